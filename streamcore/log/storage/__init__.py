@@ -1,0 +1,1 @@
+"""Partitions on disk: segments, indexes, recovery, retention, compaction, producer state."""
