@@ -1,0 +1,54 @@
+"""The command ``streamcore``: the list of its commands, and one place where failures become exit codes.
+
+A module of commands has ``register(app)``, which adds its commands or its group, and stands in
+``_MODULES`` in the order of the help page. It imports the library inside its functions.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import typer
+
+from streamcore.cli.output import run_and_report
+
+_MODULES = (
+    "topics",
+    "produce",
+    "consume",
+    "groups",
+    "log",
+)
+
+
+def build_app() -> typer.Typer:
+    """Put the commands together."""
+    app = typer.Typer(
+        name="streamcore",
+        help="Stream processing on an embedded, durable, Kafka-format log.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def options() -> None:
+        pass
+
+    for name in _MODULES:
+        import_module(f"streamcore.cli.{name}").register(app)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code: 0, 1 for errors, 2 for usage, 130 for Ctrl-C."""
+    app = build_app()
+    words = sys.argv[1:] if arguments is None else arguments
+    sys.exit(run_and_report(lambda: app(args=list(words), prog_name="streamcore")))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""What commands print: rows for people or for programs, and errors as one line.
+
+For people, rows become a table with the first row's keys as its head. For programs (``--json``), each
+row is one JSON object a line, printed as it comes, so that endless output can be piped. Errors go
+to stderr; stdout carries nothing but the answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from streamcore.durations import time_text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+Row = Mapping[str, object]
+
+
+def print_rows(rows: Iterable[Row], as_json: bool, *, empty: str = "nothing to show") -> None:
+    """Print rows as a table, or as one JSON object a line.
+
+    Args:
+        rows: mappings of one shape; a table collects them, JSON prints each as it comes.
+        as_json: for programs instead of people.
+        empty: what people read instead of a table without rows.
+    """
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    collected = list(rows)
+    if not collected:
+        print_line(empty)
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in collected[0]:
+        numeric = all(isinstance(row[name], int | float) or row[name] is None for row in collected)
+        table.add_column(
+            name.removesuffix("_ms").replace("_", " "),
+            justify="right" if numeric and not name.endswith("_ms") else "left",
+            overflow="fold",
+        )
+    for row in collected:
+        table.add_row(*(Text(cell_text(name, value)) for name, value in row.items()))
+    # A pipe has no width: give it one that folds nothing, so that grep and cut see whole rows.
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=10_000)
+    with console.capture() as capture:
+        console.print(table)
+    print_line("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def print_json(row: Row) -> None:
+    """Print one JSON object as a line of its own."""
+    import msgspec
+
+    sys.stdout.write(msgspec.json.encode(row, enc_hook=json_value).decode() + "\n")
+
+
+def print_line(text: str) -> None:
+    """Print a line of the answer."""
+    sys.stdout.write(text + "\n")
+
+
+def print_note(text: str) -> None:
+    """Tell people something beside the answer, on stderr."""
+    sys.stderr.write(text + "\n")
+
+
+def print_error(error: BaseException) -> None:
+    """Print an error as one line on stderr, red where a person sees it."""
+    line = f"error: {' '.join(str(error).split()) or type(error).__name__}"
+    if sys.stderr.isatty():
+        line = f"\x1b[31m{line}\x1b[0m"
+    sys.stderr.write(line + "\n")
+
+
+def json_value(value: object) -> object:
+    """Stand-ins for what JSON has no form for: text where bytes are text, base64 where not."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes_json(bytes(value))
+    return str(value)
+
+
+def bytes_json(data: bytes | None) -> object:
+    """Bytes as JSON shows them: text if they are UTF-8, otherwise ``{"base64": …}``."""
+    if data is None:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
+
+
+def bytes_text(data: bytes | None) -> str:
+    """Bytes as people read them: text if they are printable UTF-8, otherwise Python's form."""
+    if data is None:
+        return "null"
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return repr(data)
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def cell_text(name: str, value: object) -> str:
+    """A value as a table's cell shows it: times by columns whose names end in ``_ms``."""
+    if value is None:
+        return "-"
+    if isinstance(value, bytes):
+        return bytes_text(value)
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={item}" for key, item in value.items()) or "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value) or "-"
+    if name.endswith("_ms") and isinstance(value, int):
+        return time_text(value) if value >= 0 else "-"
+    return str(value)
+
+
+def progress_bar() -> Progress:
+    """A progress display on stderr; it shows nothing where nobody watches."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def run_and_report(run: Callable[[], object]) -> int:
+    """Run a command; return the exit code, with every expected failure told in one line.
+
+    Our own errors and the operating system's are 1, an interrupt is 130 as shells have it. A reader
+    that went away (``| head``) is no failure worth a word. What is left is a bug and keeps its traceback.
+    """
+    from streamcore.errors import StreamCoreError
+
+    try:
+        run()
+        sys.stdout.flush()
+    except SystemExit as stop:
+        return _exit_code(stop)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        _discard_stdout()
+        return 1
+    except (StreamCoreError, OSError) as error:
+        print_error(error)
+        return 1
+    return 0
+
+
+def _exit_code(stop: SystemExit) -> int:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_stdout()
+        return 1
+    if isinstance(stop.code, str):
+        print_note(stop.code)
+        return 1
+    return stop.code or 0
+
+
+def _discard_stdout() -> None:
+    # The interpreter flushes stdout once more at exit and would complain about the same pipe.
+    import os
+
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, sys.stdout.fileno())
+    os.close(sink)

@@ -1,0 +1,169 @@
+"""``streamcore topics``: list, create, describe, alter, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, JsonOption, open_log
+from streamcore.cli.output import print_note, print_rows
+from streamcore.errors import InvalidConfigError
+
+topics = typer.Typer(help="Topics: create, look at, change, delete.", no_args_is_help=True)
+
+NameArgument = Annotated[str, typer.Argument(help="The topic.")]
+ConfigOption = Annotated[
+    list[str] | None,
+    typer.Option("--config", "-c", metavar="NAME=VALUE", help="A setting by Kafka's name, repeatable."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(topics, name="topics")
+
+
+@topics.command("list")
+def list_topics(
+    internal: Annotated[bool, typer.Option("--internal", help="The log's own topics too.")] = False,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List topics with their partitions, records and settings."""
+    from streamcore.model import TopicPartition
+
+    with open_log(data, broker) as log:
+        rows: list[dict[str, object]] = []
+        for name, topic in sorted(log.topics().items()):
+            if name.startswith("__") and not internal:
+                continue
+            marks = log.offsets([TopicPartition(name, number) for number in range(topic.partition_count)])
+            rows.append(
+                {
+                    "topic": name,
+                    "partitions": topic.partition_count,
+                    "offsets": sum(mark.high_watermark - mark.log_start for mark in marks.values()),
+                    "config": dict(topic.config),
+                }
+            )
+        print_rows(rows, as_json, empty="no topics")
+
+
+@topics.command("create")
+def create_topic(
+    name: NameArgument,
+    partitions: Annotated[int, typer.Option("--partitions", "-p", min=1)] = 1,
+    config: ConfigOption = None,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create a topic."""
+    with open_log(data, broker, create=True) as log:
+        topic = log.create_topic(name, partitions=partitions, config=_settings(config or ()))
+        if as_json:
+            print_rows(
+                [{"topic": name, "partitions": topic.partition_count, "config": dict(topic.config)}], True
+            )
+        else:
+            print_note(f"created {name} with {topic.partition_count} partition{'s'[: partitions != 1]}")
+
+
+@topics.command("describe")
+def describe_topic(
+    name: NameArgument,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a topic's settings and the marks of each partition."""
+    from streamcore.errors import UnknownTopicError, fact_text
+    from streamcore.model import TopicPartition
+
+    with open_log(data, broker) as log:
+        topic = log.topics().get(name)
+        if topic is None:
+            raise UnknownTopicError(
+                f"there is no such topic: see `streamcore topics list` {fact_text(topic=name)}"
+            )
+        marks = log.offsets([TopicPartition(name, number) for number in range(topic.partition_count)])
+        if not as_json:
+            print_note(f"{name}  id {topic.topic_id}")
+            for setting, value in sorted(topic.config.items()):
+                print_note(f"  {setting}={value}")
+        print_rows(
+            (
+                {
+                    **(
+                        {"topic": name, "topic_id": str(topic.topic_id), "config": dict(topic.config)}
+                        if as_json
+                        else {}
+                    ),
+                    "partition": place.partition,
+                    "log_start": mark.log_start,
+                    "last_stable": mark.last_stable,
+                    "high_watermark": mark.high_watermark,
+                    "log_end": mark.log_end,
+                }
+                for place, mark in sorted(marks.items())
+            ),
+            as_json,
+        )
+
+
+@topics.command("alter")
+def alter_topic(
+    name: NameArgument,
+    partitions: Annotated[
+        int | None, typer.Option("--partitions", "-p", min=1, help="The new number.")
+    ] = None,
+    config: ConfigOption = None,
+    reset: Annotated[
+        list[str] | None, typer.Option("--reset", help="Back to the default, repeatable.")
+    ] = None,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add partitions or change settings."""
+    changes: dict[str, str | None] = dict(_settings(config or ()))
+    changes.update(dict.fromkeys(reset or ()))
+    with open_log(data, broker) as log:
+        topic = log.alter_topic(name, partitions=partitions, config=changes or None)
+        if as_json:
+            print_rows(
+                [{"topic": name, "partitions": topic.partition_count, "config": dict(topic.config)}], True
+            )
+        else:
+            print_note(f"changed {name}")
+
+
+@topics.command("delete")
+def delete_topic(
+    name: NameArgument,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a topic with all its records."""
+    with open_log(data, broker) as log:
+        log.delete_topic(name)
+        if as_json:
+            print_rows([{"topic": name, "deleted": True}], True)
+        else:
+            print_note(f"deleted {name}")
+
+
+def _settings(words: Sequence[str]) -> dict[str, str]:
+    settings: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise InvalidConfigError(
+                f"a setting is written NAME=VALUE: --config retention.ms=-1 given={word}"
+            )
+        settings[name.strip()] = value.strip()
+    return settings
