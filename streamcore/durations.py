@@ -1,0 +1,88 @@
+"""Turns the durations and times that people write into integer milliseconds.
+
+Durations are ``timedelta`` or text such as ``"500ms"``, ``"10s"``, ``"5m"``, ``"1h"``, ``"7d"``; an ``int`` is
+milliseconds already. Times are aware ``datetime``, ISO 8601 text with a zone, or milliseconds
+since 1970. Floats are refused: binary fractions of a second do not add up.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from streamcore.errors import UsageError, fact_text
+
+_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_PART = re.compile(r"(\d+)(ms|s|m|h|d|w)")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def duration_ms(value: str | timedelta | int) -> int:
+    """Return a duration in whole milliseconds, at least 0.
+
+    Raises:
+        UsageError: for text that is not a duration, a fraction of a millisecond, or a negative one.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | timedelta | int):
+        raise UsageError(
+            f"a duration is text such as '10s' or '500ms', or a timedelta: {fact_text(given=repr(value))}"
+        )
+    if isinstance(value, str):
+        return _parse_duration(value)
+    if isinstance(value, timedelta):
+        whole, rest = divmod(value, _MILLISECOND)
+        if rest:
+            raise UsageError(f"a duration is whole milliseconds: {fact_text(given=repr(value))}")
+        value = whole
+    if value < 0:
+        raise UsageError(f"a duration is not negative: {fact_text(given=value)}")
+    return value
+
+
+def _parse_duration(text: str) -> int:
+    compact = text.strip().replace(" ", "")
+    parts = _PART.findall(compact)
+    if not parts or "".join(number + unit for number, unit in parts) != compact:
+        raise UsageError(
+            f"write a duration as '500ms', '10s', '5m', '1h' or '7d': {fact_text(given=repr(text))}"
+        )
+    return sum(int(number) * _UNIT_MS[unit] for number, unit in parts)
+
+
+def time_ms(value: str | datetime | int) -> int:
+    """Return a time in milliseconds since 1970, UTC.
+
+    Raises:
+        UsageError: for a time without a zone, or text that is neither ISO 8601 nor milliseconds.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | datetime | int):
+        raise UsageError(f"a time is a datetime, ISO text or milliseconds: {fact_text(given=repr(value))}")
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str):
+        text = value.strip()
+        if re.fullmatch(r"-?\d+", text):
+            return int(text)
+        try:
+            value = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise UsageError(
+                f"write a time as '2013-01-01T05:00Z' or in milliseconds: {fact_text(given=repr(text))}"
+            ) from error
+    if value.tzinfo is None:
+        raise UsageError(
+            f"a time needs a zone, for example a trailing 'Z': {fact_text(given=value.isoformat())}"
+        )
+    return (value - _EPOCH) // _MILLISECOND
+
+
+def time_text(timestamp_ms: int) -> str:
+    """Return a time as ISO 8601 text in UTC, for people."""
+    try:
+        moment = _EPOCH + timedelta(milliseconds=timestamp_ms)
+    except OverflowError:
+        return str(timestamp_ms)
+    text = moment.strftime("%Y-%m-%dT%H:%M:%S")
+    fraction = f".{timestamp_ms % 1000:03d}" if timestamp_ms % 1000 else ""
+    return f"{text}{fraction}Z"

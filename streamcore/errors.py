@@ -1,0 +1,120 @@
+"""Every error that StreamCore raises on purpose, grouped by how the caller should react.
+
+A new class is added only when somebody reacts differently to it. Messages are lower case, say
+what to do, and end with their facts as ``key=value``; ``fact_text`` writes those.
+"""
+
+from __future__ import annotations
+
+
+def fact_text(**facts: object) -> str:
+    """Return facts as ``key=value`` pairs, the form in which every message here ends."""
+    return " ".join(f"{name}={value}" for name, value in facts.items())
+
+
+class StreamCoreError(Exception):
+    """Base of all errors raised by StreamCore."""
+
+
+class UsageError(StreamCoreError):
+    """The program or its configuration must change before the call can succeed."""
+
+
+class TopologyError(UsageError):
+    """The declared application cannot run: names clash, or inputs do not fit together."""
+
+
+class InvalidConfigError(UsageError):
+    """A setting has an unknown name or an impossible value."""
+
+
+class UnknownTopicError(UsageError):
+    """The topic or partition does not exist."""
+
+
+class TopicExistsError(UsageError):
+    """A topic of this name exists already."""
+
+
+class InvalidRecordError(UsageError):
+    """The log refuses a record: too large, no key in a compacted topic, a bad timestamp."""
+
+
+class ClosedError(UsageError):
+    """The object was closed before the call."""
+
+
+class DirectoryInUseError(UsageError):
+    """Another process holds the data folder; the message names its pid."""
+
+
+class UnsupportedVersionError(UsageError):
+    """A file was written by a newer version of the format than this program reads."""
+
+
+class StorageError(StreamCoreError):
+    """The file system refused: disk full, read-only folder, failed fsync. Nothing was acknowledged."""
+
+
+class RetriableError(StreamCoreError):
+    """Wait, then make the very same call again."""
+
+
+class RequestTimeoutError(RetriableError):
+    """The time given was not enough."""
+
+
+class RebalanceInProgressError(RetriableError):
+    """The consumer group is agreeing on a new assignment."""
+
+
+class ConcurrentTransactionsError(RetriableError):
+    """The transactional id still has a transaction that is being completed."""
+
+
+class FencedError(StreamCoreError):
+    """A newer owner exists: drop what is held and start again."""
+
+
+class ProducerFencedError(FencedError):
+    """A newer producer with the same transactional id took over."""
+
+
+class StaleGenerationError(FencedError):
+    """The consumer group has moved on without this member."""
+
+
+class OffsetOutOfRangeError(StreamCoreError):
+    """The offset is before the log start or after the visible end: reset by policy, or stop."""
+
+
+class OutOfOrderSequenceError(StreamCoreError):
+    """A producer's sequence number leaves a gap: an earlier batch was lost."""
+
+
+class InvalidTransactionStateError(UsageError):
+    """The call does not fit the state of the producer's transaction."""
+
+
+class CorruptDataError(StreamCoreError):
+    """Stored bytes fail their checks: stop, then repair or restore."""
+
+
+class CorruptBatchError(CorruptDataError):
+    """A record batch fails its checksum or its structure."""
+
+
+class CorruptIndexError(CorruptDataError):
+    """An index disagrees with its data file; it can be rebuilt."""
+
+
+class CorruptStoreError(CorruptDataError):
+    """A state store cannot be read; it can be restored from its changelog."""
+
+
+class SerdeError(StreamCoreError):
+    """Bytes do not decode, or a value does not encode. The record's error policy applies."""
+
+
+class UserCodeError(StreamCoreError):
+    """Application code failed; the message says where, the cause says why."""

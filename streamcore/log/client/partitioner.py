@@ -1,0 +1,78 @@
+"""Chooses the partition of a record: by its key, or one that stays for a while.
+
+A key's partition is ``(murmur2(key) & 0x7fffffff) % partition_count``, bit for bit as Kafka's Java client
+computes it, so that producers in any language send equal keys to the same place. Records without a
+key stick to one partition for a batch: a few full batches cost less than many small ones.
+
+What is stored depends on this function: it never changes.
+"""
+
+from __future__ import annotations
+
+import struct
+from random import Random
+from typing import Final
+
+_SEED: Final = 0x9747B28C
+_MULTIPLIER: Final = 0x5BD1E995
+_MASK: Final = 0xFFFFFFFF
+
+CACHED_KEYS_MAX: Final = 100_000
+
+
+def murmur2(data: bytes) -> int:
+    """Hash bytes with MurmurHash2, 32 bit, under Kafka's seed; the result is unsigned."""
+    length = len(data)
+    value = _SEED ^ length
+    whole = length & ~3
+    for word in struct.unpack_from(f"<{whole >> 2}I", data):
+        word = (word * _MULTIPLIER) & _MASK
+        word = ((word ^ (word >> 24)) * _MULTIPLIER) & _MASK
+        value = ((value * _MULTIPLIER) & _MASK) ^ word
+    if length != whole:
+        value ^= int.from_bytes(data[whole:], "little")
+        value = (value * _MULTIPLIER) & _MASK
+    value = ((value ^ (value >> 13)) * _MULTIPLIER) & _MASK
+    return value ^ (value >> 15)
+
+
+def partition_of_key(key: bytes, partition_count: int) -> int:
+    """The partition that every record with this key belongs to."""
+    return (murmur2(key) & 0x7FFFFFFF) % partition_count
+
+
+class KeyPartitions(dict[bytes, int]):
+    """Remembers the partition of keys seen, so that a hot key is hashed once.
+
+    A dictionary whose missing entries are computed: ``partitions[key]`` always answers. It forgets
+    everything when it holds ``CACHED_KEYS_MAX`` keys, which bounds it and costs a hot key one hash.
+    """
+
+    def __init__(self, partition_count: int) -> None:
+        super().__init__()
+        self.partition_count = partition_count
+
+    def __missing__(self, key: bytes) -> int:
+        """Compute and remember."""
+        if len(self) >= CACHED_KEYS_MAX:
+            self.clear()
+        partition = (murmur2(key) & 0x7FFFFFFF) % self.partition_count
+        self[key] = partition
+        return partition
+
+
+class StickyPartition:
+    """The partition for records without a key: one until its batch is full, then another."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self.current = -1
+
+    def next(self, partition_count: int) -> int:
+        """Move on to another partition, if there is another, and return it."""
+        if self.current < 0:
+            self.current = self._random.randrange(partition_count)
+        elif partition_count > 1:
+            step = self._random.randrange(1, partition_count)
+            self.current = (self.current + step) % partition_count
+        return self.current

@@ -1,0 +1,194 @@
+"""The port through which everything above the log uses it.
+
+``state`` and ``processing`` see the log as a stranger would, through these protocols alone. The
+embedded adapter (``embedded.py``) calls the broker in this process; an adapter for Apache Kafka
+implements the same protocols with librdkafka. One contract suite (``tests/contract``) runs on each.
+
+Calls block until they are done; an acknowledged write is durable. Objects may be shared between
+threads unless their docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+from streamcore.model import (
+    CommittedPosition,
+    Headers,
+    Isolation,
+    LogOffsets,
+    Offset,
+    RecordRun,
+    TimestampMs,
+    TopicName,
+    TopicPartition,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDescription:
+    """A topic as the log knows it: ``topic_id`` tells one incarnation of a name from the next."""
+
+    name: TopicName
+    topic_id: UUID
+    partition_count: int
+    config: Mapping[str, str] = field(default_factory=dict)
+    """Only what differs from the defaults, by Kafka's names: ``retention.ms``, ``cleanup.policy``, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where a run of records was written: offsets ``[base_offset, end_offset)`` of ``target``."""
+
+    target: TopicPartition
+    base_offset: Offset
+    end_offset: Offset
+
+
+class Acknowledgement(Protocol):
+    """The promise of an asynchronous append."""
+
+    def result(self, timeout_s: float | None = None) -> Appended:
+        """Wait until the run is durable, and return where; raise what went wrong instead."""
+
+    def done(self) -> bool:
+        """Whether ``result`` would return or raise at once."""
+
+
+class Transaction(Protocol):
+    """One open transaction; see ``Producer.transaction``. Not for sharing between threads."""
+
+    def append_run(
+        self,
+        target: TopicPartition,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        timestamps_ms: Sequence[TimestampMs],
+        headers: Sequence[Headers] | None = None,
+    ) -> Appended:
+        """Append records as part of the transaction; they are visible once it has committed."""
+
+    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
+        """Make the group's positions part of the transaction: they move only if it commits."""
+
+
+class Producer(Protocol):
+    """Appends runs of records: idempotent, acknowledged once durable."""
+
+    def append_run(
+        self,
+        target: TopicPartition,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        timestamps_ms: Sequence[TimestampMs],
+        headers: Sequence[Headers] | None = None,
+    ) -> Acknowledgement:
+        """Append records outside any transaction; runs to one partition keep their order."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Begin a transaction that commits when the block ends and aborts when it raises.
+
+        Commit returns once the decision is durable. Only for producers with a transactional id.
+
+        Raises:
+            ProducerFencedError: a newer producer with this id has taken over.
+        """
+
+    def flush(self) -> None:
+        """Wait until everything appended so far is acknowledged."""
+
+    def close(self) -> None:
+        """Flush and give up; an open transaction is aborted."""
+
+
+class Reader(Protocol):
+    """Reads assigned partitions, each from its own position. For one thread at a time."""
+
+    def assign(self, positions: Mapping[TopicPartition, Offset]) -> None:
+        """Replace what is read by these partitions, from these positions."""
+
+    def fetch(self, source: TopicPartition, *, bytes_max: int) -> RecordRun | None:
+        """Return what is visible from the position and move the position past it; never wait.
+
+        At least one batch is returned if any is visible, even if it is larger than ``bytes_max``.
+        A run may be empty and still move the position (markers, aborted records). ``None``
+        means that the position is at the visible end.
+
+        Raises:
+            OffsetOutOfRangeError: the position is before the log start or after the log end.
+        """
+
+    def position(self, source: TopicPartition) -> Offset:
+        """The next offset that ``fetch`` would look at."""
+
+    def visible_end(self, source: TopicPartition) -> Offset:
+        """Where reading would stop now, by this reader's isolation."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until an assigned partition has something past its position; false on time-out."""
+
+    def on_progress(self, callback: Callable[[], None] | None) -> None:
+        """Have ``callback`` called, from any thread, when something may have become readable."""
+
+    def close(self) -> None:
+        """Stop reading."""
+
+
+class Log(Protocol):
+    """A log: topics, their offsets, groups' committed positions, and ways to write and read."""
+
+    def topics(self) -> Mapping[TopicName, TopicDescription]:
+        """All topics, internal ones included."""
+
+    def create_topic(
+        self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
+    ) -> TopicDescription:
+        """Create a topic, durably.
+
+        Raises:
+            TopicExistsError: the name is taken.
+            InvalidConfigError: a bad name, count, or an unknown or impossible setting.
+        """
+
+    def alter_topic(
+        self,
+        name: TopicName,
+        *,
+        partitions: int | None = None,
+        config: Mapping[str, str | None] | None = None,
+    ) -> TopicDescription:
+        """Add partitions, or set settings (``None`` goes back to the default)."""
+
+    def delete_topic(self, name: TopicName) -> None:
+        """Delete a topic with its data. Raises ``UnknownTopicError``."""
+
+    def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
+        """Move log starts forward; what is before them is no longer readable."""
+
+    def offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
+        """The marks of partitions. Raises ``UnknownTopicError``."""
+
+    def offsets_for_time(self, times: Mapping[TopicPartition, TimestampMs]) -> dict[TopicPartition, Offset]:
+        """For each partition the first offset whose timestamp is at or after; the log end if none is."""
+
+    def committed(
+        self, group: str, partitions: Iterable[TopicPartition] | None = None
+    ) -> dict[TopicPartition, CommittedPosition]:
+        """A group's committed positions; partitions without one are left out."""
+
+    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
+        """Commit positions outside any transaction and any membership, durably."""
+
+    def producer_port(self, *, transactional_id: str | None = None, compression: str = "none") -> Producer:
+        """A producer of runs. With a transactional id, older producers of that id are fenced and
+        their open transaction is aborted before this returns."""
+
+    def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> Reader:
+        """A reader with nothing assigned yet."""
+
+    def close(self) -> None:
+        """Give everything back; everything acknowledged stays."""

@@ -1,0 +1,180 @@
+"""Decides what compaction keeps: which part of a log to clean, and the fate of each batch and record.
+
+Compaction keeps the newest record of each key and drops the older ones, without ever changing an
+offset. One round has two passes over the closed segments:
+
+1. the *dirty* part, from where the last round ended, fills ``NewestOffsets``;
+2. everything from the log start up to there is copied, without the records that a later one
+   replaces, which are aborted, or which are tombstones whose time is over.
+
+The rules, in the order in which they are asked:
+
+* Records of aborted transactions go at once. A marker stays while any data of its transaction is
+  left, and from then on until its *delete horizon*.
+* A tombstone gets a delete horizon the first time that a round meets it: the time after which it
+  may go. Readers have until then to learn that the key is gone. The horizon stands in the batch.
+* A record without a key has no place in a compacted topic and goes.
+* The last batch of a producer that is still known keeps its header, although it may hold no record
+  any more: the sequence number in it is what recognises a duplicate. So does the last batch of the
+  round, so that the place where the round ended can be found again.
+
+Everything here is pure; ``compaction.py`` reads and writes the segments.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import blake2b
+from typing import Final, Protocol
+
+from streamcore.model import Offset, ProducerId, TimestampMs
+
+_DIGEST_BYTES: Final = 16
+NEWEST_OFFSET_BYTES: Final = 200
+"""What one entry of ``NewestOffsets`` costs, roughly: digest, integer and its place in the dictionary."""
+_RELATIVE_OFFSET_MAX: Final = 2**31 - 1
+
+
+class NewestOffsets:
+    """The newest offset of each key of the dirty part, as far as memory allows.
+
+    Keys are held by digest (short ones as they are: a digest has a length that they have not), so
+    the memory does not depend on the size of keys. Two keys of one digest would lose a record; at
+    128 bits that does not happen.
+    """
+
+    def __init__(self, *, bytes_max: int) -> None:
+        self._key_count_max = max(1, bytes_max // NEWEST_OFFSET_BYTES)
+        self._offsets: dict[bytes, Offset] = {}
+        self.end_offset: Offset = 0
+        """Past the last offset that was looked at: from here on every record is kept."""
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def has_room(self, key_count: int) -> bool:
+        """Whether so many more keys fit. A first batch always does, or no round would get on."""
+        return not self._offsets or len(self._offsets) + key_count <= self._key_count_max
+
+    def note(self, key: bytes, offset: Offset) -> None:
+        """Remember a record; later ones of the same key replace it."""
+        self._offsets[_short(key)] = offset
+
+    def newest(self, key: bytes) -> Offset:
+        """The newest offset noted for a key, -1 if there is none."""
+        return self._offsets.get(_short(key), -1)
+
+
+def _short(key: bytes) -> bytes:
+    if len(key) < _DIGEST_BYTES:
+        return key
+    return blake2b(key, digest_size=_DIGEST_BYTES).digest()
+
+
+class SegmentSize(Protocol):
+    """What the plan needs to know of a segment."""
+
+    @property
+    def base_offset(self) -> Offset:
+        """Offset at which the segment begins."""
+
+    @property
+    def end_offset(self) -> Offset:
+        """Past the last offset of the segment."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the data file."""
+
+    @property
+    def max_timestamp_ms(self) -> TimestampMs:
+        """Largest timestamp in the segment, -1 if it has no record."""
+
+
+@dataclass(frozen=True, slots=True)
+class CleanablePart:
+    """The part of a log that a round may clean: ``[first_dirty, end)`` is what no round has seen yet."""
+
+    first_dirty: Offset
+    end: Offset
+    clean_bytes: int
+    dirty_bytes: int
+
+    @property
+    def dirty_ratio(self) -> float:
+        """Share of the bytes that no round has seen yet."""
+        total_bytes = self.clean_bytes + self.dirty_bytes
+        return self.dirty_bytes / total_bytes if total_bytes else 0.0
+
+
+def cleanable_part(
+    closed_segments: Sequence[SegmentSize],
+    *,
+    first_dirty: Offset,
+    last_stable: Offset,
+    now_ms: TimestampMs,
+    min_lag_ms: int,
+) -> CleanablePart:
+    """Find what a round may clean.
+
+    It never reaches into the active segment, which is not among ``closed_segments``, nor past the
+    last stable offset, nor into a segment with a record younger than ``min_lag_ms``.
+    """
+    end = closed_segments[0].base_offset if closed_segments else 0
+    clean_bytes = dirty_bytes = 0
+    for segment in closed_segments:
+        if segment.end_offset > last_stable:
+            break
+        if min_lag_ms > 0 and segment.max_timestamp_ms > now_ms - min_lag_ms:
+            break
+        if segment.end_offset <= first_dirty:
+            clean_bytes += segment.size_bytes
+        else:
+            dirty_bytes += segment.size_bytes
+        end = segment.end_offset
+    return CleanablePart(min(first_dirty, end), end, clean_bytes, dirty_bytes)
+
+
+def is_due(
+    part: CleanablePart,
+    *,
+    min_dirty_ratio: float,
+    oldest_dirty_ms: TimestampMs | None,
+    now_ms: TimestampMs,
+    max_lag_ms: int,
+) -> bool:
+    """Whether a round is worth its work now, or must not wait any longer."""
+    if part.dirty_bytes == 0:
+        return False
+    if oldest_dirty_ms is not None and now_ms - oldest_dirty_ms > max_lag_ms:
+        return True
+    return part.dirty_ratio > min_dirty_ratio
+
+
+S = SegmentSize
+
+
+def segment_groups(
+    segments: Sequence[SegmentSize], *, segment_bytes_max: int
+) -> list[range]:
+    """Group neighbours that fit one segment together, as ranges of indexes.
+
+    Sizes before cleaning decide, so a group always fits. Without this, rounds would leave ever more
+    and ever smaller segments.
+    """
+    groups: list[range] = []
+    start = 0
+    group_bytes = 0
+    for index, segment in enumerate(segments):
+        is_too_big = group_bytes + segment.size_bytes > segment_bytes_max
+        is_too_wide = segment.end_offset - segments[start].base_offset > _RELATIVE_OFFSET_MAX
+        if index > start and (is_too_big or is_too_wide):
+            groups.append(range(start, index))
+            start, group_bytes = index, 0
+        group_bytes += segment.size_bytes
+    if segments:
+        groups.append(range(start, len(segments)))
+    return groups

@@ -1,0 +1,134 @@
+"""The nouns that every layer shares: names, offsets, records and runs of records.
+
+Offsets, timestamps and ids are plain ``int`` and ``str`` under their own names: the hot path does
+arithmetic on them per batch, and a ``NewType`` would have to be called at each step.
+
+Invariants:
+
+* Every bound is exclusive; only a batch's ``last_offset`` is inclusive.
+* Times are integer milliseconds since 1970, UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Generic, TypeAlias, TypeVar
+
+import msgspec
+
+TopicName: TypeAlias = str
+Offset: TypeAlias = int
+TimestampMs: TypeAlias = int
+ProducerId: TypeAlias = int
+Headers: TypeAlias = tuple[tuple[str, bytes | None], ...]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TopicPartition:
+    """One partition of a topic: the unit of order, ownership and storage."""
+
+    topic: TopicName
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.partition}"
+
+
+class Isolation(Enum):
+    """What a reader may see of transactions."""
+
+    READ_UNCOMMITTED = 0
+    READ_COMMITTED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LogOffsets:
+    """The four marks of one partition, in the only order they may stand in.
+
+    Each mark is the *next* offset on its far side, so any two of them bound a half-open range
+    and ``end - start`` is the number of offsets in it. No mark is ever corrected by one.
+    """
+
+    log_start: Offset
+    last_stable: Offset
+    high_watermark: Offset
+    log_end: Offset
+
+    def __post_init__(self) -> None:
+        assert self.log_start >= 0
+        assert self.log_start <= self.last_stable
+        assert self.last_stable <= self.high_watermark
+        assert self.high_watermark <= self.log_end
+
+    def visible_end(self, isolation: Isolation) -> Offset:
+        """Where reading stops for a reader with this isolation."""
+        if isolation is Isolation.READ_COMMITTED:
+            return self.last_stable
+        return self.high_watermark
+
+
+class Record(msgspec.Struct, Generic[K, V], frozen=True):
+    """A key, a value, a time and headers, at an offset of a partition.
+
+    ``topic``, ``partition`` and ``offset`` are empty, -1 and -1 on records not yet in a log.
+    """
+
+    key: K
+    value: V
+    timestamp_ms: int = -1
+    headers: Headers = ()
+    topic: TopicName = ""
+    partition: int = -1
+    offset: Offset = -1
+
+
+@dataclass(slots=True)
+class RecordRun:
+    """Consecutive records of one partition, as columns of equal length.
+
+    Columns, because both the log and the operators work on whole batches: a list of values costs
+    one object where a list of records would cost one per record.
+
+    ``headers`` is ``None`` when no record of the run has any. ``next_offset`` is where to read on:
+    past the last record, and past whatever else stood there (markers, aborted or compacted records).
+    """
+
+    source: TopicPartition
+    offsets: list[Offset]
+    timestamps_ms: list[TimestampMs]
+    keys: list[bytes | None]
+    values: list[bytes | None]
+    headers: list[Headers] | None
+    next_offset: Offset
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def records(self) -> list[Record[bytes | None, bytes | None]]:
+        """Return the rows, for callers that want one object a record."""
+        topic, partition = self.source.topic, self.source.partition
+        if self.headers is None:
+            return [
+                Record(key, value, timestamp_ms, (), topic, partition, offset)
+                for key, value, timestamp_ms, offset in zip(
+                    self.keys, self.values, self.timestamps_ms, self.offsets, strict=True
+                )
+            ]
+        return [
+            Record(key, value, timestamp_ms, headers, topic, partition, offset)
+            for key, value, timestamp_ms, headers, offset in zip(
+                self.keys, self.values, self.timestamps_ms, self.headers, self.offsets, strict=True
+            )
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedPosition:
+    """Where a group goes on after a restart: the next offset to read, and a note of at most 4,096 bytes."""
+
+    offset: Offset
+    metadata: str = ""

@@ -1,0 +1,132 @@
+"""The code's own properties: what a reader may rely on in every file, checked rather than hoped for."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+PACKAGES = ("streamcore", "apps")
+LINES_MAX = 500
+
+TEXT_SUFFIXES = {".py", ".md", ".toml", ".lock", ".txt", ".xml", ".cfg", ".ini", ".yml", ".yaml", ".json", ""}
+SKIPPED_FOLDERS = {"build", "dist", "node_modules", "__pycache__", "fleet-data", "streamcore-data", "target"}
+MACHINE_PATH = re.compile(
+    r"(?<![\w.])/(?:" + "|".join(("work", "root", "home", "Users", "opt/wheels")) + r")/[\w.]"
+)
+
+ENTRY_POINTS = {
+    "streamcore",  # what users import
+    "streamcore.cli.main",  # the command, named in pyproject.toml
+    "streamcore.__main__",
+}
+"""Modules that nothing has to import, because somebody starts them or imports them from outside."""
+
+
+def source_files(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (PROJECT / folder).rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PROJECT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def project_texts() -> Iterator[Path]:
+    """Every text file of the project: nothing hidden but .ci and .importlinter, nothing that was built."""
+    for path in sorted(PROJECT.iterdir()):
+        if path.name in {".ci", ".github", ".importlinter"} or not path.name.startswith("."):
+            for file in [path] if path.is_file() else path.rglob("*"):
+                parts = file.relative_to(PROJECT).parts
+                hidden = any(part.startswith(".") for part in parts[1:])
+                built = any(part in SKIPPED_FOLDERS or part.endswith(".egg-info") for part in parts)
+                if file.is_file() and file.suffix in TEXT_SUFFIXES and not hidden and not built:
+                    yield file
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """The names of modules that a file may import; for ``from a import b`` both ``a`` and ``a.b``."""
+    package = module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                origin = ".".join([*above, origin] if origin else above)
+            yield origin
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", source_files(*PACKAGES, "bench"), ids=module_name)
+def test_a_module_says_what_it_is_for(path: Path) -> None:
+    source = path.read_text("utf-8")
+    if path.name == "__init__.py" and not source.strip():
+        pytest.skip("an empty package file: the folder's modules speak for themselves")
+
+    docstring = ast.get_docstring(ast.parse(source))
+
+    assert docstring, f"{path.relative_to(PROJECT)} has no docstring"
+
+
+@pytest.mark.parametrize("path", source_files(*PACKAGES, "tests", "bench"), ids=module_name)
+def test_a_module_is_short_enough_to_hold_one_noun(path: Path) -> None:
+    line_count = len(path.read_text("utf-8").splitlines())
+
+    assert line_count <= LINES_MAX
+
+
+def test_nothing_names_a_path_of_the_machine_it_was_written_on() -> None:
+    found = [
+        f"{path.relative_to(PROJECT)}: {match.group(0)}"
+        for path in project_texts()
+        for match in MACHINE_PATH.finditer(path.read_text("utf-8", errors="replace"))
+    ]
+
+    assert found == []
+
+
+def test_lock_files_name_versions_and_no_hosts() -> None:
+    for path in PROJECT.glob("requirements*.lock"):
+        for line in path.read_text("utf-8").splitlines():
+            assert line.startswith("#") or re.match(r"[a-z0-9-]+==[\w.]+( ; .+)?$", line), (
+                f"{path.name}: {line}"
+            )
+
+
+def test_every_module_is_imported_by_another_one() -> None:
+    names = {module_name(path) for path in source_files(*PACKAGES)}
+    imported = {
+        name
+        for path in source_files(*PACKAGES)
+        for name in imported_modules(path)
+        if name != module_name(path)
+    }
+    packages = {module_name(path) for path in source_files(*PACKAGES) if path.name == "__init__.py"}
+
+    dead = {name for name in names - imported - packages - ENTRY_POINTS if not name.startswith("apps.")}
+
+    assert dead == set()
+
+
+def test_inside_the_package_nobody_imports_the_facade() -> None:
+    """``import streamcore as sc`` is for users; inside it would hide which layer is meant."""
+    names = {module_name(path) for path in source_files("streamcore")}
+    found = []
+    for path in source_files("streamcore"):
+        if path == PROJECT / "streamcore" / "__init__.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                found += [module_name(path) for alias in node.names if alias.name == "streamcore"]
+            elif isinstance(node, ast.ImportFrom) and node.module == "streamcore" and not node.level:
+                found += [
+                    module_name(path) for alias in node.names if f"streamcore.{alias.name}" not in names
+                ]
+
+    assert found == []
