@@ -1,0 +1,400 @@
+"""A disk in memory that forgets what was not synced, fills up and fails, all under one seed.
+
+``SimDisk`` is a ``FileSystem``, so a whole log runs on it: in one thread, in microseconds, and the
+same way each time for the same seed. It keeps only the promises that a file system makes:
+
+* Bytes are safe once their file was synced, names once their directory was synced. ``crash`` may
+  lose, tear or reorder everything else (``sim_content.py`` says how), and undo any creation,
+  rename and removal.
+* After a failed sync the bytes may be gone although a later sync succeeds.
+* A write to a full disk may have written a part.
+
+A test looks like this::
+
+    disk = SimDisk(seed=7)
+    disk.crash_at(random.randrange(1, 100))     # the power goes off at some operation
+    try:
+        run(disk)
+    except PowerCut:
+        disk.crash()                            # the power is back; now look at what is left
+
+Every change and sync counts as one operation; reading does not, since a crash at a read is the
+same as one at the next change. The methods may be called from several threads.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from random import Random
+from typing import NoReturn
+
+from streamcore.errors import StorageError
+from streamcore.log.storage.files import Bytes, File, storage_error
+from streamcore.testing.sim_content import SimContent
+
+
+class PowerCut(BaseException):
+    """The simulated machine lost power; no code of it may run on, so no ``except Exception`` sees it."""
+
+
+@dataclass(eq=False, slots=True)
+class _Directory:
+    entries: dict[str, _Node] = field(default_factory=dict)
+    durable: dict[str, _Node] = field(default_factory=dict)
+
+
+_Node = SimContent | _Directory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _NameChange:
+    """Names that change together: directory, name, and what the name stands for from now on."""
+
+    changes: tuple[tuple[_Directory, str, _Node | None], ...]
+
+    def apply_durably(self) -> None:
+        for directory, name, node in self.changes:
+            if node is None:
+                directory.durable.pop(name, None)
+            else:
+                directory.durable[name] = node
+
+
+class SimDisk:
+    """A file system in memory with crashes and faults."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._random = Random(seed)
+        self._lock = threading.RLock()
+        self._root = _Directory()
+        self._unsynced_names: list[_NameChange] = []
+        self._trace = blake2b(digest_size=16)
+        self._power_cycle = 0
+        self._has_power = True
+        self._operations_to_crash = -1
+        self._syncs_to_failure = -1
+        self._free_bytes: int | None = None
+        self.operation_count = 0
+        """Changes and syncs so far: the moments at which ``crash_at`` can strike."""
+
+    # Faults
+
+    def crash_at(self, operation_count: int | None) -> None:
+        """Cut the power at the ``operation_count``-th operation from now; ``None`` takes it back."""
+        self._operations_to_crash = -1 if operation_count is None else operation_count
+
+    def fill_after(self, free_bytes: int | None) -> None:
+        """Be full once so many more bytes were written; ``None`` gives room without end."""
+        self._free_bytes = free_bytes
+
+    def fail_sync(self, sync_count: int | None = 1) -> None:
+        """Fail the ``sync_count``-th sync of a file or directory from now; ``None`` takes it back."""
+        self._syncs_to_failure = -1 if sync_count is None else sync_count
+
+    def damage(self, path: Path, position: int, data: bytes) -> None:
+        """Overwrite bytes of a file durably, as a failing disk might."""
+        with self._lock:
+            self._file(path).overwrite(position, data)
+
+    def crash(self) -> None:
+        """Lose power and get it back: only what was synced is sure to be there.
+
+        Files opened before can only be closed. Faults that were asked for are taken back.
+        """
+        with self._lock:
+            self._note("crash", "")
+            self._power_cycle += 1
+            self._has_power = True
+            self._operations_to_crash = self._syncs_to_failure = -1
+            self._free_bytes = None
+            self._keep_some_names()
+            self._unsynced_names.clear()
+            self._restart(self._root)
+
+    def trace_digest(self) -> str:
+        """A digest of every operation so far: equal seeds and calls give equal digests."""
+        return self._trace.hexdigest()
+
+    # FileSystem
+
+    def open(self, path: Path, *, create: bool = False) -> File:
+        """Open a file, or create it empty if it is missing and ``create`` is set."""
+        with self._lock:
+            self._ensure_power()
+            directory = self._directory(path.parent)
+            node = directory.entries.get(path.name)
+            if node is None:
+                if not create:
+                    raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+                node = SimContent()
+                with _Operation(self, "create", path):
+                    self._change_names((directory, path.name, node))
+            if isinstance(node, _Directory):
+                raise storage_error("open", path, OSError(errno.EISDIR, "is a directory"))
+            return _SimFile(self, path, node, self._power_cycle)
+
+    def list_directory(self, path: Path) -> list[str]:
+        """The names in a directory, sorted. Raises ``FileNotFoundError``."""
+        with self._lock:
+            self._ensure_power()
+            return sorted(self._directory(path).entries)
+
+    def exists(self, path: Path) -> bool:
+        """Whether a file or directory of this name is there."""
+        with self._lock:
+            return self._find(path) is not None
+
+    def is_directory(self, path: Path) -> bool:
+        """Whether a directory of this name is there."""
+        with self._lock:
+            return isinstance(self._find(path), _Directory)
+
+    def make_directory(self, path: Path) -> None:
+        """Make a directory, and the parents that are missing. It may be there already."""
+        with self._lock:
+            node: _Node = self._root
+            for name in _names(path):
+                if not isinstance(node, _Directory):
+                    raise storage_error("make a directory", path, OSError(errno.ENOTDIR, "not a directory"))
+                if name not in node.entries:
+                    with _Operation(self, "mkdir", path):
+                        self._change_names((node, name, _Directory()))
+                node = node.entries[name]
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Rename in one step; a file of the target's name is replaced. Open files stay open."""
+        with self._lock:
+            source_directory, target_directory = (
+                self._directory(source.parent),
+                self._directory(target.parent),
+            )
+            node = self._node(source)
+            replaced = target_directory.entries.get(target.name)
+            if isinstance(replaced, _Directory) and (replaced.entries or isinstance(node, SimContent)):
+                raise storage_error("rename", source, OSError(errno.ENOTEMPTY, "target is a directory"))
+            with _Operation(self, "rename", source, str(target)):
+                self._change_names(
+                    (source_directory, source.name, None), (target_directory, target.name, node)
+                )
+
+    def remove(self, path: Path) -> None:
+        """Remove a file. Raises ``FileNotFoundError``."""
+        with self._lock:
+            self._file(path)
+            with _Operation(self, "remove", path):
+                self._change_names((self._directory(path.parent), path.name, None))
+
+    def remove_directory(self, path: Path) -> None:
+        """Remove an empty directory. Raises ``FileNotFoundError``."""
+        with self._lock:
+            if self._directory(path).entries:
+                raise storage_error("remove a directory", path, OSError(errno.ENOTEMPTY, "not empty"))
+            with _Operation(self, "rmdir", path):
+                self._change_names((self._directory(path.parent), path.name, None))
+
+    def sync_directory(self, path: Path) -> None:
+        """Return once all names made, changed and removed in the directory are durable."""
+        with self._lock:
+            directory = self._directory(path)
+            with _Operation(self, "sync directory", path):
+                if self._sync_fails():
+                    raise storage_error("sync a directory", path, OSError(errno.EIO, "simulated"))
+                waiting = []
+                for change in self._unsynced_names:
+                    if any(changed is directory for changed, _, _ in change.changes):
+                        change.apply_durably()
+                    else:
+                        waiting.append(change)
+                self._unsynced_names = waiting
+
+    # What files and operations call
+
+    def _ensure_power(self) -> None:
+        if not self._has_power:
+            raise PowerCut
+
+    def _cut_power(self) -> NoReturn:
+        self._has_power = False
+        raise PowerCut
+
+    def _sync_fails(self) -> bool:
+        if self._syncs_to_failure > 0:
+            self._syncs_to_failure -= 1
+            return self._syncs_to_failure == 0
+        return False
+
+    def _note(self, *facts: object) -> None:
+        self._trace.update(repr(facts).encode())
+
+    def _append(self, path: Path, content: SimContent, data: bytes) -> None:
+        with _Operation(self, "append", path, len(data)):
+            if self._free_bytes is None:
+                content.append(data)
+                return
+            written = data[: self._free_bytes]
+            self._free_bytes -= len(written)
+            if written:
+                content.append(written)
+            if len(written) < len(data):
+                raise storage_error("write", path, OSError(errno.ENOSPC, "simulated"))
+
+    def _sync(self, path: Path, content: SimContent) -> None:
+        with _Operation(self, "sync", path):
+            if self._sync_fails():
+                content.fail_sync(self._random)
+                raise storage_error("sync", path, OSError(errno.EIO, "simulated"))
+            content.sync()
+
+    def _truncate(self, path: Path, content: SimContent, size: int) -> None:
+        with _Operation(self, "truncate", path, size):
+            if self._free_bytes is not None:
+                self._free_bytes += len(content.current) - size
+            content.truncate(size)
+
+    def _change_names(self, *changes: tuple[_Directory, str, _Node | None]) -> None:
+        for directory, name, node in changes:
+            if node is None:
+                directory.entries.pop(name)
+            else:
+                directory.entries[name] = node
+        self._unsynced_names.append(_NameChange(changes))
+
+    def _keep_some_names(self) -> None:
+        """Of the unsynced names a crash keeps all, none, the first few or any; renames stay whole."""
+        changes = self._unsynced_names
+        choice = self._random.random()
+        if choice < 0.2:
+            kept = changes
+        elif choice < 0.4:
+            kept = []
+        elif choice < 0.7:
+            kept = changes[: self._random.randint(0, len(changes))]
+        else:
+            kept = [change for change in changes if self._random.random() < 0.5]
+        for change in kept:
+            change.apply_durably()
+
+    def _restart(self, directory: _Directory) -> None:
+        for name, node in sorted(directory.durable.items()):
+            if isinstance(node, SimContent):
+                directory.durable[name] = node.after_crash(self._random)
+            else:
+                self._restart(node)
+        directory.entries = dict(directory.durable)
+
+    def _find(self, path: Path) -> _Node | None:
+        self._ensure_power()
+        node: _Node | None = self._root
+        for name in _names(path):
+            if not isinstance(node, _Directory):
+                return None
+            node = node.entries.get(name)
+        return node
+
+    def _node(self, path: Path) -> _Node:
+        node = self._find(path)
+        if node is None:
+            raise FileNotFoundError(errno.ENOENT, "no such file or directory", str(path))
+        return node
+
+    def _directory(self, path: Path) -> _Directory:
+        node = self._node(path)
+        if isinstance(node, SimContent):
+            raise storage_error("enter", path, OSError(errno.ENOTDIR, "not a directory"))
+        return node
+
+    def _file(self, path: Path) -> SimContent:
+        node = self._node(path)
+        if isinstance(node, _Directory):
+            raise storage_error("open", path, OSError(errno.EISDIR, "is a directory"))
+        return node
+
+
+class _Operation:
+    """One change or sync: counted, traced, and perhaps the last before the power goes off.
+
+    The power goes off before or after the change: nobody learns which, and both must be survived.
+    """
+
+    __slots__ = ("_cuts_after", "_disk")
+
+    def __init__(self, disk: SimDisk, kind: str, path: Path, *facts: object) -> None:
+        disk._ensure_power()
+        disk.operation_count += 1
+        disk._note(kind, str(path), *facts)
+        self._disk = disk
+        self._cuts_after = False
+        if disk._operations_to_crash > 0:
+            disk._operations_to_crash -= 1
+            if disk._operations_to_crash == 0:
+                if disk._random.random() < 0.5:
+                    disk._cut_power()
+                self._cuts_after = True
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exception: object) -> None:
+        if self._cuts_after:
+            self._disk._cut_power()
+
+
+class _SimFile:
+    """An open file of a ``SimDisk``."""
+
+    __slots__ = ("_content", "_disk", "_is_open", "_path", "_power_cycle")
+
+    def __init__(self, disk: SimDisk, path: Path, content: SimContent, power_cycle: int) -> None:
+        self._disk = disk
+        self._path = path
+        self._content = content
+        self._power_cycle = power_cycle
+        self._is_open = True
+
+    def append(self, buffers: Sequence[Bytes]) -> None:
+        """Write the buffers, one after the other, at the end of the file."""
+        with self._disk._lock:
+            self._disk._append(self._path, self._usable_content(), b"".join(buffers))
+
+    def read_at(self, position: int, size: int) -> bytes:
+        """Read ``size`` bytes from ``position``; fewer only where the file ends."""
+        with self._disk._lock:
+            return bytes(self._usable_content().current[position : position + size])
+
+    def sync(self) -> None:
+        """Return once everything appended or truncated before the call is durable."""
+        with self._disk._lock:
+            self._disk._sync(self._path, self._usable_content())
+
+    def truncate(self, size: int) -> None:
+        """Cut the file to ``size`` bytes, which is at most its present size."""
+        with self._disk._lock:
+            content = self._usable_content()
+            assert size <= len(content.current)
+            self._disk._truncate(self._path, content, size)
+
+    def size(self) -> int:
+        """The size in bytes, with what is appended but not yet synced."""
+        with self._disk._lock:
+            return len(self._usable_content().current)
+
+    def close(self) -> None:
+        """Give the file back; does not sync. A second call does nothing."""
+        self._is_open = False
+
+    def _usable_content(self) -> SimContent:
+        self._disk._ensure_power()
+        if not self._is_open:
+            raise StorageError(f"the file is closed, path={self._path}")
+        if self._power_cycle != self._disk._power_cycle:
+            raise StorageError(f"the file was opened before the crash, path={self._path}")
+        return self._content
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    return tuple(name for name in path.parts if name not in ("/", "."))
