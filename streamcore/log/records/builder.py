@@ -1,0 +1,181 @@
+"""Builds record batches: from columns, record by record, or as a transaction marker.
+
+The records themselves are written by aiokafka's compiled codec; what stands around them (header,
+compression, checksum) is ours. A batch is built with base offset 0; the log assigns the real one.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from aiokafka.record._crecords.default_records import DefaultRecordBatchBuilder
+
+from streamcore.log.records.batch import (
+    COMPRESSION_MASK,
+    CONTROL_FLAG,
+    DELETE_HORIZON_FLAG,
+    HEADER_BYTES,
+    NO_SEQUENCE,
+    TRANSACTIONAL_FLAG,
+    BatchHeader,
+    pack_batch,
+    parse_header,
+)
+from streamcore.log.records.compression import NONE, codec_number, compress
+from streamcore.log.records.decode import BatchRecord
+from streamcore.model import Headers, ProducerId, TimestampMs
+
+# The codec refuses a record that passes its size limit; ours is checked on the whole batch.
+_NO_LIMIT = 2**31 - 1
+_NO_HEADERS: list[tuple[str, bytes | None]] = []
+
+_MARKER_KEY = struct.Struct(">hh")
+_MARKER_VALUE = struct.Struct(">hi")
+_MARKER_VERSION = 0
+_ABORT, _COMMIT = 0, 1
+
+
+class BatchBuilder:
+    """Collects records, then becomes one batch. For one thread at a time."""
+
+    __slots__ = ("_append", "_builder", "record_count")
+
+    def __init__(self) -> None:
+        self._builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, _NO_LIMIT)
+        self._append = self._builder.append
+        self.record_count = 0
+
+    def append(
+        self, timestamp_ms: TimestampMs, key: bytes | None, value: bytes | None, headers: Headers = ()
+    ) -> None:
+        """Add a record. Raises ``TypeError`` if key, value or headers are not bytes; nothing is added."""
+        index = self.record_count
+        self._append(index, timestamp_ms, key, value, list(headers) if headers else _NO_HEADERS)
+        self.record_count = index + 1
+
+    @property
+    def size_bytes(self) -> int:
+        """How large the batch is so far, before compression."""
+        size: int = self._builder.size()
+        return size
+
+    def build(
+        self,
+        *,
+        compression: str = "none",
+        producer_id: ProducerId = -1,
+        producer_epoch: int = -1,
+        base_sequence: int = NO_SEQUENCE,
+        transactional: bool = False,
+    ) -> bytearray:
+        """Return the batch, with base offset 0. The builder cannot be used after that."""
+        assert self.record_count > 0, "a batch has at least one record"
+        codec = codec_number(compression)
+        self._builder.set_producer_state(producer_id, producer_epoch, base_sequence)
+        batch: bytearray = self._builder.build()
+        if codec == NONE and not transactional:
+            return batch
+        header = parse_header(batch)
+        attributes = header.attributes | codec | (TRANSACTIONAL_FLAG if transactional else 0)
+        records = compress(codec, bytes(memoryview(batch)[HEADER_BYTES:]))
+        return pack_batch(header._replace(attributes=attributes), records)
+
+
+def encode_batch(
+    keys: Sequence[bytes | None],
+    values: Sequence[bytes | None],
+    timestamps_ms: Sequence[TimestampMs],
+    headers: Sequence[Headers] | None = None,
+    *,
+    compression: str = "none",
+    producer_id: ProducerId = -1,
+    producer_epoch: int = -1,
+    base_sequence: int = NO_SEQUENCE,
+    transactional: bool = False,
+) -> bytearray:
+    """Return one batch of the records that the columns hold, with base offset 0."""
+    builder = BatchBuilder()
+    append = builder._append
+    if headers is None:
+        for index, (key, value, timestamp_ms) in enumerate(zip(keys, values, timestamps_ms, strict=True)):
+            append(index, timestamp_ms, key, value, _NO_HEADERS)
+    else:
+        rows = zip(keys, values, timestamps_ms, headers, strict=True)
+        for index, (key, value, timestamp_ms, row_headers) in enumerate(rows):
+            append(index, timestamp_ms, key, value, list(row_headers))
+    builder.record_count = len(keys)
+    return builder.build(
+        compression=compression,
+        producer_id=producer_id,
+        producer_epoch=producer_epoch,
+        base_sequence=base_sequence,
+        transactional=transactional,
+    )
+
+
+def encode_marker(
+    producer_id: ProducerId,
+    producer_epoch: int,
+    commit: bool,
+    coordinator_epoch: int,
+    timestamp_ms: TimestampMs,
+) -> bytearray:
+    """Return the control batch that ends a producer's transaction in one partition."""
+    builder = BatchBuilder()
+    builder.append(
+        timestamp_ms,
+        _MARKER_KEY.pack(_MARKER_VERSION, _COMMIT if commit else _ABORT),
+        _MARKER_VALUE.pack(_MARKER_VERSION, coordinator_epoch),
+    )
+    batch = builder.build(producer_id=producer_id, producer_epoch=producer_epoch)
+    header = parse_header(batch)
+    attributes = header.attributes | TRANSACTIONAL_FLAG | CONTROL_FLAG
+    return pack_batch(header._replace(attributes=attributes), memoryview(batch)[HEADER_BYTES:])
+
+
+def rewrite_batch(
+    header: BatchHeader,
+    records: Sequence[BatchRecord],
+    *,
+    compression: int,
+    delete_horizon_ms: TimestampMs | None = None,
+) -> bytearray:
+    """Return the batch of ``header`` with only these of its records.
+
+    Base and last offset, producer, sequence and flags stay, so that offsets and sequences are
+    the same to every reader although records are missing.
+
+    Args:
+        header: of the batch that the records came from.
+        records: a part of its records, in order; may be empty.
+        compression: the codec of the new batch.
+        delete_horizon_ms: written in place of the base timestamp, with the flag that says so.
+    """
+    horizon_ms = header.delete_horizon_ms if delete_horizon_ms is None else delete_horizon_ms
+    base_timestamp_ms = header.base_timestamp_ms if horizon_ms is None else horizon_ms
+    max_timestamp_ms = max((record.timestamp for record in records), default=header.max_timestamp_ms)
+    body = b""
+    if records:
+        builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, _NO_LIMIT)
+        # The codec takes its first record's timestamp as the base of all deltas. A record of its
+        # own, cut off again below, sets the base that is wanted.
+        builder.append(0, base_timestamp_ms, None, None, _NO_HEADERS)
+        skipped = builder.size()
+        for record in records:
+            builder.append(
+                record.offset - header.base_offset, record.timestamp, record.key, record.value, record.headers
+            )
+        body = bytes(memoryview(builder.build())[skipped:])
+    attributes = (header.attributes & ~COMPRESSION_MASK) | compression
+    if horizon_ms is not None:
+        attributes |= DELETE_HORIZON_FLAG
+    return pack_batch(
+        header._replace(
+            attributes=attributes,
+            base_timestamp_ms=base_timestamp_ms,
+            max_timestamp_ms=max_timestamp_ms,
+            record_count=len(records),
+        ),
+        compress(compression, body) if body else body,
+    )

@@ -1,0 +1,182 @@
+"""Reads the records of stored batches: as columns for readers, one by one for compaction.
+
+The records are read by aiokafka's compiled codec, which checks every length against the bytes
+that are there; header, checksum and decompression are ours.
+
+``decode_run`` is the reading path of everything, so what it does per record is one list
+comprehension per column and nothing else.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record._crecords.default_records import DefaultRecordBatch
+
+from streamcore.errors import CorruptBatchError, fact_text
+from streamcore.log.records.batch import (
+    APPEND_TIME_FLAG,
+    COMPRESSION_MASK,
+    CONTROL_FLAG,
+    HEADER_BYTES,
+    TRANSACTIONAL_FLAG,
+    BatchHeader,
+    Bytes,
+    check_batch,
+    iter_batches,
+    pack_batch,
+)
+from streamcore.log.records.compression import decompress
+from streamcore.model import Headers, Offset, ProducerId, RecordRun, TimestampMs, TopicPartition
+
+_MARKER_KEY = struct.Struct(">hh")
+_MARKER_VALUE = struct.Struct(">hi")
+
+
+class BatchRecord(Protocol):
+    """One record as the codec hands it out; ``offset`` is the log's, not relative to the batch."""
+
+    @property
+    def offset(self) -> Offset: ...  # noqa: D102
+    @property
+    def timestamp(self) -> TimestampMs: ...  # noqa: D102
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def headers(self) -> list[tuple[str, bytes | None]]: ...  # noqa: D102
+
+
+class AbortedTransaction(NamedTuple):
+    """A producer's transaction that was aborted; its records start at ``first_offset``."""
+
+    producer_id: ProducerId
+    first_offset: Offset
+
+
+class Marker(NamedTuple):
+    """What a control batch says: a producer's transaction is committed, or aborted."""
+
+    is_commit: bool
+    coordinator_epoch: int
+
+
+def batch_records(data: Bytes, position: int, header: BatchHeader) -> list[BatchRecord]:
+    """Return the records of the batch at ``position``, whose checksum is already checked.
+
+    Raises:
+        CorruptBatchError: the records do not decompress or do not fill the batch.
+    """
+    end = position + header.size_bytes
+    if header.record_count == 0:
+        return []
+    attributes = header.attributes
+    if attributes & COMPRESSION_MASK:
+        body = bytes(memoryview(data)[position + HEADER_BYTES : end])
+        plain = header._replace(attributes=attributes & ~COMPRESSION_MASK)
+        batch = bytes(pack_batch(plain, decompress(attributes & COMPRESSION_MASK, body)))
+    else:
+        batch = bytes(memoryview(data)[position:end])
+    try:
+        return list(DefaultRecordBatch(batch))
+    except (CorruptRecordException, UnicodeDecodeError) as error:
+        raise CorruptBatchError(
+            "the records of a batch do not decode, "
+            + fact_text(base_offset=header.base_offset, record_count=header.record_count)
+        ) from error
+
+
+def batch_marker(data: Bytes, position: int, header: BatchHeader) -> Marker:
+    """Return what the control batch at ``position`` says.
+
+    Raises:
+        CorruptBatchError: it is not a commit or abort marker.
+    """
+    records = batch_records(data, position, header)
+    key = (records[0].key if records else None) or b""
+    value = (records[0].value if records else None) or b""
+    if len(key) < _MARKER_KEY.size or len(value) < _MARKER_VALUE.size:
+        raise CorruptBatchError(
+            "a control batch holds no marker, " + fact_text(base_offset=header.base_offset)
+        )
+    _, kind = _MARKER_KEY.unpack_from(key)
+    _, coordinator_epoch = _MARKER_VALUE.unpack_from(value)
+    return Marker(is_commit=kind == 1, coordinator_epoch=coordinator_epoch)
+
+
+def decode_run(
+    source: TopicPartition,
+    data: bytes,
+    start: Offset,
+    aborted: Sequence[AbortedTransaction] = (),
+) -> RecordRun:
+    """Turn whole batches into columns of the records from ``start`` on.
+
+    Markers and the records of the ``aborted`` transactions are left out; ``next_offset`` is past
+    them. Without ``aborted``, which is how uncommitted data is read, all records come.
+
+    Raises:
+        CorruptBatchError: a batch fails its checksum or its structure.
+    """
+    run = RecordRun(source, [], [], [], [], None, start)
+    open_aborts = _AbortedFilter(aborted) if aborted else None
+    for position, header in iter_batches(data):
+        next_offset = header.end_offset
+        if next_offset <= start:
+            continue
+        check_batch(data, position, header)
+        run.next_offset = next_offset
+        if open_aborts is not None and open_aborts.drops(data, position, header):
+            continue
+        if header.attributes & CONTROL_FLAG:
+            continue
+        records = batch_records(data, position, header)
+        if records:
+            _append_columns(run, header, records, start)
+    return run
+
+
+def _append_columns(run: RecordRun, header: BatchHeader, records: list[BatchRecord], start: Offset) -> None:
+    if header.base_offset < start:
+        records = records[bisect_left(records, start, key=lambda record: record.offset) :]
+    if header.record_count == header.last_offset_delta + 1:
+        run.offsets += range(header.end_offset - len(records), header.end_offset)
+    else:
+        run.offsets += [record.offset for record in records]
+    if header.attributes & APPEND_TIME_FLAG:
+        run.timestamps_ms += [header.max_timestamp_ms] * len(records)
+    else:
+        run.timestamps_ms += [record.timestamp for record in records]
+    seen = len(run.keys)
+    run.keys += [record.key for record in records]
+    run.values += [record.value for record in records]
+    headers = [record.headers for record in records]
+    if any(headers) or run.headers is not None:
+        rows: list[Headers] = run.headers if run.headers is not None else [()] * seen
+        rows += map(tuple, headers)
+        run.headers = rows
+
+
+class _AbortedFilter:
+    """Follows which transactions are aborted while batches are read in order."""
+
+    def __init__(self, aborted: Sequence[AbortedTransaction]) -> None:
+        self._waiting = sorted(aborted, key=lambda transaction: transaction.first_offset, reverse=True)
+        self._open: set[ProducerId] = set()
+
+    def drops(self, data: Bytes, position: int, header: BatchHeader) -> bool:
+        """Whether the batch belongs to an aborted transaction, or is a marker."""
+        while self._waiting and self._waiting[-1].first_offset <= header.last_offset:
+            self._open.add(self._waiting.pop().producer_id)
+        if not header.attributes & TRANSACTIONAL_FLAG:
+            return False
+        if header.attributes & CONTROL_FLAG:
+            if header.producer_id in self._open and not batch_marker(data, position, header).is_commit:
+                self._open.discard(header.producer_id)
+            return True
+        return header.producer_id in self._open
