@@ -1,0 +1,83 @@
+"""What the broker's answers wait for, without anybody waiting inside the broker.
+
+An operation is a generator. It runs up to a point where something outside has to happen, yields
+what that is, and is resumed once it has happened; its return value is the reply. The embedded
+adapter drives operations with a lock and a condition, a server would drive the very same ones from
+its event loop, a test by hand.
+
+Between two steps other operations may run: what was checked before a ``yield`` has to be checked
+again after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Generic, TypeAlias, TypeVar
+
+from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.model import Offset
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class DurableUntil:
+    """Wait until partitions are on disk up to these (exclusive) offsets."""
+
+    marks: tuple[tuple[PartitionLog, Offset], ...]
+
+    def is_reached(self) -> bool:
+        """Whether every mark is safe.
+
+        Raises:
+            StorageError: one of the partitions has failed, so its mark will never be reached.
+        """
+        return all(log.offsets.high_watermark >= end for log, end in self.marks)
+
+
+@dataclass(slots=True)
+class Promise(Generic[R]):
+    """A reply that some other operation will give; kept once, read by who waits for it."""
+
+    reply: R | None = None
+    is_kept: bool = False
+
+    def keep(self, reply: R) -> None:
+        """Give the reply."""
+        assert not self.is_kept
+        self.reply = reply
+        self.is_kept = True
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Wait until a promise is kept, or until a moment of the monotonic clock has passed.
+
+    While somebody waits, the broker's ``expire`` must be called as time passes: it is what keeps
+    the promises of a rebalance whose members do not come back.
+    """
+
+    promise: Promise[object]
+    deadline_s: float
+
+
+Wait: TypeAlias = DurableUntil | Kept
+Operation: TypeAlias = Generator[Wait, None, R]
+
+
+@dataclass(slots=True)
+class Unsynced:
+    """The partitions with appended bytes that no fsync has covered yet."""
+
+    logs: dict[int, PartitionLog] = field(default_factory=dict)
+
+    def add(self, log: PartitionLog) -> None:
+        """Remember a partition that was appended to."""
+        self.logs[id(log)] = log
+
+    def take(self) -> list[PartitionLog]:
+        """Hand over all of them, and start anew."""
+        taken = list(self.logs.values())
+        self.logs.clear()
+        return taken

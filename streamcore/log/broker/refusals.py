@@ -1,0 +1,82 @@
+"""Why the broker refuses a request: Kafka's names for it, and the error that a program gets.
+
+Operations raise ``Refused``. The wire protocol answers with the name's number; the embedded
+adapter raises ``Refused.error()``, which is grouped by what a caller can do about it. Clients of
+the protocol need the finer names: they keep their member id after one, and drop it after another.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from streamcore.errors import (
+    ConcurrentTransactionsError,
+    InvalidConfigError,
+    InvalidTransactionStateError,
+    ProducerFencedError,
+    RebalanceInProgressError,
+    RequestTimeoutError,
+    StaleGenerationError,
+    StreamCoreError,
+    UsageError,
+    fact_text,
+)
+
+
+class Refusal(Enum):
+    """Kafka's error names, as far as the broker decides them; values say what to do."""
+
+    UNKNOWN_MEMBER_ID = "the group does not know this member; join again without a member id"
+    MEMBER_ID_REQUIRED = "join again with the member id given here"
+    ILLEGAL_GENERATION = "the group has moved on to another generation; join again"
+    FENCED_INSTANCE_ID = "another member took over this static instance id; stop this one"
+    REBALANCE_IN_PROGRESS = "the group is rebalancing; join again"
+    INCONSISTENT_GROUP_PROTOCOL = "no assignor is common to all members of the group"
+    INVALID_SESSION_TIMEOUT = "the session timeout is outside of the allowed range"
+    GROUP_MAX_SIZE_REACHED = "the group is full"
+    GROUP_ID_NOT_FOUND = "the group does not exist"
+    INVALID_GROUP_ID = "a group needs a name"
+    NON_EMPTY_GROUP = "the group has members; stop them first"
+    GROUP_SUBSCRIBED_TO_TOPIC = "members of the group subscribe to the topic; stop them first"
+    OFFSET_METADATA_TOO_LARGE = "the note of a committed position is too long"
+    UNSTABLE_OFFSET_COMMIT = "a transaction over these positions is not decided yet; ask again"
+    INVALID_REQUEST = "the request makes no sense"
+    INVALID_TRANSACTION_TIMEOUT = "the transaction timeout is outside of the allowed range"
+    INVALID_PRODUCER_ID_MAPPING = "the transactional id belongs to another producer id, or to none"
+    INVALID_PRODUCER_EPOCH = "a newer producer with this transactional id took over"
+    PRODUCER_FENCED = "a newer producer with this transactional id took over; stop this one"
+    INVALID_TXN_STATE = "the call does not fit the state of the transaction"
+    CONCURRENT_TRANSACTIONS = "the transaction before is still being completed; ask again"
+    TRANSACTIONAL_ID_NOT_FOUND = "the transactional id does not exist"
+
+
+_ERRORS: Final[dict[Refusal, type[StreamCoreError]]] = {
+    Refusal.UNKNOWN_MEMBER_ID: StaleGenerationError,
+    Refusal.MEMBER_ID_REQUIRED: StaleGenerationError,
+    Refusal.ILLEGAL_GENERATION: StaleGenerationError,
+    Refusal.FENCED_INSTANCE_ID: StaleGenerationError,
+    Refusal.REBALANCE_IN_PROGRESS: RebalanceInProgressError,
+    Refusal.INVALID_SESSION_TIMEOUT: InvalidConfigError,
+    Refusal.UNSTABLE_OFFSET_COMMIT: RequestTimeoutError,
+    Refusal.INVALID_TRANSACTION_TIMEOUT: InvalidConfigError,
+    Refusal.INVALID_PRODUCER_ID_MAPPING: ProducerFencedError,
+    Refusal.INVALID_PRODUCER_EPOCH: ProducerFencedError,
+    Refusal.PRODUCER_FENCED: ProducerFencedError,
+    Refusal.INVALID_TXN_STATE: InvalidTransactionStateError,
+    Refusal.CONCURRENT_TRANSACTIONS: ConcurrentTransactionsError,
+}
+
+
+class Refused(Exception):
+    """A request was refused; nothing was written for it."""
+
+    def __init__(self, refusal: Refusal, **facts: object) -> None:
+        super().__init__(refusal, facts)
+        self.refusal = refusal
+        self.facts = facts
+
+    def error(self) -> StreamCoreError:
+        """The error that a program in this process gets."""
+        kind = _ERRORS.get(self.refusal, UsageError)
+        return kind(f"{self.refusal.value}. {fact_text(code=self.refusal.name, **self.facts)}")

@@ -1,0 +1,48 @@
+"""The broker's settings, as values; limits on whatever a client can make us keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+_INTERNAL_TOPIC = MappingProxyType(
+    {
+        "cleanup.policy": "compact",
+        # Small segments: the active one is never compacted, and all of it is replayed at start.
+        "segment.bytes": str(2 * 1024 * 1024),
+        # Nobody follows these topics from outside, so no tombstone or marker has to wait for a slow reader.
+        "delete.retention.ms": "0",
+        "retention.ms": "-1",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSettings:
+    """What the broker allows, and how long it keeps what nobody uses."""
+
+    offsets_partition_count: int = 1
+    """Partitions of ``__consumer_offsets``, when it is created."""
+    transactions_partition_count: int = 1
+    """Partitions of ``__transaction_state``, when it is created."""
+    internal_topic_config: Mapping[str, str] = field(default=_INTERNAL_TOPIC)
+
+    transaction_timeout_ms: int = 60_000
+    """For producers that do not say how long their transactions may stay open."""
+    transaction_timeout_ms_max: int = 900_000
+    transactional_id_expiration_ms: int = 7 * 24 * 3_600_000
+    producer_id_block_count: int = 1_000
+    """Producer ids reserved by one durable record; a restart skips what is left of a block."""
+
+    session_timeout_ms_min: int = 10
+    session_timeout_ms_max: int = 1_800_000
+    initial_rebalance_delay_ms: int = 0
+    group_size_max: int = 1_000
+    group_member_bytes_max: int = 1_048_576
+    """Subscription bytes of one member, over all of its protocols."""
+
+    offsets_retention_ms: int = 7 * 24 * 3_600_000
+    position_metadata_bytes_max: int = 4_096
+    unstable_wait_ms: int = 10_000
+    """How long ``committed`` waits for an open transaction over the positions asked for."""

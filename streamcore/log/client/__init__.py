@@ -1,0 +1,1 @@
+"""The ways to use a log from a program: the port, the embedded adapter, producers and consumers."""
