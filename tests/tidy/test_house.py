@@ -49,9 +49,14 @@ def project_texts() -> Iterator[Path]:
 
 
 def imported_modules(path: Path) -> Iterator[str]:
-    """The names of modules that a file may import; for ``from a import b`` both ``a`` and ``a.b``."""
+    """The names of modules that a file may import; for ``from a import b`` both ``a`` and ``a.b``.
+
+    A file that imports by name is believed to import the siblings that it names in a text.
+    """
     package = module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    source = path.read_text("utf-8")
+    imports_by_name = "import_module(" in source
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -61,6 +66,9 @@ def imported_modules(path: Path) -> Iterator[str]:
                 origin = ".".join([*above, origin] if origin else above)
             yield origin
             yield from (f"{origin}.{alias.name}" for alias in node.names)
+        elif imports_by_name and isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield f"{package}.{node.value}"
+            yield node.value
 
 
 @pytest.mark.parametrize("path", source_files(*PACKAGES, "bench"), ids=module_name)
