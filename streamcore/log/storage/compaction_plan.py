@@ -23,14 +23,12 @@ Everything here is pure; ``compaction.py`` reads and writes the segments.
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from hashlib import blake2b
 from typing import Final, Protocol
 
-from streamcore.model import Offset, ProducerId, TimestampMs
+from streamcore.model import Offset, TimestampMs
 
 _DIGEST_BYTES: Final = 16
 NEWEST_OFFSET_BYTES: Final = 200
@@ -154,12 +152,7 @@ def is_due(
     return part.dirty_ratio > min_dirty_ratio
 
 
-S = SegmentSize
-
-
-def segment_groups(
-    segments: Sequence[SegmentSize], *, segment_bytes_max: int
-) -> list[range]:
+def segment_groups(segments: Sequence[SegmentSize], *, segment_bytes_max: int) -> list[range]:
     """Group neighbours that fit one segment together, as ranges of indexes.
 
     Sizes before cleaning decide, so a group always fits. Without this, rounds would leave ever more
