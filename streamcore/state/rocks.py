@@ -26,6 +26,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rocksdict import (
     AccessType,
@@ -62,9 +63,7 @@ _POSITION = struct.Struct(">q")
 class RocksEngine:
     """The state of one task in a folder of its own; see the module's docstring for the layout."""
 
-    def __init__(
-        self, directory: Path, database: Rdict, options: Options, store_names: Sequence[str]
-    ) -> None:
+    def __init__(self, directory: Path, database: Rdict, options: Options, stores: Sequence[str]) -> None:
         """For ``open`` alone."""
         self._directory = directory
         self._options = options
@@ -74,7 +73,7 @@ class RocksEngine:
         self._scans: weakref.WeakSet[_Scan] = weakref.WeakSet()
         self._scans_lock = threading.Lock()
         self._is_read_only = False
-        for name in names:
+        for name in stores:
             self._adopt_store(database, name)
 
     @classmethod
@@ -159,7 +158,8 @@ class RocksEngine:
         if end is not None:
             bounds.set_iterate_upper_bound(end)
         try:
-            scan = _Scan(self, found.items(backwards=reverse, read_opt=bounds))
+            pairs: Any = found.items(backwards=reverse, read_opt=bounds)
+            scan = _Scan(self, pairs)
         except Exception as error:
             raise self._error(error) from error
         with self._scans_lock:
