@@ -1,0 +1,122 @@
+"""The byte form of keys that have no declared type: each value begins with a tag that says what it is.
+
+::
+
+    value  := 10                              None
+            | 20 | 21                         False, True
+            | 30 number                       int and float
+            | 40 text | 50 text               str as UTF-8, bytes       (text as in ``key_fields``)
+            | 60 value* 00                    tuple, list
+    number := double | 01 | int               a whole number of 64 bit
+            | double | 02                     any other float
+              double and int as in ``key_fields``
+
+Sorted: ``None``, then booleans, numbers by their value whatever their type, text, bytes, tuples.
+
+Whole floats come back as ``int``: Python calls ``1`` and ``1.0`` one key, and so must the bytes. ``True``
+keeps its own tag, because it should not come back as ``1``; a store whose untyped keys mix ``True`` and
+``1`` is therefore undefined: declare its key type.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from streamcore.state.key_fields import (
+    INT_BIAS,
+    Field,
+    decode_bytes,
+    decode_float,
+    decode_int,
+    decode_str,
+    encode_bytes,
+    encode_float,
+    encode_int,
+    encode_str,
+)
+
+_NONE = b"\x10"
+_FALSE = b"\x20"
+_TRUE = b"\x21"
+_NUMBER = b"\x30"
+_STR = b"\x40"
+_BYTES = b"\x50"
+_TUPLE = b"\x60"
+_END_OF_TUPLE = b"\x00"
+
+_WHOLE = b"\x01"
+_FRACTION = b"\x02"
+
+
+def encode_dynamic(value: Any) -> bytes:
+    """Return the tagged bytes of ``None``, bool, int, float, str, bytes, or tuples and lists of these.
+
+    Raises:
+        TypeError: for anything else.
+        OverflowError: for an int of more than 64 bit.
+        ValueError: for NaN.
+    """
+    if isinstance(value, str):
+        return _STR + encode_str(value)
+    if isinstance(value, bool):
+        return _TRUE if value else _FALSE
+    if isinstance(value, int):
+        return _encode_whole(value)
+    if isinstance(value, float):
+        if value.is_integer() and -INT_BIAS <= value < INT_BIAS:
+            return _encode_whole(int(value))
+        return _NUMBER + encode_float(value) + _FRACTION
+    if isinstance(value, bytes):
+        return _BYTES + encode_bytes(value)
+    if isinstance(value, tuple | list):
+        return _TUPLE + b"".join([encode_dynamic(part) for part in value]) + _END_OF_TUPLE
+    if value is None:
+        return _NONE
+    raise TypeError(f"a key cannot be of type {type(value).__name__}")
+
+
+def decode_dynamic(data: bytes, position: int) -> tuple[Any, int]:
+    """Return the value that begins at ``position``, and where it ends.
+
+    Raises:
+        ValueError, IndexError, struct.error: the bytes are none that ``encode_dynamic`` wrote.
+    """
+    tag = data[position : position + 1]
+    position += 1
+    if tag == _STR:
+        return decode_str(data, position)
+    if tag == _NUMBER:
+        return _decode_number(data, position)
+    if tag == _NONE:
+        return None, position
+    if tag in (_FALSE, _TRUE):
+        return tag == _TRUE, position
+    if tag == _BYTES:
+        return decode_bytes(data, position)
+    if tag == _TUPLE:
+        parts = []
+        while data[position : position + 1] != _END_OF_TUPLE:
+            part, position = decode_dynamic(data, position)
+            parts.append(part)
+        return tuple(parts), position + 1
+    raise ValueError(f"unknown tag {tag.hex()}")
+
+
+def _encode_whole(value: int) -> bytes:
+    if not -INT_BIAS <= value < INT_BIAS:
+        raise OverflowError("an int key has at most 64 bit")
+    # Large ints share a double; the exact number behind it tells them apart, in the right order.
+    return _NUMBER + encode_float(float(value)) + _WHOLE + encode_int(value)
+
+
+def _decode_number(data: bytes, position: int) -> tuple[float, int]:
+    number, position = decode_float(data, position)
+    kind = data[position : position + 1]
+    if kind == _WHOLE:
+        return decode_int(data, position + 1)
+    if kind == _FRACTION:
+        return number, position + 1
+    raise ValueError(f"unknown kind of number {kind.hex()}")
+
+
+DYNAMIC_FIELD: Final = Field("any", encode_dynamic, decode_dynamic)

@@ -1,0 +1,295 @@
+"""Byte keys that sort like the things they stand for.
+
+A ``KeyCodec`` turns the keys of one store into bytes and back. Its name describes the bytes, not the
+class, so that a tool without the application can read them (``key_codec_by_name``) and so that
+renaming a class orphans no state::
+
+    bytes, str             as they are, as UTF-8
+    int                    64 bit, biased by 2**63, big-endian
+    float                  IEEE double, big-endian; sign bit flipped, negative ones inverted whole
+    bool                   00 or 01
+    (str,int,...)          fields of a tuple, NamedTuple, dataclass or msgspec.Struct, one after the other
+    any                    the tagged form of ``dynamic_keys``, for keys without a declared type
+
+    field := fixed bytes of int, float, bool | text
+           | "?" field: 00 for None, else 01 field
+    text  := bytes with each 00 written 00 FF, then 00 00          for str and bytes inside a tuple
+
+Invariants:
+
+* ``encode(a) < encode(b)`` exactly when ``a < b``, wherever Python can compare the two.
+* Keys that Python calls equal have equal bytes: caches and stores then agree on what one key is.
+* A key of the wrong type is a ``SerdeError``, never another key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+import struct
+import types
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, NoReturn, TypeVar
+
+import msgspec
+
+from streamcore.errors import SerdeError, TopologyError, fact_text
+from streamcore.state.dynamic_keys import DYNAMIC_FIELD
+from streamcore.state.key_fields import (
+    INT_BIAS,
+    SCALAR_FIELDS,
+    Field,
+    optional_field,
+    tuple_field,
+)
+
+K = TypeVar("K")
+
+_UINT64 = struct.Struct(">Q")
+_WRONG_KEY = (AttributeError, KeyError, OverflowError, TypeError, ValueError, struct.error)
+_WRONG_BYTES = (IndexError, TypeError, ValueError, struct.error)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class KeyCodec(Generic[K]):
+    """Encodes the keys of one store, many at a time; raises ``SerdeError`` for one that does not fit."""
+
+    name: str
+    encode_many: Callable[[Iterable[K]], list[bytes]]
+    decode_many: Callable[[Sequence[bytes]], list[K]]
+
+    def encode(self, key: K) -> bytes:
+        """The bytes of one key."""
+        return self.encode_many((key,))[0]
+
+    def decode(self, data: bytes) -> K:
+        """The key of some bytes."""
+        return self.decode_many((data,))[0]
+
+    def prefix_range(self, prefix: K) -> tuple[bytes, bytes | None]:
+        """Where the keys lie that begin with this one, as bytes: ``[start, end)``.
+
+        Raises:
+            SerdeError: the keys are neither ``str`` nor ``bytes``; others have no prefixes.
+        """
+        if self.name not in ("str", "bytes"):
+            raise SerdeError(f"only str and bytes keys have prefixes {fact_text(key_type=self.name)}")
+        start = self.encode(prefix)
+        return start, end_of_prefix(start)
+
+
+def end_of_prefix(prefix: bytes) -> bytes | None:
+    """The first bytes after everything that begins with ``prefix``; ``None`` if there are none."""
+    kept = prefix.rstrip(b"\xff")
+    return kept[:-1] + bytes((kept[-1] + 1,)) if kept else None
+
+
+def key_codec(key_type: type[K] | None) -> KeyCodec[K]:
+    """The codec for a declared key type; ``None``, ``object`` or ``Any`` for keys without one.
+
+    Raises:
+        TopologyError: this type has no byte order.
+    """
+    codec = _SCALAR_CODECS.get(key_type)
+    return _field_codec(_field_of(key_type)) if codec is None else codec
+
+
+def key_codec_by_name(name: str) -> KeyCodec[Any]:
+    """Rebuild a codec from its name, without the application; classes come back as plain tuples.
+
+    Raises:
+        SerdeError: no codec of this version has the name.
+    """
+    for codec in _SCALAR_CODECS.values():
+        if codec.name == name:
+            return codec
+    field, rest = _parse_field(name)
+    if rest:
+        raise _unknown_name(name)
+    return _field_codec(field)
+
+
+def custom_key_codec(encode: Callable[[K], bytes], decode: Callable[[bytes], K]) -> KeyCodec[K]:
+    """A codec from functions of the user's: sorted as their bytes, and shown as bytes by tools."""
+    return KeyCodec(
+        "bytes",
+        lambda keys: [encode(key) for key in keys],
+        lambda encoded: [decode(data) for data in encoded],
+    )
+
+
+# -- keys of one scalar type: the hot ones, a list at a time -------------------------------------
+
+
+def _encode_bytes_keys(keys: Iterable[bytes]) -> list[bytes]:
+    encoded = list(keys)
+    if not set(map(type, encoded)) <= {bytes}:
+        _raise_wrong_key("bytes", _require_bytes, encoded)
+    return encoded
+
+
+def _encode_str_keys(keys: Iterable[str]) -> list[bytes]:
+    keys = keys if isinstance(keys, Sequence) else list(keys)
+    try:
+        return list(map(str.encode, keys))
+    except _WRONG_KEY:
+        _raise_wrong_key("str", str.encode, keys)
+
+
+def _decode_str_keys(encoded: Sequence[bytes]) -> list[str]:
+    try:
+        return list(map(bytes.decode, encoded))
+    except _WRONG_BYTES as error:
+        raise _wrong_bytes("str", error) from error
+
+
+def _encode_int_keys(keys: Iterable[int]) -> list[bytes]:
+    keys = keys if isinstance(keys, Sequence) else list(keys)
+    try:
+        return list(map(_UINT64.pack, [key + INT_BIAS for key in keys]))
+    except _WRONG_KEY:
+        _raise_wrong_key("int", lambda key: _UINT64.pack(key + INT_BIAS), keys)
+
+
+def _decode_int_keys(encoded: Sequence[bytes]) -> list[int]:
+    try:
+        return [_UINT64.unpack(data)[0] - INT_BIAS for data in encoded]
+    except _WRONG_BYTES as error:
+        raise _wrong_bytes("int", error) from error
+
+
+def _field_codec(field: Field) -> KeyCodec[Any]:
+    name, encode_field, decode_field = field.name, field.encode, field.decode
+
+    def encode_many(keys: Iterable[Any]) -> list[bytes]:
+        keys = keys if isinstance(keys, Sequence) else list(keys)
+        try:
+            return [encode_field(key) for key in keys]
+        except _WRONG_KEY:
+            _raise_wrong_key(name, encode_field, keys)
+
+    def decode_many(encoded: Sequence[bytes]) -> list[Any]:
+        try:
+            decoded = [decode_field(data, 0) for data in encoded]
+        except _WRONG_BYTES as error:
+            raise _wrong_bytes(name, error) from error
+        for (_, end), data in zip(decoded, encoded, strict=True):
+            if end != len(data):
+                raise _wrong_bytes(name, "something follows the key")
+        return [key for key, _ in decoded]
+
+    return KeyCodec(name, encode_many, decode_many)
+
+
+_SCALAR_CODECS: dict[object, KeyCodec[Any]] = {
+    bytes: KeyCodec("bytes", _encode_bytes_keys, list),
+    str: KeyCodec("str", _encode_str_keys, _decode_str_keys),
+    int: KeyCodec("int", _encode_int_keys, _decode_int_keys),
+    float: _field_codec(SCALAR_FIELDS[float]),
+    bool: _field_codec(SCALAR_FIELDS[bool]),
+    None: _field_codec(DYNAMIC_FIELD),
+}
+
+
+# -- keys of several fields ----------------------------------------------------------------------
+
+
+def _field_of(key_type: Any) -> Field:
+    """The field for a type, at any depth."""
+    if key_type in SCALAR_FIELDS:
+        return SCALAR_FIELDS[key_type]
+    if key_type in (None, object, Any, tuple, list):
+        return DYNAMIC_FIELD
+    origin, arguments = typing.get_origin(key_type), typing.get_args(key_type)
+    if origin is typing.Annotated:
+        return _field_of(arguments[0])
+    if origin is tuple and Ellipsis not in arguments:
+        return tuple_field([_field_of(argument) for argument in arguments], take_apart=_parts_of_tuple)
+    if origin in (typing.Union, types.UnionType):
+        some = [argument for argument in arguments if argument is not types.NoneType]
+        if len(some) == 1:
+            return optional_field(_field_of(some[0]))
+    if isinstance(key_type, type):
+        if issubclass(key_type, tuple) and hasattr(key_type, "_fields"):
+            return _class_field(key_type, key_type._fields)
+        if dataclasses.is_dataclass(key_type):
+            return _class_field(key_type, [field.name for field in dataclasses.fields(key_type)])
+        if issubclass(key_type, msgspec.Struct):
+            return _class_field(key_type, key_type.__struct_fields__)
+    raise TopologyError(
+        "keys of this type cannot be sorted as bytes: use str, bytes, int, float, bool, a tuple,"
+        f" a dataclass, a msgspec.Struct, or a sc.Serde {fact_text(key_type=key_type)}"
+    )
+
+
+def _class_field(key_type: type, names: Sequence[str]) -> Field:
+    hints = typing.get_type_hints(key_type)
+    get_parts = operator.attrgetter(*names) if names else lambda _key: ()
+
+    def take_apart(key: Any) -> Sequence[Any]:
+        if type(key) is not key_type:
+            raise TypeError(f"not a {key_type.__name__}")
+        parts: Sequence[Any] = (get_parts(key),) if len(names) == 1 else get_parts(key)
+        return parts
+
+    def build(*parts: Any) -> Any:
+        return key_type(**dict(zip(names, parts, strict=True)))
+
+    return tuple_field([_field_of(hints[name]) for name in names], take_apart=take_apart, build=build)
+
+
+def _parts_of_tuple(key: Any) -> Sequence[Any]:
+    if not isinstance(key, tuple):
+        raise TypeError("not a tuple")
+    return key
+
+
+def _parse_field(text: str) -> tuple[Field, str]:
+    """Read one field's name at the start of ``text``; return the field and the text behind it."""
+    if text.startswith("("):
+        fields: list[Field] = []
+        rest = text[1:]
+        while rest and not rest.startswith(")"):
+            field, rest = _parse_field(rest.removeprefix(",") if fields else rest)
+            fields.append(field)
+        if not rest:
+            raise _unknown_name(text)
+        field, rest = tuple_field(fields, take_apart=_parts_of_tuple), rest[1:]
+    else:
+        for field in (*SCALAR_FIELDS.values(), DYNAMIC_FIELD):
+            if text.startswith(field.name):
+                rest = text[len(field.name) :]
+                break
+        else:
+            raise _unknown_name(text)
+    while rest.startswith("?"):
+        field, rest = optional_field(field), rest[1:]
+    return field, rest
+
+
+# -- what goes wrong -----------------------------------------------------------------------------
+
+
+def _require_bytes(key: object) -> None:
+    if type(key) is not bytes:
+        raise TypeError("not bytes")
+
+
+def _raise_wrong_key(name: str, encode: Callable[[Any], object], keys: Iterable[Any]) -> NoReturn:
+    """Find the key that does not encode, and say so."""
+    for key in keys:
+        try:
+            encode(key)
+        except _WRONG_KEY as error:
+            facts = fact_text(key_type=name, given=type(key).__name__, key=repr(key)[:100])
+            raise SerdeError(f"the key is not of the store's key type: {error} {facts}") from error
+    raise AssertionError("one of the keys did not encode")
+
+
+def _wrong_bytes(name: str, reason: object) -> SerdeError:
+    return SerdeError(f"the bytes are no key of this store: {reason} {fact_text(key_type=name)}")
+
+
+def _unknown_name(name: str) -> SerdeError:
+    return SerdeError(f"no key codec of this version has the name {fact_text(name=name)}")

@@ -1,0 +1,69 @@
+"""Byte keys of windowed stores: first the window's start, then the key.
+
+::
+
+    window key := start_ms as uint64 big-endian | key bytes of the store's key codec
+
+All windows of one time lie together, so closing the windows of a span and dropping those that are too
+old are *ranges*: their cost is what they touch, however many keys are alive. Kafka Streams puts the key
+first, which makes the windows of one key the range and closing a scan. Here the windows of one key are
+found by jumping from start to start (``queries``), which is the rarer question.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from streamcore.errors import SerdeError, fact_text
+from streamcore.model import TimestampMs
+from streamcore.state.keys import KeyCodec
+
+K = TypeVar("K")
+
+START_BYTES = 8
+_START = struct.Struct(">Q")
+
+
+def encode_start(start_ms: TimestampMs) -> bytes:
+    """The first eight bytes of the window keys with this start; also a bound between windows.
+
+    Raises:
+        SerdeError: the start is before 1970.
+    """
+    try:
+        return _START.pack(start_ms)
+    except struct.error as error:
+        raise SerdeError(f"a window cannot start here {fact_text(start_ms=start_ms)}") from error
+
+
+def decode_start(window_key: bytes) -> TimestampMs:
+    """When the window of a window key starts."""
+    start_ms: int = _START.unpack_from(window_key)[0]
+    return start_ms
+
+
+def window_range(since_ms: TimestampMs, until_ms: TimestampMs) -> tuple[bytes, bytes]:
+    """Where the windows lie whose start is in ``[since_ms, until_ms)``, as bytes: ``[start, end)``."""
+    return encode_start(max(0, since_ms)), encode_start(max(0, until_ms))
+
+
+def window_key_codec(keys: KeyCodec[K]) -> KeyCodec[tuple[K, TimestampMs]]:
+    """The codec for ``(key, start_ms)`` pairs over a codec for the keys alone."""
+
+    def encode_many(pairs: Iterable[tuple[K, TimestampMs]]) -> list[bytes]:
+        pairs = pairs if isinstance(pairs, Sequence) else list(pairs)
+        encoded = keys.encode_many([key for key, _ in pairs])
+        try:
+            return [_START.pack(pair[1]) + data for pair, data in zip(pairs, encoded, strict=True)]
+        except struct.error:
+            for _, start_ms in pairs:
+                encode_start(start_ms)
+            raise
+
+    def decode_many(encoded: Sequence[bytes]) -> list[tuple[K, TimestampMs]]:
+        starts = [decode_start(data) for data in encoded]
+        return list(zip(keys.decode_many([data[START_BYTES:] for data in encoded]), starts, strict=True))
+
+    return KeyCodec(f"window {keys.name}", encode_many, decode_many)
