@@ -1,0 +1,205 @@
+"""Shows what stands in the files of a log, for people: ``streamcore log dump``.
+
+Everything is read through this module's own eyes, batch by batch: no log has to be opened, nothing
+is changed, no lock is needed. A log that is being written may look torn at its very end.
+
+``verification.py`` builds on this to tell whether the files are sound.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamcore.errors import CorruptDataError, UnsupportedVersionError, UsageError, fact_text
+from streamcore.log.records.batch import (
+    APPEND_TIME_FLAG,
+    HEADER_BYTES,
+    BatchHeader,
+    check_batch,
+    parse_header,
+)
+from streamcore.log.records.compression import CODECS
+from streamcore.log.records.decode import Marker, batch_marker, batch_records
+from streamcore.log.storage.files import File, FileSystem, PosixFile, PosixFileSystem, storage_errors
+from streamcore.log.storage.log_files import FileKind, parse_name
+from streamcore.model import Headers, Offset, TimestampMs
+
+_CODEC_NAMES = {number: name for name, number in CODECS.items()}
+_READ_BYTES = 1 << 20
+
+
+class ReadOnlyFileSystem(PosixFileSystem):
+    """The files of the operating system, opened so that a read-only folder will do."""
+
+    def open(self, path: Path, *, create: bool = False) -> File:
+        """Open a file to read."""
+        assert not create
+        with storage_errors("open", path):
+            return PosixFile(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+
+
+@dataclass(frozen=True, slots=True)
+class DumpedRecord:
+    """One record as it is stored."""
+
+    offset: Offset
+    timestamp_ms: TimestampMs
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class DumpedBatch:
+    """One batch as it is stored; ``problem`` says why it could not be read whole."""
+
+    file: Path
+    position: int
+    header: BatchHeader
+    records: tuple[DumpedRecord, ...] = ()
+    marker: Marker | None = None
+    problem: str | None = None
+
+    @property
+    def compression(self) -> str:
+        """The name of the batch's codec."""
+        return _CODEC_NAMES.get(self.header.compression, f"codec {self.header.compression}")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """The bytes of one batch and where they stand."""
+
+    position: int
+    header: BatchHeader
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenTail:
+    """From ``position`` on the file holds no whole batch."""
+
+    position: int
+    text: str
+
+
+def dump(
+    path: Path, *, with_records: bool = True, file_system: FileSystem | None = None
+) -> Iterator[DumpedBatch]:
+    """Yield the batches of a segment's data file, or of all segments below a folder, in order.
+
+    Bytes that are no batch end the file: nothing after them can be found again.
+
+    Raises:
+        UsageError: there is no data file at or below ``path``.
+    """
+    files = file_system or ReadOnlyFileSystem()
+    for segment in data_files(files, path):
+        for found in stored_batches(files, segment):
+            if isinstance(found, StoredBatch):
+                yield _dumped(segment, found, with_records=with_records)
+
+
+def data_files(file_system: FileSystem, path: Path) -> list[Path]:
+    """The data file itself, or all data files below a folder: by folder name, then by offset.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found: list[Path] = []
+    if file_system.is_directory(path):
+        found = list(_data_files_below(file_system, path))
+    elif file_system.exists(path) and _is_data_file(path.name):
+        found = [path]
+    if not found:
+        raise UsageError(
+            "no data file of a log here: give a .log file, a partition's folder or the log's folder, "
+            + fact_text(path=path)
+        )
+    return found
+
+
+def _data_files_below(file_system: FileSystem, directory: Path) -> Iterator[Path]:
+    for name in file_system.list_directory(directory):
+        path = directory / name
+        if file_system.is_directory(path):
+            yield from _data_files_below(file_system, path)
+        elif _is_data_file(name):
+            yield path
+
+
+def _is_data_file(name: str) -> bool:
+    parsed = parse_name(name)
+    return parsed is not None and parsed[1] is FileKind.DATA and not parsed[2]
+
+
+def stored_batches(file_system: FileSystem, path: Path) -> Iterator[StoredBatch | BrokenTail]:
+    """Yield each batch of a data file; last of all, if the file ends in something else, what that is."""
+    file = file_system.open(path)
+    try:
+        size = file.size()
+        position = 0
+        window = b""
+        window_start = 0
+        while position < size:
+            if position + HEADER_BYTES > window_start + len(window):
+                window, window_start = file.read_at(position, _READ_BYTES), position
+            try:
+                header = parse_header(window, position - window_start)
+            except (CorruptDataError, UnsupportedVersionError) as error:
+                yield BrokenTail(position, str(error))
+                return
+            end = position + header.size_bytes
+            if end > size:
+                yield BrokenTail(position, f"the last batch is cut off, missing_bytes={end - size}")
+                return
+            if end > window_start + len(window):
+                window, window_start = file.read_at(position, max(_READ_BYTES, end - position)), position
+            yield StoredBatch(position, header, window[position - window_start : end - window_start])
+            position = end
+    finally:
+        file.close()
+
+
+def decoded_records(batch: StoredBatch) -> tuple[DumpedRecord, ...]:
+    """The records of a batch whose checksum is known to hold.
+
+    Raises:
+        CorruptBatchError: they do not decode.
+    """
+    is_append_time = bool(batch.header.attributes & APPEND_TIME_FLAG)
+    return tuple(
+        DumpedRecord(
+            record.offset,
+            batch.header.max_timestamp_ms if is_append_time else record.timestamp,
+            record.key,
+            record.value,
+            tuple(record.headers),
+        )
+        for record in batch_records(batch.data, 0, batch.header)
+    )
+
+
+def decoded_marker(batch: StoredBatch) -> Marker | None:
+    """What a control batch says; ``None`` for records, and for a marker that compaction has emptied.
+
+    Raises:
+        CorruptBatchError: it is no marker.
+    """
+    if not batch.header.is_control or batch.header.record_count == 0:
+        return None
+    return batch_marker(batch.data, 0, batch.header)
+
+
+def _dumped(file: Path, batch: StoredBatch, *, with_records: bool) -> DumpedBatch:
+    try:
+        check_batch(batch.data, 0, batch.header)
+        marker = decoded_marker(batch)
+        is_readable = with_records and not batch.header.is_control
+        records = decoded_records(batch) if is_readable else ()
+    except CorruptDataError as error:
+        return DumpedBatch(file, batch.position, batch.header, problem=str(error))
+    return DumpedBatch(file, batch.position, batch.header, records, marker)

@@ -1,0 +1,249 @@
+"""Tells whether the files of a log are sound: ``streamcore log verify``.
+
+Per data file: every batch is whole, passes its checksum and decodes; offsets grow, from batch to
+batch and from file to file. Per index: every entry points at the batch it means, and every aborted
+transaction is listed. Reads everything, changes nothing; index files are read with this module's
+own eyes, not with those that wrote them.
+
+A ``Problem`` that ``is_mended_at_start`` is what an unclean stop may leave, and the next start puts
+it right. Any other one means that stored bytes are not what was written.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Final
+
+from streamcore.errors import CorruptDataError, UnsupportedVersionError
+from streamcore.log.records.batch import BatchHeader, check_batch
+from streamcore.log.storage.dump import (
+    BrokenTail,
+    DumpedRecord,
+    ReadOnlyFileSystem,
+    StoredBatch,
+    data_files,
+    decoded_marker,
+    decoded_records,
+    stored_batches,
+)
+from streamcore.log.storage.files import FileSystem, read_whole
+from streamcore.log.storage.log_files import FileKind, parse_name
+from streamcore.log.storage.transaction_index import AbortedEntry, decode_entries
+from streamcore.model import Offset, ProducerId, TimestampMs
+
+_OFFSET_ENTRY: Final = struct.Struct(">II")
+_TIME_ENTRY: Final = struct.Struct(">qI")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is not as it should be, and where."""
+
+    file: Path
+    position: int | None
+    text: str
+    is_mended_at_start: bool = False
+
+    def __str__(self) -> str:
+        place = f"{self.file}" if self.position is None else f"{self.file} at {self.position}"
+        remedy = " (the next start puts this right)" if self.is_mended_at_start else ""
+        return f"{place}: {self.text}{remedy}"
+
+
+def verify(path: Path, *, file_system: FileSystem | None = None) -> Iterator[Problem]:
+    """Check a data file with its indexes, a partition's folder, or a whole log, file by file.
+
+    Raises:
+        UsageError: there is no data file at or below ``path``.
+    """
+    files = file_system or ReadOnlyFileSystem()
+    for _, partition in groupby(data_files(files, path), key=lambda file: file.parent):
+        transactions = _OpenTransactions()
+        end_offset = 0
+        segments = list(partition)
+        for segment in segments:
+            check = _SegmentCheck(files, segment, transactions, end_offset, is_last=segment == segments[-1])
+            yield from check.problems()
+            end_offset = check.end_offset
+
+
+@dataclass(slots=True)
+class _OpenTransactions:
+    """Where each producer's open transaction has its first record, as far as it is still stored."""
+
+    first_offsets: dict[ProducerId, Offset] = field(default_factory=dict)
+
+    def data(self, header: BatchHeader) -> None:
+        if header.is_transactional:
+            self.first_offsets.setdefault(header.producer_id, header.base_offset)
+
+    def end(self, producer_id: ProducerId) -> Offset | None:
+        return self.first_offsets.pop(producer_id, None)
+
+
+class _SegmentCheck:
+    """One data file and its indexes, in one pass over the data."""
+
+    def __init__(
+        self,
+        file_system: FileSystem,
+        path: Path,
+        transactions: _OpenTransactions,
+        previous_end: Offset,
+        *,
+        is_last: bool,
+    ) -> None:
+        parsed = parse_name(path.name)
+        assert parsed is not None
+        self._files = file_system
+        self._path = path
+        self._base_offset = parsed[0]
+        self._transactions = transactions
+        self._is_last = is_last
+        self._previous_end = previous_end
+        self.end_offset = max(self._base_offset, previous_end)
+        self._max_timestamp_ms: TimestampMs = -1
+        self._positions: dict[int, Offset] = {}
+        """Of the offset index: position, last offset; emptied as the batches are met."""
+        self._times: dict[Offset, TimestampMs] = {}
+        """Of the time index: last offset, timestamp; emptied likewise."""
+        self._aborts: dict[Offset, AbortedEntry] = {}
+        """Of the transaction index, by the marker's offset; emptied likewise."""
+        self._lists_aborts = False
+
+    def problems(self) -> Iterator[Problem]:
+        """Check everything; ``end_offset`` is known when this has ended."""
+        if self._base_offset < self._previous_end:
+            yield self._problem(None, f"begins before the end of the file before it, {self._previous_end}")
+        yield from self._read_indexes()
+        for found in stored_batches(self._files, self._path):
+            if isinstance(found, BrokenTail):
+                yield self._problem(found.position, found.text, is_mended=self._is_last)
+                return
+            yield from self._check_batch(found)
+        yield from self._unmet_entries()
+
+    def _check_batch(self, batch: StoredBatch) -> Iterator[Problem]:
+        header = batch.header
+        if header.base_offset < self.end_offset:
+            yield self._problem(
+                batch.position, f"offset {header.base_offset} comes after {self.end_offset - 1}"
+            )
+        self.end_offset = max(self.end_offset, header.end_offset)
+        try:
+            check_batch(batch.data, 0, header)
+            records = decoded_records(batch)
+            marker = decoded_marker(batch)
+        except CorruptDataError as error:
+            yield self._problem(batch.position, str(error))
+            return
+        if not header.is_control:
+            self._transactions.data(header)
+            yield from self._check_records(batch, records)
+        elif marker is not None:
+            first_offset = self._transactions.end(header.producer_id)
+            if not marker.is_commit:
+                yield from self._check_abort(batch, first_offset)
+        yield from self._check_entries(batch)
+
+    def _check_records(self, batch: StoredBatch, records: tuple[DumpedRecord, ...]) -> Iterator[Problem]:
+        header = batch.header
+        if len(records) != header.record_count:
+            yield self._problem(
+                batch.position, f"holds {len(records)} records and says it holds {header.record_count}"
+            )
+        offsets = [header.base_offset - 1, *(record.offset for record in records), header.end_offset]
+        if any(earlier >= later for earlier, later in pairwise(offsets)):
+            yield self._problem(batch.position, "the offsets of its records are not in order")
+        latest_ms = max((record.timestamp_ms for record in records), default=header.max_timestamp_ms)
+        if latest_ms != header.max_timestamp_ms:
+            yield self._problem(
+                batch.position,
+                f"its latest record is of {latest_ms} and its header says {header.max_timestamp_ms}",
+            )
+
+    def _check_abort(self, batch: StoredBatch, first_offset: Offset | None) -> Iterator[Problem]:
+        entry = self._aborts.pop(batch.header.last_offset, None)
+        if entry is None:
+            if first_offset is not None and self._lists_aborts:
+                yield self._problem(
+                    batch.position, "an aborted transaction is not in the transaction index", is_mended=True
+                )
+            return
+        is_other = entry.producer_id != batch.header.producer_id
+        starts_late = first_offset is not None and entry.first_offset > first_offset
+        if is_other or starts_late:
+            yield self._problem(
+                batch.position, f"the transaction index says {entry} of this abort marker", is_mended=True
+            )
+
+    def _check_entries(self, batch: StoredBatch) -> Iterator[Problem]:
+        header = batch.header
+        self._max_timestamp_ms = max(self._max_timestamp_ms, header.max_timestamp_ms)
+        indexed_offset = self._positions.pop(batch.position, None)
+        if indexed_offset is not None and indexed_offset != header.last_offset:
+            yield self._index_problem(
+                FileKind.OFFSET_INDEX,
+                f"says that offset {indexed_offset} is at {batch.position}, where {header.last_offset} is",
+            )
+        indexed_ms = self._times.pop(header.last_offset, None)
+        if indexed_ms is not None and indexed_ms != self._max_timestamp_ms:
+            yield self._index_problem(
+                FileKind.TIME_INDEX,
+                f"says {indexed_ms} for offset {header.last_offset}, and it is {self._max_timestamp_ms}",
+            )
+
+    def _read_indexes(self) -> Iterator[Problem]:
+        """Load what index files there are; they are caches, so a missing one is no problem."""
+        data = self._read(FileKind.OFFSET_INDEX)
+        if data is not None:
+            if len(data) % _OFFSET_ENTRY.size:
+                yield self._index_problem(FileKind.OFFSET_INDEX, "is cut off")
+            else:
+                for relative, position in _OFFSET_ENTRY.iter_unpack(data):
+                    self._positions[position] = self._base_offset + relative
+        data = self._read(FileKind.TIME_INDEX)
+        if data is not None:
+            if len(data) % _TIME_ENTRY.size:
+                yield self._index_problem(FileKind.TIME_INDEX, "is cut off")
+            else:
+                for timestamp_ms, relative in _TIME_ENTRY.iter_unpack(data):
+                    self._times[self._base_offset + relative] = timestamp_ms
+        data = self._read(FileKind.TRANSACTION_INDEX)
+        if data is not None:
+            try:
+                entries = decode_entries(data, base_offset=self._base_offset)
+            except (CorruptDataError, UnsupportedVersionError) as error:
+                yield self._index_problem(FileKind.TRANSACTION_INDEX, str(error))
+            else:
+                self._aborts = {entry.last_offset: entry for entry in entries}
+        # A closed segment without this file has no aborted transaction; the active one has it in memory.
+        self._lists_aborts = data is not None or not self._is_last
+
+    def _unmet_entries(self) -> Iterator[Problem]:
+        for position, offset in self._positions.items():
+            yield self._index_problem(
+                FileKind.OFFSET_INDEX, f"says that offset {offset} is at {position}, where no batch is"
+            )
+        for offset, timestamp_ms in self._times.items():
+            yield self._index_problem(
+                FileKind.TIME_INDEX, f"says {timestamp_ms} for offset {offset}, where no batch ends"
+            )
+        for entry in self._aborts.values():
+            yield self._index_problem(FileKind.TRANSACTION_INDEX, f"lists {entry}, and there is no marker")
+
+    def _read(self, kind: FileKind) -> bytes | None:
+        try:
+            return read_whole(self._files, self._path.with_suffix(f".{kind.value}"))
+        except FileNotFoundError:
+            return None
+
+    def _problem(self, position: int | None, text: str, *, is_mended: bool = False) -> Problem:
+        return Problem(self._path, position, text, is_mended)
+
+    def _index_problem(self, kind: FileKind, text: str) -> Problem:
+        return Problem(self._path.with_suffix(f".{kind.value}"), None, text, is_mended_at_start=True)
