@@ -47,6 +47,8 @@ class Appended:
     target: TopicPartition
     base_offset: Offset
     end_offset: Offset
+    log_append_time_ms: TimestampMs = -1
+    """The time that the log gave the records instead of their own (``message.timestamp.type``), or -1."""
 
 
 class Acknowledgement(Protocol):

@@ -1,0 +1,237 @@
+"""Divides the partitions of a group's topics among its members. Pure; runs at the group's leader.
+
+Three assignors, under Kafka's names and with Kafka's bytes, so that members on any client agree:
+
+* ``range``: each topic in contiguous ranges; equal numbers of two topics meet at one member.
+* ``sticky``: balanced, moving as little as possible; members give everything up while they agree.
+* ``cooperative-sticky``: the same balance, but a member keeps what it will not lose. A partition that moves
+  is given to nobody in the round that takes it away, so that two members never hold it; its former
+  owner joins again when it has let go, and the next round hands it out.
+
+Invariants of every assignor: only subscribed partitions that exist are given, each to at most one member,
+and the result depends on nothing but the arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias
+
+from streamcore.errors import CorruptDataError, UsageError, fact_text
+from streamcore.log.client.membership_bytes import BytesReader, Subscription, encode_partitions
+from streamcore.model import TopicName, TopicPartition
+
+MemberId: TypeAlias = str
+Assignment: TypeAlias = dict[MemberId, tuple[TopicPartition, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """A member as the leader sees it."""
+
+    member_id: MemberId
+    subscription: Subscription
+    instance_id: str | None = None
+
+    @property
+    def order(self) -> tuple[bool, str]:
+        """Static members come first, by their own names, so that a restart does not move them."""
+        return (False, self.instance_id) if self.instance_id is not None else (True, self.member_id)
+
+
+class Assignor(Protocol):
+    """A way to divide partitions, known to the group by its name."""
+
+    name: str
+    is_cooperative: bool
+
+    def user_data(self, owned: Sequence[TopicPartition], generation: int) -> bytes | None:
+        """What a member that owns these since that generation adds to its subscription."""
+
+    def assign(self, partition_counts: Mapping[TopicName, int], members: Sequence[GroupMember]) -> Assignment:
+        """Divide the partitions of the topics; topics not in the mapping do not exist."""
+
+
+class RangeAssignor:
+    """Each topic in contiguous ranges, the first members getting one more where it does not divide."""
+
+    name = "range"
+    is_cooperative = False
+
+    def user_data(self, owned: Sequence[TopicPartition], generation: int) -> bytes | None:
+        """Nothing: ranges do not depend on the past."""
+        return None
+
+    def assign(self, partition_counts: Mapping[TopicName, int], members: Sequence[GroupMember]) -> Assignment:
+        """Divide each topic among the members that ask for it, in the members' order."""
+        given: dict[MemberId, list[TopicPartition]] = {member.member_id: [] for member in members}
+        for topic in sorted(partition_counts):
+            takers = sorted((m for m in members if topic in m.subscription.topics), key=lambda m: m.order)
+            if not takers:
+                continue
+            share, rest = divmod(partition_counts[topic], len(takers))
+            first = 0
+            for index, taker in enumerate(takers):
+                end = first + share + (index < rest)
+                given[taker.member_id].extend(TopicPartition(topic, number) for number in range(first, end))
+                first = end
+        return {member_id: tuple(partitions) for member_id, partitions in given.items()}
+
+
+class StickyAssignor:
+    """Balanced over all topics, with as few moves as the balance allows."""
+
+    name = "sticky"
+    is_cooperative = False
+
+    def user_data(self, owned: Sequence[TopicPartition], generation: int) -> bytes | None:
+        """The former assignment and its generation: an eager member owns nothing any more when it joins."""
+        return encode_partitions(owned) + generation.to_bytes(4, "big", signed=True)
+
+    def assign(self, partition_counts: Mapping[TopicName, int], members: Sequence[GroupMember]) -> Assignment:
+        """Keep what members have, give out the rest, then move from the fullest until nothing is won."""
+        claims = [(member.member_id, *_former_partitions(member.subscription)) for member in members]
+        return _balance(partition_counts, members, claims)
+
+
+class CooperativeStickyAssignor:
+    """The sticky balance in two rounds, between which members keep what they will not lose."""
+
+    name = "cooperative-sticky"
+    is_cooperative = True
+
+    def user_data(self, owned: Sequence[TopicPartition], generation: int) -> bytes | None:
+        """The generation, for leaders whose subscription format does not carry it yet."""
+        return generation.to_bytes(4, "big", signed=True)
+
+    def assign(self, partition_counts: Mapping[TopicName, int], members: Sequence[GroupMember]) -> Assignment:
+        """The balance, without the partitions that another member still holds."""
+        claims = [
+            (m.member_id, m.subscription.owned, _cooperative_generation(m.subscription)) for m in members
+        ]
+        balanced = _balance(partition_counts, members, claims)
+        holders: dict[TopicPartition, set[MemberId]] = {}
+        for member in members:
+            for place in member.subscription.owned:
+                holders.setdefault(place, set()).add(member.member_id)
+        nobody: frozenset[MemberId] = frozenset()
+        return {
+            member_id: tuple(place for place in partitions if holders.get(place, nobody) <= {member_id})
+            for member_id, partitions in balanced.items()
+        }
+
+
+ASSIGNORS: Final[Mapping[str, Assignor]] = {
+    assignor.name: assignor for assignor in (RangeAssignor(), StickyAssignor(), CooperativeStickyAssignor())
+}
+
+
+def choose_assignors(names: Iterable[str]) -> tuple[Assignor, ...]:
+    """Find assignors by name, in order of preference.
+
+    Raises:
+        UsageError: an unknown name, none at all, or cooperative and eager ones together.
+    """
+    wanted = tuple(names)
+    unknown = [name for name in wanted if name not in ASSIGNORS]
+    if unknown or not wanted:
+        raise UsageError(
+            f"choose assignors among {', '.join(ASSIGNORS)} {fact_text(given=','.join(unknown) or None)}"
+        )
+    chosen = tuple(ASSIGNORS[name] for name in wanted)
+    if len({assignor.is_cooperative for assignor in chosen}) > 1:
+        raise UsageError(
+            f"cooperative and eager assignors do not mix in one member {fact_text(given=','.join(wanted))}"
+        )
+    return chosen
+
+
+def _former_partitions(subscription: Subscription) -> tuple[tuple[TopicPartition, ...], int]:
+    """What an eager member had before it joined, and since when."""
+    if subscription.owned:
+        return subscription.owned, subscription.generation
+    if subscription.user_data is None:
+        return (), -1
+    reader = BytesReader(subscription.user_data)
+    try:
+        return reader.partitions(), reader.int32()
+    except CorruptDataError:
+        return (), -1  # another client's own format: nothing is known, which only costs stickiness
+
+
+def _cooperative_generation(subscription: Subscription) -> int:
+    if subscription.generation >= 0 or subscription.user_data is None:
+        return subscription.generation
+    try:
+        return BytesReader(subscription.user_data).int32()
+    except CorruptDataError:
+        return -1
+
+
+def _balance(
+    partition_counts: Mapping[TopicName, int],
+    members: Sequence[GroupMember],
+    claims: Iterable[tuple[MemberId, Sequence[TopicPartition], int]],
+) -> Assignment:
+    """The sticky balance.
+
+    A move is made only from a member to one that has at least two fewer, so each move lowers the
+    sum of squared loads and the loop ends. Where all members ask for the same topics, loads
+    end up at most one apart.
+    """
+    takers: dict[TopicName, list[MemberId]] = {
+        topic: [m.member_id for m in sorted(members, key=lambda m: m.order) if topic in m.subscription.topics]
+        for topic in partition_counts
+    }
+    held: dict[MemberId, list[TopicPartition]] = {member.member_id: [] for member in members}
+    owners = _undisputed(partition_counts, takers, claims)
+    for place in sorted(owners):
+        held[owners[place]].append(place)
+
+    for topic in sorted(partition_counts):
+        if not takers[topic]:
+            continue
+        for number in range(partition_counts[topic]):
+            place = TopicPartition(topic, number)
+            if place not in owners:
+                held[_least_loaded(takers[topic], held)].append(place)
+
+    moved = True
+    while moved:
+        moved = False
+        for giver in sorted(held, key=lambda member_id: (-len(held[member_id]), member_id)):
+            # From the back: what came last moves first, so what was owned stays.
+            for place in reversed(held[giver].copy()):
+                taker = _least_loaded(takers[place.topic], held)
+                if len(held[giver]) > len(held[taker]) + 1:
+                    held[giver].remove(place)
+                    held[taker].append(place)
+                    moved = True
+    return {member_id: tuple(sorted(partitions)) for member_id, partitions in held.items()}
+
+
+def _undisputed(
+    partition_counts: Mapping[TopicName, int],
+    takers: Mapping[TopicName, Sequence[MemberId]],
+    claims: Iterable[tuple[MemberId, Sequence[TopicPartition], int]],
+) -> dict[TopicPartition, MemberId]:
+    """Former owners, the latest generation winning; two claims of one generation cancel out."""
+    best: dict[TopicPartition, tuple[int, MemberId | None]] = {}
+    for member_id, partitions, generation in claims:
+        for place in partitions:
+            if not 0 <= place.partition < partition_counts.get(place.topic, 0):
+                continue
+            if member_id not in takers[place.topic]:
+                continue
+            former_generation, former = best.get(place, (-2, None))
+            if generation > former_generation:
+                best[place] = (generation, member_id)
+            elif generation == former_generation and former != member_id:
+                best[place] = (generation, None)
+    return {place: member_id for place, (_, member_id) in best.items() if member_id is not None}
+
+
+def _least_loaded(takers: Sequence[MemberId], held: Mapping[MemberId, Sequence[TopicPartition]]) -> MemberId:
+    """The first taker with the fewest partitions; takers are in the members' order."""
+    return min(takers, key=lambda member_id: len(held[member_id]))

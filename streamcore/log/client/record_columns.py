@@ -1,0 +1,151 @@
+"""Turns an iterable of records into chunks of columns, at the speed of C where it can.
+
+A chunk is as large as pays off and as small as memory wants: chunks grow while records are small and shrink
+when they are large, so that one chunk stays near ``_CHUNK_BYTES`` whatever the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, TypeAlias
+
+from streamcore.errors import UsageError, fact_text
+from streamcore.model import Headers, Record, TimestampMs
+
+Sendable: TypeAlias = "tuple[bytes | None, bytes | None] | Record[Any, Any]"
+"""What ``send_many`` takes: a pair of key and value, or a record of bytes."""
+
+RECORD_OVERHEAD_BYTES: Final = 32
+"""At least what a record's lengths, deltas and attributes take in a batch, whatever its size."""
+
+_CHUNK_BYTES: Final = 256 * 1024
+_CHUNK_RECORDS: Final = 4096
+_PAIRS: Final = frozenset({tuple})
+_RECORDS: Final = frozenset({Record})
+_BYTES: Final = frozenset({bytes})
+_NOTHING: Final = frozenset({type(None)})
+
+
+@dataclass(slots=True)
+class ColumnChunk:
+    """Records as columns of equal length, with the size that each takes in a batch at most."""
+
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    timestamps_ms: Sequence[TimestampMs]
+    headers: Sequence[Headers] | None
+    sizes_bytes: Sequence[int]
+    size_bytes: int
+
+    def take(self, rows: Sequence[int]) -> ColumnChunk:
+        """Only these rows."""
+        sizes_bytes = [self.sizes_bytes[row] for row in rows]
+        return ColumnChunk(
+            [self.keys[row] for row in rows],
+            [self.values[row] for row in rows],
+            [self.timestamps_ms[row] for row in rows],
+            None if self.headers is None else [self.headers[row] for row in rows],
+            sizes_bytes,
+            sum(sizes_bytes),
+        )
+
+
+def column_chunks(records: Iterable[Sendable], now_ms: Callable[[], TimestampMs]) -> Iterator[ColumnChunk]:
+    """Cut records into chunks; those without a time of their own get the chunk's.
+
+    Raises:
+        UsageError: an item that is neither a pair nor a record, or not of bytes.
+    """
+    source = iter(records)
+    wanted = 16
+    while rows := list(islice(source, wanted)):
+        chunk = _chunk(rows, now_ms())
+        if chunk.size_bytes < _CHUNK_BYTES // 2:
+            wanted = min(wanted * 2, _CHUNK_RECORDS)
+        elif chunk.size_bytes > _CHUNK_BYTES * 2:
+            wanted = max(wanted // 4, 1)
+        yield chunk
+
+
+def as_bytes(name: str, data: object) -> bytes:
+    """Bytes of what holds bytes.
+
+    Raises:
+        UsageError: it holds something else.
+    """
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    facts = fact_text(type=type(data).__name__)
+    raise UsageError(f"the log holds bytes: encode the {name}, or send through a topic of an app {facts}")
+
+
+def checked_headers(headers: Iterable[tuple[str, bytes | None]]) -> tuple[Headers, int]:
+    """Headers as a tuple, and the size that they take in a batch at most.
+
+    Raises:
+        UsageError: a name that is not text, or a value that is not bytes.
+    """
+    checked: list[tuple[str, bytes | None]] = []
+    size_bytes = 0
+    try:
+        for name, value in headers:
+            if not isinstance(name, str):
+                raise UsageError(f"a header's name is text {fact_text(type=type(name).__name__)}")
+            content = None if value is None else as_bytes("header", value)
+            checked.append((name, content))
+            size_bytes += 10 + len(name.encode()) + len(content or b"")
+    except (TypeError, ValueError) as error:
+        raise UsageError("headers are pairs of a name and bytes") from error
+    return tuple(checked), size_bytes
+
+
+def _chunk(rows: list[Sendable], now_ms: TimestampMs) -> ColumnChunk:
+    headers: list[Headers] | None = None
+    headers_sizes: list[int] | None = None
+    timestamps_ms: list[TimestampMs]
+    kinds = set(map(type, rows))
+    if kinds == _PAIRS:
+        try:
+            keys, values = zip(*rows, strict=True)
+        except ValueError as error:
+            raise UsageError("send_many takes pairs of key and value, or sc.Record") from error
+        timestamps_ms = [now_ms] * len(rows)
+    elif kinds == _RECORDS:
+        keys = tuple([row.key for row in rows])  # type: ignore[union-attr]
+        values = tuple([row.value for row in rows])  # type: ignore[union-attr]
+        timestamps_ms = [row.timestamp_ms if row.timestamp_ms >= 0 else now_ms for row in rows]  # type: ignore[union-attr]
+        if any(row.headers for row in rows):  # type: ignore[union-attr]
+            checked = [checked_headers(row.headers) for row in rows]  # type: ignore[union-attr]
+            headers = [row_headers for row_headers, _ in checked]
+            headers_sizes = [size for _, size in checked]
+    else:
+        return _chunk([_as_record(row) for row in rows], now_ms)
+    keys, key_sizes = _checked_column("key", keys)
+    values, value_sizes = _checked_column("value", values)
+    sizes_bytes = [size + RECORD_OVERHEAD_BYTES for size in value_sizes]
+    for more in (key_sizes, headers_sizes):
+        if more is not None:
+            sizes_bytes = [size + extra for size, extra in zip(sizes_bytes, more, strict=True)]
+    return ColumnChunk(keys, values, timestamps_ms, headers, sizes_bytes, sum(sizes_bytes))
+
+
+def _checked_column(name: str, column: Sequence[Any]) -> tuple[Sequence[bytes | None], Sequence[int]]:
+    kinds = set(map(type, column))
+    if kinds == _BYTES:
+        return column, list(map(len, column))
+    if kinds == _NOTHING:
+        return column, [0] * len(column)
+    converted = [item if item is None or type(item) is bytes else as_bytes(name, item) for item in column]
+    return converted, [0 if item is None else len(item) for item in converted]
+
+
+def _as_record(row: Sendable) -> Record[Any, Any]:
+    if isinstance(row, Record):
+        return row
+    if isinstance(row, tuple | list) and len(row) == 2:
+        return Record(row[0], row[1])
+    raise UsageError(
+        f"send_many takes pairs of key and value, or sc.Record {fact_text(type=type(row).__name__)}"
+    )
