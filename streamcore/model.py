@@ -86,6 +86,14 @@ class Record(msgspec.Struct, Generic[K, V], frozen=True):
     offset: Offset = -1
 
 
+class Windowed(msgspec.Struct, Generic[K], frozen=True, order=True):
+    """A key in one window: ``[start_ms, end_ms)`` of event time."""
+
+    key: K
+    start_ms: TimestampMs
+    end_ms: TimestampMs
+
+
 @dataclass(slots=True)
 class RecordRun:
     """Consecutive records of one partition, as columns of equal length.

@@ -1,0 +1,113 @@
+"""A windowed store: ``WriteBack`` over ``(key, start_ms)`` pairs, with ranges of windows.
+
+Windows that are too old are dropped as one range of byte keys: nothing is looked up, and nothing is
+written per key. The changelog of a windowed store says nothing about it; there the topic's own
+retention removes old records (``changelog``). A restore can therefore bring back windows that had been
+dropped. The first drop after an open reaches back to 1970 and takes them away again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from streamcore.model import TimestampMs
+from streamcore.state.engine import KeyValueEngine, StoreWrites
+from streamcore.state.keys import KeyCodec
+from streamcore.state.window_keys import window_key_codec, window_range
+from streamcore.state.write_back import CACHE_ENTRIES_MAX, WriteBack
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
+    """The windows of one store of one task, by ``(key, start_ms)``. Not for sharing between threads."""
+
+    def __init__(
+        self,
+        engine: KeyValueEngine,
+        store: str,
+        keys: KeyCodec[K],
+        encode: Callable[[V], bytes],
+        decode: Callable[[bytes], V],
+        *,
+        cache_entries_max: int = CACHE_ENTRIES_MAX,
+        copy_on_read: bool = False,
+    ) -> None:
+        """Put write-back before one windowed store; ``keys`` is the codec of the keys alone."""
+        super().__init__(
+            engine,
+            store,
+            window_key_codec(keys),
+            encode,
+            decode,
+            cache_entries_max=cache_entries_max,
+            copy_on_read=copy_on_read,
+        )
+        self._dropped_before_ms = 0
+        self._draining_drop_ms = 0
+        self._applied_drop_ms = 0
+
+    @property
+    def dropped_before_ms(self) -> TimestampMs:
+        """Windows that start before this are gone."""
+        return self._dropped_before_ms
+
+    def windows_between(
+        self, since_ms: TimestampMs, until_ms: TimestampMs
+    ) -> Iterator[tuple[tuple[K, TimestampMs], V]]:
+        """The windows whose start is in ``[since_ms, until_ms)``, by start and then by key.
+
+        The cost is that of the windows found and of the windows changed since the last commit.
+        """
+        since_ms = max(since_ms, self._dropped_before_ms)
+        changed = [key for key in self._changed() if since_ms <= key[1] < until_ms]
+        return self._decoded(self._merged(*window_range(since_ms, until_ms), changed))
+
+    def drop_before(self, start_ms: TimestampMs) -> None:
+        """Drop every window that starts before ``start_ms``; takes part in the next commit."""
+        self._dropped_before_ms = max(self._dropped_before_ms, start_ms)
+
+    def get(self, key: tuple[K, TimestampMs], default: V | None = None) -> V | None:
+        """The value of a window, or ``default``; also when it was dropped."""
+        return default if key[1] < self._dropped_before_ms else super().get(key, default)
+
+    def __contains__(self, key: tuple[K, TimestampMs]) -> bool:
+        return key[1] >= self._dropped_before_ms and super().__contains__(key)
+
+    def items(self) -> Iterator[tuple[tuple[K, TimestampMs], V]]:
+        """All windows that are not dropped, by start and then by key."""
+        start, _ = window_range(self._dropped_before_ms, self._dropped_before_ms)
+        changed = [key for key in self._changed() if key[1] >= self._dropped_before_ms]
+        return self._decoded(self._merged(start, None, changed))
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether ``drain`` would return anything."""
+        return bool(self._dirty) or self._dropped_before_ms > self._applied_drop_ms
+
+    def drain(self) -> StoreWrites | None:
+        """As in ``WriteBack``, with the range of windows that were dropped."""
+        dropped_ms = self._dropped_before_ms
+        if dropped_ms > self._applied_drop_ms:
+            # Ranges are deleted before keys are written: a dropped window would come back.
+            self._dirty = {key: None for key in self._dirty if key[1] >= dropped_ms}
+        writes = super().drain()
+        self._draining_drop_ms = dropped_ms
+        if dropped_ms == self._applied_drop_ms:
+            return writes
+        dropped = window_range(self._applied_drop_ms, dropped_ms)
+        if writes is None:
+            return StoreWrites(self.store, [], [], [dropped])
+        return StoreWrites(self.store, writes.keys, writes.values, [dropped])
+
+    def committed(self) -> None:
+        """As in ``WriteBack``; the dropped windows are gone from the engine."""
+        self._applied_drop_ms = self._draining_drop_ms
+        super().committed()
+
+    def abort(self) -> None:
+        """As in ``WriteBack``; windows dropped since the last commit are back."""
+        self._dropped_before_ms = self._draining_drop_ms = self._applied_drop_ms
+        super().abort()

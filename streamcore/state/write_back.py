@@ -1,0 +1,345 @@
+"""Holds what a task writes to one store during a commit interval, as Python objects.
+
+Reads see the writes at once. Equal keys collapse, and only ``drain`` encodes: each changed key once, for
+the changelog and the engine alike. The steps of a commit are::
+
+    writes = store.drain()        what changed, encoded; the store may be written on
+    ...                           the transaction commits, the engine applies
+    store.committed()             the drained keys are clean
+
+or ``store.abort()``: everything that was not committed is forgotten.
+
+Invariants:
+
+* A changed key is never evicted before it is committed.
+* A drain is sorted by key bytes, so the same writes give the same changelog, whatever the hash seed.
+* ``None`` is not a value: writing it deletes the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final, Generic, TypeVar
+
+from streamcore.errors import SerdeError, fact_text
+from streamcore.state.cache import TwoGenerationCache
+from streamcore.state.engine import KeyValueEngine, StoreWrites
+from streamcore.state.keys import KeyCodec
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+CACHE_ENTRIES_MAX: Final = 131_072
+
+_MISSING: Final = object()
+_CHUNK: Final = 256
+
+
+@dataclass(slots=True)
+class EventJournal(Generic[K]):
+    """What the keys that an event wrote held before it; see ``WriteBack.begin_event``."""
+
+    drain_count: int
+    abort_count: int
+    before: dict[K, tuple[Any, bool]] = field(default_factory=dict)
+    """Key -> (stored form, or ``None`` where there was no value; whether it was changed already)."""
+
+
+class WriteBack(Generic[K, V]):
+    """One store of one task as its owner sees it. Not for sharing between threads.
+
+    Two ways to use it: operators ``load`` the keys of a batch and work on the dict they get;
+    agents use it like a dict, key by key.
+
+    ``journal`` is the journal that records writes now; ``None`` means that nobody does.
+    """
+
+    def __init__(
+        self,
+        engine: KeyValueEngine,
+        store: str,
+        keys: KeyCodec[K],
+        encode: Callable[[V], bytes],
+        decode: Callable[[bytes], V],
+        *,
+        cache_entries_max: int = CACHE_ENTRIES_MAX,
+        copy_on_read: bool = False,
+    ) -> None:
+        """Put write-back before one store of an engine.
+
+        Args:
+            copy_on_read: keep values encoded, so that each read gives a value of its own. For values
+                that can be changed in place and are handed to code that must not do so.
+        """
+        self.store = store
+        self.journal: EventJournal[K] | None = None
+        self._engine = engine
+        self._keys = keys
+        self._encode = encode
+        self._decode = decode
+        self._copies = copy_on_read
+        # Values as they are kept: objects, or encoded where each read gets a copy.
+        self._cache: TwoGenerationCache[K, Any] = TwoGenerationCache(cache_entries_max)
+        self._dirty: dict[K, None] = {}
+        self._draining: dict[K, None] = {}
+        self._drain_count = 0
+        self._abort_count = 0
+
+    # -- for batch operators
+
+    def load(self, keys: Collection[K]) -> dict[K, V]:
+        """Return the dict of live values, with every key of ``keys`` in it that has a value.
+
+        Work on the dict directly, and call ``mark_dirty`` for what changed. It is valid until the
+        next ``committed`` or ``abort``. With ``copy_on_read`` it is a dict of copies, for looking up.
+
+        Raises:
+            SerdeError: a key is not of the store's key type.
+        """
+        hot = self._cache.hot
+        missing = [key for key in keys if key not in hot]
+        if missing:
+            self._fetch(missing)
+        if self._copies:
+            decode = self._decode
+            return {key: decode(hot[key]) for key in keys if key in hot}
+        return hot
+
+    def mark_dirty(self, keys: Iterable[K]) -> None:
+        """Note that the values of these keys in the live dict changed. To take keys out, ``delete_many``."""
+        self._dirty.update(dict.fromkeys(keys))
+
+    def put_many(self, values: Mapping[K, V]) -> None:
+        """Set the values of keys."""
+        for key, value in values.items():
+            self.put(key, value)
+
+    def delete_many(self, keys: Iterable[K]) -> None:
+        """Delete keys; those that are not there do no harm."""
+        for key in keys:
+            self.delete(key)
+
+    # -- for agents, key by key
+
+    def get(self, key: K, default: V | None = None) -> V | None:
+        """The value of a key, or ``default``.
+
+        Raises:
+            SerdeError: the key is not of the store's key type.
+        """
+        stored = self._stored(key)
+        if stored is None:
+            return default
+        return self._decode(stored) if self._copies else stored
+
+    def put(self, key: K, value: V | None) -> None:
+        """Set the value of a key; ``None`` deletes it.
+
+        Raises:
+            SerdeError: the key is not of the store's key type; with ``copy_on_read`` also when the
+                value does not encode.
+        """
+        if value is None:
+            self.delete(key)
+            return
+        stored = self._encode(value) if self._copies else value
+        self._before_write(key)
+        self._cache.set(key, stored)
+        self._dirty[key] = None
+
+    def delete(self, key: K) -> None:
+        """Delete a key; one that is not there does no harm."""
+        self._before_write(key)
+        self._cache.set_absent(key)
+        self._dirty[key] = None
+
+    def __contains__(self, key: K) -> bool:
+        return self._stored(key) is not None
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """All keys and values in the order of their key bytes, as they are at this call."""
+        return self._decoded(self._merged(None, None, self._changed()))
+
+    def range(self, start: K | None, end: K | None) -> Iterator[tuple[K, V]]:
+        """The keys in ``[start, end)`` with their values, in order, as they are at this call."""
+        low = None if start is None else self._keys.encode(start)
+        high = None if end is None else self._keys.encode(end)
+        return self._decoded(self._merged(low, high, self._changed()))
+
+    # -- undoing one event
+
+    def begin_event(self) -> EventJournal[K]:
+        """Begin to record what is overwritten key by key, so that one event can be undone.
+
+        The journal takes effect until ``end_event``, or until another is set as ``journal``: with
+        several events under way, set the one that is running.
+        """
+        self.journal = EventJournal(self._drain_count, self._abort_count)
+        return self.journal
+
+    def end_event(self) -> None:
+        """Keep the writes of the event and record no more."""
+        self.journal = None
+
+    def rollback_event(self, journal: EventJournal[K]) -> None:
+        """Give the keys that an event wrote the values they had before it; ends the event."""
+        if self.journal is journal:
+            self.journal = None
+        if journal.abort_count != self._abort_count:
+            return
+        for key, (stored, was_dirty) in journal.before.items():
+            if stored is None:
+                self._cache.set_absent(key)
+            else:
+                self._cache.set(key, stored)
+            if was_dirty or journal.drain_count != self._drain_count:
+                self._dirty[key] = None
+            else:
+                self._dirty.pop(key, None)
+
+    # -- the commit
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether ``drain`` would return anything."""
+        return bool(self._dirty)
+
+    def drain(self) -> StoreWrites | None:
+        """Return what changed since the last drain, encoded and sorted; ``None`` if nothing did.
+
+        Raises:
+            SerdeError: a value does not encode; nothing was drained.
+        """
+        assert not self._draining, "the drain before this one was neither committed nor aborted"
+        if not self._dirty:
+            return None
+        key_of = dict(zip(self._keys.encode_many(self._dirty), self._dirty, strict=True))
+        encoded = sorted(key_of)
+        get, encode = self._cache.hot.get, self._encode
+        kept = [get(key_of[data]) for data in encoded]
+        values: list[bytes | None]
+        if self._copies:
+            values = kept
+        else:
+            try:
+                values = [None if value is None else encode(value) for value in kept]
+            except Exception as error:  # of the user's own serde, or of a class of the user's
+                raise self._unencodable(key_of.values(), error) from error
+        self._draining, self._dirty = self._dirty, {}
+        self._drain_count += 1
+        return StoreWrites(self.store, encoded, values)
+
+    def committed(self) -> None:
+        """What was drained is in the engine: it is clean, and may be evicted."""
+        self._draining = {}
+        self._cache.trim(self._dirty)
+
+    def abort(self) -> None:
+        """Forget everything that is not in the engine, and the cache with it: values may have been
+        changed in place."""
+        self._cache.clear()
+        self._dirty = {}
+        self._draining = {}
+        self._abort_count += 1
+        self.journal = None
+
+    # -- within
+
+    def _stored(self, key: K) -> Any:
+        """The kept form of a key's value, or ``None``."""
+        stored = self._cache.hot.get(key, _MISSING)
+        if stored is not _MISSING:
+            return stored
+        self._fetch([key])
+        return self._cache.hot.get(key)
+
+    def _fetch(self, keys: list[K]) -> None:
+        """Look keys up that are not hot."""
+        cache = self._cache
+        unknown = cache.unknown(keys)
+        if not unknown:
+            return
+        found = self._engine.get_many(self.store, self._keys.encode_many(unknown))
+        hot, absent, decode, copies = cache.hot, cache.absent, self._decode, self._copies
+        for key, data in zip(unknown, found, strict=True):
+            if data is None:
+                absent.add(key)
+            elif copies:
+                hot[key] = data
+            else:
+                try:
+                    hot[key] = decode(data)
+                except Exception as error:  # of the user's own serde, or of a class of the user's
+                    raise self._undecodable(data, error) from error
+
+    def _unencodable(self, keys: Iterable[K], error: Exception) -> SerdeError:
+        """Find the changed key whose value does not encode."""
+        for key in keys:
+            value = self._cache.hot.get(key)
+            try:
+                if value is not None:
+                    self._encode(value)
+            except Exception as reason:  # noqa: BLE001 - the same one, told with its key
+                facts = fact_text(store=self.store, key=repr(key)[:100], value=repr(value)[:100])
+                return SerdeError(f"a value does not fit its store: {reason}: {facts}")
+        return SerdeError(f"a value does not fit its store: {error}: {fact_text(store=self.store)}")
+
+    def _undecodable(self, data: bytes, error: Exception) -> SerdeError:
+        return SerdeError(
+            "a stored value is not of the store's type; was the type changed? Give the store another name,"
+            f" or a type that reads the old values: {error}: {fact_text(store=self.store, data=data[:100])}"
+        )
+
+    def _before_write(self, key: K) -> None:
+        """Refuse a wrong key before it is cached; have the journal remember what the key held."""
+        journal = self.journal
+        if journal is None:
+            if key not in self._cache.hot:
+                self._keys.encode(key)
+        elif key not in journal.before:
+            journal.before[key] = (self._stored(key), key in self._dirty)
+
+    def _changed(self) -> list[K]:
+        return [*self._draining, *(key for key in self._dirty if key not in self._draining)]
+
+    def _merged(
+        self, start: bytes | None, end: bytes | None, changed: list[K]
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """The engine's pairs of a range, with the changed keys laid over them, as they are now."""
+        overlay: dict[bytes, bytes | None] = {}
+        for key, data in zip(changed, self._keys.encode_many(changed), strict=True):
+            if (start is None or start <= data) and (end is None or data < end):
+                stored = self._cache.hot.get(key)
+                overlay[data] = stored if self._copies or stored is None else self._encode(stored)
+        pairs = self._engine.scan(self.store, start, end)
+        return _laid_over(pairs, overlay) if overlay else pairs
+
+    def _decoded(self, pairs: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[K, V]]:
+        decode = self._decode
+        while chunk := list(islice(pairs, _CHUNK)):
+            keys = self._keys.decode_many([data for data, _ in chunk])
+            yield from zip(keys, [decode(value) for _, value in chunk], strict=True)
+
+
+def _laid_over(
+    pairs: Iterator[tuple[bytes, bytes]], overlay: Mapping[bytes, bytes | None]
+) -> Iterator[tuple[bytes, bytes]]:
+    """Sorted pairs, with the overlay's values in place of theirs; ``None`` leaves a key out."""
+    waiting = sorted(overlay, reverse=True)
+    for key, value in pairs:
+        while waiting and waiting[-1] < key:
+            yield from _present(waiting.pop(), overlay)
+        if waiting and waiting[-1] == key:
+            yield from _present(waiting.pop(), overlay)
+        else:
+            yield key, value
+    while waiting:
+        yield from _present(waiting.pop(), overlay)
+
+
+def _present(key: bytes, overlay: Mapping[bytes, bytes | None]) -> Iterator[tuple[bytes, bytes]]:
+    value = overlay[key]
+    if value is not None:
+        yield key, value
