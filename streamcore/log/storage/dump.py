@@ -16,19 +16,17 @@ from pathlib import Path
 from streamcore.errors import CorruptDataError, UnsupportedVersionError, UsageError, fact_text
 from streamcore.log.records.batch import (
     APPEND_TIME_FLAG,
-    HEADER_BYTES,
     BatchHeader,
     check_batch,
-    parse_header,
 )
 from streamcore.log.records.compression import CODECS
 from streamcore.log.records.decode import Marker, batch_marker, batch_records
 from streamcore.log.storage.files import File, FileSystem, PosixFile, PosixFileSystem, storage_errors
 from streamcore.log.storage.log_files import FileKind, parse_name
+from streamcore.log.storage.scanning import StoredBatch, scan_batches
 from streamcore.model import Headers, Offset, TimestampMs
 
 _CODEC_NAMES = {number: name for name, number in CODECS.items()}
-_READ_BYTES = 1 << 20
 
 
 class ReadOnlyFileSystem(PosixFileSystem):
@@ -67,15 +65,6 @@ class DumpedBatch:
     def compression(self) -> str:
         """The name of the batch's codec."""
         return _CODEC_NAMES.get(self.header.compression, f"codec {self.header.compression}")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredBatch:
-    """The bytes of one batch and where they stand."""
-
-    position: int
-    header: BatchHeader
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,27 +128,13 @@ def _is_data_file(name: str) -> bool:
 def stored_batches(file_system: FileSystem, path: Path) -> Iterator[StoredBatch | BrokenTail]:
     """Yield each batch of a data file; last of all, if the file ends in something else, what that is."""
     file = file_system.open(path)
+    position = 0
     try:
-        size = file.size()
-        position = 0
-        window = b""
-        window_start = 0
-        while position < size:
-            if position + HEADER_BYTES > window_start + len(window):
-                window, window_start = file.read_at(position, _READ_BYTES), position
-            try:
-                header = parse_header(window, position - window_start)
-            except (CorruptDataError, UnsupportedVersionError) as error:
-                yield BrokenTail(position, str(error))
-                return
-            end = position + header.size_bytes
-            if end > size:
-                yield BrokenTail(position, f"the last batch is cut off, missing_bytes={end - size}")
-                return
-            if end > window_start + len(window):
-                window, window_start = file.read_at(position, max(_READ_BYTES, end - position)), position
-            yield StoredBatch(position, header, window[position - window_start : end - window_start])
-            position = end
+        for batch in scan_batches(file, 0, file.size(), check=False):
+            yield batch
+            position = batch.position + batch.header.size_bytes
+    except (CorruptDataError, UnsupportedVersionError) as error:
+        yield BrokenTail(position, str(error))
     finally:
         file.close()
 

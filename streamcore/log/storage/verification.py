@@ -24,7 +24,6 @@ from streamcore.log.storage.dump import (
     BrokenTail,
     DumpedRecord,
     ReadOnlyFileSystem,
-    StoredBatch,
     data_files,
     decoded_marker,
     decoded_records,
@@ -32,6 +31,7 @@ from streamcore.log.storage.dump import (
 )
 from streamcore.log.storage.files import FileSystem, read_whole
 from streamcore.log.storage.log_files import FileKind, parse_name
+from streamcore.log.storage.scanning import StoredBatch
 from streamcore.log.storage.transaction_index import AbortedEntry, decode_entries
 from streamcore.model import Offset, ProducerId, TimestampMs
 
@@ -140,6 +140,7 @@ class _SegmentCheck:
             marker = decoded_marker(batch)
         except CorruptDataError as error:
             yield self._problem(batch.position, str(error))
+            yield from self._check_entries(batch)
             return
         if not header.is_control:
             self._transactions.data(header)
