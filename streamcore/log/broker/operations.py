@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from streamcore.log.storage.partition_log import PartitionLog
+
 from streamcore.model import Offset
 
 R = TypeVar("R")
@@ -50,6 +51,14 @@ class Promise(Generic[R]):
         self.is_kept = True
 
 
+class Keepable(Protocol):
+    """A promise of anything."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the reply is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """Wait until a promise is kept, or until a moment of the monotonic clock has passed.
@@ -58,7 +67,7 @@ class Kept:
     the promises of a rebalance whose members do not come back.
     """
 
-    promise: Promise[object]
+    promise: Keepable
     deadline_s: float
 
 

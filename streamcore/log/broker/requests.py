@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from streamcore.errors import StreamCoreError
 from streamcore.model import Offset, ProducerId, TimestampMs, TopicPartition
+
+IN_PROCESS_HOST: Final = "in-process"
+"""The client host of members that live in the broker's own process, and end with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class JoinRequest:
     session_timeout_ms: int = 45_000
     rebalance_timeout_ms: int = 300_000
     client_id: str = ""
-    client_host: str = ""
+    client_host: str = IN_PROCESS_HOST
     is_member_id_required: bool = False
     """Answer a first join with ``MEMBER_ID_REQUIRED`` and an id, as Kafka does from JoinGroup 4 on."""
 

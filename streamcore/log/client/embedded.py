@@ -19,9 +19,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 
+from streamcore.log.broker.broker import Broker
+from streamcore.log.client.embedded_producer import EmbeddedProducer
+from streamcore.log.client.embedded_reader import EmbeddedReader
+from streamcore.log.client.janitor import Janitor
+from streamcore.log.client.operation_driver import OperationDriver
+from streamcore.log.storage.directory_lock import DirectoryLock
+from streamcore.log.storage.log_manager import LogManager
+from streamcore.log.storage.partition_log import PartitionLog, ReadResult
+from streamcore.log.storage.settings import LogSettings
+
 from streamcore.clock import Clock, SystemClock
 from streamcore.errors import ClosedError, InvalidConfigError
-from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.requests import (
     AppendedBatch,
@@ -35,15 +44,8 @@ from streamcore.log.broker.requests import (
     TransactionDescription,
 )
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.client.embedded_producer import EmbeddedProducer
-from streamcore.log.client.embedded_reader import EmbeddedReader
-from streamcore.log.client.janitor import Janitor
-from streamcore.log.client.operation_driver import OperationDriver
 from streamcore.log.client.port import TopicDescription
-from streamcore.log.storage.directory_lock import DirectoryLock
 from streamcore.log.storage.files import FileSystem, PosixFileSystem
-from streamcore.log.storage.log_manager import LogManager, LogSettings
-from streamcore.log.storage.partition_log import PartitionLog, ReadResult
 from streamcore.model import (
     CommittedPosition,
     Isolation,
@@ -105,9 +107,10 @@ class EmbeddedLog:
                 settings=LogSettings(flush=durability),
             )
             resources.callback(logs.close)
-            driver = OperationDriver(clock)
             broker = Broker(logs, clock, settings or BrokerSettings())
-            driver.attach(broker)
+            driver = OperationDriver(
+                clock, broker.unsynced, broker.groups, shows_unsynced=durability == "relaxed"
+            )
             driver.run(broker.recover())
             log = cls(broker, driver, resources.pop_all())
         if janitor:
@@ -200,7 +203,7 @@ class EmbeddedLog:
         """A producer of runs. With a transactional id, older producers of that id are fenced and
         their open transaction is aborted before this returns."""
         identity = self.init_producer_id(transactional_id)
-        return EmbeddedProducer(self, self._driver, self._broker, identity, transactional_id, compression)
+        return EmbeddedProducer(self._driver, self._broker, identity, transactional_id, compression)
 
     def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> EmbeddedReader:
         """A reader with nothing assigned yet."""

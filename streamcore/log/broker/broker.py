@@ -1,0 +1,231 @@
+"""The broker as one object: topics, batches in and out, groups, transactions.
+
+It stands on the open partitions and knows neither sockets nor threads. Its owner calls it from one
+thread at a time, drives the operations it returns (``operations``), and makes durable what
+``unsynced`` names. The rules themselves are in the modules around: ``transaction_coordinator``,
+``group_coordinator``, ``committed_offsets``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from streamcore.clock import Clock
+from streamcore.errors import (
+    CorruptBatchError,
+    InvalidConfigError,
+    StreamCoreError,
+    TopicExistsError,
+    UsageError,
+)
+from streamcore.log.broker.group_coordinator import TOPIC as OFFSETS_TOPIC
+from streamcore.log.broker.group_coordinator import GroupCoordinator
+from streamcore.log.broker.internal_topic import InternalTopic
+from streamcore.log.broker.operations import DurableUntil, Operation, Unsynced
+from streamcore.log.broker.partitions import Partitions
+from streamcore.log.broker.producer_ids import TOPIC as PRODUCER_IDS_TOPIC
+from streamcore.log.broker.producer_ids import ProducerIds
+from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.requests import AppendedBatch, Membership, ProducerIdentity
+from streamcore.log.broker.settings import BrokerSettings
+from streamcore.log.broker.transaction_coordinator import TOPIC as TRANSACTIONS_TOPIC
+from streamcore.log.broker.transaction_coordinator import TransactionCoordinator
+from streamcore.log.records.batch import BatchHeader, parse_header
+from streamcore.log.storage.log_manager import LogManager, TopicState
+from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.model import CommittedPosition, Offset, TimestampMs, TopicName, TopicPartition
+
+INTERNAL_TOPICS: Final = frozenset({OFFSETS_TOPIC, TRANSACTIONS_TOPIC, PRODUCER_IDS_TOPIC})
+
+
+class Broker:
+    """All that a log decides, over its partitions."""
+
+    def __init__(self, logs: LogManager, clock: Clock, settings: BrokerSettings) -> None:
+        self._logs = logs
+        self._partitions = partitions = Partitions(logs, clock)
+        self.settings = settings
+
+        def internal(name: TopicName, partition_count: int) -> InternalTopic:
+            return InternalTopic(name, partition_count, settings.internal_topic_config, partitions)
+
+        self.groups = GroupCoordinator(
+            internal(OFFSETS_TOPIC, settings.offsets_partition_count), clock, settings
+        )
+        self._producer_ids = ProducerIds(internal(PRODUCER_IDS_TOPIC, 1), settings.producer_id_block_count)
+        self.transactions = TransactionCoordinator(
+            internal(TRANSACTIONS_TOPIC, settings.transactions_partition_count),
+            partitions,
+            self._producer_ids,
+            clock,
+            settings,
+            self.groups.on_marker,
+        )
+
+    @property
+    def unsynced(self) -> Unsynced:
+        """The partitions with bytes that no fsync has covered."""
+        return self._partitions.unsynced
+
+    def recover(self) -> Operation[None]:
+        """Replay the coordinators' topics and finish what a crash interrupted. Before anything else."""
+        self.groups.load()
+        self.transactions.load()
+        self._producer_ids.recover(self._partitions.highest_producer_id())
+        yield from self.transactions.recover()
+        self.groups.recover()
+
+    # --- topics -------------------------------------------------------------------------------
+
+    @property
+    def topics(self) -> Mapping[TopicName, TopicState]:
+        """All topics by name."""
+        return self._logs.topics
+
+    def create_topic(self, name: TopicName, partition_count: int, config: Mapping[str, str]) -> None:
+        """Create a topic, durably."""
+        if name in self.topics:
+            raise TopicExistsError(f"the topic exists already. topic={name}")
+        self._logs.create_topic(name, partition_count, dict(config))
+
+    def alter_topic(
+        self, name: TopicName, partition_count: int | None, config: Mapping[str, str | None]
+    ) -> None:
+        """Add partitions, or set settings; ``None`` goes back to the default."""
+        state = self._logs.topic(name)
+        if partition_count is not None and partition_count < state.partition_count:
+            raise InvalidConfigError(
+                "partitions can be added, not taken away. "
+                f"topic={name} partitions={state.partition_count} asked={partition_count}"
+            )
+        if config:
+            changed = {**state.config, **config}
+            overrides = {setting: value for setting, value in changed.items() if value is not None}
+            self._logs.set_topic_config(name, overrides)
+        if partition_count is not None and partition_count > state.partition_count:
+            self._logs.add_partitions(name, partition_count)
+
+    def delete_topic(self, name: TopicName) -> Operation[None]:
+        """Delete a topic, and every group's positions in it.
+
+        The positions go first: a crash between the two leaves a topic that is read from its
+        start again, rather than positions that a new topic of the name would inherit.
+        """
+        self._logs.topic(name)
+        if name in INTERNAL_TOPICS:
+            raise UsageError(f"the log itself needs this topic. topic={name}")
+        self.groups.forget_topic(name)
+        if OFFSETS_TOPIC in self.topics:
+            yield self._partitions.written(self._logs_of(OFFSETS_TOPIC))
+        self._logs.delete_topic(name)
+
+    def _logs_of(self, topic: TopicName) -> list[PartitionLog]:
+        count = self.topics[topic].partition_count
+        return [self.partition(TopicPartition(topic, index)) for index in range(count)]
+
+    # --- partitions ---------------------------------------------------------------------------
+
+    def partition(self, partition: TopicPartition) -> PartitionLog:
+        """A partition. Raises ``UnknownTopicError``."""
+        return self._partitions.get(partition)
+
+    def all_partitions(self) -> list[TopicPartition]:
+        """Every partition of every topic."""
+        return self._partitions.all()
+
+    def offset_for_time(self, partition: TopicPartition, timestamp_ms: TimestampMs) -> Offset:
+        """The first offset whose record is of this time or later; the log end if none is."""
+        log = self.partition(partition)
+        found = log.offset_for_time(timestamp_ms)
+        return log.offsets.log_end if found is None else found
+
+    def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
+        """Move log starts forward, durably."""
+        logs = [(self.partition(partition), offset) for partition, offset in before.items()]
+        for log, offset in logs:
+            log.delete_records_before(offset)
+
+    # --- batches ------------------------------------------------------------------------------
+
+    def append_batches(
+        self, batches: Sequence[tuple[TopicPartition, bytearray]], transactional_id: str | None = None
+    ) -> Operation[list[AppendedBatch]]:
+        """Write encoded batches; each has its own fate, and none is durable yet.
+
+        With a transactional id the batches' partitions join that id's transaction first.
+        """
+        appended: list[AppendedBatch] = []
+        for target, batch in batches:
+            try:
+                header = parse_header(batch)
+                if header.is_transactional:
+                    yield from self._covered_by_transaction(target, header, transactional_id)
+                appended.append(self.append_batch(target, batch, header))
+            except Refused as refused:
+                appended.append(AppendedBatch(target, error=refused.error()))
+            except StreamCoreError as error:
+                appended.append(AppendedBatch(target, error=error))
+        return appended
+
+    def append_batch(
+        self, target: TopicPartition, batch: bytearray, header: BatchHeader | None = None
+    ) -> AppendedBatch:
+        """Write one encoded batch, whose transaction is already seen to."""
+        if header is not None and header.is_control:
+            raise CorruptBatchError(f"only the log itself writes control batches. partition={target}")
+        written = self._partitions.append(self.partition(target), batch)
+        return AppendedBatch(
+            target,
+            written.base_offset,
+            written.last_offset + 1,
+            written.log_append_time_ms,
+            written.is_duplicate,
+        )
+
+    def _covered_by_transaction(
+        self, target: TopicPartition, header: BatchHeader, transactional_id: str | None
+    ) -> Operation[None]:
+        """See to it that a coordinator will decide the batch (KIP-890); nobody else would."""
+        identity = ProducerIdentity(header.producer_id, header.producer_epoch)
+        if transactional_id is not None:
+            yield from self.transactions.join(transactional_id, identity, (target,))
+            return
+        owner = self.transactions.transactional_id_of(header.producer_id)
+        if owner is None:
+            raise Refused(Refusal.INVALID_PRODUCER_ID_MAPPING, producer_id=header.producer_id)
+        self.transactions.ensure_may_write(owner, identity, target)
+
+    def durable_batches(self, appended: Sequence[AppendedBatch]) -> Operation[None]:
+        """Wait until batches are durable; those with an error are passed over."""
+        ends: dict[TopicPartition, Offset] = {}
+        for batch in appended:
+            if batch.error is None:
+                ends[batch.target] = max(batch.end_offset, ends.get(batch.target, 0))
+        yield DurableUntil(tuple((self.partition(target), end) for target, end in ends.items()))
+
+    def commit_positions_in_transaction(
+        self,
+        transactional_id: str,
+        identity: ProducerIdentity,
+        group: str,
+        positions: Mapping[TopicPartition, CommittedPosition],
+        membership: Membership | None = None,
+    ) -> Operation[None]:
+        """Make a group's positions part of the transaction."""
+        target = self.groups.partition_for(group)
+        yield from self.transactions.join(transactional_id, identity, (target,))
+        self.groups.append_in_transaction(group, positions, identity, membership)
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def expire_due(self) -> Operation[None]:
+        """Whatever is due by time: transactions, members, positions."""
+        yield from self.transactions.expire_due()
+        self.groups.expire_members()
+        self.groups.expire_positions()
+
+    def maintain_partition(self, partition: TopicPartition) -> None:
+        """Retention and compaction of one partition; nothing if it was deleted meanwhile."""
+        if self._partitions.exists(partition):
+            self._logs.maintain_partition(partition)

@@ -1,0 +1,107 @@
+"""The broker's one way to its partitions: every append goes through here, and is noted as unsynced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from streamcore.log.storage.log_manager import LogManager
+from streamcore.log.storage.partition_log import BatchAppended, PartitionLog
+
+from streamcore.clock import Clock
+from streamcore.log.broker.operations import DurableUntil, Unsynced
+from streamcore.log.records.batch import NO_PRODUCER_ID
+from streamcore.log.records.builder import encode_batch
+from streamcore.model import Offset, ProducerId, TopicPartition
+
+
+class Partitions:
+    """All partitions of a log, open for appending."""
+
+    def __init__(self, logs: LogManager, clock: Clock) -> None:
+        self.logs = logs
+        self.unsynced = Unsynced()
+        self._clock = clock
+
+    def get(self, partition: TopicPartition) -> PartitionLog:
+        """A partition. Raises ``UnknownTopicError``."""
+        return self.logs.partition(partition)
+
+    def exists(self, partition: TopicPartition) -> bool:
+        """Whether there is such a partition."""
+        topic = self.logs.topics.get(partition.topic)
+        return topic is not None and 0 <= partition.partition < topic.partition_count
+
+    def all(self) -> list[TopicPartition]:
+        """Every partition of every topic."""
+        return [
+            TopicPartition(topic.name, index)
+            for topic in self.logs.topics.values()
+            for index in range(topic.partition_count)
+        ]
+
+    def append(self, log: PartitionLog, batch: bytearray, *, from_client: bool = True) -> BatchAppended:
+        """Append one batch; durable only once the partition is synced."""
+        appended = log.append(batch, now_ms=self._clock.now_ms(), from_client=from_client)
+        self.unsynced.add(log)
+        return appended
+
+    def append_records(
+        self,
+        log: PartitionLog,
+        records: list[tuple[bytes, bytes | None]],
+        *,
+        producer_id: ProducerId = NO_PRODUCER_ID,
+        producer_epoch: int = -1,
+    ) -> Offset:
+        """Append the broker's own records as one batch; returns the first one's offset.
+
+        With a producer id they belong to that producer's transaction. They carry no sequence:
+        the broker does not retry, so there are no duplicates to be told apart.
+        """
+        now_ms = self._clock.now_ms()
+        batch = encode_batch(
+            [key for key, _ in records],
+            [value for _, value in records],
+            [now_ms] * len(records),
+            producer_id=producer_id,
+            producer_epoch=producer_epoch,
+            transactional=producer_id != NO_PRODUCER_ID,
+        )
+        return self.append(log, batch, from_client=False).base_offset
+
+    def append_marker(
+        self,
+        log: PartitionLog,
+        producer_id: ProducerId,
+        producer_epoch: int,
+        *,
+        commit: bool,
+        coordinator_epoch: int = 0,
+    ) -> None:
+        """End the producer's transaction in this partition."""
+        log.append_marker(producer_id, producer_epoch, commit, coordinator_epoch, now_ms=self._clock.now_ms())
+        self.unsynced.add(log)
+
+    def has_open_transaction(self, log: PartitionLog, producer_id: ProducerId) -> bool:
+        """Whether the producer has records in the partition that no marker has decided."""
+        state = log.producer_states.by_id.get(producer_id)
+        return state is not None and state.transaction_first_offset is not None
+
+    def open_transactions(self, log: PartitionLog) -> dict[ProducerId, int]:
+        """The epochs of the producers that have undecided records in the partition."""
+        return {
+            state.producer_id: state.epoch
+            for state in log.producer_states
+            if state.transaction_first_offset is not None
+        }
+
+    def highest_producer_id(self) -> ProducerId:
+        """The highest producer id that any partition remembers, -1 if none does."""
+        return max(
+            (state.producer_id for each in self.all() for state in self.get(each).producer_states),
+            default=NO_PRODUCER_ID,
+        )
+
+    def written(self, logs: Iterable[PartitionLog]) -> DurableUntil:
+        """The wait for all that was written to these partitions so far."""
+        return DurableUntil(tuple((log, log.offsets.log_end) for log in logs))

@@ -1,0 +1,50 @@
+"""Gives out producer ids, none of them twice, whatever crashes.
+
+Ids are reserved in blocks by a record of the internal topic ``__producer_ids``; an id is given out
+only once the block that holds it is durable. What a crash leaves is a block of which some ids were
+never given out; the next start begins after it.
+
+Record := key b"next" | value: the first id not reserved, decimal
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streamcore.log.broker.internal_topic import InternalTopic, ReplayedRecord
+from streamcore.log.broker.operations import Operation
+from streamcore.model import ProducerId
+
+TOPIC: Final = "__producer_ids"
+_KEY: Final = b"next"
+
+
+class ProducerIds:
+    """The next producer id, and up to where ids are reserved."""
+
+    def __init__(self, topic: InternalTopic, block_count: int) -> None:
+        self._topic = topic
+        self._block_count = block_count
+        self._next: ProducerId = 0
+        self._reserved_end: ProducerId = 0
+
+    def recover(self, highest_seen: ProducerId) -> None:
+        """Go on after every id that was reserved, or that stored batches carry."""
+        for entry in self._topic.replay():
+            if isinstance(entry, ReplayedRecord) and entry.key == _KEY and entry.value is not None:
+                self._reserved_end = int(entry.value)
+        self._reserved_end = max(self._reserved_end, highest_seen + 1)
+        self._next = self._reserved_end
+
+    def next_id(self) -> Operation[ProducerId]:
+        """Give out an id."""
+        while self._next >= self._reserved_end:
+            start = self._next
+            end = start + self._block_count
+            self._topic.append(TOPIC, [(_KEY, str(end).encode())])
+            yield self._topic.written(TOPIC)
+            # Others may have waited for a block of their own, written before or after this one.
+            self._reserved_end = max(self._reserved_end, end)
+        producer_id = self._next
+        self._next += 1
+        return producer_id

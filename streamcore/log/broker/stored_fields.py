@@ -1,0 +1,136 @@
+"""Reads and writes the fields of the coordinators' stored records, in Kafka's plain encoding.
+
+int := big-endian; string := length int16 | UTF-8, length -1 for null; bytes and arrays likewise
+with an int32. Only the versions that have no compact fields are written.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from streamcore.errors import CorruptDataError, fact_text
+
+_INT8: Final = struct.Struct(">b")
+_INT16: Final = struct.Struct(">h")
+_INT32: Final = struct.Struct(">i")
+_INT64: Final = struct.Struct(">q")
+
+
+class FieldWriter:
+    """Appends fields to a growing value."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def int8(self, value: int) -> FieldWriter:
+        """Append one byte."""
+        self.data += _INT8.pack(value)
+        return self
+
+    def int16(self, value: int) -> FieldWriter:
+        """Append two bytes."""
+        self.data += _INT16.pack(value)
+        return self
+
+    def int32(self, value: int) -> FieldWriter:
+        """Append four bytes."""
+        self.data += _INT32.pack(value)
+        return self
+
+    def int64(self, value: int) -> FieldWriter:
+        """Append eight bytes."""
+        self.data += _INT64.pack(value)
+        return self
+
+    def string(self, value: str | None) -> FieldWriter:
+        """Append a string."""
+        if value is None:
+            return self.int16(-1)
+        encoded = value.encode()
+        self.int16(len(encoded)).data += encoded
+        return self
+
+    def bytes(self, value: bytes) -> FieldWriter:
+        """Append bytes with their length."""
+        self.int32(len(value)).data += value
+        return self
+
+
+class FieldReader:
+    """Takes fields off the front of a value. Every method raises ``CorruptDataError`` at its end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._place = 0
+
+    def int8(self) -> int:
+        """Take one byte."""
+        return self._unpack(_INT8)
+
+    def int16(self) -> int:
+        """Take two bytes."""
+        return self._unpack(_INT16)
+
+    def int32(self) -> int:
+        """Take four bytes."""
+        return self._unpack(_INT32)
+
+    def int64(self) -> int:
+        """Take eight bytes."""
+        return self._unpack(_INT64)
+
+    def nullable_string(self) -> str | None:
+        """Take a string, or null."""
+        length = self.int16()
+        return None if length < 0 else self._take(length).decode()
+
+    def string(self) -> str:
+        """Take a string; null reads as empty."""
+        return self.nullable_string() or ""
+
+    def bytes(self) -> bytes:
+        """Take bytes with their length; null reads as empty."""
+        length = self.int32()
+        return b"" if length < 0 else self._take(length)
+
+    def count(self) -> int:
+        """Take an array's length; null reads as empty."""
+        return max(0, self.int32())
+
+    def unsigned_varint(self) -> int:
+        """Take a variable-length unsigned number."""
+        value = shift = 0
+        while True:
+            part = self.int8() & 0xFF
+            value |= (part & 0x7F) << shift
+            if part < 0x80:
+                return value
+            shift += 7
+
+    def compact_string(self) -> str:
+        """Take a string with a variable-length length; null reads as empty."""
+        length = self.unsigned_varint() - 1
+        return "" if length < 0 else self._take(length).decode()
+
+    def skip_tagged_fields(self) -> None:
+        """Skip optional fields that newer writers add at a structure's end."""
+        for _ in range(self.unsigned_varint()):
+            self.unsigned_varint()
+            self._take(self.unsigned_varint())
+
+    def _unpack(self, layout: struct.Struct) -> int:
+        (value,) = layout.unpack(self._take(layout.size))
+        assert isinstance(value, int)
+        return value
+
+    def _take(self, size: int) -> bytes:
+        end = self._place + size
+        if end > len(self._data):
+            raise CorruptDataError(
+                "a coordinator's record is cut off. "
+                + fact_text(size_bytes=len(self._data), wanted_bytes=end)
+            )
+        taken = self._data[self._place : end]
+        self._place = end
+        return taken

@@ -1,0 +1,63 @@
+"""A thread that keeps a log tidy: syncs what nobody waits for, expires, retains, compacts.
+
+Only a convenience of long-running programs: everything it does is one call that a program, or a
+simulation, can make itself. A failed pass is logged once per kind of failure and tried again; a disk that refuses
+also refuses the appends, whose callers can do something about it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from streamcore.errors import StreamCoreError
+
+_logger = logging.getLogger(__name__)
+
+
+class Janitor:
+    """Calls ``sync`` every second and ``maintain`` every now and then, until stopped."""
+
+    def __init__(
+        self,
+        maintain: Callable[[], None],
+        sync: Callable[[], None],
+        *,
+        sync_interval_s: float = 1.0,
+        syncs_per_maintenance: int = 10,
+    ) -> None:
+        self._maintain = maintain
+        self._sync = sync
+        self._sync_interval_s = sync_interval_s
+        self._syncs_per_maintenance = syncs_per_maintenance
+        self._stopping = threading.Event()
+        self._seen_failures: set[str] = set()
+        self._thread = threading.Thread(target=self._run, name="streamcore-janitor", daemon=True)
+
+    def start(self) -> Janitor:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End, after the pass under way."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        passes = 0
+        while not self._stopping.wait(self._sync_interval_s):
+            passes += 1
+            self._attempt(self._sync)
+            if passes % self._syncs_per_maintenance == 0:
+                self._attempt(self._maintain)
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except StreamCoreError as error:
+            kind = type(error).__name__
+            if kind not in self._seen_failures:
+                self._seen_failures.add(kind)
+                _logger.warning("upkeep of the log failed and goes on: %s", error)

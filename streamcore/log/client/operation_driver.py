@@ -1,0 +1,213 @@
+"""Drives the broker's operations for the threads of one process.
+
+The only lock of the embedded log is here. It is held while the broker decides and writes, and
+given up while anybody waits: for the disk, or for other members of a group.
+
+Group commit. Whoever first needs something on disk becomes the leader of a round: it takes all
+partitions that have unsynced bytes, syncs them without the lock, and tells everybody. Who comes
+meanwhile waits for the next round, which one of them leads. So any number of waiting threads costs
+one fsync a partition and round, and a single thread never waits for a round that is not its own.
+
+With one thread nothing here waits on a condition, so a simulation runs through it unchanged.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
+
+from streamcore.clock import Clock
+from streamcore.errors import ClosedError, RequestTimeoutError, StorageError
+from streamcore.log.broker.operations import DurableUntil, Kept, Operation, Unsynced
+from streamcore.log.broker.refusals import Refused
+from streamcore.log.storage.partition_log import PartitionLog, SyncTicket
+
+R = TypeVar("R")
+
+_WAIT_S_MAX = 3600.0
+
+
+class Timekeeper(Protocol):
+    """The part of the broker whose promises are kept as time passes."""
+
+    def expire_members(self) -> None:
+        """Do what is due."""
+
+    def next_deadline_s(self) -> float:
+        """When something is due next."""
+
+
+class OperationDriver:
+    """One lock, one condition, one round of fsyncs at a time."""
+
+    def __init__(
+        self, clock: Clock, unsynced: Unsynced, timekeeper: Timekeeper, *, shows_unsynced: bool = False
+    ) -> None:
+        """``shows_unsynced``: records are visible once written, so every operation may be news to readers."""
+        self._clock = clock
+        self._shows_unsynced = shows_unsynced
+        self._unsynced = unsynced
+        self._timekeeper = timekeeper
+        self._condition = threading.Condition(threading.Lock())
+        self._is_syncing = False
+        self._is_closed = False
+        self._listeners: dict[object, Callable[[], None]] = {}
+        self._waiting_count = 0
+
+    # The lock, for calls that need no waiting: ``with driver: ...``
+
+    def __enter__(self) -> Self:
+        self._condition.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._condition.release()
+
+    def run(self, operation: Operation[R], *, timeout_s: float | None = None) -> R:
+        """Drive an operation to its reply.
+
+        ``timeout_s`` bounds the wait for others' fsyncs; a round that this thread leads is ended.
+
+        Raises:
+            RequestTimeoutError: the time was not enough.
+            StreamCoreError: what the broker refused, as the caller can act on it.
+        """
+        deadline_s = None if timeout_s is None else self._clock.monotonic_s() + timeout_s
+        try:
+            with self._condition:
+                try:
+                    wait = next(operation)
+                    while True:
+                        self._wait_for(wait, deadline_s)
+                        wait = operation.send(None)
+                except StopIteration as stop:
+                    reply: R = stop.value
+                    return reply
+                finally:
+                    operation.close()
+                    self._announce(has_progress=self._shows_unsynced)
+        except Refused as refused:
+            raise refused.error() from None
+
+    def sync_all(self) -> None:
+        """Make durable whatever was written so far."""
+        with self._condition:
+            logs = list(self._unsynced.logs.values())
+            self._wait_durable(DurableUntil(tuple((log, log.offsets.log_end) for log in logs)))
+
+    def wait_until(self, is_true: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until something holds that appending or syncing can bring about."""
+        deadline_s = self._clock.monotonic_s() + timeout_s
+        with self._condition:
+            while not is_true():
+                if self._is_closed:
+                    raise ClosedError("the log was closed while waiting for it")
+                if not self._wait(deadline_s - self._clock.monotonic_s()):
+                    return is_true()
+        return True
+
+    def listen(self, owner: object, callback: Callable[[], None] | None) -> None:
+        """Have ``callback`` called, without the lock, when something may have become readable."""
+        with self._condition:
+            if callback is None:
+                self._listeners.pop(owner, None)
+            else:
+                self._listeners[owner] = callback
+
+    def close(self) -> None:
+        """Make everything durable and wake whoever waits; they get ``ClosedError``."""
+        try:
+            self.sync_all()
+        finally:
+            with self._condition:
+                self._is_closed = True
+                self._condition.notify_all()
+
+    # --- waiting, with the lock held ----------------------------------------------------------
+
+    def _wait_for(self, wait: DurableUntil | Kept, deadline_s: float | None) -> None:
+        # What others wait for may be done by now, although this operation is not.
+        self._announce(has_progress=False)
+        match wait:
+            case DurableUntil():
+                self._wait_durable(wait, deadline_s)
+            case Kept():
+                self._wait_kept(wait)
+
+    def _wait_durable(self, wait: DurableUntil, deadline_s: float | None = None) -> None:
+        while not wait.is_reached():
+            if self._is_syncing:
+                remaining_s = _WAIT_S_MAX if deadline_s is None else deadline_s - self._clock.monotonic_s()
+                if not self._wait(remaining_s) and deadline_s is not None:
+                    raise RequestTimeoutError("the records were not durable in time; wait again")
+            elif not self._sync_round():
+                raise StorageError("records were written that no sync covers; reopen the log")
+
+    def _wait_kept(self, wait: Kept) -> None:
+        while not wait.promise.is_kept:
+            if self._is_closed:
+                raise ClosedError("the log was closed while waiting for it")
+            self._timekeeper.expire_members()
+            now_s = self._clock.monotonic_s()
+            if wait.promise.is_kept or now_s >= wait.deadline_s:
+                return
+            until_s = min(wait.deadline_s, self._timekeeper.next_deadline_s())
+            if not self._wait(until_s - now_s) and self._clock.monotonic_s() == now_s:
+                return  # the clock stands still: a simulation has nobody else who could keep it
+
+    def _wait(self, timeout_s: float) -> bool:
+        if timeout_s <= 0:
+            return False
+        self._waiting_count += 1
+        try:
+            return self._condition.wait(min(timeout_s, _WAIT_S_MAX))
+        finally:
+            self._waiting_count -= 1
+
+    def _sync_round(self) -> bool:
+        """Sync everything unsynced, without the lock meanwhile; false if there was nothing."""
+        tickets: list[tuple[PartitionLog, SyncTicket]] = []
+        for log in self._unsynced.take():
+            ticket = log.begin_sync()
+            if ticket is not None:
+                tickets.append((log, ticket))
+        if not tickets:
+            return False
+        self._is_syncing = True
+        self._condition.release()
+        try:
+            synced = [entry for entry in tickets if _is_synced(entry[1])]
+        finally:
+            self._condition.acquire()
+            self._is_syncing = False
+        for log, ticket in synced:
+            log.complete_sync(ticket)
+        self._announce(has_progress=True)
+        return True
+
+    def _announce(self, *, has_progress: bool) -> None:
+        """Wake whoever waits here; tell the listeners, without the lock, what became readable."""
+        if self._waiting_count:
+            self._condition.notify_all()
+        if not has_progress or not self._listeners:
+            return
+        callbacks = list(self._listeners.values())
+        self._condition.release()
+        try:
+            for callback in callbacks:
+                callback()
+        finally:
+            self._condition.acquire()
+
+
+def _is_synced(ticket: SyncTicket) -> bool:
+    """Sync, and leave a failure to the partition: whoever waits for it learns it from there."""
+    try:
+        ticket.sync()
+    except StorageError:
+        return False
+    return True
