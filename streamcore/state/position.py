@@ -1,0 +1,98 @@
+"""How far a task has come in its inputs: what an answer reflects, and what a reader may ask for.
+
+A ``Position`` maps partitions to next offsets. Positions are ordered in part: one *covers* another if it
+is at least as far in each of the other's partitions.
+
+Text form := JSON object, topic -> partition -> next offset, sorted: ``{"flights":{"0":120,"3":7}}``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from streamcore.errors import SerdeError, fact_text
+from streamcore.model import Offset, TopicPartition
+from streamcore.state.engine import KeyValueEngine
+
+_NOTE: Final = "inputs"
+_DECODER = msgspec.json.Decoder(dict[str, dict[str, int]])
+
+
+class Position(Mapping[TopicPartition, Offset]):
+    """Next offsets by partition. Immutable and hashable."""
+
+    __slots__ = ("_offsets",)
+
+    def __init__(self, offsets: Mapping[TopicPartition, Offset] | None = None) -> None:
+        self._offsets = dict(offsets or {})
+
+    @classmethod
+    def after(cls, source: TopicPartition, offset: Offset) -> Position:
+        """The position that reflects the record at this offset."""
+        return cls({source: offset + 1})
+
+    def covers(self, other: Mapping[TopicPartition, Offset]) -> bool:
+        """Whether this is at least as far as ``other``, wherever ``other`` says anything."""
+        return all(self._offsets.get(source, 0) >= offset for source, offset in other.items())
+
+    def merge(self, other: Mapping[TopicPartition, Offset]) -> Position:
+        """The least position that covers both."""
+        merged = dict(self._offsets)
+        for source, offset in other.items():
+            merged[source] = max(offset, merged.get(source, 0))
+        return Position(merged)
+
+    def to_text(self) -> str:
+        """The text form."""
+        topics: dict[str, dict[str, int]] = {}
+        for source in sorted(self._offsets):
+            topics.setdefault(source.topic, {})[str(source.partition)] = self._offsets[source]
+        return msgspec.json.encode(topics).decode()
+
+    @classmethod
+    def from_text(cls, text: str | bytes) -> Position:
+        """The inverse of ``to_text``.
+
+        Raises:
+            SerdeError: the text is not a position.
+        """
+        try:
+            topics = _DECODER.decode(text)
+            return cls(
+                {
+                    TopicPartition(topic, int(partition)): offset
+                    for topic, offsets in topics.items()
+                    for partition, offset in offsets.items()
+                }
+            )
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise SerdeError(f"not a position: {error} {fact_text(text=repr(text)[:100])}") from error
+
+    def __getitem__(self, source: TopicPartition) -> Offset:
+        return self._offsets[source]
+
+    def __iter__(self) -> Iterator[TopicPartition]:
+        return iter(self._offsets)
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._offsets.items()))
+
+    def __repr__(self) -> str:
+        return f"Position({self.to_text()})"
+
+
+def position_note(position: Position) -> dict[str, bytes]:
+    """The note to apply together with the writes that bring a task to this position."""
+    return {_NOTE: position.to_text().encode()}
+
+
+def task_position(engine: KeyValueEngine) -> Position:
+    """The position that an engine's data reflects; empty before the first commit."""
+    note = engine.note(_NOTE)
+    return Position() if note is None else Position.from_text(note)
