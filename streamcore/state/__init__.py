@@ -3,5 +3,5 @@
 What is below knows bytes (``engine``, ``memory``, ``rocks``), the middle knows keys and values
 (``keys``, ``write_back``, ``windowed``), and around them stand the changelog that makes state survive
 the loss of a disk (``changelog``, ``restoring``, ``restore``), the folders (``directory``) and the
-reading side (``position``, ``queries``). Of the log, only the client port is used.
+reading side (``position``, ``descriptions``, ``queries``). Of the log, only the client port is used.
 """

@@ -1,0 +1,166 @@
+"""Reads one store of an engine from outside: point, range, prefix, window, all.
+
+Queries see what was applied, never what a task is still working on. Each answer carries the position
+that it reflects. The position is read before the value: the value is then at least as fresh.
+
+What a store holds is told by its description (``descriptions``), so a folder can be read without the
+application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from streamcore.errors import UsageError, fact_text
+from streamcore.model import TimestampMs, Windowed
+from streamcore.state.descriptions import StoreDescription
+from streamcore.state.engine import KeyValueEngine
+from streamcore.state.keys import KeyCodec, key_codec_by_name
+from streamcore.state.position import Position, task_position
+from streamcore.state.window_keys import START_BYTES, decode_start, encode_start, window_range
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Answer(msgspec.Struct, Generic[V], frozen=True):
+    """A value, and the position that it reflects. ``key`` is set where a query gives several."""
+
+    value: V
+    position: Position
+    key: Any = None
+
+
+class StoreView(Generic[K, V]):
+    """A store for reading. May be used from any thread while the task goes on.
+
+    Windows are keyed by ``Windowed``; of several windows that hold a time (hopping ones), ``get`` with
+    ``at`` answers with the one that starts last.
+    """
+
+    def __init__(
+        self,
+        engine: KeyValueEngine,
+        description: StoreDescription,
+        decode: Callable[[bytes], V],
+        *,
+        keys: KeyCodec[K] | None = None,
+    ) -> None:
+        """Read the store that ``description`` describes.
+
+        Args:
+            decode: makes what the caller wants to see of the stored bytes.
+            keys: the codec of the keys alone; by default the one that the description names.
+        """
+        self.description = description
+        self._engine = engine
+        self._store = description.name
+        self._decode = decode
+        self._keys: KeyCodec[K] = key_codec_by_name(description.key_codec) if keys is None else keys
+        self._is_windowed = description.kind == "window"
+
+    def position(self) -> Position:
+        """How far the task has come in its inputs."""
+        return task_position(self._engine)
+
+    def get(self, key: K, *, at: TimestampMs | None = None) -> Answer[V] | None:
+        """The value of a key; of a windowed store the value of its window that holds the time ``at``.
+
+        Raises:
+            UsageError: ``at`` is missing for a windowed store, or given for another one.
+            SerdeError: the key is not of the store's key type.
+        """
+        if at is not None:
+            self._ensure_kind("window", "leave out the time (at=)")
+            return self._window_at(key, at)
+        self._ensure_kind("kv", "say which window: at=")
+        position = self.position()
+        value = self._engine.get(self._store, self._keys.encode(key))
+        return None if value is None else Answer(self._decode(value), position)
+
+    def range(self, start: K | None = None, end: K | None = None) -> Iterator[Answer[V]]:
+        """The keys in ``[start, end)``, in order; a side that is ``None`` is open."""
+        self._ensure_kind("kv", "use windows() or all()")
+        low = None if start is None else self._keys.encode(start)
+        high = None if end is None else self._keys.encode(end)
+        return self._answers(low, high)
+
+    def prefix(self, prefix: K) -> Iterator[Answer[V]]:
+        """The keys that begin with a text, in order."""
+        self._ensure_kind("kv", "use windows() or all()")
+        return self._answers(*self._keys.prefix_range(prefix))
+
+    def all(self) -> Iterator[Answer[V]]:
+        """Everything, in order: by key, or by window start and then key."""
+        return self._answers(None, None)
+
+    def windows_between(
+        self, since: TimestampMs | None = None, until: TimestampMs | None = None
+    ) -> Iterator[Answer[V]]:
+        """The windows of all keys whose start is in ``[since, until)``, by start and then by key."""
+        self._ensure_kind("window", "use range() or all()")
+        low = None if since is None else window_range(since, since)[0]
+        high = None if until is None else window_range(until, until)[0]
+        return self._answers(low, high)
+
+    def windows(
+        self, key: K, since: TimestampMs | None = None, until: TimestampMs | None = None
+    ) -> Iterator[Answer[V]]:
+        """The windows of one key whose start is in ``[since, until)``, earliest first.
+
+        Jumps from one window start that exists to the next: the cost is one seek and one read for
+        each start in the span, however many keys have windows there.
+        """
+        self._ensure_kind("window", "use get()")
+        encoded = self._keys.encode(key)
+        position = self.position()
+        low = None if since is None else window_range(since, since)[0]
+        high = None if until is None else window_range(until, until)[0]
+        return self._windows_of(key, encoded, low, high, position)
+
+    def _windows_of(
+        self, key: K, encoded: bytes, low: bytes | None, high: bytes | None, position: Position
+    ) -> Iterator[Answer[V]]:
+        while (first := next(self._engine.scan(self._store, low, high), None)) is not None:
+            start_ms = decode_start(first[0])
+            value = self._engine.get(self._store, first[0][:START_BYTES] + encoded)
+            if value is not None:
+                yield Answer(self._decode(value), position, self._windowed(key, start_ms))
+            low = encode_start(start_ms + 1)
+
+    def _window_at(self, key: K, at: TimestampMs) -> Answer[V] | None:
+        """Try the starts of the windows that hold the time, the last first."""
+        size_ms = self.description.window_size_ms
+        assert size_ms is not None
+        advance_ms = self.description.window_advance_ms or size_ms
+        encoded = self._keys.encode(key)
+        position = self.position()
+        start_ms = at - at % advance_ms
+        while start_ms > at - size_ms and start_ms >= 0:
+            value = self._engine.get(self._store, encode_start(start_ms) + encoded)
+            if value is not None:
+                return Answer(self._decode(value), position, self._windowed(key, start_ms))
+            start_ms -= advance_ms
+        return None
+
+    def _answers(self, start: bytes | None, end: bytes | None) -> Iterator[Answer[V]]:
+        position = self.position()
+        pairs = self._engine.scan(self._store, start, end)
+        decode, decode_key = self._decode, self._decode_key
+        return (Answer(decode(value), position, decode_key(key)) for key, value in pairs)
+
+    def _decode_key(self, data: bytes) -> K | Windowed[K]:
+        if self._is_windowed:
+            return self._windowed(self._keys.decode(data[START_BYTES:]), decode_start(data))
+        return self._keys.decode(data)
+
+    def _windowed(self, key: K, start_ms: TimestampMs) -> Windowed[K]:
+        return Windowed(key, start_ms, start_ms + (self.description.window_size_ms or 0))
+
+    def _ensure_kind(self, kind: str, instead: str) -> None:
+        if self.description.kind != kind:
+            is_windowed = "a windowed" if self._is_windowed else "no windowed"
+            raise UsageError(f"this is {is_windowed} table, {instead} {fact_text(table=self._store)}")
