@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
+from streamcore.log.broker.requests import Membership
 from streamcore.model import (
     CommittedPosition,
     Headers,
@@ -74,8 +75,18 @@ class Transaction(Protocol):
     ) -> Appended:
         """Append records as part of the transaction; they are visible once it has committed."""
 
-    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
-        """Make the group's positions part of the transaction: they move only if it commits."""
+    def commit_positions(
+        self,
+        group: str,
+        positions: Mapping[TopicPartition, CommittedPosition],
+        *,
+        membership: Membership | None = None,
+    ) -> None:
+        """Make the group's positions part of the transaction: they move only if it commits.
+
+        Raises:
+            StaleGenerationError: a membership was given, and the group has moved on without it.
+        """
 
 
 class Producer(Protocol):
