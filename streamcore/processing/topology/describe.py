@@ -1,0 +1,271 @@
+"""Shows a planned application to people: as plain text, or as a Mermaid flowchart.
+
+Both show the same things in the same order, that of declaration: topics, sub-topologies with their
+steps and stores, and the global tables. Nothing here needs a log, so partitions are shown only where
+the application declares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from streamcore.processing.topology.nodes import (
+    AgentNode,
+    Aggregate,
+    Branch,
+    Filter,
+    Final,
+    FlatMap,
+    FlatMapRecord,
+    Foreach,
+    GlobalTable,
+    GroupBy,
+    Map,
+    MapRecord,
+    Merge,
+    Node,
+    Peek,
+    Repartition,
+    Source,
+    StoreSpec,
+    TableJoin,
+    TableSource,
+    To,
+    TopicSpec,
+)
+from streamcore.processing.topology.plan import Plan, SubTopology
+from streamcore.processing.windows import TimeWindows
+from streamcore.state.changelog import changelog_topic
+
+_KINDS: dict[type[Node], str] = {
+    Source: "source",
+    Map: "map",
+    FlatMap: "flat_map",
+    MapRecord: "map_record",
+    FlatMapRecord: "flat_map_record",
+    Peek: "peek",
+    Foreach: "foreach",
+    GroupBy: "group_by",
+    Branch: "branch",
+    Merge: "merge",
+    Repartition: "repartition",
+    To: "to",
+    Final: "final",
+    TableSource: "table",
+    GlobalTable: "global table",
+    AgentNode: "agent",
+}
+_UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
+
+
+def plain_text(plan: Plan) -> str:
+    """The application as indented text, for a terminal."""
+    return "\n".join(_plain_lines(plan)) + "\n"
+
+
+def mermaid_text(plan: Plan) -> str:
+    """The application as a Mermaid flowchart: a box a sub-topology, rounded topics, round stores."""
+    return "\n".join(_Flowchart(plan).lines()) + "\n"
+
+
+def kind_of(node: Node) -> str:
+    """What a step is, in the words of the DSL."""
+    match node:
+        case Filter():
+            return "filter_not" if node.negated else "filter"
+        case Aggregate():
+            windows = node.store.windows
+            if windows is None:
+                return "aggregate"
+            return "aggregate tumbling" if windows.tumbling else "aggregate hopping"
+        case TableJoin():
+            return "left join" if node.left else "join"
+        case _:
+            return _KINDS[type(node)]
+
+
+def duration_text(duration_ms: int) -> str:
+    """A duration as one writes it: ``10s``, ``1h``; ``90s`` where no larger unit divides it."""
+    if duration_ms == 0:
+        return "0s"
+    return next(f"{duration_ms // size}{unit}" for unit, size in _UNITS_MS if duration_ms % size == 0)
+
+
+# -- plain text
+
+
+def _plain_lines(plan: Plan) -> Iterator[str]:
+    yield f"application {plan.app_id}"
+    for sub_topology in plan.sub_topologies:
+        yield ""
+        yield f"sub-topology {sub_topology.name}"
+        yield from _section("reads", [_topic_line(entry.topic) for entry in sub_topology.inputs])
+        yield from _section("steps", _step_lines(sub_topology))
+        stores = [_store_line(plan.app_id, store) for store in sub_topology.stores]
+        yield from _section("stores", stores)
+        yield from _section("writes", [_topic_line(topic) for topic in _written_by(sub_topology)])
+    if plan.global_tables:
+        yield ""
+        yield "global tables"
+        yield from (f"  {table.name} (changelog {table.topic.name})" for table in plan.global_tables)
+
+
+def _section(title: str, lines: list[str]) -> Iterator[str]:
+    if lines:
+        yield f"  {title}"
+        yield from (f"    {line}" for line in lines)
+
+
+def _step_lines(sub_topology: SubTopology) -> list[str]:
+    nodes = [*_roots_from_elsewhere(sub_topology), *sub_topology.nodes]
+    name_width = max(len(node.name) for node in nodes)
+    return [f"{node.name:{name_width}}  {_what_it_does(node, sub_topology)}" for node in nodes]
+
+
+def _what_it_does(node: Node, sub_topology: SubTopology) -> str:
+    if isinstance(node, Source) or (isinstance(node, Repartition) and node not in sub_topology.nodes):
+        return f"source of topic {node.topic.name}"
+    target = f" to topic {node.topic.name}" if isinstance(node, Repartition) else ""
+    if isinstance(node, To):
+        target = f" topic {node.topic.name}"
+    parents = ", ".join(parent.name for parent in node.parents)
+    details = _details(node, sub_topology)
+    return f"{kind_of(node)}{target} <- {parents}" + (f" ({', '.join(details)})" if details else "")
+
+
+def _details(node: Node, sub_topology: SubTopology) -> list[str]:
+    details = []
+    match node:
+        case Aggregate() | TableSource():
+            details.append(f"store {node.store.name}")
+        case TableJoin():
+            details.append(f"table {node.store.name}")
+        case AgentNode() if node.concurrency > 1:
+            details.append(f"{node.concurrency} events at once")
+        case _:
+            pass
+    details += [f"uses table {store.name}" for store in sub_topology.tables_by_node.get(node, ())]
+    if isinstance(node, Aggregate) and node.late is not None:
+        details.append(f"late to topic {node.late.name}")
+    return details
+
+
+def _topic_line(topic: TopicSpec) -> str:
+    facts = []
+    if topic.internal:
+        facts.append("internal")
+    if topic.partition_count is not None:
+        facts.append(f"{topic.partition_count} partition{'s' if topic.partition_count > 1 else ''}")
+    if topic.timestamp is not None:
+        facts.append("time from the value")
+    return f"{topic.name} ({', '.join(facts)})" if facts else topic.name
+
+
+def _store_line(app_id: str, store: StoreSpec) -> str:
+    windows = "" if store.windows is None else f"{_windows_text(store.windows)}, "
+    return f"{store.name} ({windows}changelog {_changelog_of(app_id, store)})"
+
+
+def _windows_text(windows: TimeWindows) -> str:
+    size = f"windows of {duration_text(windows.size_ms)}"
+    advance = "" if windows.tumbling else f" every {duration_text(windows.advance_ms)}"
+    return f"{size}{advance}, grace {duration_text(windows.grace_ms)}"
+
+
+def _changelog_of(app_id: str, store: StoreSpec) -> str:
+    return changelog_topic(app_id, store.name) if store.source_topic is None else store.source_topic.name
+
+
+def _roots_from_elsewhere(sub_topology: SubTopology) -> list[Node]:
+    """The repartition steps that this sub-topology reads from; another one, or itself, writes to them."""
+    return [
+        entry.root
+        for entry in sub_topology.inputs
+        if isinstance(entry.root, Repartition) and entry.root not in sub_topology.nodes
+    ]
+
+
+def _written_by(sub_topology: SubTopology) -> list[TopicSpec]:
+    """The topics that the steps write, each once; changelogs and dead letters stand elsewhere."""
+    found: list[TopicSpec] = []
+    for node in sub_topology.nodes:
+        for topic in _outputs_of(node):
+            if not any(topic is known for known in found):
+                found.append(topic)
+    return found
+
+
+def _outputs_of(node: Node) -> list[TopicSpec]:
+    if isinstance(node, To | Repartition):
+        return [node.topic]
+    if isinstance(node, Aggregate) and node.late is not None:
+        return [node.late]
+    return []
+
+
+# -- Mermaid
+
+
+class _Flowchart:
+    """Gives each thing a short id: Mermaid's ids are words, and some words are its own."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._ids: dict[tuple[str, str], str] = {}
+
+    def lines(self) -> Iterator[str]:
+        yield "flowchart TD"
+        for topic in self._plan.topics:
+            yield f'    {self._topic(topic)}(["{_label("topic", topic.name)}"])'
+        for table in self._plan.global_tables:
+            yield f'    {self._store(table.store)}[("{_label("global table", table.name)}")]'
+        for number, sub_topology in enumerate(self._plan.sub_topologies):
+            yield f'    subgraph sub{number}["{_label("sub-topology", sub_topology.name)}"]'
+            for node in sub_topology.nodes:
+                yield f'        {self._node(node)}["{_label(kind_of(node), node.name)}"]'
+            for store in sub_topology.stores:
+                yield f'        {self._store(store)}[("{_label("store", store.name)}")]'
+            yield "    end"
+        for table in self._plan.global_tables:
+            yield f"    {self._topic(table.topic)} --> {self._store(table.store)}"
+        for sub_topology in self._plan.sub_topologies:
+            for node in sub_topology.nodes:
+                yield from (f"    {edge}" for edge in self._edges(node, sub_topology))
+
+    def _edges(self, node: Node, sub_topology: SubTopology) -> Iterator[str]:
+        here = self._node(node)
+        if isinstance(node, Source):
+            yield f"{self._topic(node.topic)} --> {here}"
+        for parent in node.parents:
+            origin = self._topic(parent.topic) if isinstance(parent, Repartition) else self._node(parent)
+            yield f"{origin} --> {here}"
+        match node:
+            case Aggregate() | TableSource():
+                yield f"{here} -.- {self._store(node.store)}"
+            case TableJoin():
+                yield f"{self._store(node.store)} -.-> {here}"
+            case _:
+                pass
+        for store in sub_topology.tables_by_node.get(node, ()):
+            yield f"{here} -.- {self._store(store)}"
+        late = isinstance(node, Aggregate)
+        for topic in _outputs_of(node):
+            yield f"{here} {'-->|late|' if late else '-->'} {self._topic(topic)}"
+
+    def _topic(self, topic: TopicSpec) -> str:
+        return self._id("topic", topic.name)
+
+    def _store(self, store: StoreSpec) -> str:
+        return self._id("store", store.name)
+
+    def _node(self, node: Node) -> str:
+        return self._id("node", node.name)
+
+    def _id(self, kind: str, name: str) -> str:
+        return self._ids.setdefault((kind, name), f"{kind}{len(self._ids)}")
+
+
+def _label(what: str, name: str) -> str:
+    """Text for a quoted label; names of functions may hold letters that are not ASCII, but no quotes."""
+    escaped = name.replace("&", "#amp;").replace('"', "#quot;")
+    return f"{escaped}<br/>{what}"
