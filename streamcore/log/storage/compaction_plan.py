@@ -15,8 +15,8 @@ The rules, in the order in which they are asked:
   may go. Readers have until then to learn that the key is gone. The horizon stands in the batch.
 * A record without a key has no place in a compacted topic and goes.
 * The last batch of a producer that is still known keeps its header, although it may hold no record
-  any more: the sequence number in it is what recognises a duplicate. So does the last batch of the
-  round, so that the place where the round ended can be found again.
+  any more: the sequence number in it is what recognises a duplicate. So does the last batch of
+  each new segment: a crash in the middle of the replacement is mended by where that segment ends.
 
 Everything here is pure; ``compaction.py`` reads and writes the segments.
 """

@@ -7,7 +7,7 @@ batches are read and the outcomes written by ``compaction.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -97,7 +97,8 @@ class CompactionRound:
         newest: the newest offset of each key of the dirty part.
         aborted: all aborted transactions with records in the part.
         producers: the producers that are still known.
-        last_batch_end: end of the last batch of the part, which keeps its header.
+        group_ends: where the new segments end; the last batch of each keeps its header, so that
+            a segment is never empty and always ends where the ones that it replaces did.
         now_ms: the time of the round.
         delete_retention_ms: how long tombstones and spent markers are kept from now on.
     """
@@ -108,25 +109,21 @@ class CompactionRound:
         aborted: Iterable[AbortedSpan],
         producers: Mapping[ProducerId, ProducerEnd],
         *,
-        last_batch_end: Offset,
+        group_ends: Collection[Offset],
         now_ms: TimestampMs,
         delete_retention_ms: int,
     ) -> None:
         self._newest = newest
         self._follower = TransactionFollower(aborted)
         self._producers = producers
-        self._last_batch_end = last_batch_end
+        self._group_ends = frozenset(group_ends)
         self._now_ms = now_ms
         self._delete_retention_ms = delete_retention_ms
-        self.live_aborts: set[tuple[ProducerId, Offset]] = set()
-        """Producer and offset of each abort marker whose data was still met: readers need its index entry."""
 
     def marker(self, header: BatchHeader, records: Sequence[BatchRecord], *, is_commit: bool) -> Outcome:
         """Decide on a control batch."""
         outlives_data = self._follower.outlives_data(header, is_commit=is_commit)
         if not outlives_data:
-            if not is_commit:
-                self.live_aborts.add((header.producer_id, header.last_offset))
             return _KEEP
         if header.delete_horizon_ms is None:
             return Rewrite(records, self._now_ms + self._delete_retention_ms)
@@ -164,7 +161,7 @@ class CompactionRound:
         return record.value is not None or horizon_ms is None or self._now_ms < horizon_ms
 
     def _keeps_header(self, header: BatchHeader) -> bool:
-        if header.end_offset == self._last_batch_end:
+        if header.end_offset in self._group_ends:
             return True
         end = self._producers.get(header.producer_id) if header.has_producer else None
         if end is None:

@@ -70,13 +70,13 @@ def round_of(
     newest: NewestOffsets,
     *aborted: Span,
     producers: Mapping[int, ProducerEnd] | None = None,
-    last_batch_end: int = 10**6,
+    group_end: int = 10**6,
 ) -> CompactionRound:
     return CompactionRound(
         newest,
         aborted,
         producers or {},
-        last_batch_end=last_batch_end,
+        group_ends=[group_end],
         now_ms=NOW_MS,
         delete_retention_ms=RETENTION_MS,
     )
@@ -142,7 +142,6 @@ def test_aborted_records_go_at_once_and_do_not_replace_older_ones() -> None:
     assert cleaning.data(*good) == Keep()
     assert cleaning.data(*aborted) == Drop()
     assert cleaning.marker(*end, is_commit=False) == Keep()
-    assert cleaning.live_aborts == {(7, 2)}
 
 
 def test_a_producers_committed_records_are_not_taken_for_its_aborted_ones() -> None:
@@ -194,9 +193,9 @@ def test_a_batch_that_is_empty_already_is_not_written_anew() -> None:
     assert round_of(newest, producers={7: ProducerEnd(9, 0)}).data(*emptied) == Drop()
 
 
-def test_the_last_batch_of_the_round_keeps_its_header() -> None:
+def test_the_last_batch_of_each_new_segment_keeps_its_header() -> None:
     first, second = batch(0, (b"a", b"1")), batch(1, (None, b"x"))
-    cleaning = round_of(newest_of(first, second), last_batch_end=2)
+    cleaning = round_of(newest_of(first, second), group_end=2)
 
     assert cleaning.data(*first) == Keep()
     assert cleaning.data(*second) == Rewrite(())

@@ -1,0 +1,258 @@
+"""One round of compaction of one partition: reads its closed segments, writes cleaned ones.
+
+``compaction_plan`` says what compaction is for and what it keeps, ``compaction_round`` decides on
+each batch, ``swapping`` puts the new segments in place so that a crash leaves the old ones or the
+new. What is left for here is the walk over the files.
+
+A round has three parts, like a ``SyncTicket``: the partition's owner begins it, any thread runs it
+while the partition is used (closed segments do not change), and the owner completes it. ``compact``
+is the three in one, for an owner that has the time.
+
+Memory: the keys of the dirty part up to ``bytes_max``, and one batch. If the keys do not all fit,
+the round ends where they no longer do, and the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streamcore.errors import CorruptDataError, StorageError
+from streamcore.log.records.batch import BatchHeader
+from streamcore.log.records.builder import rewrite_batch
+from streamcore.log.records.decode import batch_marker, batch_records
+from streamcore.log.storage.compaction_plan import (
+    CleanablePart,
+    NewestOffsets,
+    cleanable_part,
+    is_due,
+    segment_groups,
+)
+from streamcore.log.storage.compaction_round import (
+    CompactionRound,
+    Drop,
+    Keep,
+    Outcome,
+    ProducerEnd,
+    Rewrite,
+    TransactionFollower,
+)
+from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.producer_states import ProducerState
+from streamcore.log.storage.scanning import StoredBatch
+from streamcore.log.storage.segment import Segment
+from streamcore.log.storage.swapping import CleanedSegment
+from streamcore.log.storage.transaction_index import AbortedEntry
+from streamcore.model import Offset, TimestampMs
+
+
+def compact(log: PartitionLog, *, now_ms: TimestampMs, bytes_max: int) -> bool:
+    """Compact a partition if that is worth it now; return whether a round was made.
+
+    Raises:
+        StorageError: the disk refused. Before anything was replaced, the partition goes on.
+        CorruptDataError: a stored batch is damaged; nothing was replaced.
+    """
+    compaction = Compaction.begin(log, now_ms=now_ms, bytes_max=bytes_max)
+    if compaction is None:
+        return False
+    try:
+        compaction.run()
+    except (StorageError, CorruptDataError):
+        compaction.discard()
+        raise
+    compaction.complete()
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Replacement:
+    """Closed segments and the cleaned one that takes their place."""
+
+    old: tuple[Segment, ...]
+    cleaned: CleanedSegment
+    aborted: tuple[AbortedEntry, ...]
+
+
+class Compaction:
+    """A round that was begun: ``run`` writes cleaned segments, ``complete`` puts them in place."""
+
+    def __init__(
+        self, log: PartitionLog, part: CleanablePart, *, now_ms: TimestampMs, bytes_max: int
+    ) -> None:
+        self._log = log
+        self._part = part
+        self._now_ms = now_ms
+        self._bytes_max = bytes_max
+        # Taken here because the owner goes on while the round runs.
+        self._config = log.config
+        self._closed_segments = tuple(log.closed_segments)
+        self._aborted = tuple(log.aborted_entries())
+        self._producers = {state.producer_id: _producer_end(state) for state in log.producer_states.values()}
+        self._replacements: list[_Replacement] = []
+        self._cleaned_to = part.first_dirty
+
+    @classmethod
+    def begin(cls, log: PartitionLog, *, now_ms: TimestampMs, bytes_max: int) -> Compaction | None:
+        """Return a round, or ``None`` if there is nothing worth one now. For the owner.
+
+        Args:
+            log: the partition.
+            now_ms: the time of the round.
+            bytes_max: memory for keys.
+        """
+        config = log.config
+        closed_segments = log.closed_segments
+        part = cleanable_part(
+            closed_segments,
+            first_dirty=log.cleaned_to,
+            last_stable=log.synced_stable_offset,
+            now_ms=now_ms,
+            min_lag_ms=config.min_compaction_lag_ms,
+        )
+        is_worth_it = is_due(
+            part,
+            min_dirty_ratio=config.min_cleanable_dirty_ratio,
+            oldest_dirty_ms=_oldest_dirty_ms(closed_segments, part) if part.dirty_bytes else None,
+            now_ms=now_ms,
+            max_lag_ms=config.max_compaction_lag_ms,
+        )
+        return cls(log, part, now_ms=now_ms, bytes_max=bytes_max) if is_worth_it else None
+
+    def run(self) -> None:
+        """Write the cleaned segments. May run beside the owner, in any thread.
+
+        Raises:
+            StorageError: the disk refused; nothing was replaced and ``discard`` frees the space.
+            CorruptDataError: a stored batch is damaged; likewise.
+        """
+        newest = self._collect_newest()
+        segments = [s for s in self._closed_segments if s.base_offset < newest.end_offset]
+        groups = segment_groups(segments, segment_bytes_max=self._config.segment_bytes)
+        cleaning = CompactionRound(
+            newest,
+            self._aborted,
+            self._producers,
+            group_ends=[segments[group[-1]].end_offset for group in groups],
+            now_ms=self._now_ms,
+            delete_retention_ms=self._config.delete_retention_ms,
+        )
+        for group in groups:
+            self._clean(tuple(segments[index] for index in group), cleaning)
+        self._cleaned_to = newest.end_offset
+
+    def complete(self) -> None:
+        """Put the cleaned segments in place. For the owner.
+
+        What retention removed meanwhile stays removed: the replacements that it touches are dropped.
+
+        Raises:
+            StorageError: the disk refused; the partition is given up and mended when opened again.
+        """
+        present = set(self._log.closed_segments)
+        while self._replacements:
+            replacement = self._replacements.pop(0)
+            if present.issuperset(replacement.old):
+                self._log.replace_segments(replacement.old, replacement.cleaned, replacement.aborted)
+            else:
+                replacement.cleaned.discard()
+        self._log.note_cleaned_to(self._cleaned_to)
+
+    def discard(self) -> None:
+        """Remove what was written of the round."""
+        for replacement in self._replacements:
+            replacement.cleaned.discard()
+        self._replacements.clear()
+
+    def _collect_newest(self) -> NewestOffsets:
+        """First pass: the newest offset of each key of the dirty part."""
+        first_dirty = self._part.first_dirty
+        newest = NewestOffsets(bytes_max=self._bytes_max)
+        newest.end_offset = first_dirty
+        follower = TransactionFollower(e for e in self._aborted if e.last_offset >= first_dirty)
+        for segment in self._closed_segments:
+            if segment.end_offset <= first_dirty or segment.base_offset >= self._part.end:
+                continue
+            for batch in segment.batches():
+                header = batch.header
+                if header.end_offset <= first_dirty:
+                    continue
+                if not newest.has_room(header.record_count):
+                    return newest
+                if header.is_control:
+                    if header.record_count:
+                        follower.outlives_data(
+                            header, is_commit=batch_marker(batch.data, 0, header).is_commit
+                        )
+                elif not follower.is_aborted(header):
+                    for record in batch_records(batch.data, 0, header):
+                        if record.key is not None and record.offset >= first_dirty:
+                            newest.note(record.key, record.offset)
+                newest.end_offset = header.end_offset
+        newest.end_offset = self._part.end
+        return newest
+
+    def _clean(self, old: tuple[Segment, ...], cleaning: CompactionRound) -> None:
+        """Second pass, one group: copy what stays into one new segment."""
+        cleaned = self._log.begin_replacement(old[0].base_offset)
+        listed = {
+            (entry.producer_id, entry.last_offset): entry
+            for entry in self._aborted
+            if old[0].base_offset <= entry.last_offset < old[-1].end_offset
+        }
+        aborted: list[AbortedEntry] = []
+        self._replacements.append(_Replacement(old, cleaned, ()))
+        for segment in old:
+            for batch in segment.batches():
+                outcome = _outcome(batch, cleaning)
+                match outcome:
+                    case Drop():
+                        continue
+                    case Keep():
+                        cleaned.append(batch.data, batch.header)
+                    case Rewrite():
+                        data = rewrite_batch(
+                            batch.header,
+                            outcome.records,
+                            compression=batch.header.compression if outcome.records else 0,
+                            delete_horizon_ms=outcome.delete_horizon_ms,
+                        )
+                        cleaned.append(data, batch.header)
+                entry = listed.get((batch.header.producer_id, batch.header.last_offset))
+                is_emptied = isinstance(outcome, Rewrite) and not outcome.records
+                if entry is not None and batch.header.is_control and not is_emptied:
+                    # The entry goes with its marker, without which a reader would take what the
+                    # producer commits later for aborted. The marker stays a round longer than the
+                    # data, so no segment that a crash brings back holds aborted records unlisted.
+                    aborted.append(entry)
+        self._replacements[-1] = _Replacement(old, cleaned, tuple(aborted))
+
+
+def _outcome(batch: StoredBatch, cleaning: CompactionRound) -> Outcome:
+    header = batch.header
+    records = batch_records(batch.data, 0, header)
+    if not header.is_control:
+        return cleaning.data(header, records)
+    if not records:
+        return cleaning.emptied_marker(header)
+    return cleaning.marker(header, records, is_commit=batch_marker(batch.data, 0, header).is_commit)
+
+
+def _producer_end(state: ProducerState) -> ProducerEnd:
+    return ProducerEnd(state.batches[-1].last_offset if state.batches else None, state.epoch)
+
+
+def _oldest_dirty_ms(segments: Sequence[Segment], part: CleanablePart) -> TimestampMs | None:
+    """The time of the first batch of the dirty part, as a stand-in for its oldest record."""
+    for segment in segments:
+        if part.first_dirty < segment.end_offset <= part.end:
+            header = _first_header(segment, part.first_dirty)
+            if header is not None and header.max_timestamp_ms >= 0:
+                return header.max_timestamp_ms
+    return None
+
+
+def _first_header(segment: Segment, start: Offset) -> BatchHeader | None:
+    for batch in segment.batches(start=start, check=False):
+        return batch.header
+    return None
