@@ -1,1 +1,8 @@
-"""The aircraft of New York in 2013: departures by the hour, the fleet's last whereabouts, the makers."""
+"""The aircraft of New York in 2013: departures by the hour, the fleet's last whereabouts, the makers.
+
+``apps.fleet:app`` is what the commands take.
+"""
+
+from apps.fleet.app import app
+
+__all__ = ["app"]

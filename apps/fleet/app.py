@@ -19,7 +19,7 @@ Try it::
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable
 from dataclasses import dataclass
 
 import streamcore as sc
@@ -40,6 +40,16 @@ planes = app.topic("planes", key=str, value=Plane, partitions=4, config={"cleanu
 # --- flights-hourly ---
 
 
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """What an airport saw in an hour; delays are minutes."""
+
+    departures: int
+    delay: int
+    worst: int | None
+    cancelled: int
+
+
 @flights.filter
 def in_new_york(flight: Flight) -> bool:
     """What happens at one of the three airports: departures, and cancelled ones."""
@@ -56,6 +66,7 @@ def airport(flight: Flight) -> str:
 # partitions, or run while the year is being loaded: then the partitions are some days apart.
 hourly = airport.tumbling("1h", grace="30d").aggregate(
     "flights-hourly",
+    into=Hour,
     departures=sc.count(lambda flight: flight.dep_delay),  # cancelled flights have none
     delay=sc.sum(lambda flight: flight.dep_delay),
     worst=sc.max(lambda flight: flight.dep_delay),
@@ -80,7 +91,7 @@ last_seen = app.table("fleet-last", key=str, value=Sighting)
 
 
 @app.agent(flights)
-async def follow(events: AsyncIterator[Flight]) -> None:
+async def follow(events: AsyncIterable[Flight]) -> None:
     """Note where each aircraft is; those without a tail number cannot be told apart."""
     async for flight in events:
         if flight.tailnum is not None:
@@ -96,6 +107,14 @@ class Departure:
     """A departure, as the makers of aircraft see it."""
 
     manufacturer: str
+    seats: int
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """How much of a manufacturer's work flew."""
+
+    departures: int
     seats: int
 
 
@@ -122,6 +141,7 @@ def maker(departure: Departure) -> str:
 
 by_maker = maker.aggregate(
     "flights-by-maker",
+    into=Maker,
     departures=sc.count(),
     seats=sc.sum(lambda departure: departure.seats),
 )

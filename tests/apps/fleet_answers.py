@@ -36,7 +36,10 @@ FLIGHT_TYPES = (
     "'origin': 'VARCHAR', 'dest': 'VARCHAR', 'sched_ts': 'BIGINT', 'dep_delay': 'BIGINT', "
     "'arr_delay': 'BIGINT', 'distance': 'BIGINT', 'seq': 'BIGINT'}"
 )
-PLANE_TYPES = "{'tailnum': 'VARCHAR', 'manufacturer': 'VARCHAR', 'model': 'VARCHAR', 'seats': 'BIGINT', 'year': 'BIGINT'}"
+PLANE_TYPES = (
+    "{'tailnum': 'VARCHAR', 'manufacturer': 'VARCHAR', 'model': 'VARCHAR', 'year': 'BIGINT', "
+    "'seats': 'BIGINT'}"
+)
 
 
 @dataclass(frozen=True, slots=True)
