@@ -106,6 +106,11 @@ class BatchHeader(NamedTuple):
         return bool(self.attributes & CONTROL_FLAG)
 
     @property
+    def has_append_time(self) -> bool:
+        """Whether the log's append time, which is the max timestamp, counts for all records."""
+        return bool(self.attributes & APPEND_TIME_FLAG)
+
+    @property
     def has_producer(self) -> bool:
         """Whether an idempotent producer wrote the batch."""
         return self.producer_id >= 0
@@ -197,16 +202,25 @@ def iter_batches(data: Bytes, *, check: bool = False) -> Iterator[BatchAt]:
         position += header.size_bytes
 
 
-def whole_batches_end(data: Bytes) -> int:
-    """Where the last whole batch in ``data`` ends; the bytes after it are cut off."""
-    position = 0
-    end = len(data)
-    while position + HEADER_BYTES <= end:
-        _, length = _BASE_OFFSET_AND_LENGTH.unpack_from(data, position)
-        if length < HEADER_BYTES - LENGTH_END or position + LENGTH_END + length > end:
+class WholeBatches(NamedTuple):
+    """The batches at the start of some bytes that are there whole: where they end, and the last of them."""
+
+    end: int
+    last_position: int
+
+
+def whole_batches(data: Bytes, end_offset: Offset) -> WholeBatches:
+    """Find the whole batches that stand at the start of ``data`` and begin before ``end_offset``."""
+    position = last_position = 0
+    size = len(data)
+    unpack = _BASE_OFFSET_AND_LENGTH.unpack_from
+    while position + HEADER_BYTES <= size:
+        base_offset, length = unpack(data, position)
+        batch_end = position + LENGTH_END + length
+        if base_offset >= end_offset or length < HEADER_BYTES - LENGTH_END or batch_end > size:
             break
-        position += LENGTH_END + length
-    return position
+        last_position, position = position, batch_end
+    return WholeBatches(position, last_position)
 
 
 def patch_offsets(batch: bytearray, base_offset: Offset, leader_epoch: int) -> None:

@@ -1,0 +1,148 @@
+"""Decides whether a batch may be appended, and what it becomes. Pure; the shell is ``PartitionLog``.
+
+Nothing here looks at single records unless the topic's settings force it: a compacted topic needs
+keys, and ``compression.type`` other than ``producer`` may need new bytes.
+"""
+
+from __future__ import annotations
+
+from streamcore.errors import CorruptBatchError, InvalidRecordError, fact_text
+from streamcore.log.records.batch import (
+    APPEND_TIME_FLAG,
+    COMPRESSION_MASK,
+    CONTROL_FLAG,
+    HEADER_BYTES,
+    NO_SEQUENCE,
+    NO_TIMESTAMP,
+    BatchHeader,
+    check_batch,
+    pack_batch,
+    parse_header,
+)
+from streamcore.log.records.compression import CODECS, compress, decompress
+from streamcore.log.records.decode import batch_records
+from streamcore.log.storage.topic_config import TopicConfig
+from streamcore.model import TimestampMs
+
+
+def checked_header(
+    batch: bytes | bytearray, config: TopicConfig, *, now_ms: TimestampMs, from_client: bool
+) -> BatchHeader:
+    """Return the header of a batch that the topic's rules allow.
+
+    Raises:
+        CorruptBatchError: the bytes are not exactly one valid batch.
+        InvalidRecordError: the batch breaks a rule of the format or of the topic.
+    """
+    header = parse_header(batch)
+    if header.size_bytes != len(batch):
+        raise CorruptBatchError(
+            "the bytes to append must be one whole batch, "
+            + fact_text(batch_bytes=header.size_bytes, given_bytes=len(batch))
+        )
+    check_batch(batch, 0, header)
+    if len(batch) > config.max_message_bytes and from_client:
+        raise InvalidRecordError(
+            "a batch is larger than the topic allows: send less at once or raise max.message.bytes, "
+            + fact_text(size_bytes=len(batch), max_message_bytes=config.max_message_bytes)
+        )
+    if len(batch) > config.segment_bytes:
+        raise InvalidRecordError(
+            "a batch does not fit into one segment: send less at once or raise segment.bytes, "
+            + fact_text(size_bytes=len(batch), segment_bytes=config.segment_bytes)
+        )
+    if header.record_count == 0 or header.record_count != header.last_offset_delta + 1:
+        raise InvalidRecordError(
+            "the record count of a batch does not fit its offsets, "
+            + fact_text(record_count=header.record_count, last_offset_delta=header.last_offset_delta)
+        )
+    if from_client:
+        _check_client_rules(batch, header, config, now_ms)
+    return header
+
+
+def _check_client_rules(
+    batch: bytes | bytearray, header: BatchHeader, config: TopicConfig, now_ms: TimestampMs
+) -> None:
+    if header.attributes & CONTROL_FLAG:
+        raise InvalidRecordError("a client may not append markers: use a transactional producer")
+    if header.has_producer and (header.base_sequence == NO_SEQUENCE or header.producer_epoch < 0):
+        raise InvalidRecordError(
+            "a batch with a producer id needs an epoch and a sequence number, "
+            + fact_text(producer_id=header.producer_id)
+        )
+    if header.attributes & APPEND_TIME_FLAG:
+        raise InvalidRecordError("only the log itself may stamp a batch with its append time")
+    if not config.has_append_time:
+        _check_times(header, config, now_ms)
+    if config.is_compacted:
+        for record in batch_records(batch, 0, header):
+            if record.key is None:
+                raise InvalidRecordError(
+                    "a compacted topic keeps the newest record of each key, so every record needs one, "
+                    + fact_text(record_index=record.offset - header.base_offset)
+                )
+
+
+def _check_times(header: BatchHeader, config: TopicConfig, now_ms: TimestampMs) -> None:
+    # The largest timestamp is in the header; the smallest is not, and the base timestamp, which is
+    # the first record's, stands in for it: looking at each record would cost more than it is worth.
+    if header.max_timestamp_ms == NO_TIMESTAMP:
+        return
+    ahead_ms = header.max_timestamp_ms - now_ms
+    if ahead_ms > config.message_timestamp_after_max_ms:
+        raise InvalidRecordError(
+            "a record is further in the future than message.timestamp.after.max.ms allows: "
+            "check the clock or the unit (milliseconds), "
+            + fact_text(timestamp_ms=header.max_timestamp_ms, ahead_ms=ahead_ms)
+        )
+    behind_ms = now_ms - header.base_timestamp_ms
+    if behind_ms > config.message_timestamp_before_max_ms:
+        raise InvalidRecordError(
+            "a record is further in the past than message.timestamp.before.max.ms allows, "
+            + fact_text(timestamp_ms=header.base_timestamp_ms, behind_ms=behind_ms)
+        )
+
+
+def recompressed(batch: bytearray, header: BatchHeader, config: TopicConfig) -> bytearray:
+    """Return the batch in the compression that the topic asks for; the same object if it is already.
+
+    A topic with ``compression.type=producer`` takes every batch as it comes.
+    """
+    if config.compression_type == "producer":
+        return batch
+    name = "none" if config.compression_type == "uncompressed" else config.compression_type
+    codec = CODECS[name]
+    if header.compression == codec:
+        return batch
+    records = decompress(header.compression, bytes(memoryview(batch)[HEADER_BYTES:]))
+    attributes = (header.attributes & ~COMPRESSION_MASK) | codec
+    return pack_batch(header._replace(attributes=attributes), compress(codec, records))
+
+
+def roll_reason(
+    *,
+    segment_bytes: int,
+    batch_bytes: int,
+    batch_timestamp_ms: TimestampMs,
+    first_timestamp_ms: TimestampMs | None,
+    index_entry_count: int,
+    relative_last_offset: int,
+    config: TopicConfig,
+) -> str | None:
+    """Why the active segment must be closed before this batch; ``None`` if it need not be.
+
+    Age is by the records' own time, as in Kafka: the span between the segment's first record and
+    this batch. An empty segment takes any batch.
+    """
+    if segment_bytes == 0:
+        return None
+    if segment_bytes + batch_bytes > config.segment_bytes:
+        return "size"
+    if first_timestamp_ms is not None and batch_timestamp_ms - first_timestamp_ms > config.segment_ms:
+        return "age"
+    if (index_entry_count + 1) * 12 > config.segment_index_bytes:
+        return "index"
+    if relative_last_offset > 2**31 - 1:
+        return "offsets"
+    return None

@@ -1,0 +1,116 @@
+"""Small text files that note an offset for each partition, in Apache Kafka's format.
+
+File := version line (= 0) | count line | line*        line := topic SP partition SP offset
+
+The log keeps three of them in its root:
+
+* ``recovery-point-offset-checkpoint``: everything before it was synced when it was written; bad
+  bytes before it are corruption, bad bytes after it are a torn tail.
+* ``log-start-offset-checkpoint``: what retention and DeleteRecords have cut off.
+* ``cleaner-offset-checkpoint``: how far compaction has come.
+
+Each is replaced in one step. A file with another version is refused, not guessed at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from streamcore.errors import CorruptDataError, UnsupportedVersionError, fact_text
+from streamcore.log.storage.files import FileSystem, read_whole, write_whole
+from streamcore.model import Offset, TopicPartition
+
+RECOVERY_POINTS = "recovery-point-offset-checkpoint"
+LOG_STARTS = "log-start-offset-checkpoint"
+CLEANED_TO = "cleaner-offset-checkpoint"
+
+CHECKPOINT_NAMES = (RECOVERY_POINTS, LOG_STARTS, CLEANED_TO)
+
+_VERSION = 0
+
+
+def read_checkpoint(file_system: FileSystem, path: Path) -> dict[TopicPartition, Offset]:
+    """The offsets in a checkpoint file; empty if there is none.
+
+    Raises:
+        CorruptDataError: the file is not a checkpoint.
+        UnsupportedVersionError: a newer program wrote it.
+    """
+    try:
+        data = read_whole(file_system, path)
+    except FileNotFoundError:
+        return {}
+    rows = checkpoint_rows(data, path, columns=3)
+    return {TopicPartition(topic, int(partition)): int(offset) for topic, partition, offset in rows}
+
+
+def write_checkpoint(file_system: FileSystem, path: Path, offsets: Mapping[TopicPartition, Offset]) -> None:
+    """Replace a checkpoint file, durably and in one step."""
+    rows = [(target.topic, str(target.partition), str(offset)) for target, offset in sorted(offsets.items())]
+    write_whole(file_system, path, checkpoint_bytes(rows))
+
+
+def checkpoint_bytes(rows: Sequence[tuple[str, ...]]) -> bytes:
+    """The content of a checkpoint file with these rows."""
+    lines = [str(_VERSION), str(len(rows)), *(" ".join(row) for row in rows)]
+    return ("\n".join(lines) + "\n").encode("ascii")
+
+
+def checkpoint_rows(data: bytes, path: Path, *, columns: int) -> list[tuple[str, ...]]:
+    """The rows of a checkpoint file's content; all columns but the first are whole numbers."""
+    try:
+        lines = data.decode("ascii").split("\n")
+        version, count = int(lines[0]), int(lines[1])
+        if version != _VERSION:
+            raise UnsupportedVersionError(
+                "a checkpoint file has a newer format than this program reads: upgrade the program, "
+                + fact_text(path=path, version=version)
+            )
+        rows = [tuple(line.split(" ")) for line in lines[2 : 2 + count]]
+        if len(rows) != count or any(len(row) != columns for row in rows):
+            raise ValueError("rows are missing")
+        for row in rows:
+            for field in row[1:]:
+                int(field)
+    except (ValueError, IndexError) as error:
+        raise CorruptDataError(
+            "a checkpoint file cannot be read: remove it to have the log checked from its start, "
+            + fact_text(path=path)
+        ) from error
+    return rows
+
+
+class LogCheckpoints:
+    """The three checkpoint files of one log, and what they say of each partition."""
+
+    def __init__(self, file_system: FileSystem, root: Path) -> None:
+        self._file_system = file_system
+        self._root = root
+        self._offsets = {name: read_checkpoint(file_system, root / name) for name in CHECKPOINT_NAMES}
+
+    def get(self, name: str, target: TopicPartition) -> Offset:
+        """What a checkpoint says of a partition; 0 if nothing."""
+        return self._offsets[name].get(target, 0)
+
+    def note(self, name: str, target: TopicPartition, offset: Offset) -> bool:
+        """Change what a checkpoint says of a partition, in memory; return whether that was a change."""
+        if self._offsets[name].get(target, 0) == offset:
+            return False
+        self._offsets[name][target] = offset
+        return True
+
+    def put(self, name: str, target: TopicPartition, offset: Offset) -> None:
+        """Change what a checkpoint says of a partition; durable when it returns."""
+        if self.note(name, target, offset):
+            self.write(name)
+
+    def forget(self, targets: Iterable[TopicPartition]) -> None:
+        """Drop partitions, in memory; the next write of each file leaves them out."""
+        for target in targets:
+            for offsets in self._offsets.values():
+                offsets.pop(target, None)
+
+    def write(self, name: str) -> None:
+        """Write one of the files, durably."""
+        write_checkpoint(self._file_system, self._root / name, self._offsets[name])

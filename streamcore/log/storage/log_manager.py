@@ -1,0 +1,384 @@
+"""All partitions of one log: opens them, creates and deletes topics, and keeps house.
+
+Layout of the root: ``topics.json`` (which topics there are), a directory ``<topic>-<partition>``
+for each partition, three checkpoint files, and ``.kafka_cleanshutdown`` after a clean stop.
+
+One owner, as for a ``PartitionLog``. What a call changes is durable when it returns, and a crash in
+the middle leaves all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from streamcore.clock import Clock
+from streamcore.errors import (
+    ClosedError,
+    CorruptDataError,
+    InvalidConfigError,
+    StorageError,
+    TopicExistsError,
+    UnknownTopicError,
+    fact_text,
+)
+from streamcore.log.storage.checkpoints import CHECKPOINT_NAMES, RECOVERY_POINTS, LogCheckpoints
+from streamcore.log.storage.compaction import compact
+from streamcore.log.storage.files import FileSystem, remove_tree, write_whole
+from streamcore.log.storage.log_parts import LogParts
+from streamcore.log.storage.open_files import OpenFiles
+from streamcore.log.storage.opening import Opening, create_partition, open_partition
+from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.settings import LogSettings
+from streamcore.log.storage.topic_config import TopicConfig
+from streamcore.log.storage.topic_registry import (
+    REGISTRY_NAME,
+    TopicRegistry,
+    TopicState,
+    read_registry,
+    write_registry,
+)
+from streamcore.model import TopicName, TopicPartition
+
+CLEAN_STOP_NAME = ".kafka_cleanshutdown"
+_CLEAN_STOP = b'{"version":0,"brokerEpoch":-1}\n'
+
+_TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+PARTITION_COUNT_MAX = 100_000
+
+
+class LogManager:
+    """The log of one data folder. Made by ``LogManager.open``."""
+
+    def __init__(self, root: Path, registry: TopicRegistry, clock: Clock, parts: LogParts) -> None:
+        self._root = root
+        self._registry = registry
+        self._clock = clock
+        self._parts = parts
+        self._partitions: dict[TopicPartition, PartitionLog] = {}
+        self._is_closed = False
+
+    @classmethod
+    def open(
+        cls, directory: Path, *, file_system: FileSystem, clock: Clock, settings: LogSettings | None = None
+    ) -> LogManager:
+        """Open the log in a directory, or begin an empty one there.
+
+        After an unclean stop every partition is recovered first; see ``opening``.
+
+        Raises:
+            CorruptDataError: durable data is damaged or missing; nothing was changed.
+            UnsupportedVersionError: a newer program wrote it.
+            StorageError: the disk refused.
+        """
+        settings = settings or LogSettings()
+        file_system.make_directory(directory)
+        registry = read_registry(file_system, directory)
+        if registry is None:
+            _ensure_empty(file_system, directory)
+            registry = TopicRegistry()
+            write_registry(file_system, directory, registry)
+            file_system.sync_directory(directory.parent)
+        parts = LogParts(
+            file_system=file_system,
+            open_files=OpenFiles(file_system, files_max=settings.open_files_max),
+            checkpoints=LogCheckpoints(file_system, directory),
+            settings=settings,
+        )
+        manager = cls(directory, registry, clock, parts)
+        manager._finish_removals()
+        marker_path = directory / CLEAN_STOP_NAME
+        was_clean = file_system.exists(marker_path)
+        for topic in registry.topics.values():
+            for target in _partitions_of(topic):
+                manager._open_partition(topic, target, was_clean=was_clean)
+        manager.checkpoint()
+        # From here on files change: the next stop is clean only if it says so again.
+        if was_clean:
+            file_system.remove(marker_path)
+            file_system.sync_directory(directory)
+        return manager
+
+    @property
+    def topics(self) -> Mapping[TopicName, TopicState]:
+        """All topics by name."""
+        return MappingProxyType(self._registry.topics)
+
+    @property
+    def partitions(self) -> Mapping[TopicPartition, PartitionLog]:
+        """All partitions."""
+        return MappingProxyType(self._partitions)
+
+    def partition(self, target: TopicPartition) -> PartitionLog:
+        """The log of one partition. Raises ``UnknownTopicError``."""
+        try:
+            return self._partitions[target]
+        except KeyError as error:
+            raise self._unknown(target) from error
+
+    # Topics
+
+    def create_topic(
+        self, name: TopicName, partition_count: int, config: Mapping[str, str] | None = None
+    ) -> TopicState:
+        """Create a topic; durable when it returns.
+
+        Raises:
+            TopicExistsError: the name is taken.
+            InvalidConfigError: a bad name, count or setting.
+            StorageError: the disk refused; there is no such topic.
+        """
+        self._ensure_open()
+        check_topic_name(name)
+        _check_partition_count(partition_count)
+        if name in self._registry.topics:
+            raise TopicExistsError("the topic exists already, " + fact_text(topic=name))
+        self._parsed(config or {})
+        topic = TopicState(name, uuid.uuid4(), partition_count, dict(config or {}))
+        self._add_partitions(topic, _partitions_of(topic))
+        return topic
+
+    def add_partitions(self, name: TopicName, partition_count: int) -> TopicState:
+        """Raise a topic's number of partitions to ``partition_count``; durable when it returns.
+
+        Raises:
+            UnknownTopicError: there is no such topic.
+            InvalidConfigError: it has that many already.
+            StorageError: the disk refused; the topic is as it was.
+        """
+        self._ensure_open()
+        old = self._topic(name)
+        _check_partition_count(partition_count)
+        if partition_count <= old.partition_count:
+            raise InvalidConfigError(
+                "partitions can only be added, "
+                + fact_text(topic=name, partitions=old.partition_count, wanted=partition_count)
+            )
+        topic = TopicState(name, old.topic_id, partition_count, old.config)
+        self._add_partitions(topic, _partitions_of(topic)[old.partition_count :])
+        return topic
+
+    def set_topic_config(self, name: TopicName, config: Mapping[str, str]) -> TopicState:
+        """Replace what is set for a topic; durable when it returns.
+
+        Raises:
+            UnknownTopicError: there is no such topic.
+            InvalidConfigError: a setting is unknown or impossible.
+        """
+        self._ensure_open()
+        old = self._topic(name)
+        parsed = self._parsed(config)
+        topic = TopicState(name, old.topic_id, old.partition_count, dict(config))
+        self._write_registry({**self._registry.topics, name: topic}, self._registry.removing)
+        for target in _partitions_of(topic):
+            self._partitions[target].config = parsed
+        return topic
+
+    def delete_topic(self, name: TopicName) -> None:
+        """Delete a topic with its data; durable when it returns. Raises ``UnknownTopicError``."""
+        self._ensure_open()
+        topic = self._topic(name)
+        targets = _partitions_of(topic)
+        others = {key: value for key, value in self._registry.topics.items() if key != name}
+        self._write_registry(others, [*self._registry.removing, *map(str, targets)])
+        for target in targets:
+            self._partitions.pop(target).release_files()
+        self._finish_removals()
+
+    def _add_partitions(self, topic: TopicState, targets: Iterable[TopicPartition]) -> None:
+        file_system = self._parts.file_system
+        targets = list(targets)
+        made: list[Path] = []
+        try:
+            for target in targets:
+                path = self._root / str(target)
+                if file_system.exists(path):
+                    # Of a creation that a crash or a full disk cut short: never registered.
+                    _remove_unused(file_system, path)
+                made.append(path)
+                create_partition(path, self._parts)
+            # The directories are durable before the registry says that they are there.
+            file_system.sync_directory(self._root)
+            self._write_registry({**self._registry.topics, topic.name: topic}, self._registry.removing)
+        except StorageError:
+            for path in made:
+                if file_system.exists(path):
+                    remove_tree(file_system, path)
+            raise
+        for target in targets:
+            self._open_partition(topic, target, was_clean=True)
+
+    def _write_registry(self, topics: dict[TopicName, TopicState], removing: list[str]) -> None:
+        registry = TopicRegistry(topics, removing)
+        write_registry(self._parts.file_system, self._root, registry)
+        self._registry = registry
+
+    def _finish_removals(self) -> None:
+        """Remove the directories of deleted topics, then forget that they were to be removed."""
+        removing = self._registry.removing
+        if not removing:
+            return
+        for name in removing:
+            if self._parts.file_system.exists(self._root / name):
+                remove_tree(self._parts.file_system, self._root / name)
+        self._parts.file_system.sync_directory(self._root)
+        # A topic of the same name must not find the old one's checkpoints.
+        self._parts.checkpoints.forget(_parse_partition(name) for name in removing)
+        for name in CHECKPOINT_NAMES:
+            self._parts.checkpoints.write(name)
+        self._write_registry(self._registry.topics, [])
+
+    def _open_partition(self, topic: TopicState, target: TopicPartition, *, was_clean: bool) -> None:
+        directory = self._root / str(target)
+        config = self._parsed(topic.config)
+        if not self._parts.file_system.exists(directory):
+            raise CorruptDataError(
+                "the folder of a partition is missing: restore it from a copy, " + fact_text(path=directory)
+            )
+        opening = Opening(
+            topic_partition=target,
+            directory=directory,
+            config=config,
+            was_clean=was_clean,
+            now_ms=self._clock.now_ms(),
+        )
+        opened = open_partition(opening, self._parts)
+        self._partitions[target] = PartitionLog(
+            target, topic.topic_id, directory, config, opened, self._parts
+        )
+
+    # Housekeeping
+
+    def maintain(self) -> None:
+        """One pass of retention, compaction and producer expiry over all partitions."""
+        for target in list(self._partitions):
+            self.maintain_partition(target)
+        self.checkpoint()
+
+    def maintain_partition(self, target: TopicPartition) -> None:
+        """Retention, compaction and producer expiry of one partition; a deleted one is passed over."""
+        self._ensure_open()
+        partition = self._partitions.get(target)
+        if partition is None:
+            return
+        now_ms = self._clock.now_ms()
+        partition.apply_retention(now_ms)
+        if partition.config.is_compacted:
+            compact(partition, now_ms=now_ms, bytes_max=self._parts.settings.compaction_bytes_max)
+        partition.expire_producers(now_ms)
+        partition.release_memory()
+
+    def checkpoint(self) -> None:
+        """Write down how far each partition is synced; a crash then needs to look at less."""
+        changed = [partition.note_recovery_point() for partition in self._partitions.values()]
+        if any(changed):
+            self._parts.checkpoints.write(RECOVERY_POINTS)
+
+    def close(self) -> None:
+        """Sync everything, write what makes the next opening fast, and note that the stop was clean.
+
+        Every partition is closed, even if one fails; then the stop is not clean.
+
+        Raises:
+            StorageError: a partition could not be synced.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        failures: list[StorageError] = []
+        for partition in self._partitions.values():
+            _attempt(partition.close, failures)
+            partition.release_files()
+        if not failures:
+            _attempt(self._write_clean_stop, failures)
+        self._parts.open_files.close()
+        if failures:
+            raise failures[0]
+
+    def _write_clean_stop(self) -> None:
+        self.checkpoint()
+        write_whole(self._parts.file_system, self._root / CLEAN_STOP_NAME, _CLEAN_STOP)
+
+    def _ensure_open(self) -> None:
+        if self._is_closed:
+            raise ClosedError("the log is closed")
+
+    def _parsed(self, config: Mapping[str, str]) -> TopicConfig:
+        return TopicConfig.parse(config, defaults=self._parts.settings.topic_defaults)
+
+    def _topic(self, name: TopicName) -> TopicState:
+        try:
+            return self._registry.topics[name]
+        except KeyError as error:
+            raise UnknownTopicError("there is no such topic, " + fact_text(topic=name)) from error
+
+    def _unknown(self, target: TopicPartition) -> UnknownTopicError:
+        topic = self._registry.topics.get(target.topic)
+        if topic is None:
+            return UnknownTopicError("there is no such topic, " + fact_text(topic=target.topic))
+        return UnknownTopicError(
+            "the topic has no such partition, "
+            + fact_text(topic=target.topic, partition=target.partition, partitions=topic.partition_count)
+        )
+
+
+def check_topic_name(name: TopicName) -> None:
+    """Raise ``InvalidConfigError`` unless Kafka, too, would take the name."""
+    if name in (".", "..") or not _TOPIC_NAME.fullmatch(name):
+        raise InvalidConfigError(
+            "a topic name has 1 to 249 letters, digits, dots, underscores and hyphens, "
+            + fact_text(topic=repr(name))
+        )
+
+
+def _check_partition_count(count: int) -> None:
+    if not 1 <= count <= PARTITION_COUNT_MAX:
+        raise InvalidConfigError(
+            f"a topic has 1 to {PARTITION_COUNT_MAX} partitions, " + fact_text(partitions=count)
+        )
+
+
+def _partitions_of(topic: TopicState) -> list[TopicPartition]:
+    return [TopicPartition(topic.name, number) for number in range(topic.partition_count)]
+
+
+def _parse_partition(directory_name: str) -> TopicPartition:
+    topic, _, partition = directory_name.rpartition("-")
+    return TopicPartition(topic, int(partition))
+
+
+def _ensure_empty(file_system: FileSystem, root: Path) -> None:
+    """Raise unless the directory has no partitions, whose topics nobody would know."""
+    for name in file_system.list_directory(root):
+        if file_system.is_directory(root / name):
+            raise CorruptDataError(
+                f"the folder has partitions but no {REGISTRY_NAME}: restore that file, or use an empty "
+                "folder, " + fact_text(path=root)
+            )
+
+
+def _remove_unused(file_system: FileSystem, path: Path) -> None:
+    """Remove a directory that stands where a new partition goes, unless it holds data."""
+    for name in file_system.list_directory(path):
+        if not name.endswith(".log"):
+            continue
+        file = file_system.open(path / name)
+        try:
+            if file.size():
+                raise StorageError(
+                    "a folder with data of an unknown topic is in the way: move it away, "
+                    + fact_text(path=path)
+                )
+        finally:
+            file.close()
+    remove_tree(file_system, path)
+
+
+def _attempt(action: Callable[[], None], failures: list[StorageError]) -> None:
+    try:
+        action()
+    except StorageError as error:
+        failures.append(error)

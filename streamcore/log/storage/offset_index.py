@@ -1,0 +1,98 @@
+"""Maps offsets to positions in one segment's data file.
+
+The index is sparse: an entry is made every ``index.interval.bytes``, so a lookup gives a position
+at or before the record, and the segment scans on from there.
+
+File := entry*        entry := last offset of a batch - base offset u32 | the batch's position u32, big-endian
+
+Invariants:
+
+* Offsets and positions both grow strictly from entry to entry.
+* Every position is the start of a batch in the data file.
+
+Not checksummed: after an unclean stop the index is rebuilt from the data file, which is. The file
+is written when the segment is closed; while it is active the index lives in memory.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from bisect import bisect_right
+from itertools import pairwise
+
+from streamcore.errors import CorruptIndexError, fact_text
+from streamcore.model import Offset
+
+ENTRY_BYTES = 8
+RELATIVE_OFFSET_MAX = 2**31 - 1
+
+
+class OffsetIndex:
+    """The entries of one segment, as two compact columns."""
+
+    __slots__ = ("_base_offset", "_positions", "_relative_offsets")
+
+    def __init__(self, base_offset: Offset) -> None:
+        self._base_offset = base_offset
+        self._relative_offsets = array("I")
+        self._positions = array("I")
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def append(self, last_offset: Offset, position: int) -> None:
+        """Add the entry of a batch."""
+        self._relative_offsets.append(last_offset - self._base_offset)
+        self._positions.append(position)
+
+    def lookup(self, offset: Offset) -> int:
+        """The position of a batch that starts at or before ``offset``; 0 if no entry does."""
+        found = bisect_right(self._relative_offsets, offset - self._base_offset)
+        return self._positions[found - 1] if found else 0
+
+    def last_position(self) -> int:
+        """The position of the last entry; 0 if there is none."""
+        return self._positions[-1] if self._positions else 0
+
+    def truncate(self, size_bytes: int) -> None:
+        """Forget the entries of batches at or after this position."""
+        while self._positions and self._positions[-1] >= size_bytes:
+            self._positions.pop()
+            self._relative_offsets.pop()
+
+    def encode(self) -> bytes:
+        """The bytes of the index file."""
+        entries = array("I", bytes(ENTRY_BYTES * len(self)))
+        entries[0::2] = self._relative_offsets
+        entries[1::2] = self._positions
+        if sys.byteorder == "little":
+            entries.byteswap()
+        return entries.tobytes()
+
+    @classmethod
+    def decode(cls, base_offset: Offset, data: bytes, *, data_file_bytes: int) -> OffsetIndex:
+        """Read an index file.
+
+        Raises:
+            CorruptIndexError: the entries cannot belong to a data file of this size.
+        """
+        if len(data) % ENTRY_BYTES:
+            raise CorruptIndexError("an offset index is cut off, " + fact_text(base_offset=base_offset))
+        entries = array("I", data)
+        if sys.byteorder == "little":
+            entries.byteswap()
+        index = cls(base_offset)
+        index._relative_offsets = entries[0::2]
+        index._positions = entries[1::2]
+        if not (_grows(index._relative_offsets) and _grows(index._positions)):
+            raise CorruptIndexError("an offset index is not in order, " + fact_text(base_offset=base_offset))
+        if index.last_position() >= data_file_bytes and len(index):
+            raise CorruptIndexError(
+                "an offset index points past its data file, " + fact_text(base_offset=base_offset)
+            )
+        return index
+
+
+def _grows(column: array[int]) -> bool:
+    return all(earlier < later for earlier, later in pairwise(column))

@@ -1,0 +1,289 @@
+"""Opens one partition's directory: finishes what a crash interrupted and finds out what is there.
+
+After a clean stop the data is not read: the indexes and the producer snapshot say it all.
+Otherwise everything from the recovery point on is walked through, batch by batch:
+
+* Bad bytes *after* the recovery point are a torn tail. They are cut off, and so is whatever follows:
+  a segment is made durable only after the one before it, so nothing there was acknowledged.
+* Bad bytes *before* it were durable once, and are corruption. The partition is refused; nothing is
+  changed and no later segment is dropped.
+
+Invariant: what is visible after opening is durable. The part that was walked through is synced
+before anything can be read from it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamcore.errors import CorruptBatchError, CorruptDataError, CorruptIndexError, fact_text
+from streamcore.log.records.batch import NO_TIMESTAMP
+from streamcore.log.records.decode import batch_marker
+from streamcore.log.storage.checkpoints import LOG_STARTS, RECOVERY_POINTS
+from streamcore.log.storage.files import read_whole
+from streamcore.log.storage.log_files import INDEX_KINDS, FileKind, file_path, parse_name
+from streamcore.log.storage.log_parts import LogParts
+from streamcore.log.storage.partition_log import OpenedLog, aborted_entry
+from streamcore.log.storage.producer_snapshot import decode_snapshot
+from streamcore.log.storage.producer_states import ProducerStates
+from streamcore.log.storage.scanning import StoredBatch, scan_batches
+from streamcore.log.storage.segment import Segment
+from streamcore.log.storage.swapping import complete_swaps
+from streamcore.log.storage.topic_config import TopicConfig
+from streamcore.model import Offset, TimestampMs, TopicPartition
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What is known of a partition before its directory is looked at."""
+
+    topic_partition: TopicPartition
+    directory: Path
+    config: TopicConfig
+    was_clean: bool
+    now_ms: TimestampMs
+
+
+def create_partition(directory: Path, parts: LogParts) -> None:
+    """Make the directory of a new partition with its first segment; its content is durable after."""
+    parts.file_system.make_directory(directory)
+    segment = Segment.create(directory, 0, file_system=parts.file_system, open_files=parts.open_files)
+    segment.release_file()
+    parts.file_system.sync_directory(directory)
+
+
+def open_partition(opening: Opening, parts: LogParts) -> OpenedLog:
+    """Return what a partition's directory holds, mended after a crash.
+
+    Raises:
+        CorruptDataError: durable data is damaged or missing.
+        UnsupportedVersionError: a newer program wrote a part of it.
+        StorageError: the disk refused.
+    """
+    directory = opening.directory
+    names = parts.file_system.list_directory(directory)
+    if complete_swaps(parts.file_system, directory, names):
+        names = parts.file_system.list_directory(directory)
+    bases = _tidy(names, opening, parts)
+    recovery_point = parts.checkpoints.get(RECOVERY_POINTS, opening.topic_partition)
+    log_start = max(parts.checkpoints.get(LOG_STARTS, opening.topic_partition), bases[0])
+    segments = _segments(bases, opening, parts)
+    snapshots = [
+        parsed[0] for name in names if (parsed := parse_name(name)) and parsed[1] is FileKind.SNAPSHOT
+    ]
+    if opening.was_clean:
+        segments[-1].load_end()
+        states = _replayed(segments, sorted(snapshots), opening, parts)
+    else:
+        states = _recovered(segments, sorted(snapshots), recovery_point, opening, parts)
+    log_end = segments[-1].end_offset
+    if log_end < recovery_point:
+        raise _missing(opening, log_end, recovery_point)
+    if log_end < log_start:
+        _start_again(segments, log_start, opening, parts)
+        log_end = log_start
+    for offset in snapshots:
+        if offset > log_end:
+            parts.file_system.remove(file_path(directory, offset, FileKind.SNAPSHOT))
+    parts.file_system.sync_directory(directory)
+    return OpenedLog(
+        segments=segments,
+        states=states,
+        log_start=log_start,
+        leader_epoch=0,
+        snapshots=sorted(offset for offset in snapshots if offset <= log_end),
+    )
+
+
+def _tidy(names: list[str], opening: Opening, parts: LogParts) -> list[Offset]:
+    """Remove what a crash left over; return the base offsets of the segments."""
+    parsed = [(name, found) for name in names if (found := parse_name(name))]
+    bases = sorted(base for _, (base, kind, _) in parsed if kind is FileKind.DATA)
+    for name in names:
+        if name.endswith(".tmp"):
+            parts.file_system.remove(opening.directory / name)
+    for name, (base, kind, _) in parsed:
+        if kind in INDEX_KINDS and base not in bases:
+            parts.file_system.remove(opening.directory / name)
+    if not bases:
+        raise CorruptDataError(
+            "a partition has no data files: restore its folder from a copy, or delete the topic, "
+            + fact_text(path=opening.directory)
+        )
+    return bases
+
+
+def _segments(bases: list[Offset], opening: Opening, parts: LogParts) -> list[Segment]:
+    segments: list[Segment] = []
+    for index, base in enumerate(bases):
+        path = file_path(opening.directory, base, FileKind.DATA)
+        file = parts.file_system.open(path)
+        size_bytes = file.size()
+        file.close()
+        segments.append(
+            Segment(
+                opening.directory,
+                base,
+                file_system=parts.file_system,
+                open_files=parts.open_files,
+                end_offset=bases[index + 1] if index + 1 < len(bases) else base,
+                size_bytes=size_bytes,
+            )
+        )
+    return segments
+
+
+def _replayed(
+    segments: list[Segment], snapshots: list[Offset], opening: Opening, parts: LogParts
+) -> ProducerStates:
+    """The producer states at the log end, from the newest snapshot and the batches after it."""
+    states, start = _newest_states(snapshots, segments[-1].end_offset, opening, parts)
+    for segment in segments:
+        if segment.end_offset > start:
+            for batch in segment.batches(start=start):
+                if batch.header.end_offset > start:
+                    _note(batch, states, opening, None)
+    return states
+
+
+def _recovered(
+    segments: list[Segment],
+    snapshots: list[Offset],
+    recovery_point: Offset,
+    opening: Opening,
+    parts: LogParts,
+) -> ProducerStates:
+    """Walk through everything from the recovery point on; cut ``segments`` to what is valid."""
+    first = next(
+        (index for index, segment in enumerate(segments[:-1]) if segment.end_offset > recovery_point),
+        len(segments) - 1,
+    )
+    states, start = _newest_states(snapshots, segments[first].base_offset, opening, parts)
+    for segment in segments[:first]:
+        if segment.end_offset > start:
+            for batch in segment.batches(start=start):
+                if batch.header.end_offset > start:
+                    _note(batch, states, opening, None)
+    end_offset = segments[first].base_offset
+    for index in range(first, len(segments)):
+        segment = segments[index]
+        is_torn = segment.base_offset != end_offset
+        if not is_torn:
+            is_torn = _walk(segment, states, opening, recovery_point)
+            end_offset = segment.end_offset
+            index += 1
+        if is_torn:
+            _drop(segments[index:], opening, parts)
+            del segments[index:]
+            break
+    for segment in segments[first:]:
+        segment.file_to_write().sync()
+        for file in segment.write_indexes():
+            file.sync()
+            file.close()
+        segment.release_file()
+    return states
+
+
+def _walk(segment: Segment, states: ProducerStates, opening: Opening, recovery_point: Offset) -> bool:
+    """Note every batch of a segment; cut a torn tail off and return whether there was one."""
+    file = segment.file_to_write()
+    size_bytes = segment.size_bytes
+    segment.start_over()
+    try:
+        for batch in scan_batches(file, 0, size_bytes):
+            if batch.header.base_offset < segment.end_offset:
+                raise CorruptBatchError("offsets go back, " + fact_text(base_offset=batch.header.base_offset))
+            segment.note(batch.header, opening.config.index_interval_bytes)
+            _note(batch, states, opening, segment)
+    except CorruptBatchError as error:
+        if segment.end_offset < recovery_point:
+            segment.release_file()
+            raise CorruptDataError(
+                "a data file is damaged before the recovery point, where it was already durable: restore "
+                "the file from a copy; nothing was changed, "
+                + fact_text(
+                    path=segment.data_path,
+                    position=segment.size_bytes,
+                    offset=segment.end_offset,
+                    recovery_point=recovery_point,
+                )
+            ) from error
+        _log.warning(
+            "cut a torn tail off %s at position %d, offset %d: %d bytes that were never acknowledged (%s)",
+            segment.data_path,
+            segment.size_bytes,
+            segment.end_offset,
+            size_bytes - segment.size_bytes,
+            error,
+        )
+        file.truncate(segment.size_bytes)
+        return True
+    return False
+
+
+def _drop(segments: list[Segment], opening: Opening, parts: LogParts) -> None:
+    """Remove segments after a torn one: none of them was ever synced."""
+    for segment in segments:
+        _log.warning("removed %s: it follows a torn tail and was never acknowledged", segment.data_path)
+        segment.remove_data()
+    parts.file_system.sync_directory(opening.directory)
+    for segment in segments:
+        segment.remove_indexes()
+
+
+def _note(batch: StoredBatch, states: ProducerStates, opening: Opening, segment: Segment | None) -> None:
+    """Take a stored batch into the producer states, and an abort into the segment's index."""
+    header = batch.header
+    if not header.has_producer:
+        return
+    if not header.is_control:
+        append_time_ms = header.max_timestamp_ms if header.has_append_time else NO_TIMESTAMP
+        states.note_batch(header, append_time_ms, opening.now_ms)
+    elif header.record_count:
+        marker = batch_marker(batch.data, 0, header)
+        ended = states.note_marker(
+            header,
+            is_commit=marker.is_commit,
+            coordinator_epoch=marker.coordinator_epoch,
+            now_ms=opening.now_ms,
+        )
+        if segment is not None and ended is not None and not ended.is_commit:
+            segment.note_aborted(aborted_entry(ended, states))
+
+
+def _newest_states(
+    snapshots: list[Offset], before: Offset, opening: Opening, parts: LogParts
+) -> tuple[ProducerStates, Offset]:
+    """The states of the newest readable snapshot at or before an offset, and the snapshot's offset."""
+    for offset in reversed(snapshots):
+        if offset > before:
+            continue
+        path = file_path(opening.directory, offset, FileKind.SNAPSHOT)
+        try:
+            return ProducerStates(decode_snapshot(read_whole(parts.file_system, path), offset=offset)), offset
+        except CorruptIndexError as error:
+            _log.warning("a producer snapshot cannot be read and is rebuilt: %s", error)
+    return ProducerStates(), 0
+
+
+def _start_again(segments: list[Segment], log_start: Offset, opening: Opening, parts: LogParts) -> None:
+    """Continue at the log start where a power cut took (relaxed, unsynced) data up to behind it."""
+    new = Segment.create(
+        opening.directory, log_start, file_system=parts.file_system, open_files=parts.open_files
+    )
+    new.release_file()
+    parts.file_system.sync_directory(opening.directory)
+    _drop(segments, opening, parts)
+    segments[:] = [new]
+
+
+def _missing(opening: Opening, log_end: Offset, recovery_point: Offset) -> CorruptDataError:
+    return CorruptDataError(
+        "data that was already durable is missing from a partition: restore its folder from a copy, "
+        + fact_text(path=opening.directory, log_end=log_end, recovery_point=recovery_point)
+    )

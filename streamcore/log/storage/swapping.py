@@ -1,0 +1,169 @@
+"""Replaces segments by a cleaned one, so that a crash leaves the old ones or the new.
+
+1. The new segment is written under names ending in ``.cleaned`` and synced.
+2. Its transaction index, then its data file, are renamed to ``.swap``. From here on the replacement
+   is decided, and ``complete_swaps`` at the next opening would finish it.
+3. The old segments but the first are removed, data files before indexes.
+4. The ``.swap`` files are renamed onto the first old segment's. Its index files are rebuilt.
+
+The directory is synced between the steps, so that none can reach the disk before an earlier one.
+
+The new segment lists the aborted transactions whose markers it holds: compaction keeps a marker one
+round longer than its data, as a crash may bring back an earlier segment that still holds the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from streamcore.errors import CorruptBatchError, fact_text
+from streamcore.log.records.batch import BatchHeader, Bytes
+from streamcore.log.storage.files import File, FileSystem, write_whole
+from streamcore.log.storage.log_files import (
+    CLEANED,
+    INDEX_KINDS,
+    SWAP,
+    FileKind,
+    file_path,
+    parse_name,
+)
+from streamcore.log.storage.open_files import OpenFiles
+from streamcore.log.storage.scanning import scan_batches
+from streamcore.log.storage.segment import Segment
+from streamcore.log.storage.transaction_index import AbortedEntry, encode_entries
+from streamcore.model import Offset
+
+
+class CleanedSegment:
+    """The segment that compaction writes: batches keep their offsets, some are missing."""
+
+    def __init__(self, directory: Path, base_offset: Offset, file_system: FileSystem) -> None:
+        self.base_offset = base_offset
+        self.end_offset = base_offset
+        self._directory = directory
+        self._file_system = file_system
+        self._path = file_path(directory, base_offset, FileKind.DATA, CLEANED)
+        self._file: File = file_system.open(self._path, create=True)
+        self._file.truncate(0)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the data file so far."""
+        return self._file.size()
+
+    def append(self, batch: Bytes, header: BatchHeader) -> None:
+        """Write a batch with the offsets that it has."""
+        assert header.base_offset >= self.end_offset
+        self._file.append([batch])
+        self.end_offset = header.end_offset
+
+    def finish(self, aborted: Sequence[AbortedEntry]) -> None:
+        """Make the replacement durable and decided (steps 1 and 2)."""
+        self._file.sync()
+        self._file.close()
+        old_index = file_path(self._directory, self.base_offset, FileKind.TRANSACTION_INDEX)
+        if aborted or self._file_system.exists(old_index):
+            path = file_path(self._directory, self.base_offset, FileKind.TRANSACTION_INDEX, SWAP)
+            write_whole(self._file_system, path, encode_entries(aborted))
+        self._file_system.sync_directory(self._directory)
+        swap_path = file_path(self._directory, self.base_offset, FileKind.DATA, SWAP)
+        self._file_system.rename(self._path, swap_path)
+        self._file_system.sync_directory(self._directory)
+
+    def discard(self) -> None:
+        """Give the replacement up and remove what was written."""
+        self._file.close()
+        if self._file_system.exists(self._path):
+            self._file_system.remove(self._path)
+
+
+def swap_in(
+    directory: Path,
+    cleaned: CleanedSegment,
+    old: Sequence[Segment],
+    *,
+    file_system: FileSystem,
+    open_files: OpenFiles,
+) -> Segment:
+    """Put a finished replacement in the place of ``old`` (steps 3 and 4); return the new segment."""
+    for segment in old[1:]:
+        segment.remove_data()
+    file_system.sync_directory(directory)
+    for segment in old[1:]:
+        segment.remove_indexes()
+    old[0].release_file()
+    open_files.forget(old[0].data_path)
+    _rename_swap(file_system, directory, cleaned.base_offset)
+    return Segment(
+        directory,
+        cleaned.base_offset,
+        file_system=file_system,
+        open_files=open_files,
+        end_offset=old[-1].end_offset,
+        size_bytes=cleaned.size_bytes,
+    )
+
+
+def complete_swaps(file_system: FileSystem, directory: Path, names: Iterable[str]) -> bool:
+    """Finish the replacements that a crash interrupted, drop the undecided; return whether there were any."""
+    found = [(name, parsed) for name in names if (parsed := parse_name(name)) is not None]
+    decided = {base for _, (base, kind, suffix) in found if suffix == SWAP and kind is FileKind.DATA}
+    has_any = False
+    for name, (base, _, suffix) in found:
+        if suffix and not (suffix == SWAP and base in decided):
+            file_system.remove(directory / name)
+            has_any = True
+    for base in sorted(decided):
+        end_offset = _end_offset(file_system, file_path(directory, base, FileKind.DATA, SWAP), base)
+        replaced = [
+            other
+            for _, (other, kind, suffix) in found
+            if kind is FileKind.DATA and not suffix and base < other < end_offset
+        ]
+        for other in replaced:
+            file_system.remove(file_path(directory, other, FileKind.DATA))
+        file_system.sync_directory(directory)
+        for other in replaced:
+            _remove_indexes(file_system, directory, other)
+        _rename_swap(file_system, directory, base)
+        has_any = True
+    return has_any
+
+
+def _rename_swap(file_system: FileSystem, directory: Path, base_offset: Offset) -> None:
+    # The offset and time index are of the old data file: gone before the new one takes its name.
+    for kind in (FileKind.OFFSET_INDEX, FileKind.TIME_INDEX):
+        path = file_path(directory, base_offset, kind)
+        if file_system.exists(path):
+            file_system.remove(path)
+    file_system.sync_directory(directory)
+    for kind in (FileKind.TRANSACTION_INDEX, FileKind.DATA):
+        swap_path = file_path(directory, base_offset, kind, SWAP)
+        if file_system.exists(swap_path):
+            file_system.rename(swap_path, file_path(directory, base_offset, kind))
+            file_system.sync_directory(directory)
+
+
+def _remove_indexes(file_system: FileSystem, directory: Path, base_offset: Offset) -> None:
+    for kind in INDEX_KINDS:
+        path = file_path(directory, base_offset, kind)
+        if file_system.exists(path):
+            file_system.remove(path)
+
+
+def _end_offset(file_system: FileSystem, path: Path, base_offset: Offset) -> Offset:
+    end_offset = base_offset
+    file = file_system.open(path)
+    try:
+        for batch in scan_batches(file, 0, file.size()):
+            end_offset = batch.header.end_offset
+    except CorruptBatchError as error:
+        # It was synced before it got this name.
+        raise CorruptBatchError(
+            "a replacement written by compaction is damaged: restore the file from a copy, "
+            + fact_text(path=path)
+        ) from error
+    finally:
+        file.close()
+    return end_offset

@@ -1,0 +1,79 @@
+"""The one piece of work that may be done beside the partition's owner: waiting for the disk.
+
+The owner takes a ticket (``PartitionLog.begin_sync``), any thread syncs it, and the owner completes
+it. Appends go on meanwhile and belong to the next ticket.
+
+A failed sync is the end of the partition until it is opened again: the operating system may have
+dropped the bytes and marked them clean, so that a second try would succeed and mean nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from streamcore.errors import StorageError
+from streamcore.log.storage.files import File, FileSystem
+from streamcore.model import Offset
+
+
+class PartitionHealth:
+    """Why a partition can no longer be used, if so. Shared by the owner and its tickets."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.error: StorageError | None = None
+
+    def fail(self, error: StorageError) -> None:
+        """Give the partition up; the first reason stays."""
+        if self.error is None:
+            self.error = error
+
+    def ensure(self) -> None:
+        """Raise ``StorageError`` if the partition was given up."""
+        if self.error is not None:
+            raise StorageError(
+                f"partition {self._name} was given up because its disk failed: mend the disk and restart; "
+                f"everything acknowledged before is kept. First failure: {self.error}"
+            ) from self.error
+
+
+class SyncTicket:
+    """What must reach the disk so that everything before ``end_offset`` is durable.
+
+    ``closing_count`` is how many closed segments, the oldest that wait for it, it covers.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[File],
+        directory: Path | None,
+        *,
+        end_offset: Offset,
+        closing_count: int,
+        file_system: FileSystem,
+        health: PartitionHealth,
+    ) -> None:
+        self.end_offset = end_offset
+        self.closing_count = closing_count
+        self.is_synced = False
+        self._files = files
+        self._directory = directory
+        self._file_system = file_system
+        self._health = health
+
+    def sync(self) -> None:
+        """Wait until the ticket's bytes are on disk. May run in any thread.
+
+        Raises:
+            StorageError: the disk failed; the partition is given up.
+        """
+        try:
+            for file in self._files:
+                file.sync()
+            if self._directory is not None:
+                self._file_system.sync_directory(self._directory)
+        except StorageError as error:
+            self._health.fail(error)
+            raise
+        self.is_synced = True

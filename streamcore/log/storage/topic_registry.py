@@ -1,0 +1,106 @@
+"""The list of topics, in one file that is replaced as a whole.
+
+``topics.json`:= {"version": 1, "topics": [{"name", "topic_id", "partition_count", "config"}],
+"removing": [directory, ...]}``
+
+A topic exists if it is in this file, not because directories exist. ``removing`` names directories
+of deleted topics until they are gone, so that a topic created again under the same name never sees
+the old one's data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+
+from streamcore.errors import CorruptDataError, UnsupportedVersionError, fact_text
+from streamcore.log.storage.files import FileSystem, read_whole, write_whole
+from streamcore.model import TopicName
+
+REGISTRY_NAME = "topics.json"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic: ``topic_id`` tells one incarnation of a name from the next."""
+
+    name: TopicName
+    topic_id: UUID
+    partition_count: int
+    config: Mapping[str, str] = field(default_factory=dict)
+    """Only what was set, by Kafka's names."""
+
+
+class _StoredTopic(msgspec.Struct):
+    name: str
+    topic_id: UUID
+    partition_count: int
+    config: dict[str, str]
+
+
+class _Version(msgspec.Struct):
+    version: int
+
+
+class _Registry(msgspec.Struct):
+    version: int
+    topics: list[_StoredTopic]
+    removing: list[str]
+
+
+@dataclass(slots=True)
+class TopicRegistry:
+    """All topics, and the directories that are to be removed."""
+
+    topics: dict[TopicName, TopicState] = field(default_factory=dict)
+    removing: list[str] = field(default_factory=list)
+
+
+def read_registry(file_system: FileSystem, root: Path) -> TopicRegistry | None:
+    """Read the registry; ``None`` if there is none.
+
+    Raises:
+        CorruptDataError: the file cannot be read.
+        UnsupportedVersionError: a newer program wrote it.
+    """
+    path = root / REGISTRY_NAME
+    try:
+        data = read_whole(file_system, path)
+    except FileNotFoundError:
+        return None
+    try:
+        version = msgspec.json.decode(data, type=_Version).version
+        if version != VERSION:
+            raise UnsupportedVersionError(
+                "the list of topics has another format than this program reads: upgrade the program, "
+                + fact_text(path=path, version=version)
+            )
+        stored = msgspec.json.decode(data, type=_Registry)
+    except msgspec.MsgspecError as error:
+        raise CorruptDataError(
+            "the list of topics cannot be read: restore the file from a copy, " + fact_text(path=path)
+        ) from error
+    topics = {
+        topic.name: TopicState(topic.name, topic.topic_id, topic.partition_count, topic.config)
+        for topic in stored.topics
+    }
+    return TopicRegistry(topics, stored.removing)
+
+
+def write_registry(file_system: FileSystem, root: Path, registry: TopicRegistry) -> None:
+    """Replace the registry, durably and in one step."""
+    stored = _Registry(
+        VERSION,
+        [
+            _StoredTopic(topic.name, topic.topic_id, topic.partition_count, dict(topic.config))
+            for topic in registry.topics.values()
+        ],
+        registry.removing,
+    )
+    data = msgspec.json.format(msgspec.json.encode(stored), indent=1)
+    write_whole(file_system, root / REGISTRY_NAME, data)
