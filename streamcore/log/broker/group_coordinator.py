@@ -12,7 +12,7 @@ a session's time to show that they still live. Members in this very process do n
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
 from streamcore.clock import Clock

@@ -94,11 +94,9 @@ class InternalTopic:
 def _replay_partition(log: PartitionLog) -> Iterator[ReplayedRecord | ReplayedMarker]:
     position = log.offsets.log_start
     while position < log.offsets.high_watermark:
-        data = log.read(position, bytes_max=_READ_BYTES, isolation=Isolation.READ_UNCOMMITTED).data
-        if not data:
-            return
+        result = log.read(position, bytes_max=_READ_BYTES, isolation=Isolation.READ_UNCOMMITTED)
+        position, data = result.next_offset, result.data
         for start, header in iter_batches(data, check=True):
-            position = header.end_offset
             if header.is_control:
                 marker: Marker = batch_marker(data, start, header)
                 yield ReplayedMarker(header.producer_id, marker.is_commit)

@@ -29,11 +29,7 @@ class DurableUntil:
     marks: tuple[tuple[PartitionLog, Offset], ...]
 
     def is_reached(self) -> bool:
-        """Whether every mark is safe.
-
-        Raises:
-            StorageError: one of the partitions has failed, so its mark will never be reached.
-        """
+        """Whether every mark is safe."""
         return all(log.offsets.high_watermark >= end for log, end in self.marks)
 
 

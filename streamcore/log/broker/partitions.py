@@ -84,21 +84,21 @@ class Partitions:
 
     def has_open_transaction(self, log: PartitionLog, producer_id: ProducerId) -> bool:
         """Whether the producer has records in the partition that no marker has decided."""
-        state = log.producer_states.by_id.get(producer_id)
+        state = log.producer_states.get(producer_id)
         return state is not None and state.transaction_first_offset is not None
 
     def open_transactions(self, log: PartitionLog) -> dict[ProducerId, int]:
         """The epochs of the producers that have undecided records in the partition."""
         return {
             state.producer_id: state.epoch
-            for state in log.producer_states
+            for state in log.producer_states.values()
             if state.transaction_first_offset is not None
         }
 
     def highest_producer_id(self) -> ProducerId:
         """The highest producer id that any partition remembers, -1 if none does."""
         return max(
-            (state.producer_id for each in self.all() for state in self.get(each).producer_states),
+            (producer_id for each in self.all() for producer_id in self.get(each).producer_states),
             default=NO_PRODUCER_ID,
         )
 

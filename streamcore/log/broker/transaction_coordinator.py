@@ -329,12 +329,14 @@ class TransactionCoordinator:
         not believe that its next records belong to the transaction it had begun.
         """
         now_s = self._clock.monotonic_s()
-        for name, began_s in list(self._began_s.items()):
-            current = self._records[name]
-            if (now_s - began_s) * 1000 > current.timeout_ms and name not in self._endings:
-                if self._records.get(name) is current:
-                    fenced = replace(current, identity=_next_epoch(current.identity))
-                    yield from self._end(fenced, commit=False)
+        for name in list(self._began_s):
+            if name not in self._began_s:
+                continue  # ended while another one was being ended
+            current, began_s = self._records[name], self._began_s[name]
+            is_late = (now_s - began_s) * 1000 > current.timeout_ms
+            if is_late and current.state is _S.ONGOING and name not in self._endings:
+                fenced = replace(current, identity=_next_epoch(current.identity))
+                yield from self._end(fenced, commit=False)
         for name, current in list(self._records.items()):
             if current.is_preparing and name not in self._endings and self._records.get(name) is current:
                 yield from self._complete(current)

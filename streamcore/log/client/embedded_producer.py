@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from streamcore.errors import (
     ClosedError,
@@ -22,7 +21,7 @@ from streamcore.errors import (
 )
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import DurableUntil, Operation
-from streamcore.log.broker.requests import ProducerIdentity
+from streamcore.log.broker.requests import Membership, ProducerIdentity
 from streamcore.log.client.operation_driver import OperationDriver
 from streamcore.log.client.port import Appended
 from streamcore.log.records.builder import encode_batch
@@ -33,8 +32,6 @@ from streamcore.model import CommittedPosition, Headers, TimestampMs, TopicParti
 _BATCH_BYTES = 512 * 1024
 _RECORD_OVERHEAD_BYTES = 21
 """At most so many bytes around a record of less than 2 GiB without headers."""
-
-T = TypeVar("T")
 
 
 class EmbeddedAcknowledgement:
@@ -192,7 +189,8 @@ class EmbeddedProducer:
             if len(batch) > bytes_max:
                 if count == 1:
                     raise InvalidRecordError(
-                        "a record is larger than the topic allows; make it smaller or raise max.message.bytes. "
+                        "a record is larger than the topic allows: "
+                        "make it smaller or raise max.message.bytes. "
                         + fact_text(target=target, size_bytes=len(batch), max_message_bytes=bytes_max)
                     )
                 half = (count + 1) // 2
@@ -214,16 +212,22 @@ class EmbeddedProducer:
             yield from self._broker.transactions.join(self.transactional_id, self.identity, (target,))
         base_offset = -1
         end_offset = -1
+        log_append_time_ms = -1
         for batch, count in batches:
             appended = self._broker.append_batch(target, batch)
             if base_offset < 0:
                 base_offset = appended.base_offset
+            log_append_time_ms = appended.log_append_time_ms
             end_offset = appended.end_offset
             self._sequences[target] = (self._sequences.get(target, 0) + count) & 0x7FFFFFFF
-        return Appended(target, base_offset, end_offset)
+        return Appended(target, base_offset, end_offset, log_append_time_ms)
 
     def _commit_positions(
-        self, group: str, positions: Mapping[TopicPartition, CommittedPosition], transaction: _OpenTransaction
+        self,
+        group: str,
+        positions: Mapping[TopicPartition, CommittedPosition],
+        membership: Membership | None,
+        transaction: _OpenTransaction,
     ) -> None:
         self._ensure_open()
         assert self.transactional_id is not None
@@ -231,7 +235,7 @@ class EmbeddedProducer:
             transaction.has_joined = True
             self._driver.run(
                 self._broker.commit_positions_in_transaction(
-                    self.transactional_id, self.identity, group, positions
+                    self.transactional_id, self.identity, group, positions, membership
                 )
             )
 
@@ -279,10 +283,16 @@ class EmbeddedTransaction:
         self._ensure_not_over()
         return self._producer._append(target, (keys, values, timestamps_ms, headers), self._state)[0]
 
-    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
+    def commit_positions(
+        self,
+        group: str,
+        positions: Mapping[TopicPartition, CommittedPosition],
+        *,
+        membership: Membership | None = None,
+    ) -> None:
         """Make the group's positions part of the transaction: they move only if it commits."""
         self._ensure_not_over()
-        self._producer._commit_positions(group, positions, self._state)
+        self._producer._commit_positions(group, positions, membership, self._state)
 
     def _ensure_not_over(self) -> None:
         if self._state.is_over:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from streamcore.errors import ClosedError, OffsetOutOfRangeError, UsageError, fact_text
+from streamcore.errors import ClosedError, UsageError, fact_text
 from streamcore.log.broker.broker import Broker
 from streamcore.log.client.operation_driver import OperationDriver
 from streamcore.log.records.decode import decode_run
@@ -42,21 +42,13 @@ class EmbeddedReader:
         """Return what is visible from the position and move the position past it; never wait."""
         self._ensure_open()
         assigned = self._of(source)
+        start = assigned.position
         with self._driver:
-            offsets = assigned.log.offsets
-            visible_end = offsets.visible_end(self._isolation)
-            if offsets.log_start <= assigned.position and visible_end <= assigned.position <= offsets.log_end:
-                return None
-            result = assigned.log.read(assigned.position, bytes_max=bytes_max, isolation=self._isolation)
-        if not result.data:
+            result = assigned.log.read(start, bytes_max=bytes_max, isolation=self._isolation)
+        if result.next_offset == start:
             return None
-        run = decode_run(source, result.data, assigned.position, result.aborted)
-        if run.next_offset <= assigned.position:
-            raise OffsetOutOfRangeError(
-                "the stored batches end before the position. "
-                + fact_text(source=source, position=assigned.position)
-            )
-        assigned.position = run.next_offset
+        run = decode_run(source, result.data, start, result.aborted)
+        assigned.position = run.next_offset = result.next_offset
         return run
 
     def position(self, source: TopicPartition) -> Offset:

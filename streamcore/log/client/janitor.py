@@ -1,8 +1,8 @@
 """A thread that keeps a log tidy: syncs what nobody waits for, expires, retains, compacts.
 
 Only a convenience of long-running programs: everything it does is one call that a program, or a
-simulation, can make itself. A failed pass is logged once per kind of failure and tried again; a disk that refuses
-also refuses the appends, whose callers can do something about it.
+simulation, can make itself. A failed pass is logged once per kind of failure and tried again; a
+disk that refuses also refuses the appends, whose callers can do something about it.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
@@ -91,7 +92,7 @@ class OperationDriver:
                     operation.close()
                     self._announce(has_progress=self._shows_unsynced)
         except Refused as refused:
-            raise refused.error() from None
+            raise refused.error() from refused  # the cause has Kafka's name for it
 
     def sync_all(self) -> None:
         """Make durable whatever was written so far."""
@@ -144,8 +145,8 @@ class OperationDriver:
                 remaining_s = _WAIT_S_MAX if deadline_s is None else deadline_s - self._clock.monotonic_s()
                 if not self._wait(remaining_s) and deadline_s is not None:
                     raise RequestTimeoutError("the records were not durable in time; wait again")
-            elif not self._sync_round():
-                raise StorageError("records were written that no sync covers; reopen the log")
+            elif not self._sync_round(wait):
+                raise StorageError("records were written that no sync covers: reopen the log")
 
     def _wait_kept(self, wait: Kept) -> None:
         while not wait.promise.is_kept:
@@ -168,26 +169,50 @@ class OperationDriver:
         finally:
             self._waiting_count -= 1
 
-    def _sync_round(self) -> bool:
-        """Sync everything unsynced, without the lock meanwhile; false if there was nothing."""
+    def _sync_round(self, wait: DurableUntil) -> bool:
+        """Sync everything unsynced, without the lock meanwhile; false if there was nothing.
+
+        Raises:
+            StorageError: a partition of ``wait`` is given up; its marks will never be reached.
+        """
+        for log, end in wait.marks:
+            if log.offsets.high_watermark < end:
+                self._unsynced.add(log)  # if it has failed, ``begin_sync`` says so
+        needed = {id(log) for log, _ in wait.marks}
         tickets: list[tuple[PartitionLog, SyncTicket]] = []
+        failure: StorageError | None = None
         for log in self._unsynced.take():
-            ticket = log.begin_sync()
+            try:
+                ticket = log.begin_sync()
+            except StorageError as error:
+                failure = error if id(log) in needed else failure
+                continue
             if ticket is not None:
                 tickets.append((log, ticket))
-        if not tickets:
-            return False
+        if tickets:
+            self._sync_unlocked(tickets)
+        if failure is not None:
+            raise failure
+        return bool(tickets)
+
+    def _sync_unlocked(self, tickets: list[tuple[PartitionLog, SyncTicket]]) -> None:
         self._is_syncing = True
         self._condition.release()
         try:
-            synced = [entry for entry in tickets if _is_synced(entry[1])]
+            for _, ticket in tickets:
+                # A failure is left to the partition: whoever needs it learns of it by the next round.
+                with suppress(StorageError):
+                    ticket.sync()
         finally:
             self._condition.acquire()
             self._is_syncing = False
-        for log, ticket in synced:
-            log.complete_sync(ticket)
+            for log, ticket in tickets:
+                if ticket.is_synced:
+                    with suppress(StorageError):
+                        log.complete_sync(ticket)
+                else:
+                    self._unsynced.add(log)
         self._announce(has_progress=True)
-        return True
 
     def _announce(self, *, has_progress: bool) -> None:
         """Wake whoever waits here; tell the listeners, without the lock, what became readable."""
@@ -203,11 +228,3 @@ class OperationDriver:
         finally:
             self._condition.acquire()
 
-
-def _is_synced(ticket: SyncTicket) -> bool:
-    """Sync, and leave a failure to the partition: whoever waits for it learns it from there."""
-    try:
-        ticket.sync()
-    except StorageError:
-        return False
-    return True

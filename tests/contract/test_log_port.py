@@ -1,0 +1,503 @@
+"""The contract of the log port: what ``state`` and ``processing`` rely on, on every implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from streamcore.clock import ManualClock
+from streamcore.errors import (
+    ClosedError,
+    InvalidConfigError,
+    InvalidRecordError,
+    InvalidTransactionStateError,
+    OffsetOutOfRangeError,
+    ProducerFencedError,
+    RequestTimeoutError,
+    TopicExistsError,
+    UnknownTopicError,
+)
+from streamcore.log.broker.settings import BrokerSettings
+from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.client.port import Log, Producer, Transaction
+from streamcore.model import CommittedPosition, Isolation, Offset, RecordRun, TopicPartition
+from streamcore.testing.sim_disk import SimDisk
+
+NOW_MS = 1_700_000_000_000
+FIRST = TopicPartition("events", 0)
+SECOND = TopicPartition("events", 1)
+
+Reopen = Callable[[], Log]
+
+
+class LogHouse:
+    """A log that a test can close and open again."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        self.clock = ManualClock(NOW_MS)
+        self._folder = folder if kind == "posix" else Path("/data")
+        self._disk = None if kind == "posix" else SimDisk(1)
+        self.log = self._open()
+
+    def _open(self) -> Log:
+        return EmbeddedLog.open(
+            self._folder,
+            clock=self.clock,
+            file_system=self._disk,
+            settings=BrokerSettings(unstable_wait_ms=0),
+            janitor=False,
+        )
+
+    def reopen(self) -> Log:
+        self.log.close()
+        self.log = self._open()
+        return self.log
+
+
+@pytest.fixture(params=["posix", "simulated"])
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LogHouse]:
+    house = LogHouse(request.param, tmp_path / "data")
+    house.log.create_topic("events", partitions=2)
+    yield house
+    house.log.close()
+
+
+def append(to: Producer | Transaction, target: TopicPartition, values: Sequence[bytes | None]) -> None:
+    to.append_run(target, [b"k"] * len(values), values, [NOW_MS] * len(values))
+
+
+def read_all(
+    log: Log,
+    source: TopicPartition,
+    start: Offset = 0,
+    isolation: Isolation = Isolation.READ_COMMITTED,
+    bytes_max: int = 1_000_000,
+) -> list[bytes | None]:
+    reader = log.reader(isolation=isolation)
+    reader.assign({source: start})
+    values: list[bytes | None] = []
+    while (run := reader.fetch(source, bytes_max=bytes_max)) is not None:
+        values += run.values
+    reader.close()
+    return values
+
+
+# --- topics ---------------------------------------------------------------------------------------
+
+
+def test_a_created_topic_is_there_after_a_restart_with_its_id_and_settings(house: LogHouse) -> None:
+    created = house.log.create_topic("orders", partitions=3, config={"retention.ms": "-1"})
+
+    log = house.reopen()
+
+    assert log.topics()["orders"] == created
+    assert created.partition_count == 3
+    assert created.config == {"retention.ms": "-1"}
+
+
+def test_a_taken_name_is_refused(house: LogHouse) -> None:
+    with pytest.raises(TopicExistsError):
+        house.log.create_topic("events")
+
+
+def test_an_unknown_setting_is_refused_naming_a_close_one(house: LogHouse) -> None:
+    with pytest.raises(InvalidConfigError, match=r"retention\.ms"):
+        house.log.create_topic("orders", config={"retention.m": "1"})
+
+    assert "orders" not in house.log.topics()
+
+
+def test_a_topic_can_be_given_more_partitions_and_other_settings(house: LogHouse) -> None:
+    house.log.alter_topic("events", partitions=3, config={"retention.ms": "5"})
+    described = house.log.alter_topic("events", config={"retention.ms": None})
+
+    assert described.partition_count == 3
+    assert described.config == {}
+    assert house.log.offsets([TopicPartition("events", 2)])[TopicPartition("events", 2)].log_end == 0
+
+
+def test_partitions_cannot_be_taken_away(house: LogHouse) -> None:
+    with pytest.raises(InvalidConfigError):
+        house.log.alter_topic("events", partitions=1)
+
+
+def test_a_topic_of_the_same_name_starts_anew(house: LogHouse) -> None:
+    with_data = house.log.topics()["events"]
+    append(house.log.producer_port(), FIRST, [b"old"])
+    house.log.commit_positions("g", {FIRST: CommittedPosition(1)})
+
+    house.log.delete_topic("events")
+    again = house.log.create_topic("events", partitions=2)
+
+    assert again.topic_id != with_data.topic_id
+    assert read_all(house.log, FIRST) == []
+    assert house.log.committed("g") == {}
+
+
+def test_calls_on_an_unknown_topic_say_so(house: LogHouse) -> None:
+    nowhere = TopicPartition("nowhere", 0)
+
+    with pytest.raises(UnknownTopicError):
+        house.log.offsets([nowhere])
+    with pytest.raises(UnknownTopicError):
+        house.log.delete_topic("nowhere")
+    with pytest.raises(UnknownTopicError):
+        house.log.offsets([TopicPartition("events", 9)])
+    with pytest.raises(UnknownTopicError):
+        append(house.log.producer_port(), nowhere, [b"v"])
+    with pytest.raises(UnknownTopicError):
+        house.log.reader().assign({nowhere: 0})
+
+
+# --- runs -----------------------------------------------------------------------------------------
+
+
+def test_a_run_is_read_back_as_it_was_written(house: LogHouse) -> None:
+    producer = house.log.producer_port()
+    headers = [(("a", b"1"), ("b", None)), (), ()]
+
+    appended = producer.append_run(
+        FIRST, [b"k", None, b""], [b"v", b"", None], [NOW_MS, NOW_MS - 5, NOW_MS + 5], headers
+    ).result()
+
+    reader = house.log.reader()
+    reader.assign({FIRST: 0})
+    run = reader.fetch(FIRST, bytes_max=1000)
+    assert (appended.target, appended.base_offset, appended.end_offset) == (FIRST, 0, 3)
+    assert run == RecordRun(
+        FIRST, [0, 1, 2], [NOW_MS, NOW_MS - 5, NOW_MS + 5], [b"k", None, b""], [b"v", b"", None], headers, 3
+    )
+    assert reader.fetch(FIRST, bytes_max=1000) is None
+    assert reader.position(FIRST) == 3
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "snappy", "lz4", "zstd"])
+def test_every_compression_is_read_back(house: LogHouse, compression: str) -> None:
+    producer = house.log.producer_port(compression=compression)
+
+    producer.append_run(FIRST, [None] * 100, [b"value" * 10] * 100, [NOW_MS] * 100).result()
+
+    assert read_all(house.log, FIRST) == [b"value" * 10] * 100
+
+
+def test_runs_to_a_partition_keep_their_order_over_any_cut(house: LogHouse) -> None:
+    producer = house.log.producer_port()
+    values: list[bytes | None] = [b"%d" % number * 1000 for number in range(1500)]
+
+    append(producer, FIRST, values[:1000])
+    append(producer, FIRST, values[1000:])
+    producer.flush()
+
+    assert read_all(house.log, FIRST, bytes_max=1) == values
+    assert read_all(house.log, FIRST, 700) == values[700:]
+
+
+def test_a_run_is_cut_so_that_every_batch_fits_the_topic(house: LogHouse) -> None:
+    small = TopicPartition("small", 0)
+    house.log.create_topic("small", config={"max.message.bytes": "1000"})
+    values: list[bytes | None] = [b"x" * 10] * 200 + [b"y" * 800] * 5
+
+    append(producer := house.log.producer_port(), small, values)
+    producer.flush()
+
+    assert read_all(house.log, small) == values
+
+
+def test_a_record_larger_than_the_topic_allows_is_refused_naming_the_setting(house: LogHouse) -> None:
+    producer = house.log.producer_port()
+
+    with pytest.raises(InvalidRecordError, match=r"max\.message\.bytes"):
+        append(producer, FIRST, [b"x" * 2_000_000])
+
+    append(producer, FIRST, [b"small"])
+    producer.flush()
+    assert read_all(house.log, FIRST) == [b"small"]
+
+
+def test_a_compacted_topic_refuses_a_record_without_a_key(house: LogHouse) -> None:
+    house.log.create_topic("table", config={"cleanup.policy": "compact"})
+
+    with pytest.raises(InvalidRecordError):
+        house.log.producer_port().append_run(TopicPartition("table", 0), [None], [b"v"], [NOW_MS])
+
+
+def test_an_empty_run_is_nothing(house: LogHouse) -> None:
+    appended = house.log.producer_port().append_run(FIRST, [], [], []).result()
+
+    assert appended.base_offset == appended.end_offset == 0
+
+
+def test_nothing_is_visible_before_it_is_durable(house: LogHouse) -> None:
+    producer = house.log.producer_port()
+    acknowledgement = producer.append_run(FIRST, [None], [b"v"], [NOW_MS])
+
+    before = (acknowledgement.done(), read_all(house.log, FIRST))
+    acknowledgement.result()
+    after = (acknowledgement.done(), read_all(house.log, FIRST))
+
+    assert before == (False, [])
+    assert after == (True, [b"v"])
+
+
+def test_a_closed_producer_has_flushed_and_takes_nothing_more(house: LogHouse) -> None:
+    producer = house.log.producer_port()
+    append(producer, FIRST, [b"v"])
+
+    producer.close()
+
+    assert read_all(house.log, FIRST) == [b"v"]
+    with pytest.raises(ClosedError):
+        append(producer, FIRST, [b"w"])
+
+
+def test_everything_is_there_after_a_restart(house: LogHouse) -> None:
+    append(producer := house.log.producer_port(), FIRST, [b"a", b"b"])
+    producer.flush()
+
+    log = house.reopen()
+    append(producer := log.producer_port(), FIRST, [b"c"])
+    producer.flush()
+
+    assert read_all(log, FIRST) == [b"a", b"b", b"c"]
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def test_a_reader_keeps_a_position_for_each_partition(house: LogHouse) -> None:
+    producer = house.log.producer_port()
+    append(producer, FIRST, [b"a", b"b"])
+    append(producer, SECOND, [b"c"])
+    producer.flush()
+    reader = house.log.reader()
+
+    reader.assign({FIRST: 1, SECOND: 0})
+    first, second = reader.fetch(FIRST, bytes_max=100), reader.fetch(SECOND, bytes_max=100)
+
+    assert first is not None
+    assert second is not None
+    assert (first.values, second.values) == ([b"b"], [b"c"])
+    assert (reader.position(FIRST), reader.position(SECOND)) == (2, 1)
+    assert reader.visible_end(FIRST) == 2
+
+
+def test_a_position_outside_of_the_log_is_an_error_not_silence(house: LogHouse) -> None:
+    append(producer := house.log.producer_port(), FIRST, [b"a", b"b", b"c"])
+    producer.flush()
+    house.log.delete_records({FIRST: 2})
+    reader = house.log.reader()
+
+    reader.assign({FIRST: 0, SECOND: 5})
+
+    with pytest.raises(OffsetOutOfRangeError):
+        reader.fetch(FIRST, bytes_max=100)
+    with pytest.raises(OffsetOutOfRangeError):
+        reader.fetch(SECOND, bytes_max=100)
+    assert read_all(house.log, FIRST, 2) == [b"c"]
+
+
+def test_wait_tells_whether_there_is_something_to_read(house: LogHouse) -> None:
+    reader = house.log.reader()
+    reader.assign({FIRST: 0})
+
+    nothing = reader.wait(0)
+    append(producer := house.log.producer_port(), FIRST, [b"a"])
+    producer.flush()
+    something = reader.wait(0)
+    reader.fetch(FIRST, bytes_max=100)
+
+    assert (nothing, something, reader.wait(0)) == (False, True, False)
+
+
+def test_progress_is_announced_when_records_become_readable(house: LogHouse) -> None:
+    reader = house.log.reader()
+    reader.assign({FIRST: 0})
+    readable: list[bool] = []
+    reader.on_progress(lambda: readable.append(reader.wait(0)))
+    append(producer := house.log.producer_port(), FIRST, [b"a"])
+
+    producer.flush()
+    reader.on_progress(None)
+    append(producer, FIRST, [b"b"])
+    producer.flush()
+
+    assert readable == [True]
+
+
+def test_offsets_for_a_time_are_the_first_at_or_after_it(house: LogHouse) -> None:
+    producer = house.log.producer_port()
+    for place in range(5):
+        producer.append_run(FIRST, [None], [b"v"], [NOW_MS - 100 + 10 * place]).result()
+
+    found = house.log.offsets_for_time({FIRST: NOW_MS - 85, SECOND: 0})
+    late = house.log.offsets_for_time({FIRST: NOW_MS})
+
+    assert found == {FIRST: 2, SECOND: 0}
+    assert late == {FIRST: 5}
+
+
+# --- transactions ---------------------------------------------------------------------------------
+
+
+def test_a_transaction_is_visible_in_all_partitions_once_it_commits(house: LogHouse) -> None:
+    producer = house.log.producer_port(transactional_id="t")
+
+    with producer.transaction() as transaction:
+        append(transaction, FIRST, [b"a", b"b"])
+        append(transaction, SECOND, [b"c"])
+        append(transaction, FIRST, [b"d"])
+        inside = [read_all(house.log, FIRST), read_all(house.log, SECOND)]
+
+    assert inside == [[], []]
+    assert read_all(house.log, FIRST) == [b"a", b"b", b"d"]
+    assert read_all(house.log, SECOND) == [b"c"]
+
+
+def test_a_transaction_that_raises_leaves_nothing(house: LogHouse) -> None:
+    producer = house.log.producer_port(transactional_id="t")
+
+    with pytest.raises(ZeroDivisionError), producer.transaction() as transaction:
+        append(transaction, FIRST, [b"a"])
+        transaction.commit_positions("g", {SECOND: CommittedPosition(7)})
+        raise ZeroDivisionError
+    with producer.transaction() as transaction:
+        append(transaction, FIRST, [b"b"])
+
+    assert read_all(house.log, FIRST) == [b"b"]
+    assert house.log.committed("g") == {}
+
+
+def test_who_reads_uncommitted_sees_no_markers_but_aborted_records(house: LogHouse) -> None:
+    producer = house.log.producer_port(transactional_id="t")
+    with pytest.raises(ZeroDivisionError), producer.transaction() as transaction:
+        append(transaction, FIRST, [b"a"])
+        raise ZeroDivisionError
+
+    assert read_all(house.log, FIRST, isolation=Isolation.READ_UNCOMMITTED) == [b"a"]
+    assert read_all(house.log, FIRST) == []
+
+
+def test_an_open_transaction_holds_readers_back_at_its_first_record(house: LogHouse) -> None:
+    plain = house.log.producer_port()
+    with house.log.producer_port(transactional_id="t").transaction() as transaction:
+        append(transaction, FIRST, [b"open"])
+        append(plain, FIRST, [b"after"])
+        plain.flush()
+        before = read_all(house.log, FIRST)
+
+    assert before == []
+    assert read_all(house.log, FIRST) == [b"open", b"after"]
+
+
+def test_a_transaction_with_nothing_in_it_commits(house: LogHouse) -> None:
+    producer = house.log.producer_port(transactional_id="t")
+
+    with producer.transaction():
+        pass
+    with producer.transaction() as transaction:
+        transaction.append_run(FIRST, [], [], [])
+
+    assert house.log.offsets([FIRST])[FIRST].log_end == 0
+
+
+def test_a_newer_producer_fences_the_older_and_aborts_what_it_left_open(house: LogHouse) -> None:
+    old = house.log.producer_port(transactional_id="t")
+    with pytest.raises(ProducerFencedError), old.transaction() as transaction:
+        append(transaction, FIRST, [b"zombie"])
+        transaction.commit_positions("g", {SECOND: CommittedPosition(7)})
+        new = house.log.producer_port(transactional_id="t")
+        decided = (read_all(house.log, FIRST), house.log.committed("g"))
+        append(transaction, FIRST, [b"more"])
+    with new.transaction() as transaction:
+        append(transaction, FIRST, [b"heir"])
+
+    assert decided == ([], {})
+    assert read_all(house.log, FIRST) == [b"heir"]
+
+
+def test_a_fenced_producer_cannot_commit(house: LogHouse) -> None:
+    old = house.log.producer_port(transactional_id="t")
+
+    with pytest.raises(ProducerFencedError), old.transaction() as transaction:
+        append(transaction, FIRST, [b"zombie"])
+        house.log.producer_port(transactional_id="t")
+
+    assert read_all(house.log, FIRST) == []
+
+
+def test_a_transaction_left_open_at_a_restart_is_aborted_by_its_successor(house: LogHouse) -> None:
+    producer = house.log.producer_port(transactional_id="t")
+    context = producer.transaction()
+    append(context.__enter__(), FIRST, [b"lost"])
+
+    log = house.reopen()
+    with log.producer_port(transactional_id="t").transaction() as transaction:
+        append(transaction, FIRST, [b"kept"])
+
+    assert read_all(log, FIRST) == [b"kept"]
+
+
+def test_closing_a_producer_aborts_its_open_transaction(house: LogHouse) -> None:
+    producer = house.log.producer_port(transactional_id="t")
+    context = producer.transaction()
+    append(context.__enter__(), FIRST, [b"lost"])
+
+    producer.close()
+
+    assert read_all(house.log, FIRST) == []
+    assert house.log.offsets([FIRST])[FIRST].last_stable == 2
+
+
+def test_transactions_need_a_transactional_producer_and_the_other_way_round(house: LogHouse) -> None:
+    with pytest.raises(InvalidTransactionStateError), house.log.producer_port().transaction():
+        pass
+    with pytest.raises(InvalidTransactionStateError):
+        append(house.log.producer_port(transactional_id="t"), FIRST, [b"v"])
+
+
+def test_a_finished_transaction_takes_nothing_more(house: LogHouse) -> None:
+    with house.log.producer_port(transactional_id="t").transaction() as transaction:
+        append(transaction, FIRST, [b"a"])
+
+    with pytest.raises(InvalidTransactionStateError):
+        append(transaction, FIRST, [b"b"])
+
+
+# --- positions ------------------------------------------------------------------------------------
+
+
+def test_committed_positions_survive_a_restart(house: LogHouse) -> None:
+    house.log.commit_positions("g", {FIRST: CommittedPosition(5, "note"), SECOND: CommittedPosition(1)})
+    house.log.commit_positions("g", {SECOND: CommittedPosition(2)})
+
+    log = house.reopen()
+
+    assert log.committed("g") == {FIRST: CommittedPosition(5, "note"), SECOND: CommittedPosition(2)}
+    assert log.committed("g", [SECOND]) == {SECOND: CommittedPosition(2)}
+    assert log.committed("h", [SECOND]) == {}
+
+
+def test_positions_in_a_transaction_move_only_when_it_commits(house: LogHouse) -> None:
+    producer = house.log.producer_port(transactional_id="t")
+    house.log.commit_positions("g", {FIRST: CommittedPosition(1), SECOND: CommittedPosition(1)})
+
+    with producer.transaction() as transaction:
+        transaction.commit_positions("g", {FIRST: CommittedPosition(9)})
+        undisturbed = house.log.committed("g", [SECOND])
+        with pytest.raises(RequestTimeoutError):
+            house.log.committed("g", [FIRST])
+    committed = house.log.committed("g")
+
+    assert undisturbed == {SECOND: CommittedPosition(1)}
+    assert committed == {FIRST: CommittedPosition(9), SECOND: CommittedPosition(1)}
+    assert house.reopen().committed("g") == committed
+
+
+def test_a_closed_log_says_so(house: LogHouse) -> None:
+    house.log.close()
+    house.log.close()
+
+    with pytest.raises(ClosedError):
+        house.log.topics()
