@@ -22,7 +22,7 @@ from streamcore.errors import (
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.client.embedded import EmbeddedLog
 from streamcore.log.client.port import Log, Producer, Transaction
-from streamcore.model import CommittedPosition, Isolation, Offset, RecordRun, TopicPartition
+from streamcore.model import CommittedPosition, Headers, Isolation, Offset, RecordRun, TopicPartition
 from streamcore.testing.sim_disk import SimDisk
 
 NOW_MS = 1_700_000_000_000
@@ -156,7 +156,7 @@ def test_calls_on_an_unknown_topic_say_so(house: LogHouse) -> None:
 
 def test_a_run_is_read_back_as_it_was_written(house: LogHouse) -> None:
     producer = house.log.producer_port()
-    headers = [(("a", b"1"), ("b", None)), (), ()]
+    headers: list[Headers] = [(("a", b"1"), ("b", None)), (), ()]
 
     appended = producer.append_run(
         FIRST, [b"k", None, b""], [b"v", b"", None], [NOW_MS, NOW_MS - 5, NOW_MS + 5], headers
@@ -184,7 +184,7 @@ def test_every_compression_is_read_back(house: LogHouse, compression: str) -> No
 
 def test_runs_to_a_partition_keep_their_order_over_any_cut(house: LogHouse) -> None:
     producer = house.log.producer_port()
-    values: list[bytes | None] = [b"%d" % number * 1000 for number in range(1500)]
+    values: list[bytes | None] = [b"%d" % number * 100 for number in range(1500)]
 
     append(producer, FIRST, values[:1000])
     append(producer, FIRST, values[1000:])
@@ -197,7 +197,7 @@ def test_runs_to_a_partition_keep_their_order_over_any_cut(house: LogHouse) -> N
 def test_a_run_is_cut_so_that_every_batch_fits_the_topic(house: LogHouse) -> None:
     small = TopicPartition("small", 0)
     house.log.create_topic("small", config={"max.message.bytes": "1000"})
-    values: list[bytes | None] = [b"x" * 10] * 200 + [b"y" * 800] * 5
+    values: list[bytes | None] = [*[b"x" * 10] * 200, *[b"y" * 800] * 5]
 
     append(producer := house.log.producer_port(), small, values)
     producer.flush()
@@ -314,9 +314,10 @@ def test_wait_tells_whether_there_is_something_to_read(house: LogHouse) -> None:
 def test_progress_is_announced_when_records_become_readable(house: LogHouse) -> None:
     reader = house.log.reader()
     reader.assign({FIRST: 0})
+    producer = house.log.producer_port()
     readable: list[bool] = []
     reader.on_progress(lambda: readable.append(reader.wait(0)))
-    append(producer := house.log.producer_port(), FIRST, [b"a"])
+    append(producer, FIRST, [b"a"])
 
     producer.flush()
     reader.on_progress(None)
@@ -358,7 +359,7 @@ def test_a_transaction_is_visible_in_all_partitions_once_it_commits(house: LogHo
 def test_a_transaction_that_raises_leaves_nothing(house: LogHouse) -> None:
     producer = house.log.producer_port(transactional_id="t")
 
-    with pytest.raises(ZeroDivisionError), producer.transaction() as transaction:
+    with pytest.raises(ZeroDivisionError), producer.transaction() as transaction:  # noqa: PT012
         append(transaction, FIRST, [b"a"])
         transaction.commit_positions("g", {SECOND: CommittedPosition(7)})
         raise ZeroDivisionError
@@ -371,7 +372,7 @@ def test_a_transaction_that_raises_leaves_nothing(house: LogHouse) -> None:
 
 def test_who_reads_uncommitted_sees_no_markers_but_aborted_records(house: LogHouse) -> None:
     producer = house.log.producer_port(transactional_id="t")
-    with pytest.raises(ZeroDivisionError), producer.transaction() as transaction:
+    with pytest.raises(ZeroDivisionError), producer.transaction() as transaction:  # noqa: PT012
         append(transaction, FIRST, [b"a"])
         raise ZeroDivisionError
 
@@ -404,7 +405,7 @@ def test_a_transaction_with_nothing_in_it_commits(house: LogHouse) -> None:
 
 def test_a_newer_producer_fences_the_older_and_aborts_what_it_left_open(house: LogHouse) -> None:
     old = house.log.producer_port(transactional_id="t")
-    with pytest.raises(ProducerFencedError), old.transaction() as transaction:
+    with pytest.raises(ProducerFencedError), old.transaction() as transaction:  # noqa: PT012
         append(transaction, FIRST, [b"zombie"])
         transaction.commit_positions("g", {SECOND: CommittedPosition(7)})
         new = house.log.producer_port(transactional_id="t")
@@ -420,7 +421,7 @@ def test_a_newer_producer_fences_the_older_and_aborts_what_it_left_open(house: L
 def test_a_fenced_producer_cannot_commit(house: LogHouse) -> None:
     old = house.log.producer_port(transactional_id="t")
 
-    with pytest.raises(ProducerFencedError), old.transaction() as transaction:
+    with pytest.raises(ProducerFencedError), old.transaction() as transaction:  # noqa: PT012
         append(transaction, FIRST, [b"zombie"])
         house.log.producer_port(transactional_id="t")
 

@@ -17,6 +17,7 @@ from streamcore.errors import (
     InvalidConfigError,
     StreamCoreError,
     TopicExistsError,
+    UnknownTopicError,
     UsageError,
 )
 from streamcore.log.broker.group_coordinator import TOPIC as OFFSETS_TOPIC
@@ -32,8 +33,9 @@ from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.broker.transaction_coordinator import TOPIC as TRANSACTIONS_TOPIC
 from streamcore.log.broker.transaction_coordinator import TransactionCoordinator
 from streamcore.log.records.batch import BatchHeader, parse_header
-from streamcore.log.storage.log_manager import LogManager, TopicState
+from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.topic_registry import TopicState
 from streamcore.model import CommittedPosition, Offset, TimestampMs, TopicName, TopicPartition
 
 INTERNAL_TOPICS: Final = frozenset({OFFSETS_TOPIC, TRANSACTIONS_TOPIC, PRODUCER_IDS_TOPIC})
@@ -93,7 +95,7 @@ class Broker:
         self, name: TopicName, partition_count: int | None, config: Mapping[str, str | None]
     ) -> None:
         """Add partitions, or set settings; ``None`` goes back to the default."""
-        state = self._logs.topic(name)
+        state = self._topic(name)
         if partition_count is not None and partition_count < state.partition_count:
             raise InvalidConfigError(
                 "partitions can be added, not taken away. "
@@ -112,13 +114,19 @@ class Broker:
         The positions go first: a crash between the two leaves a topic that is read from its
         start again, rather than positions that a new topic of the name would inherit.
         """
-        self._logs.topic(name)
+        self._topic(name)
         if name in INTERNAL_TOPICS:
             raise UsageError(f"the log itself needs this topic. topic={name}")
         self.groups.forget_topic(name)
         if OFFSETS_TOPIC in self.topics:
             yield self._partitions.written(self._logs_of(OFFSETS_TOPIC))
         self._logs.delete_topic(name)
+
+    def _topic(self, name: TopicName) -> TopicState:
+        state = self.topics.get(name)
+        if state is None:
+            raise UnknownTopicError(f"there is no such topic. topic={name}")
+        return state
 
     def _logs_of(self, topic: TopicName) -> list[PartitionLog]:
         count = self.topics[topic].partition_count

@@ -231,16 +231,14 @@ class GroupCoordinator:
     def heartbeat(self, group: str, membership: Membership) -> Operation[None]:
         """Keep the member's session."""
         self._member_group(group).heartbeat(membership, self._clock.monotonic_s())
-        return
-        yield
+        yield from ()
 
     def leave(self, group: str, member_id: str, instance_id: str | None = None) -> Operation[None]:
         """Remove a member at once."""
         known = self._member_group(group)
         known.leave(member_id, instance_id, self._clock.monotonic_s())
         self._save_if_changed(known)
-        return
-        yield
+        yield from ()
 
     def _ensure_may_join(self, request: JoinRequest) -> None:
         self._ensure_named(request.group)
@@ -368,12 +366,16 @@ class GroupCoordinator:
                     self._offsets.replay(
                         group, partition, stored, at=entry.offset, producer_id=entry.producer_id
                     )
-                case GroupKey(name) if entry.value is None:
-                    self._groups.pop(name, None)
                 case GroupKey(name):
-                    self._groups.setdefault(name, Group(name)).replay(decode_group(entry.value), now_s)
+                    self._replay_group(name, entry.value, now_s)
                 case None:
                     pass
+
+    def _replay_group(self, name: str, value: bytes | None, now_s: float) -> None:
+        if value is None:
+            self._groups.pop(name, None)
+        else:
+            self._groups.setdefault(name, Group(name)).replay(decode_group(value), now_s)
 
     def recover(self) -> None:
         """After ``load``: members that lived in the process that ended are gone."""

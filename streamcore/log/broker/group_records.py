@@ -102,7 +102,7 @@ def encode_group(stored: StoredGroup) -> bytes:
         writer.string(member.member_id).string(member.instance_id)
         writer.string(member.client_id).string(member.client_host)
         writer.int32(member.rebalance_timeout_ms).int32(member.session_timeout_ms)
-        writer.bytes(member.subscription).bytes(member.assignment)
+        writer.sized_bytes(member.subscription).sized_bytes(member.assignment)
     return bytes(writer.data)
 
 
@@ -152,8 +152,8 @@ def _decode_member(reader: FieldReader, version: int) -> StoredMember:
         client_host=client_host,
         rebalance_timeout_ms=session_timeout_ms if rebalance_timeout_ms < 0 else rebalance_timeout_ms,
         session_timeout_ms=session_timeout_ms,
-        subscription=reader.bytes(),
-        assignment=reader.bytes(),
+        subscription=reader.sized_bytes(),
+        assignment=reader.sized_bytes(),
     )
 
 

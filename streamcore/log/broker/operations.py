@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from streamcore.log.storage.partition_log import PartitionLog
-
 from streamcore.model import Offset
 
 R = TypeVar("R")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from streamcore.log.storage.log_manager import LogManager
-from streamcore.log.storage.partition_log import BatchAppended, PartitionLog
-
 from streamcore.clock import Clock
 from streamcore.log.broker.operations import DurableUntil, Unsynced
 from streamcore.log.records.batch import NO_PRODUCER_ID
 from streamcore.log.records.builder import encode_batch
+from streamcore.log.storage.log_manager import LogManager
+from streamcore.log.storage.partition_log import BatchAppended, PartitionLog
 from streamcore.model import Offset, ProducerId, TopicPartition
 
 

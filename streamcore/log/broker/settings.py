@@ -26,7 +26,7 @@ class BrokerSettings:
     """Partitions of ``__consumer_offsets``, when it is created."""
     transactions_partition_count: int = 1
     """Partitions of ``__transaction_state``, when it is created."""
-    internal_topic_config: Mapping[str, str] = field(default=_INTERNAL_TOPIC)
+    internal_topic_config: Mapping[str, str] = field(default_factory=lambda: _INTERNAL_TOPIC)
 
     transaction_timeout_ms: int = 60_000
     """For producers that do not say how long their transactions may stay open."""

@@ -51,7 +51,7 @@ class FieldWriter:
         self.int16(len(encoded)).data += encoded
         return self
 
-    def bytes(self, value: bytes) -> FieldWriter:
+    def sized_bytes(self, value: bytes) -> FieldWriter:
         """Append bytes with their length."""
         self.int32(len(value)).data += value
         return self
@@ -89,7 +89,7 @@ class FieldReader:
         """Take a string; null reads as empty."""
         return self.nullable_string() or ""
 
-    def bytes(self) -> bytes:
+    def sized_bytes(self) -> bytes:
         """Take bytes with their length; null reads as empty."""
         length = self.int32()
         return b"" if length < 0 else self._take(length)

@@ -31,8 +31,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from streamcore.log.storage.partition_log import PartitionLog
-
 from streamcore.clock import Clock
 from streamcore.errors import UnknownTopicError
 from streamcore.log.broker.internal_topic import InternalTopic, ReplayedRecord
@@ -50,6 +48,7 @@ from streamcore.log.broker.transaction_records import (
     encode_key,
     encode_value,
 )
+from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.model import ProducerId, TopicPartition
 
 TOPIC: Final = "__transaction_state"
@@ -135,24 +134,23 @@ class TransactionCoordinator:
         if transactional_id is None:
             return ProducerIdentity((yield from self._producer_ids.next_id()), 0)
         timeout_ms = self._checked_timeout(transactional_id, timeout_ms)
-        while True:
+        identity: ProducerIdentity | None = None
+        while identity is None:
             yield from self._ended(transactional_id)
             current = self._records.get(transactional_id)
-            if expected is not None and current is not None and not _may_renew(current, expected):
+            if expected is not None and current is not None and current.identity != expected:
                 raise Refused(Refusal.PRODUCER_FENCED, transactional_id=transactional_id)
             if current is not None and current.state is _S.ONGOING:
-                fenced = replace(current, identity=_next_epoch(current.identity))
-                yield from self._end(fenced, commit=False)
+                yield from self._end(_fenced(current), commit=False)
+                expected = None  # it was checked, and the abort has moved the epoch on
             elif current is not None and current.is_preparing:
                 yield from self._complete(current)
             elif current is None or current.identity.epoch >= _EPOCH_MAX - 2:
                 producer_id = yield from self._producer_ids.next_id()
                 if self._records.get(transactional_id) is current:
                     identity = ProducerIdentity(producer_id, 0)
-                    break
             else:
-                identity = _next_epoch(current.identity)
-                break
+                identity = _fenced(current).identity
         now_ms = self._clock.now_ms()
         self._write(
             TransactionRecord(transactional_id, identity, timeout_ms, _S.EMPTY, frozenset(), now_ms, now_ms)
@@ -335,8 +333,7 @@ class TransactionCoordinator:
             current, began_s = self._records[name], self._began_s[name]
             is_late = (now_s - began_s) * 1000 > current.timeout_ms
             if is_late and current.state is _S.ONGOING and name not in self._endings:
-                fenced = replace(current, identity=_next_epoch(current.identity))
-                yield from self._end(fenced, commit=False)
+                yield from self._end(_fenced(current), commit=False)
         for name, current in list(self._records.items()):
             if current.is_preparing and name not in self._endings and self._records.get(name) is current:
                 yield from self._complete(current)
@@ -381,10 +378,8 @@ class TransactionCoordinator:
         return False
 
 
-def _next_epoch(identity: ProducerIdentity) -> ProducerIdentity:
+def _fenced(current: TransactionRecord) -> TransactionRecord:
+    """The same under the next epoch, so that whoever uses the present one is refused."""
+    identity = current.identity
     assert identity.epoch < _EPOCH_MAX
-    return ProducerIdentity(identity.producer_id, identity.epoch + 1)
-
-
-def _may_renew(current: TransactionRecord, expected: ProducerIdentity) -> bool:
-    return current.identity == expected
+    return replace(current, identity=ProducerIdentity(identity.producer_id, identity.epoch + 1))

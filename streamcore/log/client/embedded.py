@@ -19,18 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 
-from streamcore.log.broker.broker import Broker
-from streamcore.log.client.embedded_producer import EmbeddedProducer
-from streamcore.log.client.embedded_reader import EmbeddedReader
-from streamcore.log.client.janitor import Janitor
-from streamcore.log.client.operation_driver import OperationDriver
-from streamcore.log.storage.directory_lock import DirectoryLock
-from streamcore.log.storage.log_manager import LogManager
-from streamcore.log.storage.partition_log import PartitionLog, ReadResult
-from streamcore.log.storage.settings import LogSettings
-
 from streamcore.clock import Clock, SystemClock
 from streamcore.errors import ClosedError, InvalidConfigError
+from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.requests import (
     AppendedBatch,
@@ -44,8 +35,16 @@ from streamcore.log.broker.requests import (
     TransactionDescription,
 )
 from streamcore.log.broker.settings import BrokerSettings
+from streamcore.log.client.embedded_producer import EmbeddedProducer
+from streamcore.log.client.embedded_reader import EmbeddedReader
+from streamcore.log.client.janitor import Janitor
+from streamcore.log.client.operation_driver import OperationDriver
 from streamcore.log.client.port import TopicDescription
+from streamcore.log.storage.directory_lock import DirectoryLock
 from streamcore.log.storage.files import FileSystem, PosixFileSystem
+from streamcore.log.storage.log_manager import LogManager
+from streamcore.log.storage.partition_log import PartitionLog, ReadResult
+from streamcore.log.storage.settings import LogSettings
 from streamcore.model import (
     CommittedPosition,
     Isolation,
@@ -96,10 +95,7 @@ class EmbeddedLog:
         folder = Path(data)
         with ExitStack() as resources:
             if file_system is None:
-                folder.mkdir(parents=True, exist_ok=True)
-                lock = DirectoryLock(folder / "lock")
-                lock.acquire()
-                resources.callback(lock.release)
+                resources.enter_context(DirectoryLock(folder))
             logs = LogManager.open(
                 folder / "log",
                 file_system=file_system or PosixFileSystem(),
@@ -214,8 +210,10 @@ class EmbeddedLog:
         if self._is_closed:
             return
         self._is_closed = True
-        self._driver.close()
-        self._resources.close()
+        try:
+            self._driver.close()
+        finally:
+            self._resources.close()
 
     # --- encoded batches ----------------------------------------------------------------------
 

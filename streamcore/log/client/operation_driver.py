@@ -23,7 +23,8 @@ from streamcore.clock import Clock
 from streamcore.errors import ClosedError, RequestTimeoutError, StorageError
 from streamcore.log.broker.operations import DurableUntil, Kept, Operation, Unsynced
 from streamcore.log.broker.refusals import Refused
-from streamcore.log.storage.partition_log import PartitionLog, SyncTicket
+from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.sync_ticket import SyncTicket
 
 R = TypeVar("R")
 
@@ -227,4 +228,3 @@ class OperationDriver:
                 callback()
         finally:
             self._condition.acquire()
-
