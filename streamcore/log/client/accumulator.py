@@ -25,6 +25,7 @@ from streamcore.log.client.record_columns import ColumnChunk
 from streamcore.model import Headers, TimestampMs, TopicName, TopicPartition
 
 _ROUTE_LIFETIME_S = 1.0
+_BATCH_HEADER_BYTES = 61
 
 
 class Route:
@@ -230,7 +231,7 @@ class Accumulator:
             raise UnknownTopicError(f"create the topic before sending to it {fact_text(topic=topic)}")
         expires_s = self._monotonic_s() + _ROUTE_LIFETIME_S
         message_bytes_max = int(described.config.get("max.message.bytes", self._batch_bytes_max))
-        batch_bytes_max = max(min(self._batch_bytes_max, message_bytes_max), 1)
+        batch_bytes_max = max(min(self._batch_bytes_max, message_bytes_max - _BATCH_HEADER_BYTES), 1)
         if old is not None and old.partition_count == described.partition_count:
             old.expires_s, old.batch_bytes_max = expires_s, batch_bytes_max
             return old

@@ -216,6 +216,14 @@ class Producer:
         self._sender.flush(timeout_seconds(timeout))
         self._raise_unwatched()
 
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether a record of this size could be sent now without waiting."""
+        with self._lock:
+            pending_bytes = self._batches.pending_bytes
+        return (
+            not pending_bytes or pending_bytes + size_bytes + RECORD_OVERHEAD_BYTES <= self._buffer_bytes_max
+        )
+
     def hurry(self) -> None:
         """Send everything now, without waiting for it."""
         self._sender.hurry()

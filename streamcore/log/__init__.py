@@ -1,0 +1,58 @@
+"""The log: topics split into partitions, append-only, durable, in Kafka's record format.
+
+What a program uses is exported here, loaded at first use; it comes in by ``streamcore.log.connect``.
+The rooms behind are ``records`` (bytes), ``storage`` (files), ``broker`` (decisions) and ``client``
+(producers and consumers).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamcore.log.client.async_client import AsyncConsumer, AsyncLog, AsyncProducer
+    from streamcore.log.client.consumer import Consumer
+    from streamcore.log.client.pending import SendFuture, SendManyFuture, Sent, SentMany
+    from streamcore.log.client.producer import Producer, Transaction
+    from streamcore.log.connect import ConnectedLog
+    from streamcore.log.groups import GroupSummary
+
+_MODULES = {
+    "AsyncConsumer": "client.async_client",
+    "AsyncLog": "client.async_client",
+    "AsyncProducer": "client.async_client",
+    "ConnectedLog": "connect",
+    "Consumer": "client.consumer",
+    "GroupSummary": "groups",
+    "Producer": "client.producer",
+    "SendFuture": "client.pending",
+    "SendManyFuture": "client.pending",
+    "Sent": "client.pending",
+    "SentMany": "client.pending",
+    "Transaction": "client.producer",
+}
+
+__all__ = [
+    "AsyncConsumer",
+    "AsyncLog",
+    "AsyncProducer",
+    "ConnectedLog",
+    "Consumer",
+    "GroupSummary",
+    "Producer",
+    "SendFuture",
+    "SendManyFuture",
+    "Sent",
+    "SentMany",
+    "Transaction",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load an exported name from its module."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,427 @@
+"""The way in: ``connect`` opens a log and gives what programs use of it.
+
+``ConnectedLog`` is the port (``client/port.py``) with the public producer, the public consumer and
+groups on top.
+
+A folder is open once in a process: connecting to it again shares it, and it is given back when the last
+one closes. Another process is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
+
+from streamcore.clock import Clock, SystemClock
+from streamcore.errors import ClosedError, UsageError, fact_text
+from streamcore.log.client import port
+from streamcore.log.client.consumer import (
+    Consumer,
+    ConsumerSettings,
+    Duration,
+    PartitionLike,
+    RebalanceCallback,
+    Start,
+)
+from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.client.membership import GroupSettings
+from streamcore.log.client.producer import Producer, ProducerSettings
+from streamcore.log.groups import GroupSummary, ResetTarget, reset_positions, summarize
+from streamcore.model import (
+    CommittedPosition,
+    Isolation,
+    LogOffsets,
+    Offset,
+    TimestampMs,
+    TopicName,
+    TopicPartition,
+)
+
+if TYPE_CHECKING:
+    from streamcore.log.client.async_client import AsyncConnection
+
+Durability: TypeAlias = Literal["durable", "relaxed"]
+IsolationName: TypeAlias = Literal["read_committed", "read_uncommitted"]
+
+_BROKER_ADDRESS: Final = re.compile(r"[\w.\-]+:\d+(,[\w.\-]+:\d+)*|\w+://.*")
+
+
+class ConnectedLog:
+    """A log: its topics, its groups, producers and consumers. Safe to share between threads."""
+
+    def __init__(self, shared: SharedLog, clock: Clock) -> None:
+        self._shared = shared
+        self._log = shared.log
+        self._clock = clock
+        self._is_closed = False
+
+    # --- producers and consumers ----------------------------------------------------------------
+
+    def producer(
+        self,
+        *,
+        transactional_id: str | None = None,
+        compression: str = "none",
+        linger: Duration = "5ms",
+        batch_bytes_max: int = 512 * 1024,
+        buffer_bytes_max: int = 32 * 1024 * 1024,
+    ) -> Producer:
+        """A producer: idempotent, every acknowledged record durable.
+
+        Args:
+            transactional_id: for exactly-once; an older producer of this id is fenced and its open
+                transaction aborted.
+            compression: none, gzip, snappy, lz4 or zstd.
+            linger: how long a record may wait for others; waiting for its future ends that at once.
+            batch_bytes_max: how large a batch may grow.
+            buffer_bytes_max: what may be on its way; ``send`` waits when it is reached.
+        """
+        settings = ProducerSettings(
+            linger=linger, batch_bytes_max=batch_bytes_max, buffer_bytes_max=buffer_bytes_max
+        )
+        log = self._open()
+        return Producer(
+            log.producer_port(transactional_id=transactional_id, compression=compression),
+            log.topics,
+            self._clock,
+            is_transactional=transactional_id is not None,
+            settings=settings,
+        )
+
+    def consumer(
+        self,
+        *topics: TopicName | Iterable[TopicName],
+        group: str | None = None,
+        start: Start = "earliest",
+        assign: Iterable[PartitionLike] | Mapping[TopicPartition, Offset] = (),
+        isolation: IsolationName | Isolation = Isolation.READ_COMMITTED,
+        records_max: int = 100_000,
+        fetch_bytes_max: int = 1024 * 1024,
+        assignor: str | Sequence[str] = ("range",),
+        group_instance_id: str | None = None,
+        session_timeout: Duration = "45s",
+        heartbeat_interval: Duration = "200ms",
+        max_poll_interval: Duration = "5m",
+        on_assigned: RebalanceCallback | None = None,
+        on_revoked: RebalanceCallback | None = None,
+        on_lost: RebalanceCallback | None = None,
+        client_id: str = "streamcore",
+    ) -> Consumer:
+        """A consumer of topics, alone or in a group, or of given partitions.
+
+        Args:
+            topics: what to read. With a group, its members share the partitions.
+            group: whose committed positions count; ``commit`` moves them.
+            start: where to begin where nothing is committed: ``earliest``, ``latest``, an offset, or a time.
+            assign: partitions to read, instead of topics; a mapping gives each its offset. A group then
+                only names the committed positions.
+            isolation: ``read_committed`` hides open and aborted transactions.
+            records_max: how many records a ``poll`` returns at most.
+            fetch_bytes_max: how much of a partition is fetched at once.
+            assignor: ``range``, ``sticky``, ``cooperative-sticky``, or several in order of preference.
+            group_instance_id: makes this a static member, whose partitions wait for its restart.
+            session_timeout: after how long without a sign of life a member is given up.
+            heartbeat_interval: how often a member gives that sign, and learns of a rebalance.
+            max_poll_interval: after how long without ``poll`` a member leaves by itself.
+            on_assigned: called with the partitions that came.
+            on_revoked: called with the partitions that go, before they go.
+            on_lost: called with the partitions that are gone already; ``on_revoked`` by default.
+            client_id: a name for people, in descriptions of the group.
+
+        Raises:
+            UnknownTopicError: a topic does not exist.
+        """
+        return Consumer(
+            self._open(),
+            self._clock,
+            topics=_names(topics),
+            assign=assign if isinstance(assign, Mapping) else tuple(assign),
+            group=group,
+            settings=ConsumerSettings(
+                start=start,
+                isolation=_isolation(isolation),
+                records_max=records_max,
+                fetch_bytes_max=fetch_bytes_max,
+                on_assigned=on_assigned,
+                on_revoked=on_revoked,
+                on_lost=on_lost,
+            ),
+            group_settings=GroupSettings(
+                assignors=(assignor,) if isinstance(assignor, str) else tuple(assignor),
+                instance_id=group_instance_id,
+                session_timeout=session_timeout,
+                heartbeat_interval=heartbeat_interval,
+                max_poll_interval=max_poll_interval,
+                client_id=client_id,
+            ),
+        )
+
+    # --- groups -----------------------------------------------------------------------------------
+
+    def groups(self) -> list[str]:
+        """All groups that have members or committed positions, sorted."""
+        return self._open().group_names()
+
+    def describe_group(self, group: str) -> GroupSummary:
+        """A group's state, members and positions. Raises ``UsageError`` for a group that is not there."""
+        log = self._open()
+        self._ensure_group(group)
+        description = log.describe_group(group)
+        committed = log.committed(group)
+        summary = summarize(description, committed, {})
+        return summarize(description, committed, self._marks(each.partition for each in summary.positions))
+
+    def reset_group(
+        self,
+        group: str,
+        to: ResetTarget,
+        *,
+        topics: Iterable[TopicName] | None = None,
+        dry_run: bool = False,
+    ) -> dict[TopicPartition, CommittedPosition]:
+        """Move the positions of a group that has no members; return where they are then.
+
+        Args:
+            group: a new name makes a new group.
+            to: ``earliest``, ``latest``, an offset, ``+n`` or ``-n``, a time, a duration back from now, or
+                an offset for each partition.
+            topics: only these; all that the group has positions in by default.
+            dry_run: only say where they would be.
+
+        Raises:
+            UsageError: the group has members, or nothing to reset.
+        """
+        log = self._open()
+        committed = log.committed(group)
+        if topics is not None:
+            known = log.topics()
+            places = [
+                TopicPartition(name, number)
+                for name in topics
+                for number in range(known[name].partition_count if name in known else 1)
+            ]
+        elif isinstance(to, Mapping):
+            places = list(to)
+        else:
+            places = list(self._marks(committed))
+        if not places:
+            facts = fact_text(group=group)
+            raise UsageError(f"the group has no positions: name the topics to give it some {facts}")
+        positions = reset_positions(log, places, to, committed=committed, now_ms=self._clock.now_ms())
+        if not dry_run:
+            log.commit_positions(group, positions)
+        return positions
+
+    def delete_group(self, group: str) -> None:
+        """Delete a group without members, with its positions. Raises ``UsageError``."""
+        self._open().delete_group(group)
+
+    def delete_positions(self, group: str, partitions: Iterable[TopicPartition]) -> None:
+        """Forget committed positions that no member is using."""
+        self._open().delete_positions(group, partitions)
+
+    # --- the port ---------------------------------------------------------------------------------
+
+    def topics(self) -> Mapping[TopicName, port.TopicDescription]:
+        """All topics, internal ones included."""
+        return self._open().topics()
+
+    def create_topic(
+        self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
+    ) -> port.TopicDescription:
+        """Create a topic, durably. Raises ``TopicExistsError``, ``InvalidConfigError``."""
+        return self._open().create_topic(name, partitions=partitions, config=config)
+
+    def alter_topic(
+        self,
+        name: TopicName,
+        *,
+        partitions: int | None = None,
+        config: Mapping[str, str | None] | None = None,
+    ) -> port.TopicDescription:
+        """Add partitions, or set settings (``None`` goes back to the default)."""
+        return self._open().alter_topic(name, partitions=partitions, config=config)
+
+    def delete_topic(self, name: TopicName) -> None:
+        """Delete a topic with its data. Raises ``UnknownTopicError``."""
+        self._open().delete_topic(name)
+
+    def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
+        """Move log starts forward; what is before them is no longer readable."""
+        self._open().delete_records(before)
+
+    def offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
+        """The marks of partitions. Raises ``UnknownTopicError``."""
+        return self._open().offsets(partitions)
+
+    def offsets_for_time(self, times: Mapping[TopicPartition, TimestampMs]) -> dict[TopicPartition, Offset]:
+        """For each partition the first offset whose timestamp is at or after; the log end if none is."""
+        return self._open().offsets_for_time(times)
+
+    def committed(
+        self, group: str, partitions: Iterable[TopicPartition] | None = None
+    ) -> dict[TopicPartition, CommittedPosition]:
+        """A group's committed positions; partitions without one are left out."""
+        return self._open().committed(group, partitions)
+
+    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
+        """Commit positions outside any transaction and any membership, durably."""
+        self._open().commit_positions(group, positions)
+
+    def producer_port(
+        self, *, transactional_id: str | None = None, compression: str = "none"
+    ) -> port.Producer:
+        """A producer of runs; see the port."""
+        return self._open().producer_port(transactional_id=transactional_id, compression=compression)
+
+    def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> port.Reader:
+        """A reader of runs; see the port."""
+        return self._open().reader(isolation=isolation)
+
+    @property
+    def embedded(self) -> EmbeddedLog:
+        """The log in this process, for tools."""
+        return self._open()
+
+    def close(self) -> None:
+        """Give the log back; everything acknowledged stays. Close producers and consumers before."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._shared.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self) -> EmbeddedLog:
+        if self._is_closed:
+            raise ClosedError("the log is closed; connect again")
+        return self._log
+
+    def _marks(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
+        """Marks of those of the partitions that exist."""
+        log = self._open()
+        topics = log.topics()
+        return log.offsets(
+            place
+            for place in partitions
+            if place.topic in topics and place.partition < topics[place.topic].partition_count
+        )
+
+    def _ensure_group(self, group: str) -> None:
+        if group not in self._open().group_names():
+            raise UsageError(f"there is no such group {fact_text(group=group)}")
+
+
+class SharedLog:
+    """A folder's log, open once in this process for all who connect to it."""
+
+    _open: dict[Path, SharedLog] = {}
+    _open_lock = threading.Lock()
+
+    def __init__(self, folder: Path, log: EmbeddedLog, durability: Durability) -> None:
+        self.folder = folder
+        self.log = log
+        self.durability = durability
+        self.user_count = 0
+
+    @classmethod
+    def acquire(cls, folder: Path, durability: Durability, clock: Clock) -> SharedLog:
+        """The log in a folder, opened by the first who asks.
+
+        Raises:
+            DirectoryInUseError: another process has it.
+            UsageError: it is open here with another durability.
+        """
+        folder = folder.resolve()
+        with cls._open_lock:
+            shared = cls._open.get(folder)
+            if shared is None:
+                shared = cls(folder, EmbeddedLog.open(folder, durability=durability, clock=clock), durability)
+                cls._open[folder] = shared
+            elif shared.durability != durability:
+                facts = fact_text(folder=folder, open_as=shared.durability, wanted=durability)
+                raise UsageError(f"the folder is open in this process with another durability {facts}")
+            shared.user_count += 1
+            return shared
+
+    def release(self) -> None:
+        """Give it back; the last one closes it."""
+        with self._open_lock:
+            self.user_count -= 1
+            if self.user_count > 0:
+                return
+            del self._open[self.folder]
+            self.log.close()
+
+
+def connect(
+    where: str | Path, *, durability: Durability = "durable", clock: Clock | None = None
+) -> ConnectedLog:
+    """Open the log in a folder, which is created if it is new.
+
+    Args:
+        where: the data folder.
+        durability: ``durable`` acknowledges what is on disk. ``relaxed`` acknowledges at once: a power cut
+            may take the last seconds, the death of this process alone takes nothing.
+        clock: for tests.
+
+    Raises:
+        DirectoryInUseError: another process has the folder; the message names its pid.
+        UsageError: an address of a broker, which this release cannot connect to.
+    """
+    folder = data_folder(where)
+    clock = clock or SystemClock()
+    return ConnectedLog(SharedLog.acquire(folder, durability, clock), clock)
+
+
+def connect_async(
+    where: str | Path, *, durability: Durability = "durable", clock: Clock | None = None
+) -> AsyncConnection:
+    """``connect`` for programs with an event loop: enter it with ``async with``, or ``await`` it."""
+    from streamcore.log.client.async_client import AsyncConnection
+
+    return AsyncConnection(lambda: connect(where, durability=durability, clock=clock))
+
+
+def data_folder(where: str | Path) -> Path:
+    """The folder that is meant.
+
+    Raises:
+        UsageError: it is the address of a broker.
+    """
+    if isinstance(where, str):
+        if not where:
+            raise UsageError("name the data folder: connect('streamcore-data')")
+        if _BROKER_ADDRESS.fullmatch(where):
+            facts = fact_text(where=where)
+            raise UsageError(f"this release has the embedded log only: connect to a data folder {facts}")
+    return Path(where)
+
+
+def _names(topics: Iterable[TopicName | Iterable[TopicName]]) -> list[TopicName]:
+    names: list[TopicName] = []
+    for topic in topics:
+        if isinstance(topic, str):
+            names.append(topic)
+        else:
+            names.extend(topic)
+    return names
+
+
+def _isolation(isolation: IsolationName | Isolation) -> Isolation:
+    if isinstance(isolation, Isolation):
+        return isolation
+    try:
+        return Isolation[isolation.upper()]
+    except KeyError:
+        facts = fact_text(given=isolation)
+        raise UsageError(f"isolation is read_committed or read_uncommitted {facts}") from None

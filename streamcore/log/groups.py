@@ -1,0 +1,178 @@
+"""What people want to know of a consumer group, and where a reset moves its positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from streamcore.durations import duration_ms, time_ms
+from streamcore.errors import CorruptDataError, UsageError, fact_text
+from streamcore.log.broker.requests import GroupDescription
+from streamcore.log.client import port
+from streamcore.log.client.membership_bytes import decode_assignment
+from streamcore.model import CommittedPosition, LogOffsets, Offset, TopicPartition
+
+ResetTarget: TypeAlias = "str | int | datetime | timedelta | Mapping[TopicPartition, Offset]"
+"""``earliest``, ``latest``, an offset, ``+n`` or ``-n`` from the committed one, a time, a duration back from
+now, or an offset for each partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSummary:
+    """A member and what it was given."""
+
+    member_id: str
+    instance_id: str | None
+    client_id: str
+    host: str
+    assignment: tuple[TopicPartition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PositionSummary:
+    """Where a group stands in a partition; ``lag`` is ``None`` where nothing is committed."""
+
+    partition: TopicPartition
+    committed: Offset | None
+    log_end: Offset
+    lag: int | None
+    member_id: str | None
+    metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSummary:
+    """A group: its state by Kafka's names, its members and its positions."""
+
+    group: str
+    state: str
+    protocol: str
+    generation: int
+    members: tuple[MemberSummary, ...]
+    positions: tuple[PositionSummary, ...]
+
+    @property
+    def lag(self) -> int:
+        """How much the group has not committed yet, over all partitions."""
+        return sum(position.lag or 0 for position in self.positions)
+
+
+def summarize(
+    description: GroupDescription,
+    committed: Mapping[TopicPartition, CommittedPosition],
+    marks: Mapping[TopicPartition, LogOffsets],
+) -> GroupSummary:
+    """Put a group's description and its positions together.
+
+    Args:
+        description: from the coordinator.
+        committed: the group's positions.
+        marks: of the partitions that still exist.
+    """
+    members = tuple(
+        MemberSummary(
+            member.member_id,
+            member.instance_id,
+            member.client_id,
+            member.client_host,
+            _assignment(member.assignment) if description.protocol_type == "consumer" else (),
+        )
+        for member in description.members
+    )
+    owners = {place: member.member_id for member in members for place in member.assignment}
+    positions = []
+    for place in sorted(committed.keys() | owners.keys()):
+        position, mark = committed.get(place), marks.get(place)
+        end = -1 if mark is None else mark.last_stable
+        lag = None if position is None or mark is None else max(0, end - position.offset)
+        positions.append(
+            PositionSummary(
+                place,
+                None if position is None else position.offset,
+                end,
+                lag,
+                owners.get(place),
+                "" if position is None else position.metadata,
+            )
+        )
+    return GroupSummary(
+        description.group,
+        description.state,
+        description.protocol,
+        description.generation,
+        members,
+        tuple(positions),
+    )
+
+
+def reset_positions(
+    log: port.Log,
+    partitions: Iterable[TopicPartition],
+    to: ResetTarget,
+    *,
+    committed: Mapping[TopicPartition, CommittedPosition],
+    now_ms: int,
+) -> dict[TopicPartition, CommittedPosition]:
+    """Where a reset moves a group's positions; offsets outside of the log are brought inside.
+
+    Raises:
+        UsageError: the target is not understood.
+    """
+    marks = log.offsets(partitions)
+    if isinstance(to, Mapping):
+        wanted = {place: to[place] for place in marks if place in to}
+    else:
+        wanted = _wanted(log, marks, to, committed, now_ms)
+    return {
+        place: CommittedPosition(min(max(offset, marks[place].log_start), marks[place].last_stable))
+        for place, offset in wanted.items()
+    }
+
+
+def _wanted(
+    log: port.Log,
+    marks: Mapping[TopicPartition, LogOffsets],
+    to: str | int | datetime | timedelta,
+    committed: Mapping[TopicPartition, CommittedPosition],
+    now_ms: int,
+) -> dict[TopicPartition, Offset]:
+    if isinstance(to, str):
+        text = to.strip()
+        if text == "earliest":
+            return {place: mark.log_start for place, mark in marks.items()}
+        if text == "latest":
+            return {place: mark.last_stable for place, mark in marks.items()}
+        if text[:1] in "+-" and text[1:].isdigit():
+            shift = int(text)
+            return {place: committed[place].offset + shift for place in marks if place in committed}
+        if text.isdigit():
+            to = int(text)
+    if isinstance(to, int):
+        return dict.fromkeys(marks, to)
+    return log.offsets_for_time(dict.fromkeys(marks, _moment_ms(to, now_ms)))
+
+
+def _moment_ms(to: str | datetime | timedelta, now_ms: int) -> int:
+    if isinstance(to, timedelta):
+        return now_ms - duration_ms(to)
+    if isinstance(to, datetime):
+        return time_ms(to)
+    try:
+        return time_ms(to)
+    except UsageError:
+        try:
+            return now_ms - duration_ms(to)
+        except UsageError:
+            raise UsageError(
+                "reset to earliest, latest, an offset, +n or -n, a time such as 2013-01-01T05:00Z, or a "
+                f"duration back from now such as 2h {fact_text(given=repr(to))}"
+            ) from None
+
+
+def _assignment(data: bytes) -> tuple[TopicPartition, ...]:
+    try:
+        return tuple(sorted(decode_assignment(data)))
+    except CorruptDataError:
+        return ()  # another client's own format
