@@ -126,6 +126,14 @@ def write_whole(file_system: FileSystem, path: Path, data: Bytes) -> None:
     file_system.sync_directory(path.parent)
 
 
+def make_directory_durably(file_system: FileSystem, path: Path) -> None:
+    """Make a directory and the parents that are missing, each durable in the one above it."""
+    if not file_system.exists(path):
+        make_directory_durably(file_system, path.parent)
+        file_system.make_directory(path)
+        file_system.sync_directory(path.parent)
+
+
 def remove_tree(file_system: FileSystem, path: Path) -> None:
     """Remove a directory and all that is in it. Durable once the parent is synced."""
     for name in file_system.list_directory(path):

@@ -27,7 +27,7 @@ from streamcore.errors import (
 )
 from streamcore.log.storage.checkpoints import CHECKPOINT_NAMES, RECOVERY_POINTS, LogCheckpoints
 from streamcore.log.storage.compaction import compact
-from streamcore.log.storage.files import FileSystem, remove_tree, write_whole
+from streamcore.log.storage.files import FileSystem, make_directory_durably, remove_tree, write_whole
 from streamcore.log.storage.log_parts import LogParts
 from streamcore.log.storage.open_files import OpenFiles
 from streamcore.log.storage.opening import Opening, create_partition, open_partition
@@ -75,13 +75,12 @@ class LogManager:
             StorageError: the disk refused.
         """
         settings = settings or LogSettings()
-        file_system.make_directory(directory)
+        make_directory_durably(file_system, directory)
         registry = read_registry(file_system, directory)
         if registry is None:
             _ensure_empty(file_system, directory)
             registry = TopicRegistry()
             write_registry(file_system, directory, registry)
-            file_system.sync_directory(directory.parent)
         parts = LogParts(
             file_system=file_system,
             open_files=OpenFiles(file_system, files_max=settings.open_files_max),

@@ -6,14 +6,13 @@ The life of a batch: ``append`` checks it (``appending``, ``producer_states``), 
 writes it; a sync makes it durable; ``complete_sync`` moves the high watermark past it, and readers
 see it. With relaxed flushing they see it at once.
 
-A transaction is undecided for readers of committed data until its marker is behind the high
-watermark: until then the last stable offset stays where the transaction began.
+``marks`` computes what is visible, ``segments`` finds and reads the stored batches; what is left
+for here is the order in which things happen, and what a failure in between leaves.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -27,20 +26,22 @@ from streamcore.log.records.batch import (
     patch_offsets,
 )
 from streamcore.log.records.builder import encode_marker
-from streamcore.log.records.decode import AbortedTransaction, batch_records
+from streamcore.log.records.decode import AbortedTransaction
 from streamcore.log.storage.appending import checked_header, recompressed, roll_reason
 from streamcore.log.storage.checkpoints import CLEANED_TO, LOG_STARTS, RECOVERY_POINTS
 from streamcore.log.storage.files import File
 from streamcore.log.storage.log_files import FileKind, file_path
 from streamcore.log.storage.log_parts import LogParts
+from streamcore.log.storage.marks import Marks
 from streamcore.log.storage.producer_snapshot import encode_snapshot
 from streamcore.log.storage.producer_states import EndedTransaction, ProducerState, ProducerStates
 from streamcore.log.storage.retention import RetentionPolicy, expired_count, is_outlived
 from streamcore.log.storage.segment import Segment
+from streamcore.log.storage.segments import Segments
 from streamcore.log.storage.swapping import CleanedSegment, swap_in
 from streamcore.log.storage.sync_ticket import PartitionHealth, SyncTicket
 from streamcore.log.storage.topic_config import TopicConfig
-from streamcore.log.storage.transaction_index import AbortedEntry, overlapping
+from streamcore.log.storage.transaction_index import AbortedEntry
 from streamcore.model import Isolation, LogOffsets, Offset, ProducerId, TimestampMs, TopicPartition
 
 _SNAPSHOTS_KEPT = 2
@@ -98,34 +99,36 @@ class PartitionLog:
         self.leader_epoch = opened.leader_epoch
         self._parts = parts
         self._health = PartitionHealth(str(topic_partition))
-        self._segments = opened.segments
+        self._segments = Segments(opened.segments)
         self._states = opened.states
         self._snapshots = opened.snapshots
-        self._log_start = opened.log_start
-        self._log_end = self._synced_end = self._high_watermark = self.active.end_offset
+        self._marks = Marks(opened.log_start, self._segments.active.end_offset)
+        self._marks.follow_transactions(self._states.first_open_offset())
+        self._is_relaxed = parts.settings.flush == "relaxed"
         # Closed but not yet synced segments, each with its index and snapshot files, open.
         self._closing: list[tuple[Segment, list[File]]] = []
         self._closing_synced = 0
         self._syncs_in_flight = 0
-        # Transactions whose marker is not yet behind the high watermark.
-        self._undecided: deque[EndedTransaction] = deque()
-        self._is_relaxed = parts.settings.flush == "relaxed"
-        self._offsets = self._computed_offsets()
 
     @property
     def offsets(self) -> LogOffsets:
         """The four marks, as they stand now."""
-        return self._offsets
+        return self._marks.offsets
+
+    @property
+    def synced_stable_offset(self) -> Offset:
+        """Up to here all is decided and on disk, also where readers see more than what is synced."""
+        return min(self._marks.offsets.last_stable, self._marks.synced_end)
 
     @property
     def active(self) -> Segment:
         """The segment that is appended to."""
-        return self._segments[-1]
+        return self._segments.active
 
     @property
     def closed_segments(self) -> Sequence[Segment]:
-        """All segments but the active one, oldest first."""
-        return self._segments[:-1]
+        """The segments that are on disk for good, oldest first: not the active one, nor one still syncing."""
+        return self._segments.leading(len(self._segments) - 1 - len(self._closing))
 
     @property
     def producer_states(self) -> Mapping[ProducerId, ProducerState]:
@@ -135,12 +138,12 @@ class PartitionLog:
     @property
     def size_bytes(self) -> int:
         """Bytes of all data files."""
-        return sum(segment.size_bytes for segment in self._segments)
+        return self._segments.size_bytes
 
     @property
     def has_unsynced(self) -> bool:
         """Whether ``begin_sync`` would have something to sync."""
-        return self._log_end > self._synced_end or bool(self._closing)
+        return self._marks.offsets.log_end > self._marks.synced_end or bool(self._closing)
 
     # Appending
 
@@ -176,7 +179,9 @@ class PartitionLog:
         header = self._write(changed, header)
         if header.has_producer:
             self._states.note_batch(header, append_time_ms, now_ms)
-        self._after_append()
+            if header.is_transactional:
+                self._marks.follow_transactions(self._states.first_open_offset())
+        self._after_append(header)
         return BatchAppended(header.base_offset, header.last_offset, append_time_ms)
 
     def append_marker(
@@ -203,15 +208,14 @@ class PartitionLog:
         ended = self._states.note_marker(
             header, is_commit=commit, coordinator_epoch=coordinator_epoch, now_ms=now_ms
         )
-        if ended is not None:
-            self._undecided.append(ended)
-            if not commit:
-                self.active.note_aborted(aborted_entry(ended, self._states))
-        self._after_append()
+        if ended is not None and not commit:
+            self.active.note_aborted(aborted_entry(ended, self._states))
+        self._marks.follow_transactions(self._states.first_open_offset(), ended)
+        self._after_append(header)
         return BatchAppended(header.base_offset, header.last_offset, NO_TIMESTAMP)
 
     def _write(self, batch: bytearray, header: BatchHeader) -> BatchHeader:
-        header = header._replace(base_offset=self._log_end, leader_epoch=self.leader_epoch)
+        header = header._replace(base_offset=self._marks.offsets.log_end, leader_epoch=self.leader_epoch)
         active = self.active
         reason = roll_reason(
             segment_bytes=active.size_bytes,
@@ -232,14 +236,12 @@ class PartitionLog:
             if active.is_damaged:
                 self._health.fail(error)
             raise
-        self._log_end = header.end_offset
         return header
 
-    def _after_append(self) -> None:
+    def _after_append(self, header: BatchHeader) -> None:
+        self._marks.append(header.end_offset)
         if self._is_relaxed:
-            self._raise_high_watermark(self._log_end)
-        else:
-            self._offsets = self._computed_offsets()
+            self._marks.show(header.end_offset)
 
     def roll(self) -> None:
         """Close the active segment and open the next. A failure leaves the log as it was."""
@@ -252,7 +254,7 @@ class PartitionLog:
             files.append(self._write_snapshot())
             segment = Segment.create(
                 self.directory,
-                self._log_end,
+                self._marks.offsets.log_end,
                 file_system=self._parts.file_system,
                 open_files=self._parts.open_files,
             )
@@ -260,7 +262,7 @@ class PartitionLog:
             for file in files:
                 file.close()
             raise
-        self._segments.append(segment)
+        self._segments.add(segment)
         self._closing.append((closing, files))
 
     # Making durable
@@ -277,7 +279,7 @@ class PartitionLog:
         return SyncTicket(
             files,
             self.directory if self._closing else None,
-            end_offset=self._log_end,
+            end_offset=self._marks.offsets.log_end,
             closing_count=len(self._closing),
             file_system=self._parts.file_system,
             health=self._health,
@@ -291,9 +293,10 @@ class PartitionLog:
         """
         self._syncs_in_flight -= 1
         self._health.ensure()
-        assert ticket.is_synced, "a ticket is synced before it is completed"
-        self._synced_end = max(self._synced_end, ticket.end_offset)
-        self._raise_high_watermark(self._synced_end)
+        if not ticket.is_synced:
+            return  # The wait was interrupted: nothing is known to be durable.
+        self._marks.synced_end = max(self._marks.synced_end, ticket.end_offset)
+        self._marks.show(self._marks.synced_end)
         self._closing_synced = max(self._closing_synced, ticket.closing_count)
         # Other tickets may still be syncing these files; the last one to come back closes them.
         if self._closing_synced and not self._syncs_in_flight:
@@ -315,25 +318,8 @@ class PartitionLog:
             segment.release_file()
             for file in files:
                 file.close()
-        self._parts.checkpoints.put(RECOVERY_POINTS, self.topic_partition, self._synced_end)
+        self._parts.checkpoints.put(RECOVERY_POINTS, self.topic_partition, self._marks.synced_end)
         self._drop_old_snapshots()
-
-    def _raise_high_watermark(self, end: Offset) -> None:
-        self._high_watermark = max(self._high_watermark, end)
-        while self._undecided and self._undecided[0].last_offset < self._high_watermark:
-            self._undecided.popleft()
-        self._offsets = self._computed_offsets()
-
-    def _computed_offsets(self) -> LogOffsets:
-        last_stable = self._high_watermark
-        first_open = self._states.first_open_offset()
-        if first_open is not None:
-            last_stable = min(last_stable, first_open)
-        for ended in self._undecided:
-            last_stable = min(last_stable, ended.first_offset)
-        return LogOffsets(
-            self._log_start, max(last_stable, self._log_start), self._high_watermark, self._log_end
-        )
 
     # Reading
 
@@ -347,7 +333,7 @@ class PartitionLog:
             OffsetOutOfRangeError: ``start`` is before the log start or after the log end.
         """
         self._health.ensure()
-        offsets = self._offsets
+        offsets = self._marks.offsets
         if not offsets.log_start <= start <= offsets.log_end:
             raise OffsetOutOfRangeError(
                 f"there is no such offset in {self.topic_partition}, "
@@ -356,53 +342,13 @@ class PartitionLog:
         end = offsets.visible_end(isolation)
         if start >= end:
             return ReadResult(b"", (), offsets, start)
-        for index in range(self._segment_index(start), len(self._segments)):
-            data, next_offset = self._segments[index].read(start, end=end, bytes_max=bytes_max)
-            if data:
-                aborted: tuple[AbortedTransaction, ...] = ()
-                if isolation is Isolation.READ_COMMITTED:
-                    indexes = (segment.aborted() for segment in self._segments[index:])
-                    aborted = overlapping(indexes, start=start, end=next_offset)
-                return ReadResult(data, aborted, offsets, next_offset)
-        return ReadResult(b"", (), offsets, end)
+        found = self._segments.read(start, end=end, bytes_max=bytes_max, isolation=isolation)
+        return ReadResult(found.data, found.aborted, offsets, found.next_offset)
 
     def offset_for_time(self, timestamp_ms: TimestampMs) -> Offset | None:
         """The first visible offset whose record is not earlier than ``timestamp_ms``; ``None`` if none is."""
         self._health.ensure()
-        offsets = self._offsets
-        for segment in self._segments[self._segment_index(offsets.log_start) :]:
-            found = self._offset_for_time_in(segment, timestamp_ms, offsets)
-            if found is not None:
-                return found
-        return None
-
-    def _offset_for_time_in(
-        self, segment: Segment, timestamp_ms: TimestampMs, offsets: LogOffsets
-    ) -> Offset | None:
-        first = segment.first_batch_at_or_after(timestamp_ms)
-        if first is None:
-            return None
-        for batch in segment.batches(start=max(first, offsets.log_start)):
-            header = batch.header
-            if header.base_offset >= offsets.high_watermark:
-                return None
-            if header.is_control or header.max_timestamp_ms < timestamp_ms:
-                continue
-            for record in batch_records(batch.data, 0, header):
-                time_ms = header.max_timestamp_ms if header.has_append_time else record.timestamp
-                if time_ms >= timestamp_ms and record.offset >= offsets.log_start:
-                    return record.offset
-        return None
-
-    def _segment_index(self, offset: Offset) -> int:
-        low, high = 0, len(self._segments)
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self._segments[middle].base_offset <= offset:
-                low = middle
-            else:
-                high = middle
-        return low
+        return self._segments.offset_for_time(timestamp_ms, self._marks.offsets)
 
     # Cutting off the beginning
 
@@ -413,10 +359,11 @@ class PartitionLog:
             OffsetOutOfRangeError: ``offset`` is after the high watermark.
         """
         self._health.ensure()
-        if offset > self._high_watermark:
+        high_watermark = self._marks.offsets.high_watermark
+        if offset > high_watermark:
             raise OffsetOutOfRangeError(
                 f"records of {self.topic_partition} can be deleted only up to the high watermark, "
-                + fact_text(offset=offset, high_watermark=self._high_watermark)
+                + fact_text(offset=offset, high_watermark=high_watermark)
             )
         self._raise_log_start(offset)
         self._delete_expired(RetentionPolicy(retention_ms=None, retention_bytes=None), now_ms=0)
@@ -425,37 +372,34 @@ class PartitionLog:
         """Delete the oldest segments as far as the topic's settings say."""
         self._health.ensure()
         policy = RetentionPolicy.of(self.config)
-        if self._synced_end == self._log_end and is_outlived(self.active, policy, now_ms=now_ms):
+        if not self.has_unsynced and is_outlived(self.active, policy, now_ms=now_ms):
             self.roll()
             self.sync()
         self._delete_expired(policy, now_ms=now_ms)
 
     def _raise_log_start(self, offset: Offset) -> None:
-        if offset <= self._log_start:
+        if offset <= self._marks.offsets.log_start:
             return
         # Durable before anything is removed: a crash may bring removed files back, but they are
         # before the log start then and go again.
         self._parts.checkpoints.put(LOG_STARTS, self.topic_partition, offset)
-        self._log_start = offset
-        self._offsets = self._computed_offsets()
+        self._marks.cut_start(offset)
 
     def _delete_expired(self, policy: RetentionPolicy, *, now_ms: TimestampMs) -> None:
+        # What is still syncing stays: its files are in use.
+        segments = [*self.closed_segments, self.active]
         count = expired_count(
-            self._segments,
+            segments,
             policy,
-            log_start=self._log_start,
-            high_watermark=min(self._high_watermark, self._synced_end),
+            log_start=self._marks.offsets.log_start,
+            high_watermark=min(self._marks.offsets.high_watermark, self._marks.synced_end),
             now_ms=now_ms,
         )
-        if not count or self._closing:
-            return
-        self._raise_log_start(self._segments[count].base_offset)
-        for segment in self._segments[:count]:
-            segment.remove_data()
-        self._parts.file_system.sync_directory(self.directory)
-        for segment in self._segments[:count]:
-            segment.remove_indexes()
-        del self._segments[:count]
+        if count:
+            self._raise_log_start(segments[count - 1].end_offset)
+            self._segments.delete_leading(
+                count, file_system=self._parts.file_system, directory=self.directory
+            )
 
     # Compaction
 
@@ -473,38 +417,33 @@ class PartitionLog:
         self._health.ensure()
         return CleanedSegment(self.directory, base_offset, self._parts.file_system)
 
-    def aborted_entries(self) -> Iterator[AbortedEntry]:
-        """The aborted transactions of all segments whose markers are still there."""
-        for segment in self._segments:
-            yield from segment.aborted()
-
-    @property
-    def synced_stable_offset(self) -> Offset:
-        """Up to here all is decided and on disk, also where readers see more than what is synced."""
-        return min(self._offsets.last_stable, self._synced_end)
+    def aborted_entries(self) -> list[AbortedEntry]:
+        """All aborted transactions whose markers are in the log, in the order of the markers."""
+        return self._segments.aborted_entries()
 
     def replace_segments(
         self, old: Sequence[Segment], cleaned: CleanedSegment, aborted: Sequence[AbortedEntry]
     ) -> None:
-        """Put a cleaned segment, with these aborted transactions, in the place of neighbouring closed ones.
+        """Put a cleaned segment in the place of neighbouring closed ones.
 
         A crash leaves the old ones or the new one. A failure on the way gives the partition up; the
         next opening finishes what was decided.
+
+        Args:
+            old: some of ``closed_segments``, neighbours.
+            cleaned: begins where the first of them does, ends where the last does or before.
+            aborted: the aborted transactions whose markers are in ``cleaned``.
 
         Raises:
             StorageError: the disk refused.
         """
         self._health.ensure()
-        first = self._segments.index(old[0])
-        assert list(old) == self._segments[first : first + len(old)], "neighbours, in order"
-        assert old[-1] is not self.active
+        first = self._segments.index_of(old)
         assert cleaned.base_offset == old[0].base_offset
         assert cleaned.end_offset <= old[-1].end_offset
-        if any(segment is waiting for segment in old for waiting, _ in self._closing):
-            self.sync()
-        # Offsets may be missing in the new segment, which only recovery before this point accepts.
-        self._parts.checkpoints.put(RECOVERY_POINTS, self.topic_partition, self._synced_end)
         try:
+            # Offsets may be missing in the new segment, which opening accepts only before this point.
+            self._parts.checkpoints.put(RECOVERY_POINTS, self.topic_partition, self._marks.synced_end)
             cleaned.finish(aborted)
             new = swap_in(
                 self.directory,
@@ -516,7 +455,7 @@ class PartitionLog:
         except StorageError as error:
             self._health.fail(error)
             raise
-        self._segments[first : first + len(old)] = [new]
+        self._segments.replace(first, len(old), new)
 
     # Housekeeping
 
@@ -526,14 +465,14 @@ class PartitionLog:
 
     def release_memory(self) -> None:
         """Give back what an idle partition does not need: index memory and the active file."""
-        for segment in self._segments[:-1]:
+        for segment in self.closed_segments:
             segment.forget_indexes()
         if not self.has_unsynced and not self._syncs_in_flight:
             self.active.release_file()
 
     def note_recovery_point(self) -> bool:
         """Put the synced end into the recovery checkpoint, in memory; return whether it changed."""
-        return self._parts.checkpoints.note(RECOVERY_POINTS, self.topic_partition, self._synced_end)
+        return self._parts.checkpoints.note(RECOVERY_POINTS, self.topic_partition, self._marks.synced_end)
 
     def close(self) -> None:
         """Sync everything and leave files that open again without reading the data."""
@@ -562,7 +501,8 @@ class PartitionLog:
             self._parts.open_files.forget(segment.data_path)
 
     def _write_snapshot(self) -> File:
-        path = file_path(self.directory, self._log_end, FileKind.SNAPSHOT)
+        log_end = self._marks.offsets.log_end
+        path = file_path(self.directory, log_end, FileKind.SNAPSHOT)
         file = self._parts.file_system.open(path, create=True)
         try:
             file.truncate(0)
@@ -570,14 +510,13 @@ class PartitionLog:
         except StorageError:
             file.close()
             raise
-        if self._log_end not in self._snapshots:
-            self._snapshots.append(self._log_end)
+        if log_end not in self._snapshots:
+            self._snapshots.append(log_end)
         return file
 
     def _drop_old_snapshots(self) -> None:
-        while (
-            len(self._snapshots) > _SNAPSHOTS_KEPT and self._snapshots[-_SNAPSHOTS_KEPT] <= self._synced_end
-        ):
+        kept = _SNAPSHOTS_KEPT
+        while len(self._snapshots) > kept and self._snapshots[-kept] <= self._marks.synced_end:
             offset = self._snapshots.pop(0)
             path = file_path(self.directory, offset, FileKind.SNAPSHOT)
             if self._parts.file_system.exists(path):

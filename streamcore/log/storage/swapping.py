@@ -41,22 +41,19 @@ class CleanedSegment:
     def __init__(self, directory: Path, base_offset: Offset, file_system: FileSystem) -> None:
         self.base_offset = base_offset
         self.end_offset = base_offset
+        self.size_bytes = 0
         self._directory = directory
         self._file_system = file_system
         self._path = file_path(directory, base_offset, FileKind.DATA, CLEANED)
         self._file: File = file_system.open(self._path, create=True)
         self._file.truncate(0)
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the data file so far."""
-        return self._file.size()
-
     def append(self, batch: Bytes, header: BatchHeader) -> None:
         """Write a batch with the offsets that it has."""
         assert header.base_offset >= self.end_offset
         self._file.append([batch])
         self.end_offset = header.end_offset
+        self.size_bytes += len(batch)
 
     def finish(self, aborted: Sequence[AbortedEntry]) -> None:
         """Make the replacement durable and decided (steps 1 and 2)."""
