@@ -30,7 +30,7 @@ import struct
 import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar, overload
 
 import msgspec
 
@@ -85,7 +85,11 @@ def end_of_prefix(prefix: bytes) -> bytes | None:
     return kept[:-1] + bytes((kept[-1] + 1,)) if kept else None
 
 
-def key_codec(key_type: type[K] | None) -> KeyCodec[K]:
+@overload
+def key_codec(key_type: type[K]) -> KeyCodec[K]: ...
+@overload
+def key_codec(key_type: object) -> KeyCodec[Any]: ...
+def key_codec(key_type: Any) -> KeyCodec[Any]:
     """The codec for a declared key type; ``None``, ``object`` or ``Any`` for keys without one.
 
     Raises:

@@ -12,15 +12,15 @@ the first chunk: a crash in between leads to another rebuild, never to a replay 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from streamcore.clock import Clock
 from streamcore.errors import OffsetOutOfRangeError, UnknownTopicError, fact_text
-from streamcore.log.client.port import Log, Reader
-from streamcore.model import Isolation, Offset, RecordRun, TopicPartition
+from streamcore.log.client.port import Reader, TopicDescription
+from streamcore.model import Isolation, LogOffsets, Offset, RecordRun, TopicName, TopicPartition
 from streamcore.state import changelog
 from streamcore.state.engine import KeyValueEngine, StoreWrites
 from streamcore.state.restoring import ChangelogExtent, RestorePlan, Restoring, plan_restore
@@ -30,6 +30,20 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 Transform: TypeAlias = Callable[[list[bytes], list[bytes | None]], tuple[list[bytes], list[bytes | None]]]
 """Makes store keys and values of a topic's; a key may come more than once, the last one counts."""
+
+
+class ReadableLog(Protocol):
+    """The part of the log's port that a restore needs."""
+
+    def topics(self) -> Mapping[TopicName, TopicDescription]:
+        """All topics, internal ones included."""
+
+    def offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
+        """The marks of partitions."""
+
+    def reader(self, *, isolation: Isolation = ...) -> Reader:
+        """A reader with nothing assigned yet."""
+
 
 CHUNK_RECORDS: Final = 50_000
 CHUNK_FETCHES: Final = 8
@@ -64,7 +78,7 @@ class Restored:
 def restore_store(
     engine: KeyValueEngine,
     target: RestoreTarget,
-    log: Log,
+    log: ReadableLog,
     clock: Clock,
     *,
     progress: Progress | None = None,
@@ -88,12 +102,12 @@ def restore_store(
                 raise
 
 
-def plan_for(engine: KeyValueEngine, target: RestoreTarget, log: Log, clock: Clock) -> RestorePlan:
+def plan_for(engine: KeyValueEngine, target: RestoreTarget, log: ReadableLog, clock: Clock) -> RestorePlan:
     """What ``restore_store`` would do now."""
     return _plan(engine, target, log, clock)
 
 
-def _plan(engine: KeyValueEngine, target: RestoreTarget, log: Log, clock: Clock) -> RestorePlan:
+def _plan(engine: KeyValueEngine, target: RestoreTarget, log: ReadableLog, clock: Clock) -> RestorePlan:
     description = log.topics().get(target.source.topic)
     if description is None:
         raise UnknownTopicError(f"there is no topic to restore from {fact_text(topic=target.source.topic)}")

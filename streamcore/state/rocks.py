@@ -25,6 +25,7 @@ import struct
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -152,16 +153,18 @@ class RocksEngine:
         found = self._stores.get(store)
         if found is None or (start is not None and end is not None and start >= end):
             return iter(())
+        # The lower bound is a seek forwards and a check backwards: rocksdict's own setter for a
+        # lower bound (0.3.29) sets the upper one.
         bounds = ReadOptions()
-        if start is not None:
-            bounds.set_iterate_lower_bound(start)
         if end is not None:
             bounds.set_iterate_upper_bound(end)
         try:
-            pairs: Any = found.items(backwards=reverse, read_opt=bounds)
-            scan = _Scan(self, pairs)
+            pairs: Any = found.items(backwards=reverse, from_key=None if reverse else start, read_opt=bounds)
         except Exception as error:
             raise self._error(error) from error
+        if reverse and start is not None:
+            pairs = takewhile(lambda pair: start <= pair[0], pairs)
+        scan = _Scan(self, pairs)
         with self._scans_lock:
             self._scans.add(scan)
         return scan

@@ -109,7 +109,10 @@ class WriteBack(Generic[K, V]):
 
     def mark_dirty(self, keys: Iterable[K]) -> None:
         """Note that the values of these keys in the live dict changed. To take keys out, ``delete_many``."""
-        self._dirty.update(dict.fromkeys(keys))
+        changed = dict.fromkeys(keys)
+        self._dirty.update(changed)
+        if self._cache.absent:
+            self._cache.absent.difference_update(changed)
 
     def put_many(self, values: Mapping[K, V]) -> None:
         """Set the values of keys."""
