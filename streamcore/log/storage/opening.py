@@ -158,8 +158,10 @@ def _recovered(
     parts: LogParts,
 ) -> ProducerStates:
     """Walk through everything from the recovery point on; cut ``segments`` to what is valid."""
+    # A segment that ends at the recovery point is looked at, too: its data is durable, but it may
+    # have been closed since, and the indexes that were written then may be torn.
     first = next(
-        (index for index, segment in enumerate(segments[:-1]) if segment.end_offset > recovery_point),
+        (index for index, segment in enumerate(segments[:-1]) if segment.end_offset >= recovery_point),
         len(segments) - 1,
     )
     states, start = _newest_states(snapshots, segments[first].base_offset, opening, parts)

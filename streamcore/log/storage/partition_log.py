@@ -318,8 +318,16 @@ class PartitionLog:
             segment.release_file()
             for file in files:
                 file.close()
-        self._parts.checkpoints.put(RECOVERY_POINTS, self.topic_partition, self._marks.synced_end)
+        self._parts.checkpoints.put(RECOVERY_POINTS, self.topic_partition, self._recovery_point())
         self._drop_old_snapshots()
+
+    def _recovery_point(self) -> Offset:
+        """From where on opening must look at the data after a crash."""
+        synced_end = self._marks.synced_end
+        if not self._closing:
+            return synced_end
+        # The data of a closing segment may be synced before its indexes are.
+        return min(synced_end, self._closing[0][0].end_offset - 1)
 
     # Reading
 
@@ -443,7 +451,7 @@ class PartitionLog:
         assert cleaned.end_offset <= old[-1].end_offset
         try:
             # Offsets may be missing in the new segment, which opening accepts only before this point.
-            self._parts.checkpoints.put(RECOVERY_POINTS, self.topic_partition, self._marks.synced_end)
+            self._parts.checkpoints.put(RECOVERY_POINTS, self.topic_partition, self._recovery_point())
             cleaned.finish(aborted)
             new = swap_in(
                 self.directory,
@@ -471,8 +479,8 @@ class PartitionLog:
             self.active.release_file()
 
     def note_recovery_point(self) -> bool:
-        """Put the synced end into the recovery checkpoint, in memory; return whether it changed."""
-        return self._parts.checkpoints.note(RECOVERY_POINTS, self.topic_partition, self._marks.synced_end)
+        """Put the recovery point into its checkpoint, in memory; return whether it changed."""
+        return self._parts.checkpoints.note(RECOVERY_POINTS, self.topic_partition, self._recovery_point())
 
     def close(self) -> None:
         """Sync everything and leave files that open again without reading the data."""
