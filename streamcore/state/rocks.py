@@ -32,7 +32,6 @@ from typing import Any
 from rocksdict import (
     AccessType,
     ColumnFamily,
-    DbClosedError,
     Options,
     Rdict,
     ReadOptions,
@@ -42,14 +41,13 @@ from rocksdict import (
 from streamcore.errors import (
     ClosedError,
     CorruptStoreError,
-    DirectoryInUseError,
-    StorageError,
     StreamCoreError,
     UnsupportedVersionError,
     UsageError,
     fact_text,
 )
 from streamcore.state.engine import StoreWrites
+from streamcore.state.rocks_errors import corrupt_text, error_at_open, error_while_open
 from streamcore.state.rocks_settings import RocksSettings, rocks_options
 
 FORMAT_VERSION = 1
@@ -97,7 +95,7 @@ class RocksEngine:
         if read_only and not exists:
             raise UsageError(f"there is no state in this folder {fact_text(folder=directory)}")
         if not exists and any(directory.glob("*.sst")):
-            raise CorruptStoreError(_corrupt_text(directory, "the file CURRENT is missing"))
+            raise CorruptStoreError(corrupt_text(directory, "the file CURRENT is missing"))
         try:
             directory.mkdir(parents=True, exist_ok=True)
             names = Rdict.list_cf(str(directory), options) if exists else []
@@ -108,7 +106,7 @@ class RocksEngine:
                 AccessType.read_only(error_if_log_file_exist=False) if read_only else AccessType.read_write(),
             )
         except Exception as error:  # rocksdict has this one class for everything
-            raise _opening_error(directory, error) from error
+            raise error_at_open(directory, error) from error
         stores = [name.removeprefix(_STORE_PREFIX) for name in names if name.startswith(_STORE_PREFIX)]
         engine = cls(directory, database, options, stores)
         engine._is_read_only = read_only
@@ -178,17 +176,11 @@ class RocksEngine:
         """Take over writes, positions and notes in one write batch."""
         database = self._writable()
         try:
-            batch = WriteBatch(raw_mode=True)
-            for store_writes in writes:
-                self._fill(batch, store_writes)
-            batch.set_default_column_family(None)
-            for name, position in (positions or {}).items():
-                batch.put(_POSITION_PREFIX + name.encode(), _POSITION.pack(position))
-            for name, note in (notes or {}).items():
-                batch.put(_NOTE_PREFIX + name.encode(), note)
-            database.write(batch)
-        except Exception as error:
-            raise self._error(error) from error
+            self._write(database, writes, positions or {}, notes or {})
+        except Exception as error:  # noqa: BLE001 - the linter does not see that it is raised
+            # Without the frames below this one: they hold column family handles, and whoever keeps
+            # the error would keep the folder locked.
+            raise self._error(error) from error.with_traceback(None)
 
     def position(self, name: str) -> int | None:
         """The number that ``apply`` last stamped under this name."""
@@ -232,18 +224,40 @@ class RocksEngine:
         """
         if self._database is None:
             return
+        failure = None
         try:
             if not self._is_read_only:
                 for family in (*self._stores.values(), self._database):
                     family.flush(True)
-        except Exception as error:
-            raise self._error(error) from error
-        finally:
+        except Exception as error:  # noqa: BLE001 - told below, once the folder is given back
+            failure = error
+        try:
             self._release()
+        except Exception as error:  # noqa: BLE001
+            failure = failure or error
+        if failure is not None:
+            raise self._error(failure) from failure
 
     def _adopt_store(self, database: Rdict, store: str) -> None:
         self._handles[store] = database.get_column_family_handle(_STORE_PREFIX + store)
         self._stores[store] = database.get_column_family(_STORE_PREFIX + store)
+
+    def _write(
+        self,
+        database: Rdict,
+        writes: Sequence[StoreWrites],
+        positions: Mapping[str, int],
+        notes: Mapping[str, bytes],
+    ) -> None:
+        batch = WriteBatch(raw_mode=True)
+        for store_writes in writes:
+            self._fill(batch, store_writes)
+        batch.set_default_column_family(None)
+        for name, position in positions.items():
+            batch.put(_POSITION_PREFIX + name.encode(), _POSITION.pack(position))
+        for name, note in notes.items():
+            batch.put(_NOTE_PREFIX + name.encode(), note)
+        database.write(batch)
 
     def _fill(self, batch: WriteBatch, writes: StoreWrites) -> None:
         if writes.store not in self._stores:
@@ -285,7 +299,7 @@ class RocksEngine:
             if written is None and not self._stores and not self._is_read_only:
                 self._check_format(is_new=True)
                 return
-            raise CorruptStoreError(_corrupt_text(self._directory, f"format version {written!r}"))
+            raise CorruptStoreError(corrupt_text(self._directory, f"format version {written!r}"))
         if int(written) > FORMAT_VERSION:
             raise UnsupportedVersionError(
                 "this state was written by a newer version of streamcore: update this program, or delete"
@@ -305,22 +319,24 @@ class RocksEngine:
 
     def _release(self) -> None:
         """Drop every object that keeps the database open."""
-        database, self._database = self._database, None
+        families = [*self._stores.values(), self._database]
+        self._database = None
         self._stores, self._handles = {}, {}
         with self._scans_lock:
             for scan in list(self._scans):
                 scan.end()
-        if database is not None:
-            database.close()
+        failure = None
+        for family in families:
+            try:
+                if family is not None:
+                    family.close()
+            except Exception as error:  # noqa: BLE001 - the others are to be closed all the same
+                failure = error.with_traceback(None)
+        if failure is not None:
+            raise failure
 
     def _error(self, error: Exception) -> StreamCoreError:
-        if isinstance(error, StreamCoreError):
-            return error
-        if isinstance(error, DbClosedError):
-            return ClosedError("the state of this task was closed before the call")
-        if "Corruption" in str(error):
-            return CorruptStoreError(_corrupt_text(self._directory, error))
-        return StorageError(f"the state store failed: {error} {fact_text(folder=self._directory)}")
+        return error_while_open(self._directory, error)
 
 
 class _Scan:
@@ -350,23 +366,3 @@ class _Scan:
 
     def end(self) -> None:
         self._pairs = None
-
-
-def _opening_error(directory: Path, error: Exception) -> StreamCoreError:
-    text = str(error)
-    if "LOCK" in text and ("lock" in text.lower().replace("/lock", "") or "unavailable" in text):
-        return DirectoryInUseError(
-            "this state is in use: stop the worker that runs the task, or ask it over HTTP "
-            + fact_text(folder=directory, reason=f"{text!r}")
-        )
-    refusals = ("No space left", "Permission denied", "Read-only file system", "Disk quota", "Too many open")
-    if isinstance(error, OSError) or any(refusal in text for refusal in refusals):
-        return StorageError(f"the state cannot be opened: {text} {fact_text(folder=directory)}")
-    return CorruptStoreError(_corrupt_text(directory, error))
-
-
-def _corrupt_text(directory: Path, reason: object) -> str:
-    return (
-        f"the state in this folder cannot be read: {reason}; delete the folder, the state will be restored"
-        f" from its changelogs {fact_text(folder=directory)}"
-    )

@@ -1,0 +1,55 @@
+"""Tells what went wrong in RocksDB by the text of its errors: rocksdict raises plain ``Exception``.
+
+What a caller does differs by kind: another owner is waited for, a refusal of the disk is mended by
+people, damage is mended by deleting the folder and restoring from the changelogs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rocksdict import DbClosedError
+
+from streamcore.errors import (
+    ClosedError,
+    CorruptStoreError,
+    DirectoryInUseError,
+    StorageError,
+    StreamCoreError,
+    fact_text,
+)
+
+_LOCKED = ("While lock file", "lock hold by")
+_REFUSED = ("No space left", "Permission denied", "Read-only file system", "Disk quota", "Too many open")
+
+
+def error_at_open(directory: Path, error: Exception) -> StreamCoreError:
+    """The error for a database that does not open; whatever is neither lock nor disk is damage."""
+    text = str(error)
+    if any(locked in text for locked in _LOCKED):
+        return DirectoryInUseError(
+            "this state is in use: stop the worker that runs the task, or ask it over HTTP "
+            + fact_text(folder=directory, reason=repr(text))
+        )
+    if isinstance(error, OSError) or any(refused in text for refused in _REFUSED):
+        return StorageError(f"the state cannot be opened: {text} {fact_text(folder=directory)}")
+    return CorruptStoreError(corrupt_text(directory, error))
+
+
+def error_while_open(directory: Path, error: Exception) -> StreamCoreError:
+    """The error for a call that failed on an open database."""
+    if isinstance(error, StreamCoreError):
+        return error
+    if isinstance(error, DbClosedError):
+        return ClosedError("the state of this task was closed before the call")
+    if "Corruption" in str(error):
+        return CorruptStoreError(corrupt_text(directory, error))
+    return StorageError(f"the state store failed: {error} {fact_text(folder=directory)}")
+
+
+def corrupt_text(directory: Path, reason: object) -> str:
+    """What is wrong with a folder, and what to do."""
+    return (
+        f"the state in this folder cannot be read: {reason}; delete the folder, the state will be restored"
+        f" from its changelogs {fact_text(folder=directory)}"
+    )
