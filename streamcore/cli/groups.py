@@ -1,9 +1,128 @@
-"""Commands of the log: groups."""
+"""``streamcore groups``: list, describe, reset, delete."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
+
+from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, JsonOption, open_log
+from streamcore.cli.output import print_note, print_rows
+
+groups = typer.Typer(help="Consumer groups: look at, move, delete.", no_args_is_help=True)
+
+GroupArgument = Annotated[str, typer.Argument(help="The group.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the group of commands."""
+    app.add_typer(groups, name="groups")
+
+
+@groups.command("list")
+def list_groups(
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List groups with their state and how far they lag behind."""
+    with open_log(data, broker) as log:
+        summaries = [log.describe_group(name) for name in log.groups()]
+        print_rows(
+            (
+                {
+                    "group": summary.group,
+                    "state": summary.state,
+                    "members": len(summary.members),
+                    "partitions": sum(position.committed is not None for position in summary.positions),
+                    "lag": summary.lag,
+                }
+                for summary in summaries
+            ),
+            as_json,
+            empty="no groups",
+        )
+
+
+@groups.command("describe")
+def describe_group(
+    group: GroupArgument,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where a group stands in each partition, and which member reads it."""
+    with open_log(data, broker) as log:
+        summary = log.describe_group(group)
+        if not as_json:
+            print_note(f"{group}  {summary.state}  members {len(summary.members)}  lag {summary.lag:,}")
+        print_rows(
+            (
+                {
+                    **({"group": group, "state": summary.state} if as_json else {}),
+                    "topic": position.partition.topic,
+                    "partition": position.partition.partition,
+                    "committed": position.committed,
+                    "log_end": position.log_end if position.log_end >= 0 else None,
+                    "lag": position.lag,
+                    "member": position.member_id,
+                }
+                for position in summary.positions
+            ),
+            as_json,
+            empty="no committed positions",
+        )
+
+
+@groups.command("reset")
+def reset_group(
+    group: GroupArgument,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to", help="earliest, latest, an offset, +n or -n, a time, or a duration back such as 2h."
+        ),
+    ],
+    topic: Annotated[
+        list[str] | None, typer.Option("--topic", help="Only this topic, repeatable; also for a new group.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be.")] = False,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Move the positions of a group that nobody is a member of now."""
+    with open_log(data, broker) as log:
+        before = log.committed(group)
+        positions = log.reset_group(group, to, topics=topic, dry_run=dry_run)
+        print_rows(
+            (
+                {
+                    "topic": place.topic,
+                    "partition": place.partition,
+                    "before": before[place].offset if place in before else None,
+                    "after": position.offset,
+                }
+                for place, position in sorted(positions.items())
+            ),
+            as_json,
+            empty="nothing to move",
+        )
+        if dry_run and not as_json:
+            print_note("nothing was changed: --dry-run")
+
+
+@groups.command("delete")
+def delete_group(
+    group: GroupArgument,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete a group with its committed positions."""
+    with open_log(data, broker) as log:
+        log.delete_group(group)
+        if as_json:
+            print_rows([{"group": group, "deleted": True}], True)
+        else:
+            print_note(f"deleted {group}")

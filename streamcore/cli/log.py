@@ -1,9 +1,172 @@
-"""Commands of the log: log."""
+"""``streamcore log``: shows and checks the files of a log, whether or not somebody runs it."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, JsonOption, refuse_broker
+from streamcore.cli.output import bytes_json, bytes_text, print_json, print_line, print_note, print_rows
+from streamcore.durations import time_text
+from streamcore.errors import UsageError, fact_text
+
+if TYPE_CHECKING:
+    from streamcore.log.storage.dump import DumpedBatch, DumpedRecord
+
+log = typer.Typer(help="The log's files: dump, verify. Read only.", no_args_is_help=True)
+
+WhatArgument = Annotated[
+    str | None,
+    typer.Argument(
+        help="A topic, a partition such as orders-0, or a path; the whole log by default.", metavar="WHAT"
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the group of commands."""
+    app.add_typer(log, name="log")
+
+
+@log.command("dump")
+def dump_log(
+    what: WhatArgument = None,
+    only_batches: Annotated[bool, typer.Option("--batches", help="Leave the records out.")] = False,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the record batches that are stored, as they are stored."""
+    from streamcore.log.storage.dump import dump
+
+    refuse_broker(broker)
+    for path in _paths(data, what):
+        for batch in dump(path, with_records=not only_batches):
+            if as_json:
+                print_json(_batch_row(batch, with_records=not only_batches))
+                continue
+            print_line(_batch_line(batch))
+            for record in batch.records:
+                print_line(_record_line(record))
+
+
+@log.command("verify")
+def verify_log(
+    what: WhatArgument = None,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every batch and index; exit code 1 if stored bytes are not what was written."""
+    from streamcore.log.storage.verification import verify
+
+    refuse_broker(broker)
+    paths = _paths(data, what)
+    problems = [problem for path in paths for problem in verify(path)]
+    print_rows(
+        (
+            {
+                "file": str(problem.file),
+                "position": problem.position,
+                "problem": problem.text,
+                "mended_at_start": problem.is_mended_at_start,
+            }
+            for problem in problems
+        ),
+        as_json,
+        empty="sound: every batch and every index entry is as it should be",
+    )
+    bad_count = sum(not problem.is_mended_at_start for problem in problems)
+    if bad_count:
+        print_note(f"{bad_count} problem{'s'[: bad_count != 1]} that no restart mends")
+        raise typer.Exit(1)
+
+
+def _paths(data: Path, what: str | None) -> list[Path]:
+    """The folders or the file that are meant.
+
+    Raises:
+        UsageError: nothing is there.
+    """
+    root = data / "log"
+    if what is None:
+        if root.is_dir():
+            return [root]
+        raise UsageError(
+            f"no log in this folder: name another with --data or STREAMCORE_DATA {fact_text(data=data)}"
+        )
+    if (root / what).is_dir():
+        return [root / what]
+    partitions = [path for path in root.glob("*-*") if path.is_dir() and path.name.rpartition("-")[0] == what]
+    if partitions:
+        return sorted(partitions, key=lambda path: int(path.name.rpartition("-")[2]))
+    if Path(what).exists():
+        return [Path(what)]
+    raise UsageError(f"no topic, partition or path of this name {fact_text(name=what, data=data)}")
+
+
+def _batch_row(batch: DumpedBatch, *, with_records: bool) -> dict[str, object]:
+    header = batch.header
+    row: dict[str, object] = {
+        "file": str(batch.file),
+        "position": batch.position,
+        "base_offset": header.base_offset,
+        "last_offset": header.last_offset,
+        "record_count": header.record_count,
+        "size_bytes": header.size_bytes,
+        "compression": batch.compression,
+        "max_timestamp_ms": header.max_timestamp_ms,
+        "producer_id": header.producer_id,
+        "producer_epoch": header.producer_epoch,
+        "base_sequence": header.base_sequence,
+        "is_transactional": header.is_transactional,
+        "is_control": header.is_control,
+        "marker": None if batch.marker is None else "commit" if batch.marker.is_commit else "abort",
+        "problem": batch.problem,
+    }
+    if with_records:
+        row["records"] = [
+            {
+                "offset": record.offset,
+                "timestamp_ms": record.timestamp_ms,
+                "key": bytes_json(record.key),
+                "value": bytes_json(record.value),
+                "headers": [[name, bytes_json(value)] for name, value in record.headers],
+            }
+            for record in batch.records
+        ]
+    return row
+
+
+def _batch_line(batch: DumpedBatch) -> str:
+    header = batch.header
+    parts = [
+        f"{batch.file.parent.name}/{batch.file.name} @{batch.position}",
+        f"offsets {header.base_offset}..{header.last_offset}",
+        f"records {header.record_count}",
+        f"{header.size_bytes} B",
+    ]
+    if batch.compression != "none":
+        parts.append(batch.compression)
+    if header.producer_id >= 0:
+        parts.append(f"producer {header.producer_id}/{header.producer_epoch} sequence {header.base_sequence}")
+    if batch.marker is not None:
+        parts.append("commit marker" if batch.marker.is_commit else "abort marker")
+    elif header.is_transactional:
+        parts.append("transactional")
+    if batch.problem is not None:
+        parts.append(f"PROBLEM {batch.problem}")
+    return "  ".join(parts)
+
+
+def _record_line(record: DumpedRecord) -> str:
+    parts = [
+        f"    @{record.offset}",
+        time_text(record.timestamp_ms),
+        bytes_text(record.key),
+        bytes_text(record.value),
+    ]
+    parts.extend(f"{name}={bytes_text(value)}" for name, value in record.headers)
+    return "  ".join(parts)
