@@ -29,7 +29,7 @@ import operator
 import struct
 import types
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, NoReturn, TypeVar, overload
 
 import msgspec
@@ -203,7 +203,7 @@ def _field_of(key_type: Any) -> Field:
     """The field for a type, at any depth."""
     if key_type in SCALAR_FIELDS:
         return SCALAR_FIELDS[key_type]
-    if key_type in (None, object, Any, tuple, list):
+    if key_type in (None, object, Any, tuple, list) or isinstance(key_type, TypeVar):
         return DYNAMIC_FIELD
     origin, arguments = typing.get_origin(key_type), typing.get_args(key_type)
     if origin is typing.Annotated:
@@ -214,6 +214,10 @@ def _field_of(key_type: Any) -> Field:
         some = [argument for argument in arguments if argument is not types.NoneType]
         if len(some) == 1:
             return optional_field(_field_of(some[0]))
+    if isinstance(origin, type) and issubclass(origin, msgspec.Struct):
+        # A generic class with its types given, such as Windowed[str].
+        given = dict(zip(getattr(origin, "__parameters__", ()), arguments, strict=True))
+        return _class_field(origin, origin.__struct_fields__, given)
     if isinstance(key_type, type):
         if issubclass(key_type, tuple) and hasattr(key_type, "_fields"):
             return _class_field(key_type, key_type._fields)
@@ -227,8 +231,9 @@ def _field_of(key_type: Any) -> Field:
     )
 
 
-def _class_field(key_type: type, names: Sequence[str]) -> Field:
+def _class_field(key_type: type, names: Sequence[str], given: Mapping[Any, Any] | None = None) -> Field:
     hints = typing.get_type_hints(key_type)
+    types_given = given or {}
     get_parts = operator.attrgetter(*names) if names else lambda _key: ()
 
     def take_apart(key: Any) -> Sequence[Any]:
@@ -240,7 +245,8 @@ def _class_field(key_type: type, names: Sequence[str]) -> Field:
     def build(*parts: Any) -> Any:
         return key_type(**dict(zip(names, parts, strict=True)))
 
-    return tuple_field([_field_of(hints[name]) for name in names], take_apart=take_apart, build=build)
+    parts = [_field_of(types_given.get(hints[name], hints[name])) for name in names]
+    return tuple_field(parts, take_apart=take_apart, build=build)
 
 
 def _parts_of_tuple(key: Any) -> Sequence[Any]:
