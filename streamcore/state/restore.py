@@ -45,9 +45,9 @@ class ReadableLog(Protocol):
         """A reader with nothing assigned yet."""
 
 
-CHUNK_RECORDS: Final = 50_000
-CHUNK_FETCHES: Final = 8
-FETCH_BYTES: Final = 2 << 20
+CHUNK_RECORDS: Final = 131_072
+CHUNK_FETCHES: Final = 16
+FETCH_BYTES: Final = 1 << 20
 _ATTEMPTS_MAX: Final = 5
 
 
