@@ -75,7 +75,8 @@ def plan_restore(
 
     A key-value store whose checkpoint the log no longer reaches back to may have missed tombstones,
     and so may one whose checkpoint is older than tombstones live: their tails cannot be trusted.
-    Windowed stores have no tombstones. What retention took from their changelogs while they were
+    Windowed stores drop windows without tombstones; only an agent that deletes a window writes one, and
+    its window ends with the retention in any case. What retention took from their changelogs while they were
     away is at worst missing, so their own data, older as it is, is better than none.
     """
     log_start, end = changelog.log_start, changelog.visible_end

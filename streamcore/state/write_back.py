@@ -115,9 +115,12 @@ class WriteBack(Generic[K, V]):
             self._cache.absent.difference_update(changed)
 
     def put_many(self, values: Mapping[K, V]) -> None:
-        """Set the values of keys."""
+        """Set the values of keys. Values that do not encode are found only by ``drain``."""
         for key, value in values.items():
-            self.put(key, value)
+            if value is None:
+                self.delete(key)
+            else:
+                self._set(key, self._encode(value) if self._copies else value)
 
     def delete_many(self, keys: Iterable[K]) -> None:
         """Delete keys; those that are not there do no harm."""
@@ -141,16 +144,16 @@ class WriteBack(Generic[K, V]):
         """Set the value of a key; ``None`` deletes it.
 
         Raises:
-            SerdeError: the key is not of the store's key type; with ``copy_on_read`` also when the
-                value does not encode.
+            SerdeError: the key is not of the store's key type, or the value does not encode.
         """
         if value is None:
             self.delete(key)
             return
-        stored = self._encode(value) if self._copies else value
-        self._before_write(key)
-        self._cache.set(key, stored)
-        self._dirty[key] = None
+        try:
+            encoded = self._encode(value)
+        except Exception as error:  # of the user's own serde, or of a class of the user's
+            raise self._unencodable(key, value, error) from error
+        self._set(key, encoded if self._copies else value)
 
     def delete(self, key: K) -> None:
         """Delete a key; one that is not there does no harm."""
@@ -223,13 +226,10 @@ class WriteBack(Generic[K, V]):
         get, encode = self._cache.hot.get, self._encode
         kept = [get(key_of[data]) for data in encoded]
         values: list[bytes | None]
-        if self._copies:
-            values = kept
-        else:
-            try:
-                values = [None if value is None else encode(value) for value in kept]
-            except Exception as error:  # of the user's own serde, or of a class of the user's
-                raise self._unencodable(key_of.values(), error) from error
+        try:
+            values = kept if self._copies else [None if value is None else encode(value) for value in kept]
+        except Exception:  # noqa: BLE001 - once more, key by key, to tell which it was
+            values = [self._encoded(key_of[data]) for data in encoded]
         self._draining, self._dirty = self._dirty, {}
         self._drain_count += 1
         return StoreWrites(self.store, encoded, values)
@@ -277,23 +277,30 @@ class WriteBack(Generic[K, V]):
                 except Exception as error:  # of the user's own serde, or of a class of the user's
                     raise self._undecodable(data, error) from error
 
-    def _unencodable(self, keys: Iterable[K], error: Exception) -> SerdeError:
-        """Find the changed key whose value does not encode."""
-        for key in keys:
-            value = self._cache.hot.get(key)
-            try:
-                if value is not None:
-                    self._encode(value)
-            except Exception as reason:  # noqa: BLE001 - the same one, told with its key
-                facts = fact_text(store=self.store, key=repr(key)[:100], value=repr(value)[:100])
-                return SerdeError(f"a value does not fit its store: {reason}: {facts}")
-        return SerdeError(f"a value does not fit its store: {error}: {fact_text(store=self.store)}")
+    def _encoded(self, key: K) -> bytes | None:
+        """The value of a changed key, as it is stored."""
+        value = self._cache.hot.get(key)
+        if value is None or self._copies:
+            return value
+        try:
+            return self._encode(value)
+        except Exception as error:  # of the user's own serde, or of a class of the user's
+            raise self._unencodable(key, value, error) from error
+
+    def _unencodable(self, key: K, value: object, error: Exception) -> SerdeError:
+        facts = fact_text(store=self.store, key=repr(key)[:100], value=repr(value)[:100])
+        return SerdeError(f"a value does not fit its store: {error}: {facts}")
 
     def _undecodable(self, data: bytes, error: Exception) -> SerdeError:
         return SerdeError(
             "a stored value is not of the store's type; was the type changed? Give the store another name,"
             f" or a type that reads the old values: {error}: {fact_text(store=self.store, data=data[:100])}"
         )
+
+    def _set(self, key: K, stored: Any) -> None:
+        self._before_write(key)
+        self._cache.set(key, stored)
+        self._dirty[key] = None
 
     def _before_write(self, key: K) -> None:
         """Refuse a wrong key before it is cached; have the journal remember what the key held."""
@@ -314,8 +321,7 @@ class WriteBack(Generic[K, V]):
         overlay: dict[bytes, bytes | None] = {}
         for key, data in zip(changed, self._keys.encode_many(changed), strict=True):
             if (start is None or start <= data) and (end is None or data < end):
-                stored = self._cache.hot.get(key)
-                overlay[data] = stored if self._copies or stored is None else self._encode(stored)
+                overlay[data] = self._encoded(key)
         pairs = self._engine.scan(self.store, start, end)
         return _laid_over(pairs, overlay) if overlay else pairs
 

@@ -51,8 +51,7 @@ def test_equal_keys_collapse_and_each_is_encoded_once() -> None:
 
     store = WriteBack(MemoryEngine(), "s", key_codec(str), encode, int)
     for number in range(100):
-        store.put("b", number)
-        store.put("a", -number)
+        store.put_many({"b": number, "a": -number})
 
     assert store.drain() == StoreWrites("s", [b"a", b"b"], [b"-99", b"99"])
     assert encoded == [-99, 99]
@@ -148,10 +147,21 @@ def test_a_key_of_the_wrong_type_never_misses_silently(use: Callable[[WriteBack[
     assert store.drain() is None
 
 
-def test_a_value_that_does_not_encode_is_named_with_its_key_and_nothing_is_lost() -> None:
+def test_a_value_that_does_not_encode_is_refused_when_it_is_put() -> None:
     store = WriteBack(MemoryEngine(), "s", key_codec(str), lambda value: b"%d" % value, int)
-    store.put("good", 1)
-    store.put("bad", "text")  # type: ignore[arg-type]
+
+    with pytest.raises(SerdeError, match="key='bad' value='text'"):
+        store.put("bad", "text")  # type: ignore[arg-type]
+
+    assert store.drain() is None
+
+
+def test_a_live_value_that_does_not_encode_is_named_with_its_key_and_nothing_is_lost() -> None:
+    store = WriteBack(MemoryEngine(), "s", key_codec(str), lambda value: b"%d" % value, int)
+    states = store.load({"good", "bad"})
+    states["good"] = 1
+    states["bad"] = "text"  # type: ignore[assignment]
+    store.mark_dirty(states)
 
     with pytest.raises(SerdeError, match="key='bad' value='text'"):
         store.drain()
