@@ -1,0 +1,1 @@
+"""The processing framework: what an application declares, and the runtime that executes it."""

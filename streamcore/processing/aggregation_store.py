@@ -1,0 +1,121 @@
+"""Makes the store of an aggregation: how its accumulators are stored, and what its results look like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from streamcore.errors import SerdeError, TopologyError, fact_text
+from streamcore.processing.aggregations import Aggregator
+from streamcore.processing.declaration import legal_name
+from streamcore.processing.topology.nodes import StoreSpec
+from streamcore.processing.windows import TimeWindows
+from streamcore.serde import UNTYPED, Serde
+
+
+def aggregation_store(
+    name: str,
+    named: dict[str, Aggregator],
+    *,
+    key_type: Any,
+    value_type: Any,
+    windows: TimeWindows | None,
+    into: Any,
+    single: bool,
+    kept_type: Any = None,
+) -> tuple[StoreSpec, Any]:
+    """Return the store and the type of its results.
+
+    Args:
+        single: the result is that of the one aggregator, not an object with attributes.
+        kept_type: the type of the accumulator of ``fold``.
+
+    Raises:
+        TopologyError: nothing to aggregate, or a name that cannot be an attribute.
+    """
+    legal_name(name, "store")
+    if not named:
+        raise TopologyError(f"name at least one aggregation: {fact_text(store=name)}")
+    for attribute, aggregator in named.items():
+        if not isinstance(aggregator, Aggregator):
+            raise TopologyError(
+                f"use sc.count(), sc.sum(...) and the like: {fact_text(store=name, aggregation=attribute)}"
+            )
+    finishers = [aggregator.result for aggregator in named.values()]
+    if single:
+        finish = finishers[0]
+
+        def one_result(state: Any) -> Any:
+            return finish(state[0])
+
+        result = one_result
+        result_type = next(iter(named.values())).result_type or kept_type or _kept(named, value_type)
+    else:
+        shape = into if into is not None else _struct_of(name, named)
+        attributes = list(named)
+
+        def object_result(state: Any) -> Any:
+            return shape(
+                **{
+                    attribute: finish(accumulator)
+                    for attribute, finish, accumulator in zip(attributes, finishers, state, strict=True)
+                }
+            )
+
+        result = object_result
+        result_type = shape
+    store = StoreSpec(
+        name=name,
+        key_type=key_type,
+        value_serde=_state_serde(list(named.values()), value_type, kept_type),
+        windows=windows,
+        aggregators=tuple(("" if single else name, aggregator) for name, aggregator in named.items()),
+        result=result,
+    )
+    return store, result_type
+
+
+def _kept(named: dict[str, Aggregator], value_type: Any) -> Any:
+    return value_type if any(aggregator.keeps_values for aggregator in named.values()) else None
+
+
+def _struct_of(name: str, named: dict[str, Aggregator]) -> Any:
+    title = "".join(part.capitalize() for part in name.replace(".", "-").replace("_", "-").split("-"))
+    try:
+        return msgspec.defstruct(title or "Result", [(attribute, Any) for attribute in named], frozen=True)
+    except (TypeError, ValueError) as error:
+        raise TopologyError(
+            f"the names of aggregations are attribute names: {fact_text(store=name, error=error)}"
+        ) from error
+
+
+def _state_serde(aggregators: list[Aggregator], value_type: Any, kept_type: Any) -> Serde[Any]:
+    """MessagePack of the accumulators; with types where an accumulator holds the stream's own values."""
+    types: list[Any] = []
+    for aggregator in aggregators:
+        if aggregator.keeps_values and value_type is not None:
+            types.append(value_type | None if isinstance(value_type, type) else value_type)
+        elif kept_type is not None:
+            types.append(kept_type)
+        else:
+            types.append(Any)
+    if all(found is Any for found in types):
+        pack, unpack = UNTYPED.encode, UNTYPED.decode
+        # Accumulators stand as a list; an outer tuple would cost an extension on each record.
+        return Serde(
+            encode=lambda state: pack(list(state)), decode=lambda data: tuple(unpack(data)), name="msgpack"
+        )
+    try:
+        decoder = msgspec.msgpack.Decoder(tuple[tuple(types)])  # type: ignore[misc]
+    except TypeError as error:
+        raise TopologyError(
+            f"values of this type cannot be kept in an aggregation; use a dataclass or msgspec.Struct: "
+            f"{fact_text(type=value_type, error=error)}"
+        ) from error
+    encode = msgspec.msgpack.Encoder(enc_hook=_refuse).encode
+    return Serde(encode=encode, decode=decoder.decode, name="msgpack")
+
+
+def _refuse(value: Any) -> Any:
+    raise SerdeError(f"an aggregation cannot store this value: {fact_text(given=type(value).__name__)}")

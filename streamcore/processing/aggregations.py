@@ -1,0 +1,206 @@
+"""The aggregations: how the values of a key fold into one.
+
+An ``Aggregator`` keeps an accumulator. ``add`` is its meaning; ``add_many`` must give the same as
+adding one after the other and exists because it can be faster. Accumulators are stored, so they are
+plain data (numbers, text, bytes, lists, dicts) or of the declared ``accumulator_type``.
+
+``None`` values of ``of`` are left out, as in SQL: they are never given to ``add``.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, TypeAlias
+
+Of: TypeAlias = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregator:
+    """One named aggregation. ``kind`` is stored beside the state, for tools without the application."""
+
+    kind: str
+    initial: Callable[[], Any]
+    add: Callable[[Any, Any], Any]
+    add_many: Callable[[Any, Sequence[Any]], Any]
+    result: Callable[[Any], Any] = lambda accumulator: accumulator
+    of: Of | None = None
+    counts_none: bool = False
+    keeps_values: bool = False
+    """Whether the accumulator holds the stream's values themselves, and so needs their type."""
+    result_type: Any = None
+
+
+def _none() -> None:
+    return None
+
+
+def _zero() -> int:
+    return 0
+
+
+def count(of: Of | None = None) -> Aggregator:
+    """How many records; with ``of``, how many for which it is not ``None``."""
+    return Aggregator(
+        kind="count",
+        initial=_zero,
+        add=lambda accumulator, _: accumulator + 1,
+        add_many=lambda accumulator, values: accumulator + len(values),
+        of=of,
+        counts_none=of is None,
+        result_type=int,
+    )
+
+
+def sum(of: Of | None = None) -> Aggregator:
+    """The sum, 0 for no values."""
+    return Aggregator(
+        kind="sum",
+        initial=_zero,
+        add=operator.add,
+        # Not the builtin sum: from Python 3.12 it compensates floats, and the result would
+        # depend on where the batches were cut.
+        add_many=lambda accumulator, values: reduce(operator.add, values, accumulator),
+        of=of,
+    )
+
+
+def _add_min(accumulator: Any, value: Any) -> Any:
+    return value if accumulator is None or value < accumulator else accumulator
+
+
+def _add_max(accumulator: Any, value: Any) -> Any:
+    return value if accumulator is None or value > accumulator else accumulator
+
+
+def min(of: Of | None = None) -> Aggregator:
+    """The smallest value, ``None`` for no values; of equal ones the first."""
+    return Aggregator(
+        kind="min",
+        initial=_none,
+        add=_add_min,
+        add_many=lambda accumulator, values: reduce(_add_min, values, accumulator),
+        of=of,
+        keeps_values=of is None,
+    )
+
+
+def max(of: Of | None = None) -> Aggregator:
+    """The largest value, ``None`` for no values; of equal ones the first."""
+    return Aggregator(
+        kind="max",
+        initial=_none,
+        add=_add_max,
+        add_many=lambda accumulator, values: reduce(_add_max, values, accumulator),
+        of=of,
+        keeps_values=of is None,
+    )
+
+
+def _mean_start() -> list[Any]:
+    return [0, 0]
+
+
+def _add_mean(accumulator: list[Any], value: Any) -> list[Any]:
+    return [accumulator[0] + 1, accumulator[1] + value]
+
+
+def mean_of(accumulator: Sequence[Any]) -> float | None:
+    """The mean that a stored ``[count, sum]`` stands for."""
+    value_count, total = accumulator
+    return total / value_count if value_count else None
+
+
+def mean(of: Of | None = None) -> Aggregator:
+    """The arithmetic mean, ``None`` for no values."""
+    return Aggregator(
+        kind="mean",
+        initial=_mean_start,
+        add=_add_mean,
+        add_many=lambda accumulator, values: [
+            accumulator[0] + len(values),
+            reduce(operator.add, values, accumulator[1]),
+        ],
+        result=mean_of,
+        of=of,
+        result_type=float,
+    )
+
+
+def first(of: Of | None = None) -> Aggregator:
+    """The value that came first in the partition."""
+    return Aggregator(
+        kind="first",
+        initial=_none,
+        add=lambda accumulator, value: value if accumulator is None else accumulator,
+        add_many=lambda accumulator, values: values[0] if accumulator is None else accumulator,
+        of=of,
+        keeps_values=of is None,
+    )
+
+
+def last(of: Of | None = None) -> Aggregator:
+    """The value that came last in the partition."""
+    return Aggregator(
+        kind="last",
+        initial=_none,
+        add=lambda _, value: value,
+        add_many=lambda _, values: values[-1],
+        of=of,
+        keeps_values=of is None,
+    )
+
+
+def aggregation(
+    initial: Callable[[], Any],
+    add: Callable[[Any, Any], Any],
+    *,
+    of: Of | None = None,
+    result: Callable[[Any], Any] | None = None,
+) -> Aggregator:
+    """An aggregation of one's own: ``add(accumulator, value)`` returns the next accumulator.
+
+    The accumulator is stored as MessagePack of plain data. ``add`` must not change the one it was given.
+    """
+    return Aggregator(
+        kind="custom",
+        initial=initial,
+        add=add,
+        add_many=lambda accumulator, values: reduce(add, values, accumulator),
+        result=result or (lambda accumulator: accumulator),
+        of=of,
+        counts_none=of is None,
+    )
+
+
+def reducer(function: Callable[[Any, Any], Any]) -> Aggregator:
+    """What ``stream.reduce`` folds with: the first value is the start."""
+
+    def add(accumulator: Any, value: Any) -> Any:
+        return value if accumulator is None else function(accumulator, value)
+
+    return Aggregator(
+        kind="reduce",
+        initial=_none,
+        add=add,
+        add_many=lambda accumulator, values: reduce(add, values, accumulator),
+        keeps_values=True,
+    )
+
+
+def folder(initial: Any, function: Callable[[Any, Any], Any]) -> Aggregator:
+    """What ``stream.fold`` folds with; ``initial`` is a value or a function that makes one."""
+    return Aggregator(
+        kind="fold",
+        initial=initial if callable(initial) else lambda: initial,
+        add=function,
+        add_many=lambda accumulator, values: reduce(function, values, accumulator),
+        counts_none=True,
+    )
+
+
+RESULTS_BY_KIND: dict[str, Callable[[Any], Any]] = {"mean": mean_of}
+"""How tools turn a stored accumulator into its result; other kinds are their own result."""

@@ -1,0 +1,428 @@
+"""What a topology means: the specification of the operators, written to be read, not to be fast.
+
+One event at a time goes through all steps of its sub-topology, in the order of declaration; what it
+causes in a repartition topic goes on from there before the next event is taken. State is dicts. The
+engine works on batches instead and must give the same outputs and the same state, however the
+batches are cut; property tests hold the two together. An operator is first written here.
+
+Agents, timers, commits and the idleness of sources are not its part, nor is dropping windows whose
+retention is over.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+from msgspec.structs import replace
+
+from streamcore.errors import SerdeError, StreamCoreError, UserCodeError, fact_text
+from streamcore.log.client.partitioner import partition_of_key
+from streamcore.model import Headers, Record, Windowed
+from streamcore.processing.error_policy import DeadLetter, ErrorPolicy, Retry, Skip, Stop, stop
+from streamcore.processing.topology.nodes import (
+    AgentNode,
+    Aggregate,
+    Branch,
+    Filter,
+    Final,
+    FlatMap,
+    FlatMapRecord,
+    Foreach,
+    GlobalTable,
+    GroupBy,
+    Map,
+    MapRecord,
+    Merge,
+    Node,
+    Peek,
+    Repartition,
+    Source,
+    StoreSpec,
+    TableJoin,
+    TableSource,
+    To,
+    TopicSpec,
+)
+from streamcore.processing.topology.plan import Plan, SubTopology
+from streamcore.serde import Serde
+from streamcore.state.keys import key_codec
+
+R = TypeVar("R")
+
+NO_TIME = -(2**63)
+"""Before every timestamp."""
+
+Event: TypeAlias = Record[Any, Any]
+"""A record whose key and value are objects, on its way through the steps. It keeps the place in the log
+of the record it came from."""
+Stored: TypeAlias = Record[bytes | None, bytes | None]
+"""A record as it stands in a topic."""
+Results: TypeAlias = list[R]
+"""The result of a call, alone in a list, or an empty list where an error policy left the record out."""
+
+
+@dataclass
+class _Task:
+    """One sub-topology and one partition number: its stores, and how far event time has come in it."""
+
+    sub_topology: SubTopology
+    stores: dict[str, dict[Any, Any]] = field(default_factory=lambda: defaultdict(dict))
+    stream_time_ms: int = NO_TIME
+    stream_time_before_ms: int = NO_TIME
+    """What it was before the event at hand."""
+
+
+class Interpreter:
+    """Runs an application on records in memory, one by one."""
+
+    def __init__(
+        self, plan: Plan, partition_counts: Mapping[str, int], *, on_error: ErrorPolicy = stop
+    ) -> None:
+        """Prepare an application with empty state; ``on_error`` is the policy of the application."""
+        self.outputs: dict[str, list[Stored]] = defaultdict(list)
+        """For each topic, what was written to it, in order, with partitions and offsets."""
+        self.late_count = 0
+        self._plan = plan
+        self._partition_counts = partition_counts
+        self._on_error = on_error
+        self._tasks: dict[tuple[str, int], _Task] = {}
+        self._global_tables: dict[str, dict[Any, Any]] = defaultdict(dict)
+        self._written: list[Stored] = []
+
+    def state(self, store: str, partition: int) -> dict[Any, Any]:
+        """A store of one task: by key what its steps keep, or by (key, window start)."""
+        for (_, number), task in self._tasks.items():
+            if number == partition and task.sub_topology.store_of(store) is not None:
+                return task.stores[store]
+        return {}
+
+    def feed(self, stored: Stored) -> None:
+        """Take the next record of a topic, then everything that it causes in topics that are read here."""
+        for written in self.take(stored):
+            self.feed(written)
+
+    def take(self, stored: Stored) -> list[Stored]:
+        """Take the next record of a topic; return what this writes to topics, which nobody has read yet."""
+        self._written = []
+        for table in self._plan.global_tables:
+            if table.topic.name == stored.topic:
+                self._follow(table, stored)
+        for sub_topology in self._plan.sub_topologies:
+            for entry in sub_topology.inputs:
+                if entry.topic.name == stored.topic:
+                    place = (sub_topology.name, stored.partition)
+                    task = self._tasks.setdefault(place, _Task(sub_topology))
+                    self._enter(task, entry.topic, entry.root, stored)
+        return self._written
+
+    # -- one event
+
+    def _enter(self, task: _Task, topic: TopicSpec, root: Node, stored: Stored) -> None:
+        """Decode a record and take it through the steps. One that does not decode moves stream time, too."""
+        policy = topic.on_error if topic.on_error is not None else self._on_error
+        events = self._guarded(topic.name, policy, stored, lambda: _decoded(topic, stored))
+        timestamp_ms = events[0].timestamp_ms if events else stored.timestamp_ms
+        task.stream_time_before_ms = task.stream_time_ms
+        task.stream_time_ms = max(task.stream_time_ms, timestamp_ms)
+        given: dict[Node, list[Event]] = {root: events}
+        for node in task.sub_topology.nodes:
+            if node is not root:
+                arrived = [event for parent in node.parents for event in given.get(parent, [])]
+                given[node] = self._step(task, node, arrived, stored)
+
+    def _step(self, task: _Task, node: Node, arrived: list[Event], stored: Stored) -> list[Event]:
+        """What a step gives for what arrives at it because of one stored record."""
+        if isinstance(node, Final):
+            return self._closed_windows(task, node, stored)
+        return [made for event in arrived for made in self._made(task, node, event, stored)]
+
+    def _made(self, task: _Task, node: Node, event: Event, stored: Stored) -> list[Event]:
+        """What a step gives for one event."""
+
+        def call(function: Callable[..., R], *arguments: Any) -> Results[R]:
+            policy = node.on_error if node.on_error is not None else self._on_error
+            return self._guarded(node.name, policy, stored, lambda: function(*arguments))
+
+        match node:
+            case Map():
+                return [replace(event, value=value) for value in call(node.function, event.value)]
+            case FlatMap():
+                groups = call(lambda value: list(node.function(value)), event.value)
+                return [replace(event, value=value) for group in groups for value in group]
+            case MapRecord():
+                groups = call(_records, lambda record: [node.function(record)], event)
+                return [made for group in groups for made in group]
+            case FlatMapRecord():
+                groups = call(_records, node.function, event)
+                return [made for group in groups for made in group]
+            case Filter():
+                return [event for flag in call(node.function, event.value) if bool(flag) is not node.negated]
+            case Branch():
+                return [event for mine in call(_takes, node, event.value) if mine]
+            case Peek():
+                return [event for _ in call(node.function, event.value)]
+            case Foreach():
+                call(node.function, event.value)
+                return []
+            case GroupBy():
+                return [replace(event, key=key) for key in call(node.function, event.value)]
+            case Merge():
+                return [event]
+            case TableSource():
+                return self._kept_in_table(task, node, event)
+            case TableJoin():
+                return self._joined(task, node, event, call)
+            case Aggregate():
+                return self._aggregated(task, node, event, call)
+            case To():
+                self._write(node.topic, event, call)
+                return []
+            case Repartition():
+                if event.key is not None:
+                    self._write(node.topic, event, call)
+                return []
+            case _:
+                assert isinstance(node, Source | AgentNode | GlobalTable), node
+                return []
+
+    # -- steps with state
+
+    def _kept_in_table(self, task: _Task, node: TableSource, event: Event) -> list[Event]:
+        if event.key is None:
+            return []
+        _keep(task.stores[node.store.name], event.key, event.value)
+        return [event]
+
+    def _joined(
+        self, task: _Task, node: TableJoin, event: Event, call: Callable[..., Results[Any]]
+    ) -> list[Event]:
+        if isinstance(node.table, GlobalTable):
+            table = self._global_tables[node.store.name]
+        else:
+            table = task.stores[node.store.name]
+        if node.on is None and event.key is None:
+            return []
+        joined = []
+        for key in [event.key] if node.on is None else call(node.on, event.value):
+            found = table.get(key)
+            if found is not None:
+                found = _result(node.store, found)
+            if found is not None or node.left:
+                joined += call(node.function, event.value, found)
+        return [replace(event, value=value) for value in joined]
+
+    def _aggregated(
+        self, task: _Task, node: Aggregate, event: Event, call: Callable[..., Results[Any]]
+    ) -> list[Event]:
+        if event.key is None:
+            return []
+        windows = node.store.windows
+        if windows is None:
+            return self._folded(task, node, event, event.key, call)
+        open_starts_ms = [
+            start_ms
+            for start_ms in windows.starts_of(event.timestamp_ms)
+            if not windows.is_closed(start_ms, task.stream_time_ms)
+        ]
+        if not open_starts_ms:
+            self.late_count += 1
+            if node.late is not None:
+                self._write(node.late, event, call)
+        updates: list[Event] = []
+        for start_ms in open_starts_ms:
+            for update in self._folded(task, node, event, (event.key, start_ms), call):
+                updates.append(replace(update, key=Windowed(event.key, start_ms, start_ms + windows.size_ms)))
+        return updates
+
+    def _folded(
+        self, task: _Task, node: Aggregate, event: Event, key: Any, call: Callable[..., Results[Any]]
+    ) -> list[Event]:
+        """Fold an event into the accumulators under a key; give the new result if a step asks for it."""
+        aggregators = [aggregator for _, aggregator in node.store.aggregators]
+        values = []
+        for aggregator in aggregators:
+            found = [event.value] if aggregator.of is None else call(aggregator.of, event.value)
+            if not found:
+                return []
+            values += found
+        state = task.stores[node.store.name]
+        accumulators = state.get(key) or tuple(aggregator.initial() for aggregator in aggregators)
+        is_asked_for = any(
+            node in child.parents and not isinstance(child, Final) for child in task.sub_topology.nodes
+        )
+
+        def fold() -> tuple[tuple[Any, ...], Any]:
+            added = tuple(
+                accumulator
+                if value is None and not aggregator.counts_none
+                else aggregator.add(accumulator, value)
+                for aggregator, accumulator, value in zip(aggregators, accumulators, values, strict=True)
+            )
+            return added, _result(node.store, added) if is_asked_for else None
+
+        updates = []
+        for added, result in call(fold):
+            state[key] = added
+            if is_asked_for:
+                updates.append(replace(event, value=result))
+        return updates
+
+    def _closed_windows(self, task: _Task, node: Final, stored: Stored) -> list[Event]:
+        """The results of the windows that this event closed, by start and then by the bytes of the key."""
+        windows = node.store.windows
+        assert windows is not None
+        key_bytes = key_codec(node.store.key_type).encode
+        closed = [
+            (start_ms, key_bytes(key), key, accumulators)
+            for (key, start_ms), accumulators in task.stores[node.store.name].items()
+            if windows.is_closed(start_ms, task.stream_time_ms)
+            and not windows.is_closed(start_ms, task.stream_time_before_ms)
+        ]
+        results: list[Event] = []
+        for start_ms, _, key, accumulators in sorted(closed, key=lambda window: window[:2]):
+            end_ms = start_ms + windows.size_ms
+            results.append(
+                Record(
+                    Windowed(key, start_ms, end_ms),
+                    _result(node.store, accumulators),
+                    end_ms - 1,
+                    (),
+                    stored.topic,
+                    stored.partition,
+                    stored.offset,
+                )
+            )
+        return results
+
+    def _follow(self, table: GlobalTable, stored: Stored) -> None:
+        policy = table.topic.on_error if table.topic.on_error is not None else self._on_error
+        for event in self._guarded(table.topic.name, policy, stored, lambda: _decoded(table.topic, stored)):
+            if event.key is not None:
+                _keep(self._global_tables[table.store.name], event.key, event.value)
+
+    # -- writing
+
+    def _write(self, topic: TopicSpec, event: Event, call: Callable[..., Results[Any]]) -> None:
+        for value in call(_encoded, topic.value_serde, event.value):
+            for key in call(_encoded, topic.key_serde, event.key):
+                self._append(topic.name, key, value, event.timestamp_ms, event.headers)
+
+    def _append_dead_letter(self, topic: str, stored: Stored, node: str, error: Exception) -> None:
+        """Write a record as it came, with where and why in its headers."""
+        headers = (
+            *stored.headers,
+            ("streamcore.node", node.encode()),
+            ("streamcore.topic", stored.topic.encode()),
+            ("streamcore.partition", str(stored.partition).encode()),
+            ("streamcore.offset", str(stored.offset).encode()),
+            ("streamcore.error", f"{type(error).__name__}: {error}".encode()),
+        )
+        self._append(topic, stored.key, stored.value, stored.timestamp_ms, headers)
+
+    def _append(
+        self, topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int, headers: Headers
+    ) -> None:
+        """Write a record. Where one without a key goes is nobody's business; here to the first partition."""
+        partition = 0 if key is None else partition_of_key(key, self._partition_counts[topic])
+        records = self.outputs[topic]
+        offset = sum(record.partition == partition for record in records)
+        record = Record(key, value, timestamp_ms, headers, topic, partition, offset)
+        records.append(record)
+        self._written.append(record)
+
+    # -- failures
+
+    def _guarded(
+        self, node: str, policy: ErrorPolicy, stored: Stored, function: Callable[[], R]
+    ) -> Results[R]:
+        """Call a function under the error policy of a step."""
+        calls_left = policy.times + 1 if isinstance(policy, Retry) else 1
+        while True:
+            calls_left -= 1
+            try:
+                return [function()]
+            except Exception as error:
+                match policy:
+                    case Skip():
+                        return []
+                    case DeadLetter(topic):
+                        self._append_dead_letter(topic, stored, node, error)
+                        return []
+                    case Retry() if calls_left:
+                        continue
+                    case Stop() | Retry():
+                        raise _stopping_error(node, stored, error) from error
+
+
+def _stopping_error(node: str, stored: Stored, error: Exception) -> StreamCoreError:
+    kind = SerdeError if isinstance(error, SerdeError) else UserCodeError
+    place = fact_text(node=node, topic=stored.topic, partition=stored.partition, offset=stored.offset)
+    return kind(f"a record failed: {place} error={error}")
+
+
+# -- the meaning of functions
+
+
+def _decoded(topic: TopicSpec, stored: Stored) -> Event:
+    """A record as the application sees it; its time is that of the value, where the topic tells it."""
+    try:
+        key = None if stored.key is None else topic.key_serde.decode(stored.key)
+        value = None if stored.value is None else topic.value_serde.decode(stored.value)
+    except Exception as error:
+        raise SerdeError(f"{type(error).__name__}: {error}") from error
+    timestamp_ms = stored.timestamp_ms
+    if topic.timestamp is not None and value is not None:
+        timestamp_ms = topic.timestamp(value)
+        if type(timestamp_ms) is not int or timestamp_ms < 0:
+            raise UserCodeError(
+                f"timestamp= returns milliseconds since 1970 as int: {fact_text(returned=repr(timestamp_ms))}"
+            )
+    return replace(stored, key=key, value=value, timestamp_ms=timestamp_ms)
+
+
+def _encoded(serde: Serde[Any], found: Any) -> bytes | None:
+    return None if found is None else serde.encode(found)
+
+
+def _records(function: Callable[[Event], Iterable[Event]], event: Event) -> list[Event]:
+    """What a function made of a record, each at the place that the record came from.
+
+    A record without a time of its own has that of the one it was made from.
+    """
+    made = list(function(event))
+    for new in made:
+        if not isinstance(new, Record):
+            raise SerdeError(f"return sc.Record from this step: {fact_text(given=type(new).__name__)}")
+    return [
+        Record(
+            new.key,
+            new.value,
+            new.timestamp_ms if new.timestamp_ms >= 0 else event.timestamp_ms,
+            new.headers,
+            event.topic,
+            event.partition,
+            event.offset,
+        )
+        for new in made
+    ]
+
+
+def _takes(arm: Branch, value: Any) -> bool:
+    """Whether this arm of a split takes a value: it is the first whose function is true."""
+    if any(earlier(value) for earlier in arm.earlier):
+        return False
+    return arm.function is None or bool(arm.function(value))
+
+
+def _result(store: StoreSpec, accumulators: Any) -> Any:
+    return accumulators if store.result is None else store.result(accumulators)
+
+
+def _keep(table: dict[Any, Any], key: Any, value: Any) -> None:
+    if value is None:
+        table.pop(key, None)
+    else:
+        table[key] = value

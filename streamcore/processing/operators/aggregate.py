@@ -1,0 +1,268 @@
+"""Folds records into a store, by key or by key and window, and gives the final results of windows.
+
+Stored value := tuple of accumulators, one for each aggregator of the store. Accumulators are replaced,
+never changed in place, so a failing record leaves no trace and a result already given stays as it was.
+
+Two ways lead to the same state. Where nobody listens to the updates, the records of a batch are
+grouped first and each key's accumulators are written once. Where somebody does, or where a function
+of the user's fails, records go one by one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from streamcore.model import Windowed
+from streamcore.processing.aggregations import Aggregator
+from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.guard import Guard
+from streamcore.processing.topology.nodes import StoreSpec
+from streamcore.processing.windows import TimeWindows
+from streamcore.state.windowed import WindowStore
+from streamcore.state.write_back import WriteBack
+
+
+class StreamTime(Protocol):
+    """How far event time has come in the task."""
+
+    @property
+    def stream_time_ms(self) -> int:
+        """The highest timestamp processed, the batch at hand included."""
+
+    def stream_times(self, batch: Batch) -> Sequence[int]:
+        """For each fetched record of the batch's source, the stream time once it is processed."""
+
+
+class LateSink(Protocol):
+    """Where records go whose windows are closed."""
+
+    def late(self, batch: Batch) -> None:
+        """Count the records, and write them to the topic for late ones if there is one."""
+
+
+class AggregateOperator:
+    """Folds each record into the accumulators of its key."""
+
+    def __init__(self, guard: Guard, store: WriteBack[Any, Any], spec: StoreSpec, *, emits: bool) -> None:
+        self._guard = guard
+        self._store = store
+        self._aggregators = [aggregator for _, aggregator in spec.aggregators]
+        self._counts_only = all(
+            aggregator.kind == "count" and aggregator.counts_none for aggregator in self._aggregators
+        )
+        assert spec.result is not None
+        self._result = spec.result
+        self._emits = emits
+
+    def process(self, batch: Batch) -> Batch | None:
+        """Fold the batch; return each record's new result if somebody listens."""
+        return self.fold(batch.with_keys_only())
+
+    def fold(self, batch: Batch) -> Batch | None:
+        """Fold records whose keys are the store's keys."""
+        if not len(batch):
+            return None
+        if self._counts_only and not self._emits:
+            self._fold_counts(batch)
+            return None
+        batch, columns = self._columns(batch)
+        distinct = set(batch.keys)
+        states = self._store.load(distinct)
+        if not self._emits and self._fold_grouped(batch, columns, states):
+            self._store.mark_dirty(distinct)
+            return None
+        return self._fold_one_by_one(batch, columns, states)
+
+    def _fold_counts(self, batch: Batch) -> None:
+        counts = Counter(batch.keys)
+        states = self._store.load(counts.keys())
+        width = len(self._aggregators)
+        for key, added in counts.items():
+            state = states.get(key)
+            states[key] = ((state[0] if state is not None else 0) + added,) * width
+        self._store.mark_dirty(counts)
+
+    def _columns(self, batch: Batch) -> tuple[Batch, list[list[Any]]]:
+        """For each aggregator the values it folds, after the user's ``of``."""
+        columns: list[list[Any]] = []
+        for aggregator in self._aggregators:
+            if aggregator.of is None:
+                columns.append(batch.values)
+                continue
+            column, kept = self._guard.map(aggregator.of, batch.values, batch)
+            if kept is not None:
+                batch = batch.take(kept)
+                columns = [[earlier[position] for position in kept] for earlier in columns]
+            columns.append(column)
+        return batch, columns
+
+    def _fold_grouped(
+        self, batch: Batch, columns: list[list[Any]], states: dict[Any, tuple[Any, ...]]
+    ) -> bool:
+        """Fold key by key; false, with nothing changed, if a function failed."""
+        groups: dict[Any, list[int]] = {}
+        for position, key in enumerate(batch.keys):
+            group = groups.get(key)
+            if group is None:
+                groups[key] = [position]
+            else:
+                group.append(position)
+        work = list(zip(self._aggregators, columns, strict=True))
+
+        def folded(key: Any) -> tuple[Any, ...]:
+            state = states.get(key)
+            positions = groups[key]
+            accumulators = []
+            for index, (aggregator, column) in enumerate(work):
+                accumulator = aggregator.initial() if state is None else state[index]
+                values = [column[position] for position in positions]
+                if not aggregator.counts_none and None in values:
+                    values = [value for value in values if value is not None]
+                accumulators.append(aggregator.add_many(accumulator, values) if values else accumulator)
+            return tuple(accumulators)
+
+        new_states = self._guard.attempt(folded, groups)
+        if new_states is None:
+            return False
+        states.update(zip(groups, new_states, strict=True))
+        return True
+
+    def _fold_one_by_one(
+        self, batch: Batch, columns: list[list[Any]], states: dict[Any, tuple[Any, ...]]
+    ) -> Batch | None:
+        keys = batch.keys
+        aggregators = self._aggregators
+
+        def step(position: int) -> Any:
+            key = keys[position]
+            state = states.get(key)
+            new_state = tuple(
+                added(
+                    aggregator,
+                    aggregator.initial() if state is None else state[index],
+                    columns[index][position],
+                )
+                for index, aggregator in enumerate(aggregators)
+            )
+            result = self._result(new_state)
+            states[key] = new_state
+            return result
+
+        results, kept = self._guard.map(step, range(len(batch)), batch)
+        rest = batch if kept is None else batch.take(kept)
+        self._store.mark_dirty(rest.keys)
+        return rest.with_values(results) if self._emits else None
+
+
+def added(aggregator: Aggregator, accumulator: Any, value: Any) -> Any:
+    """One value folded in: the meaning of every faster way."""
+    if value is None and not aggregator.counts_none:
+        return accumulator
+    return aggregator.add(accumulator, value)
+
+
+class WindowedAggregateOperator:
+    """Folds each record into the accumulators of its key and window; late records are left out."""
+
+    def __init__(
+        self, fold: AggregateOperator, windows: TimeWindows, time: StreamTime, late: LateSink
+    ) -> None:
+        self._fold = fold
+        self._windows = windows
+        self._time = time
+        self._late = late
+
+    def process(self, batch: Batch) -> Batch | None:
+        """Fold the batch; return each record's new result, keyed by window, if somebody listens."""
+        updates = self._fold.fold(self._in_windows(batch.with_keys_only()))
+        if updates is None:
+            return None
+        size_ms = self._windows.size_ms
+        return updates.with_keys(
+            [Windowed(key, start_ms, start_ms + size_ms) for key, start_ms in updates.keys]
+        )
+
+    def _in_windows(self, batch: Batch) -> Batch:
+        """The records keyed by (key, window start), once for each window that is open for them."""
+        if not len(batch):
+            return batch
+        size_ms = self._windows.size_ms
+        timestamps_ms = batch.timestamps_ms
+        if not self._windows.tumbling:
+            return self._in_several_windows(batch)
+        starts_ms = [timestamp_ms - timestamp_ms % size_ms for timestamp_ms in timestamps_ms]
+        if self._windows.is_closed(min(starts_ms), self._time.stream_time_ms):
+            stream_times_ms = self._time.stream_times(batch)
+            flags = [
+                not self._windows.is_closed(start_ms, stream_times_ms[origin])
+                for start_ms, origin in zip(starts_ms, batch.origins, strict=True)
+            ]
+            if not all(flags):
+                self._late.late(batch.where([not flag for flag in flags]))
+                batch = batch.where(flags)
+                starts_ms = [start_ms for start_ms, flag in zip(starts_ms, flags, strict=True) if flag]
+        return batch.with_keys(list(zip(batch.keys, starts_ms, strict=True)))
+
+    def _in_several_windows(self, batch: Batch) -> Batch:
+        stream_times_ms = self._time.stream_times(batch)
+        positions: list[int] = []
+        keys: list[tuple[Any, int]] = []
+        late: list[int] = []
+        for position, timestamp_ms in enumerate(batch.timestamps_ms):
+            stream_time_ms = stream_times_ms[batch.origins[position]]
+            key = batch.keys[position]
+            found = False
+            for start_ms in self._windows.starts_of(timestamp_ms):
+                if not self._windows.is_closed(start_ms, stream_time_ms):
+                    positions.append(position)
+                    keys.append((key, start_ms))
+                    found = True
+            if not found:
+                late.append(position)
+        if late:
+            self._late.late(batch.take(late))
+        return batch.take(positions).with_keys(keys)
+
+
+class FinalOperator:
+    """Gives the result of each key and window when the window closes.
+
+    A window closes with the record that moves stream time past its end and grace. Results come in
+    the order of window start, then of key. Their timestamp is the last of the window.
+    """
+
+    def __init__(self, store: WindowStore[Any, Any], spec: StoreSpec, time: StreamTime) -> None:
+        assert spec.windows is not None
+        assert spec.result is not None
+        self._store = store
+        self._windows = spec.windows
+        self._result = spec.result
+        self._time = time
+        self._closed_before = spec.windows.closed_before(time.stream_time_ms)
+
+    def close(self, batch: Batch) -> Batch | None:
+        """Return the results of the windows that closed while the batch was processed."""
+        closed_before = self._windows.closed_before(self._time.stream_time_ms)
+        if closed_before <= self._closed_before:
+            return None
+        closing = list(self._store.windows_between(self._closed_before, closed_before))
+        self._closed_before = closed_before
+        if not closing:
+            return None
+        stream_times_ms = self._time.stream_times(batch)
+        last_origin = len(stream_times_ms) - 1
+        size_ms = self._windows.size_ms
+        keys: list[Any] = []
+        values: list[Any] = []
+        timestamps_ms: list[int] = []
+        origins: list[int] = []
+        for (key, start_ms), state in closing:
+            keys.append(Windowed(key, start_ms, start_ms + size_ms))
+            values.append(self._result(state))
+            timestamps_ms.append(start_ms + size_ms - 1)
+            closing_time_ms = self._windows.closing_time_ms(start_ms)
+            origins.append(max(0, min(last_origin, bisect_left(stream_times_ms, closing_time_ms))))
+        return Batch(keys, values, timestamps_ms, origins, None, batch.source)

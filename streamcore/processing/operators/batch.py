@@ -1,0 +1,105 @@
+"""A batch of records on its way through a task, as columns of equal length.
+
+``origins`` says, for each record, which record of the fetched batch it came from, in ascending
+order. It restores the order of events where paths meet again, and names the record in an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any, Protocol
+
+from streamcore.model import Headers, Record
+
+
+class BatchSource(Protocol):
+    """The fetched records that a batch came from: for error messages, dead letters and the order of outputs."""
+
+    orders: Sequence[int]
+    """For each record, where it stands among those of other partitions: lower goes first."""
+
+    def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
+        """The record as it stood in the log."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Columns; ``headers`` is ``None`` when no record has any."""
+
+    keys: list[Any]
+    values: list[Any]
+    timestamps_ms: list[int]
+    origins: Sequence[int]
+    headers: list[Headers] | None
+    source: BatchSource
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, positions: Sequence[int]) -> Batch:
+        """The records at these positions, which ascend; one may be taken several times."""
+        headers = self.headers
+        return Batch(
+            [self.keys[position] for position in positions],
+            [self.values[position] for position in positions],
+            [self.timestamps_ms[position] for position in positions],
+            [self.origins[position] for position in positions],
+            None if headers is None else [headers[position] for position in positions],
+            self.source,
+        )
+
+    def where(self, flags: Sequence[Any]) -> Batch:
+        """The records whose flag is true."""
+        return Batch(
+            list(compress(self.keys, flags)),
+            list(compress(self.values, flags)),
+            list(compress(self.timestamps_ms, flags)),
+            list(compress(self.origins, flags)),
+            None if self.headers is None else list(compress(self.headers, flags)),
+            self.source,
+        )
+
+    def with_values(self, values: list[Any]) -> Batch:
+        """The same records with other values."""
+        return Batch(self.keys, values, self.timestamps_ms, self.origins, self.headers, self.source)
+
+    def with_keys(self, keys: list[Any]) -> Batch:
+        """The same records under other keys."""
+        return Batch(keys, self.values, self.timestamps_ms, self.origins, self.headers, self.source)
+
+    def with_keys_only(self) -> Batch:
+        """Without the records whose key is ``None``: keyed steps leave them out."""
+        if None not in self.keys:
+            return self
+        return self.where([key is not None for key in self.keys])
+
+    def headers_at(self, position: int) -> Headers:
+        """The headers of one record."""
+        return () if self.headers is None else self.headers[position]
+
+
+def merged(batches: Iterable[Batch]) -> Batch | None:
+    """Unite batches of one source in the order of events; within an event, as given."""
+    full = [batch for batch in batches if len(batch)]
+    if not full:
+        return None
+    if len(full) == 1:
+        return full[0]
+    keys: list[Any] = []
+    values: list[Any] = []
+    timestamps_ms: list[int] = []
+    origins: list[int] = []
+    headers: list[Headers] | None = None
+    if any(batch.headers is not None for batch in full):
+        headers = []
+    for batch in full:
+        keys += batch.keys
+        values += batch.values
+        timestamps_ms += batch.timestamps_ms
+        origins += batch.origins
+        if headers is not None:
+            headers += batch.headers if batch.headers is not None else [()] * len(batch)
+    united = Batch(keys, values, timestamps_ms, origins, headers, full[0].source)
+    return united.take(sorted(range(len(origins)), key=origins.__getitem__))

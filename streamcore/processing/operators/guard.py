@@ -1,0 +1,173 @@
+"""Runs the user's functions over columns and applies the error policy to the one that fails.
+
+This is the only place of the framework that catches whatever user code raises. A function runs
+over a whole column in one call of ``list.extend``; when it raises, the list holds the results of
+the records before, so the failing record is known without any work per record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from itertools import islice
+from typing import Any, Protocol
+
+from streamcore.errors import SerdeError, StreamCoreError, UserCodeError, fact_text
+from streamcore.model import Record
+from streamcore.processing.error_policy import DeadLetter, ErrorPolicy, Retry, Skip, Stop
+from streamcore.processing.operators.batch import Batch
+
+_VALUE_SHOWN_BYTES = 80
+
+
+def each(
+    function: Callable[[Any], Any],
+    arguments: Sequence[Any],
+    failed: Callable[[int, Exception], Any],
+) -> list[Any]:
+    """Call ``function`` on each argument; where it raises, ``failed(position, error)`` gives the result."""
+    results: list[Any] = []
+    while True:
+        position = len(results)
+        try:
+            results.extend(map(function, islice(arguments, position, None) if position else arguments))
+        except Exception as raised:
+            error = raised
+        else:
+            if len(results) == len(arguments):
+                return results
+            # ``map`` takes a StopIteration from user code for its own end.
+            error = RuntimeError("application code raised StopIteration")
+        results.append(failed(len(results), error))
+
+
+class FailureSink(Protocol):
+    """Where failing records go."""
+
+    def dead_letter(self, topic: str, batch: Batch, position: int, node: str, error: Exception) -> None:
+        """Write the record that one of the batch came from, as it came, to ``topic``."""
+
+    def count_failure(self, node: str, policy: str) -> None:
+        """Count a record that did not pass."""
+
+    def wait_ms(self, duration_ms: int) -> None:
+        """Wait before a retry."""
+
+
+class Guard:
+    """The error policy of one node, ready to run functions under it."""
+
+    def __init__(self, node: str, policy: ErrorPolicy, sink: FailureSink) -> None:
+        self.node = node
+        self.policy = policy
+        self._sink = sink
+
+    def map(
+        self, function: Callable[[Any], Any], arguments: Sequence[Any], batch: Batch
+    ) -> tuple[list[Any], list[int] | None]:
+        """Call ``function`` on each argument; the arguments stand beside the batch's records.
+
+        Returns:
+            The results, and the positions that they belong to: ``None`` if none was left out.
+
+        Raises:
+            UserCodeError: by policy; it names the record.
+        """
+        dropped: set[int] = set()
+
+        def failed(position: int, error: Exception) -> Any:
+            result = self._failed(function, arguments[position], batch, position, error)
+            if result is _DROPPED:
+                dropped.add(position)
+            return result
+
+        results = each(function, arguments, failed)
+        if not dropped:
+            return results, None
+        kept = [position for position in range(len(arguments)) if position not in dropped]
+        return [results[position] for position in kept], kept
+
+    def attempt(self, function: Callable[[Any], Any], arguments: Collection[Any]) -> list[Any] | None:
+        """Call ``function`` on each argument; ``None`` if any call fails. For work that can be done again."""
+        try:
+            results = list(map(function, arguments))
+        except Exception:
+            return None
+        return results if len(results) == len(arguments) else None
+
+    def failed(self, batch: Batch, position: int, error: Exception) -> None:
+        """Apply the policy to a record that failed outside ``map``; returns if it is to be left out."""
+        self._failed(None, None, batch, position, error)
+
+    def _failed(
+        self,
+        function: Callable[[Any], Any] | None,
+        argument: Any,
+        batch: Batch,
+        position: int,
+        error: Exception,
+    ) -> Any:
+        source = batch.source.record_at(batch.origins[position])
+        policy = self.policy
+        match policy:
+            case Stop():
+                raise self.error_for(source, error) from error
+            case Skip():
+                self._sink.count_failure(self.node, "skip")
+                return _DROPPED
+            case DeadLetter(topic):
+                self._sink.count_failure(self.node, "dead_letter")
+                self._sink.dead_letter(topic, batch, position, self.node, error)
+                return _DROPPED
+            case Retry():
+                if function is None:
+                    raise self.error_for(source, error) from error
+                return self._retry(policy, function, argument, source)
+
+    def _retry(
+        self,
+        policy: Retry,
+        function: Callable[[Any], Any],
+        argument: Any,
+        source: Record[bytes | None, bytes | None],
+    ) -> Any:
+        backoff_ms = policy.backoff_ms
+        for attempt in range(1, policy.times + 1):
+            self._sink.count_failure(self.node, "retry")
+            self._sink.wait_ms(backoff_ms)
+            backoff_ms *= 2
+            try:
+                return function(argument)
+            except Exception as error:
+                if attempt == policy.times:
+                    raise self.error_for(source, error) from error
+        raise AssertionError("a retry is made at least once")
+
+    def error_for(self, source: Record[bytes | None, bytes | None], error: Exception) -> StreamCoreError:
+        """The error that stops the worker: it names the record, the node and the reason."""
+        kind = SerdeError if isinstance(error, SerdeError) or self.node.endswith(":decode") else UserCodeError
+        what = "bytes do not decode" if self.node.endswith(":decode") else "application code failed"
+        return kind(
+            f"{what}, nothing is committed past this record; mend the code or the data, or set on_error=: "
+            + fact_text(
+                node=self.node.removesuffix(":decode"),
+                topic=source.topic,
+                partition=source.partition,
+                offset=source.offset,
+                value=_shown(source.value),
+                error=f"{type(error).__name__}: {error}",
+            )
+        )
+
+
+def _shown(value: bytes | None) -> str:
+    if value is None:
+        return "None"
+    text = repr(value[:_VALUE_SHOWN_BYTES])
+    return text if len(value) <= _VALUE_SHOWN_BYTES else f"{text}...({len(value)} bytes)"
+
+
+class _Dropped:
+    """The mark of a record that the policy left out."""
+
+
+_DROPPED = _Dropped()

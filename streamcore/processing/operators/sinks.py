@@ -1,0 +1,100 @@
+"""Operators that write: they encode keys and values and hand them to the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.guard import Guard
+from streamcore.processing.operators.outputs import OutputColumns, Outputs
+from streamcore.processing.topology.nodes import TopicSpec
+
+
+class SinkOperator:
+    """Writes a stream to a topic; equal keys go to one partition, records without key to one after the other."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        topic: TopicSpec,
+        partition_count: int,
+        partition_of: Callable[[bytes, int], int],
+        outputs: Outputs,
+        *,
+        keyed_only: bool = False,
+    ) -> None:
+        self._guard = guard
+        self._topic = topic
+        self._partition_count = partition_count
+        self._partition_of = partition_of
+        self._outputs = outputs
+        self._keyed_only = keyed_only
+        self._next_without_key = 0
+
+    def process(self, batch: Batch) -> None:
+        """Encode the batch and hand it to the outputs."""
+        if self._keyed_only:
+            batch = batch.with_keys_only()
+        if not len(batch):
+            return
+        values, kept = _encoded(self._guard, self._topic.value_serde.encode, batch.values, batch)
+        if kept is not None:
+            batch = batch.take(kept)
+        distinct = list(set(batch.keys))
+        encoded = self._guard.attempt(_or_none(self._topic.key_serde.encode), distinct)
+        if encoded is None:
+            keys, kept = _encoded(self._guard, self._topic.key_serde.encode, batch.keys, batch)
+            if kept is not None:
+                batch = batch.take(kept)
+                values = [values[position] for position in kept]
+            by_key = dict(zip(batch.keys, keys, strict=True))
+        else:
+            by_key = dict(zip(distinct, encoded, strict=True))
+            keys = list(map(by_key.__getitem__, batch.keys))
+        columns = OutputColumns(keys, values, batch.timestamps_ms, batch.headers)
+        source_orders = batch.source.orders
+        orders = [source_orders[origin] for origin in batch.origins]
+        if self._partition_count == 1:
+            # The outputs grow their columns in place; the batch's own must not grow with them.
+            columns.timestamps_ms = list(columns.timestamps_ms)
+            columns.headers = None if columns.headers is None else list(columns.headers)
+            self._outputs.add(self._topic, 0, columns, origins=batch.origins, orders=orders)
+            return
+        for partition, positions in self._positions(by_key, batch.keys).items():
+            self._outputs.add(
+                self._topic,
+                partition,
+                columns.take(positions),
+                origins=[batch.origins[position] for position in positions],
+                orders=[orders[position] for position in positions],
+            )
+
+    def _positions(self, by_key: dict[Any, bytes | None], keys: list[Any]) -> dict[int, list[int]]:
+        partition_by_key = {
+            key: self._partition_of(encoded, self._partition_count)
+            for key, encoded in by_key.items()
+            if encoded is not None
+        }
+        if None in by_key:
+            partition_by_key[None] = self._next_without_key
+            self._next_without_key = (self._next_without_key + 1) % self._partition_count
+        positions: dict[int, list[int]] = {}
+        for position, partition in enumerate(map(partition_by_key.__getitem__, keys)):
+            found = positions.get(partition)
+            if found is None:
+                positions[partition] = [position]
+            else:
+                found.append(position)
+        return positions
+
+
+def _or_none(encode: Callable[[Any], bytes]) -> Callable[[Any], bytes | None]:
+    return lambda value: None if value is None else encode(value)
+
+
+def _encoded(
+    guard: Guard, encode: Callable[[Any], bytes], values: list[Any], batch: Batch
+) -> tuple[list[bytes | None], list[int] | None]:
+    function = encode if None not in values else _or_none(encode)
+    return guard.map(function, values, batch)

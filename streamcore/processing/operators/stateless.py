@@ -1,0 +1,192 @@
+"""The operators without state: each takes a batch and returns what is left of it, or made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import Any, Protocol
+
+from streamcore.errors import SerdeError, fact_text
+from streamcore.model import Headers, Record
+from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.guard import Guard
+
+
+class Operator(Protocol):
+    """The running side of a node."""
+
+    def process(self, batch: Batch) -> Batch | None:
+        """Take a batch; return what goes on to the children, ``None`` for nothing."""
+
+
+def guarded(guard: Guard, function: Callable[[Any], Any], batch: Batch) -> tuple[list[Any], Batch]:
+    """Call a function on each value; return the results and the records that they belong to."""
+    results, kept = guard.map(function, batch.values, batch)
+    return results, batch if kept is None else batch.take(kept)
+
+
+class MapOperator:
+    """Replaces each value."""
+
+    def __init__(self, guard: Guard, function: Callable[[Any], Any]) -> None:
+        self._guard = guard
+        self._function = function
+
+    def process(self, batch: Batch) -> Batch:
+        """Return the batch with new values."""
+        values, rest = guarded(self._guard, self._function, batch)
+        return rest.with_values(values)
+
+
+class FilterOperator:
+    """Keeps the values for which the function is true, or false if ``negated``."""
+
+    def __init__(self, guard: Guard, function: Callable[[Any], Any], *, negated: bool) -> None:
+        self._guard = guard
+        self._function = function
+        self._negated = negated
+
+    def process(self, batch: Batch) -> Batch:
+        """Return the records that pass."""
+        flags, rest = guarded(self._guard, self._function, batch)
+        if self._negated:
+            flags = [not flag for flag in flags]
+        return rest if all(flags) else rest.where(flags)
+
+
+class BranchOperator:
+    """Keeps the values that belong to one arm of a split."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        function: Callable[[Any], Any] | None,
+        earlier: tuple[Callable[[Any], Any], ...],
+    ) -> None:
+        self._guard = guard
+
+        def belongs(value: Any) -> bool:
+            if any(taken(value) for taken in earlier):
+                return False
+            return function is None or bool(function(value))
+
+        self._belongs = belongs
+
+    def process(self, batch: Batch) -> Batch:
+        """Return the records of this arm."""
+        flags, rest = guarded(self._guard, self._belongs, batch)
+        return rest.where(flags)
+
+
+class FlatMapOperator:
+    """Replaces each value by any number of values."""
+
+    def __init__(self, guard: Guard, function: Callable[[Any], Iterable[Any]]) -> None:
+        self._guard = guard
+        # The iterable is used up under the guard: a generator fails where it is consumed.
+        self._function = lambda value: list(function(value))
+
+    def process(self, batch: Batch) -> Batch:
+        """Return all the values that were made, in order."""
+        groups, rest = guarded(self._guard, self._function, batch)
+        spread = rest.take([position for position, group in enumerate(groups) for _ in group])
+        return spread.with_values(list(chain.from_iterable(groups)))
+
+
+class PeekOperator:
+    """Calls a function on each value; the value goes on unchanged."""
+
+    def __init__(self, guard: Guard, function: Callable[[Any], Any]) -> None:
+        self._guard = guard
+        self._function = function
+
+    def process(self, batch: Batch) -> Batch:
+        """Return the records whose call did not fail."""
+        return guarded(self._guard, self._function, batch)[1]
+
+
+class ForeachOperator(PeekOperator):
+    """Calls a function on each value; nothing goes on."""
+
+    def process(self, batch: Batch) -> Batch:
+        """Return nothing."""
+        super().process(batch)
+        return batch.where(())
+
+
+class PassOperator:
+    """Gives on what it takes: the parents of a merge are united before."""
+
+    def process(self, batch: Batch) -> Batch:
+        """Return the batch."""
+        return batch
+
+
+class GroupByOperator:
+    """Gives each record the key that a function computes from its value."""
+
+    def __init__(self, guard: Guard, function: Callable[[Any], Any]) -> None:
+        self._guard = guard
+        self._function = function
+
+    def process(self, batch: Batch) -> Batch:
+        """Return the records under their new keys."""
+        keys, rest = guarded(self._guard, self._function, batch)
+        return rest.with_keys(keys)
+
+
+class MapRecordOperator:
+    """Replaces each record, or, if ``flat``, gives any number of records for each."""
+
+    def __init__(self, guard: Guard, function: Callable[[Any], Any], *, flat: bool) -> None:
+        self._guard = guard
+        self._function = function
+        self._flat = flat
+
+    def _made_from(self, record: Record[Any, Any]) -> list[Record[Any, Any]]:
+        made = list(self._function(record)) if self._flat else [self._function(record)]
+        for new in made:
+            if not isinstance(new, Record):
+                raise SerdeError(f"return sc.Record from this step: {fact_text(given=type(new).__name__)}")
+        return made
+
+    def process(self, batch: Batch) -> Batch:
+        """Return the records that were made, in order."""
+        groups, kept = self._guard.map(self._made_from, rows_of(batch), batch)
+        rest = batch if kept is None else batch.take(kept)
+        spread = rest.take([position for position, group in enumerate(groups) for _ in group])
+        made = list(chain.from_iterable(groups))
+        headers: list[Headers] | None = None
+        if any(record.headers for record in made):
+            headers = [record.headers for record in made]
+        return Batch(
+            [record.key for record in made],
+            [record.value for record in made],
+            [
+                record.timestamp_ms if record.timestamp_ms >= 0 else timestamp_ms
+                for record, timestamp_ms in zip(made, spread.timestamps_ms, strict=True)
+            ],
+            spread.origins,
+            headers,
+            spread.source,
+        )
+
+
+def rows_of(batch: Batch) -> list[Record[Any, Any]]:
+    """The batch as records, each with the topic, partition and offset that it came from."""
+    source = batch.source
+    rows = []
+    for position, origin in enumerate(batch.origins):
+        stored = source.record_at(origin)
+        rows.append(
+            Record(
+                batch.keys[position],
+                batch.values[position],
+                batch.timestamps_ms[position],
+                batch.headers_at(position),
+                stored.topic,
+                stored.partition,
+                stored.offset,
+            )
+        )
+    return rows

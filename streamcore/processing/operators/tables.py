@@ -1,0 +1,94 @@
+"""Operators that keep a topic as a table, and that look values up in tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.guard import Guard
+from streamcore.state.write_back import WriteBack
+
+
+class Lookup(Protocol):
+    """Where a join finds the table's values."""
+
+    def load(self, keys: set[Any]) -> dict[Any, Any]:
+        """A dict that holds the value of every key of ``keys`` that has one; maybe others too."""
+
+
+class ResultLookup:
+    """A table of aggregations: a join sees the results of the accumulators that are stored."""
+
+    def __init__(self, store: WriteBack[Any, Any], result: Callable[[Any], Any]) -> None:
+        self._store = store
+        self._result = result
+
+    def load(self, keys: set[Any]) -> dict[Any, Any]:
+        """The results of those of these keys that have one."""
+        states = self._store.load(keys)
+        return {key: self._result(states[key]) for key in keys if key in states}
+
+
+class TableSourceOperator:
+    """Keeps the newest value of each key; a ``None`` value deletes the key."""
+
+    def __init__(self, store: WriteBack[Any, Any]) -> None:
+        self._store = store
+
+    def process(self, batch: Batch) -> Batch:
+        """Store the batch; return its records as the changes they are."""
+        batch = batch.with_keys_only()
+        if not len(batch):
+            return batch
+        newest = dict(zip(batch.keys, batch.values, strict=True))
+        present = {key: value for key, value in newest.items() if value is not None}
+        if present:
+            self._store.put_many(present)
+        gone = [key for key, value in newest.items() if value is None]
+        if gone:
+            self._store.delete_many(gone)
+        return batch
+
+
+class TableJoinOperator:
+    """Gives ``function(value, table value)`` for each record; without ``left`` only where there is one."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        table: Lookup,
+        function: Callable[[Any, Any], Any],
+        *,
+        left: bool,
+        on: Callable[[Any], Any] | None,
+    ) -> None:
+        self._guard = guard
+        self._table = table
+        self._function = function
+        self._left = left
+        self._on = on
+
+    def process(self, batch: Batch) -> Batch:
+        """Return the joined values under the stream's keys."""
+        if self._on is None:
+            batch = batch.with_keys_only()
+            wanted = batch.keys
+        else:
+            wanted, kept = self._guard.map(self._on, batch.values, batch)
+            batch = batch if kept is None else batch.take(kept)
+        if not len(batch):
+            return batch
+        present = set(wanted)
+        present.discard(None)
+        table = self._table.load(present)
+        found = [table.get(key) for key in wanted]
+        if not self._left and None in found:
+            flags = [value is not None for value in found]
+            batch = batch.where(flags)
+            found = [value for value in found if value is not None]
+        function = self._function
+        pairs = list(zip(batch.values, found, strict=True))
+        values, kept = self._guard.map(lambda pair: function(*pair), pairs, batch)
+        rest = batch if kept is None else batch.take(kept)
+        return rest.with_values(values)

@@ -1,0 +1,1 @@
+"""The runtime: workers that fetch, run tasks, commit, restore and answer queries."""

@@ -1,0 +1,323 @@
+"""Puts an application together on a log: topics, tasks with their stores, restored and ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from streamcore.clock import Clock
+from streamcore.errors import TopologyError, fact_text
+from streamcore.log.client.partitioner import KeyPartitions
+from streamcore.log.client.port import Log, TopicDescription
+from streamcore.model import TopicPartition
+from streamcore.processing.app import App
+from streamcore.processing.error_policy import DeadLetter, ErrorPolicy, Stop
+from streamcore.processing.operators.outputs import Outputs
+from streamcore.processing.runtime.building import TaskBuilder
+from streamcore.processing.runtime.commit import TaskState, stream_time_in
+from streamcore.processing.runtime.global_tables import GlobalTableKeeper, Progress, topic_transform
+from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer
+from streamcore.processing.runtime.task import Task, TaskId, TaskTime
+from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
+from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
+from streamcore.serde import BYTES
+from streamcore.state import changelog
+from streamcore.state.descriptions import StoreDescription, describe_store
+from streamcore.state.engine import KeyValueEngine
+from streamcore.state.keys import key_codec
+from streamcore.state.restore import RestoreTarget, restore_store
+from streamcore.state.windowed import WindowStore
+from streamcore.state.write_back import WriteBack
+
+GLOBAL_TASK = "global"
+
+
+class EngineSource(Protocol):
+    """Opens the engines of tasks: on disk, or in memory."""
+
+    def open(self, app: str, task: str) -> KeyValueEngine:
+        """Open the state of a task; a new task has none yet."""
+
+
+@dataclass(slots=True)
+class Assembly:
+    """An application on a log, ready to process."""
+
+    plan: Plan
+    counts: Mapping[str, int]
+    states: list[TaskState]
+    global_tables: dict[str, GlobalTableKeeper]
+    outputs: Outputs
+    builder: TaskBuilder
+    engines: list[KeyValueEngine] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Close every engine; a clean restart then has nothing to restore."""
+        for engine in self.engines:
+            engine.close()
+        self.engines.clear()
+
+
+def dead_letter_topics(app: App) -> list[str]:
+    """The topics that error policies write to."""
+    policies: list[ErrorPolicy | None] = [app.declaration.on_error]
+    policies += [topic.on_error for topic in app.declaration.topics.values()]
+    policies += [node.on_error for node in app.declaration.nodes]
+    found = [policy.topic for policy in policies if isinstance(policy, DeadLetter)]
+    return list(dict.fromkeys(found))
+
+
+def dead_letter_spec(name: str) -> TopicSpec:
+    """A topic of records as they came."""
+    return TopicSpec(
+        name=name,
+        key_serde=BYTES,
+        value_serde=BYTES,
+        key_type=bytes,
+        value_type=bytes,
+        config={"retention.ms": "-1"},
+    )
+
+
+def ensure_topics(log: Log, app: App, plan: Plan) -> dict[str, int]:
+    """Create what topics are missing; return the partitions of all.
+
+    Raises:
+        TopologyError: a topic exists with another number of partitions than is needed.
+    """
+    existing = log.topics()
+    counts = resolve_partitions(plan, {name: topic.partition_count for name, topic in existing.items()})
+    for topic in plan.topics:
+        if topic.name not in existing:
+            log.create_topic(topic.name, partitions=counts[topic.name], config=topic.config)
+    for name in dead_letter_topics(app):
+        found = existing.get(name)
+        if name not in counts:
+            counts[name] = found.partition_count if found is not None else 1
+            if found is None:
+                log.create_topic(name, partitions=1, config=dead_letter_spec(name).config)
+    for sub_topology in plan.sub_topologies:
+        for store in sub_topology.stores:
+            if store.source_topic is None:
+                _ensure_changelog(log, plan.app_id, store, task_count(sub_topology, counts), existing)
+    return counts
+
+
+def _ensure_changelog(
+    log: Log, app_id: str, store: StoreSpec, partitions: int, existing: Mapping[str, TopicDescription]
+) -> None:
+    name = changelog.changelog_topic(app_id, store.name)
+    found = existing.get(name)
+    if found is not None:
+        if found.partition_count != partitions:
+            raise TopologyError(
+                "the table's input now has another number of partitions than its state was made with; use a "
+                "new table name, or delete the changelog to start afresh: "
+                + fact_text(
+                    table=store.name,
+                    changelog=name,
+                    changelog_partitions=found.partition_count,
+                    input_partitions=partitions,
+                )
+            )
+        return
+    retention_ms = None
+    if store.windows is not None and store.windows.retention_ms is not None:
+        windows = store.windows
+        retention_ms = windows.size_ms + max(windows.grace_ms, store.windows.retention_ms)
+    log.create_topic(
+        name, partitions=partitions, config=changelog.changelog_config(window_retention_ms=retention_ms)
+    )
+
+
+def assemble(
+    app: App,
+    log: Log,
+    engines: EngineSource,
+    clock: Clock,
+    *,
+    wait_ms: Callable[[int], None],
+    progress: Progress | None = None,
+) -> Assembly:
+    """Make everything an application needs to run, with state restored to the last commit.
+
+    Raises:
+        TopologyError: the application does not fit together, or not onto this log.
+    """
+    plan = app.plan()
+    counts = ensure_topics(log, app, plan)
+    outputs = Outputs()
+    key_partitions: dict[int, KeyPartitions] = {}
+
+    def partition_of(key: bytes, count: int) -> int:
+        partitions = key_partitions.get(count)
+        if partitions is None:
+            partitions = key_partitions[count] = KeyPartitions(count)
+        return partitions[key]
+
+    builder = TaskBuilder(
+        on_error=app.declaration.on_error,
+        counts=counts,
+        partition_of=partition_of,
+        outputs=outputs,
+        wait_ms=wait_ms,
+    )
+    assembly = Assembly(plan, counts, [], {}, outputs, builder)
+    try:
+        if plan.global_tables:
+            engine = engines.open(app.app_id, GLOBAL_TASK)
+            assembly.engines.append(engine)
+            for table in plan.global_tables:
+                keeper = GlobalTableKeeper(
+                    table,
+                    counts[table.topic.name],
+                    engine,
+                    log,
+                    clock,
+                    checks_values=_checks_values(table.topic, app),
+                )
+                for source in keeper.sources:
+                    name = keeper.store_name(source.partition)
+                    describe_store(engine, _description(table.store, name, follows=table.topic.name))
+                keeper.follow(progress)
+                assembly.global_tables[table.store.name] = keeper
+        builder.global_tables = assembly.global_tables
+        for sub_topology in plan.sub_topologies:
+            for partition in range(task_count(sub_topology, counts)):
+                task_id = TaskId(sub_topology.name, partition)
+                engine = engines.open(app.app_id, str(task_id))
+                assembly.engines.append(engine)
+                assembly.states.append(
+                    _task_state(app, log, clock, builder, sub_topology, task_id, engine, progress)
+                )
+    except BaseException:
+        assembly.close()
+        raise
+    return assembly
+
+
+def _task_state(
+    app: App,
+    log: Log,
+    clock: Clock,
+    builder: TaskBuilder,
+    sub_topology: SubTopology,
+    task_id: TaskId,
+    engine: KeyValueEngine,
+    progress: Progress | None,
+) -> TaskState:
+    partition = task_id.partition
+    sources = {
+        TopicPartition(entry.topic.name, partition): entry.topic
+        for entry in sub_topology.inputs
+        if partition < builder.counts[entry.topic.name]
+    }
+    committed = log.committed(app.app_id, list(sources))
+    offsets = log.offsets(list(sources))
+    inputs = []
+    stream_time_ms = NO_TIME
+    for source, topic in sources.items():
+        position = offsets[source].log_start
+        if source in committed:
+            # Retention may have moved the log start past the position: what is gone cannot be read.
+            position = max(position, committed[source].offset)
+            stream_time_ms = max(stream_time_ms, stream_time_in(committed[source].metadata))
+        inputs.append(InputBuffer(source, topic, position))
+    topics = log.topics()
+    changelogs: dict[str, TopicPartition] = {}
+    followed: dict[str, TopicPartition] = {}
+    stores: dict[str, WriteBack[Any, Any]] = {}
+    for store in sub_topology.stores:
+        if store.source_topic is not None:
+            followed[store.name] = TopicPartition(store.source_topic.name, partition)
+        else:
+            name = changelog.changelog_topic(app.app_id, store.name)
+            changelogs[store.name] = TopicPartition(name, partition)
+        source = {**changelogs, **followed}[store.name]
+        describe_store(engine, _description(store, store.name, follows=source.topic))
+        _restore(engine, log, clock, app, store, source, inputs, progress)
+        stores[store.name] = _write_back(engine, store)
+    task = Task(task_id, sub_topology, inputs, stores, TaskTime(stream_time_ms), builder.outputs)
+    builder.build(task)
+    return TaskState(
+        task=task,
+        engine=engine,
+        changelogs=changelogs,
+        followed=followed,
+        topic_ids={
+            name: topics[target.topic].topic_id for name, target in {**changelogs, **followed}.items()
+        },
+        committed={buffer.source: buffer.position for buffer in inputs},
+        committed_time_ms=stream_time_ms,
+    )
+
+
+def _restore(
+    engine: KeyValueEngine,
+    log: Log,
+    clock: Clock,
+    app: App,
+    store: StoreSpec,
+    source: TopicPartition,
+    inputs: list[InputBuffer],
+    progress: Progress | None,
+) -> None:
+    until = None
+    transform = None
+    if store.source_topic is not None:
+        until = next(buffer.position for buffer in inputs if buffer.source == source)
+        transform = topic_transform(
+            store.source_topic, store.key_type, checks_values=_checks_values(store.source_topic, app)
+        )
+    named = None
+    if progress is not None:
+        report = progress
+
+        def named(done: int, total: int) -> None:
+            report(f"{store.name}-{source.partition}", done, total)
+
+    restore_store(
+        engine,
+        RestoreTarget(
+            store=store.name,
+            source=source,
+            is_windowed=store.windows is not None,
+            until=until,
+            transform=transform,
+        ),
+        log,
+        clock,
+        progress=named,
+    )
+
+
+def _checks_values(topic: TopicSpec, app: App) -> bool:
+    policy = topic.on_error if topic.on_error is not None else app.declaration.on_error
+    return not isinstance(policy, Stop)
+
+
+def _write_back(engine: KeyValueEngine, store: StoreSpec) -> WriteBack[Any, Any]:
+    kind = WriteBack if store.windows is None else WindowStore
+    return kind(
+        engine,
+        store.name,
+        key_codec(store.key_type),
+        store.value_serde.encode,
+        store.value_serde.decode,
+        copy_on_read=store.copies_on_read,
+    )
+
+
+def _description(store: StoreSpec, name: str, *, follows: str) -> StoreDescription:
+    windows = store.windows
+    return StoreDescription(
+        name=name,
+        kind="kv" if windows is None else "window",
+        key_codec=key_codec(store.key_type).name,
+        value_codec=store.value_serde.name,
+        window_size_ms=None if windows is None else windows.size_ms,
+        window_advance_ms=None if windows is None else windows.advance_ms,
+        aggregations=[(attribute, aggregator.kind) for attribute, aggregator in store.aggregators],
+        follows=follows,
+    )

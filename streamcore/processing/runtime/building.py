@@ -1,0 +1,209 @@
+"""Makes the running side of a task's nodes: one operator for each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamcore.processing.error_policy import ErrorPolicy
+from streamcore.processing.operators.aggregate import (
+    AggregateOperator,
+    FinalOperator,
+    WindowedAggregateOperator,
+)
+from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.guard import Guard
+from streamcore.processing.operators.outputs import OutputColumns, Outputs
+from streamcore.processing.operators.sinks import SinkOperator
+from streamcore.processing.operators.stateless import (
+    BranchOperator,
+    FilterOperator,
+    FlatMapOperator,
+    ForeachOperator,
+    GroupByOperator,
+    MapOperator,
+    MapRecordOperator,
+    Operator,
+    PassOperator,
+    PeekOperator,
+)
+from streamcore.processing.operators.tables import (
+    Lookup,
+    ResultLookup,
+    TableJoinOperator,
+    TableSourceOperator,
+)
+from streamcore.processing.runtime.agents import AgentRunner
+from streamcore.processing.runtime.task import Step, Task
+from streamcore.processing.topology import nodes
+from streamcore.processing.topology.nodes import Node, TopicSpec
+from streamcore.serde import BYTES
+from streamcore.state.windowed import WindowStore
+
+
+@dataclass(slots=True)
+class TaskBuilder:
+    """What the steps of all tasks share, and the knowledge of which node becomes which operator.
+
+    It is also where failing records go: ``failures`` counts them by node and policy.
+    """
+
+    on_error: ErrorPolicy
+    counts: Mapping[str, int]
+    partition_of: Callable[[bytes, int], int]
+    outputs: Outputs
+    wait_ms: Callable[[int], None]
+    global_tables: Mapping[str, Lookup] = field(default_factory=dict)
+    failures: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def build(self, task: Task) -> None:
+        """Give a task its steps."""
+        sub_topology = task.sub_topology
+        asked_for = {parent for node in sub_topology.nodes for parent in node.parents}
+        steps = [
+            Step(
+                node=node,
+                operator=self._operator(task, node, has_children=_is_asked(node, asked_for, task)),
+                parents=tuple(task.place_of(parent) for parent in node.parents),
+                place=task.place_of(node),
+            )
+            for node in sub_topology.nodes
+            if not isinstance(node, nodes.Source)
+        ]
+        guards = [
+            Guard(f"{entry.topic.name}:decode", self._policy(entry.topic.on_error), self)
+            for entry in sub_topology.inputs
+        ]
+        task.set_steps(steps, guards)
+
+    def _policy(self, declared: ErrorPolicy | None) -> ErrorPolicy:
+        return self.on_error if declared is None else declared
+
+    def _operator(
+        self, task: Task, node: Node, *, has_children: bool
+    ) -> Operator | AgentRunner | FinalOperator:
+        guard = Guard(node.name, self._policy(node.on_error), self)
+        match node:
+            case nodes.Map():
+                return MapOperator(guard, node.function)
+            case nodes.FlatMap():
+                return FlatMapOperator(guard, node.function)
+            case nodes.MapRecord():
+                return MapRecordOperator(guard, node.function, flat=False)
+            case nodes.FlatMapRecord():
+                return MapRecordOperator(guard, node.function, flat=True)
+            case nodes.Filter():
+                return FilterOperator(guard, node.function, negated=node.negated)
+            case nodes.Branch():
+                return BranchOperator(guard, node.function, node.earlier)
+            case nodes.Peek():
+                return PeekOperator(guard, node.function)
+            case nodes.Foreach():
+                return ForeachOperator(guard, node.function)
+            case nodes.GroupBy():
+                return GroupByOperator(guard, node.function)
+            case nodes.Merge():
+                return PassOperator()
+            case nodes.To():
+                return self.sink(node.topic, guard)
+            case nodes.Repartition():
+                return self.sink(node.topic, guard, keyed_only=True)
+            case nodes.Aggregate():
+                return self._aggregate(task, node, guard, emits=has_children)
+            case nodes.Final():
+                return FinalOperator(self._windows(task, node.store), node.store, task.time)
+            case nodes.TableSource():
+                return TableSourceOperator(task.stores[node.store.name])
+            case nodes.TableJoin():
+                table = self._lookup(task, node)
+                return TableJoinOperator(guard, table, node.function, left=node.left, on=node.on)
+            case nodes.AgentNode():
+                return AgentRunner(
+                    node, guard, guard.policy, task.table, task.stores, self.sink, self.wait_ms
+                )
+            case _:
+                raise AssertionError(f"no operator for {type(node).__name__}")
+
+    def sink(self, topic: TopicSpec, guard: Guard, *, keyed_only: bool = False) -> SinkOperator:
+        """A step that writes to a topic."""
+        return SinkOperator(
+            guard,
+            topic,
+            self.counts[topic.name],
+            self.partition_of,
+            self.outputs,
+            keyed_only=keyed_only,
+        )
+
+    def _aggregate(self, task: Task, node: nodes.Aggregate, guard: Guard, *, emits: bool) -> Operator:
+        store = node.store
+        fold = AggregateOperator(guard, task.stores[store.name], store, emits=emits)
+        if store.windows is None:
+            return fold
+        late = _LateRecords(task, None if node.late is None else self.sink(node.late, guard))
+        return WindowedAggregateOperator(fold, store.windows, task.time, late)
+
+    def _lookup(self, task: Task, join: nodes.TableJoin) -> Lookup:
+        if isinstance(join.table, nodes.GlobalTable):
+            return self.global_tables[join.store.name]
+        store = task.stores[join.store.name]
+        return store if join.store.result is None else ResultLookup(store, join.store.result)
+
+    def _windows(self, task: Task, store: nodes.StoreSpec) -> WindowStore[Any, Any]:
+        found = task.stores[store.name]
+        assert isinstance(found, WindowStore)
+        return found
+
+    # -- where failing records go
+
+    def count_failure(self, node: str, policy: str) -> None:
+        """Count a record that did not pass."""
+        key = (node.removesuffix(":decode"), policy)
+        self.failures[key] = self.failures.get(key, 0) + 1
+
+    def dead_letter(self, topic: str, batch: Batch, position: int, node: str, error: Exception) -> None:
+        """Write the record as it came, with where and why in its headers."""
+        origin = batch.origins[position]
+        source = batch.source.record_at(origin)
+        reason = f"{type(error).__name__}: {error}"
+        headers = (
+            *source.headers,
+            ("streamcore.node", node.removesuffix(":decode").encode()),
+            ("streamcore.topic", source.topic.encode()),
+            ("streamcore.partition", str(source.partition).encode()),
+            ("streamcore.offset", str(source.offset).encode()),
+            ("streamcore.error", reason.encode()),
+        )
+        count = self.counts[topic]
+        partition = 0 if source.key is None else self.partition_of(source.key, count)
+        self.outputs.add(
+            TopicSpec(name=topic, key_serde=BYTES, value_serde=BYTES),
+            partition,
+            OutputColumns([source.key], [source.value], [max(0, source.timestamp_ms)], [headers]),
+            origins=[origin],
+            orders=[batch.source.orders[origin]],
+        )
+
+
+class _LateRecords:
+    """Counts late records in the task, and writes them where they are wanted."""
+
+    def __init__(self, task: Task, sink: SinkOperator | None) -> None:
+        self._task = task
+        self._sink = sink
+
+    def late(self, batch: Batch) -> None:
+        """Take records whose windows are closed."""
+        self._task.late_count += len(batch)
+        if self._sink is not None:
+            self._sink.process(batch)
+
+
+def _is_asked(node: Node, asked_for: set[Node], task: Task) -> bool:
+    """Whether a step reads the records that a node emits; ``Final`` reads its store instead."""
+    if node not in asked_for:
+        return False
+    return any(
+        node in child.parents and not isinstance(child, nodes.Final) for child in task.sub_topology.nodes
+    )

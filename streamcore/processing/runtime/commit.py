@@ -1,0 +1,184 @@
+"""The commit: everything a worker's tasks did since the last one becomes durable, all of it or none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from streamcore.clock import Clock
+from streamcore.errors import UsageError, fact_text
+from streamcore.log.client.port import Producer, Transaction
+from streamcore.model import CommittedPosition, Offset, TopicPartition
+from streamcore.processing.operators.outputs import OutputColumns, Outputs
+from streamcore.processing.runtime.inputs import NO_TIME
+from streamcore.processing.runtime.task import Task
+from streamcore.state import changelog
+from streamcore.state.engine import KeyValueEngine, StoreWrites
+from streamcore.state.position import Position, position_note
+from streamcore.state.write_back import WriteBack
+
+
+class Guarantee(Enum):
+    """What a crash may leave in the topics that the application writes; state never counts twice."""
+
+    EXACTLY_ONCE = "exactly-once"
+    AT_LEAST_ONCE = "at-least-once"
+
+    @classmethod
+    def named(cls, name: str | Guarantee) -> Guarantee:
+        """The guarantee of this name. Raises ``UsageError`` for another."""
+        if isinstance(name, Guarantee):
+            return name
+        try:
+            return cls(name)
+        except ValueError:
+            raise UsageError(
+                f"the guarantee is 'exactly-once' or 'at-least-once': {fact_text(given=repr(name))}"
+            ) from None
+
+
+@dataclass(slots=True)
+class TaskState:
+    """A task with its engine, and which topics its stores follow."""
+
+    task: Task
+    engine: KeyValueEngine
+    changelogs: Mapping[str, TopicPartition]
+    """Store -> the partition of its changelog."""
+    followed: Mapping[str, TopicPartition]
+    """Store -> the partition of the topic that is its changelog."""
+    topic_ids: Mapping[str, UUID]
+    """Store -> the incarnation of the topic in either of them."""
+    committed: dict[TopicPartition, Offset]
+    committed_time_ms: int
+
+
+@dataclass(slots=True)
+class _TaskChanges:
+    state: TaskState
+    positions: dict[TopicPartition, Offset]
+    drained: list[tuple[WriteBack[Any, Any], StoreWrites]]
+    ends: dict[str, Offset]
+
+
+def commit(
+    states: Sequence[TaskState],
+    outputs: Outputs,
+    producer: Producer,
+    plain_producer: Producer,
+    *,
+    group: str,
+    guarantee: Guarantee,
+    clock: Clock,
+) -> bool:
+    """Commit the pending work of tasks; return whether there was any.
+
+    The order is the whole of exactly-once:
+
+    1. outputs, repartition and changelog records go into one transaction;
+    2. the input positions they came from join it, with the stream time in their notes;
+    3. the transaction commits, and from here on the log holds the truth;
+    4. the stores apply the same writes, stamped with the changelog offsets that they reach.
+
+    A crash before 3 leaves no trace. A crash between 3 and 4 leaves a store behind its changelog, which
+    is the very case that a restore mends at every start. Under at-least-once, records for topics outside
+    the application are made durable before 1 and not again by the transaction: a crash may repeat them.
+    State and repartition topics are in the transaction either way, so no table ever counts twice.
+    """
+    changes = [found for state in states if (found := _changes_of(state)) is not None]
+    if not changes and not outputs.record_count:
+        return False
+    outside = outputs.taken(internal=False)
+    if guarantee is Guarantee.AT_LEAST_ONCE:
+        for target, columns in outside.items():
+            plain_producer.append_run(
+                target, columns.keys, columns.values, columns.timestamps_ms, columns.headers
+            )
+        plain_producer.flush()
+        outside = {}
+    now_ms = clock.now_ms()
+    with producer.transaction() as transaction:
+        _append_outputs(transaction, outside)
+        _append_outputs(transaction, outputs.taken(internal=True))
+        for change in changes:
+            _append_changelogs(transaction, change, now_ms)
+        positions = {
+            source: CommittedPosition(offset, _note(change.state.task))
+            for change in changes
+            for source, offset in change.positions.items()
+        }
+        if positions:
+            transaction.commit_positions(group, positions)
+    outputs.clear()
+    for change in changes:
+        _apply(change, now_ms)
+    return True
+
+
+def _changes_of(state: TaskState) -> _TaskChanges | None:
+    task = state.task
+    positions = {buffer.source: buffer.position for buffer in task.inputs}
+    moved = positions != state.committed or task.time.stream_time_ms != state.committed_time_ms
+    drained = [(store, writes) for store in task.stores.values() if (writes := store.drain()) is not None]
+    if not moved and not drained:
+        return None
+    return _TaskChanges(state, positions, drained, {})
+
+
+def _append_outputs(transaction: Transaction, outputs: Mapping[TopicPartition, OutputColumns]) -> None:
+    for target, columns in outputs.items():
+        transaction.append_run(target, columns.keys, columns.values, columns.timestamps_ms, columns.headers)
+
+
+def _append_changelogs(transaction: Transaction, change: _TaskChanges, now_ms: int) -> None:
+    for store, writes in change.drained:
+        target = change.state.changelogs.get(store.store)
+        if target is not None and len(writes):
+            appended = transaction.append_run(target, *changelog.columns(writes, now_ms))
+            change.ends[store.store] = appended.end_offset
+    for name, source in change.state.followed.items():
+        change.ends[name] = change.positions[source]
+
+
+def _apply(change: _TaskChanges, now_ms: int) -> None:
+    state = change.state
+    state.engine.apply(
+        [writes for _, writes in change.drained],
+        changelog.checkpoints(change.ends, now_ms),
+        {
+            **changelog.topic_notes({name: state.topic_ids[name] for name in change.ends}),
+            **position_note(Position(change.positions)),
+        },
+    )
+    for store, _ in change.drained:
+        store.committed()
+    state.committed = change.positions
+    state.committed_time_ms = state.task.time.stream_time_ms
+
+
+_NOTE_VERSION = "1"
+
+
+def _note(task: Task) -> str:
+    """Note := "1 " stream time in ms, decimal: where event time had come to, to go on from there."""
+    return f"{_NOTE_VERSION} {task.time.stream_time_ms}"
+
+
+def stream_time_in(note: str) -> int:
+    """The stream time in the note of a committed position; before all times where there is none.
+
+    Raises:
+        UsageError: the note was written by a newer version, or by another program.
+    """
+    if not note:
+        return NO_TIME
+    version, _, time = note.partition(" ")
+    if version != _NOTE_VERSION:
+        raise UsageError(
+            "the group's positions were committed by another program or a newer version; use that, or "
+            f"another application id: {fact_text(note=repr(note))}"
+        )
+    return int(time)

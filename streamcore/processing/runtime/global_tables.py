@@ -1,0 +1,112 @@
+"""Tables that every worker holds whole: they follow their topics outside all tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from streamcore.clock import Clock
+from streamcore.log.client.port import Log
+from streamcore.model import TopicPartition
+from streamcore.processing.operators.guard import each
+from streamcore.processing.topology.nodes import GlobalTable, StoreSpec, TopicSpec
+from streamcore.state.engine import KeyValueEngine
+from streamcore.state.keys import KeyCodec, key_codec
+from streamcore.state.restore import RestoreTarget, Transform, restore_store
+
+Progress = Callable[[str, int, int], None]
+
+
+def topic_transform(topic: TopicSpec, key_type: Any, *, checks_values: bool) -> Transform | None:
+    """What turns a topic's bytes into a store's, for a table that follows it; ``None`` if they are equal.
+
+    Records whose key (or, with ``checks_values``, value) does not decode are left out, as they were
+    when the policy of the topic left them out.
+    """
+    if topic.key_serde.name in ("str", "bytes") and not checks_values:
+        return None
+    codec: KeyCodec[Any] = key_codec(key_type)
+    decode_key, decode_value = topic.key_serde.decode, topic.value_serde.decode
+    bad = object()
+
+    def transform(keys: list[bytes], values: list[bytes | None]) -> tuple[list[bytes], list[bytes | None]]:
+        decoded = each(decode_key, keys, lambda position, error: bad)
+        if checks_values:
+            read = each(
+                lambda data: None if data is None else decode_value(data), values, lambda position, error: bad
+            )
+            decoded = [bad if value is bad else key for key, value in zip(decoded, read, strict=True)]
+        kept = [position for position, key in enumerate(decoded) if key is not bad]
+        return codec.encode_many([decoded[position] for position in kept]), [values[p] for p in kept]
+
+    return transform
+
+
+class GlobalTableKeeper:
+    """Holds one global table: a store that is brought to the end of its topic, again and again."""
+
+    def __init__(
+        self,
+        node: GlobalTable,
+        partition_count: int,
+        engine: KeyValueEngine,
+        log: Log,
+        clock: Clock,
+        *,
+        checks_values: bool,
+    ) -> None:
+        self.store: StoreSpec = node.store
+        self.engine = engine
+        self._log = log
+        self._clock = clock
+        self._sources = [TopicPartition(node.topic.name, number) for number in range(partition_count)]
+        self._transform = topic_transform(node.topic, node.store.key_type, checks_values=checks_values)
+        self._codec: KeyCodec[Any] = key_codec(node.store.key_type)
+        self._reached = dict.fromkeys(self._sources, -1)
+
+    def store_name(self, partition: int) -> str:
+        """The engine's name for what came from one partition: each has a checkpoint of its own."""
+        return f"{self.store.name}@{partition}"
+
+    @property
+    def sources(self) -> list[TopicPartition]:
+        """The partitions that the table follows."""
+        return self._sources
+
+    def follow(self, progress: Progress | None = None) -> bool:
+        """Take over what is new in the topic; return whether there was anything."""
+        moved = False
+        offsets = self._log.offsets(self._sources)
+        for source in self._sources:
+            end = offsets[source].last_stable
+            if end == self._reached[source]:
+                continue
+            restore_store(
+                self.engine,
+                RestoreTarget(
+                    store=self.store_name(source.partition), source=source, transform=self._transform
+                ),
+                self._log,
+                self._clock,
+                progress=None if progress is None else _named(progress, self.store.name),
+            )
+            self._reached[source] = end
+            moved = True
+        return moved
+
+    def load(self, keys: set[Any]) -> dict[Any, Any]:
+        """The values of those of these keys that have one."""
+        wanted = list(keys)
+        encoded = self._codec.encode_many(wanted)
+        decode = self.store.value_serde.decode
+        found: dict[Any, Any] = {}
+        for source in self._sources:
+            values = self.engine.get_many(self.store_name(source.partition), encoded)
+            for key, data in zip(wanted, values, strict=True):
+                if data is not None:
+                    found[key] = decode(data)
+        return found
+
+
+def _named(progress: Progress, name: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(name, done, total)

@@ -1,0 +1,201 @@
+"""The inputs of a task: fetched records, decoded, waiting in their order of event time.
+
+Order: each record has an order key, the running maximum of event times in its partition since the worker
+started. A worker takes the record with the lowest order key among all its partitions, which merges
+partitions that are in time order exactly, and lets a partition that is not keep its own order. Order
+keys never fall, so a span of them is found by bisection.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Any
+
+from streamcore.errors import SerdeError, UserCodeError, fact_text
+from streamcore.model import Headers, Offset, Record, RecordRun, TopicPartition
+from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.guard import Guard, each
+from streamcore.processing.topology.nodes import TopicSpec
+
+NO_TIME = -(2**63)
+"""Before every timestamp."""
+
+
+class DecodedRun:
+    """A fetched run with its keys, values and event times as the application sees them."""
+
+    __slots__ = ("failures", "keys", "orders", "run", "timestamps_ms", "values")
+
+    def __init__(self, run: RecordRun, topic: TopicSpec, order_before: int) -> None:
+        self.run = run
+        self.failures: dict[int, Exception] = {}
+        self.keys = self._decoded(topic.key_serde.decode, run.keys)
+        self.values = self._decoded(topic.value_serde.decode, run.values)
+        self.timestamps_ms = run.timestamps_ms
+        if topic.timestamp is not None:
+            self.timestamps_ms = self._event_times(topic.timestamp)
+        orders = list(accumulate(self.timestamps_ms, max, initial=order_before))
+        del orders[0]
+        self.orders = orders
+
+    def _decoded(self, decode: Callable[[bytes], Any], column: list[bytes | None]) -> list[Any]:
+        if None in column:
+            return each(lambda data: None if data is None else decode(data), column, self._not_decoded)
+        return each(decode, column, self._not_decoded)
+
+    def _not_decoded(self, position: int, error: Exception) -> None:
+        self.failures.setdefault(position, SerdeError(f"{type(error).__name__}: {error}"))
+
+    def _event_times(self, timestamp: Callable[[Any], int]) -> list[int]:
+        def event_time(position: int) -> int:
+            value = self.values[position]
+            if value is None:
+                return self.run.timestamps_ms[position]
+            found = timestamp(value)
+            if type(found) is not int or found < 0:
+                raise UserCodeError(
+                    f"timestamp= returns milliseconds since 1970 as int: {fact_text(returned=repr(found))}"
+                )
+            return found
+
+        def failed(position: int, error: Exception) -> int:
+            self.failures.setdefault(position, error)
+            return self.run.timestamps_ms[position]
+
+        return each(event_time, range(len(self.values)), failed)
+
+
+class Slice:
+    """Consecutive records of one run, as the source of a batch. Origins count from its start."""
+
+    __slots__ = ("_decoded", "_start", "end", "orders", "timestamps_ms")
+
+    def __init__(self, decoded: DecodedRun, start: int, end: int) -> None:
+        self._decoded = decoded
+        self._start = start
+        self.end = end
+        self.timestamps_ms = decoded.timestamps_ms[start:end]
+        self.orders = decoded.orders[start:end]
+
+    def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
+        """The record as it stood in the log."""
+        run = self._decoded.run
+        position = self._start + origin
+        headers: Headers = () if run.headers is None else run.headers[position]
+        return Record(
+            run.keys[position],
+            run.values[position],
+            run.timestamps_ms[position],
+            headers,
+            run.source.topic,
+            run.source.partition,
+            run.offsets[position],
+        )
+
+    def batch(self, guard: Guard) -> Batch:
+        """The records as a batch, without those that do not decode; the guard decides about these."""
+        decoded, start, end = self._decoded, self._start, self.end
+        headers = decoded.run.headers
+        whole = Batch(
+            decoded.keys[start:end],
+            decoded.values[start:end],
+            self.timestamps_ms,
+            range(end - start),
+            None if headers is None else headers[start:end],
+            self,
+        )
+        failures = decoded.failures
+        if not failures:
+            return whole
+        failed = [position for position in sorted(failures) if start <= position < end]
+        for position in failed:
+            guard.failed(whole, position - start, failures[position])
+        gone = set(failed)
+        return whole.take([index for index in range(end - start) if start + index not in gone])
+
+
+class Moment:
+    """The source of what happens because time passed: it stands for no record."""
+
+    __slots__ = ("orders", "timestamps_ms")
+
+    def __init__(self, stream_time_ms: int) -> None:
+        self.timestamps_ms = [stream_time_ms]
+        self.orders = [stream_time_ms]
+
+    def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
+        """No record: the time at which it happened."""
+        return Record(None, None, self.timestamps_ms[0])
+
+
+class InputBuffer:
+    """One partition that a task reads: at most one fetched run, and the position behind what was taken."""
+
+    def __init__(self, source: TopicPartition, topic: TopicSpec, position: Offset) -> None:
+        self.source = source
+        self.topic = topic
+        self.position = position
+        """The next offset to process: what a commit would write."""
+        self.caught_up = False
+        """Whether the last fetch found nothing more."""
+        self._decoded: DecodedRun | None = None
+        self._cursor = 0
+        self._last_order = NO_TIME
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether a fetch is needed before anything can be taken."""
+        return self._decoded is None
+
+    def fill(self, run: RecordRun) -> None:
+        """Take a fetched run. Only when empty."""
+        assert self._decoded is None
+        if not len(run):
+            self.position = run.next_offset
+            return
+        self._decoded = DecodedRun(run, self.topic, self._last_order)
+        self._cursor = 0
+        self._last_order = self._decoded.orders[-1]
+
+    def head_order(self) -> int:
+        """The order key of the next record. Only when not empty."""
+        assert self._decoded is not None
+        return self._decoded.orders[self._cursor]
+
+    def offered_order(self, records_max: int) -> int | None:
+        """The order key up to which this buffer can answer for its partition; ``None`` for all times.
+
+        Records beyond ``records_max`` are kept for the next round.
+        """
+        if self._decoded is None:
+            return None
+        end = self._cursor + records_max
+        if end < len(self._decoded.orders):
+            return self._decoded.orders[end - 1]
+        return None if self.caught_up else self._last_order
+
+    def count_until(self, order: int | None, *, inclusive: bool = True) -> int:
+        """How many records have an order key up to ``order``."""
+        if self._decoded is None:
+            return 0
+        orders = self._decoded.orders
+        if order is None:
+            return len(orders) - self._cursor
+        find = bisect_right if inclusive else bisect_left
+        return find(orders, order, self._cursor) - self._cursor
+
+    def take(self, count: int) -> Slice:
+        """Take the next ``count`` records, at least one; the position moves behind them."""
+        decoded = self._decoded
+        assert decoded is not None
+        end = self._cursor + count
+        taken = Slice(decoded, self._cursor, end)
+        if end == len(decoded.orders):
+            self.position = decoded.run.next_offset
+            self._decoded = None
+        else:
+            self.position = decoded.run.offsets[end - 1] + 1
+            self._cursor = end
+        return taken

@@ -1,0 +1,102 @@
+"""Sends records for code that runs outside tasks: timers and commands. Durable when ``send`` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+from streamcore.clock import Clock
+from streamcore.errors import SerdeError, UsageError, fact_text
+from streamcore.log.client.partitioner import partition_of_key
+from streamcore.log.client.port import Producer
+from streamcore.model import Headers, Record, TopicPartition
+from streamcore.processing.operators.guard import each
+from streamcore.processing.operators.outputs import OutputColumns
+from streamcore.processing.topology.nodes import TopicSpec
+
+_CHUNK_RECORDS = 10_000
+
+
+class DirectSender:
+    """Encodes typed records and appends them through a producer."""
+
+    def __init__(self, producer: Producer, counts: Mapping[str, int], clock: Clock) -> None:
+        self._producer = producer
+        self._counts = counts
+        self._clock = clock
+        self._next_without_key = 0
+
+    def send(self, topic: TopicSpec, records: Iterable[Record[Any, Any]]) -> int:
+        """Write records in their order; return how many. Records of each chunk are acknowledged together.
+
+        Raises:
+            SerdeError: a key or value is not of the topic's type; records before its chunk are written.
+            UsageError: a partition that the topic does not have.
+        """
+        iterator = iter(records)
+        sent = 0
+        pending = []
+        while chunk := list(islice(iterator, _CHUNK_RECORDS)):
+            for target, columns in self._partitioned(topic, chunk).items():
+                pending.append(
+                    self._producer.append_run(
+                        target, columns.keys, columns.values, columns.timestamps_ms, columns.headers
+                    )
+                )
+            sent += len(chunk)
+            # One chunk is on its way while the next is encoded.
+            while len(pending) > 2 * self._counts[topic.name]:
+                pending.pop(0).result()
+        for acknowledgement in pending:
+            acknowledgement.result()
+        return sent
+
+    def _partitioned(
+        self, topic: TopicSpec, chunk: list[Record[Any, Any]]
+    ) -> dict[TopicPartition, OutputColumns]:
+        count = self._counts[topic.name]
+        now_ms = self._clock.now_ms()
+        keys = _encoded(topic, "key", topic.key_serde.encode, [record.key for record in chunk])
+        values = _encoded(topic, "value", topic.value_serde.encode, [record.value for record in chunk])
+        partition_by_key: dict[bytes | None, int] = {None: self._next_without_key}
+        self._next_without_key = (self._next_without_key + 1) % count
+        columns: dict[TopicPartition, OutputColumns] = {}
+        headers: dict[TopicPartition, list[Headers]] = {}
+        has_headers = any(record.headers for record in chunk)
+        for record, key, value in zip(chunk, keys, values, strict=True):
+            partition = record.partition
+            if partition < 0:
+                found = partition_by_key.get(key)
+                if found is None:
+                    assert key is not None
+                    found = partition_by_key[key] = partition_of_key(key, count)
+                partition = found
+            elif partition >= count:
+                raise UsageError(
+                    f"the topic has fewer partitions: {fact_text(topic=topic.name, partition=partition, partitions=count)}"
+                )
+            target = TopicPartition(topic.name, partition)
+            to = columns.get(target)
+            if to is None:
+                to = columns[target] = OutputColumns()
+                headers[target] = []
+            to.keys.append(key)
+            to.values.append(value)
+            to.timestamps_ms.append(record.timestamp_ms if record.timestamp_ms >= 0 else now_ms)
+            if has_headers:
+                headers[target].append(record.headers)
+        if has_headers:
+            for target, found_headers in headers.items():
+                columns[target].headers = found_headers
+        return columns
+
+
+def _encoded(topic: TopicSpec, what: str, encode: Any, column: list[Any]) -> list[bytes | None]:
+    def failed(position: int, error: Exception) -> bytes:
+        raise SerdeError(
+            f"this {what} is not of the topic's type; nothing of its chunk is written: "
+            + fact_text(topic=topic.name, value=repr(column[position])[:100], error=error)
+        ) from error
+
+    return each(lambda value: None if value is None else encode(value), column, failed)

@@ -1,0 +1,256 @@
+"""A worker: fetches, runs its tasks lowest timestamp first, commits, and starts again. One thread.
+
+A round takes from every partition what comes before the first thing not known yet: each partition
+offers what was fetched of it, and the round ends at the lowest of their ends. So records meet in the
+order of event time, in batches as large as what was fetched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from streamcore.clock import Clock
+from streamcore.errors import OffsetOutOfRangeError, UsageError, fact_text
+from streamcore.log.client.port import Log
+from streamcore.model import Isolation, TopicPartition
+from streamcore.processing.app import App
+from streamcore.processing.runtime.assembly import Assembly, EngineSource, assemble
+from streamcore.processing.runtime.commit import Guarantee, commit
+from streamcore.processing.runtime.context import TaskTable
+from streamcore.processing.runtime.global_tables import Progress
+from streamcore.processing.runtime.idle import IdleTime
+from streamcore.processing.runtime.sending import DirectSender
+from streamcore.processing.runtime.settings import WorkerSettings
+from streamcore.processing.runtime.timers import Timers
+from streamcore.processing.topology.nodes import StoreSpec
+
+_IDLE_WAIT_S = 0.5
+
+
+class TaskWorker:
+    """Runs all tasks of an application on a log. For one thread and its event loop.
+
+    ``start``, then ``step`` again and again; ``commit`` when due; ``close`` at the end, which does not
+    commit. ``Worker`` in ``running.py`` is the same for users, with a log and folders of its own.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        log: Log,
+        engines: EngineSource,
+        clock: Clock,
+        settings: WorkerSettings,
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        self.app = app
+        self.settings = settings
+        self.guarantee = Guarantee.named(settings.guarantee)
+        self._log = log
+        self._clock = clock
+        self._producer = log.producer_port(transactional_id=f"{app.app_id}-worker")
+        self._plain_producer = log.producer_port()
+        self._reader = log.reader(isolation=Isolation.READ_COMMITTED)
+        self.assembly: Assembly = assemble(
+            app, log, engines, clock, wait_ms=settings.wait_ms, progress=progress
+        )
+        self._buffers = [(state, buffer) for state in self.assembly.states for buffer in state.task.inputs]
+        self._reader.assign({buffer.source: buffer.position for _, buffer in self._buffers})
+        self._sender = DirectSender(self._plain_producer, self.assembly.counts, clock)
+        self._idle = IdleTime(self.assembly.states, clock.now_ms())
+        self.timers = Timers(app.timers, self, clock.now_ms())
+        self._last_commit_ms = clock.now_ms()
+        self._slice_records = settings.slice_records_start
+
+    # -- what timers may use
+
+    @property
+    def sender(self) -> DirectSender:
+        """Where the sends of timers and commands go: to the log at once, durable when they return."""
+        return self._sender
+
+    def table(self, store: StoreSpec) -> TaskTable:
+        """Timers belong to no task, so they have no table."""
+        raise UsageError(
+            "a timer belongs to no partition; read tables with running.table(name), write them in agents: "
+            + fact_text(table=store.name)
+        )
+
+    # -- processing
+
+    async def step(self) -> bool:
+        """Do one round, and commit if it is time; return whether anything was done."""
+        moved = any([keeper.follow() for keeper in self.assembly.global_tables.values()])
+        self.timers.start_due(self._clock.now_ms())
+        started_s = self._clock.monotonic_s()
+        processed = await self._round()
+        if processed:
+            self._adapt(processed, self._clock.monotonic_s() - started_s)
+        else:
+            moved |= await self._advance_idle()
+        if self._commit_is_due(idle=not processed):
+            moved |= self.commit()
+        return moved or processed > 0
+
+    async def _round(self) -> int:
+        for state, buffer in self._buffers:
+            if buffer.is_empty:
+                self._fill(state.task.task_id, buffer)
+        offered = [
+            order
+            for _, buffer in self._buffers
+            if (order := buffer.offered_order(self._slice_records)) is not None
+        ]
+        until = min(offered, default=None)
+        processed = 0
+        for state in self.assembly.states:
+            processed += await state.task.process(until)
+        self.assembly.outputs.end_round()
+        return processed
+
+    def _fill(self, task_id: object, buffer: Any) -> None:
+        while buffer.is_empty:
+            try:
+                run = self._reader.fetch(buffer.source, bytes_max=self.settings.fetch_bytes_max)
+            except OffsetOutOfRangeError as error:
+                raise OffsetOutOfRangeError(
+                    "records were deleted from the topic before they were processed; reset the group to go on "
+                    f"behind them (streamcore groups reset): "
+                    f"{fact_text(task=task_id, partition=buffer.source, position=buffer.position)}"
+                ) from error
+            buffer.caught_up = run is None
+            if run is None:
+                return
+            buffer.fill(run)
+
+    def _adapt(self, processed: int, seconds: float) -> None:
+        """Aim the size of a round at half a commit interval: slow agents then commit in time."""
+        target_s = self.settings.commit_interval_ms / 2000
+        if seconds > target_s:
+            self._slice_records = max(1, self._slice_records // 2)
+        elif seconds * 4 < target_s and processed >= self._slice_records:
+            self._slice_records = min(self.settings.slice_records_max, self._slice_records * 2)
+
+    async def _advance_idle(self) -> bool:
+        moved = False
+        for task, stream_time_ms in self._idle.due(self._clock.now_ms()):
+            before = task.time.stream_time_ms
+            await task.advance_time(stream_time_ms)
+            moved |= task.time.stream_time_ms > before
+        self.assembly.outputs.end_round()
+        return moved
+
+    async def close_windows(self) -> bool:
+        """Close the windows still open, because the input has ended; return whether there were any."""
+        moved = False
+        for state in self.assembly.states:
+            closing_time_ms = state.task.closing_time_ms()
+            if closing_time_ms is not None:
+                await state.task.advance_time(closing_time_ms)
+                moved = True
+        self.assembly.outputs.end_round()
+        return moved
+
+    # -- committing
+
+    def _commit_is_due(self, *, idle: bool) -> bool:
+        outputs = self.assembly.outputs
+        return (
+            idle
+            or self._clock.now_ms() - self._last_commit_ms >= self.settings.commit_interval_ms
+            or outputs.record_count >= self.settings.pending_records_max
+            or outputs.value_bytes >= self.settings.pending_bytes_max
+        )
+
+    def commit(self) -> bool:
+        """Commit what was processed; return whether there was anything."""
+        self._last_commit_ms = self._clock.now_ms()
+        return commit(
+            self.assembly.states,
+            self.assembly.outputs,
+            self._producer,
+            self._plain_producer,
+            group=self.app.app_id,
+            guarantee=self.guarantee,
+            clock=self._clock,
+        )
+
+    # -- running
+
+    def is_caught_up(self) -> bool:
+        """Whether everything readable in every input is processed and committed."""
+        if self.assembly.outputs.record_count:
+            return False
+        return all(
+            buffer.is_empty
+            and state.committed.get(buffer.source) == buffer.position
+            and buffer.position >= self._reader.visible_end(buffer.source)
+            for state, buffer in self._buffers
+        )
+
+    async def run_until_end(self, *, close_windows: bool = False) -> None:
+        """Process what is there, commit, and return; with ``close_windows`` close those still open."""
+        while True:
+            while await self.step() or not self.is_caught_up():
+                pass
+            if not (close_windows and await self.close_windows()):
+                return
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Process until ``stopping`` is set, then commit what is done."""
+        loop = asyncio.get_running_loop()
+        progress = asyncio.Event()
+        self._reader.on_progress(lambda: _set_from_any_thread(loop, progress))
+        waiting_stop = asyncio.ensure_future(stopping.wait())
+        try:
+            while not stopping.is_set():
+                progress.clear()
+                if await self.step():
+                    # Let timers, agents and the like have their turn.
+                    await asyncio.sleep(0)
+                    continue
+                waiting_progress = asyncio.ensure_future(progress.wait())
+                await asyncio.wait(
+                    (waiting_progress, waiting_stop),
+                    timeout=self._wait_s(),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                waiting_progress.cancel()
+            self.commit()
+        finally:
+            waiting_stop.cancel()
+            self._reader.on_progress(None)
+
+    def _wait_s(self) -> float:
+        now_ms = self._clock.now_ms()
+        dues = [due for due in (self.timers.next_due_ms(), self._idle.next_due_ms(now_ms)) if due is not None]
+        if not dues:
+            return _IDLE_WAIT_S
+        return max(0.0, min(_IDLE_WAIT_S, (min(dues) - now_ms) / 1000))
+
+    @property
+    def late_counts(self) -> dict[str, int]:
+        """Records that came too late, by task."""
+        return {str(state.task.task_id): state.task.late_count for state in self.assembly.states}
+
+    def sources(self) -> Iterable[TopicPartition]:
+        """The partitions that the tasks read."""
+        return [buffer.source for _, buffer in self._buffers]
+
+    async def close(self) -> None:
+        """Stop agents and timers and close the stores. What is not committed is forgotten."""
+        await self.timers.close()
+        for state in self.assembly.states:
+            await state.task.close()
+        self._reader.close()
+        self._producer.close()
+        self._plain_producer.close()
+        self.assembly.close()
+
+
+def _set_from_any_thread(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(event.set)

@@ -1,0 +1,115 @@
+"""Topics as an application declares them: a stream to read, a place to write, and tables made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from streamcore.durations import time_ms
+from streamcore.errors import UsageError, fact_text
+from streamcore.model import Headers, Record
+from streamcore.processing.declaration import Declaration, legal_name
+from streamcore.processing.runtime.context import Sender, current_sender
+from streamcore.processing.stream import Stream
+from streamcore.processing.table import GlobalTableView, Table
+from streamcore.processing.topology.nodes import GlobalTable, Node, Source, StoreSpec, TableSource, TopicSpec
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Topic(Stream[K, V], Generic[K, V]):
+    """A declared topic. It is a source only if something reads it."""
+
+    def __init__(self, declaration: Declaration, spec: TopicSpec) -> None:
+        self.spec = spec
+        self._source: Source | None = None
+        super().__init__(
+            declaration,
+            None,  # type: ignore[arg-type]  # a topic's node comes with its first reader
+            key_type=spec.key_type,
+            value_type=spec.value_type,
+            value_serde=spec.value_serde,
+        )
+
+    @property
+    def node(self) -> Node:
+        """The source node; made when something first reads the topic."""
+        if self._source is None:
+            name = self._declaration.node_name(None, None, self.spec.name)
+            self._source = self._declaration.add(Source(name=name, topic=self.spec))
+        return self._source
+
+    @property
+    def name(self) -> str:
+        """The topic's name."""
+        return self.spec.name
+
+    def table(self, name: str) -> Table[K, V]:
+        """The topic as a table: the newest value of each key. The topic is its own changelog."""
+        store = self._store(name)
+        node = TableSource(
+            name=self._declaration.node_name(None, None, name), parents=(self.node,), store=store
+        )
+        return Table(self._declaration, self._declaration.add(node), store, self._key_type, self._value_type)
+
+    def global_table(self, name: str) -> GlobalTableView[K, V]:
+        """The whole topic as a table on every worker, whatever the partitions of what joins it."""
+        store = self._store(name)
+        node = GlobalTable(name=self._declaration.node_name(None, None, name), store=store, topic=self.spec)
+        return GlobalTableView(self._declaration.add(node), store)
+
+    async def send(
+        self,
+        *,
+        value: V | None,
+        key: K | None = None,
+        timestamp_ms: int | None = None,
+        at: datetime | str | int | None = None,
+        partition: int | None = None,
+        headers: Headers = (),
+    ) -> None:
+        """Write one record.
+
+        In an agent the record is part of the agent's commit, and takes the event's time unless one is
+        given. In a timer or command it is durable when this returns.
+        """
+        when = time_ms(at) if at is not None else timestamp_ms
+        record = Record(
+            key,
+            value,
+            -1 if when is None else when,
+            headers,
+            partition=-1 if partition is None else partition,
+        )
+        current_sender(self.spec.name).send(self.spec, [record])
+
+    def send_many(self, records: Iterable[Record[Any, Any] | tuple[Any, Any]]) -> int:
+        """Write records, or pairs of key and value; return how many, once they are durable."""
+        return _sender(self.spec).send(self.spec, map(_record, records))
+
+    def send_and_wait(
+        self, *, value: V | None, key: K | None = None, timestamp_ms: int | None = None, headers: Headers = ()
+    ) -> None:
+        """Write one record and wait until it is durable."""
+        record = Record(key, value, -1 if timestamp_ms is None else timestamp_ms, headers)
+        _sender(self.spec).send(self.spec, [record])
+
+    def _store(self, name: str) -> StoreSpec:
+        legal_name(name, "table")
+        return StoreSpec(
+            name=name, key_type=self._key_type, value_serde=self.spec.value_serde, source_topic=self.spec
+        )
+
+
+def _sender(spec: TopicSpec) -> Sender:
+    return current_sender(spec.name)
+
+
+def _record(item: Record[Any, Any] | tuple[Any, Any]) -> Record[Any, Any]:
+    if isinstance(item, Record):
+        return item
+    if isinstance(item, tuple) and len(item) == 2:
+        return Record(item[0], item[1])
+    raise UsageError(f"give sc.Record or (key, value): {fact_text(given=type(item).__name__)}")

@@ -1,0 +1,1 @@
+"""The declared application as a frozen graph, and the pure plan made from it."""

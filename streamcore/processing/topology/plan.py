@@ -1,0 +1,318 @@
+"""Splits a declared application into sub-topologies and decides the partitions of its topics. Pure.
+
+A sub-topology is what hangs together without a repartition topic between, counting what shares a
+table. A task is one sub-topology and one partition number, so all its inputs that meet in a store must
+have the same number of partitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streamcore.errors import TopologyError, fact_text
+from streamcore.processing.topology.nodes import (
+    AgentNode,
+    Aggregate,
+    Final,
+    GlobalTable,
+    Node,
+    Repartition,
+    Source,
+    StoreSpec,
+    TableJoin,
+    TableSource,
+    To,
+    TopicSpec,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A topic that a sub-topology reads, and the node where its records enter.
+
+    ``one_at_a_time`` is set where two steps meet in one store: a batch would let the second see
+    what the first wrote for later events.
+    """
+
+    topic: TopicSpec
+    root: Node
+    one_at_a_time: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SubTopology:
+    """A part of the topology with no repartition inside. Named after its first store, agent or topic."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    inputs: tuple[Input, ...]
+    stores: tuple[StoreSpec, ...]
+    tables_by_node: Mapping[Node, tuple[StoreSpec, ...]]
+
+    def store_of(self, name: str) -> StoreSpec | None:
+        """The store of a name."""
+        return next((store for store in self.stores if store.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole application, split."""
+
+    app_id: str
+    sub_topologies: tuple[SubTopology, ...]
+    global_tables: tuple[GlobalTable, ...]
+    topics: tuple[TopicSpec, ...]
+
+
+def make_plan(
+    app_id: str,
+    nodes: Sequence[Node],
+    app_tables: Sequence[StoreSpec],
+    topics: Sequence[TopicSpec],
+    tables_used_by: Callable[[Callable[..., Any]], tuple[StoreSpec, ...]],
+) -> Plan:
+    """Plan an application.
+
+    Raises:
+        TopologyError: two stores have one name.
+    """
+    used = {node: _tables_of(node, tables_used_by) for node in nodes}
+    _refuse_equal_names(nodes, app_tables)
+    groups = _grouped(nodes, used)
+    sub_topologies = []
+    names: set[str] = set()
+    for members in groups:
+        sub_topology = _sub_topology(members, used, names)
+        if sub_topology is not None:
+            names.add(sub_topology.name)
+            sub_topologies.append(sub_topology)
+    return Plan(
+        app_id=app_id,
+        sub_topologies=tuple(sub_topologies),
+        global_tables=tuple(node for node in nodes if isinstance(node, GlobalTable)),
+        topics=tuple(topics),
+    )
+
+
+def _tables_of(
+    node: Node, tables_used_by: Callable[[Callable[..., Any]], tuple[StoreSpec, ...]]
+) -> tuple[StoreSpec, ...]:
+    function = getattr(node, "function", None)
+    found = list(tables_used_by(function)) if function is not None else []
+    if isinstance(node, AgentNode):
+        found += [store for store in node.tables if not any(store is known for known in found)]
+    return tuple(found)
+
+
+def _refuse_equal_names(nodes: Iterable[Node], app_tables: Iterable[StoreSpec]) -> None:
+    by_name: dict[str, StoreSpec] = {}
+    stores = [node.store for node in nodes if isinstance(node, Aggregate | TableSource | GlobalTable)]
+    for store in [*stores, *app_tables]:
+        if by_name.setdefault(store.name, store) is not store:
+            raise TopologyError(
+                f"two tables have one name, rename one; their state would mix: {fact_text(table=store.name)}"
+            )
+
+
+def _grouped(nodes: Sequence[Node], used: Mapping[Node, tuple[StoreSpec, ...]]) -> list[list[Node]]:
+    """The nodes that hang together, each group in order of declaration."""
+    leader: dict[object, object] = {}
+
+    def find(item: object) -> object:
+        leader.setdefault(item, item)
+        while leader[item] is not item:
+            item = leader[item]
+        return item
+
+    def unite(first: object, second: object) -> None:
+        leader[find(second)] = find(first)
+
+    for node in nodes:
+        if isinstance(node, GlobalTable):
+            continue
+        find(node)
+        for parent in node.parents:
+            unite(_reading_side(parent), node)
+        if isinstance(node, TableJoin) and not isinstance(node.table, GlobalTable):
+            unite(_reading_side(node.table), node)
+        for store in used[node]:
+            unite(store, node)
+    members: dict[object, list[Node]] = {}
+    for node in nodes:
+        if not isinstance(node, GlobalTable):
+            members.setdefault(find(node), []).append(node)
+        if isinstance(node, Repartition) and _reading_side(node) in leader:
+            members.setdefault(find(_reading_side(node)), [])
+    return [group for group in members.values() if group]
+
+
+def _reading_side(node: Node) -> object:
+    """A repartition node stands with its writers; what reads it hangs on its topic instead."""
+    return node.topic if isinstance(node, Repartition) else node
+
+
+def _sub_topology(
+    members: list[Node], used: Mapping[Node, tuple[StoreSpec, ...]], names: set[str]
+) -> SubTopology | None:
+    roots: list[tuple[TopicSpec, Node]] = []
+    for node in members:
+        if isinstance(node, Source):
+            roots.append((node.topic, node))
+        for parent in node.parents:
+            if isinstance(parent, Repartition) and all(root is not parent for _, root in roots):
+                roots.append((parent.topic, parent))
+    if not roots:
+        return None
+    stores: list[StoreSpec] = []
+    for node in members:
+        own = [node.store] if isinstance(node, Aggregate | TableSource) else []
+        for store in [*own, *used[node]]:
+            if not any(store is known for known in stores):
+                stores.append(store)
+    agents = [node.name for node in members if isinstance(node, AgentNode)]
+    name = next(iter([store.name for store in stores] + agents + [roots[0][0].name]))
+    if name in names:
+        name = f"{name}.{roots[0][0].name}"
+    inputs = tuple(
+        Input(topic=topic, root=root, one_at_a_time=_meets_in_a_store(root, members, used))
+        for topic, root in roots
+    )
+    return SubTopology(
+        name=name,
+        nodes=tuple(members),
+        inputs=inputs,
+        stores=tuple(stores),
+        tables_by_node={node: used[node] for node in members if used[node]},
+    )
+
+
+def _meets_in_a_store(
+    root: Node, members: Sequence[Node], used: Mapping[Node, tuple[StoreSpec, ...]]
+) -> bool:
+    reached: set[Node] = {root}
+    touched: dict[int, Node] = {}
+    for node in members:
+        if node is not root and not any(parent in reached for parent in node.parents):
+            continue
+        reached.add(node)
+        if isinstance(node, Final):
+            continue
+        own = [node.store] if isinstance(node, Aggregate | TableSource | TableJoin) else []
+        for store in [*own, *used[node]]:
+            if touched.setdefault(id(store), node) is not node:
+                return True
+    return False
+
+
+def _topics_of(node: Node) -> list[TopicSpec]:
+    topics: list[TopicSpec] = []
+    if isinstance(node, Source | To | Repartition | GlobalTable):
+        topics.append(node.topic)
+    if isinstance(node, Aggregate) and node.late is not None:
+        topics.append(node.late)
+    return topics
+
+
+def resolve_partitions(plan: Plan, existing: Mapping[str, int]) -> dict[str, int]:
+    """Decide the number of partitions of every topic, and check that inputs fit together.
+
+    Args:
+        existing: the partitions of the topics that the log has.
+
+    Raises:
+        TopologyError: a topic exists with another count than declared, or inputs that meet in a store
+            have different counts; both topics are named.
+    """
+    counts: dict[str, int] = {}
+    for topic in plan.topics:
+        found = existing.get(topic.name)
+        if found is not None and topic.partition_count not in (None, found):
+            raise TopologyError(
+                "the topic exists with another number of partitions; declare that one, or use another topic: "
+                + fact_text(topic=topic.name, declared=topic.partition_count, existing=found)
+            )
+        if found is not None:
+            counts[topic.name] = found
+        elif topic.partition_count is not None:
+            counts[topic.name] = topic.partition_count
+    for sub_topology in plan.sub_topologies:
+        for entry in sub_topology.inputs:
+            if not entry.topic.internal:
+                counts.setdefault(entry.topic.name, 1)
+    for table in plan.global_tables:
+        counts.setdefault(table.topic.name, 1)
+    _resolve_repartition(plan, counts)
+    for sub_topology in plan.sub_topologies:
+        _check_co_partitioned(sub_topology, counts)
+        for node in sub_topology.nodes:
+            for topic in _topics_of(node):
+                counts.setdefault(topic.name, task_count(sub_topology, counts))
+    for topic in plan.topics:
+        counts.setdefault(topic.name, 1)
+    return counts
+
+
+def _resolve_repartition(plan: Plan, counts: dict[str, int]) -> None:
+    """Repartition topics take the count of the inputs they meet, else the largest of what flows in."""
+    waiting = [
+        (sub_topology, entry.topic)
+        for sub_topology in plan.sub_topologies
+        for entry in sub_topology.inputs
+        if entry.topic.name not in counts
+    ]
+    while waiting:
+        left = []
+        for sub_topology, topic in waiting:
+            count = _count_beside(sub_topology, topic, counts) or _count_above(plan, topic, counts)
+            if count is None:
+                left.append((sub_topology, topic))
+            else:
+                counts[topic.name] = count
+        if len(left) == len(waiting):
+            # A ring of repartition topics without a source outside cannot be declared.
+            raise TopologyError(f"no input decides the partitions: {fact_text(topic=left[0][1].name)}")
+        waiting = left
+
+
+def _count_beside(sub_topology: SubTopology, topic: TopicSpec, counts: Mapping[str, int]) -> int | None:
+    beside = [
+        counts[entry.topic.name]
+        for entry in sub_topology.inputs
+        if entry.topic is not topic and entry.topic.name in counts
+    ]
+    return max(beside, default=None)
+
+
+def _count_above(plan: Plan, topic: TopicSpec, counts: Mapping[str, int]) -> int | None:
+    found: list[int] = []
+    for sub_topology in plan.sub_topologies:
+        if any(isinstance(node, Repartition) and node.topic is topic for node in sub_topology.nodes):
+            if any(entry.topic.name not in counts for entry in sub_topology.inputs):
+                return None
+            found.append(task_count(sub_topology, counts))
+    return max(found, default=None)
+
+
+def task_count(sub_topology: SubTopology, counts: Mapping[str, int]) -> int:
+    """How many tasks a sub-topology has: the largest number of partitions among its inputs."""
+    return max(counts[entry.topic.name] for entry in sub_topology.inputs)
+
+
+def _check_co_partitioned(sub_topology: SubTopology, counts: Mapping[str, int]) -> None:
+    if not sub_topology.stores:
+        return
+    first = sub_topology.inputs[0].topic
+    for entry in sub_topology.inputs[1:]:
+        if counts[entry.topic.name] != counts[first.name]:
+            raise TopologyError(
+                "inputs that meet in a table need the same number of partitions; repartition one of them: "
+                + fact_text(
+                    first=first.name,
+                    first_partitions=counts[first.name],
+                    second=entry.topic.name,
+                    second_partitions=counts[entry.topic.name],
+                    tables=",".join(store.name for store in sub_topology.stores),
+                )
+            )
