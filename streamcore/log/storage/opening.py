@@ -141,7 +141,9 @@ def _replayed(
     segments: list[Segment], snapshots: list[Offset], opening: Opening, parts: LogParts
 ) -> ProducerStates:
     """The producer states at the log end, from the newest snapshot and the batches after it."""
-    states, start = _newest_states(snapshots, segments[-1].end_offset, opening, parts)
+    states, start = _newest_states(
+        snapshots, segments[0].base_offset, segments[-1].end_offset, opening, parts
+    )
     for segment in segments:
         if segment.end_offset > start:
             for batch in segment.batches(start=start):
@@ -164,7 +166,9 @@ def _recovered(
         (index for index, segment in enumerate(segments[:-1]) if segment.end_offset >= recovery_point),
         len(segments) - 1,
     )
-    states, start = _newest_states(snapshots, segments[first].base_offset, opening, parts)
+    states, start = _newest_states(
+        snapshots, segments[0].base_offset, segments[first].base_offset, opening, parts
+    )
     for segment in segments[:first]:
         if segment.end_offset > start:
             for batch in segment.batches(start=start):
@@ -259,11 +263,13 @@ def _note(batch: StoredBatch, states: ProducerStates, opening: Opening, segment:
 
 
 def _newest_states(
-    snapshots: list[Offset], before: Offset, opening: Opening, parts: LogParts
+    snapshots: list[Offset], first_base: Offset, before: Offset, opening: Opening, parts: LogParts
 ) -> tuple[ProducerStates, Offset]:
-    """The states of the newest readable snapshot at or before an offset, and the snapshot's offset."""
+    """The states of the newest readable snapshot from ``first_base`` to ``before``, and its offset."""
     for offset in reversed(snapshots):
-        if offset > before:
+        # One from before the first segment is of no use: what followed it is deleted in part, and a
+        # producer seen there would be expected to go on from a sequence that is long past.
+        if not first_base <= offset <= before:
             continue
         path = file_path(opening.directory, offset, FileKind.SNAPSHOT)
         try:
