@@ -34,6 +34,21 @@ def append_in_transaction(world: World) -> None:
     _append(world, world.any_partition(), producer_id=producer_id, is_transactional=True)
 
 
+def append_many(world: World) -> None:
+    """A busy partition: segments fill up, so that there is something to delete and to compact."""
+    target = world.any_partition()
+    if target is None or target[0] in world.unsure:
+        return
+    for _ in range(world.random.randrange(5, 30)):
+        if world.random.random() < 0.2:
+            _end_transaction(world, target)
+        producer_id = world.random.choice((-1, *PLAIN_PRODUCERS, *TRANSACTIONAL_PRODUCERS))
+        is_transactional = producer_id in TRANSACTIONAL_PRODUCERS
+        _append(world, target, producer_id=producer_id, is_transactional=is_transactional)
+    target[1].sync()
+    target[2].synced(target[2].log_end)
+
+
 def _append(world: World, target: Target | None, *, producer_id: int, is_transactional: bool) -> None:
     if target is None:
         return
@@ -75,8 +90,11 @@ def _try_append(world: World, target: Target, batch: ModelBatch) -> None:
 def end_transaction(world: World) -> None:
     """Commit or abort an open transaction, now and then with a newer epoch that fences its producer."""
     target = world.any_partition()
-    if target is None:
-        return
+    if target is not None:
+        _end_transaction(world, target)
+
+
+def _end_transaction(world: World, target: Target) -> None:
     model = target[2]
     open_ones = [(p, state) for p, state in model.producers().items() if state.open_since is not None]
     if not open_ones and world.random.random() < 0.9:
@@ -154,8 +172,11 @@ def append_what_must_be_refused(world: World) -> None:
     now_ms = world.clock.now_ms()
     rows = world.some_rows(model)
     end_before = log.offsets.log_end
-    known = [(p, state) for p, state in model.producers().items() if state.last_data is not None]
-    known = [(p, state) for p, state in known if state.last_data.base_offset >= log.offsets.log_start]
+    known = [
+        (producer_id, state)
+        for producer_id, state in model.producers().items()
+        if state.last_data is not None and state.last_data.base_offset >= log.offsets.log_start
+    ]
     kind = world.random.randrange(4)
     if kind == 0 and known:
         producer_id, state = world.random.choice(known)

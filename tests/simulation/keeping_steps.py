@@ -89,7 +89,11 @@ def advance_time(world: World) -> None:
 
 
 def maintain(world: World) -> None:
-    """Retention, compaction and expiry, in one partition or in all."""
+    """Retention, compaction and expiry, in one partition or in all, often cut short."""
+    for _, log, model in world.partitions():
+        model.bytes_seen = max(model.bytes_seen, log.size_bytes)
+    if world.random.random() < 0.4:
+        world.disk.crash_at(world.random.randrange(1, 50))
     targets = world.partitions()
     if world.unsure:
         targets = [target for target in targets if target[0] not in world.unsure]

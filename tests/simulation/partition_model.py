@@ -57,6 +57,8 @@ class PartitionModel:
     """Log end when the log was last opened: batches from here on are remembered for duplicates."""
     delete_requested: int = 0
     """Up to here records may be gone, because that was asked for."""
+    bytes_seen: int = 0
+    """Largest size since the last check: compaction or a crash may take what retention had counted."""
     ghosts: list[ModelBatch] = field(default_factory=list)
     """Batches that were refused but partly written: a crash may bring one back, until the next sync."""
 
@@ -93,18 +95,17 @@ class PartitionModel:
             found[batch.producer_id] = ProducerModel(batch.producer_epoch, batch, open_since)
         return found
 
-    def last_stable(self, high_watermark: int) -> int:
-        """First offset that is undecided at the high watermark."""
+    def undecided(self, high_watermark: int) -> list[ModelBatch]:
+        """The visible batches whose transaction has no visible marker yet, in order."""
         decided = self.decisions(high_watermark)
-        undecided = [
-            batch.base_offset
+        return [
+            batch
             for batch in self.batches
             if batch.base_offset < high_watermark
             and batch.is_transactional
             and batch.marker is None
             and batch.base_offset not in decided
         ]
-        return min([high_watermark, *undecided])
 
     def decisions(self, end: int) -> dict[int, bool]:
         """For each decided transactional data batch, by base offset, whether it was committed."""

@@ -196,7 +196,7 @@ class World:
         count = self.random.choice((1, 1, 2, 3, 8))
         rows: list[Row] = []
         for _ in range(count):
-            key = b"key%d" % self.random.randrange(8)
+            key: bytes | None = b"key%d" % self.random.randrange(8)
             self.value_count += 1
             value: bytes | None = b"value%d" % self.value_count + b"x" * self.random.choice((0, 0, 50, 300))
             if model.is_compacted and self.random.random() < 0.2:
