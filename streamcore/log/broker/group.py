@@ -49,6 +49,8 @@ class GroupState(Enum):
 
 _S = GroupState
 
+_AT_ONCE_S: Final = float("-inf")
+
 TRANSITIONS: Final[dict[GroupState, frozenset[GroupState]]] = {
     _S.EMPTY: frozenset({_S.PREPARING_REBALANCE, _S.DEAD}),
     _S.PREPARING_REBALANCE: frozenset({_S.COMPLETING_REBALANCE, _S.EMPTY, _S.DEAD}),
@@ -118,7 +120,7 @@ class Group:
     """Member ids given out with ``MEMBER_ID_REQUIRED``, until when they may be used."""
     deadline_s: float = 0.0
     """When a rebalance goes on without the members that did not come."""
-    earliest_s: float = 0.0
+    earliest_s: float = _AT_ONCE_S
     """Before this a first generation waits for more members."""
     is_unsaved: bool = False
     """The group became empty, which has to be stored."""
@@ -244,7 +246,8 @@ class Group:
         if self.state is not _S.PREPARING_REBALANCE:
             for member in self.members.values():
                 member.answer_sync(Refusal.REBALANCE_IN_PROGRESS)
-            self.earliest_s = now_s + delay_s if self.state is _S.EMPTY else now_s
+            is_delayed = self.state is _S.EMPTY and delay_s > 0
+            self.earliest_s = now_s + delay_s if is_delayed else _AT_ONCE_S
             self._move(_S.PREPARING_REBALANCE)
             self.deadline_s = self._rebalance_deadline_s(now_s)
         self._maybe_begin_generation(now_s)
@@ -423,6 +426,8 @@ class Group:
     def expire(self, now_s: float) -> None:
         """Remove members that were not heard of; end a rebalance that lasts too long."""
         self.promised_ids = {name: until for name, until in self.promised_ids.items() if until > now_s}
+        if self.earliest_s <= now_s:
+            self.earliest_s = _AT_ONCE_S  # it is over, and nothing to wait for again
         silent = [
             member
             for member in self.members.values()
@@ -453,8 +458,8 @@ class Group:
         deadlines += self.promised_ids.values()
         if self.state in (_S.PREPARING_REBALANCE, _S.COMPLETING_REBALANCE):
             deadlines.append(self.deadline_s)
-        if self.state is _S.PREPARING_REBALANCE:
-            deadlines.append(max(self.earliest_s, 0.0))
+        if self.state is _S.PREPARING_REBALANCE and self.earliest_s != _AT_ONCE_S:
+            deadlines.append(self.earliest_s)
         return min(deadlines, default=float("inf"))
 
     def describe(self) -> GroupDescription:
