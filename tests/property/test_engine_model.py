@@ -112,4 +112,4 @@ class RocksMachine(EngineMachine):
 TestMemoryEngine = MemoryMachine.TestCase
 TestMemoryEngine.settings = settings(max_examples=60, stateful_step_count=25)
 TestRocksEngine = RocksMachine.TestCase
-TestRocksEngine.settings = settings(max_examples=30, stateful_step_count=30)
+TestRocksEngine.settings = settings(max_examples=10, stateful_step_count=30)
