@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
@@ -79,7 +80,8 @@ class WindowedTable(Generic[K, V]):
         return self._stream(self._final)
 
     def _stream(self, node: Node) -> Stream[Windowed[K], V]:
-        key_type: Any = Windowed if self._key_type is None else Windowed[self._key_type]
+        inner = self._key_type
+        key_type: Any = Windowed if inner is None else types.GenericAlias(Windowed, (inner,))
         return Stream(
             self._declaration,
             node,

@@ -1,1 +1,8 @@
 """What users need to test their own applications: a topology driver, and a disk that can crash."""
+
+from __future__ import annotations
+
+from streamcore.testing.sim_disk import SimDisk
+from streamcore.testing.topology_driver import TopologyDriver
+
+__all__ = ["SimDisk", "TopologyDriver"]

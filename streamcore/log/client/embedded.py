@@ -76,6 +76,7 @@ class EmbeddedLog:
         clock: Clock | None = None,
         file_system: FileSystem | None = None,
         settings: BrokerSettings | None = None,
+        topic_defaults: Mapping[str, str] | None = None,
         janitor: bool = True,
     ) -> EmbeddedLog:
         """Open the log in ``data``, creating the folder if it is new.
@@ -84,6 +85,7 @@ class EmbeddedLog:
             durability: "durable" acknowledges after fdatasync. "relaxed" acknowledges at once; a
                 power cut may then take the last second, a crash of the process alone nothing.
             file_system: A simulated one for tests; the folder is then not locked.
+            topic_defaults: Topic settings, by Kafka's names, for topics that do not set them.
             janitor: Keep the log tidy from a background thread. Without it call ``maintain``.
 
         Raises:
@@ -100,7 +102,7 @@ class EmbeddedLog:
                 folder / "log",
                 file_system=file_system or PosixFileSystem(),
                 clock=clock,
-                settings=LogSettings(flush=durability),
+                settings=LogSettings(flush=durability, topic_defaults=topic_defaults or {}),
             )
             resources.callback(logs.close)
             broker = Broker(logs, clock, settings or BrokerSettings())

@@ -26,6 +26,8 @@ from streamcore.state import changelog
 from streamcore.state.descriptions import StoreDescription, describe_store
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.keys import key_codec
+from streamcore.state.memory import MemoryEngine
+from streamcore.state.position import Position, position_note, task_position
 from streamcore.state.restore import RestoreTarget, restore_store
 from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
@@ -179,14 +181,15 @@ def assemble(
                 )
                 for source in keeper.sources:
                     name = keeper.store_name(source.partition)
-                    describe_store(engine, _description(table.store, name, follows=table.topic.name))
+                    describe_store(engine, description_of(table.store, name, follows=table.topic.name))
                 keeper.follow(progress)
                 assembly.global_tables[table.store.name] = keeper
         builder.global_tables = assembly.global_tables
         for sub_topology in plan.sub_topologies:
             for partition in range(task_count(sub_topology, counts)):
                 task_id = TaskId(sub_topology.name, partition)
-                engine = engines.open(app.app_id, str(task_id))
+                # Without stores there is nothing to keep but the position, which the log has, too.
+                engine = engines.open(app.app_id, str(task_id)) if sub_topology.stores else MemoryEngine()
                 assembly.engines.append(engine)
                 assembly.states.append(
                     _task_state(app, log, clock, builder, sub_topology, task_id, engine, progress)
@@ -235,9 +238,12 @@ def _task_state(
             name = changelog.changelog_topic(app.app_id, store.name)
             changelogs[store.name] = TopicPartition(name, partition)
         source = {**changelogs, **followed}[store.name]
-        describe_store(engine, _description(store, store.name, follows=source.topic))
+        describe_store(engine, description_of(store, store.name, follows=source.topic))
         _restore(engine, log, clock, app, store, source, inputs, progress)
         stores[store.name] = _write_back(engine, store)
+    reached = Position({buffer.source: buffer.position for buffer in inputs})
+    if task_position(engine) != reached:
+        engine.apply([], {}, position_note(reached))
     task = Task(task_id, sub_topology, inputs, stores, TaskTime(stream_time_ms), builder.outputs)
     builder.build(task)
     return TaskState(
@@ -309,7 +315,8 @@ def _write_back(engine: KeyValueEngine, store: StoreSpec) -> WriteBack[Any, Any]
     )
 
 
-def _description(store: StoreSpec, name: str, *, follows: str) -> StoreDescription:
+def description_of(store: StoreSpec, name: str, *, follows: str) -> StoreDescription:
+    """What a store says about itself to tools."""
     windows = store.windows
     return StoreDescription(
         name=name,

@@ -10,8 +10,10 @@ from streamcore.log.client.port import Log
 from streamcore.model import TopicPartition
 from streamcore.processing.operators.guard import each
 from streamcore.processing.topology.nodes import GlobalTable, StoreSpec, TopicSpec
+from streamcore.state.changelog import checkpoint
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.keys import KeyCodec, key_codec
+from streamcore.state.position import Position
 from streamcore.state.restore import RestoreTarget, Transform, restore_store
 
 Progress = Callable[[str, int, int], None]
@@ -93,6 +95,15 @@ class GlobalTableKeeper:
             self._reached[source] = end
             moved = True
         return moved
+
+    def position(self) -> Position:
+        """How far the table has come in its topic."""
+        found = {}
+        for source in self._sources:
+            reached = checkpoint(self.engine, self.store_name(source.partition))
+            if reached is not None:
+                found[source] = reached.offset
+        return Position(found)
 
     def load(self, keys: set[Any]) -> dict[Any, Any]:
         """The values of those of these keys that have one."""

@@ -9,7 +9,7 @@ keys never fall, so a span of them is found by bisection.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -77,7 +77,7 @@ class Slice:
         self._start = start
         self.end = end
         self.timestamps_ms = decoded.timestamps_ms[start:end]
-        self.orders = decoded.orders[start:end]
+        self.orders: Sequence[int] = decoded.orders[start:end]
 
     def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
         """The record as it stood in the log."""
@@ -123,7 +123,7 @@ class Moment:
 
     def __init__(self, stream_time_ms: int) -> None:
         self.timestamps_ms = [stream_time_ms]
-        self.orders = [stream_time_ms]
+        self.orders: Sequence[int] = [stream_time_ms]
 
     def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
         """No record: the time at which it happened."""

@@ -224,12 +224,17 @@ class TaskWorker:
             waiting_stop.cancel()
             self._reader.on_progress(None)
 
-    def _wait_s(self) -> float:
+    def next_due_ms(self) -> int | None:
+        """When something is to be done without new input; ``None`` if nothing is."""
         now_ms = self._clock.now_ms()
-        dues = [due for due in (self.timers.next_due_ms(), self._idle.next_due_ms(now_ms)) if due is not None]
-        if not dues:
+        dues = (self.timers.next_due_ms(), self._idle.next_due_ms(now_ms))
+        return min((due for due in dues if due is not None), default=None)
+
+    def _wait_s(self) -> float:
+        due_ms = self.next_due_ms()
+        if due_ms is None:
             return _IDLE_WAIT_S
-        return max(0.0, min(_IDLE_WAIT_S, (min(dues) - now_ms) / 1000))
+        return max(0.0, min(_IDLE_WAIT_S, (due_ms - self._clock.now_ms()) / 1000))
 
     @property
     def late_counts(self) -> dict[str, int]:
@@ -240,11 +245,15 @@ class TaskWorker:
         """The partitions that the tasks read."""
         return [buffer.source for _, buffer in self._buffers]
 
-    async def close(self) -> None:
-        """Stop agents and timers and close the stores. What is not committed is forgotten."""
+    async def abandon(self) -> None:
+        """Stop agents and timers and touch nothing else: as if the process were gone."""
         await self.timers.close()
         for state in self.assembly.states:
             await state.task.close()
+
+    async def close(self) -> None:
+        """Stop agents and timers and close the stores. What is not committed is forgotten."""
+        await self.abandon()
         self._reader.close()
         self._producer.close()
         self._plain_producer.close()

@@ -1,0 +1,93 @@
+"""StreamCore: stream processing for Python on an embedded, durable log in Kafka's format.
+
+``import streamcore as sc`` gives everything that programs are written against. Names are loaded at first
+use, so a program pays for what it touches.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamcore import testing
+    from streamcore.errors import *  # noqa: F403
+    from streamcore.log.connect import ConnectedLog as Log
+    from streamcore.log.connect import connect, connect_async
+    from streamcore.model import Isolation, Record, TopicPartition, Windowed
+    from streamcore.processing.aggregations import (
+        Aggregator,
+        aggregation,
+        count,
+        first,
+        last,
+        max,
+        mean,
+        min,
+        sum,
+    )
+    from streamcore.processing.app import App, Events
+    from streamcore.processing.error_policy import dead_letter, retry, skip, stop
+    from streamcore.processing.runtime.running import Running, Worker, run
+    from streamcore.processing.stream import Stream, WindowedStream
+    from streamcore.processing.table import AppTable, Table, WindowedTable
+    from streamcore.processing.topic import Topic
+    from streamcore.serde import Serde
+    from streamcore.state.position import Position
+    from streamcore.state.queries import Answer
+
+_MODULES = {
+    "Aggregator": "processing.aggregations",
+    "Answer": "state.queries",
+    "App": "processing.app",
+    "AppTable": "processing.table",
+    "Events": "processing.app",
+    "Isolation": "model",
+    "Log": "log.connect",
+    "Position": "state.position",
+    "Record": "model",
+    "Running": "processing.runtime.running",
+    "Serde": "serde",
+    "Stream": "processing.stream",
+    "Table": "processing.table",
+    "Topic": "processing.topic",
+    "TopicPartition": "model",
+    "Windowed": "model",
+    "WindowedStream": "processing.stream",
+    "WindowedTable": "processing.table",
+    "Worker": "processing.runtime.running",
+    "aggregation": "processing.aggregations",
+    "connect": "log.connect",
+    "connect_async": "log.connect",
+    "count": "processing.aggregations",
+    "dead_letter": "processing.error_policy",
+    "first": "processing.aggregations",
+    "last": "processing.aggregations",
+    "max": "processing.aggregations",
+    "mean": "processing.aggregations",
+    "min": "processing.aggregations",
+    "retry": "processing.error_policy",
+    "run": "processing.runtime.running",
+    "skip": "processing.error_policy",
+    "stop": "processing.error_policy",
+    "sum": "processing.aggregations",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its module; the errors are public, too."""
+    if name in ("testing", "errors"):
+        return import_module(f"streamcore.{name}")
+    if name in _MODULES:
+        module = import_module(f"streamcore.{_MODULES[name]}")
+        value: object = getattr(module, "ConnectedLog" if name == "Log" else name)
+    elif name.endswith("Error") and hasattr(errors := import_module("streamcore.errors"), name):
+        value = getattr(errors, name)
+    else:
+        raise AttributeError(f"module 'streamcore' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES, "testing", "errors"])

@@ -1,0 +1,74 @@
+"""Whether a table reflects a position in topics that may lie several repartition topics before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from streamcore.log.client.port import Log
+from streamcore.model import TopicPartition
+from streamcore.processing.runtime.assembly import Assembly
+from streamcore.processing.topology.nodes import Repartition, StoreSpec
+from streamcore.processing.topology.plan import SubTopology
+from streamcore.state.position import Position, task_position
+
+
+class Freshness:
+    """Answers, step by step, whether a store has come as far as a position.
+
+    A store reflects a position when its sub-topology has processed the position's partitions, where it
+    reads them, and what sub-topologies before it made of them: once such a one reflects the position, the
+    end of its repartition topic is the position to wait for here.
+    """
+
+    def __init__(self, assembly: Assembly, log: Log, store: StoreSpec, wanted: Position) -> None:
+        self._assembly = assembly
+        self._log = log
+        self._wanted = wanted
+        self._ends: dict[str, dict[TopicPartition, int]] = {}
+        self._keeper = assembly.global_tables.get(store.name)
+        self._sub_topology = next(
+            (found for found in assembly.plan.sub_topologies if found.store_of(store.name) is not None), None
+        )
+
+    def is_reached(self) -> bool:
+        """Whether the store reflects the position now. Once true it stays true."""
+        if self._keeper is not None:
+            return self._keeper.position().covers(
+                {place: offset for place, offset in self._wanted.items() if place in self._keeper.sources}
+            )
+        return self._sub_topology is None or self._reflects(self._sub_topology)
+
+    def _reflects(self, sub_topology: SubTopology) -> bool:
+        topics = {entry.topic.name for entry in sub_topology.inputs}
+        direct = {place: offset for place, offset in self._wanted.items() if place.topic in topics}
+        if not self._covers(sub_topology, direct):
+            return False
+        for topic in sorted(topics):
+            writers = list(self._writers(topic))
+            if not writers:
+                continue
+            if topic not in self._ends:
+                if not all(self._reflects(writer) for writer in writers):
+                    return False
+                places = [TopicPartition(topic, number) for number in range(self._assembly.counts[topic])]
+                self._ends[topic] = {
+                    place: marks.last_stable for place, marks in self._log.offsets(places).items()
+                }
+            if not self._covers(sub_topology, self._ends[topic]):
+                return False
+        return True
+
+    def _covers(self, sub_topology: SubTopology, wanted: Mapping[TopicPartition, int]) -> bool:
+        reached = Position()
+        for state in self._assembly.states:
+            if state.task.sub_topology is sub_topology:
+                reached = reached.merge(task_position(state.engine))
+        return reached.covers(wanted)
+
+    def _writers(self, topic: str) -> Iterator[SubTopology]:
+        plans: Sequence[SubTopology] = self._assembly.plan.sub_topologies
+        for sub_topology in plans:
+            for node in sub_topology.nodes:
+                if isinstance(node, Repartition) and node.topic.name == topic:
+                    yield sub_topology
+                    break

@@ -1,0 +1,373 @@
+"""Runs an application: ``Worker`` inside an event loop, ``run`` from anywhere else.
+
+Both open the log in a folder, run the tasks, and let tables be read meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from streamcore.clock import Clock, SystemClock
+from streamcore.durations import duration_ms
+from streamcore.errors import ClosedError, RequestTimeoutError, UsageError, fact_text
+from streamcore.log.connect import ConnectedLog, connect
+from streamcore.processing.app import App
+from streamcore.processing.runtime.assembly import EngineSource
+from streamcore.processing.runtime.commit import Guarantee
+from streamcore.processing.runtime.freshness import Freshness
+from streamcore.processing.runtime.global_tables import Progress
+from streamcore.processing.runtime.settings import WorkerSettings
+from streamcore.processing.runtime.views import TableView, table_view, unknown_table
+from streamcore.processing.runtime.worker import TaskWorker
+from streamcore.processing.topology.nodes import StoreSpec
+from streamcore.state.directory import StateDirectory
+from streamcore.state.engine import KeyValueEngine
+from streamcore.state.memory import MemoryEngine
+from streamcore.state.position import Position
+
+DEFAULT_DATA = "streamcore-data"
+
+
+class MemoryEngines:
+    """Keeps state in memory alone: each start replays the changelogs."""
+
+    def open(self, app: str, task: str) -> KeyValueEngine:
+        """An empty engine."""
+        return MemoryEngine()
+
+
+class Worker:
+    """An application at work on the embedded log of a folder, inside an event loop.
+
+    ``async with Worker(app, data="data") as worker:`` processes until the block ends. Tables may be
+    read from any thread. An error that stops the processing is raised by ``failed``, by the waiting
+    calls and at the end of the block.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        data: Path | str = DEFAULT_DATA,
+        broker: str | None = None,
+        guarantee: str | Guarantee = "exactly-once",
+        commit_interval: str | timedelta | int = "100ms",
+        state: Literal["rocksdb", "memory"] = "rocksdb",
+        durability: Literal["durable", "relaxed"] = "durable",
+        progress: Progress | None = None,
+    ) -> None:
+        """Prepare; nothing is opened yet.
+
+        Args:
+            data: the folder of the log and the state.
+            guarantee: ``"exactly-once"`` or ``"at-least-once"``.
+            commit_interval: how long results may wait for others before they are committed and visible.
+            state: where tables live; in memory they are restored from their changelogs at each start.
+            durability: ``"relaxed"`` lets a power cut take the last second.
+            progress: called with what is being restored, how much is done and how much there is.
+        """
+        if broker is not None:
+            raise UsageError(
+                "this release runs on the embedded log only; leave out broker= and give a folder, data=: "
+                + fact_text(broker=broker)
+            )
+        if state not in ("rocksdb", "memory"):
+            raise UsageError(f"state is 'rocksdb' or 'memory': {fact_text(state=repr(state))}")
+        self.app = app
+        self.data = Path(data)
+        self.guarantee = Guarantee.named(guarantee)
+        self._settings = WorkerSettings(
+            guarantee=self.guarantee.value, commit_interval_ms=duration_ms(commit_interval)
+        )
+        self._state = state
+        self._durability: Literal["durable", "relaxed"] = durability
+        self._progress = progress
+        self._clock: Clock = SystemClock()
+        self._log: ConnectedLog | None = None
+        self._tasks: TaskWorker | None = None
+        self._stopping = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    # -- running
+
+    async def open(self) -> None:
+        """Open the log and restore the state; process nothing yet.
+
+        Raises:
+            DirectoryInUseError: another process has the folder.
+            TopologyError: the application does not fit together.
+        """
+        self._log = connect(self.data, durability=self._durability)
+        engines: EngineSource = (
+            MemoryEngines() if self._state == "memory" else StateDirectory(self.data / "state")
+        )
+        try:
+            self._tasks = TaskWorker(
+                self.app, self._log, engines, self._clock, self._settings, progress=self._progress
+            )
+        except BaseException:
+            self._log.close()
+            raise
+
+    def start(self) -> None:
+        """Begin to process, in a task of the event loop."""
+        self._running = asyncio.get_running_loop().create_task(self.tasks.run(self._stopping))
+
+    async def run_until_end(self, *, close_windows: bool = False) -> None:
+        """Instead of ``start``: process what is there, commit, and return.
+
+        With ``close_windows`` the windows still open are closed, because the input has ended.
+        """
+        await self.tasks.run_until_end(close_windows=close_windows)
+
+    async def wait(self) -> None:
+        """Wait until the processing ends; raise what stopped it."""
+        if self._running is not None:
+            await self._running
+
+    async def stop(self) -> None:
+        """Commit what is done and close. Raises what stopped the processing before, if anything did."""
+        self._stopping.set()
+        try:
+            if self._running is not None:
+                await self._running
+        finally:
+            tasks, self._tasks = self._tasks, None
+            if tasks is not None:
+                await tasks.close()
+            if self._log is not None:
+                self._log.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    # -- looking at it
+
+    @property
+    def tasks(self) -> TaskWorker:
+        """The running side. Raises ``ClosedError`` before ``open`` and after ``stop``."""
+        if self._tasks is None:
+            raise ClosedError("the worker is not open")
+        return self._tasks
+
+    @property
+    def log(self) -> ConnectedLog:
+        """The log it works on."""
+        if self._log is None:
+            raise ClosedError("the worker is not open")
+        return self._log
+
+    @property
+    def is_open(self) -> bool:
+        """Whether tables can be read."""
+        return self._tasks is not None
+
+    def failure(self) -> BaseException | None:
+        """What stopped the processing; ``None`` while it goes on."""
+        running = self._running
+        if running is None or not running.done() or running.cancelled():
+            return None
+        return running.exception()
+
+    def is_caught_up(self) -> bool:
+        """Whether everything in the inputs is processed and committed. For the worker's own thread."""
+        return self.tasks.is_caught_up()
+
+    def table_names(self) -> list[str]:
+        """The tables of the application, sorted."""
+        return sorted(store.name for store in self._stores())
+
+    def table(self, name: str) -> TableView:
+        """A table, for reading. Raises ``UsageError`` for a name that the application does not have."""
+        assembly = self.tasks.assembly
+        keeper = assembly.global_tables.get(name)
+        if keeper is not None:
+            parts = [(keeper.engine, keeper.store_name(source.partition)) for source in keeper.sources]
+            return table_view(keeper.store, parts, self._wait_for, lambda: self.is_open)
+        for store in self._stores():
+            if store.name == name:
+                parts = [(state.engine, name) for state in assembly.states if name in state.task.stores]
+                return table_view(store, parts, self._wait_for, lambda: self.is_open)
+        raise unknown_table(name, self.table_names())
+
+    def _stores(self) -> list[StoreSpec]:
+        assembly = self.tasks.assembly
+        found = [keeper.store for keeper in assembly.global_tables.values()]
+        for sub_topology in assembly.plan.sub_topologies:
+            found += sub_topology.stores
+        return found
+
+    def _wait_for(self, store: StoreSpec, position: Position, timeout_ms: int) -> None:
+        """Wait, in any thread but the worker's own, until a store reflects a position."""
+        freshness = Freshness(self.tasks.assembly, self.log, store, position)
+        deadline_s = time.monotonic() + timeout_ms / 1000
+        while not freshness.is_reached():
+            failure = self.failure()
+            if failure is not None:
+                raise failure
+            if time.monotonic() >= deadline_s:
+                raise RequestTimeoutError(
+                    "the table does not reflect the position yet; wait longer, or look at the lag: "
+                    + fact_text(table=store.name, position=position.to_text(), timeout_ms=timeout_ms)
+                )
+            time.sleep(0.005)
+
+
+class Running:
+    """An application at work in a thread of its own; made by ``run``."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._loop = new_event_loop()
+        self._ended = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"streamcore-{worker.app.app_id}", daemon=True)
+        self._opened = threading.Event()
+        self._thread.start()
+        self._opened.wait()
+        self._raise_failure()
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._work())
+        except BaseException as error:  # noqa: BLE001 - the top of a thread; raised again to the caller
+            self._error = error
+        finally:
+            self._ended.set()
+            self._opened.set()
+
+    async def _work(self) -> None:
+        await self._worker.open()
+        try:
+            self._worker.start()
+            self._opened.set()
+            await self._worker.wait()
+        finally:
+            await self._worker.stop()
+
+    @property
+    def log(self) -> ConnectedLog:
+        """The log it works on: to produce to and to read from."""
+        self._raise_failure()
+        return self._worker.log
+
+    def table(self, name: str) -> TableView:
+        """A table, for reading."""
+        self._raise_failure()
+        return self._worker.table(name)
+
+    def table_names(self) -> list[str]:
+        """The tables of the application, sorted."""
+        self._raise_failure()
+        return self._worker.table_names()
+
+    def wait_until_caught_up(self, timeout: str | timedelta | int | None = None) -> None:
+        """Wait until everything in the inputs is processed and committed.
+
+        Raises:
+            RequestTimeoutError: it takes longer than ``timeout``; without one, there is no bound.
+            UserCodeError: and other errors that stopped the application.
+        """
+        deadline_s = None if timeout is None else time.monotonic() + duration_ms(timeout) / 1000
+        while not self._is_caught_up():
+            if self._ended.wait(0.005):
+                self._raise_failure()
+                raise ClosedError("the application has stopped")
+            if deadline_s is not None and time.monotonic() >= deadline_s:
+                raise RequestTimeoutError("the application is still busy; wait longer")
+
+    def _is_caught_up(self) -> bool:
+        self._raise_failure()
+        caught_up: bool = False
+        asked = threading.Event()
+
+        def ask() -> None:
+            nonlocal caught_up
+            with contextlib.suppress(ClosedError):
+                caught_up = self._worker.is_caught_up()
+            asked.set()
+
+        try:
+            self._loop.call_soon_threadsafe(ask)
+        except RuntimeError:  # the loop has ended; the failure or the end shows at the next look
+            return False
+        while not asked.wait(0.05):
+            if self._ended.is_set():
+                return False
+        return caught_up
+
+    def stop(self) -> None:
+        """Commit what is done and stop. Raises what stopped the application before, if anything did."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._worker._stopping.set)
+        self._thread.join()
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._ended.is_set() and self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """A loop of uvloop's where it exists."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+@contextmanager
+def run(
+    app: App,
+    *,
+    data: Path | str = DEFAULT_DATA,
+    broker: str | None = None,
+    guarantee: str | Guarantee = "exactly-once",
+    commit_interval: str | timedelta | int = "100ms",
+    state: Literal["rocksdb", "memory"] = "rocksdb",
+    durability: Literal["durable", "relaxed"] = "durable",
+    progress: Progress | None = None,
+) -> Iterator[Running]:
+    """Run an application in a thread while the block lasts; see ``Worker`` for the arguments.
+
+    Raises:
+        UserCodeError: and whatever else stopped the application, at the end of the block at the latest.
+    """
+    worker = Worker(
+        app,
+        data=data,
+        broker=broker,
+        guarantee=guarantee,
+        commit_interval=commit_interval,
+        state=state,
+        durability=durability,
+        progress=progress,
+    )
+    running = Running(worker)
+    try:
+        yield running
+    except BaseException:
+        with contextlib.suppress(Exception):
+            running.stop()
+        raise
+    running.stop()

@@ -1,0 +1,157 @@
+"""Tables of a running application as they are read from outside: all partitions of this worker as one."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from streamcore.durations import duration_ms, time_ms
+from streamcore.errors import ClosedError, UsageError, fact_text
+from streamcore.model import Windowed
+from streamcore.processing.topology.nodes import StoreSpec
+from streamcore.state.engine import KeyValueEngine
+from streamcore.state.keys import KeyCodec, key_codec
+from streamcore.state.position import Position
+from streamcore.state.queries import Answer, StoreView
+
+Time = datetime | str | int
+WaitForPosition = Callable[[StoreSpec, Position, int], None]
+
+
+class TableView:
+    """One table of a running application, for reading, from any thread.
+
+    Reads see what is committed. ``position`` in an answer tells how far into the inputs that reaches.
+    """
+
+    def __init__(
+        self,
+        store: StoreSpec,
+        views: Sequence[StoreView[Any, Any]],
+        wait_for: WaitForPosition,
+        is_open: Callable[[], bool],
+    ) -> None:
+        """Unite the views of the partitions; ``wait_for`` waits until the table reflects a position."""
+        self.store = store
+        self._views = views
+        self._wait_for = wait_for
+        self._is_open = is_open
+        self._codec: KeyCodec[Any] = key_codec(store.key_type)
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self.store.name
+
+    @property
+    def is_windowed(self) -> bool:
+        """Whether the table's keys are windows."""
+        return self.store.windows is not None
+
+    def position(self) -> Position:
+        """How far into the inputs the table reaches."""
+        self._ensure_open()
+        found = Position()
+        for view in self._views:
+            found = found.merge(view.position())
+        return found
+
+    def get(
+        self,
+        key: Any,
+        *,
+        at: Time | None = None,
+        at_least: Position | None = None,
+        timeout: str | int = "30s",
+    ) -> Answer[Any] | None:
+        """The value of a key; of a windowed table that of the key's window at a time.
+
+        Args:
+            at: the time, for windowed tables.
+            at_least: wait until the table reflects this position, as an acknowledged send gives it.
+            timeout: how long to wait for that.
+
+        Raises:
+            RequestTimeoutError: the table does not reflect ``at_least`` in time.
+            SerdeError: the key is not of the table's key type.
+        """
+        self._ensure_open()
+        if at_least is not None:
+            self._wait_for(self.store, at_least, duration_ms(timeout))
+        at_ms = None if at is None else time_ms(at)
+        for view in self._views:
+            answer = view.get(key, at=at_ms)
+            if answer is not None:
+                return Answer(answer.value, self.position(), answer.key if answer.key is not None else key)
+        return None
+
+    def range(self, start: Any = None, end: Any = None) -> Iterator[Answer[Any]]:
+        """The keys in ``[start, end)`` in order; a side that is ``None`` is open."""
+        return self._united([view.range(start, end) for view in self._views])
+
+    def prefix(self, prefix: Any) -> Iterator[Answer[Any]]:
+        """The keys that begin with a text or bytes, in order."""
+        return self._united([view.prefix(prefix) for view in self._views])
+
+    def all(self) -> Iterator[Answer[Any]]:
+        """Everything, by key; a windowed table by window start and then key."""
+        return self._united([view.all() for view in self._views])
+
+    def windows(
+        self, key: Any, since: Time | None = None, until: Time | None = None
+    ) -> Iterator[Answer[Any]]:
+        """The windows of a key that start in ``[since, until)``, earliest first."""
+        since_ms, until_ms = _bound(since), _bound(until)
+        return self._united([view.windows(key, since_ms, until_ms) for view in self._views])
+
+    def windows_between(self, since: Time | None = None, until: Time | None = None) -> Iterator[Answer[Any]]:
+        """The windows of all keys that start in ``[since, until)``, by start and then key."""
+        since_ms, until_ms = _bound(since), _bound(until)
+        return self._united([view.windows_between(since_ms, until_ms) for view in self._views])
+
+    def _united(self, parts: Sequence[Iterator[Answer[Any]]]) -> Iterator[Answer[Any]]:
+        self._ensure_open()
+        return heapq.merge(*parts, key=self._sort_key)
+
+    def _sort_key(self, answer: Answer[Any]) -> tuple[int, bytes]:
+        key = answer.key
+        if self.is_windowed:
+            assert isinstance(key, Windowed)
+            return key.start_ms, self._codec.encode(key.key)
+        return 0, self._codec.encode(key)
+
+    def _ensure_open(self) -> None:
+        if not self._is_open():
+            raise ClosedError(f"the application has stopped; run it again: {fact_text(table=self.name)}")
+
+
+def table_view(
+    store: StoreSpec,
+    parts: Sequence[tuple[KeyValueEngine, str]],
+    wait_for: WaitForPosition,
+    is_open: Callable[[], bool],
+) -> TableView:
+    """The view of a table over its engines and the names it has in them."""
+    from streamcore.processing.runtime.assembly import description_of
+
+    decode = store.value_serde.decode
+    result = store.result
+    shown = decode if result is None else (lambda data: result(decode(data)))
+    views = [
+        StoreView(engine, description_of(store, name, follows=""), shown, keys=key_codec(store.key_type))
+        for engine, name in parts
+    ]
+    return TableView(store, views, wait_for, is_open)
+
+
+def unknown_table(name: str, known: Sequence[str]) -> UsageError:
+    """The error for a table that the application does not have."""
+    return UsageError(
+        f"the application has no such table: {fact_text(table=name, tables=','.join(sorted(known)) or 'none')}"
+    )
+
+
+def _bound(time: Time | None) -> int | None:
+    return None if time is None else time_ms(time)

@@ -1,0 +1,247 @@
+"""Drives an application in a test: no files, no ports, no waiting.
+
+The application runs on the real log over a simulated disk, with state in memory and a clock that moves
+only by ``advance``. Everything sent is processed before anything is read, so tests need no sleeps.
+``crash`` takes away what was not durable and starts the application again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from streamcore.clock import ManualClock
+from streamcore.durations import duration_ms, time_ms
+from streamcore.errors import UsageError, fact_text
+from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.model import Headers, Isolation, Record, TopicPartition
+from streamcore.processing.app import App
+from streamcore.processing.runtime.assembly import dead_letter_spec, dead_letter_topics
+from streamcore.processing.runtime.commit import Guarantee
+from streamcore.processing.runtime.running import MemoryEngines
+from streamcore.processing.runtime.settings import WorkerSettings
+from streamcore.processing.runtime.views import TableView, table_view, unknown_table
+from streamcore.processing.runtime.worker import TaskWorker
+from streamcore.processing.topic import Topic
+from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
+from streamcore.state.position import Position
+from streamcore.testing.sim_disk import SimDisk
+
+K = TypeVar("K")
+V = TypeVar("V")
+R = TypeVar("R")
+
+_FOLDER = Path("/driver")
+
+
+class TopologyDriver(Generic[K, V]):
+    """Feeds an application and reads what it made.
+
+    ``seed`` decides what a crash leaves of what was not durable. ``slice_records_max`` cuts batches: 1
+    takes one event at a time.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        seed: int = 0,
+        now: datetime | str | int = 0,
+        guarantee: str | Guarantee = "exactly-once",
+        slice_records_max: int = 65_536,
+    ) -> None:
+        self.app = app
+        self.clock = ManualClock(time_ms(now))
+        self._disk = SimDisk(seed)
+        self._guarantee = Guarantee.named(guarantee)
+        self._slice_records_max = slice_records_max
+        self._runner = asyncio.Runner()
+        self._read: dict[TopicPartition, int] = {}
+        self._log: EmbeddedLog
+        self._worker: TaskWorker
+        self._is_open = False
+        self._start()
+
+    # -- feeding
+
+    def send(
+        self,
+        topic: Topic[Any, Any] | str,
+        *,
+        value: Any,
+        key: Any = None,
+        at: datetime | str | int | None = None,
+        partition: int | None = None,
+        headers: Headers = (),
+    ) -> None:
+        """Write a record to a topic. ``at`` is its time; by default the driver's clock."""
+        timestamp_ms = self.clock.now_ms() if at is None else time_ms(at)
+        record = Record(key, value, timestamp_ms, headers, partition=-1 if partition is None else partition)
+        self._worker.sender.send(self._spec(topic), [record])
+
+    def send_bytes(
+        self,
+        topic: Topic[Any, Any] | str,
+        *,
+        value: bytes | None,
+        key: bytes | None = None,
+        at: datetime | str | int | None = None,
+        partition: int = 0,
+    ) -> None:
+        """Write a record as bytes, for tests with input that does not decode."""
+        timestamp_ms = self.clock.now_ms() if at is None else time_ms(at)
+        target = TopicPartition(self._spec(topic).name, partition)
+        self._log.producer_port().append_run(target, [key], [value], [timestamp_ms]).result()
+
+    def advance(self, duration: str | timedelta | int) -> None:
+        """Process what was sent, then move the clock: timers, cron entries and idle sources follow it."""
+        self.process()
+        until_ms = self.clock.now_ms() + duration_ms(duration)
+        while True:
+            dues = [due for due in (self._worker.next_due_ms(),) if due is not None and due <= until_ms]
+            if not dues:
+                break
+            self.clock.advance(max(0, min(dues) - self.clock.now_ms()))
+            self._do(self._timers())
+            self.process()
+        self.clock.advance(until_ms - self.clock.now_ms())
+        self._do(self._timers())
+        self.process()
+
+    def process(self) -> None:
+        """Process everything that was sent, and commit it. Reading does this by itself.
+
+        Raises:
+            UserCodeError: by the error policy of the step that failed.
+        """
+        self._do(self._worker.run_until_end())
+
+    def close_windows(self) -> None:
+        """Close the windows that are open: the input has ended."""
+        self._do(self._worker.run_until_end(close_windows=True))
+
+    # -- looking
+
+    def read(self, topic: Topic[Any, Any] | str) -> list[Record[Any, Any]]:
+        """The committed records of a topic since the last ``read`` of it, partition after partition."""
+        self.process()
+        spec = self._spec(topic)
+        reader = self._log.reader(isolation=Isolation.READ_COMMITTED)
+        found: list[Record[Any, Any]] = []
+        for number in range(self._log.topics()[spec.name].partition_count):
+            source = TopicPartition(spec.name, number)
+            reader.assign({source: self._read.get(source, 0)})
+            while (run := reader.fetch(source, bytes_max=1 << 20)) is not None:
+                found += [_decoded(record, spec) for record in run.records()]
+                self._read[source] = run.next_offset
+        reader.close()
+        return found
+
+    def table(self, name: str) -> TableView:
+        """A table of the application, as of everything sent."""
+        self.process()
+        assembly = self._worker.assembly
+        keeper = assembly.global_tables.get(name)
+        if keeper is not None:
+            parts = [(keeper.engine, keeper.store_name(source.partition)) for source in keeper.sources]
+            return table_view(keeper.store, parts, self._processed, lambda: True)
+        for state in assembly.states:
+            store = state.task.sub_topology.store_of(name)
+            if store is not None:
+                parts = [(each.engine, name) for each in assembly.states if name in each.task.stores]
+                return table_view(store, parts, self._processed, lambda: True)
+        known = [name for state in assembly.states for name in state.task.stores]
+        raise unknown_table(name, [*set(known), *assembly.global_tables])
+
+    @property
+    def late_count(self) -> int:
+        """How many records came after their windows had closed, since the start or the last crash."""
+        return sum(self._worker.late_counts.values())
+
+    # -- faults
+
+    def crash(self) -> None:
+        """Take away everything that is not durable, as a power cut would, and start again.
+
+        What was sent but not yet processed is in the log, and processed after the restart.
+        """
+        self._is_open = False
+        self._do(self._worker.abandon())
+        self._disk.crash()
+        self._start()
+
+    def close(self) -> None:
+        """Stop. The driver cannot be used any more."""
+        if self._is_open:
+            self._is_open = False
+            self._do(self._worker.close())
+            self._log.close()
+        self._runner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- within
+
+    def _start(self) -> None:
+        self._log = EmbeddedLog.open(
+            _FOLDER,
+            clock=self.clock,
+            file_system=self._disk,
+            # The events of a test have any time, whatever the driver's clock says.
+            topic_defaults={"message.timestamp.after.max.ms": str(2**63 - 1), "retention.ms": "-1"},
+            janitor=False,
+        )
+        settings = WorkerSettings(
+            guarantee=self._guarantee.value,
+            slice_records_start=min(256, self._slice_records_max),
+            slice_records_max=self._slice_records_max,
+            wait_ms=self.clock.advance,
+        )
+
+        async def make() -> TaskWorker:
+            return TaskWorker(self.app, self._log, MemoryEngines(), self.clock, settings)
+
+        self._worker = self._do(make())
+        self._is_open = True
+
+    async def _timers(self) -> None:
+        self._worker.timers.start_due(self.clock.now_ms())
+        await self._worker.timers.wait()
+
+    def _do(self, work: Coroutine[Any, Any, R]) -> R:
+        return self._runner.run(work)
+
+    def _processed(self, store: StoreSpec, position: Position, timeout_ms: int) -> None:
+        """Everything is processed before a table is given out."""
+
+    def _spec(self, topic: Topic[Any, Any] | str) -> TopicSpec:
+        if not isinstance(topic, str):
+            return topic.spec
+        found = self.app.declaration.topics.get(topic)
+        if found is not None:
+            return found
+        if topic in dead_letter_topics(self.app):
+            return dead_letter_spec(topic)
+        raise UsageError(f"the application has no such topic: {fact_text(topic=topic)}")
+
+
+def _decoded(record: Record[bytes | None, bytes | None], spec: TopicSpec) -> Record[Any, Any]:
+    return Record(
+        None if record.key is None else spec.key_serde.decode(record.key),
+        None if record.value is None else spec.value_serde.decode(record.value),
+        record.timestamp_ms,
+        record.headers,
+        record.topic,
+        record.partition,
+        record.offset,
+    )
