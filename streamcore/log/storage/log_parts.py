@@ -1,4 +1,4 @@
-"""What all partitions of one log share: the disk, open files, settings and checkpoints."""
+"""What a ``PartitionLog`` is made of: components that a log's partitions share, and what opening found."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from streamcore.log.storage.checkpoints import LogCheckpoints
 from streamcore.log.storage.files import FileSystem
 from streamcore.log.storage.open_files import OpenFiles
+from streamcore.log.storage.producer_states import ProducerStates
+from streamcore.log.storage.segment import Segment
 from streamcore.log.storage.settings import LogSettings
+from streamcore.model import Offset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,3 +21,14 @@ class LogParts:
     open_files: OpenFiles
     checkpoints: LogCheckpoints
     settings: LogSettings
+
+
+@dataclass(slots=True)
+class OpenedLog:
+    """What opening a partition's directory found."""
+
+    segments: list[Segment]
+    states: ProducerStates
+    log_start: Offset
+    leader_epoch: int
+    snapshots: list[Offset]

@@ -4,7 +4,9 @@ After a clean stop the data is not read: the indexes and the producer snapshot s
 Otherwise everything from the recovery point on is walked through, batch by batch:
 
 * Bad bytes *after* the recovery point are a torn tail. They are cut off, and so is whatever follows:
-  a segment is made durable only after the one before it, so nothing there was acknowledged.
+  a segment is made durable only after the one before it, so nothing there was acknowledged. If
+  valid batches follow in the same file, it may have been damage after all (the recovery point is
+  noted only now and then): the cut bytes are kept in a file beside it, see ``torn_tail``.
 * Bad bytes *before* it were durable once, and are corruption. The partition is refused; nothing is
   changed and no later segment is dropped.
 
@@ -24,14 +26,15 @@ from streamcore.log.records.decode import batch_marker
 from streamcore.log.storage.checkpoints import LOG_STARTS, RECOVERY_POINTS
 from streamcore.log.storage.files import read_whole
 from streamcore.log.storage.log_files import INDEX_KINDS, FileKind, file_path, parse_name
-from streamcore.log.storage.log_parts import LogParts
-from streamcore.log.storage.partition_log import OpenedLog, aborted_entry
+from streamcore.log.storage.log_parts import LogParts, OpenedLog
 from streamcore.log.storage.producer_snapshot import decode_snapshot
 from streamcore.log.storage.producer_states import ProducerStates
 from streamcore.log.storage.scanning import StoredBatch, scan_batches
 from streamcore.log.storage.segment import Segment
 from streamcore.log.storage.swapping import complete_swaps
 from streamcore.log.storage.topic_config import TopicConfig
+from streamcore.log.storage.torn_tail import keep_if_valuable
+from streamcore.log.storage.transaction_index import aborted_entry
 from streamcore.model import Offset, TimestampMs, TopicPartition
 
 _log = logging.getLogger(__name__)
@@ -179,7 +182,11 @@ def _recovered(
         segment = segments[index]
         is_torn = segment.base_offset != end_offset
         if not is_torn:
-            is_torn = _walk(segment, states, opening, recovery_point)
+            next_base = segment.end_offset
+            is_torn = _walk(segment, states, opening, recovery_point, parts)
+            if not is_torn and segment.end_offset < next_base <= recovery_point:
+                # Compaction may have taken the last offsets of what was durable and closed.
+                segment.end_offset = next_base
             end_offset = segment.end_offset
             index += 1
         if is_torn:
@@ -195,7 +202,9 @@ def _recovered(
     return states
 
 
-def _walk(segment: Segment, states: ProducerStates, opening: Opening, recovery_point: Offset) -> bool:
+def _walk(
+    segment: Segment, states: ProducerStates, opening: Opening, recovery_point: Offset, parts: LogParts
+) -> bool:
     """Note every batch of a segment; cut a torn tail off and return whether there was one."""
     file = segment.file_to_write()
     size_bytes = segment.size_bytes
@@ -220,13 +229,16 @@ def _walk(segment: Segment, states: ProducerStates, opening: Opening, recovery_p
                 )
             ) from error
         _log.warning(
-            "cut a torn tail off %s at position %d, offset %d: %d bytes that were never acknowledged (%s)",
+            "cut a torn tail off %s at position %d, offset %d: %d bytes (%s)",
             segment.data_path,
             segment.size_bytes,
             segment.end_offset,
             size_bytes - segment.size_bytes,
             error,
         )
+        kept = keep_if_valuable(parts.file_system, segment.data_path, file, segment.size_bytes, size_bytes)
+        if kept is not None:
+            _log.error("valid batches stood after the bad bytes: what was cut off is kept in %s", kept)
         file.truncate(segment.size_bytes)
         return True
     return False
@@ -259,7 +271,7 @@ def _note(batch: StoredBatch, states: ProducerStates, opening: Opening, segment:
             now_ms=opening.now_ms,
         )
         if segment is not None and ended is not None and not ended.is_commit:
-            segment.note_aborted(aborted_entry(ended, states))
+            segment.note_aborted(aborted_entry(ended, states.first_open_offset()))
 
 
 def _newest_states(

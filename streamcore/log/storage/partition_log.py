@@ -29,19 +29,18 @@ from streamcore.log.records.builder import encode_marker
 from streamcore.log.records.decode import AbortedTransaction
 from streamcore.log.storage.appending import checked_header, recompressed, roll_reason
 from streamcore.log.storage.checkpoints import CLEANED_TO, LOG_STARTS, RECOVERY_POINTS
-from streamcore.log.storage.files import File
-from streamcore.log.storage.log_files import FileKind, file_path
-from streamcore.log.storage.log_parts import LogParts
+from streamcore.log.storage.closing_segments import ClosingSegments
+from streamcore.log.storage.log_parts import LogParts, OpenedLog
 from streamcore.log.storage.marks import Marks
-from streamcore.log.storage.producer_snapshot import encode_snapshot
-from streamcore.log.storage.producer_states import EndedTransaction, ProducerState, ProducerStates
+from streamcore.log.storage.producer_states import ProducerState
 from streamcore.log.storage.retention import RetentionPolicy, expired_count, is_outlived
 from streamcore.log.storage.segment import Segment
 from streamcore.log.storage.segments import Segments
+from streamcore.log.storage.snapshot_files import SnapshotFiles
 from streamcore.log.storage.swapping import CleanedSegment, swap_in
 from streamcore.log.storage.sync_ticket import PartitionHealth, SyncTicket
 from streamcore.log.storage.topic_config import TopicConfig
-from streamcore.log.storage.transaction_index import AbortedEntry
+from streamcore.log.storage.transaction_index import AbortedEntry, aborted_entry
 from streamcore.model import Isolation, LogOffsets, Offset, ProducerId, TimestampMs, TopicPartition
 
 _SNAPSHOTS_KEPT = 2
@@ -69,17 +68,6 @@ class ReadResult:
     """Where to read on: past the batches, or past a hole that compaction left."""
 
 
-@dataclass(slots=True)
-class OpenedLog:
-    """What opening a partition's directory found; becomes a ``PartitionLog``."""
-
-    segments: list[Segment]
-    states: ProducerStates
-    log_start: Offset
-    leader_epoch: int
-    snapshots: list[Offset]
-
-
 class PartitionLog:
     """The log of one partition."""
 
@@ -101,14 +89,11 @@ class PartitionLog:
         self._health = PartitionHealth(str(topic_partition))
         self._segments = Segments(opened.segments)
         self._states = opened.states
-        self._snapshots = opened.snapshots
+        self._snapshots = SnapshotFiles(parts.file_system, directory, opened.snapshots)
         self._marks = Marks(opened.log_start, self._segments.active.end_offset)
         self._marks.follow_transactions(self._states.first_open_offset())
         self._is_relaxed = parts.settings.flush == "relaxed"
-        # Closed but not yet synced segments, each with its index and snapshot files, open.
-        self._closing: list[tuple[Segment, list[File]]] = []
-        self._closing_synced = 0
-        self._syncs_in_flight = 0
+        self._closing = ClosingSegments()
 
     @property
     def offsets(self) -> LogOffsets:
@@ -209,7 +194,7 @@ class PartitionLog:
             header, is_commit=commit, coordinator_epoch=coordinator_epoch, now_ms=now_ms
         )
         if ended is not None and not commit:
-            self.active.note_aborted(aborted_entry(ended, self._states))
+            self.active.note_aborted(aborted_entry(ended, self._states.first_open_offset()))
         self._marks.follow_transactions(self._states.first_open_offset(), ended)
         self._after_append(header)
         return BatchAppended(header.base_offset, header.last_offset, NO_TIMESTAMP)
@@ -251,7 +236,7 @@ class PartitionLog:
             return
         files = closing.write_indexes()
         try:
-            files.append(self._write_snapshot())
+            files.append(self._snapshots.write(self._marks.offsets.log_end, self._states))
             segment = Segment.create(
                 self.directory,
                 self._marks.offsets.log_end,
@@ -263,7 +248,7 @@ class PartitionLog:
                 file.close()
             raise
         self._segments.add(segment)
-        self._closing.append((closing, files))
+        self._closing.add(closing, files)
 
     # Making durable
 
@@ -272,18 +257,16 @@ class PartitionLog:
         self._health.ensure()
         if not self.has_unsynced:
             return None
-        files = [segment.file_to_write() for segment, _ in self._closing]
-        files.append(self.active.file_to_write())
-        files += [file for _, index_files in self._closing for file in index_files]
-        self._syncs_in_flight += 1
-        return SyncTicket(
-            files,
+        ticket = SyncTicket(
+            self._closing.files_to_sync(self.active.file_to_write()),
             self.directory if self._closing else None,
             end_offset=self._marks.offsets.log_end,
             closing_count=len(self._closing),
             file_system=self._parts.file_system,
             health=self._health,
         )
+        self._closing.begin_sync()
+        return ticket
 
     def complete_sync(self, ticket: SyncTicket) -> None:
         """Show what a synced ticket has made durable.
@@ -291,16 +274,15 @@ class PartitionLog:
         Raises:
             StorageError: the ticket's sync failed; the partition is given up.
         """
-        self._syncs_in_flight -= 1
+        self._closing.end_sync(ticket)
         self._health.ensure()
         if not ticket.is_synced:
             return  # The wait was interrupted: nothing is known to be durable.
         self._marks.synced_end = max(self._marks.synced_end, ticket.end_offset)
         self._marks.show(self._marks.synced_end)
-        self._closing_synced = max(self._closing_synced, ticket.closing_count)
-        # Other tickets may still be syncing these files; the last one to come back closes them.
-        if self._closing_synced and not self._syncs_in_flight:
-            self._release_closed(self._closing_synced)
+        if self._closing.release_synced():
+            self._parts.checkpoints.put(RECOVERY_POINTS, self.topic_partition, self._recovery_point())
+            self._snapshots.drop_old(self._marks.synced_end)
 
     def sync(self) -> None:
         """Make all that is appended durable, and wait for it."""
@@ -311,23 +293,13 @@ class PartitionLog:
             finally:
                 self.complete_sync(ticket)
 
-    def _release_closed(self, count: int) -> None:
-        released, self._closing = self._closing[:count], self._closing[count:]
-        self._closing_synced = 0
-        for segment, files in released:
-            segment.release_file()
-            for file in files:
-                file.close()
-        self._parts.checkpoints.put(RECOVERY_POINTS, self.topic_partition, self._recovery_point())
-        self._drop_old_snapshots()
-
     def _recovery_point(self) -> Offset:
         """From where on opening must look at the data after a crash."""
-        synced_end = self._marks.synced_end
-        if not self._closing:
-            return synced_end
+        end_offset = self._closing.first_end_offset()
+        if end_offset is None:
+            return self._marks.synced_end
         # The data of a closing segment may be synced before its indexes are.
-        return min(synced_end, self._closing[0][0].end_offset - 1)
+        return min(self._marks.synced_end, end_offset - 1)
 
     # Reading
 
@@ -475,7 +447,7 @@ class PartitionLog:
         """Give back what an idle partition does not need: index memory and the active file."""
         for segment in self.closed_segments:
             segment.forget_indexes()
-        if not self.has_unsynced and not self._syncs_in_flight:
+        if not self.has_unsynced and not self._closing.is_syncing:
             self.active.release_file()
 
     def note_recovery_point(self) -> bool:
@@ -488,7 +460,7 @@ class PartitionLog:
         self.sync()
         files = self.active.write_indexes()
         try:
-            files.append(self._write_snapshot())
+            files.append(self._snapshots.write(self._marks.offsets.log_end, self._states))
             for file in files:
                 file.sync()
         finally:
@@ -499,40 +471,7 @@ class PartitionLog:
 
     def release_files(self) -> None:
         """Close all files, whatever state they are in."""
-        for segment, files in self._closing:
-            segment.release_file()
-            for file in files:
-                file.close()
-        self._closing = []
+        self._closing.release_all()
         self.active.release_file()
         for segment in self._segments:
             self._parts.open_files.forget(segment.data_path)
-
-    def _write_snapshot(self) -> File:
-        log_end = self._marks.offsets.log_end
-        path = file_path(self.directory, log_end, FileKind.SNAPSHOT)
-        file = self._parts.file_system.open(path, create=True)
-        try:
-            file.truncate(0)
-            file.append([encode_snapshot(self._states)])
-        except StorageError:
-            file.close()
-            raise
-        if log_end not in self._snapshots:
-            self._snapshots.append(log_end)
-        return file
-
-    def _drop_old_snapshots(self) -> None:
-        kept = _SNAPSHOTS_KEPT
-        while len(self._snapshots) > kept and self._snapshots[-kept] <= self._marks.synced_end:
-            offset = self._snapshots.pop(0)
-            path = file_path(self.directory, offset, FileKind.SNAPSHOT)
-            if self._parts.file_system.exists(path):
-                self._parts.file_system.remove(path)
-
-
-def aborted_entry(ended: EndedTransaction, states: ProducerStates) -> AbortedEntry:
-    """The index entry of a transaction that was just aborted."""
-    first_open = states.first_open_offset()
-    last_stable = ended.last_offset + 1 if first_open is None else first_open
-    return AbortedEntry(ended.producer_id, ended.first_offset, ended.last_offset, last_stable)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from streamcore.errors import CorruptIndexError, UnsupportedVersionError, fact_text
 from streamcore.log.records.decode import AbortedTransaction
+from streamcore.log.storage.producer_states import EndedTransaction
 from streamcore.model import Offset, ProducerId
 
 ENTRY_BYTES = 34
@@ -32,6 +33,12 @@ class AbortedEntry(NamedTuple):
     first_offset: Offset
     last_offset: Offset
     last_stable: Offset
+
+
+def aborted_entry(ended: EndedTransaction, first_open: Offset | None) -> AbortedEntry:
+    """The entry of a transaction that was just aborted; the earliest open one begins at ``first_open``."""
+    last_stable = ended.last_offset + 1 if first_open is None else first_open
+    return AbortedEntry(ended.producer_id, ended.first_offset, ended.last_offset, last_stable)
 
 
 def encode_entries(entries: Iterable[AbortedEntry]) -> bytes:
