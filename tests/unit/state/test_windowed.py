@@ -66,6 +66,8 @@ def test_dropping_writes_one_range_and_no_tombstones(
 def test_the_next_drop_begins_where_the_last_one_ended(
     store: WindowStore[str, int], engine: MemoryEngine
 ) -> None:
+    store.put_many({("a", start): 1 for start in (10, 20, 30)})
+    commit(store, engine)
     store.drop_before(20)
     commit(store, engine)
     store.drop_before(10)
@@ -74,6 +76,22 @@ def test_the_next_drop_begins_where_the_last_one_ended(
     store.drop_before(30)
 
     assert commit(store, engine) == StoreWrites("s", [], [], [(encode_start(20), encode_start(30))])
+
+
+def test_a_drop_that_passes_no_window_writes_nothing(
+    store: WindowStore[str, int], engine: MemoryEngine
+) -> None:
+    store.put(("a", 10), 1)
+    commit(store, engine)
+
+    for start_ms in range(11):
+        store.drop_before(start_ms)
+        assert commit(store, engine) is None
+
+    store.drop_before(11)
+    writes = commit(store, engine)
+    assert writes is not None
+    assert writes.deleted_ranges == [(encode_start(10), encode_start(11))]
 
 
 def test_a_dropped_window_is_not_there_even_before_the_commit(store: WindowStore[str, int]) -> None:
