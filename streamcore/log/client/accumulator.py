@@ -91,10 +91,10 @@ class Accumulator:
         route = self._routes.get(topic) or self._look_up(topic)
         if partition is None:
             number = route.key_partitions[key] if key is not None else route.sticky.current
-        elif 0 <= partition < route.partition_count:
-            number = partition
         else:
-            number = self._ensure_partition(topic, partition)
+            number = partition
+            if not 0 <= partition < route.partition_count:
+                route = self._route_with(topic, partition)
         batch = route.open[number]
         if batch is None or batch.size_bytes + size_bytes > route.batch_bytes_max:
             batch = self._next_batch(topic, partition, key, batch)
@@ -118,8 +118,7 @@ class Accumulator:
         route = self._current_route(topic)
         if partition is not None:
             if not 0 <= partition < route.partition_count:
-                self._ensure_partition(topic, partition)
-                route = self._routes[topic]
+                route = self._route_with(topic, partition)
             self._extend(route, TopicPartition(topic, partition), columns, pieces)
             return
         for number, rows in _rows_by_partition(route, columns.keys).items():
@@ -243,12 +242,12 @@ class Accumulator:
         self._routes[topic] = route
         return route
 
-    def _ensure_partition(self, topic: TopicName, partition: int) -> int:
-        """The partition, which may have been added since the route was made."""
+    def _route_with(self, topic: TopicName, partition: int) -> Route:
+        """The route as it is now: the partition may have been added since it was made."""
         route = self._look_up(topic)
         if not 0 <= partition < route.partition_count:
             raise _no_partition(topic, partition, route.partition_count)
-        return partition
+        return route
 
 
 def _rows_by_partition(route: Route, keys: Sequence[bytes | None]) -> Mapping[int, list[int] | None]:

@@ -44,7 +44,9 @@ def are_divided(*consumers: Consumer) -> bool:
 
 
 @pytest.mark.parametrize("assignor", ["range", "sticky", "cooperative-sticky"])
-def test_members_divide_the_partitions_and_take_over_when_one_closes(log: ConnectedLog, assignor: str) -> None:
+def test_members_divide_the_partitions_and_take_over_when_one_closes(
+    log: ConnectedLog, assignor: str
+) -> None:
     first = log.consumer("t", group="g", assignor=assignor, **FAST)
     poll_all_until([first], lambda: first.assignment() == PARTITIONS)
 
@@ -171,15 +173,17 @@ def test_a_member_that_stops_polling_is_replaced_and_may_not_commit_any_more(log
 
 
 def test_a_consumer_that_is_dropped_without_close_leaves_its_group(log: ConnectedLog) -> None:
-    dropped = log.consumer("t", group="g", **FAST)
-    poll_all_until([dropped], lambda: dropped.assignment() == PARTITIONS)
-    del dropped
+    dropped = [log.consumer("t", group="g", **FAST)]
+    poll_all_until(dropped, lambda: dropped[0].assignment() == PARTITIONS)
+    dropped.clear()
 
     with log.consumer("t", group="g", **FAST) as heir:
         poll_all_until([heir], lambda: heir.assignment() == PARTITIONS)
 
 
-def test_a_static_member_that_restarts_gets_its_partitions_back_without_a_rebalance(log: ConnectedLog) -> None:
+def test_a_static_member_that_restarts_gets_its_partitions_back_without_a_rebalance(
+    log: ConnectedLog,
+) -> None:
     one = log.consumer("t", group="g", group_instance_id="one", **FAST)
     two = log.consumer("t", group="g", group_instance_id="two", **FAST)
     poll_all_until([one, two], lambda: are_divided(one, two))
