@@ -11,8 +11,9 @@ import asyncio
 from collections.abc import Coroutine
 from datetime import datetime, timedelta
 from pathlib import Path
+from random import Random
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from streamcore.clock import ManualClock
 from streamcore.durations import duration_ms, time_ms
@@ -22,23 +23,22 @@ from streamcore.model import Headers, Isolation, Record, TopicPartition
 from streamcore.processing.app import App
 from streamcore.processing.runtime.assembly import dead_letter_spec, dead_letter_topics
 from streamcore.processing.runtime.commit import Guarantee
-from streamcore.processing.runtime.running import MemoryEngines
 from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.views import TableView, table_view, unknown_table
 from streamcore.processing.runtime.worker import TaskWorker
 from streamcore.processing.topic import Topic
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
+from streamcore.state.engine import KeyValueEngine
+from streamcore.state.memory import MemoryEngine
 from streamcore.state.position import Position
-from streamcore.testing.sim_disk import SimDisk
+from streamcore.testing.sim_disk import PowerCut, SimDisk
 
-K = TypeVar("K")
-V = TypeVar("V")
 R = TypeVar("R")
 
 _FOLDER = Path("/driver")
 
 
-class TopologyDriver(Generic[K, V]):
+class TopologyDriver:
     """Feeds an application and reads what it made.
 
     ``seed`` decides what a crash leaves of what was not durable. ``slice_records_max`` cuts batches: 1
@@ -57,6 +57,7 @@ class TopologyDriver(Generic[K, V]):
         self.app = app
         self.clock = ManualClock(time_ms(now))
         self._disk = SimDisk(seed)
+        self._engines = _Engines(Random(seed))
         self._guarantee = Guarantee.named(guarantee)
         self._slice_records_max = slice_records_max
         self._runner = asyncio.Runner()
@@ -64,6 +65,7 @@ class TopologyDriver(Generic[K, V]):
         self._log: EmbeddedLog
         self._worker: TaskWorker
         self._is_open = False
+        self._crash_at: int | None = None
         self._start()
 
     # -- feeding
@@ -118,11 +120,11 @@ class TopologyDriver(Generic[K, V]):
         Raises:
             UserCodeError: by the error policy of the step that failed.
         """
-        self._do(self._worker.run_until_end())
+        self._run_until_end(close_windows=False)
 
     def close_windows(self) -> None:
         """Close the windows that are open: the input has ended."""
-        self._do(self._worker.run_until_end(close_windows=True))
+        self._run_until_end(close_windows=True)
 
     # -- looking
 
@@ -167,12 +169,22 @@ class TopologyDriver(Generic[K, V]):
     def crash(self) -> None:
         """Take away everything that is not durable, as a power cut would, and start again.
 
-        What was sent but not yet processed is in the log, and processed after the restart.
+        What was sent but not yet processed is in the log, and processed after the restart. State is
+        kept or lost, task by task, as the seed has it; what is lost is restored from the changelogs.
         """
         self._is_open = False
         self._do(self._worker.abandon())
         self._disk.crash()
+        self._engines.crash()
         self._start()
+
+    def crash_at(self, operation_count: int) -> None:
+        """Crash while the application next works, at the n-th operation on its files from there.
+
+        It starts again and goes on by itself; if it needs fewer operations, nothing happens.
+        """
+        assert operation_count >= 1
+        self._crash_at = operation_count
 
     def close(self) -> None:
         """Stop. The driver cannot be used any more."""
@@ -209,10 +221,21 @@ class TopologyDriver(Generic[K, V]):
         )
 
         async def make() -> TaskWorker:
-            return TaskWorker(self.app, self._log, MemoryEngines(), self.clock, settings)
+            return TaskWorker(self.app, self._log, self._engines, self.clock, settings)
 
         self._worker = self._do(make())
         self._is_open = True
+
+    def _run_until_end(self, *, close_windows: bool) -> None:
+        operation_count, self._crash_at = self._crash_at, None
+        self._disk.crash_at(operation_count)
+        try:
+            self._do(self._worker.run_until_end(close_windows=close_windows))
+        except PowerCut:
+            self.crash()
+            self._do(self._worker.run_until_end(close_windows=close_windows))
+        finally:
+            self._disk.crash_at(None)
 
     async def _timers(self) -> None:
         self._worker.timers.start_due(self.clock.now_ms())
@@ -233,6 +256,24 @@ class TopologyDriver(Generic[K, V]):
         if topic in dead_letter_topics(self.app):
             return dead_letter_spec(topic)
         raise UsageError(f"the application has no such topic: {fact_text(topic=topic)}")
+
+
+class _Engines:
+    """The states of tasks, in memory. A crash keeps or loses each of them whole."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._engines: dict[str, MemoryEngine] = {}
+
+    def open(self, app: str, task: str) -> KeyValueEngine:
+        """The state of a task, as the last crash left it."""
+        return self._engines.setdefault(task, MemoryEngine())
+
+    def crash(self) -> None:
+        """Lose some."""
+        self._engines = {
+            task: engine for task, engine in self._engines.items() if self._random.random() < 0.5
+        }
 
 
 def _decoded(record: Record[bytes | None, bytes | None], spec: TopicSpec) -> Record[Any, Any]:

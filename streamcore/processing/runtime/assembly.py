@@ -15,7 +15,7 @@ from streamcore.processing.app import App
 from streamcore.processing.error_policy import DeadLetter, ErrorPolicy, Stop
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
-from streamcore.processing.runtime.commit import TaskState, stream_time_in
+from streamcore.processing.runtime.commit import TaskState, times_in
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper, Progress, topic_transform
 from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer
 from streamcore.processing.runtime.task import Task, TaskId, TaskTime
@@ -221,12 +221,13 @@ def _task_state(
     inputs = []
     stream_time_ms = NO_TIME
     for source, topic in sources.items():
-        position = offsets[source].log_start
+        position, order = offsets[source].log_start, NO_TIME
         if source in committed:
             # Retention may have moved the log start past the position: what is gone cannot be read.
             position = max(position, committed[source].offset)
-            stream_time_ms = max(stream_time_ms, stream_time_in(committed[source].metadata))
-        inputs.append(InputBuffer(source, topic, position))
+            found_ms, order = times_in(committed[source].metadata)
+            stream_time_ms = max(stream_time_ms, found_ms)
+        inputs.append(InputBuffer(source, topic, position, order))
     topics = log.topics()
     changelogs: dict[str, TopicPartition] = {}
     followed: dict[str, TopicPartition] = {}

@@ -13,7 +13,7 @@ from streamcore.errors import UsageError, fact_text
 from streamcore.log.client.port import Producer, Transaction
 from streamcore.model import CommittedPosition, Offset, TopicPartition
 from streamcore.processing.operators.outputs import OutputColumns, Outputs
-from streamcore.processing.runtime.inputs import NO_TIME
+from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer
 from streamcore.processing.runtime.task import Task
 from streamcore.state import changelog
 from streamcore.state.engine import KeyValueEngine, StoreWrites
@@ -106,9 +106,9 @@ def commit(
         for change in changes:
             _append_changelogs(transaction, change, now_ms)
         positions = {
-            source: CommittedPosition(offset, _note(change.state.task))
+            buffer.source: CommittedPosition(buffer.position, _note(change.state.task, buffer))
             for change in changes
-            for source, offset in change.positions.items()
+            for buffer in change.state.task.inputs
         }
         if positions:
             transaction.commit_positions(group, positions)
@@ -162,23 +162,27 @@ def _apply(change: _TaskChanges, now_ms: int) -> None:
 _NOTE_VERSION = "1"
 
 
-def _note(task: Task) -> str:
-    """Note := "1 " stream time in ms, decimal: where event time had come to, to go on from there."""
-    return f"{_NOTE_VERSION} {task.time.stream_time_ms}"
+def _note(task: Task, buffer: InputBuffer) -> str:
+    """What a committed position says beside the offset, to go on exactly from there.
+
+    Note := "1" | stream time of the task | order key that the partition had reached, separated by blanks;
+    both in milliseconds, decimal.
+    """
+    return f"{_NOTE_VERSION} {task.time.stream_time_ms} {buffer.order}"
 
 
-def stream_time_in(note: str) -> int:
-    """The stream time in the note of a committed position; before all times where there is none.
+def times_in(note: str) -> tuple[int, int]:
+    """The stream time and the order key in the note of a committed position; before all times without one.
 
     Raises:
         UsageError: the note was written by a newer version, or by another program.
     """
     if not note:
-        return NO_TIME
-    version, _, time = note.partition(" ")
-    if version != _NOTE_VERSION:
+        return NO_TIME, NO_TIME
+    parts = note.split(" ")
+    if len(parts) != 3 or parts[0] != _NOTE_VERSION:
         raise UsageError(
             "the group's positions were committed by another program or a newer version; use that, or "
             f"another application id: {fact_text(note=repr(note))}"
         )
-    return int(time)
+    return int(parts[1]), int(parts[2])

@@ -1,7 +1,6 @@
 """The inputs of a task: fetched records, decoded, waiting in their order of event time.
 
-Order: each record has an order key, the running maximum of event times in its partition since the worker
-started. A worker takes the record with the lowest order key among all its partitions, which merges
+Order: each record has an order key, the running maximum of event times in its partition. A worker takes the record with the lowest order key among all its partitions, which merges
 partitions that are in time order exactly, and lets a partition that is not keep its own order. Order
 keys never fall, so a span of them is found by bisection.
 """
@@ -133,16 +132,20 @@ class Moment:
 class InputBuffer:
     """One partition that a task reads: at most one fetched run, and the position behind what was taken."""
 
-    def __init__(self, source: TopicPartition, topic: TopicSpec, position: Offset) -> None:
+    def __init__(
+        self, source: TopicPartition, topic: TopicSpec, position: Offset, order: int = NO_TIME
+    ) -> None:
         self.source = source
         self.topic = topic
         self.position = position
         """The next offset to process: what a commit would write."""
+        self.order = order
+        """The order key of the last record taken; what a restart goes on from."""
         self.caught_up = False
         """Whether the last fetch found nothing more."""
         self._decoded: DecodedRun | None = None
         self._cursor = 0
-        self._last_order = NO_TIME
+        self._last_order = order
 
     @property
     def is_empty(self) -> bool:
@@ -192,6 +195,7 @@ class InputBuffer:
         assert decoded is not None
         end = self._cursor + count
         taken = Slice(decoded, self._cursor, end)
+        self.order = decoded.orders[end - 1]
         if end == len(decoded.orders):
             self.position = decoded.run.next_offset
             self._decoded = None
