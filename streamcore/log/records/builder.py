@@ -11,12 +11,14 @@ from collections.abc import Sequence
 
 from aiokafka.record._crecords.default_records import DefaultRecordBatchBuilder
 
+from streamcore.errors import InvalidRecordError, fact_text
 from streamcore.log.records.batch import (
     COMPRESSION_MASK,
     CONTROL_FLAG,
     DELETE_HORIZON_FLAG,
     HEADER_BYTES,
     NO_SEQUENCE,
+    NO_TIMESTAMP,
     TRANSACTIONAL_FLAG,
     BatchHeader,
     pack_batch,
@@ -39,11 +41,12 @@ _ABORT, _COMMIT = 0, 1
 class BatchBuilder:
     """Collects records, then becomes one batch. For one thread at a time."""
 
-    __slots__ = ("_append", "_builder", "record_count")
+    __slots__ = ("_append", "_builder", "_first_timestamp_ms", "record_count")
 
     def __init__(self) -> None:
         self._builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, _NO_LIMIT)
         self._append = self._builder.append
+        self._first_timestamp_ms = 0
         self.record_count = 0
 
     def append(
@@ -51,6 +54,8 @@ class BatchBuilder:
     ) -> None:
         """Add a record. Raises ``TypeError`` if key, value or headers are not bytes; nothing is added."""
         index = self.record_count
+        if not index:
+            self._first_timestamp_ms = timestamp_ms
         self._append(index, timestamp_ms, key, value, list(headers) if headers else _NO_HEADERS)
         self.record_count = index + 1
 
@@ -69,17 +74,31 @@ class BatchBuilder:
         base_sequence: int = NO_SEQUENCE,
         transactional: bool = False,
     ) -> bytearray:
-        """Return the batch, with base offset 0. The builder cannot be used after that."""
+        """Return the batch, with base offset 0. The builder cannot be used after that.
+
+        Raises:
+            InvalidRecordError: the first record has no timestamp (-1) and a later one has.
+        """
         assert self.record_count > 0, "a batch has at least one record"
         codec = codec_number(compression)
         self._builder.set_producer_state(producer_id, producer_epoch, base_sequence)
         batch: bytearray = self._builder.build()
+        if self._first_timestamp_ms < 0:
+            self._ensure_no_timestamps(parse_header(batch))
         if codec == NONE and not transactional:
             return batch
         header = parse_header(batch)
         attributes = header.attributes | codec | (TRANSACTIONAL_FLAG if transactional else 0)
         records = compress(codec, bytes(memoryview(batch)[HEADER_BYTES:]))
         return pack_batch(header._replace(attributes=attributes), records)
+
+    def _ensure_no_timestamps(self, header: BatchHeader) -> None:
+        # To the codec -1 means "no base yet", so the deltas after such a record would be wrong.
+        if self._first_timestamp_ms < NO_TIMESTAMP or header.max_timestamp_ms != NO_TIMESTAMP:
+            raise InvalidRecordError(
+                "records of one batch have timestamps from 1970 on, or all have none (-1), "
+                + fact_text(first_timestamp_ms=self._first_timestamp_ms)
+            )
 
 
 def encode_batch(
@@ -105,6 +124,7 @@ def encode_batch(
         for index, (key, value, timestamp_ms, row_headers) in enumerate(rows):
             append(index, timestamp_ms, key, value, list(row_headers))
     builder.record_count = len(keys)
+    builder._first_timestamp_ms = timestamps_ms[0] if keys else 0
     return builder.build(
         compression=compression,
         producer_id=producer_id,
@@ -158,13 +178,17 @@ def rewrite_batch(
     body = b""
     if records:
         builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, _NO_LIMIT)
-        # The codec takes its first record's timestamp as the base of all deltas. A record of its
-        # own, cut off again below, sets the base that is wanted.
-        builder.append(0, base_timestamp_ms, None, None, _NO_HEADERS)
+        # The codec takes its first record's timestamp as the base of all deltas. A record of time 0,
+        # cut off again below, has it write the deltas from the base that is wanted.
+        builder.append(0, 0, None, None, _NO_HEADERS)
         skipped = builder.size()
         for record in records:
             builder.append(
-                record.offset - header.base_offset, record.timestamp, record.key, record.value, record.headers
+                record.offset - header.base_offset,
+                record.timestamp - base_timestamp_ms,
+                record.key,
+                record.value,
+                record.headers,
             )
         body = bytes(memoryview(builder.build())[skipped:])
     attributes = (header.attributes & ~COMPRESSION_MASK) | compression

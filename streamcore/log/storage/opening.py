@@ -75,6 +75,7 @@ def open_partition(opening: Opening, parts: LogParts) -> OpenedLog:
     recovery_point = parts.checkpoints.get(RECOVERY_POINTS, opening.topic_partition)
     log_start = max(parts.checkpoints.get(LOG_STARTS, opening.topic_partition), bases[0])
     segments = _segments(bases, opening, parts)
+    _remove_deleted(segments, log_start, opening, parts)
     snapshots = [
         parsed[0] for name in names if (parsed := parse_name(name)) and parsed[1] is FileKind.SNAPSHOT
     ]
@@ -138,6 +139,17 @@ def _segments(bases: list[Offset], opening: Opening, parts: LogParts) -> list[Se
             )
         )
     return segments
+
+
+def _remove_deleted(segments: list[Segment], log_start: Offset, opening: Opening, parts: LogParts) -> None:
+    """Remove what stands wholly before the log start: a crash may have brought some of it back.
+
+    Not all of it, perhaps: then there is a hole, and what stands before a hole must not be replayed.
+    """
+    deleted = [segment for segment in segments[:-1] if segment.end_offset <= log_start]
+    if deleted:
+        _remove(deleted, opening, parts)
+        del segments[: len(deleted)]
 
 
 def _replayed(
@@ -248,6 +260,11 @@ def _drop(segments: list[Segment], opening: Opening, parts: LogParts) -> None:
     """Remove segments after a torn one: none of them was ever synced."""
     for segment in segments:
         _log.warning("removed %s: it follows a torn tail and was never acknowledged", segment.data_path)
+    _remove(segments, opening, parts)
+
+
+def _remove(segments: list[Segment], opening: Opening, parts: LogParts) -> None:
+    for segment in segments:
         segment.remove_data()
     parts.file_system.sync_directory(opening.directory)
     for segment in segments:

@@ -43,7 +43,10 @@ from streamcore.log.storage.topic_config import TopicConfig
 from streamcore.log.storage.transaction_index import AbortedEntry, aborted_entry
 from streamcore.model import Isolation, LogOffsets, Offset, ProducerId, TimestampMs, TopicPartition
 
-_SNAPSHOTS_KEPT = 2
+
+_RECOVERY_POINT_BYTES = 64 * 1024 * 1024
+"""How much may be synced before the recovery point is written down again: what opening after a crash
+has to look at, and cannot tell torn from damaged in. ``LogManager.maintain`` does it more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class PartitionLog:
         self._marks.follow_transactions(self._states.first_open_offset())
         self._is_relaxed = parts.settings.flush == "relaxed"
         self._closing = ClosingSegments()
+        self._bytes_since_recovery_point = 0
 
     @property
     def offsets(self) -> LogOffsets:
@@ -221,6 +225,7 @@ class PartitionLog:
             if active.is_damaged:
                 self._health.fail(error)
             raise
+        self._bytes_since_recovery_point += len(batch)
         return header
 
     def _after_append(self, header: BatchHeader) -> None:
@@ -280,7 +285,9 @@ class PartitionLog:
             return  # The wait was interrupted: nothing is known to be durable.
         self._marks.synced_end = max(self._marks.synced_end, ticket.end_offset)
         self._marks.show(self._marks.synced_end)
-        if self._closing.release_synced():
+        is_due = self._bytes_since_recovery_point > _RECOVERY_POINT_BYTES
+        if self._closing.release_synced() or is_due:
+            self._bytes_since_recovery_point = 0
             self._parts.checkpoints.put(RECOVERY_POINTS, self.topic_partition, self._recovery_point())
             self._snapshots.drop_old(self._marks.synced_end)
 
