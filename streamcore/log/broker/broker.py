@@ -120,6 +120,9 @@ class Broker:
         self.groups.forget_topic(name)
         if OFFSETS_TOPIC in self.topics:
             yield self._partitions.written(self._logs_of(OFFSETS_TOPIC))
+        self._topic(name)
+        for log in self._logs_of(name):
+            self.unsynced.forget(log)
         self._logs.delete_topic(name)
 
     def _topic(self, name: TopicName) -> TopicState:

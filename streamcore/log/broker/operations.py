@@ -11,9 +11,10 @@ again after it.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Container, Generator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeAlias, TypeVar
+from weakref import WeakSet
 
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.model import Offset
@@ -27,9 +28,9 @@ class DurableUntil:
 
     marks: tuple[tuple[PartitionLog, Offset], ...]
 
-    def is_reached(self) -> bool:
-        """Whether every mark is safe."""
-        return all(log.offsets.high_watermark >= end for log, end in self.marks)
+    def missing(self, deleted: Container[PartitionLog]) -> list[PartitionLog]:
+        """The partitions that are not there yet. One that was deleted meanwhile has nothing to wait for."""
+        return [log for log, end in self.marks if log.offsets.high_watermark < end and log not in deleted]
 
 
 @dataclass(slots=True)
@@ -75,10 +76,17 @@ class Unsynced:
     """The partitions with appended bytes that no fsync has covered yet."""
 
     logs: dict[int, PartitionLog] = field(default_factory=dict)
+    deleted: WeakSet[PartitionLog] = field(default_factory=WeakSet)
+    """Partitions that are gone, for those who still wait for them."""
 
     def add(self, log: PartitionLog) -> None:
         """Remember a partition that was appended to."""
         self.logs[id(log)] = log
+
+    def forget(self, log: PartitionLog) -> None:
+        """Stop syncing a partition that is about to be deleted."""
+        self.logs.pop(id(log), None)
+        self.deleted.add(log)
 
     def take(self) -> list[PartitionLog]:
         """Hand over all of them, and start anew."""

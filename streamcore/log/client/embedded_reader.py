@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from streamcore.errors import ClosedError, UsageError, fact_text
+from streamcore.errors import ClosedError, UnknownTopicError, UsageError, fact_text
 from streamcore.log.broker.broker import Broker
 from streamcore.log.client.operation_driver import OperationDriver
 from streamcore.log.records.decode import decode_run
@@ -44,6 +44,8 @@ class EmbeddedReader:
         assigned = self._of(source)
         start = assigned.position
         with self._driver:
+            if self._broker.partition(source) is not assigned.log:
+                raise UnknownTopicError("the topic was deleted and made anew. " + fact_text(source=source))
             result = assigned.log.read(start, bytes_max=bytes_max, isolation=self._isolation)
         if result.next_offset == start:
             return None

@@ -141,12 +141,12 @@ class OperationDriver:
                 self._wait_kept(wait)
 
     def _wait_durable(self, wait: DurableUntil, deadline_s: float | None = None) -> None:
-        while not wait.is_reached():
+        while missing := wait.missing(self._unsynced.deleted):
             if self._is_syncing:
                 remaining_s = _WAIT_S_MAX if deadline_s is None else deadline_s - self._clock.monotonic_s()
                 if not self._wait(remaining_s) and deadline_s is not None:
                     raise RequestTimeoutError("the records were not durable in time; wait again")
-            elif not self._sync_round(wait):
+            elif not self._sync_round(missing):
                 raise StorageError("records were written that no sync covers: reopen the log")
 
     def _wait_kept(self, wait: Kept) -> None:
@@ -170,23 +170,21 @@ class OperationDriver:
         finally:
             self._waiting_count -= 1
 
-    def _sync_round(self, wait: DurableUntil) -> bool:
+    def _sync_round(self, missing: list[PartitionLog]) -> bool:
         """Sync everything unsynced, without the lock meanwhile; false if there was nothing.
 
         Raises:
-            StorageError: a partition of ``wait`` is given up; its marks will never be reached.
+            StorageError: one of the ``missing`` is given up, and will never be durable.
         """
-        for log, end in wait.marks:
-            if log.offsets.high_watermark < end:
-                self._unsynced.add(log)  # if it has failed, ``begin_sync`` says so
-        needed = {id(log) for log, _ in wait.marks}
+        for log in missing:
+            self._unsynced.add(log)  # if it has failed, ``begin_sync`` says so
         tickets: list[tuple[PartitionLog, SyncTicket]] = []
         failure: StorageError | None = None
         for log in self._unsynced.take():
             try:
                 ticket = log.begin_sync()
             except StorageError as error:
-                failure = error if id(log) in needed else failure
+                failure = error if log in missing else failure
                 continue
             if ticket is not None:
                 tickets.append((log, ticket))
