@@ -57,6 +57,7 @@ def settle(
     owned: Assignment | None = None,
 ) -> Assignment:
     """Rounds as a group has them, until nobody has to give anything up."""
+    given_out: Assignment = {}
     for generation in range(1, 5):
         given_out = assignor.assign(counts, members(assignor, topics, owned, generation))
         if owned is not None and all(set(owned.get(m, ())) <= set(given_out[m]) for m in given_out):

@@ -68,7 +68,8 @@ class ConsumerSettings:
     """How a consumer reads."""
 
     start: Start = "earliest"
-    """Where to begin where nothing is committed: ``earliest``, ``latest``, an offset or a time."""
+    """Where to begin where nothing is committed: ``earliest``, ``latest``, an offset or a time. An offset
+    that a partition does not have, or has no more, means the nearest that it has."""
     isolation: Isolation = Isolation.READ_COMMITTED
     fetch_bytes_max: int = 1024 * 1024
     """How much is fetched of a partition at once; what is not handed out yet bounds memory by this."""
@@ -469,7 +470,11 @@ class Consumer:
                     place: marks.visible_end(isolation) for place, marks in self._log.offsets(places).items()
                 }
             case int() as offset:
-                return dict.fromkeys(places, offset)
+                # One offset for partitions of any length: where it is not in the log, the nearest that is.
+                return {
+                    place: min(max(offset, marks.log_start), marks.high_watermark)
+                    for place, marks in self._log.offsets(places).items()
+                }
             case moment:
                 return self._log.offsets_for_time(dict.fromkeys(places, time_ms(moment)))
 

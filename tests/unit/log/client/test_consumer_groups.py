@@ -15,7 +15,7 @@ from streamcore.log.connect import ConnectedLog, connect
 from streamcore.model import TopicPartition
 
 PARTITIONS = frozenset(TopicPartition("t", number) for number in range(4))
-FAST = {"heartbeat_interval": "10ms"}
+FAST = "10ms"
 
 
 @pytest.fixture
@@ -47,10 +47,10 @@ def are_divided(*consumers: Consumer) -> bool:
 def test_members_divide_the_partitions_and_take_over_when_one_closes(
     log: ConnectedLog, assignor: str
 ) -> None:
-    first = log.consumer("t", group="g", assignor=assignor, **FAST)
+    first = log.consumer("t", group="g", assignor=assignor, heartbeat_interval=FAST)
     poll_all_until([first], lambda: first.assignment() == PARTITIONS)
 
-    second = log.consumer("t", group="g", assignor=assignor, **FAST)
+    second = log.consumer("t", group="g", assignor=assignor, heartbeat_interval=FAST)
     poll_all_until([first, second], lambda: are_divided(first, second))
     assert len(first.assignment()) == 2
 
@@ -62,8 +62,8 @@ def test_members_divide_the_partitions_and_take_over_when_one_closes(
 
 def test_members_that_prefer_different_assignors_use_the_one_they_share(log: ConnectedLog) -> None:
     with (
-        log.consumer("t", group="g", assignor=["sticky", "range"], **FAST) as first,
-        log.consumer("t", group="g", assignor="range", **FAST) as second,
+        log.consumer("t", group="g", assignor=["sticky", "range"], heartbeat_interval=FAST) as first,
+        log.consumer("t", group="g", assignor="range", heartbeat_interval=FAST) as second,
     ):
         poll_all_until([first, second], lambda: are_divided(first, second))
 
@@ -73,14 +73,14 @@ def test_members_that_prefer_different_assignors_use_the_one_they_share(log: Con
 def test_a_member_goes_on_where_the_one_before_committed(log: ConnectedLog) -> None:
     with log.producer() as producer:
         producer.send_many("t", [(b"%d" % number, b"v%d" % number) for number in range(100)]).result()
-    with log.consumer("t", group="g", **FAST) as first:
+    with log.consumer("t", group="g", heartbeat_interval=FAST) as first:
         seen = poll_all_until([first], lambda: first.assignment() == PARTITIONS)
         while not seen:
             seen = first.poll()
         first.commit()
         seen_places = {(record.partition, record.offset) for record in seen}
 
-    with log.consumer("t", group="g", **FAST) as second:
+    with log.consumer("t", group="g", heartbeat_interval=FAST) as second:
         rest: list[BytesRecord] = []
         while len(seen) + len(rest) < 100:
             rest += second.poll()
@@ -92,11 +92,11 @@ def test_what_was_not_committed_is_read_again_by_who_takes_over(log: ConnectedLo
     log.create_topic("one")
     with log.producer() as producer:
         producer.send_many("one", [(None, b"%d" % number) for number in range(10)]).result()
-    with log.consumer("one", group="g", **FAST) as first:
+    with log.consumer("one", group="g", heartbeat_interval=FAST) as first:
         records = first.poll("5s", records_max=5)
         first.commit(records[2])
 
-    with log.consumer("one", group="g", **FAST) as second:
+    with log.consumer("one", group="g", heartbeat_interval=FAST) as second:
         again = second.poll("5s")
 
     assert [record.offset for record in again] == list(range(3, 10))
@@ -104,10 +104,12 @@ def test_what_was_not_committed_is_read_again_by_who_takes_over(log: ConnectedLo
 
 def test_a_cooperative_member_keeps_reading_what_it_will_not_lose(log: ConnectedLog) -> None:
     revoked: list[TopicPartition] = []
-    first = log.consumer("t", group="g", assignor="cooperative-sticky", on_revoked=revoked.extend, **FAST)
+    first = log.consumer(
+        "t", group="g", assignor="cooperative-sticky", on_revoked=revoked.extend, heartbeat_interval=FAST
+    )
     poll_all_until([first], lambda: first.assignment() == PARTITIONS)
 
-    second = log.consumer("t", group="g", assignor="cooperative-sticky", **FAST)
+    second = log.consumer("t", group="g", assignor="cooperative-sticky", heartbeat_interval=FAST)
     kept_sizes = []
     deadline_s = time.monotonic() + 10
     while not are_divided(first, second):
@@ -131,10 +133,10 @@ def test_an_eager_member_gives_everything_up_while_the_group_agrees(log: Connect
         group="g",
         on_revoked=revoked.extend,
         on_assigned=lambda places: assigned.append(tuple(places)),
-        **FAST,
+        heartbeat_interval=FAST,
     )
     poll_all_until([first], lambda: first.assignment() == PARTITIONS)
-    with log.consumer("t", group="g", **FAST) as second:
+    with log.consumer("t", group="g", heartbeat_interval=FAST) as second:
         poll_all_until([first, second], lambda: are_divided(first, second))
 
         assert set(revoked) == PARTITIONS
@@ -145,9 +147,9 @@ def test_an_eager_member_gives_everything_up_while_the_group_agrees(log: Connect
 def test_positions_can_be_committed_while_partitions_are_being_revoked(log: ConnectedLog) -> None:
     with log.producer() as producer:
         producer.send_many("t", [(b"%d" % number, b"v") for number in range(40)]).result()
-    first = log.consumer("t", group="g", on_revoked=lambda _: first.commit(), **FAST)
+    first = log.consumer("t", group="g", on_revoked=lambda _: first.commit(), heartbeat_interval=FAST)
     seen = poll_all_until([first], lambda: sum(first.lag().values()) == 0 and len(first.assignment()) == 4)
-    with log.consumer("t", group="g", **FAST) as second:
+    with log.consumer("t", group="g", heartbeat_interval=FAST) as second:
         again = poll_all_until([first, second], lambda: are_divided(first, second))
 
     assert len(seen) == 40
@@ -159,9 +161,11 @@ def test_a_member_that_stops_polling_is_replaced_and_may_not_commit_any_more(log
     with log.producer() as producer:
         producer.send_many("t", [(b"%d" % number, b"v") for number in range(40)]).result()
     lost: list[TopicPartition] = []
-    stuck = log.consumer("t", group="g", max_poll_interval="150ms", on_lost=lost.extend, **FAST)
+    stuck = log.consumer(
+        "t", group="g", max_poll_interval="150ms", on_lost=lost.extend, heartbeat_interval=FAST
+    )
     poll_all_until([stuck], lambda: stuck.assignment() == PARTITIONS)
-    with log.consumer("t", group="g", **FAST) as other:
+    with log.consumer("t", group="g", heartbeat_interval=FAST) as other:
         poll_all_until([other], lambda: other.assignment() == PARTITIONS)
 
         with pytest.raises(StaleGenerationError):
@@ -173,24 +177,24 @@ def test_a_member_that_stops_polling_is_replaced_and_may_not_commit_any_more(log
 
 
 def test_a_consumer_that_is_dropped_without_close_leaves_its_group(log: ConnectedLog) -> None:
-    dropped = [log.consumer("t", group="g", **FAST)]
+    dropped = [log.consumer("t", group="g", heartbeat_interval=FAST)]
     poll_all_until(dropped, lambda: dropped[0].assignment() == PARTITIONS)
     dropped.clear()
 
-    with log.consumer("t", group="g", **FAST) as heir:
+    with log.consumer("t", group="g", heartbeat_interval=FAST) as heir:
         poll_all_until([heir], lambda: heir.assignment() == PARTITIONS)
 
 
 def test_a_static_member_that_restarts_gets_its_partitions_back_without_a_rebalance(
     log: ConnectedLog,
 ) -> None:
-    one = log.consumer("t", group="g", group_instance_id="one", **FAST)
-    two = log.consumer("t", group="g", group_instance_id="two", **FAST)
+    one = log.consumer("t", group="g", group_instance_id="one", heartbeat_interval=FAST)
+    two = log.consumer("t", group="g", group_instance_id="two", heartbeat_interval=FAST)
     poll_all_until([one, two], lambda: are_divided(one, two))
     before, generation = one.assignment(), log.describe_group("g").generation
 
     one.close()
-    one = log.consumer("t", group="g", group_instance_id="one", **FAST)
+    one = log.consumer("t", group="g", group_instance_id="one", heartbeat_interval=FAST)
     poll_all_until([one, two], lambda: one.assignment() == before)
 
     assert log.describe_group("g").generation == generation
@@ -199,9 +203,9 @@ def test_a_static_member_that_restarts_gets_its_partitions_back_without_a_rebala
 
 
 def test_a_second_member_with_the_same_static_name_fences_the_first(log: ConnectedLog) -> None:
-    first = log.consumer("t", group="g", group_instance_id="same", **FAST)
+    first = log.consumer("t", group="g", group_instance_id="same", heartbeat_interval=FAST)
     poll_all_until([first], lambda: first.assignment() == PARTITIONS)
-    second = log.consumer("t", group="g", group_instance_id="same", **FAST)
+    second = log.consumer("t", group="g", group_instance_id="same", heartbeat_interval=FAST)
     poll_all_until([second], lambda: second.assignment() == PARTITIONS)
 
     with pytest.raises(StaleGenerationError, match="static"):
@@ -212,7 +216,7 @@ def test_a_second_member_with_the_same_static_name_fences_the_first(log: Connect
 
 
 def test_partitions_that_are_added_to_a_topic_find_a_member(log: ConnectedLog) -> None:
-    with log.consumer("t", group="g", **FAST) as consumer:
+    with log.consumer("t", group="g", heartbeat_interval=FAST) as consumer:
         poll_all_until([consumer], lambda: consumer.assignment() == PARTITIONS)
         log.alter_topic("t", partitions=6)
 
@@ -225,7 +229,7 @@ def test_two_threads_in_one_group_read_every_record_once_between_them(log: Conne
     is_done = threading.Event()
 
     def work() -> None:
-        with log.consumer("t", group="g", assignor="cooperative-sticky", **FAST) as consumer:
+        with log.consumer("t", group="g", assignor="cooperative-sticky", heartbeat_interval=FAST) as consumer:
             while not is_done.is_set():
                 records = consumer.poll("20ms", records_max=50)
                 if records:
@@ -249,9 +253,9 @@ def test_two_threads_in_one_group_read_every_record_once_between_them(log: Conne
 
 
 def test_closing_a_member_that_waits_for_others_does_not_hang(log: ConnectedLog) -> None:
-    first = log.consumer("t", group="g", **FAST)
+    first = log.consumer("t", group="g", heartbeat_interval=FAST)
     poll_all_until([first], lambda: first.assignment() == PARTITIONS)
-    second = log.consumer("t", group="g", **FAST)
+    second = log.consumer("t", group="g", heartbeat_interval=FAST)
     assert second.poll("50ms") == []
 
     second.close()
@@ -261,7 +265,7 @@ def test_closing_a_member_that_waits_for_others_does_not_hang(log: ConnectedLog)
 
 
 def test_a_group_with_members_is_neither_reset_nor_deleted(log: ConnectedLog) -> None:
-    with log.consumer("t", group="g", **FAST) as consumer:
+    with log.consumer("t", group="g", heartbeat_interval=FAST) as consumer:
         poll_all_until([consumer], lambda: consumer.assignment() == PARTITIONS)
 
         with pytest.raises(UsageError):

@@ -1,0 +1,244 @@
+"""The command line of the log: what it prints for people and programs, and how it fails."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from streamcore.cli.main import main
+from streamcore.cli.output import bytes_text, print_error
+from streamcore.log.connect import connect
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command on a folder of its own; returns exit code, stdout and stderr."""
+    monkeypatch.setenv("STREAMCORE_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("STREAMCORE_BROKER", raising=False)
+
+    def run_command(*words: str, stdin: bytes = b"") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        captured = capsys.readouterr()
+        code = left.value.code
+        assert isinstance(code, int)
+        return code, captured.out, captured.err
+
+    return run_command
+
+
+def rows(output: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in output.splitlines()]
+
+
+@pytest.fixture
+def orders(run: Run) -> Run:
+    """Topic ``orders`` with three records in two partitions."""
+    assert run("topics", "create", "orders", "--partitions", "2", "--config", "retention.ms=-1")[0] == 0
+    assert run("produce", "orders", "--key-separator", ":", stdin=b"a:1\nb:2\nc:x:y\n")[0] == 0
+    return run
+
+
+def test_topics_are_created_listed_described_altered_and_deleted(run: Run) -> None:
+    assert run("topics", "create", "t", "-p", "2", "--config", "retention.ms=-1") == (
+        0,
+        "",
+        "created t with 2 partitions\n",
+    )
+    assert rows(run("topics", "list", "--json")[1]) == [
+        {"topic": "t", "partitions": 2, "offsets": 0, "config": {"retention.ms": "-1"}}
+    ]
+    described = rows(run("topics", "describe", "t", "--json")[1])
+    assert [row["partition"] for row in described] == [0, 1]
+    assert run("topics", "alter", "t", "-p", "3", "--reset", "retention.ms")[0] == 0
+    assert rows(run("topics", "list", "--json")[1])[0]["partitions"] == 3
+    assert rows(run("topics", "list", "--json")[1])[0]["config"] == {}
+    assert run("topics", "delete", "t")[0] == 0
+    assert run("topics", "list")[1] == "no topics\n"
+
+
+def test_internal_topics_are_listed_on_demand(orders: Run) -> None:
+    orders("consume", "orders", "--group", "g")
+
+    assert len(rows(orders("topics", "list", "--json")[1])) == 1
+    assert "__consumer_offsets" in orders("topics", "list", "--internal")[1]
+
+
+def test_what_is_produced_is_consumed(orders: Run) -> None:
+    _, output, _ = orders("consume", "orders", "--json")
+
+    seen = rows(output)
+    assert sorted((row["key"], row["value"]) for row in seen) == [("a", "1"), ("b", "2"), ("c", "x:y")]
+    assert set(seen[0]) == {"topic", "partition", "offset", "timestamp_ms", "key", "value", "headers"}
+
+
+def test_people_read_one_line_a_record(orders: Run) -> None:
+    _, output, _ = orders("consume", "orders", "--max", "1")
+
+    assert len(output.splitlines()) == 1
+    assert "orders-" in output
+
+
+def test_consume_begins_at_an_offset_a_time_or_the_end(orders: Run) -> None:
+    offsets = [row["offset"] for row in rows(orders("consume", "orders", "--json")[1])]
+    later = [row["offset"] for row in rows(orders("consume", "orders", "--from", "1", "--json")[1])]
+    assert later == [offset for offset in offsets if offset != 0]
+    assert orders("consume", "orders", "--from", "latest", "--json")[1] == ""
+    assert len(rows(orders("consume", "orders", "--from", "2013-01-01T00:00Z", "--json")[1])) == 3
+    code, _, error = orders("consume", "orders", "--from", "yesterday")
+    assert (code, error.startswith("error: ")) == (1, True)
+
+
+def test_a_file_is_produced_and_a_chosen_text_is_null(run: Run, tmp_path: Path) -> None:
+    run("topics", "create", "t")
+    lines = tmp_path / "lines"
+    lines.write_bytes(b"k=NULL\r\nk=\xff\n")
+
+    code, output, _ = run(
+        "produce", "t", "-f", str(lines), "--key-separator", "=", "--null", "NULL", "--json"
+    )
+
+    assert (code, rows(output)) == (0, [{"topic": "t", "records": 2}])
+    assert [row["value"] for row in rows(run("consume", "t", "--json")[1])] == [None, {"base64": "/w=="}]
+
+
+def test_a_line_without_a_key_stops_with_its_number(run: Run) -> None:
+    run("topics", "create", "t")
+
+    code, _, error = run("produce", "t", "--key-separator", ":", stdin=b"a:1\nb\n")
+
+    assert code == 1
+    assert "line=2" in error
+    assert len(rows(run("consume", "t", "--json")[1])) == 1
+
+
+def test_producing_to_an_unknown_topic_says_how_to_create_it(run: Run) -> None:
+    run("topics", "create", "other")
+
+    code, _, error = run("produce", "t", stdin=b"x\n")
+
+    assert code == 1
+    assert "streamcore topics create t" in error
+
+
+def test_groups_are_listed_described_reset_and_deleted(orders: Run) -> None:
+    orders("consume", "orders", "--group", "g")
+    assert orders("consume", "orders", "--group", "g", "--json")[1] == ""
+    assert rows(orders("groups", "list", "--json")[1]) == [
+        {"group": "g", "state": "Empty", "members": 0, "partitions": 2, "lag": 0}
+    ]
+    planned = rows(orders("groups", "reset", "g", "--to", "earliest", "--dry-run", "--json")[1])
+    assert [row["after"] for row in planned] == [0, 0]
+    assert rows(orders("groups", "list", "--json")[1])[0]["lag"] == 0
+    orders("groups", "reset", "g", "--to", "earliest")
+    assert rows(orders("groups", "list", "--json")[1])[0]["lag"] == 3
+    described = rows(orders("groups", "describe", "g", "--json")[1])
+    assert [(row["topic"], row["committed"]) for row in described] == [("orders", 0), ("orders", 0)]
+    assert orders("groups", "delete", "g")[0] == 0
+    assert orders("groups", "list")[1] == "no groups\n"
+
+
+def test_stored_batches_are_dumped_while_somebody_else_runs_the_log(orders: Run, tmp_path: Path) -> None:
+    with connect(tmp_path / "data"):
+        batches = rows(orders("log", "dump", "orders", "--json")[1])
+        assert sum(len(records) for batch in batches if isinstance(records := batch["records"], list)) == 3
+        assert "records" not in rows(orders("log", "dump", "--batches", "--json")[1])[0]
+        assert "offsets 0.." in orders("log", "dump", "orders")[1]
+
+
+def test_a_sound_log_is_verified_and_a_damaged_one_found(orders: Run, tmp_path: Path) -> None:
+    code, output, _ = orders("log", "verify")
+    assert (code, output.startswith("sound")) == (0, True)
+    file = next(path for path in (tmp_path / "data" / "log").glob("orders-*/*.log") if path.stat().st_size)
+    damaged = bytearray(file.read_bytes())
+    damaged[70] ^= 0xFF
+    file.write_bytes(damaged)
+
+    code, output, error = orders("log", "verify", str(file), "--json")
+
+    assert code == 1
+    assert rows(output)[0]["file"] == str(file)
+    assert "no restart mends" in error
+
+
+def test_looking_does_not_create_a_log(run: Run, tmp_path: Path) -> None:
+    for command in (
+        ("topics", "list"),
+        ("consume", "t"),
+        ("groups", "list"),
+        ("log", "dump"),
+        ("log", "verify"),
+    ):
+        code, _, error = run(*command)
+        assert code == 1
+        assert "--data" in error
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    "command", [("topics", "list"), ("produce", "t"), ("consume", "t"), ("groups", "list"), ("log", "verify")]
+)
+def test_a_broker_is_refused_plainly(run: Run, command: tuple[str, ...]) -> None:
+    code, _, error = run(*command, "--broker", "kafka://h1:9092")
+
+    assert code == 1
+    assert error.startswith("error: this release")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command", [("topics", "create"), ("unknown",), ("topics", "create", "t", "-p", "0")]
+)
+def test_a_wrong_command_is_exit_code_2(run: Run, command: tuple[str, ...]) -> None:
+    assert run(*command)[0] == 2
+
+
+def test_a_setting_without_a_value_is_refused(run: Run) -> None:
+    code, _, error = run("topics", "create", "t", "--config", "retention.ms")
+
+    assert code == 1
+    assert "NAME=VALUE" in error
+
+
+def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_error(ValueError("two\nlines"))
+
+    assert capsys.readouterr().err == "error: two lines\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "text"), [(None, "null"), (b"plain", "plain"), (b"\xff", "b'\\xff'"), (b"a\nb", "a\\nb")]
+)
+def test_bytes_are_shown_on_one_line(data: bytes | None, text: str) -> None:
+    assert bytes_text(data) == text
+
+
+def test_a_reader_that_goes_away_is_no_failure_worth_a_word(tmp_path: Path, project: Path) -> None:
+    with connect(tmp_path) as log:
+        log.create_topic("t")
+        with log.producer() as producer:
+            producer.send_many("t", [(None, b"x" * 100)] * 20_000).result()
+    with subprocess.Popen(
+        [sys.executable, "-m", "streamcore.cli.main", "consume", "t", "--data", str(tmp_path)],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(project)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as reader:
+        assert reader.stdout is not None
+        assert reader.stderr is not None
+        reader.stdout.readline()
+        reader.stdout.close()
+
+        assert reader.stderr.read() == b""
+        reader.wait(20)
