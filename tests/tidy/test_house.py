@@ -23,8 +23,9 @@ ENTRY_POINTS = {
     "streamcore",  # what users import
     "streamcore.cli.main",  # the command, named in pyproject.toml
     "streamcore.__main__",
+    "streamcore.processing.interpreter",  # the specification: tests hold the operators to it
 }
-"""Modules that nothing has to import, because somebody starts them or imports them from outside."""
+"""Modules that nothing has to import, because they are started, imported from outside, or held against."""
 
 
 def source_files(*folders: str) -> list[Path]:
