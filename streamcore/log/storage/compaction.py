@@ -106,7 +106,7 @@ class Compaction:
         part = cleanable_part(
             closed_segments,
             first_dirty=log.cleaned_to,
-            last_stable=log.synced_stable_offset,
+            last_stable=log.offsets.last_stable,
             now_ms=now_ms,
             min_lag_ms=config.min_compaction_lag_ms,
         )
@@ -117,7 +117,12 @@ class Compaction:
             now_ms=now_ms,
             max_lag_ms=config.max_compaction_lag_ms,
         )
-        return cls(log, part, now_ms=now_ms, bytes_max=bytes_max) if is_worth_it else None
+        if not is_worth_it:
+            return None
+        if log.shows_unsynced:
+            # A crash could take a newer record or a marker after what it replaces is gone.
+            log.sync()
+        return cls(log, part, now_ms=now_ms, bytes_max=bytes_max)
 
     def run(self) -> None:
         """Write the cleaned segments. May run beside the owner, in any thread.

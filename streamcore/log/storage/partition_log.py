@@ -43,7 +43,6 @@ from streamcore.log.storage.topic_config import TopicConfig
 from streamcore.log.storage.transaction_index import AbortedEntry, aborted_entry
 from streamcore.model import Isolation, LogOffsets, Offset, ProducerId, TimestampMs, TopicPartition
 
-
 _RECOVERY_POINT_BYTES = 64 * 1024 * 1024
 """How much may be synced before the recovery point is written down again: what opening after a crash
 has to look at, and cannot tell torn from damaged in. ``LogManager.maintain`` does it more often."""
@@ -105,9 +104,9 @@ class PartitionLog:
         return self._marks.offsets
 
     @property
-    def synced_stable_offset(self) -> Offset:
-        """Up to here all is decided and on disk, also where readers see more than what is synced."""
-        return min(self._marks.offsets.last_stable, self._marks.synced_end)
+    def shows_unsynced(self) -> bool:
+        """Whether readers see what a crash may still take; only ever so with relaxed flushing."""
+        return self._marks.offsets.high_watermark > self._marks.synced_end
 
     @property
     def active(self) -> Segment:
