@@ -1,0 +1,58 @@
+"""One owner of a data folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streamcore.errors import DirectoryInUseError, StorageError
+from streamcore.log.storage.directory_lock import DirectoryLock
+
+HOLD = """
+import sys
+from pathlib import Path
+from streamcore.log.storage.directory_lock import DirectoryLock
+lock = DirectoryLock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_second_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
+    with (
+        DirectoryLock(tmp_path / "data"),
+        pytest.raises(DirectoryInUseError, match=f"pid={os.getpid()}") as refusal,
+    ):
+        DirectoryLock(tmp_path / "data")
+
+    assert "stop it" in str(refusal.value)
+    DirectoryLock(tmp_path / "data").release()
+
+
+def test_a_process_that_is_killed_lets_go(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(DirectoryInUseError, match=f"pid={process.pid}"):
+            DirectoryLock(tmp_path)
+        process.kill()
+        process.wait()
+
+    DirectoryLock(tmp_path).release()
+
+
+def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+
+    with pytest.raises(StorageError, match="lock the data folder"):
+        DirectoryLock(tmp_path / "file" / "data")

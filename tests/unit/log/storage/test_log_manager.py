@@ -1,0 +1,170 @@
+"""The log as a whole: topics, housekeeping, stopping."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamcore.errors import (
+    ClosedError,
+    CorruptDataError,
+    InvalidConfigError,
+    StorageError,
+    TopicExistsError,
+    UnknownTopicError,
+    UnsupportedVersionError,
+)
+from streamcore.log.storage.files import write_whole
+from streamcore.log.storage.topic_registry import REGISTRY_NAME
+from streamcore.model import TopicPartition
+from streamcore.testing.sim_disk import PowerCut
+from tests.unit.log.storage.partition_fixture import ROOT, TARGET, OnePartition
+
+
+def test_topics_and_their_settings_survive_a_crash() -> None:
+    one = OnePartition()
+    created = one.manager.create_topic("orders", 3, {"cleanup.policy": "compact"})
+    one.manager.add_partitions("orders", 5)
+    one.manager.set_topic_config("orders", {"segment.bytes": "1000"})
+
+    one.crash()
+
+    topic = one.manager.topics["orders"]
+    assert topic.topic_id == created.topic_id
+    assert topic.partition_count == 5
+    assert topic.config == {"segment.bytes": "1000"}
+    assert one.manager.partition(TopicPartition("orders", 4)).config.segment_bytes == 1000
+
+
+def test_a_topic_created_again_has_none_of_the_old_data() -> None:
+    one = OnePartition()
+    one.append(b"old")
+    one.log.sync()
+    one.log.delete_records_before(1)
+    old_id = one.log.topic_id
+
+    one.manager.delete_topic("t")
+    assert not one.disk.exists(ROOT / "t-0")
+    with pytest.raises(UnknownTopicError):
+        one.manager.partition(TARGET)
+    one.manager.create_topic("t", 1)
+
+    assert one.log.topic_id != old_id
+    assert one.crash().offsets.log_end == 0
+
+
+@pytest.mark.parametrize("operation", range(1, 40))
+def test_power_lost_while_topics_change_leaves_all_or_nothing(operation: int) -> None:
+    one = OnePartition(seed=operation)
+    one.append(b"kept")
+    one.log.sync()
+    one.manager.create_topic("gone", 2)
+    one.disk.crash_at(operation)
+    with pytest.raises(PowerCut):  # noqa: PT012 - where it strikes is the point
+        one.manager.create_topic("new", 2)
+        one.manager.delete_topic("gone")
+        one.manager.add_partitions("t", 3)
+        for _ in range(40):
+            one.disk.exists(ROOT)
+            one.manager.set_topic_config("new", {})
+
+    one.crash()
+
+    counts = {name: topic.partition_count for name, topic in one.manager.topics.items()}
+    assert counts["t"] in (1, 3)
+    assert counts.get("new", 2) == 2
+    assert counts.get("gone", 2) == 2
+    for name, count in counts.items():
+        for number in range(count):
+            assert one.manager.partition(TopicPartition(name, number)).offsets.log_start == 0
+    assert one.values() == [b"kept"]
+    if "new" not in counts:
+        one.manager.create_topic("new", 2)
+
+
+def test_a_full_disk_refuses_a_topic_and_leaves_none() -> None:
+    one = OnePartition()
+    one.disk.fill_after(10)
+    with pytest.raises(StorageError, match="space"):
+        one.manager.create_topic("new", 2)
+    one.disk.fill_after(None)
+
+    assert "new" not in one.manager.topics
+    assert one.manager.create_topic("new", 2).partition_count == 2
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "ä", "x" * 250])
+def test_names_that_kafka_would_refuse_are_refused(name: str) -> None:
+    with pytest.raises(InvalidConfigError, match="topic name"):
+        OnePartition().manager.create_topic(name, 1)
+
+
+def test_impossible_changes_are_refused() -> None:
+    manager = OnePartition().manager
+
+    with pytest.raises(TopicExistsError):
+        manager.create_topic("t", 1)
+    with pytest.raises(InvalidConfigError):
+        manager.create_topic("u", 0)
+    with pytest.raises(InvalidConfigError, match="only be added"):
+        manager.add_partitions("t", 1)
+    with pytest.raises(InvalidConfigError, match=r"retention\.ms"):
+        manager.set_topic_config("t", {"retention": "1"})
+    with pytest.raises(UnknownTopicError):
+        manager.delete_topic("u")
+    with pytest.raises(UnknownTopicError, match="partitions=1"):
+        manager.partition(TopicPartition("t", 1))
+
+
+def test_a_registry_of_a_newer_version_is_refused() -> None:
+    one = OnePartition()
+    write_whole(one.disk, ROOT / REGISTRY_NAME, b'{"version": 2, "new": true}')
+
+    with pytest.raises(UnsupportedVersionError, match="version=2"):
+        one.leave()
+
+
+def test_a_damaged_or_missing_registry_is_refused() -> None:
+    one = OnePartition()
+    write_whole(one.disk, ROOT / REGISTRY_NAME, b'{"version": 1')
+    with pytest.raises(CorruptDataError, match="restore the file"):
+        one.leave()
+
+    one.disk.remove(ROOT / REGISTRY_NAME)
+    with pytest.raises(CorruptDataError, match="restore that file"):
+        one.leave()
+
+
+def test_a_missing_partition_folder_is_refused() -> None:
+    one = OnePartition()
+    for name in one.disk.list_directory(ROOT / "t-0"):
+        one.disk.remove(ROOT / "t-0" / name)
+    one.disk.remove_directory(ROOT / "t-0")
+
+    with pytest.raises(CorruptDataError, match="missing"):
+        one.leave()
+
+
+def test_a_closed_log_takes_no_more_changes() -> None:
+    one = OnePartition()
+    one.manager.close()
+    one.manager.close()
+
+    with pytest.raises(ClosedError):
+        one.manager.create_topic("u", 1)
+    with pytest.raises(ClosedError):
+        one.manager.maintain()
+
+
+def test_a_stop_with_a_failed_partition_is_not_clean_and_loses_nothing_acknowledged() -> None:
+    one = OnePartition()
+    one.append(b"a")
+    one.log.sync()
+    one.append(b"b")
+    one.disk.fail_sync(1)
+    with pytest.raises(StorageError):
+        one.manager.close()
+    one.disk.fail_sync(None)
+
+    one.crash()
+
+    assert one.values()[:1] == [b"a"]
