@@ -197,7 +197,7 @@ class App:
         return declare
 
     def command(self, name: str | None = None) -> Callable[[F], F]:
-        """Make a function a command: ``streamcore app MODULE:APP NAME ...``; its parameters become arguments."""
+        """Make a function a command, ``streamcore app MODULE:APP NAME ...``; its parameters are arguments."""
 
         def declare(function: F) -> F:
             command = name or function.__name__.replace("_", "-")

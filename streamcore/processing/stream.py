@@ -51,6 +51,14 @@ if TYPE_CHECKING:
     from streamcore.processing.table import GlobalTableView, Table, WindowedTable
     from streamcore.processing.topic import Topic
 
+REPARTITION_CONFIG = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "message.timestamp.after.max.ms": str(2**63 - 1),
+    "segment.bytes": str(64 << 20),
+}
+"""The worker deletes what it has processed, in whole segments. Event time may be anything."""
+
 K = TypeVar("K")
 V = TypeVar("V")
 W = TypeVar("W")
@@ -404,7 +412,7 @@ class Stream(Generic[K, V]):
     def fold(
         self, name: str, initial: T | Callable[[], T], function: Callable[[T, V], T], *, value: Any = None
     ) -> Table[K, T]:
-        """Fold the values of each key into an accumulator; ``value=`` tells its type where it is not plain data."""
+        """Fold the values of each key into an accumulator; ``value=`` is its type, if not plain data."""
         stored = value or return_type(function)
         return self._aggregate(
             name, {"fold": aggregations.folder(initial, function)}, None, single=True, kept_type=stored
@@ -536,7 +544,7 @@ class Stream(Generic[K, V]):
     # -- for the steps above and for tables
 
     def keyed(self, for_step: str) -> Stream[K, V]:
-        """This stream where equal keys meet: itself, or through a repartition topic if its key was changed."""
+        """This stream where equal keys meet: itself, or behind a repartition topic if its key was changed."""
         if not self._key_changed:
             return self
         if self._repartitioned is None:
@@ -555,7 +563,7 @@ class Stream(Generic[K, V]):
                 value_type=self._value_type,
                 partition_count=partitions,
                 internal=True,
-                config={"retention.ms": "-1", "cleanup.policy": "delete"},
+                config=REPARTITION_CONFIG,
             )
         )
         node = Repartition(

@@ -105,7 +105,7 @@ class GlobalTableView(Generic[K, V]):
 
 
 class AppTable(Generic[K, V]):
-    """A table that agents write: ``t[k]``, ``t[k] = v``, ``t[k] += 1``, ``del t[k]``, ``t.get(k)``, ``k in t``.
+    """A table that agents write: ``t[k]``, ``t[k] = v``, ``t[k] += 1``, ``del t[k]``, ``k in t``.
 
     It is split like the topic whose agent writes it: an agent sees the keys of its own partition. A
     changed value must be assigned back; mutating it in place does nothing.

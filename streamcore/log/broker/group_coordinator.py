@@ -325,7 +325,10 @@ class GroupCoordinator:
 
     def expire_positions(self) -> None:
         """Forget positions that nobody has used for long, and then groups without any."""
-        old_ms = self._clock.now_ms() - self._settings.offsets_retention_ms
+        retention_ms = self._settings.offsets_retention_ms
+        if retention_ms is None:
+            return
+        old_ms = self._clock.now_ms() - retention_ms
         for name in self.names():
             if self._offsets.is_unstable(name, None):
                 continue

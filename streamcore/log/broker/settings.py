@@ -42,7 +42,10 @@ class BrokerSettings:
     group_member_bytes_max: int = 1_048_576
     """Subscription bytes of one member, over all of its protocols."""
 
-    offsets_retention_ms: int = 7 * 24 * 3_600_000
+    offsets_retention_ms: int | None = None
+    """How long positions that nobody uses are kept; ``None`` keeps them until they are deleted. Kafka's
+    seven days would make an application that rests for longer, or one quiet partition of it, begin anew
+    on tables that know the past already."""
     position_metadata_bytes_max: int = 4_096
     unstable_wait_ms: int = 10_000
     """How long ``committed`` waits for an open transaction over the positions asked for."""

@@ -15,7 +15,7 @@ from streamcore.model import Headers, Record
 
 
 class BatchSource(Protocol):
-    """The fetched records that a batch came from: for error messages, dead letters and the order of outputs."""
+    """The fetched records that a batch came from: for errors, dead letters and the order of outputs."""
 
     orders: Sequence[int]
     """For each record, where it stands among those of other partitions: lower goes first."""

@@ -30,7 +30,7 @@ def each(
         position = len(results)
         try:
             results.extend(map(function, islice(arguments, position, None) if position else arguments))
-        except Exception as raised:
+        except Exception as raised:  # noqa: BLE001 - user code may raise anything
             error = raised
         else:
             if len(results) == len(arguments):
@@ -90,7 +90,7 @@ class Guard:
         """Call ``function`` on each argument; ``None`` if any call fails. For work that can be done again."""
         try:
             results = list(map(function, arguments))
-        except Exception:
+        except Exception:  # noqa: BLE001 - user code may raise anything; the caller goes another way
             return None
         return results if len(results) == len(arguments) else None
 

@@ -12,7 +12,7 @@ from streamcore.processing.topology.nodes import TopicSpec
 
 
 class SinkOperator:
-    """Writes a stream to a topic; equal keys go to one partition, records without key to one after the other."""
+    """Writes a stream to a topic: equal keys to one partition, records without key to each in turn."""
 
     def __init__(
         self,

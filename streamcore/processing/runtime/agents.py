@@ -135,7 +135,8 @@ class _Lane:
             position = self._position
             if position < 0:
                 raise UserCodeError(
-                    f"an agent failed before its first event: {fact_text(agent=self._runner.node.name, error=repr(error))}"
+                    "an agent failed before its first event: "
+                    + fact_text(agent=self._runner.node.name, error=repr(error))
                 ) from error
             if position != failed_position:
                 attempts, failed_position = 0, position

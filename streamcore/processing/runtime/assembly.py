@@ -17,7 +17,7 @@ from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
 from streamcore.processing.runtime.commit import TaskState, times_in
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper, Progress, topic_transform
-from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer
+from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer, warn_of_gap
 from streamcore.processing.runtime.task import Task, TaskId, TaskTime
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
@@ -223,7 +223,8 @@ def _task_state(
     for source, topic in sources.items():
         position, order = offsets[source].log_start, NO_TIME
         if source in committed:
-            # Retention may have moved the log start past the position: what is gone cannot be read.
+            if committed[source].offset < position:
+                warn_of_gap(source, committed[source].offset, position)
             position = max(position, committed[source].offset)
             found_ms, order = times_in(committed[source].metadata)
             stream_time_ms = max(stream_time_ms, found_ms)

@@ -1,12 +1,14 @@
 """The inputs of a task: fetched records, decoded, waiting in their order of event time.
 
-Order: each record has an order key, the running maximum of event times in its partition. A worker takes the record with the lowest order key among all its partitions, which merges
+Order: each record has an order key, the running maximum of event times in its partition. A worker
+takes the record with the lowest order key among all its partitions, which merges
 partitions that are in time order exactly, and lets a partition that is not keep its own order. Order
 keys never fall, so a span of them is found by bisection.
 """
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
@@ -20,6 +22,18 @@ from streamcore.processing.topology.nodes import TopicSpec
 
 NO_TIME = -(2**63)
 """Before every timestamp."""
+
+
+_logger = logging.getLogger(__name__)
+
+
+def warn_of_gap(source: TopicPartition, position: Offset, log_start: Offset) -> None:
+    """Tell people that records were deleted before they were processed; processing goes on behind them."""
+    _logger.warning(
+        "records were deleted from the topic before they were processed, going on behind them; "
+        "give the topic a longer retention: %s",
+        fact_text(partition=source, position=position, log_start=log_start),
+    )
 
 
 class DecodedRun:
@@ -151,6 +165,11 @@ class InputBuffer:
     def is_empty(self) -> bool:
         """Whether a fetch is needed before anything can be taken."""
         return self._decoded is None
+
+    @property
+    def fetch_position(self) -> Offset:
+        """The next offset to fetch: behind what was fetched, taken or not."""
+        return self.position if self._decoded is None else self._decoded.run.next_offset
 
     def fill(self, run: RecordRun) -> None:
         """Take a fetched run. Only when empty."""

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -122,12 +122,15 @@ class Worker:
         """Begin to process, in a task of the event loop."""
         self._running = asyncio.get_running_loop().create_task(self.tasks.run(self._stopping))
 
-    async def run_until_end(self, *, close_windows: bool = False) -> None:
+    async def run_until_end(
+        self, *, close_windows: bool = False, is_stopped: Callable[[], bool] | None = None
+    ) -> None:
         """Instead of ``start``: process what is there, commit, and return.
 
         With ``close_windows`` the windows still open are closed, because the input has ended.
+        ``is_stopped`` is asked between rounds and may end it earlier.
         """
-        await self.tasks.run_until_end(close_windows=close_windows)
+        await self.tasks.run_until_end(close_windows=close_windows, is_stopped=is_stopped)
 
     async def wait(self) -> None:
         """Wait until the processing ends; raise what stopped it."""
@@ -213,9 +216,13 @@ class Worker:
             found += sub_topology.stores
         return found
 
+    def freshness(self, store: StoreSpec, position: Position) -> Freshness:
+        """Answers whether a store reflects a position, for callers that wait in their own way."""
+        return Freshness(self.tasks.assembly, self.log, store, position)
+
     def _wait_for(self, store: StoreSpec, position: Position, timeout_ms: int) -> None:
         """Wait, in any thread but the worker's own, until a store reflects a position."""
-        freshness = Freshness(self.tasks.assembly, self.log, store, position)
+        freshness = self.freshness(store, position)
         deadline_s = time.monotonic() + timeout_ms / 1000
         while not freshness.is_reached():
             failure = self.failure()

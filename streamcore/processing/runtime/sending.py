@@ -74,7 +74,8 @@ class DirectSender:
                 partition = found
             elif partition >= count:
                 raise UsageError(
-                    f"the topic has fewer partitions: {fact_text(topic=topic.name, partition=partition, partitions=count)}"
+                    "the topic has fewer partitions: "
+                    + fact_text(topic=topic.name, partition=partition, partitions=count)
                 )
             target = TopicPartition(topic.name, partition)
             to = columns.get(target)

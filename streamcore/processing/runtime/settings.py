@@ -28,5 +28,7 @@ class WorkerSettings:
     slice_records_max: int = 65_536
     pending_records_max: int = 200_000
     pending_bytes_max: int = 64 << 20
+    purge_interval_ms: int = 30_000
+    """How often processed records are deleted from repartition topics."""
     wait_ms: Callable[[int], None] = _sleep_ms
     """How to wait before a retry."""

@@ -76,16 +76,23 @@ class TableView:
         Raises:
             RequestTimeoutError: the table does not reflect ``at_least`` in time.
             SerdeError: the key is not of the table's key type.
+            UsageError: an agent wrote the key in several partitions.
         """
         self._ensure_open()
         if at_least is not None:
             self._wait_for(self.store, at_least, duration_ms(timeout))
         at_ms = None if at is None else time_ms(at)
-        for view in self._views:
-            answer = view.get(key, at=at_ms)
-            if answer is not None:
-                return Answer(answer.value, self.position(), answer.key if answer.key is not None else key)
-        return None
+        position = self.position()
+        found = [answer for view in self._views if (answer := view.get(key, at=at_ms)) is not None]
+        if len(found) > 1:
+            raise UsageError(
+                "the key has values in several partitions, because the agent's topic has another key than the "
+                "table; let the agent follow topic.group_by(...), or look at all(): "
+                + fact_text(table=self.name, key=repr(key))
+            )
+        if not found:
+            return None
+        return Answer(found[0].value, position, key if found[0].key is None else found[0].key)
 
     def range(self, start: Any = None, end: Any = None) -> Iterator[Answer[Any]]:
         """The keys in ``[start, end)`` in order; a side that is ``None`` is open."""
@@ -148,9 +155,8 @@ def table_view(
 
 def unknown_table(name: str, known: Sequence[str]) -> UsageError:
     """The error for a table that the application does not have."""
-    return UsageError(
-        f"the application has no such table: {fact_text(table=name, tables=','.join(sorted(known)) or 'none')}"
-    )
+    tables = ",".join(sorted(known)) or "none"
+    return UsageError(f"the application has no such table: {fact_text(table=name, tables=tables)}")
 
 
 def _bound(time: Time | None) -> int | None:

@@ -8,8 +8,7 @@ order of event time, in batches as large as what was fetched.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from streamcore.clock import Clock
 from streamcore.errors import OffsetOutOfRangeError, UsageError, fact_text
@@ -21,6 +20,7 @@ from streamcore.processing.runtime.commit import Guarantee, commit
 from streamcore.processing.runtime.context import TaskTable
 from streamcore.processing.runtime.global_tables import Progress
 from streamcore.processing.runtime.idle import IdleTime
+from streamcore.processing.runtime.inputs import InputBuffer, warn_of_gap
 from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.timers import Timers
@@ -62,8 +62,10 @@ class TaskWorker:
         self._sender = DirectSender(self._plain_producer, self.assembly.counts, clock)
         self._idle = IdleTime(self.assembly.states, clock.now_ms())
         self.timers = Timers(app.timers, self, clock.now_ms())
-        self._last_commit_ms = clock.now_ms()
+        self._last_commit_ms = self._last_purge_ms = clock.now_ms()
+        self._repartition_topics = {topic.name for topic in self.assembly.plan.topics if topic.internal}
         self._slice_records = settings.slice_records_start
+        self.commit_count = 0
 
     # -- what timers may use
 
@@ -83,7 +85,9 @@ class TaskWorker:
 
     async def step(self) -> bool:
         """Do one round, and commit if it is time; return whether anything was done."""
-        moved = any([keeper.follow() for keeper in self.assembly.global_tables.values()])
+        moved = False
+        for keeper in self.assembly.global_tables.values():
+            moved |= keeper.follow()
         self.timers.start_due(self._clock.now_ms())
         started_s = self._clock.monotonic_s()
         processed = await self._round()
@@ -96,9 +100,9 @@ class TaskWorker:
         return moved or processed > 0
 
     async def _round(self) -> int:
-        for state, buffer in self._buffers:
+        for _, buffer in self._buffers:
             if buffer.is_empty:
-                self._fill(state.task.task_id, buffer)
+                self._fill(buffer)
         offered = [
             order
             for _, buffer in self._buffers
@@ -111,16 +115,19 @@ class TaskWorker:
         self.assembly.outputs.end_round()
         return processed
 
-    def _fill(self, task_id: object, buffer: Any) -> None:
+    def _fill(self, buffer: InputBuffer) -> None:
         while buffer.is_empty:
             try:
                 run = self._reader.fetch(buffer.source, bytes_max=self.settings.fetch_bytes_max)
-            except OffsetOutOfRangeError as error:
-                raise OffsetOutOfRangeError(
-                    "records were deleted from the topic before they were processed; reset the group to go on "
-                    f"behind them (streamcore groups reset): "
-                    f"{fact_text(task=task_id, partition=buffer.source, position=buffer.position)}"
-                ) from error
+            except OffsetOutOfRangeError:
+                # Retention or DeleteRecords overtook us: what is gone cannot be processed any more.
+                log_start = self._log.offsets([buffer.source])[buffer.source].log_start
+                if log_start <= buffer.position:
+                    raise
+                warn_of_gap(buffer.source, buffer.position, log_start)
+                buffer.position = log_start
+                self._reader.assign({each.source: each.fetch_position for _, each in self._buffers})
+                continue
             buffer.caught_up = run is None
             if run is None:
                 return
@@ -167,8 +174,8 @@ class TaskWorker:
 
     def commit(self) -> bool:
         """Commit what was processed; return whether there was anything."""
-        self._last_commit_ms = self._clock.now_ms()
-        return commit(
+        now_ms = self._last_commit_ms = self._clock.now_ms()
+        committed = commit(
             self.assembly.states,
             self.assembly.outputs,
             self._producer,
@@ -176,6 +183,24 @@ class TaskWorker:
             group=self.app.app_id,
             guarantee=self.guarantee,
             clock=self._clock,
+        )
+        self.commit_count += committed
+        if now_ms - self._last_purge_ms >= self.settings.purge_interval_ms:
+            self._last_purge_ms = now_ms
+            self._purge()
+        return committed
+
+    def _purge(self) -> None:
+        """Delete what is processed of repartition topics, which nobody else reads and which only grow."""
+        processed = {
+            source: offset
+            for state in self.assembly.states
+            for source, offset in state.committed.items()
+            if source.topic in self._repartition_topics
+        }
+        starts = self._log.offsets(processed)
+        self._log.delete_records(
+            {source: offset for source, offset in processed.items() if offset > starts[source].log_start}
         )
 
     # -- running
@@ -191,11 +216,20 @@ class TaskWorker:
             for state, buffer in self._buffers
         )
 
-    async def run_until_end(self, *, close_windows: bool = False) -> None:
-        """Process what is there, commit, and return; with ``close_windows`` close those still open."""
+    async def run_until_end(
+        self, *, close_windows: bool = False, is_stopped: Callable[[], bool] | None = None
+    ) -> None:
+        """Process what is there, commit, and return; with ``close_windows`` close those still open.
+
+        ``is_stopped`` is asked between rounds; once it says so, what is done is committed and the rest left.
+        """
         while True:
             while await self.step() or not self.is_caught_up():
-                pass
+                if is_stopped is not None and is_stopped():
+                    self.commit()
+                    return
+                # Let timers, agents and the like have their turn.
+                await asyncio.sleep(0)
             if not (close_windows and await self.close_windows()):
                 return
 

@@ -47,7 +47,8 @@ class StoreSpec:
     """A named store of each task: its name is the identity of its changelog and files.
 
     ``source_topic`` is set when a topic is its own changelog. ``aggregators`` tell tools how to
-    show what is stored; the one of a table of plain values has an empty name. ``value_serde`` encodes one stored value.
+    show what is stored; the one of a table of plain values has an empty name. ``value_serde`` encodes
+    one stored value.
     """
 
     name: str

@@ -1,0 +1,97 @@
+"""Runs a command of an application: a function with ``@app.command()``, outside all tasks.
+
+A command may write topics with ``topic.send``, ``topic.send_many`` and ``topic.send_and_wait``, which go
+to the log in a data folder at once. The log is opened when something first needs it, so a command that
+needs none leaves no folder behind. The application's topics are then made, as a worker would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from streamcore.clock import SystemClock
+from streamcore.errors import UsageError, fact_text
+from streamcore.log.client.port import Producer
+from streamcore.log.connect import ConnectedLog, connect
+from streamcore.processing.app import App
+from streamcore.processing.runtime.assembly import ensure_topics
+from streamcore.processing.runtime.context import TaskTable, user_context
+from streamcore.processing.runtime.sending import DirectSender
+from streamcore.processing.topology.nodes import StoreSpec
+
+
+class CommandContext:
+    """What stands behind a command while it runs: the log in a folder, and a sender over it."""
+
+    def __init__(
+        self, app: App, data: Path | str, *, durability: Literal["durable", "relaxed"] = "durable"
+    ) -> None:
+        """Nothing is opened yet."""
+        self._app = app
+        self._data = data
+        self._durability = durability
+        self._log: ConnectedLog | None = None
+        self._producer: Producer | None = None
+
+    @property
+    def log(self) -> ConnectedLog:
+        """The log in the folder; opened, and its topics made, at the first use.
+
+        Raises:
+            DirectoryInUseError: another process has the folder.
+            TopologyError: the application does not fit onto this log.
+        """
+        if self._log is None:
+            log = connect(self._data, durability=self._durability)
+            try:
+                self._counts = ensure_topics(log, self._app, self._app.plan())
+            except BaseException:
+                log.close()
+                raise
+            self._log = log
+        return self._log
+
+    @cached_property
+    def sender(self) -> DirectSender:
+        """Where ``topic.send`` goes; durable when it returns."""
+        self._producer = self.log.producer_port()
+        return DirectSender(self._producer, self._counts, SystemClock())
+
+    def table(self, store: StoreSpec) -> TaskTable:
+        """Commands belong to no task, so they have no table."""
+        raise UsageError(
+            "a command belongs to no partition; write tables in agents, read them with "
+            f"`streamcore tables` or sc.run: {fact_text(table=store.name)}"
+        )
+
+    def call(self, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        """Run a function of the application, plain or async, with this context; return its result."""
+        with user_context(self):
+            if inspect.iscoroutinefunction(function):
+                return asyncio.run(function(**arguments))
+            return function(**arguments)
+
+    def close(self) -> None:
+        """Wait for what was sent and give the folder back."""
+        producer, self._producer = self._producer, None
+        log, self._log = self._log, None
+        try:
+            if producer is not None:
+                producer.close()
+        finally:
+            if log is not None:
+                log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
