@@ -7,13 +7,15 @@ is decided in ``streamcore.log.broker``; a server for other processes would stan
 Beside the port there are calls for the public producer and consumer, which do their own batching
 and group membership: already encoded batches, producer identities, and the group protocol.
 
-Nothing here needs a thread: every call brings its own work to an end. The janitor is a convenience
-that calls ``maintain`` now and then; a simulation calls it itself.
+Nothing here needs a thread: every call brings its own work to an end. On a real disk a few threads
+sync partitions side by side, and the janitor calls ``maintain`` now and then; a simulation has
+neither and calls it itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -57,6 +59,8 @@ from streamcore.model import (
 
 R = TypeVar("R")
 
+_SYNC_THREADS_MAX = 8
+
 
 class EmbeddedLog:
     """A log in a folder that this process owns. Safe to share between threads."""
@@ -65,6 +69,7 @@ class EmbeddedLog:
         self._broker = broker
         self._driver = driver
         self._resources = resources
+        self._janitor: Janitor | None = None
         self._is_closed = False
 
     @classmethod
@@ -107,12 +112,16 @@ class EmbeddedLog:
             resources.callback(logs.close)
             broker = Broker(logs, clock, settings or BrokerSettings())
             driver = OperationDriver(
-                clock, broker.unsynced, broker.groups, shows_unsynced=durability == "relaxed"
+                clock,
+                broker.unsynced,
+                broker.groups,
+                shows_unsynced=durability == "relaxed",
+                sync_pool=resources.enter_context(_sync_pool()) if file_system is None else None,
             )
             driver.run(broker.recover())
             log = cls(broker, driver, resources.pop_all())
         if janitor:
-            log._resources.callback(Janitor(log.maintain, driver.sync_all).start().stop)
+            log._janitor = Janitor(log.maintain, driver.sync_all).start()
         return log
 
     # --- the port -----------------------------------------------------------------------------
@@ -211,6 +220,8 @@ class EmbeddedLog:
         """Make everything durable and give the folder back. A second call does nothing."""
         if self._is_closed:
             return
+        if self._janitor is not None:
+            self._janitor.stop()
         self._is_closed = True
         try:
             self._driver.close()
@@ -374,3 +385,7 @@ class EmbeddedLog:
     def _ensure_open(self) -> None:
         if self._is_closed:
             raise ClosedError("the log is closed; open it again")
+
+
+def _sync_pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_SYNC_THREADS_MAX, thread_name_prefix="streamcore-sync")

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from concurrent.futures import wait as wait_for_all
 from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
@@ -45,9 +47,20 @@ class OperationDriver:
     """One lock, one condition, one round of fsyncs at a time."""
 
     def __init__(
-        self, clock: Clock, unsynced: Unsynced, timekeeper: Timekeeper, *, shows_unsynced: bool = False
+        self,
+        clock: Clock,
+        unsynced: Unsynced,
+        timekeeper: Timekeeper,
+        *,
+        shows_unsynced: bool = False,
+        sync_pool: Executor | None = None,
     ) -> None:
-        """``shows_unsynced``: records are visible once written, so every operation may be news to readers."""
+        """``shows_unsynced``: records are visible once written, so every operation may be news to readers.
+
+        ``sync_pool`` syncs the partitions of a round side by side: a file system then writes its
+        journal once for all of them, which takes a fraction of the time.
+        """
+        self._sync_pool = sync_pool
         self._clock = clock
         self._shows_unsynced = shows_unsynced
         self._unsynced = unsynced
@@ -198,10 +211,12 @@ class OperationDriver:
         self._is_syncing = True
         self._condition.release()
         try:
-            for _, ticket in tickets:
-                # A failure is left to the partition: whoever needs it learns of it by the next round.
-                with suppress(StorageError):
-                    ticket.sync()
+            others: list[Future[None]] = []
+            if self._sync_pool is not None:
+                others = [self._sync_pool.submit(_sync, ticket) for _, ticket in tickets[1:]]
+            for _, ticket in tickets[:1] if others else tickets:
+                _sync(ticket)
+            wait_for_all(others)
         finally:
             self._condition.acquire()
             self._is_syncing = False
@@ -226,3 +241,9 @@ class OperationDriver:
                 callback()
         finally:
             self._condition.acquire()
+
+
+def _sync(ticket: SyncTicket) -> None:
+    """Sync, and leave a failure to the partition: whoever needs it learns of it by the next round."""
+    with suppress(StorageError):
+        ticket.sync()
