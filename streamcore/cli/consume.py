@@ -11,7 +11,8 @@ from streamcore.cli.output import bytes_json, bytes_text, print_json, print_line
 from streamcore.durations import time_ms, time_text
 
 if TYPE_CHECKING:
-    from streamcore.log.client.consumer import BytesRecord, Consumer, Start
+    from streamcore.log.client.consumer import Consumer
+    from streamcore.log.client.readings import BytesRecord, Start
     from streamcore.log.connect import ConnectedLog, IsolationName
 
 

@@ -25,11 +25,11 @@ from streamcore.log.client.consumer import (
     Duration,
     PartitionLike,
     RebalanceCallback,
-    Start,
 )
 from streamcore.log.client.embedded import EmbeddedLog
 from streamcore.log.client.membership import GroupSettings
 from streamcore.log.client.producer import Producer, ProducerSettings
+from streamcore.log.client.readings import Start
 from streamcore.log.groups import GroupSummary, ResetTarget, reset_positions, summarize
 from streamcore.model import (
     CommittedPosition,

@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar
 
 from streamcore.log.client import port
-from streamcore.log.client.consumer import BytesRecord, Consumer, Duration, PartitionLike
+from streamcore.log.client.consumer import Consumer, Duration, PartitionLike
 from streamcore.log.client.pending import SendFuture, SendManyFuture, Sent, SentMany
 from streamcore.log.client.producer import Producer, Transaction
+from streamcore.log.client.readings import BytesRecord
 from streamcore.log.client.record_columns import Sendable
 from streamcore.log.connect import ConnectedLog
 from streamcore.log.groups import GroupSummary, ResetTarget

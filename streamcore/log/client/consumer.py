@@ -14,7 +14,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -23,7 +23,6 @@ from streamcore.clock import Clock
 from streamcore.durations import duration_ms, time_ms
 from streamcore.errors import (
     ClosedError,
-    OffsetOutOfRangeError,
     RebalanceInProgressError,
     StaleGenerationError,
     UnknownTopicError,
@@ -40,21 +39,19 @@ from streamcore.log.client.membership import (
     Lost,
     MustJoin,
 )
+from streamcore.log.client.readings import BytesRecord, Reading, Readings, Start
 from streamcore.model import (
     CommittedPosition,
     Isolation,
     Offset,
     Record,
-    RecordRun,
     TopicName,
     TopicPartition,
 )
 
 _logger = logging.getLogger(__name__)
 
-BytesRecord: TypeAlias = Record[bytes | None, bytes | None]
 PartitionLike: TypeAlias = TopicPartition | tuple[TopicName, int]
-Start: TypeAlias = str | int | datetime
 RebalanceCallback: TypeAlias = Callable[[Sequence[TopicPartition]], None]
 Duration: TypeAlias = str | timedelta | int
 
@@ -83,53 +80,6 @@ class ConsumerSettings:
     """Called instead of ``on_revoked`` when they are already somebody else's; ``on_revoked`` by default."""
 
 
-@dataclass(slots=True)
-class _Reading:
-    """One assigned partition: where the program is, and what is fetched beyond that."""
-
-    position: Offset
-    records: list[BytesRecord] = field(default_factory=list)
-    """Fetched and not yet handed out, from ``taken`` on."""
-    taken: int = 0
-    fetched_to: Offset = 0
-    """Where the last fetch ended: the position, once its records are handed out."""
-    committed: Offset = -1
-    is_paused: bool = False
-
-    def __post_init__(self) -> None:
-        self.fetched_to = self.position
-
-    def keep(self, run: RecordRun) -> None:
-        """Take a fetched run; nothing fetched before is left."""
-        self.records, self.taken = run.records(), 0
-        self.fetched_to = run.next_offset
-        if not self.records:
-            self.position = run.next_offset
-
-    def hand_out(self, count_max: int) -> list[BytesRecord]:
-        """The next records, at most so many."""
-        records, taken = self.records, self.taken
-        if not records:
-            return []
-        if taken == 0 and len(records) <= count_max:
-            handed, self.records = records, []
-        else:
-            handed = records[taken : taken + count_max]
-            self.taken = taken + len(handed)
-            if self.taken == len(records):
-                self.records, self.taken = [], 0
-        if not self.records:
-            self.position = self.fetched_to
-        elif handed:
-            self.position = handed[-1].offset + 1
-        return handed
-
-    def move(self, offset: Offset) -> None:
-        """Go on from another place."""
-        self.records, self.taken = [], 0
-        self.position = self.fetched_to = offset
-
-
 class Consumer:
     """Reads records. For one thread at a time."""
 
@@ -149,21 +99,22 @@ class Consumer:
         self._settings = settings or ConsumerSettings()
         self._monotonic_s = clock.monotonic_s
         self._topics = tuple(dict.fromkeys(topics))
-        self._readings: dict[TopicPartition, _Reading] = {}
-        self._order: list[TopicPartition] = []
         self._is_closed = False
-        self._is_assignment_stale = False
         self._topics_checked_s = self._monotonic_s()
         self._news = threading.Event()
         self._membership: GroupMembership | None = None
-        _check_start(self._settings.start)
         if bool(self._topics) == bool(assign):
             raise UsageError(
                 "a consumer reads topics, or the partitions given with assign=; give one of the two"
             )
         self._ensure_topics_exist(self._topics or tuple(_place(place).topic for place in assign))
-        self._reader = log.reader(isolation=self._settings.isolation)
-        self._reader.on_progress(self._news.set)
+        self._readings = Readings(
+            log,
+            start=self._settings.start,
+            isolation=self._settings.isolation,
+            fetch_bytes_max=self._settings.fetch_bytes_max,
+        )
+        self._readings.on_progress(self._news.set)
         if group is not None and self._topics:
             self._membership = GroupMembership(
                 log, group, self._topics, group_settings or GroupSettings(), clock, self._news.set
@@ -198,7 +149,7 @@ class Consumer:
             self._news.clear()
             self._follow_group()
             self._follow_topics()
-            records = self._collect(limit)
+            records = self._readings.collect(limit)
             if records:
                 return records
             left_s = deadline_s - self._monotonic_s()
@@ -254,7 +205,7 @@ class Consumer:
         self._ensure_open()
         if self._group is None:
             return {}
-        places = list(self._readings) if partitions is None else [_place(place) for place in partitions]
+        places = self._readings.places() if partitions is None else [_place(place) for place in partitions]
         return self._log.committed(self._group, places)
 
     def position(self, partition: PartitionLike) -> Offset:
@@ -265,8 +216,8 @@ class Consumer:
         """Go on from an offset."""
         if offset < 0:
             raise UsageError(f"an offset is not negative {fact_text(offset=offset)}")
-        self._reading(partition).move(offset)
-        self._is_assignment_stale = True
+        self._reading(partition)
+        self._readings.move(_place(partition), offset)
 
     def seek_to_time(
         self, time: datetime | str | int, partitions: Iterable[PartitionLike] | None = None
@@ -288,29 +239,21 @@ class Consumer:
 
     def lag(self) -> dict[TopicPartition, int]:
         """How many offsets each assigned partition has that ``poll`` has not returned yet."""
-        marks = self._log.offsets(list(self._readings))
-        return {
-            place: max(0, marks[place].visible_end(self._settings.isolation) - reading.position)
-            for place, reading in self._readings.items()
-        }
+        return self._readings.lag()
 
     # --- assignment -----------------------------------------------------------------------------
 
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions that this consumer reads now."""
-        return frozenset(self._readings)
+        return frozenset(self._readings.places())
 
     def pause(self, partitions: Iterable[PartitionLike] | None = None) -> None:
         """Return nothing of all partitions, or of these, until ``resume``."""
-        for place in self._places(partitions):
-            self._readings[place].is_paused = True
-        self._is_assignment_stale = True
+        self._readings.pause(self._places(partitions), True)
 
     def resume(self, partitions: Iterable[PartitionLike] | None = None) -> None:
         """End ``pause``."""
-        for place in self._places(partitions):
-            self._readings[place].is_paused = False
-        self._is_assignment_stale = True
+        self._readings.pause(self._places(partitions), False)
 
     def paused(self) -> frozenset[TopicPartition]:
         """The partitions that are paused."""
@@ -326,8 +269,7 @@ class Consumer:
                 self._finalizer.detach()
                 self._membership.stop()
         finally:
-            self._reader.close()
-            self._readings.clear()
+            self._readings.close()
 
     def __enter__(self) -> Self:
         return self
@@ -338,56 +280,6 @@ class Consumer:
         self.close()
 
     # --- fetching -------------------------------------------------------------------------------
-
-    def _collect(self, limit: int) -> list[BytesRecord]:
-        """One turn of the partitions, until there is about one fetch's worth of records."""
-        if self._is_assignment_stale:
-            self._assign_reader()
-        collected: list[BytesRecord] = []
-        for _ in range(len(self._order)):
-            place = self._order[0]
-            reading = self._readings[place]
-            if not reading.is_paused:
-                if not reading.records:
-                    self._fetch(place, reading)
-                handed = reading.hand_out(limit - len(collected))
-                collected = collected + handed if collected else handed
-                if len(collected) >= limit:
-                    break
-            self._order.append(self._order.pop(0))
-        return collected
-
-    def _fetch(self, place: TopicPartition, reading: _Reading) -> None:
-        while not reading.records:
-            try:
-                run = self._reader.fetch(place, bytes_max=self._settings.fetch_bytes_max)
-            except OffsetOutOfRangeError as error:
-                self._reset(place, reading, error)
-                continue
-            if run is None:
-                return
-            reading.keep(run)
-
-    def _reset(self, place: TopicPartition, reading: _Reading, error: OffsetOutOfRangeError) -> None:
-        """Go on where ``start`` says, if it says so for any time."""
-        marks = self._log.offsets([place])[place]
-        match self._settings.start:
-            case "earliest":
-                offset = marks.log_start
-            case "latest":
-                offset = marks.visible_end(self._settings.isolation)
-            case _:
-                raise error
-        facts = fact_text(partition=place, position=reading.position, reset_to=offset)
-        _logger.warning("the position is out of range, reading goes on elsewhere %s", facts)
-        reading.move(offset)
-        self._assign_reader()
-
-    def _assign_reader(self) -> None:
-        self._reader.assign(
-            {place: reading.fetched_to for place, reading in self._readings.items() if not reading.is_paused}
-        )
-        self._is_assignment_stale = False
 
     # --- the group ------------------------------------------------------------------------------
 
@@ -403,25 +295,25 @@ class Consumer:
                 self._accept(membership, joined)
             case MustJoin():
                 if not membership.is_cooperative:
-                    self._give_up(tuple(self._readings), self._settings.on_revoked)
-                membership.order_join(tuple(self._readings))
+                    self._give_up(self._readings.places(), self._settings.on_revoked)
+                membership.order_join(self._readings.places())
             case Lost(reason):
                 if self._readings:
                     facts = fact_text(group=self._group, reason=reason)
                     _logger.warning("the membership is lost, joining again %s", facts)
-                self._give_up(tuple(self._readings), self._settings.on_lost or self._settings.on_revoked)
+                self._give_up(self._readings.places(), self._settings.on_lost or self._settings.on_revoked)
                 membership.order_join(())
             case Failed(error):
-                self._give_up(tuple(self._readings), self._settings.on_lost or self._settings.on_revoked)
+                self._give_up(self._readings.places(), self._settings.on_lost or self._settings.on_revoked)
                 raise error
 
     def _accept(self, membership: GroupMembership, joined: Joined) -> None:
         """Take a new assignment; let go what moves, and tell the group that it is free."""
         assigned = frozenset(joined.assignment)
-        revoked = tuple(place for place in self._readings if place not in assigned)
+        revoked = tuple(place for place in self._readings.places() if place not in assigned)
         self._give_up(revoked, self._settings.on_revoked)
         if revoked and joined.assignor.is_cooperative:
-            membership.order_join(tuple(self._readings))
+            membership.order_join(self._readings.places())
         added = tuple(place for place in joined.assignment if place not in self._readings)
         self._take(added)
         if self._settings.on_assigned is not None and (added or not joined.assignor.is_cooperative):
@@ -430,17 +322,11 @@ class Consumer:
     def _give_up(self, places: Sequence[TopicPartition], callback: RebalanceCallback | None) -> None:
         if not places:
             return
-        for place in places:
-            # What was fetched ahead must not move the position that the callback commits.
-            self._readings[place].is_paused = True
         try:
             if callback is not None:
                 callback(places)
         finally:
-            for place in places:
-                self._readings.pop(place, None)
-            self._order = list(self._readings)
-            self._is_assignment_stale = True
+            self._readings.remove(places)
 
     def _take(
         self, places: Sequence[TopicPartition], starts: Mapping[TopicPartition, Offset] | None = None
@@ -450,33 +336,9 @@ class Consumer:
             return
         committed = {} if self._group is None else self._log.committed(self._group, places)
         fresh = [place for place in places if place not in committed]
-        offsets = dict(starts) if starts is not None else self._start_offsets(fresh)
-        for place in places:
-            position = committed.get(place)
-            reading = _Reading(offsets[place] if position is None else position.offset)
-            if position is not None:
-                reading.committed = position.offset
-            self._readings[place] = reading
-        self._order = list(self._readings)
-        self._is_assignment_stale = True
-
-    def _start_offsets(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, Offset]:
-        match self._settings.start:
-            case "earliest":
-                return {place: marks.log_start for place, marks in self._log.offsets(places).items()}
-            case "latest":
-                isolation = self._settings.isolation
-                return {
-                    place: marks.visible_end(isolation) for place, marks in self._log.offsets(places).items()
-                }
-            case int() as offset:
-                # One offset for partitions of any length: where it is not in the log, the nearest that is.
-                return {
-                    place: min(max(offset, marks.log_start), marks.high_watermark)
-                    for place, marks in self._log.offsets(places).items()
-                }
-            case moment:
-                return self._log.offsets_for_time(dict.fromkeys(places, time_ms(moment)))
+        offsets = dict(starts) if starts is not None else self._readings.start_offsets(fresh)
+        offsets.update((place, position.offset) for place, position in committed.items())
+        self._readings.add({place: offsets[place] for place in places}, committed)
 
     def _follow_topics(self) -> None:
         """Notice partitions that were added to the topics since."""
@@ -494,8 +356,8 @@ class Consumer:
         counts = {name: topics[name].partition_count for name in joined.partition_counts if name in topics}
         if counts != joined.partition_counts:
             if not self._membership.is_cooperative:
-                self._give_up(tuple(self._readings), self._settings.on_revoked)
-            self._membership.order_join(tuple(self._readings))
+                self._give_up(self._readings.places(), self._settings.on_revoked)
+            self._membership.order_join(self._readings.places())
 
     def _commit(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
         """Commit as a member; a rebalance that is being completed is waited for, and then decides."""
@@ -562,13 +424,13 @@ class Consumer:
 
     def _places(self, partitions: Iterable[PartitionLike] | None) -> list[TopicPartition]:
         if partitions is None:
-            return list(self._readings)
+            return list(self._readings.places())
         places = [_place(place) for place in partitions]
         for place in places:
             self._reading(place)
         return places
 
-    def _reading(self, partition: PartitionLike) -> _Reading:
+    def _reading(self, partition: PartitionLike) -> Reading:
         self._ensure_open()
         reading = self._readings.get(_place(partition))
         if reading is None:
@@ -586,13 +448,3 @@ def _place(partition: PartitionLike) -> TopicPartition:
         return partition
     topic, number = partition
     return TopicPartition(topic, number)
-
-
-def _check_start(start: Start) -> None:
-    if isinstance(start, str) and start in ("earliest", "latest"):
-        return
-    if isinstance(start, int) and not isinstance(start, bool):
-        if start < 0:
-            raise UsageError(f"an offset is not negative; say 'latest' for the end {fact_text(start=start)}")
-        return
-    time_ms(start)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from streamcore.errors import StaleGenerationError, UsageError
-from streamcore.log.client.consumer import BytesRecord, Consumer
+from streamcore.log.client.consumer import Consumer
+from streamcore.log.client.readings import BytesRecord
 from streamcore.log.connect import ConnectedLog, connect
 from streamcore.model import TopicPartition
 
