@@ -162,13 +162,17 @@ class _Restore:
         return any(len(run) for run in self._runs(plan))
 
     def _replay(self, plan: RestorePlan) -> int:
-        """Apply the records of the plan in chunks; return how many there were."""
+        """Apply the records of the plan in chunks; return how many there were.
+
+        Progress is told once there is a record: behind most checkpoints stands nothing but the marker
+        of the transaction that wrote them.
+        """
         total = plan.end - plan.start
-        if self._progress is not None and total > 0:
-            self._progress(0, total)
         newest: dict[bytes, bytes | None] = {}
         position, record_count, fetch_count = plan.start, 0, 0
         for run in self._runs(plan):
+            if self._progress is not None and len(run) and not record_count:
+                self._progress(0, total)
             newest.update(self._changes(run))
             position = run.next_offset
             record_count += len(run)
@@ -176,10 +180,10 @@ class _Restore:
             if len(newest) >= CHUNK_RECORDS or fetch_count == CHUNK_FETCHES:
                 self._apply(newest, position)
                 newest, fetch_count = {}, 0
-                if self._progress is not None:
+                if self._progress is not None and record_count:
                     self._progress(position - plan.start, total)
         self._apply(newest, plan.end)
-        if self._progress is not None and total > 0 and (fetch_count or position < plan.end):
+        if self._progress is not None and record_count and (fetch_count or position < plan.end):
             self._progress(total, total)
         return record_count
 

@@ -45,7 +45,7 @@ def test_an_event_whose_code_raises_stops_the_worker_and_names_the_record() -> N
 
 
 def test_nothing_is_committed_past_an_event_that_stopped_the_worker() -> None:
-    app, events, sent = counting_app()
+    app, events, _ = counting_app()
     with TopologyDriver(app) as driver:
         send_all(driver, events, 1, 13, 5)
         with pytest.raises(sc.UserCodeError):
@@ -66,7 +66,7 @@ def test_skip_takes_back_what_the_failed_event_wrote() -> None:
 
 
 def test_dead_letter_keeps_the_record_as_it_came_with_the_reason() -> None:
-    app, events, sent = counting_app(on_error=sc.dead_letter("dead"))
+    app, events, _ = counting_app(on_error=sc.dead_letter("dead"))
     with TopologyDriver(app) as driver:
         send_all(driver, events, 1, 13, 5)
 
