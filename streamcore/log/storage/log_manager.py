@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -252,10 +253,19 @@ class LogManager:
     # Housekeeping
 
     def maintain(self) -> None:
-        """One pass of retention, compaction and producer expiry over all partitions."""
+        """One pass of retention, compaction and producer expiry over all partitions.
+
+        Raises:
+            StorageError: a partition could not be maintained; the others were.
+            CorruptDataError: likewise.
+        """
+        self._ensure_open()
+        failures: list[StorageError | CorruptDataError] = []
         for target in list(self._partitions):
-            self.maintain_partition(target)
-        self.checkpoint()
+            _attempt(partial(self.maintain_partition, target), failures)
+        _attempt(self.checkpoint, failures)
+        if failures:
+            raise failures[0]
 
     def maintain_partition(self, target: TopicPartition) -> None:
         """Retention, compaction and producer expiry of one partition; a deleted one is passed over."""
@@ -287,7 +297,7 @@ class LogManager:
         if self._is_closed:
             return
         self._is_closed = True
-        failures: list[StorageError] = []
+        failures: list[StorageError | CorruptDataError] = []
         for partition in self._partitions.values():
             _attempt(partition.close, failures)
             partition.release_files()
@@ -376,8 +386,8 @@ def _remove_unused(file_system: FileSystem, path: Path) -> None:
     remove_tree(file_system, path)
 
 
-def _attempt(action: Callable[[], None], failures: list[StorageError]) -> None:
+def _attempt(action: Callable[[], None], failures: list[StorageError | CorruptDataError]) -> None:
     try:
         action()
-    except StorageError as error:
+    except (StorageError, CorruptDataError) as error:
         failures.append(error)

@@ -13,11 +13,12 @@ from streamcore.errors import (
     UnknownTopicError,
     UnsupportedVersionError,
 )
+from streamcore.log.records.builder import encode_batch
 from streamcore.log.storage.files import write_whole
 from streamcore.log.storage.topic_registry import REGISTRY_NAME
 from streamcore.model import TopicPartition
 from streamcore.testing.sim_disk import PowerCut
-from tests.unit.log.storage.partition_fixture import ROOT, TARGET, OnePartition
+from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT, TARGET, OnePartition
 
 
 def test_topics_and_their_settings_survive_a_crash() -> None:
@@ -168,3 +169,22 @@ def test_a_stop_with_a_failed_partition_is_not_clean_and_loses_nothing_acknowled
     one.crash()
 
     assert one.values()[:1] == [b"a"]
+
+
+def test_a_partition_that_cannot_be_maintained_does_not_keep_the_others_from_it() -> None:
+    one = OnePartition(retention_ms="1000")
+    one.manager.create_topic("u", 1, {"retention.ms": "1000"})
+    other = one.manager.partition(TopicPartition("u", 0))
+    for log in (one.log, other):
+        log.append(encode_batch([b"k"], [b"v"], [NOW_MS]), now_ms=NOW_MS)
+    other.sync()
+    one.disk.fail_sync(1)
+    with pytest.raises(StorageError):
+        one.log.sync()
+    one.disk.fail_sync(None)
+    one.clock.advance(2000)
+
+    with pytest.raises(StorageError, match="t-0"):
+        one.manager.maintain()
+
+    assert other.offsets.log_start == 1
