@@ -42,7 +42,7 @@ class TopologyDriver:
     """Feeds an application and reads what it made.
 
     ``seed`` decides what a crash leaves of what was not durable. ``slice_records_max`` cuts batches: 1
-    takes one event at a time.
+    takes one event at a time. ``disk`` can be made full or broken.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class TopologyDriver:
     ) -> None:
         self.app = app
         self.clock = ManualClock(time_ms(now))
-        self._disk = SimDisk(seed)
+        self.disk = SimDisk(seed)
         self._engines = _Engines(Random(seed))
         self._guarantee = Guarantee.named(guarantee)
         self._slice_records_max = slice_records_max
@@ -174,7 +174,7 @@ class TopologyDriver:
         """
         self._is_open = False
         self._do(self._worker.abandon())
-        self._disk.crash()
+        self.disk.crash()
         self._engines.crash()
         self._start()
 
@@ -208,7 +208,7 @@ class TopologyDriver:
         self._log = EmbeddedLog.open(
             _FOLDER,
             clock=self.clock,
-            file_system=self._disk,
+            file_system=self.disk,
             # The events of a test have any time, whatever the driver's clock says.
             topic_defaults={"message.timestamp.after.max.ms": str(2**63 - 1), "retention.ms": "-1"},
             janitor=False,
@@ -228,14 +228,14 @@ class TopologyDriver:
 
     def _run_until_end(self, *, close_windows: bool) -> None:
         operation_count, self._crash_at = self._crash_at, None
-        self._disk.crash_at(operation_count)
+        self.disk.crash_at(operation_count)
         try:
             self._do(self._worker.run_until_end(close_windows=close_windows))
         except PowerCut:
             self.crash()
             self._do(self._worker.run_until_end(close_windows=close_windows))
         finally:
-            self._disk.crash_at(None)
+            self.disk.crash_at(None)
 
     async def _timers(self) -> None:
         self._worker.timers.start_due(self.clock.now_ms())
