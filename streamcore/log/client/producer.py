@@ -6,6 +6,7 @@ its linger is over, or when somebody waits for it (``sender``). A send returns a
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from streamcore.errors import (
     ClosedError,
     InvalidConfigError,
     InvalidTransactionStateError,
+    StorageError,
     StreamCoreError,
     UsageError,
     fact_text,
@@ -256,7 +258,9 @@ class Producer:
         finally:
             self._is_open = False
             self._sender.close()
-            self._target.close()
+            # Every record's outcome is known by now: a disk that failed has been told to who asked.
+            with contextlib.suppress(StorageError):
+                self._target.close()
         self._raise_unwatched()
 
     def __enter__(self) -> Self:
