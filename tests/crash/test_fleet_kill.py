@@ -98,7 +98,7 @@ def test_jobs_killed_at_random_moments_give_the_undisturbed_answers(loaded: Path
         folder = shutil.copytree(loaded, tmp_path / "disturbed")
         moments = []
         while kill_count < KILLS:
-            moments.append(random.uniform(0.1, 0.7 * undisturbed_s))
+            moments.append(random.uniform(0.1, 0.45 * undisturbed_s))
             if not killed_after(job(folder), moments[-1]):
                 break
             kill_count += 1
