@@ -53,11 +53,9 @@ if TYPE_CHECKING:
 
 REPARTITION_CONFIG = {
     "cleanup.policy": "delete",
-    "retention.ms": "-1",
-    "message.timestamp.after.max.ms": str(2**63 - 1),
     "segment.bytes": str(64 << 20),
 }
-"""The worker deletes what it has processed, in whole segments. Event time may be anything."""
+"""The worker deletes what it has processed, in whole segments."""
 
 K = TypeVar("K")
 V = TypeVar("V")

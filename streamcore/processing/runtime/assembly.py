@@ -34,6 +34,13 @@ from streamcore.state.write_back import WriteBack
 
 GLOBAL_TASK = "global"
 
+CREATED_TOPIC_CONFIG = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(2**63 - 1)}
+"""Settings of the topics that an application creates, where it does not say otherwise.
+
+Records carry event time. Kafka's defaults would delete a replayed history within minutes, because its
+events are older than seven days, and refuse the result of a window that ends tomorrow.
+"""
+
 
 class EngineSource(Protocol):
     """Opens the engines of tasks: on disk, or in memory."""
@@ -78,7 +85,6 @@ def dead_letter_spec(name: str) -> TopicSpec:
         value_serde=BYTES,
         key_type=bytes,
         value_type=bytes,
-        config={"retention.ms": "-1"},
     )
 
 
@@ -92,13 +98,14 @@ def ensure_topics(log: Log, app: App, plan: Plan) -> dict[str, int]:
     counts = resolve_partitions(plan, {name: topic.partition_count for name, topic in existing.items()})
     for topic in plan.topics:
         if topic.name not in existing:
-            log.create_topic(topic.name, partitions=counts[topic.name], config=topic.config)
+            config = {**CREATED_TOPIC_CONFIG, **topic.config}
+            log.create_topic(topic.name, partitions=counts[topic.name], config=config)
     for name in dead_letter_topics(app):
         found = existing.get(name)
         if name not in counts:
             counts[name] = found.partition_count if found is not None else 1
             if found is None:
-                log.create_topic(name, partitions=1, config=dead_letter_spec(name).config)
+                log.create_topic(name, partitions=1, config=CREATED_TOPIC_CONFIG)
     for sub_topology in plan.sub_topologies:
         for store in sub_topology.stores:
             if store.source_topic is None:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from streamcore.clock import Clock
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import SerdeError, UsageError, fact_text
 from streamcore.log.client.port import Producer, Transaction
 from streamcore.model import CommittedPosition, Offset, TopicPartition
 from streamcore.processing.operators.outputs import OutputColumns, Outputs
@@ -122,7 +122,17 @@ def _changes_of(state: TaskState) -> _TaskChanges | None:
     task = state.task
     positions = {buffer.source: buffer.position for buffer in task.inputs}
     moved = positions != state.committed or task.time.stream_time_ms != state.committed_time_ms
-    drained = [(store, writes) for store in task.stores.values() if (writes := store.drain()) is not None]
+    drained = []
+    for store in task.stores.values():
+        try:
+            writes = store.drain()
+        except SerdeError as error:
+            raise SerdeError(
+                f"a table's value cannot be stored, nothing is committed: {error} "
+                + fact_text(table=store.store, task=task.task_id)
+            ) from error
+        if writes is not None:
+            drained.append((store, writes))
     if not moved and not drained:
         return None
     return _TaskChanges(state, positions, drained, {})

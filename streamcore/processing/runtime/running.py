@@ -18,7 +18,13 @@ from typing import Literal, Self
 
 from streamcore.clock import Clock, SystemClock
 from streamcore.durations import duration_ms
-from streamcore.errors import ClosedError, RequestTimeoutError, UsageError, fact_text
+from streamcore.errors import (
+    ClosedError,
+    DirectoryInUseError,
+    RequestTimeoutError,
+    UsageError,
+    fact_text,
+)
 from streamcore.log.connect import ConnectedLog, connect
 from streamcore.processing.app import App
 from streamcore.processing.runtime.assembly import EngineSource
@@ -35,6 +41,28 @@ from streamcore.state.memory import MemoryEngine
 from streamcore.state.position import Position
 
 DEFAULT_DATA = "streamcore-data"
+
+
+_at_work: set[tuple[Path, str]] = set()
+
+
+@contextmanager
+def _alone(data: Path, app_id: str) -> Iterator[None]:
+    """One worker at a time for an application: a second one would fence the first one's transactions.
+
+    The lock on the folder keeps other processes out; this keeps this process to one.
+    """
+    place = (data.resolve(), app_id)
+    if place in _at_work:
+        raise DirectoryInUseError(
+            "this process runs the application on this folder already; stop it first, or use another folder: "
+            + fact_text(app=app_id, path=data)
+        )
+    _at_work.add(place)
+    try:
+        yield
+    finally:
+        _at_work.discard(place)
 
 
 class MemoryEngines:
@@ -94,6 +122,7 @@ class Worker:
         self._clock: Clock = SystemClock()
         self._log: ConnectedLog | None = None
         self._tasks: TaskWorker | None = None
+        self._resources = contextlib.ExitStack()
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
@@ -107,15 +136,17 @@ class Worker:
             TopologyError: the application does not fit together.
         """
         self._log = connect(self.data, durability=self._durability)
-        engines: EngineSource = (
-            MemoryEngines() if self._state == "memory" else StateDirectory(self.data / "state")
-        )
+        self._resources.callback(self._log.close)
         try:
+            self._resources.enter_context(_alone(self.data, self.app.app_id))
+            engines: EngineSource = (
+                MemoryEngines() if self._state == "memory" else StateDirectory(self.data / "state")
+            )
             self._tasks = TaskWorker(
                 self.app, self._log, engines, self._clock, self._settings, progress=self._progress
             )
         except BaseException:
-            self._log.close()
+            self._resources.close()
             raise
 
     def start(self) -> None:
@@ -147,8 +178,7 @@ class Worker:
             tasks, self._tasks = self._tasks, None
             if tasks is not None:
                 await tasks.close()
-            if self._log is not None:
-                self._log.close()
+            self._resources.close()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -202,7 +232,7 @@ class Worker:
         keeper = assembly.global_tables.get(name)
         if keeper is not None:
             parts = [(keeper.engine, keeper.store_name(source.partition)) for source in keeper.sources]
-            return table_view(keeper.store, parts, self._wait_for, lambda: self.is_open)
+            return table_view(keeper.store, parts, self._wait_for, lambda: self.is_open, keeper.position)
         for store in self._stores():
             if store.name == name:
                 parts = [(state.engine, name) for state in assembly.states if name in state.task.stores]

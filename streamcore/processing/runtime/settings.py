@@ -17,13 +17,15 @@ class WorkerSettings:
 
     A commit comes every ``commit_interval_ms``, earlier when nothing is left to do or when outputs
     reach ``pending_records_max`` or ``pending_bytes_max``. Each partition holds at most one fetch of
-    ``fetch_bytes_max``, or one batch if that is larger. A round takes at most ``slice_records_max`` records
-    of a partition, and fewer where they take long.
+    ``fetch_bytes_max``, less where there are many (all together ``buffered_bytes_max``), or one batch if
+    that is larger. A round takes at most ``slice_records_max`` records of a partition, and fewer where
+    they take long.
     """
 
     guarantee: str = "exactly-once"
     commit_interval_ms: int = 100
     fetch_bytes_max: int = 1 << 20
+    buffered_bytes_max: int = 64 << 20
     slice_records_start: int = 256
     slice_records_max: int = 65_536
     pending_records_max: int = 200_000

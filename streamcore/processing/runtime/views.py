@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from streamcore.durations import duration_ms, time_ms
 from streamcore.errors import ClosedError, UsageError, fact_text
-from streamcore.model import Windowed
+from streamcore.model import Offset, TopicPartition, Windowed
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.keys import KeyCodec, key_codec
@@ -32,8 +32,15 @@ class TableView:
         views: Sequence[StoreView[Any, Any]],
         wait_for: WaitForPosition,
         is_open: Callable[[], bool],
+        reached: Callable[[], Position] | None = None,
     ) -> None:
-        """Unite the views of the partitions; ``wait_for`` waits until the table reflects a position."""
+        """Unite the views of the partitions.
+
+        Args:
+            wait_for: waits until the table reflects a position.
+            reached: tells how far the table has come, where the engines do not (global tables).
+        """
+        self._reached = reached
         self.store = store
         self._views = views
         self._wait_for = wait_for
@@ -53,6 +60,8 @@ class TableView:
     def position(self) -> Position:
         """How far into the inputs the table reaches."""
         self._ensure_open()
+        if self._reached is not None:
+            return self._reached()
         found = Position()
         for view in self._views:
             found = found.merge(view.position())
@@ -63,7 +72,7 @@ class TableView:
         key: Any,
         *,
         at: Time | None = None,
-        at_least: Position | None = None,
+        at_least: Mapping[TopicPartition, Offset] | None = None,
         timeout: str | int = "30s",
     ) -> Answer[Any] | None:
         """The value of a key; of a windowed table that of the key's window at a time.
@@ -80,13 +89,13 @@ class TableView:
         """
         self._ensure_open()
         if at_least is not None:
-            self._wait_for(self.store, at_least, duration_ms(timeout))
+            self._wait_for(self.store, Position(at_least), duration_ms(timeout))
         at_ms = None if at is None else time_ms(at)
         position = self.position()
         found = [answer for view in self._views if (answer := view.get(key, at=at_ms)) is not None]
         if len(found) > 1:
             raise UsageError(
-                "the key has values in several partitions, because the agent's topic has another key than the "
+                "the key has values in several partitions: the agent's topic has another key than the "
                 "table; let the agent follow topic.group_by(...), or look at all(): "
                 + fact_text(table=self.name, key=repr(key))
             )
@@ -139,6 +148,7 @@ def table_view(
     parts: Sequence[tuple[KeyValueEngine, str]],
     wait_for: WaitForPosition,
     is_open: Callable[[], bool],
+    reached: Callable[[], Position] | None = None,
 ) -> TableView:
     """The view of a table over its engines and the names it has in them."""
     from streamcore.processing.runtime.assembly import description_of
@@ -150,7 +160,7 @@ def table_view(
         StoreView(engine, description_of(store, name, follows=""), shown, keys=key_codec(store.key_type))
         for engine, name in parts
     ]
-    return TableView(store, views, wait_for, is_open)
+    return TableView(store, views, wait_for, is_open, reached)
 
 
 def unknown_table(name: str, known: Sequence[str]) -> UsageError:

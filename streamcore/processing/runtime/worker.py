@@ -27,6 +27,7 @@ from streamcore.processing.runtime.timers import Timers
 from streamcore.processing.topology.nodes import StoreSpec
 
 _IDLE_WAIT_S = 0.5
+_FETCH_BYTES_MIN = 16 << 10
 
 
 class TaskWorker:
@@ -64,6 +65,10 @@ class TaskWorker:
         self.timers = Timers(app.timers, self, clock.now_ms())
         self._last_commit_ms = self._last_purge_ms = clock.now_ms()
         self._repartition_topics = {topic.name for topic in self.assembly.plan.topics if topic.internal}
+        self._fetch_bytes = max(
+            _FETCH_BYTES_MIN,
+            min(settings.fetch_bytes_max, settings.buffered_bytes_max // max(1, len(self._buffers))),
+        )
         self._slice_records = settings.slice_records_start
         self.commit_count = 0
 
@@ -118,7 +123,7 @@ class TaskWorker:
     def _fill(self, buffer: InputBuffer) -> None:
         while buffer.is_empty:
             try:
-                run = self._reader.fetch(buffer.source, bytes_max=self.settings.fetch_bytes_max)
+                run = self._reader.fetch(buffer.source, bytes_max=self._fetch_bytes)
             except OffsetOutOfRangeError:
                 # Retention or DeleteRecords overtook us: what is gone cannot be processed any more.
                 log_start = self._log.offsets([buffer.source])[buffer.source].log_start

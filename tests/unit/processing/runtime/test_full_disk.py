@@ -17,7 +17,7 @@ def test_a_full_disk_stops_the_application_and_room_lets_it_go_on() -> None:
             driver.send(events, key="k", value=value)
         driver.disk.fill_after(700)
 
-        with pytest.raises(sc.StorageError, match="full|space"):
+        with pytest.raises(sc.StorageError, match=r"full|space"):
             driver.process()
 
         driver.disk.fill_after(None)

@@ -79,7 +79,7 @@ def test_state_in_memory_is_restored_at_each_start(tmp_path: Path) -> None:
     run_once(tmp_path, range(100), state="memory")
 
     assert run_once(tmp_path, range(100, 150), state="memory") == expected(range(150))
-    assert not (tmp_path / "state").exists()
+    assert not list((tmp_path / "state").glob("*/*/"))
 
 
 def test_at_least_once_counts_each_record_once(tmp_path: Path) -> None:
@@ -199,3 +199,22 @@ async def work_in_a_loop(tmp_path: Path) -> None:
 
 def test_the_worker_runs_inside_an_event_loop(tmp_path: Path) -> None:
     asyncio.run(work_in_a_loop(tmp_path))
+
+
+def test_a_second_run_of_an_application_in_one_process_is_refused_and_harms_nobody(tmp_path: Path) -> None:
+    app, _ = counting()
+    with sc.run(app, data=tmp_path) as running:
+        with pytest.raises(sc.DirectoryInUseError, match="app=counting"), sc.run(app, data=tmp_path):
+            pass
+        send(running, range(10))
+
+        assert tables_of(running) == expected(range(10))
+
+
+def test_topics_that_an_application_creates_keep_old_events(tmp_path: Path) -> None:
+    app, _ = counting(out=True)
+    with sc.run(app, data=tmp_path) as running:
+        topics = running.log.topics()
+
+    assert topics["events"].config["retention.ms"] == "-1"
+    assert topics["changes"].config["retention.ms"] == "-1"
