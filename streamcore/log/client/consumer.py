@@ -377,12 +377,12 @@ class Consumer:
                 return
             except (RebalanceInProgressError, StaleGenerationError):
                 # A cooperative member may be between two generations. Once the next one holds, what it
-                # still owns may be committed in it.
+                # still reads may be committed in it: even a partition that the generation takes away
+                # is given to nobody else before this member has let go of it, which it does in poll.
                 left_s = deadline_s - self._monotonic_s()
                 if left_s <= 0 or not membership.wait_joined(left_s) or membership.membership == credentials:
                     raise
-                joined = membership.joined
-                if joined is None or not positions.keys() <= set(joined.assignment):
+                if not membership.is_cooperative or not all(place in self._readings for place in positions):
                     raise
 
     def _positions_of(

@@ -224,6 +224,32 @@ def test_partitions_that_are_added_to_a_topic_find_a_member(log: ConnectedLog) -
         poll_all_until([consumer], lambda: len(consumer.assignment()) == 6)
 
 
+def test_a_cooperative_member_may_commit_what_it_reads_at_any_moment_of_a_rebalance(
+    log: ConnectedLog,
+) -> None:
+    with log.producer() as producer:
+        producer.send_many("t", [(b"%d" % number, b"v") for number in range(100)]).result()
+    first = log.consumer(
+        "t",
+        group="g",
+        assignor="cooperative-sticky",
+        heartbeat_interval=FAST,
+        on_revoked=lambda _: first.commit(),
+    )
+    seen = poll_all_until([first], lambda: len(first.assignment()) == 4 and not any(first.lag().values()))
+    second = log.consumer("t", group="g", assignor="cooperative-sticky", heartbeat_interval=FAST)
+    assert second.poll("20ms") == []
+    assert first.poll("20ms") == []
+    poll_all_until([second], lambda: log.describe_group("g").generation > 1)
+
+    first.commit()
+
+    assert len(seen) == 100
+    assert poll_all_until([first, second], lambda: are_divided(first, second)) == []
+    first.close()
+    second.close()
+
+
 def test_two_threads_in_one_group_read_every_record_once_between_them(log: ConnectedLog) -> None:
     total = 2_000
     seen: list[tuple[int, int]] = []
