@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streamcore.log.client.async_client import AsyncConsumer, AsyncLog, AsyncProducer
+    from streamcore.log.async_log import AsyncConsumer, AsyncLog, AsyncProducer
     from streamcore.log.client.consumer import Consumer
     from streamcore.log.client.pending import SendFuture, SendManyFuture, Sent, SentMany
     from streamcore.log.client.producer import Producer, Transaction
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from streamcore.log.groups import GroupSummary
 
 _MODULES = {
-    "AsyncConsumer": "client.async_client",
-    "AsyncLog": "client.async_client",
-    "AsyncProducer": "client.async_client",
+    "AsyncConsumer": "async_log",
+    "AsyncLog": "async_log",
+    "AsyncProducer": "async_log",
     "ConnectedLog": "connect",
     "Consumer": "client.consumer",
     "GroupSummary": "groups",

@@ -42,7 +42,7 @@ from streamcore.model import (
 )
 
 if TYPE_CHECKING:
-    from streamcore.log.client.async_client import AsyncConnection
+    from streamcore.log.async_log import AsyncConnection
 
 Durability: TypeAlias = Literal["durable", "relaxed"]
 IsolationName: TypeAlias = Literal["read_committed", "read_uncommitted"]
@@ -387,7 +387,7 @@ def connect_async(
     where: str | Path, *, durability: Durability = "durable", clock: Clock | None = None
 ) -> AsyncConnection:
     """``connect`` for programs with an event loop: enter it with ``async with``, or ``await`` it."""
-    from streamcore.log.client.async_client import AsyncConnection
+    from streamcore.log.async_log import AsyncConnection
 
     return AsyncConnection(lambda: connect(where, durability=durability, clock=clock))
 
