@@ -130,7 +130,7 @@ class App:
             copies_on_read=value not in _IMMUTABLE,
         )
         self.declaration.app_tables.append(store)
-        return AppTable(store)
+        return AppTable(self.declaration, store)
 
     def agent(
         self,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
+from streamcore.durations import duration_ms
+from streamcore.errors import TopologyError, fact_text
 from streamcore.model import Windowed
 from streamcore.processing.declaration import Declaration, value_serde_for
-from streamcore.processing.runtime.context import table_in_task
+from streamcore.processing.runtime.context import table_in_task, window_start_now
 from streamcore.processing.stream import Stream
 from streamcore.processing.topology.nodes import Final, Node, StoreSpec
+from streamcore.processing.windows import TimeWindows
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -111,7 +116,8 @@ class AppTable(Generic[K, V]):
     changed value must be assigned back; mutating it in place does nothing.
     """
 
-    def __init__(self, store: StoreSpec) -> None:
+    def __init__(self, declaration: Declaration, store: StoreSpec) -> None:
+        self._declaration = declaration
         self.store = store
 
     @property
@@ -119,8 +125,27 @@ class AppTable(Generic[K, V]):
         """The name of the table, its store and its changelog."""
         return self.store.name
 
+    def tumbling(
+        self, size: str | timedelta | int, *, retention: str | timedelta | int | None = None
+    ) -> AppTable[K, V]:
+        """Make the table windowed: ``t[k]`` is the value in the window of the agent's current event.
+
+        The table itself is then not to be used any more. Windows older than ``retention`` are dropped.
+        """
+        windows = TimeWindows(
+            duration_ms(size),
+            duration_ms(size),
+            retention_ms=None if retention is None else duration_ms(retention),
+        )
+        tables = self._declaration.app_tables
+        if not any(store is self.store for store in tables):
+            raise TopologyError(f"the table is windowed already: {fact_text(table=self.name)}")
+        windowed = replace(self.store, windows=windows)
+        tables[:] = [windowed if store is self.store else store for store in tables]
+        return AppTable(self._declaration, windowed)
+
     def __getitem__(self, key: K) -> V:
-        value = table_in_task(self.store).get(key)
+        value = table_in_task(self.store).get(self._place(key))
         if value is not None:
             return value  # type: ignore[no-any-return]
         default = self.store.default
@@ -131,20 +156,21 @@ class AppTable(Generic[K, V]):
     def __setitem__(self, key: K, value: V) -> None:
         if value is None:
             raise ValueError("None deletes a key: use del table[key]")
-        table_in_task(self.store).put(key, value)
+        table_in_task(self.store).put(self._place(key), value)
 
     def __delitem__(self, key: K) -> None:
         store = table_in_task(self.store)
-        if store.get(key) is None:
+        place = self._place(key)
+        if store.get(place) is None:
             raise KeyError(key)
-        store.delete(key)
+        store.delete(place)
 
     def __contains__(self, key: K) -> bool:
-        return table_in_task(self.store).get(key) is not None
+        return table_in_task(self.store).get(self._place(key)) is not None
 
     def get(self, key: K, default: V | None = None) -> V | None:
         """The value of a key, or ``default``; the table's own default does not count here."""
-        value = table_in_task(self.store).get(key)
+        value = table_in_task(self.store).get(self._place(key))
         return default if value is None else value
 
     def pop(self, key: K, default: V | None = None) -> V | None:
@@ -152,16 +178,25 @@ class AppTable(Generic[K, V]):
         value = self.get(key)
         if value is None:
             return default
-        table_in_task(self.store).delete(key)
+        table_in_task(self.store).delete(self._place(key))
         return value
 
-    def items(self) -> Iterator[tuple[K, V]]:
-        """The keys and values of this partition, in the order of the keys' stored bytes."""
-        return iter(table_in_task(self.store).items())
+    def items(self) -> Iterator[tuple[Any, V]]:
+        """What this partition holds, in the order of the stored keys; windows as ``sc.Windowed``."""
+        pairs = table_in_task(self.store).items()
+        windows = self.store.windows
+        if windows is None:
+            return iter(pairs)
+        size_ms = windows.size_ms
+        return ((Windowed(key, start, start + size_ms), value) for (key, start), value in pairs)
 
-    def keys(self) -> Iterator[K]:
+    def keys(self) -> Iterator[Any]:
         """The keys of this partition."""
         return (key for key, _ in self.items())
 
-    def __iter__(self) -> Iterator[K]:
+    def __iter__(self) -> Iterator[Any]:
         return self.keys()
+
+    def _place(self, key: K) -> Any:
+        """The key in the store: of a windowed table with the start of the current window."""
+        return key if self.store.windows is None else (key, window_start_now(self.store))

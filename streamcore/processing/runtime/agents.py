@@ -234,6 +234,12 @@ class _Lane:
             count += 1
         return count
 
+    @property
+    def event_time_ms(self) -> int | None:
+        """The time of the event at hand."""
+        batch = self._batch
+        return None if batch is None or self._position < 0 else batch.timestamps_ms[self._position]
+
     def table(self, store: StoreSpec) -> TaskTable:
         """The task's part of a table; under a policy that goes on, writes can be taken back."""
         found = self._runner.table_of(store)

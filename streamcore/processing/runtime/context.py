@@ -48,6 +48,10 @@ class UserContext(Protocol):
     def table(self, store: StoreSpec) -> TaskTable:
         """The part of a table that this code may use."""
 
+    @property
+    def event_time_ms(self) -> int | None:
+        """The time of the event at hand; ``None`` where there is none."""
+
 
 _current: ContextVar[UserContext | None] = ContextVar("streamcore_user_context", default=None)
 
@@ -75,6 +79,23 @@ def current_sender(topic: str) -> Sender:
             + fact_text(topic=topic)
         )
     return context.sender
+
+
+def window_start_now(store: StoreSpec) -> int:
+    """The start of the window that the event at hand falls in; of several the last.
+
+    Raises:
+        UsageError: no event is at hand here.
+    """
+    assert store.windows is not None
+    context = _current.get()
+    event_time_ms = None if context is None else context.event_time_ms
+    if event_time_ms is None:
+        raise UsageError(
+            "a windowed table is read and written by agents, for the window of their event; from outside use "
+            "running.table(name): " + fact_text(table=store.name)
+        )
+    return store.windows.starts_of(event_time_ms)[-1]
 
 
 def table_in_task(store: StoreSpec) -> TaskTable:

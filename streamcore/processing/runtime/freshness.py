@@ -1,4 +1,4 @@
-"""Whether a table reflects a position in topics that may lie several repartition topics before it."""
+"""Whether a table reflects a position in topics that may lie several topics before it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from streamcore.log.client.port import Log
 from streamcore.model import TopicPartition
 from streamcore.processing.runtime.assembly import Assembly
-from streamcore.processing.topology.nodes import Repartition, StoreSpec
+from streamcore.processing.topology.nodes import Repartition, StoreSpec, To
 from streamcore.processing.topology.plan import SubTopology
 from streamcore.state.position import Position, task_position
 
@@ -17,7 +17,7 @@ class Freshness:
 
     A store reflects a position when its sub-topology has processed the position's partitions, where it
     reads them, and what sub-topologies before it made of them: once such a one reflects the position, the
-    end of its repartition topic is the position to wait for here.
+    end of the topic between them is the position to wait for here. What agents send is not followed.
     """
 
     def __init__(self, assembly: Assembly, log: Log, store: StoreSpec, wanted: Position) -> None:
@@ -69,6 +69,6 @@ class Freshness:
         plans: Sequence[SubTopology] = self._assembly.plan.sub_topologies
         for sub_topology in plans:
             for node in sub_topology.nodes:
-                if isinstance(node, Repartition) and node.topic.name == topic:
+                if isinstance(node, Repartition | To) and node.topic.name == topic:
                     yield sub_topology
                     break

@@ -121,6 +121,10 @@ class Task:
         """Functions in steps give records to the next step; they have no ``send``."""
         raise UsageError("send from an agent, a timer or a command; in a stream, use .to(topic)")
 
+    @property
+    def event_time_ms(self) -> None:
+        """Functions in steps run over whole batches: no one event is at hand."""
+
     def table(self, store: StoreSpec) -> TaskTable:
         """The part of a table that this task owns."""
         found = self.stores.get(store.name)

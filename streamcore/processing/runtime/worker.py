@@ -79,6 +79,10 @@ class TaskWorker:
         """Where the sends of timers and commands go: to the log at once, durable when they return."""
         return self._sender
 
+    @property
+    def event_time_ms(self) -> None:
+        """Timers have no event at hand."""
+
     def table(self, store: StoreSpec) -> TaskTable:
         """Timers belong to no task, so they have no table."""
         raise UsageError(

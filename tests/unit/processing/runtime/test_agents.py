@@ -259,3 +259,27 @@ def test_a_key_in_several_partitions_is_refused_not_answered_in_part() -> None:
         with pytest.raises(sc.UsageError, match="several partitions"):
             driver.table("seen").get("all")
         assert sorted(answer.value for answer in driver.table("seen").all()) == [1, 2]
+
+
+def test_a_windowed_table_holds_a_value_for_each_window_of_the_events() -> None:
+    app = sc.App("windowed-table")
+    events = app.topic("events", key=str, value=int)
+    sums = app.table("sums", key=str, value=int, default=0).tumbling("10s")
+
+    @app.agent(events)
+    async def follow(stream: Any) -> None:
+        async for key, value in stream.items():
+            sums[key] += value
+
+    with TopologyDriver(app) as driver:
+        for at, value in [(1_000, 1), (9_999, 2), (10_000, 4), (3_000, 8)]:
+            driver.send(events, key="k", value=value, at=at)
+        driver.process()
+        driver.crash()
+
+        table = driver.table("sums")
+        assert [(answer.key.start_ms, answer.value) for answer in table.windows("k")] == [
+            (0, 11),
+            (10_000, 4),
+        ]
+        assert table.get("k", at=12_000).value == 4  # type: ignore[union-attr]
