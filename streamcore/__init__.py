@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from streamcore.processing.app import App, Events
     from streamcore.processing.error_policy import dead_letter, retry, skip, stop
     from streamcore.processing.runtime.running import Running, Worker, run
-    from streamcore.processing.stream import Stream, WindowedStream
+    from streamcore.processing.stream import Stream
     from streamcore.processing.table import AppTable, Table, WindowedTable
     from streamcore.processing.topic import Topic
+    from streamcore.processing.windowed_stream import WindowedStream
     from streamcore.serde import Serde
     from streamcore.state.position import Position
     from streamcore.state.queries import Answer
@@ -53,7 +54,7 @@ _MODULES = {
     "Topic": "processing.topic",
     "TopicPartition": "model",
     "Windowed": "model",
-    "WindowedStream": "processing.stream",
+    "WindowedStream": "processing.windowed_stream",
     "WindowedTable": "processing.table",
     "Worker": "processing.runtime.running",
     "aggregation": "processing.aggregations",

@@ -160,7 +160,7 @@ class App:
             self.declaration.add(
                 AgentNode(
                     name=step,
-                    parents=(source.keyed(step).node,),
+                    parents=(source.flow.keyed(step).node,),
                     on_error=on_error,
                     function=function,
                     concurrency=concurrency,

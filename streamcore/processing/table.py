@@ -6,16 +6,19 @@ import types
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from streamcore.durations import duration_ms
 from streamcore.errors import TopologyError, fact_text
 from streamcore.model import Windowed
-from streamcore.processing.declaration import Declaration, value_serde_for
+from streamcore.processing.declaration import Declaration
+from streamcore.processing.flow import Flow
 from streamcore.processing.runtime.context import table_in_task, window_start_now
-from streamcore.processing.stream import Stream
 from streamcore.processing.topology.nodes import Final, Node, StoreSpec
 from streamcore.processing.windows import TimeWindows
+
+if TYPE_CHECKING:
+    from streamcore.processing.stream import Stream
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -24,14 +27,14 @@ V = TypeVar("V")
 class Table(Generic[K, V]):
     """A table that the topology keeps: an aggregation, or a topic's newest values."""
 
-    def __init__(
-        self, declaration: Declaration, node: Node, store: StoreSpec, key_type: Any, value_type: Any
-    ) -> None:
-        self._declaration = declaration
-        self.node = node
+    def __init__(self, flow: Flow, store: StoreSpec) -> None:
+        self.flow = flow
         self.store = store
-        self._key_type = key_type
-        self._value_type = value_type
+
+    @property
+    def node(self) -> Node:
+        """The step that keeps the table."""
+        return self.flow.node
 
     @property
     def name(self) -> str:
@@ -40,15 +43,9 @@ class Table(Generic[K, V]):
 
     def updates(self) -> Stream[K, V]:
         """Each change, in order: the key and its new value (``None`` where the key is deleted)."""
-        return Stream(
-            self._declaration,
-            self.node,
-            key_type=self._key_type,
-            value_type=self._value_type,
-            value_serde=value_serde_for(self._value_type)
-            if self.store.source_topic is None
-            else self.store.value_serde,
-        )
+        from streamcore.processing.stream import Stream
+
+        return Stream(self.flow)
 
     def to_stream(self) -> Stream[K, V]:
         """The same as ``updates``."""
@@ -58,15 +55,17 @@ class Table(Generic[K, V]):
 class WindowedTable(Generic[K, V]):
     """An aggregation by key and window. Both its streams are keyed by ``sc.Windowed``."""
 
-    def __init__(
-        self, declaration: Declaration, node: Node, store: StoreSpec, key_type: Any, value_type: Any
-    ) -> None:
-        self._declaration = declaration
-        self.node = node
+    def __init__(self, flow: Flow, store: StoreSpec) -> None:
+        inner = flow.shape.key_type
+        key_type: Any = Windowed if inner is None else types.GenericAlias(Windowed, (inner,))
+        self.flow = Flow(flow.declaration, flow.node, replace(flow.shape, key_type=key_type))
         self.store = store
-        self._key_type = key_type
-        self._value_type = value_type
-        self._final: Node | None = None
+        self._final: Flow | None = None
+
+    @property
+    def node(self) -> Node:
+        """The step that keeps the table."""
+        return self.flow.node
 
     @property
     def name(self) -> str:
@@ -75,25 +74,18 @@ class WindowedTable(Generic[K, V]):
 
     def updates(self) -> Stream[Windowed[K], V]:
         """Each change of each window, as it happens."""
-        return self._stream(self.node)
+        from streamcore.processing.stream import Stream
+
+        return Stream(self.flow)
 
     def final(self) -> Stream[Windowed[K], V]:
         """One result per key and window, when the window closes; never changed afterwards."""
-        if self._final is None:
-            name = self._declaration.node_name(None, None, f"{self.store.name}.final")
-            self._final = self._declaration.add(Final(name=name, parents=(self.node,), store=self.store))
-        return self._stream(self._final)
+        from streamcore.processing.stream import Stream
 
-    def _stream(self, node: Node) -> Stream[Windowed[K], V]:
-        inner = self._key_type
-        key_type: Any = Windowed if inner is None else types.GenericAlias(Windowed, (inner,))
-        return Stream(
-            self._declaration,
-            node,
-            key_type=key_type,
-            value_type=self._value_type,
-            value_serde=value_serde_for(self._value_type),
-        )
+        if self._final is None:
+            name = self.flow.declaration.node_name(None, None, f"{self.store.name}.final")
+            self._final = self.flow.then(Final(name=name, parents=(self.node,), store=self.store))
+        return Stream(self._final)
 
 
 class GlobalTableView(Generic[K, V]):

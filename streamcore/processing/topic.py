@@ -10,6 +10,7 @@ from streamcore.durations import time_ms
 from streamcore.errors import UsageError, fact_text
 from streamcore.model import Headers, Record
 from streamcore.processing.declaration import Declaration, legal_name
+from streamcore.processing.flow import Flow, Shape
 from streamcore.processing.runtime.context import Sender, current_sender
 from streamcore.processing.stream import Stream
 from streamcore.processing.table import GlobalTableView, Table
@@ -19,27 +20,29 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Topic(Stream[K, V], Generic[K, V]):
-    """A declared topic. It is a source only if something reads it."""
+class _TopicFlow(Flow):
+    """A topic is a source only if something reads it: its node is declared with its first reader."""
 
     def __init__(self, declaration: Declaration, spec: TopicSpec) -> None:
-        self.spec = spec
-        self._source: Source | None = None
-        super().__init__(
-            declaration,
-            None,  # type: ignore[arg-type]  # a topic's node comes with its first reader
-            key_type=spec.key_type,
-            value_type=spec.value_type,
-            value_serde=spec.value_serde,
-        )
+        shape = Shape(key_type=spec.key_type, value_type=spec.value_type, value_serde=spec.value_serde)
+        super().__init__(declaration, None, shape)
+        self._spec = spec
 
     @property
     def node(self) -> Node:
-        """The source node; made when something first reads the topic."""
-        if self._source is None:
-            name = self._declaration.node_name(None, None, self.spec.name)
-            self._source = self._declaration.add(Source(name=name, topic=self.spec))
-        return self._source
+        """The source."""
+        if self._node is None:
+            name = self.declaration.node_name(None, None, self._spec.name)
+            self._node = self.declaration.add(Source(name=name, topic=self._spec))
+        return self._node
+
+
+class Topic(Stream[K, V], Generic[K, V]):
+    """A declared topic: a stream to read, a place to write, a table to make."""
+
+    def __init__(self, declaration: Declaration, spec: TopicSpec) -> None:
+        super().__init__(_TopicFlow(declaration, spec))
+        self.spec = spec
 
     @property
     def name(self) -> str:
@@ -49,16 +52,15 @@ class Topic(Stream[K, V], Generic[K, V]):
     def table(self, name: str) -> Table[K, V]:
         """The topic as a table: the newest value of each key. The topic is its own changelog."""
         store = self._store(name)
-        node = TableSource(
-            name=self._declaration.node_name(None, None, name), parents=(self.node,), store=store
-        )
-        return Table(self._declaration, self._declaration.add(node), store, self._key_type, self._value_type)
+        node_name = self.flow.declaration.node_name(None, None, name)
+        return Table(self.flow.then(TableSource(name=node_name, parents=(self.node,), store=store)), store)
 
     def global_table(self, name: str) -> GlobalTableView[K, V]:
         """The whole topic as a table on every worker, whatever the partitions of what joins it."""
         store = self._store(name)
-        node = GlobalTable(name=self._declaration.node_name(None, None, name), store=store, topic=self.spec)
-        return GlobalTableView(self._declaration.add(node), store)
+        declaration = self.flow.declaration
+        node = GlobalTable(name=declaration.node_name(None, None, name), store=store, topic=self.spec)
+        return GlobalTableView(declaration.add(node), store)
 
     async def send(
         self,
@@ -99,7 +101,7 @@ class Topic(Stream[K, V], Generic[K, V]):
     def _store(self, name: str) -> StoreSpec:
         legal_name(name, "table")
         return StoreSpec(
-            name=name, key_type=self._key_type, value_serde=self.spec.value_serde, source_topic=self.spec
+            name=name, key_type=self.spec.key_type, value_serde=self.spec.value_serde, source_topic=self.spec
         )
 
 

@@ -63,6 +63,10 @@ class CommandContext:
         self._producer = self.log.producer_port()
         return DirectSender(self._producer, self._counts, SystemClock())
 
+    @property
+    def event_time_ms(self) -> None:
+        """Commands have no event at hand."""
+
     def table(self, store: StoreSpec) -> TaskTable:
         """Commands belong to no task, so they have no table."""
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Makes the store of an aggregation: how its accumulators are stored, and what its results look like."""
+"""Declares aggregations: the step, and the store with the form of its accumulators and results."""
 
 from __future__ import annotations
 
@@ -9,9 +9,45 @@ import msgspec
 from streamcore.errors import SerdeError, TopologyError, fact_text
 from streamcore.processing.aggregations import Aggregator
 from streamcore.processing.declaration import legal_name
-from streamcore.processing.topology.nodes import StoreSpec
+from streamcore.processing.flow import Flow
+from streamcore.processing.topology.nodes import Aggregate, StoreSpec, TopicSpec
 from streamcore.processing.windows import TimeWindows
 from streamcore.serde import UNTYPED, Serde
+
+
+def declare_aggregation(
+    flow: Flow,
+    name: str,
+    named: dict[str, Aggregator],
+    *,
+    into: Any,
+    single: bool,
+    kept_type: Any,
+    windows: TimeWindows | None = None,
+    late: TopicSpec | str | None = None,
+) -> tuple[Flow, StoreSpec]:
+    """Declare an aggregation behind a flow, where equal keys meet; return its flow of updates and its store.
+
+    The arguments are those of ``aggregation_store``; ``late`` is the topic for late records.
+    """
+    keyed = flow.keyed(name)
+    store, result_type = aggregation_store(
+        name,
+        named,
+        key_type=keyed.shape.key_type,
+        value_type=keyed.shape.value_type,
+        windows=windows,
+        into=into,
+        single=single,
+        kept_type=kept_type,
+    )
+    node = Aggregate(
+        name=flow.declaration.node_name(None, None, name),
+        parents=(keyed.node,),
+        store=store,
+        late=None if late is None else keyed.output_topic(late),
+    )
+    return keyed.then(node, keyed.shape.with_values(result_type)), store
 
 
 def aggregation_store(

@@ -1,0 +1,124 @@
+"""Where a declaration grows: a node of the graph, and what is known of the records that it gives.
+
+``Stream`` and ``Table`` are the typed surface that users see; a ``Flow`` is the place in the graph behind
+them. It names new steps, follows keys and types, and inserts a repartition topic where a step needs
+equal keys together after the key was changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from streamcore.processing.declaration import (
+    Declaration,
+    internal_key_serde,
+    named_after,
+    output_key_serde,
+    value_serde_for,
+)
+from streamcore.processing.topology.nodes import Node, Repartition, TopicSpec
+from streamcore.serde import Serde
+
+REPARTITION_CONFIG = {
+    "cleanup.policy": "delete",
+    "segment.bytes": str(64 << 20),
+}
+"""The worker deletes what it has processed, in whole segments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Types of keys and values, as far as they are known; ``None`` where they are not."""
+
+    key_type: Any
+    value_type: Any
+    value_serde: Serde[Any]
+    key_changed: bool = False
+    """Whether equal keys may be in different partitions, because a step changed them."""
+
+    def with_values(self, value_type: Any) -> Shape:
+        """The same keys with other values."""
+        return replace(self, value_type=value_type, value_serde=value_serde_for(value_type))
+
+    def with_keys(self, key_type: Any) -> Shape:
+        """The same values under changed keys."""
+        return replace(self, key_type=key_type, key_changed=True)
+
+
+class Flow:
+    """A node, with the shape of its records."""
+
+    def __init__(self, declaration: Declaration, node: Node | None, shape: Shape) -> None:
+        self.declaration = declaration
+        self.shape = shape
+        self._node = node
+        self._keyed: Flow | None = None
+
+    @property
+    def node(self) -> Node:
+        """The step that gives the records."""
+        assert self._node is not None
+        return self._node
+
+    def then(self, node: Node, shape: Shape | None = None) -> Flow:
+        """Declare a next step; without a shape, records keep theirs."""
+        return Flow(self.declaration, self.declaration.add(node), self.shape if shape is None else shape)
+
+    def step_name(self, wanted: str | None, function: Callable[..., Any] | None, kind: str) -> str:
+        """The name of a next step: as wanted, after its function, or after its place."""
+        return self.declaration.node_name(wanted, function, f"{self.node.name}.{kind}")
+
+    def keyed(self, for_step: str) -> Flow:
+        """Where equal keys meet: here, or behind a repartition topic if the key was changed.
+
+        The topic is called after the function that made the keys, or, where that has no name, after
+        the step that needs it.
+        """
+        if not self.shape.key_changed:
+            return self
+        if self._keyed is None:
+            function = getattr(self.node, "function", None)
+            self._keyed = self.repartitioned(self.node.name if named_after(function) else for_step, None)
+        return self._keyed
+
+    def repartitioned(self, name: str, partitions: int | None) -> Flow:
+        """Go on behind a repartition topic of this name."""
+        shape = self.shape
+        topic = self.declaration.topic(
+            TopicSpec(
+                name=f"{self.declaration.app_id}-{name}-repartition",
+                key_serde=internal_key_serde(shape.key_type),
+                value_serde=shape.value_serde,
+                key_type=shape.key_type,
+                value_type=shape.value_type,
+                partition_count=partitions,
+                internal=True,
+                config=REPARTITION_CONFIG,
+            )
+        )
+        node = Repartition(
+            name=self.declaration.node_name(None, None, f"{name}.repartition"),
+            parents=(self.node,),
+            topic=topic,
+        )
+        return self.then(node, replace(shape, key_changed=False))
+
+    def output_topic(self, topic: TopicSpec | str) -> TopicSpec:
+        """A topic to write to; one given by name alone takes this shape."""
+        if isinstance(topic, TopicSpec):
+            return topic
+        declared = self.declaration.topics.get(topic)
+        if declared is not None:
+            return declared
+        shape = self.shape
+        return self.declaration.topic(
+            TopicSpec(
+                name=topic,
+                key_serde=output_key_serde(shape.key_type),
+                value_serde=shape.value_serde,
+                key_type=shape.key_type,
+                value_type=shape.value_type,
+            )
+        )
