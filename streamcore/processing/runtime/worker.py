@@ -183,7 +183,6 @@ class TaskWorker:
 
     def commit(self) -> bool:
         """Commit what was processed; return whether there was anything."""
-        now_ms = self._last_commit_ms = self._clock.now_ms()
         committed = commit(
             self.assembly.states,
             self.assembly.outputs,
@@ -194,6 +193,8 @@ class TaskWorker:
             clock=self._clock,
         )
         self.commit_count += committed
+        # From its end: a disk that syncs slowly must not leave only commits to do.
+        now_ms = self._last_commit_ms = self._clock.now_ms()
         if now_ms - self._last_purge_ms >= self.settings.purge_interval_ms:
             self._last_purge_ms = now_ms
             self._purge()

@@ -363,3 +363,17 @@ def test_map_record_changes_key_time_and_headers() -> None:
         assert [(r.key, r.value, r.timestamp_ms, r.headers) for r in found] == [
             ("numbers/0", 1, 11, (("h", b"x"),))
         ]
+
+
+def test_hopping_windows_count_a_record_in_each_window_it_falls_in() -> None:
+    app = sc.App("hopping")
+    numbers = app.topic("numbers", key=str, value=int)
+    numbers.hopping("10s", "5s").count("counts").final().to("finals")
+
+    with TopologyDriver(app) as driver:
+        for at in (1_000, 7_000, 12_000):
+            driver.send(numbers, key="k", value=1, at=at)
+        driver.close_windows()
+
+        finals = [(record.key.start_ms, record.value) for record in driver.read("finals")]
+        assert finals == [(0, 2), (5_000, 2), (10_000, 1)]
