@@ -1,0 +1,287 @@
+"""Draws applications through the public DSL, and records for them, for tests that compare two engines.
+
+Values are small integers, ``None``, or what aggregations make of them; every function of an application
+takes any of these, and some of the functions fail on some values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
+
+from streamcore.model import Record
+from streamcore.processing import aggregations
+from streamcore.processing.app import App
+from streamcore.processing.error_policy import ErrorPolicy, dead_letter, retry, skip, stop
+from streamcore.processing.stream import Stream
+from streamcore.processing.table import Table
+from streamcore.processing.topology.nodes import TopicSpec
+from streamcore.processing.windowed_stream import WindowedStream
+
+KEYS = ("a", "b", "c")
+
+
+def number(value: Any) -> int:
+    """Any value as a number."""
+    if value is None:
+        return 0
+    if isinstance(value, int | float):
+        return int(value)
+    fields = getattr(value, "__struct_fields__", ())
+    return sum(number(getattr(value, name)) for name in fields)
+
+
+def fails_on_some(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same function, but for the numbers that leave 3 when divided by 5."""
+
+    def sometimes(value: Any) -> Any:
+        if number(value) % 5 == 3:
+            raise ValueError("3 of 5")
+        return function(value)
+
+    return sometimes
+
+
+def doubled(value: Any) -> int | None:
+    return None if value is None else number(value) * 2
+
+
+def is_even(value: Any) -> bool:
+    return number(value) % 2 == 0
+
+
+def is_large(value: Any) -> bool:
+    return number(value) > 4
+
+
+def some_of(value: Any) -> list[int]:
+    return [number(value) + step for step in range(number(value) % 3)]
+
+
+def new_key(value: Any) -> str | None:
+    return None if value is None else KEYS[number(value) % len(KEYS)]
+
+
+def under_another_key(record: Record[Any, Any]) -> Record[Any, Any]:
+    if number(record.value) % 7 == 5:
+        raise ValueError("5 of 7")
+    key = KEYS[number(record.value) % 3] if record.key is None else str(record.key)[-1:]
+    later_ms = record.timestamp_ms + 1_000 if is_even(record.value) else -1
+    return Record(
+        key, number(record.value) + 1, later_ms, (("step", b"one"),) if is_large(record.value) else ()
+    )
+
+
+def twice(record: Record[Any, Any]) -> Iterable[Record[Any, Any]]:
+    for copy in range(number(record.value) % 3):
+        yield Record(KEYS[copy], copy, record.timestamp_ms - 500 * copy)
+
+
+def joined(value: Any, found: Any) -> int:
+    return number(value) * 10 + number(found)
+
+
+def odd_or_none(value: Any) -> int | None:
+    return number(value) if not is_even(value) else None
+
+
+def shown(record: Record[Any, Any]) -> Record[str, str]:
+    """A record that any topic of text can hold."""
+    return Record(str(record.key), f"{record.value!r} from {record.topic}-{record.partition}@{record.offset}")
+
+
+@dataclass
+class Drawn:
+    """An application under construction: its streams and tables so far."""
+
+    app: App
+    streams: list[Stream[Any, Any]] = field(default_factory=list)
+    tables: list[Table[Any, Any]] = field(default_factory=list)
+    count: int = 0
+
+    def name(self, kind: str) -> str:
+        self.count += 1
+        return f"{kind}{self.count}"
+
+
+POLICIES: st.SearchStrategy[ErrorPolicy] = st.sampled_from(
+    [skip, skip, dead_letter("dead"), dead_letter("dead"), retry(1, "1ms"), stop]
+)
+ON_VALUES = (doubled, number, odd_or_none)
+TESTS = (is_even, is_large)
+
+
+@st.composite
+def applications(draw: st.DrawFn, *, joins: bool = True) -> App:
+    """An application of one to eight steps on two topics; everything that is left over is written out."""
+    app = App("app", on_error=draw(POLICIES))
+    policy = st.none() | POLICIES
+    drawn = Drawn(app)
+    partitions = draw(st.integers(1, 3))
+    events = app.topic("events", key=str, value=int, partitions=partitions, on_error=draw(policy))
+    app.topic("late", key=str, value=int)
+    app.topic("texts", key=str, value=str, partitions=draw(st.integers(1, 2)))
+    drawn.streams.append(events)
+    if joins:
+        others = app.topic(
+            "others",
+            key=str,
+            value=int,
+            partitions=partitions,
+            timestamp=draw(st.sampled_from([None, lambda value: value * 1_000])),
+            on_error=draw(policy),
+        )
+        drawn.tables.append(others.table("others-table"))
+        drawn.streams.append(draw(st.sampled_from([others, drawn.tables[0].to_stream()])))
+    for _ in range(draw(st.integers(1, 8))):
+        _draw_step(draw, drawn, policy, joins=joins)
+    for number_of, stream in enumerate(drawn.streams):
+        if draw(st.booleans()):
+            stream.map_record(shown, key=str, value=str, name=f"shown{number_of}").to("texts")
+        else:
+            stream.map_record(shown, key=str, value=str, name=f"shown{number_of}").to(f"out{number_of}")
+    return app
+
+
+def _draw_step(
+    draw: st.DrawFn,
+    drawn: Drawn,
+    policies: st.SearchStrategy[ErrorPolicy | None],
+    *,
+    joins: bool,
+) -> None:
+    stream = draw(st.sampled_from(drawn.streams))
+    policy = draw(policies)
+    same_key = ["map", "filter", "filter_not", "flat_map", "peek", "branch", "merge"]
+    keyed = ["count", "sum", "aggregate", "reduce", "fold", "windows"] + (["join", "join"] if joins else [])
+    changes_key = ["group_by", "map_record", "flat_map_record"]
+    kind = draw(st.sampled_from(same_key + changes_key + keyed))
+    risky = fails_on_some if draw(st.booleans()) else lambda function: function
+    match kind:
+        case "map":
+            function = draw(st.sampled_from(ON_VALUES))
+            drawn.streams.append(stream.map(risky(function), name=drawn.name("map"), on_error=policy))
+        case "filter" | "filter_not":
+            function = draw(st.sampled_from(TESTS))
+            made = getattr(stream, kind)(risky(function), name=drawn.name(kind), on_error=policy)
+            drawn.streams.append(made)
+        case "flat_map":
+            drawn.streams.append(stream.flat_map(risky(some_of), name=drawn.name("flat"), on_error=policy))
+        case "peek":
+            drawn.streams.append(stream.peek(risky(number), name=drawn.name("peek"), on_error=policy))
+        case "branch":
+            arms = stream.branch(even=risky(is_even), large=is_large)
+            drawn.streams += [arms.even, arms.large, arms.rest]
+        case "merge":
+            other = draw(st.sampled_from(drawn.streams))
+            drawn.streams.append(stream.merge(other, name=drawn.name("merge")))
+        case "group_by":
+            made = stream.group_by(risky(new_key), name=drawn.name("by"), on_error=policy, key=str)
+            drawn.streams.append(made)
+        case "map_record":
+            made = stream.map_record(under_another_key, name=drawn.name("record"), on_error=policy, key=str)
+            drawn.streams.append(made)
+        case "flat_map_record":
+            made = stream.flat_map_record(twice, name=drawn.name("records"), on_error=policy, key=str)
+            drawn.streams.append(made)
+        case "join":
+            table = draw(st.sampled_from(drawn.tables))
+            how = draw(st.sampled_from(["inner", "left"]))
+            drawn.streams.append(
+                stream.join(table, joined, how=how, name=drawn.name("join"), on_error=policy)
+            )
+        case "windows":
+            _draw_windows(draw, drawn, stream)
+        case _:
+            table = _aggregated(draw, stream, kind, drawn.name(kind), {})
+            drawn.tables.append(table)
+            if draw(st.booleans()):
+                drawn.streams.append(table.updates())
+
+
+def _draw_windows(draw: st.DrawFn, drawn: Drawn, stream: Stream[Any, Any]) -> None:
+    size_s = draw(st.integers(1, 10))
+    grace_s = draw(st.integers(0, 5))
+    if draw(st.booleans()):
+        windowed = stream.tumbling(f"{size_s}s", grace=f"{grace_s}s")
+    else:
+        windowed = stream.hopping(f"{size_s}s", f"{draw(st.integers(1, size_s))}s", grace=f"{grace_s}s")
+    late = {"late": "late"} if draw(st.booleans()) else {}
+    kind = draw(st.sampled_from(["count", "sum", "aggregate", "reduce", "fold"]))
+    table = _aggregated(draw, windowed, kind, drawn.name("windows"), late)
+    if draw(st.booleans()):
+        drawn.streams.append(table.updates())
+    if draw(st.booleans()):
+        drawn.streams.append(table.final())
+
+
+def _aggregated(
+    draw: st.DrawFn,
+    stream: Stream[Any, Any] | WindowedStream[Any, Any],
+    kind: str,
+    name: str,
+    late: dict[str, Any],
+) -> Any:
+    of = draw(st.sampled_from([number, odd_or_none, fails_on_some(number)]))
+    match kind:
+        case "count":
+            return stream.count(name, **late)
+        case "sum":
+            return stream.sum(name, of, **late)
+        case "reduce":
+            return (
+                stream.map(number, name=f"{name}-numbers").reduce(name, fails_on_sum, **late)
+                if isinstance(stream, Stream)
+                else stream.reduce(name, fails_on_sum, **late)
+            )
+        case "fold":
+            return stream.fold(name, 0, fails_on_sum, value=int, **late)
+        case _:
+            return stream.aggregate(
+                name,
+                records=aggregations.count(),
+                odd=aggregations.count(odd_or_none),
+                total=aggregations.sum(of),
+                least=aggregations.min(odd_or_none),
+                greatest=aggregations.max(number),
+                average=aggregations.mean(number),
+                first=aggregations.first(odd_or_none),
+                last=aggregations.last(number),
+                **late,
+            )
+
+
+def fails_on_sum(accumulator: Any, value: Any) -> int:
+    total = number(accumulator) + number(value)
+    if total % 11 == 7:
+        raise ValueError("7 of 11")
+    return total
+
+
+@st.composite
+def stored_values(draw: st.DrawFn, topic: TopicSpec) -> bytes | None:
+    """The bytes of a value: a number, mostly; a tombstone; or something that is none."""
+    choice = draw(st.integers(0, 11))
+    if choice == 0:
+        return None
+    if choice == 1:
+        return b"?"
+    number = draw(st.integers(0, 12))
+    return topic.value_serde.encode(str(number) if topic.value_type is str else number)
+
+
+@st.composite
+def stored_records(draw: st.DrawFn, topic: TopicSpec, partition: int) -> list[Record[Any, Any]]:
+    """The records of one partition; their times go up and down."""
+    records = []
+    time_ms = 0
+    for offset in range(draw(st.integers(0, 20))):
+        time_ms = max(0, time_ms + draw(st.integers(-4, 6)) * 1_000)
+        key = draw(st.sampled_from([None, *(key.encode() for key in KEYS)]))
+        headers = draw(st.sampled_from([(), (), (("from", b"outside"),)]))
+        value = draw(stored_values(topic))
+        records.append(Record(key, value, time_ms, headers, topic.name, partition, offset))
+    return records

@@ -1,0 +1,201 @@
+"""The engine works on batches; what it gives is what the interpreter gives, event by event.
+
+Each sub-topology of a random application is run as tasks on random input, cut into random batches, and
+beside it by the interpreter. Both must write the same records in the same order and keep the same state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hypothesis import event, given, note
+from hypothesis import strategies as st
+
+from streamcore.errors import SerdeError, UserCodeError
+from streamcore.log.client.partitioner import partition_of_key
+from streamcore.model import Record, RecordRun, TopicPartition
+from streamcore.processing.app import App
+from streamcore.processing.interpreter import NO_TIME, Interpreter
+from streamcore.processing.operators.outputs import Outputs
+from streamcore.processing.runtime.building import TaskBuilder
+from streamcore.processing.runtime.inputs import InputBuffer
+from streamcore.processing.runtime.task import Task, TaskId, TaskTime
+from streamcore.processing.topology.nodes import StoreSpec
+from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
+from streamcore.state.keys import key_codec
+from streamcore.state.memory import MemoryEngine
+from streamcore.state.windowed import WindowStore
+from streamcore.state.write_back import WriteBack
+from tests.property.random_topologies import applications, stored_records
+
+Stored = Record[bytes | None, bytes | None]
+
+
+@dataclass
+class Given:
+    """What an engine made of a task's input: records by topic and partition, state by store."""
+
+    outputs: dict[TopicPartition, list[tuple[Any, ...]]]
+    state: dict[str, dict[Any, Any]]
+    late_count: int
+
+
+# -- event by event
+
+
+def order_of_events(inputs: list[list[Stored]], plan: Plan, sub_topology: SubTopology) -> list[Stored]:
+    """The records of a task's inputs, lowest order key first; of equal ones those of the first input."""
+    keyed: list[tuple[int, int, Stored]] = []
+    for index, (entry, records) in enumerate(zip(sub_topology.inputs, inputs, strict=True)):
+        order = NO_TIME
+        for record in records:
+            time_ms = record.timestamp_ms
+            if entry.topic.timestamp is not None:
+                with suppress(ValueError):
+                    time_ms = entry.topic.timestamp(int(record.value or b"?"))
+            order = max(order, time_ms)
+            keyed.append((order, index, record))
+    return [record for _, _, record in sorted(keyed, key=lambda item: item[:2])]
+
+
+def by_events(
+    app: App, plan: Plan, counts: dict[str, int], sub_topology: SubTopology, records: list[Stored]
+) -> Given:
+    interpreter = Interpreter(
+        replace(plan, sub_topologies=(sub_topology,)), counts, on_error=app.declaration.on_error
+    )
+    for record in records:
+        interpreter.take(record)
+    outputs: dict[TopicPartition, list[tuple[Any, ...]]] = {}
+    for topic, written in interpreter.outputs.items():
+        for record in written:
+            target = TopicPartition(topic, record.partition)
+            outputs.setdefault(target, []).append(
+                (record.key, record.value, record.timestamp_ms, record.headers)
+            )
+    state = {
+        store.name: dict(interpreter.state(store.name, records[0].partition)) if records else {}
+        for store in sub_topology.stores
+    }
+    return Given(outputs, state, interpreter.late_count)
+
+
+# -- batch by batch
+
+
+def write_back(store: StoreSpec, engine: MemoryEngine) -> WriteBack[Any, Any]:
+    kind = WriteBack if store.windows is None else WindowStore
+    return kind(
+        engine, store.name, key_codec(store.key_type), store.value_serde.encode, store.value_serde.decode
+    )
+
+
+def run_of(topic: TopicPartition, records: list[Stored]) -> RecordRun:
+    return RecordRun(
+        topic,
+        [record.offset for record in records],
+        [record.timestamp_ms for record in records],
+        [record.key for record in records],
+        [record.value for record in records],
+        [record.headers for record in records] if any(record.headers for record in records) else None,
+        records[-1].offset + 1,
+    )
+
+
+def by_batches(
+    app: App,
+    counts: dict[str, int],
+    sub_topology: SubTopology,
+    partition: int,
+    inputs: list[list[Stored]],
+    cuts: st.DataObject,
+) -> Given:
+    outputs = Outputs()
+    builder = TaskBuilder(
+        on_error=app.declaration.on_error,
+        counts=counts,
+        partition_of=partition_of_key,
+        outputs=outputs,
+        wait_ms=lambda duration_ms: None,
+    )
+    buffers = [
+        InputBuffer(TopicPartition(entry.topic.name, partition), entry.topic, 0)
+        for entry in sub_topology.inputs
+    ]
+    engine = MemoryEngine()
+    stores = {store.name: write_back(store, engine) for store in sub_topology.stores}
+    task = Task(
+        TaskId(sub_topology.name, partition), sub_topology, buffers, stores, TaskTime(NO_TIME), outputs
+    )
+    builder.build(task)
+
+    async def process() -> None:
+        if len(buffers) == 1:
+            rest = inputs[0]
+            while rest:
+                count = cuts.draw(st.integers(1, len(rest)), label="records in a batch")
+                buffers[0].fill(run_of(buffers[0].source, rest[:count]))
+                rest = rest[count:]
+                await task.process(None)
+                outputs.end_round()
+                maybe_commit()
+        else:
+            for buffer, records in zip(buffers, inputs, strict=True):
+                if records:
+                    buffer.fill(run_of(buffer.source, records))
+            for order in sorted(cuts.draw(st.lists(st.integers(0, 30_000), max_size=4), label="rounds")):
+                await task.process(order)
+                outputs.end_round()
+                maybe_commit()
+            await task.process(None)
+            outputs.end_round()
+
+    def maybe_commit() -> None:
+        if cuts.draw(st.booleans(), label="commit"):
+            engine.apply([writes for store in stores.values() if (writes := store.drain()) is not None])
+            for store in stores.values():
+                store.committed()
+
+    asyncio.run(process())
+    written: dict[TopicPartition, list[tuple[Any, ...]]] = {}
+    for internal in (False, True):
+        for target, columns in outputs.taken(internal=internal).items():
+            headers = columns.headers or [()] * len(columns)
+            written[target] = list(
+                zip(columns.keys, columns.values, columns.timestamps_ms, headers, strict=True)
+            )
+    return Given(written, {name: dict(store.items()) for name, store in stores.items()}, task.late_count)
+
+
+@given(applications(), st.data())
+def test_a_task_gives_for_batches_what_the_interpreter_gives_for_events(
+    app: App, data: st.DataObject
+) -> None:
+    plan = app.plan()
+    counts = resolve_partitions(plan, {}) | {"dead": 2}
+    note(app.describe())
+    for sub_topology in plan.sub_topologies:
+        partition = data.draw(st.integers(0, task_count(sub_topology, counts) - 1), label="partition")
+        inputs = [
+            data.draw(stored_records(entry.topic, partition), label=entry.topic.name)
+            for entry in sub_topology.inputs
+        ]
+        records = order_of_events(inputs, plan, sub_topology)
+
+        expected = given_or_stopped(by_events, app, plan, counts, sub_topology, records)
+        found = given_or_stopped(by_batches, app, counts, sub_topology, partition, inputs, data)
+
+        assert found == expected
+
+
+def given_or_stopped(run: Callable[..., Given], *arguments: Any) -> Given | str:
+    """What an engine gave, or that a record stopped it: batches may find another failing record first."""
+    try:
+        return run(*arguments)
+    except (UserCodeError, SerdeError):
+        event("stopped by a failing record")
+        return "stopped"
