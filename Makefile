@@ -75,7 +75,7 @@ interop: $(STAMP)  ## let Apache Kafka's own tools read our files (needs Java an
 	@$(PYTEST) -m interop -rs tests/interop
 
 bench: $(STAMP)  ## measure CPU time per event; writes bench/RESULTS.md
-	@$(BIN)/python -m bench
+	@$(BIN)/python bench/run.py
 
 lock: $(STAMP)  ## write the lock files anew (needs uv)
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal --python-version 3.11 --no-build \

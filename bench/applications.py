@@ -1,0 +1,148 @@
+"""The applications that are measured, each with a check of its answers.
+
+``make_application("count", "msgspec")`` gives a fresh application over the topic of ``events``. Values
+are typed by a dataclass or by a ``msgspec.Struct``; both are checked by the decoder as it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import msgspec
+
+import streamcore as sc
+from bench.events import PASSED_V_MIN, TOPIC, passed_count
+from streamcore.processing.runtime.running import Worker
+from streamcore.processing.stream import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class DataclassEvent:
+    """An event, as a dataclass."""
+
+    k: str
+    v: int
+
+
+class StructEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event, as a ``msgspec.Struct``."""
+
+    k: str
+    v: int
+
+
+Events: TypeAlias = Stream[str, Any]
+
+VALUE_TYPES: dict[str, type[Any]] = {"dataclass": DataclassEvent, "msgspec": StructEvent}
+Check = Callable[[Worker, int], None]
+"""Asserts that the answers over so many events are right."""
+
+
+def make_application(work: str, value_type: str) -> tuple[sc.App, Check]:
+    """The application that does one piece of work, and its check."""
+    app = sc.App("bench")
+    events = app.topic(TOPIC, key=str, value=VALUE_TYPES[value_type], partitions=1)
+    return app, _WORK[work](app, events)
+
+
+def total(worker: Worker, table: str) -> int:
+    """The sum of a table of counts."""
+    return sum(answer.value for answer in worker.table(table).all())
+
+
+def _doubles(events: Events) -> Stream[str, int]:
+    @events.filter
+    def large(event: Any) -> Any:
+        return event.v >= PASSED_V_MIN
+
+    @large.map
+    def doubled(event: Any) -> Any:
+        return event.v * 2
+
+    return doubled
+
+
+def _filter_map(app: sc.App, events: Events) -> Check:
+    _doubles(events)
+
+    return lambda worker, count: None
+
+
+def _filter_map_to(app: sc.App, events: Events) -> Check:
+    doubles = app.topic("doubles", key=str, value=int, partitions=1)
+    _doubles(events).to(doubles)
+
+    def check(worker: Worker, count: int) -> None:
+        read = 0
+        with worker.log.consumer("doubles", start="earliest") as consumer:
+            while read < passed_count(count):
+                records = consumer.poll("5s")
+                assert records, f"{read} records of {passed_count(count)}"
+                read += len(records)
+        assert read == passed_count(count)
+
+    return check
+
+
+def _count(app: sc.App, events: Events) -> Check:
+    events.count("counts")
+
+    def check(worker: Worker, count: int) -> None:
+        assert total(worker, "counts") == count
+
+    return check
+
+
+def _tumbling(app: sc.App, events: Events) -> Check:
+    events.tumbling("10s").count("counts-10s")
+
+    def check(worker: Worker, count: int) -> None:
+        assert total(worker, "counts-10s") == count
+
+    return check
+
+
+def _agent(app: sc.App, events: Events) -> Check:
+    seen = app.table("seen", key=str, value=int, default=0)
+
+    @app.agent(events)
+    async def count_by_key(stream: Any) -> None:
+        async for event in stream:
+            seen[event.k] += 1
+
+    def check(worker: Worker, count: int) -> None:
+        assert total(worker, "seen") == count
+
+    return check
+
+
+def _group_by(app: sc.App, events: Events) -> Check:
+    @events.group_by
+    def by_key(event: Any) -> str:
+        return str(event.k)
+
+    by_key.aggregate(
+        "by-key",
+        n=sc.count(),
+        total=sc.sum(lambda event: event.v),
+        highest=sc.max(lambda event: event.v),
+    )
+
+    def check(worker: Worker, count: int) -> None:
+        assert sum(answer.value.n for answer in worker.table("by-key").all()) == count
+
+    return check
+
+
+_WORK: dict[str, Callable[[sc.App, Events], Check]] = {
+    "filter-map": _filter_map,
+    "filter-map-to": _filter_map_to,
+    "count": _count,
+    "tumbling": _tumbling,
+    "agent": _agent,
+    "group-by": _group_by,
+}
+
+WORK_NAMES = tuple(_WORK)

@@ -1,0 +1,248 @@
+"""Turns samples into the table: on the terminal, and in RESULTS.md with what they were taken on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.environments import BYTEWAX
+from bench.events import EVENT_STEP_MS
+from bench.measure import Measured
+from bench.rows import RATIOS, Row, Unit
+
+_LIBRARIES = ("streamcore", "msgspec", "rocksdict", "aiokafka", "msgpack", "uvloop", "google-crc32c")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measurement, and the CPU time of its whole process."""
+
+    seen: Measured
+    process_cpu_s: float
+
+    def value(self, unit: Unit) -> float:
+        """The number that the row is about."""
+        match unit:
+            case Unit.CPU_US:
+                return self.seen.cpu_s / self.seen.count * 1e6
+            case Unit.RATE:
+                return self.seen.count / self.seen.wall_s
+            case Unit.SECONDS:
+                return self.seen.start_s
+
+    @property
+    def cpu_us(self) -> float:
+        """CPU time per event of the measured part."""
+        return self.seen.cpu_s / self.seen.count * 1e6
+
+    @property
+    def process_cpu_us(self) -> float:
+        """CPU time per event of the whole process, start and check included."""
+        return self.process_cpu_s / self.seen.count * 1e6
+
+    def text(self, row: Row) -> str:
+        """The sample in a line."""
+        return f"{_number(self.value(row.unit), row.unit)} {row.unit.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the table, as texts."""
+
+    title: str
+    median: str
+    spread: str
+    cpu: str
+    process: str
+    memory: str
+    target: str
+    verdict: str
+    reference: str
+
+
+_HEADS = Line("work", "median", "min - max", "CPU µs", "whole process", "peak MB", "target", "", "elsewhere")
+
+
+def lines_of(rows: Sequence[Row], samples: Mapping[str, Sequence[Sample]]) -> list[Line]:
+    """The lines of the table: the rows, what is divided, what an idle worker takes."""
+    lines = []
+    for row in rows:
+        taken = samples[row.name]
+        if taken:
+            lines.append(_line(row, taken))
+            if row.kind == "start":
+                lines.append(_idle_line(taken))
+    for ratio in RATIOS:
+        above, below = samples.get(ratio.above), samples.get(ratio.below)
+        if above and below:
+            ratios = [top.cpu_us / bottom.cpu_us for top, bottom in zip(above, below, strict=True)]
+            found = statistics.median(top.cpu_us for top in above) / statistics.median(
+                bottom.cpu_us for bottom in below
+            )
+            lines.append(
+                Line(
+                    ratio.title,
+                    f"{found:.2f} x",
+                    f"{min(ratios):.2f} - {max(ratios):.2f}",
+                    "",
+                    "",
+                    "",
+                    f"≤ {ratio.target:g} x",
+                    _verdict(found <= ratio.target),
+                    ratio.reference,
+                )
+            )
+    return lines
+
+
+def _line(row: Row, taken: Sequence[Sample]) -> Line:
+    values = [sample.value(row.unit) for sample in taken]
+    median = statistics.median(values)
+    target, verdict = "", ""
+    if row.target is not None:
+        is_rate = row.unit is Unit.RATE
+        target = f"{'≥' if is_rate else '≤'} {_number(row.target, row.unit, short=True)}"
+        verdict = _verdict(median >= row.target if is_rate else median <= row.target)
+    is_start = row.unit is Unit.SECONDS
+    return Line(
+        title=row.title,
+        median=f"{_number(median, row.unit)} {row.unit.value}",
+        spread=f"{_number(min(values), row.unit)} - {_number(max(values), row.unit)}",
+        cpu="" if is_start else f"{_median(taken, lambda sample: sample.cpu_us):.2f}",
+        process="" if is_start else f"{_median(taken, lambda sample: sample.process_cpu_us):.2f}",
+        memory="" if is_start else f"{_median(taken, lambda sample: sample.seen.peak_bytes) / 1e6:.0f}",
+        target=target,
+        verdict=verdict,
+        reference=row.reference,
+    )
+
+
+def _idle_line(taken: Sequence[Sample]) -> Line:
+    idle_mb = [sample.seen.idle_bytes / 1e6 for sample in taken]
+    percent = _median(taken, lambda sample: sample.seen.idle_cpu_percent)
+    median = statistics.median(idle_mb)
+    return Line(
+        title=f"streamcore worker: memory when idle (CPU {percent:.1f} %)",
+        median=f"{median:.0f} MB",
+        spread=f"{min(idle_mb):.0f} - {max(idle_mb):.0f}",
+        cpu="",
+        process="",
+        memory="",
+        target="≤ 100 MB",
+        verdict=_verdict(median <= 100),
+        reference="Kafka 385 MB",
+    )
+
+
+def _median(taken: Sequence[Sample], of: Callable[[Sample], float]) -> float:
+    return statistics.median(of(sample) for sample in taken)
+
+
+def _verdict(is_met: bool) -> str:
+    return "met" if is_met else "MISSED"
+
+
+def _number(value: float, unit: Unit, *, short: bool = False) -> str:
+    if unit is Unit.RATE:
+        return f"{value:,.0f}"
+    return f"{value:g}" if short else f"{value:.2f}"
+
+
+def _texts(line: Line) -> tuple[str, ...]:
+    return (
+        line.title,
+        line.median,
+        line.spread,
+        line.cpu,
+        line.process,
+        line.memory,
+        line.target,
+        line.verdict,
+        line.reference,
+    )
+
+
+def table_lines(rows: Sequence[Row], samples: Mapping[str, Sequence[Sample]]) -> list[str]:
+    """The table for a terminal."""
+    table = [_texts(line) for line in (_HEADS, *lines_of(rows, samples))]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+
+
+def markdown(
+    rows: Sequence[Row],
+    samples: Mapping[str, Sequence[Sample]],
+    skipped: Mapping[str, str],
+    *,
+    events: int,
+    rounds: int,
+) -> str:
+    """The text of RESULTS.md."""
+    heads, *lines = [_texts(line) for line in (_HEADS, *lines_of(rows, samples))]
+    table = ["| " + " | ".join(texts) + " |" for texts in (heads, ["---"] * len(heads), *lines)]
+    skips = [f"* {name} was skipped: {reason}" for name, reason in skipped.items()]
+    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    return "\n".join(
+        [
+            "# Results of the benchmark",
+            "",
+            f"Written by `{_command()}` on {date.today().isoformat()}; do not edit.",
+            "",
+            f"* Machine: {_processor()}, {os.cpu_count()} cores, {_memory_gb():.0f} GB, {platform.system()} "
+            f"{platform.release()}, file system {_file_system()}.",
+            f"* Python {platform.python_version()}; {libraries}; peers: {BYTEWAX.replace('==', ' ')}.",
+            f'* {events:,} JSON events `{{"k": "k123", "v": 5}}` in one partition of the embedded, durable '
+            f"log, 1,000 keys drawn evenly unless a row says otherwise, {EVENT_STEP_MS} ms of event "
+            "time apart; exactly-once, a commit every 100 ms, values typed by a dataclass unless a row says "
+            "otherwise.",
+            f"* {rounds} interleaved rounds; each measurement in a process of its own; medians.",
+            "* *CPU µs* is user and system time of the whole process with all its threads, while it "
+            "processes, per event. *Whole process* is the same from the start of Python to its end: imports, "
+            "opening the log, checking the answers. Rates are per second of wall time.",
+            "* *Elsewhere* are numbers measured on such a machine with the frameworks' own brokers; they are "
+            "not part of this run. Rows of peers are.",
+            "",
+            *table,
+            "",
+            *skips,
+            *([""] if skips else []),
+        ]
+    )
+
+
+def _command() -> str:
+    words = " ".join(["python", "bench/run.py", *sys.argv[1:]])
+    return f"make bench` (`{words}" if len(sys.argv) == 1 else words
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_gb() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+def _file_system() -> str:
+    """The kind of file system that the folder for temporary files is on."""
+    import tempfile
+
+    folder = Path(tempfile.gettempdir()).resolve()
+    kinds = {}
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, place, kind, *_ = line.split()
+        kinds[place] = kind
+    return next(kinds[str(place)] for place in (folder, *folder.parents) if str(place) in kinds)

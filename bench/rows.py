@@ -1,0 +1,213 @@
+"""What the table of the benchmark holds: each row a measurement, its unit, and what it must reach.
+
+A row is measured in units of one event or record: CPU time per event, or records per second of wall
+time. Rows of peers have no target; they are what ours are to be seen against.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+MANY_KEYS = 100_000
+
+
+class Unit(Enum):
+    """What a row's number means, and so which way is better."""
+
+    CPU_US = "CPU µs/event"
+    RATE = "records/s"
+    SECONDS = "s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the table and how it is measured.
+
+    ``name`` selects it with ``--only``.
+    """
+
+    name: str
+    title: str
+    unit: Unit
+    kind: str
+    work: str = ""
+    value_type: str = "dataclass"
+    keys: int = 1_000
+    prepared: str | None = None
+    """The folder that is copied for it: the name of an entry of ``PREPARED``."""
+    events_share: float = 1.0
+    """The part of the events that a slow one gets."""
+    target: float | None = None
+    reference: str = ""
+    is_peer: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A folder that is made once: the jobs that fill it, one after the other."""
+
+    name: str
+    kinds: tuple[str, ...]
+    keys: int = 1_000
+    work: str = "count"
+
+
+PREPARED = (
+    Prepared(name="events-1k", kinds=("load",)),
+    Prepared(name="events-100k", kinds=("load",), keys=MANY_KEYS),
+    Prepared(name="records", kinds=("load-records",)),
+    Prepared(name="changelog", kinds=("load", "process"), keys=MANY_KEYS, work="tumbling"),
+)
+
+
+def _processing(
+    name: str, title: str, work: str, *, target: float | None, reference: str = "", keys: int = 1_000
+) -> list[Row]:
+    """The rows of one application: typed by a dataclass, and by a struct where keys are few."""
+    types = ("dataclass", "msgspec") if keys == 1_000 else ("dataclass",)
+    return [
+        Row(
+            name=name if value_type == "dataclass" else f"{name}-struct",
+            title=title if value_type == "dataclass" else f"{title}; msgspec.Struct",
+            unit=Unit.CPU_US,
+            kind="process",
+            work=work,
+            value_type=value_type,
+            keys=keys,
+            prepared="events-1k" if keys == 1_000 else "events-100k",
+            target=target,
+            reference=reference if value_type == "dataclass" else "",
+        )
+        for value_type in types
+    ]
+
+
+ROWS: tuple[Row, ...] = (
+    *_processing(
+        "filter-map",
+        "filter and map",
+        "filter-map",
+        target=3,
+        reference="Kafka Streams 5.9, Quix 8-17, Faust 65+",
+    ),
+    *_processing("filter-map-to", "filter, map, write to a topic", "filter-map-to", target=3),
+    *_processing(
+        "count",
+        "keyed count, RocksDB, changelog",
+        "count",
+        target=5,
+        reference="Kafka Streams 12, Quix 17-39, Faust 258+",
+    ),
+    *_processing(
+        "tumbling",
+        "tumbling 10 s count, changelog",
+        "tumbling",
+        target=6,
+        reference="Kafka Streams 17, Quix 28-62, Bytewax 83+",
+    ),
+    *_processing("count-100k", "keyed count, 100,000 keys", "count", target=None, keys=MANY_KEYS),
+    *_processing(
+        "tumbling-100k", "tumbling 10 s count, 100,000 keys", "tumbling", target=None, keys=MANY_KEYS
+    ),
+    *_processing("agent", "agent, table[k] += 1", "agent", target=8, reference="Faust 178-386"),
+    *_processing("group-by", "group_by, repartition topic, 3 aggregations", "group-by", target=None),
+    Row(
+        name="send",
+        title="produce 100 B, durable: send, one by one",
+        unit=Unit.RATE,
+        kind="send",
+        target=400_000,
+        reference="Kafka 4.3 with confluent-kafka 0.3 M/s, not durable",
+    ),
+    Row(
+        name="send-many",
+        title="produce 100 B, durable: send_many",
+        unit=Unit.RATE,
+        kind="send-many",
+        target=1_000_000,
+    ),
+    Row(
+        name="consume",
+        title="consume 100 B as records",
+        unit=Unit.RATE,
+        kind="consume",
+        prepared="records",
+        target=1_000_000,
+        reference="Kafka 4.3 with confluent-kafka 0.2 M/s",
+    ),
+    Row(
+        name="restore",
+        title="restore from changelog",
+        unit=Unit.RATE,
+        kind="restore",
+        work="tumbling",
+        prepared="changelog",
+        target=500_000,
+    ),
+    Row(
+        name="start",
+        title="streamcore worker: start to first result",
+        unit=Unit.SECONDS,
+        kind="start",
+        target=1,
+        reference="Kafka 10 s",
+    ),
+    Row(
+        name="bare-loop",
+        title="bare Python loop: json.loads, count in a dict; nothing durable",
+        unit=Unit.CPU_US,
+        kind="bare-loop",
+        is_peer=True,
+    ),
+    Row(
+        name="bytewax-filter-map",
+        title="Bytewax: filter and map, from memory; nothing durable",
+        unit=Unit.CPU_US,
+        kind="bytewax",
+        work="filter-map",
+        events_share=0.25,
+        is_peer=True,
+    ),
+    Row(
+        name="bytewax-count",
+        title="Bytewax: running count by key, from memory; nothing durable",
+        unit=Unit.CPU_US,
+        kind="bytewax",
+        work="count",
+        events_share=0.25,
+        is_peer=True,
+    ),
+    Row(
+        name="bytewax-tumbling",
+        title="Bytewax: tumbling 10 s count, from memory; nothing durable",
+        unit=Unit.CPU_US,
+        kind="bytewax",
+        work="tumbling",
+        events_share=0.25,
+        is_peer=True,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """A line of the table that divides one row by another."""
+
+    title: str
+    above: str
+    below: str
+    target: float
+    reference: str = ""
+
+
+RATIOS = (
+    Ratio(
+        title="tumbling count: 100,000 keys against 1,000",
+        above="tumbling-100k",
+        below="tumbling",
+        target=3,
+        reference="Bytewax 100 x",
+    ),
+    Ratio(title="keyed count: 100,000 keys against 1,000", above="count-100k", below="count", target=3),
+)

@@ -1,0 +1,199 @@
+"""Measures everything, in interleaved rounds, and writes bench/RESULTS.md: ``python bench/run.py``.
+
+A round measures each row once, in the order of the table, so that a slow minute of the machine hits all
+rows alike. Each measurement is a fresh process on a fresh copy of its folder, and asserts that its
+answers are right. The table shows medians and spread over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench.environments import ROOT, bytewax_python
+from bench.measure import Job, Measured
+from bench.results import Sample, markdown, table_lines
+from bench.rows import PREPARED, ROWS, Prepared, Row
+
+_QUICK_EVENTS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line says."""
+
+    events: int
+    rounds: int
+    only: tuple[str, ...]
+    folder: Path | None
+    output: Path | None
+
+
+class Bench:
+    """Runs rows in processes of their own, in a folder that is removed afterwards."""
+
+    def __init__(self, options: Options, folder: Path) -> None:
+        self._options = options
+        self._folder = folder
+        self._bytewax: Path | str | None = None
+        self.skipped: dict[str, str] = {}
+
+    def prepare(self, rows: Sequence[Row]) -> None:
+        """Make the folders that the rows start from."""
+        needed = {row.prepared for row in rows}
+        for prepared in PREPARED:
+            if prepared.name in needed:
+                _say(f"preparing {prepared.name}")
+                for kind in prepared.kinds:
+                    self._run(self._job_to_prepare(prepared, kind))
+
+    def measure(self, row: Row) -> Sample | None:
+        """Measure a row once; ``None`` if it cannot be measured here."""
+        count = max(1, int(self._options.events * row.events_share))
+        if row.kind == "bytewax":
+            return self._bytewax_sample(row, count)
+        folder = self._folder / "measured"
+        if row.prepared is not None:
+            shutil.copytree(self._folder / row.prepared, folder)
+        try:
+            return self._run(
+                Job(
+                    kind=row.kind,
+                    events=count,
+                    keys=row.keys,
+                    work=row.work,
+                    value_type=row.value_type,
+                    folder=folder,
+                )
+            )
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _job_to_prepare(self, prepared: Prepared, kind: str) -> Job:
+        return Job(
+            kind=kind,
+            events=self._options.events,
+            keys=prepared.keys,
+            work=prepared.work,
+            folder=self._folder / prepared.name,
+        )
+
+    def _run(self, job: Job) -> Sample:
+        return _sample(
+            [
+                sys.executable,
+                "-m",
+                "bench.measure",
+                job.kind,
+                f"--events={job.events}",
+                f"--keys={job.keys}",
+                f"--work={job.work}",
+                f"--value-type={job.value_type}",
+                f"--folder={job.folder}",
+            ]
+        )
+
+    def _bytewax_sample(self, row: Row, count: int) -> Sample | None:
+        if self._bytewax is None:
+            self._bytewax = bytewax_python()
+        if isinstance(self._bytewax, str):
+            if row.name not in self.skipped:
+                _say(f"skipping {row.name}: {self._bytewax}")
+            self.skipped[row.name] = self._bytewax
+            return None
+        command = [str(self._bytewax), "-m", "bench.peers.bytewax_flow", row.work, str(count), str(row.keys)]
+        return _sample(command)
+
+
+def _sample(command: list[str]) -> Sample:
+    """Run a measurement; add what the whole process used, from its start to its end."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout is not None
+    printed = process.stdout.read()
+    process.stdout.close()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"a measurement failed, exit code {process.returncode}: {' '.join(command)}")
+    seen = Measured(**json.loads(printed.splitlines()[-1]))
+    return Sample(seen, used.ru_utime + used.ru_stime)
+
+
+def run(options: Options) -> str:
+    """Measure, print the table, and return it as the text of RESULTS.md."""
+    rows = [row for row in ROWS if not options.only or row.name in options.only]
+    unknown = set(options.only) - {row.name for row in ROWS}
+    if unknown:
+        raise SystemExit(
+            f"no such rows: {', '.join(sorted(unknown))}; there are {', '.join(r.name for r in ROWS)}"
+        )
+    samples: dict[str, list[Sample]] = {row.name: [] for row in rows}
+    folder = Path(tempfile.mkdtemp(prefix="streamcore-bench-", dir=options.folder))
+    started_s = time.monotonic()
+    try:
+        bench = Bench(options, folder)
+        bench.prepare(rows)
+        for number in range(options.rounds):
+            for row in rows:
+                sample = bench.measure(row)
+                if sample is not None:
+                    samples[row.name].append(sample)
+                    _say(f"round {number + 1} of {options.rounds}: {row.name:<20} {sample.text(row)}")
+    finally:
+        shutil.rmtree(folder)
+    _say(f"{time.monotonic() - started_s:.0f} s in all")
+    print("\n".join(table_lines(rows, samples)))
+    return markdown(rows, samples, bench.skipped, events=options.events, rounds=options.rounds)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Read the command line, run, write the results."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0], epilog=f"rows: {', '.join(row.name for row in ROWS)}"
+    )
+    parser.add_argument("--events", type=int, default=2_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", default=(), metavar="ROW", help="measure these rows only")
+    parser.add_argument("--quick", action="store_true", help="one round of few events: does it run at all?")
+    parser.add_argument("--folder", type=Path, help="where to work: on the disk that is to be measured")
+    parser.add_argument(
+        "--output", type=Path, help="the file of the results; bench/RESULTS.md for a whole run"
+    )
+    options = parser.parse_args()
+    whole = not options.only and not options.quick
+    output = options.output or (ROOT / "bench" / "RESULTS.md" if whole else None)
+    if options.quick:
+        options.rounds = 1
+        options.events = min(options.events, _QUICK_EVENTS)
+    text = run(
+        Options(
+            events=options.events,
+            rounds=options.rounds,
+            only=tuple(options.only),
+            folder=options.folder,
+            output=output,
+        )
+    )
+    if output is not None:
+        output.write_text(text, "utf-8")
+        _say(f"written to {os.path.relpath(output)}")
+
+
+if __name__ == "__main__":
+    main()
