@@ -162,7 +162,7 @@ class RocksEngine:
             raise self._error(error) from error
         if reverse and start is not None:
             pairs = takewhile(lambda pair: start <= pair[0], pairs)
-        scan = _Scan(self, pairs)
+        scan = _Scan(self, pairs, bounds)
         with self._scans_lock:
             self._scans.add(scan)
         return scan
@@ -342,9 +342,13 @@ class RocksEngine:
 class _Scan:
     """An iterator of RocksDB that can be ended from outside, so that ``close`` can release the folder."""
 
-    __slots__ = ("__weakref__", "_engine", "_pairs")
+    __slots__ = ("__weakref__", "_bounds", "_engine", "_pairs")
 
-    def __init__(self, engine: RocksEngine, pairs: Iterator[tuple[bytes, bytes]]) -> None:
+    def __init__(
+        self, engine: RocksEngine, pairs: Iterator[tuple[bytes, bytes]], bounds: ReadOptions
+    ) -> None:
+        # RocksDB reads the upper bound where the options keep it, for as long as the iterator lives.
+        self._bounds = bounds
         self._engine = engine
         self._pairs: Iterator[tuple[bytes, bytes]] | None = pairs
 

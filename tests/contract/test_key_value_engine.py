@@ -109,6 +109,15 @@ def test_the_end_of_a_scan_is_exclusive_in_both_directions(
     assert backward == expected[::-1]
 
 
+def test_scans_that_are_open_at_once_keep_their_own_ends(engine: KeyValueEngine) -> None:
+    keys = [b"k%d" % number for number in range(6)]
+    engine.apply([writes("counts", dict.fromkeys(keys, b"v"))])
+
+    scans = [engine.scan("counts", keys[0], end) for end in keys[1:]]
+
+    assert [[key for key, _ in scan] for scan in scans] == [keys[:count] for count in range(1, 6)]
+
+
 def test_a_scan_shows_the_store_as_it_was_when_it_began(engine: KeyValueEngine) -> None:
     engine.apply([writes("counts", {b"a": b"1", b"c": b"3"})])
 
