@@ -15,6 +15,10 @@ import typer
 from streamcore.cli.output import run_and_report
 
 _MODULES = (
+    "worker",
+    "tables",
+    "app",
+    "describe",
     "topics",
     "produce",
     "consume",

@@ -1,0 +1,143 @@
+"""``streamcore app MODULE:APP COMMAND …``: runs a command of an application.
+
+Parameters of the function become arguments and options by their annotations, as Typer has it. A
+parameter annotated ``sc.Log`` is none of them: it receives the log of the data folder.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streamcore.cli.applications import ApplicationArgument, code_place, load_app
+from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, refuse_broker
+from streamcore.errors import StreamCoreError, TopologyError, UserCodeError, fact_text
+
+if TYPE_CHECKING:
+    from streamcore.processing.app import App
+
+_FOLDER = "streamcore_data_folder"
+"""The parameter of ``--data`` behind a command; a name that no function of a user has."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "app",
+        # What follows MODULE:APP belongs to the application's own commands, --help included.
+        context_settings={
+            "allow_extra_args": True,
+            "ignore_unknown_options": True,
+            "allow_interspersed_args": False,
+        },
+    )(run_app_command)
+
+
+def run_app_command(
+    context: typer.Context,
+    application: ApplicationArgument,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+) -> None:
+    """Run a command of an application. --help behind MODULE:APP lists its commands."""
+    refuse_broker(broker)
+    app = load_app(application)
+    commands = command_line(app, data)
+    commands(args=context.args, prog_name=f"streamcore app {application}")
+
+
+def command_line(app: App, data: Path) -> typer.Typer:
+    """The commands of an application as a command line.
+
+    Raises:
+        TopologyError: the application has none, or one with parameters that no command line can give.
+    """
+    if not app.commands:
+        raise TopologyError(
+            f"the application has no commands; declare some with @app.command(): {fact_text(app=app.app_id)}"
+        )
+    found = typer.Typer(
+        name=app.app_id,
+        help=f"Commands of the application {app.app_id}.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @found.callback()
+    def options() -> None:
+        pass
+
+    for name, function in app.commands.items():
+        _add_command(found, app, name, function, data)
+    return found
+
+
+def _add_command(found: typer.Typer, app: App, name: str, function: Callable[..., Any], data: Path) -> None:
+    """Add a command, and check at once that its parameters can be given on a command line."""
+    help_text = inspect.cleandoc(function.__doc__) if function.__doc__ else None
+    alone = typer.Typer(add_completion=False)
+    for group in (alone, found):
+        group.command(name, help=help_text)(_as_command(app, name, function, data))
+    try:
+        typer.main.get_command(alone)
+    except (RuntimeError, TypeError, AssertionError) as error:
+        raise TopologyError(
+            "a command takes str, int, float, bool, Path, datetime, Enum, lists of them, and sc.Log "
+            f"for the log: {fact_text(command=name, error=error)}"
+        ) from error
+
+
+def _as_command(app: App, name: str, function: Callable[..., Any], data: Path) -> Callable[..., None]:
+    """The function as Typer shall see it: without its logs, with ``--data``."""
+    from streamcore.log.connect import ConnectedLog
+
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except Exception as error:
+        raise TopologyError(
+            f"the annotations of a command cannot be read: {fact_text(command=name, error=repr(error))}"
+        ) from error
+    parameters = inspect.signature(function).parameters
+    logs = [parameter for parameter in parameters if hints.get(parameter) is ConnectedLog]
+    given = [
+        parameter.replace(annotation=hints.get(parameter.name, str), kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in parameters.values()
+        if parameter.name not in logs
+    ]
+    if "data" not in parameters:
+        option = Annotated[
+            Path, typer.Option("--data", envvar="STREAMCORE_DATA", help="The data folder of the log.")
+        ]
+        given.append(
+            inspect.Parameter(_FOLDER, inspect.Parameter.KEYWORD_ONLY, default=data, annotation=option)
+        )
+
+    @functools.wraps(function)
+    def command(**arguments: Any) -> None:
+        from streamcore.processing.runtime.commands import CommandContext
+
+        with CommandContext(app, arguments.pop(_FOLDER, data)) as context:
+            for log in logs:
+                arguments[log] = context.log
+            try:
+                context.call(function, arguments)
+            except (StreamCoreError, typer.Exit, typer.Abort, OSError):
+                raise
+            except Exception as error:
+                raise UserCodeError(
+                    "the command failed: "
+                    + fact_text(command=name, error=f"{type(error).__name__}: {error}", at=code_place(error))
+                ) from error
+
+    del command.__wrapped__  # or the signature would be the function's
+    command.__signature__ = inspect.Signature(given)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in given}
+    return command

@@ -1,0 +1,97 @@
+"""Finds the application that ``MODULE:APP`` names, as a program in the current directory would import it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streamcore.errors import StreamCoreError, TopologyError, UsageError, fact_text
+
+if TYPE_CHECKING:
+    from streamcore.processing.app import App
+
+ApplicationArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE:APP",
+        help="The module and the name of the application in it, such as apps.flights:app.",
+    ),
+]
+
+
+def load_app(where: str) -> App:
+    """Import the module and return the application in it.
+
+    Raises:
+        UsageError: no such module, it fails while it is imported, or there is no application of that name.
+        TopologyError: the application does not fit together.
+    """
+    from streamcore.processing.app import App
+
+    module_name, colon, name = where.partition(":")
+    if not colon or not module_name or not name or "/" in module_name or module_name.endswith(".py"):
+        raise UsageError(
+            "name the application as MODULE:APP, with dots, for example apps.flights:app: "
+            + fact_text(given=where)
+        )
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    found: object = _module(module_name)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise UsageError(
+                "the module has no such name: "
+                + fact_text(module=module_name, name=name, apps=_apps_of(module_name))
+            )
+        found = getattr(found, part)
+    if not isinstance(found, App):
+        raise UsageError(
+            "this is not an application, name an sc.App: "
+            + fact_text(module=module_name, name=name, type=type(found).__name__, apps=_apps_of(module_name))
+        )
+    return found
+
+
+def code_place(error: BaseException) -> str:
+    """Where in the code an error arose, as ``file:line``."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown"
+
+
+def _module(name: str) -> object:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise UsageError(
+                "there is no such module here or on the Python path; start in the folder from which it is "
+                f"imported: {fact_text(module=name, missing=error.name, folder=Path.cwd())}"
+            ) from error
+        raise _import_failed(name, error) from error
+    except TopologyError:
+        raise
+    except Exception as error:
+        raise _import_failed(name, error) from error
+
+
+def _import_failed(module: str, error: Exception) -> StreamCoreError:
+    return UsageError(
+        "the module fails while it is imported: "
+        + fact_text(module=module, error=f"{type(error).__name__}: {error}", at=code_place(error))
+    )
+
+
+def _apps_of(module: str) -> str:
+    """The applications that a module does have, for the message."""
+    from streamcore.processing.app import App
+
+    names = [name for name, value in vars(sys.modules[module]).items() if isinstance(value, App)]
+    return ",".join(f"{module}:{name}" for name in names) or "none"

@@ -1,0 +1,165 @@
+"""``streamcore tables``: lists and reads tables, of a folder that nobody runs or of a running worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import typer
+
+from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, JsonOption, refuse_broker
+from streamcore.cli.output import print_note, print_rows
+from streamcore.errors import UsageError, fact_text
+
+tables = typer.Typer(help="Tables: list, get a key, scan.", no_args_is_help=True)
+
+Row = dict[str, Any]
+
+NameArgument = Annotated[str, typer.Argument(help="The table.")]
+HttpOption = Annotated[
+    str | None, typer.Option("--http", metavar="HOST:PORT", help="Ask the worker that answers here.")
+]
+AppOption = Annotated[
+    str | None, typer.Option("--app", help="The application's id, where a folder has several.")
+]
+
+
+class TableReader(Protocol):
+    """Reads tables: ``StoredTables`` from a folder, ``RemoteTables`` from a worker."""
+
+    def tables(self) -> list[Row]:
+        """What tables there are."""
+
+    def get(self, name: str, key: str, at: str | None) -> list[Row]:
+        """The rows of a key."""
+
+    def scan(self, name: str, start: str | None, end: str | None, limit: int | None) -> Iterator[Row]:
+        """The rows of a span."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(tables, name="tables")
+
+
+@tables.command("list")
+def list_tables(
+    data: DataOption = DEFAULT_DATA,
+    http: HttpOption = None,
+    app: AppOption = None,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List tables and how far into their inputs they reach."""
+    with _reader(data, http, app, broker) as reader:
+        rows = reader.tables()
+        print_rows(rows if as_json else map(_listed, rows), as_json, empty="no tables")
+
+
+@tables.command("get")
+def get_key(
+    name: NameArgument,
+    key: Annotated[str, typer.Argument(help="As text; fields of a class as a JSON array.")],
+    at: Annotated[
+        str | None, typer.Option("--at", help="The window that holds this time; without it, all windows.")
+    ] = None,
+    data: DataOption = DEFAULT_DATA,
+    http: HttpOption = None,
+    app: AppOption = None,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the value of a key; exit code 1 if it has none."""
+    with _reader(data, http, app, broker) as reader:
+        rows = reader.get(name, key, at)
+    if not rows:
+        raise UsageError(
+            f"the key has no value: {fact_text(table=name, key=key, **({'at': at} if at else {}))}"
+        )
+    _print(rows, as_json)
+
+
+@tables.command("scan")
+def scan_table(
+    name: NameArgument,
+    start: Annotated[
+        str | None, typer.Option("--from", help="The first key; of a windowed table, the first time.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Where to stop; this one is left out.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after so many rows.")] = None,
+    data: DataOption = DEFAULT_DATA,
+    http: HttpOption = None,
+    app: AppOption = None,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print rows in the order of their keys; windows by their start, then by key."""
+    with _reader(data, http, app, broker) as reader:
+        _print(reader.scan(name, start, end, limit), as_json)
+
+
+def _reader(
+    data: Path, http: str | None, app: str | None, broker: str | None
+) -> AbstractContextManager[TableReader]:
+    refuse_broker(broker)
+    if http is not None:
+        from streamcore.cli.remote_tables import RemoteTables
+
+        if app is not None:
+            raise UsageError(f"a worker runs one application: leave --app out {fact_text(http=http)}")
+        return nullcontext(RemoteTables(http))
+    from streamcore.cli.stored_tables import open_stored
+
+    return open_stored(data, app)
+
+
+def _print(rows: Iterable[Row], as_json: bool) -> None:
+    if as_json:
+        print_rows(rows, True)
+        return
+    collected = list(rows)
+    print_rows(_columns(collected), False, empty="no rows")
+    if collected:
+        print_note(f"as of {_position_text(collected[0]['position'])}")
+
+
+def _columns(rows: list[Row]) -> list[Row]:
+    """Rows as people read them: the fields of values as columns, if all values have the same."""
+    first = rows[0]["value"] if rows else None
+    fields = list(first) if isinstance(first, dict) else []
+    spread = bool(fields) and all(
+        isinstance(row["value"], dict) and list(row["value"]) == fields for row in rows
+    )
+    if not spread or not {"key", "start_ms", "end_ms"}.isdisjoint(fields):
+        return [{name: item for name, item in row.items() if name != "position"} for row in rows]
+    return [
+        {**{name: item for name, item in row.items() if name not in ("value", "position")}, **row["value"]}
+        for row in rows
+    ]
+
+
+def _listed(row: Row) -> Row:
+    from streamcore.processing.topology.describe import duration_text
+
+    size_ms, advance_ms = row["window_size_ms"], row["window_advance_ms"]
+    windows = None if size_ms is None else duration_text(size_ms)
+    if windows is not None and advance_ms not in (None, size_ms):
+        windows = f"{windows} every {duration_text(advance_ms)}"
+    return {
+        "app": row["app"],
+        "table": row["table"],
+        "kind": row["kind"],
+        "key type": row["key_type"],
+        "windows": windows,
+        "as of": _position_text(row["position"]),
+    }
+
+
+def _position_text(position: dict[str, dict[str, int]]) -> str:
+    return " ".join(
+        f"{topic}-{partition}@{offset}"
+        for topic, offsets in position.items()
+        for partition, offset in offsets.items()
+    )

@@ -1,0 +1,201 @@
+"""``streamcore worker``: runs an application on the embedded log of a folder until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from streamcore.cli.applications import ApplicationArgument, code_place, load_app
+from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, refuse_broker
+from streamcore.errors import UsageError, UserCodeError, fact_text
+
+if TYPE_CHECKING:
+    from streamcore.cli.stop_signals import StopSignals
+    from streamcore.cli.worker_display import RestoreDisplay
+    from streamcore.log.connect import ConnectedLog
+    from streamcore.processing.app import App
+    from streamcore.processing.runtime.running import Worker
+
+_REFRESH_S = 0.2
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("worker")(worker)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    data: Path
+    durability: Literal["durable", "relaxed"]
+    guarantee: str
+    commit_interval: str
+    http: str | None
+    until_end: bool
+    close_windows: bool
+
+
+def worker(
+    application: ApplicationArgument,
+    data: DataOption = DEFAULT_DATA,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="Process what is there, commit, and stop.")
+    ] = False,
+    close_windows: Annotated[
+        bool,
+        typer.Option(
+            "--close-windows", help="With --until-end: the input has ended, close the open windows."
+        ),
+    ] = False,
+    guarantee: Annotated[
+        str, typer.Option("--guarantee", metavar="exactly-once|at-least-once", help="What a crash may leave.")
+    ] = "exactly-once",
+    http: Annotated[
+        str | None,
+        typer.Option(
+            "--http", metavar="HOST:PORT", help="Answer queries, health and metrics over HTTP here."
+        ),
+    ] = None,
+    commit_interval: Annotated[
+        str, typer.Option("--commit-interval", help="How long results may wait until they are committed.")
+    ] = "100ms",
+    durability: Annotated[
+        str,
+        typer.Option(
+            "--durability",
+            metavar="durable|relaxed",
+            help="relaxed does not wait for the disk: a power cut may take the last second.",
+        ),
+    ] = "durable",
+    workers: Annotated[int, typer.Option("--workers", min=1, help="One, in this release.")] = 1,
+    broker: BrokerOption = None,
+) -> None:
+    """Run an application: process its topics, keep its tables, until SIGTERM or Ctrl-C."""
+    refuse_broker(broker)
+    if workers > 1:
+        raise UsageError(
+            "this release runs one worker in a folder, and it takes all partitions: leave --workers out "
+            + fact_text(workers=workers)
+        )
+    if close_windows and not until_end:
+        raise UsageError("--close-windows says that the input has ended: give --until-end, too")
+    if durability not in ("durable", "relaxed"):
+        raise UsageError(f"the durability is 'durable' or 'relaxed': {fact_text(given=repr(durability))}")
+    options = _Options(
+        data=data,
+        durability="relaxed" if durability == "relaxed" else "durable",
+        guarantee=guarantee,
+        commit_interval=commit_interval,
+        http=http,
+        until_end=until_end,
+        close_windows=close_windows,
+    )
+    _run(load_app(application), options)
+
+
+def _run(app: App, options: _Options) -> None:
+    from streamcore.cli.stop_signals import StopSignals
+    from streamcore.cli.worker_display import RestoreDisplay, say
+    from streamcore.log.connect import connect
+    from streamcore.processing.runtime.running import Worker, new_event_loop
+
+    with contextlib.ExitStack() as undo:
+        signals = undo.enter_context(StopSignals())
+        restore = undo.enter_context(RestoreDisplay())
+        worker = Worker(
+            app,
+            data=options.data,
+            guarantee=options.guarantee,
+            commit_interval=options.commit_interval,
+            durability=options.durability,
+            progress=restore,
+        )
+        # Open before the worker opens it, too: the first lines say what is there.
+        log = undo.enter_context(connect(options.data, durability=options.durability))
+        say(
+            f"{app.app_id}: embedded log in {options.data} ({options.durability}), {worker.guarantee.value}, "
+            f"commits every {options.commit_interval}"
+        )
+        _say_plan(app, log)
+        if options.http is not None:
+            from streamcore.web.server import WebServer
+
+            server = undo.enter_context(WebServer(worker, options.http, restore.stores))
+            say(f"  http     {server.url}")
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            try:
+                runner.run(_work(worker, signals, restore, options))
+            except KeyboardInterrupt:
+                if not signals.is_stopped:
+                    raise
+                say("stopped before anything was processed")
+            except UserCodeError as error:
+                cause = error.__cause__
+                if cause is None:
+                    raise
+                raise UserCodeError(f"{error} {fact_text(at=code_place(cause))}") from cause
+
+
+async def _work(worker: Worker, signals: StopSignals, restore: RestoreDisplay, options: _Options) -> None:
+    from streamcore.cli.worker_display import say
+
+    await worker.open()
+    restore.close()
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+
+    def ask_to_stop() -> None:
+        loop.call_soon_threadsafe(stopping.set)
+
+    def ended(future: asyncio.Future[None]) -> None:
+        future.exception()  # is raised by ``stop``
+        stopping.set()
+
+    signals.ask_with(ask_to_stop)
+    try:
+        if options.until_end:
+            await _work_until_end(worker, signals, close_windows=options.close_windows)
+        else:
+            worker.start()
+            say("running; Ctrl-C or SIGTERM commits and stops")
+            asyncio.ensure_future(worker.wait()).add_done_callback(ended)
+            await stopping.wait()
+    finally:
+        await worker.stop()
+    if signals.is_stopped:
+        say("stopped; what was processed is committed")
+
+
+async def _work_until_end(worker: Worker, signals: StopSignals, *, close_windows: bool) -> None:
+    from streamcore.cli.worker_display import ProcessingDisplay, say
+
+    display = ProcessingDisplay(worker.tasks, worker.log)
+
+    async def draw() -> None:
+        while True:
+            display.update()
+            await asyncio.sleep(_REFRESH_S)
+
+    with display:
+        drawing = asyncio.ensure_future(draw()) if display.is_shown else None
+        try:
+            await worker.run_until_end(close_windows=close_windows, is_stopped=lambda: signals.is_stopped)
+        finally:
+            if drawing is not None:
+                drawing.cancel()
+    say(display.summary())
+
+
+def _say_plan(app: App, log: ConnectedLog) -> None:
+    from streamcore.cli.worker_display import plan_lines, say
+    from streamcore.processing.topology.plan import resolve_partitions
+
+    plan = app.plan()
+    counts = resolve_partitions(plan, {name: topic.partition_count for name, topic in log.topics().items()})
+    for line in plan_lines(plan, counts):
+        say(line)

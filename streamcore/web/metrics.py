@@ -1,0 +1,117 @@
+"""What a worker tells Prometheus. Numbers are read when they are asked for; the worker counts nothing extra.
+
+::
+
+    streamcore_records_processed_total{task}         records that a task has processed
+    streamcore_records_late_total{task}              records that came after their windows had closed
+    streamcore_failures_total{node,policy}           records that failed, by what was done about it
+    streamcore_commits_total                         commits
+    streamcore_input_lag_records{topic,partition}    offsets between the end of an input and the position
+    streamcore_stream_time_seconds{task}             the highest event time that a task has processed
+    streamcore_restore_records{store}                records of a changelog to replay at the start
+    streamcore_restored_records{store}               how many of them are replayed
+    streamcore_worker_ready                          1 while tables can be read
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from streamcore.errors import ClosedError
+from streamcore.processing.runtime.inputs import NO_TIME
+from streamcore.processing.runtime.running import Worker
+from streamcore.processing.runtime.worker import TaskWorker
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class WorkerMetrics(Collector):
+    """The numbers of one worker; ``restores`` says how far each store's restore is, and of how much."""
+
+    def __init__(self, worker: Worker, restores: Mapping[str, tuple[int, int]]) -> None:
+        self._worker = worker
+        self._restores = restores
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def text(self) -> bytes:
+        """The numbers as they are now, in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> list[Metric]:
+        """Nothing is known before it is collected."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """The numbers as they are now."""
+        try:
+            tasks: TaskWorker | None = self._worker.tasks
+        except ClosedError:
+            tasks = None
+        yield GaugeMetricFamily(
+            "streamcore_worker_ready", "1 while tables can be read", value=float(tasks is not None)
+        )
+        yield from self._restore()
+        if tasks is not None:
+            yield from _counts(tasks)
+            yield from self._positions(tasks)
+
+    def _restore(self) -> Iterator[Metric]:
+        wanted = GaugeMetricFamily(
+            "streamcore_restore_records", "Records to replay at the start", labels=["store"]
+        )
+        done = GaugeMetricFamily(
+            "streamcore_restored_records", "Records replayed at the start", labels=["store"]
+        )
+        for store, (done_count, total) in sorted(dict(self._restores).items()):
+            wanted.add_metric([store], total)
+            done.add_metric([store], done_count)
+        yield wanted
+        yield done
+
+    def _positions(self, tasks: TaskWorker) -> Iterator[Metric]:
+        lag = GaugeMetricFamily(
+            "streamcore_input_lag_records",
+            "Offsets between the end of an input and the committed position",
+            labels=["topic", "partition"],
+        )
+        stream_time = GaugeMetricFamily(
+            "streamcore_stream_time_seconds", "The highest event time processed", labels=["task"]
+        )
+        committed = {
+            source: offset for state in tasks.assembly.states for source, offset in state.committed.items()
+        }
+        for source, marks in sorted(self._worker.log.offsets(committed).items()):
+            lag.add_metric([source.topic, str(source.partition)], max(0, marks.log_end - committed[source]))
+        for state in tasks.assembly.states:
+            if state.committed_time_ms != NO_TIME:
+                stream_time.add_metric([str(state.task.task_id)], state.committed_time_ms / 1000)
+        yield lag
+        yield stream_time
+
+
+def _counts(tasks: TaskWorker) -> Iterator[Metric]:
+    processed = CounterMetricFamily(
+        "streamcore_records_processed", "Records that a task has processed", labels=["task"]
+    )
+    late = CounterMetricFamily(
+        "streamcore_records_late", "Records that came after their windows had closed", labels=["task"]
+    )
+    failures = CounterMetricFamily(
+        "streamcore_failures", "Records that failed, by what was done about it", labels=["node", "policy"]
+    )
+    for state in tasks.assembly.states:
+        processed.add_metric([str(state.task.task_id)], state.task.processed_count)
+        late.add_metric([str(state.task.task_id)], state.task.late_count)
+    # Copied in one step: the worker goes on counting in its own thread.
+    for (node, policy), count in sorted(tasks.assembly.builder.failures.copy().items()):
+        failures.add_metric([node, policy], count)
+    yield processed
+    yield late
+    yield failures
+    yield CounterMetricFamily("streamcore_commits", "Commits", value=tasks.commit_count)

@@ -1,0 +1,160 @@
+"""What is asked of a table, read from the words of a request; pure. And the answers, as rows.
+
+A question is about one key (``key_answer``) or about a span of keys or windows (``span_answer``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from streamcore.durations import duration_ms, time_ms
+from streamcore.errors import UsageError, fact_text
+from streamcore.processing.runtime.views import TableView
+from streamcore.state.keys import key_codec
+from streamcore.state.position import Position
+from streamcore.state.queries import Answer
+from streamcore.state.text_forms import answer_row, key_text, parse_key, position_json
+from streamcore.web.errors import HttpError
+
+LIMIT_DEFAULT = 1_000
+LIMIT_MAX = 10_000
+TIMEOUT_DEFAULT_MS = 10_000
+TIMEOUT_MAX_MS = 60_000
+
+Words = Mapping[str, str]
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How fresh an answer has to be, and how long to wait for that."""
+
+    position: Position
+    timeout_ms: int
+
+
+def freshness_of(words: Words) -> Freshness | None:
+    """What ``at_least`` and ``timeout`` ask for.
+
+    Raises:
+        SerdeError: ``at_least`` is no position.
+        UsageError: ``timeout`` is no duration.
+    """
+    text = words.get("at_least")
+    if text is None:
+        return None
+    timeout_ms = duration_ms(words["timeout"]) if "timeout" in words else TIMEOUT_DEFAULT_MS
+    return Freshness(Position.from_text(text), min(timeout_ms, TIMEOUT_MAX_MS))
+
+
+def limit_of(words: Words) -> int:
+    """How many rows an answer may have.
+
+    Raises:
+        UsageError: it is no number, or out of bounds.
+    """
+    text = words.get("limit", str(LIMIT_DEFAULT))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= LIMIT_MAX):
+        raise UsageError(f"limit is a number from 1 to {LIMIT_MAX}: {fact_text(limit=repr(text)[:50])}")
+    return int(text)
+
+
+def ensure_known(words: Words, *known: str) -> None:
+    """Refuse words that mean nothing here: a typing error would otherwise change the answer.
+
+    Raises:
+        UsageError: a word is not known.
+    """
+    for word in words:
+        if word not in known:
+            raise UsageError(
+                f"this question has no such parameter: {fact_text(parameter=word, known=','.join(known))}"
+            )
+
+
+def key_answer(view: TableView, text: str, words: Words) -> Json:
+    """Answer for one key: its value, or with a windowed table and without ``at`` its windows.
+
+    Raises:
+        HttpError: the key has no value.
+        SerdeError: the text is no key of this table.
+        UsageError: the question does not fit the table.
+    """
+    codec = key_codec(view.store.key_type)
+    key = parse_key(codec, text)
+    if view.is_windowed and "at" not in words:
+        ensure_known(words, "since", "until", "limit", "at_least", "timeout")
+        since, until = _time(words, "since"), _time(words, "until")
+        return _rows(view, lambda: view.windows(key, since, until), limit_of(words))
+    ensure_known(words, "at", "at_least", "timeout")
+    answer = view.get(key, at=_time(words, "at"))
+    if answer is None:
+        raise HttpError(
+            404, f"the key has no value: {fact_text(table=view.name, key=text)}", reason="no value"
+        )
+    return {"table": view.name, **answer_row(answer, codec, key)}
+
+
+def span_answer(view: TableView, words: Words) -> Json:
+    """Answer for a span: keys ``[from, to)``, keys with a prefix, or windows that start in ``[from, to)``.
+
+    Raises:
+        SerdeError: a bound is no key of this table.
+        UsageError: the question does not fit the table.
+    """
+    limit = limit_of(words)
+    if view.is_windowed:
+        ensure_known(words, "from", "to", "since", "until", "limit", "at_least", "timeout")
+        since = _time(words, "since" if "since" in words else "from")
+        until = _time(words, "until" if "until" in words else "to")
+        return _rows(view, lambda: view.windows_between(since, until), limit)
+    ensure_known(words, "from", "to", "prefix", "limit", "at_least", "timeout")
+    codec = key_codec(view.store.key_type)
+    if "prefix" in words:
+        if "from" in words or "to" in words:
+            raise UsageError(f"give a prefix, or from and to: {fact_text(table=view.name)}")
+        prefix = parse_key(codec, words["prefix"])
+        return _rows(view, lambda: view.prefix(prefix), limit)
+    start = parse_key(codec, words["from"]) if "from" in words else None
+    end = parse_key(codec, words["to"]) if "to" in words else None
+    return _rows(view, lambda: view.range(start, end), limit)
+
+
+def table_facts(view: TableView) -> Json:
+    """What a table is."""
+    windows = view.store.windows
+    codec = key_codec(view.store.key_type)
+    return {
+        "table": view.name,
+        "kind": "windows" if windows is not None else "keys",
+        "key_type": codec.name,
+        "window_size_ms": None if windows is None else windows.size_ms,
+        "window_advance_ms": None if windows is None else windows.advance_ms,
+        "position": position_json(view.position()),
+    }
+
+
+def _rows(view: TableView, ask: Callable[[], Iterator[Answer[Any]]], limit: int) -> Json:
+    """The first of these, and where to go on: ``next`` is the first key that did not fit."""
+    codec = key_codec(view.store.key_type)
+    # Read before the rows: they are then at least as fresh.
+    position = view.position()
+    found = ask()
+    rows = [answer_row(answer, codec, with_position=False) for answer in islice(found, limit)]
+    following = next(found, None)
+    reply: Json = {
+        "table": view.name,
+        "rows": rows,
+        "more": following is not None,
+        "position": position_json(position),
+    }
+    if following is not None and not view.is_windowed:
+        reply["next"] = key_text(codec, following.key)
+    return reply
+
+
+def _time(words: Words, name: str) -> int | None:
+    return time_ms(words[name]) if name in words else None

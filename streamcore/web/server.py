@@ -1,0 +1,96 @@
+"""Listens for HTTP in a thread of its own, beside the worker, whose loop user code may hold for long."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+
+from streamcore.errors import UsageError, fact_text
+from streamcore.processing.runtime.running import Worker
+from streamcore.web.api import make_api
+
+_ADDRESS = re.compile(r"(?:\[(?P<bracketed>[0-9a-fA-F:.%]+)\]|(?P<host>[^:\[\]/]*)):(?P<port>\d{1,5})")
+_CONNECTIONS_MAX = 256
+_STOP_S = 2
+
+
+class WebServer:
+    """Answers for a worker from construction until ``close``, also while it starts and stops."""
+
+    def __init__(self, worker: Worker, address: str, restores: Mapping[str, tuple[int, int]]) -> None:
+        """Listen at ``HOST:PORT``; port 0 is any that is free.
+
+        Raises:
+            UsageError: it is no address, or it is taken or not ours.
+        """
+        host, port = host_and_port(address)
+        self._socket = _listen(host, port)
+        config = uvicorn.Config(
+            make_api(worker, restores),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            log_config=None,
+            access_log=False,
+            limit_concurrency=_CONNECTIONS_MAX,
+            timeout_graceful_shutdown=_STOP_S,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="streamcore-http", daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        host, port = self._socket.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def close(self) -> None:
+        """Finish what is being answered, for two seconds at most, and stop."""
+        self._server.should_exit = True
+        self._thread.join(_STOP_S + 1)
+        self._socket.close()
+
+    def _run(self) -> None:
+        asyncio.run(self._server.serve(sockets=[self._socket]))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """The parts of ``HOST:PORT``; an empty host is this machine alone.
+
+    Raises:
+        UsageError: it is no address.
+    """
+    found = _ADDRESS.fullmatch(address)
+    if found is None or int(found["port"]) > 65535:
+        raise UsageError(
+            f"write the address as HOST:PORT, for example 127.0.0.1:8080: {fact_text(given=repr(address))}"
+        )
+    return found["bracketed"] or found["host"] or "127.0.0.1", int(found["port"])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_CONNECTIONS_MAX)
+    except OSError as error:
+        raise UsageError(
+            "cannot listen here for HTTP, choose another --http HOST:PORT: "
+            + fact_text(host=host, port=port, reason=error.strerror or error)
+        ) from error
