@@ -28,6 +28,7 @@ from streamcore.errors import (
 from streamcore.log.connect import ConnectedLog, connect
 from streamcore.processing.app import App
 from streamcore.processing.runtime.assembly import EngineSource
+from streamcore.processing.runtime.collecting import COLLECTOR_PACE
 from streamcore.processing.runtime.commit import Guarantee
 from streamcore.processing.runtime.freshness import Freshness
 from streamcore.processing.runtime.global_tables import Progress
@@ -139,6 +140,7 @@ class Worker:
         self._resources.callback(self._log.close)
         try:
             self._resources.enter_context(_alone(self.data, self.app.app_id))
+            self._resources.enter_context(COLLECTOR_PACE.held())
             engines: EngineSource = (
                 MemoryEngines() if self._state == "memory" else StateDirectory(self.data / "state")
             )
