@@ -121,9 +121,10 @@ class Broker:
         if OFFSETS_TOPIC in self.topics:
             yield self._partitions.written(self._logs_of(OFFSETS_TOPIC))
         self._topic(name)
-        for log in self._logs_of(name):
-            self.unsynced.forget(log)
+        deleted = self._logs_of(name)
         self._logs.delete_topic(name)
+        for log in deleted:
+            self.unsynced.forget(log)
 
     def _topic(self, name: TopicName) -> TopicState:
         state = self.topics.get(name)

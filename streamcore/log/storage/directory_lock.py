@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from streamcore.errors import DirectoryInUseError, fact_text
-from streamcore.log.storage.files import storage_errors
+from streamcore.log.storage.files import PosixFileSystem, make_directory_durably, storage_errors
 
 LOCK_NAME = "lock"
 
@@ -29,8 +29,8 @@ class DirectoryLock:
             StorageError: the folder cannot be written.
         """
         self._path = directory / LOCK_NAME
+        make_directory_durably(PosixFileSystem(), directory)
         with storage_errors("lock the data folder", directory):
-            directory.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._descriptor = descriptor
         try:

@@ -34,6 +34,8 @@ _ADVICE = {
     errno.EROFS: "the file system is read-only: mount it writable or use another folder",
     errno.EACCES: "permission denied: give this user the right to read and write the folder",
     errno.EPERM: "permission denied: give this user the right to read and write the folder",
+    errno.ENOTDIR: "a part of the path is a file, not a folder: use another folder",
+    errno.EEXIST: "a file stands where a folder should be: move it away or use another folder",
     errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
     errno.EIO: "the disk reports an input/output error: check the disk before using it again",
 }

@@ -9,7 +9,7 @@ the middle leaves all of it or nothing.
 
 from __future__ import annotations
 
-import re
+import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -35,8 +35,16 @@ from streamcore.log.storage.opening import Opening, create_partition, open_parti
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.settings import LogSettings
 from streamcore.log.storage.topic_config import TopicConfig
+from streamcore.log.storage.topic_folders import (
+    check_topic_name,
+    ensure_no_partitions,
+    parse_partition,
+    partitions_of,
+    remove_leftover,
+    remove_unused,
+)
 from streamcore.log.storage.topic_registry import (
-    REGISTRY_NAME,
+    RegistryFile,
     TopicRegistry,
     TopicState,
     read_registry,
@@ -44,17 +52,18 @@ from streamcore.log.storage.topic_registry import (
 )
 from streamcore.model import TopicName, TopicPartition
 
+_log = logging.getLogger(__name__)
+
 CLEAN_STOP_NAME = ".kafka_cleanshutdown"
 _CLEAN_STOP = b'{"version":0,"brokerEpoch":-1}\n'
 
-_TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 PARTITION_COUNT_MAX = 100_000
 
 
 class LogManager:
     """The log of one data folder. Made by ``LogManager.open``."""
 
-    def __init__(self, root: Path, registry: TopicRegistry, clock: Clock, parts: LogParts) -> None:
+    def __init__(self, root: Path, registry: RegistryFile, clock: Clock, parts: LogParts) -> None:
         self._root = root
         self._registry = registry
         self._clock = clock
@@ -79,21 +88,25 @@ class LogManager:
         make_directory_durably(file_system, directory)
         registry = read_registry(file_system, directory)
         if registry is None:
-            _ensure_empty(file_system, directory)
+            ensure_no_partitions(file_system, directory)
+            file_system.sync_directory(directory.parent)
             registry = TopicRegistry()
             write_registry(file_system, directory, registry)
+        # A process that was killed may have left names here that a power cut would still undo: topics,
+        # checkpoints, the missing mark of a clean stop. What is read here must be here to stay.
+        file_system.sync_directory(directory)
         parts = LogParts(
             file_system=file_system,
             open_files=OpenFiles(file_system, files_max=settings.open_files_max),
             checkpoints=LogCheckpoints(file_system, directory),
             settings=settings,
         )
-        manager = cls(directory, registry, clock, parts)
+        manager = cls(directory, RegistryFile(file_system, directory, registry), clock, parts)
         manager._finish_removals()
         marker_path = directory / CLEAN_STOP_NAME
         was_clean = file_system.exists(marker_path)
         for topic in registry.topics.values():
-            for target in _partitions_of(topic):
+            for target in partitions_of(topic):
                 manager._open_partition(topic, target, was_clean=was_clean)
         manager.checkpoint()
         # From here on files change: the next stop is clean only if it says so again.
@@ -105,7 +118,7 @@ class LogManager:
     @property
     def topics(self) -> Mapping[TopicName, TopicState]:
         """All topics by name."""
-        return MappingProxyType(self._registry.topics)
+        return MappingProxyType(self._registry.current.topics)
 
     @property
     def partitions(self) -> Mapping[TopicPartition, PartitionLog]:
@@ -129,16 +142,17 @@ class LogManager:
         Raises:
             TopicExistsError: the name is taken.
             InvalidConfigError: a bad name, count or setting.
-            StorageError: the disk refused; there is no such topic.
+            StorageError: the disk refused; there is no such topic. Only if it also refuses to have that
+                written down, the next opening may find an empty one.
         """
         self._ensure_open()
         check_topic_name(name)
         _check_partition_count(partition_count)
-        if name in self._registry.topics:
+        if name in self.topics:
             raise TopicExistsError("the topic exists already, " + fact_text(topic=name))
         self._parsed(config or {})
         topic = TopicState(name, uuid.uuid4(), partition_count, dict(config or {}))
-        self._add_partitions(topic, _partitions_of(topic))
+        self._add_partitions(topic, partitions_of(topic))
         return topic
 
     def add_partitions(self, name: TopicName, partition_count: int) -> TopicState:
@@ -158,7 +172,7 @@ class LogManager:
                 + fact_text(topic=name, partitions=old.partition_count, wanted=partition_count)
             )
         topic = TopicState(name, old.topic_id, partition_count, old.config)
-        self._add_partitions(topic, _partitions_of(topic)[old.partition_count :])
+        self._add_partitions(topic, partitions_of(topic)[old.partition_count :])
         return topic
 
     def set_topic_config(self, name: TopicName, config: Mapping[str, str]) -> TopicState:
@@ -167,58 +181,78 @@ class LogManager:
         Raises:
             UnknownTopicError: there is no such topic.
             InvalidConfigError: a setting is unknown or impossible.
+            StorageError: the disk refused; the settings are as they were.
         """
         self._ensure_open()
         old = self._topic(name)
         parsed = self._parsed(config)
         topic = TopicState(name, old.topic_id, old.partition_count, dict(config))
-        self._write_registry({**self._registry.topics, name: topic}, self._registry.removing)
-        for target in _partitions_of(topic):
+        self._register(topic)
+        for target in partitions_of(topic):
             self._partitions[target].config = parsed
         return topic
 
     def delete_topic(self, name: TopicName) -> None:
-        """Delete a topic with its data; durable when it returns. Raises ``UnknownTopicError``."""
+        """Delete a topic with its data; durable when it returns.
+
+        Raises:
+            UnknownTopicError: there is no such topic.
+            StorageError: the disk refused; the topic is as it was. Only if the disk also refuses to
+                have that written down, nothing more is taken for it: the next opening may not find it.
+        """
         self._ensure_open()
-        topic = self._topic(name)
-        targets = _partitions_of(topic)
-        others = {key: value for key, value in self._registry.topics.items() if key != name}
-        self._write_registry(others, [*self._registry.removing, *map(str, targets)])
+        targets = partitions_of(self._topic(name))
+        others = {key: value for key, value in self.topics.items() if key != name}
+        removing = [*self._registry.current.removing, *map(str, targets)]
+        try:
+            self._registry.replace(TopicRegistry(others, removing))
+        except StorageError as error:
+            if self._registry.is_in_doubt:
+                for target in targets:
+                    self._partitions[target].give_up(error)
+            raise
         for target in targets:
             self._partitions.pop(target).release_files()
-        self._finish_removals()
+        try:
+            self._finish_removals()
+        except StorageError as error:
+            _log.warning("a topic is deleted, but not all of its files: they go later. %s", error)
 
     def _add_partitions(self, topic: TopicState, targets: Iterable[TopicPartition]) -> None:
         file_system = self._parts.file_system
         targets = list(targets)
+        # A folder is only touched when it is certain that the registry does not name it.
+        self._registry.settle()
+        self._finish_removals()
         made: list[Path] = []
         try:
             for target in targets:
                 path = self._root / str(target)
                 if file_system.exists(path):
                     # Of a creation that a crash or a full disk cut short: never registered.
-                    _remove_unused(file_system, path)
+                    remove_unused(file_system, path)
                 made.append(path)
                 create_partition(path, self._parts)
-            # The directories are durable before the registry says that they are there.
+            # The folders are durable before the registry names them: one that it names and that is
+            # missing was there once, and perhaps with data. So opening never makes one anew.
             file_system.sync_directory(self._root)
-            self._write_registry({**self._registry.topics, topic.name: topic}, self._registry.removing)
+            self._register(topic)
         except StorageError:
-            for path in made:
-                if file_system.exists(path):
-                    remove_tree(file_system, path)
+            if not self._registry.is_in_doubt:
+                for path in made:
+                    remove_leftover(file_system, path)
             raise
         for target in targets:
             self._open_partition(topic, target, was_clean=True)
 
-    def _write_registry(self, topics: dict[TopicName, TopicState], removing: list[str]) -> None:
-        registry = TopicRegistry(topics, removing)
-        write_registry(self._parts.file_system, self._root, registry)
-        self._registry = registry
+    def _register(self, topic: TopicState) -> None:
+        """Add a topic to the registry, or replace it there."""
+        current = self._registry.current
+        self._registry.replace(TopicRegistry({**current.topics, topic.name: topic}, current.removing))
 
     def _finish_removals(self) -> None:
         """Remove the directories of deleted topics, then forget that they were to be removed."""
-        removing = self._registry.removing
+        removing = self._registry.current.removing
         if not removing:
             return
         for name in removing:
@@ -226,10 +260,10 @@ class LogManager:
                 remove_tree(self._parts.file_system, self._root / name)
         self._parts.file_system.sync_directory(self._root)
         # A topic of the same name must not find the old one's checkpoints.
-        self._parts.checkpoints.forget(_parse_partition(name) for name in removing)
+        self._parts.checkpoints.forget(parse_partition(name) for name in removing)
         for name in CHECKPOINT_NAMES:
             self._parts.checkpoints.write(name)
-        self._write_registry(self._registry.topics, [])
+        self._registry.replace(TopicRegistry(self._registry.current.topics))
 
     def _open_partition(self, topic: TopicState, target: TopicPartition, *, was_clean: bool) -> None:
         directory = self._root / str(target)
@@ -320,12 +354,12 @@ class LogManager:
 
     def _topic(self, name: TopicName) -> TopicState:
         try:
-            return self._registry.topics[name]
+            return self.topics[name]
         except KeyError as error:
             raise UnknownTopicError("there is no such topic, " + fact_text(topic=name)) from error
 
     def _unknown(self, target: TopicPartition) -> UnknownTopicError:
-        topic = self._registry.topics.get(target.topic)
+        topic = self.topics.get(target.topic)
         if topic is None:
             return UnknownTopicError("there is no such topic, " + fact_text(topic=target.topic))
         return UnknownTopicError(
@@ -334,56 +368,11 @@ class LogManager:
         )
 
 
-def check_topic_name(name: TopicName) -> None:
-    """Raise ``InvalidConfigError`` unless Kafka, too, would take the name."""
-    if name in (".", "..") or not _TOPIC_NAME.fullmatch(name):
-        raise InvalidConfigError(
-            "a topic name has 1 to 249 letters, digits, dots, underscores and hyphens, "
-            + fact_text(topic=repr(name))
-        )
-
-
 def _check_partition_count(count: int) -> None:
     if not 1 <= count <= PARTITION_COUNT_MAX:
         raise InvalidConfigError(
             f"a topic has 1 to {PARTITION_COUNT_MAX} partitions, " + fact_text(partitions=count)
         )
-
-
-def _partitions_of(topic: TopicState) -> list[TopicPartition]:
-    return [TopicPartition(topic.name, number) for number in range(topic.partition_count)]
-
-
-def _parse_partition(directory_name: str) -> TopicPartition:
-    topic, _, partition = directory_name.rpartition("-")
-    return TopicPartition(topic, int(partition))
-
-
-def _ensure_empty(file_system: FileSystem, root: Path) -> None:
-    """Raise unless the directory has no partitions, whose topics nobody would know."""
-    for name in file_system.list_directory(root):
-        if file_system.is_directory(root / name):
-            raise CorruptDataError(
-                f"the folder has partitions but no {REGISTRY_NAME}: restore that file, or use an empty "
-                "folder, " + fact_text(path=root)
-            )
-
-
-def _remove_unused(file_system: FileSystem, path: Path) -> None:
-    """Remove a directory that stands where a new partition goes, unless it holds data."""
-    for name in file_system.list_directory(path):
-        if not name.endswith(".log"):
-            continue
-        file = file_system.open(path / name)
-        try:
-            if file.size():
-                raise StorageError(
-                    "a folder with data of an unknown topic is in the way: move it away, "
-                    + fact_text(path=path)
-                )
-        finally:
-            file.close()
-    remove_tree(file_system, path)
 
 
 def _attempt(action: Callable[[], None], failures: list[StorageError | CorruptDataError]) -> None:

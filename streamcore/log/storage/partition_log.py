@@ -445,6 +445,10 @@ class PartitionLog:
 
     # Housekeeping
 
+    def give_up(self, error: StorageError) -> None:
+        """Refuse everything from now on: what is taken might not be there after a restart."""
+        self._health.fail(error)
+
     def expire_producers(self, now_ms: TimestampMs) -> int:
         """Forget producers that have been silent for long; return how many."""
         return self._states.expire(now_ms=now_ms, expiry_ms=self._parts.settings.producer_expiry_ms)

@@ -11,13 +11,14 @@ the old one's data.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
 import msgspec
 
-from streamcore.errors import CorruptDataError, UnsupportedVersionError, fact_text
+from streamcore.errors import CorruptDataError, StorageError, UnsupportedVersionError, fact_text
 from streamcore.log.storage.files import FileSystem, read_whole, write_whole
 from streamcore.model import TopicName
 
@@ -104,3 +105,39 @@ def write_registry(file_system: FileSystem, root: Path, registry: TopicRegistry)
     )
     data = msgspec.json.format(msgspec.json.encode(stored), indent=1)
     write_whole(file_system, root / REGISTRY_NAME, data)
+
+
+class RegistryFile:
+    """The registry as it was last written, and whether a failed write has left its file in doubt."""
+
+    def __init__(self, file_system: FileSystem, root: Path, registry: TopicRegistry) -> None:
+        self._file_system = file_system
+        self._root = root
+        self.current = registry
+        self.is_in_doubt = False
+        """Whether the file may say something else than ``current``, now or after a power cut."""
+
+    def replace(self, registry: TopicRegistry) -> None:
+        """Write another registry; durable when it returns.
+
+        Raises:
+            StorageError: the disk refused, and ``current`` holds; if ``is_in_doubt``, the next
+                opening may find either.
+        """
+        self.settle()
+        self.is_in_doubt = True
+        try:
+            write_registry(self._file_system, self._root, registry)
+        except StorageError:
+            # The file may have its new content already, durable or not: take that back.
+            with suppress(StorageError):
+                self.settle()
+            raise
+        self.is_in_doubt = False
+        self.current = registry
+
+    def settle(self) -> None:
+        """End the doubt by writing ``current`` once more. Raises ``StorageError``."""
+        if self.is_in_doubt:
+            write_registry(self._file_system, self._root, self.current)
+            self.is_in_doubt = False

@@ -54,5 +54,5 @@ def test_a_process_that_is_killed_lets_go(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
 
-    with pytest.raises(StorageError, match="lock the data folder"):
+    with pytest.raises(StorageError, match="a file, not a folder: use another folder"):
         DirectoryLock(tmp_path / "file" / "data")

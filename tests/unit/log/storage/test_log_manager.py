@@ -60,7 +60,7 @@ def test_power_lost_while_topics_change_leaves_all_or_nothing(operation: int) ->
     one.log.sync()
     one.manager.create_topic("gone", 2)
     one.disk.crash_at(operation)
-    with pytest.raises(PowerCut):  # noqa: PT012 - where it strikes is the point
+    with pytest.raises(PowerCut):
         one.manager.create_topic("new", 2)
         one.manager.delete_topic("gone")
         one.manager.add_partitions("t", 3)
@@ -91,6 +91,103 @@ def test_a_full_disk_refuses_a_topic_and_leaves_none() -> None:
 
     assert "new" not in one.manager.topics
     assert one.manager.create_topic("new", 2).partition_count == 2
+
+
+@pytest.mark.parametrize("sync_count", range(1, 6))
+@pytest.mark.parametrize("is_power_lost", [False, True])
+def test_a_failed_sync_while_a_topic_is_created_leaves_a_log_that_opens(
+    sync_count: int, is_power_lost: bool
+) -> None:
+    one = OnePartition(seed=sync_count)
+    one.append(b"kept")
+    one.log.sync()
+    one.disk.fail_sync(sync_count)
+    with pytest.raises(StorageError):
+        one.manager.create_topic("new", 2)
+    assert "new" not in one.manager.topics
+
+    if is_power_lost:
+        one.disk.crash()
+    one.leave()
+
+    assert one.values() == [b"kept"]
+    assert "new" not in one.manager.topics
+    assert one.manager.create_topic("new", 2).partition_count == 2
+
+
+@pytest.mark.parametrize("free_bytes", range(0, 1600, 100))
+def test_a_creation_that_cannot_even_be_taken_back_is_there_whole_or_not_at_all(free_bytes: int) -> None:
+    one = OnePartition(seed=free_bytes)
+    # The last of its syncs is the one after the registry took its new name; the disk is full then.
+    one.disk.fail_sync(5)
+    one.disk.fill_after(free_bytes)
+    with pytest.raises(StorageError):
+        one.manager.create_topic("new", 2)
+    one.disk.fail_sync(None)
+    one.disk.fill_after(None)
+
+    one.disk.crash()
+    one.leave()
+
+    if "new" in one.manager.topics:
+        assert one.manager.partition(TopicPartition("new", 1)).offsets.log_end == 0
+    else:
+        one.manager.create_topic("new", 2)
+
+
+def test_a_topic_that_could_not_be_created_can_be_created_once_the_disk_is_well() -> None:
+    one = OnePartition()
+    one.disk.fail_sync(5)
+    with pytest.raises(StorageError):
+        one.manager.create_topic("new", 2)
+
+    one.manager.create_topic("new", 1)
+    one.crash()
+
+    assert one.manager.topics["new"].partition_count == 1
+    assert not one.disk.exists(ROOT / "new-1")
+
+
+@pytest.mark.parametrize("sync_count", [1, 2])
+def test_a_topic_whose_deletion_failed_keeps_what_is_acknowledged_after_it(sync_count: int) -> None:
+    one = OnePartition(seed=sync_count)
+    one.disk.fail_sync(sync_count)
+    with pytest.raises(StorageError):
+        one.manager.delete_topic("t")
+    one.append(b"later")
+    one.log.sync()
+
+    one.crash()
+
+    assert one.values() == [b"later"]
+
+
+def test_a_partition_takes_nothing_more_if_its_deletion_can_neither_be_done_nor_undone() -> None:
+    one = OnePartition()
+    one.disk.fail_sync(2)
+    one.disk.fill_after(100)
+    with pytest.raises(StorageError):
+        one.manager.delete_topic("t")
+    one.disk.fill_after(None)
+
+    with pytest.raises(StorageError, match="given up"):
+        one.append(b"later")
+
+
+def test_files_of_a_deleted_topic_that_cannot_be_removed_never_become_those_of_a_new_one() -> None:
+    one = OnePartition()
+    one.append(b"old")
+    one.log.sync()
+    one.disk.fail_sync(3)
+    one.manager.delete_topic("t")
+    one.disk.fail_sync(None)
+
+    one.manager.create_topic("t", 1, {"retention.ms": "-1"})
+    one.append(b"new")
+    one.log.sync()
+    one.crash()
+
+    assert one.values() == [b"new"]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "ä", "x" * 250])
