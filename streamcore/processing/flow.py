@@ -70,26 +70,34 @@ class Flow:
         """The name of a next step: as wanted, after its function, or after its place."""
         return self.declaration.node_name(wanted, function, f"{self.node.name}.{kind}")
 
-    def keyed(self, for_step: str) -> Flow:
+    def keyed(self, for_step: str, *, beside: TopicSpec | None = None) -> Flow:
         """Where equal keys meet: here, or behind a repartition topic if the key was changed.
 
         The topic is called after the function that made the keys, or, where that has no name, after
         the step that needs it.
+
+        Args:
+            beside: a topic that the keys must meet. A key's partition follows from its bytes, so a topic
+                that does not write keys as stores do gets a repartition topic that writes them its way.
         """
         if not self.shape.key_changed:
             return self
+        if beside is not None and beside.key_serde.name != internal_key_serde(self.shape.key_type).name:
+            return self.repartitioned(for_step, None, key_serde=beside.key_serde)
         if self._keyed is None:
             function = getattr(self.node, "function", None)
             self._keyed = self.repartitioned(self.node.name if named_after(function) else for_step, None)
         return self._keyed
 
-    def repartitioned(self, name: str, partitions: int | None) -> Flow:
-        """Go on behind a repartition topic of this name."""
+    def repartitioned(
+        self, name: str, partitions: int | None, *, key_serde: Serde[Any] | None = None
+    ) -> Flow:
+        """Go on behind a repartition topic of this name; its keys are written as stores write them."""
         shape = self.shape
         topic = self.declaration.topic(
             TopicSpec(
                 name=f"{self.declaration.app_id}-{name}-repartition",
-                key_serde=internal_key_serde(shape.key_type),
+                key_serde=internal_key_serde(shape.key_type) if key_serde is None else key_serde,
                 value_serde=shape.value_serde,
                 key_type=shape.key_type,
                 value_type=shape.value_type,

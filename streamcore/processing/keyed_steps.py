@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, overload
 
 from streamcore.durations import duration_ms
 from streamcore.errors import TopologyError, fact_text
@@ -159,9 +159,12 @@ class KeyedSteps(Generic[K, V]):
         if on is not None and not is_global:
             raise TopologyError("only a global table is joined on=; use group_by for the others")
 
+        if isinstance(table, Table):
+            _refuse_other_keys(self.flow, table)
+
         def declare(function: Callable[..., Any]) -> Stream[K, Any]:
             step = self.flow.step_name(name, function, "join")
-            flow = self.flow if is_global else self.flow.keyed(step)
+            flow = self.flow if is_global else self.flow.keyed(step, beside=table.store.source_topic)
             node = TableJoin(
                 name=step,
                 parents=(flow.node,),
@@ -175,3 +178,22 @@ class KeyedSteps(Generic[K, V]):
             return stream.Stream(flow.then(node, flow.shape.with_values(value or return_type(function))))
 
         return declare if function is None else declare(function)
+
+
+def _refuse_other_keys(flow: Flow, table: Table[Any, Any]) -> None:
+    """Refuse a join of keys that cannot be equal, where both types are known."""
+    ours, theirs = flow.shape.key_type, table.flow.shape.key_type
+    if ours is not None and theirs is not None and ours != theirs:
+        raise TopologyError(
+            "the stream and the table have keys of different types; change the stream's with group_by: "
+            + fact_text(
+                stream=flow.node.name,
+                stream_keys=_type_name(ours),
+                table=table.name,
+                table_keys=_type_name(theirs),
+            )
+        )
+
+
+def _type_name(found: Any) -> str:
+    return str(found) if get_args(found) else getattr(found, "__name__", str(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -57,7 +56,8 @@ class WindowedTable(Generic[K, V]):
 
     def __init__(self, flow: Flow, store: StoreSpec) -> None:
         inner = flow.shape.key_type
-        key_type: Any = Windowed if inner is None else types.GenericAlias(Windowed, (inner,))
+        windowed: Any = Windowed
+        key_type = windowed if inner is None else windowed[inner]
         self.flow = Flow(flow.declaration, flow.node, replace(flow.shape, key_type=key_type))
         self.store = store
         self._final: Flow | None = None

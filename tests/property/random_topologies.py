@@ -188,11 +188,14 @@ def _draw_step(
             made = stream.flat_map_record(twice, name=drawn.name("records"), on_error=policy, key=str)
             drawn.streams.append(made)
         case "join":
-            table = draw(st.sampled_from(drawn.tables))
-            how = draw(st.sampled_from(["inner", "left"]))
-            drawn.streams.append(
-                stream.join(table, joined, how=how, name=drawn.name("join"), on_error=policy)
-            )
+            # Keys of different types are refused.
+            tables = [table for table in drawn.tables if _same_keys(table, stream)]
+            if tables:
+                table = draw(st.sampled_from(tables))
+                how = draw(st.sampled_from(["inner", "left"]))
+                drawn.streams.append(
+                    stream.join(table, joined, how=how, name=drawn.name("join"), on_error=policy)
+                )
         case "windows":
             _draw_windows(draw, drawn, stream)
         case _:
@@ -200,6 +203,10 @@ def _draw_step(
             drawn.tables.append(table)
             if draw(st.booleans()):
                 drawn.streams.append(table.updates())
+
+
+def _same_keys(table: Table[Any, Any], stream: Stream[Any, Any]) -> bool:
+    return bool(table.flow.shape.key_type == stream.flow.shape.key_type)
 
 
 def _draw_windows(draw: st.DrawFn, drawn: Drawn, stream: Stream[Any, Any]) -> None:

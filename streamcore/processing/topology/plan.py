@@ -1,13 +1,13 @@
 """Splits a declared application into sub-topologies and decides the partitions of its topics. Pure.
 
 A sub-topology is what hangs together without a repartition topic between, counting what shares a
-table. A task is one sub-topology and one partition number, so all its inputs that meet in a store must
-have the same number of partitions.
+table. A task is one sub-topology and one partition number, so inputs that meet in a table must have the
+same number of partitions and bring equal keys to the same one; others are refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -301,6 +301,7 @@ def task_count(sub_topology: SubTopology, counts: Mapping[str, int]) -> int:
 
 
 def _check_co_partitioned(sub_topology: SubTopology, counts: Mapping[str, int]) -> None:
+    """Refuse inputs that meet in a table and would not bring equal keys to one task."""
     if not sub_topology.stores:
         return
     first = sub_topology.inputs[0].topic
@@ -316,3 +317,43 @@ def _check_co_partitioned(sub_topology: SubTopology, counts: Mapping[str, int]) 
                     tables=",".join(store.name for store in sub_topology.stores),
                 )
             )
+    if counts[first.name] > 1:
+        for node in sub_topology.nodes:
+            if isinstance(node, Aggregate | TableJoin):
+                _check_keys_are_written_alike(node)
+
+
+def _check_keys_are_written_alike(node: Aggregate | TableJoin) -> None:
+    """A key's partition follows from its bytes: the text ``7`` and eight bytes for 7 lie apart.
+
+    Of two serdes of the user's own nothing is known; they may well write the same.
+    """
+    topics = list(_topics_above(node))
+    if isinstance(node, TableJoin) and not isinstance(node.table, GlobalTable):
+        topics += _topics_above(node.table)
+    for topic in topics[1:]:
+        written = {topics[0].key_serde.name, topic.key_serde.name}
+        if len(written) > 1 and written != {"str", "bytes"} and "custom" not in written:
+            raise TopologyError(
+                "the keys of inputs that meet in a table are written in different ways, so equal keys would "
+                "lie in different partitions; change the key with group_by before this step, or declare both "
+                "topics with the same key= and codec=: "
+                + fact_text(
+                    step=node.name,
+                    first=topics[0].name,
+                    first_keys=topics[0].key_serde.name,
+                    second=topic.name,
+                    second_keys=topic.key_serde.name,
+                )
+            )
+
+
+def _topics_above(node: Node) -> Iterator[TopicSpec]:
+    """The topics that a node's records come from, without going through one."""
+    if isinstance(node, Source):
+        yield node.topic
+    for parent in node.parents:
+        if isinstance(parent, Repartition):
+            yield parent.topic
+        else:
+            yield from _topics_above(parent)
