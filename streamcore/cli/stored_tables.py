@@ -160,8 +160,8 @@ def open_stored(data: Path, app: str | None) -> Iterator[StoredTables]:
             undo.enter_context(DirectoryLock(data))
         except DirectoryInUseError as error:
             raise DirectoryInUseError(
-                "a running worker is asked over HTTP: start it with --http HOST:PORT, and give "
-                f"this command the same; {error}"
+                "a process runs this folder: ask it with --http HOST:PORT, which a worker answers if it was "
+                f"started with the same, or stop it: {fact_text(data=data, pid=_pid_in(error))}"
             ) from error
         except StorageError:
             pass  # a folder that cannot be written is nobody's, and can be read
@@ -193,6 +193,10 @@ def decoder_of(description: StoreDescription) -> Decode:
         return found[0] if names == [""] else dict(zip(names, found, strict=True))
 
     return decode
+
+
+def _pid_in(error: DirectoryInUseError) -> str:
+    return str(error).rpartition("pid=")[2]
 
 
 def _as_it_is(accumulator: Any) -> Any:

@@ -42,6 +42,7 @@ from streamcore.web.questions import (
 )
 
 _POLL_S = 0.005
+_POLL_MAX_S = 0.1
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -128,6 +129,7 @@ class _Api:
     async def _wait_for(self, view: TableView, wanted: Freshness) -> None:
         freshness = self._worker.freshness(view.store, wanted.position)
         deadline_s = time.monotonic() + wanted.timeout_ms / 1000
+        pause_s = _POLL_S
         while not await run_in_threadpool(freshness.is_reached):
             failure = self._worker.failure()
             if failure is not None:
@@ -139,7 +141,8 @@ class _Api:
                         table=view.name, at_least=wanted.position.to_text(), timeout_ms=wanted.timeout_ms
                     )
                 )
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(_POLL_MAX_S, pause_s * 1.5)
 
     def _view(self, request: Request) -> TableView:
         name: str = request.path_params["name"]
@@ -150,8 +153,12 @@ class _Api:
 
     def _tables(self, request: Request, words: Words) -> object:
         ensure_known(words)
-        views = [self._worker.table(name) for name in self._worker.table_names()]
-        return {"application": self._worker.app.app_id, "tables": [table_facts(view) for view in views]}
+        worker = self._worker
+        global_tables = worker.tasks.assembly.global_tables
+        facts = [
+            table_facts(worker.table(name), is_global=name in global_tables) for name in worker.table_names()
+        ]
+        return {"application": worker.app.app_id, "tables": facts}
 
     def _rows(self, request: Request, words: Words) -> object:
         return span_answer(self._view(request), words)

@@ -123,13 +123,13 @@ def span_answer(view: TableView, words: Words) -> Json:
     return _rows(view, lambda: view.range(start, end), limit)
 
 
-def table_facts(view: TableView) -> Json:
+def table_facts(view: TableView, *, is_global: bool) -> Json:
     """What a table is."""
     windows = view.store.windows
     codec = key_codec(view.store.key_type)
     return {
         "table": view.name,
-        "kind": "windows" if windows is not None else "keys",
+        "kind": "global" if is_global else "keys" if windows is None else "windows",
         "key_type": codec.name,
         "window_size_ms": None if windows is None else windows.size_ms,
         "window_advance_ms": None if windows is None else windows.advance_ms,

@@ -1,0 +1,127 @@
+"""Keys and answers as text: what goes in as text comes out as the same text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamcore.errors import SerdeError
+from streamcore.model import TopicPartition, Windowed
+from streamcore.state.keys import key_codec
+from streamcore.state.position import Position
+from streamcore.state.queries import Answer
+from streamcore.state.text_forms import answer_row, key_text, parse_key, plain_value
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    origin: str
+    number: int
+
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+ANY = st.recursive(st.none() | st.booleans() | INT64 | st.text(), lambda part: st.lists(part).map(tuple))
+
+
+@pytest.mark.parametrize(
+    ("key_type", "text", "key"),
+    [
+        (str, "7", "7"),
+        (bytes, "a", b"a"),
+        (bytes, '{"base64":"/w=="}', b"\xff"),
+        (bytes, '{"a":1}', b'{"a":1}'),
+        (int, "-7", -7),
+        (float, "7", 7.0),
+        (bool, "true", True),
+        (None, "7", 7),
+        (None, '"7"', "7"),
+        (None, "abc", "abc"),
+        (None, '["a",[1,null]]', ("a", (1, None))),
+        (tuple[str, int], '["JFK",7]', ("JFK", 7)),
+        (Leg, '["JFK",7]', Leg("JFK", 7)),
+        (tuple[str, int | None], '["JFK",null]', ("JFK", None)),
+    ],
+)
+def test_a_text_is_read_by_the_key_type(key_type: Any, text: str, key: object) -> None:
+    found = parse_key(key_codec(key_type), text)
+
+    assert found == key
+    assert type(found) is type(key)
+
+
+@pytest.mark.parametrize(
+    ("key_type", "text"),
+    [
+        (int, "seven"),
+        (int, "1.5"),
+        (int, "true"),
+        (int, "99999999999999999999"),
+        (float, "x"),
+        (bool, "1"),
+        (Leg, "7"),
+        (Leg, '["JFK"]'),
+        (Leg, '{"origin":"JFK","number":7}'),
+        (tuple[str, int], '["JFK","7"]'),
+        (bytes, '{"base64":"?"}'),
+    ],
+)
+def test_a_text_that_is_no_key_is_refused(key_type: Any, text: str) -> None:
+    with pytest.raises(SerdeError, match="not of the table's key type"):
+        parse_key(key_codec(key_type), text)
+
+
+@pytest.mark.parametrize(
+    ("key_type", "keys"),
+    [
+        (str, st.text()),
+        (bytes, st.binary()),
+        (int, INT64),
+        (None, ANY),
+        (tuple[str, int], st.tuples(st.text(), INT64)),
+        (Leg, st.builds(Leg, st.text(), INT64)),
+    ],
+)
+@given(data=st.data())
+def test_the_text_of_a_key_is_read_as_the_key(
+    key_type: Any, keys: st.SearchStrategy[Any], data: st.DataObject
+) -> None:
+    codec = key_codec(key_type)
+    key = data.draw(keys)
+
+    assert parse_key(codec, key_text(codec, key)) == key
+
+
+def test_values_become_plain_data() -> None:
+    value = {"leg": Leg("JFK", 7), 3: (b"text", b"\xff"), "set": {1}}
+
+    assert plain_value(value) == {
+        "leg": {"origin": "JFK", "number": 7},
+        "3": ["text", {"base64": "/w=="}],
+        "set": [1],
+    }
+    assert plain_value({(1, 2): 3}) == "{(1, 2): 3}"
+
+
+def test_a_row_has_the_bounds_of_a_window_and_the_position() -> None:
+    position = Position({TopicPartition("flights", 3): 7, TopicPartition("flights", 0): 120})
+
+    row = answer_row(Answer(5, position, Windowed(Leg("JFK", 1), 10, 20)), key_codec(Leg))
+
+    assert row == {
+        "key": ["JFK", 1],
+        "start_ms": 10,
+        "end_ms": 20,
+        "value": 5,
+        "position": {"flights": {"0": 120, "3": 7}},
+    }
+
+
+def test_a_row_takes_the_key_that_was_asked_for() -> None:
+    assert answer_row(Answer(5, Position()), key_codec(str), "k", with_position=False) == {
+        "key": "k",
+        "value": 5,
+    }
