@@ -1,7 +1,7 @@
 """Turns the durations and times that people write into integer milliseconds.
 
-Durations are ``timedelta`` or text such as ``"500ms"``, ``"10s"``, ``"5m"``, ``"1h"``, ``"7d"``; an ``int`` is
-milliseconds already. Times are aware ``datetime``, ISO 8601 text with a zone, or milliseconds
+Durations are ``timedelta`` or text such as ``"500ms"``, ``"10s"``, ``"5m"``, ``"1h"``, ``"7d"``; an ``int``
+is milliseconds already. Times are aware ``datetime``, ISO 8601 text with a zone, or milliseconds
 since 1970. Floats are refused: binary fractions of a second do not add up.
 """
 

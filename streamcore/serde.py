@@ -129,8 +129,8 @@ def _typed_serde(value_type: Any, codec: str) -> Serde[Any]:
         )
     except TypeError as error:
         raise UsageError(
-            f"declare bytes, str, int, float, dict, list, a dataclass, a msgspec.Struct, a pydantic model or a "
-            f"Serde: {fact_text(type=name, reason=error)}"
+            "declare bytes, str, int, float, dict, list, a dataclass, a msgspec.Struct, a pydantic model or "
+            f"a Serde: {fact_text(type=name, reason=error)}"
         ) from error
     encode: Callable[[Any], bytes] = (
         msgspec.json.Encoder().encode if codec == "json" else msgspec.msgpack.Encoder().encode
