@@ -88,29 +88,33 @@ class LogCheckpoints:
         self._file_system = file_system
         self._root = root
         self._offsets = {name: read_checkpoint(file_system, root / name) for name in CHECKPOINT_NAMES}
+        self._unwritten: set[str] = set()
 
     def get(self, name: str, target: TopicPartition) -> Offset:
         """What a checkpoint says of a partition; 0 if nothing."""
         return self._offsets[name].get(target, 0)
 
-    def note(self, name: str, target: TopicPartition, offset: Offset) -> bool:
-        """Change what a checkpoint says of a partition, in memory; return whether that was a change."""
-        if self._offsets[name].get(target, 0) == offset:
-            return False
-        self._offsets[name][target] = offset
-        return True
+    def note(self, name: str, target: TopicPartition, offset: Offset) -> None:
+        """Change what a checkpoint says of a partition, in memory."""
+        if self._offsets[name].get(target, 0) != offset:
+            self._offsets[name][target] = offset
+            self._unwritten.add(name)
 
     def put(self, name: str, target: TopicPartition, offset: Offset) -> None:
         """Change what a checkpoint says of a partition; durable when it returns."""
-        if self.note(name, target, offset):
-            self.write(name)
+        self.note(name, target, offset)
+        self.write(name)
 
     def forget(self, targets: Iterable[TopicPartition]) -> None:
-        """Drop partitions, in memory; the next write of each file leaves them out."""
+        """Drop partitions, in memory."""
         for target in targets:
-            for offsets in self._offsets.values():
-                offsets.pop(target, None)
+            for name, offsets in self._offsets.items():
+                if offsets.pop(target, None) is not None:
+                    self._unwritten.add(name)
 
     def write(self, name: str) -> None:
-        """Write one of the files, durably."""
-        write_checkpoint(self._file_system, self._root / name, self._offsets[name])
+        """Write one of the files, durably, unless it says all this already."""
+        if name in self._unwritten:
+            write_checkpoint(self._file_system, self._root / name, self._offsets[name])
+            # Only now: after a failure the next call has to write, although nothing changes in between.
+            self._unwritten.remove(name)

@@ -316,9 +316,9 @@ class LogManager:
 
     def checkpoint(self) -> None:
         """Write down how far each partition is synced; a crash then needs to look at less."""
-        changed = [partition.note_recovery_point() for partition in self._partitions.values()]
-        if any(changed):
-            self._parts.checkpoints.write(RECOVERY_POINTS)
+        for partition in self._partitions.values():
+            partition.note_recovery_point()
+        self._parts.checkpoints.write(RECOVERY_POINTS)
 
     def close(self) -> None:
         """Sync everything, write what makes the next opening fast, and note that the stop was clean.

@@ -460,9 +460,9 @@ class PartitionLog:
         if not self.has_unsynced and not self._closing.is_syncing:
             self.active.release_file()
 
-    def note_recovery_point(self) -> bool:
-        """Put the recovery point into its checkpoint, in memory; return whether it changed."""
-        return self._parts.checkpoints.note(RECOVERY_POINTS, self.topic_partition, self._recovery_point())
+    def note_recovery_point(self) -> None:
+        """Put the recovery point into its checkpoint, in memory."""
+        self._parts.checkpoints.note(RECOVERY_POINTS, self.topic_partition, self._recovery_point())
 
     def close(self) -> None:
         """Sync everything and leave files that open again without reading the data."""

@@ -19,6 +19,22 @@ from streamcore.model import Isolation
 from tests.unit.log.storage.partition_fixture import NOW_MS, OnePartition
 
 
+def test_a_log_start_that_could_not_be_written_is_written_at_the_next_try() -> None:
+    one = OnePartition(segment_bytes="200")
+    for value in (b"a", b"b", b"c"):
+        one.append(value * 100)
+        one.log.sync()
+    one.disk.fail_sync(1)
+    with pytest.raises(StorageError):
+        one.log.delete_records_before(2)
+    one.log.delete_records_before(2)
+
+    one.crash()
+
+    assert one.log.offsets.log_start == 2
+    assert one.values() == [b"c" * 100]
+
+
 def test_nothing_is_visible_before_it_is_synced() -> None:
     one = OnePartition()
     one.append(b"a")
