@@ -44,6 +44,10 @@ class SimContent:
         self._changes.append(_Change(len(self.current), data))
         self.current += data
 
+    def write_again(self, position: int) -> None:
+        """Write what is there from ``position`` on in its place, not durably."""
+        self._changes.append(_Change(position, bytes(self.current[position:])))
+
     def truncate(self, size: int) -> None:
         """Cut, not durably."""
         self._changes.append(_Change(size, None))
@@ -112,11 +116,13 @@ class SimContent:
         size = max(size, intact)
         result = bytearray(size)
         result[:intact] = self._durable[:intact]
+        # Only what the file has grown by can be there without having been written.
+        grown_from = min([len(self._durable), *(c.position for c in changes if c.data is None)])
         zero_share = random.choice((0.0, 0.3, 1.0))
         for start in range(intact - intact % SECTOR_BYTES, size, SECTOR_BYTES):
             first, end = max(start, intact), min(start + SECTOR_BYTES, size)
             if random.random() < zero_share:
-                continue
+                end = max(first, min(end, grown_from))
             kept = random.choice(versions)[first:end]
             result[first : first + len(kept)] = kept
         return bytes(result)

@@ -74,7 +74,7 @@ class SimDisk:
         self._root = _Directory()
         self._unsynced_names: list[_NameChange] = []
         self._trace = blake2b(digest_size=16)
-        self._power_cycle = 0
+        self._process = 0
         self._has_power = True
         self._operations_to_crash = -1
         self._syncs_to_failure = -1
@@ -108,13 +108,27 @@ class SimDisk:
         """
         with self._lock:
             self._note("crash", "")
-            self._power_cycle += 1
+            self._process += 1
             self._has_power = True
-            self._operations_to_crash = self._syncs_to_failure = -1
-            self._free_bytes = None
+            self._take_back_faults()
             self._keep_some_names()
             self._unsynced_names.clear()
             self._restart(self._root)
+
+    def kill(self) -> None:
+        """End the process but not the machine: everything that was written can be read.
+
+        Files opened before can only be closed. What a failed sync has dropped is still there to be
+        read, and gone after the next ``crash``. Faults that were asked for are taken back.
+        """
+        with self._lock:
+            self._note("kill", "")
+            self._process += 1
+            self._take_back_faults()
+
+    def _take_back_faults(self) -> None:
+        self._operations_to_crash = self._syncs_to_failure = -1
+        self._free_bytes = None
 
     def trace_digest(self) -> str:
         """A digest of every operation so far: equal seeds and calls give equal digests."""
@@ -136,7 +150,7 @@ class SimDisk:
                     self._change_names((directory, path.name, node))
             if isinstance(node, _Directory):
                 raise storage_error("open", path, OSError(errno.EISDIR, "is a directory"))
-            return _SimFile(self, path, node, self._power_cycle)
+            return _SimFile(self, path, node, self._process)
 
     def list_directory(self, path: Path) -> list[str]:
         """The names in a directory, sorted. Raises ``FileNotFoundError``."""
@@ -250,6 +264,10 @@ class SimDisk:
                 raise storage_error("sync", path, OSError(errno.EIO, "simulated"))
             content.sync()
 
+    def _write_again(self, path: Path, content: SimContent, position: int) -> None:
+        with _Operation(self, "write again", path, position):
+            content.write_again(position)
+
     def _truncate(self, path: Path, content: SimContent, size: int) -> None:
         with _Operation(self, "truncate", path, size):
             if self._free_bytes is not None:
@@ -347,13 +365,13 @@ class _Operation:
 class _SimFile:
     """An open file of a ``SimDisk``."""
 
-    __slots__ = ("_content", "_disk", "_is_open", "_path", "_power_cycle")
+    __slots__ = ("_content", "_disk", "_is_open", "_path", "_process")
 
-    def __init__(self, disk: SimDisk, path: Path, content: SimContent, power_cycle: int) -> None:
+    def __init__(self, disk: SimDisk, path: Path, content: SimContent, process: int) -> None:
         self._disk = disk
         self._path = path
         self._content = content
-        self._power_cycle = power_cycle
+        self._process = process
         self._is_open = True
 
     def append(self, buffers: Sequence[Bytes]) -> None:
@@ -370,6 +388,11 @@ class _SimFile:
         """Return once everything appended or truncated before the call is durable."""
         with self._disk._lock:
             self._disk._sync(self._path, self._usable_content())
+
+    def write_again(self, position: int) -> None:
+        """Write what stands from ``position`` to the end once more, in its place."""
+        with self._disk._lock:
+            self._disk._write_again(self._path, self._usable_content(), position)
 
     def truncate(self, size: int) -> None:
         """Cut the file to ``size`` bytes, which is at most its present size."""
@@ -391,8 +414,8 @@ class _SimFile:
         self._disk._ensure_power()
         if not self._is_open:
             raise StorageError(f"the file is closed, path={self._path}")
-        if self._power_cycle != self._disk._power_cycle:
-            raise StorageError(f"the file was opened before the crash, path={self._path}")
+        if self._process != self._disk._process:
+            raise StorageError(f"the file was opened by a process that has ended, path={self._path}")
         return self._content
 
 

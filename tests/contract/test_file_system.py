@@ -48,6 +48,22 @@ def test_a_cut_file_grows_again_from_the_cut(file_system: FileSystem, root: Path
     file.close()
 
 
+def test_writing_again_changes_nothing_that_can_be_read(file_system: FileSystem, root: Path) -> None:
+    content = bytes(range(256)) * 9000
+    file = file_system.open(root / "a", create=True)
+    file.append([content])
+    file.sync()
+
+    file.write_again(1000)
+    file.write_again(len(content))
+    file.append([b"x"])
+    file.sync()
+
+    assert file.size() == len(content) + 1
+    assert file.read_at(0, file.size()) == content + b"x"
+    file.close()
+
+
 def test_an_opened_file_keeps_its_content_and_a_missing_one_is_said_to_be_missing(
     file_system: FileSystem, root: Path
 ) -> None:

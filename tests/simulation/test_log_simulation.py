@@ -39,6 +39,7 @@ STEPS: dict[Step, int] = {
     keeping_steps.add_partitions: 1,
     World.close_and_open: 2,
     World.crash: 2,
+    World.kill: 2,
 }
 
 

@@ -100,6 +100,14 @@ class World:
     def crash(self) -> None:
         """Lose power, perhaps again while the log is being opened, then see what is left."""
         self.disk.crash()
+        self._open_again()
+
+    def kill(self) -> None:
+        """End the process, and only the process: what the disk has refused can still be read."""
+        self.disk.kill()
+        self._open_again()
+
+    def _open_again(self) -> None:
         self.tickets.clear()
         self.unsure.clear()
         while True:
@@ -117,7 +125,7 @@ class World:
     def close_and_open(self) -> None:
         """Stop in good order: nothing at all may be lost, synced before or not."""
         if self.unsure:
-            self.crash()
+            self.kill()
             return
         self.tickets.clear()
         self.log.close()

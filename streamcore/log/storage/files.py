@@ -8,7 +8,8 @@ What the protocols promise is the little that a crash lets a file system promise
 * Nothing else is ordered: unsynced writes may survive in any order, torn, or as zeros.
 
 A failed ``append`` may have written a part; the caller truncates back. A failed ``sync`` means that
-the bytes may be lost although a later ``sync`` would succeed: it is never retried.
+the bytes may be lost although a later ``sync`` would succeed: it is never retried. Until the machine
+restarts they can still be read; ``write_again`` gives the next ``sync`` something to write.
 
 Every refusal of the system (disk full, read-only, input/output error) is a ``StorageError`` that
 says what to do. Reading a file that is not there is ``FileNotFoundError``, as callers branch on it.
@@ -43,6 +44,8 @@ _ADVICE = {
 # One writev takes at most this many buffers (IOV_MAX on Linux).
 _BUFFERS_PER_WRITE = 1024
 
+_COPY_BYTES = 1024 * 1024
+
 
 class File(Protocol):
     """One open file: appended at its end, read anywhere. ``sync`` may run beside ``append``."""
@@ -55,6 +58,9 @@ class File(Protocol):
 
     def sync(self) -> None:
         """Return once everything appended or truncated before the call is durable (fdatasync)."""
+
+    def write_again(self, position: int) -> None:
+        """Write what stands from ``position`` to the end once more, in its place."""
 
     def truncate(self, size: int) -> None:
         """Cut the file to ``size`` bytes, which is at most its present size."""
@@ -219,6 +225,14 @@ class PosixFile:
             os.fdatasync(self._descriptor)
         except OSError as error:
             raise storage_error("sync", self._path, error) from error
+
+    def write_again(self, position: int) -> None:
+        """Write what stands from ``position`` to the end once more, in its place."""
+        while rest := memoryview(self.read_at(position, _COPY_BYTES)):
+            try:
+                position += os.pwrite(self._descriptor, rest, position)
+            except OSError as error:
+                raise storage_error("write", self._path, error) from error
 
     def truncate(self, size: int) -> None:
         """Cut the file to ``size`` bytes, which is at most its present size."""

@@ -11,7 +11,9 @@ Otherwise everything from the recovery point on is walked through, batch by batc
   changed and no later segment is dropped.
 
 Invariant: what is visible after opening is durable. The part that was walked through is synced
-before anything can be read from it.
+before anything can be read from it. Past the recovery point it is written once more before that: the
+process that wrote it may have ended because a sync failed, and then the bytes may be readable, count
+as written, and yet not be on the disk.
 """
 
 from __future__ import annotations
@@ -220,11 +222,15 @@ def _walk(
     """Note every batch of a segment; cut a torn tail off and return whether there was one."""
     file = segment.file_to_write()
     size_bytes = segment.size_bytes
+    unsure_from: int | None = None
+    is_torn = False
     segment.start_over()
     try:
         for batch in scan_batches(file, 0, size_bytes):
             if batch.header.base_offset < segment.end_offset:
                 raise CorruptBatchError("offsets go back, " + fact_text(base_offset=batch.header.base_offset))
+            if unsure_from is None and batch.header.end_offset > recovery_point:
+                unsure_from = batch.position
             segment.note(batch.header, opening.config.index_interval_bytes)
             _note(batch, states, opening, segment)
     except CorruptBatchError as error:
@@ -252,8 +258,10 @@ def _walk(
         if kept is not None:
             _log.error("valid batches stood after the bad bytes: what was cut off is kept in %s", kept)
         file.truncate(segment.size_bytes)
-        return True
-    return False
+        is_torn = True
+    if unsure_from is not None:
+        file.write_again(unsure_from)
+    return is_torn
 
 
 def _drop(segments: list[Segment], opening: Opening, parts: LogParts) -> None:

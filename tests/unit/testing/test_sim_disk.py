@@ -180,3 +180,57 @@ def test_damage_is_durable_at_once() -> None:
     disk.crash()
 
     assert read_whole(disk, ROOT / "a") == b"012xx56789"
+
+
+def test_the_end_of_the_process_loses_nothing_but_its_open_files() -> None:
+    disk = disk_with_root(0)
+    file = disk.open(ROOT / "a", create=True)
+    file.append([b"unsynced"])
+
+    disk.kill()
+
+    assert read_whole(disk, ROOT / "a") == b"unsynced"
+    with pytest.raises(StorageError, match="has ended"):
+        file.append([b"x"])
+    file.close()
+
+
+def test_what_a_failed_sync_dropped_is_read_until_the_crash_unless_it_is_written_again() -> None:
+    lost_count = 0
+    for seed in SEEDS:
+        for is_written_again in (False, True):
+            disk = disk_with_root(seed)
+            file = disk.open(ROOT / "a", create=True)
+            file.append([b"x" * 700])
+            disk.sync_directory(ROOT)
+            disk.fail_sync()
+            with pytest.raises(StorageError):
+                file.sync()
+            disk.kill()
+            file = disk.open(ROOT / "a")
+            assert file.read_at(0, 1000) == b"x" * 700
+            if is_written_again:
+                file.write_again(0)
+            file.sync()
+
+            disk.crash()
+
+            is_kept = read_whole(disk, ROOT / "a") == b"x" * 700
+            assert is_kept or not is_written_again
+            lost_count += not is_kept
+    assert lost_count > len(SEEDS) / 2
+
+
+def test_a_crash_while_synced_bytes_are_written_again_leaves_them_as_they_were() -> None:
+    for seed in SEEDS:
+        disk = disk_with_root(seed)
+        file = disk.open(ROOT / "a", create=True)
+        file.append([b"s" * 3000])
+        file.sync()
+        disk.sync_directory(ROOT)
+        file.write_again(100)
+        file.append([b"u" * 3000])
+
+        disk.crash()
+
+        assert read_whole(disk, ROOT / "a").startswith(b"s" * 3000)

@@ -55,6 +55,9 @@ class _GatedFile:
             assert self._disk.gate.acquire(timeout=LIMIT_S)
         self._file.sync()
 
+    def write_again(self, position: int) -> None:
+        self._file.write_again(position)
+
     def truncate(self, size: int) -> None:
         self._file.truncate(size)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streamcore.errors import CorruptDataError, UnsupportedVersionError
+from streamcore.errors import CorruptDataError, StorageError, UnsupportedVersionError
 from streamcore.log.records.batch import patch_checksum, patch_offsets
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.storage.checkpoints import RECOVERY_POINTS
@@ -29,6 +29,24 @@ def filled(*, segment_bytes: str = "100000", index_interval_bytes: str = "4096")
 
 def data_paths(one: OnePartition) -> list[Path]:
     return [DIRECTORY / name for name in one.disk.list_directory(DIRECTORY) if name.endswith(".log")]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_read_after_a_failed_sync_and_a_restart_of_the_process_stays(seed: int) -> None:
+    one = OnePartition(seed=seed)
+    one.append(b"acknowledged")
+    one.log.sync()
+    one.append(b"x" * 5000)
+    one.disk.fail_sync(1)
+    with pytest.raises(StorageError):
+        one.log.sync()
+    one.leave()
+    visible = one.values()
+
+    one.crash()
+
+    assert visible == [b"acknowledged", b"x" * 5000]
+    assert one.values() == visible
 
 
 def test_a_clean_stop_is_noted_and_the_note_is_gone_once_the_log_is_used() -> None:
