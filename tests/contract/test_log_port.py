@@ -359,7 +359,7 @@ def test_a_transaction_is_visible_in_all_partitions_once_it_commits(house: LogHo
 def test_a_transaction_that_raises_leaves_nothing(house: LogHouse) -> None:
     producer = house.log.producer_port(transactional_id="t")
 
-    with pytest.raises(ZeroDivisionError), producer.transaction() as transaction:  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), producer.transaction() as transaction:
         append(transaction, FIRST, [b"a"])
         transaction.commit_positions("g", {SECOND: CommittedPosition(7)})
         raise ZeroDivisionError
@@ -372,7 +372,7 @@ def test_a_transaction_that_raises_leaves_nothing(house: LogHouse) -> None:
 
 def test_who_reads_uncommitted_sees_no_markers_but_aborted_records(house: LogHouse) -> None:
     producer = house.log.producer_port(transactional_id="t")
-    with pytest.raises(ZeroDivisionError), producer.transaction() as transaction:  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), producer.transaction() as transaction:
         append(transaction, FIRST, [b"a"])
         raise ZeroDivisionError
 
@@ -405,7 +405,7 @@ def test_a_transaction_with_nothing_in_it_commits(house: LogHouse) -> None:
 
 def test_a_newer_producer_fences_the_older_and_aborts_what_it_left_open(house: LogHouse) -> None:
     old = house.log.producer_port(transactional_id="t")
-    with pytest.raises(ProducerFencedError), old.transaction() as transaction:  # noqa: PT012
+    with pytest.raises(ProducerFencedError), old.transaction() as transaction:
         append(transaction, FIRST, [b"zombie"])
         transaction.commit_positions("g", {SECOND: CommittedPosition(7)})
         new = house.log.producer_port(transactional_id="t")
@@ -421,7 +421,7 @@ def test_a_newer_producer_fences_the_older_and_aborts_what_it_left_open(house: L
 def test_a_fenced_producer_cannot_commit(house: LogHouse) -> None:
     old = house.log.producer_port(transactional_id="t")
 
-    with pytest.raises(ProducerFencedError), old.transaction() as transaction:  # noqa: PT012
+    with pytest.raises(ProducerFencedError), old.transaction() as transaction:
         append(transaction, FIRST, [b"zombie"])
         house.log.producer_port(transactional_id="t")
 
