@@ -181,12 +181,20 @@ class Broker:
         return appended
 
     def append_batch(
-        self, target: TopicPartition, batch: bytearray, header: BatchHeader | None = None
+        self,
+        target: TopicPartition,
+        batch: bytearray,
+        header: BatchHeader | None = None,
+        *,
+        has_all_keys: bool = False,
     ) -> AppendedBatch:
-        """Write one encoded batch, whose transaction is already seen to."""
+        """Write one encoded batch, whose transaction is already seen to.
+
+        ``has_all_keys`` is for a caller in this process that encoded the batch and knows it.
+        """
         if header is not None and header.is_control:
             raise CorruptBatchError(f"only the log itself writes control batches. partition={target}")
-        written = self._partitions.append(self.partition(target), batch)
+        written = self._partitions.append(self.partition(target), batch, has_all_keys=has_all_keys)
         return AppendedBatch(
             target,
             written.base_offset,

@@ -38,9 +38,13 @@ class Partitions:
             for index in range(topic.partition_count)
         ]
 
-    def append(self, log: PartitionLog, batch: bytearray, *, from_client: bool = True) -> BatchAppended:
+    def append(
+        self, log: PartitionLog, batch: bytearray, *, from_client: bool = True, has_all_keys: bool = False
+    ) -> BatchAppended:
         """Append one batch; durable only once the partition is synced."""
-        appended = log.append(batch, now_ms=self._clock.now_ms(), from_client=from_client)
+        appended = log.append(
+            batch, now_ms=self._clock.now_ms(), from_client=from_client, has_all_keys=has_all_keys
+        )
         self.unsynced.add(log)
         return appended
 

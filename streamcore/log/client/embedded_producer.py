@@ -162,7 +162,8 @@ class EmbeddedProducer:
             return Appended(target, end, end), log
         with self._order:
             batches = self._encoded(target, columns, log.config.max_message_bytes, transaction is not None)
-            return self._driver.run(self._append_batches(target, batches, transaction)), log
+            has_all_keys = None not in columns[0]
+            return self._driver.run(self._append_batches(target, batches, transaction, has_all_keys)), log
 
     def _encoded(
         self, target: TopicPartition, columns: Columns, bytes_max: int, is_transactional: bool
@@ -205,6 +206,7 @@ class EmbeddedProducer:
         target: TopicPartition,
         batches: list[tuple[bytearray, int]],
         transaction: _OpenTransaction | None,
+        has_all_keys: bool,
     ) -> Operation[Appended]:
         if transaction is not None:
             assert self.transactional_id is not None
@@ -214,7 +216,7 @@ class EmbeddedProducer:
         end_offset = -1
         log_append_time_ms = -1
         for batch, count in batches:
-            appended = self._broker.append_batch(target, batch)
+            appended = self._broker.append_batch(target, batch, has_all_keys=has_all_keys)
             if base_offset < 0:
                 base_offset = appended.base_offset
             log_append_time_ms = appended.log_append_time_ms

@@ -26,9 +26,17 @@ from streamcore.model import TimestampMs
 
 
 def checked_header(
-    batch: bytes | bytearray, config: TopicConfig, *, now_ms: TimestampMs, from_client: bool
+    batch: bytes | bytearray,
+    config: TopicConfig,
+    *,
+    now_ms: TimestampMs,
+    from_client: bool,
+    has_all_keys: bool = False,
 ) -> BatchHeader:
     """Return the header of a batch that the topic's rules allow.
+
+    Args:
+        has_all_keys: the caller encoded the batch itself and knows that each record has a key.
 
     Raises:
         CorruptBatchError: the bytes are not exactly one valid batch.
@@ -57,12 +65,16 @@ def checked_header(
             + fact_text(record_count=header.record_count, last_offset_delta=header.last_offset_delta)
         )
     if from_client:
-        _check_client_rules(batch, header, config, now_ms)
+        _check_client_rules(batch, header, config, now_ms, has_all_keys)
     return header
 
 
 def _check_client_rules(
-    batch: bytes | bytearray, header: BatchHeader, config: TopicConfig, now_ms: TimestampMs
+    batch: bytes | bytearray,
+    header: BatchHeader,
+    config: TopicConfig,
+    now_ms: TimestampMs,
+    has_all_keys: bool,
 ) -> None:
     if header.attributes & CONTROL_FLAG:
         raise InvalidRecordError("a client may not append markers: use a transactional producer")
@@ -75,7 +87,7 @@ def _check_client_rules(
         raise InvalidRecordError("only the log itself may stamp a batch with its append time")
     if not config.has_append_time:
         _check_times(header, config, now_ms)
-    if config.is_compacted:
+    if config.is_compacted and not has_all_keys:
         for record in batch_records(batch, 0, header):
             if record.key is None:
                 raise InvalidRecordError(

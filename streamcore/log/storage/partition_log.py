@@ -135,11 +135,21 @@ class PartitionLog:
 
     # Appending
 
-    def append(self, batch: bytearray, *, now_ms: TimestampMs, from_client: bool = True) -> BatchAppended:
+    def append(
+        self,
+        batch: bytearray,
+        *,
+        now_ms: TimestampMs,
+        from_client: bool = True,
+        has_all_keys: bool = False,
+    ) -> BatchAppended:
         """Write one batch at the end; its offsets are patched in place.
 
         A batch that its producer sent before is not written again; the answer is the first one's.
         It is durable, and visible, once a sync begun after this has been completed.
+
+        Args:
+            has_all_keys: the caller encoded the batch itself and knows that each record has a key.
 
         Raises:
             CorruptBatchError: the bytes are not one valid batch.
@@ -150,7 +160,9 @@ class PartitionLog:
             StorageError: the disk refused; nothing was written.
         """
         self._health.ensure()
-        header = checked_header(batch, self.config, now_ms=now_ms, from_client=from_client)
+        header = checked_header(
+            batch, self.config, now_ms=now_ms, from_client=from_client, has_all_keys=has_all_keys
+        )
         if header.has_producer:
             repeated = self._states.check(header, from_client=from_client)
             if repeated is not None:
