@@ -129,13 +129,14 @@ def _struct_of(name: str, named: dict[str, Aggregator]) -> Any:
 def _state_serde(aggregators: list[Aggregator], value_type: Any, kept_type: Any) -> Serde[Any]:
     """MessagePack of the accumulators; with types where an accumulator holds the stream's own values."""
     types: list[Any] = []
+    only_counts = all(aggregator.kind == "count" for aggregator in aggregators)
     for aggregator in aggregators:
         if aggregator.keeps_values and value_type is not None:
             types.append(value_type | None if isinstance(value_type, type) else value_type)
         elif kept_type is not None:
             types.append(kept_type)
         else:
-            types.append(Any)
+            types.append(int if only_counts else Any)
     if all(found is Any for found in types):
         pack, unpack = UNTYPED.encode, UNTYPED.decode
         # Accumulators stand as a list; an outer tuple would cost an extension on each record.

@@ -54,13 +54,13 @@ def window_key_codec(keys: KeyCodec[K]) -> KeyCodec[tuple[K, TimestampMs]]:
 
     def encode_many(pairs: Iterable[tuple[K, TimestampMs]]) -> list[bytes]:
         pairs = pairs if isinstance(pairs, Sequence) else list(pairs)
-        encoded = keys.encode_many([key for key, _ in pairs])
-        try:
-            return [_START.pack(pair[1]) + data for pair, data in zip(pairs, encoded, strict=True)]
-        except struct.error:
-            for _, start_ms in pairs:
-                encode_start(start_ms)
-            raise
+        if not pairs:
+            return []
+        parts, starts_ms = zip(*pairs, strict=True)
+        encoded = keys.encode_many(parts)
+        # Many keys share few windows.
+        packed = {start_ms: encode_start(start_ms) for start_ms in set(starts_ms)}
+        return [packed[start_ms] + data for start_ms, data in zip(starts_ms, encoded, strict=True)]
 
     def decode_many(encoded: Sequence[bytes]) -> list[tuple[K, TimestampMs]]:
         starts = [decode_start(data) for data in encoded]

@@ -14,7 +14,7 @@ from typing import TypeVar
 from streamcore.model import TimestampMs
 from streamcore.state.engine import KeyValueEngine, StoreWrites
 from streamcore.state.keys import KeyCodec
-from streamcore.state.window_keys import window_key_codec, window_range
+from streamcore.state.window_keys import decode_start, window_key_codec, window_range
 from streamcore.state.write_back import CACHE_ENTRIES_MAX, WriteBack
 
 K = TypeVar("K")
@@ -48,6 +48,8 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
         self._dropped_before_ms = 0
         self._draining_drop_ms = 0
         self._applied_drop_ms = 0
+        self._newest_start_ms: TimestampMs | None = None
+        self._draining_start_ms: TimestampMs | None = None
 
     @property
     def dropped_before_ms(self) -> TimestampMs:
@@ -94,6 +96,8 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
             # Ranges are deleted before keys are written: a dropped window would come back.
             self._dirty = {key: None for key in self._dirty if key[1] >= dropped_ms}
         writes = super().drain()
+        # The keys are sorted, by start first.
+        self._draining_start_ms = decode_start(writes.keys[-1]) if writes is not None else None
         self._draining_drop_ms = dropped_ms
         dropped = window_range(self._applied_drop_ms, dropped_ms)
         # Event time moves the bound with every commit, mostly past no window at all, and RocksDB reads
@@ -107,9 +111,26 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
     def committed(self) -> None:
         """As in ``WriteBack``; the dropped windows are gone from the engine."""
         self._applied_drop_ms = self._draining_drop_ms
+        if self._newest_start_ms is not None and self._draining_start_ms is not None:
+            self._newest_start_ms = max(self._newest_start_ms, self._draining_start_ms)
         super().committed()
 
     def abort(self) -> None:
         """As in ``WriteBack``; windows dropped since the last commit are back."""
         self._dropped_before_ms = self._draining_drop_ms = self._applied_drop_ms
+        # A commit may have failed behind the engine's write.
+        self._newest_start_ms = None
         super().abort()
+
+    def _fetch(self, keys: list[tuple[K, TimestampMs]]) -> None:
+        """As in ``WriteBack``, but windows newer than all in the engine are not looked for there."""
+        newest_ms = self._newest_start_ms
+        if newest_ms is None:
+            newest = next(self._engine.scan(self.store, None, None, reverse=True), None)
+            newest_ms = self._newest_start_ms = -1 if newest is None else decode_start(newest[0])
+        older = [key for key in keys if key[1] <= newest_ms]
+        if older:
+            super()._fetch(older)
+        if len(older) < len(keys):
+            # Refuses a key of a wrong type before it is cached, as the look-up would.
+            self._keys.encode_many([key for key in keys if key[1] > newest_ms])

@@ -221,18 +221,23 @@ class WriteBack(Generic[K, V]):
         assert not self._draining, "the drain before this one was neither committed nor aborted"
         if not self._dirty:
             return None
-        key_of = dict(zip(self._keys.encode_many(self._dirty), self._dirty, strict=True))
-        encoded = sorted(key_of)
-        get, encode = self._cache.hot.get, self._encode
-        kept = [get(key_of[data]) for data in encoded]
+        kept: list[Any] = list(map(self._cache.hot.get, self._dirty))
         values: list[bytes | None]
         try:
-            values = kept if self._copies else [None if value is None else encode(value) for value in kept]
+            if self._copies:
+                values = kept
+            elif None in kept:
+                encode = self._encode
+                values = [None if value is None else encode(value) for value in kept]
+            else:
+                values = list(map(self._encode, kept))
         except Exception:  # noqa: BLE001 - once more, key by key, to tell which it was
-            values = [self._encoded(key_of[data]) for data in encoded]
+            values = list(map(self._encoded, self._dirty))
+        value_of = dict(zip(self._keys.encode_many(self._dirty), values, strict=True))
+        encoded = sorted(value_of)
         self._draining, self._dirty = self._dirty, {}
         self._drain_count += 1
-        return StoreWrites(self.store, encoded, values)
+        return StoreWrites(self.store, encoded, list(map(value_of.__getitem__, encoded)))
 
     def committed(self) -> None:
         """What was drained is in the engine: it is clean, and may be evicted."""

@@ -77,12 +77,15 @@ class AggregateOperator:
         return self._fold_one_by_one(batch, columns, states)
 
     def _fold_counts(self, batch: Batch) -> None:
-        counts = Counter(batch.keys)
-        states = self._store.load(counts.keys())
+        counts = dict(Counter(batch.keys))
+        states = self._store.load(counts)
         width = len(self._aggregators)
-        for key, added in counts.items():
-            state = states.get(key)
-            states[key] = ((state[0] if state is not None else 0) + added,) * width
+        before = map(states.get, counts)
+        after = [
+            (added if state is None else state[0] + added,) * width
+            for state, added in zip(before, counts.values(), strict=True)
+        ]
+        states.update(zip(counts, after, strict=True))
         self._store.mark_dirty(counts)
 
     def _columns(self, batch: Batch) -> tuple[Batch, list[list[Any]]]:
@@ -196,8 +199,10 @@ class WindowedAggregateOperator:
         starts_ms = [timestamp_ms - timestamp_ms % size_ms for timestamp_ms in timestamps_ms]
         if self._windows.is_closed(min(starts_ms), self._time.stream_time_ms):
             stream_times_ms = self._time.stream_times(batch)
+            # ``TimeWindows.is_closed``, without a call for each record.
+            open_ms = size_ms + self._windows.grace_ms
             flags = [
-                not self._windows.is_closed(start_ms, stream_times_ms[origin])
+                start_ms + open_ms > stream_times_ms[origin]
                 for start_ms, origin in zip(starts_ms, batch.origins, strict=True)
             ]
             if not all(flags):

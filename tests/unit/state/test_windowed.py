@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from streamcore.clock import ManualClock
+from streamcore.errors import SerdeError
 from streamcore.model import TopicPartition
 from streamcore.state.engine import StoreWrites
 from streamcore.state.keys import key_codec
@@ -130,3 +134,65 @@ def test_windows_that_a_restore_brought_back_go_with_the_first_drop(engine: Memo
 
     assert [key for key, _ in store.items()] == [("k", 30)]
     assert len(list(engine.scan("s"))) == 1
+
+
+class CountingEngine(MemoryEngine):
+    """Remembers which keys were looked up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked_up: list[bytes] = []
+
+    def get_many(self, store: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        self.looked_up += keys
+        return super().get_many(store, keys)
+
+
+def test_a_window_newer_than_all_stored_ones_is_not_looked_up() -> None:
+    engine = CountingEngine()
+    commit_of(open_store(engine), engine, {("a", 10): 1, ("b", 20): 2})
+    reopened = open_store(engine)
+
+    assert reopened.get(("a", 30)) is None
+    assert engine.looked_up == []
+    assert reopened.get(("a", 20)) is None
+    assert reopened.get(("a", 10)) == 1
+    assert len(engine.looked_up) == 2
+
+
+def test_windows_that_were_committed_since_are_looked_up() -> None:
+    engine = CountingEngine()
+    store = WindowStore(engine, "s", key_codec(str), lambda value: b"%d" % value, int, cache_entries_max=1)
+    assert store.get(("a", 10)) is None
+
+    commit_of(store, engine, {("a", 10): 1, ("a", 20): 2})
+    commit_of(store, engine, {("b", 30): 3})
+    commit_of(store, engine, {("b", 5): 4})
+
+    assert [store.get(key) for key in (("a", 10), ("a", 20), ("b", 30), ("b", 5))] == [1, 2, 3, 4]
+
+
+def test_an_abort_behind_the_write_forgets_nothing_that_was_written() -> None:
+    engine = CountingEngine()
+    store = open_store(engine)
+    assert store.get(("a", 10)) is None
+    store.put(("a", 10), 1)
+    writes = store.drain()
+    assert writes is not None
+    engine.apply([writes])
+
+    store.abort()
+
+    assert store.get(("a", 10)) == 1
+
+
+def test_a_wrong_key_is_refused_even_in_a_new_window(store: WindowStore[str, int]) -> None:
+    wrong: Any = (7, 10)
+
+    with pytest.raises(SerdeError, match="key"):
+        store.load([wrong])
+
+
+def commit_of(store: WindowStore[str, int], engine: MemoryEngine, values: dict[tuple[str, int], int]) -> None:
+    store.put_many(values)
+    commit(store, engine)
