@@ -1,0 +1,165 @@
+"""Whole applications, through topics, commits and crashes, give what the interpreter gives event by event.
+
+What a random application writes and keeps must not depend on how its input was cut into batches, nor
+on when the machine failed. Where several of its parts write one topic, or one part reads several topics that
+its own parts write, the order between these is nobody's promise: there the records are compared
+without it, or the application is left to the tests of single tasks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import Phase, assume, given, note, settings
+from hypothesis import strategies as st
+
+from streamcore.model import Record, Windowed
+from streamcore.processing.app import App
+from streamcore.processing.error_policy import ErrorPolicy, dead_letter, skip
+from streamcore.processing.interpreter import Interpreter
+from streamcore.processing.topology.nodes import Aggregate, Repartition, StoreSpec, To, TopicSpec
+from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
+from streamcore.testing.topology_driver import TopologyDriver
+from tests.property.random_topologies import KEYS, applications, stored_values
+
+Stored = Record[bytes | None, bytes | None]
+GOING_ON: st.SearchStrategy[ErrorPolicy] = st.sampled_from([skip, dead_letter("dead")])
+
+
+def written_by(sub_topology: SubTopology) -> set[str]:
+    """The topics that a part writes; failing records can come from any."""
+    found = {node.topic.name for node in sub_topology.nodes if isinstance(node, To | Repartition)}
+    late = {node.late.name for node in sub_topology.nodes if isinstance(node, Aggregate) and node.late}
+    return found | late | {"dead"}
+
+
+def has_one_order(plan: Plan, counts: dict[str, int]) -> bool:
+    """Whether the order of events is the same however rounds are cut.
+
+    Behind a repartition topic with several partitions, disorder of the input has become another one; a
+    second such topic merges by that. Two repartition topics meet as they were written.
+    """
+    writers = {topic: each for each in plan.sub_topologies for topic in written_by(each) - {"dead"}}
+    for sub_topology in plan.sub_topologies:
+        internal = [entry.topic for entry in sub_topology.inputs if entry.topic.internal]
+        if len(internal) > 1 or (internal and len(sub_topology.inputs) > 1):
+            return False
+        for topic in internal:
+            above = writers[topic.name]
+            if any(entry.topic.internal for entry in above.inputs) and counts[above.inputs[0].topic.name] > 1:
+                return False
+    return True
+
+
+@st.composite
+def inputs(draw: st.DrawFn, plan: Plan, counts: dict[str, int]) -> list[Stored]:
+    """Records for all topics that come from outside. No two have one time, but times go up and down."""
+    topics = {
+        entry.topic.name: entry.topic
+        for each in plan.sub_topologies
+        for entry in each.inputs
+        if not entry.topic.internal
+    }
+    sources = [(topic, number) for topic in topics.values() for number in range(counts[topic.name])]
+    count = draw(st.integers(0, 30))
+    times_ms = draw(st.lists(st.integers(0, 30_000), min_size=count, max_size=count, unique=True))
+    records: list[Stored] = []
+    ends: Counter[tuple[str, int]] = Counter()
+    for time_ms in times_ms:
+        topic, number = draw(st.sampled_from(sources))
+        key = draw(st.sampled_from([None, *(key.encode() for key in KEYS)]))
+        value = draw(stored_values(topic))
+        records.append(Record(key, value, time_ms, (), topic.name, number, ends[topic.name, number]))
+        ends[topic.name, number] += 1
+    return records
+
+
+def by_time(records: list[Stored], highest: dict[tuple[str, int], int]) -> list[Stored]:
+    """The records in the order in which a worker takes them: lowest order key first.
+
+    ``highest`` holds the order key that each partition has reached, and goes on with these records.
+    """
+    keyed = []
+    for record in records:
+        source = (record.topic, record.partition)
+        highest[source] = max(highest.get(source, 0), record.timestamp_ms)
+        keyed.append((highest[source], record))
+    return [record for _, record in sorted(keyed, key=lambda pair: pair[0])]
+
+
+@settings(phases=[Phase.generate])  # making a failure small takes minutes; reading it does not
+@given(applications(joins=False, policies=GOING_ON) | applications(policies=GOING_ON, timed=False), st.data())
+def test_an_application_gives_what_the_interpreter_gives_whatever_crashes(
+    app: App, data: st.DataObject
+) -> None:
+    plan = app.plan()
+    counts = resolve_partitions(plan, {}) | {"dead": 1}
+    assume(has_one_order(plan, counts))
+    note(app.describe())
+    records = data.draw(inputs(plan, counts), label="records")
+    interpreter = Interpreter(plan, counts, on_error=app.declaration.on_error)
+    slice_records = data.draw(st.integers(1, 12), label="records in a slice")
+    seed = data.draw(st.integers(0, 100), label="seed")
+
+    with TopologyDriver(app, seed=seed, slice_records_max=slice_records) as driver:
+        rest = records
+        highest: dict[tuple[str, int], int] = {}
+        while rest:
+            # What is sent together is merged by time; what comes later comes after.
+            count = data.draw(st.integers(1, len(rest)), label="sent together")
+            sent, rest = rest[:count], rest[count:]
+            for record in by_time(sent, highest):
+                interpreter.feed(record)
+            for record in sent:
+                driver.send_bytes(
+                    record.topic,
+                    key=record.key,
+                    value=record.value,
+                    at=record.timestamp_ms,
+                    partition=record.partition,
+                )
+            fault = data.draw(st.sampled_from(["none", "crash", "crash later"]), label="fault")
+            if fault == "crash":
+                driver.crash()
+            elif fault == "crash later":
+                driver.crash_at(data.draw(st.integers(1, 60), label="operations until the crash"))
+            driver.process()
+
+        for topic in sorted({topic for each in plan.sub_topologies for topic in written_by(each)}):
+            spec = app.declaration.topics.get(topic)
+            if spec is None or spec.internal:
+                continue
+            expected = [shown(record, spec) for record in interpreter.outputs[topic]]
+            found = [
+                (record.partition, record.key, record.value, record.timestamp_ms)
+                for record in driver.read(topic)
+            ]
+            assert Counter(map(repr, found)) == Counter(map(repr, expected)), topic
+            if sum(topic in written_by(each) for each in plan.sub_topologies) == 1:
+                assert found == sorted(expected, key=lambda row: row[0]), topic
+        for sub_topology in plan.sub_topologies:
+            for store in sub_topology.stores:
+                assert kept_by(driver, store) == expected_of(
+                    interpreter, store, task_count(sub_topology, counts)
+                )
+
+
+def shown(record: Stored, spec: TopicSpec) -> tuple[Any, ...]:
+    key = None if record.key is None else spec.key_serde.decode(record.key)
+    value = None if record.value is None else spec.value_serde.decode(record.value)
+    return record.partition, key, value, record.timestamp_ms
+
+
+def kept_by(driver: TopologyDriver, store: StoreSpec) -> Counter[str]:
+    return Counter(repr((answer.key, answer.value)) for answer in driver.table(store.name).all())
+
+
+def expected_of(interpreter: Interpreter, store: StoreSpec, partition_count: int) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for partition in range(partition_count):
+        for key, value in interpreter.state(store.name, partition).items():
+            if store.windows is not None:
+                key = Windowed(key[0], key[1], key[1] + store.windows.size_ms)
+            found[repr((key, value if store.result is None else store.result(value)))] += 1
+    return found
