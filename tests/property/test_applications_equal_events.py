@@ -54,7 +54,7 @@ def has_one_order(plan: Plan, counts: dict[str, int]) -> bool:
 
 @st.composite
 def inputs(draw: st.DrawFn, plan: Plan, counts: dict[str, int]) -> list[Stored]:
-    """Records for all topics that come from outside. No two have one time, but times go up and down."""
+    """Records for all topics that come from outside. Times go up and down, and often meet."""
     topics = {
         entry.topic.name: entry.topic
         for each in plan.sub_topologies
@@ -63,7 +63,9 @@ def inputs(draw: st.DrawFn, plan: Plan, counts: dict[str, int]) -> list[Stored]:
     }
     sources = [(topic, number) for topic in topics.values() for number in range(counts[topic.name])]
     count = draw(st.integers(0, 30))
-    times_ms = draw(st.lists(st.integers(0, 30_000), min_size=count, max_size=count, unique=True))
+    times_ms = [
+        seconds * 1_000 for seconds in draw(st.lists(st.integers(0, 20), min_size=count, max_size=count))
+    ]
     records: list[Stored] = []
     ends: Counter[tuple[str, int]] = Counter()
     for time_ms in times_ms:
@@ -75,16 +77,24 @@ def inputs(draw: st.DrawFn, plan: Plan, counts: dict[str, int]) -> list[Stored]:
     return records
 
 
-def by_time(records: list[Stored], highest: dict[tuple[str, int], int]) -> list[Stored]:
+def by_time(plan: Plan, records: list[Stored], highest: dict[tuple[str, int], int]) -> list[Stored]:
     """The records in the order in which a worker takes them: lowest order key first.
+
+    Of equal ones it takes those of the first task first, and in a task those of the first input.
 
     ``highest`` holds the order key that each partition has reached, and goes on with these records.
     """
+    ranks = {
+        (entry.topic.name, partition): (number, partition, index)
+        for number, sub_topology in enumerate(plan.sub_topologies)
+        for index, entry in enumerate(sub_topology.inputs)
+        for partition in range(max(record.partition for record in records) + 1)
+    }
     keyed = []
     for record in records:
         source = (record.topic, record.partition)
         highest[source] = max(highest.get(source, 0), record.timestamp_ms)
-        keyed.append((highest[source], record))
+        keyed.append(((highest[source], ranks[source]), record))
     return [record for _, record in sorted(keyed, key=lambda pair: pair[0])]
 
 
@@ -109,7 +119,7 @@ def test_an_application_gives_what_the_interpreter_gives_whatever_crashes(
             # What is sent together is merged by time; what comes later comes after.
             count = data.draw(st.integers(1, len(rest)), label="sent together")
             sent, rest = rest[:count], rest[count:]
-            for record in by_time(sent, highest):
+            for record in by_time(plan, sent, highest):
                 interpreter.feed(record)
             for record in sent:
                 driver.send_bytes(
