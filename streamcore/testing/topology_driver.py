@@ -24,7 +24,7 @@ from streamcore.processing.app import App
 from streamcore.processing.runtime.assembly import dead_letter_spec, dead_letter_topics
 from streamcore.processing.runtime.commit import Guarantee
 from streamcore.processing.runtime.settings import WorkerSettings
-from streamcore.processing.runtime.views import TableView, table_view, unknown_table
+from streamcore.processing.runtime.views import TableView, table_view
 from streamcore.processing.runtime.worker import TaskWorker
 from streamcore.processing.topic import Topic
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
@@ -42,7 +42,8 @@ class TopologyDriver:
     """Feeds an application and reads what it made.
 
     ``seed`` decides what a crash leaves of what was not durable. ``slice_records_max`` cuts batches: 1
-    takes one event at a time. ``disk`` can be made full or broken.
+    takes one event at a time; ``fetch_bytes_max`` cuts what is fetched of a partition at once, but not
+    what was sent at once. ``disk`` can be made full or broken.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class TopologyDriver:
         now: datetime | str | int = 0,
         guarantee: str | Guarantee = "exactly-once",
         slice_records_max: int = 65_536,
+        fetch_bytes_max: int = 1 << 20,
     ) -> None:
         self.app = app
         self.clock = ManualClock(time_ms(now))
@@ -60,6 +62,7 @@ class TopologyDriver:
         self._engines = _Engines(Random(seed))
         self._guarantee = Guarantee.named(guarantee)
         self._slice_records_max = slice_records_max
+        self._fetch_bytes_max = fetch_bytes_max
         self._runner = asyncio.Runner()
         self._read: dict[TopicPartition, int] = {}
         self._log: EmbeddedLog
@@ -146,18 +149,7 @@ class TopologyDriver:
     def table(self, name: str) -> TableView:
         """A table of the application, as of everything sent."""
         self.process()
-        assembly = self._worker.assembly
-        keeper = assembly.global_tables.get(name)
-        if keeper is not None:
-            parts = [(keeper.engine, keeper.store_name(source.partition)) for source in keeper.sources]
-            return table_view(keeper.store, parts, self._processed, lambda: True)
-        for state in assembly.states:
-            store = state.task.sub_topology.store_of(name)
-            if store is not None:
-                parts = [(each.engine, name) for each in assembly.states if name in each.task.stores]
-                return table_view(store, parts, self._processed, lambda: True)
-        known = [name for state in assembly.states for name in state.task.stores]
-        raise unknown_table(name, [*set(known), *assembly.global_tables])
+        return table_view(self._worker.assembly, name, self._processed, lambda: True)
 
     @property
     def late_count(self) -> int:
@@ -217,6 +209,7 @@ class TopologyDriver:
             guarantee=self._guarantee.value,
             slice_records_start=min(256, self._slice_records_max),
             slice_records_max=self._slice_records_max,
+            fetch_bytes_max=self._fetch_bytes_max,
             wait_ms=self.clock.advance,
         )
 

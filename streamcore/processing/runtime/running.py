@@ -33,7 +33,7 @@ from streamcore.processing.runtime.commit import Guarantee
 from streamcore.processing.runtime.freshness import Freshness
 from streamcore.processing.runtime.global_tables import Progress
 from streamcore.processing.runtime.settings import WorkerSettings
-from streamcore.processing.runtime.views import TableView, table_view, unknown_table
+from streamcore.processing.runtime.views import TableView, stores_of, table_view
 from streamcore.processing.runtime.worker import TaskWorker
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.state.directory import StateDirectory
@@ -226,27 +226,11 @@ class Worker:
 
     def table_names(self) -> list[str]:
         """The tables of the application, sorted."""
-        return sorted(store.name for store in self._stores())
+        return sorted(store.name for store in stores_of(self.tasks.assembly))
 
     def table(self, name: str) -> TableView:
         """A table, for reading. Raises ``UsageError`` for a name that the application does not have."""
-        assembly = self.tasks.assembly
-        keeper = assembly.global_tables.get(name)
-        if keeper is not None:
-            parts = [(keeper.engine, keeper.store_name(source.partition)) for source in keeper.sources]
-            return table_view(keeper.store, parts, self._wait_for, lambda: self.is_open, keeper.position)
-        for store in self._stores():
-            if store.name == name:
-                parts = [(state.engine, name) for state in assembly.states if name in state.task.stores]
-                return table_view(store, parts, self._wait_for, lambda: self.is_open)
-        raise unknown_table(name, self.table_names())
-
-    def _stores(self) -> list[StoreSpec]:
-        assembly = self.tasks.assembly
-        found = [keeper.store for keeper in assembly.global_tables.values()]
-        for sub_topology in assembly.plan.sub_topologies:
-            found += sub_topology.stores
-        return found
+        return table_view(self.tasks.assembly, name, self._wait_for, lambda: self.is_open)
 
     def freshness(self, store: StoreSpec, position: Position) -> Freshness:
         """Answers whether a store reflects a position, for callers that wait in their own way."""

@@ -10,8 +10,8 @@ from typing import Any
 from streamcore.durations import duration_ms, time_ms
 from streamcore.errors import ClosedError, UsageError, fact_text
 from streamcore.model import Offset, TopicPartition, Windowed
+from streamcore.processing.runtime.assembly import Assembly, description_of
 from streamcore.processing.topology.nodes import StoreSpec
-from streamcore.state.engine import KeyValueEngine
 from streamcore.state.keys import KeyCodec, key_codec
 from streamcore.state.position import Position
 from streamcore.state.queries import Answer, StoreView
@@ -143,30 +143,39 @@ class TableView:
             raise ClosedError(f"the application has stopped; run it again: {fact_text(table=self.name)}")
 
 
-def table_view(
-    store: StoreSpec,
-    parts: Sequence[tuple[KeyValueEngine, str]],
-    wait_for: WaitForPosition,
-    is_open: Callable[[], bool],
-    reached: Callable[[], Position] | None = None,
-) -> TableView:
-    """The view of a table over its engines and the names it has in them."""
-    from streamcore.processing.runtime.assembly import description_of
+def stores_of(assembly: Assembly) -> list[StoreSpec]:
+    """All tables of an application on a log: global ones, then those of tasks."""
+    found = [keeper.store for keeper in assembly.global_tables.values()]
+    for sub_topology in assembly.plan.sub_topologies:
+        found += sub_topology.stores
+    return found
 
-    decode = store.value_serde.decode
-    result = store.result
+
+def table_view(
+    assembly: Assembly, name: str, wait_for: WaitForPosition, is_open: Callable[[], bool]
+) -> TableView:
+    """The view of a table over the engines that hold it.
+
+    Raises:
+        UsageError: the application has no table of this name.
+    """
+    stores = {store.name: store for store in stores_of(assembly)}
+    store = stores.get(name)
+    if store is None:
+        tables = ",".join(sorted(stores)) or "none"
+        raise UsageError(f"the application has no such table: {fact_text(table=name, tables=tables)}")
+    keeper = assembly.global_tables.get(name)
+    if keeper is not None:
+        parts = [(keeper.engine, keeper.store_name(source.partition)) for source in keeper.sources]
+    else:
+        parts = [(state.engine, name) for state in assembly.states if name in state.task.stores]
+    decode, result = store.value_serde.decode, store.result
     shown = decode if result is None else (lambda data: result(decode(data)))
     views = [
-        StoreView(engine, description_of(store, name, follows=""), shown, keys=key_codec(store.key_type))
-        for engine, name in parts
+        StoreView(engine, description_of(store, part, follows=""), shown, keys=key_codec(store.key_type))
+        for engine, part in parts
     ]
-    return TableView(store, views, wait_for, is_open, reached)
-
-
-def unknown_table(name: str, known: Sequence[str]) -> UsageError:
-    """The error for a table that the application does not have."""
-    tables = ",".join(sorted(known)) or "none"
-    return UsageError(f"the application has no such table: {fact_text(table=name, tables=tables)}")
+    return TableView(store, views, wait_for, is_open, None if keeper is None else keeper.position)
 
 
 def _bound(time: Time | None) -> int | None:
