@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamcore.errors import CorruptDataError, StorageError
-from streamcore.log.records.batch import BatchHeader
+from streamcore.log.records.batch import BatchHeader, parse_header
 from streamcore.log.records.builder import rewrite_batch
 from streamcore.log.records.decode import batch_marker, batch_records
 from streamcore.log.storage.compaction_plan import (
@@ -71,7 +71,6 @@ class _Replacement:
 
     old: tuple[Segment, ...]
     cleaned: CleanedSegment
-    aborted: tuple[AbortedEntry, ...]
 
 
 class Compaction:
@@ -158,7 +157,7 @@ class Compaction:
         while self._replacements:
             replacement = self._replacements.pop(0)
             if present.issuperset(replacement.old):
-                self._log.replace_segments(replacement.old, replacement.cleaned, replacement.aborted)
+                self._log.replace_segments(replacement.old, replacement.cleaned)
             else:
                 replacement.cleaned.discard()
         self._log.note_cleaned_to(self._cleaned_to)
@@ -206,7 +205,7 @@ class Compaction:
             if old[0].base_offset <= entry.last_offset < old[-1].end_offset
         }
         aborted: list[AbortedEntry] = []
-        self._replacements.append(_Replacement(old, cleaned, ()))
+        self._replacements.append(_Replacement(old, cleaned))
         for segment in old:
             for batch in segment.batches():
                 outcome = _outcome(batch, cleaning)
@@ -222,7 +221,7 @@ class Compaction:
                             compression=batch.header.compression if outcome.records else 0,
                             delete_horizon_ms=outcome.delete_horizon_ms,
                         )
-                        cleaned.append(data, batch.header)
+                        cleaned.append(data, parse_header(data))
                 entry = listed.get((batch.header.producer_id, batch.header.last_offset))
                 is_emptied = isinstance(outcome, Rewrite) and not outcome.records
                 if entry is not None and batch.header.is_control and not is_emptied:
@@ -230,7 +229,7 @@ class Compaction:
                     # producer commits later for aborted. The marker stays a round longer than the
                     # data, so no segment that a crash brings back holds aborted records unlisted.
                     aborted.append(entry)
-        self._replacements[-1] = _Replacement(old, cleaned, tuple(aborted))
+        cleaned.finish(aborted)
 
 
 def _outcome(batch: StoredBatch, cleaning: CompactionRound) -> Outcome:

@@ -413,15 +413,19 @@ class PartitionLog:
     def begin_replacement(self, base_offset: Offset) -> CleanedSegment:
         """Start to write the segment that will replace those from ``base_offset`` on."""
         self._health.ensure()
-        return CleanedSegment(self.directory, base_offset, self._parts.file_system)
+        return CleanedSegment(
+            self.directory,
+            base_offset,
+            file_system=self._parts.file_system,
+            open_files=self._parts.open_files,
+            index_interval_bytes=self.config.index_interval_bytes,
+        )
 
     def aborted_entries(self) -> list[AbortedEntry]:
         """All aborted transactions whose markers are in the log, in the order of the markers."""
         return self._segments.aborted_entries()
 
-    def replace_segments(
-        self, old: Sequence[Segment], cleaned: CleanedSegment, aborted: Sequence[AbortedEntry]
-    ) -> None:
+    def replace_segments(self, old: Sequence[Segment], cleaned: CleanedSegment) -> None:
         """Put a cleaned segment in the place of neighbouring closed ones.
 
         A crash leaves the old ones or the new one. A failure on the way gives the partition up; the
@@ -429,8 +433,7 @@ class PartitionLog:
 
         Args:
             old: some of ``closed_segments``, neighbours.
-            cleaned: begins where the first of them does, ends where the last does or before.
-            aborted: the aborted transactions whose markers are in ``cleaned``.
+            cleaned: finished; begins where the first of them does, ends where the last does or before.
 
         Raises:
             StorageError: the disk refused.
@@ -442,7 +445,7 @@ class PartitionLog:
         try:
             # Offsets may be missing in the new segment, which opening accepts only before this point.
             self._parts.checkpoints.put(RECOVERY_POINTS, self.topic_partition, self._recovery_point())
-            cleaned.finish(aborted)
+            cleaned.decide()
             new = swap_in(
                 self.directory,
                 cleaned,

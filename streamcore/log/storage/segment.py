@@ -148,22 +148,22 @@ class Segment:
             self._file.close()
             self._file = None
 
-    def write_indexes(self) -> list[File]:
-        """Write the index files; return them open, for the caller to sync and close."""
+    def encoded_indexes(self) -> dict[FileKind, bytes]:
+        """The content of the index files; an empty transaction index only if it replaces another."""
         offset_index, time_index = self._indexes()
         time_index.maybe_append(self.max_timestamp_ms, self._max_timestamp_offset)
-        contents = {
-            FileKind.OFFSET_INDEX: offset_index.encode(),
-            FileKind.TIME_INDEX: time_index.encode(),
-            FileKind.TRANSACTION_INDEX: encode_entries(self.aborted()),
-        }
+        contents = {FileKind.OFFSET_INDEX: offset_index.encode(), FileKind.TIME_INDEX: time_index.encode()}
+        aborted = encode_entries(self.aborted())
+        if aborted or self._file_system.exists(self._path(FileKind.TRANSACTION_INDEX)):
+            contents[FileKind.TRANSACTION_INDEX] = aborted
+        return contents
+
+    def write_indexes(self) -> list[File]:
+        """Write the index files; return them open, for the caller to sync and close."""
         files: list[File] = []
         try:
-            for kind, content in contents.items():
-                path = self._path(kind)
-                if kind is FileKind.TRANSACTION_INDEX and not content and not self._file_system.exists(path):
-                    continue
-                files.append(self._file_system.open(path, create=True))
+            for kind, content in self.encoded_indexes().items():
+                files.append(self._file_system.open(self._path(kind), create=True))
                 files[-1].truncate(0)
                 files[-1].append([content])
         except StorageError:

@@ -1,10 +1,13 @@
 """Replaces segments by a cleaned one, so that a crash leaves the old ones or the new.
 
-1. The new segment is written under names ending in ``.cleaned`` and synced.
-2. Its transaction index, then its data file, are renamed to ``.swap``. From here on the replacement
-   is decided, and ``complete_swaps`` at the next opening would finish it.
+1. The new data file is written under a name ending in ``.cleaned``, its indexes under names ending in
+   ``.swap``, and all are synced. Any thread may do that.
+2. The data file is renamed to ``.swap``. From here on the replacement is decided, and
+   ``complete_swaps`` at the next opening would finish it.
 3. The old segments but the first are removed, data files before indexes.
-4. The ``.swap`` files are renamed onto the first old segment's. Its index files are rebuilt.
+4. The first one's offset and time index are removed, then the ``.swap`` files are renamed onto its
+   names: the transaction index, the data file, and last the other indexes, so that these never stand
+   beside a data file that they do not fit. If a crash leaves them out, they are rebuilt when needed.
 
 The directory is synced between the steps, so that none can reach the disk before an earlier one.
 
@@ -31,39 +34,71 @@ from streamcore.log.storage.log_files import (
 from streamcore.log.storage.open_files import OpenFiles
 from streamcore.log.storage.scanning import scan_batches
 from streamcore.log.storage.segment import Segment
-from streamcore.log.storage.transaction_index import AbortedEntry, encode_entries
+from streamcore.log.storage.transaction_index import AbortedEntry
 from streamcore.model import Offset
 
 
 class CleanedSegment:
     """The segment that compaction writes: batches keep their offsets, some are missing."""
 
-    def __init__(self, directory: Path, base_offset: Offset, file_system: FileSystem) -> None:
-        self.base_offset = base_offset
-        self.end_offset = base_offset
-        self.size_bytes = 0
+    def __init__(
+        self,
+        directory: Path,
+        base_offset: Offset,
+        *,
+        file_system: FileSystem,
+        open_files: OpenFiles,
+        index_interval_bytes: int,
+    ) -> None:
+        self.segment = Segment(
+            directory,
+            base_offset,
+            file_system=file_system,
+            open_files=open_files,
+            end_offset=base_offset,
+            size_bytes=0,
+        )
+        self.segment.start_over()
+        self._index_interval_bytes = index_interval_bytes
         self._directory = directory
         self._file_system = file_system
         self._path = file_path(directory, base_offset, FileKind.DATA, CLEANED)
         self._file: File = file_system.open(self._path, create=True)
         self._file.truncate(0)
 
+    @property
+    def base_offset(self) -> Offset:
+        """Where it begins."""
+        return self.segment.base_offset
+
+    @property
+    def end_offset(self) -> Offset:
+        """Past the last offset that was written to it."""
+        return self.segment.end_offset
+
     def append(self, batch: Bytes, header: BatchHeader) -> None:
-        """Write a batch with the offsets that it has."""
+        """Write a batch with the offsets that it has; ``header`` is of the batch as it is written."""
         assert header.base_offset >= self.end_offset
         self._file.append([batch])
-        self.end_offset = header.end_offset
-        self.size_bytes += len(batch)
+        self.segment.note(header, self._index_interval_bytes)
 
     def finish(self, aborted: Sequence[AbortedEntry]) -> None:
-        """Make the replacement durable and decided (steps 1 and 2)."""
+        """Write the indexes and make all that was written durable (step 1).
+
+        Args:
+            aborted: the aborted transactions whose markers were written.
+        """
         self._file.sync()
         self._file.close()
-        old_index = file_path(self._directory, self.base_offset, FileKind.TRANSACTION_INDEX)
-        if aborted or self._file_system.exists(old_index):
-            path = file_path(self._directory, self.base_offset, FileKind.TRANSACTION_INDEX, SWAP)
-            write_whole(self._file_system, path, encode_entries(aborted))
+        for entry in aborted:
+            self.segment.note_aborted(entry)
+        for kind, content in self.segment.encoded_indexes().items():
+            path = file_path(self._directory, self.base_offset, kind, SWAP)
+            write_whole(self._file_system, path, content)
         self._file_system.sync_directory(self._directory)
+
+    def decide(self) -> None:
+        """Let the next opening finish what happens from here on (step 2)."""
         swap_path = file_path(self._directory, self.base_offset, FileKind.DATA, SWAP)
         self._file_system.rename(self._path, swap_path)
         self._file_system.sync_directory(self._directory)
@@ -71,8 +106,10 @@ class CleanedSegment:
     def discard(self) -> None:
         """Give the replacement up and remove what was written."""
         self._file.close()
-        if self._file_system.exists(self._path):
-            self._file_system.remove(self._path)
+        swap_paths = [file_path(self._directory, self.base_offset, kind, SWAP) for kind in INDEX_KINDS]
+        for path in (self._path, *swap_paths):
+            if self._file_system.exists(path):
+                self._file_system.remove(path)
 
 
 def swap_in(
@@ -83,7 +120,7 @@ def swap_in(
     file_system: FileSystem,
     open_files: OpenFiles,
 ) -> Segment:
-    """Put a finished replacement in the place of ``old`` (steps 3 and 4); return the new segment."""
+    """Put a decided replacement in the place of ``old`` (steps 3 and 4); return the new segment."""
     for segment in old[1:]:
         segment.remove_data()
     file_system.sync_directory(directory)
@@ -92,14 +129,8 @@ def swap_in(
     old[0].release_file()
     open_files.forget(old[0].data_path)
     _rename_swap(file_system, directory, cleaned.base_offset)
-    return Segment(
-        directory,
-        cleaned.base_offset,
-        file_system=file_system,
-        open_files=open_files,
-        end_offset=old[-1].end_offset,
-        size_bytes=cleaned.size_bytes,
-    )
+    cleaned.segment.end_offset = old[-1].end_offset
+    return cleaned.segment
 
 
 def complete_swaps(file_system: FileSystem, directory: Path, names: Iterable[str]) -> bool:
@@ -135,10 +166,19 @@ def _rename_swap(file_system: FileSystem, directory: Path, base_offset: Offset) 
         if file_system.exists(path):
             file_system.remove(path)
     file_system.sync_directory(directory)
-    for kind in (FileKind.TRANSACTION_INDEX, FileKind.DATA):
-        swap_path = file_path(directory, base_offset, kind, SWAP)
-        if file_system.exists(swap_path):
-            file_system.rename(swap_path, file_path(directory, base_offset, kind))
+    for kinds in (
+        (FileKind.TRANSACTION_INDEX,),
+        (FileKind.DATA,),
+        (FileKind.OFFSET_INDEX, FileKind.TIME_INDEX),
+    ):
+        present = [
+            kind for kind in kinds if file_system.exists(file_path(directory, base_offset, kind, SWAP))
+        ]
+        for kind in present:
+            file_system.rename(
+                file_path(directory, base_offset, kind, SWAP), file_path(directory, base_offset, kind)
+            )
+        if present:
             file_system.sync_directory(directory)
 
 

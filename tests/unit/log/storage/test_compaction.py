@@ -12,9 +12,13 @@ from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.decode import decode_run
 from streamcore.log.storage.compaction import Compaction, compact
 from streamcore.log.storage.compaction_plan import NEWEST_OFFSET_BYTES
+from streamcore.log.storage.files import read_whole
+from streamcore.log.storage.log_files import INDEX_KINDS, file_path
 from streamcore.log.storage.log_manager import LogManager
+from streamcore.log.storage.offset_index import OffsetIndex
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.settings import LogSettings
+from streamcore.log.storage.time_index import TimeIndex
 from streamcore.log.storage.verification import verify
 from streamcore.model import Isolation, TopicPartition
 from streamcore.testing.sim_disk import SimDisk
@@ -109,6 +113,29 @@ def test_cleaned_segments_are_sound_and_survive_a_restart(disk: SimDisk, log: Pa
 
     assert rows(manager.partition(TARGET)) == kept
     assert manager.partition(TARGET).producer_states[7].last_sequence == 99
+    assert not [problem for problem in verify(ROOT, file_system=disk) if not problem.is_mended_at_start]
+
+
+def test_a_cleaned_segment_has_its_indexes_before_anybody_reads_it(disk: SimDisk) -> None:
+    manager = LogManager.open(ROOT, file_system=disk, clock=ManualClock(NOW_MS), settings=LogSettings())
+    config = CONFIG | {"segment.bytes": "9000", "index.interval.bytes": "300"}
+    manager.create_topic(TARGET.topic, 1, config)
+    log = manager.partition(TARGET)
+    fill(log, keys=50, rounds=10)
+
+    compact(log, now_ms=NOW_MS, bytes_max=ROOMY)
+
+    cleaned = max(log.closed_segments, key=lambda segment: segment.size_bytes)
+    paths = [file_path(log.directory, cleaned.base_offset, kind) for kind in INDEX_KINDS[:2]]
+    offset_index = OffsetIndex.decode(
+        cleaned.base_offset, read_whole(disk, paths[0]), data_file_bytes=cleaned.size_bytes
+    )
+    time_index = TimeIndex.decode(cleaned.base_offset, read_whole(disk, paths[1]))
+    batches = {batch.header.last_offset: batch.position for batch in cleaned.batches()}
+    assert len(offset_index) > 3
+    assert all(offset_index.lookup(offset) <= position for offset, position in batches.items())
+    assert offset_index.last_position() in batches.values()
+    assert time_index.last_timestamp_ms() == NOW_MS
     assert not [problem for problem in verify(ROOT, file_system=disk) if not problem.is_mended_at_start]
 
 
