@@ -33,6 +33,7 @@ from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.broker.transaction_coordinator import TOPIC as TRANSACTIONS_TOPIC
 from streamcore.log.broker.transaction_coordinator import TransactionCoordinator
 from streamcore.log.records.batch import BatchHeader, parse_header
+from streamcore.log.storage.compaction import Compaction
 from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.topic_registry import TopicState
@@ -245,7 +246,18 @@ class Broker:
         self.groups.expire_members()
         self.groups.expire_positions()
 
-    def maintain_partition(self, partition: TopicPartition) -> None:
-        """Retention and compaction of one partition; nothing if it was deleted meanwhile."""
-        if self._partitions.exists(partition):
-            self._logs.maintain_partition(partition)
+    def begin_maintenance(self, partition: TopicPartition) -> Compaction | None:
+        """Retention of one partition, and the compaction that is due; see ``LogManager``."""
+        return self._logs.begin_maintenance(partition)
+
+    def go_on_with(self, compaction: Compaction) -> bool:
+        """Put one cleaned segment in place; return whether there is more to do."""
+        return self._logs.go_on_with(compaction)
+
+    def checkpoint(self) -> None:
+        """Write down how far the partitions are synced."""
+        self._logs.checkpoint()
+
+    def free_removed(self) -> None:
+        """Give the space of removed files back to the system; for any thread."""
+        self._logs.free_removed()

@@ -42,10 +42,12 @@ from streamcore.log.client.embedded_reader import EmbeddedReader
 from streamcore.log.client.janitor import Janitor
 from streamcore.log.client.operation_driver import OperationDriver
 from streamcore.log.client.port import TopicDescription
+from streamcore.log.client.upkeep import Upkeep
 from streamcore.log.storage.directory_lock import DirectoryLock
 from streamcore.log.storage.files import FileSystem, PosixFileSystem
 from streamcore.log.storage.log_manager import LogManager
-from streamcore.log.storage.partition_log import PartitionLog, ReadResult
+from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.partition_replies import ReadResult
 from streamcore.log.storage.settings import LogSettings
 from streamcore.model import (
     CommittedPosition,
@@ -69,6 +71,7 @@ class EmbeddedLog:
         self._broker = broker
         self._driver = driver
         self._resources = resources
+        self._upkeep = Upkeep(driver, broker)
         self._janitor: Janitor | None = None
         self._is_closed = False
 
@@ -159,11 +162,13 @@ class EmbeddedLog:
     def delete_topic(self, name: TopicName) -> None:
         """Delete a topic with its data and the positions committed for it."""
         self._run(self._broker.delete_topic(name))
+        self._upkeep.free_removed()
 
     def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
         """Move log starts forward; what is before them is no longer readable."""
         with self._entered():
             self._broker.delete_records(before)
+        self._upkeep.free_removed()
 
     def offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
         """The marks of partitions. Raises ``UnknownTopicError``."""
@@ -352,10 +357,8 @@ class EmbeddedLog:
 
     def maintain(self) -> None:
         """One pass of retention, compaction, transaction timeouts and expiry of old positions."""
-        self._run(self._broker.expire_due())
-        for partition in self._partitions():
-            with self._entered():
-                self._broker.maintain_partition(partition)
+        self._ensure_open()
+        self._upkeep.run_pass()
 
     def partition_log(self, partition: TopicPartition) -> PartitionLog:
         """The stored partition itself, for tools and tests; it is not safe to share."""
@@ -369,10 +372,6 @@ class EmbeddedLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _partitions(self) -> list[TopicPartition]:
-        with self._entered():
-            return self._broker.all_partitions()
 
     def _entered(self) -> OperationDriver:
         self._ensure_open()

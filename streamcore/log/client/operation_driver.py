@@ -113,6 +113,11 @@ class OperationDriver:
         with self._condition:
             logs = list(self._unsynced.logs.values())
             self._wait_durable(DurableUntil(tuple((log, log.offsets.log_end) for log in logs)))
+            if self._shows_unsynced and not self._is_syncing:
+                # What is visible is not waited for, and yet not to be left to the system for long.
+                behind = [log for log in logs if log.has_unsynced]
+                if behind:
+                    self._sync_round(behind)
 
     def wait_until(self, is_true: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until something holds that appending or syncing can bring about."""

@@ -56,11 +56,7 @@ def compact(log: PartitionLog, *, now_ms: TimestampMs, bytes_max: int) -> bool:
     compaction = Compaction.begin(log, now_ms=now_ms, bytes_max=bytes_max)
     if compaction is None:
         return False
-    try:
-        compaction.run()
-    except (StorageError, CorruptDataError):
-        compaction.discard()
-        raise
+    compaction.run()
     compaction.complete()
     return True
 
@@ -79,7 +75,7 @@ class Compaction:
     def __init__(
         self, log: PartitionLog, part: CleanablePart, *, now_ms: TimestampMs, bytes_max: int
     ) -> None:
-        self._log = log
+        self.log = log
         self._part = part
         self._now_ms = now_ms
         self._bytes_max = bytes_max
@@ -90,6 +86,7 @@ class Compaction:
         self._producers = {state.producer_id: _producer_end(state) for state in log.producer_states.values()}
         self._replacements: list[_Replacement] = []
         self._cleaned_to = part.first_dirty
+        self._failure: StorageError | CorruptDataError | None = None
 
     @classmethod
     def begin(cls, log: PartitionLog, *, now_ms: TimestampMs, bytes_max: int) -> Compaction | None:
@@ -126,10 +123,17 @@ class Compaction:
     def run(self) -> None:
         """Write the cleaned segments. May run beside the owner, in any thread.
 
-        Raises:
-            StorageError: the disk refused; nothing was replaced and ``discard`` frees the space.
-            CorruptDataError: a stored batch is damaged; likewise.
+        What goes wrong is said by ``complete``, as it takes the owner to know what it means.
         """
+        try:
+            self._run()
+        except FileNotFoundError as error:
+            # The folder of a partition that was deleted meanwhile: nobody completes its round.
+            self._failure = StorageError(f"a partition's folder is missing, {error}")
+        except (StorageError, CorruptDataError) as error:
+            self._failure = error
+
+    def _run(self) -> None:
         newest = self._collect_newest()
         segments = [s for s in self._closed_segments if s.base_offset < newest.end_offset]
         groups = segment_groups(segments, segment_bytes_max=self._config.segment_bytes)
@@ -146,21 +150,36 @@ class Compaction:
         self._cleaned_to = newest.end_offset
 
     def complete(self) -> None:
-        """Put the cleaned segments in place. For the owner.
+        """Put the cleaned segments in place. For the owner; raises what ``complete_next`` does."""
+        while self.complete_next():
+            pass
+
+    def complete_next(self) -> bool:
+        """Put the next cleaned segment in place; return whether there is more to do. For the owner.
 
         What retention removed meanwhile stays removed: the replacements that it touches are dropped.
 
         Raises:
-            StorageError: the disk refused; the partition is given up and mended when opened again.
+            StorageError: the disk refused. If it did in ``run``, the partition goes on with what it
+                had; otherwise it is given up, and mended when opened again.
+            CorruptDataError: a stored batch is damaged, or a file missing; nothing was replaced.
         """
-        present = set(self._log.closed_segments)
-        while self._replacements:
-            replacement = self._replacements.pop(0)
-            if present.issuperset(replacement.old):
-                self._log.replace_segments(replacement.old, replacement.cleaned)
-            else:
-                replacement.cleaned.discard()
-        self._log.note_cleaned_to(self._cleaned_to)
+        present = set(self.log.closed_segments)
+        if self._failure is not None:
+            self.discard()
+            # What was deleted while it was read is no damage. What is damaged is met again.
+            if isinstance(self._failure, CorruptDataError) and not present.issuperset(self._closed_segments):
+                return False
+            raise self._failure
+        if not self._replacements:
+            self.log.note_cleaned_to(self._cleaned_to)
+            return False
+        replacement = self._replacements.pop(0)
+        if present.issuperset(replacement.old):
+            self.log.replace_segments(replacement.old, replacement.cleaned)
+        else:
+            replacement.cleaned.discard()
+        return True
 
     def discard(self) -> None:
         """Remove what was written of the round."""
@@ -198,7 +217,7 @@ class Compaction:
 
     def _clean(self, old: tuple[Segment, ...], cleaning: CompactionRound) -> None:
         """Second pass, one group: copy what stays into one new segment."""
-        cleaned = self._log.begin_replacement(old[0].base_offset)
+        cleaned = self.log.begin_replacement(old[0].base_offset)
         listed = {
             (entry.producer_id, entry.last_offset): entry
             for entry in self._aborted

@@ -147,7 +147,9 @@ def remove_tree(file_system: FileSystem, path: Path) -> None:
     for name in file_system.list_directory(path):
         if file_system.is_directory(path / name):
             remove_tree(file_system, path / name)
-        else:
+            continue
+        # A round of compaction that is being given up may be faster.
+        with contextlib.suppress(FileNotFoundError):
             file_system.remove(path / name)
     file_system.remove_directory(path)
 

@@ -27,7 +27,7 @@ from streamcore.errors import (
     fact_text,
 )
 from streamcore.log.storage.checkpoints import CHECKPOINT_NAMES, RECOVERY_POINTS, LogCheckpoints
-from streamcore.log.storage.compaction import compact
+from streamcore.log.storage.compaction import Compaction
 from streamcore.log.storage.files import FileSystem, make_directory_durably, remove_tree, write_whole
 from streamcore.log.storage.log_parts import LogParts
 from streamcore.log.storage.open_files import OpenFiles
@@ -212,7 +212,7 @@ class LogManager:
                     self._partitions[target].give_up(error)
             raise
         for target in targets:
-            self._partitions.pop(target).release_files()
+            self._partitions.pop(target).keep_files_until_removed()
         try:
             self._finish_removals()
         except StorageError as error:
@@ -298,21 +298,52 @@ class LogManager:
         for target in list(self._partitions):
             _attempt(partial(self.maintain_partition, target), failures)
         _attempt(self.checkpoint, failures)
+        self.free_removed()
         if failures:
             raise failures[0]
 
     def maintain_partition(self, target: TopicPartition) -> None:
         """Retention, compaction and producer expiry of one partition; a deleted one is passed over."""
+        compaction = self.begin_maintenance(target)
+        if compaction is not None:
+            compaction.run()
+            while self.go_on_with(compaction):
+                pass
+
+    def begin_maintenance(self, target: TopicPartition) -> Compaction | None:
+        """The quick part of a partition's upkeep: retention, and expiry of producers.
+
+        Returns:
+            The compaction that is due, if one is. Its ``run`` is the long part, for any thread; after
+            it call ``go_on_with`` until that says that there is no more to do.
+        """
         self._ensure_open()
         partition = self._partitions.get(target)
         if partition is None:
-            return
+            return None
         now_ms = self._clock.now_ms()
         partition.apply_retention(now_ms)
-        if partition.config.is_compacted:
-            compact(partition, now_ms=now_ms, bytes_max=self._parts.settings.compaction_bytes_max)
         partition.expire_producers(now_ms)
         partition.release_memory()
+        if not partition.config.is_compacted:
+            return None
+        return Compaction.begin(partition, now_ms=now_ms, bytes_max=self._parts.settings.compaction_bytes_max)
+
+    def go_on_with(self, compaction: Compaction) -> bool:
+        """Put one cleaned segment of a compaction that has run in place; return whether there is more to do.
+
+        Raises:
+            StorageError: the compaction could not write; the partition goes on without it.
+            CorruptDataError: it found something damaged; likewise.
+        """
+        if self._is_closed or self._partitions.get(compaction.log.topic_partition) is not compaction.log:
+            compaction.discard()
+            return False
+        return compaction.complete_next()
+
+    def free_removed(self) -> None:
+        """Give the space of removed files back to the system. May run beside the owner, in any thread."""
+        self._parts.open_files.close_removed()
 
     def checkpoint(self) -> None:
         """Write down how far each partition is synced; a crash then needs to look at less."""

@@ -13,7 +13,6 @@ for here is the order in which things happen, and what a failure in between leav
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -26,12 +25,12 @@ from streamcore.log.records.batch import (
     patch_offsets,
 )
 from streamcore.log.records.builder import encode_marker
-from streamcore.log.records.decode import AbortedTransaction
 from streamcore.log.storage.appending import checked_header, recompressed, roll_reason
 from streamcore.log.storage.checkpoints import CLEANED_TO, LOG_STARTS, RECOVERY_POINTS
 from streamcore.log.storage.closing_segments import ClosingSegments
 from streamcore.log.storage.log_parts import LogParts, OpenedLog
 from streamcore.log.storage.marks import Marks
+from streamcore.log.storage.partition_replies import BatchAppended, ReadResult
 from streamcore.log.storage.producer_states import ProducerState
 from streamcore.log.storage.retention import RetentionPolicy, expired_count, is_outlived
 from streamcore.log.storage.segment import Segment
@@ -46,28 +45,6 @@ from streamcore.model import Isolation, LogOffsets, Offset, ProducerId, Timestam
 _RECOVERY_POINT_BYTES = 64 * 1024 * 1024
 """How much may be synced before the recovery point is written down again: what opening after a crash
 has to look at, and cannot tell torn from damaged in. ``LogManager.maintain`` does it more often."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchAppended:
-    """Where a batch stands now; ``last_offset`` is inclusive."""
-
-    base_offset: Offset
-    last_offset: Offset
-    log_append_time_ms: TimestampMs
-    """The time that the log stamped the records with, -1 if they carry their own."""
-    is_duplicate: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ReadResult:
-    """Whole stored batches, and what a reader of committed data must drop from them."""
-
-    data: bytes
-    aborted: tuple[AbortedTransaction, ...]
-    offsets: LogOffsets
-    next_offset: Offset
-    """Where to read on: past the batches, or past a hole that compaction left."""
 
 
 class PartitionLog:
@@ -493,6 +470,12 @@ class PartitionLog:
                 file.close()
         self._parts.file_system.sync_directory(self.directory)
         self.release_files()
+
+    def keep_files_until_removed(self) -> None:
+        """Close all files for good: the partition is deleted."""
+        self.release_files()
+        for segment in self._segments:
+            self._parts.open_files.keep_until_removed(segment.data_path)
 
     def release_files(self) -> None:
         """Close all files, whatever state they are in."""

@@ -226,10 +226,13 @@ class Segment:
         The file is opened for this walk alone, so the segment may be read meanwhile.
 
         Raises:
-            CorruptDataError: a batch is damaged; the message names the file and what to do.
+            CorruptDataError: a batch is damaged, or the file is missing; the message says what to do.
         """
         position = 0 if start is None else self._position_of(start)
-        file = self._file_system.open(self.data_path)
+        try:
+            file = self._file_system.open(self.data_path)
+        except FileNotFoundError as error:
+            raise self._missing() from error
         try:
             yield from scan_batches(file, position, self.size_bytes, check=check)
         except CorruptBatchError as error:
@@ -260,8 +263,13 @@ class Segment:
         return self._aborted
 
     def file_to_read(self) -> File:
-        """The data file; of use until the next call."""
-        return self._file if self._file is not None else self._open_files.get(self.data_path)
+        """The data file; of use until the next call. Raises ``CorruptDataError`` if it is missing."""
+        if self._file is not None:
+            return self._file
+        try:
+            return self._open_files.get(self.data_path)
+        except FileNotFoundError as error:
+            raise self._missing() from error
 
     def forget_indexes(self) -> None:
         """Free the memory of a closed segment's indexes; they are read again when needed."""
@@ -293,7 +301,7 @@ class Segment:
         A data file without its transaction index would show aborted records.
         """
         self.release_file()
-        self._open_files.forget(self.data_path)
+        self._open_files.keep_until_removed(self.data_path)
         self._file_system.remove(self.data_path)
 
     def remove_indexes(self) -> None:
@@ -372,6 +380,11 @@ class Segment:
             return parse_header(data, at)
         except CorruptBatchError as error:
             raise self._damaged(position + at) from error
+
+    def _missing(self) -> CorruptDataError:
+        return CorruptDataError(
+            "a data file of the log is missing: restore it from a copy, " + fact_text(path=self.data_path)
+        )
 
     def _damaged(self, position: int) -> CorruptDataError:
         return CorruptDataError(

@@ -127,7 +127,7 @@ def swap_in(
     for segment in old[1:]:
         segment.remove_indexes()
     old[0].release_file()
-    open_files.forget(old[0].data_path)
+    open_files.keep_until_removed(old[0].data_path)
     _rename_swap(file_system, directory, cleaned.base_offset)
     cleaned.segment.end_offset = old[-1].end_offset
     return cleaned.segment

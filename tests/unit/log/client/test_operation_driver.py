@@ -195,6 +195,18 @@ def test_relaxed_records_are_visible_at_once_and_safe_after_a_close() -> None:
     assert open_log(disk).offsets([FIRST])[FIRST].log_end == 1
 
 
+def test_relaxed_records_are_synced_in_passing_although_nobody_waits_for_it() -> None:
+    disk = SimDisk(1)
+    log = EmbeddedLog.open("/data", file_system=disk, durability="relaxed", janitor=False)
+    log.create_topic("events", config={"retention.ms": "-1"})
+    log.producer_port().append_run(FIRST, [None], [b"a"], [0])
+
+    log.maintain()
+    disk.crash()
+
+    assert open_log(disk).offsets([FIRST])[FIRST].log_end == 1
+
+
 def test_deleting_a_topic_leaves_everything_else_at_work() -> None:
     log = open_log(SimDisk(1))
     log.create_topic("gone")
