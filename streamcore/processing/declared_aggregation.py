@@ -151,7 +151,28 @@ def _state_serde(aggregators: list[Aggregator], value_type: Any, kept_type: Any)
             f"{fact_text(type=value_type, error=error)}"
         ) from error
     encode = msgspec.msgpack.Encoder(enc_hook=_refuse).encode
-    return Serde(encode=encode, decode=decoder.decode, name="msgpack")
+    if only_counts:
+        return Serde(encode=encode, decode=decoder.decode, name="msgpack")
+    expected = [_instances_of(value_type if found.keeps_values else kept_type) for found in aggregators]
+
+    def checked_encode(state: Any) -> bytes:
+        # What does not decode again would stop the application for good, at its next start.
+        for accumulator, types_held in zip(state, expected, strict=True):
+            if accumulator is not None and not isinstance(accumulator, types_held):
+                raise SerdeError(
+                    "the function of an aggregation returned another type than the state holds; declare it "
+                    f"with value=, or map the values first: {fact_text(given=type(accumulator).__name__)}"
+                )
+        return encode(state)
+
+    return Serde(encode=checked_encode, decode=decoder.decode, name="msgpack")
+
+
+def _instances_of(declared: Any) -> type | tuple[type, ...]:
+    """What ``isinstance`` may tell of a declared type: everything, where the type is not a plain class."""
+    if not isinstance(declared, type) or declared is Any:
+        return object
+    return (int, float) if declared is float else declared
 
 
 def _refuse(value: Any) -> Any:
