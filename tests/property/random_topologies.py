@@ -211,7 +211,8 @@ def _draw_step(
         case "windows":
             _draw_windows(draw, drawn, stream)
         case _:
-            table = _aggregated(draw, stream, kind, drawn.name(kind), {})
+            numbers = stream.map(number, name=drawn.name("numbers")) if kind == "reduce" else stream
+            table = _aggregated(draw, numbers, kind, drawn.name(kind), {})
             drawn.tables.append(table)
             if draw(st.booleans()):
                 drawn.streams.append(table.updates())
@@ -222,6 +223,9 @@ def _same_keys(table: Table[Any, Any], stream: Stream[Any, Any]) -> bool:
 
 
 def _draw_windows(draw: st.DrawFn, drawn: Drawn, stream: Stream[Any, Any]) -> None:
+    kind = draw(st.sampled_from(["count", "sum", "aggregate", "reduce", "fold"]))
+    if kind == "reduce":
+        stream = stream.map(number, name=drawn.name("numbers"))
     size_s = draw(st.integers(1, 10))
     grace_s = draw(st.integers(0, 5))
     if draw(st.booleans()):
@@ -229,7 +233,6 @@ def _draw_windows(draw: st.DrawFn, drawn: Drawn, stream: Stream[Any, Any]) -> No
     else:
         windowed = stream.hopping(f"{size_s}s", f"{draw(st.integers(1, size_s))}s", grace=f"{grace_s}s")
     late = {"late": "late"} if draw(st.booleans()) else {}
-    kind = draw(st.sampled_from(["count", "sum", "aggregate", "reduce", "fold"]))
     table = _aggregated(draw, windowed, kind, drawn.name("windows"), late)
     if draw(st.booleans()):
         drawn.streams.append(table.updates())
@@ -251,11 +254,7 @@ def _aggregated(
         case "sum":
             return stream.sum(name, of, **late)
         case "reduce":
-            return (
-                stream.map(number, name=f"{name}-numbers").reduce(name, fails_on_sum, **late)
-                if isinstance(stream, Stream)
-                else stream.reduce(name, fails_on_sum, **late)
-            )
+            return stream.reduce(name, fails_on_sum, **late)
         case "fold":
             return stream.fold(name, 0, fails_on_sum, value=int, **late)
         case _:

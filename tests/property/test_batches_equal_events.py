@@ -126,6 +126,8 @@ def by_batches(
         InputBuffer(TopicPartition(entry.topic.name, partition), entry.topic, 0)
         for entry in sub_topology.inputs
     ]
+    for rank, buffer in enumerate(buffers):
+        buffer.rank = rank
     engine = MemoryEngine()
     stores = {store.name: write_back(store, engine) for store in sub_topology.stores}
     task = Task(
@@ -148,7 +150,7 @@ def by_batches(
                 if records:
                     buffer.fill(run_of(buffer.source, records))
             for order in sorted(cuts.draw(st.lists(st.integers(0, 30_000), max_size=4), label="rounds")):
-                await task.process(order)
+                await task.process((order, cuts.draw(st.integers(0, len(buffers) - 1))))
                 outputs.end_round()
                 maybe_commit()
             await task.process(None)

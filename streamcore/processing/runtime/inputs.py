@@ -1,9 +1,10 @@
 """The inputs of a task: fetched records, decoded, waiting in their order of event time.
 
-Order: each record has an order key, the running maximum of event times in its partition. A worker
-takes the record with the lowest order key among all its partitions, which merges
-partitions that are in time order exactly, and lets a partition that is not keep its own order. Order
-keys never fall, so a span of them is found by bisection.
+Order: each record has an order key, the running maximum of event times in its partition since the worker
+started. A worker takes the record with the lowest order key among all its partitions, which merges
+partitions that are in time order exactly, and lets a partition that is not keep its own order. Of equal
+keys the first input's go first, wherever fetches were cut. Order keys never fall, so a span of them is
+found by bisection.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeAlias
 
 from streamcore.errors import SerdeError, UserCodeError, fact_text
 from streamcore.model import Headers, Offset, Record, RecordRun, TopicPartition
@@ -34,6 +35,10 @@ def warn_of_gap(source: TopicPartition, position: Offset, log_start: Offset) -> 
         "give the topic a longer retention: %s",
         fact_text(partition=source, position=position, log_start=log_start),
     )
+
+
+RoundEnd: TypeAlias = tuple[int, int]
+"""An order key, and the rank of the last input whose records with that key are before the end."""
 
 
 class DecodedRun:
@@ -153,6 +158,8 @@ class InputBuffer:
         self.topic = topic
         self.position = position
         """The next offset to process: what a commit would write."""
+        self.rank = 0
+        """The place among all inputs of the worker: of equal order keys the lowest rank goes first."""
         self.order = order
         """The order key of the last record taken; what a restart goes on from."""
         self.caught_up = False
@@ -198,14 +205,15 @@ class InputBuffer:
             return self._decoded.orders[end - 1]
         return None if self.caught_up else self._last_order
 
-    def count_until(self, order: int | None, *, inclusive: bool = True) -> int:
-        """How many records have an order key up to ``order``."""
+    def count_until(self, end: RoundEnd | None) -> int:
+        """How many records come up to ``end``; all of them, where there is none."""
         if self._decoded is None:
             return 0
         orders = self._decoded.orders
-        if order is None:
+        if end is None:
             return len(orders) - self._cursor
-        find = bisect_right if inclusive else bisect_left
+        order, rank = end
+        find = bisect_right if self.rank <= rank else bisect_left
         return find(orders, order, self._cursor) - self._cursor
 
     def take(self, count: int) -> Slice:

@@ -19,7 +19,7 @@ from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.operators.stateless import Operator
 from streamcore.processing.runtime.agents import AgentRunner
 from streamcore.processing.runtime.context import Sender, TaskTable, user_context
-from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer, Moment, Slice
+from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer, Moment, RoundEnd, Slice
 from streamcore.processing.topology.nodes import Node, StoreSpec
 from streamcore.processing.topology.plan import SubTopology
 from streamcore.state.windowed import WindowStore
@@ -137,11 +137,11 @@ class Task:
 
     # -- processing
 
-    async def process(self, order: int | None) -> int:
-        """Process everything waiting with an order key up to ``order``; return how many records."""
+    async def process(self, end: RoundEnd | None) -> int:
+        """Process everything waiting up to the end of a round, or all; return how many records."""
         processed = 0
         while True:
-            chosen = self._next_slice(order)
+            chosen = self._next_slice(end)
             if chosen is None:
                 break
             place, taken, guard = chosen
@@ -153,18 +153,18 @@ class Task:
         self.processed_count += processed
         return processed
 
-    def _next_slice(self, order: int | None) -> tuple[int, Slice, Guard] | None:
+    def _next_slice(self, end: RoundEnd | None) -> tuple[int, Slice, Guard] | None:
         """The next records to take: from the input with the lowest order key, as far as it stays lowest."""
-        waiting = [index for index, buffer in enumerate(self.inputs) if buffer.count_until(order)]
+        waiting = [index for index, buffer in enumerate(self.inputs) if buffer.count_until(end)]
         if not waiting:
             return None
-        heads = {index: self.inputs[index].head_order() for index in waiting}
-        chosen = min(waiting, key=lambda index: (heads[index], index))
+        heads = {index: (self.inputs[index].head_order(), self.inputs[index].rank) for index in waiting}
+        chosen = min(waiting, key=heads.__getitem__)
         buffer = self.inputs[chosen]
-        count = buffer.count_until(order)
-        for index in waiting:
-            if index != chosen:
-                count = min(count, buffer.count_until(heads[index], inclusive=chosen < index))
+        count = min(
+            [buffer.count_until(end)]
+            + [buffer.count_until(head) for index, head in heads.items() if index != chosen]
+        )
         if self._one_at_a_time[chosen]:
             count = 1
         return self._roots[chosen], buffer.take(count), self._guards[chosen]

@@ -59,16 +59,16 @@ class TaskWorker:
             app, log, engines, clock, wait_ms=settings.wait_ms, progress=progress
         )
         self._buffers = [(state, buffer) for state in self.assembly.states for buffer in state.task.inputs]
+        for rank, (_, buffer) in enumerate(self._buffers):
+            buffer.rank = rank
         self._reader.assign({buffer.source: buffer.position for _, buffer in self._buffers})
         self._sender = DirectSender(self._plain_producer, self.assembly.counts, clock)
         self._idle = IdleTime(self.assembly.states, clock.now_ms())
         self.timers = Timers(app.timers, self, clock.now_ms())
         self._last_commit_ms = self._last_purge_ms = clock.now_ms()
         self._repartition_topics = {topic.name for topic in self.assembly.plan.topics if topic.internal}
-        self._fetch_bytes = max(
-            _FETCH_BYTES_MIN,
-            min(settings.fetch_bytes_max, settings.buffered_bytes_max // max(1, len(self._buffers))),
-        )
+        share_bytes = settings.buffered_bytes_max // max(1, len(self._buffers))
+        self._fetch_bytes = min(settings.fetch_bytes_max, max(_FETCH_BYTES_MIN, share_bytes))
         self._slice_records = settings.slice_records_start
         self.commit_count = 0
 
@@ -113,7 +113,7 @@ class TaskWorker:
             if buffer.is_empty:
                 self._fill(buffer)
         offered = [
-            order
+            (order, buffer.rank)
             for _, buffer in self._buffers
             if (order := buffer.offered_order(self._slice_records)) is not None
         ]
