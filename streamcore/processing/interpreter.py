@@ -172,7 +172,7 @@ class Interpreter:
             case Merge():
                 return [event]
             case TableSource():
-                return self._kept_in_table(task, node, event)
+                return self._kept_in_table(task, node, event, call)
             case TableJoin():
                 return self._joined(task, node, event, call)
             case Aggregate():
@@ -190,8 +190,10 @@ class Interpreter:
 
     # -- steps with state
 
-    def _kept_in_table(self, task: _Task, node: TableSource, event: Event) -> list[Event]:
-        if event.key is None:
+    def _kept_in_table(
+        self, task: _Task, node: TableSource, event: Event, call: Callable[..., Results[Any]]
+    ) -> list[Event]:
+        if event.key is None or not call(_ensure_key, node.store, event.key):
             return []
         _keep(task.stores[node.store.name], event.key, event.value)
         return [event]
@@ -207,6 +209,8 @@ class Interpreter:
             return []
         joined = []
         for key in [event.key] if node.on is None else call(node.on, event.value):
+            if not call(_ensure_key, node.store, key):
+                continue
             found = table.get(key)
             if found is not None:
                 found = _result(node.store, found)
@@ -241,6 +245,8 @@ class Interpreter:
         self, task: _Task, node: Aggregate, event: Event, key: Any, call: Callable[..., Results[Any]]
     ) -> list[Event]:
         """Fold an event into the accumulators under a key; give the new result if a step asks for it."""
+        if not call(_ensure_key, node.store, event.key):
+            return []
         aggregators = [aggregator for _, aggregator in node.store.aggregators]
         values = []
         for aggregator in aggregators:
@@ -415,6 +421,13 @@ def _takes(arm: Branch, value: Any) -> bool:
     if any(earlier(value) for earlier in arm.earlier):
         return False
     return arm.function is None or bool(arm.function(value))
+
+
+def _ensure_key(store: StoreSpec, key: Any) -> None:
+    """Refuse a key that a store cannot hold: of another type than the store's, or too large a number."""
+    hash(key)
+    if key is not None:
+        key_codec(store.key_type).encode(key)
 
 
 def _result(store: StoreSpec, accumulators: Any) -> Any:

@@ -107,6 +107,14 @@ class WriteBack(Generic[K, V]):
             return {key: decode(hot[key]) for key in keys if key in hot}
         return hot
 
+    def ensure_key(self, key: K) -> None:
+        """Refuse a key that this store cannot hold.
+
+        Raises:
+            SerdeError: it is not of the store's key type.
+        """
+        self._keys.encode(key)
+
     def mark_dirty(self, keys: Iterable[K]) -> None:
         """Note that the values of these keys in the live dict changed. To take keys out, ``delete_many``."""
         changed = dict.fromkeys(keys)

@@ -19,6 +19,7 @@ from streamcore.model import Windowed
 from streamcore.processing.aggregations import Aggregator
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
+from streamcore.processing.operators.store_keys import UNFIT, fitting, loaded
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.windows import TimeWindows
 from streamcore.state.windowed import WindowStore
@@ -68,17 +69,21 @@ class AggregateOperator:
         if self._counts_only and not self._emits:
             self._fold_counts(batch)
             return None
+        batch, _, states = loaded(self._guard, self._store, batch.keys, batch)
         batch, columns = self._columns(batch)
-        distinct = set(batch.keys)
-        states = self._store.load(distinct)
         if not self._emits and self._fold_grouped(batch, columns, states):
-            self._store.mark_dirty(distinct)
+            self._store.mark_dirty(batch.keys)
             return None
         return self._fold_one_by_one(batch, columns, states)
 
     def _fold_counts(self, batch: Batch) -> None:
-        counts = dict(Counter(batch.keys))
-        states = self._store.load(counts)
+        try:
+            counts = dict(Counter(batch.keys))
+            states = self._store.load(counts)
+        except UNFIT:
+            batch, _ = fitting(self._guard, self._store, batch.keys, batch)
+            counts = dict(Counter(batch.keys))
+            states = self._store.load(counts)
         width = len(self._aggregators)
         before = map(states.get, counts)
         after = [

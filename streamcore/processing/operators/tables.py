@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
+from streamcore.processing.operators.store_keys import UNFIT, Lookup, fitting, loaded
 from streamcore.state.write_back import WriteBack
-
-
-class Lookup(Protocol):
-    """Where a join finds the table's values."""
-
-    def load(self, keys: set[Any]) -> dict[Any, Any]:
-        """A dict that holds the value of every key of ``keys`` that has one; maybe others too."""
 
 
 class ResultLookup:
@@ -24,23 +18,35 @@ class ResultLookup:
         self._store = store
         self._result = result
 
-    def load(self, keys: set[Any]) -> dict[Any, Any]:
+    def load(self, keys: Collection[Any]) -> dict[Any, Any]:
         """The results of those of these keys that have one."""
         states = self._store.load(keys)
         return {key: self._result(states[key]) for key in keys if key in states}
+
+    def ensure_key(self, key: Any) -> None:
+        """Refuse a key that the table cannot hold, with ``SerdeError``."""
+        self._store.ensure_key(key)
 
 
 class TableSourceOperator:
     """Keeps the newest value of each key; a ``None`` value deletes the key."""
 
-    def __init__(self, store: WriteBack[Any, Any]) -> None:
+    def __init__(self, guard: Guard, store: WriteBack[Any, Any]) -> None:
+        self._guard = guard
         self._store = store
 
     def process(self, batch: Batch) -> Batch:
         """Store the batch; return its records as the changes they are."""
         batch = batch.with_keys_only()
-        if not len(batch):
-            return batch
+        try:
+            self._keep(batch)
+        except UNFIT:
+            # Some may be stored already; doing it again does no harm.
+            batch, _ = fitting(self._guard, self._store, batch.keys, batch)
+            self._keep(batch)
+        return batch
+
+    def _keep(self, batch: Batch) -> None:
         newest = dict(zip(batch.keys, batch.values, strict=True))
         present = {key: value for key, value in newest.items() if value is not None}
         if present:
@@ -48,7 +54,6 @@ class TableSourceOperator:
         gone = [key for key, value in newest.items() if value is None]
         if gone:
             self._store.delete_many(gone)
-        return batch
 
 
 class TableJoinOperator:
@@ -73,15 +78,13 @@ class TableJoinOperator:
         """Return the joined values under the stream's keys."""
         if self._on is None:
             batch = batch.with_keys_only()
-            wanted = batch.keys
+            wanted: Sequence[Any] = batch.keys
         else:
             wanted, kept = self._guard.map(self._on, batch.values, batch)
             batch = batch if kept is None else batch.take(kept)
         if not len(batch):
             return batch
-        present = set(wanted)
-        present.discard(None)
-        table = self._table.load(present)
+        batch, wanted, table = loaded(self._guard, self._table, wanted, batch)
         found = [table.get(key) for key in wanted]
         if not self._left and None in found:
             flags = [value is not None for value in found]

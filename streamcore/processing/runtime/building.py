@@ -28,8 +28,8 @@ from streamcore.processing.operators.stateless import (
     PassOperator,
     PeekOperator,
 )
+from streamcore.processing.operators.store_keys import Lookup
 from streamcore.processing.operators.tables import (
-    Lookup,
     ResultLookup,
     TableJoinOperator,
     TableSourceOperator,
@@ -114,7 +114,7 @@ class TaskBuilder:
             case nodes.Final():
                 return FinalOperator(self._windows(task, node.store), node.store, task.time)
             case nodes.TableSource():
-                return TableSourceOperator(task.stores[node.store.name])
+                return TableSourceOperator(guard, task.stores[node.store.name])
             case nodes.TableJoin():
                 table = self._lookup(task, node)
                 return TableJoinOperator(guard, table, node.function, left=node.left, on=node.on)

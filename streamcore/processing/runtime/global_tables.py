@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from streamcore.clock import Clock
@@ -105,7 +105,11 @@ class GlobalTableKeeper:
                 found[source] = reached.offset
         return Position(found)
 
-    def load(self, keys: set[Any]) -> dict[Any, Any]:
+    def ensure_key(self, key: Any) -> None:
+        """Refuse a key that the table cannot hold, with ``SerdeError``."""
+        self._codec.encode(key)
+
+    def load(self, keys: Collection[Any]) -> dict[Any, Any]:
         """The values of those of these keys that have one."""
         wanted = list(keys)
         encoded = self._codec.encode_many(wanted)
