@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from streamcore.errors import ClosedError, UnknownTopicError, UsageError, fact_text
+from streamcore.errors import (
+    ClosedError,
+    CorruptBatchError,
+    CorruptDataError,
+    UnknownTopicError,
+    UsageError,
+    fact_text,
+)
 from streamcore.log.broker.broker import Broker
 from streamcore.log.client.operation_driver import OperationDriver
 from streamcore.log.records.decode import decode_run
@@ -49,7 +56,16 @@ class EmbeddedReader:
             result = assigned.log.read(start, bytes_max=bytes_max, isolation=self._isolation)
         if result.next_offset == start:
             return None
-        run = decode_run(source, result.data, start, result.aborted)
+        try:
+            run = decode_run(source, result.data, start, result.aborted)
+        except CorruptBatchError as error:
+            with self._driver:
+                path = assigned.log.data_path_of(start)
+            raise CorruptDataError(
+                "a stored batch is damaged: restore the data file from a copy, and look with `streamcore log "
+                "verify` what else is; seeking past the damage gives up what it holds, "
+                + fact_text(source=source, read_from=start, path=path, found=error)
+            ) from error
         assigned.position = run.next_offset = result.next_offset
         return run
 

@@ -35,6 +35,7 @@ _ADVICE = {
     errno.EROFS: "the file system is read-only: mount it writable or use another folder",
     errno.EACCES: "permission denied: give this user the right to read and write the folder",
     errno.EPERM: "permission denied: give this user the right to read and write the folder",
+    errno.ENOENT: "the system lets nobody make a folder there: use another folder",
     errno.ENOTDIR: "a part of the path is a file, not a folder: use another folder",
     errno.EEXIST: "a file stands where a folder should be: move it away or use another folder",
     errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
@@ -280,8 +281,12 @@ class PosixFileSystem:
 
     def make_directory(self, path: Path) -> None:
         """Make a directory, and the parents that are missing. It may be there already."""
-        with storage_errors("make a directory", path):
-            path.mkdir(parents=True, exist_ok=True)
+        try:
+            with storage_errors("make a directory", path):
+                path.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:
+            # Of a system's own folders, such as /proc: no caller has anything else to try.
+            raise storage_error("make a directory", path, error) from error
 
     def rename(self, source: Path, target: Path) -> None:
         """Rename in one step; a file of the target's name is replaced. Open files stay open."""

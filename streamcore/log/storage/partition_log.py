@@ -325,6 +325,10 @@ class PartitionLog:
         self._health.ensure()
         return self._segments.offset_for_time(timestamp_ms, self._marks.offsets)
 
+    def data_path_of(self, offset: Offset) -> Path:
+        """The data file that an offset belongs in, for whoever finds it damaged."""
+        return self._segments.holding(offset).data_path
+
     # Cutting off the beginning
 
     def delete_records_before(self, offset: Offset) -> None:

@@ -53,6 +53,10 @@ class Segments:
         """The ``count`` oldest segments."""
         return self._segments[:count]
 
+    def holding(self, offset: Offset) -> Segment:
+        """The segment that an offset belongs in."""
+        return self._segments[self._index_of(offset)]
+
     def add(self, segment: Segment) -> None:
         """Make a new segment the active one."""
         self._segments.append(segment)
