@@ -84,6 +84,22 @@ def joined(value: Any, found: Any) -> int:
     return number(value) * 10 + number(found)
 
 
+def seconds_ms(value: int) -> int:
+    if value == 9:
+        raise ValueError("no time")
+    return number(value) * 1_000
+
+
+def event_time_ms(topic: TopicSpec, record: Record[bytes | None, bytes | None]) -> int:
+    """The time of a record as the application sees it: the log's, where the value does not tell it."""
+    if topic.timestamp is None or record.value is None:
+        return record.timestamp_ms
+    try:
+        return seconds_ms(int(record.value))
+    except ValueError:
+        return record.timestamp_ms
+
+
 def odd_or_none(value: Any) -> int | None:
     return number(value) if not is_even(value) else None
 
@@ -119,14 +135,12 @@ def applications(
     draw: st.DrawFn,
     *,
     joins: bool = True,
-    timed: bool = True,
     policies: st.SearchStrategy[ErrorPolicy] = POLICIES,
 ) -> App:
     """An application of one to eight steps on one or two topics; everything that is left is written out.
 
     Args:
         joins: with a second topic, which is a table, and joins.
-        timed: let the values of the second topic tell the time.
         policies: the error policies to draw from.
     """
     app = App("app", on_error=draw(policies))
@@ -143,7 +157,7 @@ def applications(
             key=str,
             value=int,
             partitions=partitions,
-            timestamp=draw(st.sampled_from([None, lambda value: value * 1_000])) if timed else None,
+            timestamp=draw(st.sampled_from([None, seconds_ms])),
             on_error=draw(policy),
         )
         drawn.tables.append(others.table("others-table"))

@@ -21,7 +21,7 @@ from streamcore.processing.interpreter import Interpreter
 from streamcore.processing.topology.nodes import Aggregate, Repartition, StoreSpec, To, TopicSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
 from streamcore.testing.topology_driver import TopologyDriver
-from tests.property.random_topologies import KEYS, applications, stored_values
+from tests.property.random_topologies import KEYS, applications, event_time_ms, stored_values
 
 Stored = Record[bytes | None, bytes | None]
 GOING_ON: st.SearchStrategy[ErrorPolicy] = st.sampled_from([skip, dead_letter("dead")])
@@ -98,16 +98,17 @@ def by_time(plan: Plan, records: list[Stored], highest: dict[tuple[str, int], in
         for index, entry in enumerate(sub_topology.inputs)
         for partition in range(max(record.partition for record in records) + 1)
     }
+    topics = {entry.topic.name: entry.topic for each in plan.sub_topologies for entry in each.inputs}
     keyed = []
     for record in records:
         source = (record.topic, record.partition)
-        highest[source] = max(highest.get(source, 0), record.timestamp_ms)
+        highest[source] = max(highest.get(source, 0), event_time_ms(topics[record.topic], record))
         keyed.append(((highest[source], ranks[source]), record))
     return [record for _, record in sorted(keyed, key=lambda pair: pair[0])]
 
 
 @settings(phases=[Phase.generate])  # making a failure small takes minutes; reading it does not
-@given(applications(joins=False, policies=GOING_ON) | applications(policies=GOING_ON, timed=False), st.data())
+@given(applications(joins=False, policies=GOING_ON) | applications(policies=GOING_ON), st.data())
 def test_an_application_gives_what_the_interpreter_gives_whatever_crashes(
     app: App, data: st.DataObject
 ) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +29,7 @@ from streamcore.state.keys import key_codec
 from streamcore.state.memory import MemoryEngine
 from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
-from tests.property.random_topologies import applications, stored_records
+from tests.property.random_topologies import applications, event_time_ms, stored_records
 
 Stored = Record[bytes | None, bytes | None]
 
@@ -53,11 +52,7 @@ def order_of_events(inputs: list[list[Stored]], plan: Plan, sub_topology: SubTop
     for index, (entry, records) in enumerate(zip(sub_topology.inputs, inputs, strict=True)):
         order = NO_TIME
         for record in records:
-            time_ms = record.timestamp_ms
-            if entry.topic.timestamp is not None:
-                with suppress(ValueError):
-                    time_ms = entry.topic.timestamp(int(record.value or b"?"))
-            order = max(order, time_ms)
+            order = max(order, event_time_ms(entry.topic, record))
             keyed.append((order, index, record))
     return [record for _, _, record in sorted(keyed, key=lambda item: item[:2])]
 

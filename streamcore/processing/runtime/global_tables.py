@@ -6,9 +6,11 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from streamcore.clock import Clock
+from streamcore.errors import SerdeError
 from streamcore.log.client.port import Log
 from streamcore.model import TopicPartition
 from streamcore.processing.operators.guard import each
+from streamcore.processing.runtime.inputs import event_time_ms
 from streamcore.processing.topology.nodes import GlobalTable, StoreSpec, TopicSpec
 from streamcore.state.changelog import checkpoint
 from streamcore.state.engine import KeyValueEngine
@@ -22,24 +24,37 @@ Progress = Callable[[str, int, int], None]
 def topic_transform(topic: TopicSpec, key_type: Any, *, checks_values: bool) -> Transform | None:
     """What turns a topic's bytes into a store's, for a table that follows it; ``None`` if they are equal.
 
-    Records whose key (or, with ``checks_values``, value) does not decode are left out, as they were
-    when the policy of the topic left them out.
+    Records whose key does not decode or fit the store are left out, as they were when an error policy
+    left them out; with ``checks_values`` also those whose value does not decode or tells no time.
     """
     if topic.key_serde.name in ("str", "bytes") and not checks_values:
         return None
     codec: KeyCodec[Any] = key_codec(key_type)
     decode_key, decode_value = topic.key_serde.decode, topic.value_serde.decode
+    timestamp = topic.timestamp
     bad = object()
+
+    def read(data: bytes | None) -> None:
+        if data is not None:
+            value = decode_value(data)
+            if timestamp is not None:
+                event_time_ms(timestamp, value)
+
+    def encoded(keys: list[Any]) -> list[Any]:
+        try:
+            return list(codec.encode_many(keys))
+        except SerdeError:
+            return each(codec.encode, keys, lambda position, error: bad)
 
     def transform(keys: list[bytes], values: list[bytes | None]) -> tuple[list[bytes], list[bytes | None]]:
         decoded = each(decode_key, keys, lambda position, error: bad)
         if checks_values:
-            read = each(
-                lambda data: None if data is None else decode_value(data), values, lambda position, error: bad
-            )
-            decoded = [bad if value is bad else key for key, value in zip(decoded, read, strict=True)]
-        kept = [position for position, key in enumerate(decoded) if key is not bad]
-        return codec.encode_many([decoded[position] for position in kept]), [values[p] for p in kept]
+            checked = each(read, values, lambda position, error: bad)
+            decoded = [bad if found is bad else key for key, found in zip(decoded, checked, strict=True)]
+        pairs = [(key, value) for key, value in zip(decoded, values, strict=True) if key is not bad]
+        stored = zip(encoded([key for key, _ in pairs]), [value for _, value in pairs], strict=True)
+        kept = [(key, value) for key, value in stored if key is not bad]
+        return [key for key, _ in kept], [value for _, value in kept]
 
     return transform
 

@@ -41,6 +41,20 @@ RoundEnd: TypeAlias = tuple[int, int]
 """An order key, and the rank of the last input whose records with that key are before the end."""
 
 
+def event_time_ms(timestamp: Callable[[Any], int], value: Any) -> int:
+    """What the function of a topic tells about a value's time.
+
+    Raises:
+        UserCodeError: it tells no time.
+    """
+    found = timestamp(value)
+    if type(found) is not int or found < 0:
+        raise UserCodeError(
+            f"timestamp= returns milliseconds since 1970 as int: {fact_text(returned=repr(found))}"
+        )
+    return found
+
+
 class DecodedRun:
     """A fetched run with its keys, values and event times as the application sees them."""
 
@@ -69,14 +83,9 @@ class DecodedRun:
     def _event_times(self, timestamp: Callable[[Any], int]) -> list[int]:
         def event_time(position: int) -> int:
             value = self.values[position]
-            if value is None:
+            if value is None or position in self.failures:
                 return self.run.timestamps_ms[position]
-            found = timestamp(value)
-            if type(found) is not int or found < 0:
-                raise UserCodeError(
-                    f"timestamp= returns milliseconds since 1970 as int: {fact_text(returned=repr(found))}"
-                )
-            return found
+            return event_time_ms(timestamp, value)
 
         def failed(position: int, error: Exception) -> int:
             self.failures.setdefault(position, error)
