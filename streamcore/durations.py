@@ -83,6 +83,6 @@ def time_text(timestamp_ms: int) -> str:
         moment = _EPOCH + timedelta(milliseconds=timestamp_ms)
     except OverflowError:
         return str(timestamp_ms)
-    text = moment.strftime("%Y-%m-%dT%H:%M:%S")
+    text = moment.replace(tzinfo=None, microsecond=0).isoformat()
     fraction = f".{timestamp_ms % 1000:03d}" if timestamp_ms % 1000 else ""
     return f"{text}{fraction}Z"
