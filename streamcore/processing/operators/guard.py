@@ -130,11 +130,9 @@ class Guard:
         argument: Any,
         source: Record[bytes | None, bytes | None],
     ) -> Any:
-        backoff_ms = policy.backoff_ms
         for attempt in range(1, policy.times + 1):
             self._sink.count_failure(self.node, "retry")
-            self._sink.wait_ms(backoff_ms)
-            backoff_ms *= 2
+            self._sink.wait_ms(policy.wait_ms(attempt))
             try:
                 return function(argument)
             except Exception as error:

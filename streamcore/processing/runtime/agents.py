@@ -7,6 +7,9 @@ an event whose code raises is never acknowledged, its policy decides. Under a po
 
 With ``concurrency=n`` there are n lanes, each a call of the function of its own. A key always takes the
 same lane, so events of one key keep their order.
+
+Where writes can be taken back, an event must not see those of another that is still under way: it is
+interrupted at the table, taken back, and done again once the other is acknowledged.
 """
 
 from __future__ import annotations
@@ -48,39 +51,37 @@ class AgentRunner:
         self.wait_ms = wait_ms
         self._sink_for = sink_for
         self._sinks: dict[str, SinkOperator] = {}
-        self._lanes = [_Lane(self) for _ in range(node.concurrency)]
+        self.lanes = [_Lane(self) for _ in range(node.concurrency)]
 
     async def process(self, batch: Batch) -> None:
         """Have every event of the batch acknowledged, then hand on what was sent."""
-        if len(self._lanes) == 1:
-            await self._lanes[0].run(batch)
+        if len(self.lanes) == 1:
+            await self.lanes[0].run(batch)
         else:
-            parts: list[list[int]] = [[] for _ in self._lanes]
+            parts: list[list[int]] = [[] for _ in self.lanes]
             for position, key in enumerate(batch.keys):
                 lane = position if key is None else hash(key)
                 parts[lane % len(parts)].append(position)
             # The first failure ends the batch; the other lanes are cancelled when the task closes.
             await asyncio.gather(
-                *(lane.run(batch.take(part)) for lane, part in zip(self._lanes, parts, strict=True) if part)
+                *(lane.run(batch.take(part)) for lane, part in zip(self.lanes, parts, strict=True) if part)
             )
         self._hand_on(batch)
 
     def _hand_on(self, batch: Batch) -> None:
         sent: list[tuple[int, TopicSpec, Record[Any, Any], int]] = []
-        for lane in self._lanes:
+        for lane in self.lanes:
             sent += lane.sent
             lane.sent = []
         if not sent:
             return
-        if len(self._lanes) > 1:
+        if len(self.lanes) > 1:
             sent.sort(key=lambda item: item[0])
         by_topic: dict[str, list[tuple[int, TopicSpec, Record[Any, Any], int]]] = {}
         for item in sent:
             by_topic.setdefault(item[1].name, []).append(item)
-        for name, items in by_topic.items():
-            sink = self._sinks.get(name)
-            if sink is None:
-                sink = self._sinks[name] = self._sink_for(items[0][1], self.guard)
+        for items in by_topic.values():
+            sink = self.sink(items[0][1])
             headers: list[Headers] | None = None
             if any(record.headers for _, _, record, _ in items):
                 headers = [record.headers for _, _, record, _ in items]
@@ -98,9 +99,16 @@ class AgentRunner:
                 )
             )
 
+    def sink(self, topic: TopicSpec) -> SinkOperator:
+        """What writes to a topic. Raises ``UsageError`` for one that the application does not have."""
+        sink = self._sinks.get(topic.name)
+        if sink is None:
+            sink = self._sinks[topic.name] = self._sink_for(topic, self.guard)
+        return sink
+
     async def close(self) -> None:
         """Cancel the lanes."""
-        for lane in self._lanes:
+        for lane in self.lanes:
             await lane.close()
 
 
@@ -118,6 +126,8 @@ class _Lane:
         self._finished: asyncio.Future[None] | None = None
         self._journals: dict[str, EventJournal[Any]] = {}
         self._sent_before = 0
+        self._in_the_way: _Lane | None = None
+        self._waiting: list[asyncio.Future[None]] = []
 
     # -- the engine's side
 
@@ -133,6 +143,13 @@ class _Lane:
                 return
             self._call = None
             position = self._position
+            other, self._in_the_way = self._in_the_way, None
+            if other is not None:
+                self._roll_back()
+                self._position = position - 1
+                await other.until_acknowledged()
+                continue
+            assert isinstance(error, Exception)
             if position < 0:
                 raise UserCodeError(
                     "an agent failed before its first event: "
@@ -144,12 +161,19 @@ class _Lane:
             self._roll_back()
             policy = self._runner.policy
             if isinstance(policy, Retry) and attempts <= policy.times:
-                self._runner.wait_ms(policy.backoff_ms * 2 ** (attempts - 1))
+                self._runner.wait_ms(policy.wait_ms(attempts))
                 self._position = position - 1
                 continue
             self._runner.guard.failed(batch, position, error)
 
-    async def _until_finished(self) -> Exception | None:
+    async def until_acknowledged(self) -> None:
+        """Wait until the event at hand is acknowledged or taken back."""
+        if self._journals:
+            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(ended)
+            await ended
+
+    async def _until_finished(self) -> BaseException | None:
         """Let the function work on the batch; return what it raised, ``None`` if it asked for more."""
         finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._finished = finished
@@ -172,12 +196,14 @@ class _Lane:
             return UserCodeError(
                 "the agent returned while its stream goes on; loop with 'async for' until it ends by itself"
             )
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) and self._in_the_way is None:
             raise error
         return error
 
     async def close(self) -> None:
         """Cancel the function."""
+        for waiting in self._waiting:
+            waiting.cancel()
         if self._call is not None and not self._call.done():
             self._call.cancel()
             await asyncio.wait((self._call,))
@@ -186,8 +212,16 @@ class _Lane:
     def _roll_back(self) -> None:
         for name, journal in self._journals.items():
             self._runner.stores[name].rollback_event(journal)
-        self._journals = {}
         del self.sent[self._sent_before :]
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Nothing of the event can be taken back any more: others may use what it wrote."""
+        self._journals = {}
+        waiting, self._waiting = self._waiting, []
+        for ended in waiting:
+            if not ended.done():
+                ended.set_result(None)
 
     # -- the function's side
 
@@ -197,12 +231,18 @@ class _Lane:
             batch = await self._next_batch()
             start = self._position + 1
             for row in list(rows(batch))[start:]:
+                self._acknowledge()
                 self._position += 1
-                if not self._stops:
-                    self._sent_before = len(self.sent)
-                    self._journals = {}
+                self._sent_before = len(self.sent)
                 yield row
-            self._journals = {}
+            self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        if self._in_the_way is not None:
+            # The code caught what should have interrupted it: its event is not done all the same.
+            raise _Interrupted
+        if self._journals:
+            self._let_go()
 
     async def _next_batch(self) -> Batch:
         batch = self._batch
@@ -223,6 +263,7 @@ class _Lane:
 
     def send(self, topic: TopicSpec, records: Iterable[Record[Any, Any]]) -> int:
         """Keep records for the end of the batch; they are part of its commit."""
+        self._runner.sink(topic)
         batch = self._batch
         assert batch is not None
         position = max(0, self._position)
@@ -246,11 +287,61 @@ class _Lane:
         if self._stops:
             return found
         write_back = self._runner.stores[store.name]
-        journal = self._journals.get(store.name)
+        if self._runner.node.concurrency > 1:
+            return _SharedTable(self, write_back)
+        return self.record_writes(write_back)
+
+    def record_writes(self, write_back: WriteBack[Any, Any]) -> WriteBack[Any, Any]:
+        """Have the event's journal of a store remember what is overwritten from here."""
+        journal = self._journals.get(write_back.store)
         if journal is None:
-            journal = self._journals[store.name] = write_back.begin_event()
+            journal = self._journals[write_back.store] = write_back.begin_event()
         write_back.journal = journal
         return write_back
+
+    def make_sure_of(self, store: str, key: Any) -> None:
+        """Interrupt this event if another one that is under way wrote the key, or any key for ``_ANY``."""
+        for other in self._runner.lanes:
+            if other is not self:
+                journal = other._journals.get(store)
+                if journal is not None and (journal.before if key is _ANY else key in journal.before):
+                    self._in_the_way = other
+                    raise _Interrupted
+
+
+_ANY = object()
+
+
+class _Interrupted(BaseException):
+    """Ends an event that needs what another one wrote and may still take back; it is done again later."""
+
+
+class _SharedTable:
+    """A table as one of several events under way sees it."""
+
+    def __init__(self, lane: _Lane, table: WriteBack[Any, Any]) -> None:
+        self._lane = lane
+        self._table = table
+
+    def get(self, key: Any) -> Any:
+        """The value, or ``None``."""
+        self._lane.make_sure_of(self._table.store, key)
+        return self._table.get(key)
+
+    def put(self, key: Any, value: Any) -> None:
+        """Set a value."""
+        self._lane.make_sure_of(self._table.store, key)
+        self._lane.record_writes(self._table).put(key, value)
+
+    def delete(self, key: Any) -> None:
+        """Remove a key."""
+        self._lane.make_sure_of(self._table.store, key)
+        self._lane.record_writes(self._table).delete(key)
+
+    def items(self) -> Iterable[tuple[Any, Any]]:
+        """All keys and values, in key order."""
+        self._lane.make_sure_of(self._table.store, _ANY)
+        return self._table.items()
 
 
 class _Events:

@@ -35,6 +35,7 @@ from streamcore.processing.operators.tables import (
     TableSourceOperator,
 )
 from streamcore.processing.runtime.agents import AgentRunner
+from streamcore.processing.runtime.sending import partitions_of
 from streamcore.processing.runtime.task import Step, Task
 from streamcore.processing.topology import nodes
 from streamcore.processing.topology.nodes import Node, TopicSpec
@@ -130,7 +131,7 @@ class TaskBuilder:
         return SinkOperator(
             guard,
             topic,
-            self.counts[topic.name],
+            partitions_of(topic, self.counts),
             self.partition_of,
             self.outputs,
             keyed_only=keyed_only,

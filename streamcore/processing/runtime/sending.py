@@ -18,6 +18,21 @@ from streamcore.processing.topology.nodes import TopicSpec
 _CHUNK_RECORDS = 10_000
 
 
+def partitions_of(topic: TopicSpec, counts: Mapping[str, int]) -> int:
+    """How many partitions a topic of the application has.
+
+    Raises:
+        UsageError: the topic was declared on another application.
+    """
+    count = counts.get(topic.name)
+    if count is None:
+        raise UsageError(
+            "the running application has no such topic; declare it on this one, with app.topic(...): "
+            + fact_text(topic=topic.name)
+        )
+    return count
+
+
 class DirectSender:
     """Encodes typed records and appends them through a producer."""
 
@@ -35,10 +50,11 @@ class DirectSender:
             UsageError: a partition that the topic does not have.
         """
         iterator = iter(records)
+        count = partitions_of(topic, self._counts)
         sent = 0
         pending = []
         while chunk := list(islice(iterator, _CHUNK_RECORDS)):
-            for target, columns in self._partitioned(topic, chunk).items():
+            for target, columns in self._partitioned(topic, chunk, count).items():
                 pending.append(
                     self._producer.append_run(
                         target, columns.keys, columns.values, columns.timestamps_ms, columns.headers
@@ -46,16 +62,15 @@ class DirectSender:
                 )
             sent += len(chunk)
             # One chunk is on its way while the next is encoded.
-            while len(pending) > 2 * self._counts[topic.name]:
+            while len(pending) > 2 * count:
                 pending.pop(0).result()
         for acknowledgement in pending:
             acknowledgement.result()
         return sent
 
     def _partitioned(
-        self, topic: TopicSpec, chunk: list[Record[Any, Any]]
+        self, topic: TopicSpec, chunk: list[Record[Any, Any]], count: int
     ) -> dict[TopicPartition, OutputColumns]:
-        count = self._counts[topic.name]
         now_ms = self._clock.now_ms()
         keys = _encoded(topic, "key", topic.key_serde.encode, [record.key for record in chunk])
         values = _encoded(topic, "value", topic.value_serde.encode, [record.value for record in chunk])

@@ -134,6 +134,61 @@ def test_lanes_keep_the_order_of_each_key_while_others_wait() -> None:
         assert mine == sorted(mine)
 
 
+@pytest.mark.parametrize("on_error", [sc.skip, sc.retry(1, "1ms")], ids=["skip", "retry"])
+def test_taking_back_one_event_keeps_what_other_lanes_wrote_to_the_same_key(on_error: Any) -> None:
+    app = sc.App("shared")
+    events = app.topic("events", key=str, value=int)
+    totals = app.table("totals", key=str, value=int, default=0)
+    done: list[int] = []
+    failed: set[int] = set()
+
+    @app.agent(events, concurrency=4, on_error=on_error)
+    async def follow(stream: Any) -> None:
+        async for value in stream:
+            totals["all"] += 1
+            for _ in range(value % 4):
+                await asyncio.sleep(0)
+            if value % 5 == 0 and value not in failed:
+                failed.add(value)
+                raise ValueError("unlucky")
+            done.append(value)
+
+    with TopologyDriver(app) as driver:
+        for number in range(200):
+            driver.send(events, key=f"k{number % 17}", value=number)
+
+        assert driver.table("totals").get("all").value == len(done)  # type: ignore[union-attr]
+    assert len(done) == (160 if on_error is sc.skip else 200)
+
+
+def test_a_send_to_a_topic_of_another_application_stops_and_names_the_topic() -> None:
+    app = sc.App("mine")
+    events = app.topic("events", key=str, value=int)
+    foreign = sc.App("theirs").topic("foreign", value=int)
+
+    @app.agent(events)
+    async def follow(stream: Any) -> None:
+        async for value in stream:
+            await foreign.send(value=value)
+
+    with TopologyDriver(app) as driver:
+        send_all(driver, events, 1)
+
+        with pytest.raises(sc.UserCodeError, match=r"offset=0 .*declare it on this one.*topic=foreign"):
+            driver.process()
+
+
+def test_waits_before_retries_stop_growing_at_a_minute() -> None:
+    assert [sc.retry(50, "10s").wait_ms(attempt) for attempt in (1, 2, 3, 4, 50)] == [
+        10_000,
+        20_000,
+        40_000,
+        60_000,
+        60_000,
+    ]
+    assert sc.retry(5, "2m").wait_ms(5) == 120_000
+
+
 def test_an_agent_that_returns_is_an_error_not_a_silent_end() -> None:
     app = sc.App("returning")
     events = app.topic("events", key=str, value=int)
