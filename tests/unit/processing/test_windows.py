@@ -1,0 +1,75 @@
+"""Which windows a time is in, and when they are closed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamcore.errors import UsageError
+from streamcore.processing.windows import TimeWindows
+
+times = st.integers(0, 10**13)
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> TimeWindows:
+    size_ms = draw(st.integers(1, 500))
+    advance_ms = draw(st.integers(1, size_ms))
+    return TimeWindows(size_ms, advance_ms, draw(st.integers(0, 900)))
+
+
+@given(windows(), times)
+def test_a_time_is_in_exactly_the_windows_that_span_it(found: TimeWindows, timestamp_ms: int) -> None:
+    starts = found.starts_of(timestamp_ms)
+
+    near = range(max(0, timestamp_ms - 2 * found.size_ms), timestamp_ms + found.size_ms)
+    aligned = [start for start in near if start % found.advance_ms == 0]
+    assert starts == [start for start in aligned if start <= timestamp_ms < start + found.size_ms]
+
+
+def test_windows_begin_with_1970_and_their_end_is_outside() -> None:
+    hour = TimeWindows(3_600_000, 3_600_000)
+
+    assert hour.starts_of(0) == [0]
+    assert hour.starts_of(3_599_999) == [0]
+    assert hour.starts_of(3_600_000) == [3_600_000]
+
+
+def test_tumbling_windows_are_those_that_advance_by_their_size() -> None:
+    assert TimeWindows(10, 10).tumbling
+    assert not TimeWindows(10, 5).tumbling
+
+
+def test_a_window_takes_records_while_its_end_is_after_stream_time_less_grace() -> None:
+    found = TimeWindows(10, 10, grace_ms=3)
+
+    assert not found.is_closed(20, 32)
+    assert found.is_closed(20, 33)
+    assert found.closing_time_ms(20) == 33
+
+
+@given(windows(), times, times)
+def test_the_bound_of_closed_starts_says_the_same_as_asking_for_each(
+    found: TimeWindows, start_ms: int, stream_time_ms: int
+) -> None:
+    assert found.is_closed(start_ms, stream_time_ms) == (start_ms < found.closed_before(stream_time_ms))
+    assert found.is_closed(start_ms, found.closing_time_ms(start_ms))
+    assert not found.is_closed(start_ms, found.closing_time_ms(start_ms) - 1)
+
+
+@given(windows(), st.integers(0, 20_000), times)
+def test_no_window_expires_before_it_is_closed(found: TimeWindows, retention_ms: int, time_ms: int) -> None:
+    kept = TimeWindows(found.size_ms, found.advance_ms, found.grace_ms, retention_ms)
+
+    expired_before = kept.expired_before(time_ms)
+
+    assert expired_before is not None
+    assert expired_before <= kept.closed_before(time_ms)
+    assert found.expired_before(time_ms) is None
+
+
+@pytest.mark.parametrize(("size_ms", "advance_ms"), [(0, 1), (-1, 1), (10, 0), (10, 11)])
+def test_impossible_windows_are_refused(size_ms: int, advance_ms: int) -> None:
+    with pytest.raises(UsageError, match="size_ms"):
+        TimeWindows(size_ms, advance_ms)
