@@ -1,13 +1,8 @@
-"""Apache Kafka's own DumpLogSegments reads the files of our log, and sees in them what we put there.
-
-Needs Java; the jars come by Maven, once, into ``.kafka/lib``. Where either is missing the tests are
-skipped with a message that says which.
-"""
+"""Apache Kafka's own DumpLogSegments reads the files of our log, and sees in them what we put there."""
 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +21,6 @@ from streamcore.model import Headers, TopicPartition
 pytestmark = pytest.mark.interop
 
 TOOL = "org.apache.kafka.tools.DumpLogSegments"
-TOOL_JAR = "kafka-tools-*.jar"
 NOW_MS = 1_700_000_000_000
 ROUND_COUNT = 6
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
@@ -49,31 +43,6 @@ _COMPLAINTS = (
     "Exception",
     "Error",
 )
-
-
-@pytest.fixture(scope="module")
-def jars(project: Path) -> Path:
-    """The folder with Kafka's jars; fetched where it is missing."""
-    if shutil.which("java") is None:
-        pytest.skip("java is not installed: Apache Kafka's tools cannot be run")
-    folder = project / ".kafka" / "lib"
-    if not list(folder.glob(TOOL_JAR)):
-        if shutil.which("mvn") is None:
-            pytest.skip("mvn is not installed and .kafka/lib is empty: Apache Kafka's jars are missing")
-        pom = project / "tests" / "interop" / "kafka-pom.xml"
-        command = [
-            "mvn",
-            "-q",
-            "-B",
-            "-f",
-            str(pom),
-            "dependency:copy-dependencies",
-            f"-DoutputDirectory={folder}",
-        ]
-        fetched = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-        if fetched.returncode or not list(folder.glob(TOOL_JAR)):
-            pytest.skip(f"Apache Kafka's jars could not be fetched: {fetched.stdout[-500:]}")
-    return folder
 
 
 @pytest.fixture(scope="module")

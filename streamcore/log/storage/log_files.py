@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from enum import Enum
 from pathlib import Path
+from uuid import UUID
 
 from streamcore.model import Offset
 
 _NAME = re.compile(r"(\d{20})\.(log|index|timeindex|txnindex|snapshot)(\.cleaned|\.swap|\.deleted)?")
 
 PARTITION_METADATA = "partition.metadata"
-LEADER_EPOCHS = "leader-epoch-checkpoint"
+"""Says whose folder it is, to people and to Apache Kafka; not read here, as the registry says it, too."""
 
 
 class FileKind(Enum):
@@ -31,6 +33,12 @@ CLEANED = ".cleaned"
 
 SWAP = ".swap"
 """Added to the name of a finished replacement, until the segments it replaces are gone."""
+
+
+def partition_metadata(topic_id: UUID) -> bytes:
+    """The content of ``partition.metadata``."""
+    text = base64.urlsafe_b64encode(topic_id.bytes).rstrip(b"=").decode("ascii")
+    return f"version: 0\ntopic_id: {text}\n".encode("ascii")
 
 
 def file_path(directory: Path, base_offset: Offset, kind: FileKind, suffix: str = "") -> Path:

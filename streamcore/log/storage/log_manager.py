@@ -232,7 +232,7 @@ class LogManager:
                     # Of a creation that a crash or a full disk cut short: never registered.
                     remove_unused(file_system, path)
                 made.append(path)
-                create_partition(path, self._parts)
+                create_partition(path, topic.topic_id, self._parts)
             # The folders are durable before the registry names them: one that it names and that is
             # missing was there once, and perhaps with data. So opening never makes one anew.
             file_system.sync_directory(self._root)

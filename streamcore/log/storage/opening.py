@@ -21,13 +21,21 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 from streamcore.errors import CorruptBatchError, CorruptDataError, CorruptIndexError, fact_text
 from streamcore.log.records.batch import NO_TIMESTAMP
 from streamcore.log.records.decode import batch_marker
 from streamcore.log.storage.checkpoints import LOG_STARTS, RECOVERY_POINTS
-from streamcore.log.storage.files import read_whole
-from streamcore.log.storage.log_files import INDEX_KINDS, FileKind, file_path, parse_name
+from streamcore.log.storage.files import read_whole, write_whole
+from streamcore.log.storage.log_files import (
+    INDEX_KINDS,
+    PARTITION_METADATA,
+    FileKind,
+    file_path,
+    parse_name,
+    partition_metadata,
+)
 from streamcore.log.storage.log_parts import LogParts, OpenedLog
 from streamcore.log.storage.producer_snapshot import decode_snapshot
 from streamcore.log.storage.producer_states import ProducerStates
@@ -53,9 +61,10 @@ class Opening:
     now_ms: TimestampMs
 
 
-def create_partition(directory: Path, parts: LogParts) -> None:
+def create_partition(directory: Path, topic_id: UUID, parts: LogParts) -> None:
     """Make the directory of a new partition with its first segment; its content is durable after."""
     parts.file_system.make_directory(directory)
+    write_whole(parts.file_system, directory / PARTITION_METADATA, partition_metadata(topic_id))
     segment = Segment.create(directory, 0, file_system=parts.file_system, open_files=parts.open_files)
     segment.release_file()
     parts.file_system.sync_directory(directory)
