@@ -41,17 +41,12 @@ class SinkOperator:
         values, kept = _encoded(self._guard, self._topic.value_serde.encode, batch.values, batch)
         if kept is not None:
             batch = batch.take(kept)
-        distinct = list(set(batch.keys))
-        encoded = self._guard.attempt(_or_none(self._topic.key_serde.encode), distinct)
-        if encoded is None:
+        keys = self._encoded_once(batch.keys)
+        if keys is None:
             keys, kept = _encoded(self._guard, self._topic.key_serde.encode, batch.keys, batch)
             if kept is not None:
                 batch = batch.take(kept)
                 values = [values[position] for position in kept]
-            by_key = dict(zip(batch.keys, keys, strict=True))
-        else:
-            by_key = dict(zip(distinct, encoded, strict=True))
-            keys = list(map(by_key.__getitem__, batch.keys))
         columns = OutputColumns(keys, values, batch.timestamps_ms, batch.headers)
         source_orders = batch.source.orders
         orders = [source_orders[origin] for origin in batch.origins]
@@ -61,7 +56,7 @@ class SinkOperator:
             columns.headers = None if columns.headers is None else list(columns.headers)
             self._outputs.add(self._topic, 0, columns, origins=batch.origins, orders=orders)
             return
-        for partition, positions in self._positions(by_key, batch.keys).items():
+        for partition, positions in self._positions(keys).items():
             self._outputs.add(
                 self._topic,
                 partition,
@@ -70,13 +65,23 @@ class SinkOperator:
                 orders=[orders[position] for position in positions],
             )
 
-    def _positions(self, by_key: dict[Any, bytes | None], keys: list[Any]) -> dict[int, list[int]]:
-        partition_by_key = {
-            key: self._partition_of(encoded, self._partition_count)
-            for key, encoded in by_key.items()
-            if encoded is not None
+    def _encoded_once(self, keys: list[Any]) -> list[bytes | None] | None:
+        """The bytes of keys, each different one encoded once; ``None`` if one does not encode."""
+        try:
+            distinct = list(set(keys))
+        except TypeError:  # a list, say, which cannot be hashed; it may still encode
+            return None
+        encoded = self._guard.attempt(_or_none(self._topic.key_serde.encode), distinct)
+        if encoded is None:
+            return None
+        return list(map(dict(zip(distinct, encoded, strict=True)).__getitem__, keys))
+
+    def _positions(self, keys: list[bytes | None]) -> dict[int, list[int]]:
+        distinct = set(keys)
+        partition_by_key: dict[bytes | None, int] = {
+            key: self._partition_of(key, self._partition_count) for key in distinct if key is not None
         }
-        if None in by_key:
+        if None in distinct:
             partition_by_key[None] = self._next_without_key
             self._next_without_key = (self._next_without_key + 1) % self._partition_count
         positions: dict[int, list[int]] = {}

@@ -1,0 +1,57 @@
+"""What operators stand on, in memory: a source of batches, and a place for failures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamcore.model import Headers, Record
+from streamcore.processing.error_policy import ErrorPolicy, stop
+from streamcore.processing.operators.batch import Batch, BatchSource
+from streamcore.processing.operators.guard import Guard
+
+
+@dataclass
+class Fetched:
+    """Records of the topic ``in``, partition 3, from offset 100; each is as old as its place."""
+
+    values: list[Any]
+    orders: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        self.orders = self.orders or list(range(len(self.values)))
+
+    def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
+        return Record(b"k", repr(self.values[origin]).encode(), origin, (), "in", 3, 100 + origin)
+
+
+def batch_of(
+    values: list[Any], *, keys: list[Any] | None = None, headers: list[Headers] | None = None
+) -> Batch:
+    """A batch with these values, whose times and origins are their places."""
+    places = list(range(len(values)))
+    source: BatchSource = Fetched(values)
+    return Batch(keys if keys is not None else list(values), values, places, places, headers, source)
+
+
+@dataclass
+class Failures:
+    """Remembers what the guards of a test did with failing records."""
+
+    counted: list[tuple[str, str]] = field(default_factory=list)
+    dead: list[tuple[str, Any, str, str]] = field(default_factory=list)
+    waited_ms: list[int] = field(default_factory=list)
+
+    def count_failure(self, node: str, policy: str) -> None:
+        self.counted.append((node, policy))
+
+    def dead_letter(self, topic: str, batch: Batch, position: int, node: str, error: Exception) -> None:
+        self.dead.append((topic, batch.values[position], node, repr(error)))
+
+    def wait_ms(self, duration_ms: int) -> None:
+        self.waited_ms.append(duration_ms)
+
+
+def guard(policy: ErrorPolicy = stop, failures: Failures | None = None) -> Guard:
+    return Guard("step", policy, failures or Failures())
