@@ -1,0 +1,134 @@
+"""The waiting inputs of a task: event times, order keys, what does not decode, and where rounds end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from streamcore.errors import SerdeError
+from streamcore.model import RecordRun, TopicPartition
+from streamcore.processing.error_policy import skip, stop
+from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer
+from streamcore.processing.topology.nodes import TopicSpec
+from streamcore.serde import serde_for
+from tests.unit.processing.operators.parts import Failures, guard
+
+SOURCE = TopicPartition("numbers", 1)
+
+
+def buffer_of(
+    *values: bytes | None,
+    times_ms: list[int] | None = None,
+    keys: list[bytes | None] | None = None,
+    timestamp: Callable[[Any], Any] | None = None,
+    order: int = NO_TIME,
+) -> InputBuffer:
+    topic = TopicSpec(
+        name="numbers", key_serde=serde_for(int), value_serde=serde_for(int), timestamp=timestamp
+    )
+    buffer = InputBuffer(SOURCE, topic, 10, order)
+    count = len(values)
+    buffer.fill(
+        RecordRun(
+            SOURCE,
+            list(range(10, 10 + count)),
+            times_ms or [0] * count,
+            keys or [None] * count,
+            list(values),
+            None,
+            10 + count + 5,
+        )
+    )
+    return buffer
+
+
+def test_order_keys_are_the_running_maximum_of_event_times_across_fetches() -> None:
+    buffer = buffer_of(b"1", b"2", b"3", times_ms=[5, 9, 7], order=6)
+
+    taken = buffer.take(3)
+
+    assert list(taken.orders) == [6, 9, 9]
+    assert taken.timestamps_ms == [5, 9, 7]
+    assert buffer.order == 9
+
+
+def test_the_value_tells_the_time_where_the_topic_says_so_and_the_log_where_it_cannot() -> None:
+    buffer = buffer_of(b"1", None, b"?", b"7", times_ms=[90, 91, 92, 93], timestamp=lambda value: value * 100)
+
+    assert buffer.take(4).timestamps_ms == [100, 91, 92, 700]
+
+
+@pytest.mark.parametrize("told", [-1, 1.5, None, True, "now"])
+def test_what_is_no_time_is_a_failing_record(told: Any) -> None:
+    failures = Failures()
+    taken = buffer_of(b"1", times_ms=[90], timestamp=lambda value: told).take(1)
+
+    batch = taken.batch(guard(skip, failures))
+
+    assert (len(batch), taken.timestamps_ms) == (0, [90])
+    assert failures.counted == [("step", "skip")]
+
+
+def test_keys_and_values_that_do_not_decode_are_left_to_the_guard_in_order() -> None:
+    failures = Failures()
+    taken = buffer_of(b"1", b"?", b"3", b"4", keys=[b"1", b"2", b"?", None]).take(4)
+
+    batch = taken.batch(guard(skip, failures))
+
+    assert (batch.keys, batch.values, list(batch.origins)) == ([1, None], [1, 4], [0, 3])
+    assert len(failures.counted) == 2
+    with pytest.raises(SerdeError, match="topic=numbers partition=1 offset=11"):
+        taken.batch(guard(stop))
+
+
+def test_failures_outside_a_slice_are_not_its_own() -> None:
+    buffer = buffer_of(b"?", b"2", b"?")
+    failures = Failures()
+
+    buffer.take(1)
+    batch = buffer.take(1).batch(guard(skip, failures))
+
+    assert (batch.values, failures.counted) == ([2], [])
+
+
+def test_the_position_moves_behind_what_was_taken_and_at_the_end_behind_all_that_was_fetched() -> None:
+    buffer = buffer_of(b"1", b"2")
+
+    buffer.take(1)
+    assert (buffer.position, buffer.is_empty, buffer.fetch_position) == (11, False, 17)
+
+    buffer.take(1)
+    assert (buffer.position, buffer.is_empty, buffer.fetch_position) == (17, True, 17)
+
+
+def test_an_empty_run_moves_the_position_alone() -> None:
+    buffer = InputBuffer(SOURCE, buffer_of().topic, 10)
+
+    buffer.fill(RecordRun(SOURCE, [], [], [], [], None, 14))
+
+    assert (buffer.position, buffer.is_empty) == (14, True)
+
+
+def test_a_buffer_offers_what_was_fetched_unless_it_is_at_the_end_of_its_partition() -> None:
+    buffer = buffer_of(b"1", b"2", b"3", times_ms=[5, 6, 7])
+
+    assert buffer.offered_order(2) == 6
+    assert buffer.offered_order(3) == 7
+
+    buffer.caught_up = True
+
+    assert buffer.offered_order(2) == 6
+    assert buffer.offered_order(3) is None
+
+
+def test_a_round_takes_the_records_of_its_last_order_key_up_to_one_input() -> None:
+    buffer = buffer_of(b"1", b"2", b"3", b"4", times_ms=[5, 6, 6, 7])
+    buffer.rank = 2
+
+    assert buffer.count_until(None) == 4
+    assert buffer.count_until((6, 1)) == 1
+    assert buffer.count_until((6, 2)) == 3
+    assert buffer.count_until((6, 3)) == 3
+    assert buffer.count_until((4, 9)) == 0
