@@ -3,19 +3,22 @@
 ``bytes`` and ``str`` are stored as they are (text as UTF-8). Other declared types are JSON, or
 MessagePack with ``codec="msgpack"``. A topic without a declared type holds MessagePack of plain
 values; tuples survive as extension type 1, and anything that would come back as something else
-(a dataclass as a dict, say) is refused when written.
+(a dataclass as a dict, say) is refused when written. So are numbers that JSON cannot hold, NaN and
+the infinities, which would come back as null.
 
 ``None`` never reaches a serde: it is the tombstone, stored as a null key or value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import msgpack
 import msgspec
+import msgspec.inspect
 
 from streamcore.errors import SerdeError, UsageError, fact_text
 
@@ -75,6 +78,11 @@ def _encode_text(value: str) -> bytes:
 def _pack_extension(value: object) -> msgpack.ExtType:
     if type(value) is tuple:
         return msgpack.ExtType(_TUPLE_EXTENSION, _packer().pack(list(value)))
+    if type(value) is int:
+        raise SerdeError(
+            "a value without a declared type holds integers of 64 bits: declare its type, value=...: "
+            + fact_text(given=value)
+        )
     raise SerdeError(
         "a value without a declared type holds only plain data (None, bool, int, float, str, bytes, list, "
         f"dict, tuple): declare its type, value=...: {fact_text(given=type(value).__name__)}"
@@ -102,7 +110,9 @@ def _is_pydantic(value_type: object) -> bool:
 def _pydantic_serde(model: Any, codec: str) -> Serde[Any]:
     if codec == "json":
         return Serde(
-            encode=lambda value: _instance(value, model).model_dump_json().encode(),
+            encode=lambda value: _without_lost_floats(
+                _instance(value, model).model_dump_json().encode(), value.model_dump
+            ),
             decode=model.model_validate_json,
             name="json",
             type_name=model.__name__,
@@ -132,9 +142,7 @@ def _typed_serde(value_type: Any, codec: str) -> Serde[Any]:
             "declare bytes, str, int, float, dict, list, a dataclass, a msgspec.Struct, a pydantic model or "
             f"a Serde: {fact_text(type=name, reason=error)}"
         ) from error
-    encode: Callable[[Any], bytes] = (
-        msgspec.json.Encoder().encode if codec == "json" else msgspec.msgpack.Encoder().encode
-    )
+    encode = msgspec.msgpack.Encoder().encode if codec == "msgpack" else _json_encoder(value_type)
     if isinstance(value_type, type):
         expected = (int, float) if value_type is float else value_type
 
@@ -145,6 +153,52 @@ def _typed_serde(value_type: Any, codec: str) -> Serde[Any]:
 
         return Serde(encode=checked_encode, decode=decoder.decode, name=codec, type_name=name)
     return Serde(encode=encode, decode=decoder.decode, name=codec, type_name=name)
+
+
+def _json_encoder(value_type: Any) -> Callable[[Any], bytes]:
+    encode = msgspec.json.Encoder().encode
+    if not _may_hold_floats(msgspec.inspect.type_info(value_type), []):
+        return encode
+    return lambda value: _without_lost_floats(encode(value), lambda: msgspec.to_builtins(value))
+
+
+def _may_hold_floats(kind: object, seen: list[object]) -> bool:
+    """Whether values of a type can hold floats; also true of types whose values are not known."""
+    inspect = msgspec.inspect
+    if isinstance(kind, inspect.FloatType | inspect.AnyType | inspect.CustomType | inspect.RawType):
+        return True
+    cls = getattr(kind, "cls", None)
+    if cls in seen:
+        return False
+    if cls is not None:
+        seen.append(cls)
+    parts: list[object] = []
+    for name in ("fields", "item_types", "types"):
+        parts += getattr(kind, name, ())
+    parts += [getattr(kind, name, None) for name in ("item_type", "key_type", "value_type", "type")]
+    parts = [part.type if isinstance(part, inspect.Field) else part for part in parts]
+    return any(isinstance(part, inspect.Type) and _may_hold_floats(part, seen) for part in parts)
+
+
+def _without_lost_floats(data: bytes, plain_value: Callable[[], object]) -> bytes:
+    """Return JSON, unless a NaN or an infinity became a null in it; nulls are rare enough to look."""
+    if b"null" in data and _has_lost_float(plain_value()):
+        raise SerdeError(
+            "JSON has no NaN and no infinity, they would come back as null: leave them out, or declare "
+            "codec='msgpack'"
+        )
+    return data
+
+
+def _has_lost_float(value: object) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    parts: Iterable[object] = ()
+    if isinstance(value, dict):
+        parts = [*value, *value.values()]
+    elif isinstance(value, list | tuple | set | frozenset):
+        parts = value
+    return any(map(_has_lost_float, parts))
 
 
 BYTES: Serde[bytes] = Serde(encode=_encode_bytes, decode=bytes, name="bytes", type_name="bytes")

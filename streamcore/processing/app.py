@@ -13,7 +13,7 @@ from croniter import croniter
 from streamcore.durations import duration_ms
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.model import Record
-from streamcore.processing.declaration import Declaration, legal_name, value_serde_for
+from streamcore.processing.declaration import Declaration, ensure_hashable_keys, legal_name, value_serde_for
 from streamcore.processing.discovery import tables_used_by
 from streamcore.processing.error_policy import ErrorPolicy, stop
 from streamcore.processing.stream import Stream
@@ -99,8 +99,7 @@ class App:
             raise UsageError(
                 f"a topic has at least one partition: {fact_text(topic=name, partitions=partitions)}"
             )
-        if key in (dict, list, set):
-            raise UsageError(f"keys are values that can be hashed: {fact_text(topic=name, key=key.__name__)}")
+        ensure_hashable_keys(key, topic=name)
         spec = TopicSpec(
             name=name,
             key_serde=serde_for(key, codec=codec),
@@ -122,6 +121,7 @@ class App:
 
         ``default`` is what ``table[key]`` gives for a key without a value; a function makes a new one.
         """
+        ensure_hashable_keys(key, table=name)
         store = StoreSpec(
             name=legal_name(name, "table"),
             key_type=key,

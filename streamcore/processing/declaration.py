@@ -11,9 +11,9 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
-from streamcore.errors import TopologyError, fact_text
+from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.model import Windowed
 from streamcore.processing.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import GlobalTable, Node, StoreSpec, TopicSpec
@@ -101,6 +101,20 @@ def legal_name(name: str, what: str) -> str:
             + fact_text(name=repr(name))
         )
     return name
+
+
+def ensure_hashable_keys(key: Any, **place: object) -> None:
+    """Refuse a type of keys whose values cannot be told apart in a dict.
+
+    Raises:
+        UsageError: they cannot be hashed.
+    """
+    kind = get_origin(key) or key
+    if isinstance(kind, type) and kind.__hash__ is None:
+        raise UsageError(
+            "keys are values that can be hashed, such as a tuple, or a class with frozen=True: "
+            + fact_text(**place, key=getattr(key, "__name__", key))
+        )
 
 
 def named_after(function: Callable[..., Any] | None) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from streamcore.errors import TopologyError, fact_text
 from streamcore.model import Record
 from streamcore.processing.declaration import (
+    ensure_hashable_keys,
     item_type,
     legal_name,
     return_type,
@@ -270,13 +271,16 @@ class Stream(KeyedSteps[K, V], Generic[K, V]):
         """
 
         def declare(function: Callable[[V], Any]) -> Stream[Any, V]:
+            key_type = key or return_type(function)
+            step = self.flow.step_name(name, function, "group_by")
+            ensure_hashable_keys(key_type, step=step)
             node = GroupBy(
-                name=self.flow.step_name(name, function, "group_by"),
+                name=step,
                 parents=(self.node,),
                 on_error=on_error,
                 function=function,
             )
-            return Stream(self.flow.then(node, self.flow.shape.with_keys(key or return_type(function))))
+            return Stream(self.flow.then(node, self.flow.shape.with_keys(key_type)))
 
         return declare if function is None else declare(function)
 

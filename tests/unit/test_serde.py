@@ -151,3 +151,47 @@ def test_tools_read_stored_values_by_the_name_of_their_serde() -> None:
 
     assert SERDES_BY_NAME[serde_for(Point).name].decode(stored) == {"x": 1, "y": 2}
     assert SERDES_BY_NAME["msgpack"].decode(UNTYPED.encode((1, "a"))) == (1, "a")
+
+
+@dataclass(frozen=True)
+class Tree:
+    weight: float | None
+    children: list[Tree]
+    note: str | None = None
+
+
+class Measure(pydantic.BaseModel):
+    size: float
+
+
+@pytest.mark.parametrize("lost", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize(
+    ("declared", "make"),
+    [
+        (float, lambda number: number),
+        (dict, lambda number: {"a": [number]}),
+        (dict[str, float], lambda number: {"a": number}),
+        (Order, lambda number: Order("a", number)),
+        (Tree, lambda number: Tree(1.0, [Tree(number, [])])),
+        (Measure, lambda number: Measure(size=number)),
+    ],
+)
+def test_numbers_that_json_cannot_hold_are_refused_and_messagepack_keeps_them(
+    declared: Any, make: Any, lost: float
+) -> None:
+    with pytest.raises(SerdeError, match="codec='msgpack'"):
+        serde_for(declared).encode(make(lost))
+    if declared is not Measure:
+        packed = serde_for(declared, codec="msgpack")
+        assert repr(packed.decode(packed.encode(make(lost)))) == repr(make(lost))
+
+
+def test_nulls_and_the_word_null_are_not_mistaken_for_lost_numbers() -> None:
+    serde = serde_for(Tree)
+    for tree in (Tree(None, [Tree(2.5, [])]), Tree(1.0, [], "null")):
+        assert serde.decode(serde.encode(tree)) == tree
+
+
+def test_an_untyped_integer_beyond_64_bits_is_refused_as_one() -> None:
+    with pytest.raises(SerdeError, match="64 bits"):
+        UNTYPED.encode(2**70)

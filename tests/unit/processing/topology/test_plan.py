@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from streamcore.errors import TopologyError
+from streamcore.errors import TopologyError, UsageError
 from streamcore.model import Windowed
 from streamcore.processing.app import App
 from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
@@ -349,3 +351,22 @@ def test_windows_as_keys_are_encoded_by_the_types_in_them() -> None:
     key = Windowed("word", 1_000, 2_000)
     assert internal.key_serde.decode(internal.key_serde.encode(key)) == key
     assert again.store.key_type == Windowed[str]
+
+
+@dataclass
+class Changing:
+    name: str
+
+
+@pytest.mark.parametrize("key", [Changing, dict, list[int]])
+def test_keys_that_cannot_be_hashed_are_refused_where_they_are_declared(key: Any) -> None:
+    app = App("keys")
+    numbers = app.topic("numbers", value=int)
+    declarations: list[Callable[[], object]] = [
+        lambda: app.topic("other", key=key),
+        lambda: app.table("table", key=key),
+        lambda: numbers.group_by(lambda number: None, name="by-nothing", key=key),
+    ]
+    for declare in declarations:
+        with pytest.raises(UsageError, match=r"frozen=True: (topic|table|step)="):
+            declare()
