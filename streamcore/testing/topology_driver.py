@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 from streamcore.clock import ManualClock
 from streamcore.durations import duration_ms, time_ms
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import StreamCoreError, UsageError, fact_text
 from streamcore.log.client.embedded import EmbeddedLog
 from streamcore.model import Headers, Isolation, Record, TopicPartition
 from streamcore.processing.app import App
@@ -69,6 +69,8 @@ class TopologyDriver:
         self._worker: TaskWorker
         self._is_open = False
         self._crash_at: int | None = None
+        self._failure: StreamCoreError | None = None
+        self._shows_committed = True
         self._start()
 
     # -- feeding
@@ -120,20 +122,28 @@ class TopologyDriver:
     def process(self) -> None:
         """Process everything that was sent, and commit it. Reading does this by itself.
 
+        An application that failed has stopped: this raises its error again, while ``read`` and ``table``
+        show what it had committed. ``crash`` starts it again.
+
         Raises:
             UserCodeError: by the error policy of the step that failed.
         """
+        if self._failure is not None:
+            raise self._failure
         self._run_until_end(close_windows=False)
 
     def close_windows(self) -> None:
         """Close the windows that are open: the input has ended."""
+        if self._failure is not None:
+            raise self._failure
         self._run_until_end(close_windows=True)
 
     # -- looking
 
     def read(self, topic: Topic[Any, Any] | str) -> list[Record[Any, Any]]:
         """The committed records of a topic since the last ``read`` of it, partition after partition."""
-        self.process()
+        if self._failure is None:
+            self.process()
         spec = self._spec(topic)
         reader = self._log.reader(isolation=Isolation.READ_COMMITTED)
         found: list[Record[Any, Any]] = []
@@ -148,7 +158,7 @@ class TopologyDriver:
 
     def table(self, name: str) -> TableView:
         """A table of the application, as of everything sent."""
-        self.process()
+        self._process_or_recover()
         return table_view(self._worker.assembly, name, self._processed, lambda: True)
 
     @property
@@ -205,6 +215,11 @@ class TopologyDriver:
             topic_defaults={"message.timestamp.after.max.ms": str(2**63 - 1), "retention.ms": "-1"},
             janitor=False,
         )
+        self._failure = None
+        self._worker = self._do(self._made_worker())
+        self._is_open = True
+
+    async def _made_worker(self) -> TaskWorker:
         settings = WorkerSettings(
             guarantee=self._guarantee.value,
             slice_records_start=min(256, self._slice_records_max),
@@ -212,12 +227,7 @@ class TopologyDriver:
             fetch_bytes_max=self._fetch_bytes_max,
             wait_ms=self.clock.advance,
         )
-
-        async def make() -> TaskWorker:
-            return TaskWorker(self.app, self._log, self._engines, self.clock, settings)
-
-        self._worker = self._do(make())
-        self._is_open = True
+        return TaskWorker(self.app, self._log, self._engines, self.clock, settings)
 
     def _run_until_end(self, *, close_windows: bool) -> None:
         operation_count, self._crash_at = self._crash_at, None
@@ -227,8 +237,24 @@ class TopologyDriver:
         except PowerCut:
             self.crash()
             self._do(self._worker.run_until_end(close_windows=close_windows))
+        except StreamCoreError as error:
+            self._stop_after(error)
+            raise
         finally:
             self.disk.crash_at(None)
+
+    def _stop_after(self, error: StreamCoreError) -> None:
+        """Process nothing from here on; what is not committed is forgotten when somebody looks."""
+        self._do(self._worker.abandon())
+        self._failure = error
+        self._shows_committed = False
+
+    def _process_or_recover(self) -> None:
+        if self._failure is None:
+            self.process()
+        elif not self._shows_committed:
+            self._worker = self._do(self._made_worker())
+            self._shows_committed = True
 
     async def _timers(self) -> None:
         self._worker.timers.start_due(self.clock.now_ms())
