@@ -78,7 +78,7 @@ class Worker:
     """An application at work on the embedded log of a folder, inside an event loop.
 
     ``async with Worker(app, data="data") as worker:`` processes until the block ends. Tables may be
-    read from any thread. An error that stops the processing is raised by ``failed``, by the waiting
+    read from any thread. An error that stops the processing is given by ``failure``, raised by the waiting
     calls and at the end of the block.
     """
 
@@ -224,6 +224,24 @@ class Worker:
         """Whether everything in the inputs is processed and committed. For the worker's own thread."""
         return self.tasks.is_caught_up()
 
+    async def wait_until_caught_up(self, timeout: str | timedelta | int | None = None) -> None:
+        """Wait until everything in the inputs is processed and committed.
+
+        Raises:
+            RequestTimeoutError: it takes longer than ``timeout``; without one, there is no bound.
+            UserCodeError: and other errors that stopped the application.
+        """
+        deadline_s = None if timeout is None else time.monotonic() + duration_ms(timeout) / 1000
+        while not self.is_caught_up():
+            failure = self.failure()
+            if failure is not None:
+                raise failure
+            if self._running is None or self._running.done():
+                raise ClosedError("the worker does not process: start it, or it was stopped")
+            if deadline_s is not None and time.monotonic() >= deadline_s:
+                raise _still_busy()
+            await asyncio.sleep(0.005)
+
     def table_names(self) -> list[str]:
         """The tables of the application, sorted."""
         return sorted(store.name for store in stores_of(self.tasks.assembly))
@@ -314,7 +332,7 @@ class Running:
                 self._raise_failure()
                 raise ClosedError("the application has stopped")
             if deadline_s is not None and time.monotonic() >= deadline_s:
-                raise RequestTimeoutError("the application is still busy; wait longer")
+                raise _still_busy()
 
     def _is_caught_up(self) -> bool:
         self._raise_failure()
@@ -347,6 +365,10 @@ class Running:
         if self._ended.is_set() and self._error is not None:
             error, self._error = self._error, None
             raise error
+
+
+def _still_busy() -> RequestTimeoutError:
+    return RequestTimeoutError("the application is still busy; wait longer")
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

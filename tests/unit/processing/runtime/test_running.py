@@ -190,8 +190,7 @@ async def work_in_a_loop(tmp_path: Path) -> None:
     async with sc.Worker(app, data=tmp_path) as worker:
         with worker.log.producer() as producer:
             producer.send_and_wait("events", key=b"k", value=b"1")
-        while not worker.is_caught_up():
-            await asyncio.sleep(0.001)
+        await worker.wait_until_caught_up("30s")
         answer = worker.table("counts").get("k")
         assert answer is not None
         assert answer.value == 1
@@ -199,6 +198,20 @@ async def work_in_a_loop(tmp_path: Path) -> None:
 
 def test_the_worker_runs_inside_an_event_loop(tmp_path: Path) -> None:
     asyncio.run(work_in_a_loop(tmp_path))
+
+
+async def fail_in_a_loop(tmp_path: Path) -> None:
+    app = sc.App("failing")
+    app.topic("events", value=int).map(lambda value: 1 // value, name="divide").to("out")
+    async with sc.Worker(app, data=tmp_path) as worker:
+        with worker.log.producer() as producer:
+            producer.send_and_wait("events", value=b"0")
+        await worker.wait_until_caught_up("30s")
+
+
+def test_an_error_in_user_code_ends_the_wait_inside_an_event_loop(tmp_path: Path) -> None:
+    with pytest.raises(sc.UserCodeError, match="node=divide"):
+        asyncio.run(fail_in_a_loop(tmp_path))
 
 
 def test_a_second_run_of_an_application_in_one_process_is_refused_and_harms_nobody(tmp_path: Path) -> None:
