@@ -105,7 +105,8 @@ class Consumer:
         self._membership: GroupMembership | None = None
         if bool(self._topics) == bool(assign):
             raise UsageError(
-                "a consumer reads topics, or the partitions given with assign=; give one of the two"
+                "a consumer reads whole topics, or the partitions given with assign=; give one of the two: "
+                "consumer('orders') or consumer(assign=[('orders', 0)])"
             )
         self._ensure_topics_exist(self._topics or tuple(_place(place).topic for place in assign))
         self._readings = Readings(
