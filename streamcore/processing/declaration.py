@@ -97,7 +97,7 @@ def legal_name(name: str, what: str) -> str:
     """
     if not isinstance(name, str) or not _LEGAL_NAME.fullmatch(name) or name in (".", ".."):
         raise TopologyError(
-            f"a {what} is named with letters, digits, '.', '_' and '-', at most 200: "
+            f"name the {what} with letters, digits, '.', '_' and '-', at most 200: "
             + fact_text(name=repr(name))
         )
     return name
