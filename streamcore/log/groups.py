@@ -32,7 +32,9 @@ class MemberSummary:
 
 @dataclass(frozen=True, slots=True)
 class PositionSummary:
-    """Where a group stands in a partition; ``lag`` is ``None`` where nothing is committed."""
+    """Where a group stands in a partition. ``lag`` is ``None`` where nothing is committed, and leaves out
+    what lies behind the last stable offset.
+    """
 
     partition: TopicPartition
     committed: Offset | None
@@ -85,8 +87,8 @@ def summarize(
     positions = []
     for place in sorted(committed.keys() | owners.keys()):
         position, mark = committed.get(place), marks.get(place)
-        end = -1 if mark is None else mark.last_stable
-        lag = None if position is None or mark is None else max(0, end - position.offset)
+        end = -1 if mark is None else mark.log_end
+        lag = None if position is None or mark is None else max(0, mark.last_stable - position.offset)
         positions.append(
             PositionSummary(
                 place,

@@ -6,7 +6,7 @@
     streamcore_records_late_total{task}              records that came after their windows had closed
     streamcore_failures_total{node,policy}           records that failed, by what was done about it
     streamcore_commits_total                         commits
-    streamcore_input_lag_records{topic,partition}    offsets between the end of an input and the position
+    streamcore_input_lag_records{topic,partition}    readable offsets that are not processed and committed
     streamcore_stream_time_seconds{task}             the highest event time that a task has processed
     streamcore_restore_records{store}                records of a changelog to replay at the start
     streamcore_restored_records{store}               how many of them are replayed
@@ -77,7 +77,7 @@ class WorkerMetrics(Collector):
     def _positions(self, tasks: TaskWorker) -> Iterator[Metric]:
         lag = GaugeMetricFamily(
             "streamcore_input_lag_records",
-            "Offsets between the end of an input and the committed position",
+            "Offsets of an input that are readable and not processed and committed",
             labels=["topic", "partition"],
         )
         stream_time = GaugeMetricFamily(
@@ -87,7 +87,8 @@ class WorkerMetrics(Collector):
             source: offset for state in tasks.assembly.states for source, offset in state.committed.items()
         }
         for source, marks in sorted(self._worker.log.offsets(committed).items()):
-            lag.add_metric([source.topic, str(source.partition)], max(0, marks.log_end - committed[source]))
+            left = max(0, marks.last_stable - committed[source])
+            lag.add_metric([source.topic, str(source.partition)], left)
         for state in tasks.assembly.states:
             if state.committed_time_ms != NO_TIME:
                 stream_time.add_metric([str(state.task.task_id)], state.committed_time_ms / 1000)

@@ -98,6 +98,20 @@ def test_a_group_is_described_with_what_it_has_not_read(tmp_path: Path) -> None:
         assert log.groups() == []
 
 
+def test_what_a_transaction_has_not_decided_is_no_lag(tmp_path: Path) -> None:
+    with connect(tmp_path) as log, log.producer(transactional_id="open") as producer:
+        log.create_topic("t")
+        with producer.transaction():
+            producer.send_many("t", [(None, b"v")] * 3, partition=0)
+            producer.flush()
+            log.commit_positions("g", {PLACES[0]: CommittedPosition(0)})
+
+            (position,) = log.describe_group("g").positions
+
+            assert (position.log_end, position.lag) == (3, 0)
+        assert log.describe_group("g").lag == 4  # with the marker of the commit
+
+
 @pytest.mark.parametrize(
     ("to", "expected"),
     [
