@@ -9,6 +9,7 @@ plain data (numbers, text, bytes, lists, dicts) or of the declared ``accumulator
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -195,7 +196,8 @@ def folder(initial: Any, function: Callable[[Any, Any], Any]) -> Aggregator:
     """What ``stream.fold`` folds with; ``initial`` is a value or a function that makes one."""
     return Aggregator(
         kind="fold",
-        initial=initial if callable(initial) else lambda: initial,
+        # A copy for each key: a function that changes its accumulator in place must not reach the others.
+        initial=initial if callable(initial) else lambda: copy.deepcopy(initial),
         add=function,
         add_many=lambda accumulator, values: reduce(function, values, accumulator),
         counts_none=True,

@@ -377,3 +377,20 @@ def test_hopping_windows_count_a_record_in_each_window_it_falls_in() -> None:
 
         finals = [(record.key.start_ms, record.value) for record in driver.read("finals")]
         assert finals == [(0, 2), (5_000, 2), (10_000, 1)]
+
+
+def test_a_mutable_initial_value_is_not_shared_between_keys() -> None:
+    app = sc.App("shared-initial")
+    numbers = app.topic("numbers", key=str, value=int)
+
+    def appended(found: list[int], value: int) -> list[int]:
+        found.append(value)
+        return found
+
+    numbers.fold("lists", [], appended)
+
+    with TopologyDriver(app) as driver:
+        for key, value in [("a", 1), ("b", 2), ("a", 3)]:
+            driver.send(numbers, key=key, value=value)
+
+        assert {answer.key: answer.value for answer in driver.table("lists").all()} == {"a": [1, 3], "b": [2]}
