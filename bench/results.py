@@ -14,42 +14,36 @@ from pathlib import Path
 
 from bench.environments import BYTEWAX
 from bench.events import EVENT_STEP_MS
-from bench.measure import Measured
+from bench.processes import Sample
 from bench.rows import RATIOS, Row, Unit
 
 _LIBRARIES = ("streamcore", "msgspec", "rocksdict", "aiokafka", "msgpack", "uvloop", "google-crc32c")
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One measurement, and the CPU time of its whole process."""
+def value_of(sample: Sample, unit: Unit) -> float:
+    """The number that a row with this unit is about."""
+    match unit:
+        case Unit.CPU_US:
+            return cpu_us(sample)
+        case Unit.RATE:
+            return sample.seen.count / sample.seen.wall_s
+        case Unit.SECONDS:
+            return sample.seen.start_s
 
-    seen: Measured
-    process_cpu_s: float
 
-    def value(self, unit: Unit) -> float:
-        """The number that the row is about."""
-        match unit:
-            case Unit.CPU_US:
-                return self.seen.cpu_s / self.seen.count * 1e6
-            case Unit.RATE:
-                return self.seen.count / self.seen.wall_s
-            case Unit.SECONDS:
-                return self.seen.start_s
+def cpu_us(sample: Sample) -> float:
+    """CPU time per event of the measured part."""
+    return sample.seen.cpu_s / sample.seen.count * 1e6
 
-    @property
-    def cpu_us(self) -> float:
-        """CPU time per event of the measured part."""
-        return self.seen.cpu_s / self.seen.count * 1e6
 
-    @property
-    def process_cpu_us(self) -> float:
-        """CPU time per event of the whole process, start and check included."""
-        return self.process_cpu_s / self.seen.count * 1e6
+def process_cpu_us(sample: Sample) -> float:
+    """CPU time per event of the whole process, start and check included."""
+    return sample.process_cpu_s / sample.seen.count * 1e6
 
-    def text(self, row: Row) -> str:
-        """The sample in a line."""
-        return f"{_number(self.value(row.unit), row.unit)} {row.unit.value}"
+
+def sample_text(sample: Sample, row: Row) -> str:
+    """A sample in a line."""
+    return f"{_number(value_of(sample, row.unit), row.unit)} {row.unit.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +76,9 @@ def lines_of(rows: Sequence[Row], samples: Mapping[str, Sequence[Sample]]) -> li
     for ratio in RATIOS:
         above, below = samples.get(ratio.above), samples.get(ratio.below)
         if above and below:
-            ratios = [top.cpu_us / bottom.cpu_us for top, bottom in zip(above, below, strict=True)]
-            found = statistics.median(top.cpu_us for top in above) / statistics.median(
-                bottom.cpu_us for bottom in below
+            ratios = [cpu_us(top) / cpu_us(bottom) for top, bottom in zip(above, below, strict=True)]
+            found = statistics.median(cpu_us(top) for top in above) / statistics.median(
+                cpu_us(bottom) for bottom in below
             )
             lines.append(
                 Line(
@@ -94,8 +88,8 @@ def lines_of(rows: Sequence[Row], samples: Mapping[str, Sequence[Sample]]) -> li
                     "",
                     "",
                     "",
-                    f"≤ {ratio.target:g} x",
-                    _verdict(found <= ratio.target),
+                    "" if ratio.target is None else f"≤ {ratio.target:g} x",
+                    "" if ratio.target is None else _verdict(found <= ratio.target),
                     ratio.reference,
                 )
             )
@@ -103,7 +97,7 @@ def lines_of(rows: Sequence[Row], samples: Mapping[str, Sequence[Sample]]) -> li
 
 
 def _line(row: Row, taken: Sequence[Sample]) -> Line:
-    values = [sample.value(row.unit) for sample in taken]
+    values = [value_of(sample, row.unit) for sample in taken]
     median = statistics.median(values)
     target, verdict = "", ""
     if row.target is not None:
@@ -115,8 +109,8 @@ def _line(row: Row, taken: Sequence[Sample]) -> Line:
         title=row.title,
         median=f"{_number(median, row.unit)} {row.unit.value}",
         spread=f"{_number(min(values), row.unit)} - {_number(max(values), row.unit)}",
-        cpu="" if is_start else f"{_median(taken, lambda sample: sample.cpu_us):.2f}",
-        process="" if is_start else f"{_median(taken, lambda sample: sample.process_cpu_us):.2f}",
+        cpu="" if is_start else f"{_median(taken, cpu_us):.2f}",
+        process="" if is_start else f"{_median(taken, process_cpu_us):.2f}",
         memory="" if is_start else f"{_median(taken, lambda sample: sample.seen.peak_bytes) / 1e6:.0f}",
         target=target,
         verdict=verdict,

@@ -8,10 +8,8 @@ answers are right. The table shows medians and spread over the rounds.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,8 +21,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.environments import ROOT, bytewax_python
-from bench.measure import Job, Measured
-from bench.results import Sample, markdown, table_lines
+from bench.measure import Job
+from bench.processes import Sample, measure_in_process, sample_of
+from bench.results import markdown, sample_text, table_lines
 from bench.rows import PREPARED, ROWS, Prepared, Row
 
 _QUICK_EVENTS = 20_000
@@ -57,7 +56,7 @@ class Bench:
             if prepared.name in needed:
                 _say(f"preparing {prepared.name}")
                 for kind in prepared.kinds:
-                    self._run(self._job_to_prepare(prepared, kind))
+                    measure_in_process(self._job_to_prepare(prepared, kind))
 
     def measure(self, row: Row) -> Sample | None:
         """Measure a row once; ``None`` if it cannot be measured here."""
@@ -68,7 +67,7 @@ class Bench:
         if row.prepared is not None:
             shutil.copytree(self._folder / row.prepared, folder)
         try:
-            return self._run(
+            return measure_in_process(
                 Job(
                     kind=row.kind,
                     events=count,
@@ -90,21 +89,6 @@ class Bench:
             folder=self._folder / prepared.name,
         )
 
-    def _run(self, job: Job) -> Sample:
-        return _sample(
-            [
-                sys.executable,
-                "-m",
-                "bench.measure",
-                job.kind,
-                f"--events={job.events}",
-                f"--keys={job.keys}",
-                f"--work={job.work}",
-                f"--value-type={job.value_type}",
-                f"--folder={job.folder}",
-            ]
-        )
-
     def _bytewax_sample(self, row: Row, count: int) -> Sample | None:
         if self._bytewax is None:
             self._bytewax = bytewax_python()
@@ -114,21 +98,7 @@ class Bench:
             self.skipped[row.name] = self._bytewax
             return None
         command = [str(self._bytewax), "-m", "bench.peers.bytewax_flow", row.work, str(count), str(row.keys)]
-        return _sample(command)
-
-
-def _sample(command: list[str]) -> Sample:
-    """Run a measurement; add what the whole process used, from its start to its end."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
-    assert process.stdout is not None
-    printed = process.stdout.read()
-    process.stdout.close()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"a measurement failed, exit code {process.returncode}: {' '.join(command)}")
-    seen = Measured(**json.loads(printed.splitlines()[-1]))
-    return Sample(seen, used.ru_utime + used.ru_stime)
+        return sample_of(command)
 
 
 def run(options: Options) -> str:
@@ -150,7 +120,7 @@ def run(options: Options) -> str:
                 sample = bench.measure(row)
                 if sample is not None:
                     samples[row.name].append(sample)
-                    _say(f"round {number + 1} of {options.rounds}: {row.name:<20} {sample.text(row)}")
+                    _say(f"round {number + 1} of {options.rounds}: {row.name:<20} {sample_text(sample, row)}")
     finally:
         shutil.rmtree(folder)
     _say(f"{time.monotonic() - started_s:.0f} s in all")
