@@ -298,3 +298,29 @@ def test_a_full_disk_refuses_the_write_and_keeps_what_was_there(folder: Path) ->
     engine.close()
     assert "File too large" in str(refused.value)
     assert "File too large" in str(refused_to_close.value)
+
+
+READ_COUNTS = Path("/proc/self/io")
+
+
+@pytest.mark.skipif(not READ_COUNTS.exists(), reason="the system does not count what a process reads")
+def test_a_lookup_reads_a_few_blocks_however_many_keys_there_are(tmp_path: Path) -> None:
+    """A filter that does not fit into the cache would be read whole, hundreds of kB, for each key."""
+    engine = RocksEngine.open(tmp_path)
+    keys = [b"key-%09d" % number for number in range(800_000)]
+    engine.apply([StoreWrites("s", keys, [b"v"] * len(keys))])
+    engine.close()
+    engine = RocksEngine.open(tmp_path)
+    wanted = keys[::4_000]
+
+    before_bytes = read_bytes()
+    found = engine.get_many("s", wanted)
+    read_per_key = (read_bytes() - before_bytes) / len(wanted)
+
+    assert found == [b"v"] * len(wanted)
+    assert read_per_key < 64_000
+    engine.close()
+
+
+def read_bytes() -> int:
+    return int(READ_COUNTS.read_text().split()[1])
