@@ -68,6 +68,35 @@ def mermaid_text(plan: Plan) -> str:
     return "\n".join(_Flowchart(plan).lines()) + "\n"
 
 
+def described(plan: Plan) -> Iterator[dict[str, object]]:
+    """The application for programs: a plain dict for each sub-topology, then one for each global table."""
+    for sub_topology in plan.sub_topologies:
+        yield {
+            "sub_topology": sub_topology.name,
+            "reads": [entry.topic.name for entry in sub_topology.inputs],
+            "steps": [
+                {
+                    "name": node.name,
+                    "kind": kind_of(node),
+                    "parents": [parent.name for parent in node.parents],
+                }
+                for node in sub_topology.nodes
+            ],
+            "tables": [
+                {
+                    "name": store.name,
+                    "changelog": changelog_topic(plan.app_id, store.name)
+                    if store.source_topic is None
+                    else store.source_topic.name,
+                }
+                for store in sub_topology.stores
+            ],
+            "writes": [node.topic.name for node in sub_topology.nodes if isinstance(node, To | Repartition)],
+        }
+    for table in plan.global_tables:
+        yield {"global_table": table.store.name, "reads": [table.topic.name]}
+
+
 def kind_of(node: Node) -> str:
     """What a step is, in the words of the DSL."""
     match node:

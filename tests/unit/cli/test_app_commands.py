@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -166,3 +167,15 @@ def test_a_context_that_sent_nothing_opens_nothing(tmp_path: Path) -> None:
 def test_sending_outside_of_anything_running_is_refused() -> None:
     with pytest.raises(UsageError, match="send from an agent"):
         shop.customers.send_and_wait(key=1, value="x")
+
+
+def test_describe_prints_a_sub_topology_a_line_for_programs(command: RunCommand) -> None:
+    code, out, _ = command("describe", SHOP, "--json")
+
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert rows
+    for row in rows:
+        assert row.get("sub_topology") or row.get("global_table")
+        assert row["reads"]
+    assert command("describe", SHOP, "--json", "--mermaid")[0] == 1
