@@ -20,6 +20,7 @@ from typing import Final
 
 from streamcore.errors import CorruptDataError, UnsupportedVersionError
 from streamcore.log.records.batch import BatchHeader, check_batch
+from streamcore.log.storage.checkpoints import RECOVERY_POINTS, read_checkpoint
 from streamcore.log.storage.dump import (
     BrokenTail,
     DumpedRecord,
@@ -33,7 +34,7 @@ from streamcore.log.storage.files import FileSystem, read_whole
 from streamcore.log.storage.log_files import FileKind, parse_name
 from streamcore.log.storage.scanning import StoredBatch
 from streamcore.log.storage.transaction_index import AbortedEntry, decode_entries
-from streamcore.model import Offset, ProducerId, TimestampMs
+from streamcore.model import Offset, ProducerId, TimestampMs, TopicPartition
 
 _OFFSET_ENTRY: Final = struct.Struct(">II")
 _TIME_ENTRY: Final = struct.Struct(">qI")
@@ -63,12 +64,31 @@ def verify(path: Path, *, file_system: FileSystem | None = None) -> Iterator[Pro
     files = file_system or ReadOnlyFileSystem()
     for _, partition in groupby(data_files(files, path), key=lambda file: file.parent):
         transactions = _OpenTransactions()
-        end_offset = 0
+        end_offset, is_broken = 0, False
         segments = list(partition)
+        # Read before the data: a log that is in use only moves it forward.
+        recovery_point = _recovery_point(files, segments[0].parent)
         for segment in segments:
-            check = _SegmentCheck(files, segment, transactions, end_offset, is_last=segment == segments[-1])
+            torn_from = recovery_point if segment == segments[-1] else None
+            check = _SegmentCheck(files, segment, transactions, end_offset, torn_from=torn_from)
             yield from check.problems()
-            end_offset = check.end_offset
+            end_offset, is_broken = check.end_offset, check.is_broken
+        is_whole = path not in segments
+        if is_whole and end_offset < recovery_point and not is_broken:
+            yield Problem(
+                segments[-1],
+                None,
+                f"ends at offset {end_offset}, but records up to {recovery_point} were stored",
+            )
+
+
+def _recovery_point(file_system: FileSystem, folder: Path) -> Offset:
+    """Up to where a partition was synced for certain, by the checkpoint beside its folder; 0 without one."""
+    topic, _, number = folder.name.rpartition("-")
+    if not topic or not number.isdigit():
+        return 0
+    points = read_checkpoint(file_system, folder.parent / RECOVERY_POINTS)
+    return points.get(TopicPartition(topic, int(number)), 0)
 
 
 @dataclass(slots=True)
@@ -95,15 +115,17 @@ class _SegmentCheck:
         transactions: _OpenTransactions,
         previous_end: Offset,
         *,
-        is_last: bool,
+        torn_from: Offset | None,
     ) -> None:
+        """``torn_from`` is where an unclean stop may have left a torn tail; ``None`` for a closed segment."""
         parsed = parse_name(path.name)
         assert parsed is not None
         self._files = file_system
         self._path = path
         self._base_offset = parsed[0]
         self._transactions = transactions
-        self._is_last = is_last
+        self._torn_from = torn_from
+        self.is_broken = False
         self._previous_end = previous_end
         self.end_offset = max(self._base_offset, previous_end)
         self._max_timestamp_ms: TimestampMs = -1
@@ -122,7 +144,9 @@ class _SegmentCheck:
         yield from self._read_indexes()
         for found in stored_batches(self._files, self._path):
             if isinstance(found, BrokenTail):
-                yield self._problem(found.position, found.text, is_mended=self._is_last)
+                self.is_broken = True
+                is_torn = self._torn_from is not None and self.end_offset >= self._torn_from
+                yield self._problem(found.position, found.text, is_mended=is_torn)
                 return
             yield from self._check_batch(found)
         yield from self._unmet_entries()
@@ -223,7 +247,7 @@ class _SegmentCheck:
             else:
                 self._aborts = {entry.last_offset: entry for entry in entries}
         # A closed segment without this file has no aborted transaction; the active one has it in memory.
-        self._lists_aborts = data is not None or not self._is_last
+        self._lists_aborts = data is not None or self._torn_from is None
 
     def _unmet_entries(self) -> Iterator[Problem]:
         for position, offset in self._positions.items():

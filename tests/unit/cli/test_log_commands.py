@@ -171,6 +171,16 @@ def test_a_sound_log_is_verified_and_a_damaged_one_found(orders: Run, tmp_path: 
     assert "no restart mends" in error
 
 
+def test_a_log_whose_end_is_missing_is_not_sound(orders: Run, tmp_path: Path) -> None:
+    file = next(path for path in (tmp_path / "data" / "log").glob("orders-*/*.log") if path.stat().st_size)
+    file.write_bytes(b"")
+
+    code, output, _ = orders("log", "verify", "--json")
+
+    assert code == 1
+    assert any("were stored" in str(row["problem"]) for row in rows(output))
+
+
 def test_looking_does_not_create_a_log(run: Run, tmp_path: Path) -> None:
     for command in (
         ("topics", "list"),
