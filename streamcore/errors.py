@@ -39,6 +39,19 @@ class TopicExistsError(UsageError):
 class InvalidRecordError(UsageError):
     """The log refuses a record: too large, no key in a compacted topic, a bad timestamp."""
 
+    def __init__(self, message: str, *, record_index: int | None = None) -> None:
+        super().__init__(message)
+        self.record_index = record_index
+        """Which record of its batch it is, if it is one of them."""
+
+
+class RecordTooLargeError(InvalidRecordError):
+    """The record or its batch is larger than the topic allows: send less at once."""
+
+
+class InvalidTimestampError(InvalidRecordError):
+    """The timestamp is outside of what the topic allows: check the clock, or the unit."""
+
 
 class ClosedError(UsageError):
     """The object was closed before the call."""

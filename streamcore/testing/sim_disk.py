@@ -384,6 +384,15 @@ class _SimFile:
         with self._disk._lock:
             return bytes(self._usable_content().current[position : position + size])
 
+    def read_ready(self, position: int, size: int) -> Bytes | None:
+        """Read up to ``size`` bytes; here nothing has to be waited for."""
+        return self.read_at(position, size)
+
+    def duplicate(self) -> File:
+        """Another handle on the same file, of use when this one is closed or the file has lost its name."""
+        with self._disk._lock:
+            return _SimFile(self._disk, self._path, self._usable_content(), self._process)
+
     def sync(self) -> None:
         """Return once everything appended or truncated before the call is durable."""
         with self._disk._lock:

@@ -32,8 +32,9 @@ from streamcore.log.broker.requests import AppendedBatch, Membership, ProducerId
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.broker.transaction_coordinator import TOPIC as TRANSACTIONS_TOPIC
 from streamcore.log.broker.transaction_coordinator import TransactionCoordinator
-from streamcore.log.records.batch import BatchHeader, parse_header
+from streamcore.log.records.batch import BatchHeader, WritableBytes, parse_header
 from streamcore.log.storage.compaction import Compaction
+from streamcore.log.storage.identity import LogIdentity
 from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.topic_registry import TopicState
@@ -79,12 +80,25 @@ class Broker:
         yield from self.transactions.recover()
         self.groups.recover()
 
+    @property
+    def identity(self) -> LogIdentity:
+        """The ids of the log."""
+        return self._logs.identity
+
     # --- topics -------------------------------------------------------------------------------
 
     @property
     def topics(self) -> Mapping[TopicName, TopicState]:
         """All topics by name."""
         return self._logs.topics
+
+    def topic_name(self, topic_id: bytes) -> TopicName | None:
+        """The name of the topic with an id."""
+        return self._logs.topic_names.get(topic_id)
+
+    def is_internal(self, name: TopicName) -> bool:
+        """Whether a topic is one of those in which the broker keeps its own state."""
+        return name in INTERNAL_TOPICS
 
     def create_topic(self, name: TopicName, partition_count: int, config: Mapping[str, str]) -> None:
         """Create a topic, durably."""
@@ -143,6 +157,14 @@ class Broker:
         """A partition. Raises ``UnknownTopicError``."""
         return self._partitions.get(partition)
 
+    def has_partition(self, partition: TopicPartition) -> bool:
+        """Whether there is such a partition."""
+        return self._partitions.exists(partition)
+
+    def partitions_of(self, topic: TopicName) -> list[PartitionLog]:
+        """The partitions of a topic, in their order."""
+        return self._logs_of(topic)
+
     def all_partitions(self) -> list[TopicPartition]:
         """Every partition of every topic."""
         return self._partitions.all()
@@ -162,7 +184,7 @@ class Broker:
     # --- batches ------------------------------------------------------------------------------
 
     def append_batches(
-        self, batches: Sequence[tuple[TopicPartition, bytearray]], transactional_id: str | None = None
+        self, batches: Sequence[tuple[TopicPartition, WritableBytes]], transactional_id: str | None = None
     ) -> Operation[list[AppendedBatch]]:
         """Write encoded batches; each has its own fate, and none is durable yet.
 
@@ -184,7 +206,7 @@ class Broker:
     def append_batch(
         self,
         target: TopicPartition,
-        batch: bytearray,
+        batch: WritableBytes,
         header: BatchHeader | None = None,
         *,
         has_all_keys: bool = False,

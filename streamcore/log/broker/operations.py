@@ -11,11 +11,12 @@ again after it.
 
 from __future__ import annotations
 
-from collections.abc import Container, Generator
+from collections.abc import Callable, Container, Generator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeAlias, TypeVar
 from weakref import WeakSet
 
+from streamcore.errors import StorageError
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.model import Offset
 
@@ -32,6 +33,10 @@ class DurableUntil:
         """The partitions that are not there yet. One that was deleted meanwhile has nothing to wait for."""
         return [log for log, end in self.marks if log.offsets.high_watermark < end and log not in deleted]
 
+    def failure(self) -> StorageError | None:
+        """Why one of the partitions will never be there, if so."""
+        return next((log.failure for log, _ in self.marks if log.failure is not None), None)
+
 
 @dataclass(slots=True)
 class Promise(Generic[R]):
@@ -39,16 +44,22 @@ class Promise(Generic[R]):
 
     reply: R | None = None
     is_kept: bool = False
+    listeners: dict[object, Callable[[], None]] = field(default_factory=dict)
+    """Called once it is kept, by their owners; for those who cannot wait by asking again and again."""
 
     def keep(self, reply: R) -> None:
         """Give the reply."""
         assert not self.is_kept
         self.reply = reply
         self.is_kept = True
+        for listener in self.listeners.values():
+            listener()
 
 
 class Keepable(Protocol):
     """A promise of anything."""
+
+    listeners: dict[object, Callable[[], None]]
 
     @property
     def is_kept(self) -> bool:
@@ -67,7 +78,15 @@ class Kept:
     deadline_s: float
 
 
-Wait: TypeAlias = DurableUntil | Kept
+@dataclass(frozen=True, slots=True)
+class MoreVisible:
+    """Wait until one of these partitions shows more to readers, or until a moment has passed."""
+
+    logs: tuple[PartitionLog, ...]
+    deadline_s: float
+
+
+Wait: TypeAlias = DurableUntil | Kept | MoreVisible
 Operation: TypeAlias = Generator[Wait, None, R]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from streamcore.clock import Clock
 from streamcore.log.broker.operations import DurableUntil, Unsynced
-from streamcore.log.records.batch import NO_PRODUCER_ID
+from streamcore.log.records.batch import NO_PRODUCER_ID, WritableBytes
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition_log import PartitionLog
@@ -40,7 +40,7 @@ class Partitions:
         ]
 
     def append(
-        self, log: PartitionLog, batch: bytearray, *, from_client: bool = True, has_all_keys: bool = False
+        self, log: PartitionLog, batch: WritableBytes, *, from_client: bool = True, has_all_keys: bool = False
     ) -> BatchAppended:
         """Append one batch; durable only once the partition is synced."""
         appended = log.append(

@@ -22,6 +22,13 @@ _INTERNAL_TOPIC = MappingProxyType(
 class BrokerSettings:
     """What the broker allows, and how long it keeps what nobody uses."""
 
+    auto_create_topics: bool = True
+    """Whether a topic that a client asks for by name comes into being."""
+    default_partition_count: int = 1
+    """Partitions of topics for which nobody says how many."""
+    fetch_bytes_max: int = 55 * 1024 * 1024
+    """Records in one answer to a fetch, but for a first batch that is larger."""
+
     offsets_partition_count: int = 1
     """Partitions of ``__consumer_offsets``, when it is created."""
     transactions_partition_count: int = 1

@@ -353,6 +353,18 @@ class EmbeddedLog:
         """Forget committed positions that no member is using."""
         self._run(self._broker.groups.delete_positions(group, list(partitions)))
 
+    # --- for a server ---------------------------------------------------------------------------
+
+    @property
+    def broker(self) -> Broker:
+        """The broker, for who drives its operations in a way of its own."""
+        return self._broker
+
+    @property
+    def driver(self) -> OperationDriver:
+        """The lock over the broker, and the syncs that all share."""
+        return self._driver
+
     # --- upkeep -------------------------------------------------------------------------------
 
     def maintain(self) -> None:

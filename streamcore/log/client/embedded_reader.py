@@ -86,7 +86,7 @@ class EmbeddedReader:
 
     def on_progress(self, callback: Callable[[], None] | None) -> None:
         """Have ``callback`` called, from any thread, when something may have become readable."""
-        self._driver.listen(self, callback)
+        self._driver.listen(self, None if callback is None else lambda _: callback())
 
     def close(self) -> None:
         """Stop reading."""

@@ -14,16 +14,17 @@ With one thread nothing here waits on a condition, so a simulation runs through 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from concurrent.futures import wait as wait_for_all
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeAlias, TypeVar
 
 from streamcore.clock import Clock
-from streamcore.errors import ClosedError, RequestTimeoutError, StorageError
-from streamcore.log.broker.operations import DurableUntil, Kept, Operation, Unsynced
+from streamcore.errors import ClosedError, RequestTimeoutError, StorageError, StreamCoreError
+from streamcore.log.broker.operations import DurableUntil, Kept, MoreVisible, Operation, Unsynced, Wait
 from streamcore.log.broker.refusals import Refused
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.sync_ticket import SyncTicket
@@ -31,6 +32,16 @@ from streamcore.log.storage.sync_ticket import SyncTicket
 R = TypeVar("R")
 
 _WAIT_S_MAX = 3600.0
+
+
+ProgressListener: TypeAlias = Callable[[Sequence[PartitionLog]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(Generic[R]):
+    """An operation has come to its reply."""
+
+    reply: R
 
 
 class Timekeeper(Protocol):
@@ -68,7 +79,7 @@ class OperationDriver:
         self._condition = threading.Condition(threading.Lock())
         self._is_syncing = False
         self._is_closed = False
-        self._listeners: dict[object, Callable[[], None]] = {}
+        self._listeners: dict[object, ProgressListener] = {}
         self._waiting_count = 0
 
     # The lock, for calls that need no waiting: ``with driver: ...``
@@ -104,9 +115,31 @@ class OperationDriver:
                     return reply
                 finally:
                     operation.close()
-                    self._announce(has_progress=self._shows_unsynced)
+                    self._announce(self._shown_unsynced())
         except Refused as refused:
             raise refused.error() from refused  # the cause has Kafka's name for it
+
+    def step(self, operation: Operation[R], error: StreamCoreError | None = None) -> Wait | Ended[R]:
+        """Go on with an operation up to its next wait, for an owner that waits in a way of its own.
+
+        ``error`` is why what it waited for will not come.
+
+        Raises:
+            StreamCoreError: what the broker refused; ``Refused`` as it is, for who knows Kafka's names.
+        """
+        with self._condition:
+            try:
+                return operation.send(None) if error is None else operation.throw(error)
+            except StopIteration as stop:
+                return Ended(stop.value)
+            finally:
+                self._announce(self._shown_unsynced())
+
+    def expire_members(self) -> None:
+        """Do what is due in groups by time."""
+        with self._condition:
+            self._timekeeper.expire_members()
+            self._announce(())
 
     def sync_all(self) -> None:
         """Make durable whatever was written so far."""
@@ -130,8 +163,8 @@ class OperationDriver:
                     return is_true()
         return True
 
-    def listen(self, owner: object, callback: Callable[[], None] | None) -> None:
-        """Have ``callback`` called, without the lock, when something may have become readable."""
+    def listen(self, owner: object, callback: ProgressListener | None) -> None:
+        """Have ``callback`` called, without the lock, with the partitions that may show more to readers."""
         with self._condition:
             if callback is None:
                 self._listeners.pop(owner, None)
@@ -149,14 +182,16 @@ class OperationDriver:
 
     # --- waiting, with the lock held ----------------------------------------------------------
 
-    def _wait_for(self, wait: DurableUntil | Kept, deadline_s: float | None) -> None:
+    def _wait_for(self, wait: Wait, deadline_s: float | None) -> None:
         # What others wait for may be done by now, although this operation is not.
-        self._announce(has_progress=False)
+        self._announce(())
         match wait:
             case DurableUntil():
                 self._wait_durable(wait, deadline_s)
             case Kept():
                 self._wait_kept(wait)
+            case MoreVisible():
+                raise AssertionError("threads wait for records by ``wait_until``")
 
     def _wait_durable(self, wait: DurableUntil, deadline_s: float | None = None) -> None:
         while missing := wait.missing(self._unsynced.deleted):
@@ -231,19 +266,23 @@ class OperationDriver:
                         log.complete_sync(ticket)
                 else:
                     self._unsynced.add(log)
-        self._announce(has_progress=True)
+        self._announce([log for log, _ in tickets])
 
-    def _announce(self, *, has_progress: bool) -> None:
+    def _shown_unsynced(self) -> Sequence[PartitionLog]:
+        """The partitions that show more since the last sync, if they need no sync for that."""
+        return list(self._unsynced.logs.values()) if self._shows_unsynced and self._listeners else ()
+
+    def _announce(self, progressed: Sequence[PartitionLog]) -> None:
         """Wake whoever waits here; tell the listeners, without the lock, what became readable."""
         if self._waiting_count:
             self._condition.notify_all()
-        if not has_progress or not self._listeners:
+        if not progressed or not self._listeners:
             return
         callbacks = list(self._listeners.values())
         self._condition.release()
         try:
             for callback in callbacks:
-                callback()
+                callback(progressed)
         finally:
             self._condition.acquire()
 

@@ -26,6 +26,7 @@ from streamcore.errors import CorruptBatchError, UnsupportedVersionError, fact_t
 from streamcore.model import Offset, ProducerId, TimestampMs
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
+WritableBytes: TypeAlias = bytearray | memoryview
 
 HEADER_BYTES = 61
 LENGTH_END = 12
@@ -223,21 +224,21 @@ def whole_batches(data: Bytes, end_offset: Offset) -> WholeBatches:
     return WholeBatches(position, last_position)
 
 
-def patch_offsets(batch: bytearray, base_offset: Offset, leader_epoch: int) -> None:
+def patch_offsets(batch: WritableBytes, base_offset: Offset, leader_epoch: int) -> None:
     """Write the base offset and the leader epoch; the checksum does not cover them."""
     _BASE_OFFSET.pack_into(batch, 0, base_offset)
     _LEADER_EPOCH.pack_into(batch, 12, leader_epoch)
 
 
 def patch_producer(
-    batch: bytearray, producer_id: ProducerId, producer_epoch: int, base_sequence: int
+    batch: WritableBytes, producer_id: ProducerId, producer_epoch: int, base_sequence: int
 ) -> None:
     """Write who produced the batch, and a new checksum."""
     _PRODUCER.pack_into(batch, 43, producer_id, producer_epoch, base_sequence)
     patch_checksum(batch)
 
 
-def patch_append_time(batch: bytearray, append_time_ms: TimestampMs) -> None:
+def patch_append_time(batch: WritableBytes, append_time_ms: TimestampMs) -> None:
     """Make the log's append time count for all records, and write a new checksum."""
     (attributes,) = _ATTRIBUTES.unpack_from(batch, 21)
     _ATTRIBUTES.pack_into(batch, 21, attributes | APPEND_TIME_FLAG)
@@ -245,7 +246,7 @@ def patch_append_time(batch: bytearray, append_time_ms: TimestampMs) -> None:
     patch_checksum(batch)
 
 
-def patch_checksum(batch: bytearray) -> None:
+def patch_checksum(batch: WritableBytes) -> None:
     """Write the checksum that fits the batch's bytes."""
     _CRC.pack_into(batch, _CRC_AT, checksum(batch, 0, len(batch)))
 

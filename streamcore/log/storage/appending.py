@@ -6,7 +6,13 @@ keys, and ``compression.type`` other than ``producer`` may need new bytes.
 
 from __future__ import annotations
 
-from streamcore.errors import CorruptBatchError, InvalidRecordError, fact_text
+from streamcore.errors import (
+    CorruptBatchError,
+    InvalidRecordError,
+    InvalidTimestampError,
+    RecordTooLargeError,
+    fact_text,
+)
 from streamcore.log.records.batch import (
     APPEND_TIME_FLAG,
     COMPRESSION_MASK,
@@ -15,6 +21,8 @@ from streamcore.log.records.batch import (
     NO_SEQUENCE,
     NO_TIMESTAMP,
     BatchHeader,
+    Bytes,
+    WritableBytes,
     check_batch,
     pack_batch,
     parse_header,
@@ -26,7 +34,7 @@ from streamcore.model import TimestampMs
 
 
 def checked_header(
-    batch: bytes | bytearray,
+    batch: Bytes,
     config: TopicConfig,
     *,
     now_ms: TimestampMs,
@@ -50,12 +58,12 @@ def checked_header(
         )
     check_batch(batch, 0, header)
     if len(batch) > config.max_message_bytes and from_client:
-        raise InvalidRecordError(
+        raise RecordTooLargeError(
             "a batch is larger than the topic allows: send less at once or raise max.message.bytes, "
             + fact_text(size_bytes=len(batch), max_message_bytes=config.max_message_bytes)
         )
     if len(batch) > config.segment_bytes:
-        raise InvalidRecordError(
+        raise RecordTooLargeError(
             "a batch does not fit into one segment: send less at once or raise segment.bytes, "
             + fact_text(size_bytes=len(batch), segment_bytes=config.segment_bytes)
         )
@@ -70,7 +78,7 @@ def checked_header(
 
 
 def _check_client_rules(
-    batch: bytes | bytearray,
+    batch: Bytes,
     header: BatchHeader,
     config: TopicConfig,
     now_ms: TimestampMs,
@@ -84,15 +92,17 @@ def _check_client_rules(
             + fact_text(producer_id=header.producer_id)
         )
     if header.attributes & APPEND_TIME_FLAG:
-        raise InvalidRecordError("only the log itself may stamp a batch with its append time")
+        raise InvalidTimestampError("only the log itself may stamp a batch with its append time")
     if not config.has_append_time:
         _check_times(header, config, now_ms)
     if config.is_compacted and not has_all_keys:
         for record in batch_records(batch, 0, header):
             if record.key is None:
+                index = record.offset - header.base_offset
                 raise InvalidRecordError(
                     "a compacted topic keeps the newest record of each key, so every record needs one, "
-                    + fact_text(record_index=record.offset - header.base_offset)
+                    + fact_text(record_index=index),
+                    record_index=index,
                 )
 
 
@@ -103,20 +113,20 @@ def _check_times(header: BatchHeader, config: TopicConfig, now_ms: TimestampMs) 
         return
     ahead_ms = header.max_timestamp_ms - now_ms
     if ahead_ms > config.message_timestamp_after_max_ms:
-        raise InvalidRecordError(
+        raise InvalidTimestampError(
             "a record is further in the future than message.timestamp.after.max.ms allows: "
             "check the clock or the unit (milliseconds), "
             + fact_text(timestamp_ms=header.max_timestamp_ms, ahead_ms=ahead_ms)
         )
     behind_ms = now_ms - header.base_timestamp_ms
     if behind_ms > config.message_timestamp_before_max_ms:
-        raise InvalidRecordError(
+        raise InvalidTimestampError(
             "a record is further in the past than message.timestamp.before.max.ms allows, "
             + fact_text(timestamp_ms=header.base_timestamp_ms, behind_ms=behind_ms)
         )
 
 
-def recompressed(batch: bytearray, header: BatchHeader, config: TopicConfig) -> bytearray:
+def recompressed(batch: WritableBytes, header: BatchHeader, config: TopicConfig) -> WritableBytes:
     """Return the batch in the compression that the topic asks for; the same object if it is already.
 
     A topic with ``compression.type=producer`` takes every batch as it comes.

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -47,6 +48,9 @@ _BUFFERS_PER_WRITE = 1024
 
 _COPY_BYTES = 1024 * 1024
 
+_READ_WHAT_IS_CACHED = getattr(os, "RWF_NOWAIT", 0)
+"""Linux can say that a read would wait for the disk; elsewhere it waits."""
+
 
 class File(Protocol):
     """One open file: appended at its end, read anywhere. ``sync`` may run beside ``append``."""
@@ -56,6 +60,12 @@ class File(Protocol):
 
     def read_at(self, position: int, size: int) -> bytes:
         """Read ``size`` bytes from ``position``; fewer only where the file ends."""
+
+    def read_ready(self, position: int, size: int) -> Bytes | None:
+        """Read up to ``size`` bytes if the disk need not be waited for; otherwise ``None``."""
+
+    def duplicate(self) -> File:
+        """Another handle on the same file, of use when this one is closed or the file has lost its name."""
 
     def sync(self) -> None:
         """Return once everything appended or truncated before the call is durable (fdatasync)."""
@@ -221,6 +231,24 @@ class PosixFile:
         except OSError as error:
             raise storage_error("read", self._path, error) from error
         return data
+
+    def read_ready(self, position: int, size: int) -> Bytes | None:
+        """Read up to ``size`` bytes if the disk need not be waited for; otherwise ``None``."""
+        data = bytearray(size)
+        try:
+            count = os.preadv(self._descriptor, [data], position, _READ_WHAT_IS_CACHED)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                return None  # by this file system; whoever asks will read in a thread
+            raise storage_error("read", self._path, error) from error
+        return data if count == size else memoryview(data)[:count]
+
+    def duplicate(self) -> File:
+        """Another handle on the same file, of use when this one is closed or the file has lost its name."""
+        with storage_errors("open", self._path):
+            return PosixFile(self._path, fcntl.fcntl(self._descriptor, fcntl.F_DUPFD_CLOEXEC, 0))
 
     def sync(self) -> None:
         """Return once everything appended or truncated before the call is durable (fdatasync)."""

@@ -1,7 +1,8 @@
 """All partitions of one log: opens them, creates and deletes topics, and keeps house.
 
-Layout of the root: ``topics.json`` (which topics there are), a directory ``<topic>-<partition>``
-for each partition, three checkpoint files, and ``.kafka_cleanshutdown`` after a clean stop.
+Layout of the root: ``topics.json`` (which topics there are), ``meta.properties`` (which log this is), a
+directory ``<topic>-<partition>`` for each partition, three checkpoint files, and
+``.kafka_cleanshutdown`` after a clean stop.
 
 One owner, as for a ``PartitionLog``. What a call changes is durable when it returns, and a crash in
 the middle leaves all of it or nothing.
@@ -29,6 +30,7 @@ from streamcore.errors import (
 from streamcore.log.storage.checkpoints import CHECKPOINT_NAMES, RECOVERY_POINTS, LogCheckpoints
 from streamcore.log.storage.compaction import Compaction
 from streamcore.log.storage.files import FileSystem, make_directory_durably, remove_tree, write_whole
+from streamcore.log.storage.identity import LogIdentity, read_or_make_identity
 from streamcore.log.storage.log_parts import LogParts
 from streamcore.log.storage.open_files import OpenFiles
 from streamcore.log.storage.opening import Opening, create_partition, open_partition
@@ -63,13 +65,18 @@ PARTITION_COUNT_MAX = 100_000
 class LogManager:
     """The log of one data folder. Made by ``LogManager.open``."""
 
-    def __init__(self, root: Path, registry: RegistryFile, clock: Clock, parts: LogParts) -> None:
+    def __init__(
+        self, root: Path, registry: RegistryFile, identity: LogIdentity, clock: Clock, parts: LogParts
+    ) -> None:
+        self.identity = identity
         self._root = root
         self._registry = registry
         self._clock = clock
         self._parts = parts
         self._partitions: dict[TopicPartition, PartitionLog] = {}
         self._is_closed = False
+        self._names: dict[bytes, TopicName] = {}
+        self._named_registry: TopicRegistry | None = None
 
     @classmethod
     def open(
@@ -95,13 +102,14 @@ class LogManager:
         # A process that was killed may have left names here that a power cut would still undo: topics,
         # checkpoints, the missing mark of a clean stop. What is read here must be here to stay.
         file_system.sync_directory(directory)
+        identity = read_or_make_identity(file_system, directory)
         parts = LogParts(
             file_system=file_system,
             open_files=OpenFiles(file_system, files_max=settings.open_files_max),
             checkpoints=LogCheckpoints(file_system, directory),
             settings=settings,
         )
-        manager = cls(directory, RegistryFile(file_system, directory, registry), clock, parts)
+        manager = cls(directory, RegistryFile(file_system, directory, registry), identity, clock, parts)
         manager._finish_removals()
         marker_path = directory / CLEAN_STOP_NAME
         was_clean = file_system.exists(marker_path)
@@ -119,6 +127,15 @@ class LogManager:
     def topics(self) -> Mapping[TopicName, TopicState]:
         """All topics by name."""
         return MappingProxyType(self._registry.current.topics)
+
+    @property
+    def topic_names(self) -> Mapping[bytes, TopicName]:
+        """The names of topics by the bytes of their ids."""
+        registry = self._registry.current
+        if self._named_registry is not registry:
+            self._named_registry = registry
+            self._names = {topic.topic_id.bytes: topic.name for topic in registry.topics.values()}
+        return self._names
 
     @property
     def partitions(self) -> Mapping[TopicPartition, PartitionLog]:

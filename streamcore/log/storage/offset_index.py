@@ -51,6 +51,11 @@ class OffsetIndex:
         found = bisect_right(self._relative_offsets, offset - self._base_offset)
         return self._positions[found - 1] if found else 0
 
+    def last_position_until(self, position: int) -> int:
+        """The last position with an entry that is not after ``position``; 0 if there is none."""
+        found = bisect_right(self._positions, position)
+        return self._positions[found - 1] if found else 0
+
     def last_position(self) -> int:
         """The position of the last entry; 0 if there is none."""
         return self._positions[-1] if self._positions else 0

@@ -20,6 +20,7 @@ from streamcore.errors import OffsetOutOfRangeError, StorageError, fact_text
 from streamcore.log.records.batch import (
     NO_TIMESTAMP,
     BatchHeader,
+    WritableBytes,
     parse_header,
     patch_append_time,
     patch_offsets,
@@ -30,7 +31,7 @@ from streamcore.log.storage.checkpoints import CLEANED_TO, LOG_STARTS, RECOVERY_
 from streamcore.log.storage.closing_segments import ClosingSegments
 from streamcore.log.storage.log_parts import LogParts, OpenedLog
 from streamcore.log.storage.marks import Marks
-from streamcore.log.storage.partition_replies import BatchAppended, ReadResult
+from streamcore.log.storage.partition_replies import BatchAppended, LocateResult, ReadResult, StoredRecords
 from streamcore.log.storage.producer_states import ProducerState
 from streamcore.log.storage.retention import RetentionPolicy, expired_count, is_outlived
 from streamcore.log.storage.segment import Segment
@@ -86,6 +87,11 @@ class PartitionLog:
         return self._marks.offsets.high_watermark > self._marks.synced_end
 
     @property
+    def failure(self) -> StorageError | None:
+        """Why the partition was given up, if so."""
+        return self._health.error
+
+    @property
     def active(self) -> Segment:
         """The segment that is appended to."""
         return self._segments.active
@@ -114,7 +120,7 @@ class PartitionLog:
 
     def append(
         self,
-        batch: bytearray,
+        batch: WritableBytes,
         *,
         now_ms: TimestampMs,
         from_client: bool = True,
@@ -191,7 +197,7 @@ class PartitionLog:
         self._after_append(header)
         return BatchAppended(header.base_offset, header.last_offset, NO_TIMESTAMP)
 
-    def _write(self, batch: bytearray, header: BatchHeader) -> BatchHeader:
+    def _write(self, batch: WritableBytes, header: BatchHeader) -> BatchHeader:
         header = header._replace(base_offset=self._marks.offsets.log_end, leader_epoch=self.leader_epoch)
         active = self.active
         reason = roll_reason(
@@ -307,6 +313,34 @@ class PartitionLog:
         Raises:
             OffsetOutOfRangeError: ``start`` is before the log start or after the log end.
         """
+        offsets = self._readable(start)
+        end = offsets.visible_end(isolation)
+        if start >= end:
+            return ReadResult(b"", (), offsets, start)
+        found = self._segments.read(start, end=end, bytes_max=bytes_max, isolation=isolation)
+        return ReadResult(found.data, found.aborted, offsets, found.next_offset)
+
+    def locate(
+        self, start: Offset, *, bytes_max: int, isolation: Isolation, at_least_one: bool = True
+    ) -> LocateResult:
+        """Find what ``read`` would read, and leave it in its file.
+
+        Without ``at_least_one`` a first batch that is larger than ``bytes_max`` is left out, too.
+
+        Raises:
+            OffsetOutOfRangeError: ``start`` is before the log start or after the log end.
+        """
+        offsets = self._readable(start)
+        end = offsets.visible_end(isolation)
+        if start >= end:
+            return LocateResult(None, (), offsets)
+        found = self._segments.locate(start, end=end, bytes_max=bytes_max, isolation=isolation)
+        if found is None or (found.stored.size_bytes > bytes_max and not at_least_one):
+            return LocateResult(None, (), offsets)
+        file = found.segment.file_to_read().duplicate()
+        return LocateResult(StoredRecords(file, *found.stored), found.aborted, offsets)
+
+    def _readable(self, start: Offset) -> LogOffsets:
         self._health.ensure()
         offsets = self._marks.offsets
         if not offsets.log_start <= start <= offsets.log_end:
@@ -314,11 +348,7 @@ class PartitionLog:
                 f"there is no such offset in {self.topic_partition}, "
                 + fact_text(offset=start, log_start=offsets.log_start, log_end=offsets.log_end)
             )
-        end = offsets.visible_end(isolation)
-        if start >= end:
-            return ReadResult(b"", (), offsets, start)
-        found = self._segments.read(start, end=end, bytes_max=bytes_max, isolation=isolation)
-        return ReadResult(found.data, found.aborted, offsets, found.next_offset)
+        return offsets
 
     def offset_for_time(self, timestamp_ms: TimestampMs) -> Offset | None:
         """The first visible offset whose record is not earlier than ``timestamp_ms``; ``None`` if none is."""

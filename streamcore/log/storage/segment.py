@@ -21,6 +21,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from streamcore.errors import CorruptBatchError, CorruptDataError, CorruptIndexError, StorageError, fact_text
 from streamcore.log.records.batch import (
@@ -43,6 +44,13 @@ from streamcore.model import Offset, TimestampMs
 
 _OFFSET_FIELDS = struct.Struct(">qi11xi")
 """Base offset, batch length and last offset delta: what finding an offset needs of a header."""
+
+
+class StoredRange(NamedTuple):
+    """Bytes of a data file: whole batches, one after the other."""
+
+    position: int
+    size_bytes: int
 
 
 class Segment:
@@ -219,6 +227,21 @@ class Segment:
         next_offset = self._parse(data, position, found.last_position).end_offset
         self._read_on = (next_offset, position + found.end)
         return (data if found.end == len(data) else data[: found.end]), next_offset
+
+    def locate(self, start: Offset, *, end: Offset, bytes_max: int) -> StoredRange:
+        """Where the whole batches stand, from the one with or after ``start``, that begin before ``end``.
+
+        At least one batch, if there is any; otherwise as many as fit, counted in steps of the offset index.
+        """
+        position = self._position_of(start)
+        limit = self.size_bytes if end >= self.end_offset else self._position_of(end)
+        if limit - position > bytes_max:
+            cut = self._indexes()[0].last_position_until(position + bytes_max)
+            if cut <= position:
+                header = self._parse(self.file_to_read().read_at(position, HEADER_BYTES), position)
+                cut = position + header.size_bytes
+            limit = cut
+        return StoredRange(position, max(0, limit - position))
 
     def batches(self, *, start: Offset | None = None, check: bool = True) -> Iterator[StoredBatch]:
         """Yield the stored batches, from the one that holds or follows ``start``.

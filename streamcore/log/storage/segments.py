@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from streamcore.log.records.decode import AbortedTransaction, batch_records
 from streamcore.log.storage.files import FileSystem
-from streamcore.log.storage.segment import Segment
+from streamcore.log.storage.segment import Segment, StoredRange
 from streamcore.log.storage.transaction_index import AbortedEntry, overlapping
 from streamcore.model import Isolation, LogOffsets, Offset, TimestampMs
 
@@ -24,6 +24,14 @@ class Found(NamedTuple):
     data: bytes
     aborted: tuple[AbortedTransaction, ...]
     next_offset: Offset
+
+
+class Located(NamedTuple):
+    """Where whole batches stand, and what a reader of committed data must drop from them."""
+
+    segment: Segment
+    stored: StoredRange
+    aborted: tuple[AbortedTransaction, ...]
 
 
 class Segments:
@@ -75,6 +83,22 @@ class Segments:
                     aborted = overlapping(indexes, start=start, end=next_offset)
                 return Found(data, aborted, next_offset)
         return Found(b"", (), end)
+
+    def locate(self, start: Offset, *, end: Offset, bytes_max: int, isolation: Isolation) -> Located | None:
+        """The whole batches from the one that holds or follows ``start`` and begin before ``end``, unread.
+
+        ``None`` if there is none: compaction has removed all of them.
+        """
+        for index in range(self._index_of(start), len(self._segments)):
+            segment = self._segments[index]
+            found = segment.locate(start, end=end, bytes_max=bytes_max)
+            if found.size_bytes:
+                aborted: tuple[AbortedTransaction, ...] = ()
+                if isolation is Isolation.READ_COMMITTED:
+                    indexes = (each.aborted() for each in self._segments[index:])
+                    aborted = overlapping(indexes, start=start, end=min(end, segment.end_offset))
+                return Located(segment, found, aborted)
+        return None
 
     def offset_for_time(self, timestamp_ms: TimestampMs, offsets: LogOffsets) -> Offset | None:
         """The first visible offset whose record is not earlier than ``timestamp_ms``."""

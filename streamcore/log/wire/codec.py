@@ -17,11 +17,11 @@ from __future__ import annotations
 import struct
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -29,7 +29,10 @@ from streamcore.log.wire.fields import RECORDS_MARK, UUID_MARK, Fixed, Message, 
 
 M = TypeVar("M", bound=Message)
 
-_STRING_BYTES_MAX: Final = 32_767
+Bytes: TypeAlias = bytes | bytearray | memoryview
+
+_READING: Final = {"string": "str(d[p:e], 'utf-8')", "bytes": "bytes(d[p:e])", "records": "d[p:e]"}
+_BYTES: Final = (bytes, bytearray, memoryview)
 
 
 class MalformedMessageError(Exception):
@@ -40,13 +43,38 @@ class MalformedMessageError(Exception):
 class Codec(Generic[M]):
     """Reads and writes one version of a message."""
 
-    decode_at: Callable[[bytes, int], tuple[M, int]]
+    decode_at: Callable[[Bytes, int], tuple[M, int]]
     """Read a message at a position; return it and where it ends. May raise anything: use ``decode``."""
-    encode: Callable[[M], bytearray]
-    """Write a message."""
+    encode_around: Callable[[M, list[tuple[int, Sized]]], bytearray]
+    """Write a message, but for records that are not bytes: they are listed with their places."""
 
-    def decode(self, data: bytes, position: int = 0) -> M:
+    def encode(self, message: M) -> bytearray:
+        """Write a message."""
+        apart: list[tuple[int, Sized]] = []
+        encoded = self.encode_around(message, apart)
+        assert not apart, "records that are sent apart need encode_parts"
+        return encoded
+
+    def encode_parts(self, message: M) -> list[Bytes | Sized]:
+        """Write a message as what is to be sent one after the other: bytes, and records that are not."""
+        apart: list[tuple[int, Sized]] = []
+        encoded = self.encode_around(message, apart)
+        if not apart:
+            return [encoded]
+        view = memoryview(encoded)
+        parts: list[Bytes | Sized] = []
+        start = 0
+        for place, records in apart:
+            parts += (view[start:place], records)
+            start = place
+        if start < len(encoded):
+            parts.append(view[start:])
+        return parts
+
+    def decode(self, data: Bytes, position: int = 0) -> M:
         """Read the message that begins at ``position`` and ends with ``data``.
+
+        Records in it are views of ``data``; everything else is copied.
 
         Raises:
             MalformedMessageError: the bytes do not fit the message.
@@ -235,7 +263,7 @@ def _fixed(layout: str) -> struct.Struct:
 class _Decoder(_Writer):
     """Writes the function that reads a message: ``d`` is the data, ``p`` the position, ``n`` the size."""
 
-    def compiled(self, message: type[M], layout: list[FieldLayout]) -> Callable[[bytes, int], tuple[M, int]]:
+    def compiled(self, message: type[M], layout: list[FieldLayout]) -> Callable[[Bytes, int], tuple[M, int]]:
         """The function for a message."""
         self.line("n = len(d)")
         value = self._structure(message, layout)
@@ -275,11 +303,11 @@ class _Decoder(_Writer):
         elif kind.is_fixed:
             self._numbers([target], kind.name)
         elif kind.name == "uuid":
-            self._take("16", target, "d[p:e]")
+            self._take("16", target, "bytes(d[p:e])")
         elif kind.name == "structure":
             self._single_structure(field, target)
         else:
-            read = "d[p:e].decode()" if kind.name == "string" else "d[p:e]"
+            read = _READING[kind.name]
             length = self._length("h" if kind.name == "string" else "i")
             self._unless_null(field, length, target, lambda: self._take(length, target, read))
 
@@ -386,12 +414,14 @@ class _Decoder(_Writer):
 class _Encoder(_Writer):
     """Writes the function that writes a message: ``o`` is the output."""
 
-    def compiled(self, message: type[M], layout: list[FieldLayout]) -> Callable[[M], bytearray]:
+    def compiled(
+        self, message: type[M], layout: list[FieldLayout]
+    ) -> Callable[[M, list[tuple[int, Sized]]], bytearray]:
         """The function for a message."""
         self.line("o = bytearray()")
         self._structure("m", layout)
         self.line("return o")
-        return self.function(f"encode_{message.__name__}", "m")
+        return self.function(f"encode_{message.__name__}", "m, apart")
 
     def _structure(self, source: str, layout: list[FieldLayout], out: str = "o") -> None:
         plain = [field for field in layout if field.tag is None]
@@ -445,7 +475,13 @@ class _Encoder(_Writer):
             value = encoded
         else:
             self._length(f"len({value})", "i", out)
-        self.line(f"{out} += {value}")
+        if kind.name == "records":
+            with self.block(f"if not isinstance({value}, {self.known('bytes', _BYTES)}):"):
+                self.line(f"apart.append((len({out}), {value}))")
+            with self.block("else:"):
+                self.line(f"{out} += {value}")
+        else:
+            self.line(f"{out} += {value}")
 
     def _length(self, length: str, layout: str, out: str) -> None:
         if not self.is_flexible:
@@ -506,7 +542,7 @@ class _Encoder(_Writer):
         self.line(f"{out} += {self.known('tags', _encode_tags)}({tags})")
 
 
-def _long_varint(data: bytes, position: int, first: int) -> tuple[int, int]:
+def _long_varint(data: Bytes, position: int, first: int) -> tuple[int, int]:
     """Go on with an unsigned varint whose first byte has the continuation bit."""
     value = first & 0x7F
     for shift in (7, 14, 21, 28):

@@ -18,6 +18,7 @@ are those of Apache Kafka's published schemas, in lower case; the facts are Kafk
 from __future__ import annotations
 
 import re
+from collections.abc import Sized
 from dataclasses import dataclass
 from typing import Annotated as A
 from typing import Final, TypeAlias, dataclass_transform
@@ -49,8 +50,9 @@ Int64: TypeAlias = A[int, Fixed("q")]
 Float64: TypeAlias = A[float, Fixed("d")]
 Uuid: TypeAlias = A[bytes, UUID_MARK]
 """Sixteen bytes; all zero for none."""
-Records: TypeAlias = A[bytes, RECORDS_MARK]
-"""Record batches as they are stored."""
+Records: TypeAlias = A[bytes | bytearray | memoryview | Sized, RECORDS_MARK]
+"""Record batches as they are stored. Read, they are a view of the frame; what is written may also be
+something that only has a length, and is sent after it (``Codec.encode_parts``)."""
 
 ZERO_UUID: Final = bytes(16)
 

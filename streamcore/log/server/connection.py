@@ -1,0 +1,233 @@
+"""One connection: bytes to requests, requests to answers, in order.
+
+A client gets its answers in the order of its requests. Requests are also *begun* in that order, each when
+the one before is answered, as Kafka does it. Produce is the exception: batches that come while others
+wait for the disk are written meanwhile, so that one sync serves all of them.
+
+What a peer can make us keep is bounded: so many requests that are not answered, one unfinished frame, one
+response that it does not take. Beyond that nothing is read from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence, Sized
+from dataclasses import dataclass
+from typing import Any, Final
+
+from streamcore.errors import ClosedError
+from streamcore.log.broker.operations import Operation
+from streamcore.log.server.output import Output, Part
+from streamcore.log.server.parts import ListenerParts
+from streamcore.log.server.runner import Running
+from streamcore.log.storage.partition_replies import StoredRecords
+from streamcore.log.wire.apis import API_VERSIONS, APIS, PRODUCE, Api
+from streamcore.log.wire.calls import Call, Caller, ConnectionRefusedByHandler, Handler, Reply
+from streamcore.log.wire.codec import MalformedMessageError
+from streamcore.log.wire.fields import Message
+from streamcore.log.wire.frames import FrameReceiver
+from streamcore.log.wire.handlers.api_versions import unsupported_version
+from streamcore.log.wire.handlers.table import HANDLERS, handler_of
+from streamcore.log.wire.headers import RequestHeader, body_start, parse_header, response_start
+
+_logger = logging.getLogger(__name__)
+
+_UNSUPPORTED_VERSION_ANSWER: Final = 0
+
+
+@dataclass(slots=True)
+class _Request:
+    """A request that was begun: its answer once there is one, and the operation that finds it."""
+
+    header: RequestHeader
+    api: Api
+    answer: list[Part] | None = None
+    running: Running[Any] | None = None
+
+
+class Connection(asyncio.BufferedProtocol):
+    """The server's side of one connection."""
+
+    def __init__(self, parts: ListenerParts) -> None:
+        self._listener = parts
+        self._server = server = parts.server
+        self._receiver = FrameReceiver(server.scratch, frame_bytes_max=server.settings.frame_bytes_max)
+        self._waiting: deque[bytearray] = deque()
+        self._begun: deque[_Request] = deque()
+        self._is_reading_paused = False
+        self._is_closing = False
+
+    # --- the transport's calls ------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody came."""
+        self._transport = transport
+        self._output = Output(transport, self._server.readers, self._go_on)
+        peer = transport.get_extra_info("peername")
+        self._caller = Caller(host=str(peer[0]) if peer else "", endpoint=self._listener.endpoint)
+        self.last_active_s = self._server.clock.monotonic_s()
+        self._server.connections.add(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._receiver.buffer()
+
+    def buffer_updated(self, count: int) -> None:
+        """Bytes have come."""
+        self.last_active_s = self._server.clock.monotonic_s()
+        try:
+            frames = self._receiver.received(count)
+        except MalformedMessageError as error:
+            self._refuse(error)
+            return
+        if frames:
+            self._waiting.extend(frames)
+            self._go_on()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more; what it asked is answered no more either."""
+        return False
+
+    def pause_writing(self) -> None:
+        """The peer does not take what it is sent."""
+        self._output.pause()
+
+    def resume_writing(self) -> None:
+        """The peer has taken what it was sent."""
+        self._output.resume()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """It is over, for whatever reason."""
+        self._is_closing = True
+        self._server.connections.discard(self)
+        self._waiting.clear()
+        for request in self._begun:
+            if request.running is not None:
+                request.running.cancel()
+            for part in request.answer or ():
+                if isinstance(part, StoredRecords):
+                    part.close()
+        self._begun.clear()
+        self._output.close()
+
+    def close(self) -> None:
+        """End the connection from our side."""
+        self._is_closing = True
+        self._transport.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._begun and not self._waiting
+
+    # --- requests -------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Begin what may be begun."""
+        while self._waiting and not self._is_closing and self._may_begin():
+            frame = self._waiting.popleft()
+            try:
+                self._begin(frame)
+            except MalformedMessageError as error:
+                self._refuse(error)
+                return
+        self._read_or_not()
+
+    def _may_begin(self) -> bool:
+        if self._output.is_congested:
+            return False
+        if not self._begun:
+            return True
+        is_produce = self._waiting[0][:2] == b"\x00\x00"
+        return is_produce and all(request.api is PRODUCE for request in self._begun)
+
+    def _begin(self, frame: bytearray) -> None:
+        header = parse_header(frame)
+        api = APIS.get(header.key)
+        if api is None or header.key not in HANDLERS:
+            raise MalformedMessageError(f"there is no request of key {header.key}")
+        begun = _Request(header, api)
+        if not api.serves(header.version):
+            if api is not API_VERSIONS:
+                raise MalformedMessageError(f"{api.name} has no version {header.version}")
+            self._begun.append(begun)
+            self._answer_in_version(begun, unsupported_version(), _UNSUPPORTED_VERSION_ANSWER)
+            return
+        start = body_start(frame, header, api)
+        codec = api.request_codec(header.version)
+        request = codec.decode(memoryview(frame) if api is PRODUCE else bytes(frame), start)
+        call = Call(header.version, header.client_id, self._caller, self._server.broker, self._server.clock)
+        self._begun.append(begun)
+        begun.running = self._server.runner.run(
+            _as_operation(handler_of(header.key), request, call),
+            lambda reply: self._answer(begun, reply),
+            self._fail,
+        )
+
+    def _answer(self, begun: _Request, reply: Reply) -> None:
+        if reply is None:
+            begun.answer = []
+            self._send_answers()
+        else:
+            self._answer_in_version(begun, reply, begun.header.version)
+
+    def _answer_in_version(self, begun: _Request, reply: Message, version: int) -> None:
+        body = begun.api.response_codec(version).encode_parts(reply)
+        size = sum(map(len, body))
+        start = response_start(begun.api, version, begun.header.correlation_id, size)
+        if len(body) == 1 and isinstance(body[0], bytearray):
+            begun.answer = [start + body[0]]
+        else:
+            begun.answer = [start, *_sendable(body)]
+        self._send_answers()
+
+    def _send_answers(self) -> None:
+        """Send what is answered, as far as everything before it is."""
+        has_sent = False
+        while self._begun and (answer := self._begun[0].answer) is not None:
+            self._begun.popleft()
+            if answer:
+                self._output.send(answer)
+            has_sent = True
+        if has_sent and self._waiting:
+            self._go_on()
+
+    # --- limits and failures --------------------------------------------------------------------
+
+    def _read_or_not(self) -> None:
+        is_full = len(self._waiting) + len(self._begun) >= self._server.settings.pipelined_requests_max
+        if is_full != self._is_reading_paused and not self._transport.is_closing():
+            self._is_reading_paused = is_full
+            if is_full:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _refuse(self, error: MalformedMessageError) -> None:
+        """The peer does not speak the protocol: nothing that follows can be trusted."""
+        _logger.info("closed a connection whose request makes no sense: %s peer=%s", error, self._caller.host)
+        self.close()
+
+    def _fail(self, error: Exception) -> None:
+        """A request cannot be answered."""
+        if isinstance(error, ConnectionRefusedByHandler):
+            _logger.debug("closed a connection: %s", error)
+        elif not isinstance(error, ClosedError):
+            _logger.error("a request failed, and its connection is closed", exc_info=error)
+        self.close()
+
+
+def _as_operation(handler: Handler, request: Message, call: Call) -> Operation[Reply]:
+    """Any handler as an operation, so that it runs where operations do: under the broker's lock."""
+    reply = handler(request, call)
+    if reply is None or isinstance(reply, Message):
+        return reply
+    return (yield from reply)
+
+
+def _sendable(parts: Sequence[Sized]) -> Iterator[Part]:
+    for part in parts:
+        assert isinstance(part, bytes | bytearray | memoryview | StoredRecords)
+        yield part

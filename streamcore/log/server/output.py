@@ -1,0 +1,125 @@
+"""Sends what requests are answered with, no faster than the peer takes it.
+
+Records are read from their files only when the peer has taken what went before, a chunk at a time. So a
+slow peer costs one chunk, not the whole response. What is not in the system's page cache is read in a
+thread, so that nobody waits for the disk of somebody who reads old data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from typing import Final, TypeAlias
+
+from streamcore.errors import StorageError
+from streamcore.log.storage.files import Bytes
+from streamcore.log.storage.partition_replies import StoredRecords
+
+_CHUNK_BYTES: Final = 256 * 1024
+
+Part: TypeAlias = bytes | bytearray | memoryview | StoredRecords
+
+
+class Output:
+    """The sending half of a connection. Everything here happens in the event loop."""
+
+    def __init__(
+        self, transport: asyncio.Transport, readers: Executor, on_drained: Callable[[], None]
+    ) -> None:
+        """``on_drained`` is called when there is room for another response again."""
+        self._transport = transport
+        self._readers = readers
+        self._on_drained = on_drained
+        self._loop = asyncio.get_running_loop()
+        self._parts: deque[Part] = deque()
+        self._is_paused = False
+        self._is_reading = False
+        self._is_closed = False
+        transport.set_write_buffer_limits(high=_CHUNK_BYTES)
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether something waits that the peer has not yet made room for."""
+        return bool(self._parts) or self._is_paused
+
+    def send(self, parts: Sequence[Part]) -> None:
+        """Send these after whatever waits."""
+        if self._is_closed:
+            _close(parts)
+            return
+        self._parts.extend(parts)
+        self._pump()
+
+    def pause(self) -> None:
+        """The peer does not take more for now."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """The peer has taken what there was."""
+        self._is_paused = False
+        self._pump()
+        if not self.is_congested:
+            self._on_drained()
+
+    def close(self) -> None:
+        """The connection is gone: give back the files of what was not sent."""
+        self._is_closed = True
+        if not self._is_reading:
+            self._drop()
+
+    def _drop(self) -> None:
+        _close(self._parts)
+        self._parts.clear()
+
+    def _pump(self) -> None:
+        while self._parts and not self._is_paused and not self._is_reading:
+            part = self._parts[0]
+            if not isinstance(part, StoredRecords):
+                self._transport.write(part)
+                self._parts.popleft()
+                continue
+            try:
+                data = part.take_ready(_CHUNK_BYTES)
+            except StorageError:
+                self._transport.abort()
+                return
+            if data is None:
+                self._is_reading = True
+                self._readers.submit(part.take, _CHUNK_BYTES).add_done_callback(self._read_elsewhere)
+                return
+            self._write_records(part, data)
+
+    def _write_records(self, part: StoredRecords, data: Bytes) -> None:
+        self._transport.write(data)
+        if not len(part):
+            part.close()
+            self._parts.popleft()
+
+    def _read_elsewhere(self, reading: Future[Bytes]) -> None:
+        """In the thread that has read."""
+        self._loop.call_soon_threadsafe(self._take_read, reading)
+
+    def _take_read(self, reading: Future[Bytes]) -> None:
+        self._is_reading = False
+        if self._is_closed:
+            self._drop()
+            return
+        part = self._parts[0]
+        assert isinstance(part, StoredRecords)
+        try:
+            data = reading.result()
+        except StorageError:
+            self._transport.abort()
+            return
+        self._write_records(part, data)
+        self._pump()
+        if not self.is_congested:
+            self._on_drained()
+
+
+def _close(parts: Sequence[Part] | deque[Part]) -> None:
+    for part in parts:
+        if isinstance(part, StoredRecords):
+            part.close()

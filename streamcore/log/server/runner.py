@@ -1,0 +1,215 @@
+"""Drives the broker's operations from an event loop: the counterpart of the threads' ``OperationDriver``.
+
+An operation is stepped under the driver's lock, as any thread would do it. Where it waits, nothing is
+blocked: it is put aside, and goes on when what it waits for has come.
+
+* The disk: a thread of its own syncs whenever something was written, once for all who wait by then. Each
+  round's end, whoever led it, is a chance for those who wait for a sync or for visible records.
+* A promise: whoever keeps it says so.
+* Time: a timer of the loop.
+
+Everything here happens in the loop, but for ``_sync`` and ``_progressed``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from queue import SimpleQueue
+from typing import Any, Final, Generic, TypeVar
+
+from streamcore.clock import Clock
+from streamcore.errors import StorageError
+from streamcore.log.broker.operations import DurableUntil, Kept, MoreVisible, Operation, Unsynced, Wait
+from streamcore.log.client.operation_driver import Ended, OperationDriver
+from streamcore.log.storage.partition_log import PartitionLog
+
+R = TypeVar("R")
+
+_TICK_S: Final = 0.05
+"""How late the end of a session or of a rebalance may be noticed."""
+
+
+class Running(Generic[R]):
+    """An operation on its way; ``cancel`` when nobody wants its reply any more."""
+
+    __slots__ = ("_runner", "done", "failed", "is_over", "operation", "timer", "wait")
+
+    def __init__(
+        self,
+        runner: OperationRunner,
+        operation: Operation[R],
+        done: Callable[[R], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._runner = runner
+        self.operation = operation
+        self.done = done
+        self.failed = failed
+        self.wait: Wait | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.is_over = False
+
+    def cancel(self) -> None:
+        """Give it up where it waits."""
+        if not self.is_over:
+            self.is_over = True
+            self._runner.take_back(self)
+            self.operation.close()
+
+
+class OperationRunner:
+    """All operations that are under way."""
+
+    def __init__(
+        self, driver: OperationDriver, unsynced: Unsynced, clock: Clock, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._driver = driver
+        self._unsynced = unsynced
+        self._clock = clock
+        self._loop = loop
+        self._for_disk: dict[Running[Any], DurableUntil] = {}
+        self._for_records: dict[PartitionLog, set[Running[Any]]] = {}
+        self._sync_requests: SimpleQueue[bool] = SimpleQueue()
+        self._is_sync_asked = False
+        self._thread = threading.Thread(target=self._sync, name="streamcore-server-sync", daemon=True)
+        self._news_lock = threading.Lock()
+        self._news: set[PartitionLog] | None = None
+        self._ticking: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to sync, to hear of progress, and to look at the time."""
+        self._driver.listen(self, self._progressed)
+        self._thread.start()
+        self._tick()
+
+    def stop(self) -> None:
+        """End the syncing thread; what still waits will not go on."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+        self._driver.listen(self, None)
+        self._sync_requests.put(False)
+        self._thread.join()
+
+    def run(
+        self, operation: Operation[R], done: Callable[[R], None], failed: Callable[[Exception], None]
+    ) -> Running[R]:
+        """Drive an operation; ``done`` gets its reply, perhaps before this returns."""
+        running = Running(self, operation, done, failed)
+        self._go_on(running)
+        return running
+
+    # --- stepping and putting aside -------------------------------------------------------------
+
+    def _go_on(self, running: Running[R], error: StorageError | None = None) -> None:
+        try:
+            while True:
+                step = self._driver.step(running.operation, error)
+                if isinstance(step, Ended):
+                    break
+                if self._put_aside(running, step):
+                    return
+                error = None
+        except Exception as failure:  # noqa: BLE001 - the connection decides what becomes of it
+            running.is_over = True
+            running.failed(failure)
+            return
+        running.is_over = True
+        running.done(step.reply)
+
+    def _put_aside(self, running: Running[Any], wait: Wait) -> bool:
+        """Remember what an operation waits for; false if it is there already."""
+        match wait:
+            case DurableUntil():
+                if not wait.missing(self._unsynced.deleted):
+                    return False
+                self._for_disk[running] = wait
+                self._ask_sync()
+            case Kept():
+                with self._driver:
+                    if wait.promise.is_kept:
+                        return False
+                    wait.promise.listeners[running] = lambda: self._wake_from_any_thread(running)
+                self._set_timer(running, wait.deadline_s)
+            case MoreVisible():
+                for log in wait.logs:
+                    self._for_records.setdefault(log, set()).add(running)
+                self._set_timer(running, wait.deadline_s)
+        running.wait = wait
+        return True
+
+    def take_back(self, running: Running[Any]) -> None:
+        """Stop waiting on behalf of an operation."""
+        wait, running.wait = running.wait, None
+        if running.timer is not None:
+            running.timer.cancel()
+            running.timer = None
+        match wait:
+            case DurableUntil():
+                self._for_disk.pop(running, None)
+            case Kept():
+                wait.promise.listeners.pop(running, None)
+            case None:
+                pass
+            case MoreVisible():
+                for log in wait.logs:
+                    waiting = self._for_records.get(log)
+                    if waiting is not None:
+                        waiting.discard(running)
+                        if not waiting:
+                            del self._for_records[log]
+
+    def _wake(self, running: Running[Any], error: StorageError | None = None) -> None:
+        if not running.is_over and running.wait is not None:
+            self.take_back(running)
+            self._go_on(running, error)
+
+    def _wake_from_any_thread(self, running: Running[Any]) -> None:
+        self._loop.call_soon_threadsafe(self._wake, running)
+
+    def _set_timer(self, running: Running[Any], deadline_s: float) -> None:
+        if deadline_s != float("inf"):
+            delay_s = max(0.0, deadline_s - self._clock.monotonic_s())
+            running.timer = self._loop.call_later(delay_s, self._wake, running)
+
+    # --- progress -------------------------------------------------------------------------------
+
+    def _ask_sync(self) -> None:
+        if not self._is_sync_asked:
+            self._is_sync_asked = True
+            self._sync_requests.put(True)
+
+    def _sync(self) -> None:
+        """In its own thread: sync whatever was written, as long as somebody asks."""
+        while self._sync_requests.get():
+            self._is_sync_asked = False
+            try:
+                self._driver.sync_all()
+            except StorageError:
+                self._progressed(())  # the partition knows that it has failed; who waits has to learn it
+
+    def _progressed(self, logs: Iterable[PartitionLog]) -> None:
+        """In any thread: these partitions were synced, or show more."""
+        with self._news_lock:
+            if self._news is not None:
+                self._news.update(logs)
+                return
+            self._news = set(logs)
+        self._loop.call_soon_threadsafe(self._take_news)
+
+    def _take_news(self) -> None:
+        with self._news_lock:
+            news, self._news = self._news, None
+        for running, wait in list(self._for_disk.items()):
+            if not wait.missing(self._unsynced.deleted):
+                self._wake(running)
+            elif (failure := wait.failure()) is not None:
+                self._wake(running, failure)
+        for log in news or ():
+            for running in list(self._for_records.get(log, ())):
+                self._wake(running)
+
+    def _tick(self) -> None:
+        self._driver.expire_members()
+        self._ticking = self._loop.call_later(_TICK_S, self._tick)

@@ -1,0 +1,25 @@
+"""The settings of a server: what it listens to, and limits on whatever a peer can make it keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Limits by Kafka's habits, and some that Kafka does not have."""
+
+    frame_bytes_max: int = 100 * 1024 * 1024
+    """A request that is larger closes its connection (``socket.request.max.bytes``)."""
+    request_bytes_max: int = 256 * 1024 * 1024
+    """Memory for requests of all connections; beyond it they are not read from until there is some again."""
+    connections_max: int = 10_000
+    connections_per_address_max: int = 10_000
+    pipelined_requests_max: int = 100
+    """Requests of one connection that are received and not yet answered; beyond it nothing is read."""
+    idle_s: float = 600.0
+    """A connection on which nothing happens for so long is closed (``connections.max.idle.ms``)."""
+    unfinished_frame_s: float = 60.0
+    """So long a frame may take from its first byte to its last but one chunk, without any byte coming."""
+    stop_s: float = 5.0
+    """So long a stop waits for requests that are under way."""

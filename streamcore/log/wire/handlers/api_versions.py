@@ -1,0 +1,53 @@
+"""Tells clients what is served; the first request of every connection.
+
+Features tell a client more than versions do: with ``transaction.version`` 2 it ends transactions with a new
+epoch each (KIP-890), with ``group.version`` 1 it may use the newer group protocol (KIP-848).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Final
+
+from streamcore.log.wire.apis import API_VERSIONS, APIS, PRODUCE, PRODUCE_ADVERTISED_MIN
+from streamcore.log.wire.calls import Call
+from streamcore.log.wire.error_codes import ErrorCode
+from streamcore.log.wire.handlers.table import HANDLERS
+from streamcore.log.wire.messages.api_versions import (
+    ApiVersion,
+    ApiVersionsRequest,
+    ApiVersionsResponse,
+)
+
+_SOFTWARE: Final = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
+_NAMED_FROM: Final = 3
+
+
+def api_versions(request: ApiVersionsRequest, call: Call) -> ApiVersionsResponse:
+    """Answer with all that is served."""
+    if call.version >= _NAMED_FROM and not (
+        _SOFTWARE.fullmatch(request.client_software_name)
+        and _SOFTWARE.fullmatch(request.client_software_version)
+    ):
+        return ApiVersionsResponse(error_code=ErrorCode.INVALID_REQUEST, api_keys=[])
+    return ApiVersionsResponse(error_code=ErrorCode.NONE, api_keys=_served())
+
+
+def unsupported_version() -> ApiVersionsResponse:
+    """The answer to a version that is not served: in version 0, with the versions that are."""
+    rows = [row for row in _served() if row.api_key == API_VERSIONS.key]
+    return ApiVersionsResponse(error_code=ErrorCode.UNSUPPORTED_VERSION, api_keys=rows)
+
+
+@cache
+def _served() -> list[ApiVersion]:
+    return [
+        ApiVersion(
+            api_key=api.key,
+            min_version=PRODUCE_ADVERTISED_MIN if api is PRODUCE else api.version_min,
+            max_version=api.version_max,
+        )
+        for api in APIS.values()
+        if api.key in HANDLERS
+    ]

@@ -1,0 +1,132 @@
+"""Joining, following and leaving a group of the classic protocol."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streamcore.errors import StreamCoreError
+from streamcore.log.broker.operations import Operation
+from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.requests import JoinReply, JoinRequest, Membership, SyncRequest
+from streamcore.log.wire.calls import Call
+from streamcore.log.wire.error_codes import ErrorCode, code_of
+from streamcore.log.wire.messages.heartbeat import HeartbeatRequest, HeartbeatResponse
+from streamcore.log.wire.messages.join_group import (
+    JoinGroupRequest,
+    JoinGroupResponse,
+    JoinGroupResponseMember,
+)
+from streamcore.log.wire.messages.leave_group import (
+    LeaveGroupRequest,
+    LeaveGroupResponse,
+    MemberIdentity,
+    MemberResponse,
+)
+from streamcore.log.wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
+
+_MEMBER_ID_REQUIRED_FROM: Final = 4
+_LEAVE_BATCHED_FROM: Final = 3
+_NULL_PROTOCOL_FROM: Final = 7
+
+
+def join_group(request: JoinGroupRequest, call: Call) -> Operation[JoinGroupResponse]:
+    """Join; answered when the generation begins."""
+    rebalance_timeout_ms = request.rebalance_timeout_ms
+    joining = JoinRequest(
+        group=request.group_id,
+        protocols=tuple((each.name, each.metadata) for each in request.protocols),
+        member_id=request.member_id,
+        instance_id=request.group_instance_id,
+        protocol_type=request.protocol_type,
+        session_timeout_ms=request.session_timeout_ms,
+        rebalance_timeout_ms=request.session_timeout_ms if rebalance_timeout_ms < 0 else rebalance_timeout_ms,
+        client_id=call.client_id or "",
+        client_host=call.caller.host,
+        is_member_id_required=call.version >= _MEMBER_ID_REQUIRED_FROM,
+    )
+    try:
+        reply = yield from call.broker.groups.join(joining)
+    except (Refused, StreamCoreError) as error:
+        return _join_refused(error, request, call)
+    return _joined(reply)
+
+
+def _joined(reply: JoinReply) -> JoinGroupResponse:
+    return JoinGroupResponse(
+        error_code=ErrorCode.NONE,
+        generation_id=reply.generation,
+        protocol_type=reply.protocol_type,
+        protocol_name=reply.protocol,
+        leader=reply.leader_id,
+        skip_assignment=reply.skip_assignment,
+        member_id=reply.member_id,
+        members=[
+            JoinGroupResponseMember(
+                member_id=each.member_id, group_instance_id=each.instance_id, metadata=each.subscription
+            )
+            for each in reply.members
+        ],
+    )
+
+
+def _join_refused(error: Exception, request: JoinGroupRequest, call: Call) -> JoinGroupResponse:
+    member_id = request.member_id
+    if isinstance(error, Refused) and error.refusal is Refusal.MEMBER_ID_REQUIRED:
+        member_id = str(error.facts["member_id"])
+    return JoinGroupResponse(
+        error_code=code_of(error),
+        protocol_name=None if call.version >= _NULL_PROTOCOL_FROM else "",
+        leader="",
+        member_id=member_id,
+        members=[],
+    )
+
+
+def sync_group(request: SyncGroupRequest, call: Call) -> Operation[SyncGroupResponse]:
+    """Get the member's assignment; the leader brings everybody's."""
+    membership = Membership(request.member_id, request.generation_id, request.group_instance_id)
+    assignments = {each.member_id: each.assignment for each in request.assignments}
+    try:
+        reply = yield from call.broker.groups.sync(SyncRequest(request.group_id, membership, assignments))
+    except (Refused, StreamCoreError) as error:
+        return SyncGroupResponse(error_code=code_of(error), assignment=b"")
+    return SyncGroupResponse(
+        error_code=ErrorCode.NONE,
+        protocol_type=reply.protocol_type,
+        protocol_name=reply.protocol,
+        assignment=reply.assignment,
+    )
+
+
+def heartbeat(request: HeartbeatRequest, call: Call) -> Operation[HeartbeatResponse]:
+    """Keep the member's session, and tell it when to join again."""
+    membership = Membership(request.member_id, request.generation_id, request.group_instance_id)
+    try:
+        yield from call.broker.groups.heartbeat(request.group_id, membership)
+    except (Refused, StreamCoreError) as error:
+        return HeartbeatResponse(error_code=code_of(error))
+    return HeartbeatResponse(error_code=ErrorCode.NONE)
+
+
+def leave_group(request: LeaveGroupRequest, call: Call) -> Operation[LeaveGroupResponse]:
+    """Take members out of their group at once."""
+    if call.version < _LEAVE_BATCHED_FROM:
+        code = yield from _leave(request.group_id, MemberIdentity(member_id=request.member_id), call)
+        return LeaveGroupResponse(error_code=code)
+    members: list[MemberResponse] = []
+    for each in request.members:
+        code = yield from _leave(request.group_id, each, call)
+        members.append(
+            MemberResponse(
+                member_id=each.member_id, group_instance_id=each.group_instance_id, error_code=code
+            )
+        )
+    return LeaveGroupResponse(error_code=ErrorCode.NONE, members=members)
+
+
+def _leave(group: str, member: MemberIdentity, call: Call) -> Operation[ErrorCode]:
+    try:
+        yield from call.broker.groups.leave(group, member.member_id, member.group_instance_id)
+    except (Refused, StreamCoreError) as error:
+        return code_of(error)
+    return ErrorCode.NONE

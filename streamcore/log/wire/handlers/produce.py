@@ -1,0 +1,153 @@
+"""Produce: batches go to their partitions as they came, and are acknowledged once they are on disk.
+
+Nothing is done per record. The batches are views of the request's frame; offsets are written into them
+there.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+
+from streamcore.errors import InvalidRecordError, StorageError, UnsupportedVersionError, UsageError
+from streamcore.log.broker.operations import Operation
+from streamcore.log.broker.requests import AppendedBatch
+from streamcore.log.records.batch import HEADER_BYTES, LENGTH_END, MAGIC
+from streamcore.log.records.compression import ZSTD
+from streamcore.log.wire.calls import Call, ConnectionRefusedByHandler
+from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of
+from streamcore.log.wire.messages.produce import (
+    BatchIndexAndErrorMessage,
+    PartitionProduceData,
+    PartitionProduceResponse,
+    ProduceRequest,
+    ProduceResponse,
+    TopicProduceResponse,
+)
+from streamcore.model import TopicPartition
+
+_ACKS: Final = (-1, 0, 1)
+_ZSTD_FROM: Final = 7
+_IMPLICIT_JOIN_FROM: Final = 12
+_TOPIC_IDS_FROM: Final = 13
+
+_FIRST_FIELDS: Final = struct.Struct(">8xi4xb4xh")
+"""Of a batch: its length, its format's version, its attributes."""
+
+
+class _Target(NamedTuple):
+    """Where a batch goes, and what will be answered for it."""
+
+    partition: TopicPartition
+    batch: memoryview
+    result: PartitionProduceResponse
+
+
+def produce(request: ProduceRequest, call: Call) -> Operation[ProduceResponse | None]:
+    """Append the batches; each has its own fate."""
+    response = ProduceResponse(responses=[])
+    targets = _targets(request, call, response)
+    # From this version on producing to a partition makes it part of the transaction (KIP-890).
+    joining = request.transactional_id if call.version >= _IMPLICIT_JOIN_FROM else None
+    appended = yield from call.broker.append_batches(
+        [(target.partition, target.batch) for target in targets], joining
+    )
+    if request.acks:
+        appended = yield from _durable(appended, call)
+    for target, batch in zip(targets, appended, strict=True):
+        _answer(target.result, batch, call)
+    if request.acks:
+        return response
+    if any(partition.error_code for topic in response.responses for partition in topic.partition_responses):
+        raise ConnectionRefusedByHandler("a batch was refused whose producer asked for no answer")
+    return None
+
+
+def _targets(request: ProduceRequest, call: Call, response: ProduceResponse) -> list[_Target]:
+    """The batches that can be appended; the response says of the others why not."""
+    targets: list[_Target] = []
+    has_ids = call.version >= _TOPIC_IDS_FROM
+    for topic in request.topic_data:
+        name = call.broker.topic_name(topic.topic_id) if has_ids else topic.name
+        results = [
+            PartitionProduceResponse(index=each.index, error_code=0, base_offset=-1)
+            for each in topic.partition_data
+        ]
+        response.responses.append(
+            TopicProduceResponse(name=topic.name, topic_id=topic.topic_id, partition_responses=results)
+        )
+        for each, result in zip(topic.partition_data, results, strict=True):
+            if request.acks not in _ACKS:
+                result.error_code = ErrorCode.INVALID_REQUIRED_ACKS
+            elif name is None:
+                result.error_code = ErrorCode.UNKNOWN_TOPIC_ID
+            else:
+                try:
+                    batch = _single_batch(each, call.version)
+                except UsageError as error:
+                    _refuse(result, error)
+                else:
+                    targets.append(_Target(TopicPartition(name, each.index), batch, result))
+    return targets
+
+
+def _single_batch(data: PartitionProduceData, version: int) -> memoryview:
+    """The one batch that a request has for a partition."""
+    records = data.records
+    if not isinstance(records, memoryview) or len(records) < HEADER_BYTES:
+        raise InvalidRecordError("a request to produce has one batch for each partition, and this has none")
+    length, magic, attributes = _FIRST_FIELDS.unpack_from(records)
+    if magic != MAGIC:
+        raise UnsupportedVersionError(f"only record batches of format version 2 are taken, version={magic}")
+    if LENGTH_END + length < len(records):
+        raise InvalidRecordError("a request to produce has one batch for each partition, and this has more")
+    if attributes & 7 == ZSTD and version < _ZSTD_FROM:
+        raise _ZstdTooEarlyError("zstd needs Produce version 7: upgrade the client or choose another codec")
+    return records
+
+
+class _ZstdTooEarlyError(UsageError):
+    """The batch is compressed in a way that readers of this version's time do not know."""
+
+
+def _refuse(result: PartitionProduceResponse, error: Exception) -> None:
+    if isinstance(error, _ZstdTooEarlyError):
+        result.error_code = ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
+    elif isinstance(error, UnsupportedVersionError):
+        result.error_code = ErrorCode.INVALID_RECORD
+    else:
+        result.error_code = code_of(error)
+    result.error_message = text_of(error)
+    if isinstance(error, InvalidRecordError) and error.record_index is not None:
+        result.record_errors = [
+            BatchIndexAndErrorMessage(
+                batch_index=error.record_index, batch_index_error_message=result.error_message
+            )
+        ]
+
+
+def _durable(appended: list[AppendedBatch], call: Call) -> Operation[list[AppendedBatch]]:
+    """Wait until each batch is on disk, or its disk has failed."""
+    while True:
+        try:
+            yield from call.broker.durable_batches(appended)
+            return appended
+        except StorageError:
+            appended = [_failed_if_lost(call, batch) for batch in appended]
+
+
+def _failed_if_lost(call: Call, batch: AppendedBatch) -> AppendedBatch:
+    """The same batch, or the failure of its disk."""
+    if batch.error is not None:
+        return batch
+    failure = call.broker.partition(batch.target).failure
+    return batch if failure is None else AppendedBatch(batch.target, error=failure)
+
+
+def _answer(result: PartitionProduceResponse, batch: AppendedBatch, call: Call) -> None:
+    if batch.error is not None:
+        _refuse(result, batch.error)
+        return
+    result.base_offset = batch.base_offset
+    result.log_append_time_ms = batch.log_append_time_ms
+    result.log_start_offset = call.broker.partition(batch.target).offsets.log_start

@@ -1,0 +1,50 @@
+"""Which function answers which request; loaded at the first request of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType
+from typing import Final
+
+from streamcore.log.wire.calls import Handler
+
+HANDLERS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        0: "produce.produce",
+        1: "fetch.fetch",
+        2: "list_offsets.list_offsets",
+        3: "metadata.metadata",
+        8: "group_positions.offset_commit",
+        9: "group_positions.offset_fetch",
+        10: "coordinators.find_coordinator",
+        11: "group_membership.join_group",
+        12: "group_membership.heartbeat",
+        13: "group_membership.leave_group",
+        14: "group_membership.sync_group",
+        15: "groups.describe_groups",
+        16: "groups.list_groups",
+        18: "api_versions.api_versions",
+        19: "topics.create_topics",
+        20: "topics.delete_topics",
+        22: "transactions.init_producer_id",
+        24: "transactions.add_partitions_to_txn",
+        25: "transactions.add_offsets_to_txn",
+        26: "transactions.end_txn",
+        28: "transactions.txn_offset_commit",
+        37: "topics.create_partitions",
+        42: "groups.delete_groups",
+        47: "group_positions.offset_delete",
+        60: "cluster.describe_cluster",
+    }
+)
+"""Module and function by API key."""
+
+
+@cache
+def handler_of(key: int) -> Handler:
+    """The function that answers an API's requests."""
+    module, function = HANDLERS[key].split(".")
+    handler: Handler = getattr(import_module(f"streamcore.log.wire.handlers.{module}"), function)
+    return handler
