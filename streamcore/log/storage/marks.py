@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 
+from streamcore.errors import OffsetOutOfRangeError, fact_text
 from streamcore.log.storage.producer_states import EndedTransaction
-from streamcore.model import LogOffsets, Offset
+from streamcore.model import LogOffsets, Offset, TopicPartition
 
 
 class Marks:
@@ -28,6 +29,28 @@ class Marks:
         self._undecided: deque[EndedTransaction] = deque()
         self.offsets = LogOffsets(log_start, log_end, log_end, log_end)
         """The marks as they stand now."""
+
+    def ensure_readable(self, start: Offset, place: TopicPartition) -> LogOffsets:
+        """The marks, if there may be something to read at ``start``.
+
+        Raises:
+            OffsetOutOfRangeError: it is before the log start or after the log end.
+        """
+        offsets = self.offsets
+        if not offsets.log_start <= start <= offsets.log_end:
+            raise OffsetOutOfRangeError(
+                f"there is no such offset in {place}, "
+                + fact_text(offset=start, log_start=offsets.log_start, log_end=offsets.log_end)
+            )
+        return offsets
+
+    def ensure_deletable(self, end: Offset, place: TopicPartition) -> None:
+        """Raise ``OffsetOutOfRangeError`` if records before ``end`` are not all visible yet."""
+        if end > self._high_watermark:
+            raise OffsetOutOfRangeError(
+                f"records of {place} can be deleted only up to the high watermark, "
+                + fact_text(offset=end, high_watermark=self._high_watermark)
+            )
 
     def append(self, log_end: Offset) -> None:
         """The log now ends here; readers see it only once ``show`` is called."""

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
-from streamcore.errors import OffsetOutOfRangeError, StorageError, fact_text
+from streamcore.errors import StorageError
 from streamcore.log.records.batch import (
     NO_TIMESTAMP,
     BatchHeader,
@@ -28,7 +28,6 @@ from streamcore.log.records.batch import (
 from streamcore.log.records.builder import encode_marker
 from streamcore.log.storage.appending import checked_header, recompressed, roll_reason
 from streamcore.log.storage.checkpoints import CLEANED_TO, LOG_STARTS, RECOVERY_POINTS
-from streamcore.log.storage.closing_segments import ClosingSegments
 from streamcore.log.storage.log_parts import LogParts, OpenedLog
 from streamcore.log.storage.marks import Marks
 from streamcore.log.storage.partition_replies import BatchAppended, LocateResult, ReadResult, StoredRecords
@@ -39,13 +38,10 @@ from streamcore.log.storage.segments import Segments
 from streamcore.log.storage.snapshot_files import SnapshotFiles
 from streamcore.log.storage.swapping import CleanedSegment, swap_in
 from streamcore.log.storage.sync_ticket import PartitionHealth, SyncTicket
+from streamcore.log.storage.syncing import Syncing
 from streamcore.log.storage.topic_config import TopicConfig
 from streamcore.log.storage.transaction_index import AbortedEntry, aborted_entry
 from streamcore.model import Isolation, LogOffsets, Offset, ProducerId, TimestampMs, TopicPartition
-
-_RECOVERY_POINT_BYTES = 64 * 1024 * 1024
-"""How much may be synced before the recovery point is written down again: what opening after a crash
-has to look at, and cannot tell torn from damaged in. ``LogManager.maintain`` does it more often."""
 
 
 class PartitionLog:
@@ -73,8 +69,7 @@ class PartitionLog:
         self._marks = Marks(opened.log_start, self._segments.active.end_offset)
         self._marks.follow_transactions(self._states.first_open_offset())
         self._is_relaxed = parts.settings.flush == "relaxed"
-        self._closing = ClosingSegments()
-        self._bytes_since_recovery_point = 0
+        self._syncing = Syncing(directory, parts.file_system, self._marks, self._health)
 
     @property
     def offsets(self) -> LogOffsets:
@@ -99,7 +94,7 @@ class PartitionLog:
     @property
     def closed_segments(self) -> Sequence[Segment]:
         """The segments that are on disk for good, oldest first: not the active one, nor one still syncing."""
-        return self._segments.leading(len(self._segments) - 1 - len(self._closing))
+        return self._segments.leading(len(self._segments) - 1 - self._syncing.closing_count)
 
     @property
     def producer_states(self) -> Mapping[ProducerId, ProducerState]:
@@ -114,7 +109,7 @@ class PartitionLog:
     @property
     def has_unsynced(self) -> bool:
         """Whether ``begin_sync`` would have something to sync."""
-        return self._marks.offsets.log_end > self._marks.synced_end or bool(self._closing)
+        return self._syncing.has_unsynced
 
     # Appending
 
@@ -219,7 +214,7 @@ class PartitionLog:
             if active.is_damaged:
                 self._health.fail(error)
             raise
-        self._bytes_since_recovery_point += len(batch)
+        self._syncing.note_written(len(batch))
         return header
 
     def _after_append(self, header: BatchHeader) -> None:
@@ -247,25 +242,14 @@ class PartitionLog:
                 file.close()
             raise
         self._segments.add(segment)
-        self._closing.add(closing, files)
+        self._syncing.add_closing(closing, files)
 
     # Making durable
 
     def begin_sync(self) -> SyncTicket | None:
         """Return what must reach the disk so that all that is appended is durable; ``None`` if it is."""
         self._health.ensure()
-        if not self.has_unsynced:
-            return None
-        ticket = SyncTicket(
-            self._closing.files_to_sync(self.active.file_to_write()),
-            self.directory if self._closing else None,
-            end_offset=self._marks.offsets.log_end,
-            closing_count=len(self._closing),
-            file_system=self._parts.file_system,
-            health=self._health,
-        )
-        self._closing.begin_sync()
-        return ticket
+        return self._syncing.begin(self.active) if self.has_unsynced else None
 
     def complete_sync(self, ticket: SyncTicket) -> None:
         """Show what a synced ticket has made durable.
@@ -273,16 +257,9 @@ class PartitionLog:
         Raises:
             StorageError: the ticket's sync failed; the partition is given up.
         """
-        self._closing.end_sync(ticket)
-        self._health.ensure()
-        if not ticket.is_synced:
-            return  # The wait was interrupted: nothing is known to be durable.
-        self._marks.synced_end = max(self._marks.synced_end, ticket.end_offset)
-        self._marks.show(self._marks.synced_end)
-        is_due = self._bytes_since_recovery_point > _RECOVERY_POINT_BYTES
-        if self._closing.release_synced() or is_due:
-            self._bytes_since_recovery_point = 0
-            self._parts.checkpoints.put(RECOVERY_POINTS, self.topic_partition, self._recovery_point())
+        if self._syncing.complete(ticket):
+            self.note_recovery_point()
+            self._parts.checkpoints.write(RECOVERY_POINTS)
             self._snapshots.drop_old(self._marks.synced_end)
 
     def sync(self) -> None:
@@ -293,14 +270,6 @@ class PartitionLog:
                 ticket.sync()
             finally:
                 self.complete_sync(ticket)
-
-    def _recovery_point(self) -> Offset:
-        """From where on opening must look at the data after a crash."""
-        end_offset = self._closing.first_end_offset()
-        if end_offset is None:
-            return self._marks.synced_end
-        # The data of a closing segment may be synced before its indexes are.
-        return min(self._marks.synced_end, end_offset - 1)
 
     # Reading
 
@@ -313,7 +282,8 @@ class PartitionLog:
         Raises:
             OffsetOutOfRangeError: ``start`` is before the log start or after the log end.
         """
-        offsets = self._readable(start)
+        self._health.ensure()
+        offsets = self._marks.ensure_readable(start, self.topic_partition)
         end = offsets.visible_end(isolation)
         if start >= end:
             return ReadResult(b"", (), offsets, start)
@@ -330,7 +300,8 @@ class PartitionLog:
         Raises:
             OffsetOutOfRangeError: ``start`` is before the log start or after the log end.
         """
-        offsets = self._readable(start)
+        self._health.ensure()
+        offsets = self._marks.ensure_readable(start, self.topic_partition)
         end = offsets.visible_end(isolation)
         if start >= end:
             return LocateResult(None, (), offsets)
@@ -339,16 +310,6 @@ class PartitionLog:
             return LocateResult(None, (), offsets)
         file = found.segment.file_to_read().duplicate()
         return LocateResult(StoredRecords(file, *found.stored), found.aborted, offsets)
-
-    def _readable(self, start: Offset) -> LogOffsets:
-        self._health.ensure()
-        offsets = self._marks.offsets
-        if not offsets.log_start <= start <= offsets.log_end:
-            raise OffsetOutOfRangeError(
-                f"there is no such offset in {self.topic_partition}, "
-                + fact_text(offset=start, log_start=offsets.log_start, log_end=offsets.log_end)
-            )
-        return offsets
 
     def offset_for_time(self, timestamp_ms: TimestampMs) -> Offset | None:
         """The first visible offset whose record is not earlier than ``timestamp_ms``; ``None`` if none is."""
@@ -368,12 +329,7 @@ class PartitionLog:
             OffsetOutOfRangeError: ``offset`` is after the high watermark.
         """
         self._health.ensure()
-        high_watermark = self._marks.offsets.high_watermark
-        if offset > high_watermark:
-            raise OffsetOutOfRangeError(
-                f"records of {self.topic_partition} can be deleted only up to the high watermark, "
-                + fact_text(offset=offset, high_watermark=high_watermark)
-            )
+        self._marks.ensure_deletable(offset, self.topic_partition)
         self._raise_log_start(offset)
         self._delete_expired(RetentionPolicy(retention_ms=None, retention_bytes=None), now_ms=0)
 
@@ -455,7 +411,8 @@ class PartitionLog:
         assert cleaned.end_offset <= old[-1].end_offset
         try:
             # Offsets may be missing in the new segment, which opening accepts only before this point.
-            self._parts.checkpoints.put(RECOVERY_POINTS, self.topic_partition, self._recovery_point())
+            self.note_recovery_point()
+            self._parts.checkpoints.write(RECOVERY_POINTS)
             cleaned.decide()
             new = swap_in(
                 self.directory,
@@ -483,12 +440,12 @@ class PartitionLog:
         """Give back what an idle partition does not need: index memory and the active file."""
         for segment in self.closed_segments:
             segment.forget_indexes()
-        if not self.has_unsynced and not self._closing.is_syncing:
+        if not self.has_unsynced and not self._syncing.is_under_way:
             self.active.release_file()
 
     def note_recovery_point(self) -> None:
         """Put the recovery point into its checkpoint, in memory."""
-        self._parts.checkpoints.note(RECOVERY_POINTS, self.topic_partition, self._recovery_point())
+        self._parts.checkpoints.note(RECOVERY_POINTS, self.topic_partition, self._syncing.recovery_point())
 
     def close(self) -> None:
         """Sync everything and leave files that open again without reading the data."""
@@ -513,7 +470,7 @@ class PartitionLog:
 
     def release_files(self) -> None:
         """Close all files, whatever state they are in."""
-        self._closing.release_all()
+        self._syncing.release_all()
         self.active.release_file()
         for segment in self._segments:
             self._parts.open_files.forget(segment.data_path)

@@ -15,17 +15,14 @@ bounded by the size of the frame. Whatever does not fit is a ``MalformedMessageE
 from __future__ import annotations
 
 import struct
-import types
-import typing
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-import msgspec
-
-from streamcore.log.wire.fields import RECORDS_MARK, UUID_MARK, Fixed, Message, Null, Tag, V
+from streamcore.log.wire.fields import Message
+from streamcore.log.wire.layouts import FieldLayout, Kind, layout_of
 
 M = TypeVar("M", bound=Message)
 
@@ -91,122 +88,10 @@ class Codec(Generic[M]):
 @cache
 def codec_of(message: type[M], version: int, is_flexible: bool) -> Codec[M]:
     """The codec of one version of a message."""
-    layout = _layout(message, version)
+    layout = layout_of(message, version)
     decode = _Decoder(version, is_flexible).compiled(message, layout)
     encode = _Encoder(version, is_flexible).compiled(message, layout)
     return Codec(decode, encode)
-
-
-# --- layouts ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """How a value is written: one of the names below, or a structure, or an array of either."""
-
-    name: str
-    """A letter of ``struct``, or ``string``, ``bytes``, ``records``, ``uuid``, ``structure``."""
-    structure: type[Message] | None = None
-    is_array: bool = False
-
-    @property
-    def is_fixed(self) -> bool:
-        """Whether it is a number of fixed size."""
-        return len(self.name) == 1 and not self.is_array
-
-
-@dataclass(frozen=True, slots=True)
-class FieldLayout:
-    """A field in one version."""
-
-    name: str
-    kind: Kind
-    is_nullable: bool
-    tag: int | None
-    has_default: bool
-    default: object
-
-
-def _layout(message: type[Message], version: int) -> list[FieldLayout]:
-    return [field for field in layout_of(message, version) if field is not None]
-
-
-@cache
-def layout_of(message: type[Message], version: int) -> tuple[FieldLayout, ...]:
-    """The fields of a message in one version, in the order of the wire; tagged ones among them."""
-    hints = typing.get_type_hints(message, include_extras=True)
-    fields: list[FieldLayout] = []
-    for info in msgspec.structs.fields(message):
-        annotation = hints[info.name]
-        notes: tuple[object, ...] = ()
-        if typing.get_origin(annotation) is Annotated and not _is_alias(annotation):
-            annotation, *rest = typing.get_args(annotation)
-            notes = tuple(rest)
-        tag = next((note for note in notes if isinstance(note, Tag)), None)
-        versions = tag or next((note for note in notes if isinstance(note, V)), None)
-        if versions is not None and version not in versions:
-            continue
-        nullable = next((note for note in notes if isinstance(note, Null)), None)
-        inner, allows_none = _without_none(annotation)
-        default, has_default = info.default, True
-        if info.default_factory is not msgspec.NODEFAULT:
-            default = info.default_factory()
-        elif info.default is msgspec.NODEFAULT:
-            default, has_default = None, False
-        fields.append(
-            FieldLayout(
-                info.name,
-                _kind(inner, notes),
-                allows_none and (nullable is None or version in nullable),
-                None if tag is None else tag.number,
-                has_default,
-                default,
-            )
-        )
-    return tuple(fields)
-
-
-def _is_alias(annotation: object) -> bool:
-    """Whether ``Annotated`` stands for a kind of field, such as ``Int32``, not for a note on one."""
-    return any(
-        isinstance(note, Fixed) or note in (UUID_MARK, RECORDS_MARK)
-        for note in typing.get_args(annotation)[1:]
-    ) and not any(isinstance(note, V | Null | Tag) for note in typing.get_args(annotation)[1:])
-
-
-def _without_none(annotation: Any) -> tuple[Any, bool]:
-    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-        inner = [each for each in typing.get_args(annotation) if each is not type(None)]
-        return inner[0], True
-    return annotation, False
-
-
-def _kind(annotation: Any, notes: tuple[object, ...]) -> Kind:
-    if typing.get_origin(annotation) is list:
-        element = _kind(typing.get_args(annotation)[0], ())
-        return Kind(element.name, element.structure, is_array=True)
-    # ``Annotated[Annotated[int, …], …]`` is one flat Annotated, so the mark may be among the notes.
-    if typing.get_origin(annotation) is Annotated:
-        notes = (*notes, *typing.get_args(annotation)[1:])
-    for note in notes:
-        if isinstance(note, Fixed):
-            return Kind(note.layout)
-        if note is UUID_MARK:
-            return Kind("uuid")
-        if note is RECORDS_MARK:
-            return Kind("records")
-    if annotation is bool:
-        return Kind("?")
-    if annotation is str:
-        return Kind("string")
-    if annotation is bytes:
-        return Kind("bytes")
-    assert isinstance(annotation, type), annotation
-    assert issubclass(annotation, Message), annotation
-    return Kind("structure", annotation)
-
-
-# --- source code ------------------------------------------------------------------------------
 
 
 class _Writer:
@@ -263,14 +148,16 @@ def _fixed(layout: str) -> struct.Struct:
 class _Decoder(_Writer):
     """Writes the function that reads a message: ``d`` is the data, ``p`` the position, ``n`` the size."""
 
-    def compiled(self, message: type[M], layout: list[FieldLayout]) -> Callable[[Bytes, int], tuple[M, int]]:
+    def compiled(
+        self, message: type[M], layout: Sequence[FieldLayout]
+    ) -> Callable[[Bytes, int], tuple[M, int]]:
         """The function for a message."""
         self.line("n = len(d)")
         value = self._structure(message, layout)
         self.line(f"return {value}, p")
         return self.function(f"decode_{message.__name__}", "d, p")
 
-    def _structure(self, message: type[Message], layout: list[FieldLayout]) -> str:
+    def _structure(self, message: type[Message], layout: Sequence[FieldLayout]) -> str:
         """Read a structure; return the expression that makes it."""
         values = {field.name: self.new("v") for field in layout}
         plain = [field for field in layout if field.tag is None]
@@ -367,7 +254,7 @@ class _Decoder(_Writer):
             self.line(f"{append} = {target}.append")
             with self.block(f"for _ in range({length}):"):
                 if element.structure is not None:
-                    made = self._structure(element.structure, _layout(element.structure, self.version))
+                    made = self._structure(element.structure, layout_of(element.structure, self.version))
                     self.line(f"{append}({made})")
                 else:
                     each = self.new("v")
@@ -379,7 +266,7 @@ class _Decoder(_Writer):
     def _single_structure(self, field: FieldLayout, target: str) -> None:
         structure = field.kind.structure
         assert structure is not None
-        layout = _layout(structure, self.version)
+        layout = layout_of(structure, self.version)
         if not field.is_nullable:
             self.line(f"{target} = {self._structure(structure, layout)}")
             return
@@ -390,7 +277,7 @@ class _Decoder(_Writer):
         with self.block("else:"):
             self.line(f"{target} = {self._structure(structure, layout)}")
 
-    def _tagged(self, fields: list[FieldLayout], values: dict[str, str]) -> None:
+    def _tagged(self, fields: Sequence[FieldLayout], values: dict[str, str]) -> None:
         for field in fields:
             default = self.known("default", field.default)
             copied = field.kind.is_array and field.default is not None
@@ -415,7 +302,7 @@ class _Encoder(_Writer):
     """Writes the function that writes a message: ``o`` is the output."""
 
     def compiled(
-        self, message: type[M], layout: list[FieldLayout]
+        self, message: type[M], layout: Sequence[FieldLayout]
     ) -> Callable[[M, list[tuple[int, Sized]]], bytearray]:
         """The function for a message."""
         self.line("o = bytearray()")
@@ -423,7 +310,7 @@ class _Encoder(_Writer):
         self.line("return o")
         return self.function(f"encode_{message.__name__}", "m, apart")
 
-    def _structure(self, source: str, layout: list[FieldLayout], out: str = "o") -> None:
+    def _structure(self, source: str, layout: Sequence[FieldLayout], out: str = "o") -> None:
         plain = [field for field in layout if field.tag is None]
         index = 0
         while index < len(plain):
@@ -506,15 +393,15 @@ class _Encoder(_Writer):
         each = self.new("x")
         with self.block(f"for {each} in {value}:"):
             if element.structure is not None:
-                self._structure(each, _layout(element.structure, self.version), out)
-                if not self.is_flexible and not _layout(element.structure, self.version):
+                self._structure(each, layout_of(element.structure, self.version), out)
+                if not self.is_flexible and not layout_of(element.structure, self.version):
                     self.line("pass")
             else:
                 self._field(FieldLayout(field.name, element, False, None, False, None), each, out)
 
     def _single_structure(self, field: FieldLayout, source: str, out: str) -> None:
         assert field.kind.structure is not None
-        layout = _layout(field.kind.structure, self.version)
+        layout = layout_of(field.kind.structure, self.version)
         value = self.new("v")
         self.line(f"{value} = {source}")
         if not field.is_nullable:
@@ -526,7 +413,7 @@ class _Encoder(_Writer):
             self.line(f"{out} += b'\\x01'")
             self._structure(value, layout, out)
 
-    def _tagged(self, source: str, fields: list[FieldLayout], out: str) -> None:
+    def _tagged(self, source: str, fields: Sequence[FieldLayout], out: str) -> None:
         if not fields:
             self.line(f"{out}.append(0)")
             return
