@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from streamcore.errors import *  # noqa: F403
     from streamcore.log.connect import ConnectedLog as Log
     from streamcore.log.connect import connect, connect_async
+    from streamcore.log.server.settings import ServerSettings
+    from streamcore.log.serving import ServedLog, serve
     from streamcore.model import Isolation, Record, TopicPartition, Windowed
     from streamcore.processing.aggregations import (
         Aggregator,
@@ -49,6 +51,8 @@ _MODULES = {
     "Record": "model",
     "Running": "processing.runtime.running",
     "Serde": "serde",
+    "ServedLog": "log.serving",
+    "ServerSettings": "log.server.settings",
     "Stream": "processing.stream",
     "Table": "processing.table",
     "Topic": "processing.topic",
@@ -69,6 +73,7 @@ _MODULES = {
     "min": "processing.aggregations",
     "retry": "processing.error_policy",
     "run": "processing.runtime.running",
+    "serve": "log.serving",
     "skip": "processing.error_policy",
     "stop": "processing.error_policy",
     "sum": "processing.aggregations",

@@ -16,6 +16,7 @@ from streamcore.cli.output import run_and_report
 
 _MODULES = (
     "worker",
+    "serve",
     "tables",
     "app",
     "describe",

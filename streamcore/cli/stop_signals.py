@@ -21,7 +21,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopSignals:
     """Watches for the signals while the block lasts."""
 
-    def __init__(self) -> None:
+    def __init__(self, stopping: str = "committing and stopping") -> None:
+        """``stopping`` is what people are told that the program does now."""
+        self._stopping = stopping
         self.is_stopped = False
         self._ask: Callable[[], None] | None = None
         self._before: dict[signal.Signals, object] = {}
@@ -39,7 +41,7 @@ class StopSignals:
             raise KeyboardInterrupt
         if not self.is_stopped:
             self.is_stopped = True
-            tell_stop(name)
+            tell_stop(name, self._stopping)
             self._ask()
         elif number == signal.SIGINT:
             # Nothing is lost: what is not committed is processed again at the next start.

@@ -191,6 +191,6 @@ def _records(count: int) -> str:
     return f"{count:,} record{'s'[: count != 1]}"
 
 
-def tell_stop(signal_name: str) -> None:
+def tell_stop(signal_name: str, stopping: str) -> None:
     """Say that a signal has come and what happens now."""
-    print_note(f"{signal_name}: committing and stopping; Ctrl-C again stops at once")
+    print_note(f"{signal_name}: {stopping}; Ctrl-C again stops at once")
