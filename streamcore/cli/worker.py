@@ -36,6 +36,7 @@ class _Options:
     guarantee: str
     commit_interval: str
     http: str | None
+    listen: tuple[str, ...]
     until_end: bool
     close_windows: bool
 
@@ -59,6 +60,14 @@ def worker(
         str | None,
         typer.Option(
             "--http", metavar="HOST:PORT", help="Answer queries, health and metrics over HTTP here."
+        ),
+    ] = None,
+    listen: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--listen",
+            metavar="HOST:PORT",
+            help="Serve the log to Kafka's clients here meanwhile, repeatable.",
         ),
     ] = None,
     commit_interval: Annotated[
@@ -92,6 +101,7 @@ def worker(
         guarantee=guarantee,
         commit_interval=commit_interval,
         http=http,
+        listen=tuple(listen or ()),
         until_end=until_end,
         close_windows=close_windows,
     )
@@ -122,6 +132,13 @@ def _run(app: App, options: _Options) -> None:
             f"commits every {options.commit_interval}"
         )
         _say_plan(app, log)
+        if options.listen:
+            from streamcore.log.serving import serve
+
+            served = undo.enter_context(
+                serve(options.data, listen=options.listen, durability=options.durability)
+            )
+            say(f"  listen   {served.address}")
         if options.http is not None:
             from streamcore.web.server import WebServer
 

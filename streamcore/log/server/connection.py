@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections import deque
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from streamcore.log.server.output import Output, Part
 from streamcore.log.server.parts import ListenerParts
 from streamcore.log.server.runner import Running
 from streamcore.log.storage.partition_replies import StoredRecords
-from streamcore.log.wire.apis import API_VERSIONS, APIS, PRODUCE, Api
+from streamcore.log.wire.apis import API_VERSIONS, APIS, FETCH, PRODUCE, Api
 from streamcore.log.wire.calls import Call, Caller, ConnectionRefusedByHandler, Handler, Reply
 from streamcore.log.wire.codec import MalformedMessageError
 from streamcore.log.wire.fields import Message
@@ -35,6 +36,8 @@ from streamcore.log.wire.headers import RequestHeader, body_start, parse_header,
 _logger = logging.getLogger(__name__)
 
 _UNSUPPORTED_VERSION_ANSWER: Final = 0
+_WAITING_FOR_OTHERS: Final = (1, 11, 14)
+"""Fetch waits for producers, JoinGroup and SyncGroup wait for other members: perhaps for long."""
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class _Request:
 
     header: RequestHeader
     api: Api
+    frame_bytes: int
     answer: list[Part] | None = None
     running: Running[Any] | None = None
 
@@ -56,6 +60,8 @@ class Connection(asyncio.BufferedProtocol):
         self._receiver = FrameReceiver(server.scratch, frame_bytes_max=server.settings.frame_bytes_max)
         self._waiting: deque[bytearray] = deque()
         self._begun: deque[_Request] = deque()
+        self._queued_bytes = 0
+        self._is_going_on = False
         self._is_reading_paused = False
         self._is_closing = False
 
@@ -67,8 +73,12 @@ class Connection(asyncio.BufferedProtocol):
         self._output = Output(transport, self._server.readers, self._go_on)
         peer = transport.get_extra_info("peername")
         self._caller = Caller(host=str(peer[0]) if peer else "", endpoint=self._listener.endpoint)
+        # A peer that vanished without a word is noticed within minutes, whatever it was waiting for.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.last_active_s = self._server.clock.monotonic_s()
-        self._server.connections.add(self)
+        self._server.memory.add(self)
+        if not self._server.connections.admit(self, self._caller.host):
+            self.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
@@ -84,7 +94,11 @@ class Connection(asyncio.BufferedProtocol):
             return
         if frames:
             self._waiting.extend(frames)
+            self._queued_bytes += sum(map(len, frames))
             self._go_on()
+        else:
+            self._account()
+            self.read_or_not()
 
     def eof_received(self) -> bool:
         """The peer sends no more; what it asked is answered no more either."""
@@ -96,44 +110,69 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         """The peer has taken what it was sent."""
+        self.last_active_s = self._server.clock.monotonic_s()
         self._output.resume()
 
     def connection_lost(self, error: Exception | None) -> None:
         """It is over, for whatever reason."""
         self._is_closing = True
-        self._server.connections.discard(self)
+        self._server.connections.remove(self, self._caller.host)
+        self._server.memory.remove(self)
         self._waiting.clear()
         for request in self._begun:
-            if request.running is not None:
+            # Whatever changes something goes on to its end, although nobody waits for the answer.
+            if request.api is FETCH and request.running is not None:
                 request.running.cancel()
-            for part in request.answer or ():
-                if isinstance(part, StoredRecords):
-                    part.close()
+            _close_records(request.answer or ())
         self._begun.clear()
         self._output.close()
 
     def close(self) -> None:
-        """End the connection from our side."""
+        """End the connection once what was answered is sent."""
         self._is_closing = True
         self._transport.close()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._is_closing = True
+        self._transport.abort()
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way."""
-        return not self._begun and not self._waiting
+        return not self._begun and not self._waiting and not self._output.is_congested
+
+    @property
+    def is_working(self) -> bool:
+        """Whether something is under way that does not wait for other clients."""
+        return any(request.header.key not in _WAITING_FOR_OTHERS for request in self._begun)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether an answer waits that the peer does not take."""
+        return self._output.is_congested
+
+    @property
+    def is_inside_frame(self) -> bool:
+        """Whether a frame has begun and is not complete."""
+        return self._receiver.is_inside
 
     # --- requests -------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
         """Begin what may be begun."""
-        while self._waiting and not self._is_closing and self._may_begin():
-            frame = self._waiting.popleft()
-            try:
-                self._begin(frame)
-            except MalformedMessageError as error:
-                self._refuse(error)
-                return
-        self._read_or_not()
+        if self._is_going_on:
+            return  # an answer that came at once leads here again: the loop below goes on by itself
+        self._is_going_on = True
+        try:
+            while self._waiting and not self._is_closing and self._may_begin():
+                self._begin(self._waiting.popleft())
+        except MalformedMessageError as error:
+            self._refuse(error)
+        finally:
+            self._is_going_on = False
+        self._account()
+        self.read_or_not()
 
     def _may_begin(self) -> bool:
         if self._output.is_congested:
@@ -148,7 +187,7 @@ class Connection(asyncio.BufferedProtocol):
         api = APIS.get(header.key)
         if api is None or header.key not in HANDLERS:
             raise MalformedMessageError(f"there is no request of key {header.key}")
-        begun = _Request(header, api)
+        begun = _Request(header, api, len(frame))
         if not api.serves(header.version):
             if api is not API_VERSIONS:
                 raise MalformedMessageError(f"{api.name} has no version {header.version}")
@@ -157,7 +196,9 @@ class Connection(asyncio.BufferedProtocol):
             return
         start = body_start(frame, header, api)
         codec = api.request_codec(header.version)
-        request = codec.decode(memoryview(frame) if api is PRODUCE else bytes(frame), start)
+        request = codec.decode(
+            memoryview(frame) if api is PRODUCE else bytes(frame), start, may_have_rest=True
+        )
         call = Call(header.version, header.client_id, self._caller, self._server.broker, self._server.clock)
         self._begun.append(begun)
         begun.running = self._server.runner.run(
@@ -167,11 +208,14 @@ class Connection(asyncio.BufferedProtocol):
         )
 
     def _answer(self, begun: _Request, reply: Reply) -> None:
-        if reply is None:
-            begun.answer = []
-            self._send_answers()
-        else:
-            self._answer_in_version(begun, reply, begun.header.version)
+        try:
+            if reply is None:
+                begun.answer = []
+                self._send_answers()
+            else:
+                self._answer_in_version(begun, reply, begun.header.version)
+        except Exception as error:  # noqa: BLE001 - one request must not take others with it
+            self._fail(error)
 
     def _answer_in_version(self, begun: _Request, reply: Message, version: int) -> None:
         body = begun.api.response_codec(version).encode_parts(reply)
@@ -181,29 +225,37 @@ class Connection(asyncio.BufferedProtocol):
             begun.answer = [start + body[0]]
         else:
             begun.answer = [start, *_sendable(body)]
+        if self._is_closing:
+            _close_records(begun.answer)
+            return
         self._send_answers()
 
     def _send_answers(self) -> None:
         """Send what is answered, as far as everything before it is."""
-        has_sent = False
         while self._begun and (answer := self._begun[0].answer) is not None:
-            self._begun.popleft()
+            self._queued_bytes -= self._begun.popleft().frame_bytes
             if answer:
                 self._output.send(answer)
-            has_sent = True
-        if has_sent and self._waiting:
-            self._go_on()
+        self._go_on()
 
     # --- limits and failures --------------------------------------------------------------------
 
-    def _read_or_not(self) -> None:
+    def _account(self) -> None:
+        """Tell how much memory the connection's requests hold."""
+        if not self._is_closing:
+            self._server.memory.hold(self, self._queued_bytes + self._receiver.held_bytes)
+
+    def read_or_not(self) -> None:
+        """Read from the peer, or leave it waiting, as the limits say."""
         is_full = len(self._waiting) + len(self._begun) >= self._server.settings.pipelined_requests_max
-        if is_full != self._is_reading_paused and not self._transport.is_closing():
-            self._is_reading_paused = is_full
-            if is_full:
-                self._transport.pause_reading()
-            else:
-                self._transport.resume_reading()
+        is_paused = is_full or not self._server.memory.may_read(self)
+        if is_paused == self._is_reading_paused or self._is_closing:
+            return
+        self._is_reading_paused = is_paused
+        if is_paused:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def _refuse(self, error: MalformedMessageError) -> None:
         """The peer does not speak the protocol: nothing that follows can be trusted."""
@@ -225,6 +277,12 @@ def _as_operation(handler: Handler, request: Message, call: Call) -> Operation[R
     if reply is None or isinstance(reply, Message):
         return reply
     return (yield from reply)
+
+
+def _close_records(parts: Sequence[Part]) -> None:
+    for part in parts:
+        if isinstance(part, StoredRecords):
+            part.close()
 
 
 def _sendable(parts: Sequence[Sized]) -> Iterator[Part]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from streamcore.clock import Clock
 from streamcore.log.broker.broker import Broker
+from streamcore.log.server.connections import Connections
+from streamcore.log.server.request_memory import RequestMemory
 from streamcore.log.server.runner import OperationRunner
 from streamcore.log.server.settings import ServerSettings
 from streamcore.log.wire.calls import Endpoint
-
-if TYPE_CHECKING:
-    from streamcore.log.server.connection import Connection
 
 _SCRATCH_BYTES = 256 * 1024
 
@@ -28,7 +26,8 @@ class ServerParts:
     runner: OperationRunner
     readers: Executor
     """Threads that read what is not in the system's page cache."""
-    connections: set[Connection] = field(default_factory=set)
+    connections: Connections
+    memory: RequestMemory
     scratch: bytearray = field(default_factory=lambda: bytearray(_SCRATCH_BYTES))
 
 

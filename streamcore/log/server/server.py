@@ -17,8 +17,10 @@ from streamcore.clock import Clock
 from streamcore.errors import UsageError, fact_text
 from streamcore.log.client.embedded import EmbeddedLog
 from streamcore.log.server.connection import Connection
+from streamcore.log.server.connections import Connections
 from streamcore.log.server.listeners import Listener
 from streamcore.log.server.parts import ListenerParts, ServerParts
+from streamcore.log.server.request_memory import RequestMemory
 from streamcore.log.server.runner import OperationRunner
 from streamcore.log.server.settings import ServerSettings
 from streamcore.log.wire.calls import Endpoint
@@ -26,7 +28,7 @@ from streamcore.log.wire.calls import Endpoint
 _logger = logging.getLogger(__name__)
 
 _READER_THREADS: Final = 4
-_SWEEP_S: Final = 5.0
+_STOP_POLL_S: Final = 0.005
 
 
 class Server:
@@ -89,6 +91,8 @@ class Server:
                 settings=self._settings,
                 runner=runner,
                 readers=readers,
+                connections=Connections(self._settings),
+                memory=RequestMemory(self._settings.request_bytes_max),
             )
             undo.push_async_callback(self._end_connections, parts)
             endpoints: list[Endpoint] = []
@@ -97,7 +101,10 @@ class Server:
                 undo.callback(server.close)
                 endpoints.append(endpoint)
             self._ready.set_result(endpoints)
-            await self._stopping.wait()
+            while not self._stopping.is_set():
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), self._settings.sweep_s)
+                parts.connections.end_silent(self._clock.monotonic_s())
 
     async def _listen(self, listener: Listener, parts: ServerParts) -> tuple[asyncio.Server, Endpoint]:
         shared: ListenerParts | None = None
@@ -123,17 +130,14 @@ class Server:
     async def _end_connections(self, parts: ServerParts) -> None:
         """Let what is under way end, then close everything."""
         deadline_s = self._clock.monotonic_s() + self._settings.stop_s
-        for connection in list(parts.connections):
-            if connection.is_idle:
-                connection.close()
-        while parts.connections and self._clock.monotonic_s() < deadline_s:
-            await asyncio.sleep(0.01)
-            for connection in list(parts.connections):
-                if connection.is_idle:
+        while len(parts.connections):
+            is_late = self._clock.monotonic_s() >= deadline_s
+            for connection in parts.connections:
+                if is_late:
+                    connection.abort()
+                elif not connection.is_working:
                     connection.close()
-        for connection in list(parts.connections):
-            connection.close()
-        await asyncio.sleep(0)
+            await asyncio.sleep(_STOP_POLL_S)
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

@@ -21,5 +21,7 @@ class ServerSettings:
     """A connection on which nothing happens for so long is closed (``connections.max.idle.ms``)."""
     unfinished_frame_s: float = 60.0
     """So long a frame may take from its first byte to its last but one chunk, without any byte coming."""
+    sweep_s: float = 5.0
+    """How often silent connections are looked for."""
     stop_s: float = 5.0
     """So long a stop waits for requests that are under way."""

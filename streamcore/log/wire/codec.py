@@ -68,10 +68,14 @@ class Codec(Generic[M]):
             parts.append(view[start:])
         return parts
 
-    def decode(self, data: Bytes, position: int = 0) -> M:
+    def decode(self, data: Bytes, position: int = 0, *, may_have_rest: bool = False) -> M:
         """Read the message that begins at ``position`` and ends with ``data``.
 
         Records in it are views of ``data``; everything else is copied.
+
+        Args:
+            may_have_rest: bytes after the message are no error. Kafka's broker ignores them, and
+                librdkafka's Metadata requests for all topics have some (seen with 2.12).
 
         Raises:
             MalformedMessageError: the bytes do not fit the message.
@@ -80,7 +84,7 @@ class Codec(Generic[M]):
             message, end = self.decode_at(data, position)
         except (struct.error, IndexError, UnicodeDecodeError, ValueError, OverflowError) as error:
             raise MalformedMessageError(str(error)) from error
-        if end != len(data):
+        if end != len(data) and not may_have_rest:
             raise MalformedMessageError(f"{len(data) - end} bytes are left over")
         return message
 

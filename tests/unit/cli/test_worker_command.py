@@ -13,64 +13,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
 
 import streamcore as sc
+from tests.unit.cli.command_process import PROJECT, TIMEOUT_S, CommandProcess
 
-PROJECT = Path(__file__).resolve().parent.parent.parent.parent
 SHOP = "tests.unit.cli.shop:app"
-TIMEOUT_S = 30.0
 
 RunCommand = Callable[..., tuple[int, str, str]]
 
 
-class WorkerProcess:
-    """A worker in a process of its own; killed at the end of the block if it still runs."""
-
-    def __init__(self, application: str, data: Path, *words: str, cwd: Path = PROJECT) -> None:
-        self.lines: list[str] = []
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "streamcore.cli.main", "worker", application, "--data", str(data), *words],
-            cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(PROJECT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def read_until(self, text: str) -> str:
-        """Read lines up to one that holds this text; return that line."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.lines.append(line)
-            if text in line:
-                return line
-        raise AssertionError("".join(self.lines))
-
-    def signal(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    def end(self) -> tuple[int, str]:
-        """Wait for the end; return the exit code and all that was said."""
-        rest, _ = self._process.communicate(timeout=TIMEOUT_S)
-        return self._process.returncode, "".join(self.lines) + rest
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        self._process.communicate()
+def worker_process(application: str, data: Path, *words: str, cwd: Path = PROJECT) -> CommandProcess:
+    """A worker in a process of its own."""
+    return CommandProcess("worker", application, "--data", str(data), *words, cwd=cwd)
 
 
 @pytest.fixture
@@ -178,7 +134,7 @@ def test_what_cannot_be_is_refused_in_one_line(
 
 
 def test_a_worker_answers_until_a_signal_stops_it_in_order(command: RunCommand, loaded: Path) -> None:
-    with WorkerProcess(SHOP, loaded, "--http", "127.0.0.1:0") as worker:
+    with worker_process(SHOP, loaded, "--http", "127.0.0.1:0") as worker:
         address = worker.read_until("http ").split()[-1]
         worker.read_until("running")
 
@@ -228,7 +184,7 @@ def test_a_second_interrupt_stops_at_once(command: RunCommand, tmp_path: Path) -
         with log.producer() as producer:
             producer.send_and_wait("words", value=b"v")
 
-    with WorkerProcess("slow_app:app", data, cwd=tmp_path) as worker:
+    with worker_process("slow_app:app", data, cwd=tmp_path) as worker:
         worker.read_until("holding the loop")
         worker.signal(signal.SIGINT)
         worker.read_until("SIGINT: committing and stopping")

@@ -52,8 +52,8 @@ def produce(request: ProduceRequest, call: Call) -> Operation[ProduceResponse | 
     appended = yield from call.broker.append_batches(
         [(target.partition, target.batch) for target in targets], joining
     )
-    if request.acks:
-        appended = yield from _durable(appended, call)
+    # Who wants no answer has its records synced, too: only then they can be read.
+    appended = yield from _durable(appended, call)
     for target, batch in zip(targets, appended, strict=True):
         _answer(target.result, batch, call)
     if request.acks:

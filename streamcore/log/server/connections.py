@@ -1,0 +1,92 @@
+"""Who is connected, how many may be, and who has been silent for too long."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from typing import Protocol
+
+from streamcore.log.server.settings import ServerSettings
+
+_logger = logging.getLogger(__name__)
+
+
+class Peer(Protocol):
+    """A connection, as far as its right to be there goes."""
+
+    last_active_s: float
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+
+    @property
+    def is_inside_frame(self) -> bool:
+        """Whether a frame has begun and is not complete."""
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether an answer waits that the peer does not take."""
+
+    @property
+    def is_working(self) -> bool:
+        """Whether something is under way that does not wait for other clients."""
+
+    def close(self) -> None:
+        """End the connection once what was answered is sent."""
+
+    def abort(self) -> None:
+        """End the connection at once."""
+
+
+class Connections:
+    """All connections of a server."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._peers: set[Peer] = set()
+        self._by_address: Counter[str] = Counter()
+        self._is_full_told = False
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(list(self._peers))
+
+    def admit(self, peer: Peer, address: str) -> bool:
+        """Take a connection in; false if there are too many, in all or from its address."""
+        self._peers.add(peer)
+        self._by_address[address] += 1
+        is_admitted = (
+            len(self._peers) <= self._settings.connections_max
+            and self._by_address[address] <= self._settings.connections_per_address_max
+        )
+        if not is_admitted and not self._is_full_told:
+            _logger.warning(
+                "refused a connection, there are too many: raise connections_max or "
+                "connections_per_address_max, address=%s connections=%d of_the_address=%d",
+                address,
+                len(self._peers) - 1,
+                self._by_address[address] - 1,
+            )
+        self._is_full_told = not is_admitted
+        return is_admitted
+
+    def remove(self, peer: Peer, address: str) -> None:
+        """A connection is gone."""
+        self._peers.discard(peer)
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
+
+    def end_silent(self, now_s: float) -> None:
+        """End the connections that have nothing under way, or stopped in the middle of something."""
+        for peer in self:
+            silent_s = now_s - peer.last_active_s
+            if peer.is_inside_frame:
+                if silent_s > self._settings.unfinished_frame_s:
+                    peer.abort()
+            elif silent_s > self._settings.idle_s and (peer.is_idle or peer.is_stuck):
+                peer.abort()

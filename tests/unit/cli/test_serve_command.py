@@ -1,0 +1,114 @@
+"""``streamcore serve`` and ``worker --listen``: what they say, whom they let in, how they stop."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import streamcore as sc
+from tests.serving import batch, fetch, produce, records_of
+from tests.unit.cli.command_process import CommandProcess
+from tests.wire_client import WireClient
+
+RunCommand = Callable[..., tuple[int, str, str]]
+
+SHOP = "tests.unit.cli.shop:app"
+
+
+def serve_process(data: Path, *words: str) -> CommandProcess:
+    return CommandProcess("serve", "--data", str(data), "--listen", "127.0.0.1:0", *words)
+
+
+def client_at(line: str) -> WireClient:
+    found = re.search(r"127\.0\.0\.1:(\d+)", line)
+    assert found, line
+    return WireClient("127.0.0.1", int(found[1]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_served_folder_is_left_clean_and_opens_embedded(tmp_path: Path, number: signal.Signals) -> None:
+    with sc.connect(tmp_path) as log:
+        log.create_topic("t")
+    with serve_process(tmp_path) as process:
+        first = process.read_until("serving")
+        with client_at(first) as client:
+            produce(client, "t", batch(b"a"))
+
+            process.signal(number)
+            code, said = process.end()
+
+    assert code == 0
+    assert re.match(rf"serving {tmp_path} at 127\.0\.0\.1:\d+, durable: ", first)
+    assert "everything acknowledged is on disk" in said
+    assert (tmp_path / "log" / ".kafka_cleanshutdown").exists()
+    with sc.connect(tmp_path) as log, log.consumer(assign=[("t", 0)]) as consumer:
+        assert [record.value for record in consumer.poll(timeout="9s")] == [b"a"]
+
+
+def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
+    with sc.connect(tmp_path) as log:
+        log.create_topic("t")
+    with serve_process(tmp_path) as process, client_at(process.read_until("serving")) as client:
+        offsets = [produce(client, "t", batch(b"a", b"b")).base_offset for _ in range(20)]
+        process.signal(signal.SIGKILL)
+        process.end()
+
+    with serve_process(tmp_path) as process, client_at(process.read_until("serving")) as client:
+        data = fetch(client, "t")
+
+    assert offsets == list(range(0, 40, 2))
+    assert data.high_watermark == 40
+    assert len(records_of(data)) == 20 * len(batch(b"a", b"b"))
+
+
+def test_a_folder_that_is_served_is_refused_with_the_pid(command: RunCommand, tmp_path: Path) -> None:
+    with serve_process(tmp_path) as process:
+        process.read_until("serving")
+
+        code, _, err = command("topics", "list", "--data", str(tmp_path))
+        pid = process.pid
+
+    assert code == 1
+    assert f"pid={pid}" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--listen", "9092"), "an address is HOST:PORT"),
+        (("--listen", "127.0.0.1:70000"), "an address is HOST:PORT"),
+        (("--listen", "198.51.100.1:1"), "cannot listen here"),
+        (("--advertise", "nowhere"), "an address is HOST:PORT"),
+        (("--durability", "none"), "'durable' or 'relaxed'"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_in_one_line(
+    command: RunCommand, words: tuple[str, ...], message: str
+) -> None:
+    code, out, err = command("serve", *words)
+
+    assert code == 1
+    assert out == ""
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_worker_lets_other_programs_in_while_it_runs(command: RunCommand, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    assert command("app", SHOP, "load", "50")[0] == 0
+
+    with CommandProcess("worker", SHOP, "--data", str(data), "--listen", "127.0.0.1:0") as process:
+        listening = process.read_until("listen")
+        process.read_until("running")
+        with client_at(listening) as client:
+            orders = fetch(client, "orders")
+        process.signal(signal.SIGTERM)
+        code, said = process.end()
+
+    assert code == 0, said
+    assert 0 < orders.high_watermark < 50
+    assert records_of(orders)
