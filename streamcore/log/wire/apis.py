@@ -47,19 +47,20 @@ class Api:
 
     def request_codec(self, version: int) -> Codec[Message]:
         """Reads and writes its requests of a version."""
-        return codec_of(_message(self.module, f"{self.name}Request"), version, self.is_flexible(version))
+        return _codec(self.key, version, "Request")
 
     def response_codec(self, version: int) -> Codec[Message]:
         """Reads and writes its responses of a version."""
-        return codec_of(_message(self.module, f"{self.name}Response"), version, self.is_flexible(version))
+        return _codec(self.key, version, "Response")
 
 
 @cache
-def _message(module: str, name: str) -> type[Message]:
-    found = getattr(import_module(module), name)
-    assert isinstance(found, type)
-    assert issubclass(found, Message)
-    return found
+def _codec(key: int, version: int, direction: str) -> Codec[Message]:
+    api = APIS[key]
+    message = getattr(import_module(api.module), f"{api.name}{direction}")
+    assert isinstance(message, type)
+    assert issubclass(message, Message)
+    return codec_of(message, version, api.is_flexible(version))
 
 
 PRODUCE: Final = Api(0, "Produce", 3, 13, flexible_from=9)
