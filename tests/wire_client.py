@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from streamcore.log.wire.apis import API_VERSIONS, APIS, Api
-from streamcore.log.wire.codec import encode_varint
+from streamcore.log.wire.encoding import encode_varint
 from streamcore.log.wire.fields import Message
 
 TIMEOUT_S = 20.0

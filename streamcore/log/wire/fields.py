@@ -27,6 +27,8 @@ import msgspec
 
 VERSION_MAX: Final = 32_767
 
+Bytes: TypeAlias = bytes | bytearray | memoryview
+
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
@@ -50,7 +52,7 @@ Int64: TypeAlias = A[int, Fixed("q")]
 Float64: TypeAlias = A[float, Fixed("d")]
 Uuid: TypeAlias = A[bytes, UUID_MARK]
 """Sixteen bytes; all zero for none."""
-Records: TypeAlias = A[bytes | bytearray | memoryview | Sized, RECORDS_MARK]
+Records: TypeAlias = A[Bytes | Sized, RECORDS_MARK]
 """Record batches as they are stored. Read, they are a view of the frame; what is written may also be
 something that only has a length, and is sent after it (``Codec.encode_parts``)."""
 

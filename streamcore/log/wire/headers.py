@@ -13,7 +13,8 @@ import struct
 from typing import Final, NamedTuple
 
 from streamcore.log.wire.apis import API_VERSIONS, Api
-from streamcore.log.wire.codec import Bytes, MalformedMessageError
+from streamcore.log.wire.codec import MalformedMessageError
+from streamcore.log.wire.fields import Bytes
 
 _REQUEST: Final = struct.Struct(">hhih")
 _RESPONSE: Final = struct.Struct(">ii")

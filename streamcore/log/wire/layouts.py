@@ -1,13 +1,14 @@
 """The fields of a message in one version: what a class's annotations come to.
 
-``layout_of`` reads the notes that ``fields`` defines; ``codec`` makes code of what it says, and tests make
-values of it.
+``layout_of`` reads the notes that ``fields`` defines; ``decoding`` and ``encoding`` make code of what it
+says, and tests make values of it.
 """
 
 from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
@@ -27,8 +28,8 @@ class Kind:
     is_array: bool = False
 
     @property
-    def is_fixed(self) -> bool:
-        """Whether it is a number of fixed size."""
+    def is_number(self) -> bool:
+        """Whether it is a number of fixed size, or a truth value."""
         return len(self.name) == 1 and not self.is_array
 
 
@@ -42,6 +43,12 @@ class FieldLayout:
     tag: int | None
     has_default: bool
     default: object
+
+    @property
+    def element(self) -> FieldLayout:
+        """An element of the array that the field is; it is never null."""
+        kind = Kind(self.kind.name, self.kind.structure)
+        return FieldLayout(self.name, kind, is_nullable=False, tag=None, has_default=False, default=None)
 
 
 @cache
@@ -77,6 +84,17 @@ def layout_of(message: type[Message], version: int) -> tuple[FieldLayout, ...]:
             )
         )
     return tuple(fields)
+
+
+def in_runs(fields: Iterable[FieldLayout]) -> list[list[FieldLayout]]:
+    """Fields in order: numbers that stand together are one run, and everything else is one by itself."""
+    runs: list[list[FieldLayout]] = []
+    for field in fields:
+        if field.kind.is_number and runs and runs[-1][0].kind.is_number:
+            runs[-1].append(field)
+        else:
+            runs.append([field])
+    return runs
 
 
 def _is_alias(annotation: object) -> bool:
