@@ -45,6 +45,16 @@ class Api:
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.name).lower()
         return f"streamcore.log.wire.messages.{words}"
 
+    @property
+    def request_type(self) -> type[Message]:
+        """The class of its requests."""
+        return _message(self, "Request")
+
+    @property
+    def response_type(self) -> type[Message]:
+        """The class of its responses."""
+        return _message(self, "Response")
+
     def request_codec(self, version: int) -> Codec[Message]:
         """Reads and writes its requests of a version."""
         return _codec(self.key, version, "Request")
@@ -57,10 +67,14 @@ class Api:
 @cache
 def _codec(key: int, version: int, direction: str) -> Codec[Message]:
     api = APIS[key]
+    return codec_of(_message(api, direction), version, api.is_flexible(version))
+
+
+def _message(api: Api, direction: str) -> type[Message]:
     message = getattr(import_module(api.module), f"{api.name}{direction}")
     assert isinstance(message, type)
     assert issubclass(message, Message)
-    return codec_of(message, version, api.is_flexible(version))
+    return message
 
 
 PRODUCE: Final = Api(0, "Produce", 3, 13, flexible_from=9)
