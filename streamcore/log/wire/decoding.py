@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from streamcore.log.wire.fields import Bytes, Message
+from streamcore.log.wire.fields import TEXT_BYTES_MAX, Bytes, Message
 from streamcore.log.wire.layouts import FieldLayout, in_runs, layout_of
 from streamcore.log.wire.source_code import SourceCode, fixed
 
@@ -66,8 +66,14 @@ class DecoderSource(SourceCode):
             self._single_structure(field, kind.structure, target)
         else:
             length = self._length("h" if kind.name == "string" else "i")
-            read = _READING[kind.name]
-            self._unless_null(field, length, target, lambda: self._take(length, target, read))
+
+            def read() -> None:
+                if kind.name == "string" and self.is_flexible:
+                    with self.block(f"if {length} > {TEXT_BYTES_MAX}:"):
+                        self.line(f"raise ValueError('{field.name} has more than {TEXT_BYTES_MAX:,} bytes')")
+                self._take(length, target, _READING[kind.name])
+
+            self._unless_null(field, length, target, read)
 
     def _take(self, length: str, target: str, read: str) -> None:
         self.line(f"e = p + {length}")

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Sequence, Sized
 from typing import Final, TypeAlias, TypeVar
 
-from streamcore.log.wire.fields import Message
+from streamcore.log.wire.fields import TEXT_BYTES_MAX, Message
 from streamcore.log.wire.layouts import FieldLayout, in_runs, layout_of
 from streamcore.log.wire.source_code import SourceCode, fixed
 
@@ -78,6 +78,8 @@ class EncoderSource(SourceCode):
         elif field.kind.name == "string":
             text = self.new("v")
             self.line(f"{text} = {value}.encode()")
+            with self.block(f"if len({text}) > {TEXT_BYTES_MAX}:"):
+                self.line(f"raise ValueError('{field.name} has more than {TEXT_BYTES_MAX:,} bytes')")
             self._length(f"len({text})", layout, out)
             self.line(f"{out} += {text}")
         else:

@@ -26,6 +26,8 @@ from typing import Final, TypeAlias, dataclass_transform
 import msgspec
 
 VERSION_MAX: Final = 32_767
+TEXT_BYTES_MAX: Final = 32_767
+"""Kafka neither writes nor reads a longer string, in flexible versions as in the others."""
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
