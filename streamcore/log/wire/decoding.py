@@ -168,9 +168,16 @@ class DecoderSource(SourceCode):
             self.line(f"p = {end}")
 
     def _default(self, field: FieldLayout) -> str:
-        """The expression for a tagged field that is not there."""
-        default = self.known("default", field.default)
-        return f"list({default})" if isinstance(field.default, list) else default
+        """The expression for a tagged field that is not there: never an object that two messages share."""
+        assert field.has_default, f"{field.name} is tagged and has no default"
+        structure = field.kind.structure
+        if isinstance(field.default, list):
+            assert not field.default
+            return "[]"
+        if structure is not None and field.default is not None:
+            assert field.default == structure()
+            return f"{self.known('c', structure)}()"
+        return self.known("default", field.default)
 
 
 def _long_varint(data: Bytes, position: int, first: int) -> tuple[int, int]:
