@@ -28,9 +28,9 @@ but a version of ApiVersions that is not here is answered in version 0.
 """
 
 _WIRE_NOTES: Final = f"""\
-* Produce is advertised from version {PRODUCE_ADVERTISED_MIN} on and
-  refused below {PRODUCE.version_min}: clients built on librdkafka before 2.11.1 take a range that begins later for
-  a broker without compression (KAFKA-18659).
+* Produce is advertised from version {PRODUCE_ADVERTISED_MIN} on and refused below {PRODUCE.version_min}:
+  librdkafka before 2.11.1, and what is built on it, takes a range that begins later for a broker without
+  compression (KAFKA-18659).
 * InitProducerId has a version 6 in Kafka that Kafka itself does not offer: two-phase commit is not finished.
 * Not served: delegation tokens; telemetry, which clients that see it send at every start; share groups; and
   what brokers and controllers ask of each other.

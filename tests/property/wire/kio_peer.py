@@ -13,8 +13,8 @@ from __future__ import annotations
 import io
 import typing
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import Field, fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from typing import Any, Final, TypeAlias
@@ -56,6 +56,8 @@ _NEAREST: Final[Mapping[str, Conversion]] = {
     "datetime_i64": lambda value: min(abs(value) // 1000, _LAST_SECOND) * 1000,
 }
 
+_NULLS_OF_ITS_OWN: Final = {"uuid", "datetime_i64"}
+
 
 def knows(served: ServedMessage) -> bool:
     """Whether kio has a message in this version."""
@@ -82,6 +84,28 @@ def decode(served: ServedMessage, data: bytes) -> Message:
     found, size = entity_reader(_peer_class(served))(data, 0)
     assert size == len(data), "kio has not read all of it"
     return _from_peer(found, served.type, served.version)
+
+
+def differences(served: ServedMessage) -> list[str]:
+    """Where kio's classes say other than our tables: what may be null, and what is not given."""
+    return list(_differences(served.type.__name__, served.type, _peer_class(served), served.version))
+
+
+def _differences(path: str, ours: type[Message], peer: Any, version: int) -> Iterator[str]:
+    for field in layout_of(ours, version):
+        theirs = _peer_fields(peer)[field.name]
+        name = f"{path}.{field.name}"
+        # Where kio has a null of its own, for the zero uuid and for the time -1, the wire has none.
+        has_own_null = theirs.metadata.get("kafka_type") in _NULLS_OF_ITS_OWN
+        may_be_null = type(None) in typing.get_args(theirs.type) and not has_own_null
+        if may_be_null != field.is_nullable:
+            yield f"{name} may{'' if may_be_null else ' not'} be null"
+        if field.kind.structure is not None:
+            yield from _differences(name, field.kind.structure, _part(theirs.type), version)
+        elif field.has_default and theirs.default is not MISSING and not has_own_null:
+            default = _converted(theirs.default, field, _plain(_FROM_PEER, theirs), list)
+            if default != field.default:
+                yield f"{name} is {default!r} if it is not given"
 
 
 def _peer_class(served: ServedMessage) -> Any:

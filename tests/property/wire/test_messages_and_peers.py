@@ -84,6 +84,11 @@ def test_kio_reads_what_we_write_and_writes_the_same(served: ServedMessage) -> N
     check_kio(served, bare(served.type, served.version))
 
 
+@pytest.mark.parametrize("served", OF_KIO, ids=str)
+def test_kio_has_the_same_defaults_and_the_same_fields_that_may_be_null(served: ServedMessage) -> None:
+    assert kio_peer.differences(served) == []
+
+
 @pytest.mark.parametrize("versions", IN_ALL_VERSIONS, ids=lambda versions: versions[0].type.__name__)
 @settings(max_examples=EXAMPLES)
 @given(data=st.data())
