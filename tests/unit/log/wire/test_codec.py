@@ -182,13 +182,13 @@ def test_records_are_views_of_the_frame_and_nothing_else_is(version: int) -> Non
 
 @BOTH
 def test_records_that_are_elsewhere_are_named_in_their_places(version: int) -> None:
-    message = Sent(topic="t", first=Records(300), error=5, second=Records(0))
-    inline = Sent(topic="t", first=bytes(300), error=5, second=b"")
+    message = Sent(topic="t", first=Records(300), error=257, second=Records(0))
+    inline = Sent(topic="t", first=b"r" * 300, error=257, second=b"")
 
     parts = sample_codec(Sent, version).encode_parts(message)
 
     assert [part for part in parts if isinstance(part, Records)] == [message.first, message.second]
-    sent = b"".join(part if isinstance(part, bytes | memoryview) else bytes(len(part)) for part in parts)
+    sent = b"".join(part if isinstance(part, bytes | memoryview) else b"r" * len(part) for part in parts)
     assert sent == written(inline, version)
 
 
