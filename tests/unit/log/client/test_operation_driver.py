@@ -48,6 +48,12 @@ class _GatedFile:
     def read_at(self, position: int, size: int) -> bytes:
         return self._file.read_at(position, size)
 
+    def read_ready(self, position: int, size: int) -> Bytes | None:
+        return self._file.read_ready(position, size)
+
+    def duplicate(self) -> File:
+        return _GatedFile(self._disk, self._path, self._file.duplicate())
+
     def sync(self) -> None:
         if self._disk.is_gated:
             self._disk.synced.append(self._path.parent.name)
