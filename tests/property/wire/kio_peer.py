@@ -86,6 +86,21 @@ def decode(served: ServedMessage, data: bytes) -> Message:
     return _from_peer(found, served.type, served.version)
 
 
+def encode_header(served: ServedMessage, correlation_id: int, client_id: str | None) -> bytes:
+    """What kio writes before a message; a response has no client id."""
+    header = _peer_class(served).__header_schema__
+    values: dict[str, Any] = {"correlation_id": correlation_id}
+    if served.is_request:
+        values |= {
+            "request_api_key": served.api.key,
+            "request_api_version": served.version,
+            "client_id": client_id,
+        }
+    out = io.BytesIO()
+    entity_writer(header)(out, header(**values))
+    return out.getvalue()
+
+
 def differences(served: ServedMessage) -> list[str]:
     """Where kio's classes say other than our tables: what may be null, and what is not given."""
     return list(_differences(served.type.__name__, served.type, _peer_class(served), served.version))
