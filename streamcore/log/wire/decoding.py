@@ -1,7 +1,8 @@
 """Makes the function that reads one version of a message.
 
-In its source ``d`` is the data, ``p`` the position and ``n`` the size; ``e`` is where a field ends. Each
-length is held against what is there before anything is done with it. What does not fit is an error of
+In its source ``d`` is the data, ``p`` the position and ``n`` the size; ``e`` is where a field ends, ``left``
+how many elements the message may still have. Each length is held against what is there before anything
+is done with it. What does not fit is an error of
 Python's own, for ``Codec.decode`` to name.
 """
 
@@ -11,7 +12,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from streamcore.log.wire.fields import TEXT_BYTES_MAX, Bytes, Message
+from streamcore.log.wire.fields import ELEMENTS_MAX, TEXT_BYTES_MAX, Bytes, Message
 from streamcore.log.wire.layouts import FieldLayout, in_runs, layout_of
 from streamcore.log.wire.source_code import SourceCode, fixed
 
@@ -26,6 +27,7 @@ class DecoderSource(SourceCode):
     def compiled(self, message: type[M]) -> Callable[[Bytes, int], tuple[M, int]]:
         """The function: from data and a position to a message and where it ends."""
         self.line("n = len(d)")
+        self.line(f"left = {ELEMENTS_MAX}")
         value = self._structure(message)
         self.line(f"return {value}, p")
         return self.function(f"decode_{message.__name__}", "d, p")
@@ -114,11 +116,18 @@ class DecoderSource(SourceCode):
         read = self._array_of_numbers if field.element.kind.is_number else self._array_of_others
         self._unless_null(field, length, target, lambda: read(field.element, length, target))
 
+    def _spend(self, count: str) -> None:
+        """Refuse a message of too many elements, before any memory or time goes into them."""
+        self.line(f"left -= {count}")
+        with self.block("if left < 0:"):
+            self.line(f"raise ValueError('a message has more than {ELEMENTS_MAX:,} elements')")
+
     def _array_of_numbers(self, element: FieldLayout, length: str, target: str) -> None:
         letter = element.kind.name
         self.line(f"e = p + {fixed(letter).size} * {length}")
         with self.block("if e > n:"):
             self.line("raise IndexError('an array is cut off')")
+        self._spend(length)
         unpack = self.known("unpack", struct.unpack_from)
         self.line(f"{target} = list({unpack}('>%d{letter}' % {length}, d, p))")
         self.line("p = e")
@@ -127,6 +136,7 @@ class DecoderSource(SourceCode):
         # Every element takes a byte or more, so a length beyond that is a lie.
         with self.block(f"if {length} > n - p:"):
             self.line("raise IndexError('an array is cut off')")
+        self._spend(length)
         self.line(f"{target} = []")
         append = self.new("a")
         self.line(f"{append} = {target}.append")
@@ -154,6 +164,7 @@ class DecoderSource(SourceCode):
             self.line(f"{values[field.name]} = {self._default(field)}")
         count, tag, size, end = self.new("t"), self.new("t"), self.new("t"), self.new("t")
         self._varint(count)
+        self._spend(count)
         with self.block(f"for _ in range({count}):"):
             self._varint(tag)
             self._varint(size)

@@ -60,6 +60,10 @@ something that only has a length, and is sent after it (``Codec.encode_parts``).
 
 ZERO_UUID: Final = bytes(16)
 
+ELEMENTS_MAX: Final = 250_000
+"""Elements of all arrays of a message that is read, and tagged fields. An element takes a byte on the wire
+and may take a hundred in memory, so a limit on the frame alone would not bound what a peer can cost."""
+
 
 class Versions:
     """A range of versions, both ends included: ``"3"``, ``"0-12"`` or ``"7+"``."""

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from streamcore.log.wire.apis import API_VERSIONS, Api
 from streamcore.log.wire.codec import MalformedMessageError
-from streamcore.log.wire.fields import Bytes
+from streamcore.log.wire.fields import ELEMENTS_MAX, Bytes
 
 _REQUEST: Final = struct.Struct(">hhih")
 _RESPONSE: Final = struct.Struct(">ii")
@@ -59,6 +59,8 @@ def body_start(frame: Bytes, header: RequestHeader, api: Api) -> int:
         return position
     try:
         count, position = _varint(frame, position)
+        if count > ELEMENTS_MAX:
+            raise MalformedMessageError("a header has too many tagged fields")
         for _ in range(count):
             _, position = _varint(frame, position)
             size, position = _varint(frame, position)

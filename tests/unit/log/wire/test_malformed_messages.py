@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from streamcore.log.wire.codec import MalformedMessageError
-from streamcore.log.wire.fields import Message
+from streamcore.log.wire.fields import ELEMENTS_MAX, Int32, Message
 from tests.unit.log.wire.sample_messages import (
     FLEXIBLE,
     PLAIN,
@@ -215,3 +215,30 @@ def test_a_message_cut_off_anywhere_is_refused(version: int) -> None:
         for form in (data, memoryview(data)):
             with pytest.raises(MalformedMessageError):
                 read(Everything, version, form)
+
+
+@pytest.mark.parametrize("version", [PLAIN, FLEXIBLE])
+@pytest.mark.parametrize(
+    "message", [Numbers(value=[0] * (ELEMENTS_MAX + 1)), Texts(value=[""] * (ELEMENTS_MAX + 1))]
+)
+def test_a_message_of_too_many_elements_is_refused_before_they_are_made(
+    message: Message, version: int
+) -> None:
+    data = bytes(written(message, version))
+
+    assert "more than 250,000 elements" in refused(type(message), version, data)
+
+
+def test_elements_of_all_arrays_of_a_message_count_together() -> None:
+    half = ELEMENTS_MAX // 2
+    fits = TwoArrays(one=[0] * half, other=[""] * half)
+    too_many = TwoArrays(one=[0] * half, other=[""] * (half + 1))
+
+    assert read(TwoArrays, FLEXIBLE, bytes(written(fits, FLEXIBLE))) == fits
+    with pytest.raises(MalformedMessageError, match="elements"):
+        read(TwoArrays, FLEXIBLE, bytes(written(too_many, FLEXIBLE)))
+
+
+class TwoArrays(Message):
+    one: list[Int32]
+    other: list[str]
