@@ -20,6 +20,8 @@ from streamcore.errors import (
     UnknownTopicError,
     UsageError,
 )
+from streamcore.log.broker.cluster_state import TOPIC as STATE_TOPIC
+from streamcore.log.broker.cluster_state import ClusterState
 from streamcore.log.broker.group_coordinator import TOPIC as OFFSETS_TOPIC
 from streamcore.log.broker.group_coordinator import GroupCoordinator
 from streamcore.log.broker.internal_topic import InternalTopic
@@ -40,7 +42,7 @@ from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.topic_registry import TopicState
 from streamcore.model import CommittedPosition, Offset, TimestampMs, TopicName, TopicPartition
 
-INTERNAL_TOPICS: Final = frozenset({OFFSETS_TOPIC, TRANSACTIONS_TOPIC, PRODUCER_IDS_TOPIC})
+INTERNAL_TOPICS: Final = frozenset({OFFSETS_TOPIC, TRANSACTIONS_TOPIC, PRODUCER_IDS_TOPIC, STATE_TOPIC})
 
 
 class Broker:
@@ -54,6 +56,7 @@ class Broker:
         def internal(name: TopicName, partition_count: int) -> InternalTopic:
             return InternalTopic(name, partition_count, settings.internal_topic_config, partitions)
 
+        self.state = ClusterState(internal(STATE_TOPIC, 1))
         self.groups = GroupCoordinator(
             internal(OFFSETS_TOPIC, settings.offsets_partition_count), clock, settings
         )
@@ -73,7 +76,8 @@ class Broker:
         return self._partitions.unsynced
 
     def recover(self) -> Operation[None]:
-        """Replay the coordinators' topics and finish what a crash interrupted. Before anything else."""
+        """Replay the internal topics and finish what a crash interrupted. Before anything else."""
+        self.state.load()
         self.groups.load()
         self.transactions.load()
         self._producer_ids.recover(self._partitions.highest_producer_id())
