@@ -8,6 +8,7 @@ thread at a time, drives the operations it returns (``operations``), and makes d
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -20,6 +21,7 @@ from streamcore.errors import (
     UnknownTopicError,
     UsageError,
 )
+from streamcore.log.broker.access_rules import AccessRules
 from streamcore.log.broker.cluster_state import TOPIC as STATE_TOPIC
 from streamcore.log.broker.cluster_state import ClusterState
 from streamcore.log.broker.group_coordinator import TOPIC as OFFSETS_TOPIC
@@ -34,6 +36,7 @@ from streamcore.log.broker.requests import AppendedBatch, Membership, ProducerId
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.broker.transaction_coordinator import TOPIC as TRANSACTIONS_TOPIC
 from streamcore.log.broker.transaction_coordinator import TransactionCoordinator
+from streamcore.log.broker.users import Users
 from streamcore.log.records.batch import BatchHeader, WritableBytes, parse_header
 from streamcore.log.storage.compaction import Compaction
 from streamcore.log.storage.identity import LogIdentity
@@ -57,6 +60,10 @@ class Broker:
             return InternalTopic(name, partition_count, settings.internal_topic_config, partitions)
 
         self.state = ClusterState(internal(STATE_TOPIC, 1))
+        self.users = Users(
+            self.state, user_count_max=settings.user_count_max, random_bytes=secrets.token_bytes
+        )
+        self.access_rules = AccessRules(self.state, rule_count_max=settings.access_rule_count_max)
         self.groups = GroupCoordinator(
             internal(OFFSETS_TOPIC, settings.offsets_partition_count), clock, settings
         )
@@ -106,6 +113,7 @@ class Broker:
 
     def create_topic(self, name: TopicName, partition_count: int, config: Mapping[str, str]) -> None:
         """Create a topic, durably."""
+        _ensure_not_hidden(name)
         if name in self.topics:
             raise TopicExistsError(f"the topic exists already. topic={name}")
         self._logs.create_topic(name, partition_count, dict(config))
@@ -114,6 +122,7 @@ class Broker:
         self, name: TopicName, partition_count: int | None, config: Mapping[str, str | None]
     ) -> None:
         """Add partitions, or set settings; ``None`` goes back to the default."""
+        _ensure_not_hidden(name)
         state = self._topic(name)
         if partition_count is not None and partition_count < state.partition_count:
             raise InvalidConfigError(
@@ -181,6 +190,8 @@ class Broker:
 
     def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
         """Move log starts forward, durably."""
+        for place in before:
+            _ensure_not_hidden(place.topic)
         logs = [(self.partition(partition), offset) for partition, offset in before.items()]
         for log, offset in logs:
             log.delete_records_before(offset)
@@ -287,3 +298,9 @@ class Broker:
     def free_removed(self) -> None:
         """Give the space of removed files back to the system; for any thread."""
         self._logs.free_removed()
+
+
+def _ensure_not_hidden(topic: TopicName) -> None:
+    """Only the broker itself touches the topic with its users and their rules."""
+    if topic == STATE_TOPIC:
+        raise UsageError(f"the log keeps its users and access rules in this topic. topic={topic}")

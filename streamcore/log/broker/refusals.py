@@ -49,6 +49,18 @@ class Refusal(Enum):
     INVALID_TXN_STATE = "the call does not fit the state of the transaction"
     CONCURRENT_TRANSACTIONS = "the transaction before is still being completed; ask again"
     TRANSACTIONAL_ID_NOT_FOUND = "the transactional id does not exist"
+    TOPIC_AUTHORIZATION_FAILED = "the client may not do this with the topic; ask for an access rule"
+    GROUP_AUTHORIZATION_FAILED = "the client may not do this with the group; ask for an access rule"
+    TRANSACTIONAL_ID_AUTHORIZATION_FAILED = (
+        "the client may not do this with the transactional id; ask for an access rule"
+    )
+    CLUSTER_AUTHORIZATION_FAILED = "the client may not do this with the cluster; ask for an access rule"
+    SECURITY_DISABLED = "no authorizer is on, so rules of access count for nothing: serve with one"
+    UNACCEPTABLE_CREDENTIAL = "the name or the password of a user, or how it is salted, is out of bounds"
+    UNSUPPORTED_SASL_MECHANISM = "passwords are kept for SCRAM-SHA-256 and SCRAM-SHA-512"
+    RESOURCE_NOT_FOUND = "there is nothing of this name"
+    DUPLICATE_RESOURCE = "name it only once in a request"
+    POLICY_VIOLATION = "a limit is reached: delete something first, or raise the limit"
 
 
 _ERRORS: Final[dict[Refusal, type[StreamCoreError]]] = {

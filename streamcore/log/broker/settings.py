@@ -56,3 +56,6 @@ class BrokerSettings:
     position_metadata_bytes_max: int = 4_096
     unstable_wait_ms: int = 10_000
     """How long ``committed`` waits for an open transaction over the positions asked for."""
+
+    user_count_max: int = 10_000
+    access_rule_count_max: int = 20_000
