@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from streamcore.errors import *  # noqa: F403
     from streamcore.log.connect import ConnectedLog as Log
     from streamcore.log.connect import connect, connect_async
+    from streamcore.log.server.security import Security, Tls
     from streamcore.log.server.settings import ServerSettings
     from streamcore.log.serving import ServedLog, serve
     from streamcore.model import Isolation, Record, TopicPartition, Windowed
@@ -50,11 +51,13 @@ _MODULES = {
     "Position": "state.position",
     "Record": "model",
     "Running": "processing.runtime.running",
+    "Security": "log.server.security",
     "Serde": "serde",
     "ServedLog": "log.serving",
     "ServerSettings": "log.server.settings",
     "Stream": "processing.stream",
     "Table": "processing.table",
+    "Tls": "log.server.security",
     "Topic": "processing.topic",
     "TopicPartition": "model",
     "Windowed": "model",

@@ -7,6 +7,7 @@ implementations, so what it is told can be compared field by field.
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from importlib import import_module
 from types import TracebackType
@@ -31,8 +32,13 @@ def message(api_name: str, name: str) -> type[Message]:
 class WireClient:
     """One connection."""
 
-    def __init__(self, host: str, port: int, *, client_id: str | None = "test") -> None:
+    def __init__(
+        self, host: str, port: int, *, client_id: str | None = "test", tls: ssl.SSLContext | None = None
+    ) -> None:
+        """``tls`` encrypts it; the server's certificate is then that of ``localhost``."""
         self.socket = socket.create_connection((host, port), timeout=TIMEOUT_S)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self._client_id = client_id
         self._correlation_id = 0
 
@@ -51,7 +57,7 @@ class WireClient:
         if api.is_flexible(version):
             header += encode_varint(0)
         frame = header + api.request_codec(version).encode(request)
-        self.socket.sendall(struct.pack(">i", len(frame)) + frame)
+        self.send_frame(frame)
         return api
 
     def receive(self, api: Api, version: int) -> Any:
@@ -76,6 +82,10 @@ class WireClient:
                 raise ConnectionError("the server closed the connection")
             data += more
         return bytes(data)
+
+    def send_frame(self, frame: bytes) -> None:
+        """Send bytes with their length before them."""
+        self.socket.sendall(struct.pack(">i", len(frame)) + frame)
 
     def is_closed_by_peer(self) -> bool:
         """Whether the server ends the connection without another byte."""

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from streamcore.cli.options import DEFAULT_DATA, DataOption
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import StreamCoreError, UsageError, fact_text
+
+if TYPE_CHECKING:
+    from streamcore.log.server.security import Security, Tls
+    from streamcore.log.serving import ServedLog
 
 DEFAULT_LISTEN = "127.0.0.1:9092"
+
+_ENCRYPTION = "Encryption"
+_ACCESS = "Access"
 
 
 def register(app: typer.Typer) -> None:
@@ -25,17 +36,33 @@ _PROMISES = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    data: Path
+    listen: Sequence[str]
+    advertise: Sequence[str]
+    durability: Literal["durable", "relaxed"]
+    security: Security
+
+
 def serve(
     data: DataOption = DEFAULT_DATA,
     listen: Annotated[
         list[str] | None,
         typer.Option(
-            "--listen", metavar="HOST:PORT", help="Where to listen, repeatable.", show_default=DEFAULT_LISTEN
+            "--listen",
+            metavar="[SCHEME://]HOST:PORT",
+            help="Where to listen, repeatable: plaintext, ssl, sasl_plaintext or sasl_ssl.",
+            show_default=DEFAULT_LISTEN,
         ),
     ] = None,
     advertise: Annotated[
-        str | None,
-        typer.Option("--advertise", metavar="HOST:PORT", help="What clients are told, where it differs."),
+        list[str] | None,
+        typer.Option(
+            "--advertise",
+            metavar="[SCHEME://]HOST:PORT",
+            help="What clients are told, where it differs; one for each --listen, or with its scheme.",
+        ),
     ] = None,
     durability: Annotated[
         str,
@@ -45,16 +72,173 @@ def serve(
             help="relaxed does not wait for the disk: a power cut may take the last second.",
         ),
     ] = "durable",
+    tls_certificate: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-certificate",
+            metavar="PEM",
+            help="The server's certificate and those that lead to its CA; read again on SIGHUP.",
+            rich_help_panel=_ENCRYPTION,
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-key",
+            metavar="PEM",
+            help="Its key, if it is in a file of its own.",
+            rich_help_panel=_ENCRYPTION,
+        ),
+    ] = None,
+    tls_key_password_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-key-password-file",
+            metavar="FILE",
+            help="The key's password is the first line of this file.",
+            rich_help_panel=_ENCRYPTION,
+        ),
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-client-ca",
+            metavar="PEM",
+            help="Clients of ssl show a certificate that one of these CAs has signed.",
+            rich_help_panel=_ENCRYPTION,
+        ),
+    ] = None,
+    tls_client_certificates: Annotated[
+        str | None,
+        typer.Option(
+            "--tls-client-certificates",
+            metavar="required|requested|none",
+            help="With requested, clients may also come without one.",
+            show_default="required with --tls-client-ca",
+            rich_help_panel=_ENCRYPTION,
+        ),
+    ] = None,
+    sasl_mechanisms: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sasl-mechanisms",
+            metavar="[SCHEME=]NAME,NAME",
+            help="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512.",
+            show_default="SCRAM, and PLAIN where it is encrypted",
+            rich_help_panel=_ACCESS,
+        ),
+    ] = None,
+    session_lifetime: Annotated[
+        str | None,
+        typer.Option(
+            "--session-lifetime",
+            metavar="DURATION",
+            help="Clients of SASL authenticate again before this is over, such as 1h.",
+            rich_help_panel=_ACCESS,
+        ),
+    ] = None,
+    authorize: Annotated[
+        bool,
+        typer.Option(
+            "--authorize",
+            help="Allow only what a rule allows; see streamcore acls.",
+            rich_help_panel=_ACCESS,
+        ),
+    ] = False,
+    super_user: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--super-user",
+            metavar="User:NAME",
+            help="Who may do anything without a rule, repeatable.",
+            rich_help_panel=_ACCESS,
+        ),
+    ] = None,
+    allow_if_no_rule: Annotated[
+        bool,
+        typer.Option(
+            "--allow-if-no-rule",
+            help="Whatever no rule speaks of is everybody's.",
+            rich_help_panel=_ACCESS,
+        ),
+    ] = False,
 ) -> None:
     """Serve a log to Kafka's clients until SIGTERM or Ctrl-C."""
+    from streamcore.log.server.security import Security
+
     if durability not in ("durable", "relaxed"):
         raise UsageError(f"the durability is 'durable' or 'relaxed': {fact_text(given=repr(durability))}")
-    _serve(data, listen or [DEFAULT_LISTEN], advertise, "relaxed" if durability == "relaxed" else "durable")
+    tls = None
+    if tls_certificate is not None:
+        tls = _tls(tls_certificate, tls_key, tls_key_password_file, tls_client_ca, tls_client_certificates)
+    elif tls_key or tls_client_ca or tls_client_certificates or tls_key_password_file:
+        raise UsageError("these options are for encryption: name the server's --tls-certificate, too")
+    security = Security(
+        tls=tls,
+        sasl_mechanisms=_mechanisms(sasl_mechanisms or []),
+        session_s=None if session_lifetime is None else _seconds(session_lifetime),
+        authorize=authorize,
+        super_users=super_user or (),
+        allow_if_no_rule=allow_if_no_rule,
+    )
+    _serve(
+        _Options(
+            data=data,
+            listen=listen or [DEFAULT_LISTEN],
+            advertise=advertise or (),
+            durability="relaxed" if durability == "relaxed" else "durable",
+            security=security,
+        )
+    )
 
 
-def _serve(
-    data: Path, listen: list[str], advertise: str | None, durability: Literal["durable", "relaxed"]
-) -> None:
+def _tls(
+    certificate: Path,
+    key: Path | None,
+    key_password_file: Path | None,
+    client_ca: Path | None,
+    client_certificates: str | None,
+) -> Tls:
+    from streamcore.log.server.security import ClientCertificates, Tls
+
+    password = None
+    if key_password_file is not None:
+        try:
+            password = key_password_file.read_text("utf-8").partition("\n")[0].rstrip("\r")
+        except OSError as error:
+            facts = fact_text(path=key_password_file)
+            raise UsageError(
+                f"the file with the key's password cannot be read ({error.strerror}): {facts}"
+            ) from error
+    return Tls(
+        certificate=certificate,
+        key=key,
+        key_password=password,
+        client_ca=client_ca,
+        client_certificates=cast("ClientCertificates | None", client_certificates),
+    )
+
+
+def _mechanisms(given: list[str]) -> list[str] | dict[str, list[str]]:
+    """``A,B`` for all listeners, or ``SCHEME=A,B`` for each scheme."""
+    by_scheme: dict[str, list[str]] = {}
+    for text in given:
+        scheme, _, names = text.rpartition("=")
+        by_scheme.setdefault(scheme, []).extend(name.strip() for name in names.split(","))
+    if "" in by_scheme and len(by_scheme) > 1:
+        raise UsageError(
+            "say the scheme with each --sasl-mechanisms, or with none: " + fact_text(given=" ".join(given))
+        )
+    return by_scheme.get("") or by_scheme or []
+
+
+def _seconds(text: str) -> float:
+    from streamcore.durations import duration_ms
+
+    return duration_ms(text) / 1000
+
+
+def _serve(options: _Options) -> None:
     from streamcore.cli.stop_signals import StopSignals
     from streamcore.cli.worker_display import say
     from streamcore.log.serving import serve as serve_log
@@ -62,9 +246,35 @@ def _serve(
     stopping = threading.Event()
     with (
         StopSignals("answering what was asked, then stopping") as signals,
-        serve_log(data, listen=listen, advertise=advertise, durability=durability) as served,
+        serve_log(
+            options.data,
+            listen=options.listen,
+            advertise=options.advertise,
+            durability=options.durability,
+            security=options.security,
+        ) as served,
     ):
-        say(f"serving {data} at {served.address}, {_PROMISES[durability]}")
+        where = ", ".join(address.removeprefix("plaintext://") for address in served.listeners)
+        say(f"serving {options.data} at {where}, {_PROMISES[options.durability]}")
+        if options.security.tls is not None:
+            _reload_on_hangup(served)
         signals.ask_with(stopping.set)
         stopping.wait()
     say("stopped; everything acknowledged is on disk")
+
+
+def _reload_on_hangup(served: ServedLog) -> None:
+    """Read certificates again at SIGHUP, as daemons do."""
+    from streamcore.cli.output import print_error
+    from streamcore.cli.worker_display import say
+
+    def reload(number: int, frame: FrameType | None) -> None:
+        try:
+            served.reload_certificates()
+        except StreamCoreError as error:
+            print_error(error)
+        else:
+            say("read the certificates again")
+
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, reload)

@@ -14,7 +14,8 @@ from typing import Final, Self
 
 from streamcore.clock import Clock, SystemClock
 from streamcore.log.connect import ConnectedLog, Durability, connect
-from streamcore.log.server.listeners import parse_listener
+from streamcore.log.server.listeners import parse_listeners
+from streamcore.log.server.security import Security
 from streamcore.log.server.server import Server
 from streamcore.log.server.settings import ServerSettings
 
@@ -39,6 +40,19 @@ class ServedLog:
         """Where clients reach it: ``HOST:PORT``, several with commas between."""
         return ",".join(f"{each.host}:{each.port}" for each in self._server.addresses)
 
+    @property
+    def listeners(self) -> list[str]:
+        """Where clients reach it and how: ``scheme://HOST:PORT`` for each listening address, in order."""
+        return self._server.listening
+
+    def reload_certificates(self) -> None:
+        """Read the files of the TLS certificates again, for connections to come.
+
+        Raises:
+            UsageError: something is wrong with them; what was read before stays in use.
+        """
+        self._server.reload_certificates()
+
     def close(self) -> None:
         """Take no more requests, answer those under way, make everything durable. Again does nothing."""
         self._resources.close()
@@ -56,32 +70,39 @@ def serve(
     data: str | Path,
     *,
     listen: str | Sequence[str] = DEFAULT_LISTEN,
-    advertise: str | None = None,
+    advertise: str | Sequence[str] = (),
     durability: Durability = "durable",
     settings: ServerSettings | None = None,
+    security: Security | None = None,
     clock: Clock | None = None,
 ) -> ServedLog:
     """Open the log in a folder and serve it over Kafka's protocol.
 
     Args:
         data: the folder, which is created if it is new.
-        listen: ``HOST:PORT``, or several; port 0 is any free one.
-        advertise: the ``HOST:PORT`` that clients are told, where it is not the one listened to.
+        listen: ``HOST:PORT`` or ``SCHEME://HOST:PORT``, or several; the schemes are ``plaintext``, ``ssl``,
+            ``sasl_plaintext`` and ``sasl_ssl``; port 0 is any free one.
+        advertise: the ``HOST:PORT`` that clients are told, where it is not the one listened to; for several
+            listeners, one for each in their order, or with the scheme of the one that is meant.
         durability: as for ``connect``.
         settings: limits on connections and requests.
+        security: certificates, how clients authenticate, whether what they do needs a rule that allows it.
         clock: for tests.
 
     Raises:
         DirectoryInUseError: another process has the folder; the message names its pid.
-        UsageError: an address is not free, or none.
+        UsageError: an address is not free, or none; or a certificate is not good.
     """
     clock = clock or SystemClock()
-    addresses = [listen] if isinstance(listen, str) else list(listen)
-    listeners = [parse_listener(address, advertise) for address in addresses]
+    listeners = parse_listeners(_texts(listen), _texts(advertise))
     with ExitStack() as resources:
         log = resources.enter_context(connect(data, durability=durability, clock=clock))
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL_S))
-        server = Server(log.embedded, listeners, clock, settings or ServerSettings())
+        server = Server(log.embedded, listeners, clock, settings or ServerSettings(), security or Security())
         server.start()
         resources.callback(server.stop)
         return ServedLog(log, server, resources.pop_all())
+
+
+def _texts(given: str | Sequence[str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)

@@ -5,7 +5,8 @@ the one before is answered, as Kafka does it. Produce is the exception: batches 
 wait for the disk are written meanwhile, so that one sync serves all of them.
 
 What a peer can make us keep is bounded: so many requests that are not answered, one unfinished frame, one
-response that it does not take. Beyond that nothing is read from it.
+response that it does not take. Beyond that nothing is read from it. Who has yet to authenticate is held to
+much less, and to a time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import struct
 from collections import deque
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
@@ -20,24 +22,32 @@ from typing import Any, Final
 
 from streamcore.errors import ClosedError
 from streamcore.log.broker.operations import Operation
+from streamcore.log.server.connections import Peer
 from streamcore.log.server.output import Output, Part
 from streamcore.log.server.parts import ListenerParts
 from streamcore.log.server.runner import Running
 from streamcore.log.storage.partition_replies import StoredRecords
-from streamcore.log.wire.apis import API_VERSIONS, APIS, FETCH, PRODUCE, Api
-from streamcore.log.wire.calls import Call, Caller, ConnectionRefusedByHandler, Handler, Reply
+from streamcore.log.wire.apis import API_VERSIONS, APIS, FETCH, PRODUCE, SASL_AUTHENTICATE, Api
+from streamcore.log.wire.calls import Call, ConnectionRefusedByHandler, Handler, Login, Reply
 from streamcore.log.wire.codec import MalformedMessageError
 from streamcore.log.wire.fields import Message
-from streamcore.log.wire.frames import FrameReceiver
+from streamcore.log.wire.frames import FRAME_BYTES_MIN, FrameReceiver
 from streamcore.log.wire.handlers.api_versions import unsupported_version
+from streamcore.log.wire.handlers.sasl import sasl_frame
 from streamcore.log.wire.handlers.table import HANDLERS, handler_of
 from streamcore.log.wire.headers import RequestHeader, body_start, parse_header, response_start
+from streamcore.log.wire.sasl import SaslState
 
 _logger = logging.getLogger(__name__)
 
 _UNSUPPORTED_VERSION_ANSWER: Final = 0
 _WAITING_FOR_OTHERS: Final = (1, 11, 14)
 """Fetch waits for producers, JoinGroup and SyncGroup wait for other members: perhaps for long."""
+_GIVEN_UP: Final = (FETCH, SASL_AUTHENTICATE)
+"""They change nothing, so nobody has to see them through when their client is gone."""
+_FRAME_LENGTH: Final = struct.Struct(">i")
+_NO_HEADER: Final = RequestHeader(SASL_AUTHENTICATE.key, 0, 0, None, 0)
+"""Stands where a frame is a message of an authentication, and no request."""
 
 
 @dataclass(slots=True)
@@ -54,10 +64,14 @@ class _Request:
 class Connection(asyncio.BufferedProtocol):
     """The server's side of one connection."""
 
-    def __init__(self, parts: ListenerParts) -> None:
+    def __init__(self, parts: ListenerParts, arrival: Peer | None = None) -> None:
+        """``arrival`` is the connection as it was counted until now."""
         self._listener = parts
+        self._arrival = arrival
         self._server = server = parts.server
         self._receiver = FrameReceiver(server.scratch, frame_bytes_max=server.settings.frame_bytes_max)
+        self._requests_max = server.settings.pipelined_requests_max
+        self.deadline_s = float("inf")
         self._waiting: deque[bytearray] = deque()
         self._begun: deque[_Request] = deque()
         self._queued_bytes = 0
@@ -71,13 +85,14 @@ class Connection(asyncio.BufferedProtocol):
         """Somebody came."""
         self._transport = transport
         self._output = Output(transport, self._server.readers, self._go_on)
-        peer = transport.get_extra_info("peername")
-        self._caller = Caller(host=str(peer[0]) if peer else "", endpoint=self._listener.endpoint)
+        self._caller = self._listener.caller_of(transport)
         # A peer that vanished without a word is noticed within minutes, whatever it was waiting for.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.last_active_s = self._server.clock.monotonic_s()
+        if self._caller.login is not None:
+            self._await_login()
         self._server.memory.add(self)
-        if not self._server.connections.admit(self, self._caller.host):
+        if not self._server.connections.admit(self, self._caller.host, self._arrival):
             self.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -121,7 +136,7 @@ class Connection(asyncio.BufferedProtocol):
         self._waiting.clear()
         for request in self._begun:
             # Whatever changes something goes on to its end, although nobody waits for the answer.
-            if request.api is FETCH and request.running is not None:
+            if request.api in _GIVEN_UP and request.running is not None:
                 request.running.cancel()
             _close_records(request.answer or ())
         self._begun.clear()
@@ -129,8 +144,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """End the connection once what was answered is sent."""
-        self._is_closing = True
-        self._transport.close()
+        if not self._is_closing:  # asyncio's TLS forgets at a second time how to abort
+            self._is_closing = True
+            self._transport.close()
 
     def abort(self) -> None:
         """End the connection at once."""
@@ -183,7 +199,13 @@ class Connection(asyncio.BufferedProtocol):
         return is_produce and all(request.api is PRODUCE for request in self._begun)
 
     def _begin(self, frame: bytearray) -> None:
+        login = self._caller.login
+        if login is not None and login.session.takes_frames:
+            self._begin_bare(bytes(frame))
+            return
         header = parse_header(frame)
+        if login is not None and not login.session.admits(header.key, self._server.clock.monotonic_s()):
+            raise MalformedMessageError(f"a request of key {header.key} comes without authentication")
         api = APIS.get(header.key)
         if api is None or header.key not in HANDLERS:
             raise MalformedMessageError(f"there is no request of key {header.key}")
@@ -199,13 +221,28 @@ class Connection(asyncio.BufferedProtocol):
         request = codec.decode(
             memoryview(frame) if api is PRODUCE else bytes(frame), start, may_have_rest=True
         )
-        call = Call(header.version, header.client_id, self._caller, self._server.broker, self._server.clock)
+        call = self._call(header)
         self._begun.append(begun)
         begun.running = self._server.runner.run(
             _as_operation(handler_of(header.key), request, call),
             lambda reply: self._answer(begun, reply),
             self._fail,
         )
+
+    def _begin_bare(self, frame: bytes) -> None:
+        """A message of an authentication, without a header, and without one in its answer."""
+        begun = _Request(_NO_HEADER, SASL_AUTHENTICATE, len(frame))
+
+        def answer(token: bytes) -> None:
+            begun.answer = [_FRAME_LENGTH.pack(len(token)) + token]
+            self._send_answers()
+
+        self._begun.append(begun)
+        operation = sasl_frame(frame, self._call(_NO_HEADER))
+        begun.running = self._server.runner.run(operation, answer, self._fail)
+
+    def _call(self, header: RequestHeader) -> Call:
+        return Call(header.version, header.client_id, self._caller, self._server.broker, self._server.clock)
 
     def _answer(self, begun: _Request, reply: Reply) -> None:
         try:
@@ -236,7 +273,31 @@ class Connection(asyncio.BufferedProtocol):
             self._queued_bytes -= self._begun.popleft().frame_bytes
             if answer:
                 self._output.send(answer)
+        if self._caller.login is not None:
+            self._see_login(self._caller.login)
         self._go_on()
+
+    # --- authentication -------------------------------------------------------------------------
+
+    def _await_login(self) -> None:
+        """Hold the connection to what an authentication needs."""
+        settings = self._server.settings
+        self.deadline_s = self.last_active_s + settings.authentication_s
+        self._requests_max = settings.authentication_requests_max
+        self._receiver.frame_bytes_max = settings.authentication_frame_bytes_max
+        self._receiver.frame_bytes_min = 0
+
+    def _see_login(self, login: Login) -> None:
+        """Let the connection in, or end it, once its authentication has come to that."""
+        state = login.session.state
+        if state is SaslState.FAILED:
+            self.close()
+        elif state is SaslState.AUTHENTICATED and self.deadline_s != float("inf"):
+            settings = self._server.settings
+            self.deadline_s = float("inf")
+            self._requests_max = settings.pipelined_requests_max
+            self._receiver.frame_bytes_max = settings.frame_bytes_max
+            self._receiver.frame_bytes_min = FRAME_BYTES_MIN
 
     # --- limits and failures --------------------------------------------------------------------
 
@@ -247,7 +308,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def read_or_not(self) -> None:
         """Read from the peer, or leave it waiting, as the limits say."""
-        is_full = len(self._waiting) + len(self._begun) >= self._server.settings.pipelined_requests_max
+        is_full = len(self._waiting) + len(self._begun) >= self._requests_max
         is_paused = is_full or not self._server.memory.may_read(self)
         if is_paused == self._is_reading_paused or self._is_closing:
             return

@@ -16,6 +16,8 @@ class Peer(Protocol):
     """A connection, as far as its right to be there goes."""
 
     last_active_s: float
+    deadline_s: float
+    """By when it has to have said who it is."""
 
     @property
     def is_idle(self) -> bool:
@@ -55,8 +57,13 @@ class Connections:
     def __iter__(self) -> Iterator[Peer]:
         return iter(list(self._peers))
 
-    def admit(self, peer: Peer, address: str) -> bool:
-        """Take a connection in; false if there are too many, in all or from its address."""
+    def admit(self, peer: Peer, address: str, instead_of: Peer | None = None) -> bool:
+        """Take a connection in; false if there are too many, in all or from its address.
+
+        ``instead_of`` gives its place up: the same connection, when it was still arriving.
+        """
+        if instead_of is not None:
+            self.remove(instead_of, address)
         self._peers.add(peer)
         self._by_address[address] += 1
         is_admitted = (
@@ -75,17 +82,21 @@ class Connections:
         return is_admitted
 
     def remove(self, peer: Peer, address: str) -> None:
-        """A connection is gone."""
-        self._peers.discard(peer)
+        """A connection is gone; again does nothing."""
+        if peer not in self._peers:
+            return
+        self._peers.remove(peer)
         self._by_address[address] -= 1
         if not self._by_address[address]:
             del self._by_address[address]
 
     def end_silent(self, now_s: float) -> None:
-        """End the connections that have nothing under way, or stopped in the middle of something."""
+        """End the connections that have nothing under way, stopped amid something, or are late."""
         for peer in self:
             silent_s = now_s - peer.last_active_s
-            if peer.is_inside_frame:
+            if now_s >= peer.deadline_s:
+                peer.abort()
+            elif peer.is_inside_frame:
                 if silent_s > self._settings.unfinished_frame_s:
                     peer.abort()
             elif silent_s > self._settings.idle_s and (peer.is_idle or peer.is_stuck):

@@ -1,10 +1,42 @@
-"""Where a server listens: ``HOST:PORT``, and the address that clients are told to come back to."""
+"""Where a server listens, how it speaks there, and the address that clients are told to come back to.
+
+listen    := [scheme "://"] host ":" port      advertise := the same
+scheme    := "plaintext" | "ssl" | "sasl_plaintext" | "sasl_ssl", in any case
+
+The schemes are Kafka's security protocols. An advertised address with a scheme is that of the listener with
+this scheme, as in Kafka's ``advertised.listeners``; without one, the first is that of the first
+listener, and so on.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
 
 from streamcore.errors import UsageError, fact_text
+
+_ANYWHERE: Final = ("", "0.0.0.0", "::")
+
+
+class Scheme(Enum):
+    """How clients speak to a listener."""
+
+    PLAINTEXT = "plaintext"
+    SSL = "ssl"
+    SASL_PLAINTEXT = "sasl_plaintext"
+    SASL_SSL = "sasl_ssl"
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether everything is encrypted."""
+        return self in (Scheme.SSL, Scheme.SASL_SSL)
+
+    @property
+    def has_sasl(self) -> bool:
+        """Whether clients authenticate before they ask anything."""
+        return self in (Scheme.SASL_PLAINTEXT, Scheme.SASL_SSL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,22 +47,59 @@ class Listener:
     port: int
     advertised_host: str
     advertised_port: int = 0
+    scheme: Scheme = Scheme.PLAINTEXT
 
 
-def parse_listener(text: str, advertise: str | None = None) -> Listener:
-    """Read ``HOST:PORT``; ``advertise`` is what clients are told instead.
+def parse_listeners(listen: Sequence[str], advertise: Sequence[str] = ()) -> list[Listener]:
+    """Read where to listen and what clients are told.
 
     Raises:
-        UsageError: it is not an address.
+        UsageError: something is not an address, or it is not clear which listener it is for.
     """
-    host, port = _host_and_port(text)
-    if advertise is not None:
-        return Listener(host, port, *_host_and_port(advertise))
-    return Listener(host, port, "127.0.0.1" if host in ("", "0.0.0.0", "::") else host)
+    listeners = [_listener(text) for text in listen]
+    addresses = [_address(text) for text in advertise]
+    if addresses and all(scheme is None for scheme, _, _ in addresses):
+        if len(addresses) != len(listeners):
+            raise UsageError(
+                "advertise one address for each listening one, in the same order, or say which by its scheme "
+                + fact_text(listen=",".join(listen), advertise=",".join(advertise))
+            )
+        return [
+            replace(listener, advertised_host=host, advertised_port=port)
+            for listener, (_, host, port) in zip(listeners, addresses, strict=True)
+        ]
+    for text, (scheme, host, port) in zip(advertise, addresses, strict=True):
+        meant = [index for index, listener in enumerate(listeners) if listener.scheme is scheme]
+        if len(meant) != 1:
+            raise UsageError(
+                "an advertised address has the scheme of exactly one listening address "
+                + fact_text(listen=",".join(listen), advertise=text)
+            )
+        listeners[meant[0]] = replace(listeners[meant[0]], advertised_host=host, advertised_port=port)
+    return listeners
 
 
-def _host_and_port(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65_535:
-        raise UsageError(f"an address is HOST:PORT, such as 127.0.0.1:9092 {fact_text(given=text)}")
-    return host.strip("[]"), int(port)
+def scheme_of(text: str) -> Scheme:
+    """The scheme of a name. Raises ``UsageError``."""
+    try:
+        return Scheme(text.lower())
+    except ValueError:
+        names = ", ".join(scheme.value for scheme in Scheme)
+        raise UsageError(f"a scheme is one of {names} {fact_text(given=text)}") from None
+
+
+def _listener(text: str) -> Listener:
+    scheme, host, port = _address(text)
+    advertised = "127.0.0.1" if host in _ANYWHERE else host
+    return Listener(host, port, advertised, scheme=scheme or Scheme.PLAINTEXT)
+
+
+def _address(text: str) -> tuple[Scheme | None, str, int]:
+    name, mark, rest = text.rpartition("://")
+    host, colon, port = rest.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65_535:
+        raise UsageError(
+            "an address is HOST:PORT or SCHEME://HOST:PORT, such as 127.0.0.1:9092 or "
+            f"sasl_ssl://0.0.0.0:9093 {fact_text(given=text)}"
+        )
+    return scheme_of(name) if mark else None, host.strip("[]"), int(port)

@@ -1,19 +1,29 @@
-"""What the connections of one server share."""
+"""What the connections of one server share, and what each of them is told about its client."""
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from streamcore.clock import Clock
+from streamcore.log.broker.access import ANONYMOUS
+from streamcore.log.broker.authorizer import Authorizer
 from streamcore.log.broker.broker import Broker
+from streamcore.log.server.certificates import certificate_facts
 from streamcore.log.server.connections import Connections
+from streamcore.log.server.listeners import Listener, Scheme
+from streamcore.log.server.passwords import PasswordThread
 from streamcore.log.server.request_memory import RequestMemory
 from streamcore.log.server.runner import OperationRunner
 from streamcore.log.server.settings import ServerSettings
-from streamcore.log.wire.calls import Endpoint
+from streamcore.log.wire.calls import Caller, Endpoint, Login
+from streamcore.log.wire.failed_logins import FailedLogins
+from streamcore.log.wire.sasl import SaslSession, SaslSettings
 
 _SCRATCH_BYTES = 256 * 1024
+_NONCE_BYTES = 24
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,6 +38,9 @@ class ServerParts:
     """Threads that read what is not in the system's page cache."""
     connections: Connections
     memory: RequestMemory
+    passwords: PasswordThread
+    authorizer: Authorizer | None
+    failed_logins: FailedLogins = field(default_factory=FailedLogins)
     scratch: bytearray = field(default_factory=lambda: bytearray(_SCRATCH_BYTES))
 
 
@@ -36,4 +49,33 @@ class ListenerParts:
     """What the connections of one listening address share."""
 
     server: ServerParts
+    listener: Listener
     endpoint: Endpoint
+    sasl: SaslSettings | None
+    """How clients authenticate, where they have to."""
+
+    def caller_of(self, transport: asyncio.Transport) -> Caller:
+        """Who has connected, as far as is known by now."""
+        peer = transport.get_extra_info("peername")
+        server = self.server
+        login = None
+        if self.sasl is not None:
+            session = SaslSession(self.sasl, server.broker.users, _new_nonce)
+            login = Login(session, server.passwords, server.failed_logins)
+        return Caller(
+            host=str(peer[0]) if peer else "",
+            endpoint=self.endpoint,
+            principal=_principal_of(transport) if self.listener.scheme is Scheme.SSL else ANONYMOUS,
+            authorizer=server.authorizer,
+            login=login,
+        )
+
+
+def _principal_of(transport: asyncio.Transport) -> str:
+    """Whom the client's certificate names, if it has shown one."""
+    certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    return ANONYMOUS if certificate is None else f"User:{certificate_facts(certificate).subject}"
+
+
+def _new_nonce() -> str:
+    return secrets.token_urlsafe(_NONCE_BYTES)

@@ -14,15 +14,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from streamcore.clock import Clock
-from streamcore.errors import UsageError, fact_text
+from streamcore.log.broker.authorizer import Authorizer
 from streamcore.log.client.embedded import EmbeddedLog
 from streamcore.log.server.connection import Connection
 from streamcore.log.server.connections import Connections
 from streamcore.log.server.listeners import Listener
+from streamcore.log.server.listening import listening_sockets
 from streamcore.log.server.parts import ListenerParts, ServerParts
+from streamcore.log.server.passwords import PasswordThread
 from streamcore.log.server.request_memory import RequestMemory
 from streamcore.log.server.runner import OperationRunner
+from streamcore.log.server.security import Security
 from streamcore.log.server.settings import ServerSettings
+from streamcore.log.server.tls import TlsContexts
+from streamcore.log.server.tls_arrivals import TlsAcceptor
 from streamcore.log.wire.calls import Endpoint
 
 _logger = logging.getLogger(__name__)
@@ -35,12 +40,21 @@ class Server:
     """A log, served. Not for a log of a simulated disk."""
 
     def __init__(
-        self, log: EmbeddedLog, listeners: Sequence[Listener], clock: Clock, settings: ServerSettings
+        self,
+        log: EmbeddedLog,
+        listeners: Sequence[Listener],
+        clock: Clock,
+        settings: ServerSettings,
+        security: Security,
     ) -> None:
+        """Raises ``UsageError`` if the listeners need what the security does not have."""
+        security.ensure_fits(listeners)
         self._log = log
         self._listeners = listeners
         self._clock = clock
         self._settings = settings
+        self._security = security
+        self._contexts = None if security.tls is None else TlsContexts(security.tls, clock)
         self._thread = threading.Thread(target=self._run, name="streamcore-server", daemon=True)
         self._ready: Future[list[Endpoint]] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -55,6 +69,23 @@ class Server:
         """
         self._thread.start()
         self.addresses = self._ready.result()
+
+    @property
+    def listening(self) -> list[str]:
+        """Where clients reach it and how, listener by listener."""
+        return [
+            f"{listener.scheme.value}://{address.host}:{address.port}"
+            for listener, address in zip(self._listeners, self.addresses, strict=True)
+        ]
+
+    def reload_certificates(self) -> None:
+        """Read the files of the TLS certificates again, for connections to come; from any thread.
+
+        Raises:
+            UsageError: something is wrong with them; what was read before stays in use.
+        """
+        if self._contexts is not None:
+            self._contexts.reload()
 
     def stop(self) -> None:
         """Take no more connections, let requests that are under way end, and close."""
@@ -85,6 +116,8 @@ class Server:
             runner = OperationRunner(self._log.driver, self._log.broker.unsynced, self._clock, loop)
             runner.start()
             undo.callback(runner.stop)
+            passwords = PasswordThread(self._log.driver)
+            undo.callback(passwords.stop)
             parts = ServerParts(
                 broker=self._log.broker,
                 clock=self._clock,
@@ -93,39 +126,45 @@ class Server:
                 readers=readers,
                 connections=Connections(self._settings),
                 memory=RequestMemory(self._settings.request_bytes_max),
+                passwords=passwords,
+                authorizer=self._authorizer(),
             )
             undo.push_async_callback(self._end_connections, parts)
-            endpoints: list[Endpoint] = []
-            for listener in self._listeners:
-                server, endpoint = await self._listen(listener, parts)
-                undo.callback(server.close)
-                endpoints.append(endpoint)
+            endpoints = [await self._listen(listener, parts, undo) for listener in self._listeners]
             self._ready.set_result(endpoints)
             while not self._stopping.is_set():
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), self._settings.sweep_s)
                 parts.connections.end_silent(self._clock.monotonic_s())
 
-    async def _listen(self, listener: Listener, parts: ServerParts) -> tuple[asyncio.Server, Endpoint]:
-        shared: ListenerParts | None = None
+    def _authorizer(self) -> Authorizer | None:
+        if not self._security.authorize:
+            return None
+        return Authorizer(
+            self._log.broker.access_rules,
+            super_users=self._security.super_users,
+            allows_where_no_rule_is=self._security.allow_if_no_rule,
+        )
 
-        def connected() -> Connection:
-            assert shared is not None
-            return Connection(shared)
-
+    async def _listen(
+        self, listener: Listener, parts: ServerParts, undo: contextlib.AsyncExitStack
+    ) -> Endpoint:
+        """Take the connections of a listener."""
         loop = asyncio.get_running_loop()
-        try:
-            server = await loop.create_server(connected, listener.host, listener.port, start_serving=False)
-        except OSError as error:
-            raise UsageError(
-                f"cannot listen here ({error.strerror or error}): choose another address "
-                + fact_text(listen=f"{listener.host}:{listener.port}")
-            ) from error
-        port = server.sockets[0].getsockname()[1]
-        endpoint = Endpoint(listener.advertised_host, listener.advertised_port or port)
-        shared = ListenerParts(parts, endpoint)
-        await server.start_serving()
-        return server, endpoint
+        scheme = listener.scheme
+        sockets = listening_sockets(listener)
+        endpoint = Endpoint(listener.advertised_host, listener.advertised_port or sockets[0].getsockname()[1])
+        sasl = self._security.sasl_settings(scheme) if scheme.has_sasl else None
+        shared = ListenerParts(parts, listener, endpoint, sasl)
+        for listening in sockets:
+            undo.callback(listening.close)
+            if self._contexts is not None and scheme.has_tls:
+                accepting = loop.create_task(TlsAcceptor(shared, listening, self._contexts).run())
+                undo.push_async_callback(_end, accepting)
+            else:
+                server = await loop.create_server(lambda: Connection(shared), sock=listening)
+                undo.callback(server.close)
+        return endpoint
 
     async def _end_connections(self, parts: ServerParts) -> None:
         """Let what is under way end, then close everything."""
@@ -138,6 +177,12 @@ class Server:
                 elif not connection.is_working:
                     connection.close()
             await asyncio.sleep(_STOP_POLL_S)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

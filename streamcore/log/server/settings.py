@@ -21,6 +21,16 @@ class ServerSettings:
     """A connection on which nothing happens for so long is closed (``connections.max.idle.ms``)."""
     unfinished_frame_s: float = 60.0
     """So long a frame may take from its first byte to its last but one chunk, without any byte coming."""
+    tls_handshake_s: float = 10.0
+    """So long the encryption of a new connection may take to begin."""
+    tls_shutdown_s: float = 5.0
+    """So long a peer may take to agree to the end of an encrypted connection."""
+    authentication_s: float = 30.0
+    """So long a new connection may take to authenticate, where it has to."""
+    authentication_frame_bytes_max: int = 64 * 1024
+    """A frame of a connection that has not authenticated."""
+    authentication_requests_max: int = 4
+    """Requests of a connection that has not authenticated which are received and not yet answered."""
     sweep_s: float = 5.0
     """How often silent connections are looked for."""
     stop_s: float = 5.0

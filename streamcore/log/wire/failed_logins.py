@@ -1,53 +1,88 @@
-"""Makes guessing passwords slow: who fails again and again waits before the next attempt is looked at.
+"""Makes guessing passwords slow: after failures, the outcome of the next attempts is told later.
 
-The first failures of an address cost nothing but the usual delay of a failed answer, so that a typing error
-does not. After those each failure doubles the wait, up to a bound that a client of the same
-address with the right password can live with. An address is forgotten when it has not failed for a while, and
-the longest silent one when there are too many.
+Failures fill a bucket for their user at their address, and one for the address as a whole; both leak. While a
+bucket is fuller than it may be, the outcome of an attempt waits until that much would have leaked,
+be it good or bad: going away meanwhile tells a guesser nothing. A client with a wrong password that tries
+again each second makes its own user wait, and nobody else who comes from the same address.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Final
 
-_FREE_FAILURES: Final = 3
-_FIRST_WAIT_S: Final = 0.1
-_WAIT_S_MAX: Final = 2.0
-_FORGOTTEN_AFTER_S: Final = 60.0
-_ADDRESSES_MAX: Final = 10_000
+_KEYS_MAX: Final = 10_000
 
 
-class FailedLogins:
-    """How often each address has failed of late."""
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """How many failures are free, how many more each second, and how long anybody waits at most."""
 
-    def __init__(self, *, addresses_max: int = _ADDRESSES_MAX) -> None:
-        self._addresses_max = addresses_max
-        self._failures: dict[str, tuple[int, float]] = {}
-        """Count and time of the last one, by address, the longest silent first."""
+    free: float
+    per_s: float
+    wait_s_max: float
+
+
+OF_USER: Final = Bucket(free=3, per_s=1, wait_s_max=15)
+OF_ADDRESS: Final = Bucket(free=100, per_s=20, wait_s_max=5)
+
+
+class _Levels:
+    """The buckets of one kind by their keys, the longest unused first."""
+
+    def __init__(self, bucket: Bucket, keys_max: int) -> None:
+        self._bucket = bucket
+        self._keys_max = keys_max
+        self._levels: dict[Hashable, tuple[float, float]] = {}
+        """How full, and when it was."""
 
     def __len__(self) -> int:
-        return len(self._failures)
+        return len(self._levels)
 
-    def wait_s(self, address: str, now_s: float) -> float:
-        """How long the next attempt from an address has to wait."""
-        count, last_s = self._failures.get(address, (0, now_s))
-        if count < _FREE_FAILURES or now_s - last_s >= _FORGOTTEN_AFTER_S:
-            return 0.0
-        return float(min(_FIRST_WAIT_S * 2.0 ** (count - _FREE_FAILURES), _WAIT_S_MAX))
+    def level(self, key: Hashable, now_s: float) -> float:
+        level, then_s = self._levels.get(key, (0.0, now_s))
+        return max(0.0, level - (now_s - then_s) * self._bucket.per_s)
 
-    def add(self, address: str, now_s: float) -> None:
-        """An attempt from an address has failed."""
-        count, last_s = self._failures.pop(address, (0, now_s))
-        if now_s - last_s >= _FORGOTTEN_AFTER_S:
-            count = 0
-        # A bound on the exponent, too: an attack may go on for years.
-        self._failures[address] = (min(count + 1, 64), now_s)
+    def wait_s(self, key: Hashable, now_s: float) -> float:
+        bucket = self._bucket
+        too_many = self.level(key, now_s) - bucket.free
+        return min(max(0.0, too_many / bucket.per_s), bucket.wait_s_max)
+
+    def add(self, key: Hashable, now_s: float) -> None:
+        bucket = self._bucket
+        # No fuller than leaks in the longest wait: when an attack is over, so is what it did to others.
+        full = bucket.free + bucket.per_s * bucket.wait_s_max
+        level = min(self.level(key, now_s) + 1, full)
+        self._levels.pop(key, None)
+        self._levels[key] = (level, now_s)
         self._forget(now_s)
 
     def _forget(self, now_s: float) -> None:
-        while self._failures:
-            address = next(iter(self._failures))
-            _, last_s = self._failures[address]
-            if len(self._failures) <= self._addresses_max and now_s - last_s < _FORGOTTEN_AFTER_S:
+        """Keep neither empty buckets nor too many."""
+        while self._levels:
+            oldest = next(iter(self._levels))
+            if len(self._levels) <= self._keys_max and self.level(oldest, now_s):
                 return
-            del self._failures[address]
+            del self._levels[oldest]
+
+
+class FailedLogins:
+    """The failures of late."""
+
+    def __init__(self, *, keys_max: int = _KEYS_MAX) -> None:
+        self._of_users = _Levels(OF_USER, keys_max)
+        self._of_addresses = _Levels(OF_ADDRESS, keys_max)
+
+    def __len__(self) -> int:
+        """How many buckets there are."""
+        return len(self._of_users) + len(self._of_addresses)
+
+    def wait_s(self, address: str, user: str, now_s: float) -> float:
+        """How long the outcome of an attempt that is made now has to wait."""
+        return max(self._of_users.wait_s((address, user), now_s), self._of_addresses.wait_s(address, now_s))
+
+    def add(self, address: str, user: str, now_s: float) -> None:
+        """An attempt has failed."""
+        self._of_users.add((address, user), now_s)
+        self._of_addresses.add(address, now_s)

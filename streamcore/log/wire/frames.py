@@ -17,16 +17,19 @@ from streamcore.log.wire.codec import MalformedMessageError
 
 _LENGTH: Final = struct.Struct(">i")
 _STEP_BYTES: Final = 2 * 1024 * 1024
-_FRAME_BYTES_MIN: Final = 8
+FRAME_BYTES_MIN: Final = 8
 """A request has at least its key, its version and its correlation id."""
 
 
 class FrameReceiver:
     """Collects bytes in any chunking and hands back whole frames, without their lengths."""
 
-    def __init__(self, scratch: bytearray, *, frame_bytes_max: int) -> None:
+    def __init__(
+        self, scratch: bytearray, *, frame_bytes_max: int, frame_bytes_min: int = FRAME_BYTES_MIN
+    ) -> None:
         self._scratch = memoryview(scratch)
-        self._frame_bytes_max = frame_bytes_max
+        self.frame_bytes_max = frame_bytes_max
+        self.frame_bytes_min = frame_bytes_min
         self._start = b""
         self._frame: bytearray | None = None
         self._frame_bytes = 0
@@ -73,7 +76,7 @@ class FrameReceiver:
         position, size = 0, len(data)
         while size - position >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(data, position)
-            if not _FRAME_BYTES_MIN <= length <= self._frame_bytes_max:
+            if not self.frame_bytes_min <= length <= self.frame_bytes_max:
                 raise MalformedMessageError(f"a frame may not have {length} bytes")
             position += _LENGTH.size
             end = position + length

@@ -107,6 +107,11 @@ class SaslSession:
         """When the session ends, by the monotonic clock."""
 
     @property
+    def claimed_user(self) -> str:
+        """Who the client says it is; empty if it has not said it yet."""
+        return self._checked_user if self._scram is None else self._scram.user
+
+    @property
     def takes_frames(self) -> bool:
         """Whether the next frame is a message of the mechanism, not a request."""
         return self.state is SaslState.IN_FRAMES
@@ -189,9 +194,9 @@ class SaslSession:
             acted_as, user, password = (part.decode() for part in parts)
         except UnicodeDecodeError:
             raise malformed(PLAIN) from None
+        self._checked_user = user
         if acted_as not in ("", user):
             raise AuthenticationFailed
-        self._checked_user = user
         found = self._credentials.credentials(user)
         mechanism = next((each for each in _PLAIN_CHECKS_BY if each in found), _PLAIN_CHECKS_BY[0])
         self._move_to(SaslState.CHECKING)

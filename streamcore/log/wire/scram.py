@@ -52,7 +52,8 @@ class ScramExchange:
         self._credential_of = credential_of
         self._server_nonce = server_nonce
         self._credential: ScramCredential | None = None
-        self._user = ""
+        self.user = ""
+        """Who the client says it is."""
         self._gs2_header = ""
         self._nonce = ""
         self._first_messages = ""
@@ -77,10 +78,10 @@ class ScramExchange:
             raise malformed(self._mechanism.value)
         if _TOKEN_AUTHENTICATION in match["extensions"]:
             raise AuthenticationFailed("delegation tokens are not known here: log in with a password")
-        self._user = _name(match["user"])
-        if match["authzid"] is not None and _name(match["authzid"]) != self._user:
+        self.user = _name(match["user"])
+        if match["authzid"] is not None and _name(match["authzid"]) != self.user:
             raise AuthenticationFailed()
-        self._credential = self._credential_of(self._user, self._mechanism)
+        self._credential = self._credential_of(self.user, self._mechanism)
         self._gs2_header = match["gs2"]
         self._nonce = match["nonce"] + self._server_nonce
         salt = base64.b64encode(self._credential.salt).decode()
@@ -105,7 +106,7 @@ class ScramExchange:
         if not hmac.compare_digest(self._mechanism.hash(client_key), credential.stored_key):
             raise AuthenticationFailed()
         server_signature = self._mechanism.hmac(credential.server_key, said)
-        return Accepted(self._user, b"v=" + base64.b64encode(server_signature))
+        return Accepted(self.user, b"v=" + base64.b64encode(server_signature))
 
 
 def _name(quoted: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from streamcore.errors import OffsetOutOfRangeError, StreamCoreError
+from streamcore.log.broker.access import AclOperation, ResourceType
 from streamcore.log.broker.operations import MoreVisible, Operation
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.partition_replies import StoredRecords
@@ -66,7 +67,8 @@ class _Gathering:
         responses: list[FetchableTopicResponse] = []
         for topic in self._request.topics:
             name = self._call.broker.topic_name(topic.topic_id) if has_ids else topic.topic
-            partitions = [self._partition(name, wanted) for wanted in topic.partitions]
+            may_read = name is not None and self._call.may(AclOperation.READ, ResourceType.TOPIC, name)
+            partitions = [self._partition(name, may_read, wanted) for wanted in topic.partitions]
             responses.append(
                 FetchableTopicResponse(topic=topic.topic, topic_id=topic.topic_id, partitions=partitions)
             )
@@ -77,9 +79,11 @@ class _Gathering:
         for records in self._found:
             records.close()
 
-    def _partition(self, topic: str | None, wanted: FetchPartition) -> PartitionData:
+    def _partition(self, topic: str | None, may_read: bool, wanted: FetchPartition) -> PartitionData:
         if topic is None:
             return self._failed(wanted, ErrorCode.UNKNOWN_TOPIC_ID)
+        if not may_read:
+            return self._failed(wanted, ErrorCode.TOPIC_AUTHORIZATION_FAILED)
         try:
             log = self._call.broker.partition(TopicPartition(topic, wanted.partition))
             if (code := _epoch_error(wanted.current_leader_epoch, log.leader_epoch)) is not None:

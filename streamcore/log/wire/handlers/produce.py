@@ -10,9 +10,10 @@ import struct
 from typing import Final, NamedTuple
 
 from streamcore.errors import InvalidRecordError, StorageError, UnsupportedVersionError, UsageError
+from streamcore.log.broker.access import AclOperation, ResourceType
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.requests import AppendedBatch
-from streamcore.log.records.batch import HEADER_BYTES, LENGTH_END, MAGIC
+from streamcore.log.records.batch import HEADER_BYTES, LENGTH_END, MAGIC, TRANSACTIONAL_FLAG
 from streamcore.log.records.compression import ZSTD
 from streamcore.log.wire.calls import Call, ConnectionRefusedByHandler
 from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of
@@ -47,6 +48,10 @@ def produce(request: ProduceRequest, call: Call) -> Operation[ProduceResponse | 
     """Append the batches; each has its own fate."""
     response = ProduceResponse(responses=[])
     targets = _targets(request, call, response)
+    if not _may_use_transactional_id(targets, request, call):
+        targets = []
+        for partition in (each for topic in response.responses for each in topic.partition_responses):
+            partition.error_code = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
     # From this version on producing to a partition makes it part of the transaction (KIP-890).
     joining = request.transactional_id if call.version >= _IMPLICIT_JOIN_FROM else None
     appended = yield from call.broker.append_batches(
@@ -69,6 +74,7 @@ def _targets(request: ProduceRequest, call: Call, response: ProduceResponse) -> 
     has_ids = call.version >= _TOPIC_IDS_FROM
     for topic in request.topic_data:
         name = call.broker.topic_name(topic.topic_id) if has_ids else topic.name
+        may_write = name is not None and call.may(AclOperation.WRITE, ResourceType.TOPIC, name)
         results = [
             PartitionProduceResponse(index=each.index, error_code=0, base_offset=-1)
             for each in topic.partition_data
@@ -81,6 +87,10 @@ def _targets(request: ProduceRequest, call: Call, response: ProduceResponse) -> 
                 result.error_code = ErrorCode.INVALID_REQUIRED_ACKS
             elif name is None:
                 result.error_code = ErrorCode.UNKNOWN_TOPIC_ID
+            elif not may_write:
+                result.error_code = ErrorCode.TOPIC_AUTHORIZATION_FAILED
+            elif call.broker.is_internal(name):
+                result.error_code = ErrorCode.INVALID_TOPIC_EXCEPTION
             else:
                 try:
                     batch = _single_batch(each, call.version)
@@ -89,6 +99,19 @@ def _targets(request: ProduceRequest, call: Call, response: ProduceResponse) -> 
                 else:
                     targets.append(_Target(TopicPartition(name, each.index), batch, result))
     return targets
+
+
+def _may_use_transactional_id(targets: list[_Target], request: ProduceRequest, call: Call) -> bool:
+    """Whether there is nothing transactional in a request, or the client may use its transactional id."""
+    if call.caller.authorizer is None or not any(_is_transactional(target.batch) for target in targets):
+        return True
+    name = request.transactional_id
+    return name is not None and call.may(AclOperation.WRITE, ResourceType.TRANSACTIONAL_ID, name)
+
+
+def _is_transactional(batch: memoryview) -> bool:
+    _, _, attributes = _FIRST_FIELDS.unpack_from(batch)
+    return bool(attributes & TRANSACTIONAL_FLAG)
 
 
 def _single_batch(data: PartitionProduceData, version: int) -> memoryview:

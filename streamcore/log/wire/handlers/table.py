@@ -25,6 +25,7 @@ HANDLERS: Final[Mapping[int, str]] = MappingProxyType(
         14: "group_membership.sync_group",
         15: "groups.describe_groups",
         16: "groups.list_groups",
+        17: "sasl.sasl_handshake",
         18: "api_versions.api_versions",
         19: "topics.create_topics",
         20: "topics.delete_topics",
@@ -33,9 +34,15 @@ HANDLERS: Final[Mapping[int, str]] = MappingProxyType(
         25: "transactions.add_offsets_to_txn",
         26: "transactions.end_txn",
         28: "transactions.txn_offset_commit",
+        29: "acls.describe_acls",
+        30: "acls.create_acls",
+        31: "acls.delete_acls",
+        36: "sasl.sasl_authenticate",
         37: "topics.create_partitions",
         42: "groups.delete_groups",
         47: "group_positions.offset_delete",
+        50: "users.describe_user_scram_credentials",
+        51: "users.alter_user_scram_credentials",
         60: "cluster.describe_cluster",
     }
 )

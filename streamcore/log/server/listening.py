@@ -1,0 +1,57 @@
+"""Opens the sockets that a server listens on."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from contextlib import ExitStack
+from typing import Final
+
+from streamcore.errors import UsageError, fact_text
+from streamcore.log.server.listeners import Listener
+
+_BACKLOG: Final = 256
+_NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+"""A name may have addresses of a kind that this machine does not have."""
+
+
+def listening_sockets(listener: Listener) -> list[socket.socket]:
+    """The sockets of a listener: one for each address that its host has here, all with the same port.
+
+    Raises:
+        UsageError: the address is taken, or not this machine's.
+    """
+    with ExitStack() as undo:
+        try:
+            sockets = _bound(listener, undo)
+        except OSError as error:
+            raise UsageError(
+                f"cannot listen here ({error.strerror or error}): choose another address "
+                + fact_text(listen=f"{listener.host}:{listener.port}")
+            ) from error
+        undo.pop_all()
+        return sockets
+
+
+def _bound(listener: Listener, undo: ExitStack) -> list[socket.socket]:
+    found = socket.getaddrinfo(
+        listener.host or None, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    port = listener.port
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+        try:
+            bound = socket.create_server((address[0], port, *address[2:]), family=family, backlog=_BACKLOG)
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+            missing = error
+            continue
+        undo.callback(bound.close)
+        bound.setblocking(False)
+        sockets.append(bound)
+        port = bound.getsockname()[1]
+    if not sockets and missing is not None:
+        raise missing
+    return sockets

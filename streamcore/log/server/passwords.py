@@ -1,0 +1,40 @@
+"""Checks passwords in a thread of its own: one at a time, so that guessing takes one core at most.
+
+As many checks wait as there are connections that authenticate; whoever goes away takes its check along.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from streamcore.log.broker.operations import Promise
+from streamcore.log.client.operation_driver import OperationDriver
+from streamcore.log.wire.sasl_steps import PasswordCheck
+
+
+class PasswordThread:
+    """The thread, and the promises that it is to keep."""
+
+    def __init__(self, driver: OperationDriver) -> None:
+        self._driver = driver
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="streamcore-server-passwords")
+        self._waiting: dict[int, Future[None]] = {}
+
+    def check(self, check: PasswordCheck) -> Promise[bool]:
+        """Begin to check; the promise is kept under the driver's lock."""
+        promise = Promise[bool]()
+        self._waiting[id(promise)] = self._pool.submit(self._keep, promise, check)
+        return promise
+
+    def give_up(self, promise: Promise[bool]) -> None:
+        """Nobody waits for this one any more."""
+        self._waiting.pop(id(promise)).cancel()
+
+    def stop(self) -> None:
+        """End the thread; what it has not begun is not done."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _keep(self, promise: Promise[bool], check: PasswordCheck) -> None:
+        is_right = check.is_right()
+        with self._driver:
+            promise.keep(is_right)

@@ -1,0 +1,113 @@
+"""Makes the TLS side of a listener from files, and makes it again when they have changed.
+
+Clients need TLS 1.2 or newer. A certificate that has expired, a key that is not its own, a file that is not
+there are told before anything listens; at a later reading they are told, too, and what was read before
+stays in use.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Final
+
+from streamcore.clock import Clock
+from streamcore.errors import UsageError, fact_text
+from streamcore.log.server.certificates import certificate_facts
+from streamcore.log.server.listeners import Scheme
+from streamcore.log.server.security import Tls
+
+_VERIFY_MODES: Final = {
+    "none": ssl.CERT_NONE,
+    "requested": ssl.CERT_OPTIONAL,
+    "required": ssl.CERT_REQUIRED,
+}
+
+
+class TlsContexts:
+    """What new connections are encrypted with, by the scheme of their listener."""
+
+    def __init__(self, tls: Tls, clock: Clock) -> None:
+        """Raises ``UsageError``, as ``reload`` does."""
+        self._tls = tls
+        self._clock = clock
+        self.reload()
+
+    def of(self, scheme: Scheme) -> ssl.SSLContext:
+        """For the next connection of a listener."""
+        return self._contexts[scheme]
+
+    def reload(self) -> None:
+        """Read the files again; connections that are open go on with what they have.
+
+        Raises:
+            UsageError: a file is missing, unreadable, expired, or does not fit the others.
+        """
+        self._contexts = {
+            scheme: _server_context(self._tls, scheme, self._clock) for scheme in Scheme if scheme.has_tls
+        }
+
+
+def _server_context(tls: Tls, scheme: Scheme, clock: Clock) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    _load_certificate(context, tls, clock)
+    wanted = tls.client_certificates or ("none" if tls.client_ca is None else "required")
+    if wanted not in _VERIFY_MODES:
+        raise UsageError(f"client certificates are none, requested or required {fact_text(given=wanted)}")
+    if wanted == "none":
+        return context
+    if tls.client_ca is None:
+        raise UsageError(
+            "certificates of clients are checked against a CA: name it (--tls-client-ca, Tls.client_ca) "
+            + fact_text(client_certificates=wanted)
+        )
+    if scheme is Scheme.SASL_SSL:
+        return context  # whoever comes here proves who it is by SASL, as with Kafka
+    try:
+        context.load_verify_locations(tls.client_ca)
+    except OSError as error:
+        raise _unreadable("the CA of the clients' certificates", tls.client_ca, error) from error
+    context.verify_mode = _VERIFY_MODES[wanted]
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, tls: Tls, clock: Clock) -> None:
+    files = fact_text(certificate=tls.certificate, key=tls.key or tls.certificate)
+    for what, path in (("certificate", tls.certificate), ("key", tls.key or tls.certificate)):
+        try:
+            Path(path).open("rb").close()
+        except OSError as error:
+            raise _unreadable(f"the server's {what}", path, error) from error
+    # Without a function the library would ask at the terminal.
+    password = tls.key_password or ""
+    try:
+        context.load_cert_chain(tls.certificate, tls.key, lambda: password)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise UsageError(f"the key is not that of the certificate: name the right one {files}") from error
+        raise UsageError(
+            "the server's certificate or its key cannot be read: both are PEM files, and a key that is "
+            f"encrypted needs its password {files} error={error.reason or error}"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"the password of the server's key is too long {files}") from error
+    _ensure_good(tls.certificate, clock)
+
+
+def _ensure_good(path: str | Path, clock: Clock) -> None:
+    """The server's own certificate stands first in its file."""
+    text = Path(path).read_text("ascii", "replace")
+    begin, end = text.find(ssl.PEM_HEADER), text.find(ssl.PEM_FOOTER)
+    facts = certificate_facts(ssl.PEM_cert_to_DER_cert(text[begin : end + len(ssl.PEM_FOOTER)]))
+    if facts.expires_ms <= clock.now_ms():
+        raise UsageError(
+            "the server's certificate has expired: renew it "
+            + fact_text(certificate=path, subject=facts.subject, expired_ms=facts.expires_ms)
+        )
+
+
+def _unreadable(what: str, path: str | Path, error: OSError) -> UsageError:
+    reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+    return UsageError(f"{what} cannot be read ({reason or error}): {fact_text(path=path)}")
