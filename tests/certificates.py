@@ -71,6 +71,11 @@ class Authority:
         return context
 
 
+def der_of(signed: Signed) -> bytes:
+    """A certificate as it is sent."""
+    return ssl.PEM_cert_to_DER_cert(signed.certificate.read_text("ascii"))
+
+
 def encrypted_key(key: Path, password: str) -> Path:
     """A copy of a key that needs a password."""
     target = key.with_suffix(".encrypted")

@@ -87,6 +87,11 @@ class WireClient:
         """Send bytes with their length before them."""
         self.socket.sendall(struct.pack(">i", len(frame)) + frame)
 
+    def peer_certificate(self) -> bytes | None:
+        """The certificate of the server; the connection has to be encrypted."""
+        assert isinstance(self.socket, ssl.SSLSocket)
+        return self.socket.getpeercert(binary_form=True)
+
     def is_closed_by_peer(self) -> bool:
         """Whether the server ends the connection without another byte."""
         try:

@@ -24,6 +24,8 @@ _MODULES = (
     "produce",
     "consume",
     "groups",
+    "users",
+    "acls",
     "log",
 )
 

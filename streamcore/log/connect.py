@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 from streamcore.clock import Clock, SystemClock
 from streamcore.errors import ClosedError, UsageError, fact_text
 from streamcore.log.client import port
+from streamcore.log.client.access import AccessControl
 from streamcore.log.client.consumer import (
     Consumer,
     ConsumerSettings,
@@ -281,6 +282,11 @@ class ConnectedLog:
     def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> port.Reader:
         """A reader of runs; see the port."""
         return self._open().reader(isolation=isolation)
+
+    @property
+    def access(self) -> AccessControl:
+        """Who may log in where the log is served, and who may do what."""
+        return self._open().access
 
     @property
     def embedded(self) -> EmbeddedLog:

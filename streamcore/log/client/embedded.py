@@ -37,6 +37,7 @@ from streamcore.log.broker.requests import (
     TransactionDescription,
 )
 from streamcore.log.broker.settings import BrokerSettings
+from streamcore.log.client.access import AccessControl, EmbeddedAccess
 from streamcore.log.client.embedded_producer import EmbeddedProducer
 from streamcore.log.client.embedded_reader import EmbeddedReader
 from streamcore.log.client.janitor import Janitor
@@ -354,6 +355,11 @@ class EmbeddedLog:
         self._run(self._broker.groups.delete_positions(group, list(partitions)))
 
     # --- for a server ---------------------------------------------------------------------------
+
+    @property
+    def access(self) -> AccessControl:
+        """Who may log in, and who may do what."""
+        return EmbeddedAccess(self._broker, self._driver)
 
     @property
     def broker(self) -> Broker:

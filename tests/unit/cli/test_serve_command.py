@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import streamcore as sc
+from tests.certificates import Authority, Signed, der_of, encrypted_key
+from tests.logins import choose
 from tests.serving import batch, fetch, produce, records_of
 from tests.unit.cli.command_process import CommandProcess
 from tests.wire_client import WireClient
@@ -112,3 +114,89 @@ def test_a_worker_lets_other_programs_in_while_it_runs(command: RunCommand, tmp_
     assert code == 0, said
     assert 0 < orders.high_watermark < 50
     assert records_of(orders)
+
+
+def test_a_server_with_a_certificate_tells_how_it_is_reached_and_reads_it_again_when_told(
+    tmp_path: Path,
+) -> None:
+    ca = Authority(tmp_path)
+    first, second = ca.sign("first", "/CN=localhost"), ca.sign("second", "/CN=localhost")
+    used = Signed(tmp_path / "used.pem", tmp_path / "used.key")
+    password = tmp_path / "password"
+    password.write_text("key-password\n")
+
+    def use(signed: Signed) -> None:
+        used.certificate.write_bytes(signed.certificate.read_bytes())
+        used.key.write_bytes(encrypted_key(signed.key, "key-password").read_bytes())
+
+    use(first)
+    with serve_process(
+        tmp_path / "log",
+        *("--listen", "sasl_ssl://127.0.0.1:0", "--sasl-mechanisms", "PLAIN", "--authorize"),
+        *("--tls-certificate", str(used.certificate), "--tls-key", str(used.key)),
+        *("--tls-key-password-file", str(password), "--super-user", "User:root"),
+    ) as process:
+        line = process.read_until("serving")
+        found = re.search(r"at 127\.0\.0\.1:\d+, sasl_ssl://127\.0\.0\.1:(\d+), durable", line)
+        assert found, line
+        port = int(found[1])
+        with WireClient("127.0.0.1", port, tls=ca.client_context()) as client:
+            offered = choose(client, "GSSAPI").mechanisms
+            before = client.peer_certificate()
+
+        use(second)
+        process.signal(signal.SIGHUP)
+        process.read_until("read the certificates again")
+        with WireClient("127.0.0.1", port, tls=ca.client_context()) as client:
+            after = client.peer_certificate()
+        used.key.write_text("junk")
+        process.signal(signal.SIGHUP)
+        told = process.read_until("error: ")
+        with WireClient("127.0.0.1", port, tls=ca.client_context()) as client:
+            still = client.peer_certificate()
+        process.signal(signal.SIGTERM)
+        code, _ = process.end()
+
+    assert offered == ["PLAIN"]
+    assert (before, after, still) == (der_of(first), der_of(second), der_of(second))
+    assert "both are PEM files" in told
+    assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--listen", "ssl://127.0.0.1:0"), "name it (--tls-certificate, Tls)"),
+        (("--listen", "http://127.0.0.1:0"), "a scheme is one of"),
+        (("--tls-key", "key.pem"), "name the server's --tls-certificate, too"),
+        (("--super-user", "User:admin"), "--authorize"),
+        (
+            ("--sasl-mechanisms", "PLAIN", "--sasl-mechanisms", "sasl_ssl=PLAIN"),
+            "with each --sasl-mechanisms",
+        ),
+        (
+            ("--listen", "sasl_plaintext://127.0.0.1:0", "--sasl-mechanisms", "GSSAPI"),
+            "a mechanism is one of",
+        ),
+        (("--session-lifetime", "soon"), "soon"),
+        (("--advertise", "ssl://h:1"), "advertised address"),
+        (
+            (
+                "--listen",
+                "ssl://127.0.0.1:0",
+                "--tls-certificate",
+                "c.pem",
+                "--tls-key-password-file",
+                "none",
+            ),
+            "the file with the key's password cannot be read",
+        ),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_with_what_to_do(
+    command: RunCommand, words: tuple[str, ...], told: str
+) -> None:
+    code, _, err = command("serve", *words)
+
+    assert code == 1
+    assert told in err

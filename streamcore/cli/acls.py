@@ -1,0 +1,273 @@
+"""``streamcore acls``: the rules of who may do what where the log is served: list, add, delete.
+
+In the manner of Kafka's own tool: a rule is about a principal, an operation and a resource.
+``--producer`` and ``--consumer`` stand for the operations that such a client needs.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, JsonOption, open_log
+from streamcore.cli.output import print_note, print_rows
+from streamcore.errors import UsageError, fact_text
+
+if TYPE_CHECKING:
+    from streamcore.log.broker.access import (
+        AccessRule,
+        AccessRuleFilter,
+        AclOperation,
+        PatternType,
+        ResourcePattern,
+        ResourceType,
+    )
+
+acls = typer.Typer(
+    help="Access rules: who may do what, once streamcore serve --authorize.", no_args_is_help=True
+)
+
+PrincipalArgument = Annotated[
+    list[str], typer.Argument(metavar="PRINCIPAL…", help="User:NAME, or NAME alone; User:* is everybody.")
+]
+PrincipalOption = Annotated[
+    str | None, typer.Option("--principal", metavar="User:NAME", help="Only rules about this one.")
+]
+OperationOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--operation",
+        metavar="NAME,NAME",
+        help="all, read, write, create, delete, alter, describe, alter_configs, describe_configs, …",
+    ),
+]
+TopicOption = Annotated[list[str] | None, typer.Option("--topic", help="A topic, repeatable; * is all.")]
+GroupOption = Annotated[list[str] | None, typer.Option("--group", help="A group, repeatable; * is all.")]
+TransactionalIdOption = Annotated[
+    list[str] | None, typer.Option("--transactional-id", help="A transactional id, repeatable.")
+]
+ClusterOption = Annotated[bool, typer.Option("--cluster", help="The cluster itself.")]
+PrefixedOption = Annotated[bool, typer.Option("--prefixed", help="Names stand for all that begin with them.")]
+HostOption = Annotated[list[str] | None, typer.Option("--host", help="From this address alone, repeatable.")]
+DenyOption = Annotated[bool, typer.Option("--deny", help="Deny it; this wins over what is allowed.")]
+ProducerOption = Annotated[
+    bool, typer.Option("--producer", help="What producers to the topics, by the transactional ids, need.")
+]
+ConsumerOption = Annotated[
+    bool, typer.Option("--consumer", help="What consumers of the topics, in the groups, need.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group of commands."""
+    app.add_typer(acls, name="acls")
+
+
+@acls.command("list")
+def list_rules(
+    principal: PrincipalOption = None,
+    topic: TopicOption = None,
+    group: GroupOption = None,
+    transactional_id: TransactionalIdOption = None,
+    cluster: ClusterOption = False,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List rules: all, or those that apply to resources, wildcards and beginnings included."""
+    from streamcore.log.broker.access import AccessRuleFilter, PatternType
+
+    who = None if principal is None else _principal(principal)
+    asked = list(_resources(topic, group, transactional_id, cluster, PatternType.MATCH))
+    filters = [
+        AccessRuleFilter(type=each.type, name=each.name, pattern=PatternType.MATCH, principal=who)
+        for each in asked
+    ] or [AccessRuleFilter(principal=who)]
+    with open_log(data, broker) as log:
+        found = sorted({rule for wanted in filters for rule in log.access.rules(wanted)})
+    _print_rules(found, as_json, empty="no rules")
+
+
+@acls.command("add")
+def add_rules(
+    principals: PrincipalArgument,
+    operation: OperationOption = None,
+    topic: TopicOption = None,
+    group: GroupOption = None,
+    transactional_id: TransactionalIdOption = None,
+    cluster: ClusterOption = False,
+    prefixed: PrefixedOption = False,
+    host: HostOption = None,
+    deny: DenyOption = False,
+    producer: ProducerOption = False,
+    consumer: ConsumerOption = False,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Allow principals something, or deny it to them."""
+    from streamcore.log.broker.access import ANYWHERE, AccessRule, PatternType, Permission
+
+    pattern = PatternType.PREFIXED if prefixed else PatternType.LITERAL
+    resources = list(_resources(topic, group, transactional_id, cluster, pattern))
+    rules = [
+        AccessRule(resource, _principal(who), address, what, Permission.DENY if deny else Permission.ALLOW)
+        for resource, what in _wanted(resources, operation or [], producer=producer, consumer=consumer)
+        for who in principals
+        for address in map(_host, host or [ANYWHERE])
+    ]
+    with open_log(data, broker, create=True) as log:
+        log.access.add_rules(rules)
+    _print_rules(rules, as_json, empty="")
+
+
+@acls.command("delete")
+def delete_rules(
+    principal: PrincipalOption = None,
+    operation: OperationOption = None,
+    topic: TopicOption = None,
+    group: GroupOption = None,
+    transactional_id: TransactionalIdOption = None,
+    cluster: ClusterOption = False,
+    prefixed: PrefixedOption = False,
+    every: Annotated[bool, typer.Option("--all", help="Every rule there is.")] = False,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete the rules that agree in all that is given, and show them."""
+    from streamcore.log.broker.access import PatternType
+
+    pattern = PatternType.PREFIXED if prefixed else PatternType.LITERAL
+    resources = list(_resources(topic, group, transactional_id, cluster, pattern))
+    if every == bool(principal or operation or resources):
+        raise UsageError("say which rules: by --principal, --operation or a resource; or --all of them")
+    with open_log(data, broker) as log:
+        deleted = log.access.delete_rules(_filters(principal, operation or [], resources))
+    _print_rules(deleted, as_json, empty="no such rules")
+    if not as_json:
+        print_note(f"deleted {len(deleted)}")
+
+
+def _filters(
+    principal: str | None, operations: list[str], resources: Sequence[ResourcePattern]
+) -> list[AccessRuleFilter]:
+    from streamcore.log.broker.access import AccessRuleFilter, AclOperation
+
+    who = None if principal is None else _principal(principal)
+    found: list[AccessRuleFilter] = []
+    for what in _operations(operations) or [AclOperation.ANY]:
+        found += [
+            AccessRuleFilter(
+                type=each.type, name=each.name, pattern=each.pattern, principal=who, operation=what
+            )
+            for each in resources
+        ] or [AccessRuleFilter(principal=who, operation=what)]
+    return found
+
+
+def _wanted(
+    resources: Sequence[ResourcePattern], operations: list[str], *, producer: bool, consumer: bool
+) -> Iterator[tuple[ResourcePattern, AclOperation]]:
+    """The resources with what is to be ruled about them."""
+    from streamcore.log.broker.access import AclOperation, ResourceType
+
+    O = AclOperation  # noqa: E741 - as in Kafka's tables
+    if not (producer or consumer):
+        named = _operations(operations)
+        if not resources or not named:
+            raise UsageError(
+                "a rule is about an --operation on a resource, --topic, --group, --transactional-id or "
+                "--cluster; or say --producer or --consumer"
+            )
+        yield from ((resource, what) for resource in resources for what in named)
+        return
+    if operations:
+        raise UsageError("--producer and --consumer stand for their operations: leave --operation out")
+    needs: dict[ResourceType, list[AclOperation]] = {}
+    if producer:
+        needs[ResourceType.TOPIC] = [O.WRITE, O.DESCRIBE, O.CREATE]
+        needs[ResourceType.TRANSACTIONAL_ID] = [O.WRITE, O.DESCRIBE]
+    if consumer:
+        needs[ResourceType.TOPIC] = [*needs.get(ResourceType.TOPIC, []), O.READ, O.DESCRIBE]
+        needs[ResourceType.GROUP] = [O.READ]
+    kinds = {resource.type for resource in resources}
+    missing = {ResourceType.TOPIC, *({ResourceType.GROUP} if consumer else ())} - kinds
+    if missing or kinds - needs.keys():
+        raise UsageError(
+            "--producer is about --topic and --transactional-id, --consumer about --topic and --group: "
+            + fact_text(given=",".join(sorted(kind.name.lower() for kind in kinds)) or "none")
+        )
+    for resource in resources:
+        yield from ((resource, what) for what in dict.fromkeys(needs[resource.type]))
+
+
+def _resources(
+    topics: list[str] | None,
+    groups: list[str] | None,
+    transactional_ids: list[str] | None,
+    cluster: bool,
+    pattern: PatternType,
+) -> Iterator[ResourcePattern]:
+    from streamcore.log.broker.access import CLUSTER_NAME, PatternType, ResourcePattern, ResourceType
+
+    for kind, names in (
+        (ResourceType.TOPIC, topics),
+        (ResourceType.GROUP, groups),
+        (ResourceType.TRANSACTIONAL_ID, transactional_ids),
+    ):
+        yield from (ResourcePattern(kind, name, pattern) for name in names or ())
+    if cluster:
+        literal = PatternType.LITERAL if pattern is PatternType.PREFIXED else pattern
+        yield ResourcePattern(ResourceType.CLUSTER, CLUSTER_NAME, literal)
+
+
+def _operations(given: list[str]) -> list[AclOperation]:
+    from streamcore.log.broker.access import AclOperation
+
+    names = [name.strip() for text in given for name in text.split(",")]
+    found: list[AclOperation] = []
+    for name in names:
+        operation = AclOperation.__members__.get(name.upper().replace("-", "_"))
+        if operation is None or operation is AclOperation.ANY:
+            known = ", ".join(each.name.lower() for each in AclOperation if each is not AclOperation.ANY)
+            raise UsageError(f"an operation is one of {known} {fact_text(given=name)}")
+        found.append(operation)
+    return found
+
+
+def _principal(given: str) -> str:
+    """A principal; a name alone, be it that of a certificate, is a user's."""
+    return given if re.match(r"\w+:", given) else f"User:{given}"
+
+
+def _host(given: str) -> str:
+    from streamcore.log.broker.access import ANYWHERE
+
+    try:
+        return given if given == ANYWHERE else str(ipaddress.ip_address(given))
+    except ValueError:
+        raise UsageError(f"a host is an IP address, not a name {fact_text(given=given)}") from None
+
+
+def _print_rules(rules: Sequence[AccessRule], as_json: bool, *, empty: str) -> None:
+    print_rows(
+        (
+            {
+                "principal": rule.principal,
+                "permission": rule.permission.name.lower(),
+                "operation": rule.operation.name.lower(),
+                "resource": rule.resource.type.name.lower(),
+                "name": rule.resource.name,
+                "pattern": rule.resource.pattern.name.lower(),
+                "host": rule.host,
+            }
+            for rule in rules
+        ),
+        as_json,
+        empty=empty,
+    )
