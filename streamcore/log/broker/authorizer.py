@@ -49,6 +49,10 @@ class Authorizer:
         self._decisions: dict[_Question, bool] = {}
         self._decided_at_change = rules.change_count
 
+    def is_super_user(self, principal: str) -> bool:
+        """Whether a principal may do anything."""
+        return principal in self._super_users
+
     def allows(
         self, principal: str, host: str, operation: AclOperation, resource_type: ResourceType, name: str
     ) -> bool:
@@ -72,7 +76,7 @@ class Authorizer:
 
         A denial that covers all that an allowing rule covers takes it away; any other leaves something.
         """
-        if principal in self._super_users:
+        if self.is_super_user(principal):
             return True
         if self._allows_where_no_rule_is and not any(self._rules.about(resource_type, ANYTHING)):
             return True
@@ -99,7 +103,7 @@ class Authorizer:
     def _decide(
         self, principal: str, host: str, operation: AclOperation, resource_type: ResourceType, name: str
     ) -> bool:
-        if principal in self._super_users:
+        if self.is_super_user(principal):
             return True
         has_rules = is_allowed = is_denied = False
         for rule in self._rules.about(resource_type, name):

@@ -48,7 +48,7 @@ def produce(request: ProduceRequest, call: Call) -> Operation[ProduceResponse | 
     """Append the batches; each has its own fate."""
     response = ProduceResponse(responses=[])
     targets = _targets(request, call, response)
-    if not _may_use_transactional_id(targets, request, call):
+    if not _may_use_transactional_id(request, call):
         targets = []
         for partition in (each for topic in response.responses for each in topic.partition_responses):
             partition.error_code = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
@@ -101,16 +101,19 @@ def _targets(request: ProduceRequest, call: Call, response: ProduceResponse) -> 
     return targets
 
 
-def _may_use_transactional_id(targets: list[_Target], request: ProduceRequest, call: Call) -> bool:
+def _may_use_transactional_id(request: ProduceRequest, call: Call) -> bool:
     """Whether there is nothing transactional in a request, or the client may use its transactional id."""
-    if call.caller.authorizer is None or not any(_is_transactional(target.batch) for target in targets):
+    batches = (each.records for topic in request.topic_data for each in topic.partition_data)
+    if call.caller.authorizer is None or not any(map(_is_transactional, batches)):
         return True
     name = request.transactional_id
     return name is not None and call.may(AclOperation.WRITE, ResourceType.TRANSACTIONAL_ID, name)
 
 
-def _is_transactional(batch: memoryview) -> bool:
-    _, _, attributes = _FIRST_FIELDS.unpack_from(batch)
+def _is_transactional(records: object) -> bool:
+    if not isinstance(records, memoryview) or len(records) < HEADER_BYTES:
+        return False
+    _, _, attributes = _FIRST_FIELDS.unpack_from(records)
     return bool(attributes & TRANSACTIONAL_FLAG)
 
 

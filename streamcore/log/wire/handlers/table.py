@@ -48,6 +48,10 @@ HANDLERS: Final[Mapping[int, str]] = MappingProxyType(
 )
 """Module and function by API key."""
 
+ASKING: Final = frozenset({0, 1, 3, 17, 18, 29, 30, 31, 36, 50, 51})
+"""The APIs whose handlers ask what the client may do, or that anybody may use. Where an authorizer is on, the
+others are for super users alone, so that what was forgotten is denied."""
+
 
 @cache
 def handler_of(key: int) -> Handler:

@@ -13,6 +13,7 @@ import streamcore as sc
 from streamcore.log.broker.access import AccessRuleFilter
 from streamcore.log.broker.cluster_state import TOPIC as STATE_TOPIC
 from streamcore.log.wire.error_codes import ErrorCode
+from streamcore.log.wire.handlers.table import ASKING, HANDLERS
 from streamcore.log.wire.messages.alter_user_scram_credentials import (
     AlterUserScramCredentialsRequest,
     ScramCredentialDeletion,
@@ -22,6 +23,7 @@ from streamcore.log.wire.messages.create_acls import AclCreation, CreateAclsRequ
 from streamcore.log.wire.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from streamcore.log.wire.messages.delete_acls import DeleteAclsFilter, DeleteAclsRequest
 from streamcore.log.wire.messages.describe_acls import DescribeAclsRequest
+from streamcore.log.wire.messages.describe_cluster import DescribeClusterRequest
 from streamcore.log.wire.messages.describe_user_scram_credentials import (
     DescribeUserScramCredentialsRequest,
     UserName,
@@ -362,6 +364,15 @@ def test_the_topic_with_the_users_is_for_nobody(tmp_path: Path) -> None:
             assert {asked.topics[0].error_code, written.error_code, read.error_code} == {
                 E.TOPIC_AUTHORIZATION_FAILED
             }
+
+
+def test_what_no_handler_asks_about_is_for_super_users_alone(root: WireClient, alice: WireClient) -> None:
+    request = DescribeClusterRequest(include_cluster_authorized_operations=False)
+    assert not set(HANDLERS) <= ASKING, "every handler asks: let this test go"
+
+    assert root.ask(request, 1).error_code == 0
+    alice.send(request, 1)
+    assert alice.is_closed_by_peer()
 
 
 def test_nobody_takes_the_place_of_that_topic_before_it_is_there(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 import streamcore as sc
 from streamcore.clock import ManualClock
 from streamcore.errors import UsageError
+from streamcore.log.wire.apis import APIS
 from streamcore.log.wire.error_codes import ErrorCode
 from streamcore.log.wire.messages.api_versions import ApiVersionsRequest
 from streamcore.log.wire.messages.metadata import MetadataRequest
@@ -111,6 +112,16 @@ def test_before_it_a_client_may_ask_what_is_served_and_nothing_else(served: sc.S
 
         assert {17, 36} <= {row.api_key for row in versions.api_keys}
         assert not is_answered(client)
+
+
+@pytest.mark.parametrize("key", sorted({*APIS, 4, 999} - {17, 18, 36}))
+def test_before_it_no_other_request_of_any_version_is_answered(served: sc.ServedLog, key: int) -> None:
+    versions = (APIS[key].version_min, APIS[key].version_max) if key in APIS else (0,)
+    for version in versions:
+        with client_of(served) as client:
+            client.send_frame(struct.pack(">hhih", key, version, 1, -1) + bytes(60))
+
+            assert client.is_closed_by_peer()
 
 
 def test_a_mechanism_that_is_not_offered_is_answered_with_those_that_are(served: sc.ServedLog) -> None:
