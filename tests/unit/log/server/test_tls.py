@@ -213,7 +213,7 @@ def test_a_peer_that_never_begins_is_closed_in_time_and_counts_as_a_connection(
         took_s = time.perf_counter() - began_s
 
         assert ends == [b""] * 3
-        assert 0.2 < took_s < 5
+        assert 0.2 < took_s < 30
         with client_at(served, "ssl", certificates) as client:
             assert topics(client) == []
         for each in silent:
@@ -286,7 +286,7 @@ def _resident_bytes() -> int:
 def test_a_stop_waits_neither_for_handshakes_nor_for_clients_that_do_not_answer(
     tmp_path: Path, certificates: Certificates
 ) -> None:
-    settings = sc.ServerSettings(stop_s=0.3)
+    settings = sc.ServerSettings(stop_s=0.3, tls_shutdown_s=60, tls_handshake_s=60)
     security = sc.Security(tls=certificates.tls())
     served = sc.serve(tmp_path, listen="ssl://127.0.0.1:0", security=security, settings=settings)
     silent = socket.create_connection(("127.0.0.1", port_of(served, "ssl")), timeout=10)
@@ -297,7 +297,7 @@ def test_a_stop_waits_neither_for_handshakes_nor_for_clients_that_do_not_answer(
     served.close()
 
     assert is_in
-    assert time.perf_counter() - began_s < 3
+    assert time.perf_counter() - began_s < 30
     silent.close()
     client.close()
 
