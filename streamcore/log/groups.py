@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 from streamcore.durations import duration_ms, time_ms
 from streamcore.errors import CorruptDataError, UsageError, fact_text
+from streamcore.log.broker.consumer_protocol import decode_assignment
 from streamcore.log.broker.requests import GroupDescription
 from streamcore.log.client import port
-from streamcore.log.client.membership_bytes import decode_assignment
 from streamcore.model import CommittedPosition, LogOffsets, Offset, TopicPartition
 
 ResetTarget: TypeAlias = "str | int | datetime | timedelta | Mapping[TopicPartition, Offset]"

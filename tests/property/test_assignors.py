@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.errors import UsageError
+from streamcore.log.broker.consumer_protocol import Subscription
 from streamcore.log.client.assignors import (
     ASSIGNORS,
     Assignment,
@@ -16,7 +17,6 @@ from streamcore.log.client.assignors import (
     GroupMember,
     choose_assignors,
 )
-from streamcore.log.client.membership_bytes import Subscription
 from streamcore.model import TopicPartition
 
 TOPICS = ("a", "b", "c")

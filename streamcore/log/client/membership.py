@@ -30,17 +30,17 @@ from streamcore.errors import (
     StreamCoreError,
     fact_text,
 )
-from streamcore.log.broker.refusals import Refusal, Refused
-from streamcore.log.broker.requests import JoinReply, JoinRequest, Membership, SyncReply, SyncRequest
-from streamcore.log.client import port
-from streamcore.log.client.assignors import Assignor, GroupMember, choose_assignors
-from streamcore.log.client.membership_bytes import (
+from streamcore.log.broker.consumer_protocol import (
     Subscription,
     decode_assignment,
     decode_subscription,
     encode_assignment,
     encode_subscription,
 )
+from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.requests import JoinReply, JoinRequest, Membership, SyncReply, SyncRequest
+from streamcore.log.client import port
+from streamcore.log.client.assignors import Assignor, GroupMember, choose_assignors
 from streamcore.model import CommittedPosition, TopicName, TopicPartition
 
 

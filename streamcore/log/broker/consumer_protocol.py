@@ -1,6 +1,8 @@
 """What group members tell each other, in the bytes of Kafka's consumer protocol.
 
-The coordinator passes these bytes along without reading them; any Kafka client may read ours.
+Members write and read them, ours and those of any Kafka client. In a group of the classic protocol the
+coordinator passes them along; it reads them to know which topics a group subscribes to, and where members
+of both protocols share a group.
 
 Subscription := version int16 | topics | user data | owned partitions (v1) | generation int32 (v2) | rack (v3)
 Assignment   := version int16 | partitions by topic | user data

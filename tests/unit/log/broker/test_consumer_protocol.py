@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamcore.errors import CorruptDataError
-from streamcore.log.client.membership_bytes import (
+from streamcore.log.broker.consumer_protocol import (
     Subscription,
     decode_assignment,
     decode_subscription,
