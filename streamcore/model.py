@@ -136,7 +136,9 @@ class RecordRun:
 
 @dataclass(frozen=True, slots=True)
 class CommittedPosition:
-    """Where a group goes on after a restart: the next offset to read, and a note of at most 4,096 bytes."""
+    """Where a group goes on after a restart: the next offset to read, and a note of at most 4,096 characters."""
 
     offset: Offset
     metadata: str = ""
+    leader_epoch: int = -1
+    """The epoch of the last record read, where a client says it; -1 for none."""

@@ -9,6 +9,7 @@ when their transactions ended: compaction keeps the last record, and a restart m
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from streamcore.log.broker.group_records import StoredPosition
@@ -24,6 +25,8 @@ class CommittedOffsets:
     def __init__(self) -> None:
         self._by_group: dict[str, dict[TopicPartition, tuple[Offset, StoredPosition]]] = {}
         self._pending: dict[ProducerId, dict[tuple[str, TopicPartition], _Entry]] = {}
+        self._pending_of: dict[str, Counter[TopicPartition]] = {}
+        """How many open transactions are over each partition of a group."""
 
     def replay(
         self,
@@ -35,16 +38,28 @@ class CommittedOffsets:
         producer_id: ProducerId = NO_PRODUCER_ID,
     ) -> None:
         """Apply the record at offset ``at``; ``None`` forgets the position."""
-        if producer_id != NO_PRODUCER_ID:
-            self._pending.setdefault(producer_id, {})[group, partition] = (at, stored)
-        else:
+        if producer_id == NO_PRODUCER_ID:
             self._set(group, partition, stored, at)
+            return
+        entries = self._pending.setdefault(producer_id, {})
+        if (group, partition) not in entries:
+            self._pending_of.setdefault(group, Counter())[partition] += 1
+        entries[group, partition] = (at, stored)
 
     def replay_marker(self, producer_id: ProducerId, is_commit: bool) -> None:
         """End a producer's transaction: its pending positions count now, or never did."""
         for (group, partition), (at, stored) in self._pending.pop(producer_id, {}).items():
+            self._decide(group, partition)
             if is_commit:
                 self._set(group, partition, stored, at)
+
+    def _decide(self, group: str, partition: TopicPartition) -> None:
+        pending = self._pending_of[group]
+        pending[partition] -= 1
+        if not pending[partition]:
+            del pending[partition]
+        if not pending:
+            del self._pending_of[group]
 
     def _set(self, group: str, partition: TopicPartition, stored: StoredPosition | None, at: Offset) -> None:
         positions = self._by_group.setdefault(group, {})
@@ -64,21 +79,24 @@ class CommittedOffsets:
 
     def pending(self, group: str) -> set[TopicPartition]:
         """The partitions over which a transaction of the group is open."""
-        return {
-            partition
-            for entries in self._pending.values()
-            for pending_group, partition in entries
-            if pending_group == group
-        }
+        return set(self._pending_of.get(group, ()))
 
     def is_unstable(self, group: str, partitions: Iterable[TopicPartition] | None) -> bool:
         """Whether an open transaction may still move one of these positions, or of all."""
-        if not self._pending:
+        pending = self._pending_of.get(group)
+        if pending is None:
             return False
-        pending = self.pending(group)
-        return bool(pending) if partitions is None else not pending.isdisjoint(partitions)
+        return partitions is None or any(partition in pending for partition in partitions)
+
+    def has(self, group: str) -> bool:
+        """Whether a group has positions, decided or pending."""
+        return group in self._by_group or group in self._pending_of
+
+    @property
+    def group_count(self) -> int:
+        """How many groups have positions that are decided."""
+        return len(self._by_group)
 
     def groups(self) -> set[str]:
         """The groups that have positions, decided or pending."""
-        pending = {group for entries in self._pending.values() for group, _ in entries}
-        return pending.union(self._by_group)
+        return {*self._by_group, *self._pending_of}

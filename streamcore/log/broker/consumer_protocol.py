@@ -64,9 +64,20 @@ def decode_subscription(data: bytes) -> Subscription:
     return Subscription(topics, owned, generation, user_data, rack)
 
 
-def encode_assignment(partitions: Sequence[TopicPartition], user_data: bytes | None = None) -> bytes:
-    """Write an assignment, version 3."""
-    return _INT16.pack(_VERSION) + encode_partitions(partitions) + _nullable_bytes(user_data)
+def subscription_version(data: bytes) -> int:
+    """The version that a subscription was written in, as far as it is known here.
+
+    Raises:
+        CorruptDataError: the bytes are not one.
+    """
+    return max(0, min(BytesReader(data).int16(), _VERSION))
+
+
+def encode_assignment(
+    partitions: Sequence[TopicPartition], user_data: bytes | None = None, *, version: int = _VERSION
+) -> bytes:
+    """Write an assignment; all versions up to 3 look the same."""
+    return _INT16.pack(version) + encode_partitions(partitions) + _nullable_bytes(user_data)
 
 
 def decode_assignment(data: bytes) -> tuple[TopicPartition, ...]:

@@ -22,7 +22,6 @@ from streamcore.errors import UnsupportedVersionError, fact_text
 from streamcore.log.broker.stored_fields import FieldReader, FieldWriter
 from streamcore.model import CommittedPosition, TimestampMs, TopicPartition
 
-_NO_LEADER_EPOCH: Final = -1
 _POSITION_KEY_VERSIONS: Final = (0, 1)
 _GROUP_KEY_VERSION: Final = 2
 
@@ -84,7 +83,7 @@ def encode_position_key(group: str, partition: TopicPartition) -> bytes:
 
 def encode_position(stored: StoredPosition) -> bytes:
     """The value of a committed position."""
-    writer = FieldWriter().int16(3).int64(stored.position.offset).int32(_NO_LEADER_EPOCH)
+    writer = FieldWriter().int16(3).int64(stored.position.offset).int32(stored.position.leader_epoch)
     return bytes(writer.string(stored.position.metadata).int64(stored.committed_ms).data)
 
 
@@ -122,10 +121,9 @@ def decode_position(value: bytes) -> StoredPosition:
     reader = FieldReader(value)
     version = _checked_version(reader, 4)
     offset = reader.int64()
-    if version >= 3:
-        reader.int32()
+    leader_epoch = reader.int32() if version >= 3 else -1
     metadata = reader.compact_string() if version >= 4 else reader.string()
-    return StoredPosition(CommittedPosition(offset, metadata), reader.int64())
+    return StoredPosition(CommittedPosition(offset, metadata, leader_epoch), reader.int64())
 
 
 def decode_group(value: bytes) -> StoredGroup:

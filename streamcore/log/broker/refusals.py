@@ -41,6 +41,15 @@ class Refusal(Enum):
     GROUP_SUBSCRIBED_TO_TOPIC = "members of the group subscribe to the topic; stop them first"
     OFFSET_METADATA_TOO_LARGE = "the note of a committed position is too long"
     UNSTABLE_OFFSET_COMMIT = "a transaction over these positions is not decided yet; ask again"
+    FENCED_MEMBER_EPOCH = (
+        "the group is ahead of the member, or behind it; give up all partitions and join again"
+    )
+    STALE_MEMBER_EPOCH = "the member's epoch is not its newest one; take it from the next heartbeat"
+    UNRELEASED_INSTANCE_ID = "the static instance id is in use by another member; stop that one first"
+    UNSUPPORTED_ASSIGNOR = "there is no such assignor"
+    INVALID_REGULAR_EXPRESSION = "the regular expression is not one of RE2's"
+    UNSUPPORTED_VERSION = "members of the newer group protocol need a newer version of this request"
+    POLICY_VIOLATION = "the log keeps as many groups as it may; delete groups that nobody uses"
     INVALID_REQUEST = "the request makes no sense"
     INVALID_TRANSACTION_TIMEOUT = "the transaction timeout is outside of the allowed range"
     INVALID_PRODUCER_ID_MAPPING = "the transactional id belongs to another producer id, or to none"

@@ -6,12 +6,13 @@ know nothing of its versions and encodings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
 from streamcore.errors import StreamCoreError
-from streamcore.model import Offset, ProducerId, TimestampMs, TopicPartition
+from streamcore.log.broker.place_id import PlaceId
+from streamcore.model import Offset, ProducerId, TimestampMs, TopicName, TopicPartition
 
 IN_PROCESS_HOST: Final = "in-process"
 """The client host of members that live in the broker's own process, and end with it."""
@@ -69,6 +70,8 @@ class JoinRequest:
     client_host: str = IN_PROCESS_HOST
     is_member_id_required: bool = False
     """Answer a first join with ``MEMBER_ID_REQUIRED`` and an id, as Kafka does from JoinGroup 4 on."""
+    can_skip_assignment: bool = True
+    """A leader that comes back understands ``JoinReply.skip_assignment``, as from JoinGroup 9 on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,17 @@ class SyncRequest:
     group: str
     membership: Membership
     assignments: Mapping[str, bytes] = field(default_factory=dict)
+    protocol_type: str | None = None
+    protocol: str | None = None
+    """Where these are given, they must be the group's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Who leaves; a static member may be named by its instance id alone."""
+
+    member_id: str
+    instance_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +129,44 @@ class SyncReply:
     assignment: bytes
     protocol_type: str
     protocol: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerHeartbeat:
+    """A member of the newer protocol joins (epoch 0), stays, or leaves (-1; -2 for a while).
+
+    ``None`` stands for what is as before.
+    """
+
+    group: str
+    member_id: str
+    epoch: int
+    instance_id: str | None = None
+    rack: str | None = None
+    rebalance_timeout_ms: int = -1
+    topics: Sequence[TopicName] | None = None
+    pattern: str | None = None
+    assignor: str | None = None
+    owned: Set[PlaceId] | None = None
+    """The partitions that the member has."""
+    client_id: str = ""
+    client_host: str = IN_PROCESS_HOST
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the member tells everything, and so wants to be told everything."""
+        has_subscription = self.topics is not None or self.pattern is not None
+        return self.rebalance_timeout_ms != -1 and has_subscription and self.owned is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerHeartbeatReply:
+    """Where a member of the newer protocol stands; ``assigned`` is ``None`` if it knows that already."""
+
+    member_id: str
+    epoch: int
+    heartbeat_interval_ms: int = 0
+    assigned: Set[PlaceId] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +192,8 @@ class GroupDescription:
     generation: int = 0
     leader_id: str = ""
     members: tuple[MemberDescription, ...] = ()
+    kind: str = "classic"
+    """Kafka's name for the group's protocol: ``classic`` or ``consumer``."""
 
 
 @dataclass(frozen=True, slots=True)

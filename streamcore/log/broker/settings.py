@@ -45,15 +45,30 @@ class BrokerSettings:
     session_timeout_ms_min: int = 10
     session_timeout_ms_max: int = 1_800_000
     initial_rebalance_delay_ms: int = 0
+    new_member_timeout_ms: int = 300_000
+    """How long somebody who joins a group for the first time may wait for the others."""
     group_size_max: int = 1_000
+    group_count_max: int = 100_000
+    """Groups with members, and as many with positions."""
+    group_id_bytes_max: int = 8_192
+    """Of the names of groups, members and static instances, each."""
     group_member_bytes_max: int = 1_048_576
     """Subscription bytes of one member, over all of its protocols."""
+    group_assignment_bytes_max: int = 16 * 1_048_576
+    """What a leader may assign, in all."""
+    consumer_session_timeout_ms: int = 45_000
+    """Members of the newer group protocol that are not heard of for so long are taken out."""
+    consumer_heartbeat_interval_ms: int = 5_000
+    """How often members of the newer group protocol are to be heard of."""
+    unused_group_ms: int = 600_000
+    """How long a group is kept that has neither members nor positions."""
 
     offsets_retention_ms: int | None = None
     """How long positions that nobody uses are kept; ``None`` keeps them until they are deleted. Kafka's
     seven days would make an application that rests for longer, or one quiet partition of it, begin anew
     on tables that know the past already."""
-    position_metadata_bytes_max: int = 4_096
+    position_metadata_length_max: int = 4_096
+    """Characters of the note of a committed position."""
     unstable_wait_ms: int = 10_000
     """How long ``committed`` waits for an open transaction over the positions asked for."""
 

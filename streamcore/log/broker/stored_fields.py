@@ -1,15 +1,24 @@
-"""Reads and writes the fields of the coordinators' stored records, in Kafka's plain encoding.
+"""Reads and writes the fields of the coordinators' stored records, in both of Kafka's encodings.
 
 int := big-endian; string := length int16 | UTF-8, length -1 for null; bytes and arrays likewise
-with an int32. Only the versions that have no compact fields are written.
+with an int32.
+
+Compact fields have their length plus one as a variable-length number, 0 for null, and structures end with
+optional fields by number: tagged fields := count | (tag | size | field) *.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 from streamcore.errors import CorruptDataError, fact_text
+
+T = TypeVar("T")
+
+_VARINT_BITS_MAX: Final = 35
+_UUID_BYTES: Final = 16
 
 _INT8: Final = struct.Struct(">b")
 _INT16: Final = struct.Struct(">h")
@@ -56,6 +65,42 @@ class FieldWriter:
         self.int32(len(value)).data += value
         return self
 
+    def unsigned_varint(self, value: int) -> FieldWriter:
+        """Append a variable-length unsigned number."""
+        while value > 0x7F:
+            self.data.append(value & 0x7F | 0x80)
+            value >>= 7
+        self.data.append(value)
+        return self
+
+    def compact_count(self, count: int) -> FieldWriter:
+        """Append the length of a compact array."""
+        return self.unsigned_varint(count + 1)
+
+    def compact_string(self, value: str | None) -> FieldWriter:
+        """Append a string with a variable-length length."""
+        return self.compact_bytes(None if value is None else value.encode())
+
+    def compact_bytes(self, value: bytes | None) -> FieldWriter:
+        """Append bytes with a variable-length length."""
+        if value is None:
+            return self.unsigned_varint(0)
+        self.unsigned_varint(len(value) + 1).data += value
+        return self
+
+    def raw(self, value: bytes) -> FieldWriter:
+        """Append bytes as they are."""
+        self.data += value
+        return self
+
+    def tagged_fields(self, fields: Mapping[int, bytes] | None = None) -> FieldWriter:
+        """End a structure, with optional fields by their tags."""
+        fields = fields or {}
+        self.unsigned_varint(len(fields))
+        for tag in sorted(fields):
+            self.unsigned_varint(tag).unsigned_varint(len(fields[tag])).data += fields[tag]
+        return self
+
 
 class FieldReader:
     """Takes fields off the front of a value. Every method raises ``CorruptDataError`` at its end."""
@@ -100,24 +145,48 @@ class FieldReader:
 
     def unsigned_varint(self) -> int:
         """Take a variable-length unsigned number."""
-        value = shift = 0
-        while True:
+        value = 0
+        for shift in range(0, _VARINT_BITS_MAX, 7):
             part = self.int8() & 0xFF
             value |= (part & 0x7F) << shift
             if part < 0x80:
                 return value
-            shift += 7
+        raise CorruptDataError("a coordinator's record has an endless number")
+
+    def compact_count(self) -> int:
+        """Take the length of a compact array; null reads as empty."""
+        return max(0, self.unsigned_varint() - 1)
+
+    def compact_array(self, element: Callable[[FieldReader], T]) -> tuple[T, ...]:
+        """Take a compact array; null reads as empty."""
+        return tuple(element(self) for _ in range(self.compact_count()))
+
+    def compact_nullable_string(self) -> str | None:
+        """Take a string with a variable-length length, or null."""
+        length = self.unsigned_varint() - 1
+        return None if length < 0 else self._take(length).decode()
 
     def compact_string(self) -> str:
         """Take a string with a variable-length length; null reads as empty."""
-        length = self.unsigned_varint() - 1
-        return "" if length < 0 else self._take(length).decode()
+        return self.compact_nullable_string() or ""
+
+    def compact_bytes(self) -> bytes:
+        """Take bytes with a variable-length length; null reads as empty."""
+        return self._take(max(0, self.unsigned_varint() - 1))
+
+    def uuid(self) -> bytes:
+        """Take the sixteen bytes of an id."""
+        return self._take(_UUID_BYTES)
+
+    def tagged_fields(self) -> dict[int, bytes]:
+        """Take the optional fields at a structure's end, by their tags."""
+        return {
+            self.unsigned_varint(): self._take(self.unsigned_varint()) for _ in range(self.unsigned_varint())
+        }
 
     def skip_tagged_fields(self) -> None:
         """Skip optional fields that newer writers add at a structure's end."""
-        for _ in range(self.unsigned_varint()):
-            self.unsigned_varint()
-            self._take(self.unsigned_varint())
+        self.tagged_fields()
 
     def _unpack(self, layout: struct.Struct) -> int:
         (value,) = layout.unpack(self._take(layout.size))

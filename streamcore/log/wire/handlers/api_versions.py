@@ -13,15 +13,22 @@ from typing import Final
 from streamcore.log.wire.apis import API_VERSIONS, APIS, PRODUCE, PRODUCE_ADVERTISED_MIN
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode
+from streamcore.log.wire.handlers.features import FEATURES
 from streamcore.log.wire.handlers.table import HANDLERS
 from streamcore.log.wire.messages.api_versions import (
     ApiVersion,
     ApiVersionsRequest,
     ApiVersionsResponse,
+    FinalizedFeatureKey,
+    SupportedFeatureKey,
 )
 
 _SOFTWARE: Final = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
 _NAMED_FROM: Final = 3
+_MIN_ZERO_FROM: Final = 4
+"""Before it, clients do not understand a feature that is supported from 0."""
+_FEATURES_EPOCH: Final = 0
+"""Features do not change while a broker runs; clients ignore them below 0."""
 
 
 def api_versions(request: ApiVersionsRequest, call: Call) -> ApiVersionsResponse:
@@ -31,7 +38,20 @@ def api_versions(request: ApiVersionsRequest, call: Call) -> ApiVersionsResponse
         and _SOFTWARE.fullmatch(request.client_software_version)
     ):
         return ApiVersionsResponse(error_code=ErrorCode.INVALID_REQUEST, api_keys=[])
-    return ApiVersionsResponse(error_code=ErrorCode.NONE, api_keys=_served())
+    return ApiVersionsResponse(
+        error_code=ErrorCode.NONE,
+        api_keys=_served(),
+        supported_features=[
+            SupportedFeatureKey(name=each.name, min_version=each.version_min, max_version=each.level)
+            for each in FEATURES
+            if each.version_min > 0 or call.version >= _MIN_ZERO_FROM
+        ],
+        finalized_features_epoch=_FEATURES_EPOCH,
+        finalized_features=[
+            FinalizedFeatureKey(name=each.name, max_version_level=each.level, min_version_level=each.level)
+            for each in FEATURES
+        ],
+    )
 
 
 def unsupported_version() -> ApiVersionsResponse:

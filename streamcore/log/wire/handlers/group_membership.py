@@ -1,4 +1,4 @@
-"""Joining, following and leaving a group of the classic protocol."""
+"""Joining, following and leaving a group by the classic protocol."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from streamcore.errors import StreamCoreError
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
-from streamcore.log.broker.requests import JoinReply, JoinRequest, Membership, SyncRequest
+from streamcore.log.broker.requests import JoinReply, JoinRequest, Leaving, Membership, SyncRequest
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of
 from streamcore.log.wire.messages.heartbeat import HeartbeatRequest, HeartbeatResponse
@@ -16,17 +16,19 @@ from streamcore.log.wire.messages.join_group import (
     JoinGroupResponse,
     JoinGroupResponseMember,
 )
-from streamcore.log.wire.messages.leave_group import (
-    LeaveGroupRequest,
-    LeaveGroupResponse,
-    MemberIdentity,
-    MemberResponse,
-)
+from streamcore.log.wire.messages.leave_group import LeaveGroupRequest, LeaveGroupResponse, MemberResponse
 from streamcore.log.wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
 
 _MEMBER_ID_REQUIRED_FROM: Final = 4
 _LEAVE_BATCHED_FROM: Final = 3
+_SYNC_PROTOCOL_FROM: Final = 5
 _NULL_PROTOCOL_FROM: Final = 7
+_SKIP_ASSIGNMENT_FROM: Final = 9
+
+
+def host_of(call: Call) -> str:
+    """The client's host as Kafka writes it."""
+    return f"/{call.caller.host}"
 
 
 def join_group(request: JoinGroupRequest, call: Call) -> Operation[JoinGroupResponse]:
@@ -41,8 +43,9 @@ def join_group(request: JoinGroupRequest, call: Call) -> Operation[JoinGroupResp
         session_timeout_ms=request.session_timeout_ms,
         rebalance_timeout_ms=request.session_timeout_ms if rebalance_timeout_ms < 0 else rebalance_timeout_ms,
         client_id=call.client_id or "",
-        client_host=call.caller.host,
+        client_host=host_of(call),
         is_member_id_required=call.version >= _MEMBER_ID_REQUIRED_FROM,
+        can_skip_assignment=call.version >= _SKIP_ASSIGNMENT_FROM,
     )
     try:
         reply = yield from call.broker.groups.join(joining)
@@ -73,6 +76,8 @@ def _join_refused(error: Exception, request: JoinGroupRequest, call: Call) -> Jo
     member_id = request.member_id
     if isinstance(error, Refused) and error.refusal is Refusal.MEMBER_ID_REQUIRED:
         member_id = str(error.facts["member_id"])
+    elif isinstance(error, Refused) and error.refusal is Refusal.GROUP_MAX_SIZE_REACHED:
+        member_id = ""
     return JoinGroupResponse(
         error_code=code_of(error),
         protocol_name=None if call.version >= _NULL_PROTOCOL_FROM else "",
@@ -84,10 +89,17 @@ def _join_refused(error: Exception, request: JoinGroupRequest, call: Call) -> Jo
 
 def sync_group(request: SyncGroupRequest, call: Call) -> Operation[SyncGroupResponse]:
     """Get the member's assignment; the leader brings everybody's."""
-    membership = Membership(request.member_id, request.generation_id, request.group_instance_id)
-    assignments = {each.member_id: each.assignment for each in request.assignments}
+    if call.version >= _SYNC_PROTOCOL_FROM and None in (request.protocol_type, request.protocol_name):
+        return SyncGroupResponse(error_code=ErrorCode.INCONSISTENT_GROUP_PROTOCOL, assignment=b"")
+    syncing = SyncRequest(
+        request.group_id,
+        Membership(request.member_id, request.generation_id, request.group_instance_id),
+        {each.member_id: each.assignment for each in request.assignments},
+        request.protocol_type,
+        request.protocol_name,
+    )
     try:
-        reply = yield from call.broker.groups.sync(SyncRequest(request.group_id, membership, assignments))
+        reply = yield from call.broker.groups.sync(syncing)
     except (Refused, StreamCoreError) as error:
         return SyncGroupResponse(error_code=code_of(error), assignment=b"")
     return SyncGroupResponse(
@@ -110,23 +122,22 @@ def heartbeat(request: HeartbeatRequest, call: Call) -> Operation[HeartbeatRespo
 
 def leave_group(request: LeaveGroupRequest, call: Call) -> Operation[LeaveGroupResponse]:
     """Take members out of their group at once."""
+    leaving = [Leaving(each.member_id, each.group_instance_id) for each in request.members]
     if call.version < _LEAVE_BATCHED_FROM:
-        code = yield from _leave(request.group_id, MemberIdentity(member_id=request.member_id), call)
-        return LeaveGroupResponse(error_code=code)
-    members: list[MemberResponse] = []
-    for each in request.members:
-        code = yield from _leave(request.group_id, each, call)
-        members.append(
+        leaving = [Leaving(request.member_id)]
+    try:
+        refusals = yield from call.broker.groups.leave_all(request.group_id, leaving)
+    except (Refused, StreamCoreError) as error:
+        return LeaveGroupResponse(error_code=code_of(error))
+    codes = [ErrorCode.NONE if each is None else ErrorCode[each.name] for each in refusals]
+    if call.version < _LEAVE_BATCHED_FROM:
+        return LeaveGroupResponse(error_code=codes[0])
+    return LeaveGroupResponse(
+        error_code=ErrorCode.NONE,
+        members=[
             MemberResponse(
                 member_id=each.member_id, group_instance_id=each.group_instance_id, error_code=code
             )
-        )
-    return LeaveGroupResponse(error_code=ErrorCode.NONE, members=members)
-
-
-def _leave(group: str, member: MemberIdentity, call: Call) -> Operation[ErrorCode]:
-    try:
-        yield from call.broker.groups.leave(group, member.member_id, member.group_instance_id)
-    except (Refused, StreamCoreError) as error:
-        return code_of(error)
-    return ErrorCode.NONE
+            for each, code in zip(request.members, codes, strict=True)
+        ],
+    )

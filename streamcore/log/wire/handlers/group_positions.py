@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from streamcore.errors import StreamCoreError
+from streamcore.log.broker.group_positions import FetchedPositions
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refused
+from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import Membership
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of
+from streamcore.log.wire.fields import ZERO_UUID
 from streamcore.log.wire.messages.offset_commit import (
     OffsetCommitRequest,
+    OffsetCommitRequestTopic,
     OffsetCommitResponse,
     OffsetCommitResponsePartition,
     OffsetCommitResponseTopic,
@@ -26,7 +30,6 @@ from streamcore.log.wire.messages.offset_delete import (
 from streamcore.log.wire.messages.offset_fetch import (
     OffsetFetchRequest,
     OffsetFetchRequestGroup,
-    OffsetFetchRequestTopics,
     OffsetFetchResponse,
     OffsetFetchResponseGroup,
     OffsetFetchResponsePartition,
@@ -34,54 +37,94 @@ from streamcore.log.wire.messages.offset_fetch import (
     OffsetFetchResponseTopic,
     OffsetFetchResponseTopics,
 )
-from streamcore.model import CommittedPosition, TopicPartition
+from streamcore.model import CommittedPosition, TopicName, TopicPartition
 
 _COMMIT_TOPIC_IDS_FROM: Final = 10
+_COMMIT_EPOCHS_FROM: Final = 9
 _FETCH_GROUPS_FROM: Final = 8
 _FETCH_TOPIC_IDS_FROM: Final = 10
+_FETCH_GROUP_ERROR_FROM: Final = 2
 _NO_OFFSET: Final = -1
 
 
+# --- committing ---------------------------------------------------------------------------------------
+
+
 def offset_commit(request: OffsetCommitRequest, call: Call) -> Operation[OffsetCommitResponse]:
-    """Commit the positions of those partitions that exist; the others get their error."""
-    codes: dict[tuple[int, int], ErrorCode] = {}
-    positions: dict[TopicPartition, CommittedPosition] = {}
-    for topic_index, topic in enumerate(request.topics):
-        name: str | None = topic.name
-        unknown = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-        if call.version >= _COMMIT_TOPIC_IDS_FROM:
-            name, unknown = call.broker.topic_name(topic.topic_id), ErrorCode.UNKNOWN_TOPIC_ID
-        for index, wanted in enumerate(topic.partitions):
-            place = TopicPartition(name or "", wanted.partition_index)
-            if name is None or not call.broker.has_partition(place):
-                codes[topic_index, index] = unknown
+    """Commit the positions that can be; each of the others gets its error, and holds up nobody."""
+    answers: list[OffsetCommitResponseTopic] = []
+    wanted: list[tuple[TopicPartition, CommittedPosition, OffsetCommitResponsePartition]] = []
+    for topic in request.topics:
+        answer = OffsetCommitResponseTopic(name=topic.name, topic_id=topic.topic_id, partitions=[])
+        answers.append(answer)
+        name, unknown = _committed_topic(topic, call)
+        for each in topic.partitions:
+            outcome = OffsetCommitResponsePartition(
+                partition_index=each.partition_index, error_code=ErrorCode.NONE
+            )
+            answer.partitions.append(outcome)
+            place = TopicPartition(name or "", each.partition_index)
+            if name is None:
+                outcome.error_code = unknown
+            elif not call.broker.has_partition(place):
+                outcome.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
             else:
-                metadata = wanted.committed_metadata or ""
-                positions[place] = CommittedPosition(wanted.committed_offset, metadata)
+                position = CommittedPosition(
+                    each.committed_offset, each.committed_metadata or "", each.committed_leader_epoch
+                )
+                wanted.append((place, position, outcome))
+    if wanted or not request.topics:
+        yield from _commit(request, call, wanted)
+    return OffsetCommitResponse(topics=answers)
+
+
+def _committed_topic(topic: OffsetCommitRequestTopic, call: Call) -> tuple[TopicName | None, ErrorCode]:
+    """A topic's name, and the error if there is none."""
+    if call.version >= _COMMIT_TOPIC_IDS_FROM:
+        return call.broker.topic_name(topic.topic_id), ErrorCode.UNKNOWN_TOPIC_ID
+    return topic.name, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+
+def _commit(
+    request: OffsetCommitRequest,
+    call: Call,
+    wanted: Sequence[tuple[TopicPartition, CommittedPosition, OffsetCommitResponsePartition]],
+) -> Operation[None]:
+    groups = call.broker.groups
+    positions = {place: position for place, position, _ in wanted if not groups.is_too_long(position)}
     membership = Membership(
         request.member_id, request.generation_id_or_member_epoch, request.group_instance_id
     )
-    outcome = ErrorCode.NONE
+    code = ErrorCode.NONE
     try:
-        yield from call.broker.groups.commit_positions(request.group_id, positions, membership)
+        yield from groups.commit_positions(
+            request.group_id, positions, membership, knows_epochs=call.version >= _COMMIT_EPOCHS_FROM
+        )
     except (Refused, StreamCoreError) as error:
-        outcome = code_of(error)
-    return OffsetCommitResponse(
-        topics=[
-            OffsetCommitResponseTopic(
-                name=topic.name,
-                topic_id=topic.topic_id,
-                partitions=[
-                    OffsetCommitResponsePartition(
-                        partition_index=wanted.partition_index,
-                        error_code=codes.get((topic_index, index), outcome),
-                    )
-                    for index, wanted in enumerate(topic.partitions)
-                ],
-            )
-            for topic_index, topic in enumerate(request.topics)
-        ]
-    )
+        code = _commit_code(error, call.version)
+    for place, _, outcome in wanted:
+        is_refused = code is not ErrorCode.NONE or place in positions
+        outcome.error_code = code if is_refused else ErrorCode.OFFSET_METADATA_TOO_LARGE
+
+
+def _commit_code(error: Exception, version: int) -> ErrorCode:
+    """Older clients do not know the newer protocol's errors."""
+    is_stale = isinstance(error, Refused) and error.refusal is Refusal.STALE_MEMBER_EPOCH
+    if is_stale and version < _COMMIT_EPOCHS_FROM:
+        return ErrorCode.UNSUPPORTED_VERSION
+    return code_of(error)
+
+
+# --- telling ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _AskedTopic:
+    """A topic whose positions are asked for; without a name there is none of its id."""
+
+    name: TopicName | None
+    topic_id: bytes
+    partitions: Sequence[int]
 
 
 def offset_fetch(request: OffsetFetchRequest, call: Call) -> Operation[OffsetFetchResponse]:
@@ -89,99 +132,112 @@ def offset_fetch(request: OffsetFetchRequest, call: Call) -> Operation[OffsetFet
     if call.version >= _FETCH_GROUPS_FROM:
         groups: list[OffsetFetchResponseGroup] = []
         for wanted in request.groups:
-            groups.append((yield from _group_positions(wanted, call)))
+            groups.append((yield from _group_positions(wanted, request.require_stable, call)))
         return OffsetFetchResponse(groups=groups)
-    topics = request.topics
-    asked = OffsetFetchRequestGroup(
-        group_id=request.group_id,
-        topics=None
-        if topics is None
-        else [
-            OffsetFetchRequestTopics(name=each.name, partition_indexes=each.partition_indexes)
-            for each in topics
-        ],
-    )
-    found = yield from _group_positions(asked, call)
-    return OffsetFetchResponse(
-        error_code=found.error_code,
-        topics=[
-            OffsetFetchResponseTopic(
-                name=topic.name,
-                partitions=[
-                    OffsetFetchResponsePartition(
-                        partition_index=each.partition_index,
-                        committed_offset=each.committed_offset,
-                        committed_leader_epoch=each.committed_leader_epoch,
-                        metadata=each.metadata,
-                        error_code=each.error_code,
-                    )
-                    for each in topic.partitions
-                ],
-            )
-            for topic in found.topics
-        ],
-    )
+    return (yield from _single_group(request, call))
 
 
-def _group_positions(wanted: OffsetFetchRequestGroup, call: Call) -> Operation[OffsetFetchResponseGroup]:
-    topics = wanted.topics
-    names = {}
-    if topics is not None:
-        names = {
-            index: call.broker.topic_name(topic.topic_id)
-            if call.version >= _FETCH_TOPIC_IDS_FROM
-            else topic.name
-            for index, topic in enumerate(topics)
-        }
-    asked = None
-    if topics is not None:
+def _group_positions(
+    wanted: OffsetFetchRequestGroup, require_stable: bool, call: Call
+) -> Operation[OffsetFetchResponseGroup]:
+    has_ids = call.version >= _FETCH_TOPIC_IDS_FROM
+    asked: list[_AskedTopic] | None = None
+    if wanted.topics is not None:
         asked = [
-            TopicPartition(name, number)
-            for index, topic in enumerate(topics)
-            if (name := names[index]) is not None
-            for number in topic.partition_indexes
+            _AskedTopic(
+                call.broker.topic_name(each.topic_id) if has_ids else each.name,
+                each.topic_id,
+                each.partition_indexes,
+            )
+            for each in wanted.topics
         ]
     try:
-        found = yield from call.broker.groups.committed(wanted.group_id, asked)
+        fetched = yield from call.broker.groups.fetch_positions(
+            wanted.group_id, member_id=wanted.member_id, epoch=wanted.member_epoch
+        )
     except (Refused, StreamCoreError) as error:
         return OffsetFetchResponseGroup(group_id=wanted.group_id, topics=[], error_code=code_of(error))
-    if topics is None:
-        by_topic: dict[str, list[int]] = {}
-        for place in sorted(found):
-            by_topic.setdefault(place.topic, []).append(place.partition)
-        answers = [
+    return OffsetFetchResponseGroup(
+        group_id=wanted.group_id,
+        topics=[
             OffsetFetchResponseTopics(
-                name=name,
-                topic_id=call.broker.topics[name].topic_id.bytes if name in call.broker.topics else bytes(16),
-                partitions=[_position(TopicPartition(name, number), found) for number in numbers],
-            )
-            for name, numbers in by_topic.items()
-        ]
-    else:
-        answers = [
-            OffsetFetchResponseTopics(
-                name=topic.name,
+                name=topic.name or "",
                 topic_id=topic.topic_id,
-                partitions=[
-                    _position(TopicPartition(names[index] or "", number), found)
-                    for number in topic.partition_indexes
-                ],
+                partitions=[_position(topic, each, fetched, require_stable) for each in topic.partitions],
             )
-            for index, topic in enumerate(topics)
-        ]
-    return OffsetFetchResponseGroup(group_id=wanted.group_id, topics=answers)
+            for topic in (_all_topics(fetched, call, has_ids) if asked is None else asked)
+        ],
+    )
+
+
+def _all_topics(fetched: FetchedPositions, call: Call, has_ids: bool) -> list[_AskedTopic]:
+    """All topics that the group has positions in; by id, only those that still exist."""
+    numbers: dict[TopicName, list[int]] = {}
+    for place in sorted(fetched.found.keys() | fetched.unstable):
+        numbers.setdefault(place.topic, []).append(place.partition)
+    topics = call.broker.topics
+    return [
+        _AskedTopic(name, topics[name].topic_id.bytes if name in topics else ZERO_UUID, partitions)
+        for name, partitions in numbers.items()
+        if name in topics or not has_ids
+    ]
 
 
 def _position(
-    place: TopicPartition, found: Mapping[TopicPartition, CommittedPosition]
+    topic: _AskedTopic, number: int, fetched: FetchedPositions, require_stable: bool
 ) -> OffsetFetchResponsePartitions:
-    position = found.get(place)
+    code, position = ErrorCode.NONE, None
+    if topic.name is None:
+        code = ErrorCode.UNKNOWN_TOPIC_ID
+    else:
+        place = TopicPartition(topic.name, number)
+        if require_stable and place in fetched.unstable:
+            code = ErrorCode.UNSTABLE_OFFSET_COMMIT
+        else:
+            position = fetched.found.get(place)
     return OffsetFetchResponsePartitions(
-        partition_index=place.partition,
+        partition_index=number,
         committed_offset=_NO_OFFSET if position is None else position.offset,
+        committed_leader_epoch=-1 if position is None else position.leader_epoch,
         metadata="" if position is None else position.metadata,
-        error_code=ErrorCode.NONE,
+        error_code=code,
     )
+
+
+def _single_group(request: OffsetFetchRequest, call: Call) -> Operation[OffsetFetchResponse]:
+    """The same in the words of before, when a request named one group."""
+    asked: list[_AskedTopic] | None = None
+    if request.topics is not None:
+        asked = [_AskedTopic(each.name, ZERO_UUID, each.partition_indexes) for each in request.topics]
+    code, fetched = ErrorCode.NONE, FetchedPositions({}, frozenset())
+    try:
+        fetched = yield from call.broker.groups.fetch_positions(request.group_id)
+    except (Refused, StreamCoreError) as error:
+        code = code_of(error)
+    topics = _all_topics(fetched, call, has_ids=False) if asked is None else asked
+    answers: list[OffsetFetchResponseTopic] = []
+    for topic in topics if code is ErrorCode.NONE or call.version < _FETCH_GROUP_ERROR_FROM else ():
+        found = [_position(topic, each, fetched, request.require_stable) for each in topic.partitions]
+        partitions = [
+            OffsetFetchResponsePartition(
+                partition_index=each.partition_index,
+                committed_offset=each.committed_offset,
+                committed_leader_epoch=each.committed_leader_epoch,
+                metadata=each.metadata,
+                error_code=each.error_code if code is ErrorCode.NONE else code,
+            )
+            for each in found
+        ]
+        answers.append(OffsetFetchResponseTopic(name=topic.name or "", partitions=partitions))
+    return OffsetFetchResponse(error_code=code, topics=answers)
+
+
+# --- forgetting ---------------------------------------------------------------------------------------
+
+_OF_THE_GROUP: Final = frozenset(
+    {Refusal.INVALID_GROUP_ID, Refusal.GROUP_ID_NOT_FOUND, Refusal.NON_EMPTY_GROUP}
+)
+"""Refusals that concern the group, not a topic."""
 
 
 def offset_delete(request: OffsetDeleteRequest, call: Call) -> Operation[OffsetDeleteResponse]:
@@ -189,16 +245,24 @@ def offset_delete(request: OffsetDeleteRequest, call: Call) -> Operation[OffsetD
     topics: list[OffsetDeleteResponseTopic] = []
     for topic in request.topics:
         places = [TopicPartition(topic.name, each.partition_index) for each in topic.partitions]
+        existing = [place for place in places if call.broker.has_partition(place)]
         code = ErrorCode.NONE
         try:
-            yield from call.broker.groups.delete_positions(request.group_id, places)
-        except (Refused, StreamCoreError) as error:
+            yield from call.broker.groups.delete_positions(request.group_id, existing)
+        except Refused as refused:
+            if refused.refusal in _OF_THE_GROUP:
+                return OffsetDeleteResponse(error_code=code_of(refused), throttle_time_ms=0, topics=[])
+            code = code_of(refused)
+        except StreamCoreError as error:
             code = code_of(error)
         topics.append(
             OffsetDeleteResponseTopic(
                 name=topic.name,
                 partitions=[
-                    OffsetDeleteResponsePartition(partition_index=place.partition, error_code=code)
+                    OffsetDeleteResponsePartition(
+                        partition_index=place.partition,
+                        error_code=code if place in existing else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+                    )
                     for place in places
                 ],
             )

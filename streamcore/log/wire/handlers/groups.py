@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from streamcore.errors import StreamCoreError
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refused
@@ -21,10 +23,14 @@ from streamcore.log.wire.messages.describe_groups import (
 )
 from streamcore.log.wire.messages.list_groups import ListedGroup, ListGroupsRequest, ListGroupsResponse
 
+_NOT_FOUND_FROM: Final = 6
+_DEAD: Final = "Dead"
+_CLASSIC: Final = "classic"
+
 
 def list_groups(request: ListGroupsRequest, call: Call) -> ListGroupsResponse:
     """List groups, of some states and types or of all."""
-    described = [call.broker.groups.describe(name) for name in call.broker.groups.names()]
+    groups = [call.broker.groups.summary(name) for name in call.broker.groups.names()]
     states = {state.lower() for state in request.states_filter}
     types = {kind.lower() for kind in request.types_filter}
     return ListGroupsResponse(
@@ -34,22 +40,43 @@ def list_groups(request: ListGroupsRequest, call: Call) -> ListGroupsResponse:
                 group_id=group.group,
                 protocol_type=group.protocol_type,
                 group_state=group.state,
-                group_type="classic",
+                group_type=group.kind,
             )
-            for group in described
-            if (not states or group.state.lower() in states) and (not types or "classic" in types)
+            for group in groups
+            if (not states or group.state.lower() in states) and (not types or group.kind in types)
         ],
     )
 
 
 def describe_groups(request: DescribeGroupsRequest, call: Call) -> DescribeGroupsResponse:
-    """Show groups with their members."""
-    return DescribeGroupsResponse(
-        groups=[_described(call.broker.groups.describe(name)) for name in request.groups]
+    """Show groups of the classic protocol with their members."""
+    return DescribeGroupsResponse(groups=[_described(name, call) for name in request.groups])
+
+
+def _described(name: str, call: Call) -> DescribedGroup:
+    if not name:
+        return _unknown(name, ErrorCode.INVALID_GROUP_ID, "")
+    group = call.broker.groups.describe(name)
+    if group.kind == _CLASSIC and group.state != _DEAD:
+        return _shown(group)
+    if call.version < _NOT_FOUND_FROM:
+        return _unknown(name, ErrorCode.NONE, _DEAD)
+    return _unknown(name, ErrorCode.GROUP_ID_NOT_FOUND, _DEAD, f"there is no classic group {name}")
+
+
+def _unknown(name: str, code: ErrorCode, state: str, message: str | None = None) -> DescribedGroup:
+    return DescribedGroup(
+        error_code=code,
+        error_message=message,
+        group_id=name,
+        group_state=state,
+        protocol_type="",
+        protocol_data="",
+        members=[],
     )
 
 
-def _described(group: GroupDescription) -> DescribedGroup:
+def _shown(group: GroupDescription) -> DescribedGroup:
     return DescribedGroup(
         error_code=ErrorCode.NONE,
         group_id=group.group,

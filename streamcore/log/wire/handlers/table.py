@@ -44,6 +44,8 @@ HANDLERS: Final[Mapping[int, str]] = MappingProxyType(
         50: "users.describe_user_scram_credentials",
         51: "users.alter_user_scram_credentials",
         60: "cluster.describe_cluster",
+        68: "consumer_groups.consumer_group_heartbeat",
+        69: "consumer_groups.consumer_group_describe",
     }
 )
 """Module and function by API key."""

@@ -8,6 +8,7 @@ import pytest
 
 from streamcore.clock import ManualClock
 from streamcore.errors import InvalidConfigError, StaleGenerationError, UsageError
+from streamcore.log.broker.consumer_protocol import Subscription, encode_subscription
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import JoinRequest, Membership, SyncRequest
 from streamcore.log.broker.settings import BrokerSettings
@@ -18,7 +19,7 @@ from streamcore.testing.sim_disk import SimDisk
 DAY_MS = 24 * 3_600_000
 FIRST = TopicPartition("events", 0)
 SECOND = TopicPartition("others", 0)
-SUBSCRIPTION = bytes.fromhex("0001" + "00000001" + "0006") + b"events" + bytes.fromhex("ffffffff")
+SUBSCRIPTION = encode_subscription(Subscription(("events",)))
 REQUEST = JoinRequest(group="g", protocols=(("range", SUBSCRIPTION),))
 AT = CommittedPosition(5)
 

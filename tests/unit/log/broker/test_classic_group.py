@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from streamcore.log.broker.group import Group, GroupState
+from streamcore.log.broker.classic_generation import stored_generation
+from streamcore.log.broker.classic_group import ClassicGroup as Group
+from streamcore.log.broker.classic_joining import join as join_group
+from streamcore.log.broker.classic_states import GroupState, JoinRules
 from streamcore.log.broker.operations import Promise
 from streamcore.log.broker.refusals import Refusal, Refused
-from streamcore.log.broker.requests import JoinReply, JoinRequest, Membership, SyncReply
+from streamcore.log.broker.requests import JoinReply, JoinRequest, Leaving, Membership, SyncReply, SyncRequest
 
 REQUEST = JoinRequest(
     group="g", protocols=(("range", b"topics"),), session_timeout_ms=10_000, rebalance_timeout_ms=60_000
@@ -31,11 +34,15 @@ def join(
 ) -> Promise[JoinReply | Refusal]:
     """Join as a known member if there is one of this id, else as a new one."""
     known = member_id if member_id in group.members else ""
-    return group.join(replace(request, member_id=known), member_id, now_s, 0)
+    return join_group(group, replace(request, member_id=known), member_id, now_s)
+
+
+def sync(group: Group, member_id: str) -> Promise[SyncReply | Refusal]:
+    return group.sync(SyncRequest("g", membership(group, member_id)), 0)
 
 
 def assign(group: Group, assignments: dict[str, bytes], now_s: float = 0) -> None:
-    group.take_assignment(group.assigned(assignments, 0), now_s)
+    group.take_assignment(stored_generation(group, 0, assignments), now_s)
 
 
 def membership(group: Group, member_id: str) -> Membership:
@@ -88,21 +95,21 @@ def test_followers_wait_for_the_leaders_assignment() -> None:
     join(group, "b")
     join(group, "a")
 
-    follower = group.sync(membership(group, "b"))
-    leader = group.sync(membership(group, "a"))
+    follower = sync(group, "b")
+    leader = sync(group, "a")
     before = follower.is_kept
     assign(group, {"a": b"1", "b": b"2"})
 
     assert not before
     assert (synced(leader).assignment, synced(follower).assignment) == (b"1", b"2")
-    assert synced(group.sync(membership(group, "b"))).assignment == b"2"
+    assert synced(sync(group, "b")).assignment == b"2"
 
 
 def test_a_rebalance_sends_those_back_who_wait_for_an_assignment() -> None:
     group = stable_group("a")
     join(group, "b")
     join(group, "a")
-    waiting = group.sync(membership(group, "b"))
+    waiting = sync(group, "b")
 
     join(group, "c")
 
@@ -113,7 +120,7 @@ def test_an_assignment_that_comes_after_the_group_moved_on_is_dropped() -> None:
     group = stable_group("a")
     join(group, "b")
     join(group, "a")
-    stored = group.assigned({"a": b"old"}, 0)
+    stored = stored_generation(group, 0, {"a": b"old"})
 
     join(group, "c")
     group.take_assignment(stored, 0)
@@ -124,7 +131,7 @@ def test_an_assignment_that_comes_after_the_group_moved_on_is_dropped() -> None:
 def test_a_member_that_leaves_makes_the_others_rebalance() -> None:
     group = stable_group("a", "b")
 
-    group.leave("a", None, 0)
+    group.leave([Leaving("a")], 0)
 
     assert group.state is GroupState.PREPARING_REBALANCE
     assert joined(join(group, "b")).is_leader
@@ -134,12 +141,12 @@ def test_the_last_member_that_leaves_leaves_an_empty_group_to_be_stored() -> Non
     group = stable_group("a")
     generation = group.generation
 
-    group.leave("a", None, 0)
+    group.leave([Leaving("a")], 0)
 
     assert group.state is GroupState.EMPTY
     assert group.is_unsaved
     assert group.generation == generation + 1
-    assert group.stored(5).members == ()
+    assert stored_generation(group, 5).members == ()
 
 
 def test_a_member_that_falls_silent_is_removed_when_its_session_ends() -> None:
@@ -184,7 +191,7 @@ def test_a_leader_that_brings_no_assignment_is_given_up() -> None:
     group = stable_group("a", "b", request=slow)
     join(group, "b", replace(slow, protocols=(("range", b"more"),)))
     join(group, "a", slow)
-    waiting = group.sync(membership(group, "b"))
+    waiting = sync(group, "b")
 
     group.expire(60.0)
 
@@ -198,9 +205,9 @@ def test_calls_of_an_older_generation_or_an_unknown_member_are_refused() -> None
     with pytest.raises(Refused, match="ILLEGAL_GENERATION"):
         group.heartbeat(Membership("a", group.generation - 1), 0)
     with pytest.raises(Refused, match="UNKNOWN_MEMBER_ID"):
-        group.sync(Membership("x", group.generation))
+        group.sync(SyncRequest("g", Membership("x", group.generation)), 0)
     with pytest.raises(Refused, match="UNKNOWN_MEMBER_ID"):
-        group.join(replace(REQUEST, member_id="x"), "new", 0, 0)
+        join_group(group, replace(REQUEST, member_id="x"), "new", 0)
     with pytest.raises(Refused, match="ILLEGAL_GENERATION"):
         group.ensure_may_commit(Membership("a", 99), 0)
 
@@ -272,62 +279,63 @@ def test_the_protocol_that_most_members_prefer_is_chosen() -> None:
 def test_a_restarted_static_member_gets_its_assignment_without_a_rebalance() -> None:
     static = replace(REQUEST, instance_id="i")
     group = Group("g")
-    joined(group.join(static, "old", 0, 0))
+    joined(join_group(group, static, "old", 0))
     assign(group, {"old": b"mine"})
 
-    reply = joined(group.join(static, "new", 0, 0))
+    reply = joined(join_group(group, static, "new", 0))
 
     assert group.state is GroupState.STABLE
     assert (reply.member_id, reply.skip_assignment, reply.generation) == ("new", True, 1)
-    assert synced(group.sync(Membership("new", 1, "i"))).assignment == b"mine"
+    assert synced(group.sync(SyncRequest("g", Membership("new", 1, "i")), 0)).assignment == b"mine"
     with pytest.raises(Refused, match="FENCED_INSTANCE_ID"):
         group.heartbeat(Membership("old", 1, "i"), 0)
 
 
-def test_a_static_member_with_another_subscription_makes_a_rebalance() -> None:
-    static = replace(REQUEST, instance_id="i")
-    group = Group("g")
-    joined(group.join(static, "old", 0, 0))
-    assign(group, {"old": b"mine"})
-
-    reply = joined(group.join(replace(static, protocols=(("range", b"other"),)), "new", 0, 0))
-
-    assert reply.generation == 2
-    assert not reply.skip_assignment
-
-
 def test_a_promised_member_is_waited_for_until_its_time_is_over() -> None:
-    group = Group("g")
-    group.promise_id("promised", 5.0)
+    group = stable_group("a")
+    with pytest.raises(Refused, match="MEMBER_ID_REQUIRED"):
+        join_group(group, replace(REQUEST, is_member_id_required=True), "promised", 0)
 
-    other = join(group, "a")
-    before = other.is_kept
-    group.expire(5.0)
+    first = join(group, "a")
+    before = first.is_kept
+    group.expire(10.0)
 
     assert not before
+    assert joined(first).generation == 2
+
+
+def test_a_first_generation_does_not_wait_for_who_was_only_promised_an_id() -> None:
+    group = Group("g")
+    with pytest.raises(Refused, match="MEMBER_ID_REQUIRED"):
+        join_group(group, replace(REQUEST, is_member_id_required=True), "promised", 0)
+
+    other = join(group, "a")
+
     assert joined(other).generation == 1
 
 
 def test_a_first_generation_may_wait_for_more_members() -> None:
-    group = Group("g")
+    group = Group("g", JoinRules(initial_delay_ms=3_000))
 
-    first = group.join(REQUEST, "a", 0, 3.0)
-    second = group.join(REQUEST, "b", 1.0, 3.0)
-    deadline_s = group.next_deadline_s()
-    group.expire(deadline_s)
+    first = join_group(group, REQUEST, "a", 0)
+    second = join_group(group, REQUEST, "b", 1.0)
+    group.expire(3.0)
+    before = first.is_kept
+    group.expire(6.0)
 
-    assert deadline_s == 3.0
+    assert not before
     assert joined(first).generation == joined(second).generation == 1
 
 
 def test_a_stored_group_is_the_same_after_replay() -> None:
     group = stable_group("a", "b")
-    stored = group.stored(9)
+    stored = stored_generation(group, 9)
 
     again = Group("g")
-    again.replay(stored, 100.0)
+    again.replay(stored)
+    again.watch_all(100.0)
 
-    assert again.stored(9) == stored
+    assert stored_generation(again, 9) == stored
     assert again.state is GroupState.STABLE
     again.expire(110.0)
     assert again.members == {}

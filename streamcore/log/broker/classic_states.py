@@ -1,0 +1,37 @@
+"""The states of a group of the classic protocol, the ways between them, and the rules of joining one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+
+class GroupState(Enum):
+    """Where a group stands; the values are Kafka's names."""
+
+    EMPTY = "Empty"
+    PREPARING_REBALANCE = "PreparingRebalance"
+    COMPLETING_REBALANCE = "CompletingRebalance"
+    STABLE = "Stable"
+
+
+_S = GroupState
+
+TRANSITIONS: Final[dict[GroupState, frozenset[GroupState]]] = {
+    _S.EMPTY: frozenset({_S.PREPARING_REBALANCE}),
+    _S.PREPARING_REBALANCE: frozenset({_S.COMPLETING_REBALANCE, _S.EMPTY}),
+    _S.COMPLETING_REBALANCE: frozenset({_S.STABLE, _S.PREPARING_REBALANCE}),
+    _S.STABLE: frozenset({_S.PREPARING_REBALANCE}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRules:
+    """What the broker's settings say of joining."""
+
+    size_max: int = 1_000
+    initial_delay_ms: int = 0
+    """How long a group's first generation waits for more members."""
+    new_member_timeout_ms: int = 300_000
+    """How long somebody who joins for the first time may wait for the others."""

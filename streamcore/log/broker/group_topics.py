@@ -1,0 +1,74 @@
+"""The topics of the log as groups see them: by name, by id, and whether anything has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from typing import Final, Protocol
+
+from streamcore.log.storage.topic_registry import TopicState
+from streamcore.model import TopicName
+
+_HASH_BYTES: Final = 8
+
+
+class TopicSource(Protocol):
+    """Who knows the topics; ``topic_names`` is another object after every change."""
+
+    @property
+    def topics(self) -> Mapping[TopicName, TopicState]:
+        """All topics by name."""
+
+    @property
+    def topic_names(self) -> Mapping[bytes, TopicName]:
+        """The names of topics by the bytes of their ids."""
+
+
+class GroupTopics:
+    """All topics, now."""
+
+    def __init__(self, source: TopicSource) -> None:
+        self._source = source
+        self._names: Mapping[bytes, TopicName] = {}
+        self._version = 0
+
+    @property
+    def version(self) -> int:
+        """Grows whenever a topic was created, changed or deleted."""
+        names = self._source.topic_names
+        if names is not self._names:
+            self._names = names
+            self._version += 1
+        return self._version
+
+    def names(self) -> Iterable[TopicName]:
+        """The names of all topics."""
+        return self._source.topics
+
+    def name_of(self, topic_id: bytes) -> TopicName | None:
+        """The name of the topic with an id."""
+        return self._source.topic_names.get(topic_id)
+
+    def id_of(self, name: TopicName) -> bytes | None:
+        """The id of the topic that has a name now."""
+        topic = self._source.topics.get(name)
+        return None if topic is None else topic.topic_id.bytes
+
+    def counts(self, names: Iterable[TopicName]) -> dict[bytes, int]:
+        """The partition counts of those topics that exist, by their ids."""
+        topics = self._source.topics
+        return {
+            topic.topic_id.bytes: topic.partition_count
+            for name in names
+            if (topic := topics.get(name)) is not None
+        }
+
+    def hash_of(self, names: Iterable[TopicName]) -> int:
+        """A number that changes when one of these topics comes, goes or grows; 0 if none of them exists."""
+        counts = self.counts(names)
+        if not counts:
+            return 0
+        hashed = blake2b(digest_size=_HASH_BYTES)
+        for topic_id in sorted(counts):
+            hashed.update(topic_id + counts[topic_id].to_bytes(4, "big"))
+        return int.from_bytes(hashed.digest(), "big", signed=True)

@@ -1,0 +1,21 @@
+"""What the broker can do beyond the versions of its requests: Kafka's features, and their levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A feature, supported from ``version_min`` up to the level that is in force."""
+
+    name: str
+    level: int
+    version_min: int = 0
+
+
+FEATURES: Final = (
+    Feature("group.version", 1),  # the newer group protocol (KIP-848)
+)
+"""By name."""
