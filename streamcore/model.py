@@ -136,7 +136,7 @@ class RecordRun:
 
 @dataclass(frozen=True, slots=True)
 class CommittedPosition:
-    """Where a group goes on after a restart: the next offset to read, and a note of at most 4,096 characters."""
+    """Where a group goes on after a restart: the next offset to read, and a note of up to 4,096 letters."""
 
     offset: Offset
     metadata: str = ""

@@ -154,6 +154,8 @@ class ClassicGroup:
     def prepare_rebalance(self, now_s: float) -> None:
         """Ask all members to join again."""
         for member in self.members.values():
+            if self.state is _S.COMPLETING_REBALANCE:
+                member.assignment = b""  # that of a generation before the one that never was
             member.answer_sync(Refusal.REBALANCE_IN_PROGRESS)
             self.wake_by(member.deadline_s)
         self.awaited_syncs.clear()
@@ -197,7 +199,6 @@ class ClassicGroup:
             if member.joining is not None:
                 self.refresh(member, now_s)
             member.is_new = False
-            member.assignment = b""
             member.answer_join(self.reply_to(member))
 
     def _rebalance_deadline_s(self, now_s: float) -> float:

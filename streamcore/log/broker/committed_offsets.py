@@ -4,7 +4,8 @@ A position committed inside a transaction is pending until the transaction's mar
 group's position yet, and it makes the position it would replace unstable (KIP-447).
 
 Which of two positions of one partition counts is decided by where their *records* stand, not by
-when their transactions ended: compaction keeps the last record, and a restart must agree with it.
+when their transactions ended: compaction keeps the last record, and a restart must agree with it. So what
+forgets a position forgets the pending ones before it, too.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class CommittedOffsets:
     ) -> None:
         """Apply the record at offset ``at``; ``None`` forgets the position."""
         if producer_id == NO_PRODUCER_ID:
+            if stored is None:
+                self._forget_pending(group, partition)
             self._set(group, partition, stored, at)
             return
         entries = self._pending.setdefault(producer_id, {})
@@ -52,6 +55,13 @@ class CommittedOffsets:
             self._decide(group, partition)
             if is_commit:
                 self._set(group, partition, stored, at)
+
+    def _forget_pending(self, group: str, partition: TopicPartition) -> None:
+        if partition not in self._pending_of.get(group, ()):
+            return
+        for entries in self._pending.values():
+            if entries.pop((group, partition), None) is not None:
+                self._decide(group, partition)
 
     def _decide(self, group: str, partition: TopicPartition) -> None:
         pending = self._pending_of[group]
@@ -76,6 +86,10 @@ class CommittedOffsets:
     def positions(self, group: str) -> Mapping[TopicPartition, StoredPosition]:
         """A group's positions, pending ones left out."""
         return {partition: entry[1] for partition, entry in self._by_group.get(group, {}).items()}
+
+    def partitions(self, group: str) -> set[TopicPartition]:
+        """The partitions in which a group has a position, decided or pending."""
+        return {*self._by_group.get(group, ()), *self._pending_of.get(group, ())}
 
     def pending(self, group: str) -> set[TopicPartition]:
         """The partitions over which a transaction of the group is open."""

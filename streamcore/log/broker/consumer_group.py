@@ -147,7 +147,7 @@ class ConsumerGroup:
         member = self.members.get(member_id, ConsumerMember(member_id))
         self._let_go(member)
         self.members[member_id] = replace(member, holding=holding)
-        for place in (*holding.assigned, *holding.revoking):
+        for place in holding.places:
             self.owners[place] = member_id
 
     def _remove(self, member_id: str) -> None:
@@ -158,7 +158,7 @@ class ConsumerGroup:
         self.targets.pop(member_id, None)
 
     def _let_go(self, member: ConsumerMember) -> None:
-        for place in (*member.holding.assigned, *member.holding.revoking):
+        for place in member.holding.places:
             if self.owners.get(place) == member.member_id:
                 del self.owners[place]
 
@@ -264,8 +264,9 @@ class ConsumerGroup:
         holding = member.holding
         if membership.generation == holding.epoch:
             return
+        has_generations = member.is_classic or is_transactional  # producers do not know epochs
         stale = Refused(
-            Refusal.ILLEGAL_GENERATION if member.is_classic else Refusal.STALE_MEMBER_EPOCH,
+            Refusal.ILLEGAL_GENERATION if has_generations else Refusal.STALE_MEMBER_EPOCH,
             group=self.name,
             epoch=membership.generation,
             current_epoch=holding.epoch,
@@ -273,7 +274,7 @@ class ConsumerGroup:
         if membership.generation > holding.epoch:
             raise stale
         for place in places:
-            since = holding.assigned.get(place, holding.revoking.get(place))
+            since = holding.places.get(place)
             if since is None or membership.generation < since:
                 raise stale
 

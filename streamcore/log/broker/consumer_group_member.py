@@ -82,6 +82,11 @@ class Holding:
         """The next holding; remembers the epoch before, for an answer that may get lost."""
         return Holding(epoch, self.epoch, state, assigned, revoking)
 
+    @property
+    def places(self) -> Epochs:
+        """All that the member may still be using."""
+        return {**self.assigned, **self.revoking}
+
     def is_reconciled_to(self, epoch: int) -> bool:
         """Whether nothing is left to do for a target."""
         return self.state is MemberState.STABLE and self.epoch == epoch

@@ -93,6 +93,20 @@ def decode_assignment(data: bytes) -> tuple[TopicPartition, ...]:
     return reader.partitions()
 
 
+def has_user_data(data: bytes) -> bool:
+    """Whether an assignment carries something of its assignor's own.
+
+    Raises:
+        CorruptDataError: the bytes are not one.
+    """
+    if not data:
+        return False
+    reader = BytesReader(data)
+    reader.int16()
+    reader.partitions()
+    return bool(reader.nullable_bytes())
+
+
 def encode_partitions(partitions: Iterable[TopicPartition]) -> bytes:
     """Write partitions grouped by topic, topics in order of first appearance."""
     by_topic: dict[TopicName, list[int]] = {}

@@ -211,15 +211,12 @@ class GroupCoordinator:
 
     def delete(self, name: str) -> Operation[None]:
         """Delete a group that has no members, with its positions."""
-        self._ensure_named(name)
         group = self._store.groups.get(name)
         if group is None and not self._store.offsets.has(name):
             raise Refused(Refusal.GROUP_ID_NOT_FOUND, group=name)
-        if group is not None and not _is_empty(group):
+        if group is not None and group.members:
             raise Refused(Refusal.NON_EMPTY_GROUP, group=name)
-        if self._store.offsets.is_unstable(name, None):
-            raise Refused(Refusal.UNSTABLE_OFFSET_COMMIT, group=name)
-        self._positions.forget(name, list(self._store.offsets.positions(name)))
+        self._positions.forget(name, sorted(self._store.offsets.partitions(name)))
         if group is not None:
             self._store.forget(name, _tombstones(group))
         yield self._store.topic.written(name)

@@ -55,7 +55,7 @@ def named_places(places: Iterable[PlaceId], topics: GroupTopics) -> list[TopicPa
 
 
 def _describe_classic(group: ClassicGroup) -> GroupDescription:
-    """What members asked for and got is shown once they agree on it."""
+    """What members asked for is shown once they agree on it; what they got, until they get something else."""
     is_stable = group.state is GroupState.STABLE
     return GroupDescription(
         group.name,
@@ -71,7 +71,7 @@ def _describe_classic(group: ClassicGroup) -> GroupDescription:
                 each.client_id,
                 each.client_host,
                 each.subscription(group.protocol) if is_stable else b"",
-                each.assignment if is_stable else b"",
+                each.assignment,
             )
             for each in group.members.values()
         ),
@@ -100,5 +100,5 @@ def _describe_member(group: ConsumerGroup, member: ConsumerMember, topics: Group
         profile.client_id,
         profile.client_host,
         encode_subscription(Subscription(tuple(sorted(group.topics_of(profile))), rack=profile.rack)),
-        encode_assignment(named_places(member.holding.assigned, topics)),
+        encode_assignment(named_places(member.holding.places, topics)),
     )

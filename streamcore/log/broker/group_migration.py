@@ -7,7 +7,8 @@ to join again. Their generation is the group's epoch from then on.
 Downwards: when the last member of the newer protocol is gone and classic ones stay, they become a classic
 group again, with the partitions that they have, and rebalance.
 
-Both ways need the bytes of Kafka's consumer protocol; a group of anything else keeps its protocol.
+Both ways need the bytes of Kafka's consumer protocol; a group of anything else keeps its protocol, and so
+does one whose assignor tells its members something of its own.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from streamcore.log.broker.consumer_protocol import (
     decode_assignment,
     decode_subscription,
     encode_assignment,
+    has_user_data,
     subscription_version,
 )
 from streamcore.log.broker.group_draft import GroupDraft
@@ -51,8 +53,11 @@ def upgrade(group: ClassicGroup, topics: GroupTopics) -> GroupDraft:
     try:
         profiles = {each.member_id: _profile(group, each) for each in group.members.values()}
         assigned = {each.member_id: decode_assignment(each.assignment) for each in group.members.values()}
+        is_custom = any(has_user_data(each.assignment) for each in group.members.values())
     except CorruptDataError as error:
         raise Refused(Refusal.GROUP_ID_NOT_FOUND, group=group.name, because=str(error)) from error
+    if is_custom:
+        raise Refused(Refusal.GROUP_ID_NOT_FOUND, group=group.name, protocol=group.protocol)
     topics_hash = topics.hash_of({name for profile in profiles.values() for name in profile.topics})
     draft.put(Kind.EPOCH, GroupEpoch(group.generation, topics_hash))
     draft.put(Kind.TARGET, TargetEpoch(group.generation))

@@ -110,6 +110,8 @@ class GroupPositions:
             case ConsumerGroup():
                 self._ensure_consumer_may_commit(known, membership, positions, knows_epochs)
             case None if membership is not None and membership.generation >= 0:
+                if self._store.offsets.has(group):
+                    raise Refused(Refusal.UNKNOWN_MEMBER_ID, group=group, member_id=membership.member_id)
                 raise Refused(
                     Refusal.GROUP_ID_NOT_FOUND if knows_epochs else Refusal.ILLEGAL_GENERATION, group=group
                 )
@@ -209,9 +211,7 @@ class GroupPositions:
             raise Refused(Refusal.NON_EMPTY_GROUP, group=group)
         if used := sorted({each.topic for each in partitions if _subscribes(known, each.topic)}):
             raise Refused(Refusal.GROUP_SUBSCRIBED_TO_TOPIC, group=group, topics=",".join(used))
-        if self._store.offsets.is_unstable(group, partitions):
-            raise Refused(Refusal.UNSTABLE_OFFSET_COMMIT, group=group)
-        present = self._store.offsets.positions(group)
+        present = self._store.offsets.partitions(group)
         self.forget(group, [each for each in partitions if each in present])
         yield self._store.topic.written(group)
 
@@ -227,8 +227,9 @@ class GroupPositions:
 
     def forget_topic(self, topic: TopicName) -> None:
         """Forget every group's positions in a topic that was deleted: a new one starts anew."""
-        for group in self._store.offsets.groups():
-            self.forget(group, [each for each in self._store.offsets.positions(group) if each.topic == topic])
+        offsets = self._store.offsets
+        for group in offsets.groups():
+            self.forget(group, sorted(each for each in offsets.partitions(group) if each.topic == topic))
 
     def expire(self) -> None:
         """Forget positions that nobody has used for long."""

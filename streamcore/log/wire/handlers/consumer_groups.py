@@ -161,7 +161,7 @@ def _member(group: ConsumerGroup, member: ConsumerMember, topics: GroupTopics) -
         client_host=profile.client_host,
         subscribed_topic_names=list(profile.topics),
         subscribed_topic_regex=profile.pattern,
-        assignment=_assignment(member.holding.assigned, topics),
+        assignment=_assignment(member.holding.places, topics),
         target_assignment=_assignment(group.target_of(member.member_id), topics),
         member_type=_CLASSIC_MEMBER if member.is_classic else _CONSUMER_MEMBER,
     )

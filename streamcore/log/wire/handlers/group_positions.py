@@ -173,7 +173,7 @@ def _group_positions(
 def _all_topics(fetched: FetchedPositions, call: Call, has_ids: bool) -> list[_AskedTopic]:
     """All topics that the group has positions in; by id, only those that still exist."""
     numbers: dict[TopicName, list[int]] = {}
-    for place in sorted(fetched.found.keys() | fetched.unstable):
+    for place in sorted(fetched.found):
         numbers.setdefault(place.topic, []).append(place.partition)
     topics = call.broker.topics
     return [
@@ -243,6 +243,11 @@ _OF_THE_GROUP: Final = frozenset(
 def offset_delete(request: OffsetDeleteRequest, call: Call) -> Operation[OffsetDeleteResponse]:
     """Forget positions in topics that no member subscribes to."""
     topics: list[OffsetDeleteResponseTopic] = []
+    if not request.topics:
+        try:
+            yield from call.broker.groups.delete_positions(request.group_id, [])
+        except Refused as refused:
+            return OffsetDeleteResponse(error_code=code_of(refused), throttle_time_ms=0, topics=[])
     for topic in request.topics:
         places = [TopicPartition(topic.name, each.partition_index) for each in topic.partitions]
         existing = [place for place in places if call.broker.has_partition(place)]

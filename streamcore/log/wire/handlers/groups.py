@@ -54,22 +54,15 @@ def describe_groups(request: DescribeGroupsRequest, call: Call) -> DescribeGroup
 
 
 def _described(name: str, call: Call) -> DescribedGroup:
-    if not name:
-        return _unknown(name, ErrorCode.INVALID_GROUP_ID, "")
     group = call.broker.groups.describe(name)
     if group.kind == _CLASSIC and group.state != _DEAD:
         return _shown(group)
-    if call.version < _NOT_FOUND_FROM:
-        return _unknown(name, ErrorCode.NONE, _DEAD)
-    return _unknown(name, ErrorCode.GROUP_ID_NOT_FOUND, _DEAD, f"there is no classic group {name}")
-
-
-def _unknown(name: str, code: ErrorCode, state: str, message: str | None = None) -> DescribedGroup:
+    is_said = call.version >= _NOT_FOUND_FROM
     return DescribedGroup(
-        error_code=code,
-        error_message=message,
+        error_code=ErrorCode.GROUP_ID_NOT_FOUND if is_said else ErrorCode.NONE,
+        error_message=f"there is no classic group {name}" if is_said else None,
         group_id=name,
-        group_state=state,
+        group_state=_DEAD,
         protocol_type="",
         protocol_data="",
         members=[],
@@ -100,7 +93,7 @@ def _shown(group: GroupDescription) -> DescribedGroup:
 def delete_groups(request: DeleteGroupsRequest, call: Call) -> Operation[DeleteGroupsResponse]:
     """Delete groups that have no members."""
     results: list[DeletableGroupResult] = []
-    for name in request.groups_names:
+    for name in dict.fromkeys(request.groups_names):
         code = ErrorCode.NONE
         try:
             yield from call.broker.groups.delete(name)
