@@ -1,0 +1,93 @@
+"""Subscriptions by regular expression: RE2's syntax, whole names, and time that no expression can blow up."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamcore.log.broker.refusals import Refused
+from streamcore.log.broker.topic_patterns import PATTERN_LENGTH_MAX, compile_pattern
+
+NAMES = st.text("aAbB01._-", min_size=1, max_size=6)
+
+
+@st.composite
+def patterns(draw: st.DrawFn, depth: int = 2) -> str:
+    """Expressions that Python and RE2 read alike."""
+    atoms = ["a", "B", "1", r"\.", "-", ".", "[ab]", "[^a0-9]", r"\d", r"\w", r"[\d_]", "[a-c1]"]
+    if depth:
+        parts = st.lists(patterns(depth - 1), min_size=1, max_size=2)
+        atoms.append("(" + "|".join(draw(parts)) + ")")
+        atoms.append("(?:" + "".join(draw(parts)) + ")")
+    return "".join(
+        draw(st.sampled_from(atoms)) + draw(st.sampled_from(["", "", "*", "+", "?", "{1,2}", "{2}", "+?"]))
+        for _ in range(draw(st.integers(1, 3)))
+    )
+
+
+@given(pattern=patterns(), name=NAMES)
+def test_names_match_as_they_do_in_python(pattern: str, name: str) -> None:
+    assert compile_pattern(pattern).matches(name) == bool(re.fullmatch(pattern, name, re.ASCII))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching", "other"),
+    [
+        ("orders-.*", "orders-eu", "my-orders-eu"),
+        ("^orders$", "orders", "orders2"),
+        (r"\Aa\z", "a", "aa"),
+        ("(?i)orders", "ORDERS", "order"),
+        ("(?i:o)rders", "Orders", "ORDERS"),
+        ("(?P<which>a|b)1", "a1", "c1"),
+        ("(?<which>a|b)1", "b1", "1"),
+        ("[[:alpha:]]+", "abc", "a1"),
+        ("[[:^digit:]]+", "abc", "a1"),
+        (r"\pL\p{N}", "a1", "11"),
+        (r"\P{L}+", "1-2", "a"),
+        (r"\Qa.b\E.*", "a.b-c", "axb"),
+        (r"\x61\x{62}", "ab", "ba"),
+        ("[]a]+", "aa", "b"),
+        ("[a-]+", "a-a", "b"),
+        ("a{2", "a{2", "aa"),
+        ("a|", "a", "b"),
+        ("", "", "a"),
+    ],
+)
+def test_what_is_of_res_own_syntax_is_understood(pattern: str, matching: str, other: str) -> None:
+    compiled = compile_pattern(pattern)
+
+    assert compiled.matches(matching)
+    assert not compiled.matches(other)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("(", ")", "(((", "[", "[b-a]", "*a", "a**", "a{3,2}", "a{2000}", "a\\"),
+        *(r"\1", "(?=a)", "(?!a)", "(?<=a)", r"\b", "(?P<1>a)", "(?x)a"),
+        *("[[:nonsense:]]", r"\p{Klingon}", r"\x{110000}", "a" * (PATTERN_LENGTH_MAX + 1)),
+    ],
+)
+def test_what_is_not_understood_is_refused(pattern: str) -> None:
+    with pytest.raises(Refused, match="INVALID_REGULAR_EXPRESSION"):
+        compile_pattern(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["((){1000}){1000}", "((a{100}){100}){100}", "(" * 500 + "a" + ")" * 500])
+def test_expressions_that_would_grow_without_end_are_refused(pattern: str) -> None:
+    with pytest.raises(Refused, match="INVALID_REGULAR_EXPRESSION"):
+        compile_pattern(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["(a*)*b", "(a|aa)+b", "(.*a){20}", "((a?){30}a{30})+"])
+def test_no_expression_takes_more_than_linear_time(pattern: str) -> None:
+    compiled = compile_pattern(pattern)
+    began_s = time.process_time()
+
+    compiled.matches("a" * 248 + "c")
+
+    assert time.process_time() - began_s < 1
