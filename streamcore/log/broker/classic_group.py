@@ -254,6 +254,11 @@ class ClassicGroup:
                 self.refresh(member, now_s)
             member.answer_sync(SyncReply(member.assignment, self.protocol_type, self.protocol))
 
+    def take_back_assignment(self, stored: StoredGroup, now_s: float) -> None:
+        """The leader's assignment could not be made durable: agree again, unless the group has moved on."""
+        if self.state is _S.COMPLETING_REBALANCE and self.generation == stored.generation:
+            self.prepare_rebalance(now_s)
+
     def replay(self, stored: StoredGroup) -> None:
         """Become what a stored record says."""
         self.since_ms = stored.since_ms

@@ -29,6 +29,7 @@ def join(
         Refused: ``MEMBER_ID_REQUIRED`` with the id to join again under, and whatever forbids to join.
     """
     _ensure_room(group, request.member_id)
+    _ensure_bytes_fit(group, request)
     ensure_protocols_fit(group.name, group.protocol_type, group.members.values(), request)
     if not request.member_id:
         if request.instance_id in group.instances:
@@ -63,6 +64,13 @@ def _ensure_room(group: ClassicGroup, member_id: str) -> None:
     has_too_many_promised = not member_id and len(group.promised_ids) >= size_max
     if not is_in and (taken >= size_max or has_too_many_promised):
         raise Refused(Refusal.GROUP_MAX_SIZE_REACHED, group=group.name, size_max=size_max)
+
+
+def _ensure_bytes_fit(group: ClassicGroup, request: JoinRequest) -> None:
+    others = (each.protocols for name, each in group.members.items() if name != request.member_id)
+    size_bytes = sum(len(data) for protocols in (request.protocols, *others) for _, data in protocols)
+    if size_bytes > group.rules.bytes_max:
+        raise Refused(Refusal.GROUP_MAX_SIZE_REACHED, group=group.name, bytes_max=group.rules.bytes_max)
 
 
 def _has_missed_an_answer(group: ClassicGroup, member: Member, request: JoinRequest) -> bool:

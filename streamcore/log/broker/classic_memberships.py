@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
+from streamcore.errors import StreamCoreError
 from streamcore.log.broker.classic_generation import stored_generation
 from streamcore.log.broker.classic_group import ClassicGroup
 from streamcore.log.broker.classic_joining import join
@@ -55,14 +56,15 @@ class ClassicMemberships:
     def sync(self, request: SyncRequest, group: ClassicGroup) -> Operation[SyncReply]:
         """Get the member's assignment; the leader's call brings everybody's, and stores it first."""
         clock = self._store.clock
-        assignment_bytes = sum(map(len, request.assignments.values()))
-        if assignment_bytes > self._settings.group_assignment_bytes_max:
-            raise Refused(Refusal.INVALID_REQUEST, group=request.group, assignment_bytes=assignment_bytes)
         promise = group.sync(request, clock.monotonic_s())
         if group.awaits_assignment_by(request.membership.member_id):
             stored = stored_generation(group, clock.now_ms(), request.assignments)
-            self._store.save(group, stored)
-            yield self._store.topic.written(group.name)
+            try:
+                self._store.save(group, stored)
+                yield self._store.topic.written(group.name)
+            except StreamCoreError:
+                group.take_back_assignment(stored, clock.monotonic_s())
+                raise
             group.take_assignment(stored, clock.monotonic_s())
         self._settle(group)
         return (yield from kept(promise, request.group))

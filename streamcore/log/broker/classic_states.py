@@ -31,6 +31,8 @@ class JoinRules:
     """What the broker's settings say of joining."""
 
     size_max: int = 1_000
+    bytes_max: int = 4 * 1_048_576
+    """What all members together say of themselves."""
     initial_delay_ms: int = 0
     """How long a group's first generation waits for more members."""
     new_member_timeout_ms: int = 300_000

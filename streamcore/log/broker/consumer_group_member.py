@@ -65,6 +65,13 @@ class MemberProfile:
     assignor: str | None = None
     classic: ClassicTraits | None = None
 
+    @property
+    def size_bytes(self) -> int:
+        """How much it is that the member says, about."""
+        texts = (self.instance_id, self.rack, self.client_id, self.pattern, *self.topics)
+        protocols = () if self.classic is None else self.classic.protocols
+        return sum(len(text) for text in texts if text is not None) + sum(len(data) for _, data in protocols)
+
 
 @dataclass(frozen=True, slots=True)
 class Holding:

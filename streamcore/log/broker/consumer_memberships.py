@@ -59,6 +59,8 @@ class ConsumerMemberships:
             self._joining(draft, member_id, request) if request.epoch == 0 else _staying(draft.group, request)
         )
         profile = self._profile(member.profile, request)
+        if profile != member.profile:
+            self.ensure_small(draft.group, member_id, profile)
         now_ms = self._store.clock.now_ms()
         has_new_subscription = subscribe(draft, member, profile, self._topics, now_ms)
         retarget(draft, self._topics, now_ms)
@@ -134,16 +136,18 @@ class ConsumerMemberships:
             assignor=before.assignor if request.assignor is None else request.assignor,
             classic=None,
         )
-        if profile != before:
-            self.ensure_small(request.group, profile)
         return profile
 
-    def ensure_small(self, group: str, profile: MemberProfile) -> None:
-        """Refuse a member that says too much. Raises ``Refused``."""
-        texts = (profile.instance_id, profile.rack, profile.client_id, profile.pattern, *profile.topics)
-        size_bytes = sum(len(text.encode()) for text in texts if text is not None)
-        if size_bytes > self._settings.group_member_bytes_max:
-            raise Refused(Refusal.INVALID_REQUEST, group=group, subscription_bytes=size_bytes)
+    def ensure_small(self, group: ConsumerGroup, member_id: str, profile: MemberProfile) -> None:
+        """Refuse a member that says too much, by itself or with all the others. Raises ``Refused``."""
+        size_bytes, settings = profile.size_bytes, self._settings
+        if size_bytes > settings.group_member_bytes_max:
+            raise Refused(Refusal.INVALID_REQUEST, group=group.name, subscription_bytes=size_bytes)
+        others = (each for name, each in group.members.items() if name != member_id)
+        if size_bytes + sum(each.profile.size_bytes for each in others) > settings.group_bytes_max:
+            raise Refused(
+                Refusal.GROUP_MAX_SIZE_REACHED, group=group.name, bytes_max=settings.group_bytes_max
+            )
 
     @property
     def _session_s(self) -> float:

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from streamcore.clock import Clock
+from streamcore.errors import InvalidRecordError, StorageError
 from streamcore.log.broker.classic_group import ClassicGroup
 from streamcore.log.broker.classic_memberships import ClassicMemberships
 from streamcore.log.broker.classic_states import JoinRules
@@ -50,6 +51,7 @@ from streamcore.model import CommittedPosition, ProducerId, TopicName, TopicPart
 __all__ = ["TOPIC", "GroupCoordinator"]
 
 _UNKNOWN: Final = Refusal.UNKNOWN_MEMBER_ID
+_TRY_AGAIN_S: Final = 1.0
 
 
 class GroupCoordinator:
@@ -62,7 +64,10 @@ class GroupCoordinator:
         self.topics = GroupTopics(topics)
         """The topics as groups see them."""
         rules = JoinRules(
-            settings.group_size_max, settings.initial_rebalance_delay_ms, settings.new_member_timeout_ms
+            settings.group_size_max,
+            settings.group_bytes_max,
+            settings.initial_rebalance_delay_ms,
+            settings.new_member_timeout_ms,
         )
         self._store = GroupStore(topic, clock, rules, settings.group_count_max)
         self._positions = GroupPositions(self._store, self.topics, settings)
@@ -225,15 +230,22 @@ class GroupCoordinator:
 
     def expire_members(self) -> None:
         """Remove members whose time is over, and go on with rebalances that lasted too long."""
-        for name in self._store.deadlines.take_due(self._store.clock.monotonic_s()):
-            group = self._store.groups.get(name)
-            match group:
-                case ClassicGroup():
-                    self._classic.expire(group)
-                case ConsumerGroup():
-                    self._consumers.expire(group)
-                case None:
-                    pass
+        now_s = self._store.clock.monotonic_s()
+        for name in self._store.deadlines.take_due(now_s):
+            try:
+                self._expire(self._store.groups.get(name))
+            except (StorageError, InvalidRecordError):
+                # Who writes to the partition learns of it. The other groups go on; this one perhaps later.
+                self._store.deadlines.wake(name, now_s + _TRY_AGAIN_S)
+
+    def _expire(self, group: Group | None) -> None:
+        match group:
+            case ClassicGroup():
+                self._classic.expire(group)
+            case ConsumerGroup():
+                self._consumers.expire(group)
+            case None:
+                pass
 
     def next_deadline_s(self) -> float:
         """When ``expire_members`` may have something to do; infinity if never."""

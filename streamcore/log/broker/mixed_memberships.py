@@ -64,7 +64,7 @@ class MixedMemberships:
         returning = group.instance(request.instance_id) if request.instance_id is not None else None
         member = self._joining(draft, member_id, request, returning)
         profile = profile_of(subscription, member.profile, _as_member(request, member_id))
-        self._consumers.ensure_small(group.name, profile)
+        self._consumers.ensure_small(draft.group, member_id, profile)
         now_ms = self._store.clock.now_ms()
         is_new_subscription = subscribe(draft, member, profile, self._topics, now_ms)
         if returning is not None and _are_classic_but(group, returning):

@@ -54,8 +54,8 @@ class BrokerSettings:
     """Of the names of groups, members and static instances, each."""
     group_member_bytes_max: int = 1_048_576
     """Subscription bytes of one member, over all of its protocols."""
-    group_assignment_bytes_max: int = 16 * 1_048_576
-    """What a leader may assign, in all."""
+    group_bytes_max: int = 4 * 1_048_576
+    """What the members of one group say of themselves. A generation also has to fit into one segment."""
     consumer_session_timeout_ms: int = 45_000
     """Members of the newer group protocol that are not heard of for so long are taken out."""
     consumer_heartbeat_interval_ms: int = 5_000
