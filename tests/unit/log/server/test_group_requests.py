@@ -331,13 +331,9 @@ def test_the_newer_protocol_is_advertised_as_a_feature(client: WireClient) -> No
 def test_a_heartbeat_that_makes_no_sense_says_why(
     client: WireClient, group: str, changes: dict[str, Any], expected: ErrorCode
 ) -> None:
-    fields = {
-        "group_id": group,
-        "member_id": "m",
-        "member_epoch": 0,
-        "subscribed_topic_names": ["t"],
-    } | changes
-    name, member_id, epoch = fields.pop("group_id"), fields.pop("member_id"), fields.pop("member_epoch")
+    fields: dict[str, Any] = {"group_id": group, "member_id": "m", "member_epoch": 0} | changes
+    fields.setdefault("subscribed_topic_names", ["t"])
+    name, member_id, epoch = (fields.pop(each) for each in ("group_id", "member_id", "member_epoch"))
     if epoch != 0:
         fields.setdefault("owned", None)
 
