@@ -97,9 +97,9 @@ class GroupStore:
 
     def save(self, group: ClassicGroup, stored: StoredGroup) -> None:
         """Append what a classic group has become by itself."""
+        self.topic.append(group.name, [_encoded((GroupKey(group.name), stored))])
         group.is_unsaved = False
         group.since_ms = stored.since_ms
-        self.topic.append(group.name, [_encoded((GroupKey(group.name), stored))])
 
     def forget(self, name: str, records: Sequence[GroupRecord]) -> None:
         """Delete a group by its tombstones; one that was never stored has none."""

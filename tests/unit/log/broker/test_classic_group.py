@@ -339,3 +339,112 @@ def test_a_stored_group_is_the_same_after_replay() -> None:
     assert again.state is GroupState.STABLE
     again.expire(110.0)
     assert again.members == {}
+
+
+def test_a_member_that_never_asks_for_its_assignment_is_given_up_although_the_group_is_stable() -> None:
+    slow = replace(REQUEST, session_timeout_ms=1_000_000)
+    group = stable_group("a", "b", request=slow)
+    join(group, "a", slow)
+    join(group, "b", slow)
+    sync(group, "a")
+    assign(group, {"a": b"1", "b": b"2"})
+
+    group.expire(59.9)
+    before = set(group.members)
+    group.expire(60.0)
+
+    assert before == {"a", "b"}
+    assert set(group.members) == {"a"}
+    assert group.state is GroupState.PREPARING_REBALANCE
+
+
+def test_who_joins_for_the_first_time_does_not_wait_for_ever() -> None:
+    patient = replace(REQUEST, session_timeout_ms=1_000_000, rebalance_timeout_ms=1_000_000)
+    group = stable_group("a", request=patient)
+    waiting = join(group, "b", patient)
+
+    group.expire(299.9)
+    before = waiting.is_kept
+    group.expire(300.0)
+
+    assert not before
+    assert waiting.reply is Refusal.UNKNOWN_MEMBER_ID
+    assert set(group.members) == {"a"}
+
+
+def test_an_assignment_that_could_not_be_stored_sends_everybody_back() -> None:
+    group = stable_group("a")
+    join(group, "b")
+    join(group, "a")
+    waiting = [sync(group, "b"), sync(group, "a")]
+
+    group.take_back_assignment(stored_generation(group, 0, {}), 0)
+
+    assert [each.reply for each in waiting] == [Refusal.REBALANCE_IN_PROGRESS] * 2
+    assert group.state is GroupState.PREPARING_REBALANCE
+
+
+def test_members_that_leave_together_make_one_rebalance() -> None:
+    group = stable_group("a", "b", "c")
+    generation = group.generation
+    waiting = join(group, "c", replace(REQUEST, protocols=(("range", b"more"),)))
+
+    outcomes = group.leave([Leaving("a"), Leaving("nobody"), Leaving("b")], 0)
+
+    assert outcomes == [None, Refusal.UNKNOWN_MEMBER_ID, None]
+    assert joined(waiting).generation == generation + 1
+
+
+def test_syncing_for_another_protocol_is_refused() -> None:
+    group = stable_group("a")
+    syncing = SyncRequest("g", membership(group, "a"), protocol_type="consumer", protocol="range")
+
+    assert synced(group.sync(syncing, 0)).assignment == b"a"
+    for wrong in (replace(syncing, protocol_type="connect"), replace(syncing, protocol="sticky")):
+        with pytest.raises(Refused, match="INCONSISTENT_GROUP_PROTOCOL"):
+            group.sync(wrong, 0)
+
+
+def test_a_full_group_loses_its_last_ones_in_a_rebalance_and_keeps_those_who_came() -> None:
+    group = Group("g", JoinRules(size_max=2))
+    for name in ("a", "b"):
+        join(group, name)
+        join(group, "a")
+    assign(group, {})
+
+    with pytest.raises(Refused, match="GROUP_MAX_SIZE_REACHED"):
+        join(group, "c")
+    join(group, "a")
+    other = join(group, "b")
+
+    assert joined(other).generation == group.generation
+
+
+def test_what_members_say_in_all_is_bounded() -> None:
+    group = Group("g", JoinRules(bytes_max=100))
+    join(group, "a", replace(REQUEST, protocols=(("range", b"x" * 60),)))
+
+    with pytest.raises(Refused, match="GROUP_MAX_SIZE_REACHED"):
+        join(group, "b", replace(REQUEST, protocols=(("range", b"x" * 60),)))
+    join(group, "a", replace(REQUEST, protocols=(("range", b"x" * 100),)))
+
+
+def test_a_static_member_that_comes_back_while_others_wait_begins_a_rebalance() -> None:
+    static = replace(REQUEST, instance_id="i")
+    group = Group("g")
+    joined(join_group(group, static, "old", 0))
+
+    reply = joined(join_group(group, static, "new", 0))
+
+    assert (reply.generation, reply.skip_assignment) == (2, False)
+
+
+def test_a_static_member_without_the_groups_protocol_begins_a_rebalance() -> None:
+    both = replace(REQUEST, instance_id="i", protocols=(("range", b"r"), ("sticky", b"s")))
+    group = Group("g")
+    joined(join_group(group, both, "old", 0))
+    assign(group, {"old": b"mine"})
+
+    reply = joined(join_group(group, replace(both, protocols=(("sticky", b"s"),)), "new", 0))
+
+    assert (reply.generation, reply.protocol) == (2, "sticky")

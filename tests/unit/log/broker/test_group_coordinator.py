@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 
 from streamcore.clock import ManualClock
-from streamcore.errors import InvalidConfigError, StaleGenerationError, UsageError
+from streamcore.errors import (
+    InvalidConfigError,
+    RebalanceInProgressError,
+    RecordTooLargeError,
+    StaleGenerationError,
+    UsageError,
+)
 from streamcore.log.broker.consumer_protocol import Subscription, encode_subscription
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import JoinRequest, Membership, SyncRequest
@@ -219,3 +225,53 @@ def test_positions_under_an_open_transaction_do_not_expire(house: House) -> None
     house.log.end_transaction("t", identity, commit=False)
 
     assert house.log.committed("g") == {FIRST: AT}
+
+
+def test_an_assignment_that_does_not_fit_into_a_segment_does_not_keep_the_group_waiting(house: House) -> None:
+    reply = house.log.join_group(REQUEST)
+    membership = Membership(reply.member_id, reply.generation)
+
+    with pytest.raises(RecordTooLargeError):
+        house.log.sync_group(SyncRequest("g", membership, {reply.member_id: b"x" * 3_000_000}))
+    with pytest.raises(RebalanceInProgressError):
+        house.log.heartbeat("g", membership)
+    again = house.log.join_group(replace(REQUEST, member_id=reply.member_id))
+
+    assert again.generation == reply.generation + 1
+
+
+def test_a_group_whose_record_the_disk_refuses_does_not_keep_the_others_from_expiring(house: House) -> None:
+    house.member(replace(REQUEST, session_timeout_ms=1_000))
+    house.disk.fill_after(0)
+    house.clock.advance(1_000)
+
+    house.log.driver.expire_members()
+    house.disk.fill_after(None)
+
+    assert house.log.broker.groups.next_deadline_s() < float("inf")
+
+
+def test_a_position_under_an_open_transaction_is_deleted_with_what_is_pending(house: House) -> None:
+    house.log.commit_positions("g", {FIRST: AT})
+    identity = house.log.init_producer_id("t", timeout_ms=60_000)
+    house.log.commit_positions_in_transaction("t", identity, "g", {FIRST: CommittedPosition(9)})
+
+    house.log.delete_positions("g", [FIRST])
+    house.log.end_transaction("t", identity, commit=True)
+
+    assert house.log.committed("g") == {}
+    assert house.open().committed("g") == {}
+
+
+def test_the_epoch_of_the_last_record_read_is_given_back(house: House) -> None:
+    house.log.commit_positions("g", {FIRST: CommittedPosition(5, "note", leader_epoch=3)})
+
+    assert house.log.committed("g") == {FIRST: CommittedPosition(5, "note", 3)}
+    assert house.open().committed("g") == {FIRST: CommittedPosition(5, "note", 3)}
+
+
+def test_a_refused_first_join_leaves_no_group(house: House) -> None:
+    with pytest.raises(UsageError, match="INCONSISTENT_GROUP_PROTOCOL"):
+        house.log.join_group(replace(REQUEST, protocols=()))
+
+    assert house.log.group_names() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -461,3 +462,25 @@ def test_names_longer_than_what_is_kept_are_refused(client: WireClient) -> None:
     assert code(client.ask(join_request(long), JOIN)) is E.INVALID_GROUP_ID
     assert commit_codes(client.ask(commit_request(long, {("t", 0): 1}), COMMIT)) == [E.INVALID_GROUP_ID]
     assert code(consumer_heartbeat(client, long, "m", 0, subscribed_topic_names=["t"])) is E.INVALID_GROUP_ID
+
+
+@pytest.mark.parametrize("assignor", ["range", "cooperative-sticky"])
+def test_a_consumer_of_this_process_shares_a_group_with_a_member_of_the_newer_protocol(
+    served: sc.ServedLog, client: WireClient, group: str, assignor: str
+) -> None:
+    first = consumer_heartbeat(client, group, "new", 0, subscribed_topic_names=["t"])
+    t, epoch = first.assignment.topic_partitions[0].topic_id, first.member_epoch
+    owned = [0, 1, 2, 3]
+
+    with served.log.consumer("t", group=group, assignor=assignor, heartbeat_interval="10ms") as consumer:
+        deadline_s = time.monotonic() + 10
+        while len(consumer.assignment()) != 2:
+            assert time.monotonic() < deadline_s, (consumer.assignment(), owned)
+            consumer.poll("10ms")
+            answer = consumer_heartbeat(client, group, "new", epoch, owned={t: owned})
+            epoch = answer.member_epoch
+            if answer.assignment is not None:
+                owned = answer.assignment.topic_partitions[0].partitions
+        embedded = {place.partition for place in consumer.assignment()}
+
+    assert sorted(embedded | set(owned)) == [0, 1, 2, 3]
