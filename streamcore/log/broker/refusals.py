@@ -49,7 +49,6 @@ class Refusal(Enum):
     UNSUPPORTED_ASSIGNOR = "there is no such assignor"
     INVALID_REGULAR_EXPRESSION = "the regular expression is not one of RE2's"
     UNSUPPORTED_VERSION = "members of the newer group protocol need a newer version of this request"
-    POLICY_VIOLATION = "the log keeps as many groups as it may; delete groups that nobody uses"
     INVALID_REQUEST = "the request makes no sense"
     INVALID_TRANSACTION_TIMEOUT = "the transaction timeout is outside of the allowed range"
     INVALID_PRODUCER_ID_MAPPING = "the transactional id belongs to another producer id, or to none"
