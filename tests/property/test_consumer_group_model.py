@@ -33,6 +33,7 @@ from streamcore.log.broker.group_draft import GroupDraft
 from streamcore.log.broker.group_records import GroupKey
 from streamcore.log.broker.group_topics import GroupTopics
 from streamcore.log.broker.place_id import PlaceId
+from streamcore.log.broker.requests import all_topics
 from streamcore.log.storage.topic_registry import TopicState
 
 NAMES = ("a", "b", "ab")
@@ -108,7 +109,7 @@ class World:
             self.rejoin(name)  # fenced
             return
         profile = MemberProfile(topics=client.topics, pattern=client.pattern, assignor=client.assignor)
-        has_new_subscription = subscribe(draft, member, profile, self.topics, 0)
+        has_new_subscription = subscribe(draft, member, profile, self.topics, 0, all_topics)
         retarget(draft, self.topics, 0)
         holding = advance(
             draft, name, self.topics, client.owned.copy(), has_new_subscription=has_new_subscription
@@ -253,7 +254,7 @@ def test_a_topic_that_nobody_subscribes_to_changes_no_epoch(seed: int) -> None:
     world.source.change("unrelated", 5)
     world.heartbeat("m")
     draft = GroupDraft(world.group)
-    refresh(draft, world.topics, 0)
+    refresh(draft, world.topics, 0, all_topics)
 
     assert world.group.epoch == epoch
     assert draft.records == []

@@ -62,7 +62,7 @@ class ConsumerMemberships:
         if profile != member.profile:
             self.ensure_small(draft.group, member_id, profile)
         now_ms = self._store.clock.now_ms()
-        has_new_subscription = subscribe(draft, member, profile, self._topics, now_ms)
+        has_new_subscription = subscribe(draft, member, profile, self._topics, now_ms, request.may_see)
         retarget(draft, self._topics, now_ms)
         holding = advance(
             draft, member_id, self._topics, request.owned, has_new_subscription=has_new_subscription

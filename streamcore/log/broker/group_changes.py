@@ -6,7 +6,7 @@ last one. Nothing here waits, and nothing has a clock of its own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Set
+from collections.abc import Callable, Collection, Set
 from dataclasses import replace
 
 from streamcore.log.broker.consumer_group import ConsumerGroup
@@ -30,7 +30,7 @@ from streamcore.log.broker.place_id import PlaceId
 from streamcore.log.broker.reconciliation import Goal, reconciled
 from streamcore.log.broker.target_assignment import ASSIGNORS, Subscriber
 from streamcore.log.broker.topic_patterns import compile_pattern
-from streamcore.model import TimestampMs
+from streamcore.model import TimestampMs, TopicName
 
 
 def subscribe(
@@ -39,6 +39,7 @@ def subscribe(
     profile: MemberProfile,
     topics: GroupTopics,
     now_ms: TimestampMs,
+    may_see: Callable[[TopicName], bool],
 ) -> bool:
     """Take in what a member says of itself; the epoch grows if that asks for a new target.
 
@@ -56,19 +57,30 @@ def subscribe(
     if has_new_pattern and before.pattern and not draft.group.pattern_users(before.pattern):
         _drop_pattern(draft, before.pattern)
     has_new_subscription = has_new_pattern or profile.topics != before.topics
-    refresh(draft, topics, now_ms, is_due=has_new_subscription)
+    refresh(draft, topics, now_ms, may_see, is_due=has_new_subscription)
     return has_new_subscription
 
 
-def refresh(draft: GroupDraft, topics: GroupTopics, now_ms: TimestampMs, *, is_due: bool = False) -> None:
-    """Look at the topics anew, if they have changed; the epoch grows if it ``is_due`` or they differ."""
+def refresh(
+    draft: GroupDraft,
+    topics: GroupTopics,
+    now_ms: TimestampMs,
+    may_see: Callable[[TopicName], bool],
+    *,
+    is_due: bool = False,
+) -> None:
+    """Look at the topics anew, if they have changed; the epoch grows if it ``is_due`` or they differ.
+
+    The group's patterns stand for what the member may see whose request it is, as in Kafka.
+    """
     version = topics.version
     if not is_due and draft.group.topics_version == version:
         return
     group = draft.group
     patterns = {each.profile.pattern for each in group.members.values()} - {""}
+    visible = topics.names(may_see) if patterns else ()
     for pattern in sorted(patterns):
-        matching = tuple(sorted(filter(compile_pattern(pattern).matches, topics.names())))
+        matching = tuple(sorted(filter(compile_pattern(pattern).matches, visible)))
         known = group.patterns.get(pattern)
         if known is None or known.topics != matching:
             is_due = True

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Final, Protocol
 
+from streamcore.log.broker.cluster_state import TOPIC as STATE_TOPIC
 from streamcore.log.storage.topic_registry import TopicState
 from streamcore.model import TopicName
 
@@ -41,9 +42,9 @@ class GroupTopics:
             self._version += 1
         return self._version
 
-    def names(self) -> Iterable[TopicName]:
-        """The names of all topics."""
-        return self._source.topics
+    def names(self, may_see: Callable[[TopicName], bool]) -> Iterable[TopicName]:
+        """The names of all topics that somebody may see; nobody reads the one of the cluster's state."""
+        return [name for name in self._source.topics if name != STATE_TOPIC and may_see(name)]
 
     def name_of(self, topic_id: bytes) -> TopicName | None:
         """The name of the topic with an id."""

@@ -66,7 +66,7 @@ class MixedMemberships:
         profile = profile_of(subscription, member.profile, _as_member(request, member_id))
         self._consumers.ensure_small(draft.group, member_id, profile)
         now_ms = self._store.clock.now_ms()
-        is_new_subscription = subscribe(draft, member, profile, self._topics, now_ms)
+        is_new_subscription = subscribe(draft, member, profile, self._topics, now_ms, request.may_see)
         if returning is not None and _are_classic_but(group, returning):
             self._turn_classic(draft, member_id, subscription, is_new_subscription)
         else:

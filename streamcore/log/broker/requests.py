@@ -6,7 +6,7 @@ know nothing of its versions and encodings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +16,12 @@ from streamcore.model import Offset, ProducerId, TimestampMs, TopicName, TopicPa
 
 IN_PROCESS_HOST: Final = "in-process"
 """The client host of members that live in the broker's own process, and end with it."""
+
+
+def all_topics(name: TopicName) -> bool:
+    """Who may see all topics."""
+    del name
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,8 @@ class JoinRequest:
     """Answer a first join with ``MEMBER_ID_REQUIRED`` and an id, as Kafka does from JoinGroup 4 on."""
     can_skip_assignment: bool = True
     """A leader that comes back understands ``JoinReply.skip_assignment``, as from JoinGroup 9 on."""
+    may_see: Callable[[TopicName], bool] = all_topics
+    """The topics that a pattern of other members may stand for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +159,8 @@ class ConsumerHeartbeat:
     """The partitions that the member has."""
     client_id: str = ""
     client_host: str = IN_PROCESS_HOST
+    may_see: Callable[[TopicName], bool] = all_topics
+    """The topics that a pattern may stand for."""
 
     @property
     def is_full(self) -> bool:

@@ -111,6 +111,10 @@ class Call:
             facts = {resource_type.name.lower(): name, "operation": operation.name}
             raise Refused(_REFUSALS[resource_type], **facts)
 
+    def may_describe(self, topic: str) -> bool:
+        """Whether the client may know of a topic."""
+        return self.may(AclOperation.DESCRIBE, ResourceType.TOPIC, topic)
+
     def operations(self, resource_type: ResourceType, name: str = CLUSTER_NAME) -> int:
         """What the client may do with a resource: a bit for each operation, by its number."""
         caller = self.caller

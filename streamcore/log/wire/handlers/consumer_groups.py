@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from streamcore.errors import StreamCoreError
+from streamcore.log.broker.access import AclOperation, ResourceType
 from streamcore.log.broker.consumer_group import ConsumerGroup
 from streamcore.log.broker.consumer_group_member import ConsumerMember
 from streamcore.log.broker.group_topics import GroupTopics
@@ -17,6 +18,7 @@ from streamcore.log.broker.target_assignment import ASSIGNORS
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.wire.handlers.group_membership import host_of
+from streamcore.log.wire.handlers.groups import may_describe
 from streamcore.log.wire.messages import consumer_group_heartbeat as heartbeats
 from streamcore.log.wire.messages.consumer_group_describe import (
     Assignment,
@@ -40,6 +42,7 @@ def consumer_group_heartbeat(
     """Join, stay or leave; tells the member what it has when that changes."""
     owned = request.topic_partitions
     try:
+        _ensure_allowed(request, call)
         _ensure_makes_sense(request, call)
         reply = yield from call.broker.groups.consumer_heartbeat(
             ConsumerHeartbeat(
@@ -57,6 +60,7 @@ def consumer_group_heartbeat(
                 else {PlaceId(each.topic_id, number) for each in owned for number in each.partitions},
                 client_id=call.client_id or "",
                 client_host=host_of(call),
+                may_see=call.may_describe,
             )
         )
     except (Refused, StreamCoreError) as error:
@@ -82,6 +86,12 @@ def consumer_group_heartbeat(
             ]
         ),
     )
+
+
+def _ensure_allowed(request: heartbeats.ConsumerGroupHeartbeatRequest, call: Call) -> None:
+    call.ensure(AclOperation.READ, ResourceType.GROUP, request.group_id)
+    for topic in request.subscribed_topic_names or ():
+        call.ensure(AclOperation.DESCRIBE, ResourceType.TOPIC, topic)
 
 
 def _ensure_makes_sense(request: heartbeats.ConsumerGroupHeartbeatRequest, call: Call) -> None:
@@ -121,24 +131,55 @@ def consumer_group_describe(
 ) -> ConsumerGroupDescribeResponse:
     """Show groups with their members, what they have, and what they are to have."""
     return ConsumerGroupDescribeResponse(
-        throttle_time_ms=0, groups=[_described(name, call) for name in request.group_ids]
+        throttle_time_ms=0, groups=[_described(name, request, call) for name in request.group_ids]
     )
 
 
-def _described(name: str, call: Call) -> DescribedGroup:
-    groups = call.broker.groups
-    group = groups.group(name)
+def _described(name: str, request: ConsumerGroupDescribeRequest, call: Call) -> DescribedGroup:
+    if not may_describe(name, call):
+        return _failed(name, ErrorCode.GROUP_AUTHORIZATION_FAILED)
+    group = call.broker.groups.group(name)
     if not isinstance(group, ConsumerGroup):
-        return DescribedGroup(
-            error_code=ErrorCode.GROUP_ID_NOT_FOUND if name else ErrorCode.INVALID_GROUP_ID,
-            error_message=f"there is no consumer group {name}" if name else None,
-            group_id=name,
-            group_state="",
-            group_epoch=0,
-            assignment_epoch=0,
-            assignor_name="",
-            members=[],
+        if not name:
+            return _failed(name, ErrorCode.INVALID_GROUP_ID)
+        return _failed(name, ErrorCode.GROUP_ID_NOT_FOUND, f"there is no consumer group {name}")
+    shown = _shown(name, group, call)
+    if not all(map(call.may_describe, _topics_of(shown))):
+        return _failed(
+            name, ErrorCode.TOPIC_AUTHORIZATION_FAILED, "the group has topics that the client may not know of"
         )
+    if request.include_authorized_operations:
+        shown.authorized_operations = call.operations(ResourceType.GROUP, name)
+    return shown
+
+
+def _failed(name: str, code: ErrorCode, message: str | None = None) -> DescribedGroup:
+    return DescribedGroup(
+        error_code=code,
+        error_message=message,
+        group_id=name,
+        group_state="",
+        group_epoch=0,
+        assignment_epoch=0,
+        assignor_name="",
+        members=[],
+    )
+
+
+def _topics_of(group: DescribedGroup) -> set[str]:
+    """The topics that its members name, have, or are to have."""
+    return {
+        topic
+        for member in group.members
+        for topic in (
+            *member.subscribed_topic_names,
+            *(each.topic_name for each in member.assignment.topic_partitions),
+            *(each.topic_name for each in member.target_assignment.topic_partitions),
+        )
+    }
+
+
+def _shown(name: str, group: ConsumerGroup, call: Call) -> DescribedGroup:
     return DescribedGroup(
         error_code=ErrorCode.NONE,
         group_id=name,
@@ -146,7 +187,7 @@ def _described(name: str, call: Call) -> DescribedGroup:
         group_epoch=group.epoch,
         assignment_epoch=group.target_epoch,
         assignor_name=group.assignor,
-        members=[_member(group, each, groups.topics) for each in group.members.values()],
+        members=[_member(group, each, call.broker.groups.topics) for each in group.members.values()],
     )
 
 

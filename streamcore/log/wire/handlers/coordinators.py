@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from streamcore.log.broker.access import AclOperation, ResourceType
+from streamcore.log.broker.refusals import Refused
 from streamcore.log.wire.calls import Call
-from streamcore.log.wire.error_codes import ErrorCode
+from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.wire.messages.find_coordinator import (
     Coordinator,
     FindCoordinatorRequest,
     FindCoordinatorResponse,
 )
 
-_KEY_TYPES: Final = (0, 1)
+_KINDS: Final = {0: ResourceType.GROUP, 1: ResourceType.TRANSACTIONAL_ID}
 _BATCHED_FROM: Final = 4
 
 
@@ -33,8 +35,12 @@ def find_coordinator(request: FindCoordinatorRequest, call: Call) -> FindCoordin
 
 
 def _coordinator(key: str, key_type: int, call: Call) -> Coordinator:
-    if key_type not in _KEY_TYPES:
+    if key_type not in _KINDS:
         return _refused(key, ErrorCode.INVALID_REQUEST, "coordinators are of groups (0) and transactions (1)")
+    try:
+        call.ensure(AclOperation.DESCRIBE, _KINDS[key_type], key)
+    except Refused as refused:
+        return _refused(key, code_of(refused), text_of(refused))
     endpoint = call.caller.endpoint
     return Coordinator(
         key=key,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from streamcore.errors import StreamCoreError
+from streamcore.log.broker.access import AclOperation, ResourceType
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import JoinReply, JoinRequest, Leaving, Membership, SyncRequest
@@ -24,11 +25,16 @@ _LEAVE_BATCHED_FROM: Final = 3
 _SYNC_PROTOCOL_FROM: Final = 5
 _NULL_PROTOCOL_FROM: Final = 7
 _SKIP_ASSIGNMENT_FROM: Final = 9
+_WITHOUT_MEMBER_ID: Final = frozenset({Refusal.GROUP_MAX_SIZE_REACHED, Refusal.GROUP_AUTHORIZATION_FAILED})
 
 
 def host_of(call: Call) -> str:
     """The client's host as Kafka writes it."""
     return f"/{call.caller.host}"
+
+
+def _ensure_may_read(group: str, call: Call) -> None:
+    call.ensure(AclOperation.READ, ResourceType.GROUP, group)
 
 
 def join_group(request: JoinGroupRequest, call: Call) -> Operation[JoinGroupResponse]:
@@ -46,8 +52,10 @@ def join_group(request: JoinGroupRequest, call: Call) -> Operation[JoinGroupResp
         client_host=host_of(call),
         is_member_id_required=call.version >= _MEMBER_ID_REQUIRED_FROM,
         can_skip_assignment=call.version >= _SKIP_ASSIGNMENT_FROM,
+        may_see=call.may_describe,
     )
     try:
+        _ensure_may_read(request.group_id, call)
         reply = yield from call.broker.groups.join(joining)
     except (Refused, StreamCoreError) as error:
         return _join_refused(error, request, call)
@@ -76,7 +84,7 @@ def _join_refused(error: Exception, request: JoinGroupRequest, call: Call) -> Jo
     member_id = request.member_id
     if isinstance(error, Refused) and error.refusal is Refusal.MEMBER_ID_REQUIRED:
         member_id = str(error.facts["member_id"])
-    elif isinstance(error, Refused) and error.refusal is Refusal.GROUP_MAX_SIZE_REACHED:
+    elif isinstance(error, Refused) and error.refusal in _WITHOUT_MEMBER_ID:
         member_id = ""
     return JoinGroupResponse(
         error_code=code_of(error),
@@ -99,6 +107,7 @@ def sync_group(request: SyncGroupRequest, call: Call) -> Operation[SyncGroupResp
         request.protocol_name,
     )
     try:
+        _ensure_may_read(request.group_id, call)
         reply = yield from call.broker.groups.sync(syncing)
     except (Refused, StreamCoreError) as error:
         return SyncGroupResponse(error_code=code_of(error), assignment=b"")
@@ -114,6 +123,7 @@ def heartbeat(request: HeartbeatRequest, call: Call) -> Operation[HeartbeatRespo
     """Keep the member's session, and tell it when to join again."""
     membership = Membership(request.member_id, request.generation_id, request.group_instance_id)
     try:
+        _ensure_may_read(request.group_id, call)
         yield from call.broker.groups.heartbeat(request.group_id, membership)
     except (Refused, StreamCoreError) as error:
         return HeartbeatResponse(error_code=code_of(error))
@@ -126,6 +136,7 @@ def leave_group(request: LeaveGroupRequest, call: Call) -> Operation[LeaveGroupR
     if call.version < _LEAVE_BATCHED_FROM:
         leaving = [Leaving(request.member_id)]
     try:
+        _ensure_may_read(request.group_id, call)
         refusals = yield from call.broker.groups.leave_all(request.group_id, leaving)
     except (Refused, StreamCoreError) as error:
         return LeaveGroupResponse(error_code=code_of(error))

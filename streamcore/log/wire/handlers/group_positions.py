@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamcore.errors import StreamCoreError
+from streamcore.log.broker.access import AclOperation, ResourceType
 from streamcore.log.broker.group_positions import FetchedPositions
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
@@ -52,12 +53,15 @@ _NO_OFFSET: Final = -1
 
 def offset_commit(request: OffsetCommitRequest, call: Call) -> Operation[OffsetCommitResponse]:
     """Commit the positions that can be; each of the others gets its error, and holds up nobody."""
+    if not call.may(AclOperation.READ, ResourceType.GROUP, request.group_id):
+        return _commit_denied(request)
     answers: list[OffsetCommitResponseTopic] = []
     wanted: list[tuple[TopicPartition, CommittedPosition, OffsetCommitResponsePartition]] = []
     for topic in request.topics:
         answer = OffsetCommitResponseTopic(name=topic.name, topic_id=topic.topic_id, partitions=[])
         answers.append(answer)
         name, unknown = _committed_topic(topic, call)
+        may_read = name is None or call.may(AclOperation.READ, ResourceType.TOPIC, name)
         for each in topic.partitions:
             outcome = OffsetCommitResponsePartition(
                 partition_index=each.partition_index, error_code=ErrorCode.NONE
@@ -66,6 +70,8 @@ def offset_commit(request: OffsetCommitRequest, call: Call) -> Operation[OffsetC
             place = TopicPartition(name or "", each.partition_index)
             if name is None:
                 outcome.error_code = unknown
+            elif not may_read:
+                outcome.error_code = ErrorCode.TOPIC_AUTHORIZATION_FAILED
             elif not call.broker.has_partition(place):
                 outcome.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
             else:
@@ -76,6 +82,24 @@ def offset_commit(request: OffsetCommitRequest, call: Call) -> Operation[OffsetC
     if wanted or not request.topics:
         yield from _commit(request, call, wanted)
     return OffsetCommitResponse(topics=answers)
+
+
+def _commit_denied(request: OffsetCommitRequest) -> OffsetCommitResponse:
+    return OffsetCommitResponse(
+        topics=[
+            OffsetCommitResponseTopic(
+                name=topic.name,
+                topic_id=topic.topic_id,
+                partitions=[
+                    OffsetCommitResponsePartition(
+                        partition_index=each.partition_index, error_code=ErrorCode.GROUP_AUTHORIZATION_FAILED
+                    )
+                    for each in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ]
+    )
 
 
 def _committed_topic(topic: OffsetCommitRequestTopic, call: Call) -> tuple[TopicName | None, ErrorCode]:
@@ -125,6 +149,8 @@ class _AskedTopic:
     name: TopicName | None
     topic_id: bytes
     partitions: Sequence[int]
+    is_denied: bool = False
+    """The client may not know of it."""
 
 
 def offset_fetch(request: OffsetFetchRequest, call: Call) -> Operation[OffsetFetchResponse]:
@@ -144,14 +170,16 @@ def _group_positions(
     asked: list[_AskedTopic] | None = None
     if wanted.topics is not None:
         asked = [
-            _AskedTopic(
+            _asked(
                 call.broker.topic_name(each.topic_id) if has_ids else each.name,
                 each.topic_id,
                 each.partition_indexes,
+                call,
             )
             for each in wanted.topics
         ]
     try:
+        call.ensure(AclOperation.DESCRIBE, ResourceType.GROUP, wanted.group_id)
         fetched = yield from call.broker.groups.fetch_positions(
             wanted.group_id, member_id=wanted.member_id, epoch=wanted.member_epoch
         )
@@ -170,8 +198,13 @@ def _group_positions(
     )
 
 
+def _asked(name: TopicName | None, topic_id: bytes, partitions: Sequence[int], call: Call) -> _AskedTopic:
+    is_denied = name is not None and not call.may_describe(name)
+    return _AskedTopic(name, topic_id, partitions, is_denied)
+
+
 def _all_topics(fetched: FetchedPositions, call: Call, has_ids: bool) -> list[_AskedTopic]:
-    """All topics that the group has positions in; by id, only those that still exist."""
+    """All topics with positions that the client may know of; by id, only those that still exist."""
     numbers: dict[TopicName, list[int]] = {}
     for place in sorted(fetched.found):
         numbers.setdefault(place.topic, []).append(place.partition)
@@ -179,7 +212,7 @@ def _all_topics(fetched: FetchedPositions, call: Call, has_ids: bool) -> list[_A
     return [
         _AskedTopic(name, topics[name].topic_id.bytes if name in topics else ZERO_UUID, partitions)
         for name, partitions in numbers.items()
-        if name in topics or not has_ids
+        if (name in topics or not has_ids) and call.may_describe(name)
     ]
 
 
@@ -189,6 +222,8 @@ def _position(
     code, position = ErrorCode.NONE, None
     if topic.name is None:
         code = ErrorCode.UNKNOWN_TOPIC_ID
+    elif topic.is_denied:
+        code = ErrorCode.TOPIC_AUTHORIZATION_FAILED
     else:
         place = TopicPartition(topic.name, number)
         if require_stable and place in fetched.unstable:
@@ -208,9 +243,10 @@ def _single_group(request: OffsetFetchRequest, call: Call) -> Operation[OffsetFe
     """The same in the words of before, when a request named one group."""
     asked: list[_AskedTopic] | None = None
     if request.topics is not None:
-        asked = [_AskedTopic(each.name, ZERO_UUID, each.partition_indexes) for each in request.topics]
+        asked = [_asked(each.name, ZERO_UUID, each.partition_indexes, call) for each in request.topics]
     code, fetched = ErrorCode.NONE, FetchedPositions({}, frozenset())
     try:
+        call.ensure(AclOperation.DESCRIBE, ResourceType.GROUP, request.group_id)
         fetched = yield from call.broker.groups.fetch_positions(request.group_id)
     except (Refused, StreamCoreError) as error:
         code = code_of(error)
@@ -242,6 +278,10 @@ _OF_THE_GROUP: Final = frozenset(
 
 def offset_delete(request: OffsetDeleteRequest, call: Call) -> Operation[OffsetDeleteResponse]:
     """Forget positions in topics that no member subscribes to."""
+    if not call.may(AclOperation.DELETE, ResourceType.GROUP, request.group_id):
+        return OffsetDeleteResponse(
+            error_code=ErrorCode.GROUP_AUTHORIZATION_FAILED, throttle_time_ms=0, topics=[]
+        )
     topics: list[OffsetDeleteResponseTopic] = []
     if not request.topics:
         try:
@@ -250,7 +290,9 @@ def offset_delete(request: OffsetDeleteRequest, call: Call) -> Operation[OffsetD
             return OffsetDeleteResponse(error_code=code_of(refused), throttle_time_ms=0, topics=[])
     for topic in request.topics:
         places = [TopicPartition(topic.name, each.partition_index) for each in topic.partitions]
-        existing = [place for place in places if call.broker.has_partition(place)]
+        may_read = call.may(AclOperation.READ, ResourceType.TOPIC, topic.name)
+        existing = [place for place in places if may_read and call.broker.has_partition(place)]
+        absent = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if may_read else ErrorCode.TOPIC_AUTHORIZATION_FAILED
         code = ErrorCode.NONE
         try:
             yield from call.broker.groups.delete_positions(request.group_id, existing)
@@ -266,7 +308,7 @@ def offset_delete(request: OffsetDeleteRequest, call: Call) -> Operation[OffsetD
                 partitions=[
                     OffsetDeleteResponsePartition(
                         partition_index=place.partition,
-                        error_code=code if place in existing else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+                        error_code=code if place in existing else absent,
                     )
                     for place in places
                 ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from streamcore.errors import StreamCoreError
+from streamcore.log.broker.access import CLUSTER_NAME, AclOperation, ResourceType
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import GroupDescription
@@ -28,9 +29,19 @@ _DEAD: Final = "Dead"
 _CLASSIC: Final = "classic"
 
 
+def may_describe(group: str, call: Call) -> bool:
+    """Whether the client may know of a group."""
+    return call.may(AclOperation.DESCRIBE, ResourceType.GROUP, group)
+
+
 def list_groups(request: ListGroupsRequest, call: Call) -> ListGroupsResponse:
     """List groups, of some states and types or of all."""
-    groups = [call.broker.groups.summary(name) for name in call.broker.groups.names()]
+    may_see_all = call.may(AclOperation.DESCRIBE, ResourceType.CLUSTER, CLUSTER_NAME)
+    groups = [
+        call.broker.groups.summary(name)
+        for name in call.broker.groups.names()
+        if may_see_all or may_describe(name, call)
+    ]
     states = {state.lower() for state in request.states_filter}
     types = {kind.lower() for kind in request.types_filter}
     return ListGroupsResponse(
@@ -50,10 +61,26 @@ def list_groups(request: ListGroupsRequest, call: Call) -> ListGroupsResponse:
 
 def describe_groups(request: DescribeGroupsRequest, call: Call) -> DescribeGroupsResponse:
     """Show groups of the classic protocol with their members."""
-    return DescribeGroupsResponse(groups=[_described(name, call) for name in request.groups])
+    return DescribeGroupsResponse(groups=[_described(name, request, call) for name in request.groups])
 
 
-def _described(name: str, call: Call) -> DescribedGroup:
+def _described(name: str, request: DescribeGroupsRequest, call: Call) -> DescribedGroup:
+    if not may_describe(name, call):
+        return DescribedGroup(
+            error_code=ErrorCode.GROUP_AUTHORIZATION_FAILED,
+            group_id=name,
+            group_state="",
+            protocol_type="",
+            protocol_data="",
+            members=[],
+        )
+    shown = _found(name, call)
+    if request.include_authorized_operations and shown.error_code == ErrorCode.NONE:
+        shown.authorized_operations = call.operations(ResourceType.GROUP, name)
+    return shown
+
+
+def _found(name: str, call: Call) -> DescribedGroup:
     group = call.broker.groups.describe(name)
     if group.kind == _CLASSIC and group.state != _DEAD:
         return _shown(group)
@@ -96,6 +123,7 @@ def delete_groups(request: DeleteGroupsRequest, call: Call) -> Operation[DeleteG
     for name in dict.fromkeys(request.groups_names):
         code = ErrorCode.NONE
         try:
+            call.ensure(AclOperation.DELETE, ResourceType.GROUP, name)
             yield from call.broker.groups.delete(name)
         except (Refused, StreamCoreError) as error:
             code = code_of(error)
