@@ -8,4 +8,5 @@ events        the events, and the folders they stand in
 processing, log_work, starting, memory   the work itself
 peers/        the same work by others
 results       the table in text and in RESULTS.md
+broker/       the broker beside Apache Kafka: ``make bench-broker``
 """

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import statistics
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,8 +12,10 @@ from pathlib import Path
 
 from bench.environments import BYTEWAX
 from bench.events import EVENT_STEP_MS
+from bench.machine import command_text, machine_text
 from bench.processes import Sample
 from bench.rows import RATIOS, Row, Unit
+from bench.table import markdown_lines, terminal_lines
 
 _LIBRARIES = ("streamcore", "msgspec", "rocksdict", "aiokafka", "msgpack", "uvloop", "google-crc32c")
 
@@ -165,12 +165,7 @@ def _texts(line: Line) -> tuple[str, ...]:
 
 def table_lines(rows: Sequence[Row], samples: Mapping[str, Sequence[Sample]]) -> list[str]:
     """The table for a terminal."""
-    table = [_texts(line) for line in (_HEADS, *lines_of(rows, samples))]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    return [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    ]
+    return terminal_lines([_texts(line) for line in (_HEADS, *lines_of(rows, samples))])
 
 
 def markdown(
@@ -180,20 +175,19 @@ def markdown(
     *,
     events: int,
     rounds: int,
+    folder: Path | None,
 ) -> str:
-    """The text of RESULTS.md."""
-    heads, *lines = [_texts(line) for line in (_HEADS, *lines_of(rows, samples))]
-    table = ["| " + " | ".join(texts) + " |" for texts in (heads, ["---"] * len(heads), *lines)]
+    """The text of RESULTS.md; ``folder`` is where the run worked."""
+    table = markdown_lines([_texts(line) for line in (_HEADS, *lines_of(rows, samples))])
     skips = [f"* {name} was skipped: {reason}" for name, reason in skipped.items()]
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     return "\n".join(
         [
             "# Results of the benchmark",
             "",
-            f"Written by `{_command()}` on {date.today().isoformat()}; do not edit.",
+            f"Written by {command_text('bench', 'bench/run.py')} on {date.today().isoformat()}; do not edit.",
             "",
-            f"* Machine: {_processor()}, {os.cpu_count()} cores, {_memory_gb():.0f} GB, {platform.system()} "
-            f"{platform.release()}, file system {_file_system()}.",
+            f"* Machine: {machine_text(folder)}.",
             f"* Python {platform.python_version()}; {libraries}; peers: {BYTEWAX.replace('==', ' ')}.",
             f'* {events:,} JSON events `{{"k": "k123", "v": 5}}` in one partition of the embedded, durable '
             f"log, 1,000 keys drawn evenly unless a row says otherwise, {EVENT_STEP_MS} ms of event "
@@ -212,31 +206,3 @@ def markdown(
             *([""] if skips else []),
         ]
     )
-
-
-def _command() -> str:
-    words = " ".join(["python", "bench/run.py", *sys.argv[1:]])
-    return f"make bench` (`{words}" if len(sys.argv) == 1 else words
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _memory_gb() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-
-
-def _file_system() -> str:
-    """The kind of file system that the folder for temporary files is on."""
-    import tempfile
-
-    folder = Path(tempfile.gettempdir()).resolve()
-    kinds = {}
-    for line in Path("/proc/mounts").read_text().splitlines():
-        _, place, kind, *_ = line.split()
-        kinds[place] = kind
-    return next(kinds[str(place)] for place in (folder, *folder.parents) if str(place) in kinds)

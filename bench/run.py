@@ -125,7 +125,14 @@ def run(options: Options) -> str:
         shutil.rmtree(folder)
     _say(f"{time.monotonic() - started_s:.0f} s in all")
     print("\n".join(table_lines(rows, samples)))
-    return markdown(rows, samples, bench.skipped, events=options.events, rounds=options.rounds)
+    return markdown(
+        rows,
+        samples,
+        bench.skipped,
+        events=options.events,
+        rounds=options.rounds,
+        folder=options.folder,
+    )
 
 
 def _say(line: str) -> None:

@@ -8,7 +8,6 @@ then any consumer sees it. The files are looked at from outside, so the worker p
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import streamcore as sc
+from bench.usage import cpu_s_of, resident_bytes
 from streamcore.errors import StreamCoreError
 from streamcore.log.connect import connect
 from streamcore.log.storage.dump import dump
@@ -69,12 +69,12 @@ def start_worker(folder: Path) -> Started:
                 assert time.monotonic() - started_s < _TIMEOUT_S, output.read_text(errors="replace")
                 time.sleep(_LOOK_S)
             first_result_s = time.monotonic() - started_s
-            cpu_s = _cpu_s(worker.pid)
+            cpu_s = cpu_s_of(worker.pid)
             time.sleep(0.5)
-            before_s = _cpu_s(worker.pid)
+            before_s = cpu_s_of(worker.pid)
             time.sleep(_IDLE_S)
-            idle_s = _cpu_s(worker.pid) - before_s
-            idle_bytes = _resident_bytes(worker.pid)
+            idle_s = cpu_s_of(worker.pid) - before_s
+            idle_bytes = resident_bytes(worker.pid)
         finally:
             worker.terminate()
             status = worker.wait(timeout=_TIMEOUT_S)
@@ -96,12 +96,3 @@ def _holds_committed_record(file: Path) -> bool:
             if batch.marker is not None:
                 return has_record
     return False
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
