@@ -1,34 +1,81 @@
-"""The environments of peers: made by the first run that needs them, ignored by git."""
+"""What the peers need: environments and jars, made by the first run that needs them, ignored by git."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BYTEWAX = "bytewax==0.21.1"
-_BYTEWAX_FOLDER = ROOT / ".venv-bytewax"
+CONFLUENT = "confluent-kafka==2.16.1"
+KAFKA = "4.3.0"
+_POM = ROOT / "tests" / "interop" / "kafka-pom.xml"
+_JARS = ROOT / ".kafka" / "lib"
+_FETCH_LIMIT_S = 600
 
 
 def bytewax_python() -> Path | str:
     """The interpreter that has Bytewax; a text that says why not, if it cannot be had."""
-    python = _BYTEWAX_FOLDER / "bin" / "python"
-    if _works(python):
+    return _python_with(BYTEWAX, "bytewax")
+
+
+def confluent_python() -> Path | str:
+    """The interpreter that has confluent-kafka; a text that says why not, if it cannot be had."""
+    return _python_with(CONFLUENT, "confluent_kafka")
+
+
+def kafka_jars() -> Path | str:
+    """The folder with the jars of Apache Kafka; a text that says why not, if they cannot be had."""
+    if shutil.which("java") is None:
+        return "java is not installed"
+    tools = f"kafka-tools-{KAFKA}.jar"
+    if not (_JARS / tools).exists():
+        if shutil.which("mvn") is None:
+            return f"mvn is not installed, and {_JARS.relative_to(ROOT)} has no {tools}"
+        command = ["mvn", "-q", "-B", "-f", str(_POM), "dependency:copy-dependencies"]
+        print(f"fetching Apache Kafka into {_JARS.relative_to(ROOT)}", file=sys.stderr)
+        failure = _failure([*command, f"-DoutputDirectory={_JARS}"])
+        if failure is not None:
+            return f"Apache Kafka cannot be fetched: {failure}"
+    return _JARS if (_JARS / tools).exists() else f"what was fetched has no {tools}"
+
+
+def _python_with(requirement: str, module: str) -> Path | str:
+    """The interpreter of an environment that has one package and what it needs."""
+    name = requirement.partition("==")[0]
+    folder = ROOT / f".venv-{name}"
+    python = folder / "bin" / "python"
+    if _has(python, requirement, module):
         return python
-    print(f"making {_BYTEWAX_FOLDER.name} with {BYTEWAX}", file=sys.stderr)
+    print(f"making {folder.name} with {requirement}", file=sys.stderr)
     for command in (
-        [sys.executable, "-m", "venv", str(_BYTEWAX_FOLDER)],
-        [str(python), "-m", "pip", "install", "--quiet", "--only-binary", ":all:", BYTEWAX],
+        [sys.executable, "-m", "venv", str(folder)],
+        [str(python), "-m", "pip", "install", "--quiet", "--only-binary", ":all:", requirement],
     ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["no message"]
-            return f"{BYTEWAX} cannot be installed here: {lines[-1]}"
-    return python if _works(python) else f"{BYTEWAX} is installed but does not start"
+        failure = _failure(command)
+        if failure is not None:
+            return f"{requirement} cannot be installed here: {failure}"
+    return python if _has(python, requirement, module) else f"{requirement} is installed but does not start"
 
 
-def _works(python: Path) -> bool:
+def _has(python: Path, requirement: str, module: str) -> bool:
+    """Whether an interpreter is there, imports the module, and has this very version."""
     if not python.exists():
         return False
-    return subprocess.run([python, "-c", "import bytewax"], capture_output=True, check=False).returncode == 0
+    name, _, wanted = requirement.partition("==")
+    program = (
+        f"import {module}; from importlib.metadata import version; assert version({name!r}) == {wanted!r}"
+    )
+    return subprocess.run([python, "-c", program], capture_output=True, check=False).returncode == 0
+
+
+def _failure(command: list[str]) -> str | None:
+    """Run a command; the last thing it said if it failed."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_LIMIT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return f"it took more than {_FETCH_LIMIT_S} s"
+    said = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
+    return said[-1] if done.returncode else None
