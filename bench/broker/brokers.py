@@ -1,0 +1,131 @@
+"""StreamCore and Apache Kafka as processes: started, looked at from outside, ended.
+
+A broker is started when it answers a Metadata request with itself and all partitions that its folder is known
+to have. Processor time and memory are those of its process with all threads, as Linux tells them.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from bench.broker import kafka
+from bench.broker.children import Child
+from bench.broker.topics import connect, is_ready
+from bench.usage import cpu_s_of, resident_bytes
+
+_START_LIMIT_S = 300.0
+_FORMAT_LIMIT_S = 60.0
+_LIFE_LIMIT_S = 7_200.0
+_LOOK_S = 0.005
+_CLEAN_EXITS = (0, 143)
+"""A JVM that SIGTERM has ended says 143 when everything went well."""
+
+
+class Kind(Enum):
+    """Which broker, and what its acknowledgement promises."""
+
+    DURABLE = "StreamCore, durable"
+    RELAXED = "StreamCore, relaxed"
+    KAFKA = "Apache Kafka"
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A broker that runs."""
+
+    kind: Kind
+    address: str
+    started_in_s: float
+    """From the start of its process to its first whole answer."""
+    child: Child
+    _log_folder: Path
+
+    @property
+    def cpu_s(self) -> float:
+        """What its process used so far."""
+        return cpu_s_of(self.child.pid)
+
+    @property
+    def resident_bytes(self) -> int:
+        """The memory that it has now."""
+        return resident_bytes(self.child.pid)
+
+    def segment_files(self, topic: str) -> list[Path]:
+        """The files that hold the records of a topic."""
+        return sorted(self._log_folder.glob(f"{topic}-*/*.log"))
+
+    def stop(self) -> None:
+        """End it in good order. Raises ``SystemExit`` if it does not end well."""
+        if (status := self.child.stop()) not in _CLEAN_EXITS:
+            raise self.child.failure(f"ended with {status}")
+
+
+def start(kind: Kind, folder: Path, jars: Path | None, *, partition_count: int = 0) -> Broker:
+    """Start a broker in a folder that is new, or that the same kind has stopped in.
+
+    Args:
+        kind: which one.
+        folder: where it has everything, its log of warnings included.
+        jars: Apache Kafka's, where that is wanted.
+        partition_count: how many partitions the folder has.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    address = f"127.0.0.1:{_free_port()}"
+    if kind is Kind.KAFKA:
+        assert jars is not None
+        command = _kafka_command(folder, address, jars)
+        log_folder = kafka.log_folder(folder)
+    else:
+        durability = "relaxed" if kind is Kind.RELAXED else "durable"
+        command = [sys.executable, "-m", "streamcore.cli.main", "serve", "--data", str(folder)]
+        command += ["--listen", address, "--durability", durability]
+        log_folder = folder / "log"
+    began_s = time.perf_counter()
+    child = Child(command, log=folder / "broker.txt", limit_s=_LIFE_LIMIT_S)
+    try:
+        _wait_until_ready(child, address, partition_count)
+    except BaseException:
+        child.kill()
+        raise
+    return Broker(kind, address, time.perf_counter() - began_s, child, log_folder)
+
+
+def _kafka_command(folder: Path, address: str, jars: Path) -> list[str]:
+    is_new = not kafka.log_folder(folder).exists()
+    kafka.prepare(folder, int(address.partition(":")[2]), _free_port())
+    if is_new:
+        with Child(
+            kafka.format_command(jars, folder), log=folder / "format.txt", limit_s=_FORMAT_LIMIT_S
+        ) as child:
+            child.lines()
+    return kafka.broker_command(jars, folder)
+
+
+def _wait_until_ready(child: Child, address: str, partition_count: int) -> None:
+    deadline_s = time.monotonic() + _START_LIMIT_S
+    while not _answers(address, partition_count):
+        if not child.is_running:
+            raise child.failure("ended at its start")
+        if time.monotonic() > deadline_s:
+            raise child.failure(f"was not ready after {_START_LIMIT_S:.0f} s")
+        time.sleep(_LOOK_S)
+
+
+def _answers(address: str, partition_count: int) -> bool:
+    try:
+        with connect(address) as client:
+            return is_ready(client, partition_count)
+    except OSError:  # it does not listen yet, or hangs up
+        return False
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+        assert isinstance(port, int)
+        return port

@@ -1,0 +1,48 @@
+"""What a producer loses when somebody reads old data beside it, as fast as that goes.
+
+The old data is not in the page cache: the reader drops it before each pass, so everything comes from the disk
+and wants memory and processor time of the broker at once. The reader looks at no record, because on a machine
+with two cores a reader in Python would take from the producer what the broker does not.
+"""
+
+from __future__ import annotations
+
+from bench.broker.brokers import Broker, Kind
+from bench.broker.children import Numbers
+from bench.broker.site import PARTITIONS, Site
+from bench.broker.throughput import confluent_producer
+
+_OLD_VALUE_BYTES = 1_000
+_NEW_VALUE_BYTES = 100
+
+
+def catch_up(site: Site, kind: Kind) -> Numbers:
+    """Produce alone, then beside the reader."""
+    broker = site.broker(kind)
+    count = site.sizes.old_records_1k
+    old = site.new_topic(broker)
+    site.numbers(site.raw_produce(broker, old, count, _OLD_VALUE_BYTES))
+    site.settle()
+    alone = _producer_rate(site, broker)
+    words = ("refetch", broker.address, old)
+    files = [word for file in broker.segment_files(old) for word in ("--drop", file)]
+    site.settle()
+    with site.child(site.raw("raw_throughput", *words, *files, count=count, partitions=PARTITIONS)) as reader:
+        assert reader.line() == "ready"
+        beside = _producer_rate(site, broker)
+        reader.ask_to_end()
+        read = reader.numbers()
+    return {
+        "alone_per_s": alone,
+        "beside_per_s": beside,
+        "loss_percent": 100 * (1 - beside / alone),
+        "read_mb_per_s": read["read_mb_per_s"],
+    }
+
+
+def _producer_rate(site: Site, broker: Broker) -> float:
+    count = site.sizes.records(_NEW_VALUE_BYTES)
+    topic = site.new_topic(broker)
+    seconds = confluent_producer(site, broker, topic, count, _NEW_VALUE_BYTES)
+    site.ensure_count(broker, topic, count)
+    return count / seconds

@@ -1,0 +1,140 @@
+"""Processes that are started for a measurement, and ended by their pid whatever happens to us.
+
+A child gets a session of its own, so that Ctrl-C reaches only the benchmark, which then ends its children in
+order. A child that outlives its limit is killed by a timer; whoever reads from it sees its output end.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self, TypeAlias
+
+from bench.environments import ROOT
+
+Numbers: TypeAlias = Mapping[str, float]
+"""What a measurement has found, by name."""
+
+_STOP_LIMIT_S = 60.0
+_SAID_BYTES = 2_000
+
+
+class Child:
+    """A running process; a block that it is the context of ends it."""
+
+    def __init__(self, command: Sequence[str], *, log: Path, limit_s: float) -> None:
+        """Start it.
+
+        Args:
+            command: what to run, in the root of the repository.
+            log: the file for what it says on standard error.
+            limit_s: it is killed when it has run so long.
+        """
+        self._command = command
+        self._log = log
+        self._limit_s = limit_s
+        self._was_late = False
+        with log.open("wb") as errors:
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+            )
+        self._timer = threading.Timer(limit_s, self._end_late)
+        self._timer.daemon = True
+        self._timer.start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def line(self) -> str:
+        """Wait for the next line that it prints. Raises ``SystemExit`` if it ends without one."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise self.failure("ended too early")
+        return line.rstrip("\n")
+
+    def lines(self) -> list[str]:
+        """Wait for its end; all lines that are still to be read. Raises ``SystemExit`` if it failed."""
+        assert self._process.stdout is not None
+        lines = self._process.stdout.read().splitlines()
+        if self._process.wait():
+            raise self.failure("failed")
+        return lines
+
+    def numbers(self) -> Numbers:
+        """Wait for its end; what its last line says. Raises ``SystemExit`` if it failed."""
+        lines = self.lines()
+        if not lines:
+            raise self.failure("said nothing")
+        numbers: Numbers = json.loads(lines[-1])
+        return numbers
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM; ``numbers`` or ``stop`` wait for what comes of it."""
+        self._process.terminate()
+
+    def stop(self) -> int:
+        """End it in good order; its exit code. A process that does not end is killed."""
+        self.ask_to_end()
+        try:
+            self._process.wait(_STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            raise self.failure(f"did not end within {_STOP_LIMIT_S:.0f} s of SIGTERM") from None
+        finally:
+            self.kill()
+        return self._process.returncode
+
+    def kill(self) -> None:
+        """End it at once if it runs, and give back what it was read from. Again does nothing."""
+        self._timer.cancel()
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def failure(self, what: str) -> SystemExit:
+        """An error that says what the process was and what it said."""
+        if self._was_late:
+            what = f"took more than {self._limit_s:.0f} s"
+        said = self._log.read_bytes()[-_SAID_BYTES:].decode(errors="replace")
+        return SystemExit(f"a process {what}: {' '.join(self._command)}\n{said}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def _end_late(self) -> None:
+        self._was_late = True
+        self._process.kill()
+
+
+def end_in_order_on_signals() -> None:
+    """Let SIGTERM and SIGHUP unwind this process as Ctrl-C does, so that children are ended."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)

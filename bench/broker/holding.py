@@ -1,0 +1,71 @@
+"""What a broker takes that has little to do: to start, and to hold many partitions and connections."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench.broker.brokers import Broker, Kind
+from bench.broker.children import Numbers
+from bench.broker.site import Site
+from bench.broker.topics import batch_of, connect, create_topic
+from streamcore.log.wire.messages.api_versions import ApiVersionsRequest
+from tests.serving import produce
+
+_TOPIC_PARTITIONS = 1_000
+_FILLED_STEP = 10
+"""Every so many partitions one has data."""
+_FILLED_RECORDS = 100
+_SETTLE_S = 1.0
+_IDLE_S = 3.0
+_API_VERSIONS_VERSION = 3
+
+
+def start_empty(site: Site, kind: Kind) -> Numbers:
+    """Start in a new folder. What Kafka calls formatting is not counted."""
+    site.settle()
+    with site.own_broker(kind, _folder(site, "empty", kind)) as broker:
+        time.sleep(_SETTLE_S)
+        return {"start_s": broker.started_in_s, "resident_mb": broker.resident_bytes / 1e6}
+
+
+def many_partitions(site: Site, kind: Kind) -> Numbers:
+    """Make partitions, fill some, stop cleanly, start again, and let many connections sit there."""
+    folder = _folder(site, "partitions", kind)
+    count = site.sizes.partitions
+    with site.own_broker(kind, folder) as broker:
+        began_s = time.perf_counter()
+        _make_partitions(broker, count)
+        made_in_s = time.perf_counter() - began_s
+    site.settle()
+    with site.own_broker(kind, folder, partition_count=count) as broker, ExitStack() as connections:
+        for _ in range(site.sizes.idle_connections):
+            client = connections.enter_context(connect(broker.address))
+            client.ask(ApiVersionsRequest(), _API_VERSIONS_VERSION)
+        time.sleep(_SETTLE_S)
+        before_s = broker.cpu_s
+        time.sleep(_IDLE_S)
+        idle_s = broker.cpu_s - before_s
+        return {
+            "start_s": broker.started_in_s,
+            "resident_mb": broker.resident_bytes / 1e6,
+            "idle_cpu_percent": 100 * idle_s / _IDLE_S,
+            "made_in_s": made_in_s,
+        }
+
+
+def _make_partitions(broker: Broker, count: int) -> None:
+    batch = batch_of(_FILLED_RECORDS, 100)
+    with connect(broker.address) as client:
+        for first in range(0, count, _TOPIC_PARTITIONS):
+            name = f"many-{first // _TOPIC_PARTITIONS}"
+            partitions = min(_TOPIC_PARTITIONS, count - first)
+            create_topic(client, name, partitions)
+            for number in range(0, partitions, _FILLED_STEP):
+                answer = produce(client, name, batch, partition=number)
+                assert answer.error_code == 0, answer
+
+
+def _folder(site: Site, name: str, kind: Kind) -> Path:
+    return site.new_folder(f"{name}-{kind.name}")

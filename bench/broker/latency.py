@@ -1,0 +1,54 @@
+"""How long single records take: alone, beside those of other connections, and from end to end."""
+
+from __future__ import annotations
+
+from bench.broker.brokers import Kind
+from bench.broker.children import Numbers
+from bench.broker.site import Site
+
+
+def one_by_one(site: Site, kind: Kind) -> Numbers:
+    """A record is produced when the one before is acknowledged."""
+    broker = site.broker(kind)
+    topic = site.new_topic(broker)
+    count = site.sizes.one_by_one
+    site.settle()
+    numbers = site.numbers(site.confluent("confluent_latency", "one-by-one", broker, topic, count=count))
+    site.ensure_count(broker, topic, count + count // 10)
+    return numbers
+
+
+def many_connections(site: Site, kind: Kind, partition_count: int) -> Numbers:
+    """Each of many connections produces a record when its one before is acknowledged."""
+    broker = site.broker(kind)
+    topic = site.new_topic(broker, partition_count=partition_count)
+    site.settle()
+    before_s = broker.cpu_s
+    seen = site.numbers(
+        site.raw(
+            "small_requests",
+            *(broker.address, topic),
+            connections=site.sizes.connections,
+            seconds=site.sizes.connections_s,
+            partitions=partition_count,
+        )
+    )
+    cpu_s = broker.cpu_s - before_s
+    site.ensure_count(broker, topic, int(seen["asked"]), partitions=partition_count)
+    return {
+        "requests_per_s": seen["count"] / seen["wall_s"],
+        "p50_ms": seen["p50_ms"],
+        "p99_ms": seen["p99_ms"],
+        "broker_cpu_us": cpu_s / seen["asked"] * 1e6,
+        "client_cpu_us": seen["client_cpu_us"],
+    }
+
+
+def end_to_end(site: Site, kind: Kind) -> Numbers:
+    """From the intended time of sending until the record is in the hands of a consumer that waits for it."""
+    broker = site.broker(kind)
+    count = site.sizes.paced
+    site.settle()
+    before_s = broker.cpu_s
+    seen = site.paced(broker, count)
+    return {**seen, "broker_cpu_us": (broker.cpu_s - before_s) / count * 1e6}

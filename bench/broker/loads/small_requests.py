@@ -1,0 +1,123 @@
+"""Many connections, each with one request at a time, each request with one record of 100 bytes.
+
+``ADDRESS TOPIC --connections N --seconds S ...``. One process with epoll and requests that were encoded
+before, so that the load costs little beside the broker. The first second is for warming up and not counted. A
+request is answered when its whole response is there. Whether the answers were right shows in the end: the
+topic must have as many records as there were requests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import select
+import socket
+import struct
+import time
+
+from bench.broker.loads.report import latency_numbers, print_numbers
+from bench.broker.topics import batch_of, connect
+from streamcore.log.wire.apis import PRODUCE
+from tests.serving import PRODUCE_VERSION, produce_request
+
+_VALUE_BYTES = 100
+_WARM_UP_S = 1.0
+_SILENCE_LIMIT_S = 30.0
+_ANSWER_BYTES = 65_536
+
+
+class Load:
+    """The connections, what was sent over them, and when."""
+
+    def __init__(self, address: str, requests: list[bytes]) -> None:
+        """One connection for each request, which it sends again and again."""
+        self._poll = select.epoll()
+        self._peers: dict[int, socket.socket] = {}
+        self._requests: dict[int, bytes] = {}
+        self._sent_s: dict[int, float] = {}
+        for request in requests:
+            peer = connect(address).socket
+            peer.setblocking(
+                True
+            )  # without a limit a call is one system call; silence is noticed by the poll
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._peers[peer.fileno()] = peer
+            self._requests[peer.fileno()] = request
+            self._poll.register(peer.fileno(), select.EPOLLIN)
+
+    def run(self, seconds: float) -> tuple[list[float], float, int]:
+        """Send, and send again when it is answered; over when the last request is answered.
+
+        Returns the latencies after the warm-up, the time that they came in, and how many requests there were
+        in all.
+        """
+        peers, requests, sent_s, now = self._peers, self._requests, self._sent_s, time.perf_counter
+        latencies_s: list[float] = []
+        warm_s = now() + _WARM_UP_S
+        end_s = warm_s + seconds
+        for descriptor, peer in peers.items():
+            sent_s[descriptor] = now()
+            peer.sendall(requests[descriptor])
+        under_way, asked = len(peers), len(peers)
+        while under_way:
+            ready = self._poll.poll(_SILENCE_LIMIT_S)
+            assert ready, f"{under_way} requests are not answered"
+            for descriptor, _ in ready:
+                peer = peers[descriptor]
+                _take_answer(peer)
+                answered_s = now()
+                if answered_s >= warm_s:
+                    latencies_s.append(answered_s - sent_s[descriptor])
+                if answered_s >= end_s:
+                    under_way -= 1
+                    continue
+                sent_s[descriptor] = answered_s
+                peer.sendall(requests[descriptor])
+                asked += 1
+        return latencies_s, now() - warm_s, asked
+
+
+def _take_answer(peer: socket.socket) -> None:
+    """Take a response; small as it is, it mostly comes as a whole."""
+    answer = peer.recv(_ANSWER_BYTES)
+    size = 4 + int.from_bytes(answer[:4], "big")
+    while len(answer) < size:
+        more = peer.recv(_ANSWER_BYTES)
+        assert more, "the broker has closed a connection"
+        answer += more
+
+
+def encoded_request(topic: str, partition: int) -> bytes:
+    """A request that appends one record, as it goes over the wire."""
+    header = struct.pack(">hhihb", PRODUCE.key, PRODUCE_VERSION, 1, -1, 0)
+    request = produce_request(topic, batch_of(1, _VALUE_BYTES), partition=partition)
+    frame = header + PRODUCE.request_codec(PRODUCE_VERSION).encode(request)
+    return struct.pack(">i", len(frame)) + frame
+
+
+def main() -> None:
+    """Read the command line, load, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("address")
+    parser.add_argument("topic")
+    parser.add_argument("--connections", type=int, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--partitions", type=int, required=True)
+    options = parser.parse_args()
+    requests = [
+        encoded_request(options.topic, number % options.partitions) for number in range(options.connections)
+    ]
+    began_s = time.process_time()
+    latencies_s, wall_s, asked = Load(options.address, requests).run(options.seconds)
+    cpu_us = (time.process_time() - began_s) / asked * 1e6
+    print_numbers(
+        {
+            **latency_numbers(latencies_s),
+            "wall_s": wall_s,
+            "asked": asked,
+            "client_cpu_us": cpu_us,
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
