@@ -21,10 +21,10 @@ PYTHON ?= $(shell for python in $(CANDIDATES); do \
 	&& { echo "$$python"; exit; }; done; \
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo python3)
 
-.PHONY: help venv demo test lint format types imports check crash simulate interop bench docs lock clean
+.PHONY: help venv demo test lint format types imports check crash simulate interop bench bench-broker docs lock clean
 
 help:  ## show the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 venv: $(STAMP)  ## make .venv with everything in it (the other targets do this by themselves)
 
@@ -78,6 +78,9 @@ interop: $(STAMP)  ## let Apache Kafka's own tools read our files (needs Java an
 
 bench: $(STAMP)  ## measure CPU time per event; writes bench/RESULTS.md
 	@$(BIN)/python bench/run.py
+
+bench-broker: $(STAMP)  ## measure the broker beside Apache Kafka; writes bench/BROKER.md (Java and Maven for Kafka)
+	@$(BIN)/python bench/broker/run.py
 
 docs: $(STAMP)  ## write the pages of docs/ that are made from the code
 	@$(BIN)/python -m docs.generate

@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 
 from bench.broker import kafka
-from bench.broker.children import Child
+from bench.broker.children import Child, Children
 from bench.broker.topics import connect, is_ready
 from bench.usage import cpu_s_of, resident_bytes
 
@@ -65,10 +65,13 @@ class Broker:
             raise self.child.failure(f"ended with {status}")
 
 
-def start(kind: Kind, folder: Path, jars: Path | None, *, partition_count: int = 0) -> Broker:
+def start(
+    children: Children, kind: Kind, folder: Path, jars: Path | None, *, partition_count: int = 0
+) -> Broker:
     """Start a broker in a folder that is new, or that the same kind has stopped in.
 
     Args:
+        children: the processes of this run, of which it becomes one.
         kind: which one.
         folder: where it has everything, its log of warnings included.
         jars: Apache Kafka's, where that is wanted.
@@ -78,7 +81,7 @@ def start(kind: Kind, folder: Path, jars: Path | None, *, partition_count: int =
     address = f"127.0.0.1:{_free_port()}"
     if kind is Kind.KAFKA:
         assert jars is not None
-        command = _kafka_command(folder, address, jars)
+        command = _kafka_command(children, folder, address, jars)
         log_folder = kafka.log_folder(folder)
     else:
         durability = "relaxed" if kind is Kind.RELAXED else "durable"
@@ -86,23 +89,18 @@ def start(kind: Kind, folder: Path, jars: Path | None, *, partition_count: int =
         command += ["--listen", address, "--durability", durability]
         log_folder = folder / "log"
     began_s = time.perf_counter()
-    child = Child(command, log=folder / "broker.txt", limit_s=_LIFE_LIMIT_S)
-    try:
-        _wait_until_ready(child, address, partition_count)
-    except BaseException:
-        child.kill()
-        raise
+    child = children.start(command, log=folder / "broker.txt", limit_s=_LIFE_LIMIT_S)
+    _wait_until_ready(child, address, partition_count)
     return Broker(kind, address, time.perf_counter() - began_s, child, log_folder)
 
 
-def _kafka_command(folder: Path, address: str, jars: Path) -> list[str]:
+def _kafka_command(children: Children, folder: Path, address: str, jars: Path) -> list[str]:
     is_new = not kafka.log_folder(folder).exists()
     kafka.prepare(folder, int(address.partition(":")[2]), _free_port())
     if is_new:
-        with Child(
-            kafka.format_command(jars, folder), log=folder / "format.txt", limit_s=_FORMAT_LIMIT_S
-        ) as child:
-            child.lines()
+        command = kafka.format_command(jars, folder)
+        with children.start(command, log=folder / "format.txt", limit_s=_FORMAT_LIMIT_S) as formatting:
+            formatting.lines()
     return kafka.broker_command(jars, folder)
 
 

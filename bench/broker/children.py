@@ -1,7 +1,9 @@
 """Processes that are started for a measurement, and ended by their pid whatever happens to us.
 
-A child gets a session of its own, so that Ctrl-C reaches only the benchmark, which then ends its children in
-order. A child that outlives its limit is killed by a timer; whoever reads from it sees its output end.
+A child gets a session of its own, so that Ctrl-C reaches only the benchmark, which then ends its children. A
+signal that comes while one is being started waits until it is known: no moment is left in which a process
+runs that nobody would end. A child that outlives its limit is killed by a timer; whoever reads from it sees
+its output end.
 """
 
 from __future__ import annotations
@@ -13,19 +15,20 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from bench.environments import ROOT
 
 Numbers: TypeAlias = Mapping[str, float]
 """What a measurement has found, by name."""
 
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP_LIMIT_S = 60.0
 _SAID_BYTES = 2_000
 
 
 class Child:
-    """A running process; a block that it is the context of ends it."""
+    """A running process, started by ``Children``; a block that it is the context of ends it."""
 
     def __init__(self, command: Sequence[str], *, log: Path, limit_s: float) -> None:
         """Start it.
@@ -130,11 +133,46 @@ class Child:
         self._process.kill()
 
 
-def end_in_order_on_signals() -> None:
-    """Let SIGTERM and SIGHUP unwind this process as Ctrl-C does, so that children are ended."""
+class Children:
+    """All processes of a run. A block that it is the context of leaves none of them behind.
 
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+    Inside the block SIGINT, SIGTERM and SIGHUP unwind this process. Its main thread alone may use it.
+    """
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, leave)
+    def __init__(self) -> None:
+        self._started: list[Child] = []
+        self._is_starting = False
+        self._waiting_signal: int | None = None
+        self._handlers: dict[int, Any] = {}
+
+    def start(self, command: Sequence[str], *, log: Path, limit_s: float) -> Child:
+        """Start a process; see ``Child`` for what it takes."""
+        self._is_starting = True
+        try:
+            child = Child(command, log=log, limit_s=limit_s)
+            self._started.append(child)
+        finally:
+            self._is_starting = False
+        if self._waiting_signal is not None:
+            raise SystemExit(128 + self._waiting_signal)
+        return child
+
+    def __enter__(self) -> Self:
+        self._handlers = {number: signal.signal(number, self._leave) for number in _ENDING_SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number in _ENDING_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        for child in self._started:
+            child.kill()
+        for ending, handler in self._handlers.items():
+            signal.signal(ending, handler)
+
+    def _leave(self, number: int, frame: FrameType | None) -> None:
+        if self._is_starting:
+            self._waiting_signal = number
+        else:
+            raise SystemExit(128 + number)

@@ -13,12 +13,10 @@ from bench.broker.topics import batch_of, connect, create_topic
 from streamcore.log.wire.messages.api_versions import ApiVersionsRequest
 from tests.serving import produce
 
-_TOPIC_PARTITIONS = 1_000
+_TOPIC_PARTITIONS = 100
 _FILLED_STEP = 10
 """Every so many partitions one has data."""
 _FILLED_RECORDS = 100
-_SETTLE_S = 1.0
-_IDLE_S = 3.0
 _API_VERSIONS_VERSION = 3
 
 
@@ -26,7 +24,7 @@ def start_empty(site: Site, kind: Kind) -> Numbers:
     """Start in a new folder. What Kafka calls formatting is not counted."""
     site.settle()
     with site.own_broker(kind, _folder(site, "empty", kind)) as broker:
-        time.sleep(_SETTLE_S)
+        time.sleep(site.sizes.idle_s)
         return {"start_s": broker.started_in_s, "resident_mb": broker.resident_bytes / 1e6}
 
 
@@ -43,14 +41,14 @@ def many_partitions(site: Site, kind: Kind) -> Numbers:
         for _ in range(site.sizes.idle_connections):
             client = connections.enter_context(connect(broker.address))
             client.ask(ApiVersionsRequest(), _API_VERSIONS_VERSION)
-        time.sleep(_SETTLE_S)
+        time.sleep(site.sizes.idle_s)
         before_s = broker.cpu_s
-        time.sleep(_IDLE_S)
+        time.sleep(site.sizes.idle_s)
         idle_s = broker.cpu_s - before_s
         return {
             "start_s": broker.started_in_s,
             "resident_mb": broker.resident_bytes / 1e6,
-            "idle_cpu_percent": 100 * idle_s / _IDLE_S,
+            "idle_cpu_percent": 100 * idle_s / site.sizes.idle_s,
             "made_in_s": made_in_s,
         }
 

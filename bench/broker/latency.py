@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from bench.broker.brokers import Kind
 from bench.broker.children import Numbers
-from bench.broker.site import Site
+from bench.broker.site import RATE, Site
 
 
 def one_by_one(site: Site, kind: Kind) -> Numbers:
     """A record is produced when the one before is acknowledged."""
     broker = site.broker(kind)
     topic = site.new_topic(broker)
-    count = site.sizes.one_by_one
+    count, uncounted = site.sizes.one_by_one, site.sizes.one_by_one // 10
     site.settle()
-    numbers = site.numbers(site.confluent("confluent_latency", "one-by-one", broker, topic, count=count))
-    site.ensure_count(broker, topic, count + count // 10)
+    words = ("confluent_latency", "one-by-one", broker, topic)
+    numbers = site.numbers(site.confluent(*words, count=count, uncounted=uncounted))
+    site.ensure_count(broker, topic, uncounted + count)
     return numbers
 
 
@@ -30,6 +31,7 @@ def many_connections(site: Site, kind: Kind, partition_count: int) -> Numbers:
             *(broker.address, topic),
             connections=site.sizes.connections,
             seconds=site.sizes.connections_s,
+            uncounted_s=site.sizes.uncounted_s,
             partitions=partition_count,
         )
     )
@@ -48,7 +50,9 @@ def end_to_end(site: Site, kind: Kind) -> Numbers:
     """From the intended time of sending until the record is in the hands of a consumer that waits for it."""
     broker = site.broker(kind)
     count = site.sizes.paced
+    uncounted = int(site.sizes.uncounted_s * RATE)
     site.settle()
     before_s = broker.cpu_s
-    seen = site.paced(broker, count)
-    return {**seen, "broker_cpu_us": (broker.cpu_s - before_s) / count * 1e6}
+    seen = site.paced(broker, count, uncounted)
+    seconds = (uncounted + count) / RATE
+    return {**seen, "broker_cpu_percent": 100 * (broker.cpu_s - before_s) / seconds}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ from typing import Final, Self
 
 from bench.broker import brokers
 from bench.broker.brokers import Broker, Kind
-from bench.broker.children import Child, Numbers
+from bench.broker.children import Child, Children, Numbers
 from bench.broker.topics import connect, create_topic, record_count
 
 PARTITIONS: Final = 3
@@ -45,8 +45,13 @@ class Sizes:
     paced: int = 10_000
     partitions: int = 10_000
     idle_connections: int = 1_000
+    idle_s: float = 2.0
+    """So long a broker is left alone before its memory counts, and so long it is watched then."""
     old_records_1k: int = 1_000_000
     warm_up_s: float = 5.0
+    """So long a new broker is kept busy with small requests before anything is measured on it."""
+    uncounted_s: float = 1.0
+    """So long a load goes on that is measured by time before it begins to count."""
 
     def records(self, value_bytes: int) -> int:
         """How many records of a size."""
@@ -62,8 +67,10 @@ QUICK: Final = Sizes(
     paced=300,
     partitions=60,
     idle_connections=20,
+    idle_s=0.2,
     old_records_1k=4_000,
     warm_up_s=0.1,
+    uncounted_s=0.1,
 )
 """Enough to see that everything runs."""
 
@@ -79,8 +86,9 @@ class Tools:
 class Site:
     """One round's brokers and topics."""
 
-    def __init__(self, folder: Path, sizes: Sizes, tools: Tools) -> None:
+    def __init__(self, children: Children, folder: Path, sizes: Sizes, tools: Tools) -> None:
         self.sizes = sizes
+        self._children = children
         self._folder = folder
         self._tools = tools
         self._brokers: dict[Kind, Broker] = {}
@@ -99,7 +107,7 @@ class Site:
 
     def start(self, kind: Kind, folder: Path, *, partition_count: int = 0) -> Broker:
         """Start a broker that the caller stops."""
-        return brokers.start(kind, folder, self._jars, partition_count=partition_count)
+        return brokers.start(self._children, kind, folder, self._jars, partition_count=partition_count)
 
     @contextmanager
     def own_broker(self, kind: Kind, folder: Path, *, partition_count: int = 0) -> Iterator[Broker]:
@@ -121,13 +129,11 @@ class Site:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Stop the brokers in good order; after an error they are left to ``Children``."""
         running, self._brokers = list(self._brokers.values()), {}
-        with ExitStack() as ends:
+        if error is None:
             for broker in running:
-                ends.enter_context(broker.child)
-            if error is None:
-                for broker in running:
-                    broker.stop()
+                broker.stop()
 
     # --- topics -----------------------------------------------------------------------------------
 
@@ -190,7 +196,9 @@ class Site:
     def child(self, command: list[str]) -> Child:
         """Start a load that goes on beside others."""
         self._log_count += 1
-        return Child(command, log=self._folder / f"load-{self._log_count}.txt", limit_s=_LIMIT_S)
+        return self._children.start(
+            command, log=self._folder / f"load-{self._log_count}.txt", limit_s=_LIMIT_S
+        )
 
     def numbers(self, command: list[str]) -> Numbers:
         """Run a load to its end; what it found."""
@@ -214,6 +222,7 @@ class Site:
                 *(broker.address, topic),
                 connections=self.sizes.connections,
                 seconds=self.sizes.warm_up_s,
+                uncounted_s=0,
                 partitions=PARTITIONS,
             )
         )
@@ -223,12 +232,12 @@ class Site:
             self.raw("raw_throughput", "fetch", broker.address, topic, count=count, partitions=PARTITIONS)
         )
         if isinstance(self._tools.confluent, Path):
-            self.paced(broker, int(self.sizes.warm_up_s * RATE))
+            self.paced(broker, int(self.sizes.warm_up_s * RATE), 0)
 
-    def paced(self, broker: Broker, count: int) -> Numbers:
+    def paced(self, broker: Broker, count: int, uncounted: int) -> Numbers:
         """Send and read records at the rate; the latencies that the reader saw."""
         topic = self.new_topic(broker)
-        options = {"count": count, "rate": RATE, "partitions": PARTITIONS}
+        options = {"count": count, "uncounted": uncounted, "rate": RATE, "partitions": PARTITIONS}
         with self.child(self.confluent("confluent_latency", "read", broker, topic, **options)) as reader:
             assert reader.line() == "ready"
             self.numbers(self.confluent("confluent_latency", "send", broker, topic, **options))

@@ -3,7 +3,7 @@
 ``one-by-one`` produces a record and waits for its acknowledgement before the next. ``send`` and ``read`` are
 two ends: records leave at intended times, and what counts is how long after its intended time a record is in
 the hands of the reader. A sender that is held up therefore counts as the delay that it is. Both processes
-see the same monotonic clock. The first second of records is for warming up and not counted.
+see the same monotonic clock. Some records come first that are not counted.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from bench.broker.loads.report import latency_numbers, print_numbers
 
 _INTENDED = struct.Struct(">q")
 _VALUE_BYTES = 100
-_WARM_UP_S = 1.0
 _PATIENCE_S = 30.0
 _DEFAULTS = {"linger.ms": 0}
 
 
-def one_by_one(address: str, topic: str, count: int) -> dict[str, float]:
-    """Produce and flush, record by record; a tenth more of them to warm up."""
+def one_by_one(address: str, topic: str, count: int, uncounted: int) -> dict[str, float]:
+    """Produce and flush, record by record."""
     producer = Producer({"bootstrap.servers": address, **_DEFAULTS})
     failures: list[Any] = []
 
@@ -35,24 +34,24 @@ def one_by_one(address: str, topic: str, count: int) -> dict[str, float]:
 
     latencies_s = []
     value = b"v" * _VALUE_BYTES
-    for _ in range(count + count // 10):
+    for _ in range(uncounted + count):
         begun_s = time.perf_counter()
         producer.produce(topic, value, on_delivery=acknowledged)
         left = producer.flush(_PATIENCE_S)
         latencies_s.append(time.perf_counter() - begun_s)
         assert left == 0, "a record is not acknowledged"
     assert not failures, failures[0]
-    return latency_numbers(latencies_s[count // 10 :])
+    return latency_numbers(latencies_s[uncounted:])
 
 
-def send(address: str, topic: str, count: int, rate: int) -> dict[str, float]:
-    """Send ``count`` records a ``rate``-th of a second apart, after those that warm up."""
+def send(address: str, topic: str, count: int, uncounted: int, rate: int) -> dict[str, float]:
+    """Send records a ``rate``-th of a second apart."""
     producer = Producer({"bootstrap.servers": address, **_DEFAULTS})
     producer.list_topics(topic, timeout=_PATIENCE_S)
     step_ns = 1_000_000_000 // rate
     intended_ns = time.monotonic_ns() + step_ns
     padding = b"v" * (_VALUE_BYTES - _INTENDED.size)
-    for _ in range(count + _warm_up_count(rate)):
+    for _ in range(uncounted + count):
         early_ns = intended_ns - time.monotonic_ns()
         if early_ns > 0:
             time.sleep(early_ns / 1e9)
@@ -64,14 +63,14 @@ def send(address: str, topic: str, count: int, rate: int) -> dict[str, float]:
     return {"count": count}
 
 
-def read(address: str, topic: str, count: int, rate: int, partition_count: int) -> dict[str, float]:
+def read(address: str, topic: str, count: int, uncounted: int, partition_count: int) -> dict[str, float]:
     """Say ``ready``, then read what ``send`` sends."""
     consumer = Consumer({"bootstrap.servers": address, "group.id": topic, "enable.auto.commit": False})
     consumer.assign([TopicPartition(topic, number, 0) for number in range(partition_count)])
     consumer.poll(1.0)
     print("ready", flush=True)
     arrivals: dict[int, int] = {}
-    for number in range(count + _warm_up_count(rate)):
+    for number in range(uncounted + count):
         record = consumer.poll(_PATIENCE_S)
         now_ns = time.monotonic_ns()
         assert record is not None, f"{number} records came, and then no more"
@@ -79,13 +78,9 @@ def read(address: str, topic: str, count: int, rate: int, partition_count: int) 
         (intended_ns,) = _INTENDED.unpack_from(record.value())
         arrivals[intended_ns] = now_ns
     consumer.close()
-    assert len(arrivals) == count + _warm_up_count(rate), "records came twice"
+    assert len(arrivals) == uncounted + count, "records came twice"
     latencies_ns = [arrivals[intended_ns] - intended_ns for intended_ns in sorted(arrivals)]
-    return latency_numbers([each / 1e9 for each in latencies_ns[_warm_up_count(rate) :]])
-
-
-def _warm_up_count(rate: int) -> int:
-    return int(rate * _WARM_UP_S)
+    return latency_numbers([each / 1e9 for each in latencies_ns[uncounted:]])
 
 
 def main() -> None:
@@ -95,17 +90,18 @@ def main() -> None:
     parser.add_argument("address")
     parser.add_argument("topic")
     parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--uncounted", type=int, required=True, help="so many more, at the beginning")
     parser.add_argument("--rate", type=int, default=1_000, help="records a second")
     parser.add_argument("--partitions", type=int, default=1)
     options = parser.parse_args()
-    address, topic, count, rate = options.address, options.topic, options.count, options.rate
+    asked = (options.address, options.topic, options.count, options.uncounted)
     match options.work:
         case "one-by-one":
-            print_numbers(one_by_one(address, topic, count))
+            print_numbers(one_by_one(*asked))
         case "send":
-            print_numbers(send(address, topic, count, rate))
+            print_numbers(send(*asked, options.rate))
         case _:
-            print_numbers(read(address, topic, count, rate, options.partitions))
+            print_numbers(read(*asked, options.partitions))
 
 
 if __name__ == "__main__":

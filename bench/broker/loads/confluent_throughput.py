@@ -66,7 +66,7 @@ def consume(
     with measured() as cost:
         consumer.assign(partitions)
         while seen < count:
-            records = consumer.consume(_CONSUME_RECORDS, _PATIENCE_S)
+            records = consumer.consume(min(_CONSUME_RECORDS, count - seen), _PATIENCE_S)
             assert records, f"{seen} records of {count}"
             for record in (records[0], records[-1]):
                 assert record.error() is None, record.error()

@@ -1,9 +1,9 @@
 """Many connections, each with one request at a time, each request with one record of 100 bytes.
 
 ``ADDRESS TOPIC --connections N --seconds S ...``. One process with epoll and requests that were encoded
-before, so that the load costs little beside the broker. The first second is for warming up and not counted. A
-request is answered when its whole response is there. Whether the answers were right shows in the end: the
-topic must have as many records as there were requests.
+before, so that the load costs little beside the broker. It warms up before it counts. A request is answered
+when its whole response is there. Whether the answers were right shows in the end: the topic must have as many
+records as there were requests.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from streamcore.log.wire.apis import PRODUCE
 from tests.serving import PRODUCE_VERSION, produce_request
 
 _VALUE_BYTES = 100
-_WARM_UP_S = 1.0
 _SILENCE_LIMIT_S = 30.0
 _ANSWER_BYTES = 65_536
 
@@ -44,16 +43,16 @@ class Load:
             self._requests[peer.fileno()] = request
             self._poll.register(peer.fileno(), select.EPOLLIN)
 
-    def run(self, seconds: float) -> tuple[list[float], float, int]:
+    def run(self, seconds: float, uncounted_s: float) -> tuple[list[float], float, int]:
         """Send, and send again when it is answered; over when the last request is answered.
 
-        Returns the latencies after the warm-up, the time that they came in, and how many requests there were
-        in all.
+        Returns the latencies of what is counted, the time that it took, and how many requests there were in
+        all.
         """
         peers, requests, sent_s, now = self._peers, self._requests, self._sent_s, time.perf_counter
         latencies_s: list[float] = []
-        warm_s = now() + _WARM_UP_S
-        end_s = warm_s + seconds
+        counted_from_s = now() + uncounted_s
+        end_s = counted_from_s + seconds
         for descriptor, peer in peers.items():
             sent_s[descriptor] = now()
             peer.sendall(requests[descriptor])
@@ -65,7 +64,7 @@ class Load:
                 peer = peers[descriptor]
                 _take_answer(peer)
                 answered_s = now()
-                if answered_s >= warm_s:
+                if answered_s >= counted_from_s:
                     latencies_s.append(answered_s - sent_s[descriptor])
                 if answered_s >= end_s:
                     under_way -= 1
@@ -73,7 +72,7 @@ class Load:
                 sent_s[descriptor] = answered_s
                 peer.sendall(requests[descriptor])
                 asked += 1
-        return latencies_s, now() - warm_s, asked
+        return latencies_s, now() - counted_from_s, asked
 
 
 def _take_answer(peer: socket.socket) -> None:
@@ -101,13 +100,14 @@ def main() -> None:
     parser.add_argument("topic")
     parser.add_argument("--connections", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--uncounted-s", type=float, required=True)
     parser.add_argument("--partitions", type=int, required=True)
     options = parser.parse_args()
     requests = [
         encoded_request(options.topic, number % options.partitions) for number in range(options.connections)
     ]
     began_s = time.process_time()
-    latencies_s, wall_s, asked = Load(options.address, requests).run(options.seconds)
+    latencies_s, wall_s, asked = Load(options.address, requests).run(options.seconds, options.uncounted_s)
     cpu_us = (time.process_time() - began_s) / asked * 1e6
     print_numbers(
         {
