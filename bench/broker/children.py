@@ -23,7 +23,7 @@ Numbers: TypeAlias = Mapping[str, float]
 """What a measurement has found, by name."""
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_STOP_LIMIT_S = 60.0
+_STOP_LIMIT_S = 180.0
 _SAID_BYTES = 2_000
 
 

@@ -132,9 +132,10 @@ def _conditions(run: Run) -> list[str]:
         "*relaxed* (`--durability relaxed`) when it is in the page cache.",
         "* Kafka: its defaults, so it answers when the record is in the page cache. For one node "
         f"{single_node}. The JVM with what Kafka's start script gives it: `{' '.join(kafka.JVM_OPTIONS)}`.",
-        f"* {run.rounds} rounds. In each a new broker of every kind is started and warmed up, and every row "
-        "is measured on one broker right after the other, the order changing from round to round. Brokers "
-        "that are not measured stay idle. What was written before is on disk before a measurement begins.",
+        f"* {run.rounds} rounds. In each a new broker of every kind is started and "
+        f"{'warmed up' if sizes.warm_up_s else 'not warmed up'}, and every row is measured on one broker "
+        "right after the other, the order changing from round to round. Brokers that are not measured stay "
+        "idle. What was written before is on disk before a measurement begins.",
         "* Numbers are medians with the least and the greatest of the rounds. *Ratio* is StreamCore, "
         "durable, to Kafka in the same round. Targets are for StreamCore, durable.",
         f"* Topics have {PARTITIONS} partitions, records no keys, clients their default settings (so "

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -124,16 +124,18 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=(), metavar="ROW", help="measure these rows only")
     parser.add_argument("--without-kafka", action="store_true", help="measure StreamCore only; needs no Java")
     parser.add_argument("--quick", action="store_true", help="one round of little: does it run at all?")
+    parser.add_argument("--cold", action="store_true", help="do not warm brokers up before they are measured")
     parser.add_argument("--folder", type=Path, help="where to work: on the disk that is to be measured")
     parser.add_argument(
         "--output", type=Path, help="the file of the results; bench/BROKER.md for a whole run"
     )
     options = parser.parse_args()
-    whole = not (options.only or options.quick or options.without_kafka)
+    whole = not (options.only or options.quick or options.without_kafka or options.cold)
     output = options.output or (ROOT / "bench" / "BROKER.md" if whole else None)
+    sizes = QUICK if options.quick else Sizes()
     text = run(
         Options(
-            sizes=QUICK if options.quick else Sizes(),
+            sizes=replace(sizes, warm_up_s=0) if options.cold else sizes,
             rounds=1 if options.quick else options.rounds,
             only=tuple(options.only),
             with_kafka=not options.without_kafka,

@@ -49,7 +49,8 @@ class Sizes:
     """So long a broker is left alone before its memory counts, and so long it is watched then."""
     old_records_1k: int = 1_000_000
     warm_up_s: float = 5.0
-    """So long a new broker is kept busy with small requests before anything is measured on it."""
+    """So long a new broker is kept busy with small requests before anything is measured on it, and with
+    records at a rate. With 0 it is measured as it was started."""
     uncounted_s: float = 1.0
     """So long a load goes on that is measured by time before it begins to count."""
 
@@ -102,7 +103,8 @@ class Site:
         """The broker of a kind that rows share."""
         if kind not in self._brokers:
             self._brokers[kind] = broker = self.start(kind, self._folder / kind.name)
-            self._warm_up(broker)
+            if self.sizes.warm_up_s:
+                self._warm_up(broker)
         return self._brokers[kind]
 
     def start(self, kind: Kind, folder: Path, *, partition_count: int = 0) -> Broker:

@@ -5,11 +5,13 @@ Every broker gets the same requests; an answer that is not as expected ends the 
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Sequence
 
 from bench.broker.loads.report import value_of
 from streamcore.log.records.builder import encode_batch
+from streamcore.log.wire.apis import PRODUCE
 from streamcore.log.wire.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from streamcore.log.wire.messages.list_offsets import (
     ListOffsetsPartition,
@@ -17,6 +19,7 @@ from streamcore.log.wire.messages.list_offsets import (
     ListOffsetsTopic,
 )
 from streamcore.log.wire.messages.metadata import MetadataRequest
+from tests.serving import PRODUCE_VERSION, produce_request
 from tests.wire_client import WireClient
 
 _CREATE_VERSION = 5
@@ -51,6 +54,14 @@ def batch_of(record_count: int, value_bytes: int) -> bytes:
     now_ms = time.time_ns() // 1_000_000
     values = [value_of(value_bytes)] * record_count
     return bytes(encode_batch([None] * record_count, values, [now_ms] * record_count))
+
+
+def encoded_produce(topic: str, batch: bytes, partition: int) -> bytes:
+    """A request that appends a batch, as it goes over the wire."""
+    header = struct.pack(">hhihb", PRODUCE.key, PRODUCE_VERSION, 1, -1, 0)
+    request = produce_request(topic, batch, partition=partition)
+    frame = header + PRODUCE.request_codec(PRODUCE_VERSION).encode(request)
+    return struct.pack(">i", len(frame)) + frame
 
 
 def record_count(client: WireClient, topic: str, partition_count: int) -> int:

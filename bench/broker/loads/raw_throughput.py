@@ -2,8 +2,8 @@
 
 It shows what a broker itself can do on a machine where clients would take most of the processor.
 
-* ``produce`` sends one and the same batch again and again, one a request, over one connection with as many
-  unanswered requests as clients allow themselves with idempotence.
+* ``produce`` sends requests that were encoded before, one batch in each, over one connection, with as many
+  unanswered ones as clients allow themselves with idempotence.
 * ``fetch`` asks for all partitions over one connection, in sizes as librdkafka asks, and looks at the header
   of each batch: all offsets are there, each once.
 * ``refetch`` is a reader of old data: it fetches everything again and again until SIGTERM, and before each
@@ -22,12 +22,12 @@ from pathlib import Path
 from types import FrameType
 
 from bench.broker.loads.report import print_numbers, throughput_numbers
-from bench.broker.topics import batch_of, connect
+from bench.broker.topics import batch_of, connect, encoded_produce
 from bench.usage import measured
 from streamcore.log.records.batch import HEADER_BYTES, parse_header
 from streamcore.log.wire.apis import FETCH, PRODUCE
 from streamcore.log.wire.messages.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic
-from tests.serving import FETCH_VERSION, PRODUCE_VERSION, produce_request
+from tests.serving import FETCH_VERSION, PRODUCE_VERSION
 from tests.wire_client import WireClient
 
 _IN_FLIGHT_MAX = 5
@@ -70,11 +70,11 @@ def produce(
 ) -> dict[str, float]:
     """Produce ``count`` equal records, the same number into each partition but for a batch."""
     batch = batch_of(batch_records, value_bytes)
-    requests = [produce_request(topic, batch, partition=number) for number in range(partition_count)]
+    requests = [encoded_produce(topic, batch, number) for number in range(partition_count)]
     rest = count % batch_records
     asked = [requests[number % partition_count] for number in range(count // batch_records)]
     if rest:
-        asked.append(produce_request(topic, batch_of(rest, value_bytes)))
+        asked.append(encoded_produce(topic, batch_of(rest, value_bytes), 0))
 
     def take_answer() -> None:
         answer = client.receive(PRODUCE, PRODUCE_VERSION).responses[0].partition_responses[0]
@@ -84,7 +84,7 @@ def produce(
         for number, request in enumerate(asked):
             if number >= _IN_FLIGHT_MAX:
                 take_answer()
-            client.send(request, PRODUCE_VERSION)
+            client.socket.sendall(request)
         for _ in asked[-_IN_FLIGHT_MAX:]:
             take_answer()
     return throughput_numbers(count, cost)

@@ -11,13 +11,10 @@ from __future__ import annotations
 import argparse
 import select
 import socket
-import struct
 import time
 
 from bench.broker.loads.report import latency_numbers, print_numbers
-from bench.broker.topics import batch_of, connect
-from streamcore.log.wire.apis import PRODUCE
-from tests.serving import PRODUCE_VERSION, produce_request
+from bench.broker.topics import batch_of, connect, encoded_produce
 
 _VALUE_BYTES = 100
 _SILENCE_LIMIT_S = 30.0
@@ -85,14 +82,6 @@ def _take_answer(peer: socket.socket) -> None:
         answer += more
 
 
-def encoded_request(topic: str, partition: int) -> bytes:
-    """A request that appends one record, as it goes over the wire."""
-    header = struct.pack(">hhihb", PRODUCE.key, PRODUCE_VERSION, 1, -1, 0)
-    request = produce_request(topic, batch_of(1, _VALUE_BYTES), partition=partition)
-    frame = header + PRODUCE.request_codec(PRODUCE_VERSION).encode(request)
-    return struct.pack(">i", len(frame)) + frame
-
-
 def main() -> None:
     """Read the command line, load, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -103,8 +92,10 @@ def main() -> None:
     parser.add_argument("--uncounted-s", type=float, required=True)
     parser.add_argument("--partitions", type=int, required=True)
     options = parser.parse_args()
+    batch = batch_of(1, _VALUE_BYTES)
     requests = [
-        encoded_request(options.topic, number % options.partitions) for number in range(options.connections)
+        encoded_produce(options.topic, batch, number % options.partitions)
+        for number in range(options.connections)
     ]
     began_s = time.process_time()
     latencies_s, wall_s, asked = Load(options.address, requests).run(options.seconds, options.uncounted_s)
