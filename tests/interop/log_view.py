@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from streamcore.clock import SystemClock
 from streamcore.log.records.batch import BatchAt, iter_batches
 from streamcore.log.records.builder import encode_batch
-from streamcore.log.records.decode import batch_records
+from streamcore.log.records.decode import AbortedTransaction, batch_records, decode_run
 from streamcore.log.wire.messages.create_topics import (
     CreatableTopic,
     CreatableTopicConfig,
     CreateTopicsRequest,
 )
+from streamcore.log.wire.messages.fetch import PartitionData
 from streamcore.log.wire.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsRequest,
@@ -29,9 +30,10 @@ from streamcore.log.wire.messages.offset_fetch import (
     OffsetFetchRequestGroup,
     OffsetFetchRequestTopics,
 )
+from streamcore.model import TopicPartition
 from tests.interop.peers import CODECS
 from tests.interop.programs import wait_until
-from tests.serving import fetch, produce, records_of
+from tests.serving import FETCH_VERSION, fetch_request, produce, records_of
 from tests.wire_client import WireClient
 
 _TOPIC_EXISTS = 36
@@ -77,20 +79,19 @@ class LogView:
         return sum(not partition.error_code for partition in answer.partitions)
 
     def append_to_each(self, topic: str, *values: str) -> None:
-        """Append these values to every partition, in one batch."""
-        count = self.partition_count(topic)
-        assert count is not None
-        now_ms = SystemClock().now_ms()
-        for partition in range(count):
-            encoded = [value.encode() for value in values]
-            records = bytes(encode_batch([None] * len(values), encoded, [now_ms] * len(values)))
-            # A partition of a real Kafka that was just made may not know its leader yet.
-            wait_until(
-                lambda records=records, partition=partition: (  # type: ignore[misc]
-                    not produce(self._client, topic, records, partition=partition).error_code
-                ),
-                lambda: f"{topic} takes no records",
-            )
+        """Append these values to every partition, in one batch each."""
+        for partition in range(self.partition_count(topic) or 0):
+            self.append(topic, partition, *values)
+
+    def append(self, topic: str, partition: int, *values: str) -> None:
+        """Append one batch; again until it is taken, since a real Kafka may still look for the leader."""
+        encoded = [value.encode() for value in values]
+        times = [SystemClock().now_ms()] * len(values)
+        records = bytes(encode_batch([None] * len(values), encoded, times))
+        wait_until(
+            lambda: not produce(self._client, topic, records, partition=partition).error_code,
+            lambda: f"{topic} takes no records",
+        )
 
     # --- records --------------------------------------------------------------------------------
 
@@ -110,18 +111,36 @@ class LogView:
     def values(self, topic: str, partition: int) -> list[str | None]:
         """The values of all records, those of aborted transactions included."""
         return [
-            None if record.value is None else record.value.decode()
+            _text(record.value)
             for data, (position, header) in self._batches(topic, partition)
             if not header.is_control
             for record in batch_records(data, position, header)
         ]
 
+    def committed_records(self, topic: str) -> list[tuple[str | None, str | None]]:
+        """Key and value of every record that a reader of committed records sees, partition by partition."""
+        found: list[tuple[str | None, str | None]] = []
+        for partition in range(self.partition_count(topic) or 0):
+            place, offset = TopicPartition(topic, partition), 0
+            while data := records_of(answer := self._fetch(place, offset, isolation=1)):
+                aborted = [
+                    AbortedTransaction(each.producer_id, each.first_offset)
+                    for each in answer.aborted_transactions or ()
+                ]
+                run = decode_run(place, data, offset, aborted)
+                found += zip(map(_text, run.keys), map(_text, run.values), strict=True)
+                offset = run.next_offset
+        return found
+
+    def _fetch(self, place: TopicPartition, offset: int, *, isolation: int = 0) -> PartitionData:
+        request = fetch_request(place.topic, offset, partitions=(place.partition,), isolation=isolation)
+        (answer,) = self._client.ask(request, FETCH_VERSION).responses[0].partitions
+        assert isinstance(answer, PartitionData)
+        return answer
+
     def _batches(self, topic: str, partition: int) -> Iterator[tuple[bytes, BatchAt]]:
         offset = 0
-        while True:
-            data = records_of(fetch(self._client, topic, offset, partitions=(partition,)))
-            if not data:
-                return
+        while data := records_of(self._fetch(TopicPartition(topic, partition), offset)):
             for batch in iter_batches(data, check=True):
                 yield data, batch
                 offset = batch.header.end_offset
@@ -157,3 +176,7 @@ class LogView:
             return not any(each.error_code for found in answer.topics for each in found.partitions)
 
         wait_until(is_committed, lambda: f"positions of {group} are not taken")
+
+
+def _text(content: bytes | None) -> str | None:
+    return None if content is None else content.decode()

@@ -63,7 +63,22 @@ PEERS: Final = (
     ),
     Peer("java", partial(java_program, "Client"), "confluent-kafka"),
 )
-PEERS_BY_NAME: Final[Mapping[str, Peer]] = {peer.name: peer for peer in PEERS}
+
+STREAMS: Final = Peer("kafka-streams", partial(java_program, "WordCount"), "")
+FAUST: Final = Peer("faust", partial(python_client, "faust", "faust_program"), "")
+QUIX: Final = Peer("quix", partial(python_client, "quix", "quix_program"), "")
+CONNECT: Final = "kafka-connect"
+
+FRAMEWORKS: Final[Mapping[tuple[str, str], str]] = {
+    (STREAMS.name, "count"): "counts words with exactly_once_v2 and is killed on the way: every count once",
+    (CONNECT, "standalone"): "standalone, from a file to a topic to a file: every line once",
+    (CONNECT, "distributed"): "distributed, exactly-once source, killed on the way: every line once",
+    (FAUST.name, "table"): "an agent counts in a table, which is restored from its changelog after a kill",
+    (QUIX.name, "table"): "a stateful count, which is restored from its changelog after a kill",
+}
+"""What frameworks are asked to show."""
+
+PEERS_BY_NAME: Final[Mapping[str, Peer]] = {peer.name: peer for peer in (*PEERS, STREAMS, FAUST, QUIX)}
 
 
 def offering(column: str) -> list[Peer]:

@@ -112,6 +112,11 @@ class Program(Process):
                     self.facts.append({"said": line.decode("utf-8", "replace")})
                 self._news.notify_all()
 
+    def check(self) -> None:
+        """Fail the test if the program has ended with an error."""
+        status = self.process.poll()
+        assert not status, f"ended with {status} after {self.facts[-3:]}: {self.complaint()}"
+
     def found(self, name: str) -> list[Any]:
         """What it told so far under this name."""
         with self._news:
