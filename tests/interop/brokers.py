@@ -22,7 +22,7 @@ class ServedBroker:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port = _free_port()
+        self._port = free_port()
         self._process: Process | None = None
 
     @property
@@ -55,7 +55,8 @@ class ServedBroker:
         assert self._process.terminate(STEP_LIMIT_S) == 0, self._process.complaint()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
         assert isinstance(port, int)

@@ -39,6 +39,7 @@ def test_each_word_is_counted_once_although_the_counter_is_killed(
     wait_until(lambda: bool(log.committed_records(sink)), first.complaint)
     log.append(source, 0, *lines[_LINE_COUNT // 2 :])
     first.kill()
+    counted_before = len(log.committed_records(sink))
     second = client.start(broker, "count", **arguments)
     word_count = 5 * _LINE_COUNT
     wait_until(
@@ -52,4 +53,5 @@ def test_each_word_is_counted_once_although_the_counter_is_killed(
         counts[word].append(count)
     plain = Counter(" ".join(lines).split())
     assert counts == {word: [str(n + 1) for n in range(plain[word])] for word in plain}
+    assert counted_before < word_count, "killed too late to show anything"
     assert not first.found("failed") + second.found("failed")
