@@ -41,7 +41,7 @@ _OFFSET_VERSION = 9
 _METADATA_VERSION = 12
 _CREATE_VERSION = 7
 _LIST_OFFSETS_VERSION = 6
-_EARLIEST = -2
+_LATEST, _EARLIEST = -1, -2
 
 
 class LogView:
@@ -67,6 +67,11 @@ class LogView:
         (answer,) = self._client.ask(request, _CREATE_VERSION).topics
         assert answer.error_code in (0, _TOPIC_EXISTS), answer
         wait_until(lambda: self.partition_count(name) == partition_count, lambda: f"no topic {name}")
+
+    def topics(self, prefix: str) -> list[str]:
+        """The topics whose names begin like this."""
+        answer = self._client.ask(MetadataRequest(topics=None), _METADATA_VERSION)
+        return sorted(each.name for each in answer.topics if each.name.startswith(prefix))
 
     def partition_count(self, topic: str) -> int | None:
         """How many partitions have a leader; ``None`` if there is no such topic."""
@@ -96,8 +101,18 @@ class LogView:
     # --- records --------------------------------------------------------------------------------
 
     def start(self, topic: str) -> int:
-        """The first offset that can be read."""
-        wanted = ListOffsetsPartition(partition_index=0, timestamp=_EARLIEST)
+        """The first offset of partition 0 that can be read."""
+        return self._offset(topic, 0, _EARLIEST)
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """The next offset to be written, by partition."""
+        return {
+            partition: self._offset(topic, partition, _LATEST)
+            for partition in range(self.partition_count(topic) or 0)
+        }
+
+    def _offset(self, topic: str, partition: int, place: int) -> int:
+        wanted = ListOffsetsPartition(partition_index=partition, timestamp=place)
         topics = [ListOffsetsTopic(name=topic, partitions=[wanted])]
         request = ListOffsetsRequest(replica_id=-1, topics=topics)
         (answer,) = self._client.ask(request, _LIST_OFFSETS_VERSION).topics[0].partitions
