@@ -68,10 +68,10 @@ class LogView:
         assert answer.error_code in (0, _TOPIC_EXISTS), answer
         wait_until(lambda: self.partition_count(name) == partition_count, lambda: f"no topic {name}")
 
-    def topics(self, prefix: str) -> list[str]:
-        """The topics whose names begin like this."""
+    def topics(self) -> list[str]:
+        """The names of all topics."""
         answer = self._client.ask(MetadataRequest(topics=None), _METADATA_VERSION)
-        return sorted(each.name for each in answer.topics if each.name.startswith(prefix))
+        return sorted(each.name for each in answer.topics)
 
     def partition_count(self, topic: str) -> int | None:
         """How many partitions have a leader; ``None`` if there is no such topic."""

@@ -52,7 +52,7 @@ def count(address: str, application: str, source: str, sink: str, folder: str) -
     async def restored(*_: Any, **__: Any) -> None:
         say(restored=dict(table.items()))
 
-    worker = faust.Worker(app, loglevel="warning", redirect_stdouts=False)
+    worker = faust.Worker(app, loglevel="warning", quiet=True, redirect_stdouts=False)
     stopping = asked_to_stop()
 
     @app.task  # type: ignore[untyped-decorator]
