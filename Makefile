@@ -73,8 +73,12 @@ crash: $(STAMP)  ## kill the fleet job with -9 at 20 random moments; CRASH_KILLS
 simulate: $(STAMP)  ## crash the simulated disk under SEEDS random histories
 	@SIMULATION_SEEDS=$(SEEDS) $(PYTEST) tests/simulation
 
-interop: $(STAMP)  ## let Apache Kafka's own tools read our files (needs Java and Maven)
-	@$(PYTEST) -m interop -rs tests/interop
+interop: $(STAMP)  ## let clients of all languages use the broker; writes docs/clients.md (BROKER=HOST:PORT: another one)
+ifdef BROKER
+	@INTEROP_BROKER=$(BROKER) $(PYTEST) -m interop -rs tests/interop
+else
+	@INTEROP_TABLE=docs/clients.md $(PYTEST) -m interop -rs tests/interop
+endif
 
 bench: $(STAMP)  ## measure CPU time per event; writes bench/RESULTS.md
 	@$(BIN)/python bench/run.py

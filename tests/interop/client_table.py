@@ -1,21 +1,28 @@
 """``docs/clients.md``: what was seen of each client, as a page.
 
-Pure: observations in, text out. Each observation is the end of one test.
+Pure: observations in, text out. Each observation is the end of one test, so that nothing stands there that
+was not seen in the run that wrote it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.interop.peers import COLUMNS, PEERS, Peer
+from tests.interop.peers import COLUMNS, FRAMEWORKS, PEERS
 
+COMMAND: Final = "make interop"
 YES: Final = "yes"
-NOT_OFFERED: Final = "–"
+NOT_OFFERED: Final = "not offered"
 FAILS: Final = "fails"
 NOT_RUN: Final = "not run"
 CELLS: Final = (YES, NOT_OFFERED, FAILS, NOT_RUN)
 """What a cell of the tables says."""
+
+_UNKNOWN: Final = ("?", "?")
+_SEVERITY: Final = ("passed", "skipped", "failed")
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -41,9 +48,98 @@ class Observations:
         """Note one; of several tests for one thing the worst counts."""
         place = (observation.who, observation.what)
         known = self.seen.get(place)
-        if known is None or known.outcome == "passed":
+        if known is None or _SEVERITY.index(known.outcome) <= _SEVERITY.index(observation.outcome):
             self.seen[place] = observation
 
+    def cell(self, who: str, what: str) -> str:
+        """What the table says of one thing."""
+        observation = self.seen.get((who, what))
+        if observation is None or observation.outcome == "skipped":
+            return NOT_RUN
+        return YES if observation.outcome == "passed" else FAILS
 
-def render(seen: Observations, runtime: str) -> str:
-    return ""
+
+def render(seen: Observations, *, day: str, broker: str) -> str:
+    """The page. ``day`` and ``broker`` say when it was written, and against what."""
+    parts = [
+        _introduction(day, broker),
+        "## Clients\n\n" + _table(("client", "version", "runs on", *COLUMNS.values()), _clients(seen)),
+        _not_offered(),
+        "## Calls of administrators\n\n" + _table(("call", *(peer.name for peer in PEERS)), _calls(seen)),
+        "## Frameworks\n\n" + _table(("framework", "version", "runs on", "what", ""), _frameworks(seen)),
+    ]
+    remarks = list(_remarks(seen))
+    if remarks:
+        parts.append("## What did not work, or was not run\n\n" + "\n".join(remarks))
+    return "\n\n".join(parts) + "\n"
+
+
+def _introduction(day: str, broker: str) -> str:
+    return f"""# Clients that were seen using it
+
+Written by `{COMMAND}` on {day}: {broker}, and each client as its
+project publishes it. Every cell is the end of a test in `tests/interop`, which started the client as a
+process of its own. `make interop BROKER=HOST:PORT` lets the same programs run against another broker; against
+Apache Kafka 4.3.0 all of them pass.
+
+* *uncompressed*, *gzip* and the others: it writes records with and without keys, with several headers of one
+  name, tombstones, empty values and a value of 120 KB, which another client reads; and it reads what that one
+  writes.
+* *group*: two members share four partitions; one is killed, and the other goes on where it had committed.
+  *KIP-848*: the same with the new protocol, where one member leaves.
+* *transactions*: a commit, an abort, positions in a transaction, a fenced producer; readers see what was
+  committed, and nothing else.
+* *admin*: every call of the second table that it offers.
+* *broker killed*: an idempotent producer and a consumer run on while the broker is killed with -9 and started
+  again: each record is there once, in order."""
+
+
+def _clients(seen: Observations) -> Iterator[Sequence[str]]:
+    for peer in PEERS:
+        cells = [
+            NOT_OFFERED if column in peer.without else seen.cell(peer.name, column) for column in COLUMNS
+        ]
+        yield peer.name, *seen.versions.get(peer.name, _UNKNOWN), *cells
+
+
+def _not_offered() -> str:
+    lines = [
+        f"* {peer.name}, {COLUMNS[column]}: {peer.without[column]}."
+        for peer in PEERS
+        for column in peer.without
+    ]
+    return f"{NOT_OFFERED.capitalize()}:\n\n" + "\n".join(lines)
+
+
+def _calls(seen: Observations) -> Iterator[Sequence[str]]:
+    names = list(dict.fromkeys(call for calls in seen.calls.values() for call in calls))
+    for name in names:
+        yield name, *(_call_cell(seen, peer.name, name) for peer in PEERS)
+
+
+def _call_cell(seen: Observations, who: str, name: str) -> str:
+    calls = seen.calls.get(who)
+    if calls is None:
+        return NOT_RUN
+    if name not in calls:
+        return NOT_OFFERED
+    return FAILS if calls[name] else YES
+
+
+def _frameworks(seen: Observations) -> Iterator[Sequence[str]]:
+    for (who, what), description in FRAMEWORKS.items():
+        yield who, *seen.versions.get(who, _UNKNOWN), description, seen.cell(who, what)
+
+
+def _remarks(seen: Observations) -> Iterator[str]:
+    for observation in seen.seen.values():
+        if observation.outcome != "passed":
+            what = COLUMNS.get(observation.what, observation.what)
+            yield f"* {observation.who}, {what}: {observation.reason}"
+    for who, calls in seen.calls.items():
+        yield from (f"* {who}, {name}: {failed}" for name, failed in calls.items() if failed)
+
+
+def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [names, ["---"] * len(names), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)

@@ -10,6 +10,8 @@ import os
 import platform
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
+from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -24,7 +26,6 @@ from tests.interop.programs import Fact, Program
 
 _TABLE: Final = os.environ.get("INTEROP_TABLE")
 _OBSERVATIONS: Final = pytest.StashKey[Observations]()
-_OUTPUT: Final = pytest.StashKey[list[Path]]()
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +144,7 @@ def pytest_runtest_makereport(
     report = yield
     shows = item.get_closest_marker("shows")
     if shows is not None and (report.when == "call" or not report.passed):
-        parameters: dict[str, Any] = getattr(item, "callspec").params if hasattr(item, "callspec") else {}
+        parameters: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
         who, what = (part.format(**parameters) for part in shows.args)
         item.config.stash[_OBSERVATIONS].add(Observation(who, what, report.outcome, _reason(report)))
     return report
@@ -161,5 +162,10 @@ def _reason(report: pytest.TestReport) -> str:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the table, where it is asked for."""
     if _TABLE and OTHER_BROKER is None:
-        seen = session.config.stash[_OBSERVATIONS]
-        Path(_TABLE).write_text(render(seen, f"Python {platform.python_version()}"), "utf-8")
+        runtime = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+        page = render(
+            session.config.stash[_OBSERVATIONS],
+            day=date.today().isoformat(),
+            broker=f"`streamcore serve` {version('streamcore')} on {runtime}",
+        )
+        Path(_TABLE).write_text(page, "utf-8")

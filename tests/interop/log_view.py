@@ -75,9 +75,7 @@ class LogView:
 
     def partition_count(self, topic: str) -> int | None:
         """How many partitions have a leader; ``None`` if there is no such topic."""
-        request = MetadataRequest(
-            topics=[MetadataRequestTopic(name=topic)], allow_auto_topic_creation=False
-        )
+        request = MetadataRequest(topics=[MetadataRequestTopic(name=topic)], allow_auto_topic_creation=False)
         (answer,) = self._client.ask(request, _METADATA_VERSION).topics
         if answer.error_code:
             return None

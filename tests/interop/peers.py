@@ -16,12 +16,12 @@ TRANSACTIONS: Final = "transactions"
 ADMIN: Final = "admin"
 CRASH: Final = "broker killed"
 COLUMNS: Final[Mapping[str, str]] = {
-    **{codec: "writes and reads uncompressed" if codec == "none" else codec for codec in CODECS},
-    GROUP: "group with a takeover",
-    NEW_GROUP: "group of KIP-848",
+    **{codec: "uncompressed" if codec == "none" else codec for codec in CODECS},
+    GROUP: "group",
+    NEW_GROUP: "KIP-848",
     TRANSACTIONS: "transactions",
     ADMIN: "admin",
-    CRASH: "kill -9 of the broker",
+    CRASH: "broker killed",
 }
 """What each client is asked to show, and how the table calls it."""
 

@@ -109,9 +109,9 @@ class Program(Process):
                 self.facts.append(json.loads(line[line.index(b"{") :]))
 
     def check(self) -> None:
-        """Fail the test if the program has ended with an error."""
+        """Fail the test if the program has ended with an error, and was not killed by the test."""
         status = self.process.poll()
-        assert not status, f"ended with {status} after {self.facts[-3:]}: {self.complaint()}"
+        assert status in (None, 0, -signal.SIGKILL), f"ended with {status} after {self.facts[-3:]}: {self.complaint()}"
 
     def found(self, name: str) -> list[Any]:
         """What it told so far under this name."""

@@ -1,7 +1,7 @@
 """Faust as a client under test: an agent that counts words in a table with a changelog.
 
-Beside ``versions`` there is one step, ``count(application, source, sink, folder)``: a fact ``restored`` with the
-table once it is restored, and a fact ``sent`` for each count; ends when it is asked to stop.
+Beside ``versions`` there is one step, ``count(application, source, sink, folder)``: a fact ``restored`` with
+the table once it is restored, and a fact ``sent`` for each count; ends when it is asked to stop.
 """
 
 from __future__ import annotations

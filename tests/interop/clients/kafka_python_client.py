@@ -131,9 +131,7 @@ def _move(address: str, source: str, group: str, topic: str, producer: KafkaProd
     producer.begin_transaction()
     for _ in range(2):
         producer.send(topic, b"moved-" + next(consumer).value)
-    positions = {
-        each: OffsetAndMetadata(consumer.position(each), "", -1) for each in consumer.assignment()
-    }
+    positions = {each: OffsetAndMetadata(consumer.position(each), "", -1) for each in consumer.assignment()}
     producer.send_offsets_to_transaction(positions, consumer.group_metadata() if IS_NEW else group)
     producer.commit_transaction()
     consumer.close()

@@ -1,7 +1,7 @@
 """Quix Streams as a client under test: a stateful count with a changelog.
 
-Beside ``versions`` there is one step, ``count(application, source, sink, folder)``: counts the words in ``source``
-into ``sink``; a fact ``sent`` for each; ends when it is asked to stop.
+Beside ``versions`` there is one step, ``count(application, source, sink, folder)``: counts the words in
+``source`` into ``sink``; a fact ``sent`` for each; ends when it is asked to stop.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ on the standard output. The programs in other languages keep to the same form:
 * ``versions``: the fact ``client``, with its version and that of what it runs on.
 * ``produce(topic, codec, records)``: writes records, and ends when they are acknowledged.
 * ``consume(topic, count, isolation)``: a fact ``record`` for each record, from the start of the topic.
-* ``member(topic, group, protocol)``: joins a group; a fact ``assigned`` for each assignment, a fact ``record``
-  for each record, whose position it then commits; leaves the group when it is asked to stop.
+* ``member(topic, group, protocol)``: joins a group; a fact ``assigned`` for each assignment, a fact
+  ``record`` for each record, whose position it then commits; leaves the group when it is asked to stop.
 * ``transactions(topic, source, group, transactional_id)``: commits, aborts, moves records with their
   positions from ``source`` to ``topic``, and is fenced; a fact ``did`` for each.
 * ``admin(topic, seen, group)``: a fact ``call`` for each call; with ``failed`` where it went wrong.
