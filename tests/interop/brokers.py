@@ -22,6 +22,7 @@ class ServedBroker:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.log = folder / "serve.log"
         self._port = free_port()
         self._process: Process | None = None
 
@@ -34,7 +35,7 @@ class ServedBroker:
         """Start it, and wait until it takes connections."""
         command = [str(Path(sys.executable).parent / "streamcore"), "serve"]
         options = ["--data", str(self._folder / "data"), "--listen", self.address]
-        process = Process([*command, *options], self._folder / "serve.log")
+        process = Process([*command, *options], self.log)
         self._process = process
 
         def listens() -> bool:

@@ -25,6 +25,8 @@ from tests.interop.peers import PEERS_BY_NAME, Peer
 from tests.interop.programs import Fact, Program
 
 _TABLE: Final = os.environ.get("INTEROP_TABLE")
+_QUOTED_CHARACTERS: Final = 2000
+_BROKER_LOG: Final = pytest.StashKey[Path]()
 _OBSERVATIONS: Final = pytest.StashKey[Observations]()
 
 
@@ -38,12 +40,13 @@ def jars() -> Path:
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a broker that all tests share."""
     if OTHER_BROKER is not None:
         yield OTHER_BROKER
         return
     served = ServedBroker(tmp_path_factory.mktemp("broker"))
+    request.config.stash[_BROKER_LOG] = served.log
     served.start()
     yield served.address
     served.stop()
@@ -140,8 +143,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note how a test ended that shows something of a client."""
+    """Note how a test ended that shows something of a client, and what the broker said if it failed."""
     report = yield
+    log = item.config.stash.get(_BROKER_LOG, None)
+    if report.failed and log is not None:
+        text = log.read_text("utf-8", "replace")
+        report.sections.append((f"the shared broker's log, {log}", text[-_QUOTED_CHARACTERS:]))
     shows = item.get_closest_marker("shows")
     if shows is not None and (report.when == "call" or not report.passed):
         parameters: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}

@@ -111,7 +111,7 @@ class Program(Process):
     def check(self) -> None:
         """Fail the test if the program has ended with an error, and was not killed by the test."""
         status = self.process.poll()
-        assert status in (None, 0, -signal.SIGKILL), f"ended with {status} after {self.facts[-3:]}: {self.complaint()}"
+        assert status in (None, 0, -signal.SIGKILL), self._end(status)
 
     def found(self, name: str) -> list[Any]:
         """What it told so far under this name."""
@@ -121,8 +121,11 @@ class Program(Process):
         """Wait for its end; everything that it told. An error of the program fails the test."""
         status = self.wait(limit_s)
         self._reader.join(limit_s)
-        assert status == 0, f"ended with {status} after {self.facts[-3:]}: {self.complaint()}"
+        assert status == 0, self._end(status)
         return self.facts
+
+    def _end(self, status: int) -> str:
+        return f"ended with {status} after {self.facts[-3:]}: {self.complaint()}"
 
     def stop(self) -> list[Fact]:
         """Ask it to stop, and wait for its end."""

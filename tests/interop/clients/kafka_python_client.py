@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewPartitions, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.structs import OffsetAndMetadata
 
@@ -151,7 +151,12 @@ def admin(address: str, topic: str, seen: str, group: str) -> None:
     _admin_topics(client, topic)
     _admin_configs(client, topic)
     _admin_records(address, client, seen)
-    _admin_groups(client, seen, group)
+    partition = TopicPartition(seen, 0)
+    if IS_NEW:
+        _admin_groups(client, partition, group)
+        _admin_transactions(client, partition)
+    else:
+        _admin_groups_2(client, partition, group)
     client.close()
 
 
@@ -167,7 +172,7 @@ def _admin_topics(client: KafkaAdminClient, topic: str) -> None:
         (described,) = client.describe_topics([topic])
         expect(len(described["partitions"]) == 2, described)
     with call("create partitions"):
-        client.create_partitions({topic: 3} if IS_NEW else {topic: _NewPartitions(3)})
+        client.create_partitions({topic: NewPartitions(3)})
     with call("delete topic"):
         client.create_topics([NewTopic(topic + "-gone", 1, 1)])
         client.delete_topics([topic + "-gone"])
@@ -177,12 +182,6 @@ def _admin_topics(client: KafkaAdminClient, topic: str) -> None:
     if IS_NEW:  # the other asks in a version that Kafka 4 does not know
         with call("describe log dirs"):
             expect(bool(client.describe_log_dirs()), "no log directory")
-
-
-def _NewPartitions(count: int) -> Any:
-    from kafka.admin import NewPartitions
-
-    return NewPartitions(count)
 
 
 def _admin_configs(client: KafkaAdminClient, topic: str) -> None:
@@ -219,29 +218,33 @@ def _admin_records(address: str, client: KafkaAdminClient, seen: str) -> None:
         expect((earliest[partition], latest[partition]) == (4, 10), (earliest, latest))
 
 
-def _admin_groups(client: KafkaAdminClient, seen: str, group: str) -> None:
-    partition = TopicPartition(seen, 0)
-    if IS_NEW:
-        with call("list groups"):
-            listed = client.list_groups()
-            expect(group in {each["group_id"] for each in listed}, listed)
-        with call("describe group"):
-            described = client.describe_groups([group])[group]
-            expect(described["group_state"] == "Empty", described)
-        with call("list group positions"):
-            found = client.list_group_offsets([group])[group]
-            expect({each: found[each].offset for each in found} == {partition: 6}, found)
-        with call("alter group positions"):
-            client.alter_group_offsets(group, {partition: OffsetAndMetadata(7, "", -1)})
-            found = client.list_group_offsets([group])[group]
-            expect(found[partition].offset == 7, found)
-        with call("delete group"):
-            client.delete_groups([group])
-        with call("list transactions"):
-            client.list_transactions()
-        with call("describe producers"):
-            client.describe_producers([partition])
-        return
+def _admin_groups(client: KafkaAdminClient, partition: TopicPartition, group: str) -> None:
+    with call("list groups"):
+        listed = client.list_groups()
+        expect(group in {each["group_id"] for each in listed}, listed)
+    with call("describe group"):
+        described = client.describe_groups([group])[group]
+        expect(described["group_state"] == "Empty", described)
+    with call("list group positions"):
+        found = client.list_group_offsets([group])[group]
+        expect({each: found[each].offset for each in found} == {partition: 6}, found)
+    with call("alter group positions"):
+        client.alter_group_offsets(group, {partition: OffsetAndMetadata(7, "", -1)})
+        found = client.list_group_offsets([group])[group]
+        expect(found[partition].offset == 7, found)
+    with call("delete group"):
+        client.delete_groups([group])
+
+
+def _admin_transactions(client: KafkaAdminClient, partition: TopicPartition) -> None:
+    with call("list transactions"):
+        client.list_transactions()
+    with call("describe producers"):
+        client.describe_producers([partition])
+
+
+def _admin_groups_2(client: KafkaAdminClient, partition: TopicPartition, group: str) -> None:
+    """The same with the names of 2.x."""
     with call("list groups"):
         listed = client.list_consumer_groups()
         expect(group in {name for name, *_ in listed}, listed)
