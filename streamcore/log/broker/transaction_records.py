@@ -1,12 +1,13 @@
 """The records of ``__transaction_state``, as Kafka writes them.
 
 Key   := version int16 = 0 | transactional id string
-Value := version int16 = 0 | producer id int64 | producer epoch int16 | timeout ms int32 | state int8
-       | count int32 (-1 in state Empty), then per topic: name string | count int32 | partition int32 *
-       | last update ms int64 | start ms int64
+Value := version int16 = 1 | producer id int64 | producer epoch int16 | timeout ms int32 | state int8
+       | topics, null in state Empty: name | partitions: int32 * | no tagged fields
+       | last update ms int64 | start ms int64 (-1 in state Empty)
+       | tagged fields: 0 previous producer id int64 | 1 next producer id int64 | 2 client's version int16
 
-A null value forgets the transactional id. Version 1 (the same with compact lengths and optional
-fields) is read, version 0 is written.
+Lengths and names are compact (``stored_fields``). A null value forgets the transactional id. Version 0,
+the same with plain lengths and without tagged fields, is read.
 """
 
 from __future__ import annotations
@@ -18,7 +19,17 @@ from typing import Final
 from streamcore.errors import UnsupportedVersionError, fact_text
 from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.broker.stored_fields import FieldReader, FieldWriter
-from streamcore.model import TimestampMs, TopicPartition
+from streamcore.log.records.batch import NO_PRODUCER_ID
+from streamcore.model import ProducerId, TimestampMs, TopicPartition
+
+NO_EPOCH: Final = -1
+NOT_STARTED: Final = -1
+
+_PLAIN_VERSION: Final = 0
+_COMPACT_VERSION: Final = 1
+_PREVIOUS_ID: Final = 0
+_NEXT_ID: Final = 1
+_CLIENT_VERSION: Final = 2
 
 
 class TransactionState(Enum):
@@ -33,20 +44,26 @@ class TransactionState(Enum):
     DEAD = 6
     PREPARE_EPOCH_FENCE = 7
 
+    @property
+    def kafka_name(self) -> str:
+        """The state's name in answers to clients: ``CompleteCommit``."""
+        return self.name.title().replace("_", "")
+
 
 _S = TransactionState
 
 TRANSITIONS: Final[dict[TransactionState, frozenset[TransactionState]]] = {
-    _S.EMPTY: frozenset({_S.EMPTY, _S.ONGOING}),
+    _S.EMPTY: frozenset({_S.EMPTY, _S.ONGOING, _S.PREPARE_ABORT}),
     _S.ONGOING: frozenset({_S.ONGOING, _S.PREPARE_COMMIT, _S.PREPARE_ABORT}),
     _S.PREPARE_COMMIT: frozenset({_S.COMPLETE_COMMIT}),
     _S.PREPARE_ABORT: frozenset({_S.COMPLETE_ABORT}),
-    _S.COMPLETE_COMMIT: frozenset({_S.EMPTY, _S.ONGOING}),
-    _S.COMPLETE_ABORT: frozenset({_S.EMPTY, _S.ONGOING}),
+    _S.COMPLETE_COMMIT: frozenset({_S.EMPTY, _S.ONGOING, _S.PREPARE_ABORT}),
+    _S.COMPLETE_ABORT: frozenset({_S.EMPTY, _S.ONGOING, _S.PREPARE_ABORT}),
     _S.DEAD: frozenset(),
     _S.PREPARE_EPOCH_FENCE: frozenset({_S.PREPARE_ABORT}),
 }
-"""From each state, the states that may follow."""
+"""From each state, the states that may follow. A client whose epoch moves with each transaction (version 2)
+may abort one that it has not begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +76,21 @@ class TransactionRecord:
     state: TransactionState
     partitions: frozenset[TopicPartition]
     updated_ms: TimestampMs
-    started_ms: TimestampMs
+    started_ms: TimestampMs = NOT_STARTED
+    previous_producer_id: ProducerId = NO_PRODUCER_ID
+    """The producer id of the record before this one: it may be another only where epochs were used up."""
+    next_producer_id: ProducerId = NO_PRODUCER_ID
+    """While an ending is prepared that uses up the epochs: the producer id from then on."""
+    client_version: int = 0
+    """The version of transactions (KIP-890) that the client uses: 2 if its epoch moves with each."""
+    last_epoch: int = NO_EPOCH
+    """The epoch before this one, if the producer that had it may go on with this one; not stored."""
 
     def moved_to(self, state: TransactionState, now_ms: TimestampMs) -> TransactionRecord:
         """The same in another state."""
         assert state in TRANSITIONS[self.state], f"no way from {self.state} to {state}"
-        return replace(self, state=state, updated_ms=now_ms)
+        producer_id = self.identity.producer_id
+        return replace(self, state=state, updated_ms=now_ms, previous_producer_id=producer_id)
 
     @property
     def is_preparing(self) -> bool:
@@ -79,18 +105,34 @@ def encode_key(transactional_id: str) -> bytes:
 
 def encode_value(record: TransactionRecord) -> bytes:
     """A record's value."""
-    writer = FieldWriter().int16(0)
+    writer = FieldWriter().int16(_COMPACT_VERSION)
     writer.int64(record.identity.producer_id).int16(record.identity.epoch)
     writer.int32(record.timeout_ms).int8(record.state.value)
-    by_topic: dict[str, list[int]] = {}
-    for partition in sorted(record.partitions):
-        by_topic.setdefault(partition.topic, []).append(partition.partition)
-    writer.int32(-1 if record.state is _S.EMPTY else len(by_topic))
-    for topic, indexes in by_topic.items():
-        writer.string(topic).int32(len(indexes))
-        for index in indexes:
-            writer.int32(index)
-    return bytes(writer.int64(record.updated_ms).int64(record.started_ms).data)
+    if record.state is _S.EMPTY:
+        writer.unsigned_varint(0)
+    else:
+        by_topic: dict[str, list[int]] = {}
+        for partition in sorted(record.partitions):
+            by_topic.setdefault(partition.topic, []).append(partition.partition)
+        writer.compact_count(len(by_topic))
+        for topic, indexes in by_topic.items():
+            writer.compact_string(topic).compact_count(len(indexes))
+            for index in indexes:
+                writer.int32(index)
+            writer.tagged_fields()
+    writer.int64(record.updated_ms).int64(record.started_ms)
+    tagged: dict[int, bytes] = {}
+    if record.previous_producer_id != NO_PRODUCER_ID:
+        tagged[_PREVIOUS_ID] = _packed_id(record.previous_producer_id)
+    if record.next_producer_id != NO_PRODUCER_ID:
+        tagged[_NEXT_ID] = _packed_id(record.next_producer_id)
+    if record.client_version:
+        tagged[_CLIENT_VERSION] = bytes(FieldWriter().int16(record.client_version).data)
+    return bytes(writer.tagged_fields(tagged).data)
+
+
+def _packed_id(producer_id: ProducerId) -> bytes:
+    return bytes(FieldWriter().int64(producer_id).data)
 
 
 def decode_key(key: bytes) -> str | None:
@@ -107,7 +149,7 @@ def decode_value(transactional_id: str, value: bytes) -> TransactionRecord:
     """
     reader = FieldReader(value)
     version = reader.int16()
-    if version not in (0, 1):
+    if version not in (_PLAIN_VERSION, _COMPACT_VERSION):
         raise UnsupportedVersionError(
             "a transaction record is of a newer version; upgrade this program. "
             + fact_text(version=version, transactional_id=transactional_id)
@@ -115,13 +157,39 @@ def decode_value(transactional_id: str, value: bytes) -> TransactionRecord:
     identity = ProducerIdentity(reader.int64(), reader.int16())
     timeout_ms = reader.int32()
     state = TransactionState(reader.int8())
-    partitions: list[TopicPartition] = []
-    for _ in range(max(0, reader.unsigned_varint() - 1) if version else reader.count()):
-        topic = reader.compact_string() if version else reader.string()
-        for _ in range(max(0, reader.unsigned_varint() - 1) if version else reader.count()):
-            partitions.append(TopicPartition(topic, reader.int32()))
-        if version:
-            reader.skip_tagged_fields()
+    partitions = _compact_partitions(reader) if version else _plain_partitions(reader)
+    updated_ms, started_ms = reader.int64(), reader.int64()
+    tagged = reader.tagged_fields() if version else {}
     return TransactionRecord(
-        transactional_id, identity, timeout_ms, state, frozenset(partitions), reader.int64(), reader.int64()
+        transactional_id,
+        identity,
+        timeout_ms,
+        state,
+        partitions,
+        updated_ms,
+        started_ms,
+        previous_producer_id=_unpacked_id(tagged.get(_PREVIOUS_ID)),
+        next_producer_id=_unpacked_id(tagged.get(_NEXT_ID)),
+        client_version=FieldReader(tagged[_CLIENT_VERSION]).int16() if _CLIENT_VERSION in tagged else 0,
     )
+
+
+def _unpacked_id(field: bytes | None) -> ProducerId:
+    return NO_PRODUCER_ID if field is None else FieldReader(field).int64()
+
+
+def _compact_partitions(reader: FieldReader) -> frozenset[TopicPartition]:
+    partitions: list[TopicPartition] = []
+    for _ in range(reader.compact_count()):
+        topic = reader.compact_string()
+        partitions += [TopicPartition(topic, reader.int32()) for _ in range(reader.compact_count())]
+        reader.skip_tagged_fields()
+    return frozenset(partitions)
+
+
+def _plain_partitions(reader: FieldReader) -> frozenset[TopicPartition]:
+    partitions: list[TopicPartition] = []
+    for _ in range(reader.count()):
+        topic = reader.string()
+        partitions += [TopicPartition(topic, reader.int32()) for _ in range(reader.count())]
+    return frozenset(partitions)

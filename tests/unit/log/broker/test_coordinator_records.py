@@ -67,22 +67,22 @@ def test_a_group_is_read_back(name: str, group: StoredGroup) -> None:
 
 
 @given(
-    NAMES,
-    st.builds(ProducerIdentity, INT64, st.integers(0, 32767)),
-    INT32,
-    st.sampled_from([state for state in TransactionState if state is not TransactionState.EMPTY]),
-    st.frozensets(PARTITIONS, max_size=5),
-    INT64,
+    st.builds(
+        TransactionRecord,
+        transactional_id=NAMES,
+        identity=st.builds(ProducerIdentity, INT64, st.integers(0, 32767)),
+        timeout_ms=INT32,
+        state=st.sampled_from([state for state in TransactionState if state is not TransactionState.EMPTY]),
+        partitions=st.frozensets(PARTITIONS, max_size=5),
+        updated_ms=INT64,
+        started_ms=INT64,
+        previous_producer_id=st.integers(-1, 2**63 - 1),
+        next_producer_id=st.integers(-1, 2**63 - 1),
+        client_version=st.integers(0, 2),
+    )
 )
-def test_a_transaction_is_read_back(
-    name: str,
-    identity: ProducerIdentity,
-    timeout_ms: int,
-    state: TransactionState,
-    partitions: frozenset[TopicPartition],
-    now_ms: int,
-) -> None:
-    record = TransactionRecord(name, identity, timeout_ms, state, partitions, now_ms, now_ms)
+def test_a_transaction_is_read_back(record: TransactionRecord) -> None:
+    name = record.transactional_id
 
     value = transaction_records.encode_value(record)
 
@@ -95,27 +95,39 @@ def test_the_bytes_are_those_of_kafka() -> None:
     value = group_records.encode_position(StoredPosition(CommittedPosition(7, "m"), 9))
     transaction = TransactionRecord(
         "x",
-        ProducerIdentity(5, 2),
+        ProducerIdentity(3, 32767),
         60000,
-        TransactionState.ONGOING,
-        frozenset({TopicPartition("t", 1)}),
+        TransactionState.PREPARE_COMMIT,
+        frozenset({TopicPartition("t", 0), TopicPartition("__consumer_offsets", 1)}),
         8,
         9,
+        previous_producer_id=3,
+        next_producer_id=18,
+        client_version=2,
+    )
+    unused = TransactionRecord(
+        "x", ProducerIdentity(3, 1), 60000, TransactionState.EMPTY, frozenset(), 8, previous_producer_id=3
     )
 
     assert key.hex(" ", -2) == "0001 0001 6700 0174 0000 0003"
     assert value == bytes.fromhex("0003" + "0000000000000007" + "ffffffff" + "00016d" + "0000000000000009")
     assert transaction_records.encode_key("x") == bytes.fromhex("0000" + "000178")
     assert transaction_records.encode_value(transaction) == bytes.fromhex(
-        "0000" + "0000000000000005" + "0002" + "0000ea60" + "01"
-        "00000001" + "000174" + "00000001" + "00000001" + "0000000000000008" + "0000000000000009"
+        "0001" + "0000000000000003" + "7fff" + "0000ea60" + "02"
+        "03" + "135f5f636f6e73756d65725f6f666673657473" + "0200000001" + "00" + "0274" + "0200000000" + "00"
+        "0000000000000008" + "0000000000000009"
+        "03" + "00080000000000000003" + "01080000000000000012" + "02020002"
+    )
+    assert transaction_records.encode_value(unused) == bytes.fromhex(
+        "0001" + "0000000000000003" + "0001" + "0000ea60" + "00" + "00"
+        "0000000000000008" + "ffffffffffffffff" + "01" + "00080000000000000003"
     )
 
 
-def test_a_transaction_in_kafkas_compact_version_is_read() -> None:
+def test_a_transaction_in_the_version_before_is_read() -> None:
     value = bytes.fromhex(
-        "0001" + "0000000000000005" + "0002" + "0000ea60" + "01"
-        "02" + "0274" + "02" + "00000001" + "00" + "0000000000000008" + "0000000000000009" + "00"
+        "0000" + "0000000000000005" + "0002" + "0000ea60" + "01"
+        "00000001" + "000174" + "00000001" + "00000001" + "0000000000000008" + "0000000000000009"
     )
 
     record = transaction_records.decode_value("x", value)
