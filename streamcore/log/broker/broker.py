@@ -9,7 +9,8 @@ thread at a time, drives the operations it returns (``operations``), and makes d
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from streamcore.clock import Clock
@@ -32,10 +33,16 @@ from streamcore.log.broker.partitions import Partitions
 from streamcore.log.broker.producer_ids import TOPIC as PRODUCER_IDS_TOPIC
 from streamcore.log.broker.producer_ids import ProducerIds
 from streamcore.log.broker.refusals import Refusal, Refused
-from streamcore.log.broker.requests import AppendedBatch, Membership, ProducerIdentity
+from streamcore.log.broker.requests import (
+    AppendedBatch,
+    Membership,
+    ProducerIdentity,
+    TransactionDescription,
+)
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.broker.transaction_coordinator import TOPIC as TRANSACTIONS_TOPIC
 from streamcore.log.broker.transaction_coordinator import TransactionCoordinator
+from streamcore.log.broker.transaction_listing import TransactionFilter, listed
 from streamcore.log.broker.users import Users
 from streamcore.log.records.batch import BatchHeader, WritableBytes, parse_header
 from streamcore.log.storage.compaction import Compaction
@@ -53,6 +60,7 @@ class Broker:
 
     def __init__(self, logs: LogManager, clock: Clock, settings: BrokerSettings) -> None:
         self._logs = logs
+        self._clock = clock
         self._partitions = partitions = Partitions(logs, clock)
         self.settings = settings
 
@@ -199,18 +207,28 @@ class Broker:
     # --- batches ------------------------------------------------------------------------------
 
     def append_batches(
-        self, batches: Sequence[tuple[TopicPartition, WritableBytes]], transactional_id: str | None = None
+        self,
+        batches: Sequence[tuple[TopicPartition, WritableBytes]],
+        transactional_id: str | None = None,
+        *,
+        joins_as: int | None = 0,
     ) -> Operation[list[AppendedBatch]]:
         """Write encoded batches; each has its own fate, and none is durable yet.
 
-        With a transactional id the batches' partitions join that id's transaction first.
+        Args:
+            transactional_id: whose transaction the transactional batches are part of.
+            joins_as: the client's version of transactions, if their partitions are to join that transaction
+                first; ``None`` if they must be part of it already.
         """
+        unjoined: dict[ProducerIdentity, Refused | StreamCoreError] = {}
+        if transactional_id is not None and joins_as is not None:
+            unjoined = yield from self._join_targets(batches, transactional_id, joins_as)
         appended: list[AppendedBatch] = []
         for target, batch in batches:
             try:
                 header = parse_header(batch)
                 if header.is_transactional:
-                    yield from self._covered_by_transaction(target, header, transactional_id)
+                    self._ensure_covered(target, header, transactional_id, unjoined)
                 appended.append(self.append_batch(target, batch, header))
             except Refused as refused:
                 appended.append(AppendedBatch(target, error=refused.error()))
@@ -241,18 +259,44 @@ class Broker:
             written.is_duplicate,
         )
 
-    def _covered_by_transaction(
-        self, target: TopicPartition, header: BatchHeader, transactional_id: str | None
-    ) -> Operation[None]:
+    def _join_targets(
+        self,
+        batches: Sequence[tuple[TopicPartition, WritableBytes]],
+        transactional_id: str,
+        client_version: int,
+    ) -> Operation[dict[ProducerIdentity, Refused | StreamCoreError]]:
+        """Make the partitions of transactional batches part of the transaction; whose are not, and why."""
+        joining: dict[ProducerIdentity, list[TopicPartition]] = {}
+        for target, batch in batches:
+            with suppress(CorruptBatchError):  # it is refused when its turn comes
+                header = parse_header(batch)
+                if header.is_transactional and self.has_partition(target):
+                    joining.setdefault(_identity(header), []).append(target)
+        unjoined: dict[ProducerIdentity, Refused | StreamCoreError] = {}
+        for identity, targets in joining.items():
+            try:
+                yield from self.transactions.join(transactional_id, identity, targets, version=client_version)
+            except (Refused, StreamCoreError) as error:
+                unjoined[identity] = error
+        return unjoined
+
+    def _ensure_covered(
+        self,
+        target: TopicPartition,
+        header: BatchHeader,
+        transactional_id: str | None,
+        unjoined: Mapping[ProducerIdentity, Refused | StreamCoreError],
+    ) -> None:
         """See to it that a coordinator will decide the batch (KIP-890); nobody else would."""
-        identity = ProducerIdentity(header.producer_id, header.producer_epoch)
-        if transactional_id is not None:
-            yield from self.transactions.join(transactional_id, identity, (target,))
-            return
-        owner = self.transactions.transactional_id_of(header.producer_id)
-        if owner is None:
-            raise Refused(Refusal.INVALID_PRODUCER_ID_MAPPING, producer_id=header.producer_id)
-        self.transactions.ensure_may_write(owner, identity, target)
+        identity = _identity(header)
+        if identity in unjoined:
+            raise unjoined[identity]
+        if transactional_id is None:
+            owner = self.transactions.table.of_producer(header.producer_id)
+            if owner is None:
+                raise Refused(Refusal.INVALID_PRODUCER_ID_MAPPING, producer_id=header.producer_id)
+            transactional_id = owner.transactional_id
+        self.transactions.ensure_may_write(transactional_id, identity, target)
 
     def durable_batches(self, appended: Sequence[AppendedBatch]) -> Operation[None]:
         """Wait until batches are durable; those with an error are passed over."""
@@ -262,6 +306,14 @@ class Broker:
                 ends[batch.target] = max(batch.end_offset, ends.get(batch.target, 0))
         yield DurableUntil(tuple((self.partition(target), end) for target, end in ends.items()))
 
+    def list_transactions(self, wanted: TransactionFilter) -> list[TransactionDescription]:
+        """The transactional ids that are looked for, sorted."""
+        return listed(self.transactions.table, wanted, self._clock.now_ms())
+
+    def written_to(self, partitions: Iterable[TopicPartition]) -> DurableUntil:
+        """The wait for all that was written to partitions so far."""
+        return self._partitions.written(map(self.partition, partitions))
+
     def commit_positions_in_transaction(
         self,
         transactional_id: str,
@@ -269,10 +321,14 @@ class Broker:
         group: str,
         positions: Mapping[TopicPartition, CommittedPosition],
         membership: Membership | None = None,
+        *,
+        joins_as: int | None = 0,
     ) -> Operation[None]:
-        """Make a group's positions part of the transaction."""
+        """Make a group's positions part of the transaction, as ``append_batches`` does with records."""
         target = self.groups.partition_for(group)
-        yield from self.transactions.join(transactional_id, identity, (target,))
+        if joins_as is not None:
+            yield from self.transactions.join(transactional_id, identity, (target,), version=joins_as)
+        self.transactions.ensure_may_write(transactional_id, identity, target)
         self.groups.append_in_transaction(group, positions, identity, membership)
 
     # --- time ---------------------------------------------------------------------------------
@@ -304,3 +360,7 @@ def _ensure_not_hidden(topic: TopicName) -> None:
     """Only the broker itself touches the topic with its users and their rules."""
     if topic == STATE_TOPIC:
         raise UsageError(f"the log keeps its users and access rules in this topic. topic={topic}")
+
+
+def _identity(header: BatchHeader) -> ProducerIdentity:
+    return ProducerIdentity(header.producer_id, header.producer_epoch)

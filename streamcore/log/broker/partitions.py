@@ -80,11 +80,25 @@ class Partitions:
         producer_epoch: int,
         *,
         commit: bool,
-        coordinator_epoch: int = 0,
+        coordinator_epoch: int,
     ) -> None:
-        """End the producer's transaction in this partition."""
+        """Write a marker as it is asked for; one that is older than what stands there is refused."""
         log.append_marker(producer_id, producer_epoch, commit, coordinator_epoch, now_ms=self._clock.now_ms())
         self.unsynced.add(log)
+
+    def end_transaction(
+        self, log: PartitionLog, producer_id: ProducerId, producer_epoch: int, *, commit: bool
+    ) -> None:
+        """Write the marker that our own coordinator has decided on; there is no newer one."""
+        state = log.producer_states.get(producer_id)
+        coordinator_epoch = 0
+        if state is not None:
+            # Another coordinator wrote here: the folder was Apache Kafka's, or somebody had a marker written.
+            coordinator_epoch = max(coordinator_epoch, state.coordinator_epoch)
+            producer_epoch = max(producer_epoch, state.epoch)
+        self.append_marker(
+            log, producer_id, producer_epoch, commit=commit, coordinator_epoch=coordinator_epoch
+        )
 
     def has_open_transaction(self, log: PartitionLog, producer_id: ProducerId) -> bool:
         """Whether the producer has records in the partition that no marker has decided."""

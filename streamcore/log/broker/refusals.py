@@ -55,7 +55,9 @@ class Refusal(Enum):
     INVALID_PRODUCER_EPOCH = "a newer producer with this transactional id took over"
     PRODUCER_FENCED = "a newer producer with this transactional id took over; stop this one"
     INVALID_TXN_STATE = "the call does not fit the state of the transaction"
+    TRANSACTION_ABORTABLE = "no open transaction covers this; abort, and begin another"
     CONCURRENT_TRANSACTIONS = "the transaction before is still being completed; ask again"
+    COORDINATOR_NOT_AVAILABLE = "the log keeps as many of these as it may, all in use; ask again later"
     TRANSACTIONAL_ID_NOT_FOUND = "the transactional id does not exist"
     TOPIC_AUTHORIZATION_FAILED = "the client may not do this with the topic; ask for an access rule"
     GROUP_AUTHORIZATION_FAILED = "the client may not do this with the group; ask for an access rule"
@@ -84,6 +86,8 @@ _ERRORS: Final[dict[Refusal, type[StreamCoreError]]] = {
     Refusal.INVALID_PRODUCER_EPOCH: ProducerFencedError,
     Refusal.PRODUCER_FENCED: ProducerFencedError,
     Refusal.INVALID_TXN_STATE: InvalidTransactionStateError,
+    Refusal.TRANSACTION_ABORTABLE: InvalidTransactionStateError,
+    Refusal.COORDINATOR_NOT_AVAILABLE: RequestTimeoutError,
     Refusal.CONCURRENT_TRANSACTIONS: ConcurrentTransactionsError,
 }
 
@@ -97,6 +101,8 @@ class Refused(Exception):
         self.facts = facts
 
     def error(self) -> StreamCoreError:
-        """The error that a program in this process gets."""
+        """The error that a program in this process gets; its cause has Kafka's name."""
         kind = _ERRORS.get(self.refusal, UsageError)
-        return kind(f"{self.refusal.value}. {fact_text(code=self.refusal.name, **self.facts)}")
+        error = kind(f"{self.refusal.value}. {fact_text(code=self.refusal.name, **self.facts)}")
+        error.__cause__ = self
+        return error

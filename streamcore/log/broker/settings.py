@@ -39,6 +39,9 @@ class BrokerSettings:
     """For producers that do not say how long their transactions may stay open."""
     transaction_timeout_ms_max: int = 900_000
     transactional_id_expiration_ms: int = 7 * 24 * 3_600_000
+    transactional_id_count_max: int = 100_000
+    """Transactional ids that are remembered. For one more the id that is idle for longest is forgotten, and
+    its producer has to begin anew; if none is idle, the new one is refused."""
     producer_id_block_count: int = 1_000
     """Producer ids reserved by one durable record; a restart skips what is left of a block."""
 

@@ -16,12 +16,23 @@ And a new transaction of the same id must not begin before CompleteCommit is dur
 found PrepareCommit would commit what the new transaction had written by then. So ``join`` waits for
 it, in the same fsync as for the record that begins the transaction.
 
+Where the epoch moves with each ending (``transaction_rules``), PrepareCommit has the new epoch, and the
+producer id that follows where epochs are used up, which is reserved durably before. So 5 needs nothing
+that is not in 3: a start that goes on at 3 gives the producer the very identity that it was answered.
+The answer goes out after 4. A producer that did not hear it asks again with the epoch before, and is
+told the same, before and after a crash.
+
 Later partitions of a transaction are recorded without waiting. A crash may therefore leave
 records of an open transaction that the coordinator has not heard of; ``recover`` looks for those in
 the partitions' own producer states and adopts or aborts them, so none stays undecided for ever.
+While the log is open every transactional batch is covered: ``ensure_may_write`` is asked last, with
+nothing in between it and the append.
 
 An abort goes the same way, though nothing depends on its order: without PrepareAbort an open
 transaction is aborted all the same.
+
+Nothing here waits for another operation: where one is ending the id's transaction, the answer is
+``CONCURRENT_TRANSACTIONS``. Kafka's clients ask again; for others there is ``ended``.
 """
 
 from __future__ import annotations
@@ -33,12 +44,13 @@ from typing import Final
 
 from streamcore.clock import Clock
 from streamcore.errors import UnknownTopicError
+from streamcore.log.broker import transaction_rules as rules
 from streamcore.log.broker.internal_topic import InternalTopic, ReplayedRecord
 from streamcore.log.broker.operations import Kept, Operation, Promise
 from streamcore.log.broker.partitions import Partitions
 from streamcore.log.broker.producer_ids import ProducerIds
 from streamcore.log.broker.refusals import Refusal, Refused
-from streamcore.log.broker.requests import ProducerIdentity, TransactionDescription
+from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.broker.transaction_records import (
     TransactionRecord,
@@ -48,12 +60,12 @@ from streamcore.log.broker.transaction_records import (
     encode_key,
     encode_value,
 )
+from streamcore.log.broker.transaction_table import TransactionTable
+from streamcore.log.records.batch import NO_PRODUCER_ID
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.model import ProducerId, TopicPartition
 
 TOPIC: Final = "__transaction_state"
-_EPOCH_MAX: Final = 32_767
-_COMPLETION_WAIT_S: Final = 30.0
 
 _S = TransactionState
 
@@ -78,7 +90,7 @@ class TransactionCoordinator:
         self._clock = clock
         self._settings = settings
         self._on_marker = on_marker
-        self._records: dict[str, TransactionRecord] = {}
+        self._table = TransactionTable()
         # By the monotonic clock, because the wall clock may be set: when an open one began.
         self._began_s: dict[str, float] = {}
         # The ids for which an operation is between two steps of an ending.
@@ -88,10 +100,7 @@ class TransactionCoordinator:
 
     def replay(self, transactional_id: str, record: TransactionRecord | None) -> None:
         """Apply one record; ``None`` forgets the id."""
-        if record is None:
-            self._records.pop(transactional_id, None)
-        else:
-            self._records[transactional_id] = record
+        self._table.put(transactional_id, record)
         if record is None or record.state is not _S.ONGOING:
             self._began_s.pop(transactional_id, None)
         else:
@@ -102,19 +111,14 @@ class TransactionCoordinator:
         self._topic.append(name, [(encode_key(name), encode_value(record))])
         self.replay(name, record)
 
-    def describe_all(self) -> list[TransactionDescription]:
-        """Every transactional id, sorted."""
-        return [
-            TransactionDescription(
-                name,
-                record.state.name,
-                record.identity,
-                record.timeout_ms,
-                record.started_ms,
-                tuple(sorted(record.partitions)),
-            )
-            for name, record in sorted(self._records.items())
-        ]
+    def _forget(self, name: str) -> None:
+        self._topic.append(name, [(encode_key(name), None)])
+        self.replay(name, None)
+
+    @property
+    def table(self) -> TransactionTable:
+        """Every transactional id with its newest record, for looking, not for changing."""
+        return self._table
 
     # --- identities ---------------------------------------------------------------------------
 
@@ -133,34 +137,40 @@ class TransactionCoordinator:
         """
         if transactional_id is None:
             return ProducerIdentity((yield from self._producer_ids.next_id()), 0)
-        timeout_ms = self._checked_timeout(transactional_id, timeout_ms)
-        identity: ProducerIdentity | None = None
-        while identity is None:
-            yield from self._ended(transactional_id)
-            current = self._records.get(transactional_id)
-            if expected is not None and current is not None and current.identity != expected:
-                raise Refused(Refusal.PRODUCER_FENCED, transactional_id=transactional_id)
+        self._ensure_settled(transactional_id)
+        timeout_ms = self._checked_timeout(timeout_ms)
+        new_id: ProducerId | None = None
+        while True:
+            self._ensure_settled(transactional_id)
+            current = self._table.get(transactional_id)
+            if current is not None and expected is not None:
+                rules.ensure_may_go_on(current, expected)
             if current is not None and current.state is _S.ONGOING:
-                yield from self._end(_fenced(current), commit=False)
-                expected = None  # it was checked, and the abort has moved the epoch on
+                yield from self._abort_for_others(current)
             elif current is not None and current.is_preparing:
                 yield from self._complete(current)
-            elif current is None or current.identity.epoch >= _EPOCH_MAX - 2:
-                producer_id = yield from self._producer_ids.next_id()
-                if self._records.get(transactional_id) is current:
-                    identity = ProducerIdentity(producer_id, 0)
+            elif new_id is None and (current is None or rules.is_used_up(current)):
+                new_id = yield from self._producer_ids.next_id()
             else:
-                identity = _fenced(current).identity
+                break
         now_ms = self._clock.now_ms()
-        self._write(
-            TransactionRecord(transactional_id, identity, timeout_ms, _S.EMPTY, frozenset(), now_ms, now_ms)
-        )
+        if current is None:
+            assert new_id is not None
+            self._make_room()
+            record = rules.first_record(transactional_id, new_id, timeout_ms, now_ms)
+        else:
+            record = rules.initialized(
+                current,
+                timeout_ms=timeout_ms,
+                expected=expected,
+                new_producer_id=new_id if rules.is_used_up(current) else None,
+                now_ms=now_ms,
+            )
+        self._write(record)
         yield self._topic.written(transactional_id)
-        return identity
+        return record.identity
 
-    def _checked_timeout(self, transactional_id: str, timeout_ms: int | None) -> int:
-        if not transactional_id:
-            raise Refused(Refusal.INVALID_REQUEST, transactional_id=repr(transactional_id))
+    def _checked_timeout(self, timeout_ms: int | None) -> int:
         if timeout_ms is None:
             return self._settings.transaction_timeout_ms
         limit_ms = self._settings.transaction_timeout_ms_max
@@ -168,48 +178,45 @@ class TransactionCoordinator:
             raise Refused(Refusal.INVALID_TRANSACTION_TIMEOUT, timeout_ms=timeout_ms, limit_ms=limit_ms)
         return timeout_ms
 
-    def _owned(self, transactional_id: str, identity: ProducerIdentity) -> TransactionRecord:
-        current = self._records.get(transactional_id)
-        if current is None or current.identity.producer_id != identity.producer_id:
-            raise Refused(Refusal.INVALID_PRODUCER_ID_MAPPING, transactional_id=transactional_id)
-        if current.identity.epoch != identity.epoch:
-            raise Refused(
-                Refusal.PRODUCER_FENCED,
-                transactional_id=transactional_id,
-                epoch=identity.epoch,
-                current_epoch=current.identity.epoch,
-            )
-        return current
+    def _make_room(self) -> None:
+        """Forget the id that is idle for longest, where there are as many as there may be."""
+        while len(self._table) >= self._settings.transactional_id_count_max:
+            idle = next((each for each in self._table if self._is_idle(each)), None)
+            if idle is None:
+                raise Refused(Refusal.COORDINATOR_NOT_AVAILABLE, transactional_ids=len(self._table))
+            self._forget(idle.transactional_id)
+
+    def _is_idle(self, record: TransactionRecord) -> bool:
+        is_over = record.state in (_S.EMPTY, _S.COMPLETE_COMMIT, _S.COMPLETE_ABORT)
+        return is_over and record.transactional_id not in self._endings
 
     # --- the open transaction -----------------------------------------------------------------
 
     def join(
-        self, transactional_id: str, identity: ProducerIdentity, joining: Collection[TopicPartition]
+        self,
+        transactional_id: str,
+        identity: ProducerIdentity,
+        joining: Collection[TopicPartition],
+        *,
+        version: int = 0,
     ) -> Operation[None]:
         """Make partitions part of the transaction, beginning one if none is open.
 
-        Only the beginning is waited for; see the module.
+        Only the beginning is waited for; see the module. ``version`` is the client's.
         """
-        current = self._owned(transactional_id, identity)
-        if current.is_preparing or transactional_id in self._endings:
+        self._ensure_settled(transactional_id)
+        current = rules.owned(self._table.get(transactional_id), transactional_id, identity)
+        if current.is_preparing:
             raise Refused(Refusal.CONCURRENT_TRANSACTIONS, transactional_id=transactional_id)
         if current.state is _S.ONGOING and current.partitions.issuperset(joining):
             return
         for partition in joining:
             self._partitions.get(partition)
-        now_ms = self._clock.now_ms()
-        begins = current.state is not _S.ONGOING
-        before: frozenset[TopicPartition] = frozenset() if begins else current.partitions
-        self._write(
-            replace(
-                current.moved_to(_S.ONGOING, now_ms),
-                partitions=before.union(joining),
-                started_ms=now_ms if begins else current.started_ms,
-            )
-        )
-        if begins:
+        self._write(rules.joined(current, frozenset(joining), version=version, now_ms=self._clock.now_ms()))
+        if current.state is not _S.ONGOING:
             yield self._topic.written(transactional_id)
-            self._owned(transactional_id, identity)
+            for partition in joining:
+                self.ensure_may_write(transactional_id, identity, partition)
 
     def add_partitions(
         self, transactional_id: str, identity: ProducerIdentity, adding: Collection[TopicPartition]
@@ -222,75 +229,87 @@ class TransactionCoordinator:
         self, transactional_id: str, identity: ProducerIdentity, target: TopicPartition
     ) -> None:
         """Refuse a transactional batch that no open transaction covers: nobody would ever decide it."""
-        current = self._owned(transactional_id, identity)
-        if transactional_id in self._endings:
+        self._ensure_settled(transactional_id)
+        current = rules.owned(self._table.get(transactional_id), transactional_id, identity)
+        if current.is_preparing:
             raise Refused(Refusal.CONCURRENT_TRANSACTIONS, transactional_id=transactional_id)
         if current.state is not _S.ONGOING or target not in current.partitions:
-            raise Refused(Refusal.INVALID_TXN_STATE, transactional_id=transactional_id, partition=target)
-
-    def transactional_id_of(self, producer_id: ProducerId) -> str | None:
-        """The transactional id that a producer id belongs to now."""
-        for name, record in self._records.items():
-            if record.identity.producer_id == producer_id:
-                return name
-        return None
+            raise Refused(Refusal.TRANSACTION_ABORTABLE, transactional_id=transactional_id, partition=target)
 
     # --- ending -------------------------------------------------------------------------------
 
     def end_transaction(
-        self, transactional_id: str, identity: ProducerIdentity, *, commit: bool
-    ) -> Operation[None]:
+        self, transactional_id: str, identity: ProducerIdentity, *, commit: bool, version: int = 0
+    ) -> Operation[ProducerIdentity]:
         """Commit or abort the open transaction; done when its markers are durable.
 
         Asked again, because the answer was lost or a disk refused, it goes on or answers the same.
-        """
-        current = self._owned(transactional_id, identity)
-        if transactional_id in self._endings:
-            raise Refused(Refusal.CONCURRENT_TRANSACTIONS, transactional_id=transactional_id)
-        if current.state is (_S.COMPLETE_COMMIT if commit else _S.COMPLETE_ABORT):
-            return
-        if current.state is (_S.PREPARE_COMMIT if commit else _S.PREPARE_ABORT):
-            yield from self._complete(current)
-            return
-        if current.state is not _S.ONGOING:
-            raise Refused(
-                Refusal.INVALID_TXN_STATE, transactional_id=transactional_id, state=current.state.name
-            )
-        yield from self._end(current, commit=commit)
 
-    def _end(self, current: TransactionRecord, *, commit: bool) -> Operation[None]:
-        name = current.transactional_id
-        with self._ending(name):
-            if commit:
+        Returns:
+            What the producer is from now on: under version 2 of transactions, not what it was.
+        """
+        self._ensure_settled(transactional_id)
+        current = self._table.get(transactional_id)
+        step = rules.ending(current, transactional_id, identity, commit=commit, version=version)
+        assert current is not None
+        match step:
+            case rules.Prepare(state):
+                yield from self._end(current, state, version)
+            case rules.GoOn():
+                yield from self._complete(current)
+            case rules.AlreadyEnded():
+                pass
+        return self._table[transactional_id].identity
+
+    def _end(self, current: TransactionRecord, state: TransactionState, version: int) -> Operation[None]:
+        with self._ending(current.transactional_id):
+            next_producer_id = NO_PRODUCER_ID
+            if version >= rules.EPOCH_PER_TRANSACTION and rules.is_used_up(current):
+                next_producer_id = yield from self._producer_ids.next_id()
+            if state is _S.PREPARE_COMMIT:
                 yield self._partitions.written(log for _, log in self._logs_of(current))
-            state = _S.PREPARE_COMMIT if commit else _S.PREPARE_ABORT
-            prepared = current.moved_to(state, self._clock.now_ms())
-            self._write(prepared)
-            yield self._topic.written(name)
-            yield from self._write_markers(prepared)
+            now_ms = self._clock.now_ms()
+            prepared = rules.prepared(
+                current, state, version=version, next_producer_id=next_producer_id, now_ms=now_ms
+            )
+            yield from self._carry_out(prepared)
+
+    def _abort_for_others(self, current: TransactionRecord) -> Operation[None]:
+        """Abort an open transaction because a newer producer has come, or because its time is over."""
+        with self._ending(current.transactional_id):
+            yield from self._carry_out(rules.prepared_for_others(current, self._clock.now_ms()))
+
+    def _carry_out(self, prepared: TransactionRecord) -> Operation[None]:
+        self._write(prepared)
+        yield self._topic.written(prepared.transactional_id)
+        yield from self._write_markers(prepared, list(self._logs_of(prepared)))
 
     def _complete(self, prepared: TransactionRecord) -> Operation[None]:
-        """Go on with an ending that a crash or a full disk interrupted."""
-        with self._ending(prepared.transactional_id):
-            yield self._topic.written(prepared.transactional_id)
-            yield from self._write_markers(prepared)
-
-    def _write_markers(self, prepared: TransactionRecord) -> Operation[None]:
-        """Write the markers that are missing, and once they are durable, that all is complete.
+        """Go on with an ending that a crash or a full disk interrupted.
 
         A partition in which the producer has nothing open has its marker already, or no data.
         """
+        with self._ending(prepared.transactional_id):
+            yield self._topic.written(prepared.transactional_id)
+            producer_id = prepared.identity.producer_id
+            missing = [
+                (partition, log)
+                for partition, log in self._logs_of(prepared)
+                if self._partitions.has_open_transaction(log, producer_id)
+            ]
+            yield from self._write_markers(prepared, missing)
+
+    def _write_markers(
+        self, prepared: TransactionRecord, missing: list[tuple[TopicPartition, PartitionLog]]
+    ) -> Operation[None]:
+        """Write markers, and once all of the transaction's are durable, that it is complete."""
         commit = prepared.state is _S.PREPARE_COMMIT
         identity = prepared.identity
-        logs = list(self._logs_of(prepared))
-        for partition, log in logs:
-            if self._partitions.has_open_transaction(log, identity.producer_id):
-                self._partitions.append_marker(log, identity.producer_id, identity.epoch, commit=commit)
-                self._on_marker(partition, identity.producer_id, commit)
-        yield self._partitions.written(log for _, log in logs)
-        state = _S.COMPLETE_COMMIT if commit else _S.COMPLETE_ABORT
-        complete = prepared.moved_to(state, self._clock.now_ms())
-        self._write(replace(complete, partitions=frozenset()))
+        for partition, log in missing:
+            self._partitions.end_transaction(log, identity.producer_id, identity.epoch, commit=commit)
+            self._on_marker(partition, identity.producer_id, commit)
+        yield self._partitions.written(log for _, log in self._logs_of(prepared))
+        self._write(rules.completed(prepared, self._clock.now_ms()))
 
     def _logs_of(self, record: TransactionRecord) -> Iterator[tuple[TopicPartition, PartitionLog]]:
         for partition in sorted(record.partitions):
@@ -310,39 +329,66 @@ class TransactionCoordinator:
             del self._endings[transactional_id]
             promise.keep(None)
 
-    def _ended(self, transactional_id: str) -> Operation[None]:
-        """Wait while another operation is ending the id's transaction."""
-        deadline_s = self._clock.monotonic_s() + _COMPLETION_WAIT_S
+    def _ensure_settled(self, transactional_id: str) -> None:
+        """Refuse what comes between two steps of another operation."""
+        if not transactional_id:
+            raise Refused(Refusal.INVALID_REQUEST, transactional_id=repr(transactional_id))
+        if transactional_id in self._endings:
+            raise Refused(Refusal.CONCURRENT_TRANSACTIONS, transactional_id=transactional_id)
+
+    def ended(self, transactional_id: str, deadline_s: float) -> Operation[bool]:
+        """Wait while another operation is ending the id's transaction; false if it takes too long."""
         while (ending := self._endings.get(transactional_id)) is not None:
             yield Kept(ending, deadline_s)
             if not ending.is_kept:
-                raise Refused(Refusal.CONCURRENT_TRANSACTIONS, transactional_id=transactional_id)
+                return False
+        return True
+
+    def write_marker(
+        self,
+        target: TopicPartition,
+        identity: ProducerIdentity,
+        *,
+        commit: bool,
+        coordinator_epoch: int,
+        version: int,
+    ) -> None:
+        """End a producer's transaction in one partition as somebody says who knows better.
+
+        Raises:
+            UnknownTopicError: there is no such partition.
+            FencedError: a newer producer or coordinator has written there.
+        """
+        log = self._partitions.get(target)
+        is_open = self._partitions.open_transactions(log).get(identity.producer_id) == identity.epoch
+        if is_open and version >= rules.EPOCH_PER_TRANSACTION:
+            # The marker of a transaction has the epoch after its own: this is of the one before.
+            raise Refused(Refusal.PRODUCER_FENCED, partition=target, epoch=identity.epoch)
+        self._partitions.append_marker(
+            log, identity.producer_id, identity.epoch, commit=commit, coordinator_epoch=coordinator_epoch
+        )
+        self._on_marker(target, identity.producer_id, commit)
 
     # --- time and restarts --------------------------------------------------------------------
 
     def expire_due(self) -> Operation[None]:
-        """Abort what stayed open too long, complete what was interrupted, forget ids that nobody uses.
-
-        The epoch moves on with the abort, so the producer that was too slow is fenced: it must
-        not believe that its next records belong to the transaction it had begun.
-        """
+        """Abort what stayed open too long, complete what was interrupted, forget ids that nobody uses."""
         now_s = self._clock.monotonic_s()
         for name in list(self._began_s):
             if name not in self._began_s:
                 continue  # ended while another one was being ended
-            current, began_s = self._records[name], self._began_s[name]
+            current, began_s = self._table[name], self._began_s[name]
             is_late = (now_s - began_s) * 1000 > current.timeout_ms
             if is_late and current.state is _S.ONGOING and name not in self._endings:
-                yield from self._end(_fenced(current), commit=False)
-        for name, current in list(self._records.items()):
-            if current.is_preparing and name not in self._endings and self._records.get(name) is current:
+                yield from self._abort_for_others(current)
+        for current in self._table.preparing():
+            name = current.transactional_id
+            if name not in self._endings and self._table.get(name) is current:
                 yield from self._complete(current)
         unused_since_ms = self._clock.now_ms() - self._settings.transactional_id_expiration_ms
-        for name, current in list(self._records.items()):
-            is_idle = current.state in (_S.EMPTY, _S.COMPLETE_COMMIT, _S.COMPLETE_ABORT)
-            if is_idle and current.updated_ms < unused_since_ms and name not in self._endings:
-                self._topic.append(name, [(encode_key(name), None)])
-                self.replay(name, None)
+        for current in self._table.not_written_since(unused_since_ms):
+            if self._is_idle(current):
+                self._forget(current.transactional_id)
 
     def load(self) -> None:
         """Replay ``__transaction_state``."""
@@ -352,34 +398,27 @@ class TransactionCoordinator:
             name = decode_key(entry.key)
             if name is not None:
                 self.replay(name, None if entry.value is None else decode_value(name, entry.value))
+        self._table.put_in_order()
 
     def recover(self) -> Operation[None]:
         """After ``load``: finish what is decided, and take in hand whatever is open in a partition."""
-        owners = {record.identity.producer_id: name for name, record in self._records.items()}
         for partition in self._partitions.all():
             log = self._partitions.get(partition)
             for producer_id, epoch in self._partitions.open_transactions(log).items():
-                current = self._records.get(owners.get(producer_id, ""))
+                current = self._table.of_producer(producer_id)
                 if current is None or not self._is_adopted(current, epoch, partition):
                     # Its owner is fenced, or its transaction never became known: nobody can commit it.
-                    self._partitions.append_marker(log, producer_id, epoch, commit=False)
+                    self._partitions.end_transaction(log, producer_id, epoch, commit=False)
                     self._on_marker(partition, producer_id, False)
-        for record in list(self._records.values()):
-            if record.is_preparing:
-                yield from self._complete(record)
+        for record in self._table.preparing():
+            yield from self._complete(record)
 
     def _is_adopted(self, current: TransactionRecord, epoch: int, partition: TopicPartition) -> bool:
-        if partition in current.partitions and (current.is_preparing or current.state is _S.ONGOING):
-            return True
-        if current.state is _S.ONGOING and current.identity.epoch == epoch:
+        if current.is_preparing:
+            return partition in current.partitions
+        if current.state is not _S.ONGOING or current.identity.epoch != epoch:
+            return False
+        if partition not in current.partitions:
             # The record that names this partition was lost; its producer may still commit the transaction.
             self._write(replace(current, partitions=current.partitions | {partition}))
-            return True
-        return False
-
-
-def _fenced(current: TransactionRecord) -> TransactionRecord:
-    """The same under the next epoch, so that whoever uses the present one is refused."""
-    identity = current.identity
-    assert identity.epoch < _EPOCH_MAX
-    return replace(current, identity=ProducerIdentity(identity.producer_id, identity.epoch + 1))
+        return True

@@ -25,6 +25,7 @@ from streamcore.clock import Clock, SystemClock
 from streamcore.errors import ClosedError, InvalidConfigError
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation
+from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import (
     AppendedBatch,
     GroupDescription,
@@ -37,6 +38,7 @@ from streamcore.log.broker.requests import (
     TransactionDescription,
 )
 from streamcore.log.broker.settings import BrokerSettings
+from streamcore.log.broker.transaction_listing import TransactionFilter
 from streamcore.log.client.access import AccessControl, EmbeddedAccess
 from streamcore.log.client.embedded_producer import EmbeddedProducer
 from streamcore.log.client.embedded_reader import EmbeddedReader
@@ -63,13 +65,15 @@ from streamcore.model import (
 R = TypeVar("R")
 
 _SYNC_THREADS_MAX = 8
+_ENDING_WAIT_S = 30.0
 
 
 class EmbeddedLog:
     """A log in a folder that this process owns. Safe to share between threads."""
 
-    def __init__(self, broker: Broker, driver: OperationDriver, resources: ExitStack) -> None:
+    def __init__(self, broker: Broker, driver: OperationDriver, clock: Clock, resources: ExitStack) -> None:
         self._broker = broker
+        self._clock = clock
         self._driver = driver
         self._resources = resources
         self._upkeep = Upkeep(driver, broker)
@@ -123,7 +127,7 @@ class EmbeddedLog:
                 sync_pool=resources.enter_context(_sync_pool()) if file_system is None else None,
             )
             driver.run(broker.recover())
-            log = cls(broker, driver, resources.pop_all())
+            log = cls(broker, driver, clock, resources.pop_all())
         if janitor:
             log._janitor = Janitor(log.maintain, driver.sync_all).start()
         return log
@@ -273,7 +277,7 @@ class EmbeddedLog:
     ) -> ProducerIdentity:
         """A producer's identity. With a transactional id this fences its older incarnations and
         aborts what they left open; ``timeout_ms`` is then how long a transaction may stay open."""
-        return self._run(self._broker.transactions.init_producer_id(transactional_id, timeout_ms))
+        return self._run(_initialized(self._broker, transactional_id, timeout_ms, self._clock))
 
     def commit_positions_in_transaction(
         self,
@@ -303,7 +307,7 @@ class EmbeddedLog:
     def transactions(self) -> list[TransactionDescription]:
         """All transactional ids."""
         with self._entered():
-            return self._broker.transactions.describe_all()
+            return self._broker.list_transactions(TransactionFilter())
 
     # --- groups -------------------------------------------------------------------------------
 
@@ -402,6 +406,21 @@ class EmbeddedLog:
     def _ensure_open(self) -> None:
         if self._is_closed:
             raise ClosedError("the log is closed; open it again")
+
+
+def _initialized(
+    broker: Broker, transactional_id: str | None, timeout_ms: int | None, clock: Clock
+) -> Operation[ProducerIdentity]:
+    """Ask until no other operation is ending the id's transaction, as a client of the server would."""
+    deadline_s = clock.monotonic_s() + _ENDING_WAIT_S
+    while True:
+        try:
+            return (yield from broker.transactions.init_producer_id(transactional_id, timeout_ms))
+        except Refused as refused:
+            if refused.refusal is not Refusal.CONCURRENT_TRANSACTIONS or transactional_id is None:
+                raise
+            if not (yield from broker.transactions.ended(transactional_id, deadline_s)):
+                raise
 
 
 def _sync_pool() -> ThreadPoolExecutor:

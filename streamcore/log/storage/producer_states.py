@@ -216,11 +216,8 @@ def _repeated(state: ProducerState, header: BatchHeader) -> NotedBatch | None:
 
 
 def _ensure_in_sequence(state: ProducerState, header: BatchHeader) -> None:
+    # A marker moves the epoch on, and what follows it begins anew: without a batch of the epoch, at 0.
     is_new_epoch = header.producer_epoch != state.epoch
-    if not state.batches and not is_new_epoch:
-        # Known only through a marker or batches without sequence numbers: nothing to compare with.
-        # Its records may be deleted, and then it goes on from where it stood.
-        return
     last_sequence = NO_SEQUENCE if is_new_epoch else state.last_sequence
     expected = (last_sequence + 1) & 0x7FFFFFFF
     if header.base_sequence != expected:

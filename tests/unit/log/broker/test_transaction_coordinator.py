@@ -16,7 +16,6 @@ from streamcore.log.broker.operations import DurableUntil, Operation
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.broker.transaction_records import TransactionState
 from streamcore.log.client.embedded import EmbeddedLog
 from streamcore.log.records.builder import encode_batch
 from streamcore.model import CommittedPosition, TopicPartition
@@ -95,7 +94,7 @@ def test_a_transaction_open_for_too_long_is_aborted_and_its_producer_fenced(hous
     house.clock.advance(1)
     house.log.maintain()
 
-    assert (in_time, house.state("t")) == ("ONGOING", "COMPLETE_ABORT")
+    assert (in_time, house.state("t")) == ("Ongoing", "CompleteAbort")
     assert house.visible_count() == 0
     with pytest.raises(ProducerFencedError):
         house.log.end_transaction("t", identity, commit=True)
@@ -207,7 +206,7 @@ def test_a_transaction_over_a_deleted_topic_still_commits_elsewhere(house: House
         house.log.delete_topic("other")
 
     assert house.visible_count() == 1
-    assert house.state("t") == "COMPLETE_COMMIT"
+    assert house.state("t") == "CompleteCommit"
 
 
 def test_what_was_decided_before_a_crash_is_completed_at_the_next_start(house: House) -> None:
@@ -266,10 +265,10 @@ def test_another_operation_does_not_come_between_two_steps_of_an_ending(house: H
     again = broker.transactions.end_transaction("t", identity, commit=False)
     assert refusal_of(again) is Refusal.CONCURRENT_TRANSACTIONS
     house.log._driver.run(ending)
-    assert house.state("t") == TransactionState.COMPLETE_COMMIT.name
+    assert house.state("t") == "CompleteCommit"
 
 
-def refusal_of(operation: Operation[None]) -> Refusal:
+def refusal_of(operation: Operation[object]) -> Refusal:
     with pytest.raises(Refused) as caught:
         next(operation)
     return caught.value.refusal
