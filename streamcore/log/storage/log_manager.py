@@ -1,8 +1,8 @@
 """All partitions of one log: opens them, creates and deletes topics, and keeps house.
 
 Layout of the root: ``topics.json`` (which topics there are), ``meta.properties`` (which log this is), a
-directory ``<topic>-<partition>`` for each partition, three checkpoint files, and
-``.kafka_cleanshutdown`` after a clean stop.
+directory ``<topic>-<partition>`` for each partition, three checkpoint files, ``start-leader-epoch`` once
+there was an unclean stop, and ``.kafka_cleanshutdown`` after a clean one.
 
 One owner, as for a ``PartitionLog``. What a call changes is durable when it returns, and a crash in
 the middle leaves all of it or nothing.
@@ -31,6 +31,7 @@ from streamcore.log.storage.checkpoints import CHECKPOINT_NAMES, RECOVERY_POINTS
 from streamcore.log.storage.compaction import Compaction
 from streamcore.log.storage.files import FileSystem, make_directory_durably, remove_tree, write_whole
 from streamcore.log.storage.identity import LogIdentity, read_or_make_identity
+from streamcore.log.storage.leadership import read_leadership
 from streamcore.log.storage.log_parts import LogParts
 from streamcore.log.storage.open_files import OpenFiles
 from streamcore.log.storage.opening import Opening, create_partition, open_partition
@@ -108,6 +109,7 @@ class LogManager:
             open_files=OpenFiles(file_system, files_max=settings.open_files_max),
             checkpoints=LogCheckpoints(file_system, directory),
             settings=settings,
+            leadership=read_leadership(file_system, directory),
         )
         manager = cls(directory, RegistryFile(file_system, directory, registry), identity, clock, parts)
         manager._finish_removals()
@@ -116,6 +118,9 @@ class LogManager:
         for topic in registry.topics.values():
             for target in partitions_of(topic):
                 manager._open_partition(topic, target, was_clean=was_clean)
+        if manager.partitions and not was_clean:
+            highest = max(partition.leader_epoch for partition in manager.partitions.values())
+            parts.leadership.begin_next(highest, file_system=file_system, root=directory)
         manager.checkpoint()
         # From here on files change: the next stop is clean only if it says so again.
         if was_clean:

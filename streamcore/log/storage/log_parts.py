@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streamcore.log.storage.checkpoints import LogCheckpoints
 from streamcore.log.storage.files import FileSystem
+from streamcore.log.storage.leader_epochs import LeaderEpochs
+from streamcore.log.storage.leadership import Leadership
 from streamcore.log.storage.open_files import OpenFiles
 from streamcore.log.storage.producer_states import ProducerStates
 from streamcore.log.storage.segment import Segment
@@ -21,6 +23,7 @@ class LogParts:
     open_files: OpenFiles
     checkpoints: LogCheckpoints
     settings: LogSettings
+    leadership: Leadership = field(default_factory=Leadership)
 
 
 @dataclass(slots=True)
@@ -30,5 +33,5 @@ class OpenedLog:
     segments: list[Segment]
     states: ProducerStates
     log_start: Offset
-    leader_epoch: int
+    epochs: LeaderEpochs
     snapshots: list[Offset]

@@ -28,6 +28,8 @@ from streamcore.log.records.batch import NO_TIMESTAMP
 from streamcore.log.records.decode import batch_marker
 from streamcore.log.storage.checkpoints import LOG_STARTS, RECOVERY_POINTS
 from streamcore.log.storage.files import read_whole, write_whole
+from streamcore.log.storage.leader_epochs import LeaderEpochs, stored_epochs
+from streamcore.log.storage.leadership import read_epochs
 from streamcore.log.storage.log_files import (
     INDEX_KINDS,
     PARTITION_METADATA,
@@ -93,14 +95,17 @@ def open_partition(opening: Opening, parts: LogParts) -> OpenedLog:
     if opening.was_clean:
         segments[-1].load_end()
         states = _replayed(segments, sorted(snapshots), opening, parts)
+        epochs = read_epochs(parts.file_system, directory) or stored_epochs(segments)
     else:
-        states = _recovered(segments, sorted(snapshots), recovery_point, opening, parts)
+        states, epochs = _recovered(segments, sorted(snapshots), recovery_point, opening, parts)
     log_end = segments[-1].end_offset
     if log_end < recovery_point:
         raise _missing(opening, log_end, recovery_point)
     if log_end < log_start:
         _start_again(segments, log_start, opening, parts)
         log_end = log_start
+    epochs.cut_end(log_end)
+    epochs.cut_start(log_start)
     for offset in snapshots:
         if offset > log_end:
             parts.file_system.remove(file_path(directory, offset, FileKind.SNAPSHOT))
@@ -109,7 +114,7 @@ def open_partition(opening: Opening, parts: LogParts) -> OpenedLog:
         segments=segments,
         states=states,
         log_start=log_start,
-        leader_epoch=0,
+        epochs=epochs,
         snapshots=sorted(offset for offset in snapshots if offset <= log_end),
     )
 
@@ -184,7 +189,7 @@ def _recovered(
     recovery_point: Offset,
     opening: Opening,
     parts: LogParts,
-) -> ProducerStates:
+) -> tuple[ProducerStates, LeaderEpochs]:
     """Walk through everything from the recovery point on; cut ``segments`` to what is valid."""
     # A segment that ends at the recovery point is looked at, too: its data is durable, but it may
     # have been closed since, and the indexes that were written then may be torn.
@@ -201,12 +206,15 @@ def _recovered(
                 if batch.header.end_offset > start:
                     _note(batch, states, opening, None)
     end_offset = segments[first].base_offset
+    # What was written of the epochs may be older than what is walked through, or newer than what is left.
+    epochs = read_epochs(parts.file_system, opening.directory) or stored_epochs(segments[:first])
+    epochs.cut_end(end_offset)
     for index in range(first, len(segments)):
         segment = segments[index]
         is_torn = segment.base_offset != end_offset
         if not is_torn:
             next_base = segment.end_offset
-            is_torn = _walk(segment, states, opening, recovery_point, parts)
+            is_torn = _walk(segment, states, epochs, opening, recovery_point, parts)
             if not is_torn and segment.end_offset < next_base <= recovery_point:
                 # Compaction may have taken the last offsets of what was durable and closed.
                 segment.end_offset = next_base
@@ -222,11 +230,16 @@ def _recovered(
             file.sync()
             file.close()
         segment.release_file()
-    return states
+    return states, epochs
 
 
 def _walk(
-    segment: Segment, states: ProducerStates, opening: Opening, recovery_point: Offset, parts: LogParts
+    segment: Segment,
+    states: ProducerStates,
+    epochs: LeaderEpochs,
+    opening: Opening,
+    recovery_point: Offset,
+    parts: LogParts,
 ) -> bool:
     """Note every batch of a segment; cut a torn tail off and return whether there was one."""
     file = segment.file_to_write()
@@ -242,6 +255,7 @@ def _walk(
                 unsure_from = batch.position
             segment.note(batch.header, opening.config.index_interval_bytes)
             _note(batch, states, opening, segment)
+            epochs.note(batch.header.leader_epoch, batch.header.base_offset)
     except CorruptBatchError as error:
         if segment.end_offset < recovery_point:
             segment.release_file()

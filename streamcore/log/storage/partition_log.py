@@ -28,6 +28,8 @@ from streamcore.log.records.batch import (
 from streamcore.log.records.builder import encode_marker
 from streamcore.log.storage.appending import checked_header, recompressed, roll_reason
 from streamcore.log.storage.checkpoints import CLEANED_TO, LOG_STARTS, RECOVERY_POINTS
+from streamcore.log.storage.leader_epochs import EpochEnd
+from streamcore.log.storage.leadership import PartitionEpochs
 from streamcore.log.storage.log_parts import LogParts, OpenedLog
 from streamcore.log.storage.marks import Marks
 from streamcore.log.storage.partition_replies import BatchAppended, LocateResult, ReadResult, StoredRecords
@@ -60,16 +62,21 @@ class PartitionLog:
         self.topic_id = topic_id
         self.config = config
         self.directory = directory
-        self.leader_epoch = opened.leader_epoch
         self._parts = parts
         self._health = PartitionHealth(str(topic_partition))
         self._segments = Segments(opened.segments)
         self._states = opened.states
+        self._epochs = PartitionEpochs(opened.epochs, parts.leadership, parts.file_system, directory)
         self._snapshots = SnapshotFiles(parts.file_system, directory, opened.snapshots)
         self._marks = Marks(opened.log_start, self._segments.active.end_offset)
         self._marks.follow_transactions(self._states.first_open_offset())
         self._is_relaxed = parts.settings.flush == "relaxed"
         self._syncing = Syncing(directory, parts.file_system, self._marks, self._health)
+
+    @property
+    def leader_epoch(self) -> int:
+        """The leader epoch that batches are written in."""
+        return self._epochs.current
 
     @property
     def offsets(self) -> LogOffsets:
@@ -193,7 +200,7 @@ class PartitionLog:
         return BatchAppended(header.base_offset, header.last_offset, NO_TIMESTAMP)
 
     def _write(self, batch: WritableBytes, header: BatchHeader) -> BatchHeader:
-        header = header._replace(base_offset=self._marks.offsets.log_end, leader_epoch=self.leader_epoch)
+        header = header._replace(base_offset=self._marks.offsets.log_end, leader_epoch=self._epochs.current)
         active = self.active
         reason = roll_reason(
             segment_bytes=active.size_bytes,
@@ -214,6 +221,7 @@ class PartitionLog:
             if active.is_damaged:
                 self._health.fail(error)
             raise
+        self._epochs.note(header.leader_epoch, header.base_offset)
         self._syncing.note_written(len(batch))
         return header
 
@@ -228,6 +236,7 @@ class PartitionLog:
         closing = self.active
         if closing.size_bytes == 0:
             return
+        self._epochs.save()
         files = closing.write_indexes()
         try:
             files.append(self._snapshots.write(self._marks.offsets.log_end, self._states))
@@ -311,10 +320,19 @@ class PartitionLog:
         file = found.segment.file_to_read().duplicate()
         return LocateResult(StoredRecords(file, *found.stored), found.aborted, offsets)
 
-    def offset_for_time(self, timestamp_ms: TimestampMs) -> Offset | None:
-        """The first visible offset whose record is not earlier than ``timestamp_ms``; ``None`` if none is."""
+    @property
+    def segments(self) -> Segments:
+        """All segments, for looking, not for changing."""
         self._health.ensure()
-        return self._segments.offset_for_time(timestamp_ms, self._marks.offsets)
+        return self._segments
+
+    def epoch_at(self, offset: Offset) -> int:
+        """The leader epoch of the batch at an offset, or of the next one at the log end."""
+        return self._epochs.epoch_at(offset, self._marks.offsets.log_end)
+
+    def end_of_epoch(self, epoch: int) -> EpochEnd:
+        """Where a leader epoch ends, or the last one before it that has records."""
+        return self._epochs.end_of(epoch, self._marks.offsets.log_end)
 
     def data_path_of(self, offset: Offset) -> Path:
         """The data file that an offset belongs in, for whoever finds it damaged."""
@@ -349,6 +367,7 @@ class PartitionLog:
         # before the log start then and go again.
         self._parts.checkpoints.put(LOG_STARTS, self.topic_partition, offset)
         self._marks.cut_start(offset)
+        self._epochs.cut_start(offset)
 
     def _delete_expired(self, policy: RetentionPolicy, *, now_ms: TimestampMs) -> None:
         # What is still syncing stays: its files are in use.
@@ -451,6 +470,7 @@ class PartitionLog:
         """Sync everything and leave files that open again without reading the data."""
         self._health.ensure()
         self.sync()
+        self._epochs.save()
         files = self.active.write_indexes()
         try:
             files.append(self._snapshots.write(self._marks.offsets.log_end, self._states))

@@ -17,7 +17,7 @@ from streamcore.log.records.batch import (
 )
 from streamcore.log.storage.files import File
 
-_CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES = 1024 * 1024
 _MAGIC_AT = 16
 _CRC = slice(17, 21)
 
@@ -30,7 +30,9 @@ class StoredBatch(NamedTuple):
     data: bytes
 
 
-def scan_batches(file: File, position: int, end: int, *, check: bool = True) -> Iterator[StoredBatch]:
+def scan_batches(
+    file: File, position: int, end: int, *, check: bool = True, chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[StoredBatch]:
     """Yield the batches that stand in ``[position, end)`` of a data file.
 
     Args:
@@ -38,6 +40,7 @@ def scan_batches(file: File, position: int, end: int, *, check: bool = True) -> 
         position: where a batch starts.
         end: where the last batch ends.
         check: verify each batch's checksum.
+        chunk_bytes: how much is read at a time; a larger batch is read as a whole.
 
     Raises:
         CorruptBatchError: what stands after the last batch yielded is not a whole, valid batch.
@@ -48,11 +51,11 @@ def scan_batches(file: File, position: int, end: int, *, check: bool = True) -> 
     while position < end:
         start = position - chunk_at
         if start + HEADER_BYTES > len(chunk):
-            chunk, chunk_at, start = _read(file, position, end, _CHUNK_BYTES), position, 0
+            chunk, chunk_at, start = _read(file, position, end, chunk_bytes), position, 0
         header = _header(chunk, start, position)
         batch_end = start + header.size_bytes
         if batch_end > len(chunk):
-            size = max(_CHUNK_BYTES, header.size_bytes)
+            size = max(chunk_bytes, header.size_bytes)
             chunk, chunk_at, start = _read(file, position, end, size), position, 0
             batch_end = header.size_bytes
         if check:

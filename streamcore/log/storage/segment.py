@@ -37,13 +37,15 @@ from streamcore.log.storage.files import File, FileSystem, read_whole, write_who
 from streamcore.log.storage.log_files import INDEX_KINDS, FileKind, file_path
 from streamcore.log.storage.offset_index import OffsetIndex
 from streamcore.log.storage.open_files import OpenFiles
-from streamcore.log.storage.scanning import StoredBatch, scan_batches
+from streamcore.log.storage.scanning import CHUNK_BYTES, StoredBatch, scan_batches
 from streamcore.log.storage.time_index import TimeIndex
 from streamcore.log.storage.transaction_index import AbortedEntry, decode_entries, encode_entries
 from streamcore.model import Offset, TimestampMs
 
 _OFFSET_FIELDS = struct.Struct(">qi11xi")
 """Base offset, batch length and last offset delta: what finding an offset needs of a header."""
+
+_LOOKUP_CHUNK_BYTES = 16 * 1024
 
 
 class StoredRange(NamedTuple):
@@ -243,10 +245,13 @@ class Segment:
             limit = cut
         return StoredRange(position, max(0, limit - position))
 
-    def batches(self, *, start: Offset | None = None, check: bool = True) -> Iterator[StoredBatch]:
+    def batches(
+        self, *, start: Offset | None = None, check: bool = True, chunk_bytes: int = CHUNK_BYTES
+    ) -> Iterator[StoredBatch]:
         """Yield the stored batches, from the one that holds or follows ``start``.
 
-        The file is opened for this walk alone, so the segment may be read meanwhile.
+        The file is opened for this walk alone, so the segment may be read meanwhile. ``chunk_bytes`` are read
+        at a time: as much as is wanted at all, if that is less than the whole.
 
         Raises:
             CorruptDataError: a batch is damaged, or the file is missing; the message says what to do.
@@ -257,23 +262,19 @@ class Segment:
         except FileNotFoundError as error:
             raise self._missing() from error
         try:
-            yield from scan_batches(file, position, self.size_bytes, check=check)
+            yield from scan_batches(file, position, self.size_bytes, check=check, chunk_bytes=chunk_bytes)
         except CorruptBatchError as error:
             raise self._damaged(position) from error
         finally:
             file.close()
 
-    def first_batch_at_or_after(self, timestamp_ms: TimestampMs) -> Offset | None:
-        """Base offset of the first batch with a record that is not earlier than ``timestamp_ms``."""
-        if self.max_timestamp_ms < timestamp_ms:
-            return None
-        _, time_index = self._indexes()
-        # The entry itself may be the batch looked for: it says "up to and including".
-        start = time_index.lookup(timestamp_ms - 1)
-        for batch in self.batches(start=start, check=False):
-            if batch.header.max_timestamp_ms >= timestamp_ms:
-                return batch.header.base_offset
-        return None
+    def batches_from_time(self, timestamp_ms: TimestampMs) -> Iterator[StoredBatch]:
+        """Yield the stored batches, from one before which there is no record of this time or later."""
+        if self.max_timestamp_ms >= timestamp_ms:
+            _, time_index = self._indexes()
+            # The entry itself may be the batch looked for: it says "up to and including".
+            start = time_index.lookup(timestamp_ms - 1)
+            yield from self.batches(start=start, chunk_bytes=_LOOKUP_CHUNK_BYTES)
 
     def aborted(self) -> list[AbortedEntry]:
         """The aborted transactions whose markers are in this segment."""

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from streamcore.log.records.decode import AbortedTransaction, batch_records
+from streamcore.log.records.decode import AbortedTransaction
 from streamcore.log.storage.files import FileSystem
 from streamcore.log.storage.segment import Segment, StoredRange
 from streamcore.log.storage.transaction_index import AbortedEntry, overlapping
-from streamcore.model import Isolation, LogOffsets, Offset, TimestampMs
+from streamcore.model import Isolation, Offset
 
 
 class Found(NamedTuple):
@@ -63,7 +63,7 @@ class Segments:
 
     def holding(self, offset: Offset) -> Segment:
         """The segment that an offset belongs in."""
-        return self._segments[self._index_of(offset)]
+        return self._segments[self.index_at(offset)]
 
     def add(self, segment: Segment) -> None:
         """Make a new segment the active one."""
@@ -74,7 +74,7 @@ class Segments:
 
         If there is none, compaction has removed all of them, and reading goes on at ``end``.
         """
-        for index in range(self._index_of(start), len(self._segments)):
+        for index in range(self.index_at(start), len(self._segments)):
             data, next_offset = self._segments[index].read(start, end=end, bytes_max=bytes_max)
             if data:
                 aborted: tuple[AbortedTransaction, ...] = ()
@@ -89,7 +89,7 @@ class Segments:
 
         ``None`` if there is none: compaction has removed all of them.
         """
-        for index in range(self._index_of(start), len(self._segments)):
+        for index in range(self.index_at(start), len(self._segments)):
             segment = self._segments[index]
             found = segment.locate(start, end=end, bytes_max=bytes_max)
             if found.size_bytes:
@@ -98,17 +98,6 @@ class Segments:
                     indexes = (each.aborted() for each in self._segments[index:])
                     aborted = overlapping(indexes, start=start, end=min(end, segment.end_offset))
                 return Located(segment, found, aborted)
-        return None
-
-    def offset_for_time(self, timestamp_ms: TimestampMs, offsets: LogOffsets) -> Offset | None:
-        """The first visible offset whose record is not earlier than ``timestamp_ms``."""
-        for segment in self._segments[self._index_of(offsets.log_start) :]:
-            first = segment.first_batch_at_or_after(timestamp_ms)
-            if first is None:
-                continue
-            found = _first_record(segment, max(first, offsets.log_start), timestamp_ms, offsets)
-            if found is not None:
-                return found
         return None
 
     def aborted_entries(self) -> list[AbortedEntry]:
@@ -138,21 +127,6 @@ class Segments:
         """Put one segment in the place of ``count`` others."""
         self._segments[first : first + count] = [new]
 
-    def _index_of(self, offset: Offset) -> int:
+    def index_at(self, offset: Offset) -> int:
+        """The place in the list of the segment that an offset belongs in."""
         return max(0, bisect_right(self._segments, offset, key=lambda segment: segment.base_offset) - 1)
-
-
-def _first_record(
-    segment: Segment, start: Offset, timestamp_ms: TimestampMs, offsets: LogOffsets
-) -> Offset | None:
-    for batch in segment.batches(start=start):
-        header = batch.header
-        if header.base_offset >= offsets.high_watermark:
-            return None
-        if header.is_control or header.max_timestamp_ms < timestamp_ms:
-            continue
-        for record in batch_records(batch.data, 0, header):
-            time_ms = header.max_timestamp_ms if header.has_append_time else record.timestamp
-            if time_ms >= timestamp_ms and record.offset >= offsets.log_start:
-                return record.offset
-    return None

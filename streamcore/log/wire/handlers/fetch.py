@@ -8,19 +8,24 @@ from __future__ import annotations
 
 from typing import Final
 
-from streamcore.errors import OffsetOutOfRangeError, StreamCoreError
+from streamcore.errors import OffsetOutOfRangeError, StreamCoreError, fact_text
 from streamcore.log.broker.access import AclOperation, ResourceType
 from streamcore.log.broker.operations import MoreVisible, Operation
+from streamcore.log.storage.leader_epochs import NO_EPOCH, UNKNOWN_END, EpochEnd
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.partition_replies import StoredRecords
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of
+from streamcore.log.wire.handlers.leader_epochs import epoch_error
 from streamcore.log.wire.messages.fetch import (
     AbortedTransaction,
+    EpochEndOffset,
     FetchableTopicResponse,
     FetchPartition,
     FetchRequest,
     FetchResponse,
+    LeaderIdAndEpoch,
+    NodeEndpoint,
     PartitionData,
 )
 from streamcore.model import Isolation, TopicPartition
@@ -28,7 +33,7 @@ from streamcore.model import Isolation, TopicPartition
 _TOPIC_IDS_FROM: Final = 13
 _OPEN_FILES_MAX: Final = 64
 """Partitions that one response has records of. Each holds a file open until its records are sent."""
-_NO_EPOCH: Final = -1
+_ENDPOINTS_FROM: Final = 16
 
 
 def fetch(request: FetchRequest, call: Call) -> Operation[FetchResponse]:
@@ -41,7 +46,7 @@ def fetch(request: FetchRequest, call: Call) -> Operation[FetchResponse]:
     while True:
         gathering = _Gathering(request, call)
         response = gathering.response()
-        is_enough = gathering.found_bytes >= request.min_bytes or gathering.has_failed
+        is_enough = gathering.found_bytes >= request.min_bytes or gathering.is_urgent
         if is_enough or not gathering.logs or call.clock.monotonic_s() >= deadline_s:
             return response
         gathering.close()
@@ -58,8 +63,10 @@ class _Gathering:
         self._bytes_left = min(request.max_bytes, call.broker.settings.fetch_bytes_max)
         self._found: list[StoredRecords] = []
         self.logs: list[PartitionLog] = []
+        self._endpoints: list[NodeEndpoint] = []
         self.found_bytes = 0
-        self.has_failed = False
+        self.is_urgent = False
+        """Whether there is something that the client should hear of at once."""
 
     def response(self) -> FetchResponse:
         """Look, and tell."""
@@ -72,7 +79,7 @@ class _Gathering:
             responses.append(
                 FetchableTopicResponse(topic=topic.topic, topic_id=topic.topic_id, partitions=partitions)
             )
-        return FetchResponse(throttle_time_ms=0, responses=responses)
+        return FetchResponse(throttle_time_ms=0, responses=responses, node_endpoints=self._endpoints)
 
     def close(self) -> None:
         """Give back the files of a response that is not sent."""
@@ -86,8 +93,13 @@ class _Gathering:
             return self._failed(wanted, ErrorCode.TOPIC_AUTHORIZATION_FAILED)
         try:
             log = self._call.broker.partition(TopicPartition(topic, wanted.partition))
-            if (code := _epoch_error(wanted.current_leader_epoch, log.leader_epoch)) is not None:
-                return self._failed(wanted, code)
+            code = epoch_error(max(NO_EPOCH, wanted.current_leader_epoch), log.leader_epoch)
+            if code is not None:
+                return self._told_of_epoch(self._failed(wanted, code), log)
+            if wanted.last_fetched_epoch >= 0:
+                diverging = _diverging(log, wanted)
+                if diverging is not None:
+                    return self._diverged(log, wanted, diverging)
             return self._located(log, wanted)
         except OffsetOutOfRangeError:
             return self._failed(wanted, ErrorCode.OFFSET_OUT_OF_RANGE)
@@ -125,8 +137,33 @@ class _Gathering:
             records=b"" if records is None else records,
         )
 
+    def _diverged(self, log: PartitionLog, wanted: FetchPartition, end: EpochEnd) -> PartitionData:
+        """Tell that other records stand now where the client has read, and up to where they are the same."""
+        self.is_urgent = True
+        offsets = log.offsets
+        return PartitionData(
+            partition_index=wanted.partition,
+            error_code=ErrorCode.NONE,
+            high_watermark=offsets.high_watermark,
+            last_stable_offset=offsets.last_stable,
+            log_start_offset=offsets.log_start,
+            diverging_epoch=EpochEndOffset(epoch=end.epoch, end_offset=end.end_offset),
+            aborted_transactions=None,
+            records=b"",
+        )
+
+    def _told_of_epoch(self, failed: PartitionData, log: PartitionLog) -> PartitionData:
+        """With the leader and its epoch, for a client that knows an older one and would have to ask."""
+        if failed.error_code == ErrorCode.FENCED_LEADER_EPOCH and self._call.version >= _ENDPOINTS_FROM:
+            identity, endpoint = self._call.broker.identity, self._call.caller.endpoint
+            failed.current_leader = LeaderIdAndEpoch(
+                leader_id=identity.node_id, leader_epoch=log.leader_epoch
+            )
+            self._endpoints = [NodeEndpoint(node_id=identity.node_id, host=endpoint.host, port=endpoint.port)]
+        return failed
+
     def _failed(self, wanted: FetchPartition, code: ErrorCode) -> PartitionData:
-        self.has_failed = True
+        self.is_urgent = True
         return PartitionData(
             partition_index=wanted.partition,
             error_code=code,
@@ -136,8 +173,18 @@ class _Gathering:
         )
 
 
-def _epoch_error(wanted_epoch: int, epoch: int) -> ErrorCode | None:
-    """What is wrong with the leader epoch that a client believes in, if it says one (KIP-320)."""
-    if wanted_epoch in (_NO_EPOCH, epoch):
-        return None
-    return ErrorCode.FENCED_LEADER_EPOCH if wanted_epoch < epoch else ErrorCode.UNKNOWN_LEADER_EPOCH
+def _diverging(log: PartitionLog, wanted: FetchPartition) -> EpochEnd | None:
+    """Where the epoch ends that the client read last, if that is before its position (KIP-595).
+
+    Raises:
+        OffsetOutOfRangeError: there was no such epoch, or the position is before the log start.
+    """
+    end = log.end_of_epoch(wanted.last_fetched_epoch)
+    log_start = log.offsets.log_start
+    if end == UNKNOWN_END or wanted.fetch_offset < log_start:
+        raise OffsetOutOfRangeError(
+            "there is no such place in the partition. "
+            + fact_text(epoch=wanted.last_fetched_epoch, offset=wanted.fetch_offset, log_start=log_start)
+        )
+    is_other = end.epoch < wanted.last_fetched_epoch or end.end_offset < wanted.fetch_offset
+    return end if is_other else None

@@ -13,6 +13,7 @@ from streamcore.log.storage.checkpoints import RECOVERY_POINTS
 from streamcore.log.storage.files import read_whole, write_whole
 from streamcore.log.storage.log_files import FileKind, file_path
 from streamcore.log.storage.log_manager import CLEAN_STOP_NAME
+from streamcore.log.storage.offset_lookup import FoundOffset, offset_for_time
 from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT, OnePartition
 
 DIRECTORY = ROOT / "t-0"
@@ -166,8 +167,8 @@ def test_indexes_are_rebuilt_when_they_are_missing_or_damaged(suffix: str, conte
     one.leave()
 
     assert len(one.values()) == 10
-    assert one.log.offset_for_time(NOW_MS) == 0
-    assert one.log.offset_for_time(NOW_MS + 1) is None
+    assert offset_for_time(one.log, NOW_MS) == FoundOffset(0, NOW_MS, 0)
+    assert offset_for_time(one.log, NOW_MS + 1) is None
 
 
 def test_damaged_snapshots_are_rebuilt_from_the_log() -> None:

@@ -15,6 +15,7 @@ from streamcore.errors import (
 )
 from streamcore.log.records.batch import parse_header
 from streamcore.log.records.builder import encode_batch, encode_marker
+from streamcore.log.storage.offset_lookup import FoundOffset, offset_for_time
 from streamcore.model import Isolation
 from tests.unit.log.storage.partition_fixture import NOW_MS, OnePartition
 
@@ -331,8 +332,8 @@ def test_a_topic_may_stamp_records_itself() -> None:
 
     assert appended.log_append_time_ms == NOW_MS
     one.log.sync()
-    assert one.log.offset_for_time(NOW_MS) == 0
-    assert one.log.offset_for_time(NOW_MS + 1) is None
+    assert offset_for_time(one.log, NOW_MS) == FoundOffset(0, NOW_MS, 0)
+    assert offset_for_time(one.log, NOW_MS + 1) is None
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd", "uncompressed"])
@@ -345,20 +346,6 @@ def test_a_topic_may_ask_for_its_own_compression(codec: str) -> None:
     assert one.values() == [b"v" * 500, b"w"]
     data = one.log.read(0, bytes_max=1, isolation=Isolation.READ_COMMITTED).data
     assert parse_header(data).compression == ["uncompressed", "gzip", "snappy", "lz4", "zstd"].index(codec)
-
-
-def test_the_offset_for_a_time_is_the_first_record_not_earlier() -> None:
-    one = OnePartition(segment_bytes="300", index_interval_bytes="0")
-    times_ms = [100, 300, 200, 200, 500, 400, 700]
-    for time_ms in times_ms:
-        one.append(b"x" * 60, time_ms=time_ms)
-    one.log.sync()
-
-    for wanted_ms in range(0, 800, 50):
-        expected = next((offset for offset, time_ms in enumerate(times_ms) if time_ms >= wanted_ms), None)
-        assert one.log.offset_for_time(wanted_ms) == expected
-    one.reopen()
-    assert one.log.offset_for_time(450) == 4
 
 
 def test_deleted_records_stay_deleted_and_whole_segments_go() -> None:
