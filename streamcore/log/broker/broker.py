@@ -42,12 +42,14 @@ from streamcore.log.broker.requests import (
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.broker.transaction_coordinator import TOPIC as TRANSACTIONS_TOPIC
 from streamcore.log.broker.transaction_coordinator import TransactionCoordinator
-from streamcore.log.broker.transaction_listing import TransactionFilter, listed
+from streamcore.log.broker.transaction_listing import TransactionFilter, described, listed
+from streamcore.log.broker.transaction_rules import EPOCH_PER_TRANSACTION
 from streamcore.log.broker.users import Users
 from streamcore.log.records.batch import BatchHeader, WritableBytes, parse_header
 from streamcore.log.storage.compaction import Compaction
 from streamcore.log.storage.identity import LogIdentity
 from streamcore.log.storage.log_manager import LogManager
+from streamcore.log.storage.offset_lookup import offset_for_time
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.topic_registry import TopicState
 from streamcore.model import CommittedPosition, Offset, TimestampMs, TopicName, TopicPartition
@@ -193,8 +195,8 @@ class Broker:
     def offset_for_time(self, partition: TopicPartition, timestamp_ms: TimestampMs) -> Offset:
         """The first offset whose record is of this time or later; the log end if none is."""
         log = self.partition(partition)
-        found = log.offset_for_time(timestamp_ms)
-        return log.offsets.log_end if found is None else found
+        found = offset_for_time(log, timestamp_ms)
+        return log.offsets.log_end if found is None else found.offset
 
     def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
         """Move log starts forward, durably."""
@@ -229,6 +231,8 @@ class Broker:
                 header = parse_header(batch)
                 if header.is_transactional:
                     self._ensure_covered(target, header, transactional_id, unjoined)
+                    if joins_as is not None and joins_as >= EPOCH_PER_TRANSACTION:
+                        self._partitions.ensure_first_or_known(target, header)
                 appended.append(self.append_batch(target, batch, header))
             except Refused as refused:
                 appended.append(AppendedBatch(target, error=refused.error()))
@@ -305,6 +309,11 @@ class Broker:
             if batch.error is None:
                 ends[batch.target] = max(batch.end_offset, ends.get(batch.target, 0))
         yield DurableUntil(tuple((self.partition(target), end) for target, end in ends.items()))
+
+    def describe_transaction(self, transactional_id: str) -> TransactionDescription | None:
+        """A transactional id, if it is known."""
+        record = self.transactions.table.get(transactional_id)
+        return None if record is None else described(record)
 
     def list_transactions(self, wanted: TransactionFilter) -> list[TransactionDescription]:
         """The transactional ids that are looked for, sorted."""

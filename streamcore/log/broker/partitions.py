@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from streamcore.clock import Clock
+from streamcore.errors import OutOfOrderSequenceError, fact_text
 from streamcore.log.broker.operations import DurableUntil, Unsynced
-from streamcore.log.records.batch import NO_PRODUCER_ID, WritableBytes
+from streamcore.log.records.batch import NO_PRODUCER_ID, BatchHeader, WritableBytes
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition_log import PartitionLog
@@ -72,6 +73,19 @@ class Partitions:
             transactional=producer_id != NO_PRODUCER_ID,
         )
         return self.append(log, batch, from_client=False).base_offset
+
+    def ensure_first_or_known(self, target: TopicPartition, header: BatchHeader) -> None:
+        """Refuse a producer's batch from the middle of a transaction that has nothing in the partition.
+
+        Where each transaction has its own epoch, sequence numbers begin anew with it: so one before
+        this is missing, as it would be the first. A producer that nobody remembers is else taken as it is.
+        """
+        is_known = header.producer_id in self.get(target).producer_states
+        if header.base_sequence and not is_known:
+            raise OutOfOrderSequenceError(
+                "a transaction's first batch in a partition has sequence 0, so one before this is missing. "
+                + fact_text(partition=target, producer_id=header.producer_id, sequence=header.base_sequence)
+            )
 
     def append_marker(
         self,

@@ -17,5 +17,6 @@ class Feature:
 
 FEATURES: Final = (
     Feature("group.version", 1),  # the newer group protocol (KIP-848)
+    Feature("transaction.version", 2),  # an epoch for each transaction (KIP-890)
 )
 """By name."""

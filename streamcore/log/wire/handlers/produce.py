@@ -29,8 +29,11 @@ from streamcore.model import TopicPartition
 
 _ACKS: Final = (-1, 0, 1)
 _ZSTD_FROM: Final = 7
+_ABORTABLE_FROM: Final = 11
 _IMPLICIT_JOIN_FROM: Final = 12
 _TOPIC_IDS_FROM: Final = 13
+_TRANSACTIONS_2: Final = 2
+"""The version of transactions in which producing is joining."""
 
 _FIRST_FIELDS: Final = struct.Struct(">8xi4xb4xh")
 """Of a batch: its length, its format's version, its attributes."""
@@ -53,9 +56,10 @@ def produce(request: ProduceRequest, call: Call) -> Operation[ProduceResponse | 
         for partition in (each for topic in response.responses for each in topic.partition_responses):
             partition.error_code = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
     # From this version on producing to a partition makes it part of the transaction (KIP-890).
-    joining = request.transactional_id if call.version >= _IMPLICIT_JOIN_FROM else None
     appended = yield from call.broker.append_batches(
-        [(target.partition, target.batch) for target in targets], joining
+        [(target.partition, target.batch) for target in targets],
+        request.transactional_id,
+        joins_as=_TRANSACTIONS_2 if call.version >= _IMPLICIT_JOIN_FROM else None,
     )
     # Who wants no answer has its records synced, too: only then they can be read.
     appended = yield from _durable(appended, call)
@@ -93,9 +97,9 @@ def _targets(request: ProduceRequest, call: Call, response: ProduceResponse) -> 
                 result.error_code = ErrorCode.INVALID_TOPIC_EXCEPTION
             else:
                 try:
-                    batch = _single_batch(each, call.version)
+                    batch = _single_batch(each, request.transactional_id, call.version)
                 except UsageError as error:
-                    _refuse(result, error)
+                    _refuse(result, error, call)
                 else:
                     targets.append(_Target(TopicPartition(name, each.index), batch, result))
     return targets
@@ -117,7 +121,7 @@ def _is_transactional(records: object) -> bool:
     return bool(attributes & TRANSACTIONAL_FLAG)
 
 
-def _single_batch(data: PartitionProduceData, version: int) -> memoryview:
+def _single_batch(data: PartitionProduceData, transactional_id: str | None, version: int) -> memoryview:
     """The one batch that a request has for a partition."""
     records = data.records
     if not isinstance(records, memoryview) or len(records) < HEADER_BYTES:
@@ -129,6 +133,8 @@ def _single_batch(data: PartitionProduceData, version: int) -> memoryview:
         raise InvalidRecordError("a request to produce has one batch for each partition, and this has more")
     if attributes & 7 == ZSTD and version < _ZSTD_FROM:
         raise _ZstdTooEarlyError("zstd needs Produce version 7: upgrade the client or choose another codec")
+    if attributes & TRANSACTIONAL_FLAG and transactional_id is None:
+        raise _NobodysTransactionError("transactional batches come with their producer's transactional id")
     return records
 
 
@@ -136,13 +142,19 @@ class _ZstdTooEarlyError(UsageError):
     """The batch is compressed in a way that readers of this version's time do not know."""
 
 
-def _refuse(result: PartitionProduceResponse, error: Exception) -> None:
+class _NobodysTransactionError(UsageError):
+    """The batch is part of a transaction, and the request does not say of whose."""
+
+
+def _refuse(result: PartitionProduceResponse, error: Exception, call: Call) -> None:
     if isinstance(error, _ZstdTooEarlyError):
         result.error_code = ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
+    elif isinstance(error, _NobodysTransactionError):
+        result.error_code = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
     elif isinstance(error, UnsupportedVersionError):
         result.error_code = ErrorCode.INVALID_RECORD
     else:
-        result.error_code = code_of(error)
+        result.error_code = _code_for(error, call.version)
     result.error_message = text_of(error)
     if isinstance(error, InvalidRecordError) and error.record_index is not None:
         result.record_errors = [
@@ -150,6 +162,18 @@ def _refuse(result: PartitionProduceResponse, error: Exception) -> None:
                 batch_index=error.record_index, batch_index_error_message=result.error_message
             )
         ]
+
+
+def _code_for(error: Exception, version: int) -> ErrorCode:
+    """The code for an error, in the words that the version knows."""
+    code = code_of(error)
+    if code is ErrorCode.PRODUCER_FENCED:
+        return ErrorCode.INVALID_PRODUCER_EPOCH
+    if code is ErrorCode.TRANSACTION_ABORTABLE and version < _ABORTABLE_FROM:
+        return ErrorCode.INVALID_TXN_STATE
+    if code is ErrorCode.CONCURRENT_TRANSACTIONS and version < _IMPLICIT_JOIN_FROM:
+        return ErrorCode.NOT_ENOUGH_REPLICAS  # what such a client sends again after
+    return code
 
 
 def _durable(appended: list[AppendedBatch], call: Call) -> Operation[list[AppendedBatch]]:
@@ -172,7 +196,7 @@ def _failed_if_lost(call: Call, batch: AppendedBatch) -> AppendedBatch:
 
 def _answer(result: PartitionProduceResponse, batch: AppendedBatch, call: Call) -> None:
     if batch.error is not None:
-        _refuse(result, batch.error)
+        _refuse(result, batch.error, call)
         return
     result.base_offset = batch.base_offset
     result.log_append_time_ms = batch.log_append_time_ms
