@@ -97,7 +97,7 @@ class Broker:
         self.state.load()
         self.groups.load()
         self.transactions.load()
-        self._producer_ids.recover(self._partitions.highest_producer_id())
+        self._producer_ids.recover(self._partitions.producer_ids())
         yield from self.transactions.recover()
         self.groups.recover()
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from streamcore.clock import Clock
-from streamcore.errors import OutOfOrderSequenceError, fact_text
+from streamcore.errors import OutOfOrderSequenceError, RequestTimeoutError, fact_text
 from streamcore.log.broker.operations import DurableUntil, Unsynced
 from streamcore.log.records.batch import NO_PRODUCER_ID, BatchHeader, WritableBytes
 from streamcore.log.records.builder import encode_batch
@@ -110,9 +111,10 @@ class Partitions:
             # Another coordinator wrote here: the folder was Apache Kafka's, or somebody had a marker written.
             coordinator_epoch = max(coordinator_epoch, state.coordinator_epoch)
             producer_epoch = max(producer_epoch, state.epoch)
-        self.append_marker(
-            log, producer_id, producer_epoch, commit=commit, coordinator_epoch=coordinator_epoch
-        )
+        with suppress(RequestTimeoutError):  # there is no room for a marker that would end nothing
+            self.append_marker(
+                log, producer_id, producer_epoch, commit=commit, coordinator_epoch=coordinator_epoch
+            )
 
     def has_open_transaction(self, log: PartitionLog, producer_id: ProducerId) -> bool:
         """Whether the producer has records in the partition that no marker has decided."""
@@ -127,12 +129,10 @@ class Partitions:
             if state.transaction_first_offset is not None
         }
 
-    def highest_producer_id(self) -> ProducerId:
-        """The highest producer id that any partition remembers, -1 if none does."""
-        return max(
-            (producer_id for each in self.all() for producer_id in self.get(each).producer_states),
-            default=NO_PRODUCER_ID,
-        )
+    def producer_ids(self) -> Iterator[ProducerId]:
+        """The producer ids that partitions remember."""
+        for each in self.all():
+            yield from self.get(each).producer_states
 
     def written(self, logs: Iterable[PartitionLog]) -> DurableUntil:
         """The wait for all that was written to these partitions so far."""

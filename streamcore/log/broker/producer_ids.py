@@ -9,14 +9,17 @@ Record := key b"next" | value: the first id not reserved, decimal
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from streamcore.log.broker.internal_topic import InternalTopic, ReplayedRecord
 from streamcore.log.broker.operations import Operation
+from streamcore.log.records.batch import NO_PRODUCER_ID
 from streamcore.model import ProducerId
 
 TOPIC: Final = "__producer_ids"
 _KEY: Final = b"next"
+_MADE_UP_FROM: Final = 2**62
 
 
 class ProducerIds:
@@ -28,8 +31,12 @@ class ProducerIds:
         self._next: ProducerId = 0
         self._reserved_end: ProducerId = 0
 
-    def recover(self, highest_seen: ProducerId) -> None:
-        """Go on after every id that was reserved, or that stored batches carry."""
+    def recover(self, seen: Iterable[ProducerId]) -> None:
+        """Go on after every id that was reserved, or that stored batches carry: a folder may be Kafka's.
+
+        An id that no log ever gives out was made up by a peer. It must not use up all that are left.
+        """
+        highest_seen = max((each for each in seen if each < _MADE_UP_FROM), default=NO_PRODUCER_ID)
         for entry in self._topic.replay():
             if isinstance(entry, ReplayedRecord) and entry.key == _KEY and entry.value is not None:
                 self._reserved_end = int(entry.value)

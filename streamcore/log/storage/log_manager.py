@@ -36,6 +36,7 @@ from streamcore.log.storage.log_parts import LogParts
 from streamcore.log.storage.open_files import OpenFiles
 from streamcore.log.storage.opening import Opening, create_partition, open_partition
 from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.producer_room import ProducerRoom
 from streamcore.log.storage.settings import LogSettings
 from streamcore.log.storage.topic_config import TopicConfig
 from streamcore.log.storage.topic_folders import (
@@ -110,6 +111,10 @@ class LogManager:
             checkpoints=LogCheckpoints(file_system, directory),
             settings=settings,
             leadership=read_leadership(file_system, directory),
+            producer_room=ProducerRoom(
+                partition_count_max=settings.partition_producer_count_max,
+                count_max=settings.producer_count_max,
+            ),
         )
         manager = cls(directory, RegistryFile(file_system, directory, registry), identity, clock, parts)
         manager._finish_removals()

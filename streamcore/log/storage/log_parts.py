@@ -9,6 +9,7 @@ from streamcore.log.storage.files import FileSystem
 from streamcore.log.storage.leader_epochs import LeaderEpochs
 from streamcore.log.storage.leadership import Leadership
 from streamcore.log.storage.open_files import OpenFiles
+from streamcore.log.storage.producer_room import ProducerRoom
 from streamcore.log.storage.producer_states import ProducerStates
 from streamcore.log.storage.segment import Segment
 from streamcore.log.storage.settings import LogSettings
@@ -24,6 +25,7 @@ class LogParts:
     checkpoints: LogCheckpoints
     settings: LogSettings
     leadership: Leadership = field(default_factory=Leadership)
+    producer_room: ProducerRoom = field(default_factory=ProducerRoom)
 
 
 @dataclass(slots=True)

@@ -66,6 +66,7 @@ class PartitionLog:
         self._health = PartitionHealth(str(topic_partition))
         self._segments = Segments(opened.segments)
         self._states = opened.states
+        self._states.limit_by(parts.producer_room)
         self._epochs = PartitionEpochs(opened.epochs, parts.leadership, parts.file_system, directory)
         self._snapshots = SnapshotFiles(parts.file_system, directory, opened.snapshots)
         self._marks = Marks(opened.log_start, self._segments.active.end_offset)

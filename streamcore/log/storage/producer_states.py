@@ -6,13 +6,12 @@ offset is computed from.
 ``check`` decides and changes nothing; ``note_batch`` and ``note_marker`` take in what stands in the
 log. Live and at opening the same two run, so they cannot disagree.
 
-A producer that is not known (new, or forgotten after ``producer.id.expiration.ms``) may begin with
-any sequence number.
+A producer that is not known (new, or forgotten after ``producer.id.expiration.ms`` or for others, see
+``producer_room``) may begin with any sequence number.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from streamcore.errors import (
     fact_text,
 )
 from streamcore.log.records.batch import NO_SEQUENCE, BatchHeader
+from streamcore.log.storage.producer_room import ProducerRoom
 from streamcore.model import Offset, ProducerId, TimestampMs
 
 BATCHES_KEPT = 5
@@ -59,7 +59,8 @@ class ProducerState:
 
     producer_id: ProducerId
     epoch: int = NO_EPOCH
-    batches: deque[NotedBatch] = field(default_factory=lambda: deque(maxlen=BATCHES_KEPT))
+    batches: list[NotedBatch] = field(default_factory=list)
+    """Its newest batches of this epoch, at most ``BATCHES_KEPT``, in their order."""
     coordinator_epoch: int = -1
     transaction_first_offset: Offset | None = None
     """Where its open transaction began, ``None`` if it has none open here."""
@@ -81,6 +82,12 @@ class ProducerStates:
             for state in self._states.values()
             if state.transaction_first_offset is not None
         }
+        self._room: ProducerRoom | None = None
+
+    def limit_by(self, room: ProducerRoom) -> None:
+        """Keep to a bound, which may be others', too."""
+        self._room = room
+        room.add_partition(self)
 
     def __len__(self) -> int:
         return len(self._states)
@@ -107,9 +114,12 @@ class ProducerStates:
             ProducerFencedError: a newer epoch of this producer id has written.
             OutOfOrderSequenceError: a batch before it is missing.
             InvalidTransactionStateError: it is outside the transaction that its producer has open.
+            RequestTimeoutError: nobody can be forgotten for this producer.
         """
         state = self._states.get(header.producer_id)
         if state is None:
+            if self._room is not None:
+                self._room.ensure_one_more(self)
             return None
         if header.producer_epoch < state.epoch:
             raise ProducerFencedError(
@@ -135,9 +145,12 @@ class ProducerStates:
 
         Raises:
             FencedError: a newer producer or a newer coordinator has written.
+            RequestTimeoutError: nobody can be forgotten for this producer, which has nothing here.
         """
         state = self._states.get(producer_id)
         if state is None:
+            if self._room is not None:
+                self._room.ensure_one_more(self)
             return
         if epoch < state.epoch:
             raise ProducerFencedError(
@@ -154,6 +167,8 @@ class ProducerStates:
         """Take in a batch with a producer id that stands in the log."""
         state = self._state(header.producer_id, header.producer_epoch, now_ms)
         if header.base_sequence != NO_SEQUENCE:
+            if len(state.batches) == BATCHES_KEPT:
+                del state.batches[0]
             state.batches.append(
                 NotedBatch(
                     header.base_sequence,
@@ -186,19 +201,28 @@ class ProducerStates:
 
     def expire(self, *, now_ms: TimestampMs, expiry_ms: int) -> int:
         """Forget producers not seen for so long, unless they have a transaction open; return how many."""
-        expired = [
-            state.producer_id
-            for state in self._states.values()
-            if state.transaction_first_offset is None and now_ms - state.last_seen_ms >= expiry_ms
-        ]
+        expired = [producer_id for seen_ms, producer_id in self.idle() if now_ms - seen_ms >= expiry_ms]
         for producer_id in expired:
-            del self._states[producer_id]
+            self.forget(producer_id)
         return len(expired)
+
+    def idle(self) -> Iterator[tuple[TimestampMs, ProducerId]]:
+        """Those without an open transaction, and when each was seen last."""
+        for state in self._states.values():
+            if state.transaction_first_offset is None:
+                yield state.last_seen_ms, state.producer_id
+
+    def forget(self, producer_id: ProducerId) -> None:
+        """Drop a producer without an open transaction."""
+        assert producer_id not in self._open
+        del self._states[producer_id]
 
     def _state(self, producer_id: ProducerId, epoch: int, now_ms: TimestampMs) -> ProducerState:
         state = self._states.get(producer_id)
         if state is None:
             state = self._states[producer_id] = ProducerState(producer_id)
+            if self._room is not None:
+                self._room.note_new()
         if epoch != state.epoch:
             state.epoch = epoch
             state.batches.clear()

@@ -23,6 +23,13 @@ class LogSettings:
     producer_expiry_ms: int = 24 * 60 * 60 * 1000
     """How long a producer that writes nothing is remembered."""
 
+    partition_producer_count_max: int = 20_000
+    """Producers that one partition remembers. For one more those go that have been silent for longest, but
+    none with an open transaction."""
+
+    producer_count_max: int = 200_000
+    """Producers that all partitions together remember; likewise. Each takes about half a kilobyte."""
+
     open_files_max: int = 256
     """Closed segments that may be open for reading at a time."""
 
