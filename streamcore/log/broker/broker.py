@@ -44,6 +44,7 @@ from streamcore.log.broker.transaction_coordinator import TOPIC as TRANSACTIONS_
 from streamcore.log.broker.transaction_coordinator import TransactionCoordinator
 from streamcore.log.broker.transaction_listing import TransactionFilter, described, listed
 from streamcore.log.broker.transaction_rules import EPOCH_PER_TRANSACTION
+from streamcore.log.broker.turns import Turns
 from streamcore.log.broker.users import Users
 from streamcore.log.records.batch import BatchHeader, WritableBytes, parse_header
 from streamcore.log.storage.compaction import Compaction
@@ -65,6 +66,7 @@ class Broker:
         self._clock = clock
         self._partitions = partitions = Partitions(logs, clock)
         self.settings = settings
+        self._turns = Turns()
 
         def internal(name: TopicName, partition_count: int) -> InternalTopic:
             return InternalTopic(name, partition_count, settings.internal_topic_config, partitions)
@@ -222,16 +224,30 @@ class Broker:
             joins_as: the client's version of transactions, if their partitions are to join that transaction
                 first; ``None`` if they must be part of it already.
         """
-        unjoined: dict[ProducerIdentity, Refused | StreamCoreError] = {}
-        if transactional_id is not None and joins_as is not None:
+        if transactional_id is None or joins_as is None:
+            return self._append_each(batches, transactional_id, {})
+        turn = yield from self._turns.take(transactional_id)
+        try:
             unjoined = yield from self._join_targets(batches, transactional_id, joins_as)
+            return self._append_each(batches, transactional_id, unjoined, joins_as=joins_as)
+        finally:
+            self._turns.end(transactional_id, turn)
+
+    def _append_each(
+        self,
+        batches: Sequence[tuple[TopicPartition, WritableBytes]],
+        transactional_id: str | None,
+        unjoined: Mapping[ProducerIdentity, Refused | StreamCoreError],
+        *,
+        joins_as: int = 0,
+    ) -> list[AppendedBatch]:
         appended: list[AppendedBatch] = []
         for target, batch in batches:
             try:
                 header = parse_header(batch)
                 if header.is_transactional:
                     self._ensure_covered(target, header, transactional_id, unjoined)
-                    if joins_as is not None and joins_as >= EPOCH_PER_TRANSACTION:
+                    if joins_as >= EPOCH_PER_TRANSACTION:
                         self._partitions.ensure_first_or_known(target, header)
                 appended.append(self.append_batch(target, batch, header))
             except Refused as refused:

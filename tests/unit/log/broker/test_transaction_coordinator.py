@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from streamcore.clock import ManualClock
 from streamcore.errors import (
     InvalidConfigError,
     InvalidTransactionStateError,
@@ -12,71 +11,15 @@ from streamcore.errors import (
     UsageError,
 )
 from streamcore.log.broker.broker import Broker
-from streamcore.log.broker.operations import DurableUntil, Operation
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.operations import DurableUntil
+from streamcore.log.broker.refusals import Refusal
 from streamcore.log.broker.requests import ProducerIdentity
-from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.client.embedded import EmbeddedLog
 from streamcore.log.records.builder import encode_batch
 from streamcore.model import CommittedPosition, TopicPartition
-from streamcore.testing.sim_disk import PowerCut, SimDisk
+from streamcore.testing.sim_disk import PowerCut
+from tests.unit.log.broker.transaction_house import NOW_MS, TARGET, House, refusal_of
 
-NOW_MS = 1_700_000_000_000
-TARGET = TopicPartition("events", 0)
 DAY_MS = 24 * 3_600_000
-
-
-class House:
-    """A log on a simulated disk, and its clock."""
-
-    def __init__(self) -> None:
-        self.disk = SimDisk(3)
-        self.clock = ManualClock(NOW_MS)
-        self.log = self.open()
-        self.log.create_topic("events", config={"retention.ms": "-1"})
-
-    def open(self) -> EmbeddedLog:
-        self.log = EmbeddedLog.open(
-            "/data",
-            file_system=self.disk,
-            clock=self.clock,
-            settings=BrokerSettings(unstable_wait_ms=0, producer_id_block_count=3),
-            janitor=False,
-        )
-        return self.log
-
-    def crash(self) -> EmbeddedLog:
-        self.disk.crash()
-        return self.open()
-
-    def batch(self, identity: ProducerIdentity, sequence: int = 0) -> bytearray:
-        return encode_batch(
-            [b"k"],
-            [b"v"],
-            [NOW_MS],
-            producer_id=identity.producer_id,
-            producer_epoch=identity.epoch,
-            base_sequence=sequence,
-            transactional=True,
-        )
-
-    def append(self, name: str, identity: ProducerIdentity, sequence: int = 0) -> None:
-        (appended,) = self.log.append_encoded(
-            [(TARGET, self.batch(identity, sequence))], transactional_id=name
-        )
-        if appended.error is not None:
-            raise appended.error
-
-    def visible_count(self) -> int:
-        reader = self.log.reader()
-        reader.assign({TARGET: 0})
-        count = 0
-        while (run := reader.fetch(TARGET, bytes_max=1000)) is not None:
-            count += len(run)
-        return count
-
-    def state(self, name: str) -> str:
-        return next(each.state for each in self.log.transactions() if each.transactional_id == name)
 
 
 @pytest.fixture
@@ -266,9 +209,3 @@ def test_another_operation_does_not_come_between_two_steps_of_an_ending(house: H
     assert refusal_of(again) is Refusal.CONCURRENT_TRANSACTIONS
     house.log._driver.run(ending)
     assert house.state("t") == "CompleteCommit"
-
-
-def refusal_of(operation: Operation[object]) -> Refusal:
-    with pytest.raises(Refused) as caught:
-        next(operation)
-    return caught.value.refusal
