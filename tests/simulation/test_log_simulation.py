@@ -3,7 +3,8 @@
 ``SIMULATION_SEEDS=5000`` tries that many seeds, ``SIMULATION_SEED=17`` only that one. What must hold
 stands in ``checks.py`` and in the steps themselves: nothing acknowledged or seen is ever lost, no
 offset is used twice for what was seen, no aborted record is shown to readers of committed data, a
-batch sent again is recognised, and compaction keeps the newest record of each key.
+batch sent again is recognised, compaction keeps the newest record of each key, and a reader that goes by
+leader epochs never takes other records for those that a crash took from it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 
 import pytest
 
-from tests.simulation import appending_steps, keeping_steps
+from tests.simulation import appending_steps, keeping_steps, reading_steps
 from tests.simulation.world import Step, World
 
 STEP_COUNT = 120
@@ -34,6 +35,7 @@ STEPS: dict[Step, int] = {
     keeping_steps.delete_records: 2,
     keeping_steps.look_up_a_time: 3,
     keeping_steps.read_out_of_range: 1,
+    reading_steps.follow_by_epochs: 6,
     keeping_steps.create_topic: 3,
     keeping_steps.delete_topic: 1,
     keeping_steps.add_partitions: 1,

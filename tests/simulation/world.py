@@ -24,6 +24,7 @@ from streamcore.log.storage.verification import verify
 from streamcore.model import Isolation, TopicPartition
 from streamcore.testing.sim_disk import PowerCut, SimDisk
 from tests.simulation.checks import check_partition, rows_read
+from tests.simulation.epoch_reader import EpochReader
 from tests.simulation.partition_model import ModelBatch, PartitionModel, Row
 
 ROOT = Path("/data/log")
@@ -71,6 +72,8 @@ class World:
         self.unsure: set[TopicPartition] = set()
         """Partitions that met a full disk or a failed sync and may refuse all work until reopened."""
         self.tickets: list[PendingSync] = []
+        self.readers: dict[tuple[UUID, int], EpochReader] = {}
+        """The readers that go by leader epochs, by topic and partition."""
         self.value_count = 0
         self.topic_count = 0
         self.flush: Flush = "relaxed" if self.random.random() < 0.15 else "durable"

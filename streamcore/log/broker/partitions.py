@@ -79,10 +79,11 @@ class Partitions:
         """Refuse a producer's batch from the middle of a transaction that has nothing in the partition.
 
         Where each transaction has its own epoch, sequence numbers begin anew with it: so one before
-        this is missing, as it would be the first. A producer that nobody remembers is else taken as it is.
+        this is missing, as it would be the first. A partition that remembers no sequence takes any else.
         """
-        is_known = header.producer_id in self.get(target).producer_states
-        if header.base_sequence and not is_known:
+        state = self.get(target).producer_states.get(header.producer_id)
+        has_begun = state is not None and state.epoch == header.producer_epoch and state.batches
+        if header.base_sequence and not has_begun:
             raise OutOfOrderSequenceError(
                 "a transaction's first batch in a partition has sequence 0, so one before this is missing. "
                 + fact_text(partition=target, producer_id=header.producer_id, sequence=header.base_sequence)

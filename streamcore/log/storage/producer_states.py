@@ -65,6 +65,8 @@ class ProducerState:
     transaction_first_offset: Offset | None = None
     """Where its open transaction began, ``None`` if it has none open here."""
     last_seen_ms: TimestampMs = 0
+    begins_anew: bool = False
+    """A marker has moved its epoch on, and nothing is written in it yet: its next sequence number is 0."""
 
     @property
     def last_sequence(self) -> int:
@@ -186,7 +188,10 @@ class ProducerStates:
         self, header: BatchHeader, *, is_commit: bool, coordinator_epoch: int, now_ms: TimestampMs
     ) -> EndedTransaction | None:
         """Take in a marker that stands in the log; return the transaction that it ends here, if any."""
+        before = self._states.get(header.producer_id)
+        has_moved = before is not None and before.epoch != header.producer_epoch
         state = self._state(header.producer_id, header.producer_epoch, now_ms)
+        state.begins_anew = state.begins_anew or has_moved
         state.coordinator_epoch = coordinator_epoch
         first_offset = state.transaction_first_offset
         if first_offset is None:
@@ -226,6 +231,7 @@ class ProducerStates:
         if epoch != state.epoch:
             state.epoch = epoch
             state.batches.clear()
+            state.begins_anew = False
         state.last_seen_ms = max(state.last_seen_ms, now_ms)
         return state
 
@@ -240,8 +246,11 @@ def _repeated(state: ProducerState, header: BatchHeader) -> NotedBatch | None:
 
 
 def _ensure_in_sequence(state: ProducerState, header: BatchHeader) -> None:
-    # A marker moves the epoch on, and what follows it begins anew: without a batch of the epoch, at 0.
     is_new_epoch = header.producer_epoch != state.epoch
+    if not state.batches and not is_new_epoch and not state.begins_anew:
+        # Known only through a marker or batches without sequence numbers: nothing to compare with.
+        # Its records may be deleted, and then it goes on from where it stood.
+        return
     last_sequence = NO_SEQUENCE if is_new_epoch else state.last_sequence
     expected = (last_sequence + 1) & 0x7FFFFFFF
     if header.base_sequence != expected:
