@@ -97,8 +97,11 @@ def _replay_partition(log: PartitionLog) -> Iterator[ReplayedRecord | ReplayedMa
         position, data = result.next_offset, result.data
         for start, header in iter_batches(data, check=True):
             if header.is_control:
-                marker: Marker = batch_marker(data, start, header)
-                yield ReplayedMarker(header.producer_id, marker.is_commit)
+                if (
+                    header.record_count
+                ):  # of the others compaction has kept the header: all they ended is gone
+                    marker: Marker = batch_marker(data, start, header)
+                    yield ReplayedMarker(header.producer_id, marker.is_commit)
                 continue
             producer_id = header.producer_id if header.is_transactional else NO_PRODUCER_ID
             for record in batch_records(data, start, header):
