@@ -245,3 +245,15 @@ def test_a_producer_whose_time_was_over_goes_on_with_the_next_epoch(house: House
     assert caught.value.refusal is Refusal.INVALID_TXN_STATE
     assert moved.epoch == identity.epoch + 1
     assert house.visible_count() == 0
+
+
+def test_partitions_that_wait_to_join_a_transaction_learn_that_it_has_ended(house: House) -> None:
+    identity = house.init()
+    joining = house.broker.transactions.add_partitions("t", identity, [TARGET])
+    next(joining)
+
+    house.end(identity, commit=False, version=0)
+
+    with pytest.raises(Refused) as caught:
+        house.run(joining)
+    assert caught.value.refusal is Refusal.TRANSACTION_ABORTABLE
