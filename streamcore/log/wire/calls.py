@@ -101,6 +101,13 @@ class Call:
             caller.principal, caller.host, operation, resource_type, name
         )
 
+    def may_somewhere(self, operation: AclOperation, resource_type: ResourceType) -> bool:
+        """Whether there may be a resource on which the client may do an operation."""
+        caller = self.caller
+        return caller.authorizer is None or caller.authorizer.allows_somewhere(
+            caller.principal, caller.host, operation, resource_type
+        )
+
     def ensure(self, operation: AclOperation, resource_type: ResourceType, name: str = CLUSTER_NAME) -> None:
         """Do nothing if the client may do an operation on a resource.
 

@@ -7,6 +7,8 @@ older epoch has to look again before it goes on; one that knows a newer one has 
 from __future__ import annotations
 
 from streamcore.errors import StreamCoreError
+from streamcore.log.broker.access import AclOperation, ResourceType
+from streamcore.log.broker.refusals import Refused
 from streamcore.log.storage.leader_epochs import NO_EPOCH
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of
@@ -41,8 +43,9 @@ def offset_for_leader_epoch(request: OffsetForLeaderEpochRequest, call: Call) ->
 def _end_of(topic: str, wanted: OffsetForLeaderPartition, call: Call) -> EpochEndOffset:
     answer = EpochEndOffset(error_code=ErrorCode.NONE, partition=wanted.partition)
     try:
+        call.ensure(AclOperation.DESCRIBE, ResourceType.TOPIC, topic)
         log = call.broker.partition(TopicPartition(topic, wanted.partition))
-    except StreamCoreError as error:
+    except (Refused, StreamCoreError) as error:
         answer.error_code = code_of(error)
         return answer
     wrong = epoch_error(wanted.current_leader_epoch, log.leader_epoch)

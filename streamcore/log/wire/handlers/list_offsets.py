@@ -10,6 +10,8 @@ from collections import Counter
 from typing import Final
 
 from streamcore.errors import StreamCoreError
+from streamcore.log.broker.access import AclOperation, ResourceType
+from streamcore.log.broker.refusals import Refused
 from streamcore.log.storage.offset_lookup import FoundOffset, offset_for_time, offset_of_largest_time
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.wire.calls import Call
@@ -81,6 +83,7 @@ def _looked_up(
     if wanted.timestamp < 0 and call.version < _KNOWN_FROM.get(wanted.timestamp, call.version + 1):
         return _refused(number, ErrorCode.UNSUPPORTED_VERSION)
     try:
+        call.ensure(AclOperation.DESCRIBE, ResourceType.TOPIC, topic)
         isolation = Isolation(isolation_level)
         log = call.broker.partition(TopicPartition(topic, number))
         wrong = epoch_error(wanted.current_leader_epoch, log.leader_epoch)
@@ -89,7 +92,7 @@ def _looked_up(
         found = _found(log, wanted.timestamp, isolation)
     except ValueError:
         return _refused(number, ErrorCode.INVALID_REQUEST)
-    except StreamCoreError as error:
+    except (Refused, StreamCoreError) as error:
         return _refused(number, code_of(error))
     answer = ListOffsetsPartitionResponse(partition_index=number, error_code=ErrorCode.NONE)
     if found is not None:

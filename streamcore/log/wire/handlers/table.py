@@ -55,7 +55,7 @@ HANDLERS: Final[Mapping[int, str]] = MappingProxyType(
 )
 """Module and function by API key."""
 
-ASKING: Final = frozenset({0, 1, 3, *range(8, 18), 18, 29, 30, 31, 36, 42, 47, 50, 51, 68, 69})
+ASKING: Final = frozenset({*range(4), *range(8, 19), *range(22, 32), 36, 42, 47, 50, 51, 61, 65, 66, 68, 69})
 """The APIs whose handlers ask what the client may do, or that anybody may use. Where an authorizer is on, the
 others are for super users alone, so that what was forgotten is denied."""
 

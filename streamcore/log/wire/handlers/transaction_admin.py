@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from streamcore.errors import StreamCoreError
+from streamcore.log.broker.access import CLUSTER_NAME, AclOperation, ResourceType
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import ProducerIdentity, TransactionDescription
@@ -41,18 +42,12 @@ def describe_transactions(
 
 
 def _description(name: str, call: Call) -> descriptions.TransactionState:
+    if not _may_describe(name, call):
+        return _not_described(name, ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
     found = call.broker.describe_transaction(name)
     if found is None:
-        return descriptions.TransactionState(
-            error_code=ErrorCode.TRANSACTIONAL_ID_NOT_FOUND if name else ErrorCode.INVALID_REQUEST,
-            transactional_id=name,
-            transaction_state="",
-            transaction_timeout_ms=0,
-            transaction_start_time_ms=0,
-            producer_id=0,
-            producer_epoch=0,
-            topics=[],
-        )
+        code = ErrorCode.TRANSACTIONAL_ID_NOT_FOUND if name else ErrorCode.INVALID_REQUEST
+        return _not_described(name, code)
     return descriptions.TransactionState(
         error_code=ErrorCode.NONE,
         transactional_id=name,
@@ -61,15 +56,36 @@ def _description(name: str, call: Call) -> descriptions.TransactionState:
         transaction_start_time_ms=found.started_ms,
         producer_id=found.producer.producer_id,
         producer_epoch=found.producer.epoch,
-        topics=_topics(found),
+        topics=_topics(found, call),
     )
 
 
-def _topics(found: TransactionDescription) -> list[descriptions.TopicData]:
+def _may_describe(name: str, call: Call) -> bool:
+    return call.may(AclOperation.DESCRIBE, ResourceType.TRANSACTIONAL_ID, name)
+
+
+def _not_described(name: str, code: ErrorCode) -> descriptions.TransactionState:
+    return descriptions.TransactionState(
+        error_code=code,
+        transactional_id=name,
+        transaction_state="",
+        transaction_timeout_ms=0,
+        transaction_start_time_ms=0,
+        producer_id=0,
+        producer_epoch=0,
+        topics=[],
+    )
+
+
+def _topics(found: TransactionDescription, call: Call) -> list[descriptions.TopicData]:
     by_topic: dict[str, list[int]] = {}
     for target in found.partitions:
         by_topic.setdefault(target.topic, []).append(target.partition)
-    return [descriptions.TopicData(topic=name, partitions=numbers) for name, numbers in by_topic.items()]
+    return [
+        descriptions.TopicData(topic=name, partitions=numbers)
+        for name, numbers in by_topic.items()
+        if call.may(AclOperation.DESCRIBE, ResourceType.TOPIC, name)
+    ]
 
 
 def list_transactions(
@@ -97,6 +113,7 @@ def list_transactions(
             transaction_state=each.state,
         )
         for each in call.broker.list_transactions(wanted)
+        if _may_describe(each.transactional_id, call)
     ]
     return response
 
@@ -126,8 +143,9 @@ def _active_producers(target: TopicPartition, call: Call) -> producers.Partition
         partition_index=target.partition, error_code=ErrorCode.NONE, active_producers=[]
     )
     try:
+        call.ensure(AclOperation.READ, ResourceType.TOPIC, target.topic)
         log = call.broker.partition(target)
-    except StreamCoreError as error:
+    except (Refused, StreamCoreError) as error:
         answer.error_code, answer.error_message = code_of(error), text_of(error)
     else:
         answer.active_producers = [_producer(state) for state in log.producer_states.values()]
@@ -169,6 +187,10 @@ def write_txn_markers(request: WriteTxnMarkersRequest, call: Call) -> Operation[
 
 
 def _written(marker: WritableTxnMarker, target: TopicPartition, call: Call) -> ErrorCode:
+    if not call.may(AclOperation.CLUSTER_ACTION, ResourceType.CLUSTER, CLUSTER_NAME) and not call.may(
+        AclOperation.ALTER, ResourceType.CLUSTER, CLUSTER_NAME
+    ):
+        return ErrorCode.CLUSTER_AUTHORIZATION_FAILED
     if marker.producer_id < 0 or marker.producer_epoch < 0:
         return ErrorCode.INVALID_REQUEST
     try:

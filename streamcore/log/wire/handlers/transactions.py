@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from streamcore.errors import StreamCoreError
+from streamcore.log.broker.access import CLUSTER_NAME, AclOperation, ResourceType
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import Membership, ProducerIdentity
@@ -58,6 +59,7 @@ def init_producer_id(request: InitProducerIdRequest, call: Call) -> Operation[In
     if request.producer_id != _NONE:
         expected = ProducerIdentity(request.producer_id, request.producer_epoch)
     try:
+        _ensure_may_write(request.transactional_id, call)
         identity = yield from call.broker.transactions.init_producer_id(
             request.transactional_id, request.transaction_timeout_ms, expected
         )
@@ -66,6 +68,14 @@ def init_producer_id(request: InitProducerIdRequest, call: Call) -> Operation[In
     else:
         answer.producer_id, answer.producer_epoch = identity.producer_id, identity.epoch
     return answer
+
+
+def _ensure_may_write(transactional_id: str | None, call: Call) -> None:
+    """Do nothing if the client may be a producer, with a transactional id or without one."""
+    if transactional_id is not None:
+        call.ensure(AclOperation.WRITE, ResourceType.TRANSACTIONAL_ID, transactional_id)
+    elif not call.may_somewhere(AclOperation.WRITE, ResourceType.TOPIC):
+        call.ensure(AclOperation.IDEMPOTENT_WRITE, ResourceType.CLUSTER)
 
 
 def _fencing_code(error: Exception, call: Call, *, knows_from: int) -> ErrorCode:
@@ -90,6 +100,10 @@ def add_partitions_to_txn(
         return AddPartitionsToTxnResponse(
             throttle_time_ms=0, results_by_topic_v3_and_below=_results(topics, codes)
         )
+    if not call.may(AclOperation.CLUSTER_ACTION, ResourceType.CLUSTER, CLUSTER_NAME):
+        return AddPartitionsToTxnResponse(
+            throttle_time_ms=0, error_code=ErrorCode.CLUSTER_AUTHORIZATION_FAILED
+        )
     results: list[AddPartitionsToTxnResult] = []
     for each in request.transactions:
         identity = ProducerIdentity(each.producer_id, each.producer_epoch)
@@ -112,6 +126,9 @@ def _joined(
     transactional_id: str, identity: ProducerIdentity, topics: list[AddPartitionsToTxnTopic], call: Call
 ) -> Operation[_Codes]:
     asked, codes = _looked_up(topics, call)
+    is_of_client = call.version < _BATCHED_FROM
+    if is_of_client and not call.may(AclOperation.WRITE, ResourceType.TRANSACTIONAL_ID, transactional_id):
+        return dict.fromkeys(asked, ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
     if codes:
         return codes
     outcome = ErrorCode.NONE
@@ -138,14 +155,19 @@ def _verified(
 
 
 def _looked_up(topics: list[AddPartitionsToTxnTopic], call: Call) -> tuple[list[TopicPartition], _Codes]:
-    """The partitions; and if one of them is unknown, what is answered for all, as nothing is done then."""
+    """The partitions; and if one of them cannot join, what is answered for all, as nothing is done then."""
     asked = [TopicPartition(topic.name, number) for topic in topics for number in topic.partitions]
-    unknown = {target for target in asked if not call.broker.has_partition(target)}
-    codes: _Codes = {}
-    if unknown:
-        codes = dict.fromkeys(asked, ErrorCode.OPERATION_NOT_ATTEMPTED)
-        codes.update(dict.fromkeys(unknown, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION))
-    return asked, codes
+    impossible: _Codes = {}
+    for topic in topics:
+        may_write = call.may(AclOperation.WRITE, ResourceType.TOPIC, topic.name)
+        for target in (TopicPartition(topic.name, number) for number in topic.partitions):
+            if call.version < _BATCHED_FROM and not may_write:
+                impossible[target] = ErrorCode.TOPIC_AUTHORIZATION_FAILED
+            elif not call.broker.has_partition(target):
+                impossible[target] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    if not impossible:
+        return asked, {}
+    return asked, dict.fromkeys(asked, ErrorCode.OPERATION_NOT_ATTEMPTED) | impossible
 
 
 def _results(topics: list[AddPartitionsToTxnTopic], codes: _Codes) -> list[AddPartitionsToTxnTopicResult]:
@@ -171,6 +193,8 @@ def add_offsets_to_txn(request: AddOffsetsToTxnRequest, call: Call) -> Operation
     identity = ProducerIdentity(request.producer_id, request.producer_epoch)
     code = ErrorCode.NONE
     try:
+        call.ensure(AclOperation.WRITE, ResourceType.TRANSACTIONAL_ID, request.transactional_id)
+        call.ensure(AclOperation.READ, ResourceType.GROUP, request.group_id)
         target = call.broker.groups.partition_for(request.group_id)
         yield from call.broker.transactions.add_partitions(request.transactional_id, identity, [target])
     except (Refused, StreamCoreError) as error:
@@ -185,14 +209,18 @@ def txn_offset_commit(request: TxnOffsetCommitRequest, call: Call) -> Operation[
     too_long: list[TopicPartition] = []
     for target, each in _positions(request):
         metadata = each.committed_metadata or ""
-        if not call.broker.has_partition(target):
+        if not call.may(AclOperation.READ, ResourceType.TOPIC, target.topic):
+            codes[target] = ErrorCode.TOPIC_AUTHORIZATION_FAILED
+        elif not call.broker.has_partition(target):
             codes[target] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
         elif len(metadata.encode()) > call.broker.settings.position_metadata_bytes_max:
             too_long.append(target)
         else:
             positions[target] = CommittedPosition(each.committed_offset, metadata)
-    outcome = ErrorCode.NONE
-    if positions or too_long:
+    outcome = _group_code(request, call)
+    if outcome is not ErrorCode.NONE:
+        codes.clear()
+    elif positions or too_long:
         outcome = yield from _committed_in_transaction(request, positions, call)
     if outcome is ErrorCode.NONE:
         codes.update(dict.fromkeys(too_long, ErrorCode.OFFSET_METADATA_TOO_LARGE))
@@ -212,6 +240,16 @@ def txn_offset_commit(request: TxnOffsetCommitRequest, call: Call) -> Operation[
             for topic in request.topics
         ],
     )
+
+
+def _group_code(request: TxnOffsetCommitRequest, call: Call) -> ErrorCode:
+    """What keeps the client from committing positions of the group in the transaction, whichever they are."""
+    try:
+        call.ensure(AclOperation.WRITE, ResourceType.TRANSACTIONAL_ID, request.transactional_id)
+        call.ensure(AclOperation.READ, ResourceType.GROUP, request.group_id)
+    except Refused as refused:
+        return code_of(refused)
+    return ErrorCode.NONE
 
 
 def _positions(
@@ -256,6 +294,7 @@ def end_txn(request: EndTxnRequest, call: Call) -> Operation[EndTxnResponse]:
     moves_epoch = call.version >= _EPOCH_MOVES_FROM
     answer = EndTxnResponse(throttle_time_ms=0, error_code=ErrorCode.NONE)
     try:
+        call.ensure(AclOperation.WRITE, ResourceType.TRANSACTIONAL_ID, request.transactional_id)
         identity = yield from call.broker.transactions.end_transaction(
             request.transactional_id,
             ProducerIdentity(request.producer_id, request.producer_epoch),
