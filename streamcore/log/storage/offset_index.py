@@ -51,10 +51,15 @@ class OffsetIndex:
         found = bisect_right(self._relative_offsets, offset - self._base_offset)
         return self._positions[found - 1] if found else 0
 
-    def last_position_until(self, position: int) -> int:
-        """The last position with an entry that is not after ``position``; 0 if there is none."""
+    def last_entry_until(self, position: int) -> tuple[int, Offset]:
+        """The last batch with an entry that is not after ``position``: where it stands, and its last offset.
+
+        The begin of the segment, if there is none.
+        """
         found = bisect_right(self._positions, position)
-        return self._positions[found - 1] if found else 0
+        if not found:
+            return 0, self._base_offset
+        return self._positions[found - 1], self._base_offset + self._relative_offsets[found - 1]
 
     def last_position(self) -> int:
         """The position of the last entry; 0 if there is none."""

@@ -319,7 +319,7 @@ class PartitionLog:
         if found is None or (found.stored.size_bytes > bytes_max and not at_least_one):
             return LocateResult(None, (), offsets)
         file = found.segment.file_to_read().duplicate()
-        return LocateResult(StoredRecords(file, *found.stored), found.aborted, offsets)
+        return LocateResult(StoredRecords(file, *found.stored[:2]), found.aborted, offsets)
 
     @property
     def segments(self) -> Segments:

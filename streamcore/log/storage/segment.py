@@ -53,6 +53,8 @@ class StoredRange(NamedTuple):
 
     position: int
     size_bytes: int
+    end_offset: Offset
+    """No offset in them is after this one; not always the first that is not in them."""
 
 
 class Segment:
@@ -237,13 +239,13 @@ class Segment:
         """
         position = self._position_of(start)
         limit = self.size_bytes if end >= self.end_offset else self._position_of(end)
+        end = min(end, self.end_offset)
         if limit - position > bytes_max:
-            cut = self._indexes()[0].last_position_until(position + bytes_max)
-            if cut <= position:
+            limit, end = self._indexes()[0].last_entry_until(position + bytes_max)
+            if limit <= position:
                 header = self._parse(self.file_to_read().read_at(position, HEADER_BYTES), position)
-                cut = position + header.size_bytes
-            limit = cut
-        return StoredRange(position, max(0, limit - position))
+                limit, end = position + header.size_bytes, header.end_offset
+        return StoredRange(position, max(0, limit - position), end)
 
     def batches(
         self, *, start: Offset | None = None, check: bool = True, chunk_bytes: int = CHUNK_BYTES

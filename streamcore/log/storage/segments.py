@@ -96,7 +96,7 @@ class Segments:
                 aborted: tuple[AbortedTransaction, ...] = ()
                 if isolation is Isolation.READ_COMMITTED:
                     indexes = (each.aborted() for each in self._segments[index:])
-                    aborted = overlapping(indexes, start=start, end=min(end, segment.end_offset))
+                    aborted = overlapping(indexes, start=start, end=found.end_offset)
                 return Located(segment, found, aborted)
         return None
 

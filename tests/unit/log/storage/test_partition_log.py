@@ -348,6 +348,20 @@ def test_a_topic_may_ask_for_its_own_compression(codec: str) -> None:
     assert parse_header(data).compression == ["uncompressed", "gzip", "snappy", "lz4", "zstd"].index(codec)
 
 
+def test_what_is_found_for_a_reader_names_only_the_aborted_transactions_in_it() -> None:
+    one = OnePartition(index_interval_bytes="0")
+    for producer_id in range(20):
+        one.append(b"x", producer_id=producer_id, transactional=True)
+        one.end(producer_id, commit=False)
+    one.log.sync()
+
+    located = one.log.locate(10, bytes_max=400, isolation=Isolation.READ_COMMITTED)
+
+    assert located.records is not None
+    located.records.close()
+    assert [each.first_offset for each in located.aborted] == [10, 12, 14]
+
+
 def test_deleted_records_stay_deleted_and_whole_segments_go() -> None:
     one = OnePartition(segment_bytes="300")
     for number in range(20):
