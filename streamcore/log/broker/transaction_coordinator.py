@@ -39,8 +39,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from streamcore.clock import Clock
 from streamcore.errors import UnknownTopicError

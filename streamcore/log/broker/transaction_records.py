@@ -12,9 +12,12 @@ the same with plain lengths and without tagged fields, is read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import struct
 from enum import Enum
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from streamcore.errors import UnsupportedVersionError, fact_text
 from streamcore.log.broker.requests import ProducerIdentity
@@ -27,6 +30,10 @@ NOT_STARTED: Final = -1
 
 _PLAIN_VERSION: Final = 0
 _COMPACT_VERSION: Final = 1
+_HEAD: Final = struct.Struct(">hqhib")
+_TIMES: Final = struct.Struct(">qq")
+_INT64: Final = struct.Struct(">q")
+_INT16: Final = struct.Struct(">h")
 _PREVIOUS_ID: Final = 0
 _NEXT_ID: Final = 1
 _CLIENT_VERSION: Final = 2
@@ -66,8 +73,7 @@ TRANSITIONS: Final[dict[TransactionState, frozenset[TransactionState]]] = {
 may abort one that it has not begun."""
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionRecord:
+class TransactionRecord(msgspec.Struct, frozen=True):
     """All that is known of one transactional id: each record replaces the one before."""
 
     transactional_id: str
@@ -105,9 +111,12 @@ def encode_key(transactional_id: str) -> bytes:
 
 def encode_value(record: TransactionRecord) -> bytes:
     """A record's value."""
-    writer = FieldWriter().int16(_COMPACT_VERSION)
-    writer.int64(record.identity.producer_id).int16(record.identity.epoch)
-    writer.int32(record.timeout_ms).int8(record.state.value)
+    identity = record.identity
+    writer = FieldWriter().raw(
+        _HEAD.pack(
+            _COMPACT_VERSION, identity.producer_id, identity.epoch, record.timeout_ms, record.state.value
+        )
+    )
     if record.state is _S.EMPTY:
         writer.unsigned_varint(0)
     else:
@@ -117,22 +126,16 @@ def encode_value(record: TransactionRecord) -> bytes:
         writer.compact_count(len(by_topic))
         for topic, indexes in by_topic.items():
             writer.compact_string(topic).compact_count(len(indexes))
-            for index in indexes:
-                writer.int32(index)
-            writer.tagged_fields()
-    writer.int64(record.updated_ms).int64(record.started_ms)
+            writer.raw(struct.pack(f">{len(indexes)}i", *indexes)).tagged_fields()
+    writer.raw(_TIMES.pack(record.updated_ms, record.started_ms))
     tagged: dict[int, bytes] = {}
     if record.previous_producer_id != NO_PRODUCER_ID:
-        tagged[_PREVIOUS_ID] = _packed_id(record.previous_producer_id)
+        tagged[_PREVIOUS_ID] = _INT64.pack(record.previous_producer_id)
     if record.next_producer_id != NO_PRODUCER_ID:
-        tagged[_NEXT_ID] = _packed_id(record.next_producer_id)
+        tagged[_NEXT_ID] = _INT64.pack(record.next_producer_id)
     if record.client_version:
-        tagged[_CLIENT_VERSION] = bytes(FieldWriter().int16(record.client_version).data)
+        tagged[_CLIENT_VERSION] = _INT16.pack(record.client_version)
     return bytes(writer.tagged_fields(tagged).data)
-
-
-def _packed_id(producer_id: ProducerId) -> bytes:
-    return bytes(FieldWriter().int64(producer_id).data)
 
 
 def decode_key(key: bytes) -> str | None:

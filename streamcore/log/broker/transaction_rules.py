@@ -11,8 +11,10 @@ epoch more is kept for the markers of that last transaction, and for fencing; no
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from msgspec.structs import replace
 
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import ProducerIdentity

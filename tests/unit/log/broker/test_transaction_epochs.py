@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from streamcore.errors import OutOfOrderSequenceError
@@ -29,7 +30,9 @@ def at_the_last_epoch(house: House) -> ProducerIdentity:
     """A producer that has one epoch left."""
     house.init()
     record = house.broker.transactions.table["t"]
-    last = replace(record, identity=ProducerIdentity(record.identity.producer_id, EPOCH_LAST - 1))
+    last = msgspec.structs.replace(
+        record, identity=ProducerIdentity(record.identity.producer_id, EPOCH_LAST - 1)
+    )
     house.broker.transactions.replay("t", last)
     return house.init()
 
