@@ -104,7 +104,6 @@ def open_partition(opening: Opening, parts: LogParts) -> OpenedLog:
     if log_end < log_start:
         _start_again(segments, log_start, opening, parts)
         log_end = log_start
-    epochs.cut_end(log_end)
     epochs.cut_start(log_start)
     for offset in snapshots:
         if offset > log_end:

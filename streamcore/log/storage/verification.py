@@ -1,9 +1,9 @@
 """Tells whether the files of a log are sound: ``streamcore log verify``.
 
 Per data file: every batch is whole, passes its checksum and decodes; offsets grow, from batch to
-batch and from file to file. Per index: every entry points at the batch it means, and every aborted
-transaction is listed. Reads everything, changes nothing; index files are read with this module's
-own eyes, not with those that wrote them.
+batch and from file to file, and so do leader epochs, as the partition's list of them says. Per index: every
+entry points at the batch it means, and every aborted transaction is listed. Reads everything, changes
+nothing; index files are read with this module's own eyes, not with those that wrote them.
 
 A ``Problem`` that ``is_mended_at_start`` is what an unclean stop may leave, and the next start puts
 it right. Any other one means that stored bytes are not what was written.
@@ -31,6 +31,8 @@ from streamcore.log.storage.dump import (
     stored_batches,
 )
 from streamcore.log.storage.files import FileSystem, read_whole
+from streamcore.log.storage.leader_epochs import NO_EPOCH, LeaderEpochs, decode_epochs
+from streamcore.log.storage.leadership import EPOCHS_NAME
 from streamcore.log.storage.log_files import FileKind, parse_name
 from streamcore.log.storage.scanning import StoredBatch
 from streamcore.log.storage.transaction_index import AbortedEntry, decode_entries
@@ -66,11 +68,14 @@ def verify(path: Path, *, file_system: FileSystem | None = None) -> Iterator[Pro
         transactions = _OpenTransactions()
         end_offset, is_broken = 0, False
         segments = list(partition)
+        epochs = _EpochCheck(files, segments[0].parent)
+        if epochs.failure is not None:
+            yield epochs.failure
         # Read before the data: a log that is in use only moves it forward.
         recovery_point = _recovery_point(files, segments[0].parent)
         for segment in segments:
             torn_from = recovery_point if segment == segments[-1] else None
-            check = _SegmentCheck(files, segment, transactions, end_offset, torn_from=torn_from)
+            check = _SegmentCheck(files, segment, transactions, epochs, end_offset, torn_from=torn_from)
             yield from check.problems()
             end_offset, is_broken = check.end_offset, check.is_broken
         is_whole = path not in segments
@@ -80,6 +85,38 @@ def verify(path: Path, *, file_system: FileSystem | None = None) -> Iterator[Pro
                 None,
                 f"ends at offset {end_offset}, but records up to {recovery_point} were stored",
             )
+
+
+class _EpochCheck:
+    """A partition's list of leader epochs, held against the stamps of its batches; there may be no list."""
+
+    def __init__(self, file_system: FileSystem, folder: Path) -> None:
+        self.path = folder / EPOCHS_NAME
+        self.failure: Problem | None = None
+        self._listed = LeaderEpochs()
+        self._highest = NO_EPOCH
+        self._told: set[int] = set()
+        try:
+            self._listed = decode_epochs(read_whole(file_system, self.path), self.path)
+        except FileNotFoundError:
+            pass
+        except (CorruptDataError, UnsupportedVersionError) as error:
+            self.failure = Problem(self.path, None, str(error), isinstance(error, CorruptDataError))
+
+    def wrong_with(self, header: BatchHeader) -> str | None:
+        """What does not fit the batches before; once for each epoch."""
+        before, self._highest = self._highest, max(self._highest, header.leader_epoch)
+        if header.leader_epoch < before:
+            return f"leader epoch {header.leader_epoch} comes after {before}"
+        starts = self._listed.starts
+        # What is before the log start is not listed, and may still be stored.
+        if not starts or header.base_offset < starts[0][1] or header.leader_epoch in self._told:
+            return None
+        listed = self._listed.epoch_at(header.base_offset)
+        if listed == header.leader_epoch:
+            return None
+        self._told.add(header.leader_epoch)
+        return f"is of leader epoch {header.leader_epoch}, and {self.path.name} says {listed}"
 
 
 def _recovery_point(file_system: FileSystem, folder: Path) -> Offset:
@@ -113,6 +150,7 @@ class _SegmentCheck:
         file_system: FileSystem,
         path: Path,
         transactions: _OpenTransactions,
+        epochs: _EpochCheck,
         previous_end: Offset,
         *,
         torn_from: Offset | None,
@@ -124,6 +162,7 @@ class _SegmentCheck:
         self._path = path
         self._base_offset = parsed[0]
         self._transactions = transactions
+        self._epochs = epochs
         self._torn_from = torn_from
         self.is_broken = False
         self._previous_end = previous_end
@@ -158,6 +197,10 @@ class _SegmentCheck:
                 batch.position, f"offset {header.base_offset} comes after {self.end_offset - 1}"
             )
         self.end_offset = max(self.end_offset, header.end_offset)
+        wrong = self._epochs.wrong_with(header)
+        if wrong is not None:
+            # An unclean start takes the epochs of the last segment from its batches.
+            yield self._problem(batch.position, wrong, is_mended=self._torn_from is not None)
         try:
             check_batch(batch.data, 0, header)
             records = decoded_records(batch)

@@ -264,6 +264,17 @@ def test_retention_leaves_the_epoch_of_what_is_left() -> None:
     assert one.log.epoch_at(7) == 1
 
 
+def test_the_epoch_is_kept_of_a_log_of_which_all_is_deleted() -> None:
+    one = two_epochs("100000")
+
+    one.log.delete_records_before(10)
+    one.reopen()
+    one.reopen()
+
+    assert read_whole(one.disk, EPOCHS_PATH) == b"0\n1\n1 10\n"
+    assert one.log.end_of_epoch(1) == (1, 10)
+
+
 def test_compaction_leaves_epochs_whose_records_are_all_gone() -> None:
     settings = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0"}
     one = OnePartition(segment_bytes="100")

@@ -10,6 +10,7 @@ from streamcore.errors import UsageError
 from streamcore.log.records.batch import parse_header, patch_offsets
 from streamcore.log.records.builder import encode_batch, encode_marker
 from streamcore.log.storage.dump import DumpedRecord, dump
+from streamcore.log.storage.files import read_whole, write_whole
 from streamcore.log.storage.open_files import OpenFiles
 from streamcore.log.storage.segment import Segment
 from streamcore.log.storage.transaction_index import AbortedEntry
@@ -145,3 +146,39 @@ def test_looking_where_no_log_is_says_what_to_give(disk: SimDisk) -> None:
         problems(disk, Path("/nowhere"))
     with pytest.raises(UsageError):
         list(dump(FIRST.with_suffix(".index"), file_system=disk))
+
+
+EPOCHS = DIRECTORY / "leader-epoch-checkpoint"
+
+
+@pytest.mark.parametrize(
+    ("listed", "texts"),
+    [
+        (b"0\n2\n0 0\n5 7\n", []),
+        (b"0\n1\n5 7\n", []),
+        (b"0\n1\n0 0\n", ["is of leader epoch 5, and leader-epoch-checkpoint says 0"]),
+        (b"0\n1\n5 0\n", ["is of leader epoch 0, and leader-epoch-checkpoint says 5"]),
+        (b"0\n9\n", ["cannot be read"]),
+        (b"1\n0\n", ["newer format"]),
+    ],
+)
+def test_leader_epochs_are_held_against_the_batches(disk: SimDisk, listed: bytes, texts: list[str]) -> None:
+    stamped = encode_batch([b"c"], [b"3"], [20])
+    patch_offsets(stamped, 7, 5)
+    disk.open(SECOND).truncate(0)
+    disk.open(SECOND).append([stamped])
+    write_whole(disk, EPOCHS, listed)
+
+    found = [problem.text for problem in problems(disk) if "epoch" in problem.text]
+
+    assert len(found) == len(texts)
+    assert all(text in each for text, each in zip(texts, found, strict=True))
+
+
+def test_a_leader_epoch_that_goes_back_is_found(disk: SimDisk) -> None:
+    data = bytearray(read_whole(disk, FIRST))
+    patch_offsets(data, 0, 3)
+    disk.open(FIRST).truncate(0)
+    disk.open(FIRST).append([data])
+
+    assert any("leader epoch 0 comes after 3" in problem.text for problem in problems(disk))
