@@ -26,10 +26,10 @@ from streamcore.log.broker.consumer_group_records import (
 )
 from streamcore.log.broker.group_draft import GroupDraft
 from streamcore.log.broker.group_topics import GroupTopics
+from streamcore.log.broker.name_patterns import compile_pattern
 from streamcore.log.broker.place_id import PlaceId
 from streamcore.log.broker.reconciliation import Goal, reconciled
 from streamcore.log.broker.target_assignment import ASSIGNORS, Subscriber
-from streamcore.log.broker.topic_patterns import compile_pattern
 from streamcore.model import TimestampMs, TopicName
 
 

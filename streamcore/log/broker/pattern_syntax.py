@@ -1,8 +1,9 @@
 """Reads a regular expression, in RE2's syntax, into a tree of what it matches.
 
-Only what can stand in a topic's name counts: a character, ``.`` and every class is the set of those of
-``ALPHABET`` that it matches. What RE2 does not have (backreferences, looking ahead or behind, possessive
-repetitions) is refused, and so are its word boundaries.
+A character, ``.`` and every class is the set of those of ``ALPHABET`` that it matches, which are all that a
+topic's name can have. Of other characters, which transactional ids may have, ``.`` and what is negated
+match all, and the rest what it names. What RE2 does not have (backreferences, looking ahead or behind,
+possessive repetitions) is refused, and so are its word boundaries.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-ALPHABET: Final = frozenset(string.ascii_letters + string.digits + "._-")
-"""The characters of topics' names."""
+OTHER: Final = "\U0010ffff"
+"""Stands in a set for every character that is not in ``ALPHABET``."""
+ALPHABET: Final = frozenset(map(chr, range(32, 127))) | {OTHER}
+"""The characters that are told apart; others only where an expression names them."""
 
 _REPEAT_MAX: Final = 1_000
 _DEPTH_MAX: Final = 100

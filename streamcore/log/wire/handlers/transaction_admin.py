@@ -6,6 +6,7 @@ from typing import Final
 
 from streamcore.errors import StreamCoreError
 from streamcore.log.broker.access import CLUSTER_NAME, AclOperation, ResourceType
+from streamcore.log.broker.name_patterns import compile_pattern
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import ProducerIdentity, TransactionDescription
@@ -101,10 +102,18 @@ def list_transactions(
     states = None
     if request.state_filters:
         states = [STATES_BY_NAME[name] for name in request.state_filters if name in STATES_BY_NAME]
+    has_name = None
+    if request.transactional_id_pattern:
+        try:
+            has_name = compile_pattern(request.transactional_id_pattern).matches
+        except Refused as refused:
+            response.error_code = code_of(refused)
+            return response
     wanted = TransactionFilter(
         states=states,
         producer_ids=frozenset(request.producer_id_filters),
         longer_than_ms=request.duration_filter if request.duration_filter >= 0 else None,
+        has_name=has_name,
     )
     response.transaction_states = [
         listing.TransactionState(

@@ -208,15 +208,17 @@ def txn_offset_commit(request: TxnOffsetCommitRequest, call: Call) -> Operation[
     codes: dict[TopicPartition, ErrorCode] = {}
     too_long: list[TopicPartition] = []
     for target, each in _positions(request):
-        metadata = each.committed_metadata or ""
+        position = CommittedPosition(
+            each.committed_offset, each.committed_metadata or "", each.committed_leader_epoch
+        )
         if not call.may(AclOperation.READ, ResourceType.TOPIC, target.topic):
             codes[target] = ErrorCode.TOPIC_AUTHORIZATION_FAILED
         elif not call.broker.has_partition(target):
             codes[target] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-        elif len(metadata.encode()) > call.broker.settings.position_metadata_bytes_max:
+        elif call.broker.groups.is_too_long(position):
             too_long.append(target)
         else:
-            positions[target] = CommittedPosition(each.committed_offset, metadata)
+            positions[target] = position
     outcome = _group_code(request, call)
     if outcome is not ErrorCode.NONE:
         codes.clear()

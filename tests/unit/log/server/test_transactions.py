@@ -279,6 +279,39 @@ def test_transactions_are_described_and_listed(
     assert client.describe("").error_code == E.INVALID_REQUEST
 
 
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("pattern:.*", {"é", "1", "a b"}),
+        ("pattern:[0-9]", {"1"}),
+        ("pattern", set()),
+        ("[^:]+:\\W+", {"é"}),
+        ("pattern:é", {"é"}),
+        ("", {"é", "1", "a b"}),
+    ],
+)
+def test_transactional_ids_are_looked_for_by_their_whole_name(
+    client: TransactionClient, wire: WireClient, pattern: str, found: set[str]
+) -> None:
+    for name in ("é", "1", "a b"):
+        client.begin(f"pattern:{name}")
+    request = ListTransactionsRequest(
+        state_filters=[], producer_id_filters=[], transactional_id_pattern=pattern
+    )
+
+    names = [each.transactional_id for each in wire.ask(request, 2).transaction_states]
+
+    assert {name.partition(":")[2] for name in names if name.startswith("pattern:")} == found
+
+
+def test_a_pattern_that_is_none_is_refused(wire: WireClient) -> None:
+    request = ListTransactionsRequest(state_filters=[], producer_id_filters=[], transactional_id_pattern="(")
+
+    answer = wire.ask(request, 2)
+
+    assert (answer.error_code, answer.transaction_states) == (E.INVALID_REGULAR_EXPRESSION, [])
+
+
 def active_producers(wire: WireClient, topic: str, partition: int = 0) -> list[tuple[int, int, int, int]]:
     request = DescribeProducersRequest(topics=[TopicRequest(name=topic, partition_indexes=[partition])])
     (answer,) = wire.ask(request, 0).topics[0].partitions

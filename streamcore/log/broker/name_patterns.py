@@ -1,4 +1,4 @@
-"""Which topics match a regular expression that members of a consumer group subscribe by.
+"""Which names match a regular expression: of topics that members subscribe to, of transactional ids.
 
 Kafka uses RE2, whose time is linear in the text, whatever the expression; a peer must not be able to keep the
 broker busy. So an expression is compiled to a small machine of its own (Thompson's), which is in all places
@@ -16,6 +16,8 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 
 from streamcore.log.broker.pattern_syntax import (
+    ALPHABET,
+    OTHER,
     Chars,
     Choice,
     Edge,
@@ -26,7 +28,6 @@ from streamcore.log.broker.pattern_syntax import (
     parse_pattern,
 )
 from streamcore.log.broker.refusals import Refusal, Refused
-from streamcore.model import TopicName
 
 PATTERN_LENGTH_MAX: Final = 4_096
 _WORK_MAX: Final = 2_048
@@ -49,7 +50,7 @@ _Places: TypeAlias = frozenset[int]
 
 
 @lru_cache(_COMPILED_KEPT)
-def compile_pattern(text: str) -> TopicPattern:
+def compile_pattern(text: str) -> NamePattern:
     """Compile a regular expression.
 
     Raises:
@@ -58,12 +59,12 @@ def compile_pattern(text: str) -> TopicPattern:
     try:
         if len(text) > PATTERN_LENGTH_MAX:
             raise PatternError("it is too long")
-        return TopicPattern(_compiled(parse_pattern(text)))
+        return NamePattern(_compiled(parse_pattern(text)))
     except PatternError as error:
         raise Refused(Refusal.INVALID_REGULAR_EXPRESSION, because=str(error)) from error
 
 
-class TopicPattern:
+class NamePattern:
     """A compiled regular expression."""
 
     def __init__(self, steps: list[_Step]) -> None:
@@ -71,7 +72,7 @@ class TopicPattern:
         self._known: dict[tuple[_Places, str], _Places] = {}
         self._first = self._reached({0}, is_begin=True)
 
-    def matches(self, name: TopicName) -> bool:
+    def matches(self, name: str) -> bool:
         """Whether a name matches as a whole."""
         places = self._first
         for char in name:
@@ -90,7 +91,7 @@ class TopicPattern:
         moved = {
             place + 1
             for place in places
-            if place < len(steps) and isinstance(step := steps[place], Chars) and char in step.chars
+            if place < len(steps) and isinstance(step := steps[place], Chars) and _has(step.chars, char)
         }
         after = self._known[places, char] = self._reached(moved)
         return after
@@ -115,6 +116,10 @@ class TopicPattern:
                 case Chars():
                     pass
         return frozenset(reached)
+
+
+def _has(chars: frozenset[str], char: str) -> bool:
+    return char in chars or (OTHER in chars and char not in ALPHABET)
 
 
 def _compiled(node: Node) -> list[_Step]:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamcore.log.broker.name_patterns import PATTERN_LENGTH_MAX, compile_pattern
 from streamcore.log.broker.refusals import Refused
-from streamcore.log.broker.topic_patterns import PATTERN_LENGTH_MAX, compile_pattern
 
 NAMES = st.text("aAbB01._-", min_size=1, max_size=6)
 
