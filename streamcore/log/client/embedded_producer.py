@@ -23,7 +23,7 @@ from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import DurableUntil, Operation
 from streamcore.log.broker.requests import Membership, ProducerIdentity
 from streamcore.log.client.operation_driver import OperationDriver
-from streamcore.log.client.port import Appended
+from streamcore.log.client.port import Appended, Outcome
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.compression import codec_number
 from streamcore.log.storage.partition_log import PartitionLog
@@ -52,6 +52,10 @@ class EmbeddedAcknowledgement:
         self._driver.run(_until_durable({self._log: self._appended.end_offset}), timeout_s=timeout_s)
         return self._appended
 
+    def outcomes(self, timeout_s: float | None = None) -> Sequence[Outcome]:
+        """Wait like ``result``; the run lies in one piece."""
+        return _in_one_piece(self.result(timeout_s))
+
     def done(self) -> bool:
         """Whether ``result`` would return or raise at once."""
         with self._driver:
@@ -59,6 +63,25 @@ class EmbeddedAcknowledgement:
                 return self._log.offsets.high_watermark >= self._appended.end_offset
             except StreamCoreError:
                 return True
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRun:
+    """A run of a transaction: where it is, is known at once; its commit makes it durable."""
+
+    appended: Appended
+
+    def result(self, timeout_s: float | None = None) -> Appended:
+        """Where the run is."""
+        return self.appended
+
+    def outcomes(self, timeout_s: float | None = None) -> Sequence[Outcome]:
+        """Where the run is; it lies in one piece."""
+        return _in_one_piece(self.appended)
+
+    def done(self) -> bool:
+        """It is known."""
+        return True
 
 
 @dataclass(slots=True)
@@ -280,10 +303,12 @@ class EmbeddedTransaction:
         values: Sequence[bytes | None],
         timestamps_ms: Sequence[TimestampMs],
         headers: Sequence[Headers] | None = None,
-    ) -> Appended:
+    ) -> WrittenRun:
         """Append records as part of the transaction; they are visible once it has committed."""
         self._ensure_not_over()
-        return self._producer._append(target, (keys, values, timestamps_ms, headers), self._state)[0]
+        return WrittenRun(
+            self._producer._append(target, (keys, values, timestamps_ms, headers), self._state)[0]
+        )
 
     def commit_positions(
         self,
@@ -304,6 +329,11 @@ class EmbeddedTransaction:
 Columns = tuple[
     Sequence[bytes | None], Sequence[bytes | None], Sequence[TimestampMs], Sequence[Headers] | None
 ]
+
+
+def _in_one_piece(appended: Appended) -> Sequence[Outcome]:
+    count = appended.end_offset - appended.base_offset
+    return [(count, appended)] if count else []
 
 
 def _until_durable(ends: Mapping[PartitionLog, int]) -> Operation[None]:

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from uuid import UUID
 
+from streamcore.errors import StreamCoreError
 from streamcore.log.broker.requests import Membership
 from streamcore.model import (
     CommittedPosition,
@@ -52,11 +53,28 @@ class Appended:
     """The time that the log gave the records instead of their own (``message.timestamp.type``), or -1."""
 
 
+Outcome: TypeAlias = "tuple[int, Appended | StreamCoreError]"
+"""What became of a piece of a run: the place in the run where the piece ends (exclusive), and the consecutive
+offsets that it was given, or why it was refused."""
+
+
 class Acknowledgement(Protocol):
-    """The promise of an asynchronous append."""
+    """The promise of an append."""
 
     def result(self, timeout_s: float | None = None) -> Appended:
-        """Wait until the run is durable, and return where; raise what went wrong instead."""
+        """Wait until the run is durable, and return where; raise the first thing that went wrong instead.
+
+        The range reaches from the first record to the last. Where other producers write to the same
+        partition it may hold records of theirs; ``outcomes`` has the pieces between them.
+        """
+
+    def outcomes(self, timeout_s: float | None = None) -> Sequence[Outcome]:
+        """Wait like ``result``, and return what became of each record, in pieces that cover the run.
+
+        Raises:
+            RequestTimeoutError: the time given was not enough.
+            StreamCoreError: what concerns the whole run.
+        """
 
     def done(self) -> bool:
         """Whether ``result`` would return or raise at once."""
@@ -72,8 +90,12 @@ class Transaction(Protocol):
         values: Sequence[bytes | None],
         timestamps_ms: Sequence[TimestampMs],
         headers: Sequence[Headers] | None = None,
-    ) -> Appended:
-        """Append records as part of the transaction; they are visible once it has committed."""
+    ) -> Acknowledgement:
+        """Append records as part of the transaction; they are visible once it has committed.
+
+        The acknowledgement tells where they are; durable they are when the transaction is. A transaction
+        with a record that was refused does not commit.
+        """
 
     def commit_positions(
         self,
@@ -125,7 +147,10 @@ class Reader(Protocol):
         """Replace what is read by these partitions, from these positions."""
 
     def fetch(self, source: TopicPartition, *, bytes_max: int) -> RecordRun | None:
-        """Return what is visible from the position and move the position past it; never wait.
+        """Return what is visible from the position and move the position past it.
+
+        It never waits for records that are not visible yet. What is visible but has to come over a network is
+        waited for, for a bounded time.
 
         At least one batch is returned if any is visible, even if it is larger than ``bytes_max``.
         A run may be empty and still move the position (markers, aborted records). ``None``

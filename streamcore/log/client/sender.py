@@ -26,7 +26,7 @@ from streamcore.errors import (
 )
 from streamcore.log.client.accumulator import Accumulator
 from streamcore.log.client.pending import PendingBatch
-from streamcore.log.client.port import Acknowledgement, Appended
+from streamcore.log.client.port import Acknowledgement
 from streamcore.model import Headers, TimestampMs, TopicPartition
 
 _logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class AppendRun(Protocol):
         values: Sequence[bytes | None],
         timestamps_ms: Sequence[TimestampMs],
         headers: Sequence[Headers] | None = None,
-    ) -> Acknowledgement | Appended:
+    ) -> Acknowledgement:
         """Append; see the port."""
 
 
@@ -200,7 +200,7 @@ class Sender:
         waiting: list[tuple[PendingBatch, Acknowledgement]] = []
         for batch in batches:
             try:
-                written = self._append_run(
+                acknowledgement = self._append_run(
                     batch.target, batch.keys, batch.values, batch.timestamps_ms, batch.headers
                 )
             except InvalidRecordError as error:
@@ -208,20 +208,29 @@ class Sender:
             except StreamCoreError as error:
                 batch.add_outcome(error)
             else:
-                if isinstance(written, Appended):
-                    batch.add_outcome(written)
-                else:
-                    waiting.append((batch, written))
+                waiting.append((batch, acknowledgement))
         for batch, acknowledgement in waiting:
-            try:
-                batch.add_outcome(acknowledgement.result())
-            except InvalidRecordError as error:
-                self._append_halves(batch, 0, len(batch.values), error)
-            except StreamCoreError as error:
-                batch.add_outcome(error)
+            self._take_outcomes(batch, 0, len(batch.values), acknowledgement)
+
+    def _take_outcomes(
+        self, batch: PendingBatch, first: int, end: int, acknowledgement: Acknowledgement
+    ) -> None:
+        """Wait for what became of the records ``[first, end)``; what was refused is looked at closer."""
+        try:
+            outcomes = acknowledgement.outcomes()
+        except StreamCoreError as error:
+            batch.add_outcome(error, end)
+            return
+        start = first
+        for length, outcome in outcomes:
+            if isinstance(outcome, InvalidRecordError):
+                self._append_halves(batch, start, first + length, outcome)
+            else:
+                batch.add_outcome(outcome, first + length)
+            start = first + length
 
     def _append_halves(self, batch: PendingBatch, first: int, end: int, refusal: StreamCoreError) -> None:
-        """The log takes or refuses a run as a whole: find the guilty records, write the innocent."""
+        """A run, or a piece of one, is refused as a whole: find the guilty records, write the innocent."""
         if end - first == 1:
             batch.add_outcome(refusal, end)
             return
@@ -229,18 +238,19 @@ class Sender:
         for low, high in ((first, middle), (middle, end)):
             headers = None if batch.headers is None else batch.headers[low:high]
             try:
-                written = self._append_run(
+                acknowledgement = self._append_run(
                     batch.target,
                     batch.keys[low:high],
                     batch.values[low:high],
                     batch.timestamps_ms[low:high],
                     headers,
                 )
-                batch.add_outcome(written if isinstance(written, Appended) else written.result(), high)
             except InvalidRecordError as error:
                 self._append_halves(batch, low, high, error)
             except StreamCoreError as error:
                 batch.add_outcome(error, high)
+            else:
+                self._take_outcomes(batch, low, high, acknowledgement)
 
     def _settle(self, batches: Sequence[PendingBatch]) -> list[Callable[[], None]]:
         """Give back the bytes of batches whose outcomes are known; return who wants to be called."""

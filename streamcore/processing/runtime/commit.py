@@ -10,7 +10,7 @@ from uuid import UUID
 
 from streamcore.clock import Clock
 from streamcore.errors import SerdeError, UsageError, fact_text
-from streamcore.log.client.port import Producer, Transaction
+from streamcore.log.client.port import Acknowledgement, Producer, Transaction
 from streamcore.model import CommittedPosition, Offset, TopicPartition
 from streamcore.processing.operators.outputs import OutputColumns, Outputs
 from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer
@@ -61,7 +61,14 @@ class _TaskChanges:
     state: TaskState
     positions: dict[TopicPartition, Offset]
     drained: list[tuple[WriteBack[Any, Any], StoreWrites]]
-    ends: dict[str, Offset]
+    appended: dict[str, Acknowledgement]
+    """Store -> the run that tells its changelog about the writes."""
+
+    def ends(self) -> dict[str, Offset]:
+        """Store -> the offset of what it follows that it reaches with the writes. Once committed."""
+        reached = {store: run.result().end_offset for store, run in self.appended.items()}
+        reached |= {name: self.positions[source] for name, source in self.state.followed.items()}
+        return reached
 
 
 def commit(
@@ -147,19 +154,18 @@ def _append_changelogs(transaction: Transaction, change: _TaskChanges, now_ms: i
     for store, writes in change.drained:
         target = change.state.changelogs.get(store.store)
         if target is not None and len(writes):
-            appended = transaction.append_run(target, *changelog.columns(writes, now_ms))
-            change.ends[store.store] = appended.end_offset
-    for name, source in change.state.followed.items():
-        change.ends[name] = change.positions[source]
+            change.appended[store.store] = transaction.append_run(
+                target, *changelog.columns(writes, now_ms)
+            )
 
 
 def _apply(change: _TaskChanges, now_ms: int) -> None:
-    state = change.state
+    state, ends = change.state, change.ends()
     state.engine.apply(
         [writes for _, writes in change.drained],
-        changelog.checkpoints(change.ends, now_ms),
+        changelog.checkpoints(ends, now_ms),
         {
-            **changelog.topic_notes({name: state.topic_ids[name] for name in change.ends}),
+            **changelog.topic_notes({name: state.topic_ids[name] for name in ends}),
             **position_note(Position(change.positions)),
         },
     )

@@ -49,11 +49,11 @@ class House:
         assert writes is not None
         producer = self.log.producer_port(transactional_id="task")
         with producer.transaction() as transaction:
-            appended = transaction.append_run(SOURCE, *changelog.columns(writes, self.clock.now_ms()))
+            run = transaction.append_run(SOURCE, *changelog.columns(writes, self.clock.now_ms()))
         producer.close()
         if applies:
             self.engine.apply(
-                [writes], changelog.checkpoints({"counts": appended.end_offset}, self.clock.now_ms())
+                [writes], changelog.checkpoints({"counts": run.result().end_offset}, self.clock.now_ms())
             )
 
     def lose_the_store(self) -> None:

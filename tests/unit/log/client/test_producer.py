@@ -25,7 +25,7 @@ from streamcore.errors import (
 from streamcore.log.broker.requests import Membership
 from streamcore.log.client.partitioner import partition_of_key
 from streamcore.log.client.pending import SendFuture, SendManyFuture
-from streamcore.log.client.port import Appended, TopicDescription
+from streamcore.log.client.port import Appended, Outcome, TopicDescription
 from streamcore.log.client.producer import Producer, ProducerSettings
 from streamcore.log.client.record_columns import Sendable
 from streamcore.model import CommittedPosition, Headers, Record, TopicPartition
@@ -42,6 +42,10 @@ class MemoryAcknowledgement:
     def result(self, timeout_s: float | None = None) -> Appended:
         assert self.gate.wait(10), "the test never opened the gate"
         return self.written
+
+    def outcomes(self, timeout_s: float | None = None) -> list[Outcome]:
+        written = self.result(timeout_s)
+        return [(written.end_offset - written.base_offset, written)]
 
     def done(self) -> bool:
         return self.gate.is_set()
@@ -122,8 +126,8 @@ class MemoryTransaction:
         values: Sequence[bytes | None],
         timestamps_ms: Sequence[int],
         headers: Sequence[Headers] | None = None,
-    ) -> Appended:
-        return self.port.write(target, keys, values, timestamps_ms, headers)
+    ) -> MemoryAcknowledgement:
+        return self.port.append_run(target, keys, values, timestamps_ms, headers)
 
     def commit_positions(
         self,
