@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar
 
 from streamcore.log.client import port
-from streamcore.log.client.consumer import Consumer, Duration, PartitionLike
+from streamcore.log.client.consumer import Consumer
+from streamcore.log.client.consumer_settings import Duration, PartitionLike
 from streamcore.log.client.pending import SendFuture, SendManyFuture, Sent, SentMany
 from streamcore.log.client.producer import Producer, Transaction
 from streamcore.log.client.readings import BytesRecord

@@ -20,15 +20,15 @@ from streamcore.clock import Clock, SystemClock
 from streamcore.errors import ClosedError, UsageError, fact_text
 from streamcore.log.client import port
 from streamcore.log.client.access import AccessControl
-from streamcore.log.client.consumer import (
-    Consumer,
+from streamcore.log.client.consumer import Consumer
+from streamcore.log.client.consumer_settings import (
     ConsumerSettings,
     Duration,
+    GroupSettings,
     PartitionLike,
     RebalanceCallback,
 )
 from streamcore.log.client.embedded import EmbeddedLog
-from streamcore.log.client.membership import GroupSettings
 from streamcore.log.client.producer import Producer, ProducerSettings
 from streamcore.log.client.readings import Start
 from streamcore.log.groups import GroupSummary, ResetTarget, reset_positions, summarize

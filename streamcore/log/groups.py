@@ -8,26 +8,14 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from streamcore.durations import duration_ms, time_ms
-from streamcore.errors import CorruptDataError, UsageError, fact_text
-from streamcore.log.broker.consumer_protocol import decode_assignment
-from streamcore.log.broker.requests import GroupDescription
+from streamcore.errors import UsageError, fact_text
 from streamcore.log.client import port
+from streamcore.log.client.group_log import DescribedGroup, MemberSummary
 from streamcore.model import CommittedPosition, LogOffsets, Offset, TopicPartition
 
 ResetTarget: TypeAlias = "str | int | datetime | timedelta | Mapping[TopicPartition, Offset]"
 """``earliest``, ``latest``, an offset, ``+n`` or ``-n`` from the committed one, a time, a duration back from
 now, or an offset for each partition."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemberSummary:
-    """A member and what it was given."""
-
-    member_id: str
-    instance_id: str | None
-    client_id: str
-    host: str
-    assignment: tuple[TopicPartition, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +50,7 @@ class GroupSummary:
 
 
 def summarize(
-    description: GroupDescription,
+    description: DescribedGroup,
     committed: Mapping[TopicPartition, CommittedPosition],
     marks: Mapping[TopicPartition, LogOffsets],
 ) -> GroupSummary:
@@ -73,17 +61,7 @@ def summarize(
         committed: the group's positions.
         marks: of the partitions that still exist.
     """
-    members = tuple(
-        MemberSummary(
-            member.member_id,
-            member.instance_id,
-            member.client_id,
-            member.client_host,
-            _assignment(member.assignment) if description.protocol_type == "consumer" else (),
-        )
-        for member in description.members
-    )
-    owners = {place: member.member_id for member in members for place in member.assignment}
+    owners = {place: member.member_id for member in description.members for place in member.assignment}
     positions = []
     for place in sorted(committed.keys() | owners.keys()):
         position, mark = committed.get(place), marks.get(place)
@@ -104,7 +82,7 @@ def summarize(
         description.state,
         description.protocol,
         description.generation,
-        members,
+        description.members,
         tuple(positions),
     )
 
@@ -171,10 +149,3 @@ def _moment_ms(to: str | datetime | timedelta, now_ms: int) -> int:
                 "reset to earliest, latest, an offset, +n or -n, a time such as 2013-01-01T05:00Z, or a "
                 f"duration back from now such as 2h {fact_text(given=repr(to))}"
             ) from None
-
-
-def _assignment(data: bytes) -> tuple[TopicPartition, ...]:
-    try:
-        return tuple(sorted(decode_assignment(data)))
-    except CorruptDataError:
-        return ()  # another client's own format

@@ -4,80 +4,36 @@ What is fetched ahead is kept per partition and handed out by ``poll``. The posi
 past what ``poll`` has returned, never past what was merely fetched, so ``commit`` cannot lose a record
 that nobody saw.
 
-In a group, the membership (``membership``) tells what happens, and ``poll`` acts on it: revoke, join,
-assign. With a cooperative assignor reading goes on while the group agrees.
+In a group, its membership (``group_log.Member``) does in ``poll`` what the group asks for: partitions are
+revoked and assigned, and the program's callbacks run, in the thread that polls.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 from streamcore.clock import Clock
 from streamcore.durations import duration_ms, time_ms
-from streamcore.errors import (
-    ClosedError,
-    RebalanceInProgressError,
-    StaleGenerationError,
-    UnknownTopicError,
-    UsageError,
-    fact_text,
-)
+from streamcore.errors import ClosedError, UnknownTopicError, UsageError, fact_text
 from streamcore.log.client import port
-from streamcore.log.client.membership import (
-    Failed,
-    GroupLog,
-    GroupMembership,
+from streamcore.log.client.consumer_settings import (
+    ConsumerSettings,
+    Duration,
     GroupSettings,
-    Joined,
-    Lost,
-    MustJoin,
+    PartitionLike,
 )
-from streamcore.log.client.readings import BytesRecord, Reading, Readings, Start
-from streamcore.model import (
-    CommittedPosition,
-    Isolation,
-    Offset,
-    Record,
-    TopicName,
-    TopicPartition,
-)
-
-_logger = logging.getLogger(__name__)
-
-PartitionLike: TypeAlias = TopicPartition | tuple[TopicName, int]
-RebalanceCallback: TypeAlias = Callable[[Sequence[TopicPartition]], None]
-Duration: TypeAlias = str | timedelta | int
+from streamcore.log.client.group_log import GroupLog, Member
+from streamcore.log.client.owned_partitions import OwnedPartitions
+from streamcore.log.client.readings import BytesRecord, Reading, Readings
+from streamcore.model import CommittedPosition, Offset, Record, TopicName, TopicPartition
 
 _WAIT_S_MAX = 0.5
 _TOPICS_CHECK_S = 1.0
-_COMMIT_WAIT_S = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsumerSettings:
-    """How a consumer reads."""
-
-    start: Start = "earliest"
-    """Where to begin where nothing is committed: ``earliest``, ``latest``, an offset or a time. An offset
-    that a partition does not have, or has no more, means the nearest that it has."""
-    isolation: Isolation = Isolation.READ_COMMITTED
-    fetch_bytes_max: int = 1024 * 1024
-    """How much is fetched of a partition at once; what is not handed out yet bounds memory by this."""
-    records_max: int = 100_000
-    """How many records one ``poll`` returns at most."""
-    on_assigned: RebalanceCallback | None = None
-    """Called in ``poll`` with the partitions that came; the place to seek."""
-    on_revoked: RebalanceCallback | None = None
-    """Called in ``poll`` with the partitions that go, while they can still be committed."""
-    on_lost: RebalanceCallback | None = None
-    """Called instead of ``on_revoked`` when they are already somebody else's; ``on_revoked`` by default."""
 
 
 class Consumer:
@@ -102,7 +58,7 @@ class Consumer:
         self._is_closed = False
         self._topics_checked_s = self._monotonic_s()
         self._news = threading.Event()
-        self._membership: GroupMembership | None = None
+        self._member: Member | None = None
         if bool(self._topics) == bool(assign):
             raise UsageError(
                 "a consumer reads whole topics, or the partitions given with assign=; give one of the two: "
@@ -116,19 +72,19 @@ class Consumer:
             fetch_bytes_max=self._settings.fetch_bytes_max,
         )
         self._readings.on_progress(self._news.set)
+        self._owned = OwnedPartitions(log, self._readings, group, self._settings)
         if group is not None and self._topics:
-            self._membership = GroupMembership(
-                log, group, self._topics, group_settings or GroupSettings(), clock, self._news.set
+            self._member = log.join(
+                group, self._topics, group_settings or GroupSettings(), clock, self._news.set
             )
             # A consumer that is dropped without close() must not keep its partitions for ever.
-            self._finalizer = weakref.finalize(self, self._membership.stop)
-            self._membership.order_join(())
+            self._finalizer = weakref.finalize(self, self._member.stop)
         elif isinstance(assign, Mapping):
-            self._take(tuple(assign), assign)
+            self._owned.take(tuple(assign), assign)
         elif assign:
-            self._take(tuple(_place(place) for place in assign))
+            self._owned.take(tuple(_place(place) for place in assign))
         else:
-            self._take(self._all_partitions())
+            self._owned.take(self._all_partitions())
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -148,7 +104,8 @@ class Consumer:
         while True:
             self._ensure_open()
             self._news.clear()
-            self._follow_group()
+            if self._member is not None:
+                self._member.follow(self._owned)
             self._follow_topics()
             records = self._readings.collect(limit)
             if records:
@@ -156,7 +113,7 @@ class Consumer:
             left_s = deadline_s - self._monotonic_s()
             if left_s <= 0:
                 return records
-            self._news.wait(min(left_s, _WAIT_S_MAX))
+            self._news.wait(min(left_s, _WAIT_S_MAX if self._member is None else self._member.wait_s_max))
 
     # --- positions ------------------------------------------------------------------------------
 
@@ -184,7 +141,10 @@ class Consumer:
         positions = self._positions_of(what)
         if not positions:
             return
-        self._commit(self._group, positions)
+        if self._member is not None:
+            self._member.commit(positions, self._owned)
+        else:
+            self._log.commit_positions(self._group, positions)
         for place, position in positions.items():
             if (reading := self._readings.get(place)) is not None:
                 reading.committed = position.offset
@@ -196,7 +156,7 @@ class Consumer:
             raise UsageError("a consumer commits for its group: log.consumer(…, group=…)")
         positions = self._positions_of(None)
         if positions:
-            membership = None if self._membership is None else self._membership.membership
+            membership = None if self._member is None else self._member.membership
             transaction.commit_positions(self._group, positions, membership=membership)
 
     def committed(
@@ -266,9 +226,9 @@ class Consumer:
             return
         self._is_closed = True
         try:
-            if self._membership is not None:
+            if self._member is not None:
                 self._finalizer.detach()
-                self._membership.stop()
+                self._member.stop()
         finally:
             self._readings.close()
 
@@ -280,111 +240,15 @@ class Consumer:
     ) -> None:
         self.close()
 
-    # --- fetching -------------------------------------------------------------------------------
-
-    # --- the group ------------------------------------------------------------------------------
-
-    def _follow_group(self) -> None:
-        """Do what the group asks of this member."""
-        membership = self._membership
-        if membership is None:
-            return
-        match membership.take_event():
-            case None:
-                pass
-            case Joined() as joined:
-                self._accept(membership, joined)
-            case MustJoin():
-                if not membership.is_cooperative:
-                    self._give_up(self._readings.places(), self._settings.on_revoked)
-                membership.order_join(self._readings.places())
-            case Lost(reason):
-                if self._readings:
-                    facts = fact_text(group=self._group, reason=reason)
-                    _logger.warning("the membership is lost, joining again %s", facts)
-                self._give_up(self._readings.places(), self._settings.on_lost or self._settings.on_revoked)
-                membership.order_join(())
-            case Failed(error):
-                self._give_up(self._readings.places(), self._settings.on_lost or self._settings.on_revoked)
-                raise error
-
-    def _accept(self, membership: GroupMembership, joined: Joined) -> None:
-        """Take a new assignment; let go what moves, and tell the group that it is free."""
-        assigned = frozenset(joined.assignment)
-        revoked = tuple(place for place in self._readings.places() if place not in assigned)
-        self._give_up(revoked, self._settings.on_revoked)
-        if revoked and joined.assignor.is_cooperative:
-            membership.order_join(self._readings.places())
-        added = tuple(place for place in joined.assignment if place not in self._readings)
-        self._take(added)
-        if self._settings.on_assigned is not None and (added or not joined.assignor.is_cooperative):
-            self._settings.on_assigned(added)
-
-    def _give_up(self, places: Sequence[TopicPartition], callback: RebalanceCallback | None) -> None:
-        if not places:
-            return
-        try:
-            if callback is not None:
-                callback(places)
-        finally:
-            self._readings.remove(places)
-
-    def _take(
-        self, places: Sequence[TopicPartition], starts: Mapping[TopicPartition, Offset] | None = None
-    ) -> None:
-        """Begin to read partitions: where they are committed, else where ``start`` says."""
-        if not places:
-            return
-        committed = {} if self._group is None else self._log.committed(self._group, places)
-        fresh = [place for place in places if place not in committed]
-        offsets = dict(starts) if starts is not None else self._readings.start_offsets(fresh)
-        offsets.update((place, position.offset) for place, position in committed.items())
-        self._readings.add({place: offsets[place] for place in places}, committed)
+    # --- what is read ---------------------------------------------------------------------------
 
     def _follow_topics(self) -> None:
-        """Notice partitions that were added to the topics since."""
+        """Notice partitions that were added to the topics since; in a group its members notice them."""
         now_s = self._monotonic_s()
-        if not self._topics or now_s < self._topics_checked_s + _TOPICS_CHECK_S:
+        if self._member is not None or not self._topics or now_s < self._topics_checked_s + _TOPICS_CHECK_S:
             return
         self._topics_checked_s = now_s
-        if self._membership is None:
-            self._take([place for place in self._all_partitions() if place not in self._readings])
-            return
-        joined = self._membership.joined
-        if joined is None or not joined.is_leader or not self._membership.wait_joined(0):
-            return
-        topics = self._log.topics()
-        counts = {name: topics[name].partition_count for name in joined.partition_counts if name in topics}
-        if counts != joined.partition_counts:
-            if not self._membership.is_cooperative:
-                self._give_up(self._readings.places(), self._settings.on_revoked)
-            self._membership.order_join(self._readings.places())
-
-    def _commit(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
-        """Commit as a member; a rebalance that is being completed is waited for, and then decides."""
-        membership = self._membership
-        if membership is None:
-            self._log.commit_positions(group, positions)
-            return
-        deadline_s = self._monotonic_s() + _COMMIT_WAIT_S
-        while True:
-            credentials = membership.membership
-            if credentials is None:
-                raise StaleGenerationError(
-                    f"the group gave these partitions to others; poll to join again {fact_text(group=group)}"
-                )
-            try:
-                self._log.commit_positions(group, positions, membership=credentials)
-                return
-            except (RebalanceInProgressError, StaleGenerationError):
-                # A cooperative member may be between two generations. Once the next one holds, what it
-                # still reads may be committed in it: even a partition that the generation takes away
-                # is given to nobody else before this member has let go of it, which it does in poll.
-                left_s = deadline_s - self._monotonic_s()
-                if left_s <= 0 or not membership.wait_joined(left_s) or membership.membership == credentials:
-                    raise
-                if not membership.is_cooperative or not all(place in self._readings for place in positions):
-                    raise
+        self._owned.take([place for place in self._all_partitions() if place not in self._owned])
 
     def _positions_of(
         self, what: Record[Any, Any] | Mapping[TopicPartition, Offset | CommittedPosition] | None

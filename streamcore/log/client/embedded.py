@@ -14,7 +14,7 @@ neither and calls it itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,13 +22,13 @@ from types import TracebackType
 from typing import Literal, Self, TypeVar
 
 from streamcore.clock import Clock, SystemClock
-from streamcore.errors import ClosedError, InvalidConfigError
+from streamcore.errors import ClosedError, CorruptDataError, InvalidConfigError
 from streamcore.log.broker.broker import Broker
+from streamcore.log.broker.consumer_protocol import decode_assignment
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import (
     AppendedBatch,
-    GroupDescription,
     JoinReply,
     JoinRequest,
     Membership,
@@ -40,8 +40,11 @@ from streamcore.log.broker.requests import (
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.broker.transaction_listing import TransactionFilter
 from streamcore.log.client.access import AccessControl, EmbeddedAccess
+from streamcore.log.client.consumer_settings import GroupSettings
+from streamcore.log.client.embedded_member import EmbeddedMember
 from streamcore.log.client.embedded_producer import EmbeddedProducer
 from streamcore.log.client.embedded_reader import EmbeddedReader
+from streamcore.log.client.group_log import DescribedGroup, MemberSummary
 from streamcore.log.client.janitor import Janitor
 from streamcore.log.client.operation_driver import OperationDriver
 from streamcore.log.client.port import TopicDescription
@@ -345,10 +348,39 @@ class EmbeddedLog:
         with self._entered():
             return self._broker.groups.names()
 
-    def describe_group(self, group: str) -> GroupDescription:
+    def describe_group(self, group: str) -> DescribedGroup:
         """A group's state and members."""
         with self._entered():
-            return self._broker.groups.describe(group)
+            found = self._broker.groups.describe(group)
+        return DescribedGroup(
+            found.group,
+            found.state,
+            found.protocol,
+            found.generation,
+            tuple(
+                MemberSummary(
+                    member.member_id,
+                    member.instance_id,
+                    member.client_id,
+                    member.client_host,
+                    _assignment(member.assignment) if found.protocol_type == "consumer" else (),
+                )
+                for member in found.members
+            ),
+            found.kind,
+            found.protocol_type,
+        )
+
+    def join(
+        self,
+        group: str,
+        topics: Sequence[TopicName],
+        settings: GroupSettings,
+        clock: Clock,
+        wake: Callable[[], None],
+    ) -> EmbeddedMember:
+        """Begin to be a member of a group."""
+        return EmbeddedMember(self, group, topics, settings, clock, wake)
 
     def delete_group(self, group: str) -> None:
         """Delete a group without members, with its positions. Raises ``UsageError``."""
@@ -421,6 +453,13 @@ def _initialized(
                 raise
             if not (yield from broker.transactions.ended(transactional_id, deadline_s)):
                 raise
+
+
+def _assignment(data: bytes) -> tuple[TopicPartition, ...]:
+    try:
+        return tuple(sorted(decode_assignment(data)))
+    except CorruptDataError:
+        return ()  # another client's own format
 
 
 def _sync_pool() -> ThreadPoolExecutor:

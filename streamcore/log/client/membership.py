@@ -1,8 +1,9 @@
 """A consumer's membership in its group: joins, assigns if it leads, stays alive, leaves.
 
 A thread per member talks to the coordinator, because joining waits for the other members and a
-member has to be heard of while its program works. What it learns becomes an event that the consumer
-picks up in ``poll``, so callbacks and changes of the assignment happen in the program's own thread:
+member has to be heard of while its program works. What it learns becomes an event, which is picked up
+when the program polls (``embedded_member``), so callbacks and changes of the assignment happen in the
+program's own thread:
 
 * ``Joined``: the group agreed, this is the new assignment.
 * ``MustJoin``: the group is agreeing anew; say what is still owned, and join.
@@ -16,9 +17,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Protocol, TypeAlias
 
 from streamcore.clock import Clock
@@ -41,11 +41,12 @@ from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import JoinReply, JoinRequest, Membership, SyncReply, SyncRequest
 from streamcore.log.client import port
 from streamcore.log.client.assignors import Assignor, GroupMember, choose_assignors
+from streamcore.log.client.consumer_settings import GroupSettings
 from streamcore.model import CommittedPosition, TopicName, TopicPartition
 
 
-class GroupLog(port.Log, Protocol):
-    """A log whose groups a consumer can be a member of."""
+class CoordinatedLog(port.Log, Protocol):
+    """A log that takes the requests of the group protocol."""
 
     def join_group(self, request: JoinRequest) -> JoinReply:
         """Join or rejoin; waits for the other members."""
@@ -67,20 +68,6 @@ class GroupLog(port.Log, Protocol):
         membership: Membership | None = None,
     ) -> None:
         """Commit positions as a member, or as nobody in particular."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupSettings:
-    """How a consumer takes part in its group."""
-
-    assignors: Sequence[str] = ("range",)
-    """``range``, ``sticky`` or ``cooperative-sticky``; the first that all members have is used."""
-    instance_id: str | None = None
-    """A static member's name: it keeps its partitions over a restart within the session time-out."""
-    session_timeout: str | timedelta | int = "45s"
-    heartbeat_interval: str | timedelta | int = "200ms"
-    max_poll_interval: str | timedelta | int = "5m"
-    client_id: str = "streamcore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +115,7 @@ class GroupMembership:
 
     def __init__(
         self,
-        log: GroupLog,
+        log: CoordinatedLog,
         group: str,
         topics: Sequence[TopicName],
         settings: GroupSettings,
@@ -355,7 +342,7 @@ class GroupMembership:
 
 
 def partition_counts(
-    topics: Mapping[TopicName, port.TopicDescription], wanted: set[TopicName]
+    topics: Mapping[TopicName, port.TopicDescription], wanted: Collection[TopicName]
 ) -> dict[TopicName, int]:
     """The partition counts of those of the wanted topics that exist."""
     return {name: topics[name].partition_count for name in wanted if name in topics}

@@ -154,9 +154,7 @@ def _append_changelogs(transaction: Transaction, change: _TaskChanges, now_ms: i
     for store, writes in change.drained:
         target = change.state.changelogs.get(store.store)
         if target is not None and len(writes):
-            change.appended[store.store] = transaction.append_run(
-                target, *changelog.columns(writes, now_ms)
-            )
+            change.appended[store.store] = transaction.append_run(target, *changelog.columns(writes, now_ms))
 
 
 def _apply(change: _TaskChanges, now_ms: int) -> None:
