@@ -1,6 +1,6 @@
 """Producers of runs, over the broker in this process.
 
-A run is encoded into batches of about ``_BATCH_BYTES`` before the lock is taken, so that what
+A run is encoded into batches of about ``BATCH_BYTES`` before the lock is taken, so that what
 happens under it costs per batch, not per record. Every producer is idempotent: batches carry its id
 and a sequence number per partition, which tell the log if one is missing.
 """
@@ -24,14 +24,11 @@ from streamcore.log.broker.operations import DurableUntil, Operation
 from streamcore.log.broker.requests import Membership, ProducerIdentity
 from streamcore.log.client.operation_driver import OperationDriver
 from streamcore.log.client.port import Appended, Outcome
+from streamcore.log.client.run_columns import BATCH_BYTES, Columns, cut_into_parts, slice_columns
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.compression import codec_number
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.model import CommittedPosition, Headers, TimestampMs, TopicPartition
-
-_BATCH_BYTES = 512 * 1024
-_RECORD_OVERHEAD_BYTES = 21
-"""At most so many bytes around a record of less than 2 GiB without headers."""
 
 
 class EmbeddedAcknowledgement:
@@ -194,7 +191,7 @@ class EmbeddedProducer:
         """The run as batches, each with its count of records."""
         sequence = self._sequences.get(target, 0)
         batches: list[tuple[bytearray, int]] = []
-        waiting = list(reversed(_parts(columns, min(_BATCH_BYTES, bytes_max))))
+        waiting = list(reversed(cut_into_parts(columns, min(BATCH_BYTES, bytes_max))))
         while waiting:
             part = waiting.pop()
             keys, values, timestamps_ms, headers = part
@@ -218,7 +215,7 @@ class EmbeddedProducer:
                         + fact_text(target=target, size_bytes=len(batch), max_message_bytes=bytes_max)
                     )
                 half = (count + 1) // 2
-                waiting += [_slice(part, half, count), _slice(part, 0, half)]
+                waiting += [slice_columns(part, half, count), slice_columns(part, 0, half)]
                 continue
             batches.append((batch, count))
             sequence = (sequence + count) & 0x7FFFFFFF
@@ -326,11 +323,6 @@ class EmbeddedTransaction:
             raise InvalidTransactionStateError("the transaction is over; begin another")
 
 
-Columns = tuple[
-    Sequence[bytes | None], Sequence[bytes | None], Sequence[TimestampMs], Sequence[Headers] | None
-]
-
-
 def _in_one_piece(appended: Appended) -> Sequence[Outcome]:
     count = appended.end_offset - appended.base_offset
     return [(count, appended)] if count else []
@@ -338,34 +330,3 @@ def _in_one_piece(appended: Appended) -> Sequence[Outcome]:
 
 def _until_durable(ends: Mapping[PartitionLog, int]) -> Operation[None]:
     yield DurableUntil(tuple(ends.items()))
-
-
-def _parts(columns: Columns, bytes_wanted: int) -> list[Columns]:
-    """Cut columns into parts that will make batches of about this size."""
-    keys, values, _, headers = columns
-    count = len(keys)
-    size = _total_bytes(keys) + _total_bytes(values) + count * _RECORD_OVERHEAD_BYTES
-    if headers is not None:
-        size += sum(len(name) + len(value or b"") + 10 for row in headers for name, value in row)
-    part_count = min(count, -(-size // bytes_wanted))
-    if part_count == 1:
-        return [columns]
-    step = -(-count // part_count)
-    return [_slice(columns, start, min(start + step, count)) for start in range(0, count, step)]
-
-
-def _total_bytes(column: Sequence[bytes | None]) -> int:
-    try:
-        return sum(map(len, column))  # type: ignore[arg-type]
-    except TypeError:
-        return sum(len(field) for field in column if field is not None)
-
-
-def _slice(columns: Columns, start: int, end: int) -> Columns:
-    keys, values, timestamps_ms, headers = columns
-    return (
-        keys[start:end],
-        values[start:end],
-        timestamps_ms[start:end],
-        None if headers is None else headers[start:end],
-    )

@@ -1,0 +1,142 @@
+"""What a reader has received of one partition and not handed out yet.
+
+librdkafka delivers the messages of all partitions through one queue, and tells by a message of its own
+when a partition's end is reached. A buffer keeps one partition's share as columns and knows, for the
+position behind what it holds, whether that is the end.
+
+Invariant: offsets grow from chunk to chunk, and ``received_to`` is behind all of them. It moves past what
+is not delivered (markers, aborted records) with the next message, or when the end is reached.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from confluent_kafka import Message
+
+from streamcore.errors import StreamCoreError
+from streamcore.model import Headers, Offset, RecordRun, TimestampMs, TopicPartition
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Records that came together, from ``taken`` on not handed out yet."""
+
+    offsets: list[Offset]
+    timestamps_ms: list[TimestampMs]
+    keys: list[bytes | None]
+    values: list[bytes | None]
+    headers: list[Headers] | None
+    ends_bytes: list[int]
+    """Up to and including each record: how many bytes keys and values have."""
+    taken: int = 0
+
+    @property
+    def left_bytes(self) -> int:
+        return self.ends_bytes[-1] - (self.ends_bytes[self.taken - 1] if self.taken else 0)
+
+    def count_within(self, bytes_max: int) -> int:
+        """How many of the next records have so many bytes; at least one."""
+        before = self.ends_bytes[self.taken - 1] if self.taken else 0
+        end = bisect_right(self.ends_bytes, before + bytes_max, self.taken)
+        return max(1, end - self.taken)
+
+
+class PartitionBuffer:
+    """One assigned partition: what was received, and where that ends."""
+
+    def __init__(self, source: TopicPartition, position: Offset) -> None:
+        self.source = source
+        self.position = position
+        """The next offset that ``take`` looks at."""
+        self.received_to = position
+        """The next offset to receive."""
+        self.size_bytes = 0
+        self.failure: StreamCoreError | None = None
+        """Why nothing more comes, once everything received is handed out."""
+        self.is_halted = False
+        """Whether librdkafka was told to fetch no more of it for now."""
+        self.end_asked_s = float("-inf")
+        """When the broker was asked for the end."""
+        self._chunks: deque[_Chunk] = deque()
+        self._end: Offset = -1
+
+    def has_news(self) -> bool:
+        """Whether ``take`` would return something."""
+        return self.received_to > self.position
+
+    def is_at_end(self) -> bool:
+        """Whether the partition's end was seen at the position."""
+        return self._end == self.position
+
+    def see_end(self, offset: Offset) -> None:
+        """Know that the visible end is here, and that everything before it has come."""
+        self._end = offset
+        self.received_to = max(self.received_to, offset)
+
+    def add(self, messages: Sequence[Message]) -> None:
+        """Take messages, at least one, in their order and without errors."""
+        keys = [message.key() for message in messages]
+        values = [message.value() for message in messages]
+        offsets: list[Offset] = list(map(Message.offset, messages))
+        headers = list(map(Message.headers, messages))
+        sizes = [len(key or b"") + len(value or b"") for key, value in zip(keys, values, strict=True)]
+        chunk = _Chunk(
+            offsets,
+            [time_ms for _, time_ms in map(Message.timestamp, messages)],
+            keys,
+            values,
+            [tuple(row or ()) for row in headers] if any(headers) else None,
+            list(accumulate(sizes)),
+        )
+        self._chunks.append(chunk)
+        self.size_bytes += chunk.left_bytes
+        self.received_to = offsets[-1] + 1
+
+    def take(self, bytes_max: int) -> RecordRun | None:
+        """The next records, about ``bytes_max`` bytes and at least one; the position moves behind them.
+
+        The run is empty where the position moves without records, and ``None`` where it does not move.
+        """
+        if not self.has_news():
+            return None
+        run = RecordRun(self.source, [], [], [], [], None, self.received_to)
+        left_bytes = bytes_max
+        while self._chunks and (left_bytes > 0 or not run.offsets):
+            chunk = self._chunks[0]
+            count = chunk.count_within(left_bytes)
+            before_bytes = chunk.left_bytes
+            _move(chunk, count, run)
+            if chunk.taken == len(chunk.offsets):
+                self._chunks.popleft()
+                moved_bytes = before_bytes
+            else:
+                moved_bytes = before_bytes - chunk.left_bytes
+            left_bytes -= moved_bytes
+            self.size_bytes -= moved_bytes
+        if self._chunks:
+            run.next_offset = run.offsets[-1] + 1
+        self.position = run.next_offset
+        return run
+
+
+def _move(chunk: _Chunk, count: int, run: RecordRun) -> None:
+    """Hand the next records of a chunk over to a run."""
+    start, end = chunk.taken, chunk.taken + count
+    before = len(run.offsets)
+    if not before and count == len(chunk.offsets):
+        run.offsets, run.timestamps_ms = chunk.offsets, chunk.timestamps_ms
+        run.keys, run.values, run.headers = chunk.keys, chunk.values, chunk.headers
+    else:
+        run.offsets += chunk.offsets[start:end]
+        run.timestamps_ms += chunk.timestamps_ms[start:end]
+        run.keys += chunk.keys[start:end]
+        run.values += chunk.values[start:end]
+        if chunk.headers is not None or run.headers is not None:
+            run.headers = run.headers or [()] * before
+            run.headers += [()] * count if chunk.headers is None else chunk.headers[start:end]
+    chunk.taken = end

@@ -1,0 +1,84 @@
+"""The marks of partitions, and the offsets that belong to times, as a broker tells them.
+
+The protocol tells three of the four marks. The log end behind the high watermark is the broker's own
+business, so the high watermark stands for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from confluent_kafka import IsolationLevel
+from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka.admin import OffsetSpec
+
+from streamcore.log.client.kafka_connection import KafkaConnection
+from streamcore.log.client.kafka_topics import KafkaTopics
+from streamcore.model import Isolation, LogOffsets, Offset, TimestampMs, TopicPartition
+
+_LEVELS: Final = {
+    Isolation.READ_COMMITTED: IsolationLevel.READ_COMMITTED,
+    Isolation.READ_UNCOMMITTED: IsolationLevel.READ_UNCOMMITTED,
+}
+
+
+class KafkaOffsets:
+    """Asks one broker for offsets. Safe to share between threads."""
+
+    def __init__(self, connection: KafkaConnection, topics: KafkaTopics) -> None:
+        self._connection = connection
+        self._topics = topics
+
+    def marks(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
+        """The marks of partitions. Raises ``UnknownTopicError``."""
+        wanted = self._existing(partitions)
+        starts = self._asked(dict.fromkeys(wanted, OffsetSpec.earliest()), Isolation.READ_UNCOMMITTED)
+        stable = self.visible_ends(wanted, Isolation.READ_COMMITTED)
+        ends = self.visible_ends(wanted, Isolation.READ_UNCOMMITTED)
+        marks = {}
+        for place in wanted:
+            # Asked for one after the other, so each may have moved since the one before it.
+            last_stable = max(starts[place], stable[place])
+            high_watermark = max(last_stable, ends[place])
+            marks[place] = LogOffsets(starts[place], last_stable, high_watermark, high_watermark)
+        return marks
+
+    def visible_ends(
+        self, partitions: Iterable[TopicPartition], isolation: Isolation
+    ) -> dict[TopicPartition, Offset]:
+        """Where readers with this isolation would stop now."""
+        return self._asked(dict.fromkeys(self._existing(partitions), OffsetSpec.latest()), isolation)
+
+    def for_times(self, times: Mapping[TopicPartition, TimestampMs]) -> dict[TopicPartition, Offset]:
+        """For each partition the first offset whose timestamp is at or after; its end if none is."""
+        self._existing(times)
+        specs = {place: OffsetSpec.for_timestamp(time_ms) for place, time_ms in times.items()}
+        found = self._asked(specs, Isolation.READ_UNCOMMITTED)
+        late = [place for place, offset in found.items() if offset < 0]
+        return found | self.visible_ends(late, Isolation.READ_UNCOMMITTED)
+
+    def _existing(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
+        wanted = list(partitions)
+        for place in wanted:
+            self._topics.of(place)
+        return wanted
+
+    def _asked(
+        self, specs: Mapping[TopicPartition, OffsetSpec], isolation: Isolation
+    ) -> dict[TopicPartition, Offset]:
+        if not specs:
+            return {}
+        timeout_s = self._connection.settings.request_timeout_s
+        question = {KafkaPartition(place.topic, place.partition): spec for place, spec in specs.items()}
+
+        def ask() -> dict[TopicPartition, Offset]:
+            answers = self._connection.admin.list_offsets(
+                question, isolation_level=_LEVELS[isolation], request_timeout=timeout_s
+            )
+            return {
+                TopicPartition(place.topic, place.partition): answer.result(timeout_s).offset
+                for place, answer in answers.items()
+            }
+
+        return self._connection.retried(ask, "ask for offsets", partitions=",".join(map(str, specs)))

@@ -1,0 +1,207 @@
+"""Where a broker is and how to get in: addresses, and properties by Kafka's names.
+
+Kafka's own tools keep what a connection needs in a properties file (``--command-config``). The same
+names are taken here. Most are librdkafka's, too; where Kafka's Java clients have a form of their own
+(the login in ``sasl.jaas.config``, trust stores), it is translated, or refused with what to give instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from streamcore.errors import InvalidConfigError, UsageError, fact_text
+
+SCHEME: Final = "kafka://"
+
+_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.\-]+):(\d{1,5})")
+_ADDRESSES: Final = re.compile(rf"{_ADDRESS.pattern}(,\s*{_ADDRESS.pattern})*")
+_KNOWN: Final = re.compile(r"security\.protocol|sasl\..+|ssl\..+|client\.id|client\.rack")
+_LOGIN: Final = re.compile(
+    r"\s*([\w.]+)\s+(?:required|requisite|sufficient|optional)\s+(.*?)\s*;\s*", re.DOTALL
+)
+_LOGIN_OPTION: Final = re.compile(r"""(\w+)\s*=\s*("(?:[^"\\]|\\.)*"|'[^']*'|[^\s"';]+)""")
+_LOGIN_MODULES: Final = ("PlainLoginModule", "ScramLoginModule")
+_RENAMED: Final[Mapping[str, str]] = {
+    "ssl.keystore.certificate.chain": "ssl.certificate.pem",
+    "ssl.keystore.key": "ssl.key.pem",
+    "ssl.truststore.certificates": "ssl.ca.pem",
+}
+_ESCAPES: Final[Mapping[str, str]] = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaSettings:
+    """How to reach a broker, and how long to wait for it."""
+
+    brokers: str
+    """``HOST:PORT``, several with commas between: any of them leads to the others."""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """Security and names, as librdkafka knows them; see ``client_properties``."""
+    connect_timeout_s: float = 10.0
+    request_timeout_s: float = 30.0
+    """How long one answer may take, and how long what is visible may be on its way."""
+    acknowledge_timeout_s: float = 120.0
+    """How long a record may take to be acknowledged, all attempts together."""
+    stable_wait_s: float = 10.0
+    """How long to wait for an open transaction over committed positions that are asked for."""
+    fetch_wait_ms: int = 20
+    """How long the broker holds back an empty answer. The end of a partition is known this late, too."""
+    buffered_bytes_max: int = 8 * 1024 * 1024
+    """What a reader keeps of one partition while another one is read."""
+    pending_bytes_max: int = 64 * 1024 * 1024
+    """What a producer may have on its way; appending waits when it is reached."""
+
+
+def is_broker(where: str) -> bool:
+    """Whether a text is the address of a broker, rather than the path of a folder."""
+    return "://" in where or _ADDRESSES.fullmatch(where) is not None
+
+
+def broker_addresses(where: str) -> str:
+    """The addresses in ``HOST:PORT[,HOST:PORT]`` or ``kafka://HOST:PORT[,…]``, as librdkafka takes them.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    text = where.removeprefix(SCHEME).rstrip("/")
+    if _ADDRESSES.fullmatch(text) is None:
+        raise UsageError(
+            "name the broker as HOST:PORT, several as kafka://HOST:PORT,HOST:PORT: "
+            + fact_text(given=repr(where))
+        )
+    addresses = [address.strip() for address in text.split(",")]
+    for address in addresses:
+        port = int(address.rpartition(":")[2])
+        if not 0 < port < 65_536:
+            raise UsageError(f"a port is between 1 and 65535: {fact_text(address=address)}")
+    return ",".join(addresses)
+
+
+def read_properties(path: Path) -> dict[str, str]:
+    """Read a properties file in Java's form.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the properties file cannot be read: {fact_text(path=path, error=error)}"
+        ) from error
+    properties: dict[str, str] = {}
+    for line in _logical_lines(text):
+        found = re.match(r"((?:\\.|[^\\\s=:])*)(?:\s*[=:]\s*|\s+|$)", line, re.DOTALL)
+        assert found is not None
+        properties[_unescaped(found[1])] = _unescaped(line[found.end() :])
+    return properties
+
+
+def client_properties(given: Mapping[str, str]) -> dict[str, str]:
+    """Kafka's properties as librdkafka knows them.
+
+    Raises:
+        InvalidConfigError: a property that has no meaning here, or a form that librdkafka cannot read.
+    """
+    given = {name: str(value) for name, value in given.items()}
+    given.pop("bootstrap.servers", None)  # the address is given elsewhere
+    for name in given:
+        if _KNOWN.fullmatch(name) is None:
+            raise InvalidConfigError(
+                "a connection takes security.protocol, sasl.*, ssl.*, client.id and client.rack: "
+                + fact_text(given=name)
+            )
+    properties: dict[str, str] = {}
+    for name, value in given.items():
+        if name == "sasl.jaas.config":
+            properties |= _login(value)
+        elif name == "ssl.endpoint.identification.algorithm":
+            properties[name] = value or "none"
+        elif name.startswith(("ssl.truststore.", "ssl.keystore.")) and name not in _RENAMED:
+            continue  # together, below
+        else:
+            properties[_RENAMED.get(name, name)] = value
+    return properties | _trust(given) | _identity(given)
+
+
+def _login(text: str) -> dict[str, str]:
+    """User and password out of a login in JAAS form."""
+    found = _LOGIN.fullmatch(text)
+    if found is None or not found[1].endswith(_LOGIN_MODULES):
+        raise InvalidConfigError(
+            "sasl.jaas.config is understood for PlainLoginModule and ScramLoginModule, "
+            'such as `…PlainLoginModule required username="u" password="p";`; or give sasl.username and '
+            "sasl.password: " + fact_text(module=text.split()[0] if text.split() else "none")
+        )
+    options = {name: _unquoted(value) for name, value in _LOGIN_OPTION.findall(found[2])}
+    if "username" not in options or "password" not in options:
+        raise InvalidConfigError("sasl.jaas.config needs username and password")
+    return {"sasl.username": options["username"], "sasl.password": options["password"]}
+
+
+def _trust(given: Mapping[str, str]) -> dict[str, str]:
+    location = given.get("ssl.truststore.location")
+    if location is None:
+        return {}
+    if not _is_pem(given.get("ssl.truststore.type"), location):
+        raise InvalidConfigError(
+            "give the certificates to trust as PEM, with ssl.truststore.type=PEM or ssl.ca.location; a Java "
+            "trust store is turned into PEM by `keytool -exportcert -rfc`: " + fact_text(location=location)
+        )
+    return {"ssl.ca.location": location}
+
+
+def _identity(given: Mapping[str, str]) -> dict[str, str]:
+    location = given.get("ssl.keystore.location")
+    if location is None:
+        return {}
+    kind = given.get("ssl.keystore.type", "")
+    if _is_pem(kind, location):
+        return {"ssl.certificate.location": location, "ssl.key.location": location}
+    if kind.upper() == "PKCS12" or location.endswith((".p12", ".pfx")):
+        return {
+            "ssl.keystore.location": location,
+            "ssl.keystore.password": given.get("ssl.keystore.password", ""),
+        }
+    raise InvalidConfigError(
+        "give key and certificate as PEM or PKCS12, with ssl.keystore.type: " + fact_text(location=location)
+    )
+
+
+def _is_pem(kind: str | None, location: str) -> bool:
+    return (kind or "").upper() == "PEM" or (not kind and location.endswith((".pem", ".crt", ".cer")))
+
+
+def _logical_lines(text: str) -> Iterator[str]:
+    """The lines without comments and blanks; a backslash at the end continues one."""
+    held = ""
+    for line in text.splitlines():
+        line = line.lstrip()
+        if not held and (not line or line[0] in "#!"):
+            continue
+        if re.search(r"(?<!\\)(\\\\)*\\$", line):
+            held += line[:-1]
+            continue
+        yield held + line
+        held = ""
+    if held:
+        yield held
+
+
+def _unescaped(text: str) -> str:
+    def meaning(found: re.Match[str]) -> str:
+        if found[1] is not None:
+            return chr(int(found[1], 16))
+        return _ESCAPES.get(found[2], found[2])
+
+    return re.sub(r"\\(?:u([0-9A-Fa-f]{4})|(.))", meaning, text, flags=re.DOTALL)
+
+
+def _unquoted(text: str) -> str:
+    if text[0] == '"':
+        return re.sub(r"\\(.)", r"\1", text[1:-1])
+    return text[1:-1] if text[0] == "'" else text
