@@ -381,7 +381,7 @@ def test_who_reads_uncommitted_sees_no_markers_but_aborted_records(house: LogHou
 def test_an_open_transaction_holds_readers_back_at_its_first_record(house: LogHouse) -> None:
     plain = house.log.producer_port()
     with house.log.producer_port(transactional_id="t").transaction() as transaction:
-        append(transaction, FIRST, [b"open"])
+        append(transaction, FIRST, [b"open"]).result()
         append(plain, FIRST, [b"after"])
         plain.flush()
         before = read_all(house.log, FIRST)

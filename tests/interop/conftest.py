@@ -21,6 +21,7 @@ import pytest
 from tests.interop.brokers import OTHER_BROKER, ServedBroker
 from tests.interop.client_table import Observation, Observations, render
 from tests.interop.fetching import MissingError, kafka_jars
+from tests.interop.kafka_processes import kafka_running
 from tests.interop.peers import PEERS_BY_NAME, Peer
 from tests.interop.programs import Fact, Program
 
@@ -37,6 +38,16 @@ def jars() -> Path:
         return kafka_jars()
     except MissingError as missing:
         pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def kafka_node(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a node of Apache Kafka that the tests of a session share.
+
+    Each cleans up what it makes, or uses names that no other test has.
+    """
+    with kafka_running(jars, tmp_path_factory.mktemp("kafka-node")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

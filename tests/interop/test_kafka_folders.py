@@ -7,10 +7,7 @@ over. Every wait is bounded, and every process is ended by its own handle.
 from __future__ import annotations
 
 import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +20,7 @@ from streamcore.log.storage.offset_lookup import offset_for_time
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.verification import verify
 from streamcore.model import Isolation, TopicPartition
+from tests.interop.kafka_processes import START_LIMIT_S, kafka_running, run_tool
 
 pytestmark = pytest.mark.interop
 
@@ -33,8 +31,6 @@ CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 PLAIN_COUNT = 20_000
 SMALL_COUNT = 500
 COUNT = PLAIN_COUNT + SMALL_COUNT * (len(CODECS) + 1)
-TOOL_LIMIT_S = 60
-START_LIMIT_S = 90
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +39,8 @@ def kafka_folder(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("kafka")
     payloads = work / "payloads"
     payloads.write_bytes(b"\n".join(PAYLOADS))
-    with _kafka(jars, work) as address:
-        _tool(
+    with kafka_running(jars, work) as address:
+        run_tool(
             jars,
             "org.apache.kafka.tools.TopicCommand",
             *("--bootstrap-server", address, "--create", "--topic", TARGET.topic, "--partitions", "1"),
@@ -55,7 +51,7 @@ def kafka_folder(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         runs += [(SMALL_COUNT, codec, ()) for codec in CODECS]
         runs += [(SMALL_COUNT, "none", ("--transactional-id", "t", "--transaction-duration-ms", "50"))]
         for count, codec, options in runs:
-            _tool(
+            run_tool(
                 jars,
                 "org.apache.kafka.tools.ProducerPerformance",
                 *("--topic", TARGET.topic, "--num-records", str(count), "--throughput", "-1"),
@@ -143,63 +139,3 @@ def _rows(partition: PartitionLog) -> Iterator[tuple[int, bytes | None]]:
         run = decode_run(TARGET, result.data, position, result.aborted)
         yield from zip(run.offsets, run.values, strict=True)
         position = result.next_offset
-
-
-@contextmanager
-def _kafka(jars: Path, work: Path) -> Iterator[str]:
-    """One node of Kafka on loopback, for as long as the block runs; yields its address."""
-    client_port, controller_port = _free_ports(2)
-    address = f"127.0.0.1:{client_port}"
-    properties = work / "server.properties"
-    properties.write_text(
-        "\n".join(
-            [
-                "process.roles=broker,controller",
-                "node.id=1",
-                f"controller.quorum.voters=1@127.0.0.1:{controller_port}",
-                f"listeners=PLAINTEXT://{address},CONTROLLER://127.0.0.1:{controller_port}",
-                f"advertised.listeners=PLAINTEXT://{address}",
-                "controller.listener.names=CONTROLLER",
-                "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
-                f"log.dirs={work / 'kraft'}",
-                "offsets.topic.replication.factor=1",
-                "offsets.topic.num.partitions=1",
-                "transaction.state.log.replication.factor=1",
-                "transaction.state.log.min.isr=1",
-                "transaction.state.log.num.partitions=1",
-            ]
-        )
-    )
-    cluster_id = _tool(jars, "kafka.tools.StorageTool", "random-uuid").split()[-1]
-    _tool(jars, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties))
-    command = ["java", "-Xmx512m", f"-Dkafka.logs.dir={work}", "-cp", f"{jars}/*", "kafka.Kafka"]
-    with (work / "kafka.log").open("wb") as output:
-        node = subprocess.Popen([*command, str(properties)], stdout=output, stderr=subprocess.STDOUT)
-    try:
-        # It may not listen yet: the first client waits for it.
-        yield address
-        node.terminate()
-        assert node.wait(TOOL_LIMIT_S) in (0, 143)
-    finally:
-        node.kill()
-        node.wait(TOOL_LIMIT_S)
-
-
-def _tool(jars: Path, name: str, *arguments: str, limit_s: int = TOOL_LIMIT_S) -> str:
-    done = subprocess.run(
-        ["java", "-Xmx256m", "-cp", f"{jars}/*", name, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=limit_s,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [found.getsockname()[1] for found in sockets]
-    for found in sockets:
-        found.close()
-    return ports

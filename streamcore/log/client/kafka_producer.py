@@ -99,6 +99,8 @@ class KafkaProducer:
         else:
             properties["transactional.id"] = transactional_id
         self._producer: Producer | None = connection.producer(properties)
+        # A handle gets its producer id once it is connected; one that has records before has to wait longer.
+        self._producer.cluster_id(timeout=self._settings.connect_timeout_s)
         if transactional_id is not None:
             self._call(lambda handle, timeout_s: handle.init_transactions(timeout_s), "begin to produce")
 

@@ -1,0 +1,21 @@
+"""The contract of the log port, on Apache Kafka: the same tests, on a broker that is not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contract.log_houses import KafkaHouse, LogHouse
+from tests.contract.test_log_port import *  # noqa: F403
+
+pytestmark = pytest.mark.interop
+
+
+@pytest.fixture
+def house(kafka_node: str) -> Iterator[LogHouse]:  # type: ignore[no-redef]
+    """Apache Kafka in the place of the logs of ours."""
+    house = KafkaHouse(kafka_node)
+    house.log.create_topic("events", partitions=2)
+    yield house
+    house.close()
