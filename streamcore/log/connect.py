@@ -1,7 +1,7 @@
 """The way in: ``connect`` opens a log and gives what programs use of it.
 
 ``ConnectedLog`` is the port (``client/port.py``) with the public producer, the public consumer and
-groups on top.
+groups on top. What is below is a log in a folder, or one behind a broker; it does not look.
 
 A folder is open once in a process: connecting to it again shares it, and it is given back when the last
 one closes. Another process is refused.
@@ -9,12 +9,10 @@ one closes. Another process is refused.
 
 from __future__ import annotations
 
-import re
-import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from streamcore.clock import Clock, SystemClock
 from streamcore.errors import ClosedError, UsageError, fact_text
@@ -29,8 +27,16 @@ from streamcore.log.client.consumer_settings import (
     RebalanceCallback,
 )
 from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.client.group_log import GroupLog
+from streamcore.log.client.kafka_settings import (
+    KafkaSettings,
+    broker_addresses,
+    client_properties,
+    is_broker,
+)
 from streamcore.log.client.producer import Producer, ProducerSettings
 from streamcore.log.client.readings import Start
+from streamcore.log.client.shared_log import Durability, SharedLog
 from streamcore.log.groups import GroupSummary, ResetTarget, reset_positions, summarize
 from streamcore.model import (
     CommittedPosition,
@@ -45,19 +51,17 @@ from streamcore.model import (
 if TYPE_CHECKING:
     from streamcore.log.async_log import AsyncConnection
 
-Durability: TypeAlias = Literal["durable", "relaxed"]
 IsolationName: TypeAlias = Literal["read_committed", "read_uncommitted"]
-
-_BROKER_ADDRESS: Final = re.compile(r"[\w.\-]+:\d+(,[\w.\-]+:\d+)*|\w+://.*")
 
 
 class ConnectedLog:
     """A log: its topics, its groups, producers and consumers. Safe to share between threads."""
 
-    def __init__(self, shared: SharedLog, clock: Clock) -> None:
-        self._shared = shared
-        self._log = shared.log
+    def __init__(self, log: GroupLog, clock: Clock, release: Callable[[], None]) -> None:
+        """``release`` gives the log back, once."""
+        self._log = log
         self._clock = clock
+        self._release = release
         self._is_closed = False
 
     # --- producers and consumers ----------------------------------------------------------------
@@ -290,14 +294,17 @@ class ConnectedLog:
 
     @property
     def embedded(self) -> EmbeddedLog:
-        """The log in this process, for tools."""
-        return self._open()
+        """The log in this process, for tools. Raises ``UsageError`` where it is behind a broker."""
+        log = self._open()
+        if not isinstance(log, EmbeddedLog):
+            raise UsageError("the log is behind a broker: connect to a data folder for this")
+        return log
 
     def close(self) -> None:
         """Give the log back; everything acknowledged stays. Close producers and consumers before."""
         if not self._is_closed:
             self._is_closed = True
-            self._shared.release()
+            self._release()
 
     def __enter__(self) -> Self:
         return self
@@ -307,7 +314,7 @@ class ConnectedLog:
     ) -> None:
         self.close()
 
-    def _open(self) -> EmbeddedLog:
+    def _open(self) -> GroupLog:
         if self._is_closed:
             raise ClosedError("the log is closed; connect again")
         return self._log
@@ -327,90 +334,64 @@ class ConnectedLog:
             raise UsageError(f"there is no such group {fact_text(group=group)}")
 
 
-class SharedLog:
-    """A folder's log, open once in this process for all who connect to it."""
-
-    _open: dict[Path, SharedLog] = {}
-    _open_lock = threading.Lock()
-
-    def __init__(self, folder: Path, log: EmbeddedLog, durability: Durability) -> None:
-        self.folder = folder
-        self.log = log
-        self.durability = durability
-        self.user_count = 0
-
-    @classmethod
-    def acquire(cls, folder: Path, durability: Durability, clock: Clock) -> SharedLog:
-        """The log in a folder, opened by the first who asks.
-
-        Raises:
-            DirectoryInUseError: another process has it.
-            UsageError: it is open here with another durability.
-        """
-        folder = folder.resolve()
-        with cls._open_lock:
-            shared = cls._open.get(folder)
-            if shared is None:
-                shared = cls(folder, EmbeddedLog.open(folder, durability=durability, clock=clock), durability)
-                cls._open[folder] = shared
-            elif shared.durability != durability:
-                facts = fact_text(folder=folder, open_as=shared.durability, wanted=durability)
-                raise UsageError(f"the folder is open in this process with another durability {facts}")
-            shared.user_count += 1
-            return shared
-
-    def release(self) -> None:
-        """Give it back; the last one closes it."""
-        with self._open_lock:
-            self.user_count -= 1
-            if self.user_count > 0:
-                return
-            del self._open[self.folder]
-            self.log.close()
-
-
 def connect(
-    where: str | Path, *, durability: Durability = "durable", clock: Clock | None = None
+    where: str | Path,
+    *,
+    durability: Durability = "durable",
+    security: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
 ) -> ConnectedLog:
-    """Open the log in a folder, which is created if it is new.
+    """Open the log in a folder, which is created if it is new, or connect to a broker.
 
     Args:
-        where: the data folder.
+        where: the data folder, or a broker: ``HOST:PORT``, or ``kafka://HOST:PORT,HOST:PORT``.
         durability: ``durable`` acknowledges what is on disk. ``relaxed`` acknowledges at once: a power cut
-            may take the last seconds, the death of this process alone takes nothing.
+            may take the last seconds, the death of this process alone takes nothing. For a folder; a broker
+            has its own.
+        security: for a broker: ``security.protocol``, ``sasl.*``, ``ssl.*``, by Kafka's names.
         clock: for tests.
 
     Raises:
         DirectoryInUseError: another process has the folder; the message names its pid.
-        UsageError: an address of a broker, which this release cannot connect to.
+        RequestTimeoutError: the broker does not answer.
+        UsageError: an address that is none, or a broker that does not let us in.
     """
-    folder = data_folder(where)
     clock = clock or SystemClock()
-    return ConnectedLog(SharedLog.acquire(folder, durability, clock), clock)
+    if isinstance(where, str) and is_broker(where):
+        if durability != "durable":
+            raise UsageError(
+                "how durable a broker is, is set where it runs: leave durability out. "
+                + fact_text(broker=where, durability=durability)
+            )
+        return _connect_to_broker(where, security or {}, clock)
+    if security is not None:
+        raise UsageError(f"a folder has no login: leave security out. {fact_text(folder=where)}")
+    if not where:
+        raise UsageError("name the data folder: connect('streamcore-data')")
+    shared = SharedLog.acquire(Path(where), durability, clock)
+    return ConnectedLog(shared.log, clock, shared.release)
 
 
 def connect_async(
-    where: str | Path, *, durability: Durability = "durable", clock: Clock | None = None
+    where: str | Path,
+    *,
+    durability: Durability = "durable",
+    security: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
 ) -> AsyncConnection:
     """``connect`` for programs with an event loop: enter it with ``async with``, or ``await`` it."""
     from streamcore.log.async_log import AsyncConnection
 
-    return AsyncConnection(lambda: connect(where, durability=durability, clock=clock))
+    return AsyncConnection(lambda: connect(where, durability=durability, security=security, clock=clock))
 
 
-def data_folder(where: str | Path) -> Path:
-    """The folder that is meant.
+def _connect_to_broker(where: str, security: Mapping[str, str], clock: Clock) -> ConnectedLog:
+    settings = KafkaSettings(brokers=broker_addresses(where), properties=client_properties(security))
+    # Loaded here: librdkafka is large, and a log in a folder does without.
+    from streamcore.log.client.kafka import KafkaLog
 
-    Raises:
-        UsageError: it is the address of a broker.
-    """
-    if isinstance(where, str):
-        if not where:
-            raise UsageError("name the data folder: connect('streamcore-data')")
-        if _BROKER_ADDRESS.fullmatch(where):
-            facts = fact_text(where=where)
-            raise UsageError(f"this release has the embedded log only: connect to a data folder {facts}")
-    return Path(where)
+    log = KafkaLog(settings, clock=clock)
+    return ConnectedLog(log, clock, log.close)
 
 
 def _names(topics: Iterable[TopicName | Iterable[TopicName]]) -> list[TopicName]:

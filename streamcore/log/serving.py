@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from streamcore.clock import Clock, SystemClock
-from streamcore.log.connect import ConnectedLog, Durability, connect
+from streamcore.log.client.shared_log import Durability
+from streamcore.log.connect import ConnectedLog, connect
 from streamcore.log.server.listeners import parse_listeners
 from streamcore.log.server.security import Security
 from streamcore.log.server.server import Server

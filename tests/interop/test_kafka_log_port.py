@@ -12,8 +12,8 @@ from tests.contract.test_log_port import *  # noqa: F403
 pytestmark = pytest.mark.interop
 
 
-@pytest.fixture
-def house(kafka_node: str) -> Iterator[LogHouse]:  # type: ignore[no-redef]
+@pytest.fixture  # type: ignore[no-redef]
+def house(kafka_node: str) -> Iterator[LogHouse]:
     """Apache Kafka in the place of the logs of ours."""
     house = KafkaHouse(kafka_node)
     house.log.create_topic("events", partitions=2)

@@ -145,7 +145,9 @@ class KafkaConnection:
             if complaint is not None and complaint.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
                 raise translated(complaint, "connect", brokers=self.settings.brokers)
             if self.clock.monotonic_s() >= deadline_s:
-                raise self.silence("connect", wait_s, said=repr(complaint and complaint.str()))
+                raise self.silence(
+                    "connect", wait_s, said=None if complaint is None else repr(complaint.str())
+                )
         try:
             answer.result()
         except KafkaException as raised:

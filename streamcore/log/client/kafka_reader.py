@@ -63,6 +63,8 @@ class KafkaReader:
         # Held while buffers change. Who pumps waits for librdkafka without it, but alone.
         self._changed = threading.Condition()
         self._is_pumping = False
+        self._claims = 0
+        """How many threads wait for their turn to change what is assigned."""
         self._watcher: threading.Thread | None = None
         self._callback: Callable[[], None] | None = None
         self._is_closed = False
@@ -210,14 +212,21 @@ class KafkaReader:
 
     @contextmanager
     def _pumping(self, timeout_s: float | None) -> Iterator[bool]:
-        """Be the one that pumps; false if somebody else does, after waiting a while for news of it."""
+        """Be the one that pumps; false if somebody else does, after waiting a while for news of it.
+
+        Without a time-out it waits for its turn, and goes before all who have one.
+        """
         with self._changed:
             if timeout_s is None:
+                self._claims += 1
                 self._changed.wait_for(lambda: not self._is_pumping)
-            elif self._is_pumping and timeout_s > 0:
-                self._changed.wait(timeout_s)
-            is_alone = not self._is_pumping
-            self._is_pumping = True
+                self._claims -= 1
+                is_alone = True
+            else:
+                if (self._is_pumping or self._claims) and timeout_s > 0:
+                    self._changed.wait(timeout_s)
+                is_alone = not self._is_pumping and not self._claims
+            self._is_pumping |= is_alone
         try:
             yield is_alone
         finally:
@@ -276,7 +285,7 @@ class KafkaReader:
         """Wait for news and tell of it; false when the reader is closed."""
         with self._changed:
             # What is there was told of. Until it is fetched, librdkafka's bounded queue keeps the rest.
-            if not self._is_closed and self._has_news():
+            if not self._is_closed and (not self._buffers or self._has_news()):
                 self._changed.wait(_WAIT_S)
         if self._is_closed:
             return False
@@ -303,12 +312,8 @@ class KafkaReader:
 
 def _receive(buffer: PartitionBuffer, messages: list[Message]) -> None:
     """Put messages of one partition into its buffer; among them may be errors and the end."""
-    errors = list(map(Message.error, messages))
-    if errors.count(None) == len(errors):
-        buffer.add(messages)
-        return
     start = 0
-    for index, error in enumerate(errors):
+    for index, error in enumerate(map(Message.error, messages)):
         if error is None:
             continue
         if index > start:
@@ -319,7 +324,7 @@ def _receive(buffer: PartitionBuffer, messages: list[Message]) -> None:
         elif error.code() not in _PASSING:
             buffer.failure = translated(error, "read", source=buffer.source, position=buffer.received_to)
     if start < len(messages):
-        buffer.add(messages[start:])
+        buffer.add(messages[start:] if start else messages)
 
 
 def _watch(reference: weakref.ref[KafkaReader]) -> None:
