@@ -9,14 +9,15 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streamcore.cli.applications import ApplicationArgument, code_place, load_app
-from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, refuse_broker
+from streamcore.cli.options import DEFAULT_DATA, BrokerOption, CommandConfigOption, DataOption, security_of
 from streamcore.errors import StreamCoreError, TopologyError, UserCodeError, fact_text
 
 if TYPE_CHECKING:
@@ -44,15 +45,25 @@ def run_app_command(
     application: ApplicationArgument,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
 ) -> None:
     """Run a command of an application. --help behind MODULE:APP lists its commands."""
-    refuse_broker(broker)
     app = load_app(application)
-    commands = command_line(app, data)
+    place = LogPlace(data, broker or None, security_of(broker, command_config))
+    commands = command_line(app, place)
     commands(args=context.args, prog_name=f"streamcore app {application}")
 
 
-def command_line(app: App, data: Path) -> typer.Typer:
+@dataclass(frozen=True, slots=True)
+class LogPlace:
+    """The log that commands work on: of a folder, or of a broker instead."""
+
+    data: Path
+    broker: str | None = None
+    security: Mapping[str, str] | None = None
+
+
+def command_line(app: App, place: LogPlace) -> typer.Typer:
     """The commands of an application as a command line.
 
     Raises:
@@ -76,16 +87,18 @@ def command_line(app: App, data: Path) -> typer.Typer:
         pass
 
     for name, function in app.commands.items():
-        _add_command(found, app, name, function, data)
+        _add_command(found, app, name, function, place)
     return found
 
 
-def _add_command(found: typer.Typer, app: App, name: str, function: Callable[..., Any], data: Path) -> None:
+def _add_command(
+    found: typer.Typer, app: App, name: str, function: Callable[..., Any], place: LogPlace
+) -> None:
     """Add a command, and check at once that its parameters can be given on a command line."""
     help_text = inspect.cleandoc(function.__doc__) if function.__doc__ else None
     alone = typer.Typer(add_completion=False)
     for group in (alone, found):
-        group.command(name, help=help_text)(_as_command(app, name, function, data))
+        group.command(name, help=help_text)(_as_command(app, name, function, place))
     try:
         typer.main.get_command(alone)
     except (RuntimeError, TypeError, AssertionError) as error:
@@ -95,7 +108,7 @@ def _add_command(found: typer.Typer, app: App, name: str, function: Callable[...
         ) from error
 
 
-def _as_command(app: App, name: str, function: Callable[..., Any], data: Path) -> Callable[..., None]:
+def _as_command(app: App, name: str, function: Callable[..., Any], place: LogPlace) -> Callable[..., None]:
     """The function as Typer shall see it: without its logs, with ``--data``."""
     from streamcore.log.connect import ConnectedLog
 
@@ -117,14 +130,15 @@ def _as_command(app: App, name: str, function: Callable[..., Any], data: Path) -
             Path, typer.Option("--data", envvar="STREAMCORE_DATA", help="The data folder of the log.")
         ]
         given.append(
-            inspect.Parameter(_FOLDER, inspect.Parameter.KEYWORD_ONLY, default=data, annotation=option)
+            inspect.Parameter(_FOLDER, inspect.Parameter.KEYWORD_ONLY, default=place.data, annotation=option)
         )
 
     @functools.wraps(function)
     def command(**arguments: Any) -> None:
         from streamcore.processing.runtime.commands import CommandContext
 
-        with CommandContext(app, arguments.pop(_FOLDER, data)) as context:
+        folder = arguments.pop(_FOLDER, place.data)
+        with CommandContext(app, folder, broker=place.broker, security=place.security) as context:
             for log in logs:
                 arguments[log] = context.log
             try:

@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, JsonOption, open_log
+from streamcore.cli.options import (
+    DEFAULT_DATA,
+    BrokerOption,
+    CommandConfigOption,
+    DataOption,
+    JsonOption,
+    open_log,
+)
 from streamcore.cli.output import bytes_json, bytes_text, print_json, print_line
 from streamcore.durations import time_ms, time_text
+from streamcore.model import Isolation, Offset, TopicPartition
 
 if TYPE_CHECKING:
     from streamcore.log.client.consumer import Consumer
     from streamcore.log.client.readings import BytesRecord, Start
-    from streamcore.log.connect import ConnectedLog, IsolationName
+    from streamcore.log.connect import ConnectedLog
 
 
 def register(app: typer.Typer) -> None:
@@ -38,17 +46,19 @@ def consume(
     ] = False,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the records that are in a topic, then stop."""
+    isolation = Isolation.READ_UNCOMMITTED if uncommitted else Isolation.READ_COMMITTED
     with (
-        open_log(data, broker) as log,
-        _consumer(log, topic, partition, group, _start(start), uncommitted) as consumer,
+        open_log(data, broker, command_config) as log,
+        _consumer(log, topic, partition, group, _start(start), isolation) as consumer,
     ):
+        ends: dict[TopicPartition, Offset] = {}
         left = records_max
         while left is None or left > 0:
-            # Nobody else writes to a folder that this process holds, so its end stays where it is.
-            if consumer.assignment() and not any(consumer.lag().values()):
+            if _has_reached(consumer, log, isolation, ends):
                 break
             records = consumer.poll("200ms", records_max=10_000 if left is None else min(left, 10_000))
             for record in records:
@@ -83,15 +93,25 @@ def record_line(record: BytesRecord) -> str:
     return "  ".join(parts)
 
 
+def _has_reached(
+    consumer: Consumer, log: ConnectedLog, isolation: Isolation, ends: dict[TopicPartition, Offset]
+) -> bool:
+    """Whether all is read that was there when a partition was seen first; others may go on writing."""
+    places = consumer.assignment()
+    fresh = [place for place in places if place not in ends]
+    if fresh:
+        ends.update((place, marks.visible_end(isolation)) for place, marks in log.offsets(fresh).items())
+    return bool(places) and all(consumer.position(place) >= ends[place] for place in places)
+
+
 def _consumer(
     log: ConnectedLog,
     topic: str,
     partition: int | None,
     group: str | None,
     start: Start,
-    uncommitted: bool,
+    isolation: Isolation,
 ) -> Consumer:
-    isolation: IsolationName = "read_uncommitted" if uncommitted else "read_committed"
     if partition is not None:
         return log.consumer(assign=[(topic, partition)], group=group, start=start, isolation=isolation)
     return log.consumer(topic, group=group, start=start, isolation=isolation)

@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, JsonOption, open_log
+from streamcore.cli.options import (
+    DEFAULT_DATA,
+    BrokerOption,
+    CommandConfigOption,
+    DataOption,
+    JsonOption,
+    open_log,
+)
 from streamcore.cli.output import print_note, print_rows
 
 groups = typer.Typer(help="Consumer groups: look at, move, delete.", no_args_is_help=True)
@@ -23,10 +30,11 @@ def register(app: typer.Typer) -> None:
 def list_groups(
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List groups with their state and how far they lag behind."""
-    with open_log(data, broker) as log:
+    with open_log(data, broker, command_config) as log:
         summaries = [log.describe_group(name) for name in log.groups()]
         print_rows(
             (
@@ -49,10 +57,11 @@ def describe_group(
     group: GroupArgument,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show where a group stands in each partition, and which member reads it."""
-    with open_log(data, broker) as log:
+    with open_log(data, broker, command_config) as log:
         summary = log.describe_group(group)
         if not as_json:
             print_note(f"{group}  {summary.state}  members {len(summary.members)}  lag {summary.lag:,}")
@@ -89,10 +98,11 @@ def reset_group(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be.")] = False,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Move the positions of a group that nobody is a member of now."""
-    with open_log(data, broker) as log:
+    with open_log(data, broker, command_config) as log:
         before = log.committed(group)
         positions = log.reset_group(group, to, topics=topic, dry_run=dry_run)
         print_rows(
@@ -117,10 +127,11 @@ def delete_group(
     group: GroupArgument,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Delete a group with its committed positions."""
-    with open_log(data, broker) as log:
+    with open_log(data, broker, command_config) as log:
         log.delete_group(group)
         if as_json:
             print_rows([{"group": group, "deleted": True}], True)

@@ -22,38 +22,77 @@ DataOption = Annotated[
 ]
 BrokerOption = Annotated[
     str | None,
-    typer.Option("--broker", envvar="STREAMCORE_BROKER", help="A broker's address; not in this release."),
+    typer.Option(
+        "--broker",
+        envvar="STREAMCORE_BROKER",
+        metavar="HOST:PORT",
+        help="A broker instead of a folder; several addresses as kafka://HOST:PORT,HOST:PORT.",
+    ),
+]
+CommandConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--command-config",
+        envvar="STREAMCORE_COMMAND_CONFIG",
+        metavar="FILE",
+        help="Login and certificates for the broker, in a properties file as Kafka's tools have it.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
 
 
 def refuse_broker(broker: str | None) -> None:
-    """Say plainly that this release has no broker client.
+    """Say plainly that the files of a log are looked at where they lie.
 
     Raises:
         UsageError: if a broker was named.
     """
     if broker:
         raise UsageError(
-            "this release reads the embedded log only: leave --broker (STREAMCORE_BROKER) out and name the "
-            f"folder with --data {fact_text(broker=broker)}"
+            "this reads the log's files, which lie where the broker runs: leave --broker (STREAMCORE_BROKER) "
+            f"out and name the folder with --data {fact_text(broker=broker)}"
         )
 
 
-def open_log(data: Path, broker: str | None, *, create: bool = False) -> ConnectedLog:
-    """Open the log in a data folder.
+def security_of(broker: str | None, command_config: Path | None) -> dict[str, str] | None:
+    """What a properties file says about getting into a broker; ``None`` without a broker.
+
+    Raises:
+        UsageError: the file cannot be read, or there is no broker to use it for.
+    """
+    if not broker:
+        if command_config is not None:
+            raise UsageError(
+                "a folder has no login: leave --command-config out, or name a --broker "
+                + fact_text(command_config=command_config)
+            )
+        return None
+    if command_config is None:
+        return {}
+    from streamcore.log.client.kafka_settings import read_properties
+
+    return read_properties(command_config)
+
+
+def open_log(
+    data: Path, broker: str | None, command_config: Path | None, *, create: bool = False
+) -> ConnectedLog:
+    """Open the log in a data folder, or connect to a broker.
 
     Args:
         data: the folder.
-        broker: refused if given.
+        broker: used instead of the folder, if given.
+        command_config: for the broker.
         create: begin a new log if the folder holds none; commands that only look must not.
 
     Raises:
-        UsageError: no log there, or another process holds it.
+        UsageError: no log there, another process holds it, or the broker does not let us in.
     """
-    from streamcore.log.connect import connect
+    from streamcore.log.connect import broker_place, connect
 
-    refuse_broker(broker)
+    security = security_of(broker, command_config)
+    if broker:
+        return connect(broker_place(broker), security=security)
     if not create and not (data / "log").is_dir():
         raise UsageError(
             f"no log in this folder: name another with --data or STREAMCORE_DATA {fact_text(data=data)}"

@@ -9,7 +9,14 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, JsonOption, open_log
+from streamcore.cli.options import (
+    DEFAULT_DATA,
+    BrokerOption,
+    CommandConfigOption,
+    DataOption,
+    JsonOption,
+    open_log,
+)
 from streamcore.cli.output import print_note, print_rows, progress_bar
 from streamcore.errors import UsageError, fact_text
 
@@ -43,6 +50,7 @@ def produce(
     ] = "none",
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Append each line of standard input, or of a file, as a record."""
@@ -50,7 +58,7 @@ def produce(
     if separator == b"":
         raise UsageError("a key separator has at least one character")
     null_value = None if null is None else null.encode()
-    with open_log(data, broker) as log:
+    with open_log(data, broker, command_config) as log:
         if topic not in log.topics():
             raise UsageError(
                 f"create the topic first: streamcore topics create {topic} {fact_text(topic=topic)}"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
-from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, JsonOption, refuse_broker
+from streamcore.cli.options import DEFAULT_DATA, DataOption, JsonOption
 from streamcore.cli.output import print_note, print_rows
 from streamcore.errors import UsageError, fact_text
 
@@ -20,6 +20,15 @@ Row = dict[str, Any]
 NameArgument = Annotated[str, typer.Argument(help="The table.")]
 HttpOption = Annotated[
     str | None, typer.Option("--http", metavar="HOST:PORT", help="Ask the worker that answers here.")
+]
+WorkersBrokerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--broker",
+        envvar="STREAMCORE_BROKER",
+        metavar="HOST:PORT",
+        help="Of no effect: tables lie in the worker's folder, whatever log it works on.",
+    ),
 ]
 AppOption = Annotated[
     str | None, typer.Option("--app", help="The application's id, where a folder has several.")
@@ -49,11 +58,11 @@ def list_tables(
     data: DataOption = DEFAULT_DATA,
     http: HttpOption = None,
     app: AppOption = None,
-    broker: BrokerOption = None,
+    broker: WorkersBrokerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List tables and how far into their inputs they reach."""
-    with _reader(data, http, app, broker) as reader:
+    with _reader(data, http, app) as reader:
         rows = reader.tables()
         print_rows(rows if as_json else map(_listed, rows), as_json, empty="no tables")
 
@@ -68,11 +77,11 @@ def get_key(
     data: DataOption = DEFAULT_DATA,
     http: HttpOption = None,
     app: AppOption = None,
-    broker: BrokerOption = None,
+    broker: WorkersBrokerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the value of a key; exit code 1 if it has none."""
-    with _reader(data, http, app, broker) as reader:
+    with _reader(data, http, app) as reader:
         rows = reader.get(name, key, at)
     if not rows:
         raise UsageError(
@@ -92,18 +101,15 @@ def scan_table(
     data: DataOption = DEFAULT_DATA,
     http: HttpOption = None,
     app: AppOption = None,
-    broker: BrokerOption = None,
+    broker: WorkersBrokerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print rows in the order of their keys; windows by their start, then by key."""
-    with _reader(data, http, app, broker) as reader:
+    with _reader(data, http, app) as reader:
         _print(reader.scan(name, start, end, limit), as_json)
 
 
-def _reader(
-    data: Path, http: str | None, app: str | None, broker: str | None
-) -> AbstractContextManager[TableReader]:
-    refuse_broker(broker)
+def _reader(data: Path, http: str | None, app: str | None) -> AbstractContextManager[TableReader]:
     if http is not None:
         from streamcore.cli.remote_tables import RemoteTables
 

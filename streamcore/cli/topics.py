@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, JsonOption, open_log
+from streamcore.cli.options import (
+    DEFAULT_DATA,
+    BrokerOption,
+    CommandConfigOption,
+    DataOption,
+    JsonOption,
+    open_log,
+)
 from streamcore.cli.output import print_note, print_rows
 from streamcore.errors import InvalidConfigError
 
@@ -30,12 +37,13 @@ def list_topics(
     internal: Annotated[bool, typer.Option("--internal", help="The log's own topics too.")] = False,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List topics with their partitions, records and settings."""
     from streamcore.model import TopicPartition
 
-    with open_log(data, broker) as log:
+    with open_log(data, broker, command_config) as log:
         rows: list[dict[str, object]] = []
         for name, topic in sorted(log.topics().items()):
             if name.startswith("__") and not internal:
@@ -59,10 +67,11 @@ def create_topic(
     config: ConfigOption = None,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Create a topic."""
-    with open_log(data, broker, create=True) as log:
+    with open_log(data, broker, command_config, create=True) as log:
         topic = log.create_topic(name, partitions=partitions, config=_settings(config or ()))
         if as_json:
             print_rows(
@@ -77,13 +86,14 @@ def describe_topic(
     name: NameArgument,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a topic's settings and the marks of each partition."""
     from streamcore.errors import UnknownTopicError, fact_text
     from streamcore.model import TopicPartition
 
-    with open_log(data, broker) as log:
+    with open_log(data, broker, command_config) as log:
         topic = log.topics().get(name)
         if topic is None:
             raise UnknownTopicError(
@@ -126,12 +136,13 @@ def alter_topic(
     ] = None,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add partitions or change settings."""
     changes: dict[str, str | None] = dict(_settings(config or ()))
     changes.update(dict.fromkeys(reset or ()))
-    with open_log(data, broker) as log:
+    with open_log(data, broker, command_config) as log:
         topic = log.alter_topic(name, partitions=partitions, config=changes or None)
         if as_json:
             print_rows(
@@ -146,10 +157,11 @@ def delete_topic(
     name: NameArgument,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Delete a topic with all its records."""
-    with open_log(data, broker) as log:
+    with open_log(data, broker, command_config) as log:
         log.delete_topic(name)
         if as_json:
             print_rows([{"topic": name, "deleted": True}], True)

@@ -1,9 +1,10 @@
-"""``streamcore worker``: runs an application on the embedded log of a folder until it is stopped."""
+"""``streamcore worker``: runs an application on the log of a folder or of a broker until it is stopped."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,7 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from streamcore.cli.applications import ApplicationArgument, code_place, load_app
-from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, refuse_broker
+from streamcore.cli.options import (
+    DEFAULT_DATA,
+    BrokerOption,
+    CommandConfigOption,
+    DataOption,
+    security_of,
+)
 from streamcore.errors import UsageError, UserCodeError, fact_text
 
 if TYPE_CHECKING:
@@ -32,6 +39,8 @@ def register(app: typer.Typer) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Options:
     data: Path
+    broker: str | None
+    security: Mapping[str, str] | None
     durability: Literal["durable", "relaxed"]
     guarantee: str
     commit_interval: str
@@ -83,9 +92,9 @@ def worker(
     ] = "durable",
     workers: Annotated[int, typer.Option("--workers", min=1, help="One, in this release.")] = 1,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
 ) -> None:
     """Run an application: process its topics, keep its tables, until SIGTERM or Ctrl-C."""
-    refuse_broker(broker)
     if workers > 1:
         raise UsageError(
             "this release runs one worker in a folder, and it takes all partitions: leave --workers out "
@@ -93,10 +102,17 @@ def worker(
         )
     if close_windows and not until_end:
         raise UsageError("--close-windows says that the input has ended: give --until-end, too")
+    if broker and listen:
+        raise UsageError(
+            "the log is behind a broker, which serves it: leave --listen or --broker out "
+            + fact_text(broker=broker)
+        )
     if durability not in ("durable", "relaxed"):
         raise UsageError(f"the durability is 'durable' or 'relaxed': {fact_text(given=repr(durability))}")
     options = _Options(
         data=data,
+        broker=broker or None,
+        security=security_of(broker, command_config),
         durability="relaxed" if durability == "relaxed" else "durable",
         guarantee=guarantee,
         commit_interval=commit_interval,
@@ -111,7 +127,6 @@ def worker(
 def _run(app: App, options: _Options) -> None:
     from streamcore.cli.stop_signals import StopSignals
     from streamcore.cli.worker_display import RestoreDisplay, say
-    from streamcore.log.connect import connect
     from streamcore.processing.runtime.running import Worker, new_event_loop
 
     with contextlib.ExitStack() as undo:
@@ -120,17 +135,20 @@ def _run(app: App, options: _Options) -> None:
         worker = Worker(
             app,
             data=options.data,
+            broker=options.broker,
+            security=options.security,
             guarantee=options.guarantee,
             commit_interval=options.commit_interval,
             durability=options.durability,
             progress=restore,
         )
         # Open before the worker opens it, too: the first lines say what is there.
-        log = undo.enter_context(connect(options.data, durability=options.durability))
-        say(
-            f"{app.app_id}: embedded log in {options.data} ({options.durability}), {worker.guarantee.value}, "
-            f"commits every {options.commit_interval}"
-        )
+        log = undo.enter_context(worker.connect())
+        if worker.broker is None:
+            place = f"embedded log in {options.data} ({options.durability})"
+        else:
+            place = f"log at {worker.broker}, state in {options.data}"
+        say(f"{app.app_id}: {place}, {worker.guarantee.value}, commits every {options.commit_interval}")
         _say_plan(app, log)
         if options.listen:
             from streamcore.log.serving import serve

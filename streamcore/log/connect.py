@@ -10,6 +10,7 @@ one closes. Another process is refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
@@ -29,6 +30,7 @@ from streamcore.log.client.consumer_settings import (
 from streamcore.log.client.embedded import EmbeddedLog
 from streamcore.log.client.group_log import GroupLog
 from streamcore.log.client.kafka_settings import (
+    SCHEME,
     KafkaSettings,
     broker_addresses,
     client_properties,
@@ -38,6 +40,7 @@ from streamcore.log.client.producer import Producer, ProducerSettings
 from streamcore.log.client.readings import Start
 from streamcore.log.client.shared_log import Durability, SharedLog
 from streamcore.log.groups import GroupSummary, ResetTarget, reset_positions, summarize
+from streamcore.log.storage.directory_lock import DirectoryLock
 from streamcore.model import (
     CommittedPosition,
     Isolation,
@@ -383,6 +386,24 @@ def connect_async(
     from streamcore.log.async_log import AsyncConnection
 
     return AsyncConnection(lambda: connect(where, durability=durability, security=security, clock=clock))
+
+
+def broker_place(broker: str) -> str:
+    """A broker's address as ``connect`` tells it from a folder, whatever it is called.
+
+    Raises:
+        UsageError: it is no address.
+    """
+    return f"{SCHEME}{broker_addresses(broker)}"
+
+
+def hold_folder(folder: Path) -> AbstractContextManager[object]:
+    """Keep other processes out of a folder that holds state, but no log.
+
+    Raises:
+        DirectoryInUseError: another process has it; the message names its pid.
+    """
+    return DirectoryLock(folder)
 
 
 def _connect_to_broker(where: str, security: Mapping[str, str], clock: Clock) -> ConnectedLog:

@@ -1,15 +1,16 @@
 """Runs a command of an application: a function with ``@app.command()``, outside all tasks.
 
 A command may write topics with ``topic.send``, ``topic.send_many`` and ``topic.send_and_wait``, which go
-to the log in a data folder at once. The log is opened when something first needs it, so a command that
-needs none leaves no folder behind. The application's topics are then made, as a worker would.
+to the log, in a data folder or behind a broker, at once. The log is opened when something first needs it,
+so a command that needs none leaves no folder behind. The application's topics are then made, as a worker
+would.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from typing import Any, Literal, Self
 from streamcore.clock import SystemClock
 from streamcore.errors import UsageError, fact_text
 from streamcore.log.client.port import Producer
-from streamcore.log.connect import ConnectedLog, connect
+from streamcore.log.connect import ConnectedLog, broker_place, connect
 from streamcore.processing.app import App
 from streamcore.processing.runtime.assembly import ensure_topics
 from streamcore.processing.runtime.context import TaskTable, user_context
@@ -27,28 +28,36 @@ from streamcore.processing.topology.nodes import StoreSpec
 
 
 class CommandContext:
-    """What stands behind a command while it runs: the log in a folder, and a sender over it."""
+    """What stands behind a command while it runs: the log, and a sender over it."""
 
     def __init__(
-        self, app: App, data: Path | str, *, durability: Literal["durable", "relaxed"] = "durable"
+        self,
+        app: App,
+        data: Path | str,
+        *,
+        broker: str | None = None,
+        security: Mapping[str, str] | None = None,
+        durability: Literal["durable", "relaxed"] = "durable",
     ) -> None:
-        """Nothing is opened yet."""
+        """Nothing is opened yet; with a broker, the folder is not used."""
         self._app = app
-        self._data = data
+        self._where = data if broker is None else broker_place(broker)
+        self._security = security
         self._durability = durability
         self._log: ConnectedLog | None = None
         self._producer: Producer | None = None
 
     @property
     def log(self) -> ConnectedLog:
-        """The log in the folder; opened, and its topics made, at the first use.
+        """The log; opened, and its topics made, at the first use.
 
         Raises:
             DirectoryInUseError: another process has the folder.
+            RequestTimeoutError: the broker does not answer.
             TopologyError: the application does not fit onto this log.
         """
         if self._log is None:
-            log = connect(self._data, durability=self._durability)
+            log = connect(self._where, durability=self._durability, security=self._security)
             try:
                 self._counts = ensure_topics(log, self._app, self._app.plan())
             except BaseException:

@@ -80,8 +80,8 @@ def commit(
     group: str,
     guarantee: Guarantee,
     clock: Clock,
-) -> bool:
-    """Commit the pending work of tasks; return whether there was any.
+) -> dict[TopicPartition, Offset] | None:
+    """Commit the pending work of tasks; return where the outputs end, or ``None`` if there was none.
 
     The order is the whole of exactly-once:
 
@@ -97,7 +97,7 @@ def commit(
     """
     changes = [found for state in states if (found := _changes_of(state)) is not None]
     if not changes and not outputs.record_count:
-        return False
+        return None
     outside = outputs.taken(internal=False)
     if guarantee is Guarantee.AT_LEAST_ONCE:
         for target, columns in outside.items():
@@ -108,8 +108,8 @@ def commit(
         outside = {}
     now_ms = clock.now_ms()
     with producer.transaction() as transaction:
-        _append_outputs(transaction, outside)
-        _append_outputs(transaction, outputs.taken(internal=True))
+        appended = _append_outputs(transaction, outside)
+        appended |= _append_outputs(transaction, outputs.taken(internal=True))
         for change in changes:
             _append_changelogs(transaction, change, now_ms)
         positions = {
@@ -122,7 +122,7 @@ def commit(
     outputs.clear()
     for change in changes:
         _apply(change, now_ms)
-    return True
+    return {target: run.result().end_offset for target, run in appended.items()}
 
 
 def _changes_of(state: TaskState) -> _TaskChanges | None:
@@ -145,9 +145,15 @@ def _changes_of(state: TaskState) -> _TaskChanges | None:
     return _TaskChanges(state, positions, drained, {})
 
 
-def _append_outputs(transaction: Transaction, outputs: Mapping[TopicPartition, OutputColumns]) -> None:
-    for target, columns in outputs.items():
-        transaction.append_run(target, columns.keys, columns.values, columns.timestamps_ms, columns.headers)
+def _append_outputs(
+    transaction: Transaction, outputs: Mapping[TopicPartition, OutputColumns]
+) -> dict[TopicPartition, Acknowledgement]:
+    return {
+        target: transaction.append_run(
+            target, columns.keys, columns.values, columns.timestamps_ms, columns.headers
+        )
+        for target, columns in outputs.items()
+    }
 
 
 def _append_changelogs(transaction: Transaction, change: _TaskChanges, now_ms: int) -> None:

@@ -51,8 +51,9 @@ class Freshness:
                 if not all(self._reflects(writer) for writer in writers):
                     return False
                 places = [TopicPartition(topic, number) for number in range(self._assembly.counts[topic])]
+                # Of what is committed the last may not be shown yet: a broker marks it a moment later.
                 self._ends[topic] = {
-                    place: marks.last_stable for place, marks in self._log.offsets(places).items()
+                    place: marks.high_watermark for place, marks in self._log.offsets(places).items()
                 }
             if not self._covers(sub_topology, self._ends[topic]):
                 return False

@@ -1,6 +1,7 @@
 """Runs an application: ``Worker`` inside an event loop, ``run`` from anywhere else.
 
-Both open the log in a folder, run the tasks, and let tables be read meanwhile.
+Both open the log in a folder, or one behind a broker, run the tasks, and let tables be read meanwhile. State
+is in the folder either way.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +26,7 @@ from streamcore.errors import (
     UsageError,
     fact_text,
 )
-from streamcore.log.connect import ConnectedLog, connect
+from streamcore.log.connect import ConnectedLog, broker_place, connect, hold_folder
 from streamcore.processing.app import App
 from streamcore.processing.runtime.assembly import EngineSource
 from streamcore.processing.runtime.collecting import COLLECTOR_PACE
@@ -75,7 +76,7 @@ class MemoryEngines:
 
 
 class Worker:
-    """An application at work on the embedded log of a folder, inside an event loop.
+    """An application at work on the log of a folder or of a broker, inside an event loop.
 
     ``async with Worker(app, data="data") as worker:`` processes until the block ends. Tables may be
     read from any thread. An error that stops the processing is given by ``failure``, raised by the waiting
@@ -88,6 +89,7 @@ class Worker:
         *,
         data: Path | str = DEFAULT_DATA,
         broker: str | None = None,
+        security: Mapping[str, str] | None = None,
         guarantee: str | Guarantee = "exactly-once",
         commit_interval: str | timedelta | int = "100ms",
         state: Literal["rocksdb", "memory"] = "rocksdb",
@@ -98,21 +100,20 @@ class Worker:
 
         Args:
             data: the folder of the log and the state.
+            broker: ``HOST:PORT``, or ``kafka://HOST:PORT,…``: the log is there, the state in the folder.
+            security: how to get into the broker; see ``connect``.
             guarantee: ``"exactly-once"`` or ``"at-least-once"``.
             commit_interval: how long results may wait for others before they are committed and visible.
             state: where tables live; in memory they are restored from their changelogs at each start.
             durability: ``"relaxed"`` lets a power cut take the last second.
             progress: called with what is being restored, how much is done and how much there is.
         """
-        if broker is not None:
-            raise UsageError(
-                "this release runs on the embedded log only; leave out broker= and give a folder, data=: "
-                + fact_text(broker=broker)
-            )
         if state not in ("rocksdb", "memory"):
             raise UsageError(f"state is 'rocksdb' or 'memory': {fact_text(state=repr(state))}")
         self.app = app
         self.data = Path(data)
+        self.broker = None if broker is None else broker_place(broker)
+        self._security = security
         self.guarantee = Guarantee.named(guarantee)
         self._settings = WorkerSettings(
             guarantee=self.guarantee.value, commit_interval_ms=duration_ms(commit_interval)
@@ -134,11 +135,14 @@ class Worker:
 
         Raises:
             DirectoryInUseError: another process has the folder.
+            RequestTimeoutError: the broker does not answer.
             TopologyError: the application does not fit together.
         """
-        self._log = connect(self.data, durability=self._durability)
+        self._log = self.connect()
         self._resources.callback(self._log.close)
         try:
+            if self.broker is not None and self._state == "rocksdb":
+                self._resources.enter_context(hold_folder(self.data))
             self._resources.enter_context(_alone(self.data, self.app.app_id))
             self._resources.enter_context(COLLECTOR_PACE.held())
             engines: EngineSource = (
@@ -150,6 +154,11 @@ class Worker:
         except BaseException:
             self._resources.close()
             raise
+
+    def connect(self) -> ConnectedLog:
+        """The log that it works on, once more: for who looks at it from outside. To be closed."""
+        where = self.data if self.broker is None else self.broker
+        return connect(where, durability=self._durability, security=self._security)
 
     def start(self) -> None:
         """Begin to process, in a task of the event loop."""
@@ -387,6 +396,7 @@ def run(
     *,
     data: Path | str = DEFAULT_DATA,
     broker: str | None = None,
+    security: Mapping[str, str] | None = None,
     guarantee: str | Guarantee = "exactly-once",
     commit_interval: str | timedelta | int = "100ms",
     state: Literal["rocksdb", "memory"] = "rocksdb",
@@ -402,6 +412,7 @@ def run(
         app,
         data=data,
         broker=broker,
+        security=security,
         guarantee=guarantee,
         commit_interval=commit_interval,
         state=state,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from streamcore.clock import Clock
 from streamcore.errors import OffsetOutOfRangeError, UsageError, fact_text
 from streamcore.log.client.port import Log
-from streamcore.model import Isolation, TopicPartition
+from streamcore.model import Isolation, Offset, TopicPartition
 from streamcore.processing.app import App
 from streamcore.processing.runtime.assembly import Assembly, EngineSource, assemble
 from streamcore.processing.runtime.commit import Guarantee, commit
@@ -71,6 +71,8 @@ class TaskWorker:
         self._fetch_bytes = min(settings.fetch_bytes_max, max(_FETCH_BYTES_MIN, share_bytes))
         self._slice_records = settings.slice_records_start
         self.commit_count = 0
+        self._written: dict[TopicPartition, Offset] = {}
+        """Where what this worker has written ends. A broker may show it a moment after the commit."""
 
     # -- what timers may use
 
@@ -192,13 +194,15 @@ class TaskWorker:
             guarantee=self.guarantee,
             clock=self._clock,
         )
-        self.commit_count += committed
+        if committed is not None:
+            self.commit_count += 1
+            self._written.update(committed)
         # From its end: a disk that syncs slowly must not leave only commits to do.
         now_ms = self._last_commit_ms = self._clock.now_ms()
         if now_ms - self._last_purge_ms >= self.settings.purge_interval_ms:
             self._last_purge_ms = now_ms
             self._purge()
-        return committed
+        return committed is not None
 
     def _purge(self) -> None:
         """Delete what is processed of repartition topics, which nobody else reads and which only grow."""
@@ -216,12 +220,13 @@ class TaskWorker:
     # -- running
 
     def is_caught_up(self) -> bool:
-        """Whether everything readable in every input is processed and committed."""
+        """Whether everything in every input, as it is now, is processed and committed."""
         if self.assembly.outputs.record_count:
             return False
         return all(
             buffer.is_empty
             and state.committed.get(buffer.source) == buffer.position
+            and buffer.position >= self._written.get(buffer.source, 0)
             and buffer.position >= self._reader.visible_end(buffer.source)
             for state, buffer in self._buffers
         )
