@@ -102,6 +102,8 @@ def serve(
         server = Server(log.embedded, listeners, clock, settings or ServerSettings(), security or Security())
         server.start()
         resources.callback(server.stop)
+        log.embedded.tell_address(f"{server.addresses[0].host}:{server.addresses[0].port}")
+        resources.callback(log.embedded.tell_address, None)
         return ServedLog(log, server, resources.pop_all())
 
 

@@ -1,4 +1,4 @@
-"""Runs the fleet over a log that is not in the process: loads events, works through them, returns the tables."""
+"""Runs the fleet over a broker: loads events, works through them, returns the tables."""
 
 from __future__ import annotations
 

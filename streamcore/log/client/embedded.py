@@ -81,6 +81,7 @@ class EmbeddedLog:
         self._resources = resources
         self._upkeep = Upkeep(driver, broker)
         self._janitor: Janitor | None = None
+        self._lock: DirectoryLock | None = None
         self._is_closed = False
 
     @classmethod
@@ -112,8 +113,7 @@ class EmbeddedLog:
         clock = clock or SystemClock()
         folder = Path(data)
         with ExitStack() as resources:
-            if file_system is None:
-                resources.enter_context(DirectoryLock(folder))
+            lock = resources.enter_context(DirectoryLock(folder)) if file_system is None else None
             logs = LogManager.open(
                 folder / "log",
                 file_system=file_system or PosixFileSystem(),
@@ -131,6 +131,7 @@ class EmbeddedLog:
             )
             driver.run(broker.recover())
             log = cls(broker, driver, clock, resources.pop_all())
+            log._lock = lock
         if janitor:
             log._janitor = Janitor(log.maintain, driver.sync_all).start()
         return log
@@ -406,6 +407,11 @@ class EmbeddedLog:
     def driver(self) -> OperationDriver:
         """The lock over the broker, and the syncs that all share."""
         return self._driver
+
+    def tell_address(self, address: str | None) -> None:
+        """Say where the log is served: other processes, which the folder refuses, are told."""
+        if self._lock is not None and not self._is_closed:
+            self._lock.tell_address(address)
 
     # --- upkeep -------------------------------------------------------------------------------
 

@@ -138,7 +138,7 @@ class KafkaConnection:
         """Ask for something small, so that a wrong address or a wrong password is told at once."""
         wait_s = self.settings.connect_timeout_s
         deadline_s = self.clock.monotonic_s() + wait_s
-        answer = self.admin.describe_cluster(request_timeout=wait_s)
+        answer = self.admin.describe_cluster(request_timeout=wait_s + 1)
         while not answer.done():
             self.admin.poll(_RETRY_S)
             complaint = self._complaint

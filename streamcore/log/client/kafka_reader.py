@@ -34,6 +34,8 @@ _WAIT_S: Final = 0.05
 """How long one wait for librdkafka lasts: closing a reader that watches takes up to this long."""
 _END_TRUST_S: Final = 0.02
 """How long the broker's answer that a position is at the end counts."""
+_EMPTY_TRUST_S: Final = 0.001
+"""How long librdkafka's queue is not looked into again that was empty: a worker looks for each partition."""
 _PASSING: Final = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT})
 """What librdkafka gets over by itself. Who waits for records is told by a time-out."""
 
@@ -62,6 +64,8 @@ class KafkaReader:
         """Ends that were asked for: a position before its end has something to wait for."""
         # Held while buffers change. Who pumps waits for librdkafka without it, but alone.
         self._changed = threading.Condition()
+        self._empty_s = float("-inf")
+        """When librdkafka's queue was last found empty."""
         self._is_pumping = False
         self._claims = 0
         """How many threads wait for their turn to change what is assigned."""
@@ -200,7 +204,10 @@ class KafkaReader:
         with self._pumping(timeout_s) as is_alone:
             if not is_alone:
                 return
+            if timeout_s == 0 and self._monotonic_s() < self._empty_s + _EMPTY_TRUST_S:
+                return
             messages = self._consumer.consume(_MESSAGES_MAX, 0)
+            self._empty_s = float("-inf") if messages else self._monotonic_s()
             if not messages and timeout_s > 0:
                 # A wait for more than one message would last until all of them are there.
                 messages = self._consumer.consume(1, timeout_s)

@@ -41,7 +41,7 @@ class KafkaSettings:
     """``HOST:PORT``, several with commas between: any of them leads to the others."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """Security and names, as librdkafka knows them; see ``client_properties``."""
-    connect_timeout_s: float = 10.0
+    connect_timeout_s: float = 5.0
     request_timeout_s: float = 30.0
     """How long one answer may take, and how long what is visible may be on its way."""
     acknowledge_timeout_s: float = 120.0

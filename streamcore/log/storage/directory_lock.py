@@ -1,7 +1,8 @@
 """One process owns a data folder: a lock that the operating system lets go when the process dies.
 
-The file ``lock`` holds the owner's pid as text, for the message that the next one gets. The file
-stays after the owner is gone; it is the lock on it that counts.
+The file ``lock`` holds the owner's pid as text and, in a second line, the address at which it serves the
+folder, if it does: for the message that the next one gets. The file stays after the owner is gone; it is
+the lock on it that counts.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from streamcore.errors import DirectoryInUseError, fact_text
 from streamcore.log.storage.files import PosixFileSystem, make_directory_durably, storage_errors
 
 LOCK_NAME = "lock"
+
+_TEXT_BYTES_MAX = 1024
 
 
 class DirectoryLock:
@@ -36,16 +39,22 @@ class DirectoryLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            pid, _, address = (
+                os.pread(descriptor, _TEXT_BYTES_MAX, 0).decode("utf-8", "replace").partition("\n")
+            )
             os.close(descriptor)
             self._descriptor = -1
             raise DirectoryInUseError(
-                "another process uses this data folder: stop it, ask it for what is needed, "
-                "or use another folder, " + fact_text(path=directory, pid=owner)
+                _advice(address.strip()) + fact_text(path=directory, pid=pid.strip() or "unknown")
             ) from error
+        self.tell_address(None)
+
+    def tell_address(self, address: str | None) -> None:
+        """Say where the folder is served, for who is refused; ``None`` when it is not, or no more."""
+        text = f"{os.getpid()}\n" if address is None else f"{os.getpid()}\n{address}\n"
         with storage_errors("write the lock file", self._path):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, text.encode("utf-8")[:_TEXT_BYTES_MAX], 0)
 
     def release(self) -> None:
         """Let the folder go. A second call does nothing."""
@@ -65,3 +74,13 @@ class DirectoryLock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
+
+
+def _advice(address: str) -> str:
+    if address:
+        return (
+            f"a server has this data folder open: use --broker {address}, connect('{address}'), or stop it, "
+        )
+    return (
+        "another process uses this data folder: stop it, ask it for what is needed, or use another folder, "
+    )

@@ -8,10 +8,11 @@ order of event time, in batches as large as what was fetched.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 
 from streamcore.clock import Clock
-from streamcore.errors import OffsetOutOfRangeError, UsageError, fact_text
+from streamcore.errors import OffsetOutOfRangeError, RetriableError, UsageError, fact_text
 from streamcore.log.client.port import Log
 from streamcore.model import Isolation, Offset, TopicPartition
 from streamcore.processing.app import App
@@ -25,6 +26,8 @@ from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.timers import Timers
 from streamcore.processing.topology.nodes import StoreSpec
+
+_logger = logging.getLogger(__name__)
 
 _IDLE_WAIT_S = 0.5
 _FETCH_BYTES_MIN = 16 << 10
@@ -70,6 +73,7 @@ class TaskWorker:
         share_bytes = settings.buffered_bytes_max // max(1, len(self._buffers))
         self._fetch_bytes = min(settings.fetch_bytes_max, max(_FETCH_BYTES_MIN, share_bytes))
         self._slice_records = settings.slice_records_start
+        self._has_failed_to_purge = False
         self.commit_count = 0
         self._written: dict[TopicPartition, Offset] = {}
         """Where what this worker has written ends. A broker may show it a moment after the commit."""
@@ -212,10 +216,16 @@ class TaskWorker:
             for source, offset in state.committed.items()
             if source.topic in self._repartition_topics
         }
-        starts = self._log.offsets(processed)
-        self._log.delete_records(
-            {source: offset for source, offset in processed.items() if offset > starts[source].log_start}
-        )
+        try:
+            starts = self._log.offsets(processed)
+            self._log.delete_records(
+                {source: offset for source, offset in processed.items() if offset > starts[source].log_start}
+            )
+        except (UsageError, RetriableError) as error:
+            # A broker may not let this user delete, or not now. The topics grow, and nothing is wrong.
+            if not self._has_failed_to_purge:
+                _logger.warning("what is processed stays in the repartition topics: %s", error)
+            self._has_failed_to_purge = True
 
     # -- running
 

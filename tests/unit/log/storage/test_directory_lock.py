@@ -33,6 +33,19 @@ def test_the_second_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None
     DirectoryLock(tmp_path / "data").release()
 
 
+def test_who_is_refused_is_told_where_the_folder_is_served(tmp_path: Path) -> None:
+    with DirectoryLock(tmp_path) as lock:
+        lock.tell_address("127.0.0.1:9092")
+        with pytest.raises(DirectoryInUseError, match=rf"--broker 127\.0\.0\.1:9092.*pid={os.getpid()}$"):
+            DirectoryLock(tmp_path)
+
+        lock.tell_address(None)
+        with pytest.raises(DirectoryInUseError, match="another process") as refusal:
+            DirectoryLock(tmp_path)
+
+    assert "--broker" not in str(refusal.value)
+
+
 def test_a_process_that_is_killed_lets_go(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
