@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 from streamcore.errors import (
     ConcurrentTransactionsError,
     CorruptBatchError,
+    FencedError,
     InvalidConfigError,
     InvalidRecordError,
     InvalidTimestampError,
@@ -73,6 +74,7 @@ _REACTIONS: Final[Mapping[str, tuple[type[StreamCoreError], str]]] = {
         StaleGenerationError,
         "another member has this instance id: stop one",
     ),
+    "_FATAL": (FencedError, "another one has taken its place: close it"),
     "_ASSIGNMENT_LOST": (StaleGenerationError, _REJOIN),
     "REBALANCE_IN_PROGRESS": (RebalanceInProgressError, "poll to take part in it"),
     "CONCURRENT_TRANSACTIONS": (ConcurrentTransactionsError, "the transaction before is being completed"),

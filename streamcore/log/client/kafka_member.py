@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamcore.durations import duration_ms
-from streamcore.errors import StaleGenerationError, UsageError, fact_text
+from streamcore.errors import StaleGenerationError, StreamCoreError, UsageError, fact_text
 from streamcore.log.broker.requests import Membership
 from streamcore.log.client.consumer_settings import GroupSettings
 from streamcore.log.client.kafka_connection import KafkaConnection
@@ -79,18 +79,29 @@ class KafkaMember:
         return KafkaMembership(self._consumer.memberid() or "", -1, None, credentials)
 
     def follow(self, owned: OwnedPartitions) -> None:
-        """Let librdkafka call back, and tell what it cannot get over."""
+        """Let librdkafka call back, and raise what it cannot get over."""
         self._owned = owned
+        try:
+            failure = self._failure()
+        finally:
+            self._owned = None
+        if failure is not None:
+            owned.lose(owned.places())
+            raise failure
+
+    def _failure(self) -> StreamCoreError | None:
+        """Serve what librdkafka has; return the first thing that ends the membership."""
         try:
             while (message := self._consumer.poll(0)) is not None:
                 error = message.error()
-                if error is not None and error.code() not in _PASSING:
-                    raise translated(error, "take part in the group", group=self._group)
+                if error is None or error.code() in _PASSING:
+                    continue
+                if error.code() == KafkaError._FATAL:
+                    return self._replaced()
+                return translated(error, "take part in the group", group=self._group)
         except KafkaException as raised:
-            owned.lose(owned.places())
-            raise self._connection.translated(raised, "take part in the group", group=self._group) from raised
-        finally:
-            self._owned = None
+            return self._connection.translated(raised, "take part in the group", group=self._group)
+        return None
 
     def commit(self, positions: Mapping[TopicPartition, CommittedPosition], owned: OwnedPartitions) -> None:
         """Commit as a member. Raises ``StaleGenerationError`` when the group has moved on."""
@@ -102,6 +113,8 @@ class KafkaMember:
         try:
             committed = self._consumer.commit(offsets=kafka_positions(positions), asynchronous=False)
         except KafkaException as raised:
+            if raised.args[0].code() == KafkaError._FATAL:
+                raise self._replaced() from raised
             raise self._connection.translated(raised, "commit positions", group=self._group) from raised
         for place in committed or ():
             if place.error is not None:
@@ -111,6 +124,12 @@ class KafkaMember:
                     group=self._group,
                     partition=f"{place.topic}-{place.partition}",
                 )
+
+    def _replaced(self) -> StaleGenerationError:
+        """The only end that librdkafka puts to a member."""
+        return StaleGenerationError(
+            f"another member has taken this instance id: stop one of them. {fact_text(group=self._group)}"
+        )
 
     def stop(self) -> None:
         """Leave the group; a static member keeps its place until its session is over."""

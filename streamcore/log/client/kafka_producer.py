@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streamcore.errors import (
     ClosedError,
@@ -218,6 +218,8 @@ class KafkaProducer:
                     produce(topic, value, key, partition, run, None, time_ms, list(row))
                     taken += 1
         except (KafkaException, BufferError, StreamCoreError) as raised:
+            if (found := error_in(raised)) is not None and found.code() == KafkaError._FATAL:
+                self._report(0)  # which raises the error that ended the handle
             error = self._end_of_handle or self._translated(raised, "append records", target=run.target)
             run.cut(taken, error)
         return taken

@@ -78,9 +78,7 @@ class DirectoryLock:
 
 def _advice(address: str) -> str:
     if address:
-        return (
-            f"a server has this data folder open: use --broker {address}, connect('{address}'), or stop it, "
-        )
+        return f"a server has this data folder open: use it with --broker {address}, or stop it, "
     return (
         "another process uses this data folder: stop it, ask it for what is needed, or use another folder, "
     )

@@ -142,13 +142,6 @@ def test_outputs_before_an_error_are_committed_once_it_is_mended(tmp_path: Path)
     assert [record.value for record in records] == [b"10", b"5", b"0", b"2"]
 
 
-def test_a_broker_is_refused_with_what_to_do_instead(tmp_path: Path) -> None:
-    app, _ = counting()
-
-    with pytest.raises(sc.UsageError, match="data="), sc.run(app, data=tmp_path, broker="kafka://h1:9092"):
-        pass
-
-
 def test_a_topic_with_other_partitions_than_declared_is_refused(tmp_path: Path) -> None:
     with sc.connect(tmp_path) as log:
         log.create_topic("events", partitions=3)

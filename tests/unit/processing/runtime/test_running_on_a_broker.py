@@ -1,0 +1,70 @@
+"""Applications on a log that a server has: their state is in a folder, their truth over the network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import streamcore as sc
+from streamcore.log.serving import ServedLog
+from tests.unit.processing.runtime.test_running import (
+    Restores,
+    counting,
+    expected,
+    run_once,
+    send,
+    tables_of,
+)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[ServedLog]:
+    with sc.serve(tmp_path / "served", listen="127.0.0.1:0") as found:
+        yield found
+
+
+@pytest.mark.parametrize("guarantee", ["exactly-once", "at-least-once"])
+def test_a_lost_store_is_restored_over_the_network_and_nothing_counts_twice(
+    served: ServedLog, tmp_path: Path, guarantee: str
+) -> None:
+    state = tmp_path / "state"
+    before = run_once(state, range(100), broker=served.address, guarantee=guarantee)
+    shutil.rmtree(state)
+    restores: Restores = []
+
+    after = run_once(state, range(100, 200), restores, broker=served.address, guarantee=guarantee)
+
+    assert before == expected(range(100))
+    assert after == expected(range(200))
+    assert any(name.startswith("counts-") and done == total > 0 for name, done, total in restores)
+
+
+def test_a_second_worker_takes_over_and_the_first_one_is_fenced(served: ServedLog, tmp_path: Path) -> None:
+    app, _ = counting()
+    with (
+        pytest.raises(sc.ProducerFencedError),
+        sc.run(app, data=tmp_path / "first", broker=served.address) as first,
+    ):
+        send(first, range(50))
+        before = tables_of(first)
+        other, _ = counting()
+        with sc.run(other, data=tmp_path / "second", broker=served.address) as second:
+            send(second, range(50, 100))
+            after = tables_of(second)
+        first.wait_until_caught_up("30s")
+
+    assert before == expected(range(50))
+    assert after == expected(range(100))
+
+
+def test_a_folder_with_state_is_one_processs_at_a_time(served: ServedLog, tmp_path: Path) -> None:
+    app, _ = counting()
+    state = tmp_path / "state"
+
+    with sc.run(app, data=state, broker=served.address):
+        other, _ = counting("other")
+        with pytest.raises(sc.DirectoryInUseError), sc.run(other, data=state, broker=served.address):
+            pass
