@@ -23,7 +23,6 @@ import pytest
 import streamcore as sc
 from apps.fleet.app import app
 from apps.fleet.data import read_flight_events, read_planes, source_folder
-from apps.fleet.loading import load
 from tests.apps.fleet_answers import Answers, answers_of_duckdb
 from tests.apps.fleet_tables import tables_of
 
@@ -70,16 +69,6 @@ def tables_in(folder: Path) -> Answers:
     with sc.run(app, data=folder) as running:
         running.wait_until_caught_up()
         return tables_of(running)
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with the whole year in its log, and nothing processed."""
-    folder = tmp_path_factory.mktemp("loaded") / "data"
-    source = source_folder()
-    with sc.connect(folder) as log:
-        load(log, read_flight_events(source), read_planes(source), lambda count: None)
-    return folder
 
 
 def test_jobs_killed_at_random_moments_give_the_undisturbed_answers(loaded: Path, tmp_path: Path) -> None:

@@ -35,6 +35,11 @@ from streamcore.errors import (
     fact_text,
 )
 
+
+class TransactionGivenUpError(RetriableError):
+    """The record was not written because its transaction had failed; who commits is told why."""
+
+
 _CREATE = "create the topic first"
 _CHANGE = "change what the message below names"
 _LOOK = "check the address, and that the broker runs"
@@ -104,6 +109,8 @@ _REACTIONS: Final[Mapping[str, tuple[type[StreamCoreError], str]]] = {
     "TRANSACTIONAL_ID_AUTHORIZATION_FAILED": (UsageError, _RIGHTS),
     "UNSUPPORTED_VERSION": (UsageError, "the broker does not have this"),
     "_UNSUPPORTED_FEATURE": (UsageError, "the broker does not have this"),
+    "_PURGE_QUEUE": (TransactionGivenUpError, "the transaction was given up before"),
+    "_PURGE_INFLIGHT": (TransactionGivenUpError, "the transaction was given up before"),
     "_MSG_TIMED_OUT": (RequestTimeoutError, _LOOK),
     "_TIMED_OUT": (RequestTimeoutError, _LOOK),
     "_TIMED_OUT_QUEUE": (RequestTimeoutError, _LOOK),

@@ -28,7 +28,7 @@ from streamcore.errors import (
 )
 from streamcore.log.broker.requests import Membership
 from streamcore.log.client.kafka_connection import KafkaConnection, Properties
-from streamcore.log.client.kafka_errors import error_in
+from streamcore.log.client.kafka_errors import TransactionGivenUpError, error_in
 from streamcore.log.client.kafka_groups import kafka_positions
 from streamcore.log.client.kafka_member import KafkaMembership, strangers_credentials
 from streamcore.log.client.kafka_offsets import KafkaOffsets
@@ -98,6 +98,9 @@ class KafkaProducer:
             properties["delivery.timeout.ms"] = int(self._settings.acknowledge_timeout_s * 1000)
         else:
             properties["transactional.id"] = transactional_id
+            # Beginning anew at the first addresses, as after a broker was away, librdkafka (seen with 2.16)
+            # forgets who coordinates a group, and then waits for it in a transaction without end.
+            properties["metadata.recovery.strategy"] = "none"
         self._producer: Producer | None = connection.producer(properties)
         # A handle gets its producer id once it is connected; one that has records before has to wait longer.
         self._producer.cluster_id(timeout=self._settings.connect_timeout_s)
@@ -299,10 +302,17 @@ class KafkaProducer:
     # --- transactions ---------------------------------------------------------------------------
 
     def _commit(self, state: _OpenTransaction) -> None:
+        given_up: TransactionGivenUpError | None = None
         try:
-            for run in state.runs:
-                run.result()
+            try:
+                for run in state.runs:
+                    run.result()
+            except TransactionGivenUpError as error:
+                given_up = error
+            # What librdkafka has given up it does not commit, and says why.
             self._call(lambda handle, timeout_s: handle.commit_transaction(timeout_s), "commit")
+            if given_up is not None:
+                raise given_up
         except BaseException:
             with suppress(StreamCoreError):
                 self._abort(state)
