@@ -40,6 +40,7 @@ from streamcore.log.records.compression import codec_number
 from streamcore.model import CommittedPosition, Headers, Isolation, TimestampMs, TopicPartition
 
 _POLL_S: Final = 0.1
+_CONNECT_S: Final = 0.02
 _FAILED_RUNS_MAX: Final = 64
 _MESSAGE_BYTES_MAX: Final = 1_048_588
 """Kafka's default of ``max.message.bytes``."""
@@ -101,9 +102,11 @@ class KafkaProducer:
             # Beginning anew at the first addresses, as after a broker was away, librdkafka (seen with 2.16)
             # forgets who coordinates a group, and then waits for it in a transaction without end.
             properties["metadata.recovery.strategy"] = "none"
+            properties["metadata.recovery.rebootstrap.trigger.ms"] = 2**31 - 1
         self._producer: Producer | None = connection.producer(properties)
-        # A handle gets its producer id once it is connected; one that has records before has to wait longer.
-        self._producer.cluster_id(timeout=self._settings.connect_timeout_s)
+        # librdkafka gets a producer id when it is connected. Given records before, it may miss that moment
+        # and try again after half a second (seen from 2.12 to 2.16).
+        self._producer.poll(_CONNECT_S)
         if transactional_id is not None:
             self._call(lambda handle, timeout_s: handle.init_transactions(timeout_s), "begin to produce")
 
