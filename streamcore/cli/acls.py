@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, JsonOption, open_log
+from streamcore.cli.options import (
+    DEFAULT_DATA,
+    BrokerOption,
+    CommandConfigOption,
+    DataOption,
+    JsonOption,
+    open_log,
+)
 from streamcore.cli.output import print_note, print_rows
 from streamcore.errors import UsageError, fact_text
 
@@ -76,6 +83,7 @@ def list_rules(
     cluster: ClusterOption = False,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List rules: all, or those that apply to resources, wildcards and beginnings included."""
@@ -87,7 +95,7 @@ def list_rules(
         AccessRuleFilter(type=each.type, name=each.name, pattern=PatternType.MATCH, principal=who)
         for each in asked
     ] or [AccessRuleFilter(principal=who)]
-    with open_log(data, broker) as log:
+    with open_log(data, broker, command_config) as log:
         found = sorted({rule for wanted in filters for rule in log.access.rules(wanted)})
     _print_rules(found, as_json, empty="no rules")
 
@@ -107,6 +115,7 @@ def add_rules(
     consumer: ConsumerOption = False,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Allow principals something, or deny it to them."""
@@ -120,7 +129,7 @@ def add_rules(
         for who in principals
         for address in map(_host, host or [ANYWHERE])
     ]
-    with open_log(data, broker, create=True) as log:
+    with open_log(data, broker, command_config, create=True) as log:
         log.access.add_rules(rules)
     _print_rules(rules, as_json, empty="")
 
@@ -137,6 +146,7 @@ def delete_rules(
     every: Annotated[bool, typer.Option("--all", help="Every rule there is.")] = False,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Delete the rules that agree in all that is given, and show them."""
@@ -146,7 +156,7 @@ def delete_rules(
     resources = list(_resources(topic, group, transactional_id, cluster, pattern))
     if every == bool(principal or operation or resources):
         raise UsageError("say which rules: by --principal, --operation or a resource; or --all of them")
-    with open_log(data, broker) as log:
+    with open_log(data, broker, command_config) as log:
         deleted = log.access.delete_rules(_filters(principal, operation or [], resources))
     _print_rules(deleted, as_json, empty="no such rules")
     if not as_json:

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, JsonOption, open_log
+from streamcore.cli.options import (
+    DEFAULT_DATA,
+    BrokerOption,
+    CommandConfigOption,
+    DataOption,
+    JsonOption,
+    open_log,
+)
 from streamcore.cli.output import print_note, print_rows
 from streamcore.errors import UsageError
 
@@ -25,10 +32,11 @@ def register(app: typer.Typer) -> None:
 def list_users(
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List users, and how they can log in. Passwords are nowhere to be read."""
-    with open_log(data, broker) as log:
+    with open_log(data, broker, command_config) as log:
         print_rows(
             (
                 {"user": name, "mechanisms": sorted(mechanisms), "iterations": max(mechanisms.values())}
@@ -47,10 +55,11 @@ def add_user(
     ] = False,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
 ) -> None:
     """Add a user, or give one another password. Asks for it, so that it is in no history of a shell."""
     password = _read_password() if password_stdin else _ask_password(name)
-    with open_log(data, broker, create=True) as log:
+    with open_log(data, broker, command_config, create=True) as log:
         is_new = name not in log.access.users()
         log.access.set_password(name, password)
     print_note(f"added {name}" if is_new else f"{name} has a new password")
@@ -61,9 +70,10 @@ def delete_user(
     name: NameArgument,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
 ) -> None:
     """Delete a user. Connections that are open stay until they have to log in again."""
-    with open_log(data, broker) as log:
+    with open_log(data, broker, command_config) as log:
         log.access.delete_user(name)
     print_note(f"deleted {name}")
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias
 
 from streamcore.clock import Clock, SystemClock
 from streamcore.errors import ClosedError, UsageError, fact_text
@@ -57,10 +57,18 @@ if TYPE_CHECKING:
 IsolationName: TypeAlias = Literal["read_committed", "read_uncommitted"]
 
 
+class ProgramLog(GroupLog, Protocol):
+    """What stands behind a connection: a log with its groups, and with who may use it."""
+
+    @property
+    def access(self) -> AccessControl:
+        """Users and access rules."""
+
+
 class ConnectedLog:
     """A log: its topics, its groups, producers and consumers. Safe to share between threads."""
 
-    def __init__(self, log: GroupLog, clock: Clock, release: Callable[[], None]) -> None:
+    def __init__(self, log: ProgramLog, clock: Clock, release: Callable[[], None]) -> None:
         """``release`` gives the log back, once."""
         self._log = log
         self._clock = clock
@@ -317,7 +325,7 @@ class ConnectedLog:
     ) -> None:
         self.close()
 
-    def _open(self) -> GroupLog:
+    def _open(self) -> ProgramLog:
         if self._is_closed:
             raise ClosedError("the log is closed; connect again")
         return self._log

@@ -13,7 +13,8 @@ from streamcore.log.client.embedded import EmbeddedLog
 from streamcore.log.client.kafka import KafkaLog
 from streamcore.log.client.kafka_settings import KafkaSettings
 from streamcore.log.client.port import Log
-from streamcore.log.server.listeners import parse_listener
+from streamcore.log.server.listeners import parse_listeners
+from streamcore.log.server.security import Security
 from streamcore.log.server.server import Server
 from streamcore.log.server.settings import ServerSettings
 from streamcore.testing.sim_disk import SimDisk
@@ -86,8 +87,8 @@ class ServedHouse:
         self._embedded = EmbeddedLog.open(
             self._folder, settings=BrokerSettings(unstable_wait_ms=0), janitor=False
         )
-        listener = parse_listener("127.0.0.1:0", None)
-        self._server = Server(self._embedded, [listener], SystemClock(), ServerSettings())
+        listeners = parse_listeners(["127.0.0.1:0"])
+        self._server = Server(self._embedded, listeners, SystemClock(), ServerSettings(), Security())
         self._server.start()
         (address,) = self._server.addresses
         return KafkaLog(remote_settings(f"{address.host}:{address.port}"))

@@ -15,6 +15,7 @@ from typing import Self
 from streamcore.clock import Clock, SystemClock
 from streamcore.log.client.consumer_settings import GroupSettings
 from streamcore.log.client.group_log import DescribedGroup
+from streamcore.log.client.kafka_access import KafkaAccess
 from streamcore.log.client.kafka_connection import KafkaConnection
 from streamcore.log.client.kafka_groups import KafkaGroups
 from streamcore.log.client.kafka_member import KafkaMember
@@ -49,6 +50,7 @@ class KafkaLog:
         self._topics = KafkaTopics(self._connection)
         self._offsets = KafkaOffsets(self._connection, self._topics)
         self._groups = KafkaGroups(self._connection)
+        self.access = KafkaAccess(self._connection)
 
     # --- topics ---------------------------------------------------------------------------------
 
