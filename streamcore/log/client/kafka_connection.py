@@ -80,17 +80,21 @@ class KafkaConnection:
             self.ensure_open()
             try:
                 return call()
-            except KafkaException as raised:
+            except (KafkaException, RetriableError) as raised:
                 error = self.translated(raised, doing, **facts)
                 is_over = self.clock.monotonic_s() >= deadline_s
                 if is_over or not isinstance(error, RetriableError) or isinstance(error, RequestTimeoutError):
+                    if error is raised:
+                        raise
                     raise error from raised
             except TimeoutError as raised:
                 raise self.silence(doing, self.settings.request_timeout_s, **facts) from raised
             self.pause()
 
     def translated(self, raised: BaseException, doing: str, **facts: object) -> StreamCoreError:
-        """Our error for what a call of confluent-kafka raised."""
+        """Our error for what a call of confluent-kafka raised; what is ours already stays."""
+        if isinstance(raised, StreamCoreError):
+            return raised
         error = error_in(raised)
         if error is None:
             return StreamCoreError(f"cannot {doing}: {fact_text(**facts, error=repr(raised))}")

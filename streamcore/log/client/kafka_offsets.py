@@ -13,9 +13,13 @@ from confluent_kafka import IsolationLevel
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import OffsetSpec
 
+from streamcore.errors import RetriableError, fact_text
 from streamcore.log.client.kafka_connection import KafkaConnection
 from streamcore.log.client.kafka_topics import KafkaTopics
 from streamcore.model import Isolation, LogOffsets, Offset, TimestampMs, TopicPartition
+
+NO_OFFSET: Final = -1
+"""Where no record has the time that was asked for, or a later one."""
 
 _LEVELS: Final = {
     Isolation.READ_COMMITTED: IsolationLevel.READ_COMMITTED,
@@ -54,8 +58,8 @@ class KafkaOffsets:
         """For each partition the first offset whose timestamp is at or after; its end if none is."""
         self._existing(times)
         specs = {place: OffsetSpec.for_timestamp(time_ms) for place, time_ms in times.items()}
-        found = self._asked(specs, Isolation.READ_UNCOMMITTED)
-        late = [place for place, offset in found.items() if offset < 0]
+        found = self._asked(specs, Isolation.READ_UNCOMMITTED, lowest=NO_OFFSET)
+        late = [place for place, offset in found.items() if offset == NO_OFFSET]
         return found | self.visible_ends(late, Isolation.READ_UNCOMMITTED)
 
     def _existing(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
@@ -65,7 +69,7 @@ class KafkaOffsets:
         return wanted
 
     def _asked(
-        self, specs: Mapping[TopicPartition, OffsetSpec], isolation: Isolation
+        self, specs: Mapping[TopicPartition, OffsetSpec], isolation: Isolation, *, lowest: Offset = 0
     ) -> dict[TopicPartition, Offset]:
         if not specs:
             return {}
@@ -77,8 +81,20 @@ class KafkaOffsets:
                 question, isolation_level=_LEVELS[isolation], request_timeout=timeout_s
             )
             return {
-                TopicPartition(place.topic, place.partition): answer.result(timeout_s).offset
+                TopicPartition(place.topic, place.partition): _told(
+                    place, answer.result(timeout_s).offset, lowest
+                )
                 for place, answer in answers.items()
             }
 
         return self._connection.retried(ask, "ask for offsets", partitions=",".join(map(str, specs)))
+
+
+def _told(place: KafkaPartition, offset: Offset, lowest: Offset) -> Offset:
+    """An answer's offset. For an answer that did not come librdkafka has no error, but a number below."""
+    if offset < lowest:
+        raise RetriableError(
+            "the broker did not tell an offset; try again. "
+            + fact_text(topic=place.topic, partition=place.partition)
+        )
+    return offset

@@ -381,8 +381,6 @@ class KafkaProducer:
         return self._producer
 
     def _translated(self, raised: BaseException, doing: str, **facts: object) -> StreamCoreError:
-        if isinstance(raised, StreamCoreError):
-            return raised
         if self.transactional_id is not None:
             facts["transactional_id"] = self.transactional_id
         return self._connection.translated(raised, doing, **facts)
