@@ -124,6 +124,19 @@ def test_a_login_is_read_from_a_properties_file(run: Run, tmp_path: Path) -> Non
     assert "given=fetch.min.bytes" in unknown[2]
 
 
+def test_users_are_managed_over_the_network(run: Run) -> None:
+    added = run("users", "add", "ann", "--password-stdin", stdin=b"secret\n")
+    listed = rows(run("users", "list", "--json")[1])
+    deleted = run("users", "delete", "ann")
+
+    assert added == (0, "", "added ann\n")
+    assert [(row["user"], row["mechanisms"]) for row in listed] == [
+        ("ann", ["SCRAM-SHA-256", "SCRAM-SHA-512"])
+    ]
+    assert deleted == (0, "", "deleted ann\n")
+    assert rows(run("users", "list", "--json")[1]) == []
+
+
 def test_a_broker_that_is_none_is_told_in_one_line(run: Run) -> None:
     code, _, error = run("topics", "list", "--broker", "nowhere")
 
