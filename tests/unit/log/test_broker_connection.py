@@ -256,7 +256,7 @@ def test_read_process_write_is_exactly_once(log: ConnectedLog, topic: str) -> No
         with pytest.raises(InvalidTransactionStateError):
             producer.send(topic, value=b"outside")
 
-    assert log.committed(topic) == {source: CommittedPosition(5)}
+    assert log.committed(topic, [source]) == {source: CommittedPosition(5)}
     with log.consumer(assign=[target]) as consumer:
         assert [record.value for record in read_all(consumer, 5)] == [b"0", b"1", b"2", b"3", b"4"]
 
