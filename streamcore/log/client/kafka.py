@@ -154,7 +154,7 @@ class KafkaLog:
 
     def close(self) -> None:
         """Let go of the broker. A second call does nothing. Close producers and readers before."""
-        self._connection.is_closed = True
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self

@@ -51,9 +51,19 @@ class KafkaConnection:
         self.clock = clock
         self._pause = threading.Event()
         self._complaint: KafkaError | None = None
-        self.is_closed = False
-        self.admin = self._made(AdminClient, {})
-        self._ensure_reachable()
+        self._admin: AdminClient | None = self._made(AdminClient, {})
+        self._ensure_reachable(self._admin)
+
+    @property
+    def admin(self) -> AdminClient:
+        """The handle for questions. Raises ``ClosedError`` once the log is closed."""
+        if self._admin is None:
+            raise ClosedError("the log is closed; connect again")
+        return self._admin
+
+    def close(self) -> None:
+        """Let go of the handle for questions; librdkafka ends its threads with the last reference."""
+        self._admin = None
 
     def producer(self, properties: Properties) -> Producer:
         """A handle that produces."""
@@ -113,8 +123,7 @@ class KafkaConnection:
 
     def ensure_open(self) -> None:
         """Raise ``ClosedError`` once the log is closed."""
-        if self.is_closed:
-            raise ClosedError("the log is closed; connect again")
+        _ = self.admin
 
     def complain(self, error: KafkaError) -> None:
         """Take what librdkafka reports beside the errors of calls."""
@@ -138,13 +147,13 @@ class KafkaConnection:
         except KafkaException as raised:
             raise self.translated(raised, "connect", brokers=self.settings.brokers) from raised
 
-    def _ensure_reachable(self) -> None:
+    def _ensure_reachable(self, admin: AdminClient) -> None:
         """Ask for something small, so that a wrong address or a wrong password is told at once."""
         wait_s = self.settings.connect_timeout_s
         deadline_s = self.clock.monotonic_s() + wait_s
-        answer = self.admin.describe_cluster(request_timeout=wait_s + 1)
+        answer = admin.describe_cluster(request_timeout=wait_s + 1)
         while not answer.done():
-            self.admin.poll(_RETRY_S)
+            admin.poll(_RETRY_S)
             complaint = self._complaint
             if complaint is not None and complaint.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
                 raise translated(complaint, "connect", brokers=self.settings.brokers)

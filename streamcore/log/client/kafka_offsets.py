@@ -7,7 +7,7 @@ business, so the high watermark stands for it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 from confluent_kafka import IsolationLevel
 from confluent_kafka import TopicPartition as KafkaPartition
@@ -20,6 +20,8 @@ from streamcore.model import Isolation, LogOffsets, Offset, TimestampMs, TopicPa
 
 NO_OFFSET: Final = -1
 """Where no record has the time that was asked for, or a later one."""
+
+Question: TypeAlias = tuple[Mapping[TopicPartition, OffsetSpec], Isolation]
 
 _LEVELS: Final = {
     Isolation.READ_COMMITTED: IsolationLevel.READ_COMMITTED,
@@ -37,12 +39,14 @@ class KafkaOffsets:
     def marks(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
         """The marks of partitions. Raises ``UnknownTopicError``."""
         wanted = self._existing(partitions)
-        starts = self._asked(dict.fromkeys(wanted, OffsetSpec.earliest()), Isolation.READ_UNCOMMITTED)
-        stable = self.visible_ends(wanted, Isolation.READ_COMMITTED)
-        ends = self.visible_ends(wanted, Isolation.READ_UNCOMMITTED)
+        starts, stable, ends = self._asked(
+            (dict.fromkeys(wanted, OffsetSpec.earliest()), Isolation.READ_UNCOMMITTED),
+            (dict.fromkeys(wanted, OffsetSpec.latest()), Isolation.READ_COMMITTED),
+            (dict.fromkeys(wanted, OffsetSpec.latest()), Isolation.READ_UNCOMMITTED),
+        )
         marks = {}
         for place in wanted:
-            # Asked for one after the other, so each may have moved since the one before it.
+            # The three are of different moments, and none of them goes back.
             last_stable = max(starts[place], stable[place])
             high_watermark = max(last_stable, ends[place])
             marks[place] = LogOffsets(starts[place], last_stable, high_watermark, high_watermark)
@@ -52,13 +56,14 @@ class KafkaOffsets:
         self, partitions: Iterable[TopicPartition], isolation: Isolation
     ) -> dict[TopicPartition, Offset]:
         """Where readers with this isolation would stop now."""
-        return self._asked(dict.fromkeys(self._existing(partitions), OffsetSpec.latest()), isolation)
+        (ends,) = self._asked((dict.fromkeys(self._existing(partitions), OffsetSpec.latest()), isolation))
+        return ends
 
     def for_times(self, times: Mapping[TopicPartition, TimestampMs]) -> dict[TopicPartition, Offset]:
         """For each partition the first offset whose timestamp is at or after; its end if none is."""
         self._existing(times)
         specs = {place: OffsetSpec.for_timestamp(time_ms) for place, time_ms in times.items()}
-        found = self._asked(specs, Isolation.READ_UNCOMMITTED, lowest=NO_OFFSET)
+        (found,) = self._asked((specs, Isolation.READ_UNCOMMITTED), lowest=NO_OFFSET)
         late = [place for place, offset in found.items() if offset == NO_OFFSET]
         return found | self.visible_ends(late, Isolation.READ_UNCOMMITTED)
 
@@ -68,26 +73,33 @@ class KafkaOffsets:
             self._topics.of(place)
         return wanted
 
-    def _asked(
-        self, specs: Mapping[TopicPartition, OffsetSpec], isolation: Isolation, *, lowest: Offset = 0
-    ) -> dict[TopicPartition, Offset]:
-        if not specs:
-            return {}
+    def _asked(self, *questions: Question, lowest: Offset = 0) -> list[dict[TopicPartition, Offset]]:
+        """The answers to several questions, which are put at once."""
+        if not questions[0][0]:
+            return [{} for _ in questions]
         timeout_s = self._connection.settings.request_timeout_s
-        question = {KafkaPartition(place.topic, place.partition): spec for place, spec in specs.items()}
 
-        def ask() -> dict[TopicPartition, Offset]:
-            answers = self._connection.admin.list_offsets(
-                question, isolation_level=_LEVELS[isolation], request_timeout=timeout_s
-            )
-            return {
-                TopicPartition(place.topic, place.partition): _told(
-                    place, answer.result(timeout_s).offset, lowest
+        def ask() -> list[dict[TopicPartition, Offset]]:
+            answered = [
+                self._connection.admin.list_offsets(
+                    {KafkaPartition(place.topic, place.partition): spec for place, spec in specs.items()},
+                    isolation_level=_LEVELS[isolation],
+                    request_timeout=timeout_s,
                 )
-                for place, answer in answers.items()
-            }
+                for specs, isolation in questions
+            ]
+            return [
+                {
+                    TopicPartition(place.topic, place.partition): _told(
+                        place, answer.result(timeout_s).offset, lowest
+                    )
+                    for place, answer in answers.items()
+                }
+                for answers in answered
+            ]
 
-        return self._connection.retried(ask, "ask for offsets", partitions=",".join(map(str, specs)))
+        places = ",".join(map(str, questions[0][0]))
+        return self._connection.retried(ask, "ask for offsets", partitions=places)
 
 
 def _told(place: KafkaPartition, offset: Offset, lowest: Offset) -> Offset:

@@ -125,6 +125,10 @@ class KafkaReader:
         self._ensure_open()
         return self._ask_end(self._of(source))
 
+    def buffered_bytes(self, source: TopicPartition) -> int:
+        """How much of a partition has come and was not fetched yet."""
+        return self._of(source).size_bytes
+
     def wait(self, timeout_s: float) -> bool:
         """Wait until an assigned partition has something past its position; false on time-out."""
         self._ensure_open()

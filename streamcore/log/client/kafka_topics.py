@@ -224,21 +224,26 @@ class KafkaTopics:
 
 
 class _TopicsView(Mapping[TopicName, TopicDescription]):
-    """All topics, each described when it is looked at, all at once when they are gone through."""
+    """All topics, each described when it is looked at first, all at once when they are gone through."""
 
     def __init__(self, topics: KafkaTopics) -> None:
         self._topics = topics
-        self._all: dict[TopicName, TopicDescription] | None = None
+        self._found: dict[TopicName, TopicDescription | None] = {}
+        self._has_all = False
 
     def __getitem__(self, name: TopicName) -> TopicDescription:
-        if self._all is not None:
-            return self._all[name]
-        return self._topics.described([name])[name]
+        if name not in self._found and not self._has_all:
+            self._found[name] = self._topics.described([name]).get(name)
+        found = self._found.get(name)
+        if found is None:
+            raise KeyError(name)
+        return found
 
     def __iter__(self) -> Iterator[TopicName]:
-        if self._all is None:
-            self._all = self._topics.described(self._topics.names())
-        return iter(self._all)
+        if not self._has_all:
+            self._found = dict(self._topics.described(self._topics.names()))
+            self._has_all = True
+        return iter(self._found)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
