@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaError, KafkaException
+from confluent_kafka import (
+    ConsumerGroupState,
+    ConsumerGroupTopicPartitions,
+    ConsumerGroupType,
+    KafkaError,
+    KafkaException,
+)
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamcore.errors import RequestTimeoutError, StaleGenerationError, UsageError, fact_text
@@ -66,7 +72,11 @@ class KafkaGroups:
                 for member in found.members
             )
             return DescribedGroup(
-                group, _STATES.get(found.state, "Unknown"), found.partition_assignor or "", -1, members
+                group,
+                _STATES.get(found.state, "Unknown"),
+                found.partition_assignor or "",
+                members=members,
+                kind="consumer" if found.type is ConsumerGroupType.CONSUMER else "classic",
             )
 
         return connection.retried(ask, "describe the group", group=group)
