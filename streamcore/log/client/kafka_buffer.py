@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from operator import add
 
 from confluent_kafka import Message
 
@@ -80,18 +81,17 @@ class PartitionBuffer:
 
     def add(self, messages: Sequence[Message]) -> None:
         """Take messages, at least one, in their order and without errors."""
-        keys = [message.key() for message in messages]
-        values = [message.value() for message in messages]
+        keys: list[bytes | None] = list(map(Message.key, messages))
+        values: list[bytes | None] = list(map(Message.value, messages))
         offsets: list[Offset] = list(map(Message.offset, messages))
         headers = list(map(Message.headers, messages))
-        sizes = [len(key or b"") + len(value or b"") for key, value in zip(keys, values, strict=True)]
         chunk = _Chunk(
             offsets,
             [time_ms for _, time_ms in map(Message.timestamp, messages)],
             keys,
             values,
             [tuple(row or ()) for row in headers] if any(headers) else None,
-            list(accumulate(sizes)),
+            list(accumulate(map(add, _lengths(keys), _lengths(values)))),
         )
         self._chunks.append(chunk)
         self.size_bytes += chunk.left_bytes
@@ -122,6 +122,13 @@ class PartitionBuffer:
             run.next_offset = run.offsets[-1] + 1
         self.position = run.next_offset
         return run
+
+
+def _lengths(column: list[bytes | None]) -> list[int]:
+    try:
+        return list(map(len, column))  # type: ignore[arg-type]
+    except TypeError:
+        return [0 if field is None else len(field) for field in column]
 
 
 def _move(chunk: _Chunk, count: int, run: RecordRun) -> None:
