@@ -41,7 +41,7 @@ class TransactionGivenUpError(RetriableError):
 
 
 _CREATE = "create the topic first"
-_CHANGE = "change what the message below names"
+_CHANGE = "change what the broker names"
 _LOOK = "check the address, and that the broker runs"
 _LATER = "the broker is not ready for it, try again"
 _LOGIN = "check user, password and certificates, which --command-config or security= give"
