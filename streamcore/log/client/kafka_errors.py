@@ -40,7 +40,7 @@ class TransactionGivenUpError(RetriableError):
     """The record was not written because its transaction had failed; who commits is told why."""
 
 
-_CREATE = "create the topic first"
+_CREATE = "there is no such topic or partition"
 _CHANGE = "change what the broker names"
 _LOOK = "check the address, and that the broker runs"
 _LATER = "the broker is not ready for it, try again"
