@@ -14,10 +14,10 @@ from tests.apps.fleet_at_work import tables_at, worked_at
 DAY_MS = 86_400_000
 
 
-def test_a_week_over_a_served_log_gives_the_tables_of_duckdb_and_again_after_the_state_is_lost(
+def test_three_days_over_a_served_log_gives_the_tables_of_duckdb_and_again_after_the_state_is_lost(
     year_of_flights: list[Flight], registry: list[Plane], tmp_path: Path
 ) -> None:
-    events = list(takewhile(lambda flight: flight.ts < year_of_flights[0].ts + 7 * DAY_MS, year_of_flights))
+    events = list(takewhile(lambda flight: flight.ts < year_of_flights[0].ts + 3 * DAY_MS, year_of_flights))
     expected = answers_of_duckdb(events, registry, tmp_path)
     state = tmp_path / "state"
 
