@@ -44,7 +44,8 @@ class Topics:
 
     def __init__(self) -> None:
         self.topics: dict[str, TopicState] = {}
-        self.topic_names: dict[bytes, str] = {}
+        self.names: dict[bytes, str] = {}
+        self.change_count = 0
         self._next_id = 1
 
     def change(self, name: str, partition_count: int) -> None:
@@ -54,7 +55,8 @@ class Topics:
             self._next_id += 1
             count = max(partition_count, 0 if old is None else old.partition_count)
             self.topics[name] = TopicState(name, topic_id, count)
-        self.topic_names = {topic.topic_id.bytes: topic.name for topic in self.topics.values()}
+        self.change_count += 1
+        self.names = {topic.topic_id.bytes: topic.name for topic in self.topics.values()}
 
 
 @dataclass

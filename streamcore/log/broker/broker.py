@@ -9,8 +9,9 @@ thread at a time, drives the operations it returns (``operations``), and makes d
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from streamcore.clock import Clock
@@ -18,8 +19,6 @@ from streamcore.errors import (
     CorruptBatchError,
     InvalidConfigError,
     StreamCoreError,
-    TopicExistsError,
-    UnknownTopicError,
     UsageError,
 )
 from streamcore.log.broker.access_rules import AccessRules
@@ -40,6 +39,7 @@ from streamcore.log.broker.requests import (
     TransactionDescription,
 )
 from streamcore.log.broker.settings import BrokerSettings
+from streamcore.log.broker.topics import Outcome, Topics, WantedTopic
 from streamcore.log.broker.transaction_coordinator import TOPIC as TRANSACTIONS_TOPIC
 from streamcore.log.broker.transaction_coordinator import TransactionCoordinator
 from streamcore.log.broker.transaction_listing import TransactionFilter, described, listed
@@ -57,6 +57,9 @@ from streamcore.model import CommittedPosition, Offset, TimestampMs, TopicName, 
 
 INTERNAL_TOPICS: Final = frozenset({OFFSETS_TOPIC, TRANSACTIONS_TOPIC, PRODUCER_IDS_TOPIC, STATE_TOPIC})
 
+_METADATA_LOG: Final = "__cluster_metadata"
+"""What Kafka keeps such things in. Clients ask its quorum about it, and may not create it."""
+
 
 class Broker:
     """All that a log decides, over its partitions."""
@@ -71,13 +74,14 @@ class Broker:
         def internal(name: TopicName, partition_count: int) -> InternalTopic:
             return InternalTopic(name, partition_count, settings.internal_topic_config, partitions)
 
+        self.topic_changes = Topics(logs.catalog, partitions.unsynced)
         self.state = ClusterState(internal(STATE_TOPIC, 1))
         self.users = Users(
             self.state, user_count_max=settings.user_count_max, random_bytes=secrets.token_bytes
         )
         self.access_rules = AccessRules(self.state, rule_count_max=settings.access_rule_count_max)
         self.groups = GroupCoordinator(
-            internal(OFFSETS_TOPIC, settings.offsets_partition_count), logs, clock, settings
+            internal(OFFSETS_TOPIC, settings.offsets_partition_count), logs.catalog, clock, settings
         )
         self._producer_ids = ProducerIds(internal(PRODUCER_IDS_TOPIC, 1), settings.producer_id_block_count)
         self.transactions = TransactionCoordinator(
@@ -117,22 +121,29 @@ class Broker:
 
     def topic_name(self, topic_id: bytes) -> TopicName | None:
         """The name of the topic with an id."""
-        return self._logs.topic_names.get(topic_id)
+        return self._logs.catalog.names.get(topic_id)
 
     def is_internal(self, name: TopicName) -> bool:
         """Whether a topic is one of those in which the broker keeps its own state."""
         return name in INTERNAL_TOPICS
 
-    def create_topic(self, name: TopicName, partition_count: int, config: Mapping[str, str]) -> None:
-        """Create a topic, durably."""
+    def create_topic(
+        self, name: TopicName, partition_count: int, config: Mapping[str, str]
+    ) -> Operation[TopicState]:
+        """Create a topic, durably.
+
+        Raises:
+            TopicExistsError: the name is taken.
+            InvalidConfigError: a setting is unknown or impossible.
+            Refused: a bad name or number of partitions.
+        """
         _ensure_not_hidden(name)
-        if name in self.topics:
-            raise TopicExistsError(f"the topic exists already. topic={name}")
-        self._logs.create_topic(name, partition_count, dict(config))
+        outcomes = yield from self.topic_changes.create([WantedTopic(name, partition_count, config)])
+        return _only(outcomes)
 
     def alter_topic(
         self, name: TopicName, partition_count: int | None, config: Mapping[str, str | None]
-    ) -> None:
+    ) -> Operation[TopicState]:
         """Add partitions, or set settings; ``None`` goes back to the default."""
         _ensure_not_hidden(name)
         state = self._topic(name)
@@ -142,39 +153,38 @@ class Broker:
                 f"topic={name} partitions={state.partition_count} asked={partition_count}"
             )
         if config:
-            changed = {**state.config, **config}
-            overrides = {setting: value for setting, value in changed.items() if value is not None}
-            self._logs.set_topic_config(name, overrides)
-        if partition_count is not None and partition_count > state.partition_count:
-            self._logs.add_partitions(name, partition_count)
+            changes = {name: partial(_with, config)}
+            _only((yield from self.topic_changes.set_configs(changes)).values())
+        if partition_count is not None and partition_count > self._topic(name).partition_count:
+            _only((yield from self.topic_changes.grow([WantedTopic(name, partition_count)])))
+        return self._topic(name)
 
-    def delete_topic(self, name: TopicName) -> Operation[None]:
-        """Delete a topic, and every group's positions in it.
+    def ensure_may_create(self, name: TopicName) -> None:
+        """Raise ``Refused`` for the name of a topic that is the broker's to make, or Kafka's controller's."""
+        if name == _METADATA_LOG or (name in INTERNAL_TOPICS and name not in self.topics):
+            raise Refused(Refusal.INVALID_REQUEST, topic=name, hint="the log makes this topic itself")
+
+    def delete_topics(
+        self, names: Collection[TopicName]
+    ) -> Operation[dict[TopicName, StreamCoreError | None]]:
+        """Delete topics, and every group's positions in them; each that may not be deleted has its error.
 
         The positions go first: a crash between the two leaves a topic that is read from its
         start again, rather than positions that a new topic of the name would inherit.
         """
-        self._topic(name)
-        if name in INTERNAL_TOPICS:
-            raise UsageError(f"the log itself needs this topic. topic={name}")
-        self.groups.forget_topic(name)
-        if OFFSETS_TOPIC in self.topics:
-            yield self._partitions.written(self._logs_of(OFFSETS_TOPIC))
-        self._topic(name)
-        deleted = self._logs_of(name)
-        self._logs.delete_topic(name)
-        for log in deleted:
-            self.unsynced.forget(log)
+        outcomes: dict[TopicName, StreamCoreError | None] = {}
+        for name in INTERNAL_TOPICS.intersection(names):
+            outcomes[name] = UsageError(f"the log itself needs this topic. topic={name}")
+        others = [name for name in names if name not in INTERNAL_TOPICS]
+        present = [name for name in others if name in self.topics]
+        for name in present:
+            self.groups.forget_topic(name)
+        if present and OFFSETS_TOPIC in self.topics:
+            yield self._partitions.written(self._logs.catalog.logs(OFFSETS_TOPIC))
+        return {**outcomes, **(yield from self.topic_changes.delete(others))}
 
     def _topic(self, name: TopicName) -> TopicState:
-        state = self.topics.get(name)
-        if state is None:
-            raise UnknownTopicError(f"there is no such topic. topic={name}")
-        return state
-
-    def _logs_of(self, topic: TopicName) -> list[PartitionLog]:
-        count = self.topics[topic].partition_count
-        return [self.partition(TopicPartition(topic, index)) for index in range(count)]
+        return self._logs.catalog.topic(name)
 
     # --- partitions ---------------------------------------------------------------------------
 
@@ -186,9 +196,9 @@ class Broker:
         """Whether there is such a partition."""
         return self._partitions.exists(partition)
 
-    def partitions_of(self, topic: TopicName) -> list[PartitionLog]:
-        """The partitions of a topic, in their order."""
-        return self._logs_of(topic)
+    def partitions_of(self, topic: TopicName) -> Sequence[PartitionLog]:
+        """The partitions of a topic, in their order. Raises ``UnknownTopicError``."""
+        return self._logs.catalog.logs(topic)
 
     def all_partitions(self) -> list[TopicPartition]:
         """Every partition of every topic."""
@@ -389,3 +399,14 @@ def _ensure_not_hidden(topic: TopicName) -> None:
 
 def _identity(header: BatchHeader) -> ProducerIdentity:
     return ProducerIdentity(header.producer_id, header.producer_epoch)
+
+
+def _with(changes: Mapping[str, str | None], config: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in {**config, **changes}.items() if value is not None}
+
+
+def _only(outcomes: Iterable[Outcome]) -> TopicState:
+    (outcome,) = outcomes
+    if isinstance(outcome, TopicState):
+        return outcome
+    raise outcome

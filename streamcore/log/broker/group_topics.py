@@ -14,14 +14,18 @@ _HASH_BYTES: Final = 8
 
 
 class TopicSource(Protocol):
-    """Who knows the topics; ``topic_names`` is another object after every change."""
+    """Who knows the topics."""
+
+    @property
+    def change_count(self) -> int:
+        """How often a topic was created, changed or deleted."""
 
     @property
     def topics(self) -> Mapping[TopicName, TopicState]:
         """All topics by name."""
 
     @property
-    def topic_names(self) -> Mapping[bytes, TopicName]:
+    def names(self) -> Mapping[bytes, TopicName]:
         """The names of topics by the bytes of their ids."""
 
 
@@ -30,17 +34,11 @@ class GroupTopics:
 
     def __init__(self, source: TopicSource) -> None:
         self._source = source
-        self._names: Mapping[bytes, TopicName] = {}
-        self._version = 0
 
     @property
     def version(self) -> int:
         """Grows whenever a topic was created, changed or deleted."""
-        names = self._source.topic_names
-        if names is not self._names:
-            self._names = names
-            self._version += 1
-        return self._version
+        return self._source.change_count
 
     def names(self, may_see: Callable[[TopicName], bool]) -> Iterable[TopicName]:
         """The names of all topics that somebody may see; nobody reads the one of the cluster's state."""
@@ -48,7 +46,7 @@ class GroupTopics:
 
     def name_of(self, topic_id: bytes) -> TopicName | None:
         """The name of the topic with an id."""
-        return self._source.topic_names.get(topic_id)
+        return self._source.names.get(topic_id)
 
     def id_of(self, name: TopicName) -> bytes | None:
         """The id of the topic that has a name now."""

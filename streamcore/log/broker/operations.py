@@ -86,7 +86,18 @@ class MoreVisible:
     deadline_s: float
 
 
-Wait: TypeAlias = DurableUntil | Kept | MoreVisible
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Have long work done without the broker's lock, in any thread, and go on after it.
+
+    Everybody else goes on meanwhile, so the work must keep to what nobody else touches. What it raises is
+    raised where it was asked for. Work that was begun is carried to its end, whoever stops waiting for it.
+    """
+
+    work: Callable[[], None]
+
+
+Wait: TypeAlias = DurableUntil | Kept | MoreVisible | Elsewhere
 Operation: TypeAlias = Generator[Wait, None, R]
 
 

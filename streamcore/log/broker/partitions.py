@@ -30,16 +30,11 @@ class Partitions:
 
     def exists(self, partition: TopicPartition) -> bool:
         """Whether there is such a partition."""
-        topic = self.logs.topics.get(partition.topic)
-        return topic is not None and 0 <= partition.partition < topic.partition_count
+        return self.logs.catalog.find(partition) is not None
 
     def all(self) -> list[TopicPartition]:
         """Every partition of every topic."""
-        return [
-            TopicPartition(topic.name, index)
-            for topic in self.logs.topics.values()
-            for index in range(topic.partition_count)
-        ]
+        return [log.topic_partition for log in self.logs.catalog.all_logs()]
 
     def append(
         self, log: PartitionLog, batch: WritableBytes, *, from_client: bool = True, has_all_keys: bool = False
@@ -132,8 +127,8 @@ class Partitions:
 
     def producer_ids(self) -> Iterator[ProducerId]:
         """The producer ids that partitions remember."""
-        for each in self.all():
-            yield from self.get(each).producer_states
+        for log in self.logs.catalog.all_logs():
+            yield from log.producer_states
 
     def written(self, logs: Iterable[PartitionLog]) -> DurableUntil:
         """The wait for all that was written to these partitions so far."""

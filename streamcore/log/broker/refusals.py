@@ -19,6 +19,7 @@ from streamcore.errors import (
     RequestTimeoutError,
     StaleGenerationError,
     StreamCoreError,
+    UnknownTopicError,
     UsageError,
     fact_text,
 )
@@ -71,6 +72,12 @@ class Refusal(Enum):
     RESOURCE_NOT_FOUND = "there is nothing of this name"
     DUPLICATE_RESOURCE = "name it only once in a request"
     POLICY_VIOLATION = "a limit is reached: delete something first, or raise the limit"
+    INVALID_TOPIC_EXCEPTION = "the log does not take this name for a topic; choose another"
+    INVALID_PARTITIONS = "a topic cannot have this number of partitions"
+    INVALID_REPLICATION_FACTOR = "there is one broker, so a partition has one replica: ask for 1, or -1"
+    UNKNOWN_TOPIC_ID = "no topic has this id; it may have been deleted, and created again"
+    INVALID_CONFIG = "a setting is unknown, or its value impossible"
+    INVALID_REPLICA_ASSIGNMENT = "partitions can only be assigned to the one broker there is"
 
 
 _ERRORS: Final[dict[Refusal, type[StreamCoreError]]] = {
@@ -89,6 +96,10 @@ _ERRORS: Final[dict[Refusal, type[StreamCoreError]]] = {
     Refusal.TRANSACTION_ABORTABLE: InvalidTransactionStateError,
     Refusal.COORDINATOR_NOT_AVAILABLE: RequestTimeoutError,
     Refusal.CONCURRENT_TRANSACTIONS: ConcurrentTransactionsError,
+    Refusal.INVALID_TOPIC_EXCEPTION: InvalidConfigError,
+    Refusal.INVALID_PARTITIONS: InvalidConfigError,
+    Refusal.INVALID_CONFIG: InvalidConfigError,
+    Refusal.UNKNOWN_TOPIC_ID: UnknownTopicError,
 }
 
 

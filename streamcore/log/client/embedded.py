@@ -55,6 +55,7 @@ from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.partition_replies import ReadResult
 from streamcore.log.storage.settings import LogSettings
+from streamcore.log.storage.topic_registry import TopicState
 from streamcore.model import (
     CommittedPosition,
     Isolation,
@@ -118,7 +119,11 @@ class EmbeddedLog:
                 folder / "log",
                 file_system=file_system or PosixFileSystem(),
                 clock=clock,
-                settings=LogSettings(flush=durability, topic_defaults=topic_defaults or {}),
+                settings=LogSettings(
+                    flush=durability,
+                    topic_defaults=topic_defaults or {},
+                    folder_sync_threads=_SYNC_THREADS_MAX if file_system is None else 1,
+                ),
             )
             resources.callback(logs.close)
             broker = Broker(logs, clock, settings or BrokerSettings())
@@ -141,20 +146,13 @@ class EmbeddedLog:
     def topics(self) -> Mapping[TopicName, TopicDescription]:
         """All topics, internal ones included."""
         with self._entered():
-            return {
-                state.name: TopicDescription(
-                    state.name, state.topic_id, state.partition_count, dict(state.config)
-                )
-                for state in self._broker.topics.values()
-            }
+            return {state.name: _description(state) for state in self._broker.topics.values()}
 
     def create_topic(
         self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> TopicDescription:
         """Create a topic, durably. Raises ``TopicExistsError``, ``InvalidConfigError``."""
-        with self._entered():
-            self._broker.create_topic(name, partitions, dict(config or {}))
-        return self.topics()[name]
+        return _description(self._run(self._broker.create_topic(name, partitions, dict(config or {}))))
 
     def alter_topic(
         self,
@@ -164,13 +162,13 @@ class EmbeddedLog:
         config: Mapping[str, str | None] | None = None,
     ) -> TopicDescription:
         """Add partitions, or set settings (``None`` goes back to the default)."""
-        with self._entered():
-            self._broker.alter_topic(name, partitions, dict(config or {}))
-        return self.topics()[name]
+        return _description(self._run(self._broker.alter_topic(name, partitions, dict(config or {}))))
 
     def delete_topic(self, name: TopicName) -> None:
         """Delete a topic with its data and the positions committed for it."""
-        self._run(self._broker.delete_topic(name))
+        error = self._run(self._broker.delete_topics([name]))[name]
+        if error is not None:
+            raise error
         self._upkeep.free_removed()
 
     def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
@@ -466,6 +464,10 @@ def _assignment(data: bytes) -> tuple[TopicPartition, ...]:
         return tuple(sorted(decode_assignment(data)))
     except CorruptDataError:
         return ()  # another client's own format
+
+
+def _description(state: TopicState) -> TopicDescription:
+    return TopicDescription(state.name, state.topic_id, state.partition_count, dict(state.config))
 
 
 def _sync_pool() -> ThreadPoolExecutor:

@@ -1,7 +1,7 @@
 """Drives the broker's operations for the threads of one process.
 
 The only lock of the embedded log is here. It is held while the broker decides and writes, and
-given up while anybody waits: for the disk, or for other members of a group.
+given up while anybody waits: for the disk, for other members of a group, or for long work.
 
 Group commit. Whoever first needs something on disk becomes the leader of a round: it takes all
 partitions that have unsynced bytes, syncs them without the lock, and tells everybody. Who comes
@@ -23,8 +23,16 @@ from types import TracebackType
 from typing import Generic, Protocol, Self, TypeAlias, TypeVar
 
 from streamcore.clock import Clock
-from streamcore.errors import ClosedError, RequestTimeoutError, StorageError, StreamCoreError
-from streamcore.log.broker.operations import DurableUntil, Kept, MoreVisible, Operation, Unsynced, Wait
+from streamcore.errors import ClosedError, RequestTimeoutError, StorageError
+from streamcore.log.broker.operations import (
+    DurableUntil,
+    Elsewhere,
+    Kept,
+    MoreVisible,
+    Operation,
+    Unsynced,
+    Wait,
+)
 from streamcore.log.broker.refusals import Refused
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.sync_ticket import SyncTicket
@@ -81,6 +89,7 @@ class OperationDriver:
         self._is_closed = False
         self._listeners: dict[object, ProgressListener] = {}
         self._waiting_count = 0
+        self._elsewhere_count = 0
 
     # The lock, for calls that need no waiting: ``with driver: ...``
 
@@ -108,8 +117,8 @@ class OperationDriver:
                 try:
                     wait = next(operation)
                     while True:
-                        self._wait_for(wait, deadline_s)
-                        wait = operation.send(None)
+                        failure = self._wait_for(wait, deadline_s)
+                        wait = operation.send(None) if failure is None else operation.throw(failure)
                 except StopIteration as stop:
                     reply: R = stop.value
                     return reply
@@ -119,7 +128,7 @@ class OperationDriver:
         except Refused as refused:
             raise refused.error() from refused  # the cause has Kafka's name for it
 
-    def step(self, operation: Operation[R], error: StreamCoreError | None = None) -> Wait | Ended[R]:
+    def step(self, operation: Operation[R], error: BaseException | None = None) -> Wait | Ended[R]:
         """Go on with an operation up to its next wait, for an owner that waits in a way of its own.
 
         ``error`` is why what it waited for will not come.
@@ -134,6 +143,16 @@ class OperationDriver:
                 return Ended(stop.value)
             finally:
                 self._announce(self._shown_unsynced())
+
+    def work_elsewhere(self, wait: Elsewhere) -> None:
+        """Do an operation's long work, without the lock. Raises what the work does."""
+        with self._condition:
+            self._begin_elsewhere()
+        try:
+            wait.work()
+        finally:
+            with self._condition:
+                self._end_elsewhere()
 
     def expire_members(self) -> None:
         """Do what is due in groups by time."""
@@ -179,10 +198,13 @@ class OperationDriver:
             with self._condition:
                 self._is_closed = True
                 self._condition.notify_all()
+                while self._elsewhere_count:
+                    self._condition.wait()
 
     # --- waiting, with the lock held ----------------------------------------------------------
 
-    def _wait_for(self, wait: Wait, deadline_s: float | None) -> None:
+    def _wait_for(self, wait: Wait, deadline_s: float | None) -> Exception | None:
+        """Wait; returns the failure that the operation is to hear of."""
         # What others wait for may be done by now, although this operation is not.
         self._announce(())
         match wait:
@@ -190,8 +212,33 @@ class OperationDriver:
                 self._wait_durable(wait, deadline_s)
             case Kept():
                 self._wait_kept(wait)
+            case Elsewhere():
+                return self._work_unlocked(wait)
             case MoreVisible():
                 raise AssertionError("threads wait for records by ``wait_until``")
+        return None
+
+    def _work_unlocked(self, wait: Elsewhere) -> Exception | None:
+        self._begin_elsewhere()
+        self._condition.release()
+        try:
+            wait.work()
+        except Exception as error:  # noqa: BLE001 - raised again, inside the operation
+            return error
+        finally:
+            self._condition.acquire()
+            self._end_elsewhere()
+        return None
+
+    def _begin_elsewhere(self) -> None:
+        if self._is_closed:
+            raise ClosedError("the log was closed")
+        self._elsewhere_count += 1
+
+    def _end_elsewhere(self) -> None:
+        self._elsewhere_count -= 1
+        if self._is_closed:
+            self._condition.notify_all()
 
     def _wait_durable(self, wait: DurableUntil, deadline_s: float | None = None) -> None:
         while missing := wait.missing(self._unsynced.deleted):

@@ -7,6 +7,7 @@ blocked: it is put aside, and goes on when what it waits for has come.
   round's end, whoever led it, is a chance for those who wait for a sync or for visible records.
 * A promise: whoever keeps it says so.
 * Time: a timer of the loop.
+* Long work: a few threads that do nothing else.
 
 Everything here happens in the loop, but for ``_sync`` and ``_progressed``.
 """
@@ -16,12 +17,22 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
 from streamcore.clock import Clock
 from streamcore.errors import StorageError
-from streamcore.log.broker.operations import DurableUntil, Kept, MoreVisible, Operation, Unsynced, Wait
+from streamcore.log.broker.operations import (
+    DurableUntil,
+    Elsewhere,
+    Kept,
+    MoreVisible,
+    Operation,
+    Unsynced,
+    Wait,
+)
 from streamcore.log.client.operation_driver import Ended, OperationDriver
 from streamcore.log.storage.partition_log import PartitionLog
 
@@ -30,11 +41,13 @@ R = TypeVar("R")
 _TICK_S: Final = 0.05
 """How late the end of a session or of a rebalance may be noticed."""
 
+_WORKER_THREADS: Final = 2
+
 
 class Running(Generic[R]):
     """An operation on its way; ``cancel`` when nobody wants its reply any more."""
 
-    __slots__ = ("_runner", "done", "failed", "is_over", "operation", "timer", "wait")
+    __slots__ = ("_runner", "done", "failed", "is_over", "is_wanted", "operation", "timer", "wait")
 
     def __init__(
         self,
@@ -50,10 +63,12 @@ class Running(Generic[R]):
         self.wait: Wait | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.is_over = False
+        self.is_wanted = True
 
     def cancel(self) -> None:
-        """Give it up where it waits."""
-        if not self.is_over:
+        """Give it up where it waits; from long work that was begun it comes back first."""
+        self.is_wanted = False
+        if not self.is_over and not isinstance(self.wait, Elsewhere):
             self.is_over = True
             self._runner.take_back(self)
             self.operation.close()
@@ -74,6 +89,7 @@ class OperationRunner:
         self._sync_requests: SimpleQueue[bool] = SimpleQueue()
         self._is_sync_asked = False
         self._thread = threading.Thread(target=self._sync, name="streamcore-server-sync", daemon=True)
+        self._workers = ThreadPoolExecutor(_WORKER_THREADS, thread_name_prefix="streamcore-server-work")
         self._news_lock = threading.Lock()
         self._news: set[PartitionLog] | None = None
         self._ticking: asyncio.TimerHandle | None = None
@@ -85,12 +101,13 @@ class OperationRunner:
         self._tick()
 
     def stop(self) -> None:
-        """End the syncing thread; what still waits will not go on."""
+        """End the threads, after the work under way; what still waits will not go on."""
         if self._ticking is not None:
             self._ticking.cancel()
         self._driver.listen(self, None)
         self._sync_requests.put(False)
         self._thread.join()
+        self._workers.shutdown()
 
     def run(
         self, operation: Operation[R], done: Callable[[R], None], failed: Callable[[Exception], None]
@@ -102,21 +119,27 @@ class OperationRunner:
 
     # --- stepping and putting aside -------------------------------------------------------------
 
-    def _go_on(self, running: Running[R], error: StorageError | None = None) -> None:
+    def _go_on(self, running: Running[R], error: BaseException | None = None) -> None:
         try:
             while True:
                 step = self._driver.step(running.operation, error)
                 if isinstance(step, Ended):
                     break
+                if not running.is_wanted and not isinstance(step, Elsewhere):
+                    running.is_over = True
+                    running.operation.close()
+                    return
                 if self._put_aside(running, step):
                     return
                 error = None
         except Exception as failure:  # noqa: BLE001 - the connection decides what becomes of it
             running.is_over = True
-            running.failed(failure)
+            if running.is_wanted:
+                running.failed(failure)
             return
         running.is_over = True
-        running.done(step.reply)
+        if running.is_wanted:
+            running.done(step.reply)
 
     def _put_aside(self, running: Running[Any], wait: Wait) -> bool:
         """Remember what an operation waits for; false if it is there already."""
@@ -136,6 +159,9 @@ class OperationRunner:
                 for log in wait.logs:
                     self._for_records.setdefault(log, set()).add(running)
                 self._set_timer(running, wait.deadline_s)
+            case Elsewhere():
+                work = self._workers.submit(self._driver.work_elsewhere, wait)
+                work.add_done_callback(lambda done: self._worked_elsewhere(running, done))
         running.wait = wait
         return True
 
@@ -150,7 +176,7 @@ class OperationRunner:
                 self._for_disk.pop(running, None)
             case Kept():
                 wait.promise.listeners.pop(running, None)
-            case None:
+            case Elsewhere() | None:
                 pass
             case MoreVisible():
                 for log in wait.logs:
@@ -160,7 +186,12 @@ class OperationRunner:
                         if not waiting:
                             del self._for_records[log]
 
-    def _wake(self, running: Running[Any], error: StorageError | None = None) -> None:
+    def _worked_elsewhere(self, running: Running[Any], done: Future[None]) -> None:
+        """In the thread that did an operation's long work."""
+        with suppress(RuntimeError):  # the loop has ended: nobody is left to answer
+            self._loop.call_soon_threadsafe(self._wake, running, done.exception())
+
+    def _wake(self, running: Running[Any], error: BaseException | None = None) -> None:
         if not running.is_over and running.wait is not None:
             self.take_back(running)
             self._go_on(running, error)

@@ -14,7 +14,8 @@ Each is replaced in one step. A file with another version is refused, not guesse
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from streamcore.errors import CorruptDataError, UnsupportedVersionError, fact_text
@@ -45,16 +46,9 @@ def read_checkpoint(file_system: FileSystem, path: Path) -> dict[TopicPartition,
     return {TopicPartition(topic, int(partition)): int(offset) for topic, partition, offset in rows}
 
 
-def write_checkpoint(file_system: FileSystem, path: Path, offsets: Mapping[TopicPartition, Offset]) -> None:
-    """Replace a checkpoint file, durably and in one step."""
-    rows = [(target.topic, str(target.partition), str(offset)) for target, offset in sorted(offsets.items())]
-    write_whole(file_system, path, checkpoint_bytes(rows))
-
-
-def checkpoint_bytes(rows: Sequence[tuple[str, ...]]) -> bytes:
-    """The content of a checkpoint file with these rows."""
-    lines = [str(_VERSION), str(len(rows)), *(" ".join(row) for row in rows)]
-    return ("\n".join(lines) + "\n").encode("ascii")
+def checkpoint_bytes(rows: Collection[str]) -> bytes:
+    """The content of a checkpoint file with these rows, each of fields with a space between."""
+    return "".join((f"{_VERSION}\n{len(rows)}\n", *(f"{row}\n" for row in rows))).encode("ascii")
 
 
 def checkpoint_rows(data: bytes, path: Path, *, columns: int) -> list[tuple[str, ...]]:
@@ -82,12 +76,21 @@ def checkpoint_rows(data: bytes, path: Path, *, columns: int) -> list[tuple[str,
 
 
 class LogCheckpoints:
-    """The three checkpoint files of one log, and what they say of each partition."""
+    """The three checkpoint files of one log, and what they say of each partition.
+
+    Rows are kept as they are written: a file with many thousands of them is written every few seconds.
+    Topics are deleted outside of the owner's lock, so every call may come from any thread.
+    """
 
     def __init__(self, file_system: FileSystem, root: Path) -> None:
         self._file_system = file_system
         self._root = root
+        self._turn = threading.Lock()
         self._offsets = {name: read_checkpoint(file_system, root / name) for name in CHECKPOINT_NAMES}
+        self._rows = {
+            name: {target: _row(target, offset) for target, offset in offsets.items()}
+            for name, offsets in self._offsets.items()
+        }
         self._unwritten: set[str] = set()
 
     def get(self, name: str, target: TopicPartition) -> Offset:
@@ -97,8 +100,10 @@ class LogCheckpoints:
     def note(self, name: str, target: TopicPartition, offset: Offset) -> None:
         """Change what a checkpoint says of a partition, in memory."""
         if self._offsets[name].get(target, 0) != offset:
-            self._offsets[name][target] = offset
-            self._unwritten.add(name)
+            with self._turn:
+                self._offsets[name][target] = offset
+                self._rows[name][target] = _row(target, offset)
+                self._unwritten.add(name)
 
     def put(self, name: str, target: TopicPartition, offset: Offset) -> None:
         """Change what a checkpoint says of a partition; durable when it returns."""
@@ -107,14 +112,24 @@ class LogCheckpoints:
 
     def forget(self, targets: Iterable[TopicPartition]) -> None:
         """Drop partitions, in memory."""
-        for target in targets:
-            for name, offsets in self._offsets.items():
-                if offsets.pop(target, None) is not None:
-                    self._unwritten.add(name)
+        with self._turn:
+            for target in targets:
+                for name, offsets in self._offsets.items():
+                    if offsets.pop(target, None) is not None:
+                        del self._rows[name][target]
+                        self._unwritten.add(name)
 
     def write(self, name: str) -> None:
         """Write one of the files, durably, unless it says all this already."""
-        if name in self._unwritten:
-            write_checkpoint(self._file_system, self._root / name, self._offsets[name])
-            # Only now: after a failure the next call has to write, although nothing changes in between.
-            self._unwritten.remove(name)
+        if name not in self._unwritten:
+            return
+        with self._turn:
+            if name in self._unwritten:
+                content = checkpoint_bytes(self._rows[name].values())
+                write_whole(self._file_system, self._root / name, content)
+                # Only now: after a failure the next call has to write, although nothing changes in between.
+                self._unwritten.remove(name)
+
+
+def _row(target: TopicPartition, offset: Offset) -> str:
+    return f"{target.topic} {target.partition} {offset}"

@@ -10,43 +10,27 @@ the middle leaves all of it or nothing.
 
 from __future__ import annotations
 
-import logging
-import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
+from typing import Final
 
 from streamcore.clock import Clock
-from streamcore.errors import (
-    ClosedError,
-    CorruptDataError,
-    InvalidConfigError,
-    StorageError,
-    TopicExistsError,
-    UnknownTopicError,
-    fact_text,
-)
-from streamcore.log.storage.checkpoints import CHECKPOINT_NAMES, RECOVERY_POINTS, LogCheckpoints
+from streamcore.errors import ClosedError, CorruptDataError, StorageError
+from streamcore.log.storage.catalog import Catalog
+from streamcore.log.storage.checkpoints import RECOVERY_POINTS, LogCheckpoints
 from streamcore.log.storage.compaction import Compaction
-from streamcore.log.storage.files import FileSystem, make_directory_durably, remove_tree, write_whole
+from streamcore.log.storage.files import FileSystem, make_directory_durably, write_whole
 from streamcore.log.storage.identity import LogIdentity, read_or_make_identity
 from streamcore.log.storage.leadership import read_leadership
 from streamcore.log.storage.log_parts import LogParts
 from streamcore.log.storage.open_files import OpenFiles
-from streamcore.log.storage.opening import Opening, create_partition, open_partition
+from streamcore.log.storage.opening import Opening, open_partition
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.producer_room import ProducerRoom
 from streamcore.log.storage.settings import LogSettings
-from streamcore.log.storage.topic_config import TopicConfig
-from streamcore.log.storage.topic_folders import (
-    check_topic_name,
-    ensure_no_partitions,
-    parse_partition,
-    partitions_of,
-    remove_leftover,
-    remove_unused,
-)
+from streamcore.log.storage.topic_changes import Growth, Shelf, remove_folders
+from streamcore.log.storage.topic_folders import ensure_no_partitions, partitions_of
 from streamcore.log.storage.topic_registry import (
     RegistryFile,
     TopicRegistry,
@@ -56,29 +40,21 @@ from streamcore.log.storage.topic_registry import (
 )
 from streamcore.model import TopicName, TopicPartition
 
-_log = logging.getLogger(__name__)
-
-CLEAN_STOP_NAME = ".kafka_cleanshutdown"
-_CLEAN_STOP = b'{"version":0,"brokerEpoch":-1}\n'
-
-PARTITION_COUNT_MAX = 100_000
+CLEAN_STOP_NAME: Final = ".kafka_cleanshutdown"
+_CLEAN_STOP: Final = b'{"version":0,"brokerEpoch":-1}\n'
 
 
 class LogManager:
     """The log of one data folder. Made by ``LogManager.open``."""
 
-    def __init__(
-        self, root: Path, registry: RegistryFile, identity: LogIdentity, clock: Clock, parts: LogParts
-    ) -> None:
+    def __init__(self, shelf: Shelf, identity: LogIdentity, clock: Clock) -> None:
         self.identity = identity
-        self._root = root
-        self._registry = registry
+        self.catalog = Catalog(shelf, shelf.parts.settings.topic_defaults)
+        """Which topics there are. What it begins may run in another thread; see there."""
+        self._shelf = shelf
+        self._parts = shelf.parts
         self._clock = clock
-        self._parts = parts
-        self._partitions: dict[TopicPartition, PartitionLog] = {}
         self._is_closed = False
-        self._names: dict[bytes, TopicName] = {}
-        self._named_registry: TopicRegistry | None = None
 
     @classmethod
     def open(
@@ -116,16 +92,17 @@ class LogManager:
                 count_max=settings.producer_count_max,
             ),
         )
-        manager = cls(directory, RegistryFile(file_system, directory, registry), identity, clock, parts)
+        shelf = Shelf(directory, RegistryFile(file_system, directory, registry), parts)
+        manager = cls(shelf, identity, clock)
         manager._finish_removals()
         marker_path = directory / CLEAN_STOP_NAME
         was_clean = file_system.exists(marker_path)
         for topic in registry.topics.values():
-            for target in partitions_of(topic):
-                manager._open_partition(topic, target, was_clean=was_clean)
-        if manager.partitions and not was_clean:
-            highest = max(partition.leader_epoch for partition in manager.partitions.values())
-            parts.leadership.begin_next(highest, file_system=file_system, root=directory)
+            manager._open_topic(topic, was_clean=was_clean)
+        if not was_clean:
+            highest = max((log.leader_epoch for log in manager.catalog.all_logs()), default=None)
+            if highest is not None:
+                parts.leadership.begin_next(highest, file_system=file_system, root=directory)
         manager.checkpoint()
         # From here on files change: the next stop is clean only if it says so again.
         if was_clean:
@@ -133,33 +110,39 @@ class LogManager:
             file_system.sync_directory(directory)
         return manager
 
+    def _finish_removals(self) -> None:
+        """Remove the folders of deleted topics that a crash has left, then forget them."""
+        removing = self._shelf.registry.current.removing
+        if removing:
+            remove_folders(removing, self._shelf)
+            self._shelf.registry.change(lambda current: TopicRegistry(current.topics))
+
+    def _open_topic(self, topic: TopicState, *, was_clean: bool) -> None:
+        config = self.catalog.parsed(topic.config)
+        logs: list[PartitionLog] = []
+        for target in partitions_of(topic):
+            directory = self._shelf.root / str(target)
+            opening = Opening(
+                topic_partition=target,
+                directory=directory,
+                config=config,
+                was_clean=was_clean,
+                now_ms=self._clock.now_ms(),
+            )
+            opened = open_partition(opening, self._parts)
+            logs.append(PartitionLog(target, topic.topic_id, directory, config, opened, self._parts))
+        self.catalog.add(topic, logs)
+
+    # Topics
+
     @property
     def topics(self) -> Mapping[TopicName, TopicState]:
         """All topics by name."""
-        return MappingProxyType(self._registry.current.topics)
-
-    @property
-    def topic_names(self) -> Mapping[bytes, TopicName]:
-        """The names of topics by the bytes of their ids."""
-        registry = self._registry.current
-        if self._named_registry is not registry:
-            self._named_registry = registry
-            self._names = {topic.topic_id.bytes: topic.name for topic in registry.topics.values()}
-        return self._names
-
-    @property
-    def partitions(self) -> Mapping[TopicPartition, PartitionLog]:
-        """All partitions."""
-        return MappingProxyType(self._partitions)
+        return self.catalog.topics
 
     def partition(self, target: TopicPartition) -> PartitionLog:
         """The log of one partition. Raises ``UnknownTopicError``."""
-        try:
-            return self._partitions[target]
-        except KeyError as error:
-            raise self._unknown(target) from error
-
-    # Topics
+        return self.catalog.partition(target)
 
     def create_topic(
         self, name: TopicName, partition_count: int, config: Mapping[str, str] | None = None
@@ -173,14 +156,7 @@ class LogManager:
                 written down, the next opening may find an empty one.
         """
         self._ensure_open()
-        check_topic_name(name)
-        _check_partition_count(partition_count)
-        if name in self.topics:
-            raise TopicExistsError("the topic exists already, " + fact_text(topic=name))
-        self._parsed(config or {})
-        topic = TopicState(name, uuid.uuid4(), partition_count, dict(config or {}))
-        self._add_partitions(topic, partitions_of(topic))
-        return topic
+        return self._grow(self.catalog.new_topic(name, partition_count, config or {}))
 
     def add_partitions(self, name: TopicName, partition_count: int) -> TopicState:
         """Raise a topic's number of partitions to ``partition_count``; durable when it returns.
@@ -191,16 +167,13 @@ class LogManager:
             StorageError: the disk refused; the topic is as it was.
         """
         self._ensure_open()
-        old = self._topic(name)
-        _check_partition_count(partition_count)
-        if partition_count <= old.partition_count:
-            raise InvalidConfigError(
-                "partitions can only be added, "
-                + fact_text(topic=name, partitions=old.partition_count, wanted=partition_count)
-            )
-        topic = TopicState(name, old.topic_id, partition_count, old.config)
-        self._add_partitions(topic, partitions_of(topic)[old.partition_count :])
-        return topic
+        return self._grow(self.catalog.more_partitions(name, partition_count))
+
+    def _grow(self, growth: Growth) -> TopicState:
+        change = self.catalog.begin_creation([growth])
+        change.run()
+        self.catalog.complete_creation(change)
+        return growth.topic
 
     def set_topic_config(self, name: TopicName, config: Mapping[str, str]) -> TopicState:
         """Replace what is set for a topic; durable when it returns.
@@ -211,13 +184,10 @@ class LogManager:
             StorageError: the disk refused; the settings are as they were.
         """
         self._ensure_open()
-        old = self._topic(name)
-        parsed = self._parsed(config)
-        topic = TopicState(name, old.topic_id, old.partition_count, dict(config))
-        self._register(topic)
-        for target in partitions_of(topic):
-            self._partitions[target].config = parsed
-        return topic
+        change = self.catalog.begin_settings([self.catalog.with_config(name, config)])
+        change.run()
+        self.catalog.complete_settings(change)
+        return self.topics[name]
 
     def delete_topic(self, name: TopicName) -> None:
         """Delete a topic with its data; durable when it returns.
@@ -228,88 +198,14 @@ class LogManager:
                 have that written down, nothing more is taken for it: the next opening may not find it.
         """
         self._ensure_open()
-        targets = partitions_of(self._topic(name))
-        others = {key: value for key, value in self.topics.items() if key != name}
-        removing = [*self._registry.current.removing, *map(str, targets)]
+        removal = self.catalog.begin_removal([name])
         try:
-            self._registry.replace(TopicRegistry(others, removing))
+            removal.run()
         except StorageError as error:
-            if self._registry.is_in_doubt:
-                for target in targets:
-                    self._partitions[target].give_up(error)
+            self.catalog.abandon_removal(removal, error)
             raise
-        for target in targets:
-            self._partitions.pop(target).keep_files_until_removed()
-        try:
-            self._finish_removals()
-        except StorageError as error:
-            _log.warning("a topic is deleted, but not all of its files: they go later. %s", error)
-
-    def _add_partitions(self, topic: TopicState, targets: Iterable[TopicPartition]) -> None:
-        file_system = self._parts.file_system
-        targets = list(targets)
-        # A folder is only touched when it is certain that the registry does not name it.
-        self._registry.settle()
-        self._finish_removals()
-        made: list[Path] = []
-        try:
-            for target in targets:
-                path = self._root / str(target)
-                if file_system.exists(path):
-                    # Of a creation that a crash or a full disk cut short: never registered.
-                    remove_unused(file_system, path)
-                made.append(path)
-                create_partition(path, topic.topic_id, self._parts)
-            # The folders are durable before the registry names them: one that it names and that is
-            # missing was there once, and perhaps with data. So opening never makes one anew.
-            file_system.sync_directory(self._root)
-            self._register(topic)
-        except StorageError:
-            if not self._registry.is_in_doubt:
-                for path in made:
-                    remove_leftover(file_system, path)
-            raise
-        for target in targets:
-            self._open_partition(topic, target, was_clean=True)
-
-    def _register(self, topic: TopicState) -> None:
-        """Add a topic to the registry, or replace it there."""
-        current = self._registry.current
-        self._registry.replace(TopicRegistry({**current.topics, topic.name: topic}, current.removing))
-
-    def _finish_removals(self) -> None:
-        """Remove the directories of deleted topics, then forget that they were to be removed."""
-        removing = self._registry.current.removing
-        if not removing:
-            return
-        for name in removing:
-            if self._parts.file_system.exists(self._root / name):
-                remove_tree(self._parts.file_system, self._root / name)
-        self._parts.file_system.sync_directory(self._root)
-        # A topic of the same name must not find the old one's checkpoints.
-        self._parts.checkpoints.forget(parse_partition(name) for name in removing)
-        for name in CHECKPOINT_NAMES:
-            self._parts.checkpoints.write(name)
-        self._registry.replace(TopicRegistry(self._registry.current.topics))
-
-    def _open_partition(self, topic: TopicState, target: TopicPartition, *, was_clean: bool) -> None:
-        directory = self._root / str(target)
-        config = self._parsed(topic.config)
-        if not self._parts.file_system.exists(directory):
-            raise CorruptDataError(
-                "the folder of a partition is missing: restore it from a copy, " + fact_text(path=directory)
-            )
-        opening = Opening(
-            topic_partition=target,
-            directory=directory,
-            config=config,
-            was_clean=was_clean,
-            now_ms=self._clock.now_ms(),
-        )
-        opened = open_partition(opening, self._parts)
-        self._partitions[target] = PartitionLog(
-            target, topic.topic_id, directory, config, opened, self._parts
-        )
+        self.catalog.complete_removal(removal)
+        removal.remove_files()
 
     # Housekeeping
 
@@ -322,8 +218,8 @@ class LogManager:
         """
         self._ensure_open()
         failures: list[StorageError | CorruptDataError] = []
-        for target in list(self._partitions):
-            _attempt(partial(self.maintain_partition, target), failures)
+        for log in list(self.catalog.all_logs()):
+            _attempt(partial(self.maintain_partition, log.topic_partition), failures)
         _attempt(self.checkpoint, failures)
         self.free_removed()
         if failures:
@@ -345,7 +241,7 @@ class LogManager:
             it call ``go_on_with`` until that says that there is no more to do.
         """
         self._ensure_open()
-        partition = self._partitions.get(target)
+        partition = self.catalog.find(target)
         if partition is None:
             return None
         now_ms = self._clock.now_ms()
@@ -363,7 +259,7 @@ class LogManager:
             StorageError: the compaction could not write; the partition goes on without it.
             CorruptDataError: it found something damaged; likewise.
         """
-        if self._is_closed or self._partitions.get(compaction.log.topic_partition) is not compaction.log:
+        if self._is_closed or self.catalog.find(compaction.log.topic_partition) is not compaction.log:
             compaction.discard()
             return False
         return compaction.complete_next()
@@ -374,7 +270,7 @@ class LogManager:
 
     def checkpoint(self) -> None:
         """Write down how far each partition is synced; a crash then needs to look at less."""
-        for partition in self._partitions.values():
+        for partition in self.catalog.all_logs():
             partition.note_recovery_point()
         self._parts.checkpoints.write(RECOVERY_POINTS)
 
@@ -390,7 +286,7 @@ class LogManager:
             return
         self._is_closed = True
         failures: list[StorageError | CorruptDataError] = []
-        for partition in self._partitions.values():
+        for partition in self.catalog.all_logs():
             _attempt(partition.close, failures)
             partition.release_files()
         if not failures:
@@ -401,36 +297,11 @@ class LogManager:
 
     def _write_clean_stop(self) -> None:
         self.checkpoint()
-        write_whole(self._parts.file_system, self._root / CLEAN_STOP_NAME, _CLEAN_STOP)
+        write_whole(self._parts.file_system, self._shelf.root / CLEAN_STOP_NAME, _CLEAN_STOP)
 
     def _ensure_open(self) -> None:
         if self._is_closed:
             raise ClosedError("the log is closed")
-
-    def _parsed(self, config: Mapping[str, str]) -> TopicConfig:
-        return TopicConfig.parse(config, defaults=self._parts.settings.topic_defaults)
-
-    def _topic(self, name: TopicName) -> TopicState:
-        try:
-            return self.topics[name]
-        except KeyError as error:
-            raise UnknownTopicError("there is no such topic, " + fact_text(topic=name)) from error
-
-    def _unknown(self, target: TopicPartition) -> UnknownTopicError:
-        topic = self.topics.get(target.topic)
-        if topic is None:
-            return UnknownTopicError("there is no such topic, " + fact_text(topic=target.topic))
-        return UnknownTopicError(
-            "the topic has no such partition, "
-            + fact_text(topic=target.topic, partition=target.partition, partitions=topic.partition_count)
-        )
-
-
-def _check_partition_count(count: int) -> None:
-    if not 1 <= count <= PARTITION_COUNT_MAX:
-        raise InvalidConfigError(
-            f"a topic has 1 to {PARTITION_COUNT_MAX} partitions, " + fact_text(partitions=count)
-        )
 
 
 def _attempt(action: Callable[[], None], failures: list[StorageError | CorruptDataError]) -> None:

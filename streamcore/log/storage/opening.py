@@ -27,7 +27,7 @@ from streamcore.errors import CorruptBatchError, CorruptDataError, CorruptIndexE
 from streamcore.log.records.batch import NO_TIMESTAMP
 from streamcore.log.records.decode import batch_marker
 from streamcore.log.storage.checkpoints import LOG_STARTS, RECOVERY_POINTS
-from streamcore.log.storage.files import read_whole, write_whole
+from streamcore.log.storage.files import read_whole
 from streamcore.log.storage.leader_epochs import LeaderEpochs, stored_epochs
 from streamcore.log.storage.leadership import read_epochs
 from streamcore.log.storage.log_files import (
@@ -39,6 +39,7 @@ from streamcore.log.storage.log_files import (
     partition_metadata,
 )
 from streamcore.log.storage.log_parts import LogParts, OpenedLog
+from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.producer_snapshot import decode_snapshot
 from streamcore.log.storage.producer_states import ProducerStates
 from streamcore.log.storage.scanning import StoredBatch, scan_batches
@@ -63,13 +64,47 @@ class Opening:
     now_ms: TimestampMs
 
 
-def create_partition(directory: Path, topic_id: UUID, parts: LogParts) -> None:
-    """Make the directory of a new partition with its first segment; its content is durable after."""
+def make_partition(directory: Path, topic_id: UUID, parts: LogParts) -> None:
+    """Make the folder of a new partition with its first segment; durable after the two functions below.
+
+    They are functions of their own because many folders are made, and then synced, much faster than
+    they are made and synced one after the other.
+    """
     parts.file_system.make_directory(directory)
-    write_whole(parts.file_system, directory / PARTITION_METADATA, partition_metadata(topic_id))
-    segment = Segment.create(directory, 0, file_system=parts.file_system, open_files=parts.open_files)
-    segment.release_file()
+    file = parts.file_system.open(directory / PARTITION_METADATA, create=True)
+    try:
+        file.append([partition_metadata(topic_id)])
+    finally:
+        file.close()
+    parts.file_system.open(file_path(directory, 0, FileKind.DATA), create=True).close()
+
+
+def sync_partition_id(directory: Path, parts: LogParts) -> None:
+    """Make durable whose folder it is."""
+    file = parts.file_system.open(directory / PARTITION_METADATA)
+    try:
+        file.sync()
+    finally:
+        file.close()
+
+
+def sync_partition_folder(directory: Path, parts: LogParts) -> None:
+    """Make durable which files it has."""
     parts.file_system.sync_directory(directory)
+
+
+def new_log(
+    target: TopicPartition, topic_id: UUID, directory: Path, config: TopicConfig, parts: LogParts
+) -> PartitionLog:
+    """The partition in a folder that was just made."""
+    segment = Segment(
+        directory, 0, file_system=parts.file_system, open_files=parts.open_files, end_offset=0, size_bytes=0
+    )
+    segment.start_over()
+    opened = OpenedLog(
+        segments=[segment], states=ProducerStates(), log_start=0, epochs=LeaderEpochs(), snapshots=[]
+    )
+    return PartitionLog(target, topic_id, directory, config, opened, parts)
 
 
 def open_partition(opening: Opening, parts: LogParts) -> OpenedLog:
@@ -81,7 +116,12 @@ def open_partition(opening: Opening, parts: LogParts) -> OpenedLog:
         StorageError: the disk refused.
     """
     directory = opening.directory
-    names = parts.file_system.list_directory(directory)
+    try:
+        names = parts.file_system.list_directory(directory)
+    except FileNotFoundError as error:
+        raise CorruptDataError(
+            "the folder of a partition is missing: restore it from a copy, " + fact_text(path=directory)
+        ) from error
     if complete_swaps(parts.file_system, directory, names):
         names = parts.file_system.list_directory(directory)
     bases = _tidy(names, opening, parts)

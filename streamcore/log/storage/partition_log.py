@@ -71,6 +71,7 @@ class PartitionLog:
         self._snapshots = SnapshotFiles(parts.file_system, directory, opened.snapshots)
         self._marks = Marks(opened.log_start, self._segments.active.end_offset)
         self._marks.follow_transactions(self._states.first_open_offset())
+        self._is_left = False
         self._is_relaxed = parts.settings.flush == "relaxed"
         self._syncing = Syncing(directory, parts.file_system, self._marks, self._health)
 
@@ -465,6 +466,8 @@ class PartitionLog:
 
     def note_recovery_point(self) -> None:
         """Put the recovery point into its checkpoint, in memory."""
+        if self._is_left:
+            return  # a sync that came late: a new partition of the name must not find it
         self._parts.checkpoints.note(RECOVERY_POINTS, self.topic_partition, self._syncing.recovery_point())
 
     def close(self) -> None:
@@ -483,11 +486,10 @@ class PartitionLog:
         self._parts.file_system.sync_directory(self.directory)
         self.release_files()
 
-    def keep_files_until_removed(self) -> None:
-        """Close all files for good: the partition is deleted."""
+    def leave(self) -> None:
+        """Close all files for good: the partition is deleted, and others may take its place."""
+        self._is_left = True
         self.release_files()
-        for segment in self._segments:
-            self._parts.open_files.keep_until_removed(segment.data_path)
 
     def release_files(self) -> None:
         """Close all files, whatever state they are in."""

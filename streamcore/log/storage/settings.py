@@ -35,3 +35,6 @@ class LogSettings:
 
     compaction_bytes_max: int = 128 * 1024 * 1024
     """Memory that one round of compaction may use for keys."""
+
+    folder_sync_threads: int = 1
+    """How many threads sync the folders of new partitions, side by side."""

@@ -10,7 +10,8 @@ the old one's data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,36 +109,57 @@ def write_registry(file_system: FileSystem, root: Path, registry: TopicRegistry)
 
 
 class RegistryFile:
-    """The registry as it was last written, and whether a failed write has left its file in doubt."""
+    """The registry as it was last written, and whether a failed write has left its file in doubt.
+
+    Long changes are written outside of the owner's lock: one writer at a time, each from what the one
+    before has left.
+    """
 
     def __init__(self, file_system: FileSystem, root: Path, registry: TopicRegistry) -> None:
         self._file_system = file_system
         self._root = root
+        self._turn = threading.Lock()
+        self._is_in_doubt = False
         self.current = registry
-        self.is_in_doubt = False
-        """Whether the file may say something else than ``current``, now or after a power cut."""
 
-    def replace(self, registry: TopicRegistry) -> None:
-        """Write another registry; durable when it returns.
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the file may say something else than ``current``, now or after a power cut."""
+        return self._is_in_doubt
+
+    def change(self, changed: Callable[[TopicRegistry], TopicRegistry]) -> None:
+        """Write what ``changed`` makes of the registry; durable when it returns. For any thread.
 
         Raises:
             StorageError: the disk refused, and ``current`` holds; if ``is_in_doubt``, the next
                 opening may find either.
         """
-        self.settle()
-        self.is_in_doubt = True
-        try:
-            write_registry(self._file_system, self._root, registry)
-        except StorageError:
-            # The file may have its new content already, durable or not: take that back.
-            with suppress(StorageError):
-                self.settle()
-            raise
-        self.is_in_doubt = False
-        self.current = registry
+        with self._turn:
+            self._settle()
+            registry = changed(self.current)
+            self._is_in_doubt = True
+            try:
+                write_registry(self._file_system, self._root, registry)
+            except StorageError:
+                # The file may have its new content already, durable or not: take that back.
+                with suppress(StorageError):
+                    self._settle()
+                raise
+            self._is_in_doubt = False
+            self.current = registry
+
+    def forget_removed(self, names: Collection[str]) -> None:
+        """These folders are gone. The next change writes that down; until then it does no harm."""
+        with self._turn:
+            removing = [name for name in self.current.removing if name not in names]
+            self.current = TopicRegistry(self.current.topics, removing)
 
     def settle(self) -> None:
         """End the doubt by writing ``current`` once more. Raises ``StorageError``."""
-        if self.is_in_doubt:
+        with self._turn:
+            self._settle()
+
+    def _settle(self) -> None:
+        if self._is_in_doubt:
             write_registry(self._file_system, self._root, self.current)
-            self.is_in_doubt = False
+            self._is_in_doubt = False

@@ -110,6 +110,10 @@ class EncoderSource(SourceCode):
             return
         each = self.new("x")
         with self.block(f"for {each} in {value}:"):
+            if element.kind.may_be_encoded:
+                with self.block(f"if type({each}) is bytes:"):
+                    self.line(f"{out} += {each}")
+                    self.line("continue")
             if element.kind.structure is not None:
                 self._structure(each, element.kind.structure, out)
             else:

@@ -11,6 +11,8 @@ class's default::
         configs: list[CreatableTopicConfig]
         rack: A[str | None, V("3+"), Null("5+")] = None
 
+An array of ``Structure | bytes`` may be written with elements that were encoded before, in the same version.
+
 ``codec`` compiles such a class to a pair of functions for each version, at first use. The field names
 are those of Apache Kafka's published schemas, in lower case; the facts are Kafka 4.3's.
 """

@@ -26,6 +26,8 @@ class Kind:
     """A letter of ``struct``, or ``string``, ``bytes``, ``records``, ``uuid``, ``structure``."""
     structure: type[Message] | None = None
     is_array: bool = False
+    may_be_encoded: bool = False
+    """Of an array of structures, and its elements: they may be bytes, which were encoded before."""
 
     @property
     def is_number(self) -> bool:
@@ -47,7 +49,7 @@ class FieldLayout:
     @property
     def element(self) -> FieldLayout:
         """An element of the array that the field is; it is never null."""
-        kind = Kind(self.kind.name, self.kind.structure)
+        kind = Kind(self.kind.name, self.kind.structure, may_be_encoded=self.kind.may_be_encoded)
         return FieldLayout(self.name, kind, is_nullable=False, tag=None, has_default=False, default=None)
 
 
@@ -112,10 +114,18 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
     return annotation, False
 
 
+def _without_bytes(annotation: Any) -> tuple[Any, bool]:
+    if isinstance(annotation, types.UnionType):
+        (inner,) = (each for each in typing.get_args(annotation) if each is not bytes)
+        return inner, True
+    return annotation, False
+
+
 def _kind(annotation: Any, notes: tuple[object, ...]) -> Kind:
     if typing.get_origin(annotation) is list:
-        element = _kind(typing.get_args(annotation)[0], ())
-        return Kind(element.name, element.structure, is_array=True)
+        inner, may_be_encoded = _without_bytes(typing.get_args(annotation)[0])
+        element = _kind(inner, ())
+        return Kind(element.name, element.structure, is_array=True, may_be_encoded=may_be_encoded)
     # ``Annotated[Annotated[int, …], …]`` is one flat Annotated, so the mark may be among the notes.
     if typing.get_origin(annotation) is Annotated:
         notes = (*notes, *typing.get_args(annotation)[1:])

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
-from streamcore.errors import StreamCoreError
+from streamcore.errors import StreamCoreError, UnknownTopicError
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refused
+from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.topics import Outcome, WantedTopic
+from streamcore.log.storage.topic_registry import TopicState
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.wire.messages.create_partitions import (
     CreatePartitionsRequest,
     CreatePartitionsResponse,
+    CreatePartitionsTopic,
     CreatePartitionsTopicResult,
 )
 from streamcore.log.wire.messages.create_topics import (
@@ -27,67 +32,182 @@ from streamcore.log.wire.messages.delete_topics import (
     DeleteTopicState,
 )
 
-_DEFAULT_COUNT: Final = -1
+_DEFAULT: Final = -1
 _DELETE_STATES_FROM: Final = 6
+_NO_ID: Final = bytes(16)
 
 
-def create_topics(request: CreateTopicsRequest, call: Call) -> CreateTopicsResponse:
-    """Create topics, each durably and by itself."""
-    results = [_created(topic, request.validate_only, call) for topic in request.topics]
+# --- creating ---------------------------------------------------------------------------------
+
+
+def create_topics(request: CreateTopicsRequest, call: Call) -> Operation[CreateTopicsResponse]:
+    """Create topics, each durably."""
+    results: list[CreatableTopicResult] = []
+    wanted: list[WantedTopic] = []
+    counts = Counter(topic.name for topic in request.topics)
+    for topic in request.topics:
+        try:
+            if counts[topic.name] == 1:
+                wanted.append(_wanted(topic, call))
+        except Refused as refused:
+            results.append(_created(topic.name, refused, call))
+    outcomes = yield from call.broker.topic_changes.create(wanted, validate_only=request.validate_only)
+    for each, outcome in zip(wanted, outcomes, strict=True):
+        results.append(_created(each.name, outcome, call))
+    for name, count in counts.items():
+        if count > 1:
+            results.append(_created(name, _twice(name), call))
     return CreateTopicsResponse(throttle_time_ms=0, topics=results)
 
 
-def _created(topic: CreatableTopic, validate_only: bool, call: Call) -> CreatableTopicResult:
+def _wanted(topic: CreatableTopic, call: Call) -> WantedTopic:
+    call.broker.ensure_may_create(topic.name)
+    config: dict[str, str] = {}
+    for setting in topic.configs:
+        if setting.value is None:
+            raise Refused(Refusal.INVALID_CONFIG, topic=topic.name, setting=setting.name, value="null")
+        config[setting.name] = setting.value
     count = topic.num_partitions
     if topic.assignments:
-        count = len(topic.assignments)
-    elif count == _DEFAULT_COUNT:
+        return WantedTopic(topic.name, len(topic.assignments), config, _misassigned(topic, call))
+    misplaced = None
+    if topic.replication_factor not in (_DEFAULT, 1):
+        misplaced = Refused(
+            Refusal.INVALID_REPLICATION_FACTOR, topic=topic.name, replication_factor=topic.replication_factor
+        )
+    if count == _DEFAULT:
         count = call.broker.settings.default_partition_count
-    config = {each.name: each.value for each in topic.configs if each.value is not None}
-    try:
-        call.broker.create_topic(topic.name, count, config)
-    except StreamCoreError as error:
-        return CreatableTopicResult(name=topic.name, error_code=code_of(error), error_message=text_of(error))
+    return WantedTopic(topic.name, count, config, misplaced)
+
+
+def _misassigned(topic: CreatableTopic, call: Call) -> Refused | None:
+    """A client may say which brokers have which partition, if it says that this one has all."""
+    if topic.num_partitions != _DEFAULT or topic.replication_factor != _DEFAULT:
+        return Refused(
+            Refusal.INVALID_REQUEST,
+            topic=topic.name,
+            hint="with assignments, the numbers of partitions and replicas are -1",
+        )
+    if sorted(each.partition_index for each in topic.assignments) != list(range(len(topic.assignments))):
+        return Refused(
+            Refusal.INVALID_REPLICA_ASSIGNMENT,
+            topic=topic.name,
+            hint="partitions count from 0, without a gap",
+        )
+    return _wrong_brokers(topic.name, [each.broker_ids for each in topic.assignments], call)
+
+
+def _wrong_brokers(topic: str, assignments: Sequence[Sequence[int]], call: Call) -> Refused | None:
+    node_id = call.broker.identity.node_id
+    for broker_ids in assignments:
+        if list(broker_ids) != [node_id]:
+            return Refused(
+                Refusal.INVALID_REPLICA_ASSIGNMENT, topic=topic, brokers=list(broker_ids), broker=node_id
+            )
+    return None
+
+
+def _created(name: str, outcome: Outcome, call: Call) -> CreatableTopicResult:
+    if not isinstance(outcome, TopicState):
+        return CreatableTopicResult(name=name, error_code=code_of(outcome), error_message=text_of(outcome))
     return CreatableTopicResult(
-        name=topic.name,
-        topic_id=call.broker.topics[topic.name].topic_id.bytes,
+        name=name,
+        topic_id=outcome.topic_id.bytes,
         error_code=ErrorCode.NONE,
         error_message=None,
-        num_partitions=count,
+        num_partitions=outcome.partition_count,
         replication_factor=1,
     )
+
+
+def _twice(name: str) -> Refused:
+    return Refused(Refusal.INVALID_REQUEST, topic=name, hint="name a topic once in a request")
+
+
+# --- more partitions --------------------------------------------------------------------------
+
+
+def create_partitions(request: CreatePartitionsRequest, call: Call) -> Operation[CreatePartitionsResponse]:
+    """Give topics more partitions."""
+    results: list[CreatePartitionsTopicResult] = []
+    wanted: list[WantedTopic] = []
+    counts = Counter(topic.name for topic in request.topics)
+    for topic in request.topics:
+        if counts[topic.name] == 1:
+            wanted.append(_wanted_partitions(topic, call))
+    outcomes = yield from call.broker.topic_changes.grow(wanted, validate_only=request.validate_only)
+    results += [_grown(each.name, outcome) for each, outcome in zip(wanted, outcomes, strict=True)]
+    results += [_grown(name, _twice(name)) for name, count in counts.items() if count > 1]
+    return CreatePartitionsResponse(throttle_time_ms=0, results=results)
+
+
+def _wanted_partitions(topic: CreatePartitionsTopic, call: Call) -> WantedTopic:
+    state = call.broker.topics.get(topic.name)
+    misplaced = None
+    if topic.assignments is not None and state is not None:
+        new_count = topic.count - state.partition_count
+        misplaced = _wrong_brokers(topic.name, [each.broker_ids for each in topic.assignments], call)
+        if len(topic.assignments) != new_count:
+            misplaced = Refused(
+                Refusal.INVALID_REPLICA_ASSIGNMENT,
+                topic=topic.name,
+                new_partitions=new_count,
+                assignments=len(topic.assignments),
+            )
+    return WantedTopic(topic.name, topic.count, misplaced=misplaced)
+
+
+def _grown(name: str, outcome: Outcome) -> CreatePartitionsTopicResult:
+    if isinstance(outcome, TopicState):
+        return CreatePartitionsTopicResult(name=name, error_code=ErrorCode.NONE)
+    return CreatePartitionsTopicResult(name=name, error_code=code_of(outcome), error_message=text_of(outcome))
+
+
+# --- deleting ---------------------------------------------------------------------------------
 
 
 def delete_topics(request: DeleteTopicsRequest, call: Call) -> Operation[DeleteTopicsResponse]:
     """Delete topics with their data."""
     states = request.topics
     if call.version < _DELETE_STATES_FROM:
-        states = [DeleteTopicState(name=name, topic_id=bytes(16)) for name in request.topic_names]
+        states = [DeleteTopicState(name=name, topic_id=_NO_ID) for name in request.topic_names]
     results: list[DeletableTopicResult] = []
-    for state in states:
-        name = state.name if state.name is not None else call.broker.topic_name(state.topic_id)
-        result = DeletableTopicResult(name=name, topic_id=state.topic_id, error_code=ErrorCode.NONE)
+    doomed: dict[str, list[DeletableTopicResult]] = {}
+    for key, count in Counter((state.name, state.topic_id) for state in states).items():
+        result = DeletableTopicResult(name=key[0], topic_id=key[1], error_code=ErrorCode.NONE)
         results.append(result)
-        if name is None:
-            result.error_code = ErrorCode.UNKNOWN_TOPIC_ID
-            continue
         try:
-            if name in call.broker.topics:
-                result.topic_id = call.broker.topics[name].topic_id.bytes
-            yield from call.broker.delete_topic(name)
-        except (Refused, StreamCoreError) as error:
-            result.error_code, result.error_message = code_of(error), text_of(error)
+            doomed.setdefault(_name_to_delete(*key, count, call), []).append(result)
+        except (Refused, UnknownTopicError) as error:
+            _fail(result, error)
+    for name, asked in doomed.items():
+        if len(asked) > 1:
+            _fail(asked[0], _twice(name))
+            results = [each for each in results if each not in asked[1:]]
+    names = [name for name, asked in doomed.items() if len(asked) == 1]
+    ids = {name: state.topic_id.bytes for name in names if (state := call.broker.topics.get(name))}
+    outcomes = yield from call.broker.delete_topics(names)
+    for name, failure in outcomes.items():
+        (result,) = doomed[name]
+        if failure is not None:
+            _fail(result, failure)
+        else:
+            result.name, result.topic_id = name, ids[name]
     return DeleteTopicsResponse(throttle_time_ms=0, responses=results)
 
 
-def create_partitions(request: CreatePartitionsRequest, call: Call) -> CreatePartitionsResponse:
-    """Give topics more partitions."""
-    results: list[CreatePartitionsTopicResult] = []
-    for topic in request.topics:
-        result = CreatePartitionsTopicResult(name=topic.name, error_code=ErrorCode.NONE)
-        results.append(result)
-        try:
-            call.broker.alter_topic(topic.name, topic.count, {})
-        except StreamCoreError as error:
-            result.error_code, result.error_message = code_of(error), text_of(error)
-    return CreatePartitionsResponse(throttle_time_ms=0, results=results)
+def _name_to_delete(name: str | None, topic_id: bytes, count: int, call: Call) -> str:
+    if (name is None) == (topic_id == _NO_ID):
+        raise Refused(Refusal.INVALID_REQUEST, topic=name, hint="say which topic by its name or by its id")
+    if count > 1:
+        raise _twice(name or topic_id.hex())
+    if name is not None:
+        return name
+    found = call.broker.topic_name(topic_id)
+    if found is None:
+        raise Refused(Refusal.UNKNOWN_TOPIC_ID, topic_id=topic_id.hex())
+    return found
+
+
+def _fail(result: DeletableTopicResult, error: Refused | StreamCoreError) -> None:
+    result.error_code, result.error_message = code_of(error), text_of(error)

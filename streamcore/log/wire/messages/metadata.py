@@ -54,6 +54,6 @@ class MetadataResponse(Message):
     brokers: list[MetadataResponseBroker]
     cluster_id: A[str | None, V("2+")] = None
     controller_id: A[Int32, V("1+")] = -1
-    topics: list[MetadataResponseTopic]
+    topics: list[MetadataResponseTopic | bytes]
     cluster_authorized_operations: A[Int32, V("8-10")] = -2_147_483_648
     error_code: A[Int16, V("13+")] = 0

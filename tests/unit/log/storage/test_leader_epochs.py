@@ -170,7 +170,7 @@ def test_a_new_topic_begins_in_the_epoch_of_the_log() -> None:
 
     one.manager.create_topic("new", 1, {})
 
-    assert {log.leader_epoch for log in one.manager.partitions.values()} == {1}
+    assert {log.leader_epoch for log in one.manager.catalog.all_logs()} == {1}
 
 
 def test_an_unclean_start_of_a_log_without_topics_begins_nothing() -> None:

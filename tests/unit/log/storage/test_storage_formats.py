@@ -8,7 +8,7 @@ import pytest
 
 from streamcore.errors import CorruptDataError, CorruptIndexError, UnsupportedVersionError
 from streamcore.log.records.decode import AbortedTransaction
-from streamcore.log.storage.checkpoints import read_checkpoint, write_checkpoint
+from streamcore.log.storage.checkpoints import RECOVERY_POINTS, LogCheckpoints, read_checkpoint
 from streamcore.log.storage.files import write_whole
 from streamcore.log.storage.offset_index import OffsetIndex
 from streamcore.log.storage.producer_snapshot import decode_snapshot, encode_snapshot
@@ -109,12 +109,15 @@ def test_a_damaged_snapshot_and_a_newer_one_are_told_apart() -> None:
 
 def test_a_checkpoint_is_text_that_kafka_reads() -> None:
     disk = SimDisk()
-    path = Path("/c")
+    path = Path("/", RECOVERY_POINTS)
     offsets = {TopicPartition("b-x", 1): 7, TopicPartition("a", 0): 5}
+    checkpoints = LogCheckpoints(disk, Path("/"))
+    for target, offset in offsets.items():
+        checkpoints.note(RECOVERY_POINTS, target, offset)
 
-    write_checkpoint(disk, path, offsets)
+    checkpoints.write(RECOVERY_POINTS)
 
-    assert disk.open(path).read_at(0, 100) == b"0\n2\na 0 5\nb-x 1 7\n"
+    assert disk.open(path).read_at(0, 100) == b"0\n2\nb-x 1 7\na 0 5\n"
     assert read_checkpoint(disk, path) == offsets
     assert read_checkpoint(disk, Path("/none")) == {}
 

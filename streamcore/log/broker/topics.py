@@ -1,0 +1,220 @@
+"""Topics come, grow, get other settings and go, while everybody else goes on.
+
+The disk work of a change is done elsewhere (``storage.topic_changes``). Meanwhile its topics are taken:
+another change of one of them waits for its turn, and then finds what the first one has left. So of two
+equal requests at once, one creates and the other learns that the topic exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from streamcore.errors import (
+    InvalidConfigError,
+    StorageError,
+    StreamCoreError,
+    TopicExistsError,
+    UnknownTopicError,
+    fact_text,
+)
+from streamcore.log.broker.operations import Elsewhere, Kept, Operation, Promise, Unsynced
+from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.storage.catalog import PARTITION_COUNT_MAX, Catalog
+from streamcore.log.storage.topic_changes import Growth
+from streamcore.log.storage.topic_folders import check_topic_name
+from streamcore.log.storage.topic_registry import TopicState
+from streamcore.model import TopicName
+
+_FOR_EVER_S: Final = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class WantedTopic:
+    """A topic that somebody wants to have, or how many partitions it should have."""
+
+    name: TopicName
+    partition_count: int
+    config: Mapping[str, str] = field(default_factory=dict)
+    misplaced: Refused | None = None
+    """What is wrong with where its replicas are wanted. Kafka looks at that after the settings."""
+
+
+Outcome: TypeAlias = TopicState | StreamCoreError | Refused
+"""The topic as it is now, or why not."""
+
+ConfigChange: TypeAlias = Callable[[Mapping[str, str]], Mapping[str, str]]
+"""From what is set for a topic to what is to be set."""
+
+_Plan: TypeAlias = Callable[[WantedTopic], Growth]
+
+
+class Topics:
+    """The changes of a log's topics, each topic's one at a time."""
+
+    def __init__(self, catalog: Catalog, unsynced: Unsynced) -> None:
+        self._catalog = catalog
+        self._unsynced = unsynced
+        self._taken: set[TopicName] = set()
+        self._freed: Promise[None] = Promise()
+
+    def create(
+        self, wanted: Sequence[WantedTopic], *, validate_only: bool = False
+    ) -> Operation[list[Outcome]]:
+        """Create topics, durably; each that may not be created has its error, the others are made together.
+
+        With ``validate_only`` nothing is made, and what would have been is returned.
+        """
+        return (yield from self._make(wanted, self._new, validate_only=validate_only))
+
+    def grow(self, wanted: Sequence[WantedTopic], *, validate_only: bool = False) -> Operation[list[Outcome]]:
+        """Give topics more partitions, durably; as ``create``."""
+        return (yield from self._make(wanted, self._grown, validate_only=validate_only))
+
+    def _make(
+        self, wanted: Sequence[WantedTopic], plan: _Plan, *, validate_only: bool
+    ) -> Operation[list[Outcome]]:
+        names = {each.name for each in wanted}
+        yield from self._take(names)
+        try:
+            planned = [_attempt(plan, each) for each in wanted]
+            growths = [each for each in planned if isinstance(each, Growth)]
+            if growths and not validate_only:
+                change = self._catalog.begin_creation(growths)
+                try:
+                    yield Elsewhere(change.run)
+                except StorageError as error:
+                    return [error if isinstance(each, Growth) else each for each in planned]
+                self._catalog.complete_creation(change)
+            return [each.topic if isinstance(each, Growth) else each for each in planned]
+        finally:
+            self._free(names)
+
+    def set_configs(
+        self, changes: Mapping[TopicName, ConfigChange], *, validate_only: bool = False
+    ) -> Operation[dict[TopicName, Outcome]]:
+        """Change what is set for topics, durably; each that may not be changed has its error.
+
+        A change is called with what is set when the topic's turn has come. With ``validate_only`` nothing
+        is changed, and what would have been is returned.
+        """
+        yield from self._take(changes)
+        try:
+            outcomes = {name: self._changed(name, change) for name, change in changes.items()}
+            states = [each for each in outcomes.values() if isinstance(each, TopicState)]
+            if states and not validate_only:
+                settings = self._catalog.begin_settings(states)
+                try:
+                    yield Elsewhere(settings.run)
+                except StorageError as error:
+                    return {name: error if each in states else each for name, each in outcomes.items()}
+                self._catalog.complete_settings(settings)
+            return outcomes
+        finally:
+            self._free(changes)
+
+    def _changed(self, name: TopicName, change: ConfigChange) -> Outcome:
+        try:
+            return self._catalog.with_config(name, change(self._catalog.topic(name).config))
+        except (StreamCoreError, Refused) as error:
+            return error
+
+    def delete(self, names: Collection[TopicName]) -> Operation[dict[TopicName, StreamCoreError | None]]:
+        """Delete topics with their data, durably; each that is not there has its error."""
+        yield from self._take(names)
+        try:
+            outcomes: dict[TopicName, StreamCoreError | None] = dict.fromkeys(names)
+            for name in names:
+                try:
+                    self._catalog.topic(name)
+                except UnknownTopicError as error:
+                    outcomes[name] = error
+            present = [name for name, error in outcomes.items() if error is None]
+            if present:
+                yield from self._remove(present, outcomes)
+            return outcomes
+        finally:
+            self._free(names)
+
+    def _remove(
+        self, names: Sequence[TopicName], outcomes: dict[TopicName, StreamCoreError | None]
+    ) -> Operation[None]:
+        removal = self._catalog.begin_removal(names)
+        try:
+            yield Elsewhere(removal.run)
+        except StorageError as error:
+            self._catalog.abandon_removal(removal, error)
+            outcomes.update(dict.fromkeys(names, error))
+            return
+        for log in self._catalog.complete_removal(removal):
+            self._unsynced.forget(log)
+        yield Elsewhere(removal.remove_files)
+
+    # --- what may be made -----------------------------------------------------------------------
+
+    def _new(self, wanted: WantedTopic) -> Growth:
+        name = wanted.name
+        if name in self._catalog.topics:
+            raise TopicExistsError("the topic exists already, " + fact_text(topic=name))
+        try:
+            check_topic_name(name)
+        except InvalidConfigError as error:
+            raise Refused(Refusal.INVALID_TOPIC_EXCEPTION, topic=repr(name)) from error
+        if "." in name or "_" in name:
+            self._ensure_no_collision(name)
+        self._catalog.parsed(wanted.config)
+        if wanted.misplaced is not None:
+            raise wanted.misplaced
+        _ensure_count(wanted)
+        return self._catalog.new_topic(name, wanted.partition_count, wanted.config)
+
+    def _grown(self, wanted: WantedTopic) -> Growth:
+        current = self._catalog.topic(wanted.name).partition_count
+        if wanted.partition_count <= current:
+            raise Refused(
+                Refusal.INVALID_PARTITIONS,
+                topic=wanted.name,
+                partitions=current,
+                wanted=wanted.partition_count,
+            )
+        if wanted.misplaced is not None:
+            raise wanted.misplaced
+        _ensure_count(wanted)
+        return self._catalog.more_partitions(wanted.name, wanted.partition_count)
+
+    def _ensure_no_collision(self, name: TopicName) -> None:
+        """Names that differ only in dots and underscores would be one name to those who watch Kafka's."""
+        plain = name.replace(".", "_")
+        for other in self._catalog.topics:
+            if other.replace(".", "_") == plain:
+                raise Refused(Refusal.INVALID_TOPIC_EXCEPTION, topic=name, collides_with=other)
+
+    # --- one change of a topic at a time --------------------------------------------------------
+
+    def _take(self, names: Collection[TopicName]) -> Operation[None]:
+        while not self._taken.isdisjoint(names):
+            yield Kept(self._freed, _FOR_EVER_S)
+        self._taken.update(names)
+
+    def _free(self, names: Collection[TopicName]) -> None:
+        self._taken.difference_update(names)
+        freed, self._freed = self._freed, Promise()
+        freed.keep(None)
+
+
+def _attempt(plan: _Plan, wanted: WantedTopic) -> Growth | StreamCoreError | Refused:
+    try:
+        return plan(wanted)
+    except (StreamCoreError, Refused) as error:
+        return error
+
+
+def _ensure_count(wanted: WantedTopic) -> None:
+    if not 1 <= wanted.partition_count <= PARTITION_COUNT_MAX:
+        raise Refused(
+            Refusal.INVALID_PARTITIONS,
+            topic=wanted.name,
+            partitions=wanted.partition_count,
+            partitions_max=PARTITION_COUNT_MAX,
+        )
