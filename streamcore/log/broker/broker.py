@@ -386,8 +386,12 @@ class Broker:
         """Write down how far the partitions are synced."""
         self._logs.checkpoint()
 
+    def release_idle(self) -> None:
+        """Close the data files that nobody reads any more."""
+        self._logs.release_idle()
+
     def free_removed(self) -> None:
-        """Give the space of removed files back to the system; for any thread."""
+        """Give the space of removed files back to the system, once it is time; for any thread."""
         self._logs.free_removed()
 
 

@@ -43,6 +43,7 @@ class Upkeep:
                 _attempt(partial(self._maintain, partition), failures)
             with self._driver:
                 _attempt(self._broker.checkpoint, failures)
+                self._broker.release_idle()
             self.free_removed()
         if failures:
             raise failures[0]

@@ -10,7 +10,9 @@ from uuid import UUID
 
 from streamcore.model import Offset
 
-_NAME = re.compile(r"(\d{20})\.(log|index|timeindex|txnindex|snapshot)(\.cleaned|\.swap|\.deleted)?")
+_NAME = re.compile(
+    r"(\d{20})\.(log|index|timeindex|txnindex|snapshot)(\.cleaned|\.swap|(?:\.\d+)?\.deleted)?"
+)
 
 PARTITION_METADATA = "partition.metadata"
 """Says whose folder it is, to people and to Apache Kafka; not read here, as the registry says it, too."""
@@ -33,6 +35,9 @@ CLEANED = ".cleaned"
 
 SWAP = ".swap"
 """Added to the name of a finished replacement, until the segments it replaces are gone."""
+
+DELETED = ".deleted"
+"""Ends the name of a file that is out of the log, and waits to be removed."""
 
 
 def partition_metadata(topic_id: UUID) -> bytes:

@@ -221,6 +221,7 @@ class LogManager:
         for log in list(self.catalog.all_logs()):
             _attempt(partial(self.maintain_partition, log.topic_partition), failures)
         _attempt(self.checkpoint, failures)
+        self.release_idle()
         self.free_removed()
         if failures:
             raise failures[0]
@@ -265,8 +266,12 @@ class LogManager:
         return compaction.complete_next()
 
     def free_removed(self) -> None:
-        """Give the space of removed files back to the system. May run beside the owner, in any thread."""
-        self._parts.open_files.close_removed()
+        """Give the space of removed files back, once they have waited. May run beside the owner."""
+        self._parts.open_files.removed.remove_due(self._clock.now_ms())
+
+    def release_idle(self) -> None:
+        """Close the data files that nobody has read since the last call."""
+        self._parts.open_files.close_idle()
 
     def checkpoint(self) -> None:
         """Write down how far each partition is synced; a crash then needs to look at less."""

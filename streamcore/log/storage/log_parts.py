@@ -37,3 +37,5 @@ class OpenedLog:
     log_start: Offset
     epochs: LeaderEpochs
     snapshots: list[Offset]
+    is_settled: bool = False
+    """Whether the files say all of this, durably: closing has nothing to add unless something is written."""

@@ -7,8 +7,6 @@ cut could take a marker that readers have already acted on.
 
 from __future__ import annotations
 
-from collections import deque
-
 from streamcore.errors import OffsetOutOfRangeError, fact_text
 from streamcore.log.storage.producer_states import EndedTransaction
 from streamcore.model import LogOffsets, Offset, TopicPartition
@@ -26,7 +24,8 @@ class Marks:
         self._high_watermark = log_end
         self._first_open: Offset | None = None
         # Transactions that have ended, whose marker is not yet behind the high watermark.
-        self._undecided: deque[EndedTransaction] = deque()
+        # A list, as most partitions never have one and there may be thousands of partitions.
+        self._undecided: list[EndedTransaction] = []
         self.offsets = LogOffsets(log_start, log_end, log_end, log_end)
         """The marks as they stand now."""
 
@@ -67,8 +66,10 @@ class Marks:
     def show(self, end: Offset) -> None:
         """Readers may see everything before ``end``."""
         self._high_watermark = max(self._high_watermark, end)
-        while self._undecided and self._undecided[0].last_offset < self._high_watermark:
-            self._undecided.popleft()
+        if self._undecided:
+            self._undecided = [
+                ended for ended in self._undecided if ended.last_offset >= self._high_watermark
+            ]
         self._update()
 
     def cut_start(self, log_start: Offset) -> None:

@@ -3,21 +3,15 @@
 A log may have many thousands of closed segments, but a process only so many file descriptors. The
 files that were read last stay open. Files that are being written are not held here: their segment
 owns them until everything in them is synced.
-
-A file that is about to be removed is kept open a little longer. The system frees its blocks when the
-last descriptor goes, which takes a quarter of a second for a gigabyte: long to hold a lock for.
-``close_removed`` is for who has the time, and is the one method here that any thread may call.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from contextlib import suppress
+from collections import OrderedDict
 from pathlib import Path
 
 from streamcore.log.storage.files import File, FileSystem
-
-_REMOVED_MAX = 64
+from streamcore.log.storage.removed_files import RemovedFiles
 
 
 class OpenFiles:
@@ -28,19 +22,23 @@ class OpenFiles:
         self._file_system = file_system
         self._files_max = files_max
         self._files: OrderedDict[Path, File] = OrderedDict()
-        self._removed: deque[File] = deque()
+        self._used: set[Path] = set()
+        self.removed = RemovedFiles(file_system)
+        """Where a file goes that is read no more."""
 
     def __len__(self) -> int:
         return len(self._files)
 
     def get(self, path: Path) -> File:
         """The open file at ``path``; of use until the next call of any method here."""
+        self._used.add(path)
         file = self._files.get(path)
         if file is None:
             file = self._file_system.open(path)
             self._files[path] = file
             if len(self._files) > self._files_max:
-                _, oldest = self._files.popitem(last=False)
+                oldest_path, oldest = self._files.popitem(last=False)
+                self._used.discard(oldest_path)
                 oldest.close()
         else:
             self._files.move_to_end(path)
@@ -48,24 +46,18 @@ class OpenFiles:
 
     def forget(self, path: Path) -> None:
         """Close the file if it is open: it is about to be replaced, removed or written."""
+        self._used.discard(path)
         file = self._files.pop(path, None)
         if file is not None:
             file.close()
 
-    def keep_until_removed(self, path: Path) -> None:
-        """Hold a file that is about to lose its name, if not too many are held already."""
-        self.forget(path)
-        if len(self._removed) < _REMOVED_MAX:
-            self._removed.append(self._file_system.open(path))
-
-    def close_removed(self) -> None:
-        """Let the files go that were removed."""
-        while self._removed:
-            with suppress(IndexError):  # another thread was faster
-                self._removed.popleft().close()
+    def close_idle(self) -> None:
+        """Close what was not read since the last call, so that a log at rest holds no files open."""
+        for path in self._files.keys() - self._used:
+            self._files.pop(path).close()
+        self._used.clear()
 
     def close(self) -> None:
         """Close all files."""
-        self.close_removed()
         while self._files:
             self._files.popitem()[1].close()

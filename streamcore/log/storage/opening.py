@@ -21,6 +21,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 from streamcore.errors import CorruptBatchError, CorruptDataError, CorruptIndexError, fact_text
@@ -51,6 +52,9 @@ from streamcore.log.storage.transaction_index import aborted_entry
 from streamcore.model import Offset, TimestampMs, TopicPartition
 
 _log = logging.getLogger(__name__)
+
+_NEW_NAMES: Final = frozenset({PARTITION_METADATA, file_path(Path(), 0, FileKind.DATA).name})
+"""What a partition consists of to which nothing was ever written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +106,12 @@ def new_log(
     )
     segment.start_over()
     opened = OpenedLog(
-        segments=[segment], states=ProducerStates(), log_start=0, epochs=LeaderEpochs(), snapshots=[]
+        segments=[segment],
+        states=ProducerStates(),
+        log_start=0,
+        epochs=LeaderEpochs(),
+        snapshots=[],
+        is_settled=True,
     )
     return PartitionLog(target, topic_id, directory, config, opened, parts)
 
@@ -122,6 +131,7 @@ def open_partition(opening: Opening, parts: LogParts) -> OpenedLog:
         raise CorruptDataError(
             "the folder of a partition is missing: restore it from a copy, " + fact_text(path=directory)
         ) from error
+    is_untouched = set(names) == _NEW_NAMES
     if complete_swaps(parts.file_system, directory, names):
         names = parts.file_system.list_directory(directory)
     bases = _tidy(names, opening, parts)
@@ -148,13 +158,17 @@ def open_partition(opening: Opening, parts: LogParts) -> OpenedLog:
     for offset in snapshots:
         if offset > log_end:
             parts.file_system.remove(file_path(directory, offset, FileKind.SNAPSHOT))
-    parts.file_system.sync_directory(directory)
+    is_untouched = is_untouched and log_end == 0
+    if not (opening.was_clean or is_untouched):
+        # What a process that was killed has named, and what was mended.
+        parts.file_system.sync_directory(directory)
     return OpenedLog(
         segments=segments,
         states=states,
         log_start=log_start,
         epochs=epochs,
         snapshots=sorted(offset for offset in snapshots if offset <= log_end),
+        is_settled=is_untouched or (opening.was_clean and log_end in snapshots),
     )
 
 
@@ -248,6 +262,7 @@ def _recovered(
     # What was written of the epochs may be older than what is walked through, or newer than what is left.
     epochs = read_epochs(parts.file_system, opening.directory) or stored_epochs(segments[:first])
     epochs.cut_end(end_offset)
+    is_torn = False
     for index in range(first, len(segments)):
         segment = segments[index]
         is_torn = segment.base_offset != end_offset
@@ -264,10 +279,11 @@ def _recovered(
             del segments[index:]
             break
     for segment in segments[first:]:
-        segment.file_to_write().sync()
-        for file in segment.write_indexes():
-            file.sync()
-            file.close()
+        if segment.size_bytes or is_torn:
+            segment.file_to_write().sync()
+            for file in segment.write_indexes():
+                file.sync()
+                file.close()
         segment.release_file()
     return states, epochs
 

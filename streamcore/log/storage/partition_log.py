@@ -72,6 +72,7 @@ class PartitionLog:
         self._marks = Marks(opened.log_start, self._segments.active.end_offset)
         self._marks.follow_transactions(self._states.first_open_offset())
         self._is_left = False
+        self._is_settled = opened.is_settled
         self._is_relaxed = parts.settings.flush == "relaxed"
         self._syncing = Syncing(directory, parts.file_system, self._marks, self._health)
 
@@ -225,6 +226,7 @@ class PartitionLog:
             raise
         self._epochs.note(header.leader_epoch, header.base_offset)
         self._syncing.note_written(len(batch))
+        self._is_settled = False
         return header
 
     def _after_append(self, header: BatchHeader) -> None:
@@ -254,6 +256,7 @@ class PartitionLog:
             raise
         self._segments.add(segment)
         self._syncing.add_closing(closing, files)
+        self._is_settled = False
 
     # Making durable
 
@@ -384,7 +387,10 @@ class PartitionLog:
         if count:
             self._raise_log_start(segments[count - 1].end_offset)
             self._segments.delete_leading(
-                count, file_system=self._parts.file_system, directory=self.directory
+                count,
+                file_system=self._parts.file_system,
+                directory=self.directory,
+                delay_ms=self.config.file_delete_delay_ms,
             )
 
     # Compaction
@@ -440,7 +446,7 @@ class PartitionLog:
                 cleaned,
                 old,
                 file_system=self._parts.file_system,
-                open_files=self._parts.open_files,
+                delay_ms=self.config.file_delete_delay_ms,
             )
         except StorageError as error:
             self._health.fail(error)
@@ -473,6 +479,9 @@ class PartitionLog:
     def close(self) -> None:
         """Sync everything and leave files that open again without reading the data."""
         self._health.ensure()
+        if self._is_settled:
+            self.release_files()
+            return
         self.sync()
         self._epochs.save()
         files = self.active.write_indexes()

@@ -305,14 +305,20 @@ class Segment:
 
     def load_end(self) -> None:
         """Find ``end_offset`` of a cleanly closed last segment, and be ready to append."""
+        if not self.size_bytes:
+            self._start_indexes()
+            return
         offset_index, _ = self._indexes()
         position = offset_index.last_position()
         self._bytes_since_entry = 0
-        file = self.file_to_read()
-        for batch in scan_batches(file, position, self.size_bytes, check=False):
-            self.end_offset = batch.header.end_offset
-            if batch.position > position or not len(offset_index):
-                self._bytes_since_entry += batch.header.size_bytes
+        file = self._file_system.open(self.data_path)
+        try:
+            for batch in scan_batches(file, position, self.size_bytes, check=False):
+                self.end_offset = batch.header.end_offset
+                if batch.position > position or not len(offset_index):
+                    self._bytes_since_entry += batch.header.size_bytes
+        finally:
+            file.close()
         assert self.max_timestamp_ms >= NO_TIMESTAMP
 
     def start_over(self) -> None:
@@ -327,8 +333,14 @@ class Segment:
         A data file without its transaction index would show aborted records.
         """
         self.release_file()
-        self._open_files.keep_until_removed(self.data_path)
+        self._open_files.forget(self.data_path)
         self._file_system.remove(self.data_path)
+
+    def take_out_data(self, *, delay_ms: int) -> None:
+        """As ``remove_data``, but its space is given back later, by somebody who has the time."""
+        self.release_file()
+        self._open_files.forget(self.data_path)
+        self._open_files.removed.take_out(self.data_path, delay_ms=delay_ms)
 
     def remove_indexes(self) -> None:
         """Remove the index files that there are."""

@@ -104,13 +104,13 @@ class Segments:
         """All aborted transactions whose markers are in the log, in the order of the markers."""
         return [entry for segment in self._segments for entry in segment.aborted()]
 
-    def delete_leading(self, count: int, *, file_system: FileSystem, directory: Path) -> None:
-        """Remove the oldest segments and their files; the active one stays."""
+    def delete_leading(self, count: int, *, file_system: FileSystem, directory: Path, delay_ms: int) -> None:
+        """Remove the oldest segments; the active one stays. Their data files go after ``delay_ms``."""
         assert count < len(self._segments)
         gone = self._segments[:count]
         del self._segments[:count]
         for segment in gone:
-            segment.remove_data()
+            segment.take_out_data(delay_ms=delay_ms)
         # A data file that a crash brings back must find its transaction index.
         file_system.sync_directory(directory)
         for segment in gone:

@@ -118,16 +118,18 @@ def swap_in(
     old: Sequence[Segment],
     *,
     file_system: FileSystem,
-    open_files: OpenFiles,
+    delay_ms: int,
 ) -> Segment:
-    """Put a decided replacement in the place of ``old`` (steps 3 and 4); return the new segment."""
+    """Put a decided replacement in the place of ``old`` (steps 3 and 4); return the new segment.
+
+    The old data files stay on the disk for ``delay_ms``, under names that count for nothing.
+    """
     for segment in old[1:]:
-        segment.remove_data()
+        segment.take_out_data(delay_ms=delay_ms)
     file_system.sync_directory(directory)
     for segment in old[1:]:
         segment.remove_indexes()
-    old[0].release_file()
-    open_files.keep_until_removed(old[0].data_path)
+    old[0].take_out_data(delay_ms=delay_ms)
     _rename_swap(file_system, directory, cleaned.base_offset)
     cleaned.segment.end_offset = old[-1].end_offset
     return cleaned.segment

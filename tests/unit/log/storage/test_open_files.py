@@ -1,4 +1,4 @@
-"""Data files that are kept open, and those that are let go late."""
+"""Data files that are kept open, and those that are removed late."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from streamcore.log.storage.files import File
 from streamcore.log.storage.open_files import OpenFiles
+from streamcore.log.storage.removed_files import RemovedFiles
 from streamcore.testing.sim_disk import SimDisk
 
 ROOT = Path("/data")
@@ -38,29 +39,47 @@ def test_the_files_that_were_read_last_stay_open() -> None:
     assert len(files) == 2
 
 
-def test_a_file_is_held_open_over_its_removal_until_there_is_time() -> None:
+def test_what_was_not_read_for_a_while_is_closed() -> None:
     disk = CountingDisk()
-    files = OpenFiles(disk, files_max=2)
-    disk.open(ROOT / "a", create=True).append([b"content"])
-    files.get(ROOT / "a")
+    files = OpenFiles(disk, files_max=9)
+    for name in ("a", "b"):
+        disk.open(ROOT / name, create=True)
+        files.get(ROOT / name)
 
-    files.keep_until_removed(ROOT / "a")
-    disk.remove(ROOT / "a")
+    files.close_idle()
+    files.get(ROOT / "b")
+    files.close_idle()
+    left_after_one_pass = len(files)
+    files.close_idle()
 
+    assert left_after_one_pass == 1
     assert len(files) == 0
-    assert disk.opened[-1].read_at(0, 100) == b"content"
-    files.close_removed()
-    files.close_removed()
 
 
-def test_only_so_many_removed_files_are_held() -> None:
+def test_a_file_that_is_taken_out_waits_its_time_under_another_name() -> None:
     disk = CountingDisk()
-    files = OpenFiles(disk, files_max=2)
-    for number in range(100):
-        disk.open(ROOT / str(number), create=True)
-    disk.opened.clear()
+    removed = RemovedFiles(disk)
+    for name, delay_ms in (("a", 1000), ("b", 0)):
+        disk.open(ROOT / name, create=True)
+        removed.take_out(ROOT / name, delay_ms=delay_ms)
 
-    for number in range(100):
-        files.keep_until_removed(ROOT / str(number))
+    removed.remove_due(50_000)
+    after_one_call = disk.list_directory(ROOT)
+    removed.remove_due(50_999)
+    removed.remove_due(51_000)
 
-    assert len(disk.opened) == 64
+    assert after_one_call == ["a.0.deleted"]
+    assert disk.list_directory(ROOT) == []
+
+
+def test_a_file_that_is_gone_already_does_not_keep_others_waiting() -> None:
+    disk = CountingDisk()
+    removed = RemovedFiles(disk)
+    for name in ("a", "b"):
+        disk.open(ROOT / name, create=True)
+        removed.take_out(ROOT / name, delay_ms=0)
+    disk.remove(ROOT / "a.0.deleted")
+
+    removed.remove_due(1)
+
+    assert disk.list_directory(ROOT) == []
