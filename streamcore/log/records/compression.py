@@ -35,6 +35,7 @@ _BLOCK_LENGTH = struct.Struct(">i")
 
 _GZIP_LEVEL = 6
 _LZ4_LEVEL = 1
+_LZ4_LEVEL_OF_KAFKA = 9
 _ZSTD_LEVEL = 3
 
 
@@ -48,9 +49,20 @@ def codec_number(name: str) -> int:
         ) from error
 
 
-def compress(codec: int, data: bytes) -> bytes:
-    """Compress a batch's records."""
-    return _COMPRESS[codec](data)
+def compress(codec: int, data: bytes, level: int | None = None) -> bytes:
+    """Compress a batch's records, as hard as ``level`` says, by Kafka's numbers; ``None`` is its default."""
+    match codec:
+        case 1:
+            return _compress_gzip(data, level)
+        case 2:
+            return _compress_snappy(data)
+        case 3:
+            return _compress_lz4(data, level)
+        case 4:
+            return _compress_zstd(data, level)
+        case _:
+            assert codec == NONE
+            return data
 
 
 def decompress(codec: int, data: bytes, *, bytes_max: int = DECOMPRESSED_BYTES_MAX) -> bytes:
@@ -72,8 +84,8 @@ def decompress(codec: int, data: bytes, *, bytes_max: int = DECOMPRESSED_BYTES_M
         ) from error
 
 
-def _compress_gzip(data: bytes) -> bytes:
-    return bytes(cramjam.gzip.compress(data, level=_GZIP_LEVEL))
+def _compress_gzip(data: bytes, level: int | None) -> bytes:
+    return bytes(cramjam.gzip.compress(data, level=_GZIP_LEVEL if level in (None, -1) else level))
 
 
 def _compress_snappy(data: bytes) -> bytes:
@@ -85,14 +97,16 @@ def _compress_snappy(data: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _compress_lz4(data: bytes) -> bytes:
-    compressor = cramjam.lz4.Compressor(level=_LZ4_LEVEL, content_checksum=False, block_linked=False)
+def _compress_lz4(data: bytes, level: int | None) -> bytes:
+    # Kafka's 9, its default, is the fast mode; any other number is that of the thorough one.
+    chosen = _LZ4_LEVEL if level in (None, _LZ4_LEVEL_OF_KAFKA) else level
+    compressor = cramjam.lz4.Compressor(level=chosen, content_checksum=False, block_linked=False)
     compressor.compress(data)
     return bytes(compressor.finish())
 
 
-def _compress_zstd(data: bytes) -> bytes:
-    return bytes(cramjam.zstd.compress(data, level=_ZSTD_LEVEL))
+def _compress_zstd(data: bytes, level: int | None) -> bytes:
+    return bytes(cramjam.zstd.compress(data, level=_ZSTD_LEVEL if level is None else level))
 
 
 def _decompress_snappy(data: bytes, bytes_max: int) -> bytes:
@@ -146,13 +160,6 @@ def _too_large(bytes_max: int) -> CorruptBatchError:
     return CorruptBatchError("the records of a batch would be too large, " + fact_text(bytes_max=bytes_max))
 
 
-_COMPRESS: Final[Mapping[int, Callable[[bytes], bytes]]] = {
-    NONE: lambda data: data,
-    GZIP: _compress_gzip,
-    SNAPPY: _compress_snappy,
-    LZ4: _compress_lz4,
-    ZSTD: _compress_zstd,
-}
 _DECOMPRESS: Final[Mapping[int, Callable[[bytes, int], bytes]]] = {
     GZIP: _bounded(cramjam.gzip.decompress_into),
     SNAPPY: _decompress_snappy,

@@ -1,10 +1,14 @@
 """Decides whether a batch may be appended, and what it becomes. Pure; the shell is ``PartitionLog``.
 
 Nothing here looks at single records unless the topic's settings force it: a compacted topic needs
-keys, and ``compression.type`` other than ``producer`` may need new bytes.
+keys, a limit on how old records may be needs their times, and ``compression.type`` other than
+``producer`` may need new bytes.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
+from zlib import crc32
 
 from streamcore.errors import (
     CorruptBatchError,
@@ -29,6 +33,7 @@ from streamcore.log.records.batch import (
 )
 from streamcore.log.records.compression import CODECS, compress, decompress
 from streamcore.log.records.decode import batch_records
+from streamcore.log.storage.setting_kinds import LONG_MAX
 from streamcore.log.storage.topic_config import TopicConfig
 from streamcore.model import TimestampMs
 
@@ -57,11 +62,8 @@ def checked_header(
             + fact_text(batch_bytes=header.size_bytes, given_bytes=len(batch))
         )
     check_batch(batch, 0, header)
-    if len(batch) > config.max_message_bytes and from_client:
-        raise RecordTooLargeError(
-            "a batch is larger than the topic allows: send less at once or raise max.message.bytes, "
-            + fact_text(size_bytes=len(batch), max_message_bytes=config.max_message_bytes)
-        )
+    if from_client:
+        _check_size(batch, config)
     if len(batch) > config.segment_bytes:
         raise RecordTooLargeError(
             "a batch does not fit into one segment: send less at once or raise segment.bytes, "
@@ -75,6 +77,14 @@ def checked_header(
     if from_client:
         _check_client_rules(batch, header, config, now_ms, has_all_keys)
     return header
+
+
+def _check_size(batch: Bytes, config: TopicConfig) -> None:
+    if len(batch) > config.max_message_bytes:
+        raise RecordTooLargeError(
+            "a batch is larger than the topic allows: send less at once or raise max.message.bytes, "
+            + fact_text(size_bytes=len(batch), max_message_bytes=config.max_message_bytes)
+        )
 
 
 def _check_client_rules(
@@ -94,7 +104,7 @@ def _check_client_rules(
     if header.attributes & APPEND_TIME_FLAG:
         raise InvalidTimestampError("only the log itself may stamp a batch with its append time")
     if not config.has_append_time:
-        _check_times(header, config, now_ms)
+        _check_times(batch, header, config, now_ms)
     if config.is_compacted and not has_all_keys:
         for record in batch_records(batch, 0, header):
             if record.key is None:
@@ -106,9 +116,9 @@ def _check_client_rules(
                 )
 
 
-def _check_times(header: BatchHeader, config: TopicConfig, now_ms: TimestampMs) -> None:
-    # The largest timestamp is in the header; the smallest is not, and the base timestamp, which is
-    # the first record's, stands in for it: looking at each record would cost more than it is worth.
+def _check_times(batch: Bytes, header: BatchHeader, config: TopicConfig, now_ms: TimestampMs) -> None:
+    # The largest timestamp is in the header; the smallest is not, so each record is looked at, but only
+    # in topics that have such a limit.
     if header.max_timestamp_ms == NO_TIMESTAMP:
         return
     ahead_ms = header.max_timestamp_ms - now_ms
@@ -118,18 +128,25 @@ def _check_times(header: BatchHeader, config: TopicConfig, now_ms: TimestampMs) 
             "check the clock or the unit (milliseconds), "
             + fact_text(timestamp_ms=header.max_timestamp_ms, ahead_ms=ahead_ms)
         )
-    behind_ms = now_ms - header.base_timestamp_ms
-    if behind_ms > config.message_timestamp_before_max_ms:
-        raise InvalidTimestampError(
-            "a record is further in the past than message.timestamp.before.max.ms allows, "
-            + fact_text(timestamp_ms=header.base_timestamp_ms, behind_ms=behind_ms)
-        )
+    if config.message_timestamp_before_max_ms == LONG_MAX:
+        return
+    for record in batch_records(batch, 0, header):
+        behind_ms = now_ms - record.timestamp
+        if behind_ms > config.message_timestamp_before_max_ms:
+            raise InvalidTimestampError(
+                "a record is further in the past than message.timestamp.before.max.ms allows, "
+                + fact_text(timestamp_ms=record.timestamp, behind_ms=behind_ms),
+                record_index=record.offset - header.base_offset,
+            )
 
 
 def recompressed(batch: WritableBytes, header: BatchHeader, config: TopicConfig) -> WritableBytes:
     """Return the batch in the compression that the topic asks for; the same object if it is already.
 
     A topic with ``compression.type=producer`` takes every batch as it comes.
+
+    Raises:
+        RecordTooLargeError: it is too large like that.
     """
     if config.compression_type == "producer":
         return batch
@@ -139,7 +156,17 @@ def recompressed(batch: WritableBytes, header: BatchHeader, config: TopicConfig)
         return batch
     records = decompress(header.compression, bytes(memoryview(batch)[HEADER_BYTES:]))
     attributes = (header.attributes & ~COMPRESSION_MASK) | codec
-    return pack_batch(header._replace(attributes=attributes), compress(codec, records))
+    changed = pack_batch(
+        header._replace(attributes=attributes), compress(codec, records, config.compression_level)
+    )
+    _check_size(changed, config)
+    return changed
+
+
+def jitter_ms(segment: Path, config: TopicConfig) -> int:
+    """How much earlier than ``segment.ms`` a segment is closed: the same for each, at each look."""
+    limit_ms = min(config.segment_jitter_ms, config.segment_ms)
+    return crc32(bytes(segment)) % limit_ms if limit_ms else 0
 
 
 def roll_reason(
@@ -150,6 +177,7 @@ def roll_reason(
     first_timestamp_ms: TimestampMs | None,
     index_entry_count: int,
     relative_last_offset: int,
+    jitter_ms: int = 0,
     config: TopicConfig,
 ) -> str | None:
     """Why the active segment must be closed before this batch; ``None`` if it need not be.
@@ -161,8 +189,10 @@ def roll_reason(
         return None
     if segment_bytes + batch_bytes > config.segment_bytes:
         return "size"
-    if first_timestamp_ms is not None and batch_timestamp_ms - first_timestamp_ms > config.segment_ms:
-        return "age"
+    if first_timestamp_ms is not None:
+        age_ms = batch_timestamp_ms - first_timestamp_ms
+        if age_ms > config.segment_ms - jitter_ms:
+            return "age"
     if (index_entry_count + 1) * 12 > config.segment_index_bytes:
         return "index"
     if relative_last_offset > 2**31 - 1:

@@ -26,7 +26,7 @@ from streamcore.log.records.batch import (
     patch_offsets,
 )
 from streamcore.log.records.builder import encode_marker
-from streamcore.log.storage.appending import checked_header, recompressed, roll_reason
+from streamcore.log.storage.appending import checked_header, jitter_ms, recompressed, roll_reason
 from streamcore.log.storage.checkpoints import CLEANED_TO, LOG_STARTS, RECOVERY_POINTS
 from streamcore.log.storage.leader_epochs import EpochEnd
 from streamcore.log.storage.leadership import PartitionEpochs
@@ -169,7 +169,7 @@ class PartitionLog:
             self._states.note_batch(header, append_time_ms, now_ms)
             if header.is_transactional:
                 self._marks.follow_transactions(self._states.first_open_offset())
-        self._after_append(header)
+        self._after_append(header, now_ms)
         return BatchAppended(header.base_offset, header.last_offset, append_time_ms)
 
     def append_marker(
@@ -199,7 +199,7 @@ class PartitionLog:
         if ended is not None and not commit:
             self.active.note_aborted(aborted_entry(ended, self._states.first_open_offset()))
         self._marks.follow_transactions(self._states.first_open_offset(), ended)
-        self._after_append(header)
+        self._after_append(header, now_ms)
         return BatchAppended(header.base_offset, header.last_offset, NO_TIMESTAMP)
 
     def _write(self, batch: WritableBytes, header: BatchHeader) -> BatchHeader:
@@ -212,6 +212,7 @@ class PartitionLog:
             first_timestamp_ms=active.first_timestamp_ms(),
             index_entry_count=active.index_entry_count(),
             relative_last_offset=header.last_offset - active.base_offset,
+            jitter_ms=jitter_ms(active.data_path, self.config),
             config=self.config,
         )
         if reason is not None:
@@ -229,9 +230,10 @@ class PartitionLog:
         self._is_settled = False
         return header
 
-    def _after_append(self, header: BatchHeader) -> None:
+    def _after_append(self, header: BatchHeader, now_ms: TimestampMs) -> None:
+        self._syncing.note_time(now_ms)
         self._marks.append(header.end_offset)
-        if self._is_relaxed:
+        if self._is_relaxed and not self._syncing.is_flush_due(self.config, now_ms):
             self._marks.show(header.end_offset)
 
     def roll(self) -> None:

@@ -14,7 +14,8 @@ from streamcore.log.storage.files import File, FileSystem
 from streamcore.log.storage.marks import Marks
 from streamcore.log.storage.segment import Segment
 from streamcore.log.storage.sync_ticket import PartitionHealth, SyncTicket
-from streamcore.model import Offset
+from streamcore.log.storage.topic_config import TopicConfig
+from streamcore.model import Offset, TimestampMs
 
 _RECOVERY_POINT_BYTES: Final = 64 * 1024 * 1024
 """How much may be synced before the recovery point is written down again: what opening after a crash
@@ -33,6 +34,7 @@ class Syncing:
         self._health = health
         self._closing = ClosingSegments()
         self._bytes_since_recovery_point = 0
+        self._unsynced_since_ms: TimestampMs = 0
 
     @property
     def closing_count(self) -> int:
@@ -52,6 +54,16 @@ class Syncing:
     def note_written(self, size_bytes: int) -> None:
         """So much was appended."""
         self._bytes_since_recovery_point += size_bytes
+
+    def note_time(self, now_ms: TimestampMs) -> None:
+        """Something is appended now."""
+        if not self.has_unsynced:
+            self._unsynced_since_ms = now_ms
+
+    def is_flush_due(self, config: TopicConfig, now_ms: TimestampMs) -> bool:
+        """Whether a relaxed log, too, shows no more before all of this is on disk."""
+        unsynced_count = self._marks.offsets.log_end - self._marks.synced_end
+        return unsynced_count >= config.flush_messages or now_ms - self._unsynced_since_ms >= config.flush_ms
 
     def add_closing(self, segment: Segment, files: list[File]) -> None:
         """Take in a segment that was just closed, and the files that go with it."""

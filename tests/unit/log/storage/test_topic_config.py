@@ -27,6 +27,18 @@ def test_both_policies_together() -> None:
     assert config.deletes_old
 
 
+def test_a_topic_without_a_policy_keeps_everything() -> None:
+    config = TopicConfig.parse({"cleanup.policy": ""})
+
+    assert not config.is_compacted
+    assert not config.deletes_old
+
+
+def test_compaction_that_must_come_before_it_may_is_refused() -> None:
+    with pytest.raises(InvalidConfigError, match=r"setting=min\.compaction\.lag\.ms"):
+        TopicConfig.parse({"min.compaction.lag.ms": "7"}, defaults={"max.compaction.lag.ms": "5"})
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [("retention_ms", "retention.ms"), ("cleanup.polcy", "cleanup.policy"), ("zzz", "known are")],
@@ -43,13 +55,15 @@ def test_an_unknown_name_is_answered_with_close_ones(name: str, hint: str) -> No
         ("retention.ms", "-2"),
         ("segment.bytes", "3"),
         ("cleanup.policy", "shrink"),
-        ("cleanup.policy", ""),
         ("min.cleanable.dirty.ratio", "1.1"),
         ("compression.type", "none"),
         ("message.timestamp.type", "create"),
         ("min.insync.replicas", "2"),
         ("remote.storage.enable", "true"),
         ("preallocate", "yes"),
+        ("compression.gzip.level", "0"),
+        ("compression.lz4.level", "18"),
+        ("leader.replication.throttled.replicas", "x"),
     ],
 )
 def test_an_impossible_value_is_refused_with_its_name(name: str, value: str) -> None:
