@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from streamcore.clock import Clock
@@ -24,6 +25,7 @@ from streamcore.errors import (
 from streamcore.log.broker.access_rules import AccessRules
 from streamcore.log.broker.cluster_state import TOPIC as STATE_TOPIC
 from streamcore.log.broker.cluster_state import ClusterState
+from streamcore.log.broker.configuration import Configuration, Start
 from streamcore.log.broker.group_coordinator import TOPIC as OFFSETS_TOPIC
 from streamcore.log.broker.group_coordinator import GroupCoordinator
 from streamcore.log.broker.internal_topic import InternalTopic
@@ -64,11 +66,18 @@ _METADATA_LOG: Final = "__cluster_metadata"
 class Broker:
     """All that a log decides, over its partitions."""
 
-    def __init__(self, logs: LogManager, clock: Clock, settings: BrokerSettings) -> None:
+    def __init__(
+        self,
+        logs: LogManager,
+        clock: Clock,
+        settings: BrokerSettings,
+        *,
+        config: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """``config`` is what ``settings`` and those of the log were made of, by Kafka's names."""
         self._logs = logs
         self._clock = clock
         self._partitions = partitions = Partitions(logs, clock)
-        self.settings = settings
         self._turns = Turns()
 
         def internal(name: TopicName, partition_count: int) -> InternalTopic:
@@ -76,6 +85,9 @@ class Broker:
 
         self.topic_changes = Topics(logs.catalog, partitions.unsynced)
         self.state = ClusterState(internal(STATE_TOPIC, 1))
+        self.configuration = Configuration(
+            Start(settings, logs.settings, config), logs.identity.node_id, self.state, logs.catalog
+        )
         self.users = Users(
             self.state, user_count_max=settings.user_count_max, random_bytes=secrets.token_bytes
         )
@@ -112,6 +124,11 @@ class Broker:
         """The ids of the log."""
         return self._logs.identity
 
+    @property
+    def settings(self) -> BrokerSettings:
+        """What the broker obeys now."""
+        return self.configuration.settings
+
     # --- topics -------------------------------------------------------------------------------
 
     @property
@@ -146,7 +163,7 @@ class Broker:
     ) -> Operation[TopicState]:
         """Add partitions, or set settings; ``None`` goes back to the default."""
         _ensure_not_hidden(name)
-        state = self._topic(name)
+        state = self.topic(name)
         if partition_count is not None and partition_count < state.partition_count:
             raise InvalidConfigError(
                 "partitions can be added, not taken away. "
@@ -155,9 +172,9 @@ class Broker:
         if config:
             changes = {name: partial(_with, config)}
             _only((yield from self.topic_changes.set_configs(changes)).values())
-        if partition_count is not None and partition_count > self._topic(name).partition_count:
+        if partition_count is not None and partition_count > self.topic(name).partition_count:
             _only((yield from self.topic_changes.grow([WantedTopic(name, partition_count)])))
-        return self._topic(name)
+        return self.topic(name)
 
     def ensure_may_create(self, name: TopicName) -> None:
         """Raise ``Refused`` for the name of a topic that is the broker's to make, or Kafka's controller's."""
@@ -183,7 +200,8 @@ class Broker:
             yield self._partitions.written(self._logs.catalog.logs(OFFSETS_TOPIC))
         return {**outcomes, **(yield from self.topic_changes.delete(others))}
 
-    def _topic(self, name: TopicName) -> TopicState:
+    def topic(self, name: TopicName) -> TopicState:
+        """A topic by name. Raises ``UnknownTopicError``."""
         return self._logs.catalog.topic(name)
 
     # --- partitions ---------------------------------------------------------------------------

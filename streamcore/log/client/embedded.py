@@ -24,6 +24,8 @@ from typing import Literal, Self, TypeVar
 from streamcore.clock import Clock, SystemClock
 from streamcore.errors import ClosedError, CorruptDataError, InvalidConfigError
 from streamcore.log.broker.broker import Broker
+from streamcore.log.broker.broker_settings import Meaning, checked
+from streamcore.log.broker.configuration import broker_config, topic_defaults_of
 from streamcore.log.broker.consumer_protocol import decode_assignment
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
@@ -37,6 +39,7 @@ from streamcore.log.broker.requests import (
     SyncRequest,
     TransactionDescription,
 )
+from streamcore.log.broker.setting_texts import configured
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.broker.transaction_listing import TransactionFilter
 from streamcore.log.client.access import AccessControl, EmbeddedAccess
@@ -95,6 +98,7 @@ class EmbeddedLog:
         file_system: FileSystem | None = None,
         settings: BrokerSettings | None = None,
         topic_defaults: Mapping[str, str] | None = None,
+        config: Mapping[str, str] | None = None,
         janitor: bool = True,
     ) -> EmbeddedLog:
         """Open the log in ``data``, creating the folder if it is new.
@@ -104,29 +108,36 @@ class EmbeddedLog:
                 power cut may then take the last second, a crash of the process alone nothing.
             file_system: A simulated one for tests; the folder is then not locked.
             topic_defaults: Topic settings, by Kafka's names, for topics that do not set them.
+            config: Settings of the broker by Kafka's names, fixed while it is open.
             janitor: Keep the log tidy from a background thread. Without it call ``maintain``.
 
         Raises:
+            InvalidConfigError: a setting is unknown, impossible, or cannot be set.
             DirectoryInUseError: another process has the folder open; the message names its pid.
         """
         if durability not in ("durable", "relaxed"):
             raise InvalidConfigError(f"durability is 'durable' or 'relaxed'. durability={durability}")
         clock = clock or SystemClock()
         folder = Path(data)
+        static = {**broker_config(topic_defaults or {}), **(config or {})}
+        for name, value in static.items():
+            checked(name, value)
+        log_settings = LogSettings(
+            flush=durability,
+            topic_defaults=topic_defaults_of(static),
+            folder_sync_threads=_SYNC_THREADS_MAX if file_system is None else 1,
+        )
         with ExitStack() as resources:
             lock = resources.enter_context(DirectoryLock(folder)) if file_system is None else None
             logs = LogManager.open(
                 folder / "log",
                 file_system=file_system or PosixFileSystem(),
                 clock=clock,
-                settings=LogSettings(
-                    flush=durability,
-                    topic_defaults=topic_defaults or {},
-                    folder_sync_threads=_SYNC_THREADS_MAX if file_system is None else 1,
-                ),
+                settings=configured(log_settings, Meaning.LOG, static),
             )
             resources.callback(logs.close)
-            broker = Broker(logs, clock, settings or BrokerSettings())
+            broker_settings = configured(settings or BrokerSettings(), Meaning.BROKER, static)
+            broker = Broker(logs, clock, broker_settings, config=static)
             driver = OperationDriver(
                 clock,
                 broker.unsynced,

@@ -108,6 +108,8 @@ class Catalog:
 
     def set_defaults(self, defaults: Mapping[str, str]) -> None:
         """Change what topics obey that do not say otherwise. Raises ``InvalidConfigError``."""
+        if defaults == self._defaults:
+            return
         TopicConfig.parse(defaults)
         self._defaults = dict(defaults)
         self._parsed.clear()

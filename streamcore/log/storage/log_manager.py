@@ -51,6 +51,7 @@ class LogManager:
         self.identity = identity
         self.catalog = Catalog(shelf, shelf.parts.settings.topic_defaults)
         """Which topics there are. What it begins may run in another thread; see there."""
+        self.settings = shelf.parts.settings
         self._shelf = shelf
         self._parts = shelf.parts
         self._clock = clock

@@ -72,7 +72,7 @@ def metadata(request: MetadataRequest, call: Call) -> Operation[MetadataResponse
     """Describe the topics asked for, or all."""
     if call.version < _IDS_FROM and any(each.topic_id != _NO_ID for each in request.topics or ()):
         return _refused(request)
-    topics: list[MetadataResponseTopic | bytes] = []
+    failed: Iterable[MetadataResponseTopic] = ()
     if request.topics is None or (call.version == 0 and not request.topics):
         shown: Iterable[TopicState] = [
             state for state in call.broker.topics.values() if _may_describe(state.name, call)
@@ -80,9 +80,12 @@ def metadata(request: MetadataRequest, call: Call) -> Operation[MetadataResponse
     else:
         asking = _Asking(request, call)
         shown = yield from asking.found()
-        topics += asking.failed.values()
+        failed = asking.failed.values()
     fragments = _fragments.setdefault(call.broker, Fragments())
-    topics += [fragments.of(state, _topic_operations(state.name, request, call), call) for state in shown]
+    topics: list[MetadataResponseTopic | bytes] = [
+        fragments.of(state, _topic_operations(state.name, request, call), call) for state in shown
+    ]
+    topics += failed
     identity = call.broker.identity
     endpoint = call.caller.endpoint
     return MetadataResponse(

@@ -39,9 +39,12 @@ HANDLERS: Final[Mapping[int, str]] = MappingProxyType(
         29: "acls.describe_acls",
         30: "acls.create_acls",
         31: "acls.delete_acls",
+        32: "configs.describe_configs",
+        33: "config_changes.whole",
         36: "sasl.sasl_authenticate",
         37: "topics.create_partitions",
         42: "groups.delete_groups",
+        44: "config_changes.incremental",
         47: "group_positions.offset_delete",
         50: "users.describe_user_scram_credentials",
         51: "users.alter_user_scram_credentials",
@@ -51,11 +54,14 @@ HANDLERS: Final[Mapping[int, str]] = MappingProxyType(
         66: "transaction_admin.list_transactions",
         68: "consumer_groups.consumer_group_heartbeat",
         69: "consumer_groups.consumer_group_describe",
+        74: "configs.list_config_resources",
     }
 )
 """Module and function by API key."""
 
-ASKING: Final = frozenset({*range(4), *range(8, 19), *range(22, 32), 36, 42, 47, 50, 51, 61, 65, 66, 68, 69})
+ASKING: Final = frozenset(
+    {*range(4), *range(8, 21), *range(22, 34), 36, 37, 42, 44, 47, 50, 51, 61, 65, 66, 68, 69, 74}
+)
 """The APIs whose handlers ask what the client may do, or that anybody may use. Where an authorizer is on, the
 others are for super users alone, so that what was forgotten is denied."""
 

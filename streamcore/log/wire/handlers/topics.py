@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamcore.errors import StreamCoreError, UnknownTopicError
+from streamcore.log.broker.access import CLUSTER_NAME, AclOperation, ResourceType
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.topics import Outcome, WantedTopic
 from streamcore.log.storage.topic_registry import TopicState
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of
+from streamcore.log.wire.handlers.configs import SOURCES
 from streamcore.log.wire.messages.create_partitions import (
     CreatePartitionsRequest,
     CreatePartitionsResponse,
@@ -21,6 +23,7 @@ from streamcore.log.wire.messages.create_partitions import (
 )
 from streamcore.log.wire.messages.create_topics import (
     CreatableTopic,
+    CreatableTopicConfigs,
     CreatableTopicResult,
     CreateTopicsRequest,
     CreateTopicsResponse,
@@ -61,6 +64,8 @@ def create_topics(request: CreateTopicsRequest, call: Call) -> Operation[CreateT
 
 
 def _wanted(topic: CreatableTopic, call: Call) -> WantedTopic:
+    if not call.may(AclOperation.CREATE, ResourceType.CLUSTER, CLUSTER_NAME):
+        call.ensure(AclOperation.CREATE, ResourceType.TOPIC, topic.name)
     call.broker.ensure_may_create(topic.name)
     config: dict[str, str] = {}
     for setting in topic.configs:
@@ -110,7 +115,7 @@ def _wrong_brokers(topic: str, assignments: Sequence[Sequence[int]], call: Call)
 def _created(name: str, outcome: Outcome, call: Call) -> CreatableTopicResult:
     if not isinstance(outcome, TopicState):
         return CreatableTopicResult(name=name, error_code=code_of(outcome), error_message=text_of(outcome))
-    return CreatableTopicResult(
+    result = CreatableTopicResult(
         name=name,
         topic_id=outcome.topic_id.bytes,
         error_code=ErrorCode.NONE,
@@ -118,6 +123,21 @@ def _created(name: str, outcome: Outcome, call: Call) -> CreatableTopicResult:
         num_partitions=outcome.partition_count,
         replication_factor=1,
     )
+    if not call.may(AclOperation.DESCRIBE_CONFIGS, ResourceType.TOPIC, name):
+        result.topic_config_error_code = ErrorCode.TOPIC_AUTHORIZATION_FAILED
+        result.num_partitions = result.replication_factor = _DEFAULT
+        return result
+    result.configs = [
+        CreatableTopicConfigs(
+            name=each.name,
+            value=each.value,
+            read_only=each.is_read_only,
+            config_source=SOURCES[each.source],
+            is_sensitive=each.is_sensitive,
+        )
+        for each in call.broker.configuration.topic(outcome.config)
+    ]
+    return result
 
 
 def _twice(name: str) -> Refused:
@@ -133,8 +153,12 @@ def create_partitions(request: CreatePartitionsRequest, call: Call) -> Operation
     wanted: list[WantedTopic] = []
     counts = Counter(topic.name for topic in request.topics)
     for topic in request.topics:
-        if counts[topic.name] == 1:
-            wanted.append(_wanted_partitions(topic, call))
+        try:
+            if counts[topic.name] == 1:
+                call.ensure(AclOperation.ALTER, ResourceType.TOPIC, topic.name)
+                wanted.append(_wanted_partitions(topic, call))
+        except Refused as refused:
+            results.append(_grown(topic.name, refused))
     outcomes = yield from call.broker.topic_changes.grow(wanted, validate_only=request.validate_only)
     results += [_grown(each.name, outcome) for each, outcome in zip(wanted, outcomes, strict=True)]
     results += [_grown(name, _twice(name)) for name, count in counts.items() if count > 1]
@@ -201,11 +225,10 @@ def _name_to_delete(name: str | None, topic_id: bytes, count: int, call: Call) -
         raise Refused(Refusal.INVALID_REQUEST, topic=name, hint="say which topic by its name or by its id")
     if count > 1:
         raise _twice(name or topic_id.hex())
-    if name is not None:
-        return name
-    found = call.broker.topic_name(topic_id)
+    found = name if name is not None else call.broker.topic_name(topic_id)
     if found is None:
         raise Refused(Refusal.UNKNOWN_TOPIC_ID, topic_id=topic_id.hex())
+    call.ensure(AclOperation.DELETE, ResourceType.TOPIC, found)
     return found
 
 

@@ -1,0 +1,77 @@
+"""Changes of settings, as clients ask for them: set, taken back, words added to a list or taken off. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.storage.setting_kinds import SettingType
+
+
+class ChangeKind(Enum):
+    """What is done with a setting; the values are Kafka's numbers."""
+
+    SET = 0
+    DELETE = 1
+    APPEND = 2
+    SUBTRACT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChange:
+    """One change of one setting."""
+
+    name: str
+    kind: ChangeKind
+    value: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What has to be known of a setting to change it: its type, and what counts where nothing is set."""
+
+    type: SettingType
+    default: str | None
+
+
+def changed(
+    current: Mapping[str, str], changes: Sequence[SettingChange], known: Callable[[str], Known | None]
+) -> dict[str, str]:
+    """What is set after the changes; whether it may be set is not looked at.
+
+    Raises:
+        Refused: a setting is named twice, has no value, or is no list.
+    """
+    names = [change.name for change in changes]
+    if len(set(names)) != len(names):
+        raise Refused(Refusal.INVALID_REQUEST, hint="name each setting once")
+    result = dict(current)
+    for change in changes:
+        if change.kind is ChangeKind.DELETE:
+            result.pop(change.name, None)
+            continue
+        if change.value is None:
+            raise Refused(Refusal.INVALID_REQUEST, setting=change.name, value="null")
+        if change.kind is ChangeKind.SET:
+            result[change.name] = change.value
+            continue
+        setting = known(change.name)
+        if setting is None:
+            result[change.name] = change.value  # refused as unknown where values are looked at
+            continue
+        if setting.type is not SettingType.LIST:
+            raise Refused(Refusal.INVALID_CONFIG, setting=change.name, hint="only lists are added to")
+        words = _words(result.get(change.name, setting.default or ""))
+        wanted = _words(change.value)
+        if change.kind is ChangeKind.APPEND:
+            words += [word for word in wanted if word not in words]
+        else:
+            words = [word for word in words if word not in wanted]
+        result[change.name] = ",".join(words)
+    return result
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
