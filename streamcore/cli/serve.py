@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -43,6 +43,7 @@ class _Options:
     advertise: Sequence[str]
     durability: Literal["durable", "relaxed"]
     security: Security
+    config: Mapping[str, str]
 
 
 def serve(
@@ -72,6 +73,14 @@ def serve(
             help="relaxed does not wait for the disk: a power cut may take the last second.",
         ),
     ] = "durable",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting of the broker by Kafka's name, repeatable: log.retention.hours=24.",
+        ),
+    ] = None,
     tls_certificate: Annotated[
         Path | None,
         typer.Option(
@@ -188,8 +197,19 @@ def serve(
             advertise=advertise or (),
             durability="relaxed" if durability == "relaxed" else "durable",
             security=security,
+            config=_config(set_ or []),
         )
     )
+
+
+def _config(given: list[str]) -> dict[str, str]:
+    config: dict[str, str] = {}
+    for text in given:
+        name, mark, value = text.partition("=")
+        if not mark:
+            raise UsageError("a setting is NAME=VALUE: " + fact_text(given=repr(text)))
+        config[name.strip()] = value.strip()
+    return config
 
 
 def _tls(
@@ -252,6 +272,7 @@ def _serve(options: _Options) -> None:
             advertise=options.advertise,
             durability=options.durability,
             security=options.security,
+            config=options.config,
         ) as served,
     ):
         where = ", ".join(address.removeprefix("plaintext://") for address in served.listeners)

@@ -350,6 +350,7 @@ def connect(
     *,
     durability: Durability = "durable",
     security: Mapping[str, str] | None = None,
+    config: Mapping[str, str] | None = None,
     clock: Clock | None = None,
 ) -> ConnectedLog:
     """Open the log in a folder, which is created if it is new, or connect to a broker.
@@ -360,11 +361,13 @@ def connect(
             may take the last seconds, the death of this process alone takes nothing. For a folder; a broker
             has its own.
         security: for a broker: ``security.protocol``, ``sasl.*``, ``ssl.*``, by Kafka's names.
+        config: for a folder: settings of the broker by Kafka's names, fixed while the log is open.
         clock: for tests.
 
     Raises:
         DirectoryInUseError: another process has the folder; the message names its pid.
         RequestTimeoutError: the broker does not answer.
+        InvalidConfigError: a setting is unknown, impossible, or cannot be set.
         UsageError: an address that is none, or a broker that does not let us in.
     """
     clock = clock or SystemClock()
@@ -374,12 +377,17 @@ def connect(
                 "how durable a broker is, is set where it runs: leave durability out. "
                 + fact_text(broker=where, durability=durability)
             )
+        if config:
+            raise UsageError(
+                "a broker is given its settings where it runs: leave config out. "
+                + fact_text(broker=where, settings=",".join(config))
+            )
         return _connect_to_broker(where, security or {}, clock)
     if security is not None:
         raise UsageError(f"a folder has no login: leave security out. {fact_text(folder=where)}")
     if not where:
         raise UsageError("name the data folder: connect('streamcore-data')")
-    shared = SharedLog.acquire(Path(where), durability, clock)
+    shared = SharedLog.acquire(Path(where), durability, dict(config or {}), clock)
     return ConnectedLog(shared.log, clock, shared.release)
 
 
@@ -388,12 +396,15 @@ def connect_async(
     *,
     durability: Durability = "durable",
     security: Mapping[str, str] | None = None,
+    config: Mapping[str, str] | None = None,
     clock: Clock | None = None,
 ) -> AsyncConnection:
     """``connect`` for programs with an event loop: enter it with ``async with``, or ``await`` it."""
     from streamcore.log.async_log import AsyncConnection
 
-    return AsyncConnection(lambda: connect(where, durability=durability, security=security, clock=clock))
+    return AsyncConnection(
+        lambda: connect(where, durability=durability, security=security, config=config, clock=clock)
+    )
 
 
 def broker_place(broker: str) -> str:

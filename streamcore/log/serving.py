@@ -5,16 +5,20 @@ The log can be used here meanwhile, as by ``connect``; the folder opens the same
 
 from __future__ import annotations
 
+import resource
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from streamcore.clock import Clock, SystemClock
+from streamcore.log.broker.broker_settings import Meaning, checked
+from streamcore.log.broker.setting_texts import configured
 from streamcore.log.client.shared_log import Durability
 from streamcore.log.connect import ConnectedLog, connect
+from streamcore.log.server.given_settings import given_settings
 from streamcore.log.server.listeners import parse_listeners
 from streamcore.log.server.security import Security
 from streamcore.log.server.server import Server
@@ -75,6 +79,7 @@ def serve(
     durability: Durability = "durable",
     settings: ServerSettings | None = None,
     security: Security | None = None,
+    config: Mapping[str, str] | None = None,
     clock: Clock | None = None,
 ) -> ServedLog:
     """Open the log in a folder and serve it over Kafka's protocol.
@@ -88,23 +93,42 @@ def serve(
         durability: as for ``connect``.
         settings: limits on connections and requests.
         security: certificates, how clients authenticate, whether what they do needs a rule that allows it.
+        config: settings of the broker by Kafka's names, such as ``{"log.retention.hours": "24"}``; they are
+            listed in ``docs/broker-settings.md``.
         clock: for tests.
 
     Raises:
+        InvalidConfigError: a setting is unknown, impossible, or cannot be set.
         DirectoryInUseError: another process has the folder; the message names its pid.
         UsageError: an address is not free, or none; or a certificate is not good.
     """
     clock = clock or SystemClock()
     listeners = parse_listeners(_texts(listen), _texts(advertise))
+    security = security or Security()
+    config = config or {}
+    meanings = {name: checked(name, value).meaning for name, value in config.items()}
+    settings = configured(settings or ServerSettings(), Meaning.SERVER, config)
+    of_log = {name: value for name, value in config.items() if meanings[name] is not Meaning.SERVER}
     with ExitStack() as resources:
-        log = resources.enter_context(connect(data, durability=durability, clock=clock))
+        log = resources.enter_context(connect(data, durability=durability, config=of_log, clock=clock))
+        _raise_open_files_limit()
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL_S))
-        server = Server(log.embedded, listeners, clock, settings or ServerSettings(), security or Security())
+        server = Server(log.embedded, listeners, clock, settings, security)
         server.start()
         resources.callback(server.stop)
+        given = given_settings(listeners, server.listening, settings, security)
+        with log.embedded.driver:
+            log.embedded.broker.configuration.tell(given)
         log.embedded.tell_address(f"{server.addresses[0].host}:{server.addresses[0].port}")
         resources.callback(log.embedded.tell_address, None)
         return ServedLog(log, server, resources.pop_all())
+
+
+def _raise_open_files_limit() -> None:
+    """Connections and partitions that are written to need a file each: take all that the system gives."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # some systems give less than they say
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _texts(given: str | Sequence[str]) -> list[str]:

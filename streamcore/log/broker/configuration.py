@@ -58,7 +58,7 @@ class Configuration:
         self._node = str(node_id)
         self._state = state
         self._catalog = catalog
-        self._given: dict[str, str] = {}
+        self._given = {"node.id": self._node, "broker.id": self._node}
         self._brokers = state.add(StateTable("broker-settings", dict[str, str], listener=self._obey))
         self._groups = state.add(StateTable("group-settings", dict[str, str]))
         self._static = start.config

@@ -35,7 +35,7 @@ def _attribute_text(attribute: str, value: Value | None) -> str:
         assert value is None or isinstance(value, int)
         return str(_FOR_EVER_MINUTES if value is None else value // _MINUTE_MS)
     if attribute == "idle_s":
-        assert isinstance(value, float)
+        assert isinstance(value, float | int)
         return str(round(value * 1000))
     assert value is not None
     return written(value)

@@ -36,6 +36,11 @@ class Tls:
     client_certificates: ClientCertificates | None = None
     """Whether clients of ``ssl`` show a certificate; with a ``client_ca`` they must, unless it says less."""
 
+    @property
+    def wanted_of_clients(self) -> ClientCertificates:
+        """Whether clients of ``ssl`` show a certificate, also where nothing is said."""
+        return self.client_certificates or ("none" if self.client_ca is None else "required")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Security:

@@ -53,7 +53,7 @@ def _server_context(tls: Tls, scheme: Scheme, clock: Clock) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     _load_certificate(context, tls, clock)
-    wanted = tls.client_certificates or ("none" if tls.client_ca is None else "required")
+    wanted = tls.wanted_of_clients
     if wanted not in _VERIFY_MODES:
         raise UsageError(f"client certificates are none, requested or required {fact_text(given=wanted)}")
     if wanted == "none":

@@ -134,6 +134,11 @@ class LogManager:
             logs.append(PartitionLog(target, topic.topic_id, directory, config, opened, self._parts))
         self.catalog.add(topic, logs)
 
+    @property
+    def root(self) -> Path:
+        """The folder of the log."""
+        return self._shelf.root
+
     # Topics
 
     @property

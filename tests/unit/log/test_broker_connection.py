@@ -316,6 +316,8 @@ def test_properties_that_make_no_sense_are_refused(served: ServedLog) -> None:
 def test_what_is_the_brokers_business_is_refused(served: ServedLog, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="durability"):
         connect(served.address, durability="relaxed")
+    with pytest.raises(UsageError, match="config"):
+        connect(served.address, config={"log.retention.hours": "24"})
     with pytest.raises(UsageError, match="security"):
         connect(tmp_path, security={})
     with connect(served.address) as log, pytest.raises(UsageError, match="folder"):
