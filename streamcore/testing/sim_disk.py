@@ -34,8 +34,10 @@ from random import Random
 from typing import NoReturn
 
 from streamcore.errors import StorageError
-from streamcore.log.storage.files import Bytes, File, storage_error
+from streamcore.log.storage.files import Bytes, DiskSpace, File, storage_error
 from streamcore.testing.sim_content import SimContent
+
+_DISK_BYTES = 2**40
 
 
 class PowerCut(BaseException):
@@ -210,6 +212,13 @@ class SimDisk:
                 raise storage_error("remove a directory", path, OSError(errno.ENOTEMPTY, "not empty"))
             with _Operation(self, "rmdir", path):
                 self._change_names((self._directory(path.parent), path.name, None))
+
+    def space(self, path: Path) -> DiskSpace:
+        """The space of the disk, which is a terabyte until it is told to be full."""
+        with self._lock:
+            self._node(path)
+            free_bytes = _DISK_BYTES if self._free_bytes is None else self._free_bytes
+            return DiskSpace(_DISK_BYTES, max(0, free_bytes))
 
     def sync_directory(self, path: Path) -> None:
         """Return once all names made, changed and removed in the directory are durable."""

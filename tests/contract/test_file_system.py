@@ -129,3 +129,11 @@ def test_only_empty_directories_can_be_removed(file_system: FileSystem, root: Pa
     assert not file_system.exists(root)
     with pytest.raises(FileNotFoundError):
         file_system.remove(root / "a")
+
+
+def test_a_disk_tells_its_space(file_system: FileSystem, root: Path) -> None:
+    space = file_system.space(root)
+
+    assert 0 < space.usable_bytes <= space.total_bytes
+    with pytest.raises(FileNotFoundError):
+        file_system.space(root / "missing")

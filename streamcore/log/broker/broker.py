@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -19,6 +20,8 @@ from streamcore.clock import Clock
 from streamcore.errors import (
     CorruptBatchError,
     InvalidConfigError,
+    OffsetOutOfRangeError,
+    StorageError,
     StreamCoreError,
     UsageError,
 )
@@ -29,7 +32,7 @@ from streamcore.log.broker.configuration import Configuration, Start
 from streamcore.log.broker.group_coordinator import TOPIC as OFFSETS_TOPIC
 from streamcore.log.broker.group_coordinator import GroupCoordinator
 from streamcore.log.broker.internal_topic import InternalTopic
-from streamcore.log.broker.operations import DurableUntil, Operation, Unsynced
+from streamcore.log.broker.operations import DurableUntil, Elsewhere, Operation, Unsynced
 from streamcore.log.broker.partitions import Partitions
 from streamcore.log.broker.producer_ids import TOPIC as PRODUCER_IDS_TOPIC
 from streamcore.log.broker.producer_ids import ProducerIds
@@ -50,6 +53,7 @@ from streamcore.log.broker.turns import Turns
 from streamcore.log.broker.users import Users
 from streamcore.log.records.batch import BatchHeader, WritableBytes, parse_header
 from streamcore.log.storage.compaction import Compaction
+from streamcore.log.storage.files import DiskSpace
 from streamcore.log.storage.identity import LogIdentity
 from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.offset_lookup import offset_for_time
@@ -124,6 +128,20 @@ class Broker:
     def identity(self) -> LogIdentity:
         """The ids of the log."""
         return self._logs.identity
+
+    @property
+    def log_root(self) -> Path:
+        """The folder of the log."""
+        return self._logs.root
+
+    def disk_space(self) -> DiskSpace:
+        """The space of the disk that the log is on. Raises ``StorageError``."""
+        return self._logs.space()
+
+    @property
+    def state_log(self) -> PartitionLog | None:
+        """Where the broker's own state is kept, if there is any."""
+        return self._logs.catalog.find(TopicPartition(STATE_TOPIC, 0))
 
     @property
     def settings(self) -> BrokerSettings:
@@ -229,13 +247,38 @@ class Broker:
         found = offset_for_time(log, timestamp_ms)
         return log.offsets.log_end if found is None else found.offset
 
-    def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
-        """Move log starts forward, durably."""
-        for place in before:
-            _ensure_not_hidden(place.topic)
-        logs = [(self.partition(partition), offset) for partition, offset in before.items()]
-        for log, offset in logs:
-            log.delete_records_before(offset)
+    def delete_records(
+        self, before: Mapping[TopicPartition, Offset]
+    ) -> Operation[dict[TopicPartition, Offset | StreamCoreError]]:
+        """Move log starts forward, durably; returns where each partition begins then, or why not.
+
+        All of them are written down together, elsewhere; what is left to do here is quick.
+        """
+        outcomes: dict[TopicPartition, Offset | StreamCoreError] = {}
+        logs: dict[TopicPartition, PartitionLog] = {}
+        for place, offset in before.items():
+            try:
+                _ensure_not_hidden(place.topic)
+                log = self.partition(place)
+                if offset < 0:
+                    raise OffsetOutOfRangeError(f"there is no such offset. partition={place} offset={offset}")
+                log.begin_deletion(offset)
+                logs[place] = log
+            except StreamCoreError as error:
+                outcomes[place] = error
+        if logs:
+            try:
+                yield Elsewhere(self._logs.write_log_starts)
+            except StorageError as error:
+                return {**outcomes, **dict.fromkeys(logs, error)}
+        for place, log in logs.items():
+            try:
+                if self.partition(place) is log:
+                    log.delete_records_before(before[place])
+                outcomes[place] = log.offsets.log_start
+            except StreamCoreError as error:
+                outcomes[place] = error
+        return outcomes
 
     # --- batches ------------------------------------------------------------------------------
 

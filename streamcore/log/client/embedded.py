@@ -184,8 +184,9 @@ class EmbeddedLog:
 
     def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
         """Move log starts forward; what is before them is no longer readable."""
-        with self._entered():
-            self._broker.delete_records(before)
+        for outcome in self._run(self._broker.delete_records(before)).values():
+            if not isinstance(outcome, int):
+                raise outcome
         self._upkeep.free_removed()
 
     def offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:

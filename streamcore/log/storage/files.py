@@ -23,7 +23,7 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from streamcore.errors import StorageError, fact_text
 
@@ -50,6 +50,13 @@ _COPY_BYTES = 1024 * 1024
 
 _READ_WHAT_IS_CACHED = getattr(os, "RWF_NOWAIT", 0)
 """Linux can say that a read would wait for the disk; elsewhere it waits."""
+
+
+class DiskSpace(NamedTuple):
+    """How much a disk holds, and how much of it this process may still fill."""
+
+    total_bytes: int
+    usable_bytes: int
 
 
 class File(Protocol):
@@ -116,6 +123,9 @@ class FileSystem(Protocol):
 
     def sync_directory(self, path: Path) -> None:
         """Return once all names made, changed and removed in the directory are durable."""
+
+    def space(self, path: Path) -> DiskSpace:
+        """The space of the disk that a file or directory is on."""
 
 
 def read_whole(file_system: FileSystem, path: Path) -> bytes:
@@ -339,3 +349,9 @@ class PosixFileSystem:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+    def space(self, path: Path) -> DiskSpace:
+        """The space of the disk that a file or directory is on."""
+        with storage_errors("look at the disk of", path):
+            found = os.statvfs(path)
+        return DiskSpace(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)

@@ -18,9 +18,9 @@ from typing import Final
 from streamcore.clock import Clock
 from streamcore.errors import ClosedError, CorruptDataError, StorageError
 from streamcore.log.storage.catalog import Catalog
-from streamcore.log.storage.checkpoints import RECOVERY_POINTS, LogCheckpoints
+from streamcore.log.storage.checkpoints import LOG_STARTS, RECOVERY_POINTS, LogCheckpoints
 from streamcore.log.storage.compaction import Compaction
-from streamcore.log.storage.files import FileSystem, make_directory_durably, write_whole
+from streamcore.log.storage.files import DiskSpace, FileSystem, make_directory_durably, write_whole
 from streamcore.log.storage.identity import LogIdentity, read_or_make_identity
 from streamcore.log.storage.leadership import read_leadership
 from streamcore.log.storage.log_parts import LogParts
@@ -138,6 +138,10 @@ class LogManager:
     def root(self) -> Path:
         """The folder of the log."""
         return self._shelf.root
+
+    def space(self) -> DiskSpace:
+        """The space of the disk that the log is on. Raises ``StorageError``."""
+        return self._parts.file_system.space(self.root)
 
     # Topics
 
@@ -274,6 +278,10 @@ class LogManager:
     def free_removed(self) -> None:
         """Give the space of removed files back, once they have waited. May run beside the owner."""
         self._parts.open_files.removed.remove_due(self._clock.now_ms())
+
+    def write_log_starts(self) -> None:
+        """Write down where partitions begin. For any thread. Raises ``StorageError``."""
+        self._parts.checkpoints.write(LOG_STARTS)
 
     def release_idle(self) -> None:
         """Close the data files that nobody has read since the last call."""

@@ -347,14 +347,24 @@ class PartitionLog:
 
     # Cutting off the beginning
 
-    def delete_records_before(self, offset: Offset) -> None:
-        """Move the log start forward, durably. Moving it back is silently not done.
+    def begin_deletion(self, offset: Offset) -> None:
+        """Note where the log start will be; ``delete_records_before`` is quick once that is written down.
 
         Raises:
             OffsetOutOfRangeError: ``offset`` is after the high watermark.
         """
         self._health.ensure()
         self._marks.ensure_deletable(offset, self.topic_partition)
+        if offset > self._marks.offsets.log_start:
+            self._parts.checkpoints.note(LOG_STARTS, self.topic_partition, offset)
+
+    def delete_records_before(self, offset: Offset) -> None:
+        """Move the log start forward, durably. Moving it back is silently not done.
+
+        Raises:
+            OffsetOutOfRangeError: ``offset`` is after the high watermark.
+        """
+        self.begin_deletion(offset)
         self._raise_log_start(offset)
         self._delete_expired(RetentionPolicy(retention_ms=None, retention_bytes=None), now_ms=0)
 

@@ -29,6 +29,7 @@ HANDLERS: Final[Mapping[int, str]] = MappingProxyType(
         18: "api_versions.api_versions",
         19: "topics.create_topics",
         20: "topics.delete_topics",
+        21: "records.delete_records",
         22: "transactions.init_producer_id",
         23: "leader_epochs.offset_for_leader_epoch",
         24: "transactions.add_partitions_to_txn",
@@ -41,13 +42,21 @@ HANDLERS: Final[Mapping[int, str]] = MappingProxyType(
         31: "acls.delete_acls",
         32: "configs.describe_configs",
         33: "config_changes.whole",
+        34: "log_dirs.alter_replica_log_dirs",
+        35: "log_dirs.describe_log_dirs",
         36: "sasl.sasl_authenticate",
         37: "topics.create_partitions",
         42: "groups.delete_groups",
+        43: "replicas.elect_leaders",
         44: "config_changes.incremental",
+        45: "replicas.alter_partition_reassignments",
+        46: "replicas.list_partition_reassignments",
         47: "group_positions.offset_delete",
+        48: "cluster.describe_client_quotas",
         50: "users.describe_user_scram_credentials",
         51: "users.alter_user_scram_credentials",
+        55: "cluster.describe_quorum",
+        57: "cluster.update_features",
         60: "cluster.describe_cluster",
         61: "transaction_admin.describe_producers",
         65: "transaction_admin.describe_transactions",
@@ -55,12 +64,13 @@ HANDLERS: Final[Mapping[int, str]] = MappingProxyType(
         68: "consumer_groups.consumer_group_heartbeat",
         69: "consumer_groups.consumer_group_describe",
         74: "configs.list_config_resources",
+        75: "topic_partitions.describe_topic_partitions",
     }
 )
 """Module and function by API key."""
 
 ASKING: Final = frozenset(
-    {*range(4), *range(8, 21), *range(22, 34), 36, 37, 42, 44, 47, 50, 51, 61, 65, 66, 68, 69, 74}
+    {*range(4), *range(8, 38), *range(42, 49), 50, 51, 55, 57, 60, 61, 65, 66, 68, 69, 74, 75}
 )
 """The APIs whose handlers ask what the client may do, or that anybody may use. Where an authorizer is on, the
 others are for super users alone, so that what was forgotten is denied."""
