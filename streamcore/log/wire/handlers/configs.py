@@ -157,7 +157,8 @@ def list_config_resources(request: ListConfigResourcesRequest, call: Call) -> Li
 def _names(resource_type: int, call: Call) -> Iterable[str]:
     match resource_type:
         case ConfigType.TOPIC:
-            return call.broker.topics
+            topics = call.broker.topics
+            return [name for name in topics if call.may(AclOperation.DESCRIBE, ResourceType.TOPIC, name)]
         case ConfigType.BROKER | ConfigType.BROKER_LOGGER:
             return [str(call.broker.identity.node_id)]
         case ConfigType.GROUP:

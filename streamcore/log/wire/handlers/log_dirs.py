@@ -33,7 +33,9 @@ def describe_log_dirs(request: DescribeLogDirsRequest, call: Call) -> DescribeLo
         return DescribeLogDirsResponse(throttle_time_ms=0, error_code=code_of(refused), results=[])
     if request.topics is None:
         wanted: Iterable[tuple[str, Iterable[int]]] = [
-            (state.name, range(state.partition_count)) for state in call.broker.topics.values()
+            (state.name, range(state.partition_count))
+            for state in call.broker.topics.values()
+            if call.may(AclOperation.DESCRIBE, ResourceType.TOPIC, state.name)
         ]
     else:
         wanted = [(topic.topic, topic.partitions) for topic in request.topics]

@@ -37,7 +37,11 @@ _UNKNOWN: Final[_Outcome] = (ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, "there is no 
 def elect_leaders(request: ElectLeadersRequest, call: Call) -> ElectLeadersResponse:
     """Say of each partition that its one replica leads it already."""
     if request.topic_partitions is None:
-        wanted: list[tuple[str, Sequence[int]]] = [(name, ()) for name in call.broker.topics]
+        wanted: list[tuple[str, Sequence[int]]] = [
+            (name, ())
+            for name in call.broker.topics
+            if call.may(AclOperation.DESCRIBE, ResourceType.TOPIC, name)
+        ]
     else:
         wanted = [(topic.topic, topic.partitions) for topic in request.topic_partitions]
     code: _Outcome = (ErrorCode.NONE, None)
