@@ -5,12 +5,17 @@ A test holds each page against what would be written (``tests/docs/test_generate
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from streamcore.log.broker.broker_settings import BrokerSetting, Meaning, broker_settings
+from streamcore.log.broker.group_settings import GROUP_SETTINGS
+from streamcore.log.storage.topic_config import default_settings
+from streamcore.log.storage.topic_settings import TOPIC_SETTINGS
 from streamcore.log.wire.apis import APIS, PRODUCE, PRODUCE_ADVERTISED_MIN, Api
 from streamcore.log.wire.handlers.table import HANDLERS
 
@@ -32,8 +37,8 @@ _WIRE_NOTES: Final = f"""\
   librdkafka before 2.11.1, and what is built on it, takes a range that begins later for a broker without
   compression (KAFKA-18659).
 * InitProducerId has a version 6 in Kafka that Kafka itself does not offer: two-phase commit is not finished.
-* Not served: delegation tokens; telemetry, which clients that see it send at every start; share groups; and
-  what brokers and controllers ask of each other.
+* Not served: delegation tokens; changes of quotas, of which there are none; telemetry, which clients that
+  see it send at every start; share groups; and what brokers and controllers ask of each other.
 
 Every version of every message is held against Kafka's own schemas, and against what kio and kafka-python
 read and write: see [testing](testing.md).
@@ -61,7 +66,107 @@ def _wire_row(api: Api) -> str:
     return f"| {api.key} | {api.name} | {versions} | {flexible} | {purpose} |"
 
 
-PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType({"wire.md": wire_page})
+_SETTINGS_INTRODUCTION: Final = """\
+# Settings of topics, brokers and groups
+
+Made by `make docs` from `topic_settings.py`, `broker_settings.tsv` and `group_settings.py`; not to be edited.
+
+The names are Apache Kafka's. A topic's setting counts if it is set for the topic; otherwise its default comes
+from the broker. A setting of the broker counts by the first of these levels that has it: set for this node by
+a client, set for all nodes by a client, set at the start (`streamcore serve --set NAME=VALUE`,
+`sc.serve(..., config={...})`), the default. What clients set (`kafka-configs.sh`, any admin client) is kept
+in the log and obeyed at once. An unknown name is refused, with names that are close.
+"""
+
+
+def settings_page() -> str:
+    """What can be set, and what it does."""
+    defaults = default_settings()
+    settings = broker_settings().values()
+    return "\n".join(
+        [
+            _SETTINGS_INTRODUCTION,
+            "## Topics\n",
+            *_table(
+                ("setting", "default", "default from", "what it does"),
+                [
+                    (
+                        name,
+                        defaults[name],
+                        ", ".join(each for each, _ in setting.inherited),
+                        setting.documentation,
+                    )
+                    for name, setting in TOPIC_SETTINGS.items()
+                ],
+            ),
+            "\n## Brokers: changeable while the broker runs\n",
+            "And all from which topics take a default, see above.\n",
+            *_table(
+                ("setting", "default", "what it does"),
+                [
+                    _broker_row(each)
+                    for each in settings
+                    if each.is_changeable and each.meaning is not Meaning.TOPIC
+                ],
+            ),
+            "\n## Brokers: set at the start\n",
+            *_table(
+                ("setting", "default", "what it does"),
+                [_broker_row(each) for each in settings if each.is_settable and not each.is_changeable],
+            ),
+            "\n## Brokers: told, and not to be set\n",
+            *_table(
+                ("setting", "value", "what it says"),
+                [_broker_row(each) for each in settings if each.meaning in (Meaning.GIVEN, Meaning.FIXED)],
+            ),
+            "\n## Groups\n",
+            *_table(
+                ("setting", "default", "what it does"),
+                [
+                    (name, setting.default, setting.documentation)
+                    for name, setting in GROUP_SETTINGS.items()
+                    if setting.is_obeyed
+                ],
+            ),
+            "\n## Without effect\n",
+            "Shown, as clients look for them, with the defaults that Kafka has for them; not to be set.\n",
+            *_without_effect(),
+        ]
+    )
+
+
+def _broker_row(setting: BrokerSetting) -> tuple[str, str, str]:
+    return setting.name, setting.default or "", setting.documentation
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield "|" + "---|" * len(head)
+    for name, *fields in rows:
+        yield f"| `{name}` | {' | '.join(fields)} |"
+
+
+def _without_effect() -> Iterator[str]:
+    reasons: dict[str, list[str]] = {}
+    for setting in broker_settings().values():
+        if setting.meaning is Meaning.NONE:
+            reasons.setdefault(setting.documentation, []).append(setting.name)
+    for name, group_setting in GROUP_SETTINGS.items():
+        if not group_setting.is_obeyed:
+            reasons.setdefault(group_setting.documentation, []).append(name)
+    for reason, names in sorted(reasons.items()):
+        text = f"* {_sentence(reason)} " + ", ".join(f"`{name}`" for name in names)
+        yield from textwrap.wrap(text, 120, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _sentence(reason: str) -> str:
+    text = reason.removeprefix("Of no effect: ")
+    return text[0].upper() + text[1:]
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
+    {"wire.md": wire_page, "broker-settings.md": lambda: settings_page() + "\n"}
+)
 """What makes each page, by its name in the folder."""
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import streamcore as sc
+from streamcore.log.wire.error_codes import ErrorCode
+from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from tests.certificates import Authority, Signed, der_of, encrypted_key
 from tests.logins import choose
 from tests.serving import batch, fetch, produce, records_of
@@ -65,6 +67,37 @@ def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
     assert offsets == list(range(0, 40, 2))
     assert data.high_watermark == 40
     assert len(records_of(data)) == 20 * len(batch(b"a", b"b"))
+
+
+def test_settings_are_given_by_kafkas_names(tmp_path: Path) -> None:
+    with sc.connect(tmp_path) as log:
+        log.create_topic("t")
+    words = ("--set", "log.cleanup.policy=compact", "--set", "num.partitions = 3")
+    with serve_process(tmp_path, *words) as process, client_at(process.read_until("serving")) as client:
+        refused = produce(client, "t", batch(b"a")).error_code
+        wanted = MetadataRequest(topics=[MetadataRequestTopic(name="new")])
+        made = client.ask(wanted, 9).topics[0]
+
+    assert refused == ErrorCode.INVALID_RECORD
+    assert len(made.partitions) == 3
+
+
+@pytest.mark.parametrize(
+    ("setting", "hint"),
+    [
+        ("log.retention.hour=1", "did you mean log.retention.hours"),
+        ("num.partitions=none", "impossible"),
+        ("listeners=x", "--listen"),
+        ("num.partitions", "NAME=VALUE"),
+    ],
+)
+def test_a_setting_that_cannot_be_set_is_refused(
+    command: RunCommand, tmp_path: Path, setting: str, hint: str
+) -> None:
+    code, _, err = command("serve", "--data", str(tmp_path), "--listen", "127.0.0.1:0", "--set", setting)
+
+    assert code == 1
+    assert hint in " ".join(err.split())
 
 
 def test_a_folder_that_is_served_is_refused_with_the_pid(command: RunCommand, tmp_path: Path) -> None:
