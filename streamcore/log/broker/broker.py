@@ -98,7 +98,11 @@ class Broker:
         )
         self.access_rules = AccessRules(self.state, rule_count_max=settings.access_rule_count_max)
         self.groups = GroupCoordinator(
-            internal(OFFSETS_TOPIC, settings.offsets_partition_count), logs.catalog, clock, settings
+            internal(OFFSETS_TOPIC, settings.offsets_partition_count),
+            logs.catalog,
+            clock,
+            settings,
+            self.configuration,
         )
         self._producer_ids = ProducerIds(internal(PRODUCER_IDS_TOPIC, 1), settings.producer_id_block_count)
         self.transactions = TransactionCoordinator(

@@ -72,10 +72,15 @@ class Configuration:
         """Say what the broker itself does not know: where it listens, limits of the server."""
         self._given.update(given)
 
-    def group_value(self, group: str, name: str) -> int:
-        """The number that a setting of a group is."""
-        text = self._groups.values.get(group, {}).get(name)
-        return int(text if text is not None else GROUP_SETTINGS[name].default)
+    def consumer_session_timeout_ms(self, group: str) -> int:
+        """How long a member of a group of the newer protocol may be silent."""
+        text = self._groups.values.get(group, {}).get("consumer.session.timeout.ms")
+        return self.settings.consumer_session_timeout_ms if text is None else int(text)
+
+    def consumer_heartbeat_interval_ms(self, group: str) -> int:
+        """How often members of a group of the newer protocol are to be heard of."""
+        text = self._groups.values.get(group, {}).get("consumer.heartbeat.interval.ms")
+        return self.settings.consumer_heartbeat_interval_ms if text is None else int(text)
 
     def _obey(self, _resource: str = ALL_NODES, _values: Mapping[str, str] | None = None) -> None:
         dynamic = self._dynamic()
@@ -100,12 +105,7 @@ class Configuration:
         if resource == ALL_NODES:
             settings = [setting_named(name) for name in self._brokers.values.get(ALL_NODES, {})]
             return [self._described(setting, [self._for_all(setting)]) for setting in settings]
-        started = {
-            **texts_of(self.settings, Meaning.BROKER),
-            **texts_of(self._start.log_settings, Meaning.LOG),
-            **self._given,
-            **self._static,
-        }
+        started = self._started()
         return [
             self._described(setting, list(self._levels(setting, started)))
             for setting in broker_settings().values()
@@ -149,9 +149,12 @@ class Configuration:
         """The settings of a group. Raises ``Refused`` for the group without a name."""
         _ensure_group(name)
         values = self._groups.values.get(name, {})
+        started = self._started()
         found: list[Described] = []
         for setting_name, setting in GROUP_SETTINGS.items():
             levels = [Level(setting.broker_setting, setting.default, Source.DEFAULT)]
+            if setting.is_obeyed:
+                levels = list(self._levels(broker_settings()[setting.broker_setting], started))
             if setting_name in values:
                 levels.insert(0, Level(setting_name, values[setting_name], Source.GROUP))
             found.append(
@@ -170,6 +173,15 @@ class Configuration:
     def groups_with_settings(self) -> list[str]:
         """The groups for which something is set."""
         return list(self._groups.values)
+
+    def _started(self) -> dict[str, str]:
+        """What was set at the start, and what the broker was told since."""
+        return {
+            **texts_of(self.settings, Meaning.BROKER),
+            **texts_of(self._start.log_settings, Meaning.LOG),
+            **self._given,
+            **self._static,
+        }
 
     def _levels(self, setting: BrokerSetting, started: Mapping[str, str]) -> Iterator[Level]:
         name = setting.name

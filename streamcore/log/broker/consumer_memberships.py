@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from streamcore.log.broker.classic_group import ClassicGroup
 from streamcore.log.broker.consumer_group import NEVER_S, ConsumerGroup, tombstones
@@ -32,13 +33,26 @@ from streamcore.log.broker.requests import IN_PROCESS_HOST, ConsumerHeartbeat, C
 from streamcore.log.broker.settings import BrokerSettings
 
 
+class ConsumerTimes(Protocol):
+    """How often members are to be heard of; both may be set for each group."""
+
+    def consumer_session_timeout_ms(self, group: str) -> int:
+        """How long a member may be silent before it is taken out."""
+
+    def consumer_heartbeat_interval_ms(self, group: str) -> int:
+        """How often members are told to say that they are there."""
+
+
 class ConsumerMemberships:
     """Members of consumer groups."""
 
-    def __init__(self, store: GroupStore, topics: GroupTopics, settings: BrokerSettings) -> None:
+    def __init__(
+        self, store: GroupStore, topics: GroupTopics, settings: BrokerSettings, times: ConsumerTimes
+    ) -> None:
         self._store = store
         self._topics = topics
         self._settings = settings
+        self._times = times
 
     def heartbeat(self, request: ConsumerHeartbeat) -> Operation[ConsumerHeartbeatReply]:
         """Join, stay or leave.
@@ -72,15 +86,18 @@ class ConsumerMemberships:
         assert isinstance(group, ConsumerGroup)
         if dissolved is not None:
             dissolved.dissolve()
-            group.watch_all(self._store.clock.monotonic_s(), self._session_s)
+            group.watch_all(self._store.clock.monotonic_s(), self._session_s(group.name))
         self.watch_member(
-            group, group.members[member_id], self._session_s, has_moved=holding != member.holding
+            group,
+            group.members[member_id],
+            self._session_s(group.name),
+            has_moved=holding != member.holding,
         )
         has_news = holding.assigned.keys() != member.holding.assigned.keys()
         return ConsumerHeartbeatReply(
             member_id,
             holding.epoch,
-            self._settings.consumer_heartbeat_interval_ms,
+            self._times.consumer_heartbeat_interval_ms(group.name),
             holding.assigned.keys() if has_news or request.epoch == 0 or request.is_full else None,
         )
 
@@ -149,9 +166,8 @@ class ConsumerMemberships:
                 Refusal.GROUP_MAX_SIZE_REACHED, group=group.name, bytes_max=settings.group_bytes_max
             )
 
-    @property
-    def _session_s(self) -> float:
-        return self._settings.consumer_session_timeout_ms / 1000
+    def _session_s(self, group: str) -> float:
+        return self._times.consumer_session_timeout_ms(group) / 1000
 
     def watch_member(
         self, group: ConsumerGroup, member: ConsumerMember, session_s: float, *, has_moved: bool

@@ -22,7 +22,7 @@ from streamcore.log.broker.classic_group import ClassicGroup
 from streamcore.log.broker.classic_memberships import ClassicMemberships
 from streamcore.log.broker.classic_states import JoinRules
 from streamcore.log.broker.consumer_group import ConsumerGroup, tombstones
-from streamcore.log.broker.consumer_memberships import ConsumerMemberships
+from streamcore.log.broker.consumer_memberships import ConsumerMemberships, ConsumerTimes
 from streamcore.log.broker.group_descriptions import describe_group, summarize_group
 from streamcore.log.broker.group_draft import GroupRecord
 from streamcore.log.broker.group_positions import TOPIC, FetchedPositions, GroupPositions
@@ -58,9 +58,15 @@ class GroupCoordinator:
     """All groups of a log."""
 
     def __init__(
-        self, topic: InternalTopic, topics: TopicSource, clock: Clock, settings: BrokerSettings
+        self,
+        topic: InternalTopic,
+        topics: TopicSource,
+        clock: Clock,
+        settings: BrokerSettings,
+        times: ConsumerTimes,
     ) -> None:
         self._settings = settings
+        self._times = times
         self.topics = GroupTopics(topics)
         """The topics as groups see them."""
         rules = JoinRules(
@@ -72,7 +78,7 @@ class GroupCoordinator:
         self._store = GroupStore(topic, clock, rules, settings.group_count_max)
         self._positions = GroupPositions(self._store, self.topics, settings)
         self._classic = ClassicMemberships(self._store, settings)
-        self._consumers = ConsumerMemberships(self._store, self.topics, settings)
+        self._consumers = ConsumerMemberships(self._store, self.topics, settings, times)
         self._mixed = MixedMemberships(self._store, self.topics, self._consumers, settings)
 
     # --- positions ----------------------------------------------------------------------------
@@ -266,7 +272,6 @@ class GroupCoordinator:
     def recover(self) -> None:
         """After ``load``: members of the process that ended are gone; the others have a session."""
         now_s = self._store.clock.monotonic_s()
-        session_s = self._settings.consumer_session_timeout_ms / 1000
         for group in list(self._store.groups.values()):
             match group:
                 case ClassicGroup():
@@ -274,7 +279,7 @@ class GroupCoordinator:
                     self._classic.end_with_process(group)
                 case ConsumerGroup():
                     group.empty_since_ms = self._store.clock.now_ms()
-                    group.watch_all(now_s, session_s)
+                    group.watch_all(now_s, self._times.consumer_session_timeout_ms(group.name) / 1000)
                     self._consumers.end_with_process(group)
             self._store.watch(group)
 

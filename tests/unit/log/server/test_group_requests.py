@@ -11,6 +11,7 @@ import pytest
 
 import streamcore as sc
 from streamcore.log.wire.error_codes import ErrorCode
+from streamcore.log.wire.messages import incremental_alter_configs
 from streamcore.log.wire.messages.api_versions import ApiVersionsRequest
 from streamcore.log.wire.messages.delete_groups import DeleteGroupsRequest
 from streamcore.log.wire.messages.list_groups import ListGroupsRequest
@@ -484,3 +485,22 @@ def test_a_consumer_of_this_process_shares_a_group_with_a_member_of_the_newer_pr
         embedded = {place.partition for place in consumer.assignment()}
 
     assert sorted(embedded | set(owned)) == [0, 1, 2, 3]
+
+
+def test_the_times_of_a_group_of_the_newer_protocol_are_its_own(
+    client: WireClient, served: sc.ServedLog, group: str
+) -> None:
+    set_for_group(client, group, "consumer.heartbeat.interval.ms", "7000")
+
+    own = consumer_heartbeat(client, group, "a", 0, subscribed_topic_names=["t"])
+    other = consumer_heartbeat(client, f"{group}-other", "a", 0, subscribed_topic_names=["t"])
+
+    assert (own.heartbeat_interval_ms, other.heartbeat_interval_ms) == (7000, 5000)
+
+
+def set_for_group(client: WireClient, group: str, name: str, value: str) -> None:
+    m = incremental_alter_configs
+    changes = [m.AlterableConfig(name=name, config_operation=0, value=value)]
+    resource = m.AlterConfigsResource(resource_type=32, resource_name=group, configs=changes)
+    request = m.IncrementalAlterConfigsRequest(resources=[resource], validate_only=False)
+    assert client.ask(request, 1).responses[0].error_code == E.NONE
