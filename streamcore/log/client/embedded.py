@@ -125,7 +125,7 @@ class EmbeddedLog:
         log_settings = LogSettings(
             flush=durability,
             topic_defaults=topic_defaults_of(static),
-            folder_sync_threads=_SYNC_THREADS_MAX if file_system is None else 1,
+            sync_threads=_SYNC_THREADS_MAX if file_system is None else 1,
         )
         with ExitStack() as resources:
             lock = resources.enter_context(DirectoryLock(folder)) if file_system is None else None

@@ -142,17 +142,36 @@ def write_whole(file_system: FileSystem, path: Path, data: Bytes) -> None:
 
     A crash leaves the old content or the new, and perhaps a ``.tmp`` file beside it.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    file = write_beside(file_system, path, data)
+    try:
+        file.sync()
+    finally:
+        file.close()
+    put_in_place(file_system, path)
+    file_system.sync_directory(path.parent)
+
+
+def write_beside(file_system: FileSystem, path: Path, data: Bytes) -> File:
+    """The first step of ``write_whole``; return the file, open, for the caller to sync and close."""
+    temporary = _temporary(path)
     if file_system.exists(temporary):
         file_system.remove(temporary)
     file = file_system.open(temporary, create=True)
     try:
         file.append([data])
-        file.sync()
-    finally:
+    except StorageError:
         file.close()
-    file_system.rename(temporary, path)
-    file_system.sync_directory(path.parent)
+        raise
+    return file
+
+
+def put_in_place(file_system: FileSystem, path: Path) -> None:
+    """The step of ``write_whole`` after the sync of the file; the folder's follows."""
+    file_system.rename(_temporary(path), path)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(path.name + ".tmp")
 
 
 def make_directory_durably(file_system: FileSystem, path: Path) -> None:

@@ -23,6 +23,7 @@ from typing import Final
 from streamcore.errors import CorruptDataError, CorruptIndexError, UnsupportedVersionError, fact_text
 from streamcore.log.storage.files import FileSystem, read_whole, write_whole
 from streamcore.log.storage.leader_epochs import EpochEnd, LeaderEpochs, decode_epochs, encode_epochs
+from streamcore.log.storage.sync_batch import SyncBatch
 from streamcore.model import Offset
 
 _log = logging.getLogger(__name__)
@@ -110,6 +111,12 @@ class PartitionEpochs:
         """Write the file if it says something else; durable when it returns."""
         if self._epochs.is_changed:
             write_whole(self._file_system, self._directory / EPOCHS_NAME, encode_epochs(self._epochs))
+            self._epochs.is_changed = False
+
+    def save_with(self, syncs: SyncBatch) -> None:
+        """As ``save``, but durable once the batch has run, to which the partition's folder is to be added."""
+        if self._epochs.is_changed:
+            syncs.add_whole(self._directory / EPOCHS_NAME, encode_epochs(self._epochs))
             self._epochs.is_changed = False
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from uuid import UUID
 
@@ -51,6 +52,7 @@ def file_path(directory: Path, base_offset: Offset, kind: FileKind, suffix: str 
     return directory / f"{base_offset:020d}.{kind.value}{suffix}"
 
 
+@lru_cache(maxsize=4096)
 def parse_name(name: str) -> tuple[Offset, FileKind, str] | None:
     """Base offset, kind and suffix of a file name; ``None`` if the name is of no such file."""
     match = _NAME.fullmatch(name)

@@ -29,6 +29,7 @@ from streamcore.log.storage.opening import Opening, open_partition
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.producer_room import ProducerRoom
 from streamcore.log.storage.settings import LogSettings
+from streamcore.log.storage.sync_batch import SyncBatch
 from streamcore.log.storage.topic_changes import Growth, Shelf, remove_folders
 from streamcore.log.storage.topic_folders import ensure_no_partitions, partitions_of
 from streamcore.log.storage.topic_registry import (
@@ -39,6 +40,9 @@ from streamcore.log.storage.topic_registry import (
     write_registry,
 )
 from streamcore.model import TopicName, TopicPartition
+
+_OPEN_FILES_MAX: Final = 256
+"""Files that are open at a time, when the files of many partitions are synced."""
 
 CLEAN_STOP_NAME: Final = ".kafka_cleanshutdown"
 _CLEAN_STOP: Final = b'{"version":0,"brokerEpoch":-1}\n'
@@ -98,8 +102,10 @@ class LogManager:
         manager._finish_removals()
         marker_path = directory / CLEAN_STOP_NAME
         was_clean = file_system.exists(marker_path)
+        syncs = parts.sync_batch()
         for topic in registry.topics.values():
-            manager._open_topic(topic, was_clean=was_clean)
+            manager._open_topic(topic, syncs, was_clean=was_clean)
+        syncs.run()
         if not was_clean:
             highest = max((log.leader_epoch for log in manager.catalog.all_logs()), default=None)
             if highest is not None:
@@ -118,7 +124,7 @@ class LogManager:
             remove_folders(removing, self._shelf)
             self._shelf.registry.change(lambda current: TopicRegistry(current.topics))
 
-    def _open_topic(self, topic: TopicState, *, was_clean: bool) -> None:
+    def _open_topic(self, topic: TopicState, syncs: SyncBatch, *, was_clean: bool) -> None:
         config = self.catalog.parsed(topic.config)
         logs: list[PartitionLog] = []
         for target in partitions_of(topic):
@@ -129,9 +135,12 @@ class LogManager:
                 config=config,
                 was_clean=was_clean,
                 now_ms=self._clock.now_ms(),
+                syncs=syncs,
             )
             opened = open_partition(opening, self._parts)
             logs.append(PartitionLog(target, topic.topic_id, directory, config, opened, self._parts))
+            if syncs.open_file_count >= _OPEN_FILES_MAX:
+                syncs.run()
         self.catalog.add(topic, logs)
 
     @property
@@ -305,9 +314,13 @@ class LogManager:
             return
         self._is_closed = True
         failures: list[StorageError | CorruptDataError] = []
+        syncs = self._parts.sync_batch()
         for partition in self.catalog.all_logs():
-            _attempt(partition.close, failures)
+            _attempt(partial(partition.close, syncs), failures)
             partition.release_files()
+            if syncs.open_file_count >= _OPEN_FILES_MAX:
+                _attempt(syncs.run, failures)
+        _attempt(syncs.run, failures)
         if not failures:
             _attempt(self._write_clean_stop, failures)
         self._parts.open_files.close()

@@ -13,6 +13,7 @@ from streamcore.log.storage.producer_room import ProducerRoom
 from streamcore.log.storage.producer_states import ProducerStates
 from streamcore.log.storage.segment import Segment
 from streamcore.log.storage.settings import LogSettings
+from streamcore.log.storage.sync_batch import SyncBatch
 from streamcore.model import Offset
 
 
@@ -26,6 +27,10 @@ class LogParts:
     settings: LogSettings
     leadership: Leadership = field(default_factory=Leadership)
     producer_room: ProducerRoom = field(default_factory=ProducerRoom)
+
+    def sync_batch(self) -> SyncBatch:
+        """An empty batch of syncs."""
+        return SyncBatch(self.file_system, self.settings.sync_threads)
 
 
 @dataclass(slots=True)

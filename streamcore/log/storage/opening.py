@@ -11,9 +11,9 @@ Otherwise everything from the recovery point on is walked through, batch by batc
   changed and no later segment is dropped.
 
 Invariant: what is visible after opening is durable. The part that was walked through is synced
-before anything can be read from it. Past the recovery point it is written once more before that: the
-process that wrote it may have ended because a sync failed, and then the bytes may be readable, count
-as written, and yet not be on the disk.
+before anything can be read from it; the owner does that, for many partitions at once. Past the recovery
+point it is written once more before that: the process that wrote it may have ended because a sync failed,
+and then the bytes may be readable, count as written, and yet not be on the disk.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from streamcore.log.storage.producer_states import ProducerStates
 from streamcore.log.storage.scanning import StoredBatch, scan_batches
 from streamcore.log.storage.segment import Segment
 from streamcore.log.storage.swapping import complete_swaps
+from streamcore.log.storage.sync_batch import SyncBatch
 from streamcore.log.storage.topic_config import TopicConfig
 from streamcore.log.storage.torn_tail import keep_if_valuable
 from streamcore.log.storage.transaction_index import aborted_entry
@@ -66,13 +67,15 @@ class Opening:
     config: TopicConfig
     was_clean: bool
     now_ms: TimestampMs
+    syncs: SyncBatch
+    """Takes what must be on disk before anybody sees the partition."""
 
 
 def make_partition(directory: Path, topic_id: UUID, parts: LogParts) -> None:
-    """Make the folder of a new partition with its first segment; durable after the two functions below.
+    """Make the folder of a new partition with its first segment.
 
-    They are functions of their own because many folders are made, and then synced, much faster than
-    they are made and synced one after the other.
+    What says whose it is, and the folder, are then to be synced. Many folders are made, and then synced,
+    much faster than they are made and synced one after the other.
     """
     parts.file_system.make_directory(directory)
     file = parts.file_system.open(directory / PARTITION_METADATA, create=True)
@@ -81,20 +84,6 @@ def make_partition(directory: Path, topic_id: UUID, parts: LogParts) -> None:
     finally:
         file.close()
     parts.file_system.open(file_path(directory, 0, FileKind.DATA), create=True).close()
-
-
-def sync_partition_id(directory: Path, parts: LogParts) -> None:
-    """Make durable whose folder it is."""
-    file = parts.file_system.open(directory / PARTITION_METADATA)
-    try:
-        file.sync()
-    finally:
-        file.close()
-
-
-def sync_partition_folder(directory: Path, parts: LogParts) -> None:
-    """Make durable which files it has."""
-    parts.file_system.sync_directory(directory)
 
 
 def new_log(
@@ -161,14 +150,14 @@ def open_partition(opening: Opening, parts: LogParts) -> OpenedLog:
     is_untouched = is_untouched and log_end == 0
     if not (opening.was_clean or is_untouched):
         # What a process that was killed has named, and what was mended.
-        parts.file_system.sync_directory(directory)
+        opening.syncs.add_folder(directory)
     return OpenedLog(
         segments=segments,
         states=states,
         log_start=log_start,
         epochs=epochs,
         snapshots=sorted(offset for offset in snapshots if offset <= log_end),
-        is_settled=is_untouched or (opening.was_clean and log_end in snapshots),
+        is_settled=is_untouched or (opening.was_clean and log_end in snapshots and not epochs.is_changed),
     )
 
 
@@ -280,11 +269,11 @@ def _recovered(
             break
     for segment in segments[first:]:
         if segment.size_bytes or is_torn:
-            segment.file_to_write().sync()
+            opening.syncs.add_open(segment.file_to_write(), segment.release_file)
             for file in segment.write_indexes():
-                file.sync()
-                file.close()
-        segment.release_file()
+                opening.syncs.add_open(file, file.close)
+        else:
+            segment.release_file()
     return states, epochs
 
 

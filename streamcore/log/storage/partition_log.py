@@ -39,6 +39,7 @@ from streamcore.log.storage.segment import Segment
 from streamcore.log.storage.segments import Segments
 from streamcore.log.storage.snapshot_files import SnapshotFiles
 from streamcore.log.storage.swapping import CleanedSegment, swap_in
+from streamcore.log.storage.sync_batch import SyncBatch
 from streamcore.log.storage.sync_ticket import PartitionHealth, SyncTicket
 from streamcore.log.storage.syncing import Syncing
 from streamcore.log.storage.topic_config import TopicConfig
@@ -488,23 +489,22 @@ class PartitionLog:
             return  # a sync that came late: a new partition of the name must not find it
         self._parts.checkpoints.note(RECOVERY_POINTS, self.topic_partition, self._syncing.recovery_point())
 
-    def close(self) -> None:
-        """Sync everything and leave files that open again without reading the data."""
+    def close(self, syncs: SyncBatch) -> None:
+        """Sync what is appended, and write what lets the log open again without reading its data.
+
+        That is durable once ``syncs`` has run; only then may the stop be called clean.
+        """
         self._health.ensure()
         if self._is_settled:
             self.release_files()
             return
         self.sync()
-        self._epochs.save()
-        files = self.active.write_indexes()
-        try:
-            files.append(self._snapshots.write(self._marks.offsets.log_end, self._states))
-            for file in files:
-                file.sync()
-        finally:
-            for file in files:
-                file.close()
-        self._parts.file_system.sync_directory(self.directory)
+        self._epochs.save_with(syncs)
+        for file in self.active.write_indexes():
+            syncs.add_open(file, file.close)
+        snapshot = self._snapshots.write(self._marks.offsets.log_end, self._states)
+        syncs.add_open(snapshot, snapshot.close)
+        syncs.add_folder(self.directory)
         self.release_files()
 
     def leave(self) -> None:

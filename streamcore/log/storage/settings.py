@@ -36,5 +36,5 @@ class LogSettings:
     compaction_bytes_max: int = 128 * 1024 * 1024
     """Memory that one round of compaction may use for keys."""
 
-    folder_sync_threads: int = 1
-    """How many threads sync the folders of new partitions, side by side."""
+    sync_threads: int = 1
+    """How many threads sync the files of many partitions side by side: when they are made, opened, closed."""

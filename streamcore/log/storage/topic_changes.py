@@ -12,17 +12,16 @@ change or nothing, but for folders that nobody knows, which the next change of t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from streamcore.errors import StorageError
 from streamcore.log.storage.checkpoints import CHECKPOINT_NAMES
 from streamcore.log.storage.files import remove_tree
+from streamcore.log.storage.log_files import PARTITION_METADATA
 from streamcore.log.storage.log_parts import LogParts
-from streamcore.log.storage.opening import make_partition, new_log, sync_partition_folder, sync_partition_id
+from streamcore.log.storage.opening import make_partition, new_log
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.topic_config import TopicConfig
 from streamcore.log.storage.topic_folders import parse_partition, remove_leftover, remove_unused
@@ -76,8 +75,11 @@ class NewPartitions:
                 path = shelf.root / str(target)
                 made.append(path)
                 make_partition(path, growth.topic.topic_id, shelf.parts)
-            _side_by_side([partial(sync_partition_id, path, shelf.parts) for path in made], shelf.parts)
-            _side_by_side([partial(sync_partition_folder, path, shelf.parts) for path in made], shelf.parts)
+            batch = shelf.parts.sync_batch()
+            for path in made:
+                batch.add_closed(path / PARTITION_METADATA)
+                batch.add_folder(path)
+            batch.run()
             # The folders are durable before the registry names them: one that it names and that is
             # missing was there once, and perhaps with data. So opening never makes one anew.
             shelf.parts.file_system.sync_directory(shelf.root)
@@ -179,14 +181,3 @@ def _forget_offsets(names: Iterable[str], shelf: Shelf) -> None:
     shelf.parts.checkpoints.forget(parse_partition(name) for name in names)
     for name in CHECKPOINT_NAMES:
         shelf.parts.checkpoints.write(name)
-
-
-def _side_by_side(actions: Sequence[Callable[[], None]], parts: LogParts) -> None:
-    """Do these in several threads: a file system writes its journal once for many syncs."""
-    if len(actions) == 1 or parts.settings.folder_sync_threads == 1:
-        for action in actions:
-            action()
-        return
-    with ThreadPoolExecutor(parts.settings.folder_sync_threads, "streamcore-folders") as pool:
-        for done in [pool.submit(action) for action in actions]:
-            done.result()
