@@ -38,6 +38,7 @@ from streamcore.log.storage.topic_config import TopicConfig, default_settings, p
 from streamcore.log.storage.topic_settings import TOPIC_SETTINGS
 
 ALL_NODES: Final = ""
+_DESCRIBED_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Configuration:
         self._node = str(node_id)
         self._state = state
         self._catalog = catalog
+        self._described_topics: dict[tuple[tuple[str, str], ...], Sequence[Described]] = {}
         self._given = {"node.id": self._node, "broker.id": self._node}
         self._brokers = state.add(StateTable("broker-settings", dict[str, str], listener=self._obey))
         self._groups = state.add(StateTable("group-settings", dict[str, str]))
@@ -84,6 +86,7 @@ class Configuration:
 
     def _obey(self, _resource: str = ALL_NODES, _values: Mapping[str, str] | None = None) -> None:
         dynamic = self._dynamic()
+        self._described_topics.clear()
         self._catalog.set_defaults(topic_defaults_of({**self._static, **dynamic}))
         self.settings = configured(self._start.settings, Meaning.BROKER, dynamic)
 
@@ -111,8 +114,17 @@ class Configuration:
             for setting in broker_settings().values()
         ]
 
-    def topic(self, config: Mapping[str, str]) -> list[Described]:
-        """The settings of a topic for which these are set."""
+    def topic(self, config: Mapping[str, str]) -> Sequence[Described]:
+        """The settings of a topic for which these are set; the same object for the same ones."""
+        key = tuple(sorted(config.items()))
+        found = self._described_topics.get(key)
+        if found is None:
+            if len(self._described_topics) >= _DESCRIBED_MAX:
+                self._described_topics.clear()
+            found = self._described_topics[key] = self._describe_topic(config)
+        return found
+
+    def _describe_topic(self, config: Mapping[str, str]) -> list[Described]:
         defaults = default_settings()
         found: list[Described] = []
         for name, setting in TOPIC_SETTINGS.items():

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
+from types import MappingProxyType
 from typing import Final
 
 from streamcore.errors import InvalidConfigError, fact_text
@@ -121,10 +123,13 @@ def parsed_setting(name: str, text: str) -> Value:
         ) from error
 
 
-def default_settings() -> dict[str, str]:
+@cache
+def default_settings() -> Mapping[str, str]:
     """Every setting by its Kafka name, with its default as text."""
     config = TopicConfig()
-    return {name: written(getattr(config, name.replace(".", "_"))) for name in TOPIC_SETTINGS}
+    return MappingProxyType(
+        {name: written(getattr(config, name.replace(".", "_"))) for name in TOPIC_SETTINGS}
+    )
 
 
 def _unknown(name: str) -> InvalidConfigError:

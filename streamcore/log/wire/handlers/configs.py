@@ -66,31 +66,49 @@ _TYPES_FROM: Final = 1
 
 def describe_configs(request: DescribeConfigsRequest, call: Call) -> DescribeConfigsResponse:
     """Show the settings of each resource, all or those that are named."""
+    describing = _Describing(request)
     return DescribeConfigsResponse(
-        throttle_time_ms=0, results=[_result(resource, request, call) for resource in request.resources]
+        throttle_time_ms=0, results=[_result(resource, describing, call) for resource in request.resources]
     )
 
 
-def _result(
-    resource: DescribeConfigsResource, request: DescribeConfigsRequest, call: Call
-) -> DescribeConfigsResult:
-    code, message, found = ErrorCode.NONE, "", list[Described]()
+class _Describing:
+    """Makes the entries of one response; those of topics that say the same are made once."""
+
+    def __init__(self, request: DescribeConfigsRequest) -> None:
+        self._request = request
+        self._made: dict[tuple[int, tuple[str, ...]], list[DescribeConfigsResourceResult]] = {}
+        self._kept: list[Sequence[Described]] = []
+
+    def entries(self, found: Sequence[Described], keys: Sequence[str]) -> list[DescribeConfigsResourceResult]:
+        """The entries of some settings, all or those of these names."""
+        place = (id(found), tuple(keys))
+        made = self._made.get(place)
+        if made is None:
+            self._kept.append(found)  # so that its id stays its own
+            made = [_entry(each, self._request) for each in found if not keys or each.name in keys]
+            self._made[place] = made
+        return made
+
+
+def _result(resource: DescribeConfigsResource, describing: _Describing, call: Call) -> DescribeConfigsResult:
+    code, message = ErrorCode.NONE, ""
+    found: Sequence[Described] = ()
     try:
         ensure_may(AclOperation.DESCRIBE_CONFIGS, resource.resource_type, resource.resource_name, call)
         found = _described(resource.resource_type, resource.resource_name, call)
     except (Refused, StreamCoreError) as error:
         code, message = code_of(error), text_of(error)
-    keys = resource.configuration_keys
     return DescribeConfigsResult(
         error_code=code,
         error_message=message,
         resource_type=resource.resource_type,
         resource_name=resource.resource_name,
-        configs=[_entry(each, request) for each in found if not keys or each.name in keys],
+        configs=describing.entries(found, resource.configuration_keys or ()),
     )
 
 
-def _described(resource_type: int, name: str, call: Call) -> list[Described]:
+def _described(resource_type: int, name: str, call: Call) -> Sequence[Described]:
     configuration = call.broker.configuration
     match resource_type:
         case ConfigType.TOPIC:
