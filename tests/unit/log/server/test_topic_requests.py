@@ -27,7 +27,8 @@ from streamcore.log.wire.messages.describe_topic_partitions import (
     TopicRequest,
 )
 from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
-from tests.serving import client_of
+from streamcore.model import CommittedPosition, TopicPartition
+from tests.serving import FETCH_VERSION, batch, client_of, fetch, fetch_request, produce
 from tests.wire_client import WireClient
 
 NO_ID = bytes(16)
@@ -436,3 +437,33 @@ def test_a_cursor_that_leads_nowhere_is_refused(client: WireClient, three: list[
         topics, _ = page(client, three, 100, cursor)
 
         assert {code for code, _ in topics.values()} == {E.INVALID_REQUEST}
+
+
+# --- deleting what is in use --------------------------------------------------------------------
+
+
+def test_a_topic_is_deleted_under_who_reads_it_and_writes_to_it(
+    client: WireClient, served: sc.ServedLog
+) -> None:
+    create(client, topic("t"))
+    produce(client, "t", batch(b"a"))
+    with client_of(served) as reader:
+        api = reader.send(fetch_request("t", 1, max_wait_ms=100), FETCH_VERSION)
+
+        assert delete(client, ("t", NO_ID)) == [("t", E.NONE)]
+
+        waited = reader.receive(api, FETCH_VERSION).responses[0].partitions[0]
+    assert waited.error_code == E.UNKNOWN_TOPIC_OR_PARTITION
+    assert produce(client, "t", batch(b"b")).error_code == E.UNKNOWN_TOPIC_OR_PARTITION
+
+
+def test_a_topic_made_again_has_nothing_of_the_old_one(client: WireClient, served: sc.ServedLog) -> None:
+    create(client, topic("t", config={"retention.ms": "-1"}))
+    produce(client, "t", batch(b"a", b"b"))
+    served.log.embedded.commit_positions("g", {TopicPartition("t", 0): CommittedPosition(2)})
+    delete(client, ("t", NO_ID))
+
+    create(client, topic("t"))
+
+    assert served.log.embedded.committed("g") == {}
+    assert (produce(client, "t", batch(b"c")).base_offset, fetch(client, "t").high_watermark) == (0, 1)
