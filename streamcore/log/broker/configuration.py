@@ -242,7 +242,7 @@ class Configuration:
         others = self._brokers.values.get(ALL_NODES if resource else self._node, {})
         both = {**others, **values} if resource else {**values, **others}
         try:
-            TopicConfig.parse(topic_defaults_of({**self._static, **both}))
+            TopicConfig.parse(topic_defaults_of({**self._static, **both})).ensure_consistent()
         except InvalidConfigError as error:
             raise Refused(Refusal.INVALID_REQUEST, hint=error) from error
         if not validate_only:

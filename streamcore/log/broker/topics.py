@@ -163,7 +163,7 @@ class Topics:
             raise Refused(Refusal.INVALID_TOPIC_EXCEPTION, topic=repr(name)) from error
         if "." in name or "_" in name:
             self._ensure_no_collision(name)
-        self._catalog.parsed(wanted.config)
+        self._catalog.ensure_possible(wanted.config)
         if wanted.misplaced is not None:
             raise wanted.misplaced
         _ensure_count(wanted)

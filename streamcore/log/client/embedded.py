@@ -58,6 +58,7 @@ from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition_log import PartitionLog
 from streamcore.log.storage.partition_replies import ReadResult
 from streamcore.log.storage.settings import LogSettings
+from streamcore.log.storage.topic_config import TopicConfig
 from streamcore.log.storage.topic_registry import TopicState
 from streamcore.model import (
     CommittedPosition,
@@ -122,9 +123,11 @@ class EmbeddedLog:
         static = {**broker_config(topic_defaults or {}), **(config or {})}
         for name, value in static.items():
             checked(name, value)
+        defaults = topic_defaults_of(static)
+        TopicConfig.parse(defaults).ensure_consistent()
         log_settings = LogSettings(
             flush=durability,
-            topic_defaults=topic_defaults_of(static),
+            topic_defaults=defaults,
             sync_threads=_SYNC_THREADS_MAX if file_system is None else 1,
         )
         with ExitStack() as resources:

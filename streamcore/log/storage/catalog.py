@@ -106,6 +106,10 @@ class Catalog:
             self._parsed[key] = found
         return found
 
+    def ensure_possible(self, config: Mapping[str, str]) -> None:
+        """Refuse what no topic can be given. Raises ``InvalidConfigError``."""
+        self.parsed(config).ensure_consistent()
+
     def set_defaults(self, defaults: Mapping[str, str]) -> None:
         """Change what topics obey that do not say otherwise. Raises ``InvalidConfigError``."""
         if defaults == self._defaults:
@@ -124,7 +128,7 @@ class Catalog:
             InvalidConfigError: a setting is unknown or impossible.
         """
         state = self.topic(name)
-        self.parsed(config)
+        self.ensure_possible(config)
         return TopicState(name, state.topic_id, state.partition_count, dict(config))
 
     def begin_settings(self, states: Sequence[TopicState]) -> NewSettings:
@@ -150,6 +154,7 @@ class Catalog:
         _check_partition_count(partition_count)
         if name in self._topics:
             raise TopicExistsError("the topic exists already, " + fact_text(topic=name))
+        self.ensure_possible(config)
         topic = TopicState(name, uuid.uuid4(), partition_count, dict(config))
         return Growth(topic, self.parsed(config), partitions_of(topic))
 

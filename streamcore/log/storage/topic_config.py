@@ -97,17 +97,26 @@ class TopicConfig:
             name.replace(".", "_"): parsed_setting(name, text)
             for name, text in {**(defaults or {}), **settings}.items()
         }
-        config = cls(**values)  # type: ignore[arg-type]
-        if config.min_compaction_lag_ms > config.max_compaction_lag_ms:
+        return cls(**values)  # type: ignore[arg-type]
+
+    def ensure_consistent(self) -> None:
+        """Refuse settings that exclude each other.
+
+        Only what is newly set is held to that. Topics that are there go on when a default has changed:
+        compaction then leaves records alone for as long as it must.
+
+        Raises:
+            InvalidConfigError: the message names them.
+        """
+        if self.min_compaction_lag_ms > self.max_compaction_lag_ms:
             raise InvalidConfigError(
                 "compaction cannot leave a record alone for longer than it may wait, "
                 + fact_text(
                     setting="min.compaction.lag.ms",
-                    value=config.min_compaction_lag_ms,
-                    max_compaction_lag_ms=config.max_compaction_lag_ms,
+                    value=self.min_compaction_lag_ms,
+                    max_compaction_lag_ms=self.max_compaction_lag_ms,
                 )
             )
-        return config
 
 
 def parsed_setting(name: str, text: str) -> Value:

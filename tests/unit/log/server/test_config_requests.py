@@ -389,6 +389,18 @@ def test_settings_of_a_broker_that_exclude_each_other_are_refused(client: WireCl
         assert code == [E.INVALID_REQUEST]
 
 
+def test_a_default_may_exclude_what_a_topic_has_but_not_what_it_is_given(tmp_path: Path) -> None:
+    shorter = {"log.cleaner.max.compaction.lag.ms": "5"}
+    with sc.serve(tmp_path, listen="127.0.0.1:0") as served:
+        served.log.create_topic("t", config={"min.compaction.lag.ms": "9"})
+
+    with sc.serve(tmp_path, listen="127.0.0.1:0", config=shorter) as served, client_of(served) as client:
+        code = change(client, (TOPIC, "t", [("min.compaction.lag.ms", SET, "8")]))
+
+        assert one(client, TOPIC, "t", "max.compaction.lag.ms").value == "5"
+        assert code == [E.INVALID_CONFIG]
+
+
 def test_what_clients_have_set_is_there_after_a_restart(tmp_path: Path) -> None:
     with sc.serve(tmp_path, listen="127.0.0.1:0") as served, client_of(served) as client:
         served.log.create_topic("t")
@@ -408,6 +420,7 @@ def test_a_broker_is_not_started_with_what_cannot_be_set(tmp_path: Path) -> None
         ({"log.retention.hours": "x"}, "impossible"),
         ({"listeners": "PLAINTEXT://:1"}, "--listen"),
         ({"remote.log.reader.threads": "1"}, "tiered"),
+        ({"log.cleaner.min.compaction.lag.ms": "2", "log.cleaner.max.compaction.lag.ms": "1"}, "wait"),
     ):
         with pytest.raises(InvalidConfigError, match=hint):
             sc.serve(tmp_path, listen="127.0.0.1:0", config=config)

@@ -35,8 +35,10 @@ def test_a_topic_without_a_policy_keeps_everything() -> None:
 
 
 def test_compaction_that_must_come_before_it_may_is_refused() -> None:
+    config = TopicConfig.parse({"min.compaction.lag.ms": "7"}, defaults={"max.compaction.lag.ms": "5"})
+
     with pytest.raises(InvalidConfigError, match=r"setting=min\.compaction\.lag\.ms"):
-        TopicConfig.parse({"min.compaction.lag.ms": "7"}, defaults={"max.compaction.lag.ms": "5"})
+        config.ensure_consistent()
 
 
 @pytest.mark.parametrize(
