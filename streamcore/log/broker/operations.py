@@ -35,7 +35,7 @@ class DurableUntil:
 
     def failure(self) -> StorageError | None:
         """Why one of the partitions will never be there, if so."""
-        return next((log.failure for log, _ in self.marks if log.failure is not None), None)
+        return next((error for log, _ in self.marks if (error := log.health.error) is not None), None)
 
 
 @dataclass(slots=True)

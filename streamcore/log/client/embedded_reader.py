@@ -60,7 +60,7 @@ class EmbeddedReader:
             run = decode_run(source, result.data, start, result.aborted)
         except CorruptBatchError as error:
             with self._driver:
-                path = assigned.log.data_path_of(start)
+                path = assigned.log.segments.holding(start).data_path
             raise CorruptDataError(
                 "a stored batch is damaged: restore the data file from a copy, and look with `streamcore log "
                 "verify` what else is; seeking past the damage gives up what it holds, "

@@ -33,6 +33,7 @@ from streamcore.log.records.batch import (
 )
 from streamcore.log.records.compression import CODECS, compress, decompress
 from streamcore.log.records.decode import batch_records
+from streamcore.log.storage.segment import Segment
 from streamcore.log.storage.setting_kinds import LONG_MAX
 from streamcore.log.storage.topic_config import TopicConfig
 from streamcore.model import TimestampMs
@@ -169,32 +170,21 @@ def jitter_ms(segment: Path, config: TopicConfig) -> int:
     return crc32(bytes(segment)) % limit_ms if limit_ms else 0
 
 
-def roll_reason(
-    *,
-    segment_bytes: int,
-    batch_bytes: int,
-    batch_timestamp_ms: TimestampMs,
-    first_timestamp_ms: TimestampMs | None,
-    index_entry_count: int,
-    relative_last_offset: int,
-    jitter_ms: int = 0,
-    config: TopicConfig,
-) -> str | None:
-    """Why the active segment must be closed before this batch; ``None`` if it need not be.
+def must_roll(active: Segment, batch_bytes: int, header: BatchHeader, config: TopicConfig) -> bool:
+    """Whether the active segment must be closed before this batch, whose offsets are known.
 
     Age is by the records' own time, as in Kafka: the span between the segment's first record and
     this batch. An empty segment takes any batch.
     """
-    if segment_bytes == 0:
-        return None
-    if segment_bytes + batch_bytes > config.segment_bytes:
-        return "size"
+    if active.size_bytes == 0:
+        return False
+    if active.size_bytes + batch_bytes > config.segment_bytes:
+        return True
+    first_timestamp_ms = active.first_timestamp_ms()
     if first_timestamp_ms is not None:
-        age_ms = batch_timestamp_ms - first_timestamp_ms
-        if age_ms > config.segment_ms - jitter_ms:
-            return "age"
-    if (index_entry_count + 1) * 12 > config.segment_index_bytes:
-        return "index"
-    if relative_last_offset > 2**31 - 1:
-        return "offsets"
-    return None
+        age_ms = header.max_timestamp_ms - first_timestamp_ms
+        if age_ms > config.segment_ms - jitter_ms(active.data_path, config):
+            return True
+    if (active.index_entry_count() + 1) * 12 > config.segment_index_bytes:
+        return True
+    return header.last_offset - active.base_offset > 2**31 - 1

@@ -191,7 +191,7 @@ class Catalog:
         """The registry could not be written: what the next opening may not find takes no more."""
         if self._shelf.registry.is_in_doubt:
             for target in removal.targets:
-                self.partition(target).give_up(error)
+                self.partition(target).health.fail(error)
 
     def complete_removal(self, removal: Removal) -> list[PartitionLog]:
         """Stop showing deleted topics; return what their partitions were."""

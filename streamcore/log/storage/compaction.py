@@ -82,7 +82,7 @@ class Compaction:
         # Taken here because the owner goes on while the round runs.
         self._config = log.config
         self._closed_segments = tuple(log.closed_segments)
-        self._aborted = tuple(log.aborted_entries())
+        self._aborted = tuple(log.segments.aborted_entries())
         self._producers = {state.producer_id: _producer_end(state) for state in log.producer_states.values()}
         self._replacements: list[_Replacement] = []
         self._cleaned_to = part.first_dirty

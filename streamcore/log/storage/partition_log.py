@@ -26,7 +26,7 @@ from streamcore.log.records.batch import (
     patch_offsets,
 )
 from streamcore.log.records.builder import encode_marker
-from streamcore.log.storage.appending import checked_header, jitter_ms, recompressed, roll_reason
+from streamcore.log.storage.appending import checked_header, must_roll, recompressed
 from streamcore.log.storage.checkpoints import CLEANED_TO, LOG_STARTS, RECOVERY_POINTS
 from streamcore.log.storage.leader_epochs import EpochEnd
 from streamcore.log.storage.leadership import PartitionEpochs
@@ -43,7 +43,7 @@ from streamcore.log.storage.sync_batch import SyncBatch
 from streamcore.log.storage.sync_ticket import PartitionHealth, SyncTicket
 from streamcore.log.storage.syncing import Syncing
 from streamcore.log.storage.topic_config import TopicConfig
-from streamcore.log.storage.transaction_index import AbortedEntry, aborted_entry
+from streamcore.log.storage.transaction_index import aborted_entry
 from streamcore.model import Isolation, LogOffsets, Offset, ProducerId, TimestampMs, TopicPartition
 
 
@@ -64,7 +64,8 @@ class PartitionLog:
         self.config = config
         self.directory = directory
         self._parts = parts
-        self._health = PartitionHealth(str(topic_partition))
+        self.health = PartitionHealth(str(topic_partition))
+        """Whether the partition was given up, and why; also for whoever finds that it must be."""
         self._segments = Segments(opened.segments)
         self._states = opened.states
         self._states.limit_by(parts.producer_room)
@@ -75,7 +76,7 @@ class PartitionLog:
         self._is_left = False
         self._is_settled = opened.is_settled
         self._is_relaxed = parts.settings.flush == "relaxed"
-        self._syncing = Syncing(directory, parts.file_system, self._marks, self._health)
+        self._syncing = Syncing(directory, parts.file_system, self._marks, self.health)
 
     @property
     def leader_epoch(self) -> int:
@@ -91,11 +92,6 @@ class PartitionLog:
     def shows_unsynced(self) -> bool:
         """Whether readers see what a crash may still take; only ever so with relaxed flushing."""
         return self._marks.offsets.high_watermark > self._marks.synced_end
-
-    @property
-    def failure(self) -> StorageError | None:
-        """Why the partition was given up, if so."""
-        return self._health.error
 
     @property
     def active(self) -> Segment:
@@ -148,7 +144,7 @@ class PartitionLog:
             InvalidTransactionStateError: it is outside its producer's open transaction.
             StorageError: the disk refused; nothing was written.
         """
-        self._health.ensure()
+        self.health.ensure()
         header = checked_header(
             batch, self.config, now_ms=now_ms, from_client=from_client, has_all_keys=has_all_keys
         )
@@ -190,7 +186,7 @@ class PartitionLog:
             FencedError: a newer producer or coordinator has written.
             StorageError: the disk refused; nothing was written.
         """
-        self._health.ensure()
+        self.health.ensure()
         self._states.check_marker(producer_id, producer_epoch, coordinator_epoch)
         batch = encode_marker(producer_id, producer_epoch, commit, coordinator_epoch, now_ms)
         header = self._write(batch, parse_header(batch))
@@ -206,17 +202,7 @@ class PartitionLog:
     def _write(self, batch: WritableBytes, header: BatchHeader) -> BatchHeader:
         header = header._replace(base_offset=self._marks.offsets.log_end, leader_epoch=self._epochs.current)
         active = self.active
-        reason = roll_reason(
-            segment_bytes=active.size_bytes,
-            batch_bytes=len(batch),
-            batch_timestamp_ms=header.max_timestamp_ms,
-            first_timestamp_ms=active.first_timestamp_ms(),
-            index_entry_count=active.index_entry_count(),
-            relative_last_offset=header.last_offset - active.base_offset,
-            jitter_ms=jitter_ms(active.data_path, self.config),
-            config=self.config,
-        )
-        if reason is not None:
+        if must_roll(active, len(batch), header, self.config):
             self.roll()
             active = self.active
         patch_offsets(batch, header.base_offset, header.leader_epoch)
@@ -224,7 +210,7 @@ class PartitionLog:
             active.append(batch, header, self.config.index_interval_bytes)
         except StorageError as error:
             if active.is_damaged:
-                self._health.fail(error)
+                self.health.fail(error)
             raise
         self._epochs.note(header.leader_epoch, header.base_offset)
         self._syncing.note_written(len(batch))
@@ -239,7 +225,7 @@ class PartitionLog:
 
     def roll(self) -> None:
         """Close the active segment and open the next. A failure leaves the log as it was."""
-        self._health.ensure()
+        self.health.ensure()
         closing = self.active
         if closing.size_bytes == 0:
             return
@@ -265,7 +251,7 @@ class PartitionLog:
 
     def begin_sync(self) -> SyncTicket | None:
         """Return what must reach the disk so that all that is appended is durable; ``None`` if it is."""
-        self._health.ensure()
+        self.health.ensure()
         return self._syncing.begin(self.active) if self.has_unsynced else None
 
     def complete_sync(self, ticket: SyncTicket) -> None:
@@ -299,7 +285,7 @@ class PartitionLog:
         Raises:
             OffsetOutOfRangeError: ``start`` is before the log start or after the log end.
         """
-        self._health.ensure()
+        self.health.ensure()
         offsets = self._marks.ensure_readable(start, self.topic_partition)
         end = offsets.visible_end(isolation)
         if start >= end:
@@ -317,7 +303,7 @@ class PartitionLog:
         Raises:
             OffsetOutOfRangeError: ``start`` is before the log start or after the log end.
         """
-        self._health.ensure()
+        self.health.ensure()
         offsets = self._marks.ensure_readable(start, self.topic_partition)
         end = offsets.visible_end(isolation)
         if start >= end:
@@ -331,7 +317,7 @@ class PartitionLog:
     @property
     def segments(self) -> Segments:
         """All segments, for looking, not for changing."""
-        self._health.ensure()
+        self.health.ensure()
         return self._segments
 
     def epoch_at(self, offset: Offset) -> int:
@@ -342,10 +328,6 @@ class PartitionLog:
         """Where a leader epoch ends, or the last one before it that has records."""
         return self._epochs.end_of(epoch, self._marks.offsets.log_end)
 
-    def data_path_of(self, offset: Offset) -> Path:
-        """The data file that an offset belongs in, for whoever finds it damaged."""
-        return self._segments.holding(offset).data_path
-
     # Cutting off the beginning
 
     def begin_deletion(self, offset: Offset) -> None:
@@ -354,7 +336,7 @@ class PartitionLog:
         Raises:
             OffsetOutOfRangeError: ``offset`` is after the high watermark.
         """
-        self._health.ensure()
+        self.health.ensure()
         self._marks.ensure_deletable(offset, self.topic_partition)
         if offset > self._marks.offsets.log_start:
             self._parts.checkpoints.note(LOG_STARTS, self.topic_partition, offset)
@@ -371,7 +353,7 @@ class PartitionLog:
 
     def apply_retention(self, now_ms: TimestampMs) -> None:
         """Delete the oldest segments as far as the topic's settings say."""
-        self._health.ensure()
+        self.health.ensure()
         policy = RetentionPolicy.of(self.config)
         if not self.has_unsynced and is_outlived(self.active, policy, now_ms=now_ms):
             self.roll()
@@ -419,7 +401,7 @@ class PartitionLog:
 
     def begin_replacement(self, base_offset: Offset) -> CleanedSegment:
         """Start to write the segment that will replace those from ``base_offset`` on."""
-        self._health.ensure()
+        self.health.ensure()
         return CleanedSegment(
             self.directory,
             base_offset,
@@ -427,10 +409,6 @@ class PartitionLog:
             open_files=self._parts.open_files,
             index_interval_bytes=self.config.index_interval_bytes,
         )
-
-    def aborted_entries(self) -> list[AbortedEntry]:
-        """All aborted transactions whose markers are in the log, in the order of the markers."""
-        return self._segments.aborted_entries()
 
     def replace_segments(self, old: Sequence[Segment], cleaned: CleanedSegment) -> None:
         """Put a cleaned segment in the place of neighbouring closed ones.
@@ -445,7 +423,7 @@ class PartitionLog:
         Raises:
             StorageError: the disk refused.
         """
-        self._health.ensure()
+        self.health.ensure()
         first = self._segments.index_of(old)
         assert cleaned.base_offset == old[0].base_offset
         assert cleaned.end_offset <= old[-1].end_offset
@@ -462,15 +440,11 @@ class PartitionLog:
                 delay_ms=self.config.file_delete_delay_ms,
             )
         except StorageError as error:
-            self._health.fail(error)
+            self.health.fail(error)
             raise
         self._segments.replace(first, len(old), new)
 
     # Housekeeping
-
-    def give_up(self, error: StorageError) -> None:
-        """Refuse everything from now on: what is taken might not be there after a restart."""
-        self._health.fail(error)
 
     def expire_producers(self, now_ms: TimestampMs) -> int:
         """Forget producers that have been silent for long; return how many."""
@@ -494,7 +468,7 @@ class PartitionLog:
 
         That is durable once ``syncs`` has run; only then may the stop be called clean.
         """
-        self._health.ensure()
+        self.health.ensure()
         if self._is_settled:
             self.release_files()
             return

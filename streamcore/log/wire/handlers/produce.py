@@ -190,7 +190,7 @@ def _failed_if_lost(call: Call, batch: AppendedBatch) -> AppendedBatch:
     """The same batch, or the failure of its disk."""
     if batch.error is not None:
         return batch
-    failure = call.broker.partition(batch.target).failure
+    failure = call.broker.partition(batch.target).health.error
     return batch if failure is None else AppendedBatch(batch.target, error=failure)
 
 
