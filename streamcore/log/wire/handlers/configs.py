@@ -176,7 +176,7 @@ def _names(resource_type: int, call: Call) -> Iterable[str]:
     match resource_type:
         case ConfigType.TOPIC:
             topics = call.broker.topics
-            return [name for name in topics if call.may(AclOperation.DESCRIBE, ResourceType.TOPIC, name)]
+            return [name for name in topics if call.may_describe(name)]
         case ConfigType.BROKER | ConfigType.BROKER_LOGGER:
             return [str(call.broker.identity.node_id)]
         case ConfigType.GROUP:

@@ -35,7 +35,7 @@ def describe_log_dirs(request: DescribeLogDirsRequest, call: Call) -> DescribeLo
         wanted: Iterable[tuple[str, Iterable[int]]] = [
             (state.name, range(state.partition_count))
             for state in call.broker.topics.values()
-            if call.may(AclOperation.DESCRIBE, ResourceType.TOPIC, state.name)
+            if call.may_describe(state.name)
         ]
     else:
         wanted = [(topic.topic, topic.partitions) for topic in request.topics]

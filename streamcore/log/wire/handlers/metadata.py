@@ -75,7 +75,7 @@ def metadata(request: MetadataRequest, call: Call) -> Operation[MetadataResponse
     failed: Iterable[MetadataResponseTopic] = ()
     if request.topics is None or (call.version == 0 and not request.topics):
         shown: Iterable[TopicState] = [
-            state for state in call.broker.topics.values() if _may_describe(state.name, call)
+            state for state in call.broker.topics.values() if call.may_describe(state.name)
         ]
     else:
         asking = _Asking(request, call)
@@ -127,7 +127,7 @@ class _Asking:
             name = self._call.broker.topic_name(topic_id)
             if name is None:
                 self.failed[topic_id] = _failed(None, ErrorCode.UNKNOWN_TOPIC_ID, topic_id)
-            elif not _may_describe(name, self._call):
+            elif not self._call.may_describe(name):
                 self.failed[topic_id] = _failed(None, ErrorCode.TOPIC_AUTHORIZATION_FAILED, topic_id)
             else:
                 names[name] = None
@@ -136,7 +136,7 @@ class _Asking:
     def _describable(self, names: Iterable[str]) -> list[str]:
         found: list[str] = []
         for name in names:
-            if _may_describe(name, self._call):
+            if self._call.may_describe(name):
                 found.append(name)
             else:
                 self.failed[name] = _failed(name, ErrorCode.TOPIC_AUTHORIZATION_FAILED)
@@ -187,10 +187,6 @@ def _topic_operations(name: str, request: MetadataRequest, call: Call) -> int:
     if not request.include_topic_authorized_operations:
         return OPERATIONS_NOT_ASKED
     return call.operations(ResourceType.TOPIC, name)
-
-
-def _may_describe(name: str, call: Call) -> bool:
-    return call.may(AclOperation.DESCRIBE, ResourceType.TOPIC, name)
 
 
 def _may_create(name: str, call: Call) -> bool:

@@ -38,9 +38,7 @@ def elect_leaders(request: ElectLeadersRequest, call: Call) -> ElectLeadersRespo
     """Say of each partition that its one replica leads it already."""
     if request.topic_partitions is None:
         wanted: list[tuple[str, Sequence[int]]] = [
-            (name, ())
-            for name in call.broker.topics
-            if call.may(AclOperation.DESCRIBE, ResourceType.TOPIC, name)
+            (name, ()) for name in call.broker.topics if call.may_describe(name)
         ]
     else:
         wanted = [(topic.topic, topic.partitions) for topic in request.topic_partitions]

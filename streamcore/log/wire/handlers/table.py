@@ -1,4 +1,8 @@
-"""Which function answers which request; loaded at the first request of its kind."""
+"""Which function answers which request; loaded at the first request of its kind.
+
+Each asks by itself what the client may do, of the topics, groups and so on that the request names. Nobody
+asks before it: what may be done depends on more than on the kind of request.
+"""
 
 from __future__ import annotations
 
@@ -68,12 +72,6 @@ HANDLERS: Final[Mapping[int, str]] = MappingProxyType(
     }
 )
 """Module and function by API key."""
-
-ASKING: Final = frozenset(
-    {*range(4), *range(8, 38), *range(42, 49), 50, 51, 55, 57, 60, 61, 65, 66, 68, 69, 74, 75}
-)
-"""The APIs whose handlers ask what the client may do, or that anybody may use. Where an authorizer is on, the
-others are for super users alone, so that what was forgotten is denied."""
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from streamcore.log.broker.access import AclOperation, ResourceType
+from streamcore.log.broker.access import ResourceType
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode
 from streamcore.log.wire.messages.describe_topic_partitions import (
@@ -35,7 +35,7 @@ def describe_topic_partitions(
     room = min(max(1, request.response_partition_limit), _PARTITIONS_MAX)
     response = DescribeTopicPartitionsResponse(throttle_time_ms=0, topics=[])
     for name in names:
-        may = call.may(AclOperation.DESCRIBE, ResourceType.TOPIC, name)
+        may = call.may_describe(name)
         if not may and not request.topics:
             continue
         count = call.broker.topics[name].partition_count if may and name in call.broker.topics else 0

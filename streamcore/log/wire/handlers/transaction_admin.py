@@ -85,7 +85,7 @@ def _topics(found: TransactionDescription, call: Call) -> list[descriptions.Topi
     return [
         descriptions.TopicData(topic=name, partitions=numbers)
         for name, numbers in by_topic.items()
-        if call.may(AclOperation.DESCRIBE, ResourceType.TOPIC, name)
+        if call.may_describe(name)
     ]
 
 

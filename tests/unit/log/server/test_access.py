@@ -13,7 +13,6 @@ import streamcore as sc
 from streamcore.log.broker.access import AccessRuleFilter
 from streamcore.log.broker.cluster_state import TOPIC as STATE_TOPIC
 from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.handlers.table import ASKING, HANDLERS
 from streamcore.log.wire.messages.alter_user_scram_credentials import (
     AlterUserScramCredentialsRequest,
     ScramCredentialDeletion,
@@ -28,7 +27,6 @@ from streamcore.log.wire.messages.describe_user_scram_credentials import (
     UserName,
 )
 from streamcore.log.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
-from streamcore.log.wire.messages.list_offsets import ListOffsetsRequest
 from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from streamcore.log.wire.messages.produce import ProduceResponse
 from streamcore.model import TopicPartition
@@ -364,15 +362,6 @@ def test_the_topic_with_the_users_is_for_nobody(tmp_path: Path) -> None:
             assert {asked.topics[0].error_code, written.error_code, read.error_code} == {
                 E.TOPIC_AUTHORIZATION_FAILED
             }
-
-
-def test_what_no_handler_asks_about_is_for_super_users_alone(root: WireClient, alice: WireClient) -> None:
-    request = ListOffsetsRequest(replica_id=-1, topics=[])
-    assert not set(HANDLERS) <= ASKING, "every handler asks: let this test go"
-
-    assert root.ask(request, 3).topics == []
-    alice.send(request, 3)
-    assert alice.is_closed_by_peer()
 
 
 def test_nobody_takes_the_place_of_that_topic_before_it_is_there(tmp_path: Path) -> None:
