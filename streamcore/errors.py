@@ -69,6 +69,10 @@ class StorageError(StreamCoreError):
     """The file system refused: disk full, read-only folder, failed fsync. Nothing was acknowledged."""
 
 
+class ServerFailedError(StreamCoreError):
+    """A log is served no more, through no fault of its clients; what was acknowledged is safe."""
+
+
 class RetriableError(StreamCoreError):
     """Wait, then make the very same call again."""
 

@@ -280,7 +280,7 @@ def _serve(options: _Options) -> None:
         if options.security.tls is not None:
             _reload_on_hangup(served)
         signals.ask_with(stopping.set)
-        stopping.wait()
+        served.wait(stopping)
     say("stopped; everything acknowledged is on disk")
 
 

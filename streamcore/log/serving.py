@@ -5,10 +5,10 @@ The log can be used here meanwhile, as by ``connect``; the folder opens the same
 
 from __future__ import annotations
 
-import resource
 import sys
+import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -29,6 +29,9 @@ DEFAULT_LISTEN: Final = "127.0.0.1:9092"
 _SWITCH_INTERVAL_S: Final = 0.001
 """How long one thread may keep the interpreter while another wants it. Python's own 5 ms would be added to
 each sync that ends while requests are worked on."""
+
+_LOOK_S: Final = 1.0
+"""How late the end of a server that failed may be noticed."""
 
 
 class ServedLog:
@@ -58,8 +61,21 @@ class ServedLog:
         """
         self._server.reload_certificates()
 
+    def wait(self, stopping: threading.Event) -> None:
+        """Serve until the event is set.
+
+        Raises:
+            ServerFailedError: serving has ended by itself.
+        """
+        while not stopping.wait(_LOOK_S):
+            self._server.ensure_serving()
+
     def close(self) -> None:
-        """Take no more requests, answer those under way, make everything durable. Again does nothing."""
+        """Take no more requests, answer those under way, make everything durable. Again does nothing.
+
+        Raises:
+            ServerFailedError: serving had ended by itself; all the rest is done.
+        """
         self._resources.close()
 
     def __enter__(self) -> Self:
@@ -89,7 +105,8 @@ def serve(
         listen: ``HOST:PORT`` or ``SCHEME://HOST:PORT``, or several; the schemes are ``plaintext``, ``ssl``,
             ``sasl_plaintext`` and ``sasl_ssl``; port 0 is any free one.
         advertise: the ``HOST:PORT`` that clients are told, where it is not the one listened to; for several
-            listeners, one for each in their order, or with the scheme of the one that is meant.
+            listeners, one for each in their order, or with the scheme of the one that is meant. At
+            ``0.0.0.0`` without it, each client is told the address that it has come to.
         durability: as for ``connect``.
         settings: limits on connections and requests.
         security: certificates, how clients authenticate, whether what they do needs a rule that allows it.
@@ -111,7 +128,6 @@ def serve(
     of_log = {name: value for name, value in config.items() if meanings[name] is not Meaning.SERVER}
     with ExitStack() as resources:
         log = resources.enter_context(connect(data, durability=durability, config=of_log, clock=clock))
-        _raise_open_files_limit()
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL_S))
         server = Server(log.embedded, listeners, clock, settings, security)
         server.start()
@@ -122,13 +138,6 @@ def serve(
         log.embedded.tell_address(f"{server.addresses[0].host}:{server.addresses[0].port}")
         resources.callback(log.embedded.tell_address, None)
         return ServedLog(log, server, resources.pop_all())
-
-
-def _raise_open_files_limit() -> None:
-    """Connections and partitions that are written to need a file each: take all that the system gives."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # some systems give less than they say
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _texts(given: str | Sequence[str]) -> list[str]:

@@ -6,6 +6,9 @@ scheme    := "plaintext" | "ssl" | "sasl_plaintext" | "sasl_ssl", in any case
 The schemes are Kafka's security protocols. An advertised address with a scheme is that of the listener with
 this scheme, as in Kafka's ``advertised.listeners``; without one, the first is that of the first
 listener, and so on.
+
+Who listens at every address of the machine and advertises none tells each client the address at which this
+client has come: it is one that the client can reach, whichever network it is in.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from typing import Final
 
 from streamcore.errors import UsageError, fact_text
 
-_ANYWHERE: Final = ("", "0.0.0.0", "::")
+_ANYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Hosts that stand for all addresses of a machine, and where the machine itself reaches them."""
 
 
 class Scheme(Enum):
@@ -41,13 +45,21 @@ class Scheme(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One listening address. Port 0 is any free port; an advertised port of 0 is the one listened to."""
+    """One listening address. Port 0 is any free port; an advertised port of 0 is the one listened to.
+
+    Without an advertised host, clients are told the address that they have come to.
+    """
 
     host: str
     port: int
-    advertised_host: str
+    advertised_host: str | None
     advertised_port: int = 0
     scheme: Scheme = Scheme.PLAINTEXT
+
+    @property
+    def local_host(self) -> str:
+        """Where this machine reaches it, or what is advertised."""
+        return self.advertised_host or _ANYWHERE[self.host]
 
 
 def parse_listeners(listen: Sequence[str], advertise: Sequence[str] = ()) -> list[Listener]:
@@ -90,8 +102,7 @@ def scheme_of(text: str) -> Scheme:
 
 def _listener(text: str) -> Listener:
     scheme, host, port = _address(text)
-    advertised = "127.0.0.1" if host in _ANYWHERE else host
-    return Listener(host, port, advertised, scheme=scheme or Scheme.PLAINTEXT)
+    return Listener(host, port, None if host in _ANYWHERE else host, scheme=scheme or Scheme.PLAINTEXT)
 
 
 def _address(text: str) -> tuple[Scheme | None, str, int]:

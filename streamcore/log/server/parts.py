@@ -50,7 +50,7 @@ class ListenerParts:
 
     server: ServerParts
     listener: Listener
-    endpoint: Endpoint
+    port: int
     sasl: SaslSettings | None
     """How clients authenticate, where they have to."""
 
@@ -64,11 +64,15 @@ class ListenerParts:
             login = Login(session, server.passwords, server.failed_logins)
         return Caller(
             host=str(peer[0]) if peer else "",
-            endpoint=self.endpoint,
+            endpoint=self._endpoint_of(transport),
             principal=_principal_of(transport) if self.listener.scheme is Scheme.SSL else ANONYMOUS,
             authorizer=server.authorizer,
             login=login,
         )
+
+    def _endpoint_of(self, transport: asyncio.Transport) -> Endpoint:
+        host = self.listener.advertised_host or transport.get_extra_info("sockname")[0]
+        return Endpoint(host, self.listener.advertised_port or self.port)
 
 
 def _principal_of(transport: asyncio.Transport) -> str:

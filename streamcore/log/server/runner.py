@@ -15,6 +15,7 @@ Everything here happens in the loop, but for ``_sync`` and ``_progressed``.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +36,8 @@ from streamcore.log.broker.operations import (
 )
 from streamcore.log.client.operation_driver import Ended, OperationDriver
 from streamcore.log.storage.partition_log import PartitionLog
+
+_logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
@@ -218,7 +221,14 @@ class OperationRunner:
             try:
                 self._driver.sync_all()
             except StorageError:
-                self._progressed(())  # the partition knows that it has failed; who waits has to learn it
+                pass  # the partition knows that it has failed
+            except Exception:
+                _logger.exception(
+                    "syncing has failed; what waits for it is tried again with the next request"
+                )
+            else:
+                continue
+            self._progressed(())  # who waits has to learn it
 
     def _progressed(self, logs: Iterable[PartitionLog]) -> None:
         """In any thread: these partitions were synced, or show more."""
@@ -242,5 +252,5 @@ class OperationRunner:
                 self._wake(running)
 
     def _tick(self) -> None:
-        self._driver.expire_members()
         self._ticking = self._loop.call_later(_TICK_S, self._tick)
+        self._driver.expire_members()

@@ -14,10 +14,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from streamcore.clock import Clock
+from streamcore.errors import ServerFailedError, fact_text
 from streamcore.log.broker.authorizer import Authorizer
 from streamcore.log.client.embedded import EmbeddedLog
 from streamcore.log.server.connection import Connection
 from streamcore.log.server.connections import Connections
+from streamcore.log.server.descriptors import make_room
 from streamcore.log.server.listeners import Listener
 from streamcore.log.server.listening import listening_sockets
 from streamcore.log.server.parts import ListenerParts, ServerParts
@@ -57,6 +59,7 @@ class Server:
         self._contexts = None if security.tls is None else TlsContexts(security.tls, clock)
         self._thread = threading.Thread(target=self._run, name="streamcore-server", daemon=True)
         self._ready: Future[list[Endpoint]] = Future()
+        self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self.addresses: list[Endpoint] = []
@@ -67,6 +70,7 @@ class Server:
         Raises:
             UsageError: an address is not free, or not this machine's.
         """
+        make_room(self._settings.connections_max)
         self._thread.start()
         self.addresses = self._ready.result()
 
@@ -74,7 +78,7 @@ class Server:
     def listening(self) -> list[str]:
         """Where clients reach it and how, listener by listener."""
         return [
-            f"{listener.scheme.value}://{address.host}:{address.port}"
+            f"{listener.scheme.value}://{listener.advertised_host or listener.host or '*'}:{address.port}"
             for listener, address in zip(self._listeners, self.addresses, strict=True)
         ]
 
@@ -88,11 +92,24 @@ class Server:
             self._contexts.reload()
 
     def stop(self) -> None:
-        """Take no more connections, let requests that are under way end, and close."""
+        """Take no more connections, let requests that are under way end, and close.
+
+        Raises:
+            ServerFailedError: it has ended by itself.
+        """
         if self._loop is not None and self._stopping is not None and self._thread.is_alive():
             with contextlib.suppress(RuntimeError):  # it is over already
                 self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
+        self.ensure_serving()
+
+    def ensure_serving(self) -> None:
+        """Raises ``ServerFailedError`` if it has ended by itself."""
+        if self._failure is not None:
+            raise ServerFailedError(
+                "connections are not served any more, because of a bug: stop and start again, and report "
+                "what the program has logged " + fact_text(error=repr(self._failure))
+            ) from self._failure
 
     # --- in the thread --------------------------------------------------------------------------
 
@@ -104,6 +121,7 @@ class Server:
             if not self._ready.done():
                 self._ready.set_exception(error)
             else:
+                self._failure = error
                 _logger.exception("the server has ended")
 
     async def _serve(self) -> None:
@@ -153,9 +171,9 @@ class Server:
         loop = asyncio.get_running_loop()
         scheme = listener.scheme
         sockets = listening_sockets(listener)
-        endpoint = Endpoint(listener.advertised_host, listener.advertised_port or sockets[0].getsockname()[1])
+        port = sockets[0].getsockname()[1]
         sasl = self._security.sasl_settings(scheme) if scheme.has_sasl else None
-        shared = ListenerParts(parts, listener, endpoint, sasl)
+        shared = ListenerParts(parts, listener, port, sasl)
         for listening in sockets:
             undo.callback(listening.close)
             if self._contexts is not None and scheme.has_tls:
@@ -164,7 +182,7 @@ class Server:
             else:
                 server = await loop.create_server(lambda: Connection(shared), sock=listening)
                 undo.callback(server.close)
-        return endpoint
+        return Endpoint(listener.local_host, listener.advertised_port or port)
 
     async def _end_connections(self, parts: ServerParts) -> None:
         """Let what is under way end, then close everything."""

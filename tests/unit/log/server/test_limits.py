@@ -5,9 +5,12 @@ from __future__ import annotations
 import resource
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 import streamcore as sc
 from streamcore.clock import ManualClock
@@ -38,6 +41,17 @@ def serving(
         yield served
 
 
+class FailingClock(ManualClock):
+    def __init__(self) -> None:
+        super().__init__(NOW_MS)
+        self.fails = False
+
+    def monotonic_s(self) -> float:
+        if self.fails and threading.current_thread().name == "streamcore-server":
+            raise OSError("no clock")
+        return super().monotonic_s()
+
+
 def is_served(client: WireClient) -> bool:
     try:
         return bool(client.ask(MetadataRequest(topics=[]), 9).cluster_id)
@@ -48,6 +62,15 @@ def is_served(client: WireClient) -> bool:
 def resident_bytes() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
+
+
+def test_a_server_that_fails_by_itself_says_so_to_who_waits_for_its_end(tmp_path: Path) -> None:
+    clock = FailingClock()
+    with pytest.raises(sc.errors.ServerFailedError, match="report"):  # noqa: SIM117 - closing says it, too
+        with serving(tmp_path, sc.ServerSettings(sweep_s=0.01), clock) as served:
+            clock.fails = True
+            with pytest.raises(sc.errors.ServerFailedError, match="no clock"):
+                served.wait(threading.Event())
 
 
 def test_more_connections_than_allowed_are_closed_and_the_others_go_on(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from streamcore.errors import UsageError
 from streamcore.log.server.listeners import Listener, Scheme, parse_listeners
 
 
-def advertised(listen: list[str], advertise: list[str]) -> list[tuple[str, int]]:
+def advertised(listen: list[str], advertise: list[str]) -> list[tuple[str | None, int]]:
     listeners = parse_listeners(listen, advertise)
     return [(listener.advertised_host, listener.advertised_port) for listener in listeners]
 
@@ -22,11 +22,11 @@ def advertised(listen: list[str], advertise: list[str]) -> list[tuple[str, int]]
         ("Ssl://h:0", Listener("h", 0, "h", scheme=Scheme.SSL)),
         (
             "sasl_plaintext://0.0.0.0:65535",
-            Listener("0.0.0.0", 65535, "127.0.0.1", scheme=Scheme.SASL_PLAINTEXT),
+            Listener("0.0.0.0", 65535, None, scheme=Scheme.SASL_PLAINTEXT),
         ),
         ("[::1]:9092", Listener("::1", 9092, "::1")),
-        ("ssl://[::]:9092", Listener("::", 9092, "127.0.0.1", scheme=Scheme.SSL)),
-        (":9092", Listener("", 9092, "127.0.0.1")),
+        ("ssl://[::]:9092", Listener("::", 9092, None, scheme=Scheme.SSL)),
+        (":9092", Listener("", 9092, None)),
     ],
 )
 def test_an_address_has_a_host_a_port_and_perhaps_a_scheme(text: str, listener: Listener) -> None:

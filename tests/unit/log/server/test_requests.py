@@ -96,6 +96,20 @@ def test_only_the_first_partition_may_pass_the_limit(client: WireClient, topic: 
     assert sizes[1:] == [0, 0]
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+def test_who_listens_everywhere_tells_each_client_the_address_it_has_come_to(
+    tmp_path: Path, host: str
+) -> None:
+    with sc.serve(tmp_path, listen="0.0.0.0:0") as served:
+        port = int(served.address.rpartition(":")[2])
+        with WireClient(host, port) as client:
+            answer = client.ask(MetadataRequest(topics=[]), 9)
+
+        assert [(broker.host, broker.port) for broker in answer.brokers] == [(host, port)]
+        assert served.address == f"127.0.0.1:{port}"
+        assert served.listeners == [f"plaintext://0.0.0.0:{port}"]
+
+
 def test_answers_come_in_the_order_of_the_requests(client: WireClient, topic: str) -> None:
     apis = [
         (client.send(fetch_request(topic, max_wait_ms=50), FETCH_VERSION), FETCH_VERSION),
