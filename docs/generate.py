@@ -12,8 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from streamcore.log.broker.broker_settings import BrokerSetting, Meaning, broker_settings
-from streamcore.log.broker.group_settings import GROUP_SETTINGS
+from streamcore.log.broker.config.broker_settings import BrokerSetting, Meaning, broker_settings
+from streamcore.log.broker.config.group_settings import GROUP_SETTINGS
 from streamcore.log.storage.topic_config import default_settings
 from streamcore.log.storage.topic_settings import TOPIC_SETTINGS
 from streamcore.log.wire.apis import APIS, PRODUCE, PRODUCE_ADVERTISED_MIN, Api

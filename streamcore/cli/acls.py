@@ -25,7 +25,7 @@ from streamcore.cli.output import print_note, print_rows
 from streamcore.errors import UsageError, fact_text
 
 if TYPE_CHECKING:
-    from streamcore.log.broker.access import (
+    from streamcore.log.broker.access.acl import (
         AccessRule,
         AccessRuleFilter,
         AclOperation,
@@ -87,7 +87,7 @@ def list_rules(
     as_json: JsonOption = False,
 ) -> None:
     """List rules: all, or those that apply to resources, wildcards and beginnings included."""
-    from streamcore.log.broker.access import AccessRuleFilter, PatternType
+    from streamcore.log.broker.access.acl import AccessRuleFilter, PatternType
 
     who = None if principal is None else _principal(principal)
     asked = list(_resources(topic, group, transactional_id, cluster, PatternType.MATCH))
@@ -119,7 +119,7 @@ def add_rules(
     as_json: JsonOption = False,
 ) -> None:
     """Allow principals something, or deny it to them."""
-    from streamcore.log.broker.access import ANYWHERE, AccessRule, PatternType, Permission
+    from streamcore.log.broker.access.acl import ANYWHERE, AccessRule, PatternType, Permission
 
     pattern = PatternType.PREFIXED if prefixed else PatternType.LITERAL
     resources = list(_resources(topic, group, transactional_id, cluster, pattern))
@@ -150,7 +150,7 @@ def delete_rules(
     as_json: JsonOption = False,
 ) -> None:
     """Delete the rules that agree in all that is given, and show them."""
-    from streamcore.log.broker.access import PatternType
+    from streamcore.log.broker.access.acl import PatternType
 
     pattern = PatternType.PREFIXED if prefixed else PatternType.LITERAL
     resources = list(_resources(topic, group, transactional_id, cluster, pattern))
@@ -166,7 +166,7 @@ def delete_rules(
 def _filters(
     principal: str | None, operations: list[str], resources: Sequence[ResourcePattern]
 ) -> list[AccessRuleFilter]:
-    from streamcore.log.broker.access import AccessRuleFilter, AclOperation
+    from streamcore.log.broker.access.acl import AccessRuleFilter, AclOperation
 
     who = None if principal is None else _principal(principal)
     found: list[AccessRuleFilter] = []
@@ -184,7 +184,7 @@ def _wanted(
     resources: Sequence[ResourcePattern], operations: list[str], *, producer: bool, consumer: bool
 ) -> Iterator[tuple[ResourcePattern, AclOperation]]:
     """The resources with what is to be ruled about them."""
-    from streamcore.log.broker.access import AclOperation, ResourceType
+    from streamcore.log.broker.access.acl import AclOperation, ResourceType
 
     O = AclOperation  # noqa: E741 - as in Kafka's tables
     if not (producer or consumer):
@@ -223,7 +223,7 @@ def _resources(
     cluster: bool,
     pattern: PatternType,
 ) -> Iterator[ResourcePattern]:
-    from streamcore.log.broker.access import CLUSTER_NAME, PatternType, ResourcePattern, ResourceType
+    from streamcore.log.broker.access.acl import CLUSTER_NAME, PatternType, ResourcePattern, ResourceType
 
     for kind, names in (
         (ResourceType.TOPIC, topics),
@@ -237,7 +237,7 @@ def _resources(
 
 
 def _operations(given: list[str]) -> list[AclOperation]:
-    from streamcore.log.broker.access import AclOperation
+    from streamcore.log.broker.access.acl import AclOperation
 
     names = [name.strip() for text in given for name in text.split(",")]
     found: list[AclOperation] = []
@@ -256,7 +256,7 @@ def _principal(given: str) -> str:
 
 
 def _host(given: str) -> str:
-    from streamcore.log.broker.access import ANYWHERE
+    from streamcore.log.broker.access.acl import ANYWHERE
 
     try:
         return given if given == ANYWHERE else str(ipaddress.ip_address(given))

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from streamcore.clock import Clock, SystemClock
-from streamcore.log.broker.broker_settings import Meaning, checked
-from streamcore.log.broker.setting_texts import configured
+from streamcore.log.broker.config.broker_settings import Meaning, checked
+from streamcore.log.broker.config.texts import configured
 from streamcore.log.client.shared_log import Durability
 from streamcore.log.connect import ConnectedLog, connect
 from streamcore.log.server.given_settings import given_settings

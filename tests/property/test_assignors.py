@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.errors import UsageError
-from streamcore.log.broker.consumer_protocol import Subscription
+from streamcore.log.broker.groups.consumer_protocol import Subscription
 from streamcore.log.client.assignors import (
     ASSIGNORS,
     Assignment,

@@ -21,17 +21,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.log.broker.consumer_group import ConsumerGroup, ConsumerGroupState
-from streamcore.log.broker.consumer_group_member import ConsumerMember, MemberProfile
-from streamcore.log.broker.consumer_group_records import (
+from streamcore.log.broker.groups.changes import advance, refresh, remove, retarget, subscribe
+from streamcore.log.broker.groups.consumer_group import ConsumerGroup, ConsumerGroupState
+from streamcore.log.broker.groups.consumer_group_member import ConsumerMember, MemberProfile
+from streamcore.log.broker.groups.consumer_group_records import (
     decode_consumer_group_key,
     decode_consumer_group_value,
     encode_consumer_group_record,
 )
-from streamcore.log.broker.group_changes import advance, refresh, remove, retarget, subscribe
-from streamcore.log.broker.group_draft import GroupDraft
-from streamcore.log.broker.group_records import GroupKey
-from streamcore.log.broker.group_topics import GroupTopics
+from streamcore.log.broker.groups.draft import GroupDraft
+from streamcore.log.broker.groups.records import GroupKey
+from streamcore.log.broker.groups.topics import GroupTopics
 from streamcore.log.broker.place_id import PlaceId
 from streamcore.log.broker.requests import all_topics
 from streamcore.log.storage.topic_registry import TopicState

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamcore.log.broker.consumer_protocol import (
+from streamcore.log.broker.groups.consumer_protocol import (
     Subscription,
     decode_assignment,
     encode_assignment,

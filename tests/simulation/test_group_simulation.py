@@ -20,8 +20,8 @@ from random import Random
 import pytest
 
 from streamcore.clock import ManualClock
-from streamcore.log.broker.classic_group import ClassicGroup
-from streamcore.log.broker.consumer_group import ConsumerGroup
+from streamcore.log.broker.groups.classic_group import ClassicGroup
+from streamcore.log.broker.groups.consumer_group import ConsumerGroup
 from streamcore.log.broker.requests import Membership
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.client.embedded import EmbeddedLog

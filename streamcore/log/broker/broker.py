@@ -25,17 +25,16 @@ from streamcore.errors import (
     StreamCoreError,
     UsageError,
 )
-from streamcore.log.broker.access_rules import AccessRules
+from streamcore.log.broker.access.rules import AccessRules
+from streamcore.log.broker.access.users import Users
 from streamcore.log.broker.cluster_state import TOPIC as STATE_TOPIC
 from streamcore.log.broker.cluster_state import ClusterState
-from streamcore.log.broker.configuration import Configuration, Start
-from streamcore.log.broker.group_coordinator import TOPIC as OFFSETS_TOPIC
-from streamcore.log.broker.group_coordinator import GroupCoordinator
+from streamcore.log.broker.config.configuration import Configuration, Start
+from streamcore.log.broker.groups.coordinator import TOPIC as OFFSETS_TOPIC
+from streamcore.log.broker.groups.coordinator import GroupCoordinator
 from streamcore.log.broker.internal_topic import InternalTopic
 from streamcore.log.broker.operations import DurableUntil, Elsewhere, Operation, Unsynced
 from streamcore.log.broker.partitions import Partitions
-from streamcore.log.broker.producer_ids import TOPIC as PRODUCER_IDS_TOPIC
-from streamcore.log.broker.producer_ids import ProducerIds
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import (
     AppendedBatch,
@@ -45,12 +44,13 @@ from streamcore.log.broker.requests import (
 )
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.broker.topics import Outcome, Topics, WantedTopic
-from streamcore.log.broker.transaction_coordinator import TOPIC as TRANSACTIONS_TOPIC
-from streamcore.log.broker.transaction_coordinator import TransactionCoordinator
-from streamcore.log.broker.transaction_listing import TransactionFilter, described, listed
-from streamcore.log.broker.transaction_rules import EPOCH_PER_TRANSACTION
+from streamcore.log.broker.transactions.coordinator import TOPIC as TRANSACTIONS_TOPIC
+from streamcore.log.broker.transactions.coordinator import TransactionCoordinator
+from streamcore.log.broker.transactions.listing import TransactionFilter, described, listed
+from streamcore.log.broker.transactions.producer_ids import TOPIC as PRODUCER_IDS_TOPIC
+from streamcore.log.broker.transactions.producer_ids import ProducerIds
+from streamcore.log.broker.transactions.rules import EPOCH_PER_TRANSACTION
 from streamcore.log.broker.turns import Turns
-from streamcore.log.broker.users import Users
 from streamcore.log.records.batch import BatchHeader, WritableBytes, parse_header
 from streamcore.log.storage.compaction import Compaction
 from streamcore.log.storage.files import DiskSpace

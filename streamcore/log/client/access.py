@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from streamcore.log.broker.access import AccessRule, AccessRuleFilter
+from streamcore.log.broker.access.acl import AccessRule, AccessRuleFilter
 from streamcore.log.broker.broker import Broker
 from streamcore.log.client.operation_driver import OperationDriver
 

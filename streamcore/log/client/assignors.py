@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from streamcore.errors import CorruptDataError, UsageError, fact_text
-from streamcore.log.broker.consumer_protocol import BytesReader, Subscription, encode_partitions
+from streamcore.log.broker.groups.consumer_protocol import BytesReader, Subscription, encode_partitions
 from streamcore.model import TopicName, TopicPartition
 
 MemberId: TypeAlias = str

@@ -2,7 +2,7 @@
 
 A thin shell. It takes the folder's lock, opens the partitions, builds the one ``Broker`` over them
 and drives its operations under the driver's one lock (``operation_driver``). What the calls *mean*
-is decided in ``streamcore.log.broker``; a server for other processes would stand on the same broker.
+is decided in ``streamcore.log.broker``; the server for other processes stands on the same broker.
 
 Beside the port there are calls for the public producer and consumer, which do their own batching
 and group membership: already encoded batches, producer identities, and the group protocol.
@@ -24,9 +24,10 @@ from typing import Literal, Self, TypeVar
 from streamcore.clock import Clock, SystemClock
 from streamcore.errors import ClosedError, CorruptDataError, InvalidConfigError
 from streamcore.log.broker.broker import Broker
-from streamcore.log.broker.broker_settings import Meaning, checked
-from streamcore.log.broker.configuration import broker_config, topic_defaults_of
-from streamcore.log.broker.consumer_protocol import decode_assignment
+from streamcore.log.broker.config.broker_settings import Meaning, checked
+from streamcore.log.broker.config.configuration import broker_config, topic_defaults_of
+from streamcore.log.broker.config.texts import configured
+from streamcore.log.broker.groups.consumer_protocol import decode_assignment
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import (
@@ -39,9 +40,8 @@ from streamcore.log.broker.requests import (
     SyncRequest,
     TransactionDescription,
 )
-from streamcore.log.broker.setting_texts import configured
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.broker.transaction_listing import TransactionFilter
+from streamcore.log.broker.transactions.listing import TransactionFilter
 from streamcore.log.client.access import AccessControl, EmbeddedAccess
 from streamcore.log.client.consumer_settings import GroupSettings
 from streamcore.log.client.embedded_member import EmbeddedMember

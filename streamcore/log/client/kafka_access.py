@@ -8,7 +8,7 @@ from functools import partial
 from confluent_kafka import admin as kafka
 
 from streamcore.errors import UsageError, fact_text
-from streamcore.log.broker.access import (
+from streamcore.log.broker.access.acl import (
     AccessRule,
     AccessRuleFilter,
     AclOperation,
@@ -17,7 +17,7 @@ from streamcore.log.broker.access import (
     ResourcePattern,
     ResourceType,
 )
-from streamcore.log.broker.scram_credentials import ITERATIONS
+from streamcore.log.broker.access.scram_credentials import ITERATIONS
 from streamcore.log.client.kafka_connection import KafkaConnection
 
 _MECHANISMS = {

@@ -30,7 +30,7 @@ from streamcore.errors import (
     StreamCoreError,
     fact_text,
 )
-from streamcore.log.broker.consumer_protocol import (
+from streamcore.log.broker.groups.consumer_protocol import (
     Subscription,
     decode_assignment,
     decode_subscription,

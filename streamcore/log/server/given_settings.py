@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamcore.log.broker.broker_settings import Meaning
-from streamcore.log.broker.setting_texts import texts_of
+from streamcore.log.broker.config.broker_settings import Meaning
+from streamcore.log.broker.config.texts import texts_of
 from streamcore.log.server.listeners import Listener
 from streamcore.log.server.security import Security
 from streamcore.log.server.settings import ServerSettings

@@ -8,8 +8,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from streamcore.clock import Clock
-from streamcore.log.broker.access import ANONYMOUS
-from streamcore.log.broker.authorizer import Authorizer
+from streamcore.log.broker.access.acl import ANONYMOUS
+from streamcore.log.broker.access.authorizer import Authorizer
 from streamcore.log.broker.broker import Broker
 from streamcore.log.server.certificates import certificate_facts
 from streamcore.log.server.connections import Connections

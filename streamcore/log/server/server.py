@@ -15,7 +15,7 @@ from typing import Final
 
 from streamcore.clock import Clock
 from streamcore.errors import ServerFailedError, fact_text
-from streamcore.log.broker.authorizer import Authorizer
+from streamcore.log.broker.access.authorizer import Authorizer
 from streamcore.log.client.embedded import EmbeddedLog
 from streamcore.log.server.connection import Connection
 from streamcore.log.server.connections import Connections

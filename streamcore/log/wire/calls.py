@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from streamcore.clock import Clock
-from streamcore.log.broker.access import ANONYMOUS, CLUSTER_NAME, AclOperation, ResourceType
-from streamcore.log.broker.authorizer import Authorizer, all_operations
+from streamcore.log.broker.access.acl import ANONYMOUS, CLUSTER_NAME, AclOperation, ResourceType
+from streamcore.log.broker.access.authorizer import Authorizer, all_operations
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.cluster_state import TOPIC as STATE_TOPIC
 from streamcore.log.broker.operations import Operation, Promise

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol, TypeAlias
 
-from streamcore.log.broker.scram_credentials import ScramCredential, ScramMechanism
+from streamcore.log.broker.access.scram_credentials import ScramCredential, ScramMechanism
 from streamcore.log.wire.apis import API_VERSIONS, SASL_AUTHENTICATE, SASL_HANDSHAKE
 from streamcore.log.wire.sasl_steps import (
     Accepted,

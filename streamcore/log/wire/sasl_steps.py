@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from streamcore.log.broker.scram_credentials import ScramCredential, ScramMechanism
+from streamcore.log.broker.access.scram_credentials import ScramCredential, ScramMechanism
 
 
 @dataclass(frozen=True, slots=True)

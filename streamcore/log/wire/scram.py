@@ -23,7 +23,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from streamcore.log.broker.scram_credentials import ScramCredential, ScramMechanism
+from streamcore.log.broker.access.scram_credentials import ScramCredential, ScramMechanism
 from streamcore.log.wire.sasl_steps import Accepted, AuthenticationFailed, Challenge, malformed
 
 _NAME: Final = r"(?:[^\x00,=]|=2C|=3D)+"

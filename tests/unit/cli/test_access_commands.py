@@ -12,7 +12,7 @@ import pytest
 
 import streamcore as sc
 from streamcore.cli.main import main
-from streamcore.log.broker.access import AccessRuleFilter, Permission
+from streamcore.log.broker.access.acl import AccessRuleFilter, Permission
 from tests.logins import log_in
 from tests.serving import client_of
 

@@ -9,7 +9,7 @@ import pytest
 
 import streamcore as sc
 from streamcore.errors import UsageError
-from streamcore.log.broker.access import (
+from streamcore.log.broker.access.acl import (
     ANYWHERE,
     AccessRule,
     AccessRuleFilter,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final, TypeVar
 
-from streamcore.log.broker.access import (
+from streamcore.log.broker.access.acl import (
     AccessRule,
     AccessRuleFilter,
     AclOperation,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from streamcore.log.broker.access import CLUSTER_NAME, AclOperation, ResourceType
+from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
 from streamcore.log.broker.refusals import Refused
 from streamcore.log.wire.calls import OPERATIONS_NOT_ASKED, Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of

@@ -12,11 +12,11 @@ from functools import partial
 from typing import Final
 
 from streamcore.errors import StreamCoreError
-from streamcore.log.broker.access import AclOperation
-from streamcore.log.broker.configuration import known_topic_setting
+from streamcore.log.broker.access.acl import AclOperation
+from streamcore.log.broker.config.changes import ChangeKind, SettingChange, changed
+from streamcore.log.broker.config.configuration import known_topic_setting
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
-from streamcore.log.broker.setting_changes import ChangeKind, SettingChange, changed
 from streamcore.log.storage.topic_registry import TopicState
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of

@@ -7,8 +7,8 @@ from enum import IntEnum
 from typing import Final
 
 from streamcore.errors import InvalidConfigError, StreamCoreError
-from streamcore.log.broker.access import CLUSTER_NAME, AclOperation, ResourceType
-from streamcore.log.broker.described_settings import Described, Source
+from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
+from streamcore.log.broker.config.described import Described, Source
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.storage.setting_kinds import SettingType
 from streamcore.log.storage.topic_folders import check_topic_name

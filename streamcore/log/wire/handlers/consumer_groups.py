@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from typing import Final
 
 from streamcore.errors import StreamCoreError
-from streamcore.log.broker.access import AclOperation, ResourceType
-from streamcore.log.broker.consumer_group import ConsumerGroup
-from streamcore.log.broker.consumer_group_member import ConsumerMember
-from streamcore.log.broker.group_topics import GroupTopics
+from streamcore.log.broker.access.acl import AclOperation, ResourceType
+from streamcore.log.broker.groups.consumer_group import ConsumerGroup
+from streamcore.log.broker.groups.consumer_group_member import ConsumerMember
+from streamcore.log.broker.groups.target_assignment import ASSIGNORS
+from streamcore.log.broker.groups.topics import GroupTopics
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.place_id import PlaceId
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import ConsumerHeartbeat
-from streamcore.log.broker.target_assignment import ASSIGNORS
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.wire.handlers.group_membership import host_of

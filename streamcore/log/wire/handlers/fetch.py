@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from streamcore.errors import OffsetOutOfRangeError, StreamCoreError, fact_text
-from streamcore.log.broker.access import AclOperation, ResourceType
+from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.operations import MoreVisible, Operation
 from streamcore.log.storage.leader_epochs import NO_EPOCH, UNKNOWN_END, EpochEnd
 from streamcore.log.storage.partition_log import PartitionLog

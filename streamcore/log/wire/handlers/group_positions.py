@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamcore.errors import StreamCoreError
-from streamcore.log.broker.access import AclOperation, ResourceType
-from streamcore.log.broker.group_positions import FetchedPositions
+from streamcore.log.broker.access.acl import AclOperation, ResourceType
+from streamcore.log.broker.groups.positions import FetchedPositions
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import Membership

@@ -7,7 +7,7 @@ older epoch has to look again before it goes on; one that knows a newer one has 
 from __future__ import annotations
 
 from streamcore.errors import StreamCoreError
-from streamcore.log.broker.access import AclOperation, ResourceType
+from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.refusals import Refused
 from streamcore.log.storage.leader_epochs import NO_EPOCH
 from streamcore.log.wire.calls import Call

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Final
 
 from streamcore.errors import StreamCoreError
-from streamcore.log.broker.access import AclOperation, ResourceType
+from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.refusals import Refused
 from streamcore.log.storage.offset_lookup import FoundOffset, offset_for_time, offset_of_largest_time
 from streamcore.log.storage.partition_log import PartitionLog

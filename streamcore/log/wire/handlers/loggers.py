@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from streamcore.log.broker.described_settings import Described, Level, Source
+from streamcore.log.broker.config.changes import ChangeKind, SettingChange
+from streamcore.log.broker.config.described import Described, Level, Source
 from streamcore.log.broker.refusals import Refusal, Refused
-from streamcore.log.broker.setting_changes import ChangeKind, SettingChange
 from streamcore.log.storage.setting_kinds import SettingType
 from streamcore.log.wire.calls import Call
 

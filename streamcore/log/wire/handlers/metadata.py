@@ -14,7 +14,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from streamcore.errors import InvalidConfigError
-from streamcore.log.broker.access import CLUSTER_NAME, AclOperation, ResourceType
+from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refused

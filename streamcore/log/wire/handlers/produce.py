@@ -10,7 +10,7 @@ import struct
 from typing import Final, NamedTuple
 
 from streamcore.errors import InvalidRecordError, StorageError, UnsupportedVersionError, UsageError
-from streamcore.log.broker.access import AclOperation, ResourceType
+from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.requests import AppendedBatch
 from streamcore.log.records.batch import HEADER_BYTES, LENGTH_END, MAGIC, TRANSACTIONAL_FLAG

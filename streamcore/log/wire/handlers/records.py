@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from streamcore.errors import StreamCoreError
-from streamcore.log.broker.access import AclOperation, ResourceType
+from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.wire.calls import Call

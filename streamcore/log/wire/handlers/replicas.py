@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from streamcore.log.broker.access import AclOperation, ResourceType
+from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.refusals import Refused
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of

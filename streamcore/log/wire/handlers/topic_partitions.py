@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from streamcore.log.broker.access import ResourceType
+from streamcore.log.broker.access.acl import ResourceType
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode
 from streamcore.log.wire.messages.describe_topic_partitions import (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamcore.errors import StreamCoreError, UnknownTopicError
-from streamcore.log.broker.access import CLUSTER_NAME, AclOperation, ResourceType
+from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.topics import Outcome, WantedTopic

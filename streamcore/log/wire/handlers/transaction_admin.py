@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from streamcore.errors import StreamCoreError
-from streamcore.log.broker.access import CLUSTER_NAME, AclOperation, ResourceType
+from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
 from streamcore.log.broker.name_patterns import compile_pattern
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import ProducerIdentity, TransactionDescription
-from streamcore.log.broker.transaction_listing import STATES_BY_NAME, TransactionFilter
+from streamcore.log.broker.transactions.listing import STATES_BY_NAME, TransactionFilter
 from streamcore.log.storage.producer_states import ProducerState
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of

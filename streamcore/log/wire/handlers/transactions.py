@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from streamcore.errors import StreamCoreError
-from streamcore.log.broker.access import CLUSTER_NAME, AclOperation, ResourceType
+from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import Membership, ProducerIdentity

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from streamcore.log.broker.access import AclOperation, ResourceType
+from streamcore.log.broker.access.acl import AclOperation, ResourceType
+from streamcore.log.broker.access.scram_credentials import ScramMechanism
+from streamcore.log.broker.access.users import Alteration, CredentialDeletion, CredentialUpsertion
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
-from streamcore.log.broker.scram_credentials import ScramMechanism
-from streamcore.log.broker.users import Alteration, CredentialDeletion, CredentialUpsertion
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.wire.messages.alter_user_scram_credentials import (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import streamcore as sc
-from streamcore.log.broker.access import AccessRuleFilter
+from streamcore.log.broker.access.acl import AccessRuleFilter
 from streamcore.log.broker.cluster_state import TOPIC as STATE_TOPIC
 from streamcore.log.wire.error_codes import ErrorCode
 from streamcore.log.wire.messages.alter_user_scram_credentials import (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import streamcore as sc
-from streamcore.log.broker.access import AccessRuleFilter
+from streamcore.log.broker.access.acl import AccessRuleFilter
 from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.wire.error_codes import ErrorCode
 from streamcore.log.wire.messages.create_acls import AclCreation, CreateAclsRequest

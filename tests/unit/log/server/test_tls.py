@@ -16,7 +16,7 @@ import pytest
 import streamcore as sc
 from streamcore.clock import ManualClock
 from streamcore.errors import UsageError
-from streamcore.log.broker.access import (
+from streamcore.log.broker.access.acl import (
     AccessRule,
     AclOperation,
     PatternType,

@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.log.broker.scram_credentials import ScramCredential, ScramMechanism, credential_of_password
+from streamcore.log.broker.access.scram_credentials import (
+    ScramCredential,
+    ScramMechanism,
+    credential_of_password,
+)
 from streamcore.log.wire.apis import API_VERSIONS, PRODUCE, SASL_AUTHENTICATE, SASL_HANDSHAKE
 from streamcore.log.wire.sasl import (
     MECHANISMS,

@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.log.broker.scram_credentials import ScramCredential, ScramMechanism, credential_of_password
+from streamcore.log.broker.access.scram_credentials import (
+    ScramCredential,
+    ScramMechanism,
+    credential_of_password,
+)
 from streamcore.log.wire.sasl_steps import Accepted, AuthenticationFailed, Challenge
 from streamcore.log.wire.scram import ScramExchange
 from tests.scram_client import ScramClient

@@ -1,0 +1,1 @@
+"""Who may do what: users with their credentials, rules, and decisions by them."""

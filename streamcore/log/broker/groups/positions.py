@@ -1,0 +1,285 @@
+"""Groups' committed positions: taken in, told, and forgotten when nobody uses them.
+
+Positions inside a transaction are appended as the producer's transactional records, so that the marker which
+makes its data visible makes its positions count, in one decision. ``on_marker`` is told of the markers that
+the transaction coordinator writes into this topic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from streamcore.errors import CorruptDataError
+from streamcore.log.broker.groups.classic_group import ClassicGroup
+from streamcore.log.broker.groups.classic_states import GroupState
+from streamcore.log.broker.groups.consumer_group import ConsumerGroup
+from streamcore.log.broker.groups.consumer_protocol import decode_subscription
+from streamcore.log.broker.groups.migration import place_ids
+from streamcore.log.broker.groups.records import StoredPosition, encode_position, encode_position_key
+from streamcore.log.broker.groups.store import Group, GroupStore
+from streamcore.log.broker.groups.topics import GroupTopics
+from streamcore.log.broker.operations import Kept, Operation, Promise
+from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.requests import Membership, ProducerIdentity
+from streamcore.log.broker.settings import BrokerSettings
+from streamcore.log.records.batch import NO_PRODUCER_ID
+from streamcore.model import CommittedPosition, ProducerId, TopicName, TopicPartition
+
+TOPIC: Final = "__consumer_offsets"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedPositions:
+    """A group's positions, and those that an open transaction may still move."""
+
+    found: Mapping[TopicPartition, CommittedPosition]
+    unstable: frozenset[TopicPartition]
+
+
+class GroupPositions:
+    """Positions of all groups."""
+
+    def __init__(self, store: GroupStore, topics: GroupTopics, settings: BrokerSettings) -> None:
+        self._store = store
+        self._topics = topics
+        self._settings = settings
+        self._decided: Promise[object] = Promise()
+
+    # --- told ---------------------------------------------------------------------------------
+
+    def committed(
+        self, group: str, partitions: Sequence[TopicPartition] | None
+    ) -> Operation[dict[TopicPartition, CommittedPosition]]:
+        """The group's positions, once no open transaction can move them any more, and durable.
+
+        Raises:
+            Refused: ``UNSTABLE_OFFSET_COMMIT``, if that takes too long.
+        """
+        clock, offsets = self._store.clock, self._store.offsets
+        deadline_s = clock.monotonic_s() + self._settings.unstable_wait_ms / 1000
+        while offsets.is_unstable(group, partitions):
+            if clock.monotonic_s() >= deadline_s:
+                raise Refused(Refusal.UNSTABLE_OFFSET_COMMIT, group=group)
+            waited_for = self._decided
+            yield Kept(waited_for, deadline_s)
+            if not waited_for.is_kept:
+                raise Refused(Refusal.UNSTABLE_OFFSET_COMMIT, group=group)
+        found = offsets.positions(group)
+        yield self._store.topic.written(group)
+        return {
+            partition: found[partition].position
+            for partition in (found if partitions is None else partitions)
+            if partition in found
+        }
+
+    def fetch(
+        self, group: str, *, member_id: str | None = None, epoch: int = -1
+    ) -> Operation[FetchedPositions]:
+        """The group's positions as they are, durable, with those named that are not stable.
+
+        Raises:
+            Refused: a member is named that the group does not know at this epoch.
+        """
+        known = self._store.groups.get(group)
+        if isinstance(known, ConsumerGroup):
+            known.ensure_may_fetch(member_id, epoch)
+        offsets = self._store.offsets
+        found = {partition: stored.position for partition, stored in offsets.positions(group).items()}
+        unstable = frozenset(offsets.pending(group))
+        yield self._store.topic.written(group)
+        return FetchedPositions(found, unstable)
+
+    # --- taken in -----------------------------------------------------------------------------
+
+    def commit(
+        self,
+        group: str,
+        positions: Mapping[TopicPartition, CommittedPosition],
+        membership: Membership | None,
+        *,
+        knows_epochs: bool = False,
+    ) -> Operation[None]:
+        """Commit positions, durably; ``knows_epochs`` as for ``ConsumerGroup.ensure_may_commit``."""
+        known = self._store.groups.get(group)
+        match known:
+            case ClassicGroup():
+                known.ensure_may_commit(membership, self._store.clock.monotonic_s())
+                self._store.watch(known)
+            case ConsumerGroup():
+                self._ensure_consumer_may_commit(known, membership, positions, knows_epochs)
+            case None if membership is not None and membership.generation >= 0:
+                if self._store.offsets.has(group):
+                    raise Refused(Refusal.UNKNOWN_MEMBER_ID, group=group, member_id=membership.member_id)
+                raise Refused(
+                    Refusal.GROUP_ID_NOT_FOUND if knows_epochs else Refusal.ILLEGAL_GENERATION, group=group
+                )
+            case None:
+                self._store.ensure_room(group)
+        self._ensure_short(positions)
+        if positions:
+            self._append(group, positions)
+            yield self._store.topic.written(group)
+
+    def append_in_transaction(
+        self,
+        group: str,
+        positions: Mapping[TopicPartition, CommittedPosition],
+        identity: ProducerIdentity,
+        membership: Membership | None,
+    ) -> None:
+        """Write positions as part of a producer's open transaction; pending until its marker."""
+        known = self._store.groups.get(group)
+        match known:
+            case ClassicGroup() if membership is not None:
+                known.ensure_may_commit(membership, self._store.clock.monotonic_s(), is_transactional=True)
+                self._store.watch(known)
+            case ConsumerGroup() if membership is not None:
+                places = dict.fromkeys(place_ids(positions, self._topics))
+                known.ensure_may_commit(membership, places, is_transactional=True, knows_epochs=True)
+            case None if membership is not None and membership.generation >= 0:
+                raise Refused(Refusal.ILLEGAL_GENERATION, group=group)
+            case _:
+                self._store.ensure_room(group)
+        self._ensure_short(positions)
+        if positions:
+            self._append(group, positions, identity)
+
+    def is_too_long(self, position: CommittedPosition) -> bool:
+        """Whether a position's note is longer than it may be."""
+        return len(position.metadata) > self._settings.position_metadata_length_max
+
+    def on_marker(self, partition: TopicPartition, producer_id: ProducerId, is_commit: bool) -> None:
+        """A producer's transaction has ended in a partition; positions in it are decided."""
+        if partition.topic == TOPIC:
+            self._store.offsets.replay_marker(producer_id, is_commit)
+            decided, self._decided = self._decided, Promise()
+            decided.keep(None)
+
+    def _ensure_consumer_may_commit(
+        self,
+        group: ConsumerGroup,
+        membership: Membership | None,
+        positions: Mapping[TopicPartition, CommittedPosition],
+        knows_epochs: bool,
+    ) -> None:
+        if membership is not None:
+            places = dict.fromkeys(place_ids(positions, self._topics))
+            group.ensure_may_commit(membership, places, is_transactional=False, knows_epochs=knows_epochs)
+        elif group.members:
+            raise Refused(Refusal.NON_EMPTY_GROUP, group=group.name)
+
+    def _ensure_short(self, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
+        for partition, position in positions.items():
+            if self.is_too_long(position):
+                raise Refused(
+                    Refusal.OFFSET_METADATA_TOO_LARGE,
+                    partition=partition,
+                    length_max=self._settings.position_metadata_length_max,
+                )
+
+    def _append(
+        self,
+        group: str,
+        positions: Mapping[TopicPartition, CommittedPosition],
+        identity: ProducerIdentity | None = None,
+    ) -> None:
+        now_ms = self._store.clock.now_ms()
+        stored = {partition: StoredPosition(position, now_ms) for partition, position in positions.items()}
+        producer_id = NO_PRODUCER_ID if identity is None else identity.producer_id
+        at = self._store.topic.append(
+            group,
+            [
+                (encode_position_key(group, partition), encode_position(each))
+                for partition, each in stored.items()
+            ],
+            producer_id=producer_id,
+            producer_epoch=-1 if identity is None else identity.epoch,
+        )
+        for index, (partition, each) in enumerate(stored.items()):
+            self._store.offsets.replay(group, partition, each, at=at + index, producer_id=producer_id)
+
+    # --- forgotten ----------------------------------------------------------------------------
+
+    def delete(self, group: str, partitions: Sequence[TopicPartition]) -> Operation[None]:
+        """Forget positions in topics that no member subscribes to."""
+        known = self._store.groups.get(group)
+        if known is None and not self._store.offsets.has(group):
+            raise Refused(Refusal.GROUP_ID_NOT_FOUND, group=group)
+        if isinstance(known, ClassicGroup) and known.members and not known.has_consumers:
+            raise Refused(Refusal.NON_EMPTY_GROUP, group=group)
+        if used := sorted({each.topic for each in partitions if _subscribes(known, each.topic)}):
+            raise Refused(Refusal.GROUP_SUBSCRIBED_TO_TOPIC, group=group, topics=",".join(used))
+        present = self._store.offsets.partitions(group)
+        self.forget(group, [each for each in partitions if each in present])
+        yield self._store.topic.written(group)
+
+    def forget(self, group: str, partitions: Sequence[TopicPartition]) -> None:
+        """Write that these positions are gone."""
+        if not partitions:
+            return
+        at = self._store.topic.append(
+            group, [(encode_position_key(group, partition), None) for partition in partitions]
+        )
+        for index, partition in enumerate(partitions):
+            self._store.offsets.replay(group, partition, None, at=at + index)
+
+    def forget_topic(self, topic: TopicName) -> None:
+        """Forget every group's positions in a topic that was deleted: a new one starts anew."""
+        offsets = self._store.offsets
+        for group in offsets.groups():
+            self.forget(group, sorted(each for each in offsets.partitions(group) if each.topic == topic))
+
+    def expire(self) -> None:
+        """Forget positions that nobody has used for long."""
+        retention_ms = self._settings.offsets_retention_ms
+        if retention_ms is None:
+            return
+        old_ms = self._store.clock.now_ms() - retention_ms
+        for name in sorted(self._store.offsets.groups()):
+            if self._store.offsets.is_unstable(name, None):
+                continue
+            group = self._store.groups.get(name)
+            positions = self._store.offsets.positions(name)
+            self.forget(
+                name, [each for each, stored in positions.items() if _is_old(group, each, stored, old_ms)]
+            )
+
+
+def _is_old(group: Group | None, partition: TopicPartition, stored: StoredPosition, old_ms: int) -> bool:
+    """Whether nobody has used a position since."""
+    if stored.committed_ms >= old_ms:
+        return False
+    if isinstance(group, ClassicGroup):
+        if not group.members:
+            # However old the position is, it counts from when the last member left.
+            return group.since_ms < old_ms
+        if group.state is not GroupState.STABLE or not group.has_consumers:
+            return False
+    return not _subscribes(group, partition.topic)
+
+
+def _subscribes(group: Group | None, topic: TopicName) -> bool:
+    """Whether members of a group subscribe to a topic, or may do so without saying it in a known way."""
+    match group:
+        case ConsumerGroup():
+            return topic in group.subscribed_topics()
+        case ClassicGroup() if group.members and group.has_consumers:
+            topics = _subscribed_topics(group)
+            return topics is None or topic in topics
+    return False
+
+
+def _subscribed_topics(group: ClassicGroup) -> set[TopicName] | None:
+    """The topics that a classic group's consumers subscribe to; ``None`` if they cannot be read."""
+    try:
+        return {
+            topic
+            for member in group.members.values()
+            for topic in decode_subscription(
+                member.subscription(group.protocol) or member.protocols[0][1]
+            ).topics
+        }
+    except CorruptDataError:
+        return None

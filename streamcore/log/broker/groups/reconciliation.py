@@ -1,0 +1,94 @@
+"""Moves a member of a consumer group towards the target assignment, one answer at a time.
+
+A member never gets a partition that another one may still use, and it comes to a new epoch only when it has
+given up what the target takes from it:
+
+    kept     := assigned and target
+    revoking := assigned - kept                 given up first, while the member stays at its epoch
+    free     := target - kept, owned by nobody  given together with the new epoch
+    missing  := target - kept - free            waited for
+
+Each of these is decided from the member's own holding, the target, and who owns what: no member ever waits
+for something that only its own next answer brings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+
+from streamcore.log.broker.groups.consumer_group_member import Epochs, Holding, MemberState
+from streamcore.log.broker.place_id import PlaceId
+from streamcore.log.broker.refusals import Refusal, Refused
+
+_S = MemberState
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a member should come to."""
+
+    epoch: int
+    places: Set[PlaceId]
+    is_free: Callable[[PlaceId], bool]
+    """Whether no member has a partition, nor is about to give it up."""
+    is_subscribed: Callable[[bytes], bool]
+    """Whether the member subscribes to the topic with an id, and there still is one."""
+
+
+def reconciled(
+    holding: Holding, goal: Goal, owned: Set[PlaceId] | None, *, has_new_subscription: bool = False
+) -> Holding:
+    """The next holding; the same one if there is no step to take.
+
+    ``owned`` are the partitions that the member says it has, ``None`` if it does not say.
+
+    Raises:
+        Refused: ``FENCED_MEMBER_EPOCH``, from a state of a newer program's, unless the member owns nothing.
+    """
+    match holding.state:
+        case _S.STABLE:
+            if holding.epoch != goal.epoch:
+                return _towards(holding, goal, owned)
+            return _fitting(holding, goal, owned) if has_new_subscription else holding
+        case _S.UNREVOKED_PARTITIONS:
+            if not _still_owns(holding.revoking, owned):
+                return _towards(holding, goal, owned)
+            return _fitting(holding, goal, owned) if has_new_subscription else holding
+        case _S.UNRELEASED_PARTITIONS:
+            return _towards(holding, goal, owned)
+        case _S.UNKNOWN:
+            if owned is None or owned:
+                raise Refused(Refusal.FENCED_MEMBER_EPOCH, state=holding.state.name)
+            return _towards(holding, goal, owned)
+
+
+def _towards(holding: Holding, goal: Goal, owned: Set[PlaceId] | None) -> Holding:
+    wanted = {place for place in goal.places if goal.is_subscribed(place.topic_id)}
+    kept = {place: epoch for place, epoch in holding.assigned.items() if place in wanted}
+    revoking = {place: epoch for place, epoch in holding.assigned.items() if place not in wanted}
+    if _still_owns(revoking, owned):
+        return holding.moved(_S.UNREVOKED_PARTITIONS, holding.epoch, kept, revoking)
+    added = wanted - kept.keys()
+    # What the member itself was asked to give up, and has given up by now, is as good as free for it.
+    free = {place for place in added if place in holding.revoking or goal.is_free(place)}
+    state = _S.STABLE if len(free) == len(added) else _S.UNRELEASED_PARTITIONS
+    return holding.moved(state, goal.epoch, kept | dict.fromkeys(free, goal.epoch))
+
+
+def _fitting(holding: Holding, goal: Goal, owned: Set[PlaceId] | None) -> Holding:
+    """Take away what the member does not subscribe to any more, at once: the target may be of before."""
+    gone = {p: epoch for p, epoch in holding.assigned.items() if not goal.is_subscribed(p.topic_id)}
+    if not gone:
+        return holding
+    kept = {place: epoch for place, epoch in holding.assigned.items() if place not in gone}
+    revoking = {**holding.revoking, **gone}
+    if _still_owns(revoking, owned):
+        return holding.moved(_S.UNREVOKED_PARTITIONS, holding.epoch, kept, revoking)
+    return holding.moved(holding.state, holding.epoch, kept, holding.revoking)
+
+
+def _still_owns(revoking: Epochs, owned: Set[PlaceId] | None) -> bool:
+    if not revoking:
+        return False
+    return owned is None or not owned.isdisjoint(revoking)

@@ -1,0 +1,287 @@
+"""Decides what a producer may do to its transaction, by the newest record of its id. Pure.
+
+There are two ways of using transactions, side by side. Up to version 1 a producer keeps its epoch from one
+transaction to the next, and only a newer producer, or time, moves it on. From version 2 on (KIP-890) every
+ending moves the epoch: what was sent for one transaction and arrives late can never get into the next,
+and an ending that is asked for again is told from the next one by its epoch.
+
+Epochs are used up at ``EPOCH_LAST``: the producer then goes on under a new producer id, from epoch 0. One
+epoch more is kept for the markers of that last transaction, and for fencing; no producer ever has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from msgspec.structs import replace
+
+from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.requests import ProducerIdentity
+from streamcore.log.broker.transactions.records import (
+    NO_EPOCH,
+    NOT_STARTED,
+    TransactionRecord,
+    TransactionState,
+)
+from streamcore.log.records.batch import NO_PRODUCER_ID
+from streamcore.model import ProducerId, TimestampMs, TopicPartition
+
+EPOCH_LAST: Final = 32_766
+"""The last epoch that a producer gets."""
+
+EPOCH_PER_TRANSACTION: Final = 2
+"""From this version of transactions on, each ending moves the epoch."""
+
+_S = TransactionState
+
+
+def owned(
+    record: TransactionRecord | None, transactional_id: str, identity: ProducerIdentity
+) -> TransactionRecord:
+    """The record, if it is this producer's."""
+    if record is None or record.identity.producer_id != identity.producer_id:
+        raise Refused(Refusal.INVALID_PRODUCER_ID_MAPPING, transactional_id=transactional_id)
+    if record.identity.epoch != identity.epoch or identity.epoch > EPOCH_LAST:
+        raise _fenced_off(record, identity)
+    return record
+
+
+def _fenced_off(record: TransactionRecord, identity: ProducerIdentity) -> Refused:
+    return Refused(
+        Refusal.PRODUCER_FENCED,
+        transactional_id=record.transactional_id,
+        epoch=identity.epoch,
+        current_epoch=record.identity.epoch,
+    )
+
+
+# --- identities ---------------------------------------------------------------------------------
+
+
+def is_used_up(record: TransactionRecord) -> bool:
+    """Whether the producer id has no epoch left for another producer."""
+    return record.identity.epoch >= EPOCH_LAST
+
+
+def ensure_may_go_on(record: TransactionRecord, expected: ProducerIdentity) -> None:
+    """Refuse a producer that asks for its next epoch and has been overtaken.
+
+    It may have asked before and not heard the answer, or time may have aborted its transaction; so who
+    had the epoch before is let in as long as nobody else has come. Not while a transaction is open:
+    only who began it may have it aborted.
+    """
+    if expected == record.identity:
+        return
+    before = ProducerIdentity(record.identity.producer_id, record.last_epoch)
+    is_before = expected == before or _is_rolled_over(record, expected)
+    if not is_before or record.last_epoch == NO_EPOCH or record.state is _S.ONGOING:
+        raise _fenced_off(record, expected)
+
+
+def _is_rolled_over(record: TransactionRecord, before: ProducerIdentity) -> bool:
+    """Whether a producer was the last of its producer id, and this record is of the next one."""
+    return (
+        before == ProducerIdentity(record.previous_producer_id, EPOCH_LAST)
+        and record.identity.producer_id != before.producer_id
+        and record.identity.epoch == 0
+    )
+
+
+def initialized(
+    record: TransactionRecord,
+    *,
+    timeout_ms: int,
+    expected: ProducerIdentity | None,
+    new_producer_id: ProducerId | None,
+    now_ms: TimestampMs,
+) -> TransactionRecord:
+    """The record that gives a producer its identity; nothing of the id is open or being ended.
+
+    Args:
+        expected: what the producer was, if it goes on; ``ensure_may_go_on`` was asked.
+        new_producer_id: where the present one ``is_used_up``.
+    """
+    identity, last_epoch = record.identity, record.last_epoch
+    if new_producer_id is not None or expected is None or expected == identity:
+        last_epoch = NO_EPOCH if expected is None else identity.epoch
+        identity = (
+            ProducerIdentity(identity.producer_id, identity.epoch + 1)
+            if new_producer_id is None
+            else ProducerIdentity(new_producer_id, 0)
+        )
+    return replace(
+        record.moved_to(_S.EMPTY, now_ms),
+        identity=identity,
+        last_epoch=last_epoch,
+        timeout_ms=timeout_ms,
+        partitions=frozenset(),
+        started_ms=NOT_STARTED,
+    )
+
+
+def first_record(
+    transactional_id: str, producer_id: ProducerId, timeout_ms: int, now_ms: TimestampMs
+) -> TransactionRecord:
+    """The record of an id that nobody has used."""
+    return TransactionRecord(
+        transactional_id,
+        ProducerIdentity(producer_id, 0),
+        timeout_ms,
+        _S.EMPTY,
+        frozenset(),
+        now_ms,
+        previous_producer_id=producer_id,
+    )
+
+
+def with_next_epoch(record: TransactionRecord) -> TransactionRecord:
+    """The same under the next epoch, so that whoever uses the present one is refused."""
+    identity = record.identity
+    assert identity.epoch <= EPOCH_LAST
+    return replace(
+        record,
+        identity=ProducerIdentity(identity.producer_id, identity.epoch + 1),
+        last_epoch=identity.epoch,
+    )
+
+
+# --- the open transaction -----------------------------------------------------------------------
+
+
+def joined(
+    record: TransactionRecord, joining: frozenset[TopicPartition], *, version: int, now_ms: TimestampMs
+) -> TransactionRecord:
+    """The record with more partitions in the open transaction, or of one that begins with them."""
+    begins = record.state is not _S.ONGOING
+    return replace(
+        record.moved_to(_S.ONGOING, now_ms),
+        partitions=joining if begins else record.partitions | joining,
+        started_ms=now_ms if begins else record.started_ms,
+        client_version=version,
+    )
+
+
+# --- endings ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """End the transaction: write this state first."""
+
+    state: TransactionState
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """The ending was decided and interrupted: take its next steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyEnded:
+    """It has ended that way already; the answer was lost."""
+
+
+Ending: TypeAlias = Prepare | GoOn | AlreadyEnded
+
+
+def ending(
+    record: TransactionRecord | None,
+    transactional_id: str,
+    identity: ProducerIdentity,
+    *,
+    commit: bool,
+    version: int,
+) -> Ending:
+    """Decide what to do for a producer that ends its transaction."""
+    prepared = _S.PREPARE_COMMIT if commit else _S.PREPARE_ABORT
+    complete = _S.COMPLETE_COMMIT if commit else _S.COMPLETE_ABORT
+    if version < EPOCH_PER_TRANSACTION:
+        record = owned(record, transactional_id, identity)
+        is_repeated = True
+    else:
+        record, is_repeated = _owned_or_before(record, transactional_id, identity)
+        may_be_empty = not commit and not is_repeated
+        if may_be_empty and record.state in (_S.EMPTY, _S.COMPLETE_COMMIT, _S.COMPLETE_ABORT):
+            # The client does not know whether its first batch came, so it aborts in any case.
+            return Prepare(_S.PREPARE_ABORT)
+    if record.state is _S.ONGOING:
+        return Prepare(prepared)
+    if is_repeated and record.state is complete:
+        return AlreadyEnded()
+    if record.state is prepared:
+        return GoOn()
+    raise Refused(Refusal.INVALID_TXN_STATE, transactional_id=transactional_id, state=record.state.kafka_name)
+
+
+def _owned_or_before(
+    record: TransactionRecord | None, transactional_id: str, identity: ProducerIdentity
+) -> tuple[TransactionRecord, bool]:
+    """The record, and whether the producer has the epoch from before the ending that it shows."""
+    if record is None:
+        raise Refused(Refusal.INVALID_PRODUCER_ID_MAPPING, transactional_id=transactional_id)
+    is_over = record.state in (_S.COMPLETE_COMMIT, _S.COMPLETE_ABORT)
+    if (is_over or record.is_preparing) and _is_before(record, identity):
+        return record, True
+    if record.is_preparing and record.identity.producer_id == identity.producer_id:
+        raise _fenced_off(record, identity)
+    return owned(record, transactional_id, identity), False
+
+
+def _is_before(record: TransactionRecord, identity: ProducerIdentity) -> bool:
+    """Whether a producer had the epoch that the ending has moved on from."""
+    if record.client_version < EPOCH_PER_TRANSACTION and record.last_epoch != identity.epoch:
+        return False  # the ending kept the epoch, and the one before it is somebody else's
+    current = record.identity
+    return identity == ProducerIdentity(current.producer_id, current.epoch - 1) or (
+        _is_rolled_over(record, identity)
+    )
+
+
+def prepared(
+    record: TransactionRecord,
+    state: TransactionState,
+    *,
+    version: int,
+    next_producer_id: ProducerId,
+    now_ms: TimestampMs,
+) -> TransactionRecord:
+    """The record that decides how a producer's transaction ends; the markers carry its epoch.
+
+    Args:
+        next_producer_id: where this ending uses up the present one's epochs; otherwise none.
+    """
+    is_empty = record.state is not _S.ONGOING
+    moved = record.moved_to(state, now_ms)
+    if version >= EPOCH_PER_TRANSACTION:
+        moved = with_next_epoch(moved)
+    return replace(
+        moved,
+        next_producer_id=next_producer_id,
+        client_version=version,
+        partitions=frozenset() if is_empty else record.partitions,
+        started_ms=now_ms if is_empty else record.started_ms,
+    )
+
+
+def prepared_for_others(record: TransactionRecord, now_ms: TimestampMs) -> TransactionRecord:
+    """The record that decides that an open transaction is aborted over its producer's head.
+
+    The epoch moves on with it, so that producer is fenced: it must not believe that its next records
+    belong to the transaction it had begun.
+    """
+    return with_next_epoch(record.moved_to(_S.PREPARE_ABORT, now_ms))
+
+
+def completed(record: TransactionRecord, now_ms: TimestampMs) -> TransactionRecord:
+    """The record that says that all markers of a prepared ending are written."""
+    state = _S.COMPLETE_COMMIT if record.state is _S.PREPARE_COMMIT else _S.COMPLETE_ABORT
+    identity = record.identity
+    if record.next_producer_id != NO_PRODUCER_ID:
+        identity = ProducerIdentity(record.next_producer_id, 0)
+    return replace(
+        record.moved_to(state, now_ms),
+        identity=identity,
+        partitions=frozenset(),
+        next_producer_id=NO_PRODUCER_ID,
+    )
