@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import signal
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import streamcore as sc
+from streamcore.cli.serve import made_to_stay
 from streamcore.log.wire.error_codes import ErrorCode
 from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from tests.certificates import Authority, Signed, der_of, encrypted_key
@@ -67,6 +69,21 @@ def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
     assert offsets == list(range(0, 40, 2))
     assert data.high_watermark == 40
     assert len(records_of(data)) == 20 * len(batch(b"a", b"b"))
+
+
+def test_what_is_made_to_stay_is_not_looked_through_for_cycles() -> None:
+    with made_to_stay():
+        staying = [[object()]]
+    passing = [[object()]]
+    try:
+        looked_through = gc.get_objects()
+        was_on = gc.isenabled()
+    finally:
+        gc.unfreeze()
+
+    assert was_on
+    assert any(each is passing for each in looked_through)
+    assert not any(each is staying for each in looked_through)
 
 
 def test_settings_are_given_by_kafkas_names(tmp_path: Path) -> None:
