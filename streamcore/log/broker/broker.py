@@ -448,9 +448,9 @@ class Broker:
         """Put one cleaned segment in place; return whether there is more to do."""
         return self._logs.go_on_with(compaction)
 
-    def checkpoint(self) -> None:
-        """Write down how far the partitions are synced."""
-        self._logs.checkpoint()
+    def write_recovery_points(self) -> None:
+        """Write down how far partitions were synced at their maintenance; for any thread."""
+        self._logs.write_recovery_points()
 
     def release_idle(self) -> None:
         """Close the data files that nobody reads any more."""

@@ -1,8 +1,9 @@
 """One pass of upkeep over a whole log, beside everybody who uses it.
 
 The lock is held for what is quick: expiring, retention, taking a round of compaction on, putting one
-cleaned segment in place. It is not held while compaction reads and writes, nor while the system frees
-the space of removed files. A pass that finds another one under way waits for its turn.
+cleaned segment in place, each for one partition at a time. It is not held while compaction reads and
+writes, nor while it is written down how far partitions are synced, nor while the system frees the space
+of removed files. A pass that finds another one under way waits for its turn.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import partial
 
 from streamcore.errors import CorruptDataError, StorageError
 from streamcore.log.broker.broker import Broker
+from streamcore.log.broker.operations import Elsewhere
 from streamcore.log.client.operation_driver import OperationDriver
 from streamcore.model import TopicPartition
 
@@ -41,8 +43,9 @@ class Upkeep:
                 partitions = self._broker.all_partitions()
             for partition in partitions:
                 _attempt(partial(self._maintain, partition), failures)
+            write_down = Elsewhere(self._broker.write_recovery_points)
+            _attempt(partial(self._driver.work_elsewhere, write_down), failures)
             with self._driver:
-                _attempt(self._broker.checkpoint, failures)
                 self._broker.release_idle()
             self.free_removed()
         if failures:

@@ -79,13 +79,15 @@ class LogCheckpoints:
     """The three checkpoint files of one log, and what they say of each partition.
 
     Rows are kept as they are written: a file with many thousands of them is written every few seconds.
-    Topics are deleted outside of the owner's lock, so every call may come from any thread.
+    That, and the deletion of topics, happens outside of the owner's lock: every call may come from any
+    thread, and notes are taken while a file is being written.
     """
 
     def __init__(self, file_system: FileSystem, root: Path) -> None:
         self._file_system = file_system
         self._root = root
         self._turn = threading.Lock()
+        self._write_turns = {name: threading.Lock() for name in CHECKPOINT_NAMES}
         self._offsets = {name: read_checkpoint(file_system, root / name) for name in CHECKPOINT_NAMES}
         self._rows = {
             name: {target: _row(target, offset) for target, offset in offsets.items()}
@@ -121,14 +123,19 @@ class LogCheckpoints:
 
     def write(self, name: str) -> None:
         """Write one of the files, durably, unless it says all this already."""
-        if name not in self._unwritten:
-            return
-        with self._turn:
-            if name in self._unwritten:
-                content = checkpoint_bytes(self._rows[name].values())
-                write_whole(self._file_system, self._root / name, content)
-                # Only now: after a failure the next call has to write, although nothing changes in between.
+        with self._write_turns[name]:
+            with self._turn:
+                if name not in self._unwritten:
+                    return
+                rows = list(self._rows[name].values())
                 self._unwritten.remove(name)
+            try:
+                write_whole(self._file_system, self._root / name, checkpoint_bytes(rows))
+            except BaseException:
+                # The next call has to write, although nothing changes in between.
+                with self._turn:
+                    self._unwritten.add(name)
+                raise
 
 
 def _row(target: TopicPartition, offset: Offset) -> str:

@@ -239,7 +239,7 @@ class LogManager:
         failures: list[StorageError | CorruptDataError] = []
         for log in list(self.catalog.all_logs()):
             _attempt(partial(self.maintain_partition, log.topic_partition), failures)
-        _attempt(self.checkpoint, failures)
+        _attempt(self.write_recovery_points, failures)
         self.release_idle()
         self.free_removed()
         if failures:
@@ -254,7 +254,7 @@ class LogManager:
                 pass
 
     def begin_maintenance(self, target: TopicPartition) -> Compaction | None:
-        """The quick part of a partition's upkeep: retention, and expiry of producers.
+        """The quick part of a partition's upkeep: retention, expiry of producers, how far it is synced.
 
         Returns:
             The compaction that is due, if one is. Its ``run`` is the long part, for any thread; after
@@ -264,6 +264,7 @@ class LogManager:
         partition = self.catalog.find(target)
         if partition is None:
             return None
+        partition.note_recovery_point()
         now_ms = self._clock.now_ms()
         partition.apply_retention(now_ms)
         partition.expire_producers(now_ms)
@@ -292,6 +293,10 @@ class LogManager:
         """Write down where partitions begin. For any thread. Raises ``StorageError``."""
         self._parts.checkpoints.write(LOG_STARTS)
 
+    def write_recovery_points(self) -> None:
+        """Write down the recovery points as last noted. For any thread. Raises ``StorageError``."""
+        self._parts.checkpoints.write(RECOVERY_POINTS)
+
     def release_idle(self) -> None:
         """Close the data files that nobody has read since the last call."""
         self._parts.open_files.close_idle()
@@ -300,7 +305,7 @@ class LogManager:
         """Write down how far each partition is synced; a crash then needs to look at less."""
         for partition in self.catalog.all_logs():
             partition.note_recovery_point()
-        self._parts.checkpoints.write(RECOVERY_POINTS)
+        self.write_recovery_points()
 
     def close(self) -> None:
         """Sync everything, write what makes the next opening fast, and note that the stop was clean.

@@ -14,13 +14,16 @@ from streamcore.clock import ManualClock
 from streamcore.errors import ClosedError, StorageError, TopicExistsError
 from streamcore.log.broker.operations import Elsewhere, Operation
 from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.storage.checkpoints import RECOVERY_POINTS, read_checkpoint
+from streamcore.model import TopicPartition
 from streamcore.testing.sim_disk import SimDisk
 
 LIMIT_S = 20
+PLACE = TopicPartition("t", 0)
 
 
 class HeldDisk(SimDisk):
-    """A disk on which making a folder of some name waits until it is let go."""
+    """A disk on which making a folder of some name, or giving a file that name, waits until it is let go."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -29,10 +32,17 @@ class HeldDisk(SimDisk):
         self.let_go = threading.Semaphore(0)
 
     def make_directory(self, path: Path) -> None:
+        self._hold(path)
+        super().make_directory(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._hold(target)
+        super().rename(source, target)
+
+    def _hold(self, path: Path) -> None:
         if path.name == self.held_name:
             self.entered.release()
             assert self.let_go.acquire(timeout=LIMIT_S)
-        super().make_directory(path)
 
 
 @pytest.fixture
@@ -75,6 +85,25 @@ def test_the_log_goes_on_while_a_topic_is_made(
     assert making.result(LIMIT_S).partition_count == 3
     assert names == {"before", "meanwhile"}
     assert set(log.topics()) == {"slow", "meanwhile"}
+
+
+def test_the_log_goes_on_while_it_is_written_down_how_far_it_is_synced(
+    disk: HeldDisk, log: EmbeddedLog, pool: ThreadPoolExecutor
+) -> None:
+    log.create_topic("t")
+    producer = log.producer_port()
+    producer.append_run(PLACE, [None], [b"a"], [0]).result(LIMIT_S)
+    disk.held_name = RECOVERY_POINTS
+    keeping = pool.submit(log.maintain)
+    assert disk.entered.acquire(timeout=LIMIT_S)
+
+    producer.append_run(PLACE, [None], [b"b"], [0]).result(LIMIT_S)
+    end = log.offsets([PLACE])[PLACE].high_watermark
+    disk.let_go.release()
+
+    keeping.result(LIMIT_S)
+    assert end == 2
+    assert read_checkpoint(disk, Path("/data/log", RECOVERY_POINTS))[PLACE] == 1
 
 
 def test_of_two_who_make_the_same_topic_at_once_one_learns_that_it_exists(
