@@ -2,7 +2,8 @@
 
 A client gets its answers in the order of its requests. Requests are also *begun* in that order, each when
 the one before is answered, as Kafka does it. Produce is the exception: batches that come while others
-wait for the disk are written meanwhile, so that one sync serves all of them.
+wait for the disk are written meanwhile, so that one sync serves all of them. And a Fetch may be held for a
+moment, for the good of a client that pauses when it is full (see ``fetch_pace``).
 
 What a peer can make us keep is bounded: so many requests that are not answered, one unfinished frame, one
 response that it does not take. Beyond that nothing is read from it. Who has yet to authenticate is held to
@@ -23,6 +24,7 @@ from typing import Any, Final
 from streamcore.errors import ClosedError
 from streamcore.log.broker.operations import Operation
 from streamcore.log.server.connections import Peer
+from streamcore.log.server.fetch_pace import FetchPace, pauses_when_full
 from streamcore.log.server.output import Output, Part
 from streamcore.log.server.parts import ListenerParts
 from streamcore.log.server.runner import Running
@@ -36,6 +38,8 @@ from streamcore.log.wire.handlers.api_versions import unsupported_version
 from streamcore.log.wire.handlers.sasl import sasl_frame
 from streamcore.log.wire.handlers.table import HANDLERS, handler_of
 from streamcore.log.wire.headers import RequestHeader, body_start, parse_header, response_start
+from streamcore.log.wire.messages.api_versions import ApiVersionsRequest
+from streamcore.log.wire.messages.fetch import FetchRequest
 from streamcore.log.wire.sasl import SaslState
 
 _logger = logging.getLogger(__name__)
@@ -75,6 +79,9 @@ class Connection(asyncio.BufferedProtocol):
         self._waiting: deque[bytearray] = deque()
         self._begun: deque[_Request] = deque()
         self._queued_bytes = 0
+        self._pace: FetchPace | None = None
+        self._holding: asyncio.TimerHandle | None = None
+        """Set while a Fetch is held, which is the first that waits."""
         self._is_going_on = False
         self._is_reading_paused = False
         self._is_closing = False
@@ -134,6 +141,8 @@ class Connection(asyncio.BufferedProtocol):
         self._server.connections.remove(self, self._caller.host)
         self._server.memory.remove(self)
         self._waiting.clear()
+        if self._holding is not None:
+            self._holding.cancel()
         for request in self._begun:
             # Whatever changes something goes on to its end, although nobody waits for the answer.
             if request.api in _GIVEN_UP and request.running is not None:
@@ -194,9 +203,23 @@ class Connection(asyncio.BufferedProtocol):
         if self._output.is_congested:
             return False
         if not self._begun:
-            return True
+            return not self._is_held()
         is_produce = self._waiting[0][:2] == b"\x00\x00"
         return is_produce and all(request.api is PRODUCE for request in self._begun)
+
+    def _is_held(self) -> bool:
+        """Whether the first request is a Fetch that had better wait a little."""
+        if self._pace is None or self._waiting[0][:2] != b"\x00\x01":
+            return False
+        if self._holding is None:
+            hold_s = self._pace.hold_s(self._server.clock.monotonic_s())
+            if hold_s > 0:
+                self._holding = asyncio.get_running_loop().call_later(hold_s, self._end_hold)
+        return self._holding is not None
+
+    def _end_hold(self) -> None:
+        self._holding = None
+        self._go_on()
 
     def _begin(self, frame: bytearray) -> None:
         login = self._caller.login
@@ -221,6 +244,11 @@ class Connection(asyncio.BufferedProtocol):
         request = codec.decode(
             memoryview(frame) if api is PRODUCE else bytes(frame), start, may_have_rest=True
         )
+        if isinstance(request, ApiVersionsRequest):
+            name, version = request.client_software_name, request.client_software_version
+            self._pace = FetchPace() if pauses_when_full(name, version) else None
+        elif isinstance(request, FetchRequest) and self._pace is not None:
+            request.max_bytes = self._pace.bytes_max(request.max_bytes)
         call = self._call(header)
         self._begun.append(begun)
         begun.running = self._server.runner.run(
@@ -257,6 +285,9 @@ class Connection(asyncio.BufferedProtocol):
     def _answer_in_version(self, begun: _Request, reply: Message, version: int) -> None:
         body = begun.api.response_codec(version).encode_parts(reply)
         size = sum(map(len, body))
+        if begun.api is FETCH and self._pace is not None:
+            has_waited = begun.running is not None
+            self._pace.answered(size, self._server.clock.monotonic_s(), has_waited=has_waited)
         start = response_start(begun.api, version, begun.header.correlation_id, size)
         if len(body) == 1 and isinstance(body[0], bytearray):
             begun.answer = [start + body[0]]
