@@ -15,9 +15,9 @@ a rate, and pauses mean for it what losses mean for the rate of TCP:
 
 Invariants:
 
-* The rate stays above what the best cycle without a rate has brought, so nobody gets less than with pauses.
-  Where a cycle with a rate brings less than that, the rate ends, and the next attempt has to wait, longer
-  each time. So a slow application, whose queue a pause does not empty, is left alone.
+* The rate is more than what fills the client, a second, which is about what pauses leave of any rate. Where a
+  cycle brings less than that, the rate ends, and the next attempt has to wait, longer each time. So a slow
+  application, whose queue a pause does not empty, is left alone.
 * A reader that is not behind is not held: neither after a small answer nor after one that waited for records.
 * A Fetch is held for ``HOLD_S_MAX`` at most, because requests behind it wait too.
 
@@ -51,17 +51,21 @@ _SHARE_OF_TAKEN: Final = 0.95
 """At a pause, the rate falls to this share of what the application seems to have taken meanwhile ..."""
 _CUT: Final = (0.5, 0.9)
 """... but to no less and no more than these shares of itself."""
-_RATE_MIN: Final = 1.2
-"""Of what the best cycle without a rate has brought."""
-_STARVED_SHARE: Final = 0.7
-"""A cycle that brings less than this share of the best one began with a queue that was not empty."""
+_RATE_MIN: Final = 1.6
+"""A second, of what fills the client."""
+_TAKEN_S: Final = 0.1
+"""How long a fast application needs to take what fills the client: a guess, by which a cycle tells how much
+that is."""
+_EMPTY_SHARE: Final = 0.5
+"""If less than this share of it was enough, the queue was not empty before."""
 _LONG_CYCLE_S: Final = 3.0
 """With a rate, a cycle of this length shows that it helps."""
 _FORGOTTEN_S: Final = 60.0
-_ABSTAINING_S: Final = (5.0, 640.0)
+_ABSTAINING_S: Final = (5.0, 60.0)
 """How long to do without a rate after it did not help: at first, and at most."""
-_ANSWER_S: Final = (0.05, 0.25)
-"""An answer is at most what the rate brings in the first, and unhindered cycles in the second."""
+_ANSWER_S_MAX: Final = 0.05
+_ANSWER_SHARE_MAX: Final = 0.25
+"""An answer is at most what the rate brings in this time, and this share of what fills the client."""
 
 
 def pauses_when_full(software_name: str, software_version: str) -> bool:
@@ -83,8 +87,8 @@ class FetchPace:
         self._doubling_s: float | None = None
         """How soon the rate doubles, until its first pause."""
         self._grown_s = 0.0
-        self._unhindered = 0.0
-        """Bytes a second of the best cycle without a rate, its pause included."""
+        self._capacity = 0.0
+        """Bytes that seem to fill the client."""
         self._cycle_bytes = 0
         self._cycle_start_s = 0.0
         self._due_s = 0.0
@@ -120,7 +124,7 @@ class FetchPace:
         """How much the answer to a Fetch may have: a part of what fills the client's queue."""
         if self._rate is None:
             return wanted
-        most = min(self._rate * _ANSWER_S[0], self._unhindered * _ANSWER_S[1])
+        most = min(self._rate * _ANSWER_S_MAX, self._capacity * _ANSWER_SHARE_MAX)
         return min(wanted, max(ANSWER_BYTES_MIN, int(most)))
 
     def answered(self, count: int, now_s: float, *, has_waited: bool) -> None:
@@ -149,22 +153,23 @@ class FetchPace:
         if now_s - answered_s > _PAUSE_S[1]:
             self._rate = None
         elif self._rate is None:
-            self._begin(average, count / max(busy_s, _HOLD_S_MIN), now_s)
+            self._begin(count, busy_s, average, now_s)
         elif average < self._enough():
             self._give_up(now_s)
         else:
-            # What filled the queue was not taken: about what a cycle without a rate brings in a second.
-            self._cut((count - self._unhindered) / max(busy_s, _HOLD_S_MIN), busy_s)
+            self._cut((count - self._capacity) / max(busy_s, _HOLD_S_MIN), busy_s)
 
     def _enough(self) -> float:
-        """What a cycle with a rate has to bring. One that has begun with a low rate cannot bring much."""
-        return self._unhindered if self._doubling_s is None else 0.6 * self._unhindered
+        """What a cycle with a rate has to bring a second; the first one began too slow to bring much."""
+        return self._capacity if self._doubling_s is None else 0.6 * self._capacity
 
-    def _begin(self, average: float, burst_rate: float, now_s: float) -> None:
+    def _begin(self, count: int, busy_s: float, average: float, now_s: float) -> None:
         """Have a rate from now on, if the cycle was one of an application that is fast."""
-        self._unhindered = max(self._unhindered, average)
-        if average < _STARVED_SHARE * self._unhindered or now_s < self._free_until_s:
+        filled_with = count / (1 + busy_s / _TAKEN_S)
+        self._capacity = max(self._capacity, filled_with)
+        if filled_with < _EMPTY_SHARE * self._capacity or now_s < self._free_until_s:
             return
+        burst_rate = count / max(busy_s, _HOLD_S_MIN)
         first = _FIRST_RATE * average
         is_far = first < burst_rate / 2
         self._doubling_s = _DOUBLING_S[0 if is_far else 1]
@@ -187,7 +192,7 @@ class FetchPace:
             self._abstaining_s = _ABSTAINING_S[0]
 
     def _set(self, rate: float) -> None:
-        self._rate_set = self._rate = max(rate, _RATE_MIN * self._unhindered)
+        self._rate_set = self._rate = max(rate, _RATE_MIN * self._capacity)
         self._grown_s = 0.0
 
     def _grow(self, now_s: float, *, is_held: bool) -> None:
