@@ -76,6 +76,7 @@ def test_three_weeks_through_the_embedded_log_give_the_tables_of_duckdb(
     assert found == answers_of_duckdb(events, registry, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_whole_year_gives_the_tables_of_duckdb(
     year_of_flights: list[Flight], registry: list[Plane], tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ def peaks(events: int, folder: Path) -> tuple[int, int]:
     return load.seen.peak_bytes, count.seen.peak_bytes
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="peaks are measured as Linux tells them")
 def test_loading_and_counting_need_no_more_memory_for_more_events(tmp_path: Path) -> None:
     load_few, count_few = peaks(FEW, tmp_path / "few")

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_and_writes_its_results(tmp_path: Path) -> None:
     results = tmp_path / "results.md"
     command = [sys.executable, "bench/run.py", "--quick", "--events", "2000", "--output", str(results)]

@@ -28,6 +28,7 @@ def processes_that_name(text: str) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_a_broker_and_writes_its_results(tmp_path: Path) -> None:
     results = tmp_path / "results.md"
     rows = ["consume-100-raw", "connections", "partitions"]
