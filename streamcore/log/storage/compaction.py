@@ -83,6 +83,7 @@ class Compaction:
         self._config = log.config
         self._closed_segments = tuple(log.closed_segments)
         self._aborted = tuple(log.segments.aborted_entries())
+        self._oldest_snapshot = log.oldest_snapshot
         self._producers = {state.producer_id: _producer_end(state) for state in log.producer_states.values()}
         self._replacements: list[_Replacement] = []
         self._cleaned_to = part.first_dirty
@@ -142,6 +143,7 @@ class Compaction:
             self._aborted,
             self._producers,
             group_ends=[segments[group[-1]].end_offset for group in groups],
+            oldest_snapshot=self._oldest_snapshot,
             now_ms=self._now_ms,
             delete_retention_ms=self._config.delete_retention_ms,
         )

@@ -10,7 +10,8 @@ offset. One round has two passes over the closed segments:
 The rules, in the order in which they are asked:
 
 * Records of aborted transactions go at once. A marker stays while any data of its transaction is
-  left, and from then on until its *delete horizon*.
+  left, and from then on until its *delete horizon*. It stays longer while there is a snapshot of
+  the producers from before it, in which its transaction is open.
 * A tombstone gets a delete horizon the first time that a round meets it: the time after which it
   may go. Readers have until then to learn that the key is gone. The horizon stands in the batch.
 * A record without a key has no place in a compacted topic and goes.

@@ -99,6 +99,8 @@ class CompactionRound:
         producers: the producers that are still known.
         group_ends: where the new segments end; the last batch of each keeps its header, so that
             a segment is never empty and always ends where the ones that it replaces did.
+        oldest_snapshot: where the oldest producer snapshot stands; a recovery may begin there, with
+            transactions open that only a marker after it ends. So those markers stay.
         now_ms: the time of the round.
         delete_retention_ms: how long tombstones and spent markers are kept from now on.
     """
@@ -110,6 +112,7 @@ class CompactionRound:
         producers: Mapping[ProducerId, ProducerEnd],
         *,
         group_ends: Collection[Offset],
+        oldest_snapshot: Offset | None,
         now_ms: TimestampMs,
         delete_retention_ms: int,
     ) -> None:
@@ -117,6 +120,7 @@ class CompactionRound:
         self._follower = TransactionFollower(aborted)
         self._producers = producers
         self._group_ends = frozenset(group_ends)
+        self._oldest_snapshot = oldest_snapshot
         self._now_ms = now_ms
         self._delete_retention_ms = delete_retention_ms
 
@@ -127,7 +131,8 @@ class CompactionRound:
             return _KEEP
         if header.delete_horizon_ms is None:
             return Rewrite(records, self._now_ms + self._delete_retention_ms)
-        if self._now_ms < header.delete_horizon_ms:
+        is_needed = self._oldest_snapshot is not None and header.base_offset >= self._oldest_snapshot
+        if is_needed or self._now_ms < header.delete_horizon_ms:
             return _KEEP
         return Rewrite(()) if self._keeps_header(header) else _DROP
 

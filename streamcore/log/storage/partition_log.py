@@ -109,6 +109,11 @@ class PartitionLog:
         return self._states.by_id
 
     @property
+    def oldest_snapshot(self) -> Offset | None:
+        """Where the oldest producer snapshot stands that an opening after a crash may begin with."""
+        return self._snapshots.oldest
+
+    @property
     def size_bytes(self) -> int:
         """Bytes of all data files."""
         return self._segments.size_bytes

@@ -24,6 +24,11 @@ class SnapshotFiles:
         self._directory = directory
         self._offsets = sorted(offsets)
 
+    @property
+    def oldest(self) -> Offset | None:
+        """The lowest offset that a snapshot stands for."""
+        return self._offsets[0] if self._offsets else None
+
     def write(self, offset: Offset, states: Iterable[ProducerState]) -> File:
         """Write the states before ``offset``; return the file, open, for the caller to sync and close."""
         file = self._file_system.open(file_path(self._directory, offset, FileKind.SNAPSHOT), create=True)

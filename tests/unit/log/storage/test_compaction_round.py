@@ -71,12 +71,14 @@ def round_of(
     *aborted: Span,
     producers: Mapping[int, ProducerEnd] | None = None,
     group_end: int = 10**6,
+    oldest_snapshot: int | None = None,
 ) -> CompactionRound:
     return CompactionRound(
         newest,
         aborted,
         producers or {},
         group_ends=[group_end],
+        oldest_snapshot=oldest_snapshot,
         now_ms=NOW_MS,
         delete_retention_ms=RETENTION_MS,
     )
@@ -171,6 +173,14 @@ def test_a_marker_without_data_gets_a_horizon_and_goes_after_it() -> None:
         kept, gone = with_horizon(end, NOW_MS + 1), with_horizon(end, NOW_MS)
         assert round_of(newest).marker(*kept, is_commit=commit) == Keep()
         assert round_of(newest).marker(*gone, is_commit=commit) == Drop()
+
+
+def test_a_marker_stays_while_a_recovery_may_begin_before_it() -> None:
+    end = marker(5, 7, commit=True)
+    spent = with_horizon(end, NOW_MS)
+
+    assert round_of(newest_of(end), oldest_snapshot=5).marker(*spent, is_commit=True) == Keep()
+    assert round_of(newest_of(end), oldest_snapshot=6).marker(*spent, is_commit=True) == Drop()
 
 
 def test_the_last_batch_of_a_known_producer_keeps_its_header() -> None:

@@ -185,6 +185,33 @@ def test_damaged_snapshots_are_rebuilt_from_the_log() -> None:
     assert one.append(b"x" * 50, producer_id=5, sequence=9).is_duplicate
 
 
+def test_a_transaction_that_was_ended_is_not_open_again_after_compaction_and_a_crash() -> None:
+    one = OnePartition(
+        cleanup_policy="compact,delete",
+        segment_bytes="400",
+        min_cleanable_dirty_ratio="0",
+        delete_retention_ms="0",
+    )
+    one.append(b"a", producer_id=13, transactional=True)
+    one.log.roll()  # the snapshot here has the transaction open
+    one.end(13, commit=True)
+    one.append(b"b")
+    one.log.roll()
+    one.log.sync()
+    one.log.delete_records_before(1)
+    one.manager.maintain()
+    one.clock.advance(1)
+    one.append(b"c")
+    one.log.roll()
+    one.leave()
+    one.manager.maintain()
+
+    one.leave()
+
+    assert one.log.offsets.last_stable == one.log.offsets.log_end
+    assert one.values() == [b"c"]
+
+
 def test_leftovers_of_a_crash_are_removed() -> None:
     one = filled()
     leftovers = [
