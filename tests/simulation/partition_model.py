@@ -54,7 +54,7 @@ class PartitionModel:
     synced_end: int = 0
     log_start: int = 0
     session_start: int = 0
-    """Log end when the log was last opened: batches from here on are remembered for duplicates."""
+    """Log end when the log was last opened."""
     delete_requested: int = 0
     """Up to here records may be gone, because that was asked for."""
     bytes_seen: int = 0

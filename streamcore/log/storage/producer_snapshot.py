@@ -5,7 +5,11 @@ entry := producer id i64 | epoch i16 | last sequence i32 | last offset i64 | off
          | last seen i64 (ms) | coordinator epoch i32 | first offset of its open transaction i64 (-1: none)
 
 The CRC-32C covers everything after it. ``<offset>.snapshot`` holds the states before the batch at
-``offset``. Only the last batch of a producer is in it, as in Apache Kafka.
+``offset``.
+
+A producer may have several requests on their way when the log is closed, and sends all of them again. So
+each of its remembered batches has an entry, the oldest first. Apache Kafka writes one for the last batch
+and, of several with one producer id, believes the last: it reads our files as if they were its own.
 """
 
 from __future__ import annotations
@@ -17,8 +21,8 @@ import google_crc32c
 
 from streamcore.errors import CorruptIndexError, UnsupportedVersionError, fact_text
 from streamcore.log.records.batch import NO_SEQUENCE, NO_TIMESTAMP
-from streamcore.log.storage.producer_states import NotedBatch, ProducerState
-from streamcore.model import Offset
+from streamcore.log.storage.producer_states import BATCHES_KEPT, NotedBatch, ProducerState
+from streamcore.model import Offset, ProducerId
 
 VERSION = 1
 _PREFIX = struct.Struct(">hI")
@@ -29,7 +33,7 @@ _NONE = -1
 
 def encode_snapshot(states: Iterable[ProducerState]) -> bytes:
     """The bytes of the snapshot file."""
-    entries = [_encode_entry(state) for state in states]
+    entries = [entry for state in states for entry in _encode_entries(state)]
     body = _COUNT.pack(len(entries)) + b"".join(entries)
     return _PREFIX.pack(VERSION, google_crc32c.value(body)) + body
 
@@ -55,18 +59,30 @@ def decode_snapshot(data: bytes, *, offset: Offset) -> list[ProducerState]:
     (count,) = _COUNT.unpack_from(body)
     if len(body) != _COUNT.size + count * _ENTRY.size:
         raise CorruptIndexError("a producer snapshot has the wrong length, " + fact_text(offset=offset))
-    return [_decode_entry(fields) for fields in _ENTRY.iter_unpack(body[_COUNT.size :])]
+    states: dict[ProducerId, ProducerState] = {}
+    for fields in _ENTRY.iter_unpack(body[_COUNT.size :]):
+        state = _decode_entry(fields)
+        before = states.get(state.producer_id)
+        if before is not None and before.epoch == state.epoch:
+            batches = [*before.batches, *state.batches]
+            state.batches.clear()
+            state.batches.extend(batches[-BATCHES_KEPT:])
+        states[state.producer_id] = state
+    return list(states.values())
 
 
-def _encode_entry(state: ProducerState) -> bytes:
-    last = state.batches[-1] if state.batches else None
+def _encode_entries(state: ProducerState) -> list[bytes]:
+    return [_encode_entry(state, batch) for batch in state.batches or (None,)]
+
+
+def _encode_entry(state: ProducerState, batch: NotedBatch | None) -> bytes:
     first_offset = state.transaction_first_offset
     return _ENTRY.pack(
         state.producer_id,
         state.epoch,
-        last.last_sequence if last else NO_SEQUENCE,
-        last.last_offset if last else _NONE,
-        last.last_offset - last.base_offset if last else 0,
+        batch.last_sequence if batch else NO_SEQUENCE,
+        batch.last_offset if batch else _NONE,
+        batch.last_offset - batch.base_offset if batch else 0,
         state.last_seen_ms,
         state.coordinator_epoch,
         first_offset if first_offset is not None else _NONE,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from streamcore.errors import (
@@ -224,6 +226,23 @@ def test_duplicates_are_recognised_after_a_clean_stop_and_after_a_crash() -> Non
     one.crash()
     assert one.append(b"x" * 50, producer_id=5, sequence=9).is_duplicate
     assert one.append(b"x" * 50, producer_id=5, sequence=10).base_offset == 10
+
+
+@pytest.mark.parametrize("end", [OnePartition.reopen, OnePartition.crash])
+def test_every_batch_that_may_have_been_on_its_way_is_recognised_after_a_stop(
+    end: Callable[[OnePartition], None],
+) -> None:
+    one = OnePartition(segment_bytes="300")
+    for number in range(10):
+        one.append(b"x" * 50, producer_id=5, sequence=number)
+    one.log.sync()
+
+    end(one)
+
+    for number in range(5, 10):
+        again = one.append(b"x" * 50, producer_id=5, sequence=number)
+        assert again.is_duplicate
+        assert again.base_offset == number
 
 
 def test_producers_are_forgotten_after_a_while_but_not_in_a_transaction() -> None:

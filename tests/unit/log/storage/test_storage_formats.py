@@ -89,7 +89,7 @@ def test_a_transaction_index_of_a_newer_version_is_refused() -> None:
 
 def test_a_snapshot_holds_what_recognises_duplicates_and_open_transactions() -> None:
     state = ProducerState(7, epoch=3, coordinator_epoch=2, transaction_first_offset=40, last_seen_ms=99)
-    state.batches.append(NotedBatch(10, 12, 50, 52, -1))
+    state.batches += [NotedBatch(9, 9, 45, 45, -1), NotedBatch(10, 12, 50, 52, -1)]
 
     (again,) = decode_snapshot(encode_snapshot([state]), offset=0)
 
