@@ -9,7 +9,14 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-from streamcore.errors import InvalidRecordError, StorageError, UnsupportedVersionError, UsageError
+from streamcore.errors import (
+    InvalidRecordError,
+    StorageError,
+    UnknownTopicError,
+    UnsupportedVersionError,
+    UsageError,
+    fact_text,
+)
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.requests import AppendedBatch
@@ -179,16 +186,26 @@ def _code_for(error: Exception, version: int) -> ErrorCode:
 def _durable(appended: list[AppendedBatch], call: Call) -> Operation[list[AppendedBatch]]:
     """Wait until each batch is on disk, or its disk has failed."""
     while True:
+        appended = [_unknown_if_deleted(call, batch) for batch in appended]
         try:
             yield from call.broker.durable_batches(appended)
-            return appended
         except StorageError:
             appended = [_failed_if_lost(call, batch) for batch in appended]
+        else:
+            return [_unknown_if_deleted(call, batch) for batch in appended]
+
+
+def _unknown_if_deleted(call: Call, batch: AppendedBatch) -> AppendedBatch:
+    """The same batch, unless its topic was deleted since it was appended."""
+    if batch.error is not None or call.broker.has_partition(batch.target):
+        return batch
+    error = UnknownTopicError("the topic was deleted meanwhile, " + fact_text(topic=batch.target.topic))
+    return AppendedBatch(batch.target, error=error)
 
 
 def _failed_if_lost(call: Call, batch: AppendedBatch) -> AppendedBatch:
     """The same batch, or the failure of its disk."""
-    if batch.error is not None:
+    if batch.error is not None or not call.broker.has_partition(batch.target):
         return batch
     failure = call.broker.partition(batch.target).health.error
     return batch if failure is None else AppendedBatch(batch.target, error=failure)
