@@ -70,7 +70,7 @@ _fragments: Final[WeakKeyDictionary[Broker, Fragments]] = WeakKeyDictionary()
 
 def metadata(request: MetadataRequest, call: Call) -> Operation[MetadataResponse]:
     """Describe the topics asked for, or all."""
-    if call.version < _IDS_FROM and any(each.topic_id != _NO_ID for each in request.topics or ()):
+    if call.version < _IDS_FROM and any(map(_lacks_name, request.topics or ())):
         return _refused(request)
     failed: Iterable[MetadataResponseTopic] = ()
     if request.topics is None or (call.version == 0 and not request.topics):
@@ -197,6 +197,10 @@ def _may_create(name: str, call: Call) -> bool:
 
 def _failed(name: str | None, code: ErrorCode, topic_id: bytes = _NO_ID) -> MetadataResponseTopic:
     return MetadataResponseTopic(error_code=code, name=name, topic_id=topic_id, partitions=[])
+
+
+def _lacks_name(wanted: MetadataRequestTopic) -> bool:
+    return wanted.name is None or wanted.topic_id != _NO_ID
 
 
 def _refused(request: MetadataRequest) -> MetadataResponse:

@@ -11,7 +11,7 @@ import pytest
 import streamcore as sc
 from streamcore.log.wire.apis import API_VERSIONS, APIS, FETCH, PRODUCE
 from streamcore.log.wire.messages.api_versions import ApiVersionsRequest
-from streamcore.log.wire.messages.metadata import MetadataRequest
+from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from tests.serving import (
     FETCH_VERSION,
     PRODUCE_VERSION,
@@ -180,6 +180,17 @@ def test_a_refused_batch_without_acknowledgement_ends_the_connection(client: Wir
     client.send(produce_request("no-such-topic", batch(b"a"), acks=0), PRODUCE_VERSION)
 
     assert client.is_closed_by_peer()
+
+
+@pytest.mark.parametrize("version", [10, 11])
+def test_topics_are_asked_for_by_id_only_where_an_answer_can_lack_a_name(
+    client: WireClient, topic: str, version: int
+) -> None:
+    wanted = [MetadataRequestTopic(name=None, topic_id=bytes(16)), MetadataRequestTopic(name=topic)]
+
+    topics = client.ask(MetadataRequest(topics=wanted), version).topics
+
+    assert [(each.error_code, each.name) for each in topics] == [(42, ""), (42, topic)]
 
 
 @pytest.mark.parametrize("acks", [2, -2, 100])
