@@ -125,6 +125,8 @@ class ErrorCode(IntEnum):
 
 _E = ErrorCode
 
+_TEXT_CHARS_MAX: Final = 1_000
+
 _CODES: Final[tuple[tuple[type[Exception], ErrorCode], ...]] = (
     (UnknownTopicError, _E.UNKNOWN_TOPIC_OR_PARTITION),
     (TopicExistsError, _E.TOPIC_ALREADY_EXISTS),
@@ -159,4 +161,9 @@ def code_of(error: Exception) -> ErrorCode:
 
 def text_of(error: Exception) -> str:
     """What a response's message says of an error."""
-    return str(error.error() if isinstance(error, Refused) else error)
+    return shortened(str(error.error() if isinstance(error, Refused) else error))
+
+
+def shortened(text: str) -> str:
+    """A text for a response: it may quote a name of the request that is as long as texts may be."""
+    return text if len(text) <= _TEXT_CHARS_MAX else text[: _TEXT_CHARS_MAX - 1] + "…"

@@ -16,7 +16,7 @@ from streamcore.log.broker.place_id import PlaceId
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import ConsumerHeartbeat
 from streamcore.log.wire.calls import Call
-from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of
+from streamcore.log.wire.error_codes import ErrorCode, code_of, shortened, text_of
 from streamcore.log.wire.handlers.group_membership import host_of
 from streamcore.log.wire.handlers.groups import may_describe
 from streamcore.log.wire.messages import consumer_group_heartbeat as heartbeats
@@ -142,7 +142,7 @@ def _described(name: str, request: ConsumerGroupDescribeRequest, call: Call) -> 
     if not isinstance(group, ConsumerGroup):
         if not name:
             return _failed(name, ErrorCode.INVALID_GROUP_ID)
-        return _failed(name, ErrorCode.GROUP_ID_NOT_FOUND, f"there is no consumer group {name}")
+        return _failed(name, ErrorCode.GROUP_ID_NOT_FOUND, shortened(f"there is no consumer group {name}"))
     shown = _shown(name, group, call)
     if not all(map(call.may_describe, _topics_of(shown))):
         return _failed(

@@ -10,7 +10,7 @@ from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import GroupDescription
 from streamcore.log.wire.calls import Call
-from streamcore.log.wire.error_codes import ErrorCode, code_of
+from streamcore.log.wire.error_codes import ErrorCode, code_of, shortened
 from streamcore.log.wire.messages.delete_groups import (
     DeletableGroupResult,
     DeleteGroupsRequest,
@@ -87,7 +87,7 @@ def _found(name: str, call: Call) -> DescribedGroup:
     is_said = call.version >= _NOT_FOUND_FROM
     return DescribedGroup(
         error_code=ErrorCode.GROUP_ID_NOT_FOUND if is_said else ErrorCode.NONE,
-        error_message=f"there is no classic group {name}" if is_said else None,
+        error_message=shortened(f"there is no classic group {name}") if is_said else None,
         group_id=name,
         group_state=_DEAD,
         protocol_type="",

@@ -11,6 +11,9 @@ import pytest
 import streamcore as sc
 from streamcore.log.wire.apis import API_VERSIONS, APIS, FETCH, PRODUCE
 from streamcore.log.wire.messages.api_versions import ApiVersionsRequest
+from streamcore.log.wire.messages.consumer_group_describe import ConsumerGroupDescribeRequest
+from streamcore.log.wire.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from streamcore.log.wire.messages.describe_groups import DescribeGroupsRequest
 from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from tests.serving import (
     FETCH_VERSION,
@@ -191,6 +194,19 @@ def test_topics_are_asked_for_by_id_only_where_an_answer_can_lack_a_name(
     topics = client.ask(MetadataRequest(topics=wanted), version).topics
 
     assert [(each.error_code, each.name) for each in topics] == [(42, ""), (42, topic)]
+
+
+def test_what_is_said_of_a_long_name_does_not_grow_with_it(client: WireClient) -> None:
+    name = "é" * 16_383
+    wanted = CreatableTopic(name=name, num_partitions=1, replication_factor=1, assignments=[], configs=[])
+
+    (created,) = client.ask(CreateTopicsRequest(topics=[wanted]), 5).topics
+    (described,) = client.ask(DescribeGroupsRequest(groups=[name]), 6).groups
+    asked = ConsumerGroupDescribeRequest(group_ids=[name], include_authorized_operations=False)
+    (newer,) = client.ask(asked, 0).groups
+
+    for each in (created, described, newer):
+        assert 100 < len(each.error_message) <= 1_000
 
 
 @pytest.mark.parametrize("acks", [2, -2, 100])
