@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
+from uuid import UUID
 
 from streamcore.clock import Clock
 from streamcore.errors import (
@@ -204,24 +205,27 @@ class Broker:
         if name == _METADATA_LOG or (name in INTERNAL_TOPICS and name not in self.topics):
             raise Refused(Refusal.INVALID_REQUEST, topic=name, hint="the log makes this topic itself")
 
-    def delete_topics(
-        self, names: Collection[TopicName]
-    ) -> Operation[dict[TopicName, StreamCoreError | None]]:
+    def delete_topics(self, ids: Mapping[TopicName, UUID | None]) -> Operation[dict[TopicName, Outcome]]:
         """Delete topics, and every group's positions in them; each that may not be deleted has its error.
 
-        The positions go first: a crash between the two leaves a topic that is read from its
-        start again, rather than positions that a new topic of the name would inherit.
+        With an id only the topic of that id is meant. Those that are deleted are returned as they were.
         """
-        outcomes: dict[TopicName, StreamCoreError | None] = {}
-        for name in INTERNAL_TOPICS.intersection(names):
+        outcomes: dict[TopicName, Outcome] = {}
+        for name in INTERNAL_TOPICS.intersection(ids):
             outcomes[name] = UsageError(f"the log itself needs this topic. topic={name}")
-        others = [name for name in names if name not in INTERNAL_TOPICS]
-        present = [name for name in others if name in self.topics]
-        for name in present:
+        others = {name: topic_id for name, topic_id in ids.items() if name not in INTERNAL_TOPICS}
+        return {**outcomes, **(yield from self.topic_changes.delete(others, self._forget_positions))}
+
+    def _forget_positions(self, topics: Collection[TopicName]) -> Operation[None]:
+        """Forget what groups have committed in topics that are about to be deleted.
+
+        This goes first: a crash between the two leaves a topic that is read from its start again, rather
+        than positions that a new topic of the name would inherit.
+        """
+        for name in topics:
             self.groups.forget_topic(name)
-        if present and OFFSETS_TOPIC in self.topics:
+        if OFFSETS_TOPIC in self.topics:
             yield self._partitions.written(self._logs.catalog.logs(OFFSETS_TOPIC))
-        return {**outcomes, **(yield from self.topic_changes.delete(others))}
 
     def topic(self, name: TopicName) -> TopicState:
         """A topic by name. Raises ``UnknownTopicError``."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
+from uuid import UUID
 
 from streamcore.errors import (
     InvalidConfigError,
@@ -120,26 +121,37 @@ class Topics:
         except (StreamCoreError, Refused) as error:
             return error
 
-    def delete(self, names: Collection[TopicName]) -> Operation[dict[TopicName, StreamCoreError | None]]:
-        """Delete topics with their data, durably; each that is not there has its error."""
-        yield from self._take(names)
+    def delete(
+        self,
+        ids: Mapping[TopicName, UUID | None],
+        prepare: Callable[[Collection[TopicName]], Operation[None]],
+    ) -> Operation[dict[TopicName, Outcome]]:
+        """Delete topics with their data, durably; each that is not there has its error.
+
+        Which are there is found when their turn has come: with an id only that topic is meant, not another
+        one that has its name by then. ``prepare`` is what has to be done before, for those that are deleted.
+        """
+        yield from self._take(ids)
         try:
-            outcomes: dict[TopicName, StreamCoreError | None] = dict.fromkeys(names)
-            for name in names:
-                try:
-                    self._catalog.topic(name)
-                except UnknownTopicError as error:
-                    outcomes[name] = error
-            present = [name for name, error in outcomes.items() if error is None]
+            outcomes = {name: self._doomed(name, topic_id) for name, topic_id in ids.items()}
+            present = [name for name, outcome in outcomes.items() if isinstance(outcome, TopicState)]
             if present:
+                yield from prepare(present)
                 yield from self._remove(present, outcomes)
             return outcomes
         finally:
-            self._free(names)
+            self._free(ids)
 
-    def _remove(
-        self, names: Sequence[TopicName], outcomes: dict[TopicName, StreamCoreError | None]
-    ) -> Operation[None]:
+    def _doomed(self, name: TopicName, topic_id: UUID | None) -> Outcome:
+        state = self._catalog.topics.get(name)
+        if topic_id is not None and (state is None or state.topic_id != topic_id):
+            return Refused(Refusal.UNKNOWN_TOPIC_ID, topic_id=topic_id.hex)
+        try:
+            return self._catalog.topic(name)
+        except UnknownTopicError as error:
+            return error
+
+    def _remove(self, names: Sequence[TopicName], outcomes: dict[TopicName, Outcome]) -> Operation[None]:
         removal = self._catalog.begin_removal(names)
         try:
             yield Elsewhere(removal.run)

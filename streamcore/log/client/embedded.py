@@ -180,9 +180,9 @@ class EmbeddedLog:
 
     def delete_topic(self, name: TopicName) -> None:
         """Delete a topic with its data and the positions committed for it."""
-        error = self._run(self._broker.delete_topics([name]))[name]
-        if error is not None:
-            raise error
+        outcome = self._run(self._broker.delete_topics({name: None}))[name]
+        if isinstance(outcome, Exception):
+            raise outcome
         self._upkeep.free_removed()
 
     def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
+from uuid import UUID
 
 from streamcore.errors import StreamCoreError, UnknownTopicError
 from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
@@ -208,15 +209,18 @@ def delete_topics(request: DeleteTopicsRequest, call: Call) -> Operation[DeleteT
         if len(asked) > 1:
             _fail(asked[0], _twice(name))
             results = [each for each in results if each not in asked[1:]]
-    names = [name for name, asked in doomed.items() if len(asked) == 1]
-    ids = {name: state.topic_id.bytes for name in names if (state := call.broker.topics.get(name))}
-    outcomes = yield from call.broker.delete_topics(names)
-    for name, failure in outcomes.items():
+    ids = {
+        name: None if asked[0].topic_id == _NO_ID else UUID(bytes=asked[0].topic_id)
+        for name, asked in doomed.items()
+        if len(asked) == 1
+    }
+    outcomes = yield from call.broker.delete_topics(ids)
+    for name, outcome in outcomes.items():
         (result,) = doomed[name]
-        if failure is not None:
-            _fail(result, failure)
+        if isinstance(outcome, TopicState):
+            result.name, result.topic_id = name, outcome.topic_id.bytes
         else:
-            result.name, result.topic_id = name, ids[name]
+            _fail(result, outcome)
     return DeleteTopicsResponse(throttle_time_ms=0, responses=results)
 
 
