@@ -17,9 +17,10 @@ import logging
 import socket
 import struct
 from collections import deque
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from streamcore.errors import ClosedError
 from streamcore.log.broker.operations import Operation
@@ -44,6 +45,8 @@ from streamcore.log.wire.sasl import SaslState
 
 _logger = logging.getLogger(__name__)
 
+R = TypeVar("R")
+
 _UNSUPPORTED_VERSION_ANSWER: Final = 0
 _WAITING_FOR_OTHERS: Final = (1, 11, 14)
 """Fetch waits for producers, JoinGroup and SyncGroup wait for other members: perhaps for long."""
@@ -56,7 +59,11 @@ _NO_HEADER: Final = RequestHeader(SASL_AUTHENTICATE.key, 0, 0, None, 0)
 
 @dataclass(slots=True)
 class _Request:
-    """A request that was begun: its answer once there is one, and the operation that finds it."""
+    """A request that was begun: its answer once there is one, and until then the operation that finds it.
+
+    The operation knows the request. So that what they hold is freed at once, and not when the interpreter
+    looks for cycles, the request forgets the operation at its end.
+    """
 
     header: RequestHeader
     api: Api
@@ -144,11 +151,14 @@ class Connection(asyncio.BufferedProtocol):
         if self._holding is not None:
             self._holding.cancel()
         for request in self._begun:
+            running, request.running = request.running, None
             # Whatever changes something goes on to its end, although nobody waits for the answer.
-            if request.api in _GIVEN_UP and request.running is not None:
-                request.running.cancel()
+            if request.api in _GIVEN_UP and running is not None:
+                running.cancel()
             _close_records(request.answer or ())
         self._begun.clear()
+        # Now, and not when the interpreter finds that nobody uses the connection any more.
+        self._receiver.drop()
         self._output.close()
 
     def close(self) -> None:
@@ -251,11 +261,7 @@ class Connection(asyncio.BufferedProtocol):
             request.max_bytes = self._pace.bytes_max(request.max_bytes)
         call = self._call(header)
         self._begun.append(begun)
-        begun.running = self._server.runner.run(
-            _as_operation(handler_of(header.key), request, call),
-            lambda reply: self._answer(begun, reply),
-            self._fail,
-        )
+        self._run(begun, _as_operation(handler_of(header.key), request, call), partial(self._answer, begun))
 
     def _begin_bare(self, frame: bytes) -> None:
         """A message of an authentication, without a header, and without one in its answer."""
@@ -266,8 +272,12 @@ class Connection(asyncio.BufferedProtocol):
             self._send_answers()
 
         self._begun.append(begun)
-        operation = sasl_frame(frame, self._call(_NO_HEADER))
-        begun.running = self._server.runner.run(operation, answer, self._fail)
+        self._run(begun, sasl_frame(frame, self._call(_NO_HEADER)), answer)
+
+    def _run(self, begun: _Request, operation: Operation[R], answer: Callable[[R], None]) -> None:
+        running = self._server.runner.run(operation, answer, self._fail)
+        if not running.is_over:
+            begun.running = running
 
     def _call(self, header: RequestHeader) -> Call:
         return Call(header.version, header.client_id, self._caller, self._server.broker, self._server.clock)
@@ -301,7 +311,9 @@ class Connection(asyncio.BufferedProtocol):
     def _send_answers(self) -> None:
         """Send what is answered, as far as everything before it is."""
         while self._begun and (answer := self._begun[0].answer) is not None:
-            self._queued_bytes -= self._begun.popleft().frame_bytes
+            request = self._begun.popleft()
+            request.running = None
+            self._queued_bytes -= request.frame_bytes
             if answer:
                 self._output.send(answer)
         if self._caller.login is not None:

@@ -66,6 +66,7 @@ class Output:
     def close(self) -> None:
         """The connection is gone: give back the files of what was not sent."""
         self._is_closed = True
+        self._on_drained = _nobody_waits  # without it the connection would be part of a cycle
         if not self._is_reading:
             self._drop()
 
@@ -117,6 +118,10 @@ class Output:
         self._pump()
         if not self.is_congested:
             self._on_drained()
+
+
+def _nobody_waits() -> None:
+    pass
 
 
 def _close(parts: Sequence[Part] | deque[Part]) -> None:

@@ -71,6 +71,10 @@ class FrameReceiver:
             return [frame]
         return self._cut(self._start + bytes(self._scratch[:count]) if self._start else self._scratch[:count])
 
+    def drop(self) -> None:
+        """Give back the memory of an unfinished frame: its rest will not come."""
+        self._start, self._frame = b"", None
+
     def _cut(self, data: bytes | memoryview) -> list[bytearray]:
         frames: list[bytearray] = []
         position, size = 0, len(data)
