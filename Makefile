@@ -67,8 +67,8 @@ imports: $(STAMP)  ## check that imports point one way
 
 check: test lint types imports  ## everything a commit must pass
 
-crash: $(STAMP)  ## kill the fleet job with -9 at 20 random moments; CRASH_KILLS=, CRASH_SEED=
-	@$(PYTEST) -m crash tests/crash
+crash: $(STAMP)  ## kill a job and a served log with -9 at random moments; CRASH_KILLS=, CRASH_ROUNDS=, CRASH_SEED=
+	@$(PYTEST) -n 2 -m crash tests/crash
 
 simulate: $(STAMP)  ## crash the simulated disk under SEEDS random histories
 	@SIMULATION_SEEDS=$(SEEDS) $(PYTEST) tests/simulation
