@@ -39,6 +39,8 @@ _IDS_FROM: Final = 12
 """Earlier versions have a place for ids, but a client may not ask by them yet."""
 _NO_ID: Final = bytes(16)
 _KEPT_BYTES_MAX: Final = 32 * 1024 * 1024
+_ENTRY_BYTES: Final = 512
+"""About what an entry takes beside its bytes: its key, its epochs, its place."""
 
 
 class Fragments:
@@ -57,12 +59,18 @@ class Fragments:
             return kept[1]
         codec = codec_of(MetadataResponseTopic, call.version, APIS[_KEY].is_flexible(call.version))
         encoded = bytes(codec.encode(_described(state, epochs, operations, call)))
-        self._size_bytes += len(encoded) - (len(kept[1]) if kept is not None else 0)
+        if kept is not None:
+            self._size_bytes -= _size_bytes(kept[1])
+        self._size_bytes += _size_bytes(encoded)
         if self._size_bytes > _KEPT_BYTES_MAX:
             self._kept.clear()
-            self._size_bytes = len(encoded)
+            self._size_bytes = _size_bytes(encoded)
         self._kept[key] = epochs, encoded
         return encoded
+
+
+def _size_bytes(encoded: bytes) -> int:
+    return len(encoded) + _ENTRY_BYTES
 
 
 _fragments: Final[WeakKeyDictionary[Broker, Fragments]] = WeakKeyDictionary()
