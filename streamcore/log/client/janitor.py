@@ -56,8 +56,9 @@ class Janitor:
     def _attempt(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except StreamCoreError as error:
+        except Exception as error:
             kind = type(error).__name__
             if kind not in self._seen_failures:
                 self._seen_failures.add(kind)
-                _logger.warning("upkeep of the log failed and goes on: %s", error)
+                is_bug = not isinstance(error, StreamCoreError)
+                _logger.warning("upkeep of the log failed and goes on: %s", error, exc_info=is_bug)

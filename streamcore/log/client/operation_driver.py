@@ -311,7 +311,7 @@ class OperationDriver:
                 if ticket.is_synced:
                     with suppress(StorageError):
                         log.complete_sync(ticket)
-                else:
+                elif log not in self._unsynced.deleted:
                     self._unsynced.add(log)
         self._announce([log for log, _ in tickets])
 

@@ -121,7 +121,7 @@ class PartitionLog:
     @property
     def has_unsynced(self) -> bool:
         """Whether ``begin_sync`` would have something to sync."""
-        return self._syncing.has_unsynced
+        return self._syncing.has_unsynced and not self._is_left
 
     # Appending
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from streamcore.errors import StorageError
+from streamcore.errors import StorageError, fact_text
 from streamcore.log.storage.files import File, FileSystem
 from streamcore.model import Offset
 
@@ -76,4 +76,9 @@ class SyncTicket:
         except StorageError as error:
             self._health.fail(error)
             raise
+        except FileNotFoundError as error:
+            # Deleted meanwhile, or taken away by somebody else: there is nothing that could be synced.
+            failure = StorageError(f"the folder of a partition is missing, {fact_text(path=self._directory)}")
+            self._health.fail(failure)
+            raise failure from error
         self.is_synced = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +20,19 @@ from streamcore.testing.sim_disk import SimDisk
 FIRST = TopicPartition("events", 0)
 SECOND = TopicPartition("events", 1)
 LIMIT_S = 20
+
+
+class DeletingDisk(SimDisk):
+    """Deletes the topic "gone" while it syncs its folder."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.deletions: list[Callable[[], None]] = []
+
+    def sync_directory(self, path: Path) -> None:
+        if path.name == "gone-0" and self.deletions:
+            self.deletions.pop()()
+        super().sync_directory(path)
 
 
 class GatedDisk(SimDisk):
@@ -229,6 +242,25 @@ def test_deleting_a_topic_leaves_everything_else_at_work() -> None:
     with pytest.raises(UnknownTopicError):
         reader.fetch(gone, bytes_max=100)
     log.close()
+
+
+def test_a_topic_that_is_deleted_while_it_is_synced_is_not_synced_again() -> None:
+    disk = DeletingDisk()
+    log = EmbeddedLog.open("/data", file_system=disk, durability="relaxed", janitor=False)
+    log.create_topic("events", config={"retention.ms": "-1"})
+    log.create_topic("gone", config={"segment.bytes": "200", "retention.ms": "-1"})
+    producer = log.producer_port()
+    for value in (b"a" * 100, b"b" * 100):
+        producer.append_run(TopicPartition("gone", 0), [None], [value], [0])
+    producer.append_run(FIRST, [None], [b"a"], [0])
+
+    disk.deletions.append(lambda: log.delete_topic("gone"))
+    log.driver.sync_all()
+    log.driver.sync_all()
+    disk.crash()
+
+    assert not disk.deletions
+    assert open_log(disk).offsets([FIRST])[FIRST].log_end == 1
 
 
 def test_the_janitor_syncs_what_nobody_waits_for_and_survives_failures() -> None:

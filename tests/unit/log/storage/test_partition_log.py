@@ -17,6 +17,7 @@ from streamcore.errors import (
 )
 from streamcore.log.records.batch import parse_header
 from streamcore.log.records.builder import encode_batch, encode_marker
+from streamcore.log.storage.files import remove_tree
 from streamcore.log.storage.offset_lookup import FoundOffset, offset_for_time
 from streamcore.model import Isolation
 from tests.unit.log.storage.partition_fixture import NOW_MS, OnePartition
@@ -48,6 +49,21 @@ def test_nothing_is_visible_before_it_is_synced() -> None:
     assert one.values() == [b"a"]
     assert not one.log.has_unsynced
     assert one.log.begin_sync() is None
+
+
+def test_a_sync_that_a_deletion_has_broken_off_is_not_tried_again() -> None:
+    one = OnePartition(flush="relaxed", segment_bytes="200")
+    one.append(b"a" * 100)
+    one.append(b"b" * 100)
+    ticket = one.log.begin_sync()
+    assert ticket is not None
+
+    remove_tree(one.disk, one.log.directory)
+    with pytest.raises(StorageError, match="folder"):
+        ticket.sync()
+    one.log.leave()
+
+    assert not one.log.has_unsynced
 
 
 def test_relaxed_flushing_shows_records_at_once_and_syncs_them_all_the_same() -> None:
