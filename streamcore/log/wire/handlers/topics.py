@@ -39,6 +39,8 @@ from streamcore.log.wire.messages.delete_topics import (
 _DEFAULT: Final = -1
 _DELETE_STATES_FROM: Final = 6
 _NO_ID: Final = bytes(16)
+_NEW_PARTITIONS_MAX: Final = 10_000
+"""Of one request, as in Kafka."""
 
 
 # --- creating ---------------------------------------------------------------------------------
@@ -55,7 +57,9 @@ def create_topics(request: CreateTopicsRequest, call: Call) -> Operation[CreateT
                 wanted.append(_wanted(topic, call))
         except Refused as refused:
             results.append(_created(topic.name, refused, call))
-    outcomes = yield from call.broker.topic_changes.create(wanted, validate_only=request.validate_only)
+    outcomes: Sequence[Outcome] = _too_many(wanted, call)
+    if not outcomes:
+        outcomes = yield from call.broker.topic_changes.create(wanted, validate_only=request.validate_only)
     for each, outcome in zip(wanted, outcomes, strict=True):
         results.append(_created(each.name, outcome, call))
     for name, count in counts.items():
@@ -160,7 +164,9 @@ def create_partitions(request: CreatePartitionsRequest, call: Call) -> Operation
                 wanted.append(_wanted_partitions(topic, call))
         except Refused as refused:
             results.append(_grown(topic.name, refused))
-    outcomes = yield from call.broker.topic_changes.grow(wanted, validate_only=request.validate_only)
+    outcomes: Sequence[Outcome] = _too_many(wanted, call)
+    if not outcomes:
+        outcomes = yield from call.broker.topic_changes.grow(wanted, validate_only=request.validate_only)
     results += [_grown(each.name, outcome) for each, outcome in zip(wanted, outcomes, strict=True)]
     results += [_grown(name, _twice(name)) for name, count in counts.items() if count > 1]
     return CreatePartitionsResponse(throttle_time_ms=0, results=results)
@@ -238,3 +244,16 @@ def _name_to_delete(name: str | None, topic_id: bytes, count: int, call: Call) -
 
 def _fail(result: DeletableTopicResult, error: Refused | StreamCoreError) -> None:
     result.error_code, result.error_message = code_of(error), text_of(error)
+
+
+def _too_many(wanted: Sequence[WantedTopic], call: Call) -> list[Outcome]:
+    """The refusal of all that a request wants, if it is more than one request may have made."""
+    new = 0
+    for each in wanted:
+        state = call.broker.topics.get(each.name)
+        new += max(0, each.partition_count - (0 if state is None else state.partition_count))
+    if new <= _NEW_PARTITIONS_MAX:
+        return []
+    hint = "ask for fewer partitions at once"
+    refused = Refused(Refusal.POLICY_VIOLATION, hint=hint, new=new, new_max=_NEW_PARTITIONS_MAX)
+    return [refused] * len(wanted)

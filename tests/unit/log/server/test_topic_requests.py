@@ -172,6 +172,19 @@ def test_partitions_may_be_assigned_to_the_one_broker(client: WireClient) -> Non
     assert (result.error_code, result.num_partitions) == (E.NONE, 2)
 
 
+@pytest.mark.parametrize("counts", [[10_001], [6_000, 4_001], [1, 2**30]])
+def test_a_request_for_very_many_partitions_is_refused_as_a_whole(
+    client: WireClient, counts: list[int]
+) -> None:
+    wanted = [topic(f"t{index}", count) for index, count in enumerate(counts)]
+
+    results = create(client, *wanted)
+    names = [each.name for each in client.ask(MetadataRequest(topics=None), 12).topics]
+
+    assert [each.error_code for each in results] == [E.POLICY_VIOLATION] * len(counts)
+    assert not {each.name for each in wanted} & set(names)
+
+
 def test_validating_creates_nothing(client: WireClient, served: sc.ServedLog) -> None:
     fine, bad = create(client, topic("t", 4), topic("u", 0), validate_only=True)
 
@@ -213,6 +226,7 @@ def test_a_topic_gets_more_partitions(client: WireClient, served: sc.ServedLog) 
         (more("t", 3, [[2]]), E.INVALID_REPLICA_ASSIGNMENT),
         (more("t", 3, []), E.INVALID_REPLICA_ASSIGNMENT),
         (more("t", 3, [[1, 1]]), E.INVALID_REPLICA_ASSIGNMENT),
+        (more("t", 10_003), E.POLICY_VIOLATION),
     ],
 )
 def test_what_cannot_grow_is_refused_by_kafkas_codes(
