@@ -348,8 +348,6 @@ class Broker:
 
         ``has_all_keys`` is for a caller in this process that encoded the batch and knows it.
         """
-        if header is not None and header.is_control:
-            raise CorruptBatchError(f"only the log itself writes control batches. partition={target}")
         written = self._partitions.append(self.partition(target), batch, has_all_keys=has_all_keys)
         return AppendedBatch(
             target,

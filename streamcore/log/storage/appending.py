@@ -8,6 +8,7 @@ keys, a limit on how old records may be needs their times, and ``compression.typ
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 from zlib import crc32
 
 from streamcore.errors import (
@@ -37,6 +38,8 @@ from streamcore.log.storage.segment import Segment
 from streamcore.log.storage.setting_kinds import LONG_MAX
 from streamcore.log.storage.topic_config import TopicConfig
 from streamcore.model import TimestampMs
+
+_CODEC_NUMBERS: Final = frozenset(CODECS.values())
 
 
 def checked_header(
@@ -95,6 +98,11 @@ def _check_client_rules(
     now_ms: TimestampMs,
     has_all_keys: bool,
 ) -> None:
+    if header.compression not in _CODEC_NUMBERS:
+        raise InvalidRecordError(
+            "nobody can read a batch that is compressed like that: choose another codec, "
+            + fact_text(codec=header.compression)
+        )
     if header.attributes & CONTROL_FLAG:
         raise InvalidRecordError("a client may not append markers: use a transactional producer")
     if header.has_producer and (header.base_sequence == NO_SEQUENCE or header.producer_epoch < 0):
@@ -127,7 +135,8 @@ def _check_times(batch: Bytes, header: BatchHeader, config: TopicConfig, now_ms:
         raise InvalidTimestampError(
             "a record is further in the future than message.timestamp.after.max.ms allows: "
             "check the clock or the unit (milliseconds), "
-            + fact_text(timestamp_ms=header.max_timestamp_ms, ahead_ms=ahead_ms)
+            + fact_text(timestamp_ms=header.max_timestamp_ms, ahead_ms=ahead_ms),
+            record_index=_first_after(batch, header, now_ms + config.message_timestamp_after_max_ms),
         )
     if config.message_timestamp_before_max_ms == LONG_MAX:
         return
@@ -139,6 +148,14 @@ def _check_times(batch: Bytes, header: BatchHeader, config: TopicConfig, now_ms:
                 + fact_text(timestamp_ms=record.timestamp, behind_ms=behind_ms),
                 record_index=record.offset - header.base_offset,
             )
+
+
+def _first_after(batch: Bytes, header: BatchHeader, limit_ms: TimestampMs) -> int | None:
+    """The place of the first record whose time is after a limit, if the header is right that there is one."""
+    for record in batch_records(batch, 0, header):
+        if record.timestamp > limit_ms:
+            return record.offset - header.base_offset
+    return None
 
 
 def recompressed(batch: WritableBytes, header: BatchHeader, config: TopicConfig) -> WritableBytes:

@@ -10,6 +10,7 @@ import struct
 from typing import Final, NamedTuple
 
 from streamcore.errors import (
+    CorruptBatchError,
     InvalidRecordError,
     StorageError,
     UnknownTopicError,
@@ -19,6 +20,7 @@ from streamcore.errors import (
 )
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.operations import Operation
+from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import AppendedBatch
 from streamcore.log.records.batch import HEADER_BYTES, LENGTH_END, MAGIC, TRANSACTIONAL_FLAG
 from streamcore.log.records.compression import ZSTD
@@ -41,6 +43,19 @@ _IMPLICIT_JOIN_FROM: Final = 12
 _TOPIC_IDS_FROM: Final = 13
 _TRANSACTIONS_2: Final = 2
 """The version of transactions in which producing is joining."""
+
+_KAFKAS_MAGICS: Final = (0, 1, MAGIC)
+"""Versions of the format that there have been."""
+_WITHOUT_LOG_START: Final = frozenset(
+    {
+        ErrorCode.CORRUPT_MESSAGE,
+        ErrorCode.KAFKA_STORAGE_ERROR,
+        ErrorCode.MESSAGE_TOO_LARGE,
+        ErrorCode.RECORD_LIST_TOO_LARGE,
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+    }
+)
+"""Refusals by a partition that come without the log start; so do those by a transaction's coordinator."""
 
 _FIRST_FIELDS: Final = struct.Struct(">8xi4xb4xh")
 """Of a batch: its length, its format's version, its attributes."""
@@ -94,22 +109,34 @@ def _targets(request: ProduceRequest, call: Call, response: ProduceResponse) -> 
             TopicProduceResponse(name=topic.name, topic_id=topic.topic_id, partition_responses=results)
         )
         for each, result in zip(topic.partition_data, results, strict=True):
-            if request.acks not in _ACKS:
-                result.error_code = ErrorCode.INVALID_REQUIRED_ACKS
-            elif name is None:
+            if name is None:
                 result.error_code = ErrorCode.UNKNOWN_TOPIC_ID
             elif not may_write:
                 result.error_code = ErrorCode.TOPIC_AUTHORIZATION_FAILED
-            elif call.broker.is_internal(name):
-                result.error_code = ErrorCode.INVALID_TOPIC_EXCEPTION
             else:
+                target = TopicPartition(name, each.index)
                 try:
                     batch = _single_batch(each, request.transactional_id, call.version)
-                except UsageError as error:
-                    _refuse(result, error, call)
+                    _ensure_may_be_written_to(target, request, call)
+                except (UsageError, CorruptBatchError) as error:
+                    _refuse(result, _first_of(error, target, call), call)
                 else:
-                    targets.append(_Target(TopicPartition(name, each.index), batch, result))
+                    targets.append(_Target(target, batch, result))
     return targets
+
+
+def _ensure_may_be_written_to(target: TopicPartition, request: ProduceRequest, call: Call) -> None:
+    if request.acks not in _ACKS:
+        raise _ImpossibleAcksError(f"acks is 0, 1 or -1 for all, acks={request.acks}")
+    if call.broker.is_internal(target.topic):
+        raise _InternalTopicError("this topic is for the broker itself: choose another, " + str(target))
+
+
+def _first_of(error: Exception, target: TopicPartition, call: Call) -> Exception:
+    """Of what is wrong with a batch and its place, what a client hears of: that there is no such place."""
+    if isinstance(error, _InternalTopicError) or call.broker.has_partition(target):
+        return error
+    return UnknownTopicError(f"there is no such partition, partition={target}")
 
 
 def _may_use_transactional_id(request: ProduceRequest, call: Call) -> bool:
@@ -134,8 +161,12 @@ def _single_batch(data: PartitionProduceData, transactional_id: str | None, vers
     if not isinstance(records, memoryview) or len(records) < HEADER_BYTES:
         raise InvalidRecordError("a request to produce has one batch for each partition, and this has none")
     length, magic, attributes = _FIRST_FIELDS.unpack_from(records)
+    if magic not in _KAFKAS_MAGICS:
+        raise CorruptBatchError(f"there is no such format of records. version={magic}")
     if magic != MAGIC:
         raise UnsupportedVersionError(f"only record batches of format version 2 are taken, version={magic}")
+    if LENGTH_END + length > len(records):
+        raise InvalidRecordError("the batch is cut off: a request to produce has a whole one")
     if LENGTH_END + length < len(records):
         raise InvalidRecordError("a request to produce has one batch for each partition, and this has more")
     if attributes & 7 == ZSTD and version < _ZSTD_FROM:
@@ -143,6 +174,14 @@ def _single_batch(data: PartitionProduceData, transactional_id: str | None, vers
     if attributes & TRANSACTIONAL_FLAG and transactional_id is None:
         raise _NobodysTransactionError("transactional batches come with their producer's transactional id")
     return records
+
+
+class _ImpossibleAcksError(UsageError):
+    """There are not as many brokers as are to acknowledge the records."""
+
+
+class _InternalTopicError(UsageError):
+    """Clients do not write to this topic."""
 
 
 class _ZstdTooEarlyError(UsageError):
@@ -154,7 +193,11 @@ class _NobodysTransactionError(UsageError):
 
 
 def _refuse(result: PartitionProduceResponse, error: Exception, call: Call) -> None:
-    if isinstance(error, _ZstdTooEarlyError):
+    if isinstance(error, _ImpossibleAcksError):
+        result.error_code = ErrorCode.INVALID_REQUIRED_ACKS
+    elif isinstance(error, _InternalTopicError):
+        result.error_code = ErrorCode.INVALID_TOPIC_EXCEPTION
+    elif isinstance(error, _ZstdTooEarlyError):
         result.error_code = ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
     elif isinstance(error, _NobodysTransactionError):
         result.error_code = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
@@ -214,6 +257,11 @@ def _failed_if_lost(call: Call, batch: AppendedBatch) -> AppendedBatch:
 def _answer(result: PartitionProduceResponse, batch: AppendedBatch, call: Call) -> None:
     if batch.error is not None:
         _refuse(result, batch.error, call)
+        by_partition = result.error_code not in _WITHOUT_LOG_START
+        if isinstance(batch.error.__cause__, Refused):
+            by_partition = False  # a transaction's coordinator said so
+        if by_partition and call.broker.has_partition(batch.target):
+            result.log_start_offset = call.broker.partition(batch.target).offsets.log_start
         return
     result.base_offset = batch.base_offset
     result.log_append_time_ms = batch.log_append_time_ms

@@ -223,12 +223,13 @@ def test_impossible_acks_are_refused(client: WireClient, topic: str, acks: int) 
         (b"", 87),
         (b"x" * 60, 87),
         (batch(b"a") + batch(b"b"), 87),
-        (batch(b"a")[:-1], 2),
+        (batch(b"a")[:-1], 87),
         (batch(b"a")[:-1] + b"!", 2),
         (batch(b"a")[:16] + b"\x01" + batch(b"a")[17:], 87),
+        (batch(b"a")[:16] + b"\x03" + batch(b"a")[17:], 2),
         (batch(b"x" * 1_100_000), 10),
     ],
-    ids=["null", "empty", "short", "two batches", "cut off", "damaged", "old format", "too large"],
+    ids=["null", "empty", "short", "two batches", "cut off", "damaged", "old format", "no format", "large"],
 )
 def test_a_batch_that_is_none_is_refused(
     client: WireClient, topic: str, records: bytes | None, code: int
