@@ -34,11 +34,13 @@ _TOPIC_IDS_FROM: Final = 13
 _OPEN_FILES_MAX: Final = 64
 """Partitions that one response has records of. Each holds a file open until its records are sent."""
 _ENDPOINTS_FROM: Final = 16
+_NAMES_ALL: Final = (0, -1)
+"""Epochs of a session that begins, or of none: such a request names all that it wants, whatever its id."""
 
 
 def fetch(request: FetchRequest, call: Call) -> Operation[FetchResponse]:
     """Answer with what is there, or once there is enough."""
-    if request.session_id:
+    if request.session_epoch not in _NAMES_ALL:
         return FetchResponse(
             throttle_time_ms=0, error_code=ErrorCode.FETCH_SESSION_ID_NOT_FOUND, responses=[]
         )
@@ -59,6 +61,8 @@ class _Gathering:
     def __init__(self, request: FetchRequest, call: Call) -> None:
         self._request = request
         self._call = call
+        # No broker has a replica of anything here.
+        self._is_from_replica = max(request.replica_id, request.replica_state.replica_id) >= 0
         self._isolation = Isolation(min(1, max(0, request.isolation_level)))
         self._bytes_left = min(request.max_bytes, call.broker.settings.fetch_bytes_max)
         self._found: list[StoredRecords] = []
@@ -100,6 +104,8 @@ class _Gathering:
                 diverging = _diverging(log, wanted)
                 if diverging is not None:
                     return self._diverged(log, wanted, diverging)
+            if self._is_from_replica:
+                return self._failed(wanted, ErrorCode.NOT_LEADER_OR_FOLLOWER)
             return self._located(log, wanted)
         except OffsetOutOfRangeError:
             return self._failed(wanted, ErrorCode.OFFSET_OUT_OF_RANGE)
@@ -168,7 +174,7 @@ class _Gathering:
             partition_index=wanted.partition,
             error_code=code,
             high_watermark=-1,
-            aborted_transactions=None,
+            aborted_transactions=[],
             records=b"",
         )
 

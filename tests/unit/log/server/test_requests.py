@@ -170,6 +170,27 @@ def test_a_fetch_for_more_than_there_is_ends_with_its_time(client: WireClient, t
     assert records_of(data) == stored(batch(b"a"), 0)
 
 
+def test_a_fetch_that_goes_on_in_a_session_is_told_that_there_is_none(client: WireClient, topic: str) -> None:
+    codes = []
+    for session_id, epoch in ((0, 0), (0, -1), (5, -1), (5, 0), (5, 1), (0, 1)):
+        request = fetch_request(topic)
+        request.session_id, request.session_epoch = session_id, epoch
+        codes.append(client.ask(request, FETCH_VERSION).error_code)
+
+    assert codes == [0, 0, 0, 0, 70, 70]
+
+
+def test_nobody_fetches_as_a_replica(client: WireClient, topic: str) -> None:
+    produce(client, topic, batch(b"a"))
+    request = fetch_request(topic)
+    request.replica_id = 5
+
+    data = client.ask(request, FETCH_VERSION).responses[0].partitions[0]
+
+    assert data.error_code == 6
+    assert not records_of(data)
+
+
 def test_a_batch_without_acknowledgement_is_written_and_not_answered(client: WireClient, topic: str) -> None:
     client.send(produce_request(topic, batch(b"a"), acks=0), PRODUCE_VERSION)
 
