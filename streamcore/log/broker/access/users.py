@@ -136,16 +136,19 @@ class Users:
         yield from self._state.write(self._changes({name: {}}))
 
     def alter(self, alterations: Sequence[Alteration]) -> Operation[dict[str, Refused | None]]:
-        """Do what Kafka's admin request asks; each user has a fate of its own, and at most one alteration."""
+        """Do what Kafka's admin request asks; each user has a fate of its own, and at most one alteration.
+
+        Of several things that are wrong with a user's, the first counts.
+        """
         fates: dict[str, Refused | None] = {}
         changed: dict[str, dict[ScramMechanism, ScramCredential]] = {}
         for alteration in alterations:
             name = alteration.user
-            if name in fates:
-                fates[name] = Refused(Refusal.DUPLICATE_RESOURCE, user=name)
-                changed.pop(name, None)
+            if fates.get(name) is not None:
                 continue
             try:
+                if changed.pop(name, None) is not None:
+                    raise Refused(Refusal.DUPLICATE_RESOURCE, user=name)
                 changed[name] = self._altered(alteration, new_count=len(changed))
                 fates[name] = None
             except Refused as refused:

@@ -177,6 +177,19 @@ def test_a_user_is_altered_once_in_a_request(second: Alteration) -> None:
     assert place.broker.users.names() == ["bob"]
 
 
+def test_of_what_is_wrong_with_a_users_alterations_the_first_counts() -> None:
+    place = StatefulBroker()
+    unknown_mechanism, none_there = upsertion("alice", None), CredentialDeletion("bob", SHA_256)
+
+    found = fates(place, unknown_mechanism, upsertion("alice"), none_there, upsertion("bob"))
+
+    assert found == {
+        "alice": Refusal.UNSUPPORTED_SASL_MECHANISM,
+        "bob": Refusal.RESOURCE_NOT_FOUND,
+    }
+    assert place.broker.users.names() == []
+
+
 def test_there_are_only_so_many_users() -> None:
     place = StatefulBroker(BrokerSettings(user_count_max=2))
 
