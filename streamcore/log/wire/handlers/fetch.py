@@ -37,6 +37,15 @@ _ENDPOINTS_FROM: Final = 16
 _NAMES_ALL: Final = (0, -1)
 """Epochs of a session that begins, or of none: such a request names all that it wants, whatever its id."""
 
+_NOT_LOOKED_AT: Final = frozenset(
+    {
+        ErrorCode.TOPIC_AUTHORIZATION_FAILED,
+        ErrorCode.UNKNOWN_TOPIC_ID,
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+    }
+)
+"""Failures that come with an empty list of aborted transactions, not with none, as Kafka has it."""
+
 
 def fetch(request: FetchRequest, call: Call) -> Operation[FetchResponse]:
     """Answer with what is there, or once there is enough."""
@@ -174,7 +183,7 @@ class _Gathering:
             partition_index=wanted.partition,
             error_code=code,
             high_watermark=-1,
-            aborted_transactions=[],
+            aborted_transactions=[] if code in _NOT_LOOKED_AT else None,
             records=b"",
         )
 
