@@ -38,6 +38,8 @@ class WantedTopic:
     name: TopicName
     partition_count: int
     config: Mapping[str, str] = field(default_factory=dict)
+    unset: str | None = None
+    """A setting that is named without a value."""
     misplaced: Refused | None = None
     """What is wrong with where its replicas are wanted. Kafka looks at that after the settings."""
 
@@ -117,7 +119,11 @@ class Topics:
 
     def _changed(self, name: TopicName, change: ConfigChange) -> Outcome:
         try:
-            return self._catalog.with_config(name, change(self._catalog.topic(name).config))
+            topic = self._catalog.topics.get(name)
+            config = change({} if topic is None else topic.config)
+            # Kafka tells what is wrong with the settings before it tells that there is no such topic.
+            self._catalog.ensure_possible(config)
+            return self._catalog.with_config(name, config)
         except (StreamCoreError, Refused) as error:
             return error
 
@@ -175,6 +181,8 @@ class Topics:
             raise Refused(Refusal.INVALID_TOPIC_EXCEPTION, topic=repr(name)) from error
         if "." in name or "_" in name:
             self._ensure_no_collision(name)
+        if wanted.unset is not None:
+            raise Refused(Refusal.INVALID_CONFIG, topic=name, setting=wanted.unset, value="null")
         self._catalog.ensure_possible(wanted.config)
         if wanted.misplaced is not None:
             raise wanted.misplaced

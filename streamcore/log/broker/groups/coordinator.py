@@ -129,7 +129,6 @@ class GroupCoordinator:
 
     def partition_for(self, group: str) -> TopicPartition:
         """Where the group's records are; the topic exists after this."""
-        self._ensure_named(group)
         return self._store.topic.log_for(group).topic_partition
 
     def on_marker(self, partition: TopicPartition, producer_id: ProducerId, is_commit: bool) -> None:

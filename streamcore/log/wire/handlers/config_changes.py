@@ -111,6 +111,7 @@ def _altered(asked: Sequence[_Asked], call: Call) -> Operation[list[_Failure | N
             ensure_may(AclOperation.ALTER_CONFIGS, each.resource_type, each.name, call)
             if isinstance(each.changes, Refused):
                 raise each.changes
+            _ensure_values(each.changes)
             if each.resource_type == ConfigType.TOPIC:
                 _ensure_topic(each.name)
                 topics[each.name] = each
@@ -154,6 +155,13 @@ def _topics_altered(topics: Mapping[str, _Asked], call: Call) -> Operation[dict[
 def _topic_config(asked: _Asked, current: Mapping[str, str]) -> dict[str, str]:
     assert not isinstance(asked.changes, Refused)
     return changed({} if asked.replace_all else current, asked.changes, known_topic_setting)
+
+
+def _ensure_values(changes: Sequence[SettingChange]) -> None:
+    """Kafka looks for values before it looks for what they are set for."""
+    for change in changes:
+        if change.value is None and change.kind is not ChangeKind.DELETE:
+            raise Refused(Refusal.INVALID_REQUEST, setting=change.name, value="null")
 
 
 def _ensure_topic(name: str) -> None:

@@ -53,7 +53,7 @@ def describe_log_dirs(request: DescribeLogDirsRequest, call: Call) -> DescribeLo
 def _sizes(wanted: Iterable[tuple[str, Iterable[int]]], call: Call) -> list[DescribeLogDirsTopic]:
     topics: list[DescribeLogDirsTopic] = []
     for name, indexes in wanted:
-        places = [TopicPartition(name, index) for index in indexes]
+        places = [TopicPartition(name, index) for index in dict.fromkeys(indexes)]
         partitions = [
             DescribeLogDirsPartition(
                 partition_index=place.partition,

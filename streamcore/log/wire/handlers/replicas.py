@@ -45,7 +45,7 @@ def elect_leaders(request: ElectLeadersRequest, call: Call) -> ElectLeadersRespo
     code: _Outcome = (ErrorCode.NONE, None)
     try:
         call.ensure(AclOperation.ALTER, ResourceType.CLUSTER)
-        if request.election_type not in _ELECTION_TYPES:
+        if wanted and request.election_type not in _ELECTION_TYPES:
             code = (ErrorCode.INVALID_REQUEST, f"there is no election of type {request.election_type}")
     except Refused as refused:
         code = (code_of(refused), text_of(refused))
@@ -75,7 +75,8 @@ def alter_partition_reassignments(
     """Leave partitions where they are, and refuse to have them anywhere else."""
     response = AlterPartitionReassignmentsResponse(
         throttle_time_ms=0,
-        allow_replication_factor_change=request.allow_replication_factor_change,
+        # As in Kafka it says so even to who forbids it, if there is nothing to be moved.
+        allow_replication_factor_change=request.allow_replication_factor_change or not request.topics,
         error_code=ErrorCode.NONE,
         error_message=None,
         responses=[],

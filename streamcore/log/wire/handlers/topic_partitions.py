@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamcore.log.broker.access.acl import ResourceType
+from streamcore.log.broker.refusals import Refused
 from streamcore.log.wire.calls import Call
-from streamcore.log.wire.error_codes import ErrorCode
+from streamcore.log.wire.error_codes import ErrorCode, code_of
+from streamcore.log.wire.handlers.configs import ensure_topic_name
 from streamcore.log.wire.messages.describe_topic_partitions import (
     Cursor,
     DescribeTopicPartitionsRequest,
@@ -30,7 +32,7 @@ def describe_topic_partitions(
     if start is not None:
         is_known = not request.topics or start.topic_name in names
         if start.partition_index < 0 or not is_known:
-            return _refused(names)
+            return _refused([topic.name for topic in request.topics])
         names = [name for name in names if name >= start.topic_name]
     room = min(max(1, request.response_partition_limit), _PARTITIONS_MAX)
     response = DescribeTopicPartitionsResponse(throttle_time_ms=0, topics=[])
@@ -62,6 +64,11 @@ def _described(
         topic.error_code = ErrorCode.TOPIC_AUTHORIZATION_FAILED
         return topic
     topic.topic_authorized_operations = call.operations(ResourceType.TOPIC, name)
+    try:
+        ensure_topic_name(name)
+    except Refused as refused:
+        topic.error_code = code_of(refused)
+        return topic
     state = call.broker.topics.get(name)
     if state is None:
         topic.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION

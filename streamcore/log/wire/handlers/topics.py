@@ -72,14 +72,11 @@ def _wanted(topic: CreatableTopic, call: Call) -> WantedTopic:
     if not call.may(AclOperation.CREATE, ResourceType.CLUSTER, CLUSTER_NAME):
         call.ensure(AclOperation.CREATE, ResourceType.TOPIC, topic.name)
     call.broker.ensure_may_create(topic.name)
-    config: dict[str, str] = {}
-    for setting in topic.configs:
-        if setting.value is None:
-            raise Refused(Refusal.INVALID_CONFIG, topic=topic.name, setting=setting.name, value="null")
-        config[setting.name] = setting.value
+    config = {each.name: each.value for each in topic.configs if each.value is not None}
+    unset = next((each.name for each in topic.configs if each.value is None), None)
     count = topic.num_partitions
     if topic.assignments:
-        return WantedTopic(topic.name, len(topic.assignments), config, _misassigned(topic, call))
+        return WantedTopic(topic.name, len(topic.assignments), config, unset, _misassigned(topic, call))
     misplaced = None
     if topic.replication_factor not in (_DEFAULT, 1):
         misplaced = Refused(
@@ -87,7 +84,7 @@ def _wanted(topic: CreatableTopic, call: Call) -> WantedTopic:
         )
     if count == _DEFAULT:
         count = call.broker.settings.default_partition_count
-    return WantedTopic(topic.name, count, config, misplaced)
+    return WantedTopic(topic.name, count, config, unset, misplaced)
 
 
 def _misassigned(topic: CreatableTopic, call: Call) -> Refused | None:
@@ -206,7 +203,7 @@ def delete_topics(request: DeleteTopicsRequest, call: Call) -> Operation[DeleteT
     doomed: dict[str, list[DeletableTopicResult]] = {}
     for key, count in Counter((state.name, state.topic_id) for state in states).items():
         result = DeletableTopicResult(name=key[0], topic_id=key[1], error_code=ErrorCode.NONE)
-        results.append(result)
+        results += [result] * (count if key == (None, _NO_ID) else 1)
         try:
             doomed.setdefault(_name_to_delete(*key, count, call), []).append(result)
         except (Refused, UnknownTopicError) as error:
@@ -214,6 +211,8 @@ def delete_topics(request: DeleteTopicsRequest, call: Call) -> Operation[DeleteT
     for name, asked in doomed.items():
         if len(asked) > 1:
             _fail(asked[0], _twice(name))
+            state = call.broker.topics.get(name)
+            asked[0].name, asked[0].topic_id = name, _NO_ID if state is None else state.topic_id.bytes
             results = [each for each in results if each not in asked[1:]]
     ids = {
         name: None if asked[0].topic_id == _NO_ID else UUID(bytes=asked[0].topic_id)

@@ -14,6 +14,7 @@ from streamcore.log.broker.transactions.listing import STATES_BY_NAME, Transacti
 from streamcore.log.storage.producer_states import ProducerState
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of
+from streamcore.log.wire.handlers.configs import ensure_topic_name
 from streamcore.log.wire.messages import describe_producers as producers
 from streamcore.log.wire.messages import describe_transactions as descriptions
 from streamcore.log.wire.messages import list_transactions as listing
@@ -38,7 +39,7 @@ def describe_transactions(
     request: descriptions.DescribeTransactionsRequest, call: Call
 ) -> descriptions.DescribeTransactionsResponse:
     """Tell of transactional ids by name."""
-    states = [_description(name, call) for name in dict.fromkeys(request.transactional_ids)]
+    states = [_description(name, call) for name in request.transactional_ids]
     return descriptions.DescribeTransactionsResponse(throttle_time_ms=0, transaction_states=states)
 
 
@@ -152,6 +153,7 @@ def _active_producers(target: TopicPartition, call: Call) -> producers.Partition
         partition_index=target.partition, error_code=ErrorCode.NONE, active_producers=[]
     )
     try:
+        ensure_topic_name(target.topic)
         call.ensure(AclOperation.READ, ResourceType.TOPIC, target.topic)
         log = call.broker.partition(target)
     except (Refused, StreamCoreError) as error:
@@ -200,6 +202,8 @@ def _written(marker: WritableTxnMarker, target: TopicPartition, call: Call) -> E
         AclOperation.ALTER, ResourceType.CLUSTER, CLUSTER_NAME
     ):
         return ErrorCode.CLUSTER_AUTHORIZATION_FAILED
+    if not call.broker.has_partition(target):
+        return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     if marker.producer_id < 0 or marker.producer_epoch < 0:
         return ErrorCode.INVALID_REQUEST
     try:

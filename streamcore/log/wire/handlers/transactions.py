@@ -222,6 +222,8 @@ def txn_offset_commit(request: TxnOffsetCommitRequest, call: Call) -> Operation[
     outcome = _group_code(request, call)
     if outcome is not ErrorCode.NONE:
         codes.clear()
+    elif not request.group_id:
+        outcome = ErrorCode.INVALID_GROUP_ID
     elif positions or too_long:
         outcome = yield from _committed_in_transaction(request, positions, call)
     if outcome is ErrorCode.NONE:
