@@ -42,7 +42,8 @@ class ClassicMemberships:
                 raise Refused(Refusal.UNKNOWN_MEMBER_ID, group=request.group, member_id=request.member_id)
             self._store.ensure_room(request.group)
             group = self._store.new_classic(request.group)
-        new_id = f"{request.instance_id or request.client_id or _NO_NAME}-{uuid.uuid4()}"
+        name = request.client_id or _NO_NAME if request.instance_id is None else request.instance_id
+        new_id = f"{name}-{uuid.uuid4()}"
         try:
             promise = join(group, request, new_id, self._store.clock.monotonic_s())
         finally:

@@ -31,6 +31,7 @@ from streamcore.log.wire.messages.consumer_group_describe import (
 
 _MEMBER_ID_FROM: Final = 1
 _JOIN: Final = 0
+_LEAVE: Final = -1
 _LEAVE_FOR_A_WHILE: Final = -2
 _CLASSIC_MEMBER: Final = 0
 _CONSUMER_MEMBER: Final = 1
@@ -96,7 +97,8 @@ def _ensure_allowed(request: heartbeats.ConsumerGroupHeartbeatRequest, call: Cal
 
 def _ensure_makes_sense(request: heartbeats.ConsumerGroupHeartbeatRequest, call: Call) -> None:
     """The checks that need no group, in Kafka's order."""
-    if call.version >= _MEMBER_ID_FROM or request.member_epoch != _JOIN:
+    epoch = request.member_epoch
+    if call.version >= _MEMBER_ID_FROM or epoch > _JOIN or epoch == _LEAVE:
         _ensure_said(request.member_id, "member id")
     _ensure_said(request.group_id, "group id")
     _ensure_said(request.instance_id, "instance id")

@@ -109,12 +109,12 @@ class _Gathering:
             code = epoch_error(max(NO_EPOCH, wanted.current_leader_epoch), log.leader_epoch)
             if code is not None:
                 return self._told_of_epoch(self._failed(wanted, code), log)
+            if self._is_from_replica:
+                return self._failed(wanted, _not_a_replica(wanted))
             if wanted.last_fetched_epoch >= 0:
                 diverging = _diverging(log, wanted)
                 if diverging is not None:
                     return self._diverged(log, wanted, diverging)
-            if self._is_from_replica:
-                return self._failed(wanted, ErrorCode.NOT_LEADER_OR_FOLLOWER)
             return self._located(log, wanted)
         except OffsetOutOfRangeError:
             return self._failed(wanted, ErrorCode.OFFSET_OUT_OF_RANGE)
@@ -186,6 +186,12 @@ class _Gathering:
             aborted_transactions=[] if code in _NOT_LOOKED_AT else None,
             records=b"",
         )
+
+
+def _not_a_replica(wanted: FetchPartition) -> ErrorCode:
+    """What a broker hears that fetches as if it had a replica, like one that knows an older assignment."""
+    has_epoch = wanted.current_leader_epoch >= 0
+    return ErrorCode.UNKNOWN_LEADER_EPOCH if has_epoch else ErrorCode.NOT_LEADER_OR_FOLLOWER
 
 
 def _diverging(log: PartitionLog, wanted: FetchPartition) -> EpochEnd | None:

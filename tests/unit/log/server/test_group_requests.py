@@ -191,6 +191,20 @@ def test_several_members_leave_in_one_request_and_each_has_its_answer(
     assert code(client.ask(leave_request("", (member.id, None)), LEAVE)) is E.INVALID_GROUP_ID
 
 
+def test_an_instance_without_a_name_is_called_after_that(client: WireClient, group: str) -> None:
+    answer = client.ask(join_request(group, group_instance_id=""), 9)
+
+    assert answer.member_id.startswith("-")
+
+
+def test_who_leaves_an_unknown_group_for_a_while_needs_no_id_in_the_first_version(client: WireClient) -> None:
+    def code(epoch: int, version: int) -> int:
+        answer = consumer_heartbeat(client, "unknown", "", epoch, version=version, instance_id="instance")
+        return int(answer.error_code)
+
+    assert [code(-2, 0), code(-2, 1), code(-1, 0)] == [69, 42, 42]
+
+
 def test_a_static_leader_that_comes_back_keeps_the_assignment(client: WireClient, group: str) -> None:
     def join(version: int) -> Any:
         return client.ask(join_request(group, group_instance_id="i"), version)

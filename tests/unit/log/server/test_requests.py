@@ -186,8 +186,10 @@ def test_nobody_fetches_as_a_replica(client: WireClient, topic: str) -> None:
     request.replica_id = 5
 
     data = client.ask(request, FETCH_VERSION).responses[0].partitions[0]
+    request.topics[0].partitions[0].current_leader_epoch = 0
+    of_an_epoch = client.ask(request, FETCH_VERSION).responses[0].partitions[0]
 
-    assert data.error_code == 6
+    assert (data.error_code, of_an_epoch.error_code) == (6, 75)
     assert not records_of(data)
 
 
