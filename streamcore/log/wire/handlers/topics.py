@@ -77,13 +77,12 @@ def _wanted(topic: CreatableTopic, call: Call) -> WantedTopic:
     count = topic.num_partitions
     if topic.assignments:
         return WantedTopic(topic.name, len(topic.assignments), config, unset, _misassigned(topic, call))
-    misplaced = None
-    if topic.replication_factor not in (_DEFAULT, 1):
-        misplaced = Refused(
-            Refusal.INVALID_REPLICATION_FACTOR, topic=topic.name, replication_factor=topic.replication_factor
-        )
     if count == _DEFAULT:
         count = call.broker.settings.default_partition_count
+    misplaced, replicas = None, topic.replication_factor
+    # That there are too few brokers for so many replicas is told last, after an impossible count of partitions.
+    if replicas not in (_DEFAULT, 1) and (replicas < 1 or count >= 1):
+        misplaced = Refused(Refusal.INVALID_REPLICATION_FACTOR, topic=topic.name, replication_factor=replicas)
     return WantedTopic(topic.name, count, config, unset, misplaced)
 
 

@@ -214,3 +214,22 @@ def test_a_group_without_a_name_may_join_a_transaction_but_has_no_positions(clie
 
     assert added.error_code == ErrorCode.NONE
     assert committed.topics[0].partitions[0].error_code == ErrorCode.INVALID_GROUP_ID
+
+
+@pytest.mark.parametrize(
+    ("partitions", "replicas", "code"),
+    [
+        (0, 0, ErrorCode.INVALID_REPLICATION_FACTOR),
+        (0, 2, ErrorCode.INVALID_PARTITIONS),
+        (1, 2, ErrorCode.INVALID_REPLICATION_FACTOR),
+    ],
+)
+def test_too_few_brokers_are_told_of_after_too_few_partitions(
+    client: WireClient, partitions: int, replicas: int, code: ErrorCode
+) -> None:
+    wanted = creatable("badly-counted", {})
+    wanted.num_partitions, wanted.replication_factor = partitions, replicas
+
+    answer = client.ask(CreateTopicsRequest(topics=[wanted]), 7)
+
+    assert answer.topics[0].error_code == code
