@@ -59,15 +59,15 @@ def join_group(request: JoinGroupRequest, call: Call) -> Operation[JoinGroupResp
         reply = yield from call.broker.groups.join(joining)
     except (Refused, StreamCoreError) as error:
         return _join_refused(error, request, call)
-    return _joined(reply)
+    return _joined(reply, call)
 
 
-def _joined(reply: JoinReply) -> JoinGroupResponse:
+def _joined(reply: JoinReply, call: Call) -> JoinGroupResponse:
     return JoinGroupResponse(
         error_code=ErrorCode.NONE,
         generation_id=reply.generation,
         protocol_type=reply.protocol_type,
-        protocol_name=reply.protocol,
+        protocol_name=reply.protocol or _no_protocol(call),
         leader=reply.leader_id,
         skip_assignment=reply.skip_assignment,
         member_id=reply.member_id,
@@ -80,6 +80,10 @@ def _joined(reply: JoinReply) -> JoinGroupResponse:
     )
 
 
+def _no_protocol(call: Call) -> str | None:
+    return None if call.version >= _NULL_PROTOCOL_FROM else ""
+
+
 def _join_refused(error: Exception, request: JoinGroupRequest, call: Call) -> JoinGroupResponse:
     member_id = request.member_id
     if isinstance(error, Refused) and error.refusal is Refusal.MEMBER_ID_REQUIRED:
@@ -88,7 +92,7 @@ def _join_refused(error: Exception, request: JoinGroupRequest, call: Call) -> Jo
         member_id = ""
     return JoinGroupResponse(
         error_code=code_of(error),
-        protocol_name=None if call.version >= _NULL_PROTOCOL_FROM else "",
+        protocol_name=_no_protocol(call),
         leader="",
         member_id=member_id,
         members=[],

@@ -80,7 +80,7 @@ def _wanted(topic: CreatableTopic, call: Call) -> WantedTopic:
     if count == _DEFAULT:
         count = call.broker.settings.default_partition_count
     misplaced, replicas = None, topic.replication_factor
-    # That there are too few brokers for so many replicas is told last, after an impossible count of partitions.
+    # That there are too few brokers for the replicas is told after an impossible count of partitions.
     if replicas not in (_DEFAULT, 1) and (replicas < 1 or count >= 1):
         misplaced = Refused(Refusal.INVALID_REPLICATION_FACTOR, topic=topic.name, replication_factor=replicas)
     return WantedTopic(topic.name, count, config, unset, misplaced)

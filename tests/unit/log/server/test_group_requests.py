@@ -197,6 +197,17 @@ def test_an_instance_without_a_name_is_called_after_that(client: WireClient, gro
     assert answer.member_id.startswith("-")
 
 
+def test_a_protocol_without_a_name_is_none_where_there_can_be_none(client: WireClient, group: str) -> None:
+    names = [
+        client.ask(
+            join_request(f"{group}-{version}", group_instance_id="i", protocols={"": b""}), version
+        ).protocol_name
+        for version in (6, 7)
+    ]
+
+    assert names == ["", None]
+
+
 def test_who_leaves_an_unknown_group_for_a_while_needs_no_id_in_the_first_version(client: WireClient) -> None:
     def code(epoch: int, version: int) -> int:
         answer = consumer_heartbeat(client, "unknown", "", epoch, version=version, instance_id="instance")
