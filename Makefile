@@ -21,7 +21,7 @@ PYTHON ?= $(shell for python in $(CANDIDATES); do \
 	&& { echo "$$python"; exit; }; done; \
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo python3)
 
-.PHONY: help venv demo test lint format types imports check crash simulate interop bench bench-broker docs lock clean
+.PHONY: help venv demo test lint format types imports check crash simulate interop differential bench bench-broker docs lock clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -79,6 +79,9 @@ ifdef BROKER
 else
 	@INTEROP_TABLE=docs/clients.md $(PYTEST) -m interop -rs tests/interop
 endif
+
+differential: $(STAMP)  ## ask Apache Kafka and our broker the same and compare the answers (Java and Maven for Kafka)
+	@$(PYTEST) -m differential -rs tests/differential
 
 bench: $(STAMP)  ## measure CPU time per event; writes bench/RESULTS.md
 	@$(BIN)/python bench/run.py

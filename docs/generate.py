@@ -18,6 +18,7 @@ from streamcore.log.storage.topic_config import default_settings
 from streamcore.log.storage.topic_settings import TOPIC_SETTINGS
 from streamcore.log.wire.apis import APIS, PRODUCE, PRODUCE_ADVERTISED_MIN, Api
 from streamcore.log.wire.handlers.table import HANDLERS
+from tests.differential.differences import KNOWN
 
 FOLDER: Final = Path(__file__).resolve().parent
 
@@ -164,8 +165,31 @@ def _sentence(reason: str) -> str:
     return text[0].upper() + text[1:]
 
 
+_DIFFERENCES_INTRODUCTION: Final = """\
+# Where Kafka answers otherwise
+
+Made by `make docs` from `tests/differential/differences.py`; not to be edited.
+
+`make differential` sends the same requests to Apache Kafka 4.3 and to our broker, each request in each of its
+versions, valid and impossible ones, and compares the answers field by field, but for ids, times, addresses
+and texts. These are the differences that are left. A test fails over one that is not in the table, and over
+an entry that no longer occurs. See [testing](testing.md).
+"""
+
+
+def differences_page() -> str:
+    """Where our answers differ from Apache Kafka's, and why."""
+    head = ["| request | Apache Kafka 4.3 | StreamCore | why |", "|---|---|---|---|"]
+    rows = [f"| {each.apis} | {each.kafka} | {each.ours} | {each.why} |" for each in KNOWN]
+    return "\n".join([_DIFFERENCES_INTRODUCTION, *head, *rows, ""])
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
-    {"wire.md": wire_page, "broker-settings.md": lambda: settings_page() + "\n"}
+    {
+        "wire.md": wire_page,
+        "broker-settings.md": lambda: settings_page() + "\n",
+        "differences.md": differences_page,
+    }
 )
 """What makes each page, by its name in the folder."""
 

@@ -14,8 +14,11 @@ START_LIMIT_S = 90
 
 
 @contextmanager
-def kafka_running(jars: Path, work: Path) -> Iterator[str]:
-    """One node of Kafka with its data in ``work``, for as long as the block runs; yields its address."""
+def kafka_running(jars: Path, work: Path, *settings: str) -> Iterator[str]:
+    """One node of Kafka with its data in ``work``, for as long as the block runs; yields its address.
+
+    ``settings`` are lines for its properties, beside what one node needs.
+    """
     client_port, controller_port = _free_ports(2)
     address = f"127.0.0.1:{client_port}"
     properties = work / "server.properties"
@@ -36,6 +39,7 @@ def kafka_running(jars: Path, work: Path) -> Iterator[str]:
                 "transaction.state.log.min.isr=1",
                 "transaction.state.log.num.partitions=1",
                 "group.initial.rebalance.delay.ms=0",
+                *settings,
             ]
         )
     )
