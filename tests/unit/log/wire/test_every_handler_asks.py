@@ -19,6 +19,8 @@ from streamcore.log.wire.fields import ZERO_UUID, Message
 from streamcore.log.wire.handlers.table import HANDLERS, handler_of
 from streamcore.log.wire.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from streamcore.log.wire.messages.describe_cluster import DescribeClusterRequest
+from streamcore.log.wire.messages.describe_producers import DescribeProducersRequest
+from streamcore.log.wire.messages.describe_producers import TopicRequest as ProducersOfTopic
 from streamcore.log.wire.messages.describe_topic_partitions import (
     DescribeTopicPartitionsRequest,
     TopicRequest,
@@ -37,6 +39,7 @@ POSSIBLE: dict[int, list[Message]] = {
             topics=[DeleteTopicState(name="t", topic_id=ZERO_UUID)], topic_names=["t"], timeout_ms=1
         ),
         DescribeClusterRequest(include_cluster_authorized_operations=True),
+        DescribeProducersRequest(topics=[ProducersOfTopic(name="t", partition_indexes=[0])]),
         DescribeTopicPartitionsRequest(topics=[TopicRequest(name="t")]),
         FindCoordinatorRequest(key="g", coordinator_keys=["g"]),
         ListTransactionsRequest(state_filters=[], producer_id_filters=[]),
