@@ -86,8 +86,10 @@ differential: $(STAMP)  ## ask Apache Kafka and our broker the same and compare 
 bench: $(STAMP)  ## measure CPU time per event; writes bench/RESULTS.md
 	@$(BIN)/python bench/run.py
 
-bench-broker: $(STAMP)  ## measure the broker beside Apache Kafka; writes bench/BROKER.md (Java and Maven for Kafka)
+bench-broker: $(STAMP)  ## measure the broker beside Apache Kafka; writes bench/BROKER*.md (Java and Maven for Kafka)
 	@$(BIN)/python bench/broker/run.py
+	@$(BIN)/python bench/broker/run.py --cold --output bench/BROKER-COLD.md \
+		--only produce-100 produce-1k consume-100 consume-1k
 
 docs: $(STAMP)  ## write the pages of docs/ that are made from the code
 	@$(BIN)/python -m docs.generate

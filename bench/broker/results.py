@@ -144,8 +144,8 @@ def _conditions(run: Run) -> list[str]:
         "* *Broker CPU* is user and system time of the broker's process with all its threads, from before "
         "the client starts until it has ended.",
         "* *Pauses*: once librdkafka's consumer holds 100,000 records of a partition it asks for no more of "
-        "them for a second, if nothing else is set. A broker that answers fast makes it wait more often, so "
-        "the row with defaults says little about brokers. The one without pauses has "
+        "them for a second, if nothing else is set. A broker that answers fast makes it wait more often; "
+        "StreamCore paces what it answers to such clients (decision 0026). The row without pauses has "
         "`queued.min.messages=1000000` and `fetch.queue.backoff.ms=10`.",
         f"* One record at a time: {sizes.one_by_one:,} times `produce` and `flush`. {sizes.connections} "
         "connections: one process with epoll and requests that were encoded before, for "
