@@ -24,6 +24,7 @@ APPLICATION = """
 import resource
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamcore as sc
 
@@ -41,8 +42,11 @@ by_last_digit = events.group_by(lambda event: event.k[-1], key=str).count("by-la
 
 
 def peak_mb():
-    unit = 1024 * 1024 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 * 1024)
+    # Linux counts in ru_maxrss what the process had that started this one.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) // 1024
 """
 
 LOAD = """

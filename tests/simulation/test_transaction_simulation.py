@@ -28,7 +28,7 @@ from streamcore.log.client.embedded_producer import EmbeddedProducer
 from streamcore.model import CommittedPosition, TopicPartition
 from streamcore.testing.sim_disk import PowerCut, SimDisk
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "200"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "80"))
 INPUT = TopicPartition("input", 0)
 OUTPUTS = [TopicPartition("output", index) for index in range(3)]
 IDS = ("worker", "standby")
