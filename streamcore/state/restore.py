@@ -102,11 +102,6 @@ def restore_store(
                 raise
 
 
-def plan_for(engine: KeyValueEngine, target: RestoreTarget, log: ReadableLog, clock: Clock) -> RestorePlan:
-    """What ``restore_store`` would do now."""
-    return _plan(engine, target, log, clock)
-
-
 def _plan(engine: KeyValueEngine, target: RestoreTarget, log: ReadableLog, clock: Clock) -> RestorePlan:
     description = log.topics().get(target.source.topic)
     if description is None:

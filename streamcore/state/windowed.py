@@ -51,11 +51,6 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
         self._newest_start_ms: TimestampMs | None = None
         self._draining_start_ms: TimestampMs | None = None
 
-    @property
-    def dropped_before_ms(self) -> TimestampMs:
-        """Windows that start before this are gone."""
-        return self._dropped_before_ms
-
     def windows_between(
         self, since_ms: TimestampMs, until_ms: TimestampMs
     ) -> Iterator[tuple[tuple[K, TimestampMs], V]]:

@@ -34,11 +34,6 @@ class SimContent:
         self._durable = durable
         self._changes: list[_Change] = []
 
-    @property
-    def unsynced_change_count(self) -> int:
-        """How many writes and cuts a crash could still undo."""
-        return len(self._changes)
-
     def append(self, data: bytes) -> None:
         """Write at the end, not durably."""
         self._changes.append(_Change(len(self.current), data))

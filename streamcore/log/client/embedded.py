@@ -56,7 +56,6 @@ from streamcore.log.storage.directory_lock import DirectoryLock
 from streamcore.log.storage.files import FileSystem, PosixFileSystem
 from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition_log import PartitionLog
-from streamcore.log.storage.partition_replies import ReadResult
 from streamcore.log.storage.settings import LogSettings
 from streamcore.log.storage.topic_config import TopicConfig
 from streamcore.log.storage.topic_registry import TopicState
@@ -279,13 +278,6 @@ class EmbeddedLog:
         """The topic's ``max.message.bytes``: the size in bytes up to which a batch is taken."""
         with self._entered():
             return self._broker.partition(TopicPartition(topic, 0)).config.max_message_bytes
-
-    def fetch_encoded(
-        self, source: TopicPartition, start: Offset, *, bytes_max: int, isolation: Isolation
-    ) -> ReadResult:
-        """Whole stored batches from the one that holds ``start``, and what is aborted among them."""
-        with self._entered():
-            return self._broker.partition(source).read(start, bytes_max=bytes_max, isolation=isolation)
 
     # --- transactions -------------------------------------------------------------------------
 

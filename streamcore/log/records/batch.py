@@ -51,7 +51,6 @@ _LEADER_EPOCH = struct.Struct(">i")
 _CRC = struct.Struct(">I")
 _ATTRIBUTES = struct.Struct(">h")
 _MAX_TIMESTAMP = struct.Struct(">q")
-_PRODUCER = struct.Struct(">qhi")
 
 _CRC_AT = 17
 _CRC_FROM = 21
@@ -228,14 +227,6 @@ def patch_offsets(batch: WritableBytes, base_offset: Offset, leader_epoch: int) 
     """Write the base offset and the leader epoch; the checksum does not cover them."""
     _BASE_OFFSET.pack_into(batch, 0, base_offset)
     _LEADER_EPOCH.pack_into(batch, 12, leader_epoch)
-
-
-def patch_producer(
-    batch: WritableBytes, producer_id: ProducerId, producer_epoch: int, base_sequence: int
-) -> None:
-    """Write who produced the batch, and a new checksum."""
-    _PRODUCER.pack_into(batch, 43, producer_id, producer_epoch, base_sequence)
-    patch_checksum(batch)
 
 
 def patch_append_time(batch: WritableBytes, append_time_ms: TimestampMs) -> None:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from streamcore.errors import StreamCoreError
 from streamcore.log.broker.access.acl import AclOperation
@@ -27,6 +27,10 @@ from streamcore.log.wire.messages import alter_configs, incremental_alter_config
 _KINDS: Final = {kind.value: kind for kind in ChangeKind}
 
 _Failure = Refused | StreamCoreError
+
+R = TypeVar(
+    "R", alter_configs.AlterConfigsResourceResponse, incremental_alter_configs.AlterConfigsResourceResponse
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +58,8 @@ def incremental(
         )
         for resource in request.resources
     ]
-    failures = yield from _altered(asked, call)
-    return incremental_alter_configs.IncrementalAlterConfigsResponse(
-        throttle_time_ms=0,
-        responses=[
-            incremental_alter_configs.AlterConfigsResourceResponse(
-                error_code=_code(failure),
-                error_message=_text(failure),
-                resource_type=each.resource_type,
-                resource_name=each.name,
-            )
-            for each, failure in zip(asked, failures, strict=True)
-        ],
-    )
+    responses = yield from _answers(incremental_alter_configs.AlterConfigsResourceResponse, asked, call)
+    return incremental_alter_configs.IncrementalAlterConfigsResponse(throttle_time_ms=0, responses=responses)
 
 
 def whole(
@@ -83,19 +76,22 @@ def whole(
         )
         for resource in request.resources
     ]
+    responses = yield from _answers(alter_configs.AlterConfigsResourceResponse, asked, call)
+    return alter_configs.AlterConfigsResponse(throttle_time_ms=0, responses=responses)
+
+
+def _answers(response: type[R], asked: Sequence[_Asked], call: Call) -> Operation[list[R]]:
+    """Change each resource; returns what is answered for them, in their order."""
     failures = yield from _altered(asked, call)
-    return alter_configs.AlterConfigsResponse(
-        throttle_time_ms=0,
-        responses=[
-            alter_configs.AlterConfigsResourceResponse(
-                error_code=_code(failure),
-                error_message=_text(failure),
-                resource_type=each.resource_type,
-                resource_name=each.name,
-            )
-            for each, failure in zip(asked, failures, strict=True)
-        ],
-    )
+    return [
+        response(
+            error_code=ErrorCode.NONE if failure is None else code_of(failure),
+            error_message=None if failure is None else text_of(failure),
+            resource_type=each.resource_type,
+            resource_name=each.name,
+        )
+        for each, failure in zip(asked, failures, strict=True)
+    ]
 
 
 def _altered(asked: Sequence[_Asked], call: Call) -> Operation[list[_Failure | None]]:
@@ -178,11 +174,3 @@ def _changes(resource: incremental_alter_configs.AlterConfigsResource) -> list[S
             return Refused(Refusal.INVALID_REQUEST, setting=each.name, operation=each.config_operation)
         changes.append(SettingChange(each.name, kind, each.value))
     return changes
-
-
-def _code(failure: _Failure | None) -> ErrorCode:
-    return ErrorCode.NONE if failure is None else code_of(failure)
-
-
-def _text(failure: _Failure | None) -> str | None:
-    return None if failure is None else text_of(failure)
