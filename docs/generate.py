@@ -14,8 +14,8 @@ from typing import Final
 
 from streamcore.log.broker.config.broker_settings import BrokerSetting, Meaning, broker_settings
 from streamcore.log.broker.config.group_settings import GROUP_SETTINGS
-from streamcore.log.storage.topic_config import default_settings
-from streamcore.log.storage.topic_settings import TOPIC_SETTINGS
+from streamcore.log.storage.topics.topic_config import default_settings
+from streamcore.log.storage.topics.topic_settings import TOPIC_SETTINGS
 from streamcore.log.wire.apis import APIS, PRODUCE, PRODUCE_ADVERTISED_MIN, Api
 from streamcore.log.wire.handlers.table import HANDLERS
 from tests.differential.differences import KNOWN

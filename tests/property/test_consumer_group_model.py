@@ -34,7 +34,7 @@ from streamcore.log.broker.groups.records import GroupKey
 from streamcore.log.broker.groups.topics import GroupTopics
 from streamcore.log.broker.place_id import PlaceId
 from streamcore.log.broker.requests import all_topics
-from streamcore.log.storage.topic_registry import TopicState
+from streamcore.log.storage.topics.topic_registry import TopicState
 
 NAMES = ("a", "b", "ab")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from random import Random
 
 from streamcore.log.records.decode import decode_run
-from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.model import Isolation, Offset
 from tests.simulation.partition_model import PartitionModel, Row
 

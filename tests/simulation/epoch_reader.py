@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from streamcore.log.records.batch import iter_batches
-from streamcore.log.storage.leader_epochs import NO_EPOCH, UNKNOWN_END
-from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.partition.leader_epochs import NO_EPOCH, UNKNOWN_END
+from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.model import Isolation, Offset
 from tests.simulation.partition_model import Row
 

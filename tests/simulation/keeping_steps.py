@@ -10,7 +10,7 @@ from streamcore.errors import (
     OffsetOutOfRangeError,
     StorageError,
 )
-from streamcore.log.storage.offset_lookup import offset_for_time
+from streamcore.log.storage.partition.offset_lookup import offset_for_time
 from streamcore.model import Isolation
 from tests.simulation.checks import rows_read
 from tests.simulation.partition_model import PartitionModel

@@ -17,9 +17,9 @@ from uuid import UUID
 from streamcore.clock import ManualClock
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.storage.log_manager import LogManager
-from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.partition.partition_log import PartitionLog
+from streamcore.log.storage.partition.sync_ticket import SyncTicket
 from streamcore.log.storage.settings import Flush, LogSettings
-from streamcore.log.storage.sync_ticket import SyncTicket
 from streamcore.log.storage.verification import verify
 from streamcore.model import Isolation, TopicPartition
 from streamcore.testing.sim_disk import PowerCut, SimDisk

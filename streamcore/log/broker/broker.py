@@ -53,13 +53,13 @@ from streamcore.log.broker.transactions.producer_ids import ProducerIds
 from streamcore.log.broker.transactions.rules import EPOCH_PER_TRANSACTION
 from streamcore.log.broker.turns import Turns
 from streamcore.log.records.batch import BatchHeader, WritableBytes, parse_header
-from streamcore.log.storage.compaction import Compaction
+from streamcore.log.storage.compaction.compaction import Compaction
 from streamcore.log.storage.files import DiskSpace
 from streamcore.log.storage.identity import LogIdentity
 from streamcore.log.storage.log_manager import LogManager
-from streamcore.log.storage.offset_lookup import offset_for_time
-from streamcore.log.storage.partition_log import PartitionLog
-from streamcore.log.storage.topic_registry import TopicState
+from streamcore.log.storage.partition.offset_lookup import offset_for_time
+from streamcore.log.storage.partition.partition_log import PartitionLog
+from streamcore.log.storage.topics.topic_registry import TopicState
 from streamcore.model import CommittedPosition, Offset, TimestampMs, TopicName, TopicPartition
 
 INTERNAL_TOPICS: Final = frozenset({OFFSETS_TOPIC, TRANSACTIONS_TOPIC, PRODUCER_IDS_TOPIC, STATE_TOPIC})

@@ -17,7 +17,7 @@ from streamcore.log.broker.operations import DurableUntil
 from streamcore.log.broker.partitions import Partitions
 from streamcore.log.records.batch import NO_PRODUCER_ID, iter_batches
 from streamcore.log.records.decode import Marker, batch_marker, batch_records
-from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.model import Isolation, Offset, ProducerId, TopicName, TopicPartition
 
 _READ_BYTES = 1024 * 1024

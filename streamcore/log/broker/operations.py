@@ -17,7 +17,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from streamcore.errors import StorageError
-from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.model import Offset
 
 R = TypeVar("R")

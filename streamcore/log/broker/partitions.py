@@ -11,8 +11,8 @@ from streamcore.log.broker.operations import DurableUntil, Unsynced
 from streamcore.log.records.batch import NO_PRODUCER_ID, BatchHeader, WritableBytes
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.storage.log_manager import LogManager
-from streamcore.log.storage.partition_log import PartitionLog
-from streamcore.log.storage.partition_replies import BatchAppended
+from streamcore.log.storage.partition.partition_log import PartitionLog
+from streamcore.log.storage.partition.partition_replies import BatchAppended
 from streamcore.model import Offset, ProducerId, TopicPartition
 
 

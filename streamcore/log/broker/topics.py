@@ -22,10 +22,10 @@ from streamcore.errors import (
 )
 from streamcore.log.broker.operations import Elsewhere, Kept, Operation, Promise, Unsynced
 from streamcore.log.broker.refusals import Refusal, Refused
-from streamcore.log.storage.catalog import PARTITION_COUNT_MAX, Catalog
-from streamcore.log.storage.topic_changes import Growth
-from streamcore.log.storage.topic_folders import check_topic_name
-from streamcore.log.storage.topic_registry import TopicState
+from streamcore.log.storage.topics.catalog import PARTITION_COUNT_MAX, Catalog
+from streamcore.log.storage.topics.topic_changes import Growth
+from streamcore.log.storage.topics.topic_folders import check_topic_name
+from streamcore.log.storage.topics.topic_registry import TopicState
 from streamcore.model import TopicName
 
 _FOR_EVER_S: Final = float("inf")

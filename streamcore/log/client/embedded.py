@@ -55,10 +55,10 @@ from streamcore.log.client.upkeep import Upkeep
 from streamcore.log.storage.directory_lock import DirectoryLock
 from streamcore.log.storage.files import FileSystem, PosixFileSystem
 from streamcore.log.storage.log_manager import LogManager
-from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.settings import LogSettings
-from streamcore.log.storage.topic_config import TopicConfig
-from streamcore.log.storage.topic_registry import TopicState
+from streamcore.log.storage.topics.topic_config import TopicConfig
+from streamcore.log.storage.topics.topic_registry import TopicState
 from streamcore.model import (
     CommittedPosition,
     Isolation,

@@ -27,7 +27,7 @@ from streamcore.log.client.port import Appended, Outcome
 from streamcore.log.client.run_columns import BATCH_BYTES, Columns, cut_into_parts, slice_columns
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.compression import codec_number
-from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.model import CommittedPosition, Headers, TimestampMs, TopicPartition
 
 

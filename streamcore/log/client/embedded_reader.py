@@ -16,7 +16,7 @@ from streamcore.errors import (
 from streamcore.log.broker.broker import Broker
 from streamcore.log.client.operation_driver import OperationDriver
 from streamcore.log.records.decode import decode_run
-from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.model import Isolation, Offset, RecordRun, TopicPartition
 
 

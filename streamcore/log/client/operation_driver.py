@@ -34,8 +34,8 @@ from streamcore.log.broker.operations import (
     Wait,
 )
 from streamcore.log.broker.refusals import Refused
-from streamcore.log.storage.partition_log import PartitionLog
-from streamcore.log.storage.sync_ticket import SyncTicket
+from streamcore.log.storage.partition.partition_log import PartitionLog
+from streamcore.log.storage.partition.sync_ticket import SyncTicket
 
 R = TypeVar("R")
 

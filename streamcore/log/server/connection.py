@@ -29,7 +29,7 @@ from streamcore.log.server.fetch_pace import FetchPace, pauses_when_full
 from streamcore.log.server.output import Output, Part
 from streamcore.log.server.parts import ListenerParts
 from streamcore.log.server.runner import Running
-from streamcore.log.storage.partition_replies import StoredRecords
+from streamcore.log.storage.partition.partition_replies import StoredRecords
 from streamcore.log.wire.apis import API_VERSIONS, APIS, FETCH, PRODUCE, SASL_AUTHENTICATE, Api
 from streamcore.log.wire.calls import Call, ConnectionRefusedByHandler, Handler, Login, Reply
 from streamcore.log.wire.codec import MalformedMessageError

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from streamcore.errors import StorageError
 from streamcore.log.storage.files import Bytes
-from streamcore.log.storage.partition_replies import StoredRecords
+from streamcore.log.storage.partition.partition_replies import StoredRecords
 
 _CHUNK_BYTES: Final = 256 * 1024
 

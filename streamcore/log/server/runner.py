@@ -35,7 +35,7 @@ from streamcore.log.broker.operations import (
     Wait,
 )
 from streamcore.log.client.operation_driver import Ended, OperationDriver
-from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.partition.partition_log import PartitionLog
 
 _logger = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from streamcore.log.records.batch import (
 from streamcore.log.records.compression import CODECS
 from streamcore.log.records.decode import Marker, batch_marker, batch_records
 from streamcore.log.storage.files import File, FileSystem, PosixFile, PosixFileSystem, storage_errors
-from streamcore.log.storage.log_files import FileKind, parse_name
-from streamcore.log.storage.scanning import StoredBatch, scan_batches
+from streamcore.log.storage.segment.log_files import FileKind, parse_name
+from streamcore.log.storage.segment.scanning import StoredBatch, scan_batches
 from streamcore.model import Headers, Offset, TimestampMs
 
 _CODEC_NAMES = {number: name for name, number in CODECS.items()}

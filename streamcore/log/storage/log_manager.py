@@ -17,22 +17,22 @@ from typing import Final
 
 from streamcore.clock import Clock
 from streamcore.errors import ClosedError, CorruptDataError, StorageError
-from streamcore.log.storage.catalog import Catalog
 from streamcore.log.storage.checkpoints import LOG_STARTS, RECOVERY_POINTS, LogCheckpoints
-from streamcore.log.storage.compaction import Compaction
+from streamcore.log.storage.compaction.compaction import Compaction
 from streamcore.log.storage.files import DiskSpace, FileSystem, make_directory_durably, write_whole
 from streamcore.log.storage.identity import LogIdentity, read_or_make_identity
-from streamcore.log.storage.leadership import read_leadership
-from streamcore.log.storage.log_parts import LogParts
-from streamcore.log.storage.open_files import OpenFiles
-from streamcore.log.storage.opening import Opening, open_partition
-from streamcore.log.storage.partition_log import PartitionLog
-from streamcore.log.storage.producer_room import ProducerRoom
+from streamcore.log.storage.partition.leadership import read_leadership
+from streamcore.log.storage.partition.log_parts import LogParts
+from streamcore.log.storage.partition.opening import Opening, open_partition
+from streamcore.log.storage.partition.partition_log import PartitionLog
+from streamcore.log.storage.producers.producer_limit import ProducerRoom
+from streamcore.log.storage.segment.open_files import OpenFiles
 from streamcore.log.storage.settings import LogSettings
 from streamcore.log.storage.sync_batch import SyncBatch
-from streamcore.log.storage.topic_changes import Growth, Shelf, remove_folders
-from streamcore.log.storage.topic_folders import ensure_no_partitions, partitions_of
-from streamcore.log.storage.topic_registry import (
+from streamcore.log.storage.topics.catalog import Catalog
+from streamcore.log.storage.topics.topic_changes import Growth, Shelf, remove_folders
+from streamcore.log.storage.topics.topic_folders import ensure_no_partitions, partitions_of
+from streamcore.log.storage.topics.topic_registry import (
     RegistryFile,
     TopicRegistry,
     TopicState,

@@ -31,11 +31,11 @@ from streamcore.log.storage.dump import (
     stored_batches,
 )
 from streamcore.log.storage.files import FileSystem, read_whole
-from streamcore.log.storage.leader_epochs import NO_EPOCH, LeaderEpochs, decode_epochs
-from streamcore.log.storage.leadership import EPOCHS_NAME
-from streamcore.log.storage.log_files import FileKind, parse_name
-from streamcore.log.storage.scanning import StoredBatch
-from streamcore.log.storage.transaction_index import AbortedEntry, decode_entries
+from streamcore.log.storage.partition.leader_epochs import NO_EPOCH, LeaderEpochs, decode_epochs
+from streamcore.log.storage.partition.leadership import EPOCHS_NAME
+from streamcore.log.storage.segment.log_files import FileKind, parse_name
+from streamcore.log.storage.segment.scanning import StoredBatch
+from streamcore.log.storage.segment.transaction_index import AbortedEntry, decode_entries
 from streamcore.model import Offset, ProducerId, TimestampMs, TopicPartition
 
 _OFFSET_ENTRY: Final = struct.Struct(">II")

@@ -17,8 +17,16 @@ from types import MappingProxyType
 from typing import Final
 
 from streamcore.errors import InvalidConfigError, fact_text
-from streamcore.log.storage.setting_kinds import INT_MAX, LONG_MAX, Kind, SettingType, boolean, integer, words
-from streamcore.log.storage.topic_settings import TOPIC_SETTINGS
+from streamcore.log.storage.topics.setting_kinds import (
+    INT_MAX,
+    LONG_MAX,
+    Kind,
+    SettingType,
+    boolean,
+    integer,
+    words,
+)
+from streamcore.log.storage.topics.topic_settings import TOPIC_SETTINGS
 
 _FILE: Final = "broker_settings.tsv"
 _NONE: Final = "-"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from streamcore.log.broker.refusals import Refusal, Refused
-from streamcore.log.storage.setting_kinds import SettingType
+from streamcore.log.storage.topics.setting_kinds import SettingType
 
 
 class ChangeKind(Enum):

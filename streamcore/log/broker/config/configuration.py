@@ -32,10 +32,10 @@ from streamcore.log.broker.config.texts import configured, texts_of
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.storage.catalog import Catalog
 from streamcore.log.storage.settings import LogSettings
-from streamcore.log.storage.topic_config import TopicConfig, default_settings, parsed_setting
-from streamcore.log.storage.topic_settings import TOPIC_SETTINGS
+from streamcore.log.storage.topics.catalog import Catalog
+from streamcore.log.storage.topics.topic_config import TopicConfig, default_settings, parsed_setting
+from streamcore.log.storage.topics.topic_settings import TOPIC_SETTINGS
 
 ALL_NODES: Final = ""
 _DESCRIBED_MAX: Final = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from streamcore.log.storage.setting_kinds import SettingType
+from streamcore.log.storage.topics.setting_kinds import SettingType
 
 
 class Source(Enum):

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from streamcore.errors import InvalidConfigError, fact_text
-from streamcore.log.storage.setting_kinds import INT_MAX, Kind, boolean, integer, one_of
+from streamcore.log.storage.topics.setting_kinds import INT_MAX, Kind, boolean, integer, one_of
 
 _SHARE: Final = "Of no effect: share groups are not served."
 _STREAMS: Final = "Of no effect: the group protocol of Kafka Streams is not served; its classic one is."

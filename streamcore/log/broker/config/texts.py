@@ -12,7 +12,7 @@ from streamcore.log.broker.config.broker_settings import (
     broker_settings,
     setting_named,
 )
-from streamcore.log.storage.setting_kinds import INT_MAX, Value, written
+from streamcore.log.storage.topics.setting_kinds import INT_MAX, Value, written
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

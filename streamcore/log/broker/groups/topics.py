@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Final, Protocol
 
 from streamcore.log.broker.cluster_state import TOPIC as STATE_TOPIC
-from streamcore.log.storage.topic_registry import TopicState
+from streamcore.log.storage.topics.topic_registry import TopicState
 from streamcore.model import TopicName
 
 _HASH_BYTES: Final = 8

@@ -63,7 +63,7 @@ from streamcore.log.broker.transactions.records import (
 )
 from streamcore.log.broker.transactions.table import TransactionTable
 from streamcore.log.records.batch import NO_PRODUCER_ID
-from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.model import ProducerId, TopicPartition
 
 TOPIC: Final = "__transaction_state"

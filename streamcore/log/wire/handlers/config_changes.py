@@ -17,7 +17,7 @@ from streamcore.log.broker.config.changes import ChangeKind, SettingChange, chan
 from streamcore.log.broker.config.configuration import known_topic_setting
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
-from streamcore.log.storage.topic_registry import TopicState
+from streamcore.log.storage.topics.topic_registry import TopicState
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.wire.handlers.configs import ConfigType, ensure_may, ensure_topic_name, unknown_type

@@ -10,8 +10,8 @@ from streamcore.errors import InvalidConfigError, StreamCoreError
 from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
 from streamcore.log.broker.config.described import Described, Source
 from streamcore.log.broker.refusals import Refusal, Refused
-from streamcore.log.storage.setting_kinds import SettingType
-from streamcore.log.storage.topic_folders import check_topic_name
+from streamcore.log.storage.topics.setting_kinds import SettingType
+from streamcore.log.storage.topics.topic_folders import check_topic_name
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.wire.handlers.loggers import described_loggers, ensure_this_node

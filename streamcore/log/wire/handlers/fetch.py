@@ -11,9 +11,9 @@ from typing import Final
 from streamcore.errors import OffsetOutOfRangeError, StreamCoreError, fact_text
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.operations import MoreVisible, Operation
-from streamcore.log.storage.leader_epochs import NO_EPOCH, UNKNOWN_END, EpochEnd
-from streamcore.log.storage.partition_log import PartitionLog
-from streamcore.log.storage.partition_replies import StoredRecords
+from streamcore.log.storage.partition.leader_epochs import NO_EPOCH, UNKNOWN_END, EpochEnd
+from streamcore.log.storage.partition.partition_log import PartitionLog
+from streamcore.log.storage.partition.partition_replies import StoredRecords
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of
 from streamcore.log.wire.handlers.leader_epochs import epoch_error

@@ -9,7 +9,7 @@ from __future__ import annotations
 from streamcore.errors import StreamCoreError
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.refusals import Refused
-from streamcore.log.storage.leader_epochs import NO_EPOCH
+from streamcore.log.storage.partition.leader_epochs import NO_EPOCH
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of
 from streamcore.log.wire.messages.offset_for_leader_epoch import (

@@ -12,8 +12,12 @@ from typing import Final
 from streamcore.errors import StreamCoreError
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.refusals import Refused
-from streamcore.log.storage.offset_lookup import FoundOffset, offset_for_time, offset_of_largest_time
-from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.partition.offset_lookup import (
+    FoundOffset,
+    offset_for_time,
+    offset_of_largest_time,
+)
+from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of
 from streamcore.log.wire.handlers.leader_epochs import epoch_error

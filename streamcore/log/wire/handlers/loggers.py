@@ -9,7 +9,7 @@ from typing import Final
 from streamcore.log.broker.config.changes import ChangeKind, SettingChange
 from streamcore.log.broker.config.described import Described, Level, Source
 from streamcore.log.broker.refusals import Refusal, Refused
-from streamcore.log.storage.setting_kinds import SettingType
+from streamcore.log.storage.topics.setting_kinds import SettingType
 from streamcore.log.wire.calls import Call
 
 _ROOT: Final = "streamcore"

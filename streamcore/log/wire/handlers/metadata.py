@@ -19,8 +19,8 @@ from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.topics import WantedTopic
-from streamcore.log.storage.topic_folders import check_topic_name
-from streamcore.log.storage.topic_registry import TopicState
+from streamcore.log.storage.topics.topic_folders import check_topic_name
+from streamcore.log.storage.topics.topic_registry import TopicState
 from streamcore.log.wire.apis import APIS
 from streamcore.log.wire.calls import OPERATIONS_NOT_ASKED, Call
 from streamcore.log.wire.codec import codec_of

@@ -12,7 +12,7 @@ from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, Resourc
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.topics import Outcome, WantedTopic
-from streamcore.log.storage.topic_registry import TopicState
+from streamcore.log.storage.topics.topic_registry import TopicState
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.wire.handlers.configs import SOURCES

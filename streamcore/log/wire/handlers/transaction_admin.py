@@ -11,7 +11,7 @@ from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import ProducerIdentity, TransactionDescription
 from streamcore.log.broker.transactions.listing import STATES_BY_NAME, TransactionFilter
-from streamcore.log.storage.producer_states import ProducerState
+from streamcore.log.storage.producers.producer_states import ProducerState
 from streamcore.log.wire.calls import Call
 from streamcore.log.wire.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.wire.handlers.configs import ensure_topic_name

@@ -15,7 +15,7 @@ from streamcore.log.records.batch import iter_batches
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.compression import CODECS
 from streamcore.log.records.decode import batch_records
-from streamcore.log.storage.topic_settings import TOPIC_SETTINGS
+from streamcore.log.storage.topics.topic_settings import TOPIC_SETTINGS
 from streamcore.log.wire.error_codes import ErrorCode as E
 from streamcore.log.wire.messages.create_topics import (
     CreatableTopic,

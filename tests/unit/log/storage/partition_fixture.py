@@ -8,8 +8,8 @@ from streamcore.clock import ManualClock
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.decode import decode_run
 from streamcore.log.storage.log_manager import LogManager
-from streamcore.log.storage.partition_log import PartitionLog
-from streamcore.log.storage.partition_replies import BatchAppended
+from streamcore.log.storage.partition.partition_log import PartitionLog
+from streamcore.log.storage.partition.partition_replies import BatchAppended
 from streamcore.log.storage.settings import Flush, LogSettings
 from streamcore.model import Isolation, TopicPartition
 from streamcore.testing.sim_disk import SimDisk

@@ -10,15 +10,15 @@ from streamcore.clock import ManualClock
 from streamcore.errors import StorageError
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.decode import decode_run
-from streamcore.log.storage.compaction import Compaction, compact
-from streamcore.log.storage.compaction_plan import NEWEST_OFFSET_BYTES
+from streamcore.log.storage.compaction.compaction import Compaction, compact
+from streamcore.log.storage.compaction.compaction_plan import NEWEST_OFFSET_BYTES
 from streamcore.log.storage.files import read_whole
-from streamcore.log.storage.log_files import INDEX_KINDS, file_path
 from streamcore.log.storage.log_manager import LogManager
-from streamcore.log.storage.offset_index import OffsetIndex
-from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.partition.partition_log import PartitionLog
+from streamcore.log.storage.segment.log_files import INDEX_KINDS, file_path
+from streamcore.log.storage.segment.offset_index import OffsetIndex
+from streamcore.log.storage.segment.time_index import TimeIndex
 from streamcore.log.storage.settings import LogSettings
-from streamcore.log.storage.time_index import TimeIndex
 from streamcore.log.storage.verification import verify
 from streamcore.model import Isolation, TopicPartition
 from streamcore.testing.sim_disk import SimDisk

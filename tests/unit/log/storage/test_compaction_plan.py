@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamcore.log.storage.compaction_plan import (
+from streamcore.log.storage.compaction.compaction_plan import (
     NEWEST_OFFSET_BYTES,
     NewestOffsets,
     cleanable_part,

@@ -8,8 +8,15 @@ from typing import NamedTuple
 from streamcore.log.records.batch import BatchHeader, parse_header, patch_offsets
 from streamcore.log.records.builder import encode_batch, encode_marker, rewrite_batch
 from streamcore.log.records.decode import BatchRecord, batch_records
-from streamcore.log.storage.compaction_plan import NewestOffsets
-from streamcore.log.storage.compaction_round import CompactionRound, Drop, Keep, Outcome, ProducerEnd, Rewrite
+from streamcore.log.storage.compaction.compaction_plan import NewestOffsets
+from streamcore.log.storage.compaction.compaction_round import (
+    CompactionRound,
+    Drop,
+    Keep,
+    Outcome,
+    ProducerEnd,
+    Rewrite,
+)
 
 NOW_MS = 1_000_000
 RETENTION_MS = 500

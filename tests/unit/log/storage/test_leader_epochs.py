@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from streamcore.errors import CorruptDataError, CorruptIndexError, UnknownTopicError, UnsupportedVersionError
 from streamcore.log.records.batch import parse_header
 from streamcore.log.storage.files import read_whole, write_whole
-from streamcore.log.storage.leader_epochs import (
+from streamcore.log.storage.partition.leader_epochs import (
     UNKNOWN_END,
     EpochEnd,
     LeaderEpochs,
     decode_epochs,
     encode_epochs,
 )
-from streamcore.log.storage.leadership import EPOCHS_NAME, START_EPOCH_NAME
+from streamcore.log.storage.partition.leadership import EPOCHS_NAME, START_EPOCH_NAME
 from streamcore.model import Isolation
 from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT, OnePartition
 

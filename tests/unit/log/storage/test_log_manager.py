@@ -15,7 +15,7 @@ from streamcore.errors import (
 )
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.storage.files import write_whole
-from streamcore.log.storage.topic_registry import REGISTRY_NAME
+from streamcore.log.storage.topics.topic_registry import REGISTRY_NAME
 from streamcore.model import TopicPartition
 from streamcore.testing.sim_disk import PowerCut
 from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT, TARGET, OnePartition

@@ -8,8 +8,8 @@ from streamcore.errors import InvalidTimestampError, RecordTooLargeError
 from streamcore.log.records.batch import parse_header
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.compression import CODECS
-from streamcore.log.storage.appending import jitter_ms, recompressed
-from streamcore.log.storage.topic_config import TopicConfig
+from streamcore.log.storage.partition.appending import jitter_ms, recompressed
+from streamcore.log.storage.topics.topic_config import TopicConfig
 from streamcore.model import Isolation
 from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT, OnePartition
 

@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 from streamcore.log.records.batch import iter_batches
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.decode import batch_records
-from streamcore.log.storage.offset_lookup import FoundOffset, offset_for_time, offset_of_largest_time
+from streamcore.log.storage.partition.offset_lookup import (
+    FoundOffset,
+    offset_for_time,
+    offset_of_largest_time,
+)
 from streamcore.model import Isolation
 from tests.unit.log.storage.partition_fixture import NOW_MS, OnePartition
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from streamcore.log.storage.files import File
-from streamcore.log.storage.open_files import OpenFiles
-from streamcore.log.storage.removed_files import RemovedFiles
+from streamcore.log.storage.segment.open_files import OpenFiles
+from streamcore.log.storage.segment.removed_files import RemovedFiles
 from streamcore.testing.sim_disk import SimDisk
 
 ROOT = Path("/data")

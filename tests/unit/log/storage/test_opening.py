@@ -11,9 +11,9 @@ from streamcore.log.records.batch import patch_checksum, patch_offsets
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.storage.checkpoints import RECOVERY_POINTS
 from streamcore.log.storage.files import read_whole, write_whole
-from streamcore.log.storage.log_files import FileKind, file_path
 from streamcore.log.storage.log_manager import CLEAN_STOP_NAME
-from streamcore.log.storage.offset_lookup import FoundOffset, offset_for_time
+from streamcore.log.storage.partition.offset_lookup import FoundOffset, offset_for_time
+from streamcore.log.storage.segment.log_files import FileKind, file_path
 from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT, OnePartition
 
 DIRECTORY = ROOT / "t-0"

@@ -18,7 +18,7 @@ from streamcore.errors import (
 from streamcore.log.records.batch import parse_header
 from streamcore.log.records.builder import encode_batch, encode_marker
 from streamcore.log.storage.files import remove_tree
-from streamcore.log.storage.offset_lookup import FoundOffset, offset_for_time
+from streamcore.log.storage.partition.offset_lookup import FoundOffset, offset_for_time
 from streamcore.model import Isolation
 from tests.unit.log.storage.partition_fixture import NOW_MS, OnePartition
 

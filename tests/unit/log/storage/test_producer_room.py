@@ -7,7 +7,7 @@ import pytest
 from streamcore.errors import OutOfOrderSequenceError, RequestTimeoutError
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.storage.log_manager import LogManager
-from streamcore.log.storage.partition_log import PartitionLog
+from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.settings import LogSettings
 from streamcore.model import TopicPartition
 from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT, OnePartition

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from streamcore.log.storage.retention import RetentionPolicy, expired_count, is_outlived
-from streamcore.log.storage.topic_config import TopicConfig
+from streamcore.log.storage.partition.retention import RetentionPolicy, expired_count, is_outlived
+from streamcore.log.storage.topics.topic_config import TopicConfig
 
 
 @dataclass

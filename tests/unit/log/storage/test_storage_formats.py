@@ -10,11 +10,11 @@ from streamcore.errors import CorruptDataError, CorruptIndexError, UnsupportedVe
 from streamcore.log.records.decode import AbortedTransaction
 from streamcore.log.storage.checkpoints import RECOVERY_POINTS, LogCheckpoints, read_checkpoint
 from streamcore.log.storage.files import write_whole
-from streamcore.log.storage.offset_index import OffsetIndex
-from streamcore.log.storage.producer_snapshot import decode_snapshot, encode_snapshot
-from streamcore.log.storage.producer_states import NotedBatch, ProducerState
-from streamcore.log.storage.time_index import TimeIndex
-from streamcore.log.storage.transaction_index import (
+from streamcore.log.storage.producers.producer_snapshot import decode_snapshot, encode_snapshot
+from streamcore.log.storage.producers.producer_states import NotedBatch, ProducerState
+from streamcore.log.storage.segment.offset_index import OffsetIndex
+from streamcore.log.storage.segment.time_index import TimeIndex
+from streamcore.log.storage.segment.transaction_index import (
     AbortedEntry,
     decode_entries,
     encode_entries,

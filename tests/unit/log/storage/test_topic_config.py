@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamcore.errors import InvalidConfigError
-from streamcore.log.storage.topic_config import TopicConfig, default_settings
+from streamcore.log.storage.topics.topic_config import TopicConfig, default_settings
 
 
 def test_the_defaults_are_kafkas_and_parse() -> None:

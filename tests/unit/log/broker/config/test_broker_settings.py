@@ -19,8 +19,8 @@ from streamcore.log.broker.config.texts import configured, texts_of
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.server.settings import ServerSettings
 from streamcore.log.storage.settings import LogSettings
-from streamcore.log.storage.topic_config import TopicConfig, default_settings
-from streamcore.log.storage.topic_settings import TOPIC_SETTINGS
+from streamcore.log.storage.topics.topic_config import TopicConfig, default_settings
+from streamcore.log.storage.topics.topic_settings import TOPIC_SETTINGS
 
 
 def test_all_settings_of_kafkas_broker_are_there_and_explained() -> None:

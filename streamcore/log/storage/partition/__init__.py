@@ -1,0 +1,1 @@
+"""One partition: opening and recovery, appending, syncing, reading, retention."""

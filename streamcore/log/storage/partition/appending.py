@@ -1,0 +1,207 @@
+"""Decides whether a batch may be appended, and what it becomes. Pure; the shell is ``PartitionLog``.
+
+Nothing here looks at single records unless the topic's settings force it: a compacted topic needs
+keys, a limit on how old records may be needs their times, and ``compression.type`` other than
+``producer`` may need new bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+from zlib import crc32
+
+from streamcore.errors import (
+    CorruptBatchError,
+    InvalidRecordError,
+    InvalidTimestampError,
+    RecordTooLargeError,
+    fact_text,
+)
+from streamcore.log.records.batch import (
+    APPEND_TIME_FLAG,
+    COMPRESSION_MASK,
+    CONTROL_FLAG,
+    HEADER_BYTES,
+    NO_SEQUENCE,
+    NO_TIMESTAMP,
+    BatchHeader,
+    Bytes,
+    WritableBytes,
+    check_batch,
+    pack_batch,
+    parse_header,
+)
+from streamcore.log.records.compression import CODECS, compress, decompress
+from streamcore.log.records.decode import batch_records
+from streamcore.log.storage.segment.segment import Segment
+from streamcore.log.storage.topics.setting_kinds import LONG_MAX
+from streamcore.log.storage.topics.topic_config import TopicConfig
+from streamcore.model import TimestampMs
+
+_CODEC_NUMBERS: Final = frozenset(CODECS.values())
+
+
+def checked_header(
+    batch: Bytes,
+    config: TopicConfig,
+    *,
+    now_ms: TimestampMs,
+    from_client: bool,
+    has_all_keys: bool = False,
+) -> BatchHeader:
+    """Return the header of a batch that the topic's rules allow.
+
+    Args:
+        has_all_keys: the caller encoded the batch itself and knows that each record has a key.
+
+    Raises:
+        CorruptBatchError: the bytes are not exactly one valid batch.
+        InvalidRecordError: the batch breaks a rule of the format or of the topic.
+    """
+    header = parse_header(batch)
+    if header.size_bytes != len(batch):
+        raise CorruptBatchError(
+            "the bytes to append must be one whole batch, "
+            + fact_text(batch_bytes=header.size_bytes, given_bytes=len(batch))
+        )
+    check_batch(batch, 0, header)
+    if from_client:
+        _check_size(batch, config)
+    if len(batch) > config.segment_bytes:
+        raise RecordTooLargeError(
+            "a batch does not fit into one segment: send less at once or raise segment.bytes, "
+            + fact_text(size_bytes=len(batch), segment_bytes=config.segment_bytes)
+        )
+    if header.record_count == 0 or header.record_count != header.last_offset_delta + 1:
+        raise InvalidRecordError(
+            "the record count of a batch does not fit its offsets, "
+            + fact_text(record_count=header.record_count, last_offset_delta=header.last_offset_delta)
+        )
+    if from_client:
+        _check_client_rules(batch, header, config, now_ms, has_all_keys)
+    return header
+
+
+def _check_size(batch: Bytes, config: TopicConfig) -> None:
+    if len(batch) > config.max_message_bytes:
+        raise RecordTooLargeError(
+            "a batch is larger than the topic allows: send less at once or raise max.message.bytes, "
+            + fact_text(size_bytes=len(batch), max_message_bytes=config.max_message_bytes)
+        )
+
+
+def _check_client_rules(
+    batch: Bytes,
+    header: BatchHeader,
+    config: TopicConfig,
+    now_ms: TimestampMs,
+    has_all_keys: bool,
+) -> None:
+    if header.compression not in _CODEC_NUMBERS:
+        raise InvalidRecordError(
+            "nobody can read a batch that is compressed like that: choose another codec, "
+            + fact_text(codec=header.compression)
+        )
+    if header.attributes & CONTROL_FLAG:
+        raise InvalidRecordError("a client may not append markers: use a transactional producer")
+    if header.has_producer and (header.base_sequence == NO_SEQUENCE or header.producer_epoch < 0):
+        raise InvalidRecordError(
+            "a batch with a producer id needs an epoch and a sequence number, "
+            + fact_text(producer_id=header.producer_id)
+        )
+    if header.attributes & APPEND_TIME_FLAG:
+        raise InvalidTimestampError("only the log itself may stamp a batch with its append time")
+    if not config.has_append_time:
+        _check_times(batch, header, config, now_ms)
+    if config.is_compacted and not has_all_keys:
+        for record in batch_records(batch, 0, header):
+            if record.key is None:
+                index = record.offset - header.base_offset
+                raise InvalidRecordError(
+                    "a compacted topic keeps the newest record of each key, so every record needs one, "
+                    + fact_text(record_index=index),
+                    record_index=index,
+                )
+
+
+def _check_times(batch: Bytes, header: BatchHeader, config: TopicConfig, now_ms: TimestampMs) -> None:
+    # The largest timestamp is in the header; the smallest is not, so each record is looked at, but only
+    # in topics that have such a limit.
+    if header.max_timestamp_ms == NO_TIMESTAMP:
+        return
+    ahead_ms = header.max_timestamp_ms - now_ms
+    if ahead_ms > config.message_timestamp_after_max_ms:
+        raise InvalidTimestampError(
+            "a record is further in the future than message.timestamp.after.max.ms allows: "
+            "check the clock or the unit (milliseconds), "
+            + fact_text(timestamp_ms=header.max_timestamp_ms, ahead_ms=ahead_ms),
+            record_index=_first_after(batch, header, now_ms + config.message_timestamp_after_max_ms),
+        )
+    if config.message_timestamp_before_max_ms == LONG_MAX:
+        return
+    for record in batch_records(batch, 0, header):
+        behind_ms = now_ms - record.timestamp
+        if behind_ms > config.message_timestamp_before_max_ms:
+            raise InvalidTimestampError(
+                "a record is further in the past than message.timestamp.before.max.ms allows, "
+                + fact_text(timestamp_ms=record.timestamp, behind_ms=behind_ms),
+                record_index=record.offset - header.base_offset,
+            )
+
+
+def _first_after(batch: Bytes, header: BatchHeader, limit_ms: TimestampMs) -> int | None:
+    """The place of the first record whose time is after a limit, if the header is right that there is one."""
+    for record in batch_records(batch, 0, header):
+        if record.timestamp > limit_ms:
+            return record.offset - header.base_offset
+    return None
+
+
+def recompressed(batch: WritableBytes, header: BatchHeader, config: TopicConfig) -> WritableBytes:
+    """Return the batch in the compression that the topic asks for; the same object if it is already.
+
+    A topic with ``compression.type=producer`` takes every batch as it comes.
+
+    Raises:
+        RecordTooLargeError: it is too large like that.
+    """
+    if config.compression_type == "producer":
+        return batch
+    name = "none" if config.compression_type == "uncompressed" else config.compression_type
+    codec = CODECS[name]
+    if header.compression == codec:
+        return batch
+    records = decompress(header.compression, bytes(memoryview(batch)[HEADER_BYTES:]))
+    attributes = (header.attributes & ~COMPRESSION_MASK) | codec
+    changed = pack_batch(
+        header._replace(attributes=attributes), compress(codec, records, config.compression_level)
+    )
+    _check_size(changed, config)
+    return changed
+
+
+def jitter_ms(segment: Path, config: TopicConfig) -> int:
+    """How much earlier than ``segment.ms`` a segment is closed: the same for each, at each look."""
+    limit_ms = min(config.segment_jitter_ms, config.segment_ms)
+    return crc32(bytes(segment)) % limit_ms if limit_ms else 0
+
+
+def must_roll(active: Segment, batch_bytes: int, header: BatchHeader, config: TopicConfig) -> bool:
+    """Whether the active segment must be closed before this batch, whose offsets are known.
+
+    Age is by the records' own time, as in Kafka: the span between the segment's first record and
+    this batch. An empty segment takes any batch.
+    """
+    if active.size_bytes == 0:
+        return False
+    if active.size_bytes + batch_bytes > config.segment_bytes:
+        return True
+    first_timestamp_ms = active.first_timestamp_ms()
+    if first_timestamp_ms is not None:
+        age_ms = header.max_timestamp_ms - first_timestamp_ms
+        if age_ms > config.segment_ms - jitter_ms(active.data_path, config):
+            return True
+    if (active.index_entry_count() + 1) * 12 > config.segment_index_bytes:
+        return True
+    return header.last_offset - active.base_offset > 2**31 - 1

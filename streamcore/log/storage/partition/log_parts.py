@@ -1,0 +1,46 @@
+"""What a ``PartitionLog`` is made of: components that a log's partitions share, and what opening found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from streamcore.log.storage.checkpoints import LogCheckpoints
+from streamcore.log.storage.files import FileSystem
+from streamcore.log.storage.partition.leader_epochs import LeaderEpochs
+from streamcore.log.storage.partition.leadership import Leadership
+from streamcore.log.storage.producers.producer_limit import ProducerRoom
+from streamcore.log.storage.producers.producer_states import ProducerStates
+from streamcore.log.storage.segment.open_files import OpenFiles
+from streamcore.log.storage.segment.segment import Segment
+from streamcore.log.storage.settings import LogSettings
+from streamcore.log.storage.sync_batch import SyncBatch
+from streamcore.model import Offset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogParts:
+    """The components that a partition works with; each is owned by the ``LogManager``."""
+
+    file_system: FileSystem
+    open_files: OpenFiles
+    checkpoints: LogCheckpoints
+    settings: LogSettings
+    leadership: Leadership = field(default_factory=Leadership)
+    producer_room: ProducerRoom = field(default_factory=ProducerRoom)
+
+    def sync_batch(self) -> SyncBatch:
+        """An empty batch of syncs."""
+        return SyncBatch(self.file_system, self.settings.sync_threads)
+
+
+@dataclass(slots=True)
+class OpenedLog:
+    """What opening a partition's directory found."""
+
+    segments: list[Segment]
+    states: ProducerStates
+    log_start: Offset
+    epochs: LeaderEpochs
+    snapshots: list[Offset]
+    is_settled: bool = False
+    """Whether the files say all of this, durably: closing has nothing to add unless something is written."""

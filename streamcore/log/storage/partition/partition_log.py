@@ -1,0 +1,504 @@
+"""One partition: an ordered, append-only log of record batches with its marks.
+
+The owner calls everything here, one call at a time; only a ``SyncTicket`` may be synced beside it.
+
+The life of a batch: ``append`` checks it (``appending``, ``producer_states``), gives it offsets and
+writes it; a sync makes it durable; ``complete_sync`` moves the high watermark past it, and readers
+see it. With relaxed flushing they see it at once.
+
+``marks`` computes what is visible, ``segments`` finds and reads the stored batches; what is left
+for here is the order in which things happen, and what a failure in between leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from uuid import UUID
+
+from streamcore.errors import StorageError
+from streamcore.log.records.batch import (
+    NO_TIMESTAMP,
+    BatchHeader,
+    WritableBytes,
+    parse_header,
+    patch_append_time,
+    patch_offsets,
+)
+from streamcore.log.records.builder import encode_marker
+from streamcore.log.storage.checkpoints import CLEANED_TO, LOG_STARTS, RECOVERY_POINTS
+from streamcore.log.storage.compaction.segment_replacement import CleanedSegment, swap_in
+from streamcore.log.storage.partition.appending import checked_header, must_roll, recompressed
+from streamcore.log.storage.partition.leader_epochs import EpochEnd
+from streamcore.log.storage.partition.leadership import PartitionEpochs
+from streamcore.log.storage.partition.log_parts import LogParts, OpenedLog
+from streamcore.log.storage.partition.marks import Marks
+from streamcore.log.storage.partition.partition_replies import (
+    BatchAppended,
+    LocateResult,
+    ReadResult,
+    StoredRecords,
+)
+from streamcore.log.storage.partition.retention import RetentionPolicy, expired_count, is_outlived
+from streamcore.log.storage.partition.sync_ticket import PartitionHealth, SyncTicket
+from streamcore.log.storage.partition.syncing import Syncing
+from streamcore.log.storage.producers.producer_states import ProducerState
+from streamcore.log.storage.producers.snapshot_files import SnapshotFiles
+from streamcore.log.storage.segment.segment import Segment
+from streamcore.log.storage.segment.segments import Segments
+from streamcore.log.storage.segment.transaction_index import aborted_entry
+from streamcore.log.storage.sync_batch import SyncBatch
+from streamcore.log.storage.topics.topic_config import TopicConfig
+from streamcore.model import Isolation, LogOffsets, Offset, ProducerId, TimestampMs, TopicPartition
+
+
+class PartitionLog:
+    """The log of one partition."""
+
+    def __init__(
+        self,
+        topic_partition: TopicPartition,
+        topic_id: UUID,
+        directory: Path,
+        config: TopicConfig,
+        opened: OpenedLog,
+        parts: LogParts,
+    ) -> None:
+        self.topic_partition = topic_partition
+        self.topic_id = topic_id
+        self.config = config
+        self.directory = directory
+        self._parts = parts
+        self.health = PartitionHealth(str(topic_partition))
+        """Whether the partition was given up, and why; also for whoever finds that it must be."""
+        self._segments = Segments(opened.segments)
+        self._states = opened.states
+        self._states.limit_by(parts.producer_room)
+        self._epochs = PartitionEpochs(opened.epochs, parts.leadership, parts.file_system, directory)
+        self._snapshots = SnapshotFiles(parts.file_system, directory, opened.snapshots)
+        self._marks = Marks(opened.log_start, self._segments.active.end_offset)
+        self._marks.follow_transactions(self._states.first_open_offset())
+        self._is_left = False
+        self._is_settled = opened.is_settled
+        self._is_relaxed = parts.settings.flush == "relaxed"
+        self._syncing = Syncing(directory, parts.file_system, self._marks, self.health)
+
+    @property
+    def leader_epoch(self) -> int:
+        """The leader epoch that batches are written in."""
+        return self._epochs.current
+
+    @property
+    def offsets(self) -> LogOffsets:
+        """The four marks, as they stand now."""
+        return self._marks.offsets
+
+    @property
+    def shows_unsynced(self) -> bool:
+        """Whether readers see what a crash may still take; only ever so with relaxed flushing."""
+        return self._marks.offsets.high_watermark > self._marks.synced_end
+
+    @property
+    def active(self) -> Segment:
+        """The segment that is appended to."""
+        return self._segments.active
+
+    @property
+    def closed_segments(self) -> Sequence[Segment]:
+        """The segments that are on disk for good, oldest first: not the active one, nor one still syncing."""
+        return self._segments.leading(len(self._segments) - 1 - self._syncing.closing_count)
+
+    @property
+    def producer_states(self) -> Mapping[ProducerId, ProducerState]:
+        """What is known of each producer, for looking, not for changing."""
+        return self._states.by_id
+
+    @property
+    def oldest_snapshot(self) -> Offset | None:
+        """Where the oldest producer snapshot stands that an opening after a crash may begin with."""
+        return self._snapshots.oldest
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all data files."""
+        return self._segments.size_bytes
+
+    @property
+    def has_unsynced(self) -> bool:
+        """Whether ``begin_sync`` would have something to sync."""
+        return self._syncing.has_unsynced and not self._is_left
+
+    # Appending
+
+    def append(
+        self,
+        batch: WritableBytes,
+        *,
+        now_ms: TimestampMs,
+        from_client: bool = True,
+        has_all_keys: bool = False,
+    ) -> BatchAppended:
+        """Write one batch at the end; its offsets are patched in place.
+
+        A batch that its producer sent before is not written again; the answer is the first one's.
+        It is durable, and visible, once a sync begun after this has been completed.
+
+        Args:
+            has_all_keys: the caller encoded the batch itself and knows that each record has a key.
+
+        Raises:
+            CorruptBatchError: the bytes are not one valid batch.
+            InvalidRecordError: the batch breaks a rule of the topic.
+            ProducerFencedError: a newer epoch of its producer has written.
+            OutOfOrderSequenceError: a batch before it is missing.
+            InvalidTransactionStateError: it is outside its producer's open transaction.
+            StorageError: the disk refused; nothing was written.
+        """
+        self.health.ensure()
+        header = checked_header(
+            batch, self.config, now_ms=now_ms, from_client=from_client, has_all_keys=has_all_keys
+        )
+        if header.has_producer:
+            repeated = self._states.check(header, from_client=from_client)
+            if repeated is not None:
+                return BatchAppended(
+                    repeated.base_offset, repeated.last_offset, repeated.append_time_ms, is_duplicate=True
+                )
+        changed = recompressed(batch, header, self.config) if from_client else batch
+        append_time_ms = NO_TIMESTAMP
+        if self.config.has_append_time and from_client:
+            append_time_ms = now_ms
+            patch_append_time(changed, now_ms)
+        if changed is not batch or append_time_ms != NO_TIMESTAMP:
+            header = parse_header(changed)
+        header = self._write(changed, header)
+        if header.has_producer:
+            self._states.note_batch(header, append_time_ms, now_ms)
+            if header.is_transactional:
+                self._marks.follow_transactions(self._states.first_open_offset())
+        self._after_append(header, now_ms)
+        return BatchAppended(header.base_offset, header.last_offset, append_time_ms)
+
+    def append_marker(
+        self,
+        producer_id: ProducerId,
+        producer_epoch: int,
+        commit: bool,
+        coordinator_epoch: int,
+        now_ms: TimestampMs,
+    ) -> BatchAppended:
+        """Write the marker that commits or aborts a producer's transaction here.
+
+        Without an open transaction it is written all the same and changes nothing, so that a
+        coordinator may repeat it.
+
+        Raises:
+            FencedError: a newer producer or coordinator has written.
+            StorageError: the disk refused; nothing was written.
+        """
+        self.health.ensure()
+        self._states.check_marker(producer_id, producer_epoch, coordinator_epoch)
+        batch = encode_marker(producer_id, producer_epoch, commit, coordinator_epoch, now_ms)
+        header = self._write(batch, parse_header(batch))
+        ended = self._states.note_marker(
+            header, is_commit=commit, coordinator_epoch=coordinator_epoch, now_ms=now_ms
+        )
+        if ended is not None and not commit:
+            self.active.note_aborted(aborted_entry(ended, self._states.first_open_offset()))
+        self._marks.follow_transactions(self._states.first_open_offset(), ended)
+        self._after_append(header, now_ms)
+        return BatchAppended(header.base_offset, header.last_offset, NO_TIMESTAMP)
+
+    def _write(self, batch: WritableBytes, header: BatchHeader) -> BatchHeader:
+        header = header._replace(base_offset=self._marks.offsets.log_end, leader_epoch=self._epochs.current)
+        active = self.active
+        if must_roll(active, len(batch), header, self.config):
+            self.roll()
+            active = self.active
+        patch_offsets(batch, header.base_offset, header.leader_epoch)
+        try:
+            active.append(batch, header, self.config.index_interval_bytes)
+        except StorageError as error:
+            if active.is_damaged:
+                self.health.fail(error)
+            raise
+        self._epochs.note(header.leader_epoch, header.base_offset)
+        self._syncing.note_written(len(batch))
+        self._is_settled = False
+        return header
+
+    def _after_append(self, header: BatchHeader, now_ms: TimestampMs) -> None:
+        self._syncing.note_time(now_ms)
+        self._marks.append(header.end_offset)
+        if self._is_relaxed and not self._syncing.is_flush_due(self.config, now_ms):
+            self._marks.show(header.end_offset)
+
+    def roll(self) -> None:
+        """Close the active segment and open the next. A failure leaves the log as it was."""
+        self.health.ensure()
+        closing = self.active
+        if closing.size_bytes == 0:
+            return
+        self._epochs.save()
+        files = closing.write_indexes()
+        try:
+            files.append(self._snapshots.write(self._marks.offsets.log_end, self._states))
+            segment = Segment.create(
+                self.directory,
+                self._marks.offsets.log_end,
+                file_system=self._parts.file_system,
+                open_files=self._parts.open_files,
+            )
+        except StorageError:
+            for file in files:
+                file.close()
+            raise
+        self._segments.add(segment)
+        self._syncing.add_closing(closing, files)
+        self._is_settled = False
+
+    # Making durable
+
+    def begin_sync(self) -> SyncTicket | None:
+        """Return what must reach the disk so that all that is appended is durable; ``None`` if it is."""
+        self.health.ensure()
+        return self._syncing.begin(self.active) if self.has_unsynced else None
+
+    def complete_sync(self, ticket: SyncTicket) -> None:
+        """Show what a synced ticket has made durable.
+
+        Raises:
+            StorageError: the ticket's sync failed; the partition is given up.
+        """
+        if self._syncing.complete(ticket):
+            self.note_recovery_point()
+            self._parts.checkpoints.write(RECOVERY_POINTS)
+            self._snapshots.drop_old(self._marks.synced_end)
+
+    def sync(self) -> None:
+        """Make all that is appended durable, and wait for it."""
+        ticket = self.begin_sync()
+        if ticket is not None:
+            try:
+                ticket.sync()
+            finally:
+                self.complete_sync(ticket)
+
+    # Reading
+
+    def read(self, start: Offset, *, bytes_max: int, isolation: Isolation) -> ReadResult:
+        """Read whole batches from the one that holds ``start``, up to the visible end.
+
+        At least one batch is returned if there is any, even if it is larger than ``bytes_max``;
+        otherwise a reader with a small buffer would stop for ever.
+
+        Raises:
+            OffsetOutOfRangeError: ``start`` is before the log start or after the log end.
+        """
+        self.health.ensure()
+        offsets = self._marks.ensure_readable(start, self.topic_partition)
+        end = offsets.visible_end(isolation)
+        if start >= end:
+            return ReadResult(b"", (), offsets, start)
+        found = self._segments.read(start, end=end, bytes_max=bytes_max, isolation=isolation)
+        return ReadResult(found.data, found.aborted, offsets, found.next_offset)
+
+    def locate(
+        self, start: Offset, *, bytes_max: int, isolation: Isolation, at_least_one: bool = True
+    ) -> LocateResult:
+        """Find what ``read`` would read, and leave it in its file.
+
+        Without ``at_least_one`` a first batch that is larger than ``bytes_max`` is left out, too.
+
+        Raises:
+            OffsetOutOfRangeError: ``start`` is before the log start or after the log end.
+        """
+        self.health.ensure()
+        offsets = self._marks.ensure_readable(start, self.topic_partition)
+        end = offsets.visible_end(isolation)
+        if start >= end:
+            return LocateResult(None, (), offsets)
+        found = self._segments.locate(start, end=end, bytes_max=bytes_max, isolation=isolation)
+        if found is None or (found.stored.size_bytes > bytes_max and not at_least_one):
+            return LocateResult(None, (), offsets)
+        file = found.segment.file_to_read().duplicate()
+        return LocateResult(StoredRecords(file, *found.stored[:2]), found.aborted, offsets)
+
+    @property
+    def segments(self) -> Segments:
+        """All segments, for looking, not for changing."""
+        self.health.ensure()
+        return self._segments
+
+    def epoch_at(self, offset: Offset) -> int:
+        """The leader epoch of the batch at an offset, or of the next one at the log end."""
+        return self._epochs.epoch_at(offset, self._marks.offsets.log_end)
+
+    def end_of_epoch(self, epoch: int) -> EpochEnd:
+        """Where a leader epoch ends, or the last one before it that has records."""
+        return self._epochs.end_of(epoch, self._marks.offsets.log_end)
+
+    # Cutting off the beginning
+
+    def begin_deletion(self, offset: Offset) -> None:
+        """Note where the log start will be; ``delete_records_before`` is quick once that is written down.
+
+        Raises:
+            OffsetOutOfRangeError: ``offset`` is after the high watermark.
+        """
+        self.health.ensure()
+        self._marks.ensure_deletable(offset, self.topic_partition)
+        if offset > self._marks.offsets.log_start:
+            self._parts.checkpoints.note(LOG_STARTS, self.topic_partition, offset)
+
+    def delete_records_before(self, offset: Offset) -> None:
+        """Move the log start forward, durably. Moving it back is silently not done.
+
+        Raises:
+            OffsetOutOfRangeError: ``offset`` is after the high watermark.
+        """
+        self.begin_deletion(offset)
+        self._raise_log_start(offset)
+        self._delete_expired(RetentionPolicy(retention_ms=None, retention_bytes=None), now_ms=0)
+
+    def apply_retention(self, now_ms: TimestampMs) -> None:
+        """Delete the oldest segments as far as the topic's settings say."""
+        self.health.ensure()
+        policy = RetentionPolicy.of(self.config)
+        if not self.has_unsynced and is_outlived(self.active, policy, now_ms=now_ms):
+            self.roll()
+            self.sync()
+        self._delete_expired(policy, now_ms=now_ms)
+
+    def _raise_log_start(self, offset: Offset) -> None:
+        if offset <= self._marks.offsets.log_start:
+            return
+        # Durable before anything is removed: a crash may bring removed files back, but they are
+        # before the log start then and go again.
+        self._parts.checkpoints.put(LOG_STARTS, self.topic_partition, offset)
+        self._marks.cut_start(offset)
+        self._epochs.cut_start(offset)
+
+    def _delete_expired(self, policy: RetentionPolicy, *, now_ms: TimestampMs) -> None:
+        # What is still syncing stays: its files are in use.
+        segments = [*self.closed_segments, self.active]
+        count = expired_count(
+            segments,
+            policy,
+            log_start=self._marks.offsets.log_start,
+            high_watermark=min(self._marks.offsets.high_watermark, self._marks.synced_end),
+            now_ms=now_ms,
+        )
+        if count:
+            self._raise_log_start(segments[count - 1].end_offset)
+            self._segments.delete_leading(
+                count,
+                file_system=self._parts.file_system,
+                directory=self.directory,
+                delay_ms=self.config.file_delete_delay_ms,
+            )
+
+    # Compaction
+
+    @property
+    def cleaned_to(self) -> Offset:
+        """How far compaction has come: the first offset that no round has seen."""
+        return self._parts.checkpoints.get(CLEANED_TO, self.topic_partition)
+
+    def note_cleaned_to(self, offset: Offset) -> None:
+        """Remember durably how far compaction has come."""
+        self._parts.checkpoints.put(CLEANED_TO, self.topic_partition, offset)
+
+    def begin_replacement(self, base_offset: Offset) -> CleanedSegment:
+        """Start to write the segment that will replace those from ``base_offset`` on."""
+        self.health.ensure()
+        return CleanedSegment(
+            self.directory,
+            base_offset,
+            file_system=self._parts.file_system,
+            open_files=self._parts.open_files,
+            index_interval_bytes=self.config.index_interval_bytes,
+        )
+
+    def replace_segments(self, old: Sequence[Segment], cleaned: CleanedSegment) -> None:
+        """Put a cleaned segment in the place of neighbouring closed ones.
+
+        A crash leaves the old ones or the new one. A failure on the way gives the partition up; the
+        next opening finishes what was decided.
+
+        Args:
+            old: some of ``closed_segments``, neighbours.
+            cleaned: finished; begins where the first of them does, ends where the last does or before.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        self.health.ensure()
+        first = self._segments.index_of(old)
+        assert cleaned.base_offset == old[0].base_offset
+        assert cleaned.end_offset <= old[-1].end_offset
+        try:
+            # Offsets may be missing in the new segment, which opening accepts only before this point.
+            self.note_recovery_point()
+            self._parts.checkpoints.write(RECOVERY_POINTS)
+            cleaned.decide()
+            new = swap_in(
+                self.directory,
+                cleaned,
+                old,
+                file_system=self._parts.file_system,
+                delay_ms=self.config.file_delete_delay_ms,
+            )
+        except StorageError as error:
+            self.health.fail(error)
+            raise
+        self._segments.replace(first, len(old), new)
+
+    # Housekeeping
+
+    def expire_producers(self, now_ms: TimestampMs) -> int:
+        """Forget producers that have been silent for long; return how many."""
+        return self._states.expire(now_ms=now_ms, expiry_ms=self._parts.settings.producer_expiry_ms)
+
+    def release_memory(self) -> None:
+        """Give back what an idle partition does not need: index memory and the active file."""
+        for segment in self.closed_segments:
+            segment.forget_indexes()
+        if not self.has_unsynced and not self._syncing.is_under_way:
+            self.active.release_file()
+
+    def note_recovery_point(self) -> None:
+        """Put the recovery point into its checkpoint, in memory."""
+        if self._is_left:
+            return  # a sync that came late: a new partition of the name must not find it
+        self._parts.checkpoints.note(RECOVERY_POINTS, self.topic_partition, self._syncing.recovery_point())
+
+    def close(self, syncs: SyncBatch) -> None:
+        """Sync what is appended, and write what lets the log open again without reading its data.
+
+        That is durable once ``syncs`` has run; only then may the stop be called clean.
+        """
+        self.health.ensure()
+        if self._is_settled:
+            self.release_files()
+            return
+        self.sync()
+        self._epochs.save_with(syncs)
+        for file in self.active.write_indexes():
+            syncs.add_open(file, file.close)
+        snapshot = self._snapshots.write(self._marks.offsets.log_end, self._states)
+        syncs.add_open(snapshot, snapshot.close)
+        syncs.add_folder(self.directory)
+        self.release_files()
+
+    def leave(self) -> None:
+        """Close all files for good: the partition is deleted, and others may take its place."""
+        self._is_left = True
+        self.release_files()
+
+    def release_files(self) -> None:
+        """Close all files, whatever state they are in."""
+        self._syncing.release_all()
+        self.active.release_file()
+        for segment in self._segments:
+            self._parts.open_files.forget(segment.data_path)

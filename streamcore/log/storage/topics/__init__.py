@@ -1,0 +1,1 @@
+"""Topics: their registry, folders, settings, and how topics are created, changed and deleted."""

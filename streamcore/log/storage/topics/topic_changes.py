@@ -1,0 +1,183 @@
+"""Changes of which topics there are: long work, so that its owner may leave it to another thread.
+
+Each change has three parts, like a ``SyncTicket`` and a ``Compaction``: the owner begins it, any thread
+runs it, and the owner completes it, which shows the outcome to everybody. While it runs, the owner begins
+no other change of the same topic; changes of different topics may run side by side.
+
+What a crash leaves: the registry decides. New folders are durable before it names them, and it names them
+all at once; folders of a deleted topic go only after it has stopped naming them. So there is all of a
+change or nothing, but for folders that nobody knows, which the next change of that name removes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamcore.errors import StorageError
+from streamcore.log.storage.checkpoints import CHECKPOINT_NAMES
+from streamcore.log.storage.files import remove_tree
+from streamcore.log.storage.partition.log_parts import LogParts
+from streamcore.log.storage.partition.opening import make_partition, new_log
+from streamcore.log.storage.partition.partition_log import PartitionLog
+from streamcore.log.storage.segment.log_files import PARTITION_METADATA
+from streamcore.log.storage.topics.topic_config import TopicConfig
+from streamcore.log.storage.topics.topic_folders import parse_partition, remove_leftover, remove_unused
+from streamcore.log.storage.topics.topic_registry import RegistryFile, TopicRegistry, TopicState
+from streamcore.model import TopicName, TopicPartition
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What a change works on: the root folder, its registry, and what partitions share."""
+
+    root: Path
+    registry: RegistryFile
+    parts: LogParts
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A topic as it is to become, and the partitions of it that are new."""
+
+    topic: TopicState
+    config: TopicConfig
+    targets: Sequence[TopicPartition]
+
+
+class NewPartitions:
+    """Partitions that are made: of new topics, or more of old ones; all of them or none."""
+
+    def __init__(self, shelf: Shelf, growths: Sequence[Growth]) -> None:
+        self.growths = growths
+        self.logs: dict[TopicPartition, PartitionLog] = {}
+        """What was made, once ``run`` has returned."""
+        self._shelf = shelf
+
+    def run(self) -> None:
+        """Make the folders, then register the topics. For any thread.
+
+        Raises:
+            StorageError: the disk refused, and nothing was made. Only if it also refuses to have that
+                written down, the next opening may find it.
+        """
+        shelf = self._shelf
+        # A folder is only touched when it is certain that the registry does not name it.
+        shelf.registry.settle()
+        made: list[Path] = []
+        try:
+            self._clear_the_way()
+            for growth, target in self._targets():
+                path = shelf.root / str(target)
+                made.append(path)
+                make_partition(path, growth.topic.topic_id, shelf.parts)
+            batch = shelf.parts.sync_batch()
+            for path in made:
+                batch.add_closed(path / PARTITION_METADATA)
+                batch.add_folder(path)
+            batch.run()
+            # The folders are durable before the registry names them: one that it names and that is
+            # missing was there once, and perhaps with data. So opening never makes one anew.
+            shelf.parts.file_system.sync_directory(shelf.root)
+            shelf.registry.change(self._registered)
+        except StorageError:
+            if not shelf.registry.is_in_doubt:
+                for path in made:
+                    remove_leftover(shelf.parts.file_system, path)
+            raise
+        for growth, target in self._targets():
+            path = shelf.root / str(target)
+            self.logs[target] = new_log(target, growth.topic.topic_id, path, growth.config, shelf.parts)
+
+    def _targets(self) -> Iterable[tuple[Growth, TopicPartition]]:
+        return ((growth, target) for growth in self.growths for target in growth.targets)
+
+    def _clear_the_way(self) -> None:
+        """Remove what a creation or a deletion that was cut short has left under these names."""
+        file_system = self._shelf.parts.file_system
+        names = {str(target) for _, target in self._targets()}
+        doomed = names.intersection(self._shelf.registry.current.removing)
+        for name in names.intersection(file_system.list_directory(self._shelf.root)):
+            if name in doomed:
+                remove_tree(file_system, self._shelf.root / name)
+            else:
+                remove_unused(file_system, self._shelf.root / name)
+        if doomed:
+            _forget_offsets(doomed, self._shelf)
+
+    def _registered(self, current: TopicRegistry) -> TopicRegistry:
+        names = {str(target) for _, target in self._targets()}
+        topics = {**current.topics, **{growth.topic.name: growth.topic for growth in self.growths}}
+        return TopicRegistry(topics, [name for name in current.removing if name not in names])
+
+
+class Removal:
+    """Topics that are deleted, with their data; all of them or none."""
+
+    def __init__(self, shelf: Shelf, topics: Mapping[TopicName, Sequence[TopicPartition]]) -> None:
+        self.topics = topics
+        self.targets = [target for targets in topics.values() for target in targets]
+        self._shelf = shelf
+
+    def run(self) -> None:
+        """Take the topics off the registry. For any thread; the owner then stops showing them.
+
+        Raises:
+            StorageError: the disk refused, and the topics are as they were; if the registry is in doubt,
+                the next opening may not find them.
+        """
+        self._shelf.registry.change(self._without)
+
+    def remove_files(self) -> None:
+        """Remove what nobody can find any more. For any thread; what cannot be removed now goes later."""
+        names = [str(target) for target in self.targets]
+        try:
+            remove_folders(names, self._shelf)
+        except StorageError as error:
+            _log.warning("topics are deleted, but not all of their files: they go later. %s", error)
+            return
+        self._shelf.registry.forget_removed(set(names))
+
+    def _without(self, current: TopicRegistry) -> TopicRegistry:
+        topics = {name: state for name, state in current.topics.items() if name not in self.topics}
+        return TopicRegistry(topics, [*current.removing, *map(str, self.targets)])
+
+
+class NewSettings:
+    """Settings that topics are given, in place of those that they have."""
+
+    def __init__(self, shelf: Shelf, states: Sequence[TopicState]) -> None:
+        self.states = states
+        self._shelf = shelf
+
+    def run(self) -> None:
+        """Register the settings. For any thread. Raises ``StorageError``; they are then as they were."""
+        self._shelf.registry.change(self._registered)
+
+    def _registered(self, current: TopicRegistry) -> TopicRegistry:
+        return TopicRegistry(
+            {**current.topics, **{state.name: state for state in self.states}}, current.removing
+        )
+
+
+def remove_folders(names: Iterable[str], shelf: Shelf) -> None:
+    """Remove the folders of deleted topics, durably, and what the checkpoints say of them."""
+    names = list(names)
+    file_system = shelf.parts.file_system
+    present = set(file_system.list_directory(shelf.root))
+    for name in names:
+        if name in present:
+            remove_tree(file_system, shelf.root / name)
+    file_system.sync_directory(shelf.root)
+    _forget_offsets(names, shelf)
+
+
+def _forget_offsets(names: Iterable[str], shelf: Shelf) -> None:
+    """A topic of the same name must not find the old one's checkpoints."""
+    shelf.parts.checkpoints.forget(parse_partition(name) for name in names)
+    for name in CHECKPOINT_NAMES:
+        shelf.parts.checkpoints.write(name)

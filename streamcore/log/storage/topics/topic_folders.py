@@ -1,0 +1,77 @@
+"""The folders of partitions in a log's root: how they are called, and what may stand in their way.
+
+A folder is called ``<topic>-<partition>``. Which ones belong to topics is said by the registry alone;
+one that it does not name is left from a creation or a deletion that was cut short. Such a folder is
+removed only if it holds no data.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+from streamcore.errors import CorruptDataError, InvalidConfigError, StorageError, fact_text
+from streamcore.log.storage.files import FileSystem, remove_tree
+from streamcore.log.storage.topics.topic_registry import REGISTRY_NAME, TopicState
+from streamcore.model import TopicName, TopicPartition
+
+_log = logging.getLogger(__name__)
+
+_TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+
+def check_topic_name(name: TopicName) -> None:
+    """Raise ``InvalidConfigError`` unless Kafka, too, would take the name."""
+    if name in (".", "..") or not _TOPIC_NAME.fullmatch(name):
+        raise InvalidConfigError(
+            "a topic name has 1 to 249 letters, digits, dots, underscores and hyphens, "
+            + fact_text(topic=repr(name))
+        )
+
+
+def partitions_of(topic: TopicState) -> list[TopicPartition]:
+    """A topic's partitions; the name of each is its folder's."""
+    return [TopicPartition(topic.name, number) for number in range(topic.partition_count)]
+
+
+def parse_partition(directory_name: str) -> TopicPartition:
+    """The partition whose folder has this name."""
+    topic, _, partition = directory_name.rpartition("-")
+    return TopicPartition(topic, int(partition))
+
+
+def ensure_no_partitions(file_system: FileSystem, root: Path) -> None:
+    """Raise unless the directory has no partitions, whose topics nobody would know."""
+    for name in file_system.list_directory(root):
+        if file_system.is_directory(root / name):
+            raise CorruptDataError(
+                f"the folder has partitions but no {REGISTRY_NAME}: restore that file, or use an empty "
+                "folder, " + fact_text(path=root)
+            )
+
+
+def remove_unused(file_system: FileSystem, path: Path) -> None:
+    """Remove a directory that stands where a new partition goes, unless it holds data."""
+    for name in file_system.list_directory(path):
+        if not name.endswith(".log"):
+            continue
+        file = file_system.open(path / name)
+        try:
+            if file.size():
+                raise StorageError(
+                    "a folder with data of an unknown topic is in the way: move it away, "
+                    + fact_text(path=path)
+                )
+        finally:
+            file.close()
+    remove_tree(file_system, path)
+
+
+def remove_leftover(file_system: FileSystem, path: Path) -> None:
+    """Remove what a failed creation made, if the disk lets us: the next one would do it, too."""
+    try:
+        if file_system.exists(path):
+            remove_tree(file_system, path)
+    except StorageError as error:
+        _log.warning("an unused folder was left behind: %s", error)
