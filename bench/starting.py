@@ -18,7 +18,7 @@ import streamcore as sc
 from bench.usage import cpu_s_of, resident_bytes
 from streamcore.errors import StreamCoreError
 from streamcore.log.connect import connect
-from streamcore.log.storage.dump import dump
+from streamcore.log.tools.dump import dump
 
 app = sc.App("bench-start")
 incoming = app.topic("incoming", key=str, value=str, partitions=1)

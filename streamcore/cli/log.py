@@ -13,7 +13,7 @@ from streamcore.durations import time_text
 from streamcore.errors import UsageError, fact_text
 
 if TYPE_CHECKING:
-    from streamcore.log.storage.dump import DumpedBatch, DumpedRecord
+    from streamcore.log.tools.dump import DumpedBatch, DumpedRecord
 
 log = typer.Typer(help="The log's files: dump, verify. Read only.", no_args_is_help=True)
 
@@ -39,7 +39,7 @@ def dump_log(
     as_json: JsonOption = False,
 ) -> None:
     """Print the record batches that are stored, as they are stored."""
-    from streamcore.log.storage.dump import dump
+    from streamcore.log.tools.dump import dump
 
     refuse_broker(broker)
     for path in _paths(data, what):
@@ -60,7 +60,7 @@ def verify_log(
     as_json: JsonOption = False,
 ) -> None:
     """Check every batch and index; exit code 1 if stored bytes are not what was written."""
-    from streamcore.log.storage.verification import verify
+    from streamcore.log.tools.verification import verify
 
     refuse_broker(broker)
     paths = _paths(data, what)

@@ -11,7 +11,7 @@ from random import Random
 from typing import Final
 
 from streamcore.log.storage.files import PosixFileSystem
-from streamcore.log.storage.verification import verify
+from streamcore.log.tools.verification import verify
 from tests.crash.broker_process import BrokerProcess
 from tests.crash.clients.administrators import FleetingTopicUser, RecordDeleter, create_topic
 from tests.crash.clients.client import Client, NoAnswer

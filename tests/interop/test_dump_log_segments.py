@@ -11,11 +11,11 @@ import pytest
 
 from streamcore.clock import ManualClock
 from streamcore.log.records.builder import encode_batch
-from streamcore.log.storage.dump import dump
 from streamcore.log.storage.files import PosixFileSystem
 from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.settings import LogSettings
+from streamcore.log.tools.dump import dump
 from streamcore.model import Headers, TopicPartition
 
 pytestmark = pytest.mark.interop

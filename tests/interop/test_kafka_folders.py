@@ -18,7 +18,7 @@ from streamcore.log.storage.files import PosixFileSystem
 from streamcore.log.storage.log_manager import CLEAN_STOP_NAME, LogManager
 from streamcore.log.storage.partition.offset_lookup import offset_for_time
 from streamcore.log.storage.partition.partition_log import PartitionLog
-from streamcore.log.storage.verification import verify
+from streamcore.log.tools.verification import verify
 from streamcore.model import Isolation, TopicPartition
 from tests.interop.kafka_processes import START_LIMIT_S, kafka_running, run_tool
 

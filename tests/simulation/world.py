@@ -20,7 +20,7 @@ from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.partition.sync_ticket import SyncTicket
 from streamcore.log.storage.settings import Flush, LogSettings
-from streamcore.log.storage.verification import verify
+from streamcore.log.tools.verification import verify
 from streamcore.model import Isolation, TopicPartition
 from streamcore.testing.sim_disk import PowerCut, SimDisk
 from tests.simulation.checks import check_partition, rows_read

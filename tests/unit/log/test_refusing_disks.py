@@ -18,7 +18,7 @@ from streamcore.log.client.embedded import EmbeddedLog
 from streamcore.log.client.port import Log
 from streamcore.log.storage.checkpoints import CHECKPOINT_NAMES, RECOVERY_POINTS
 from streamcore.log.storage.topics.topic_registry import REGISTRY_NAME
-from streamcore.log.storage.verification import verify
+from streamcore.log.tools.verification import verify
 from streamcore.model import TopicPartition
 
 EVENTS = TopicPartition("events", 0)

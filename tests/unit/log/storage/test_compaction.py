@@ -19,7 +19,7 @@ from streamcore.log.storage.segment.log_files import INDEX_KINDS, file_path
 from streamcore.log.storage.segment.offset_index import OffsetIndex
 from streamcore.log.storage.segment.time_index import TimeIndex
 from streamcore.log.storage.settings import LogSettings
-from streamcore.log.storage.verification import verify
+from streamcore.log.tools.verification import verify
 from streamcore.model import Isolation, TopicPartition
 from streamcore.testing.sim_disk import SimDisk
 

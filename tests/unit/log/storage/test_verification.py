@@ -9,12 +9,12 @@ import pytest
 from streamcore.errors import UsageError
 from streamcore.log.records.batch import parse_header, patch_offsets
 from streamcore.log.records.builder import encode_batch, encode_marker
-from streamcore.log.storage.dump import DumpedRecord, dump
 from streamcore.log.storage.files import read_whole, write_whole
 from streamcore.log.storage.segment.open_files import OpenFiles
 from streamcore.log.storage.segment.segment import Segment
 from streamcore.log.storage.segment.transaction_index import AbortedEntry
-from streamcore.log.storage.verification import Problem, verify
+from streamcore.log.tools.dump import DumpedRecord, dump
+from streamcore.log.tools.verification import Problem, verify
 from streamcore.testing.sim_disk import SimDisk
 
 DIRECTORY = Path("/log/topic-0")

@@ -21,7 +21,13 @@ from typing import Final
 from streamcore.errors import CorruptDataError, UnsupportedVersionError
 from streamcore.log.records.batch import BatchHeader, check_batch
 from streamcore.log.storage.checkpoints import RECOVERY_POINTS, read_checkpoint
-from streamcore.log.storage.dump import (
+from streamcore.log.storage.files import FileSystem, read_whole
+from streamcore.log.storage.partition.leader_epochs import NO_EPOCH, LeaderEpochs, decode_epochs
+from streamcore.log.storage.partition.leadership import EPOCHS_NAME
+from streamcore.log.storage.segment.log_files import FileKind, parse_name
+from streamcore.log.storage.segment.scanning import StoredBatch
+from streamcore.log.storage.segment.transaction_index import AbortedEntry, decode_entries
+from streamcore.log.tools.dump import (
     BrokenTail,
     DumpedRecord,
     ReadOnlyFileSystem,
@@ -30,12 +36,6 @@ from streamcore.log.storage.dump import (
     decoded_records,
     stored_batches,
 )
-from streamcore.log.storage.files import FileSystem, read_whole
-from streamcore.log.storage.partition.leader_epochs import NO_EPOCH, LeaderEpochs, decode_epochs
-from streamcore.log.storage.partition.leadership import EPOCHS_NAME
-from streamcore.log.storage.segment.log_files import FileKind, parse_name
-from streamcore.log.storage.segment.scanning import StoredBatch
-from streamcore.log.storage.segment.transaction_index import AbortedEntry, decode_entries
 from streamcore.model import Offset, ProducerId, TimestampMs, TopicPartition
 
 _OFFSET_ENTRY: Final = struct.Struct(">II")
