@@ -12,12 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from streamcore.log.api.handlers.table import HANDLERS
 from streamcore.log.broker.config.broker_settings import BrokerSetting, Meaning, broker_settings
 from streamcore.log.broker.config.group_settings import GROUP_SETTINGS
+from streamcore.log.protocol.apis import APIS, PRODUCE, PRODUCE_ADVERTISED_MIN, Api
 from streamcore.log.storage.topics.topic_config import default_settings
 from streamcore.log.storage.topics.topic_settings import TOPIC_SETTINGS
-from streamcore.log.wire.apis import APIS, PRODUCE, PRODUCE_ADVERTISED_MIN, Api
-from streamcore.log.wire.handlers.table import HANDLERS
 from tests.differential.differences import KNOWN
 
 FOLDER: Final = Path(__file__).resolve().parent
@@ -25,7 +25,7 @@ FOLDER: Final = Path(__file__).resolve().parent
 _WIRE_INTRODUCTION: Final = """\
 # The wire protocol
 
-Made by `make docs` from `streamcore/log/wire/apis.py`; not to be edited.
+Made by `make docs` from `streamcore/log/protocol/apis.py`; not to be edited.
 
 These requests of Kafka's protocol are answered, in all the versions that Apache Kafka 4.3 has of them. Both
 ends of a range are included. From the version in the column "flexible from" on, lengths are varints and

@@ -7,30 +7,30 @@ from contextlib import contextmanager
 from typing import Any
 
 from streamcore.log.broker.groups.consumer_protocol import Subscription, encode_subscription
-from streamcore.log.wire.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
-from streamcore.log.wire.messages.consumer_group_describe import ConsumerGroupDescribeRequest
-from streamcore.log.wire.messages.consumer_group_heartbeat import (
+from streamcore.log.protocol.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
+from streamcore.log.protocol.messages.consumer_group_describe import ConsumerGroupDescribeRequest
+from streamcore.log.protocol.messages.consumer_group_heartbeat import (
     ConsumerGroupHeartbeatRequest,
     TopicPartitions,
 )
-from streamcore.log.wire.messages.describe_groups import DescribeGroupsRequest
-from streamcore.log.wire.messages.end_txn import EndTxnRequest
-from streamcore.log.wire.messages.heartbeat import HeartbeatRequest
-from streamcore.log.wire.messages.init_producer_id import InitProducerIdRequest
-from streamcore.log.wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
-from streamcore.log.wire.messages.leave_group import LeaveGroupRequest, MemberIdentity
-from streamcore.log.wire.messages.offset_commit import (
+from streamcore.log.protocol.messages.describe_groups import DescribeGroupsRequest
+from streamcore.log.protocol.messages.end_txn import EndTxnRequest
+from streamcore.log.protocol.messages.heartbeat import HeartbeatRequest
+from streamcore.log.protocol.messages.init_producer_id import InitProducerIdRequest
+from streamcore.log.protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
+from streamcore.log.protocol.messages.leave_group import LeaveGroupRequest, MemberIdentity
+from streamcore.log.protocol.messages.offset_commit import (
     OffsetCommitRequest,
     OffsetCommitRequestPartition,
     OffsetCommitRequestTopic,
 )
-from streamcore.log.wire.messages.offset_fetch import (
+from streamcore.log.protocol.messages.offset_fetch import (
     OffsetFetchRequest,
     OffsetFetchRequestGroup,
     OffsetFetchRequestTopics,
 )
-from streamcore.log.wire.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
-from streamcore.log.wire.messages.txn_offset_commit import (
+from streamcore.log.protocol.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
+from streamcore.log.protocol.messages.txn_offset_commit import (
     TxnOffsetCommitRequest,
     TxnOffsetCommitRequestPartition,
     TxnOffsetCommitRequestTopic,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import streamcore as sc
-from streamcore.log.wire.messages.sasl_authenticate import SaslAuthenticateRequest, SaslAuthenticateResponse
-from streamcore.log.wire.messages.sasl_handshake import SaslHandshakeRequest, SaslHandshakeResponse
+from streamcore.log.protocol.messages.sasl_authenticate import (
+    SaslAuthenticateRequest,
+    SaslAuthenticateResponse,
+)
+from streamcore.log.protocol.messages.sasl_handshake import SaslHandshakeRequest, SaslHandshakeResponse
 from tests.scram_client import ScramClient
 from tests.wire_client import WireClient
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import streamcore as sc
-from streamcore.log.records.builder import encode_batch
-from streamcore.log.wire.messages.fetch import (
+from streamcore.log.protocol.messages.fetch import (
     FetchPartition,
     FetchRequest,
     FetchTopic,
     PartitionData,
 )
-from streamcore.log.wire.messages.produce import (
+from streamcore.log.protocol.messages.produce import (
     PartitionProduceData,
     PartitionProduceResponse,
     ProduceRequest,
     TopicProduceData,
 )
+from streamcore.log.records.builder import encode_batch
 from tests.wire_client import WireClient
 
 PRODUCE_VERSION = 12

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from streamcore.log.api.error_codes import ErrorCode
 from streamcore.log.broker.requests import ProducerIdentity
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
-from streamcore.log.wire.messages.add_partitions_to_txn import (
+from streamcore.log.protocol.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
+from streamcore.log.protocol.messages.add_partitions_to_txn import (
     AddPartitionsToTxnRequest,
     AddPartitionsToTxnTopic,
     AddPartitionsToTxnTransaction,
 )
-from streamcore.log.wire.messages.describe_transactions import DescribeTransactionsRequest, TransactionState
-from streamcore.log.wire.messages.end_txn import EndTxnRequest
-from streamcore.log.wire.messages.init_producer_id import InitProducerIdRequest
-from streamcore.log.wire.messages.txn_offset_commit import (
+from streamcore.log.protocol.messages.describe_transactions import (
+    DescribeTransactionsRequest,
+    TransactionState,
+)
+from streamcore.log.protocol.messages.end_txn import EndTxnRequest
+from streamcore.log.protocol.messages.init_producer_id import InitProducerIdRequest
+from streamcore.log.protocol.messages.txn_offset_commit import (
     TxnOffsetCommitRequest,
     TxnOffsetCommitRequestPartition,
     TxnOffsetCommitRequestTopic,

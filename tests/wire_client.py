@@ -13,9 +13,9 @@ from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 
-from streamcore.log.wire.apis import API_VERSIONS, APIS, Api
-from streamcore.log.wire.encoding import encode_varint
-from streamcore.log.wire.fields import Message
+from streamcore.log.protocol.apis import API_VERSIONS, APIS, Api
+from streamcore.log.protocol.encoding import encode_varint
+from streamcore.log.protocol.fields import Message
 
 TIMEOUT_S = 20.0
 BY_NAME = {api.name: api for api in APIS.values()}

@@ -10,7 +10,7 @@ from bench.broker.brokers import Broker, Kind
 from bench.broker.children import Numbers
 from bench.broker.site import Site
 from bench.broker.topics import batch_of, connect, create_topic
-from streamcore.log.wire.messages.api_versions import ApiVersionsRequest
+from streamcore.log.protocol.messages.api_versions import ApiVersionsRequest
 from tests.serving import produce
 
 _TOPIC_PARTITIONS = 100

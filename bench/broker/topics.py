@@ -10,15 +10,15 @@ import time
 from collections.abc import Sequence
 
 from bench.broker.loads.report import value_of
-from streamcore.log.records.builder import encode_batch
-from streamcore.log.wire.apis import PRODUCE
-from streamcore.log.wire.messages.create_topics import CreatableTopic, CreateTopicsRequest
-from streamcore.log.wire.messages.list_offsets import (
+from streamcore.log.protocol.apis import PRODUCE
+from streamcore.log.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from streamcore.log.protocol.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsRequest,
     ListOffsetsTopic,
 )
-from streamcore.log.wire.messages.metadata import MetadataRequest
+from streamcore.log.protocol.messages.metadata import MetadataRequest
+from streamcore.log.records.builder import encode_batch
 from tests.serving import PRODUCE_VERSION, produce_request
 from tests.wire_client import WireClient
 

@@ -25,8 +25,8 @@ from typing import Any
 
 import pytest
 
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from streamcore.log.api.error_codes import ErrorCode
+from streamcore.log.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from tests.group_requests import (
     commit_request,
     consumer_heartbeat,

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from streamcore.log.wire.messages.find_coordinator import FindCoordinatorRequest
-from streamcore.log.wire.messages.init_producer_id import InitProducerIdRequest
+from streamcore.log.protocol.messages.find_coordinator import FindCoordinatorRequest
+from streamcore.log.protocol.messages.init_producer_id import InitProducerIdRequest
 from tests.differential.conversation import Conversation
 from tests.differential.running import Brokers
 from tests.interop.brokers import ServedBroker

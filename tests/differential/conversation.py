@@ -12,15 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from streamcore.log.wire.apis import Api
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.fields import Message
-from streamcore.log.wire.messages.create_topics import (
+from streamcore.log.api.error_codes import ErrorCode
+from streamcore.log.protocol.apis import Api
+from streamcore.log.protocol.fields import Message
+from streamcore.log.protocol.messages.create_topics import (
     CreatableTopic,
     CreatableTopicConfig,
     CreateTopicsRequest,
 )
-from streamcore.log.wire.messages.list_offsets import (
+from streamcore.log.protocol.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsRequest,
     ListOffsetsTopic,

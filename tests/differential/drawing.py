@@ -13,9 +13,9 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from streamcore.log.wire.apis import API_VERSIONS
-from streamcore.log.wire.fields import ZERO_UUID, Message
-from streamcore.log.wire.layouts import FieldLayout, layout_of
+from streamcore.log.protocol.apis import API_VERSIONS
+from streamcore.log.protocol.fields import ZERO_UUID, Message
+from streamcore.log.protocol.layouts import FieldLayout, layout_of
 from tests.differential.conversation import NO_TOPIC, Conversation, Topic
 from tests.differential.scenarios.producing import batch, produce_request
 from tests.wire_client import BY_NAME

@@ -8,8 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final, Literal
 
-from streamcore.log.wire.apis import APIS, Api
-from streamcore.log.wire.handlers.table import HANDLERS
+from streamcore.log.api.handlers.table import HANDLERS
+from streamcore.log.protocol.apis import APIS, Api
 from tests.differential.running import Script
 from tests.wire_client import BY_NAME
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from streamcore.log.wire.apis import Api
+from streamcore.log.protocol.apis import Api
 from tests.differential.comparison import Difference, differences
 from tests.differential.differences import KNOWN
 from tests.differential.drawing import AUTO_CREATION, NOT_DRAWN, drawn_requests, unserved_versions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamcore.log.wire.apis import Api
+from streamcore.log.protocol.apis import Api
 from tests.differential.registry import Kind, all_scenarios, served_apis
 
 

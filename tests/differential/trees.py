@@ -12,10 +12,10 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from streamcore.log.api.error_codes import ErrorCode
+from streamcore.log.protocol.fields import ZERO_UUID, Message
+from streamcore.log.protocol.layouts import FieldLayout, layout_of
 from streamcore.log.records.batch import HEADER_BYTES, iter_batches
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.fields import ZERO_UUID, Message
-from streamcore.log.wire.layouts import FieldLayout, layout_of
 
 Tree = Any
 """A mapping by field or key, a list, or a plain value."""

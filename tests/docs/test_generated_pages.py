@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from docs.generate import FOLDER, PAGES, wire_page
-from streamcore.log.wire.apis import APIS
-from streamcore.log.wire.handlers.table import HANDLERS
+from streamcore.log.api.handlers.table import HANDLERS
+from streamcore.log.protocol.apis import APIS
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -6,9 +6,9 @@ import threading
 import time
 import traceback
 
+from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.decode import decode_run
-from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from streamcore.model import TopicPartition
 from tests.serving import fetch, produce, records_of
 from tests.wire_client import WireClient

@@ -18,14 +18,14 @@ from typing import Final, NamedTuple
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from streamcore.log.api.handlers.table import HANDLERS
+from streamcore.log.protocol.apis import APIS, FETCH, Api
+from streamcore.log.protocol.codec import MalformedMessageError
+from streamcore.log.protocol.encoding import encode_varint
+from streamcore.log.protocol.fields import Message
 from streamcore.log.records.builder import encode_batch
-from streamcore.log.wire.apis import APIS, FETCH, Api
-from streamcore.log.wire.codec import MalformedMessageError
-from streamcore.log.wire.encoding import encode_varint
-from streamcore.log.wire.fields import Message
-from streamcore.log.wire.handlers.table import HANDLERS
-from tests.property.wire.damages import DAMAGES, LENGTHS
-from tests.property.wire.random_messages import bare, full, messages
+from tests.property.protocol.damages import DAMAGES, LENGTHS
+from tests.property.protocol.random_messages import bare, full, messages
 
 NAMES: Final = (
     "fuzzed",

@@ -20,7 +20,7 @@ from statistics import median
 
 import pytest
 
-from streamcore.log.wire.apis import API_VERSIONS
+from streamcore.log.protocol.apis import API_VERSIONS
 from tests.crash.broker_process import BrokerProcess
 from tests.hostile.bystander import Bystander
 from tests.hostile.hostile_cases import Case, Ending, HostileClient

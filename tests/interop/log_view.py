@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from streamcore.clock import SystemClock
-from streamcore.log.records.batch import BatchAt, iter_batches
-from streamcore.log.records.builder import encode_batch
-from streamcore.log.records.decode import AbortedTransaction, batch_records, decode_run
-from streamcore.log.wire.messages.create_topics import (
+from streamcore.log.protocol.messages.create_topics import (
     CreatableTopic,
     CreatableTopicConfig,
     CreateTopicsRequest,
 )
-from streamcore.log.wire.messages.fetch import PartitionData
-from streamcore.log.wire.messages.list_offsets import (
+from streamcore.log.protocol.messages.fetch import PartitionData
+from streamcore.log.protocol.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsRequest,
     ListOffsetsTopic,
 )
-from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
-from streamcore.log.wire.messages.offset_commit import (
+from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
+from streamcore.log.protocol.messages.offset_commit import (
     OffsetCommitRequest,
     OffsetCommitRequestPartition,
     OffsetCommitRequestTopic,
 )
-from streamcore.log.wire.messages.offset_fetch import (
+from streamcore.log.protocol.messages.offset_fetch import (
     OffsetFetchRequest,
     OffsetFetchRequestGroup,
     OffsetFetchRequestTopics,
 )
+from streamcore.log.records.batch import BatchAt, iter_batches
+from streamcore.log.records.builder import encode_batch
+from streamcore.log.records.decode import AbortedTransaction, batch_records, decode_run
 from streamcore.model import TopicPartition
 from tests.interop.peers import CODECS
 from tests.interop.programs import wait_until

@@ -16,9 +16,9 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 
-from streamcore.log.wire.apis import APIS, Api
-from streamcore.log.wire.fields import ZERO_UUID, Message, Versions
-from streamcore.log.wire.layouts import FieldLayout, layout_of
+from streamcore.log.protocol.apis import APIS, Api
+from streamcore.log.protocol.fields import ZERO_UUID, Message, Versions
+from streamcore.log.protocol.layouts import FieldLayout, layout_of
 
 pytestmark = pytest.mark.interop
 

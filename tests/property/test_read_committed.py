@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import streamcore as sc
+from streamcore.log.api.error_codes import ErrorCode
 from streamcore.log.broker.requests import ProducerIdentity
+from streamcore.log.protocol.messages.fetch import PartitionData
 from streamcore.log.records.batch import iter_batches
 from streamcore.log.records.decode import batch_marker, batch_records
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.fetch import PartitionData
 from tests.serving import batch, client_of, fetch, produce
 from tests.transaction_client import TransactionClient
 from tests.wire_client import WireClient

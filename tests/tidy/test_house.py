@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from streamcore.log.wire.apis import APIS
-from streamcore.log.wire.handlers.table import HANDLERS
+from streamcore.log.api.handlers.table import HANDLERS
+from streamcore.log.protocol.apis import APIS
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = ("streamcore", "apps")
@@ -33,7 +33,7 @@ ENTRY_POINTS = {
 
 LOADED_BY_TABLE = {
     *(api.module for api in APIS.values()),
-    *(f"streamcore.log.wire.handlers.{function.split('.')[0]}" for function in HANDLERS.values()),
+    *(f"streamcore.log.api.handlers.{function.split('.')[0]}" for function in HANDLERS.values()),
 }
 """Modules that are loaded when a client first asks for what is in them."""
 

@@ -24,9 +24,9 @@ from types import FrameType
 from bench.broker.loads.report import print_numbers, throughput_numbers
 from bench.broker.topics import batch_of, connect, encoded_produce
 from bench.usage import measured
+from streamcore.log.protocol.apis import FETCH, PRODUCE
+from streamcore.log.protocol.messages.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic
 from streamcore.log.records.batch import HEADER_BYTES, parse_header
-from streamcore.log.wire.apis import FETCH, PRODUCE
-from streamcore.log.wire.messages.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic
 from tests.serving import FETCH_VERSION, PRODUCE_VERSION
 from tests.wire_client import WireClient
 

@@ -2,5 +2,5 @@
 
 ``server`` puts the parts together and has the event loop. A ``connection`` cuts its bytes into requests and
 keeps their order, ``runner`` drives the operations that answer them, ``output`` sends what they are
-answered with. What requests mean is decided in ``streamcore.log.wire`` and ``streamcore.log.broker``.
+answered with. What requests mean is decided in ``streamcore.log.api`` and ``streamcore.log.broker``.
 """

@@ -23,25 +23,25 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from streamcore.errors import ClosedError
+from streamcore.log.api.authentication.sasl import SaslState
+from streamcore.log.api.calls import Call, ConnectionRefusedByHandler, Handler, Login, Reply
+from streamcore.log.api.handlers.api_versions import unsupported_version
+from streamcore.log.api.handlers.sasl import sasl_frame
+from streamcore.log.api.handlers.table import HANDLERS, handler_of
 from streamcore.log.broker.operations import Operation
+from streamcore.log.protocol.apis import API_VERSIONS, APIS, FETCH, PRODUCE, SASL_AUTHENTICATE, Api
+from streamcore.log.protocol.codec import MalformedMessageError
+from streamcore.log.protocol.fields import Message
+from streamcore.log.protocol.frames import FRAME_BYTES_MIN, FrameReceiver
+from streamcore.log.protocol.headers import RequestHeader, body_start, parse_header, response_start
+from streamcore.log.protocol.messages.api_versions import ApiVersionsRequest
+from streamcore.log.protocol.messages.fetch import FetchRequest
 from streamcore.log.server.connections import Peer
 from streamcore.log.server.fetch_pace import FetchPace, pauses_when_full
 from streamcore.log.server.output import Output, Part
 from streamcore.log.server.parts import ListenerParts
 from streamcore.log.server.runner import Running
 from streamcore.log.storage.partition.partition_replies import StoredRecords
-from streamcore.log.wire.apis import API_VERSIONS, APIS, FETCH, PRODUCE, SASL_AUTHENTICATE, Api
-from streamcore.log.wire.calls import Call, ConnectionRefusedByHandler, Handler, Login, Reply
-from streamcore.log.wire.codec import MalformedMessageError
-from streamcore.log.wire.fields import Message
-from streamcore.log.wire.frames import FRAME_BYTES_MIN, FrameReceiver
-from streamcore.log.wire.handlers.api_versions import unsupported_version
-from streamcore.log.wire.handlers.sasl import sasl_frame
-from streamcore.log.wire.handlers.table import HANDLERS, handler_of
-from streamcore.log.wire.headers import RequestHeader, body_start, parse_header, response_start
-from streamcore.log.wire.messages.api_versions import ApiVersionsRequest
-from streamcore.log.wire.messages.fetch import FetchRequest
-from streamcore.log.wire.sasl import SaslState
 
 _logger = logging.getLogger(__name__)
 

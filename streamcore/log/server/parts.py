@@ -8,6 +8,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from streamcore.clock import Clock
+from streamcore.log.api.authentication.failed_logins import FailedLogins
+from streamcore.log.api.authentication.sasl import SaslSession, SaslSettings
+from streamcore.log.api.calls import Caller, Endpoint, Login
 from streamcore.log.broker.access.acl import ANONYMOUS
 from streamcore.log.broker.access.authorizer import Authorizer
 from streamcore.log.broker.broker import Broker
@@ -18,9 +21,6 @@ from streamcore.log.server.passwords import PasswordThread
 from streamcore.log.server.request_memory import RequestMemory
 from streamcore.log.server.runner import OperationRunner
 from streamcore.log.server.settings import ServerSettings
-from streamcore.log.wire.calls import Caller, Endpoint, Login
-from streamcore.log.wire.failed_logins import FailedLogins
-from streamcore.log.wire.sasl import SaslSession, SaslSettings
 
 _SCRATCH_BYTES = 256 * 1024
 _NONCE_BYTES = 24

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from streamcore.errors import UsageError, fact_text
+from streamcore.log.api.authentication.sasl import MECHANISMS, SaslSettings
 from streamcore.log.broker.access.scram_credentials import ScramMechanism
 from streamcore.log.server.listeners import Listener, Scheme, scheme_of
-from streamcore.log.wire.sasl import MECHANISMS, SaslSettings
 
 ClientCertificates: TypeAlias = Literal["none", "requested", "required"]
 

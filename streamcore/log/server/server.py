@@ -15,6 +15,7 @@ from typing import Final
 
 from streamcore.clock import Clock
 from streamcore.errors import ServerFailedError, fact_text
+from streamcore.log.api.calls import Endpoint
 from streamcore.log.broker.access.authorizer import Authorizer
 from streamcore.log.client.embedded import EmbeddedLog
 from streamcore.log.server.connection import Connection
@@ -30,7 +31,6 @@ from streamcore.log.server.security import Security
 from streamcore.log.server.settings import ServerSettings
 from streamcore.log.server.tls import TlsContexts
 from streamcore.log.server.tls_arrivals import TlsAcceptor
-from streamcore.log.wire.calls import Endpoint
 
 _logger = logging.getLogger(__name__)
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from streamcore.log.records.decode import decode_run
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.create_topics import (
+from streamcore.log.api.error_codes import ErrorCode
+from streamcore.log.protocol.messages.create_topics import (
     CreatableTopic,
     CreatableTopicConfig,
     CreateTopicsRequest,
 )
-from streamcore.log.wire.messages.delete_records import (
+from streamcore.log.protocol.messages.delete_records import (
     DeleteRecordsPartition,
     DeleteRecordsRequest,
     DeleteRecordsTopic,
 )
-from streamcore.log.wire.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
-from streamcore.log.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
-from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
-from streamcore.log.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
+from streamcore.log.protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
+from streamcore.log.protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic
+from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
+from streamcore.log.protocol.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
+from streamcore.log.records.decode import decode_run
 from streamcore.model import TopicPartition
 from tests.crash.clients.client import Client, NoAnswer
 from tests.crash.clients.producing import RETRIABLE, Batch

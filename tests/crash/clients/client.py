@@ -11,7 +11,7 @@ import traceback
 from random import Random
 from typing import Any, Final
 
-from streamcore.log.wire.fields import Message
+from streamcore.log.protocol.fields import Message
 from tests.crash.clients.world import SHORT_WAIT_S, World
 from tests.wire_client import BY_NAME, WireClient
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.offset_commit import (
+from streamcore.log.api.error_codes import ErrorCode
+from streamcore.log.protocol.messages.offset_commit import (
     OffsetCommitRequest,
     OffsetCommitRequestPartition,
     OffsetCommitRequestTopic,

@@ -5,17 +5,17 @@ from __future__ import annotations
 from time import monotonic
 from typing import Final
 
+from streamcore.log.api.error_codes import ErrorCode
 from streamcore.log.broker.groups.consumer_protocol import (
     Subscription,
     decode_assignment,
     encode_assignment,
     encode_subscription,
 )
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.heartbeat import HeartbeatRequest
-from streamcore.log.wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
-from streamcore.log.wire.messages.leave_group import LeaveGroupRequest, MemberIdentity
-from streamcore.log.wire.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
+from streamcore.log.protocol.messages.heartbeat import HeartbeatRequest
+from streamcore.log.protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
+from streamcore.log.protocol.messages.leave_group import LeaveGroupRequest, MemberIdentity
+from streamcore.log.protocol.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
 from streamcore.model import TopicPartition
 from tests.crash.clients.client import Client
 from tests.crash.clients.producing import RETRIABLE

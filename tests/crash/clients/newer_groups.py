@@ -6,13 +6,13 @@ import uuid
 from time import monotonic
 from typing import Final
 
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.consumer_group_heartbeat import (
+from streamcore.log.api.error_codes import ErrorCode
+from streamcore.log.protocol.messages.consumer_group_heartbeat import (
     Assignment,
     ConsumerGroupHeartbeatRequest,
     TopicPartitions,
 )
-from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
+from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from tests.crash.clients.client import Client
 from tests.crash.clients.producing import RETRIABLE
 from tests.histories.operations import Place

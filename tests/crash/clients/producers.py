@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.init_producer_id import InitProducerIdRequest
-from streamcore.log.wire.messages.produce import ProduceRequest
+from streamcore.log.api.error_codes import ErrorCode
+from streamcore.log.protocol.messages.init_producer_id import InitProducerIdRequest
+from streamcore.log.protocol.messages.produce import ProduceRequest
 from tests.crash.clients.client import Client, NoAnswer
 from tests.crash.clients.producing import (
     RETRIABLE,

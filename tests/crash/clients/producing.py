@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
+from streamcore.log.api.error_codes import ErrorCode
+from streamcore.log.protocol.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from tests.crash.clients.record_bytes import batch_of, is_tombstone, key_of
 from tests.crash.clients.world import Topic, now_ms, now_us
 from tests.histories.operations import Outcome, Place, RecordId, Send

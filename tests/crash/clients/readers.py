@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from streamcore.errors import CorruptBatchError
-from streamcore.log.records.decode import AbortedTransaction, decode_run
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic, PartitionData
-from streamcore.log.wire.messages.list_offsets import (
+from streamcore.log.api.error_codes import ErrorCode
+from streamcore.log.protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic, PartitionData
+from streamcore.log.protocol.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsRequest,
     ListOffsetsTopic,
 )
+from streamcore.log.records.decode import AbortedTransaction, decode_run
 from streamcore.model import TopicPartition
 from tests.crash.clients.client import Client, NoAnswer
 from tests.crash.clients.record_bytes import records_in

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamcore.log.wire.error_codes import ErrorCode
+from streamcore.log.api.error_codes import ErrorCode
 from tests.crash.clients.client import Client
 from tests.crash.clients.producing import (
     RETRIABLE,

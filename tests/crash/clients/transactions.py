@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.fields import Message
-from streamcore.log.wire.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
-from streamcore.log.wire.messages.add_partitions_to_txn import (
+from streamcore.log.api.error_codes import ErrorCode
+from streamcore.log.protocol.fields import Message
+from streamcore.log.protocol.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
+from streamcore.log.protocol.messages.add_partitions_to_txn import (
     AddPartitionsToTxnRequest,
     AddPartitionsToTxnTopic,
 )
-from streamcore.log.wire.messages.end_txn import EndTxnRequest
-from streamcore.log.wire.messages.init_producer_id import InitProducerIdRequest
-from streamcore.log.wire.messages.txn_offset_commit import (
+from streamcore.log.protocol.messages.end_txn import EndTxnRequest
+from streamcore.log.protocol.messages.init_producer_id import InitProducerIdRequest
+from streamcore.log.protocol.messages.txn_offset_commit import (
     TxnOffsetCommitRequest,
     TxnOffsetCommitRequestPartition,
     TxnOffsetCommitRequestTopic,

@@ -5,27 +5,27 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from streamcore.log.wire.messages.alter_partition_reassignments import (
+from streamcore.log.protocol.messages.alter_partition_reassignments import (
     AlterPartitionReassignmentsRequest,
     ReassignablePartition,
     ReassignableTopic,
 )
-from streamcore.log.wire.messages.alter_replica_log_dirs import (
+from streamcore.log.protocol.messages.alter_replica_log_dirs import (
     AlterReplicaLogDir,
     AlterReplicaLogDirsRequest,
     AlterReplicaLogDirTopic,
 )
-from streamcore.log.wire.messages.api_versions import ApiVersionsRequest
-from streamcore.log.wire.messages.describe_client_quotas import ComponentData, DescribeClientQuotasRequest
-from streamcore.log.wire.messages.describe_cluster import DescribeClusterRequest
-from streamcore.log.wire.messages.describe_log_dirs import DescribableLogDirTopic, DescribeLogDirsRequest
-from streamcore.log.wire.messages.describe_quorum import DescribeQuorumRequest, PartitionData, TopicData
-from streamcore.log.wire.messages.elect_leaders import ElectLeadersRequest, TopicPartitions
-from streamcore.log.wire.messages.list_partition_reassignments import (
+from streamcore.log.protocol.messages.api_versions import ApiVersionsRequest
+from streamcore.log.protocol.messages.describe_client_quotas import ComponentData, DescribeClientQuotasRequest
+from streamcore.log.protocol.messages.describe_cluster import DescribeClusterRequest
+from streamcore.log.protocol.messages.describe_log_dirs import DescribableLogDirTopic, DescribeLogDirsRequest
+from streamcore.log.protocol.messages.describe_quorum import DescribeQuorumRequest, PartitionData, TopicData
+from streamcore.log.protocol.messages.elect_leaders import ElectLeadersRequest, TopicPartitions
+from streamcore.log.protocol.messages.list_partition_reassignments import (
     ListPartitionReassignmentsRequest,
     ListPartitionReassignmentsTopics,
 )
-from streamcore.log.wire.messages.update_features import FeatureUpdateKey, UpdateFeaturesRequest
+from streamcore.log.protocol.messages.update_features import FeatureUpdateKey, UpdateFeaturesRequest
 from tests.differential.conversation import NO_TOPIC, Conversation
 from tests.differential.registry import invalid, valid
 from tests.differential.scenarios.producing import batch, produce_request

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from streamcore.log.wire.messages import alter_configs, incremental_alter_configs
-from streamcore.log.wire.messages.alter_configs import AlterConfigsRequest
-from streamcore.log.wire.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
-from streamcore.log.wire.messages.incremental_alter_configs import IncrementalAlterConfigsRequest
-from streamcore.log.wire.messages.list_config_resources import ListConfigResourcesRequest
+from streamcore.log.protocol.messages import alter_configs, incremental_alter_configs
+from streamcore.log.protocol.messages.alter_configs import AlterConfigsRequest
+from streamcore.log.protocol.messages.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
+from streamcore.log.protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest
+from streamcore.log.protocol.messages.list_config_resources import ListConfigResourcesRequest
 from tests.differential.conversation import NO_TOPIC, Conversation
 from tests.differential.registry import invalid, valid
 

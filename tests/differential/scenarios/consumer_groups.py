@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
-from streamcore.log.wire.messages.consumer_group_describe import ConsumerGroupDescribeRequest
-from streamcore.log.wire.messages.consumer_group_heartbeat import (
+from streamcore.log.protocol.messages.consumer_group_describe import ConsumerGroupDescribeRequest
+from streamcore.log.protocol.messages.consumer_group_heartbeat import (
     ConsumerGroupHeartbeatRequest,
     TopicPartitions,
 )

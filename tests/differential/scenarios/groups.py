@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from streamcore.log.broker.groups.consumer_protocol import Subscription, encode_subscription
-from streamcore.log.wire.messages.delete_groups import DeleteGroupsRequest
-from streamcore.log.wire.messages.describe_groups import DescribeGroupsRequest
-from streamcore.log.wire.messages.find_coordinator import FindCoordinatorRequest
-from streamcore.log.wire.messages.heartbeat import HeartbeatRequest
-from streamcore.log.wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
-from streamcore.log.wire.messages.leave_group import LeaveGroupRequest, MemberIdentity
-from streamcore.log.wire.messages.list_groups import ListGroupsRequest
-from streamcore.log.wire.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
+from streamcore.log.protocol.messages.delete_groups import DeleteGroupsRequest
+from streamcore.log.protocol.messages.describe_groups import DescribeGroupsRequest
+from streamcore.log.protocol.messages.find_coordinator import FindCoordinatorRequest
+from streamcore.log.protocol.messages.heartbeat import HeartbeatRequest
+from streamcore.log.protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
+from streamcore.log.protocol.messages.leave_group import LeaveGroupRequest, MemberIdentity
+from streamcore.log.protocol.messages.list_groups import ListGroupsRequest
+from streamcore.log.protocol.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
 from tests.differential.conversation import Conversation
 from tests.differential.registry import invalid, valid
 

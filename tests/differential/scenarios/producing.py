@@ -6,10 +6,10 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Final
 
+from streamcore.log.protocol.messages.init_producer_id import InitProducerIdRequest
+from streamcore.log.protocol.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from streamcore.log.records.batch import patch_checksum
 from streamcore.log.records.builder import encode_batch
-from streamcore.log.wire.messages.init_producer_id import InitProducerIdRequest
-from streamcore.log.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from tests.differential.conversation import NO_TOPIC, Conversation, Topic
 from tests.differential.registry import invalid, valid
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from streamcore.log.wire.fields import ZERO_UUID
-from streamcore.log.wire.messages.delete_records import (
+from streamcore.log.protocol.fields import ZERO_UUID
+from streamcore.log.protocol.messages.delete_records import (
     DeleteRecordsPartition,
     DeleteRecordsRequest,
     DeleteRecordsTopic,
 )
-from streamcore.log.wire.messages.end_txn import EndTxnRequest
-from streamcore.log.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic, ForgottenTopic
-from streamcore.log.wire.messages.list_offsets import (
+from streamcore.log.protocol.messages.end_txn import EndTxnRequest
+from streamcore.log.protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic, ForgottenTopic
+from streamcore.log.protocol.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsRequest,
     ListOffsetsTopic,
 )
-from streamcore.log.wire.messages.offset_for_leader_epoch import (
+from streamcore.log.protocol.messages.offset_for_leader_epoch import (
     OffsetForLeaderEpochRequest,
     OffsetForLeaderPartition,
     OffsetForLeaderTopic,

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from streamcore.log.wire.messages.alter_user_scram_credentials import (
+from streamcore.log.protocol.messages.alter_user_scram_credentials import (
     AlterUserScramCredentialsRequest,
     ScramCredentialDeletion,
     ScramCredentialUpsertion,
 )
-from streamcore.log.wire.messages.create_acls import AclCreation, CreateAclsRequest
-from streamcore.log.wire.messages.delete_acls import DeleteAclsFilter, DeleteAclsRequest
-from streamcore.log.wire.messages.describe_acls import DescribeAclsRequest
-from streamcore.log.wire.messages.describe_user_scram_credentials import (
+from streamcore.log.protocol.messages.create_acls import AclCreation, CreateAclsRequest
+from streamcore.log.protocol.messages.delete_acls import DeleteAclsFilter, DeleteAclsRequest
+from streamcore.log.protocol.messages.describe_acls import DescribeAclsRequest
+from streamcore.log.protocol.messages.describe_user_scram_credentials import (
     DescribeUserScramCredentialsRequest,
     UserName,
 )
-from streamcore.log.wire.messages.sasl_authenticate import SaslAuthenticateRequest
-from streamcore.log.wire.messages.sasl_handshake import SaslHandshakeRequest
+from streamcore.log.protocol.messages.sasl_authenticate import SaslAuthenticateRequest
+from streamcore.log.protocol.messages.sasl_handshake import SaslHandshakeRequest
 from tests.differential.conversation import Conversation
 from tests.differential.registry import invalid, valid
 

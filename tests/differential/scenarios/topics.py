@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from streamcore.log.wire.fields import ZERO_UUID
-from streamcore.log.wire.messages.create_partitions import (
+from streamcore.log.protocol.fields import ZERO_UUID
+from streamcore.log.protocol.messages.create_partitions import (
     CreatePartitionsAssignment,
     CreatePartitionsRequest,
     CreatePartitionsTopic,
 )
-from streamcore.log.wire.messages.create_topics import (
+from streamcore.log.protocol.messages.create_topics import (
     CreatableReplicaAssignment,
     CreatableTopic,
     CreatableTopicConfig,
     CreateTopicsRequest,
 )
-from streamcore.log.wire.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
-from streamcore.log.wire.messages.describe_topic_partitions import (
+from streamcore.log.protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
+from streamcore.log.protocol.messages.describe_topic_partitions import (
     Cursor,
     DescribeTopicPartitionsRequest,
     TopicRequest,
 )
-from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
+from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from tests.differential.conversation import NO_TOPIC, Conversation, Topic
 from tests.differential.registry import invalid, valid
 

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
-from streamcore.log.wire.messages.add_partitions_to_txn import (
+from streamcore.log.api.error_codes import ErrorCode
+from streamcore.log.protocol.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
+from streamcore.log.protocol.messages.add_partitions_to_txn import (
     AddPartitionsToTxnRequest,
     AddPartitionsToTxnTopic,
     AddPartitionsToTxnTransaction,
 )
-from streamcore.log.wire.messages.describe_producers import DescribeProducersRequest, TopicRequest
-from streamcore.log.wire.messages.describe_transactions import DescribeTransactionsRequest
-from streamcore.log.wire.messages.end_txn import EndTxnRequest
-from streamcore.log.wire.messages.init_producer_id import InitProducerIdRequest
-from streamcore.log.wire.messages.list_transactions import ListTransactionsRequest
-from streamcore.log.wire.messages.txn_offset_commit import (
+from streamcore.log.protocol.messages.describe_producers import DescribeProducersRequest, TopicRequest
+from streamcore.log.protocol.messages.describe_transactions import DescribeTransactionsRequest
+from streamcore.log.protocol.messages.end_txn import EndTxnRequest
+from streamcore.log.protocol.messages.init_producer_id import InitProducerIdRequest
+from streamcore.log.protocol.messages.list_transactions import ListTransactionsRequest
+from streamcore.log.protocol.messages.txn_offset_commit import (
     TxnOffsetCommitRequest,
     TxnOffsetCommitRequestPartition,
     TxnOffsetCommitRequestTopic,
 )
-from streamcore.log.wire.messages.write_txn_markers import (
+from streamcore.log.protocol.messages.write_txn_markers import (
     WritableTxnMarker,
     WritableTxnMarkerTopic,
     WriteTxnMarkersRequest,

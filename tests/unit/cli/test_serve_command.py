@@ -12,8 +12,8 @@ import pytest
 
 import streamcore as sc
 from streamcore.cli.serve import made_to_stay
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
+from streamcore.log.api.error_codes import ErrorCode
+from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from tests.certificates import Authority, Signed, der_of, encrypted_key
 from tests.logins import choose
 from tests.serving import batch, fetch, produce, records_of

@@ -10,25 +10,25 @@ from typing import Any
 import pytest
 
 import streamcore as sc
+from streamcore.log.api.error_codes import ErrorCode
 from streamcore.log.broker.access.acl import AccessRuleFilter
 from streamcore.log.broker.cluster_state import TOPIC as STATE_TOPIC
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.alter_user_scram_credentials import (
+from streamcore.log.protocol.messages.alter_user_scram_credentials import (
     AlterUserScramCredentialsRequest,
     ScramCredentialDeletion,
     ScramCredentialUpsertion,
 )
-from streamcore.log.wire.messages.create_acls import AclCreation, CreateAclsRequest
-from streamcore.log.wire.messages.create_topics import CreatableTopic, CreateTopicsRequest
-from streamcore.log.wire.messages.delete_acls import DeleteAclsFilter, DeleteAclsRequest
-from streamcore.log.wire.messages.describe_acls import DescribeAclsRequest
-from streamcore.log.wire.messages.describe_user_scram_credentials import (
+from streamcore.log.protocol.messages.create_acls import AclCreation, CreateAclsRequest
+from streamcore.log.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from streamcore.log.protocol.messages.delete_acls import DeleteAclsFilter, DeleteAclsRequest
+from streamcore.log.protocol.messages.describe_acls import DescribeAclsRequest
+from streamcore.log.protocol.messages.describe_user_scram_credentials import (
     DescribeUserScramCredentialsRequest,
     UserName,
 )
-from streamcore.log.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
-from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
-from streamcore.log.wire.messages.produce import ProduceResponse
+from streamcore.log.protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic
+from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
+from streamcore.log.protocol.messages.produce import ProduceResponse
 from streamcore.model import TopicPartition
 from tests.logins import add_user, log_in
 from tests.serving import batch, client_of, fetch, produce, produce_request, records_of

@@ -7,23 +7,23 @@ from collections.abc import Iterator
 import pytest
 
 import streamcore as sc
+from streamcore.log.api.error_codes import ErrorCode
 from streamcore.log.broker.access.acl import AccessRuleFilter
 from streamcore.log.broker.requests import ProducerIdentity
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.create_acls import AclCreation, CreateAclsRequest
-from streamcore.log.wire.messages.describe_producers import DescribeProducersRequest, TopicRequest
-from streamcore.log.wire.messages.list_offsets import (
+from streamcore.log.protocol.messages.create_acls import AclCreation, CreateAclsRequest
+from streamcore.log.protocol.messages.describe_producers import DescribeProducersRequest, TopicRequest
+from streamcore.log.protocol.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsRequest,
     ListOffsetsTopic,
 )
-from streamcore.log.wire.messages.list_transactions import ListTransactionsRequest
-from streamcore.log.wire.messages.offset_for_leader_epoch import (
+from streamcore.log.protocol.messages.list_transactions import ListTransactionsRequest
+from streamcore.log.protocol.messages.offset_for_leader_epoch import (
     OffsetForLeaderEpochRequest,
     OffsetForLeaderPartition,
     OffsetForLeaderTopic,
 )
-from streamcore.log.wire.messages.write_txn_markers import (
+from streamcore.log.protocol.messages.write_txn_markers import (
     WritableTxnMarker,
     WritableTxnMarkerTopic,
     WriteTxnMarkersRequest,

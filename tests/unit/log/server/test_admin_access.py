@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import streamcore as sc
-from streamcore.log.wire.error_codes import ErrorCode as E
-from streamcore.log.wire.messages import (
+from streamcore.log.api.error_codes import ErrorCode as E
+from streamcore.log.protocol.messages import (
     alter_configs,
     alter_partition_reassignments,
     alter_replica_log_dirs,
@@ -28,8 +28,8 @@ from streamcore.log.wire.messages import (
     list_partition_reassignments,
     update_features,
 )
-from streamcore.log.wire.messages.create_acls import AclCreation, CreateAclsRequest
-from streamcore.log.wire.messages.delete_acls import DeleteAclsFilter, DeleteAclsRequest
+from streamcore.log.protocol.messages.create_acls import AclCreation, CreateAclsRequest
+from streamcore.log.protocol.messages.delete_acls import DeleteAclsFilter, DeleteAclsRequest
 from tests.logins import add_user, log_in
 from tests.serving import client_of
 from tests.wire_client import WireClient

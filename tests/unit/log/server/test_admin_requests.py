@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 import streamcore as sc
-from streamcore.log.wire.error_codes import ErrorCode as E
-from streamcore.log.wire.messages import (
+from streamcore.log.api.error_codes import ErrorCode as E
+from streamcore.log.protocol.messages import (
     alter_partition_reassignments,
     alter_replica_log_dirs,
     delete_records,
@@ -19,7 +19,7 @@ from streamcore.log.wire.messages import (
     list_partition_reassignments,
     update_features,
 )
-from streamcore.log.wire.messages.describe_cluster import DescribeClusterRequest
+from streamcore.log.protocol.messages.describe_cluster import DescribeClusterRequest
 from tests.serving import batch, client_of, fetch, produce
 from tests.wire_client import WireClient
 

@@ -8,33 +8,33 @@ from typing import Any
 import pytest
 
 import streamcore as sc
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages import alter_configs
-from streamcore.log.wire.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
-from streamcore.log.wire.messages.alter_partition_reassignments import (
+from streamcore.log.api.error_codes import ErrorCode
+from streamcore.log.protocol.messages import alter_configs
+from streamcore.log.protocol.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
+from streamcore.log.protocol.messages.alter_partition_reassignments import (
     AlterPartitionReassignmentsRequest,
     ReassignableTopic,
 )
-from streamcore.log.wire.messages.create_topics import (
+from streamcore.log.protocol.messages.create_topics import (
     CreatableTopic,
     CreatableTopicConfig,
     CreateTopicsRequest,
 )
-from streamcore.log.wire.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
-from streamcore.log.wire.messages.describe_log_dirs import DescribableLogDirTopic, DescribeLogDirsRequest
-from streamcore.log.wire.messages.describe_producers import DescribeProducersRequest, TopicRequest
-from streamcore.log.wire.messages.describe_topic_partitions import Cursor, DescribeTopicPartitionsRequest
-from streamcore.log.wire.messages.describe_topic_partitions import TopicRequest as DescribedTopic
-from streamcore.log.wire.messages.describe_transactions import DescribeTransactionsRequest
-from streamcore.log.wire.messages.elect_leaders import ElectLeadersRequest
-from streamcore.log.wire.messages.init_producer_id import InitProducerIdRequest
-from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
-from streamcore.log.wire.messages.txn_offset_commit import (
+from streamcore.log.protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
+from streamcore.log.protocol.messages.describe_log_dirs import DescribableLogDirTopic, DescribeLogDirsRequest
+from streamcore.log.protocol.messages.describe_producers import DescribeProducersRequest, TopicRequest
+from streamcore.log.protocol.messages.describe_topic_partitions import Cursor, DescribeTopicPartitionsRequest
+from streamcore.log.protocol.messages.describe_topic_partitions import TopicRequest as DescribedTopic
+from streamcore.log.protocol.messages.describe_transactions import DescribeTransactionsRequest
+from streamcore.log.protocol.messages.elect_leaders import ElectLeadersRequest
+from streamcore.log.protocol.messages.init_producer_id import InitProducerIdRequest
+from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
+from streamcore.log.protocol.messages.txn_offset_commit import (
     TxnOffsetCommitRequest,
     TxnOffsetCommitRequestPartition,
     TxnOffsetCommitRequestTopic,
 )
-from streamcore.log.wire.messages.write_txn_markers import (
+from streamcore.log.protocol.messages.write_txn_markers import (
     WritableTxnMarker,
     WritableTxnMarkerTopic,
     WriteTxnMarkersRequest,

@@ -15,11 +15,11 @@ import pytest
 import streamcore as sc
 from streamcore.clock import ManualClock
 from streamcore.errors import UsageError
-from streamcore.log.wire.apis import APIS
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.api_versions import ApiVersionsRequest
-from streamcore.log.wire.messages.metadata import MetadataRequest
-from streamcore.log.wire.messages.sasl_authenticate import SaslAuthenticateRequest
+from streamcore.log.api.error_codes import ErrorCode
+from streamcore.log.protocol.apis import APIS
+from streamcore.log.protocol.messages.api_versions import ApiVersionsRequest
+from streamcore.log.protocol.messages.metadata import MetadataRequest
+from streamcore.log.protocol.messages.sasl_authenticate import SaslAuthenticateRequest
 from tests.logins import AUTHENTICATE_VERSION, add_user, authenticate, choose, log_in, plain
 from tests.serving import NOW_MS, batch, client_of, produce
 from tests.wire_client import WireClient

@@ -10,16 +10,16 @@ import pytest
 
 import streamcore as sc
 from streamcore.errors import InvalidConfigError
-from streamcore.log.wire.error_codes import ErrorCode as E
-from streamcore.log.wire.messages import alter_configs, incremental_alter_configs
-from streamcore.log.wire.messages.describe_configs import (
+from streamcore.log.api.error_codes import ErrorCode as E
+from streamcore.log.protocol.messages import alter_configs, incremental_alter_configs
+from streamcore.log.protocol.messages.describe_configs import (
     DescribeConfigsRequest,
     DescribeConfigsResource,
     DescribeConfigsResourceResult,
     DescribeConfigsResult,
 )
-from streamcore.log.wire.messages.list_config_resources import ListConfigResourcesRequest
-from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
+from streamcore.log.protocol.messages.list_config_resources import ListConfigResourcesRequest
+from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from tests.serving import client_of
 from tests.wire_client import WireClient
 

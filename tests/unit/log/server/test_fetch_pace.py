@@ -11,10 +11,10 @@ import pytest
 
 import streamcore as sc
 from streamcore.clock import ManualClock
+from streamcore.log.protocol.messages.api_versions import ApiVersionsRequest
+from streamcore.log.protocol.messages.fetch import FetchResponse
+from streamcore.log.protocol.messages.metadata import MetadataRequest
 from streamcore.log.server.fetch_pace import ANSWER_BYTES_MIN, HOLD_S_MAX, FetchPace, pauses_when_full
-from streamcore.log.wire.messages.api_versions import ApiVersionsRequest
-from streamcore.log.wire.messages.fetch import FetchResponse
-from streamcore.log.wire.messages.metadata import MetadataRequest
 from tests.serving import FETCH_VERSION, NOW_MS, batch, client_of, fetch_request, produce
 from tests.wire_client import WireClient
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 import streamcore as sc
+from streamcore.log.protocol.frames import FrameReceiver
+from streamcore.log.protocol.messages.metadata import MetadataRequest
 from streamcore.log.server.connection import Connection
 from streamcore.log.server.output import Output
 from streamcore.log.server.runner import Running
-from streamcore.log.wire.frames import FrameReceiver
-from streamcore.log.wire.messages.metadata import MetadataRequest
 from tests.group_requests import join_request
 from tests.serving import (
     FETCH_VERSION,

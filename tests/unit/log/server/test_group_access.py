@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 
 import streamcore as sc
+from streamcore.log.api.error_codes import ErrorCode
 from streamcore.log.broker.cluster_state import TOPIC as STATE_TOPIC
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.consumer_group_describe import ConsumerGroupDescribeRequest
-from streamcore.log.wire.messages.create_acls import AclCreation, CreateAclsRequest
-from streamcore.log.wire.messages.delete_groups import DeleteGroupsRequest
-from streamcore.log.wire.messages.describe_groups import DescribeGroupsRequest
-from streamcore.log.wire.messages.find_coordinator import FindCoordinatorRequest
-from streamcore.log.wire.messages.list_groups import ListGroupsRequest
-from streamcore.log.wire.messages.offset_delete import (
+from streamcore.log.protocol.messages.consumer_group_describe import ConsumerGroupDescribeRequest
+from streamcore.log.protocol.messages.create_acls import AclCreation, CreateAclsRequest
+from streamcore.log.protocol.messages.delete_groups import DeleteGroupsRequest
+from streamcore.log.protocol.messages.describe_groups import DescribeGroupsRequest
+from streamcore.log.protocol.messages.find_coordinator import FindCoordinatorRequest
+from streamcore.log.protocol.messages.list_groups import ListGroupsRequest
+from streamcore.log.protocol.messages.offset_delete import (
     OffsetDeleteRequest,
     OffsetDeleteRequestPartition,
     OffsetDeleteRequestTopic,
 )
-from streamcore.log.wire.messages.offset_fetch import (
+from streamcore.log.protocol.messages.offset_fetch import (
     OffsetFetchRequest,
     OffsetFetchRequestGroup,
     OffsetFetchRequestTopic,

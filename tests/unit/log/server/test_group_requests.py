@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 import streamcore as sc
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages import incremental_alter_configs
-from streamcore.log.wire.messages.api_versions import ApiVersionsRequest
-from streamcore.log.wire.messages.delete_groups import DeleteGroupsRequest
-from streamcore.log.wire.messages.list_groups import ListGroupsRequest
-from streamcore.log.wire.messages.offset_delete import (
+from streamcore.log.api.error_codes import ErrorCode
+from streamcore.log.protocol.messages import incremental_alter_configs
+from streamcore.log.protocol.messages.api_versions import ApiVersionsRequest
+from streamcore.log.protocol.messages.delete_groups import DeleteGroupsRequest
+from streamcore.log.protocol.messages.list_groups import ListGroupsRequest
+from streamcore.log.protocol.messages.offset_delete import (
     OffsetDeleteRequest,
     OffsetDeleteRequestPartition,
     OffsetDeleteRequestTopic,
 )
-from streamcore.log.wire.messages.offset_fetch import OffsetFetchRequest
+from streamcore.log.protocol.messages.offset_fetch import OffsetFetchRequest
 from tests.group_requests import (
     commit_request,
     consumer_heartbeat,

@@ -14,8 +14,8 @@ import pytest
 
 import streamcore as sc
 from streamcore.clock import ManualClock
-from streamcore.log.wire.apis import PRODUCE as _PRODUCE
-from streamcore.log.wire.messages.metadata import MetadataRequest
+from streamcore.log.protocol.apis import PRODUCE as _PRODUCE
+from streamcore.log.protocol.messages.metadata import MetadataRequest
 from tests.serving import (
     FETCH_VERSION,
     NOW_MS,

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from streamcore.clock import SystemClock
+from streamcore.log.api.error_codes import ErrorCode
 from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from streamcore.log.server.listeners import parse_listeners
 from streamcore.log.server.security import Security
 from streamcore.log.server.server import Server
 from streamcore.log.server.settings import ServerSettings
 from streamcore.log.storage.files import PosixFileSystem
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from tests.serving import batch, produce
 from tests.wire_client import WireClient
 

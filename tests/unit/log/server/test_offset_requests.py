@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 
 import streamcore as sc
-from streamcore.log.records.builder import encode_batch
-from streamcore.log.storage.log_manager import CLEAN_STOP_NAME
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic
-from streamcore.log.wire.messages.list_offsets import (
+from streamcore.log.api.error_codes import ErrorCode
+from streamcore.log.protocol.messages.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic
+from streamcore.log.protocol.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsRequest,
     ListOffsetsTopic,
 )
-from streamcore.log.wire.messages.offset_for_leader_epoch import (
+from streamcore.log.protocol.messages.offset_for_leader_epoch import (
     OffsetForLeaderEpochRequest,
     OffsetForLeaderPartition,
     OffsetForLeaderTopic,
 )
+from streamcore.log.records.builder import encode_batch
+from streamcore.log.storage.log_manager import CLEAN_STOP_NAME
 from streamcore.model import TopicPartition
 from tests.serving import NOW_MS, batch, client_of, produce
 from tests.transaction_client import TransactionClient

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import streamcore as sc
+from streamcore.log.api.error_codes import ErrorCode
 from streamcore.log.records.batch import patch_checksum
 from streamcore.log.records.builder import encode_batch
-from streamcore.log.wire.error_codes import ErrorCode
 from tests.serving import batch, client_of, fetch, produce, produce_request
 from tests.wire_client import WireClient
 

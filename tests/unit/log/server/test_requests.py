@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 import streamcore as sc
-from streamcore.log.wire.apis import API_VERSIONS, APIS, FETCH, PRODUCE
-from streamcore.log.wire.messages.api_versions import ApiVersionsRequest
-from streamcore.log.wire.messages.consumer_group_describe import ConsumerGroupDescribeRequest
-from streamcore.log.wire.messages.create_topics import CreatableTopic, CreateTopicsRequest
-from streamcore.log.wire.messages.describe_groups import DescribeGroupsRequest
-from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
+from streamcore.log.protocol.apis import API_VERSIONS, APIS, FETCH, PRODUCE
+from streamcore.log.protocol.messages.api_versions import ApiVersionsRequest
+from streamcore.log.protocol.messages.consumer_group_describe import ConsumerGroupDescribeRequest
+from streamcore.log.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from streamcore.log.protocol.messages.describe_groups import DescribeGroupsRequest
+from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from tests.serving import (
     FETCH_VERSION,
     PRODUCE_VERSION,
@@ -341,7 +341,7 @@ def test_bytes_after_a_request_are_ignored_as_kafka_does(client: WireClient) -> 
 
 
 def test_every_advertised_request_has_a_function_that_answers_it() -> None:
-    from streamcore.log.wire.handlers.table import HANDLERS, handler_of
+    from streamcore.log.api.handlers.table import HANDLERS, handler_of
 
     assert set(HANDLERS) <= set(APIS)
     assert all(callable(handler_of(key)) for key in HANDLERS)

@@ -24,7 +24,7 @@ from streamcore.log.broker.access.acl import (
     ResourcePattern,
     ResourceType,
 )
-from streamcore.log.wire.messages.metadata import MetadataRequest
+from streamcore.log.protocol.messages.metadata import MetadataRequest
 from tests.certificates import Authority, Signed, encrypted_key
 from tests.logins import add_user, log_in
 from tests.serving import batch, fetch, fetch_request, produce, records_of

@@ -7,26 +7,26 @@ from collections.abc import Iterator, Mapping, Sequence
 import pytest
 
 import streamcore as sc
-from streamcore.log.wire.error_codes import ErrorCode as E
-from streamcore.log.wire.messages.create_partitions import (
+from streamcore.log.api.error_codes import ErrorCode as E
+from streamcore.log.protocol.messages.create_partitions import (
     CreatePartitionsAssignment,
     CreatePartitionsRequest,
     CreatePartitionsTopic,
 )
-from streamcore.log.wire.messages.create_topics import (
+from streamcore.log.protocol.messages.create_topics import (
     CreatableReplicaAssignment,
     CreatableTopic,
     CreatableTopicConfig,
     CreatableTopicResult,
     CreateTopicsRequest,
 )
-from streamcore.log.wire.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
-from streamcore.log.wire.messages.describe_topic_partitions import (
+from streamcore.log.protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
+from streamcore.log.protocol.messages.describe_topic_partitions import (
     Cursor,
     DescribeTopicPartitionsRequest,
     TopicRequest,
 )
-from streamcore.log.wire.messages.metadata import MetadataRequest, MetadataRequestTopic
+from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from streamcore.model import CommittedPosition, TopicPartition
 from tests.serving import FETCH_VERSION, batch, client_of, fetch, fetch_request, produce
 from tests.wire_client import WireClient

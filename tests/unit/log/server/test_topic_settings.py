@@ -11,17 +11,17 @@ import pytest
 
 import streamcore as sc
 from streamcore.clock import ManualClock
+from streamcore.log.api.error_codes import ErrorCode as E
+from streamcore.log.protocol.messages.create_topics import (
+    CreatableTopic,
+    CreatableTopicConfig,
+    CreateTopicsRequest,
+)
 from streamcore.log.records.batch import iter_batches
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.compression import CODECS
 from streamcore.log.records.decode import batch_records
 from streamcore.log.storage.topics.topic_settings import TOPIC_SETTINGS
-from streamcore.log.wire.error_codes import ErrorCode as E
-from streamcore.log.wire.messages.create_topics import (
-    CreatableTopic,
-    CreatableTopicConfig,
-    CreateTopicsRequest,
-)
 from streamcore.model import TopicPartition
 from tests.serving import client_of, fetch, produce, records_of
 

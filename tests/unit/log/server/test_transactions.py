@@ -9,13 +9,13 @@ import pytest
 
 import streamcore as sc
 from streamcore.clock import ManualClock
+from streamcore.log.api.error_codes import ErrorCode
 from streamcore.log.broker.requests import ProducerIdentity
-from streamcore.log.wire.error_codes import ErrorCode
-from streamcore.log.wire.messages.api_versions import ApiVersionsRequest
-from streamcore.log.wire.messages.describe_producers import DescribeProducersRequest, TopicRequest
-from streamcore.log.wire.messages.list_transactions import ListTransactionsRequest
-from streamcore.log.wire.messages.offset_fetch import OffsetFetchRequest, OffsetFetchRequestTopic
-from streamcore.log.wire.messages.write_txn_markers import (
+from streamcore.log.protocol.messages.api_versions import ApiVersionsRequest
+from streamcore.log.protocol.messages.describe_producers import DescribeProducersRequest, TopicRequest
+from streamcore.log.protocol.messages.list_transactions import ListTransactionsRequest
+from streamcore.log.protocol.messages.offset_fetch import OffsetFetchRequest, OffsetFetchRequestTopic
+from streamcore.log.protocol.messages.write_txn_markers import (
     WritableTxnMarker,
     WritableTxnMarkerTopic,
     WriteTxnMarkersRequest,

@@ -1,0 +1,80 @@
+"""The levels of the broker's own loggers, by Kafka's names of levels. They count until the process ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from streamcore.log.api.calls import Call
+from streamcore.log.broker.config.changes import ChangeKind, SettingChange
+from streamcore.log.broker.config.described import Described, Level, Source
+from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.storage.topics.setting_kinds import SettingType
+
+_ROOT: Final = "streamcore"
+_LEVELS: Final = {
+    "TRACE": logging.DEBUG - 5,
+    "DEBUG": logging.DEBUG,
+    "INFO": logging.INFO,
+    "WARN": logging.WARNING,
+    "ERROR": logging.ERROR,
+    "FATAL": logging.CRITICAL,
+}
+
+
+def ensure_this_node(resource: str, call: Call) -> None:
+    """Raise ``Refused`` if another node's loggers are meant."""
+    node = str(call.broker.identity.node_id)
+    if resource != node:
+        raise Refused(Refusal.INVALID_REQUEST, broker=repr(resource), only_broker=node)
+
+
+def _names() -> list[str]:
+    found = [
+        name
+        for name, logger in logging.Logger.manager.loggerDict.items()
+        if isinstance(logger, logging.Logger) and name.startswith(f"{_ROOT}.")
+    ]
+    return [_ROOT, *sorted(found)]
+
+
+def described_loggers() -> list[Described]:
+    """All loggers of this program, each with the level that counts for it."""
+    return [_described(name) for name in _names()]
+
+
+def _described(name: str) -> Described:
+    number = logging.getLogger(name).getEffectiveLevel()
+    level = next((each for each, least in _LEVELS.items() if number <= least), "FATAL")
+    return Described(
+        name=name,
+        value=level,
+        source=Source.LOGGER,
+        type=SettingType.STRING,
+        is_read_only=False,
+        documentation="What the broker's log tells of this part of it: this level and those above.",
+        levels=(Level(name, level, Source.LOGGER),),
+    )
+
+
+def change_loggers(changes: Sequence[SettingChange], *, validate_only: bool) -> None:
+    """Set levels, or leave them to the logger above.
+
+    Raises:
+        Refused: there is no such logger or level, or the change is of lists.
+    """
+    names = _names()
+    for change in changes:
+        if change.kind in (ChangeKind.APPEND, ChangeKind.SUBTRACT):
+            raise Refused(Refusal.INVALID_REQUEST, logger=change.name, hint="a level is no list")
+        if change.name not in names:
+            raise Refused(Refusal.INVALID_CONFIG, logger=change.name, hint="there is no such logger")
+        if change.kind is ChangeKind.SET and change.value not in _LEVELS:
+            raise Refused(
+                Refusal.INVALID_CONFIG, logger=change.name, level=change.value, known=",".join(_LEVELS)
+            )
+    if not validate_only:
+        for change in changes:
+            level = logging.NOTSET if change.kind is ChangeKind.DELETE else _LEVELS[change.value or ""]
+            logging.getLogger(change.name).setLevel(level)

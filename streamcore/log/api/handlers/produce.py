@@ -1,0 +1,268 @@
+"""Produce: batches go to their partitions as they came, and are acknowledged once they are on disk.
+
+Nothing is done per record. The batches are views of the request's frame; offsets are written into them
+there.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+
+from streamcore.errors import (
+    CorruptBatchError,
+    InvalidRecordError,
+    StorageError,
+    UnknownTopicError,
+    UnsupportedVersionError,
+    UsageError,
+    fact_text,
+)
+from streamcore.log.api.calls import Call, ConnectionRefusedByHandler
+from streamcore.log.api.error_codes import ErrorCode, code_of, text_of
+from streamcore.log.broker.access.acl import AclOperation, ResourceType
+from streamcore.log.broker.operations import Operation
+from streamcore.log.broker.refusals import Refused
+from streamcore.log.broker.requests import AppendedBatch
+from streamcore.log.protocol.messages.produce import (
+    BatchIndexAndErrorMessage,
+    PartitionProduceData,
+    PartitionProduceResponse,
+    ProduceRequest,
+    ProduceResponse,
+    TopicProduceResponse,
+)
+from streamcore.log.records.batch import HEADER_BYTES, LENGTH_END, MAGIC, TRANSACTIONAL_FLAG
+from streamcore.log.records.compression import ZSTD
+from streamcore.model import TopicPartition
+
+_ACKS: Final = (-1, 0, 1)
+_ZSTD_FROM: Final = 7
+_ABORTABLE_FROM: Final = 11
+_IMPLICIT_JOIN_FROM: Final = 12
+_TOPIC_IDS_FROM: Final = 13
+_TRANSACTIONS_2: Final = 2
+"""The version of transactions in which producing is joining."""
+
+_KAFKAS_MAGICS: Final = (0, 1, MAGIC)
+"""Versions of the format that there have been."""
+_WITHOUT_LOG_START: Final = frozenset(
+    {
+        ErrorCode.CORRUPT_MESSAGE,
+        ErrorCode.KAFKA_STORAGE_ERROR,
+        ErrorCode.MESSAGE_TOO_LARGE,
+        ErrorCode.RECORD_LIST_TOO_LARGE,
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+    }
+)
+"""Refusals by a partition that come without the log start; so do those by a transaction's coordinator."""
+
+_FIRST_FIELDS: Final = struct.Struct(">8xi4xb4xh")
+"""Of a batch: its length, its format's version, its attributes."""
+
+
+class _Target(NamedTuple):
+    """Where a batch goes, and what will be answered for it."""
+
+    partition: TopicPartition
+    batch: memoryview
+    result: PartitionProduceResponse
+
+
+def produce(request: ProduceRequest, call: Call) -> Operation[ProduceResponse | None]:
+    """Append the batches; each has its own fate."""
+    response = ProduceResponse(responses=[])
+    targets = _targets(request, call, response)
+    if not _may_use_transactional_id(request, call):
+        targets = []
+        for partition in (each for topic in response.responses for each in topic.partition_responses):
+            partition.error_code = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    # From this version on producing to a partition makes it part of the transaction (KIP-890).
+    appended = yield from call.broker.append_batches(
+        [(target.partition, target.batch) for target in targets],
+        request.transactional_id,
+        joins_as=_TRANSACTIONS_2 if call.version >= _IMPLICIT_JOIN_FROM else None,
+    )
+    # Who wants no answer has its records synced, too: only then they can be read.
+    appended = yield from _durable(appended, call)
+    for target, batch in zip(targets, appended, strict=True):
+        _answer(target.result, batch, call)
+    if request.acks:
+        return response
+    if any(partition.error_code for topic in response.responses for partition in topic.partition_responses):
+        raise ConnectionRefusedByHandler("a batch was refused whose producer asked for no answer")
+    return None
+
+
+def _targets(request: ProduceRequest, call: Call, response: ProduceResponse) -> list[_Target]:
+    """The batches that can be appended; the response says of the others why not."""
+    targets: list[_Target] = []
+    has_ids = call.version >= _TOPIC_IDS_FROM
+    for topic in request.topic_data:
+        name = call.broker.topic_name(topic.topic_id) if has_ids else topic.name
+        may_write = name is not None and call.may(AclOperation.WRITE, ResourceType.TOPIC, name)
+        results = [
+            PartitionProduceResponse(index=each.index, error_code=0, base_offset=-1)
+            for each in topic.partition_data
+        ]
+        response.responses.append(
+            TopicProduceResponse(name=topic.name, topic_id=topic.topic_id, partition_responses=results)
+        )
+        for each, result in zip(topic.partition_data, results, strict=True):
+            if name is None:
+                result.error_code = ErrorCode.UNKNOWN_TOPIC_ID
+            elif not may_write:
+                result.error_code = ErrorCode.TOPIC_AUTHORIZATION_FAILED
+            else:
+                target = TopicPartition(name, each.index)
+                try:
+                    batch = _single_batch(each, request.transactional_id, call.version)
+                    _ensure_may_be_written_to(target, request, call)
+                except (UsageError, CorruptBatchError) as error:
+                    _refuse(result, _first_of(error, target, call), call)
+                else:
+                    targets.append(_Target(target, batch, result))
+    return targets
+
+
+def _ensure_may_be_written_to(target: TopicPartition, request: ProduceRequest, call: Call) -> None:
+    if request.acks not in _ACKS:
+        raise _ImpossibleAcksError(f"acks is 0, 1 or -1 for all, acks={request.acks}")
+    if call.broker.is_internal(target.topic):
+        raise _InternalTopicError("this topic is for the broker itself: choose another, " + str(target))
+
+
+def _first_of(error: Exception, target: TopicPartition, call: Call) -> Exception:
+    """Of what is wrong with a batch and its place, what a client hears of: that there is no such place."""
+    if isinstance(error, _InternalTopicError) or call.broker.has_partition(target):
+        return error
+    return UnknownTopicError(f"there is no such partition, partition={target}")
+
+
+def _may_use_transactional_id(request: ProduceRequest, call: Call) -> bool:
+    """Whether there is nothing transactional in a request, or the client may use its transactional id."""
+    batches = (each.records for topic in request.topic_data for each in topic.partition_data)
+    if call.caller.authorizer is None or not any(map(_is_transactional, batches)):
+        return True
+    name = request.transactional_id
+    return name is not None and call.may(AclOperation.WRITE, ResourceType.TRANSACTIONAL_ID, name)
+
+
+def _is_transactional(records: object) -> bool:
+    if not isinstance(records, memoryview) or len(records) < HEADER_BYTES:
+        return False
+    _, _, attributes = _FIRST_FIELDS.unpack_from(records)
+    return bool(attributes & TRANSACTIONAL_FLAG)
+
+
+def _single_batch(data: PartitionProduceData, transactional_id: str | None, version: int) -> memoryview:
+    """The one batch that a request has for a partition."""
+    records = data.records
+    if not isinstance(records, memoryview) or len(records) < HEADER_BYTES:
+        raise InvalidRecordError("a request to produce has one batch for each partition, and this has none")
+    length, magic, attributes = _FIRST_FIELDS.unpack_from(records)
+    if magic not in _KAFKAS_MAGICS:
+        raise CorruptBatchError(f"there is no such format of records. version={magic}")
+    if magic != MAGIC:
+        raise UnsupportedVersionError(f"only record batches of format version 2 are taken, version={magic}")
+    if LENGTH_END + length > len(records):
+        raise InvalidRecordError("the batch is cut off: a request to produce has a whole one")
+    if LENGTH_END + length < len(records):
+        raise InvalidRecordError("a request to produce has one batch for each partition, and this has more")
+    if attributes & 7 == ZSTD and version < _ZSTD_FROM:
+        raise _ZstdTooEarlyError("zstd needs Produce version 7: upgrade the client or choose another codec")
+    if attributes & TRANSACTIONAL_FLAG and transactional_id is None:
+        raise _NobodysTransactionError("transactional batches come with their producer's transactional id")
+    return records
+
+
+class _ImpossibleAcksError(UsageError):
+    """There are not as many brokers as are to acknowledge the records."""
+
+
+class _InternalTopicError(UsageError):
+    """Clients do not write to this topic."""
+
+
+class _ZstdTooEarlyError(UsageError):
+    """The batch is compressed in a way that readers of this version's time do not know."""
+
+
+class _NobodysTransactionError(UsageError):
+    """The batch is part of a transaction, and the request does not say of whose."""
+
+
+def _refuse(result: PartitionProduceResponse, error: Exception, call: Call) -> None:
+    if isinstance(error, _ImpossibleAcksError):
+        result.error_code = ErrorCode.INVALID_REQUIRED_ACKS
+    elif isinstance(error, _InternalTopicError):
+        result.error_code = ErrorCode.INVALID_TOPIC_EXCEPTION
+    elif isinstance(error, _ZstdTooEarlyError):
+        result.error_code = ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
+    elif isinstance(error, _NobodysTransactionError):
+        result.error_code = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    elif isinstance(error, UnsupportedVersionError):
+        result.error_code = ErrorCode.INVALID_RECORD
+    else:
+        result.error_code = _code_for(error, call.version)
+    result.error_message = text_of(error)
+    if isinstance(error, InvalidRecordError) and error.record_index is not None:
+        result.record_errors = [
+            BatchIndexAndErrorMessage(
+                batch_index=error.record_index, batch_index_error_message=result.error_message
+            )
+        ]
+
+
+def _code_for(error: Exception, version: int) -> ErrorCode:
+    """The code for an error, in the words that the version knows."""
+    code = code_of(error)
+    if code is ErrorCode.PRODUCER_FENCED:
+        return ErrorCode.INVALID_PRODUCER_EPOCH
+    if code is ErrorCode.TRANSACTION_ABORTABLE and version < _ABORTABLE_FROM:
+        return ErrorCode.INVALID_TXN_STATE
+    if code is ErrorCode.CONCURRENT_TRANSACTIONS and version < _IMPLICIT_JOIN_FROM:
+        return ErrorCode.NOT_ENOUGH_REPLICAS  # what such a client sends again after
+    return code
+
+
+def _durable(appended: list[AppendedBatch], call: Call) -> Operation[list[AppendedBatch]]:
+    """Wait until each batch is on disk, or its disk has failed."""
+    while True:
+        appended = [_unknown_if_deleted(call, batch) for batch in appended]
+        try:
+            yield from call.broker.durable_batches(appended)
+        except StorageError:
+            appended = [_failed_if_lost(call, batch) for batch in appended]
+        else:
+            return [_unknown_if_deleted(call, batch) for batch in appended]
+
+
+def _unknown_if_deleted(call: Call, batch: AppendedBatch) -> AppendedBatch:
+    """The same batch, unless its topic was deleted since it was appended."""
+    if batch.error is not None or call.broker.has_partition(batch.target):
+        return batch
+    error = UnknownTopicError("the topic was deleted meanwhile, " + fact_text(topic=batch.target.topic))
+    return AppendedBatch(batch.target, error=error)
+
+
+def _failed_if_lost(call: Call, batch: AppendedBatch) -> AppendedBatch:
+    """The same batch, or the failure of its disk."""
+    if batch.error is not None or not call.broker.has_partition(batch.target):
+        return batch
+    failure = call.broker.partition(batch.target).health.error
+    return batch if failure is None else AppendedBatch(batch.target, error=failure)
+
+
+def _answer(result: PartitionProduceResponse, batch: AppendedBatch, call: Call) -> None:
+    if batch.error is not None:
+        _refuse(result, batch.error, call)
+        by_partition = result.error_code not in _WITHOUT_LOG_START
+        if isinstance(batch.error.__cause__, Refused):
+            by_partition = False  # a transaction's coordinator said so
+        if by_partition and call.broker.has_partition(batch.target):
+            result.log_start_offset = call.broker.partition(batch.target).offsets.log_start
+        return
+    result.base_offset = batch.base_offset
+    result.log_append_time_ms = batch.log_append_time_ms
+    result.log_start_offset = call.broker.partition(batch.target).offsets.log_start

@@ -1,0 +1,70 @@
+"""DeleteRecords: moves the beginnings of partitions forward."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streamcore.errors import StreamCoreError
+from streamcore.log.api.calls import Call
+from streamcore.log.api.error_codes import ErrorCode, code_of
+from streamcore.log.broker.access.acl import AclOperation, ResourceType
+from streamcore.log.broker.operations import Operation
+from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.protocol.messages.delete_records import (
+    DeleteRecordsPartition,
+    DeleteRecordsPartitionResult,
+    DeleteRecordsRequest,
+    DeleteRecordsResponse,
+    DeleteRecordsTopicResult,
+)
+from streamcore.model import Offset, TopicPartition
+
+_ALL: Final = -1
+"""Stands for everything that can be read."""
+_NOTHING: Final = -1
+
+
+def delete_records(request: DeleteRecordsRequest, call: Call) -> Operation[DeleteRecordsResponse]:
+    """Delete the records before an offset, of each partition by itself."""
+    results: dict[TopicPartition, DeleteRecordsPartitionResult] = {}
+    before: dict[TopicPartition, Offset] = {}
+    for topic in request.topics:
+        for wanted in topic.partitions:
+            place = TopicPartition(topic.name, wanted.partition_index)
+            results[place] = DeleteRecordsPartitionResult(
+                partition_index=wanted.partition_index, low_watermark=_NOTHING, error_code=ErrorCode.NONE
+            )
+            try:
+                before[place] = _end(place, wanted, call)
+            except (Refused, StreamCoreError) as error:
+                results[place].error_code = code_of(error)
+    outcomes = yield from call.broker.delete_records(before)
+    for place, outcome in outcomes.items():
+        if isinstance(outcome, int):
+            results[place].low_watermark = outcome
+        else:
+            results[place].error_code = code_of(outcome)
+    topics = dict.fromkeys(topic.name for topic in request.topics)
+    return DeleteRecordsResponse(
+        throttle_time_ms=0,
+        topics=[
+            DeleteRecordsTopicResult(
+                name=name, partitions=[each for place, each in results.items() if place.topic == name]
+            )
+            for name in topics
+        ],
+    )
+
+
+def _end(place: TopicPartition, wanted: DeleteRecordsPartition, call: Call) -> Offset:
+    call.ensure(AclOperation.DELETE, ResourceType.TOPIC, place.topic)
+    log = call.broker.partition(place)
+    if call.broker.is_internal(place.topic):
+        raise Refused(
+            Refusal.INVALID_TOPIC_EXCEPTION, topic=place.topic, hint="the log keeps its state there"
+        )
+    if log.config.is_compacted and not log.config.deletes_old:
+        raise Refused(
+            Refusal.POLICY_VIOLATION, topic=place.topic, hint="cleanup.policy of the topic is not delete"
+        )
+    return log.offsets.high_watermark if wanted.offset == _ALL else wanted.offset

@@ -1,0 +1,1 @@
+"""Kafka's protocol as bytes: frames, headers, and messages as data. Pure: no broker, no I/O."""

@@ -1,0 +1,21 @@
+"""AddOffsetsToTxn (key 25): makes a group's positions part of a transaction."""
+
+from __future__ import annotations
+
+from streamcore.log.protocol.fields import Int16, Int32, Int64, Message
+
+
+class AddOffsetsToTxnRequest(Message):
+    """What a client asks."""
+
+    transactional_id: str
+    producer_id: Int64
+    producer_epoch: Int16
+    group_id: str
+
+
+class AddOffsetsToTxnResponse(Message):
+    """What it is answered."""
+
+    throttle_time_ms: Int32
+    error_code: Int16

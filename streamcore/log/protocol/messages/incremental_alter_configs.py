@@ -1,0 +1,38 @@
+"""IncrementalAlterConfigs (key 44): changes single settings of a topic, broker or group."""
+
+from __future__ import annotations
+
+from streamcore.log.protocol.fields import Int8, Int16, Int32, Message
+
+
+class AlterableConfig(Message):
+    name: str
+    config_operation: Int8
+    value: str | None
+
+
+class AlterConfigsResource(Message):
+    resource_type: Int8
+    resource_name: str
+    configs: list[AlterableConfig]
+
+
+class IncrementalAlterConfigsRequest(Message):
+    """What a client asks."""
+
+    resources: list[AlterConfigsResource]
+    validate_only: bool
+
+
+class AlterConfigsResourceResponse(Message):
+    error_code: Int16
+    error_message: str | None
+    resource_type: Int8
+    resource_name: str
+
+
+class IncrementalAlterConfigsResponse(Message):
+    """What it is answered."""
+
+    throttle_time_ms: Int32
+    responses: list[AlterConfigsResourceResponse]
