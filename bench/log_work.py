@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.usage import Cost, measured
-from streamcore.log.client.producer import Producer
+from streamcore.log.client.producer.producer import Producer
 from streamcore.log.connect import ConnectedLog, connect
 from streamcore.model import Record, TopicPartition
 

@@ -19,8 +19,8 @@ from streamcore.durations import time_ms, time_text
 from streamcore.model import Isolation, Offset, TopicPartition
 
 if TYPE_CHECKING:
-    from streamcore.log.client.consumer import Consumer
-    from streamcore.log.client.readings import BytesRecord, Start
+    from streamcore.log.client.consumer.consumer import Consumer
+    from streamcore.log.client.consumer.fetch_state import BytesRecord, Start
     from streamcore.log.connect import ConnectedLog
 
 

@@ -69,7 +69,7 @@ def security_of(broker: str | None, command_config: Path | None) -> dict[str, st
         return None
     if command_config is None:
         return {}
-    from streamcore.log.client.kafka_settings import read_properties
+    from streamcore.log.client.kafka.settings import read_properties
 
     return read_properties(command_config)
 

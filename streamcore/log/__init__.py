@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from streamcore.log.async_log import AsyncConsumer, AsyncLog, AsyncProducer
-    from streamcore.log.client.consumer import Consumer
-    from streamcore.log.client.pending import SendFuture, SendManyFuture, Sent, SentMany
-    from streamcore.log.client.producer import Producer, Transaction
+    from streamcore.log.client.consumer.consumer import Consumer
+    from streamcore.log.client.producer.pending import SendFuture, SendManyFuture, Sent, SentMany
+    from streamcore.log.client.producer.producer import Producer, Transaction
     from streamcore.log.connect import ConnectedLog
     from streamcore.log.groups import GroupSummary
 
@@ -23,14 +23,14 @@ _MODULES = {
     "AsyncLog": "async_log",
     "AsyncProducer": "async_log",
     "ConnectedLog": "connect",
-    "Consumer": "client.consumer",
+    "Consumer": "client.consumer.consumer",
     "GroupSummary": "groups",
-    "Producer": "client.producer",
-    "SendFuture": "client.pending",
-    "SendManyFuture": "client.pending",
-    "Sent": "client.pending",
-    "SentMany": "client.pending",
-    "Transaction": "client.producer",
+    "Producer": "client.producer.producer",
+    "SendFuture": "client.producer.pending",
+    "SendManyFuture": "client.producer.pending",
+    "Sent": "client.producer.pending",
+    "SentMany": "client.producer.pending",
+    "Transaction": "client.producer.producer",
 }
 
 __all__ = [

@@ -15,12 +15,12 @@ from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar
 
 from streamcore.log.client import port
-from streamcore.log.client.consumer import Consumer
-from streamcore.log.client.consumer_settings import Duration, PartitionLike
-from streamcore.log.client.pending import SendFuture, SendManyFuture, Sent, SentMany
-from streamcore.log.client.producer import Producer, Transaction
-from streamcore.log.client.readings import BytesRecord
-from streamcore.log.client.record_columns import Sendable
+from streamcore.log.client.consumer.consumer import Consumer
+from streamcore.log.client.consumer.fetch_state import BytesRecord
+from streamcore.log.client.consumer.settings import Duration, PartitionLike
+from streamcore.log.client.producer.pending import SendFuture, SendManyFuture, Sent, SentMany
+from streamcore.log.client.producer.producer import Producer, Transaction
+from streamcore.log.client.producer.record_columns import Sendable
 from streamcore.log.connect import ConnectedLog
 from streamcore.log.groups import GroupSummary, ResetTarget
 from streamcore.model import CommittedPosition, LogOffsets, Offset, TopicName, TopicPartition

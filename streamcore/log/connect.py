@@ -19,26 +19,26 @@ from streamcore.clock import Clock, SystemClock
 from streamcore.errors import ClosedError, UsageError, fact_text
 from streamcore.log.client import port
 from streamcore.log.client.access import AccessControl
-from streamcore.log.client.consumer import Consumer
-from streamcore.log.client.consumer_settings import (
+from streamcore.log.client.consumer.consumer import Consumer
+from streamcore.log.client.consumer.fetch_state import Start
+from streamcore.log.client.consumer.settings import (
     ConsumerSettings,
     Duration,
     GroupSettings,
     PartitionLike,
     RebalanceCallback,
 )
-from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.client.embedded.log import EmbeddedLog
+from streamcore.log.client.embedded.shared_log import Durability, SharedLog
 from streamcore.log.client.group_log import GroupLog
-from streamcore.log.client.kafka_settings import (
+from streamcore.log.client.kafka.settings import (
     SCHEME,
     KafkaSettings,
     broker_addresses,
     client_properties,
     is_broker,
 )
-from streamcore.log.client.producer import Producer, ProducerSettings
-from streamcore.log.client.readings import Start
-from streamcore.log.client.shared_log import Durability, SharedLog
+from streamcore.log.client.producer.producer import Producer, ProducerSettings
 from streamcore.log.groups import GroupSummary, ResetTarget, reset_positions, summarize
 from streamcore.log.storage.directory_lock import DirectoryLock
 from streamcore.model import (
@@ -428,7 +428,7 @@ def hold_folder(folder: Path) -> AbstractContextManager[object]:
 def _connect_to_broker(where: str, security: Mapping[str, str], clock: Clock) -> ConnectedLog:
     settings = KafkaSettings(brokers=broker_addresses(where), properties=client_properties(security))
     # Loaded here: librdkafka is large, and a log in a folder does without.
-    from streamcore.log.client.kafka import KafkaLog
+    from streamcore.log.client.kafka.log import KafkaLog
 
     log = KafkaLog(settings, clock=clock)
     return ConnectedLog(log, clock, log.close)

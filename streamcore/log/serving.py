@@ -16,7 +16,7 @@ from typing import Final, Self
 from streamcore.clock import Clock, SystemClock
 from streamcore.log.broker.config.broker_settings import Meaning, checked
 from streamcore.log.broker.config.texts import configured
-from streamcore.log.client.shared_log import Durability
+from streamcore.log.client.embedded.shared_log import Durability
 from streamcore.log.connect import ConnectedLog, connect
 from streamcore.log.server.given_settings import given_settings
 from streamcore.log.server.listeners import parse_listeners

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 from msgspec.structs import replace
 
 from streamcore.errors import SerdeError, StreamCoreError, UserCodeError, fact_text
-from streamcore.log.client.partitioner import partition_of_key
+from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import Headers, Record, Windowed
 from streamcore.processing.error_policy import DeadLetter, ErrorPolicy, Retry, Skip, Stop, stop
 from streamcore.processing.topology.nodes import (

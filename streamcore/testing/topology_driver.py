@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 from streamcore.clock import ManualClock
 from streamcore.durations import duration_ms, time_ms
 from streamcore.errors import StreamCoreError, UsageError, fact_text
-from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.model import Headers, Isolation, Record, TopicPartition
 from streamcore.processing.app import App
 from streamcore.processing.runtime.assembly import dead_letter_spec, dead_letter_topics

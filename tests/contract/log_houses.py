@@ -9,9 +9,9 @@ from typing import Protocol, TypeVar
 
 from streamcore.clock import ManualClock, SystemClock
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.client.embedded import EmbeddedLog
-from streamcore.log.client.kafka import KafkaLog
-from streamcore.log.client.kafka_settings import KafkaSettings
+from streamcore.log.client.embedded.log import EmbeddedLog
+from streamcore.log.client.kafka.log import KafkaLog
+from streamcore.log.client.kafka.settings import KafkaSettings
 from streamcore.log.client.port import Log
 from streamcore.log.server.listeners import parse_listeners
 from streamcore.log.server.security import Security

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamcore.errors import UsageError
 from streamcore.log.broker.groups.consumer_protocol import Subscription
-from streamcore.log.client.assignors import (
+from streamcore.log.client.consumer.assignors import (
     ASSIGNORS,
     Assignment,
     Assignor,

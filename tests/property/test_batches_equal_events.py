@@ -15,7 +15,7 @@ from hypothesis import event, given, note
 from hypothesis import strategies as st
 
 from streamcore.errors import SerdeError, UserCodeError
-from streamcore.log.client.partitioner import partition_of_key
+from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import Record, RecordRun, TopicPartition
 from streamcore.processing.app import App
 from streamcore.processing.interpreter import NO_TIME, Interpreter

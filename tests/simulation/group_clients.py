@@ -22,8 +22,8 @@ from streamcore.log.broker.requests import (
     Membership,
     SyncRequest,
 )
-from streamcore.log.client.embedded import EmbeddedLog
-from streamcore.log.client.operation_driver import Ended
+from streamcore.log.client.embedded.log import EmbeddedLog
+from streamcore.log.node.operation_driver import Ended
 from streamcore.model import TopicPartition
 
 HOST = "/10.0.0.1"

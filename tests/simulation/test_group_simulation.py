@@ -24,7 +24,7 @@ from streamcore.log.broker.groups.classic_group import ClassicGroup
 from streamcore.log.broker.groups.consumer_group import ConsumerGroup
 from streamcore.log.broker.requests import Membership
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.model import CommittedPosition, TopicPartition
 from streamcore.testing.sim_disk import PowerCut, SimDisk
 from tests.simulation.group_clients import SESSION_MS, ClassicClient, Client, NewClient, Waiting

@@ -27,7 +27,7 @@ from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation, Wait
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.model import TopicPartition
 from streamcore.testing.sim_disk import PowerCut, SimDisk
 from tests.simulation.remote_producer import RemoteProducer, Transaction, produced

@@ -23,8 +23,8 @@ import pytest
 from streamcore.clock import ManualClock
 from streamcore.errors import ProducerFencedError, RetriableError, StorageError
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.client.embedded import EmbeddedLog
-from streamcore.log.client.embedded_producer import EmbeddedProducer
+from streamcore.log.client.embedded.log import EmbeddedLog
+from streamcore.log.client.embedded.producer import EmbeddedProducer
 from streamcore.model import CommittedPosition, TopicPartition
 from streamcore.testing.sim_disk import PowerCut, SimDisk
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from streamcore.log.broker.access.acl import AccessRule, AccessRuleFilter
 from streamcore.log.broker.broker import Broker
-from streamcore.log.client.operation_driver import OperationDriver
+from streamcore.log.node.operation_driver import OperationDriver
 
 
 class AccessControl(Protocol):

@@ -13,8 +13,8 @@ from typing import Protocol
 from streamcore.clock import Clock
 from streamcore.log.broker.requests import Membership
 from streamcore.log.client import port
-from streamcore.log.client.consumer_settings import GroupSettings
-from streamcore.log.client.owned_partitions import OwnedPartitions
+from streamcore.log.client.consumer.assignment import OwnedPartitions
+from streamcore.log.client.consumer.settings import GroupSettings
 from streamcore.model import CommittedPosition, TopicName, TopicPartition
 
 

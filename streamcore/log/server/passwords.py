@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from streamcore.log.api.authentication.sasl_steps import PasswordCheck
 from streamcore.log.broker.operations import Promise
-from streamcore.log.client.operation_driver import OperationDriver
+from streamcore.log.node.operation_driver import OperationDriver
 
 
 class PasswordThread:

@@ -34,7 +34,7 @@ from streamcore.log.broker.operations import (
     Unsynced,
     Wait,
 )
-from streamcore.log.client.operation_driver import Ended, OperationDriver
+from streamcore.log.node.operation_driver import Ended, OperationDriver
 from streamcore.log.storage.partition.partition_log import PartitionLog
 
 _logger = logging.getLogger(__name__)

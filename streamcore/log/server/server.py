@@ -17,7 +17,7 @@ from streamcore.clock import Clock
 from streamcore.errors import ServerFailedError, fact_text
 from streamcore.log.api.calls import Endpoint
 from streamcore.log.broker.access.authorizer import Authorizer
-from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.server.connection import Connection
 from streamcore.log.server.connections import Connections
 from streamcore.log.server.descriptors import make_room

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from streamcore.clock import Clock
 from streamcore.errors import TopologyError, fact_text
-from streamcore.log.client.partitioner import KeyPartitions
 from streamcore.log.client.port import Log, TopicDescription
+from streamcore.log.client.producer.partitioner import KeyPartitions
 from streamcore.model import TopicPartition
 from streamcore.processing.app import App
 from streamcore.processing.error_policy import DeadLetter, ErrorPolicy, Stop

@@ -8,8 +8,8 @@ from typing import Any
 
 from streamcore.clock import Clock
 from streamcore.errors import SerdeError, UsageError, fact_text
-from streamcore.log.client.partitioner import partition_of_key
 from streamcore.log.client.port import Producer
+from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import Headers, Record, TopicPartition
 from streamcore.processing.operators.guard import each
 from streamcore.processing.operators.outputs import OutputColumns

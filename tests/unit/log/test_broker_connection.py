@@ -24,10 +24,10 @@ from streamcore.errors import (
     UnknownTopicError,
     UsageError,
 )
-from streamcore.log.client.consumer import Consumer
-from streamcore.log.client.kafka import KafkaLog
-from streamcore.log.client.kafka_settings import KafkaSettings
-from streamcore.log.client.readings import BytesRecord
+from streamcore.log.client.consumer.consumer import Consumer
+from streamcore.log.client.consumer.fetch_state import BytesRecord
+from streamcore.log.client.kafka.log import KafkaLog
+from streamcore.log.client.kafka.settings import KafkaSettings
 from streamcore.log.connect import ConnectedLog, connect, connect_async
 from streamcore.log.serving import ServedLog
 from streamcore.model import CommittedPosition, Record, TopicPartition

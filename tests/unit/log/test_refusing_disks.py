@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from streamcore.errors import CorruptDataError, StorageError, UnsupportedVersionError
-from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.client.port import Log
 from streamcore.log.storage.checkpoints import CHECKPOINT_NAMES, RECOVERY_POINTS
 from streamcore.log.storage.topics.topic_registry import REGISTRY_NAME
@@ -81,7 +81,7 @@ def test_a_folder_of_the_system_is_refused() -> None:
 _OPEN_AS_NOBODY = """
 import os, sys
 from streamcore.errors import StorageError
-from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.client.embedded.log import EmbeddedLog
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)

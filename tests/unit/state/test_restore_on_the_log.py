@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamcore.clock import ManualClock
-from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.model import TopicPartition
 from streamcore.state import changelog
 from streamcore.state.keys import key_codec

@@ -8,7 +8,7 @@ from streamcore.clock import ManualClock
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.client.operation_driver import OperationDriver
+from streamcore.log.node.operation_driver import OperationDriver
 from streamcore.log.storage.log_manager import LogManager
 from streamcore.testing.sim_disk import SimDisk
 from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT

@@ -10,7 +10,7 @@ from streamcore.errors import CorruptDataError, StorageError, UnsupportedVersion
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.cluster_state import StateTable
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.client.operation_driver import OperationDriver
+from streamcore.log.node.operation_driver import OperationDriver
 from streamcore.log.storage.log_manager import LogManager
 from streamcore.testing.sim_disk import PowerCut, SimDisk
 from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT

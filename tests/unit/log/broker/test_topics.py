@@ -13,8 +13,8 @@ from streamcore.errors import UnknownTopicError
 from streamcore.log.broker.operations import Elsewhere, Kept, Wait
 from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.topics import WantedTopic
-from streamcore.log.client.embedded import EmbeddedLog
-from streamcore.log.client.operation_driver import Ended
+from streamcore.log.client.embedded.log import EmbeddedLog
+from streamcore.log.node.operation_driver import Ended
 from streamcore.model import CommittedPosition, TopicPartition
 from streamcore.testing.sim_disk import SimDisk
 from tests.serving import NOW_MS

@@ -10,7 +10,7 @@ import pytest
 
 from streamcore.clock import SystemClock
 from streamcore.log.api.error_codes import ErrorCode
-from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from streamcore.log.server.listeners import parse_listeners
 from streamcore.log.server.security import Security

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamcore.errors import SerdeError
-from streamcore.log.client.partitioner import partition_of_key
+from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import TopicPartition
 from streamcore.processing.error_policy import ErrorPolicy, skip, stop
 from streamcore.processing.operators.batch import Batch

@@ -13,7 +13,7 @@ from streamcore.log.api.calls import Call, Caller, Endpoint
 from streamcore.log.api.error_codes import ErrorCode
 from streamcore.log.api.handlers.produce import produce
 from streamcore.log.broker.operations import DurableUntil
-from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.protocol.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from streamcore.testing.sim_disk import SimDisk
 from tests.serving import NOW_MS, PRODUCE_VERSION, batch

@@ -12,7 +12,7 @@ from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.place_id import PlaceId
 from streamcore.log.broker.requests import ConsumerHeartbeat, ConsumerHeartbeatReply
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.testing.sim_disk import SimDisk
 
 GROUP = "g"

@@ -13,7 +13,7 @@ from streamcore.log.broker.operations import Operation, Wait
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import AppendedBatch, ProducerIdentity
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.client.embedded import EmbeddedLog
+from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.records.builder import encode_batch
 from streamcore.model import TopicPartition
 from streamcore.testing.sim_disk import SimDisk

@@ -1,0 +1,1 @@
+"""The public consumer: positions, fetched records, and membership in a group."""

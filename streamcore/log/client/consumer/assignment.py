@@ -1,0 +1,68 @@
+"""The partitions that a consumer owns: they come, they go, and the program is told.
+
+A rebalance acts on a consumer through this alone, in the program's own thread. What is read of the
+partitions is the readings' business (``readings``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from streamcore.log.client import port
+from streamcore.log.client.consumer.fetch_state import Readings
+from streamcore.log.client.consumer.settings import ConsumerSettings, RebalanceCallback
+from streamcore.model import Offset, TopicPartition
+
+
+class OwnedPartitions:
+    """What one consumer reads, changed by its group or by the program."""
+
+    def __init__(
+        self, log: port.Log, readings: Readings, group: str | None, settings: ConsumerSettings
+    ) -> None:
+        self._log = log
+        self._readings = readings
+        self._group = group
+        self._settings = settings
+
+    def __contains__(self, place: TopicPartition) -> bool:
+        return place in self._readings
+
+    def places(self) -> tuple[TopicPartition, ...]:
+        """What is owned now."""
+        return self._readings.places()
+
+    def take(
+        self, places: Sequence[TopicPartition], starts: Mapping[TopicPartition, Offset] | None = None
+    ) -> None:
+        """Begin to read partitions: where they are committed, else where ``starts`` or the settings say."""
+        if not places:
+            return
+        committed = {} if self._group is None else self._log.committed(self._group, places)
+        fresh = [place for place in places if place not in committed]
+        offsets = dict(starts) if starts is not None else self._readings.start_offsets(fresh)
+        offsets.update((place, position.offset) for place, position in committed.items())
+        self._readings.add({place: offsets[place] for place in places}, committed)
+
+    def accept(self, places: Sequence[TopicPartition]) -> None:
+        """Take what the group gives, and tell the program."""
+        self.take(places)
+        if self._settings.on_assigned is not None:
+            self._settings.on_assigned(places)
+
+    def revoke(self, places: Sequence[TopicPartition]) -> None:
+        """Tell the program that partitions go, which it may still commit, and let them go."""
+        self._give_up(places, self._settings.on_revoked)
+
+    def lose(self, places: Sequence[TopicPartition]) -> None:
+        """Let go of partitions that are somebody else's already, and tell the program."""
+        self._give_up(places, self._settings.on_lost or self._settings.on_revoked)
+
+    def _give_up(self, places: Sequence[TopicPartition], callback: RebalanceCallback | None) -> None:
+        if not places:
+            return
+        try:
+            if callback is not None:
+                callback(places)
+        finally:
+            self._readings.remove(places)

@@ -1,0 +1,315 @@
+"""The public consumer: reads topics, alone or as a member of a group.
+
+What is fetched ahead is kept per partition and handed out by ``poll``. The position of a partition is
+past what ``poll`` has returned, never past what was merely fetched, so ``commit`` cannot lose a record
+that nobody saw.
+
+In a group, its membership (``group_log.Member``) does in ``poll`` what the group asks for: partitions are
+revoked and assigned, and the program's callbacks run, in the thread that polls.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+from streamcore.clock import Clock
+from streamcore.durations import duration_ms, time_ms
+from streamcore.errors import ClosedError, UnknownTopicError, UsageError, fact_text
+from streamcore.log.client import port
+from streamcore.log.client.consumer.assignment import OwnedPartitions
+from streamcore.log.client.consumer.fetch_state import BytesRecord, Reading, Readings
+from streamcore.log.client.consumer.settings import (
+    ConsumerSettings,
+    Duration,
+    GroupSettings,
+    PartitionLike,
+)
+from streamcore.log.client.group_log import GroupLog, Member
+from streamcore.model import CommittedPosition, Offset, Record, TopicName, TopicPartition
+
+_WAIT_S_MAX = 0.5
+_TOPICS_CHECK_S = 1.0
+
+
+class Consumer:
+    """Reads records. For one thread at a time."""
+
+    def __init__(
+        self,
+        log: GroupLog,
+        clock: Clock,
+        *,
+        topics: Sequence[TopicName] = (),
+        assign: Sequence[PartitionLike] | Mapping[TopicPartition, Offset] = (),
+        group: str | None = None,
+        settings: ConsumerSettings | None = None,
+        group_settings: GroupSettings | None = None,
+    ) -> None:
+        self._log = log
+        self._group = group
+        self._settings = settings or ConsumerSettings()
+        self._monotonic_s = clock.monotonic_s
+        self._topics = tuple(dict.fromkeys(topics))
+        self._is_closed = False
+        self._topics_checked_s = self._monotonic_s()
+        self._news = threading.Event()
+        self._member: Member | None = None
+        if bool(self._topics) == bool(assign):
+            raise UsageError(
+                "a consumer reads whole topics, or the partitions given with assign=; give one of the two: "
+                "consumer('orders') or consumer(assign=[('orders', 0)])"
+            )
+        self._ensure_topics_exist(self._topics or tuple(_place(place).topic for place in assign))
+        self._readings = Readings(
+            log,
+            start=self._settings.start,
+            isolation=self._settings.isolation,
+            fetch_bytes_max=self._settings.fetch_bytes_max,
+        )
+        self._readings.on_progress(self._news.set)
+        self._owned = OwnedPartitions(log, self._readings, group, self._settings)
+        if group is not None and self._topics:
+            self._member = log.join(
+                group, self._topics, group_settings or GroupSettings(), clock, self._news.set
+            )
+            # A consumer that is dropped without close() must not keep its partitions for ever.
+            self._finalizer = weakref.finalize(self, self._member.stop)
+        elif isinstance(assign, Mapping):
+            self._owned.take(tuple(assign), assign)
+        elif assign:
+            self._owned.take(tuple(_place(place) for place in assign))
+        else:
+            self._owned.take(self._all_partitions())
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def poll(self, timeout: Duration = "1s", *, records_max: int | None = None) -> list[BytesRecord]:
+        """Return records as soon as there are any, and nothing when the time is over.
+
+        Partitions take turns; each one's records come in order. Callbacks of a rebalance run in here.
+
+        Raises:
+            OffsetOutOfRangeError: the position is no longer there, and ``start`` does not say where else.
+            StaleGenerationError: another member took this one's static instance id.
+        """
+        deadline_s = self._monotonic_s() + duration_ms(timeout) / 1000
+        limit = self._settings.records_max if records_max is None else records_max
+        if limit < 1:
+            raise UsageError(f"a poll returns at least one record {fact_text(records_max=limit)}")
+        while True:
+            self._ensure_open()
+            self._news.clear()
+            if self._member is not None:
+                self._member.follow(self._owned)
+            self._follow_topics()
+            records = self._readings.collect(limit)
+            if records:
+                return records
+            left_s = deadline_s - self._monotonic_s()
+            if left_s <= 0:
+                return records
+            self._news.wait(min(left_s, _WAIT_S_MAX if self._member is None else self._member.wait_s_max))
+
+    # --- positions ------------------------------------------------------------------------------
+
+    def commit(
+        self,
+        what: BytesRecord
+        | Record[Any, Any]
+        | Mapping[TopicPartition, Offset | CommittedPosition]
+        | None = None,
+    ) -> None:
+        """Make positions durable: where the group goes on after a restart.
+
+        Args:
+            what: nothing: past everything that ``poll`` has returned; a record: past that record; or
+                positions by partition.
+
+        Raises:
+            StaleGenerationError: the partitions are another member's by now, which reads again from the last
+                commit.
+            UsageError: the consumer has no group.
+        """
+        self._ensure_open()
+        if self._group is None:
+            raise UsageError("a consumer commits for its group: log.consumer(…, group=…)")
+        positions = self._positions_of(what)
+        if not positions:
+            return
+        if self._member is not None:
+            self._member.commit(positions, self._owned)
+        else:
+            self._log.commit_positions(self._group, positions)
+        for place, position in positions.items():
+            if (reading := self._readings.get(place)) is not None:
+                reading.committed = position.offset
+
+    def commit_into(self, transaction: port.Transaction) -> None:
+        """Make the positions part of a transaction; see ``Transaction.commit_offsets``."""
+        self._ensure_open()
+        if self._group is None:
+            raise UsageError("a consumer commits for its group: log.consumer(…, group=…)")
+        positions = self._positions_of(None)
+        if positions:
+            membership = None if self._member is None else self._member.membership
+            transaction.commit_positions(self._group, positions, membership=membership)
+
+    def committed(
+        self, partitions: Iterable[PartitionLike] | None = None
+    ) -> dict[TopicPartition, CommittedPosition]:
+        """The group's committed positions, of the assigned partitions if none are named."""
+        self._ensure_open()
+        if self._group is None:
+            return {}
+        places = self._readings.places() if partitions is None else [_place(place) for place in partitions]
+        return self._log.committed(self._group, places)
+
+    def position(self, partition: PartitionLike) -> Offset:
+        """The offset of the next record that ``poll`` may return."""
+        return self._reading(partition).position
+
+    def seek(self, partition: PartitionLike, offset: Offset) -> None:
+        """Go on from an offset."""
+        if offset < 0:
+            raise UsageError(f"an offset is not negative {fact_text(offset=offset)}")
+        self._reading(partition)
+        self._readings.move(_place(partition), offset)
+
+    def seek_to_time(
+        self, time: datetime | str | int, partitions: Iterable[PartitionLike] | None = None
+    ) -> None:
+        """Go on from the first record whose time is at or after this one, in all partitions or in these."""
+        places = self._places(partitions)
+        for place, offset in self._log.offsets_for_time(dict.fromkeys(places, time_ms(time))).items():
+            self.seek(place, offset)
+
+    def seek_to_beginning(self, partitions: Iterable[PartitionLike] | None = None) -> None:
+        """Go back to the first record that is still there, in all partitions or in these."""
+        for place, marks in self._log.offsets(self._places(partitions)).items():
+            self.seek(place, marks.log_start)
+
+    def seek_to_end(self, partitions: Iterable[PartitionLike] | None = None) -> None:
+        """Skip what is there, in all partitions or in these."""
+        for place, marks in self._log.offsets(self._places(partitions)).items():
+            self.seek(place, marks.visible_end(self._settings.isolation))
+
+    def lag(self) -> dict[TopicPartition, int]:
+        """How many offsets each assigned partition has that ``poll`` has not returned yet."""
+        return self._readings.lag()
+
+    # --- assignment -----------------------------------------------------------------------------
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """The partitions that this consumer reads now."""
+        return frozenset(self._readings.places())
+
+    def pause(self, partitions: Iterable[PartitionLike] | None = None) -> None:
+        """Return nothing of all partitions, or of these, until ``resume``."""
+        self._readings.pause(self._places(partitions), True)
+
+    def resume(self, partitions: Iterable[PartitionLike] | None = None) -> None:
+        """End ``pause``."""
+        self._readings.pause(self._places(partitions), False)
+
+    def paused(self) -> frozenset[TopicPartition]:
+        """The partitions that are paused."""
+        return frozenset(place for place, reading in self._readings.items() if reading.is_paused)
+
+    def close(self) -> None:
+        """Leave the group, so that others take over at once. Nothing is committed. Twice is fine."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            if self._member is not None:
+                self._finalizer.detach()
+                self._member.stop()
+        finally:
+            self._readings.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- what is read ---------------------------------------------------------------------------
+
+    def _follow_topics(self) -> None:
+        """Notice partitions that were added to the topics since; in a group its members notice them."""
+        now_s = self._monotonic_s()
+        if self._member is not None or not self._topics or now_s < self._topics_checked_s + _TOPICS_CHECK_S:
+            return
+        self._topics_checked_s = now_s
+        self._owned.take([place for place in self._all_partitions() if place not in self._owned])
+
+    def _positions_of(
+        self, what: Record[Any, Any] | Mapping[TopicPartition, Offset | CommittedPosition] | None
+    ) -> dict[TopicPartition, CommittedPosition]:
+        if what is None:
+            return {
+                place: CommittedPosition(reading.position)
+                for place, reading in self._readings.items()
+                if reading.position != reading.committed
+            }
+        if isinstance(what, Record):
+            if what.offset < 0:
+                raise UsageError("only a record that was read has a position to commit")
+            return {TopicPartition(what.topic, what.partition): CommittedPosition(what.offset + 1)}
+        return {
+            _place(place): position
+            if isinstance(position, CommittedPosition)
+            else CommittedPosition(position)
+            for place, position in what.items()
+        }
+
+    # --- small checks -----------------------------------------------------------------------------
+
+    def _all_partitions(self) -> tuple[TopicPartition, ...]:
+        topics = self._log.topics()
+        return tuple(
+            TopicPartition(name, number)
+            for name in self._topics
+            if name in topics
+            for number in range(topics[name].partition_count)
+        )
+
+    def _ensure_topics_exist(self, names: Iterable[TopicName]) -> None:
+        topics = self._log.topics()
+        for name in names:
+            if name not in topics:
+                raise UnknownTopicError(f"create the topic before reading it {fact_text(topic=name)}")
+
+    def _places(self, partitions: Iterable[PartitionLike] | None) -> list[TopicPartition]:
+        if partitions is None:
+            return list(self._readings.places())
+        places = [_place(place) for place in partitions]
+        for place in places:
+            self._reading(place)
+        return places
+
+    def _reading(self, partition: PartitionLike) -> Reading:
+        self._ensure_open()
+        reading = self._readings.get(_place(partition))
+        if reading is None:
+            facts = fact_text(partition=_place(partition), assigned=len(self._readings))
+            raise UsageError(f"the partition is not assigned to this consumer {facts}")
+        return reading
+
+    def _ensure_open(self) -> None:
+        if self._is_closed:
+            raise ClosedError("the consumer is closed; make another with log.consumer()")
+
+
+def _place(partition: PartitionLike) -> TopicPartition:
+    if isinstance(partition, TopicPartition):
+        return partition
+    topic, number = partition
+    return TopicPartition(topic, number)

@@ -1,0 +1,1 @@
+"""The port's adapter for a log in this process."""

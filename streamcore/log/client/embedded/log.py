@@ -1,0 +1,481 @@
+"""The log in this process: the port's embedded adapter.
+
+A thin shell. It takes the folder's lock, opens the partitions, builds the one ``Broker`` over them
+and drives its operations under the driver's one lock (``operation_driver``). What the calls *mean*
+is decided in ``streamcore.log.broker``; the server for other processes stands on the same broker.
+
+Beside the port there are calls for the public producer and consumer, which do their own batching
+and group membership: already encoded batches, producer identities, and the group protocol.
+
+Nothing here needs a thread: every call brings its own work to an end. On a real disk a few threads
+sync partitions side by side, and the janitor calls ``maintain`` now and then; a simulation has
+neither and calls it itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, TypeVar
+
+from streamcore.clock import Clock, SystemClock
+from streamcore.errors import ClosedError, CorruptDataError, InvalidConfigError
+from streamcore.log.broker.broker import Broker
+from streamcore.log.broker.config.broker_settings import Meaning, checked
+from streamcore.log.broker.config.configuration import broker_config, topic_defaults_of
+from streamcore.log.broker.config.texts import configured
+from streamcore.log.broker.groups.consumer_protocol import decode_assignment
+from streamcore.log.broker.operations import Operation
+from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.requests import (
+    AppendedBatch,
+    JoinReply,
+    JoinRequest,
+    Membership,
+    ProducerIdentity,
+    SyncReply,
+    SyncRequest,
+    TransactionDescription,
+)
+from streamcore.log.broker.settings import BrokerSettings
+from streamcore.log.broker.transactions.listing import TransactionFilter
+from streamcore.log.client.access import AccessControl, EmbeddedAccess
+from streamcore.log.client.consumer.settings import GroupSettings
+from streamcore.log.client.embedded.member import EmbeddedMember
+from streamcore.log.client.embedded.producer import EmbeddedProducer
+from streamcore.log.client.embedded.reader import EmbeddedReader
+from streamcore.log.client.group_log import DescribedGroup, MemberSummary
+from streamcore.log.client.port import TopicDescription
+from streamcore.log.node.maintenance import Upkeep
+from streamcore.log.node.maintenance_thread import Janitor
+from streamcore.log.node.operation_driver import OperationDriver
+from streamcore.log.storage.directory_lock import DirectoryLock
+from streamcore.log.storage.files import FileSystem, PosixFileSystem
+from streamcore.log.storage.log_manager import LogManager
+from streamcore.log.storage.partition.partition_log import PartitionLog
+from streamcore.log.storage.settings import LogSettings
+from streamcore.log.storage.topics.topic_config import TopicConfig
+from streamcore.log.storage.topics.topic_registry import TopicState
+from streamcore.model import (
+    CommittedPosition,
+    Isolation,
+    LogOffsets,
+    Offset,
+    TimestampMs,
+    TopicName,
+    TopicPartition,
+)
+
+R = TypeVar("R")
+
+_SYNC_THREADS_MAX = 8
+_ENDING_WAIT_S = 30.0
+
+
+class EmbeddedLog:
+    """A log in a folder that this process owns. Safe to share between threads."""
+
+    def __init__(self, broker: Broker, driver: OperationDriver, clock: Clock, resources: ExitStack) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._driver = driver
+        self._resources = resources
+        self._upkeep = Upkeep(driver, broker)
+        self._janitor: Janitor | None = None
+        self._lock: DirectoryLock | None = None
+        self._is_closed = False
+
+    @classmethod
+    def open(
+        cls,
+        data: Path | str,
+        *,
+        durability: Literal["durable", "relaxed"] = "durable",
+        clock: Clock | None = None,
+        file_system: FileSystem | None = None,
+        settings: BrokerSettings | None = None,
+        topic_defaults: Mapping[str, str] | None = None,
+        config: Mapping[str, str] | None = None,
+        janitor: bool = True,
+    ) -> EmbeddedLog:
+        """Open the log in ``data``, creating the folder if it is new.
+
+        Args:
+            durability: "durable" acknowledges after fdatasync. "relaxed" acknowledges at once; a
+                power cut may then take the last second, a crash of the process alone nothing.
+            file_system: A simulated one for tests; the folder is then not locked.
+            topic_defaults: Topic settings, by Kafka's names, for topics that do not set them.
+            config: Settings of the broker by Kafka's names, fixed while it is open.
+            janitor: Keep the log tidy from a background thread. Without it call ``maintain``.
+
+        Raises:
+            InvalidConfigError: a setting is unknown, impossible, or cannot be set.
+            DirectoryInUseError: another process has the folder open; the message names its pid.
+        """
+        if durability not in ("durable", "relaxed"):
+            raise InvalidConfigError(f"durability is 'durable' or 'relaxed'. durability={durability}")
+        clock = clock or SystemClock()
+        folder = Path(data)
+        static = {**broker_config(topic_defaults or {}), **(config or {})}
+        for name, value in static.items():
+            checked(name, value)
+        defaults = topic_defaults_of(static)
+        TopicConfig.parse(defaults).ensure_consistent()
+        log_settings = LogSettings(
+            flush=durability,
+            topic_defaults=defaults,
+            sync_threads=_SYNC_THREADS_MAX if file_system is None else 1,
+        )
+        with ExitStack() as resources:
+            lock = resources.enter_context(DirectoryLock(folder)) if file_system is None else None
+            logs = LogManager.open(
+                folder / "log",
+                file_system=file_system or PosixFileSystem(),
+                clock=clock,
+                settings=configured(log_settings, Meaning.LOG, static),
+            )
+            resources.callback(logs.close)
+            broker_settings = configured(settings or BrokerSettings(), Meaning.BROKER, static)
+            broker = Broker(logs, clock, broker_settings, config=static)
+            driver = OperationDriver(
+                clock,
+                broker.unsynced,
+                broker.groups,
+                shows_unsynced=durability == "relaxed",
+                sync_pool=resources.enter_context(_sync_pool()) if file_system is None else None,
+            )
+            driver.run(broker.recover())
+            log = cls(broker, driver, clock, resources.pop_all())
+            log._lock = lock
+        if janitor:
+            log._janitor = Janitor(log.maintain, driver.sync_all).start()
+        return log
+
+    # --- the port -----------------------------------------------------------------------------
+
+    def topics(self) -> Mapping[TopicName, TopicDescription]:
+        """All topics, internal ones included."""
+        with self._entered():
+            return {state.name: _description(state) for state in self._broker.topics.values()}
+
+    def create_topic(
+        self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
+    ) -> TopicDescription:
+        """Create a topic, durably. Raises ``TopicExistsError``, ``InvalidConfigError``."""
+        return _description(self._run(self._broker.create_topic(name, partitions, dict(config or {}))))
+
+    def alter_topic(
+        self,
+        name: TopicName,
+        *,
+        partitions: int | None = None,
+        config: Mapping[str, str | None] | None = None,
+    ) -> TopicDescription:
+        """Add partitions, or set settings (``None`` goes back to the default)."""
+        return _description(self._run(self._broker.alter_topic(name, partitions, dict(config or {}))))
+
+    def delete_topic(self, name: TopicName) -> None:
+        """Delete a topic with its data and the positions committed for it."""
+        outcome = self._run(self._broker.delete_topics({name: None}))[name]
+        if isinstance(outcome, Exception):
+            raise outcome
+        self._upkeep.free_removed()
+
+    def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
+        """Move log starts forward; what is before them is no longer readable."""
+        for outcome in self._run(self._broker.delete_records(before)).values():
+            if not isinstance(outcome, int):
+                raise outcome
+        self._upkeep.free_removed()
+
+    def offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
+        """The marks of partitions. Raises ``UnknownTopicError``."""
+        with self._entered():
+            return {partition: self._broker.partition(partition).offsets for partition in partitions}
+
+    def offsets_for_time(self, times: Mapping[TopicPartition, TimestampMs]) -> dict[TopicPartition, Offset]:
+        """For each partition the first offset whose timestamp is at or after; the log end if none is."""
+        with self._entered():
+            return {
+                partition: self._broker.offset_for_time(partition, timestamp_ms)
+                for partition, timestamp_ms in times.items()
+            }
+
+    def committed(
+        self, group: str, partitions: Iterable[TopicPartition] | None = None
+    ) -> dict[TopicPartition, CommittedPosition]:
+        """A group's committed positions, each decided: an open transaction over them is waited for.
+
+        Raises:
+            RequestTimeoutError: the transaction was not decided in time (``unstable_wait_ms``).
+        """
+        wanted = None if partitions is None else list(partitions)
+        return self._run(self._broker.groups.committed(group, wanted))
+
+    def commit_positions(
+        self,
+        group: str,
+        positions: Mapping[TopicPartition, CommittedPosition],
+        *,
+        membership: Membership | None = None,
+    ) -> None:
+        """Commit positions outside any transaction, durably.
+
+        Raises:
+            StaleGenerationError: the group does not know this membership any more.
+            UsageError: the group has members, and no membership was given.
+        """
+        self._run(self._broker.groups.commit_positions(group, positions, membership))
+
+    def producer_port(
+        self, *, transactional_id: str | None = None, compression: str = "none"
+    ) -> EmbeddedProducer:
+        """A producer of runs. With a transactional id, older producers of that id are fenced and
+        their open transaction is aborted before this returns."""
+        identity = self.init_producer_id(transactional_id)
+        return EmbeddedProducer(self._driver, self._broker, identity, transactional_id, compression)
+
+    def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> EmbeddedReader:
+        """A reader with nothing assigned yet."""
+        return EmbeddedReader(self._driver, self._broker, isolation)
+
+    def close(self) -> None:
+        """Make everything durable and give the folder back. A second call does nothing."""
+        if self._is_closed:
+            return
+        if self._janitor is not None:
+            self._janitor.stop()
+        self._is_closed = True
+        try:
+            self._driver.close()
+        finally:
+            self._resources.close()
+
+    # --- encoded batches ----------------------------------------------------------------------
+
+    def append_encoded(
+        self, batches: Sequence[tuple[TopicPartition, bytearray]], *, transactional_id: str | None = None
+    ) -> list[AppendedBatch]:
+        """Write encoded batches, in this order; what comes back is not durable yet.
+
+        A batch that is refused has its ``error``; the others are written nevertheless. With a
+        transactional id the partitions join that id's transaction, which begins if need be.
+        """
+        return self._run(self._broker.append_batches(batches, transactional_id))
+
+    def wait_durable(self, appended: Sequence[AppendedBatch]) -> None:
+        """Wait until batches are on disk; one fsync serves everybody who waits.
+
+        Raises:
+            StorageError: a disk refused. Whether the batches are on it is not known.
+        """
+        self._run(self._broker.durable_batches(appended))
+
+    def max_message_bytes(self, topic: TopicName) -> int:
+        """The topic's ``max.message.bytes``: the size in bytes up to which a batch is taken."""
+        with self._entered():
+            return self._broker.partition(TopicPartition(topic, 0)).config.max_message_bytes
+
+    # --- transactions -------------------------------------------------------------------------
+
+    def init_producer_id(
+        self, transactional_id: str | None = None, *, timeout_ms: int | None = None
+    ) -> ProducerIdentity:
+        """A producer's identity. With a transactional id this fences its older incarnations and
+        aborts what they left open; ``timeout_ms`` is then how long a transaction may stay open."""
+        return self._run(_initialized(self._broker, transactional_id, timeout_ms, self._clock))
+
+    def commit_positions_in_transaction(
+        self,
+        transactional_id: str,
+        identity: ProducerIdentity,
+        group: str,
+        positions: Mapping[TopicPartition, CommittedPosition],
+        *,
+        membership: Membership | None = None,
+    ) -> None:
+        """Make positions part of the transaction; they move only if it commits."""
+        self._run(
+            self._broker.commit_positions_in_transaction(
+                transactional_id, identity, group, positions, membership
+            )
+        )
+
+    def end_transaction(self, transactional_id: str, identity: ProducerIdentity, *, commit: bool) -> None:
+        """Commit or abort; returns once the outcome is durable and visible.
+
+        Raises:
+            ProducerFencedError: a newer producer took over, or the transaction timed out.
+            InvalidTransactionStateError: no transaction is open.
+        """
+        self._run(self._broker.transactions.end_transaction(transactional_id, identity, commit=commit))
+
+    def transactions(self) -> list[TransactionDescription]:
+        """All transactional ids."""
+        with self._entered():
+            return self._broker.list_transactions(TransactionFilter())
+
+    # --- groups -------------------------------------------------------------------------------
+
+    def join_group(self, request: JoinRequest) -> JoinReply:
+        """Join or rejoin; waits for the other members, at most for the rebalance timeout.
+
+        Raises:
+            StaleGenerationError: the member is not known (any more); join without a member id.
+        """
+        return self._run(self._broker.groups.join(request))
+
+    def sync_group(self, request: SyncRequest) -> SyncReply:
+        """Get the member's assignment; waits for the leader's.
+
+        Raises:
+            RebalanceInProgressError: another rebalance has begun; join again.
+        """
+        return self._run(self._broker.groups.sync(request))
+
+    def heartbeat(self, group: str, membership: Membership) -> None:
+        """Say that the member is alive.
+
+        Raises:
+            RebalanceInProgressError: join again, to agree on a new assignment.
+            StaleGenerationError: the group does not count on this member any more.
+        """
+        self._run(self._broker.groups.heartbeat(group, membership))
+
+    def leave_group(self, group: str, member_id: str, *, instance_id: str | None = None) -> None:
+        """Leave at once, instead of by session timeout."""
+        self._run(self._broker.groups.leave(group, member_id, instance_id))
+
+    def group_names(self) -> list[str]:
+        """All groups that have members or committed positions, sorted."""
+        with self._entered():
+            return self._broker.groups.names()
+
+    def describe_group(self, group: str) -> DescribedGroup:
+        """A group's state and members."""
+        with self._entered():
+            found = self._broker.groups.describe(group)
+        return DescribedGroup(
+            found.group,
+            found.state,
+            found.protocol,
+            found.generation,
+            tuple(
+                MemberSummary(
+                    member.member_id,
+                    member.instance_id,
+                    member.client_id,
+                    member.client_host,
+                    _assignment(member.assignment) if found.protocol_type == "consumer" else (),
+                )
+                for member in found.members
+            ),
+            found.kind,
+            found.protocol_type,
+        )
+
+    def join(
+        self,
+        group: str,
+        topics: Sequence[TopicName],
+        settings: GroupSettings,
+        clock: Clock,
+        wake: Callable[[], None],
+    ) -> EmbeddedMember:
+        """Begin to be a member of a group."""
+        return EmbeddedMember(self, group, topics, settings, clock, wake)
+
+    def delete_group(self, group: str) -> None:
+        """Delete a group without members, with its positions. Raises ``UsageError``."""
+        self._run(self._broker.groups.delete(group))
+
+    def delete_positions(self, group: str, partitions: Iterable[TopicPartition]) -> None:
+        """Forget committed positions that no member is using."""
+        self._run(self._broker.groups.delete_positions(group, list(partitions)))
+
+    # --- for a server ---------------------------------------------------------------------------
+
+    @property
+    def access(self) -> AccessControl:
+        """Who may log in, and who may do what."""
+        return EmbeddedAccess(self._broker, self._driver)
+
+    @property
+    def broker(self) -> Broker:
+        """The broker, for who drives its operations in a way of its own."""
+        return self._broker
+
+    @property
+    def driver(self) -> OperationDriver:
+        """The lock over the broker, and the syncs that all share."""
+        return self._driver
+
+    def tell_address(self, address: str | None) -> None:
+        """Say where the log is served: other processes, which the folder refuses, are told."""
+        if self._lock is not None and not self._is_closed:
+            self._lock.tell_address(address)
+
+    # --- upkeep -------------------------------------------------------------------------------
+
+    def maintain(self) -> None:
+        """One pass of retention, compaction, transaction timeouts and expiry of old positions."""
+        self._ensure_open()
+        self._upkeep.run_pass()
+
+    def partition_log(self, partition: TopicPartition) -> PartitionLog:
+        """The stored partition itself, for tools and tests; it is not safe to share."""
+        with self._entered():
+            return self._broker.partition(partition)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _entered(self) -> OperationDriver:
+        self._ensure_open()
+        return self._driver
+
+    def _run(self, operation: Operation[R]) -> R:
+        self._ensure_open()
+        return self._driver.run(operation)
+
+    def _ensure_open(self) -> None:
+        if self._is_closed:
+            raise ClosedError("the log is closed; open it again")
+
+
+def _initialized(
+    broker: Broker, transactional_id: str | None, timeout_ms: int | None, clock: Clock
+) -> Operation[ProducerIdentity]:
+    """Ask until no other operation is ending the id's transaction, as a client of the server would."""
+    deadline_s = clock.monotonic_s() + _ENDING_WAIT_S
+    while True:
+        try:
+            return (yield from broker.transactions.init_producer_id(transactional_id, timeout_ms))
+        except Refused as refused:
+            if refused.refusal is not Refusal.CONCURRENT_TRANSACTIONS or transactional_id is None:
+                raise
+            if not (yield from broker.transactions.ended(transactional_id, deadline_s)):
+                raise
+
+
+def _assignment(data: bytes) -> tuple[TopicPartition, ...]:
+    try:
+        return tuple(sorted(decode_assignment(data)))
+    except CorruptDataError:
+        return ()  # another client's own format
+
+
+def _description(state: TopicState) -> TopicDescription:
+    return TopicDescription(state.name, state.topic_id, state.partition_count, dict(state.config))
+
+
+def _sync_pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_SYNC_THREADS_MAX, thread_name_prefix="streamcore-sync")

@@ -1,0 +1,134 @@
+"""A consumer's membership in a group of the log in this process.
+
+``membership`` talks with the coordinator in a thread of its own and reports events; here they are acted
+on in the consumer's thread: revoke, join, assign. With a cooperative assignor reading goes on while the
+group agrees.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from streamcore.clock import Clock
+from streamcore.errors import RebalanceInProgressError, StaleGenerationError, fact_text
+from streamcore.log.broker.requests import Membership
+from streamcore.log.client.consumer.assignment import OwnedPartitions
+from streamcore.log.client.consumer.membership import (
+    CoordinatedLog,
+    Failed,
+    GroupMembership,
+    Joined,
+    Lost,
+    MustJoin,
+    partition_counts,
+)
+from streamcore.log.client.consumer.settings import GroupSettings
+from streamcore.model import CommittedPosition, TopicName, TopicPartition
+
+_logger = logging.getLogger(__name__)
+
+_COMMIT_WAIT_S = 30.0
+_TOPICS_CHECK_S = 1.0
+
+
+class EmbeddedMember:
+    """One member of a group of the embedded log."""
+
+    def __init__(
+        self,
+        log: CoordinatedLog,
+        group: str,
+        topics: Sequence[TopicName],
+        settings: GroupSettings,
+        clock: Clock,
+        wake: Callable[[], None],
+    ) -> None:
+        self.wait_s_max = 0.5
+        self._log = log
+        self._group = group
+        self._monotonic_s = clock.monotonic_s
+        self._topics_checked_s = self._monotonic_s()
+        self._membership = GroupMembership(log, group, topics, settings, clock, wake)
+        self._membership.order_join(())
+
+    @property
+    def membership(self) -> Membership | None:
+        """The credentials of the last generation joined."""
+        return self._membership.membership
+
+    def follow(self, owned: OwnedPartitions) -> None:
+        """Do what the group asks of this member."""
+        membership = self._membership
+        match membership.take_event():
+            case None:
+                self._follow_topics(owned)
+            case Joined() as joined:
+                self._accept(joined, owned)
+            case MustJoin():
+                if not membership.is_cooperative:
+                    owned.revoke(owned.places())
+                membership.order_join(owned.places())
+            case Lost(reason):
+                if owned.places():
+                    facts = fact_text(group=self._group, reason=reason)
+                    _logger.warning("the membership is lost, joining again %s", facts)
+                owned.lose(owned.places())
+                membership.order_join(())
+            case Failed(error):
+                owned.lose(owned.places())
+                raise error
+
+    def _accept(self, joined: Joined, owned: OwnedPartitions) -> None:
+        """Take a new assignment; let go what moves, and tell the group that it is free."""
+        assigned = frozenset(joined.assignment)
+        revoked = tuple(place for place in owned.places() if place not in assigned)
+        owned.revoke(revoked)
+        if revoked and joined.assignor.is_cooperative:
+            self._membership.order_join(owned.places())
+        added = tuple(place for place in joined.assignment if place not in owned)
+        if added or not joined.assignor.is_cooperative:
+            owned.accept(added)
+
+    def _follow_topics(self, owned: OwnedPartitions) -> None:
+        """Have the group assign anew when it leads and its topics have other partitions than before."""
+        now_s = self._monotonic_s()
+        if now_s < self._topics_checked_s + _TOPICS_CHECK_S:
+            return
+        self._topics_checked_s = now_s
+        joined = self._membership.joined
+        if joined is None or not joined.is_leader or not self._membership.wait_joined(0):
+            return
+        counts = partition_counts(self._log.topics(), joined.partition_counts.keys())
+        if counts != joined.partition_counts:
+            if not self._membership.is_cooperative:
+                owned.revoke(owned.places())
+            self._membership.order_join(owned.places())
+
+    def commit(self, positions: Mapping[TopicPartition, CommittedPosition], owned: OwnedPartitions) -> None:
+        """Commit as a member; a rebalance that is being completed is waited for, and then decides."""
+        membership = self._membership
+        deadline_s = self._monotonic_s() + _COMMIT_WAIT_S
+        while True:
+            credentials = membership.membership
+            if credentials is None:
+                raise StaleGenerationError(
+                    "the group gave these partitions to others; poll to join again "
+                    + fact_text(group=self._group)
+                )
+            try:
+                self._log.commit_positions(self._group, positions, membership=credentials)
+                return
+            except (RebalanceInProgressError, StaleGenerationError):
+                # A cooperative member may be between two generations. Once the next one holds, what it
+                # still reads may be committed in it: even a partition that the generation takes away
+                # is given to nobody else before this member has let go of it, which it does in poll.
+                left_s = deadline_s - self._monotonic_s()
+                if left_s <= 0 or not membership.wait_joined(left_s) or membership.membership == credentials:
+                    raise
+                if not membership.is_cooperative or not all(place in owned for place in positions):
+                    raise
+
+    def stop(self) -> None:
+        """End the membership."""
+        self._membership.stop()

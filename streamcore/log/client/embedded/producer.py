@@ -1,0 +1,332 @@
+"""Producers of runs, over the broker in this process.
+
+A run is encoded into batches of about ``BATCH_BYTES`` before the lock is taken, so that what
+happens under it costs per batch, not per record. Every producer is idempotent: batches carry its id
+and a sequence number per partition, which tell the log if one is missing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from streamcore.errors import (
+    ClosedError,
+    InvalidRecordError,
+    InvalidTransactionStateError,
+    StreamCoreError,
+    fact_text,
+)
+from streamcore.log.broker.broker import Broker
+from streamcore.log.broker.operations import DurableUntil, Operation
+from streamcore.log.broker.requests import Membership, ProducerIdentity
+from streamcore.log.client.port import Appended, Outcome
+from streamcore.log.client.producer.run_columns import BATCH_BYTES, Columns, cut_into_parts, slice_columns
+from streamcore.log.node.operation_driver import OperationDriver
+from streamcore.log.records.builder import encode_batch
+from streamcore.log.records.compression import codec_number
+from streamcore.log.storage.partition.partition_log import PartitionLog
+from streamcore.model import CommittedPosition, Headers, TimestampMs, TopicPartition
+
+
+class EmbeddedAcknowledgement:
+    """A run that is written; ``result`` waits until it is durable."""
+
+    __slots__ = ("_appended", "_driver", "_log")
+
+    def __init__(self, driver: OperationDriver, log: PartitionLog, appended: Appended) -> None:
+        self._driver = driver
+        self._log = log
+        self._appended = appended
+
+    def result(self, timeout_s: float | None = None) -> Appended:
+        """Wait until the run is durable, and return where it is.
+
+        The time-out is for others' fsyncs; one that this call itself leads is brought to its end.
+        """
+        self._driver.run(_until_durable({self._log: self._appended.end_offset}), timeout_s=timeout_s)
+        return self._appended
+
+    def outcomes(self, timeout_s: float | None = None) -> Sequence[Outcome]:
+        """Wait like ``result``; the run lies in one piece."""
+        return _in_one_piece(self.result(timeout_s))
+
+    def done(self) -> bool:
+        """Whether ``result`` would return or raise at once."""
+        with self._driver:
+            try:
+                return self._log.offsets.high_watermark >= self._appended.end_offset
+            except StreamCoreError:
+                return True
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRun:
+    """A run of a transaction: where it is, is known at once; its commit makes it durable."""
+
+    appended: Appended
+
+    def result(self, timeout_s: float | None = None) -> Appended:
+        """Where the run is."""
+        return self.appended
+
+    def outcomes(self, timeout_s: float | None = None) -> Sequence[Outcome]:
+        """Where the run is; it lies in one piece."""
+        return _in_one_piece(self.appended)
+
+    def done(self) -> bool:
+        """It is known."""
+        return True
+
+
+@dataclass(slots=True)
+class _OpenTransaction:
+    """What a producer's open transaction has come to."""
+
+    has_joined: bool = False
+    is_over: bool = False
+    logs: dict[TopicPartition, PartitionLog] = field(default_factory=dict)
+
+
+class EmbeddedProducer:
+    """Appends runs: idempotent, and with a transactional id in transactions. Safe to share between
+    threads, but for its transaction."""
+
+    def __init__(
+        self,
+        driver: OperationDriver,
+        broker: Broker,
+        identity: ProducerIdentity,
+        transactional_id: str | None,
+        compression: str,
+    ) -> None:
+        codec_number(compression)
+        self._driver = driver
+        self._broker = broker
+        self.identity = identity
+        self.transactional_id = transactional_id
+        self._compression = compression
+        # Sequence numbers must reach the log in the order they are given out.
+        self._order = threading.Lock()
+        self._sequences: dict[TopicPartition, int] = {}
+        self._unflushed: dict[PartitionLog, int] = {}
+        self._transaction: _OpenTransaction | None = None
+        self._is_closed = False
+
+    def append_run(
+        self,
+        target: TopicPartition,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        timestamps_ms: Sequence[TimestampMs],
+        headers: Sequence[Headers] | None = None,
+    ) -> EmbeddedAcknowledgement:
+        """Append records outside any transaction; runs to one partition keep their order."""
+        if self.transactional_id is not None:
+            raise InvalidTransactionStateError(
+                "a transactional producer appends inside a transaction. "
+                + fact_text(transactional_id=self.transactional_id)
+            )
+        appended, log = self._append(target, (keys, values, timestamps_ms, headers), None)
+        with self._order:
+            self._unflushed[log] = max(appended.end_offset, self._unflushed.get(log, 0))
+        return EmbeddedAcknowledgement(self._driver, log, appended)
+
+    @contextmanager
+    def transaction(self) -> Iterator[EmbeddedTransaction]:
+        """Begin a transaction that commits when the block ends and aborts when it raises."""
+        self._ensure_open()
+        if self.transactional_id is None:
+            raise InvalidTransactionStateError("transactions need a producer with a transactional id")
+        if self._transaction is not None:
+            raise InvalidTransactionStateError(
+                "the producer has a transaction open already. "
+                + fact_text(transactional_id=self.transactional_id)
+            )
+        state = self._transaction = _OpenTransaction()
+        try:
+            yield EmbeddedTransaction(self, state)
+        except BaseException:
+            self._end(state, commit=False, is_failing=True)
+            raise
+        self._end(state, commit=True)
+
+    def flush(self) -> None:
+        """Wait until everything appended so far is durable."""
+        with self._order:
+            ends, self._unflushed = self._unflushed, {}
+        if ends:
+            self._driver.run(_until_durable(ends))
+
+    def close(self) -> None:
+        """Flush and give up; an open transaction is aborted."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._transaction is not None:
+            self._end(self._transaction, commit=False)
+        self.flush()
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _append(
+        self, target: TopicPartition, columns: Columns, transaction: _OpenTransaction | None
+    ) -> tuple[Appended, PartitionLog]:
+        self._ensure_open()
+        with self._driver:
+            log = self._broker.partition(target)
+        if not len(columns[0]):
+            end = log.offsets.log_end
+            return Appended(target, end, end), log
+        with self._order:
+            batches = self._encoded(target, columns, log.config.max_message_bytes, transaction is not None)
+            has_all_keys = None not in columns[0]
+            return self._driver.run(self._append_batches(target, batches, transaction, has_all_keys)), log
+
+    def _encoded(
+        self, target: TopicPartition, columns: Columns, bytes_max: int, is_transactional: bool
+    ) -> list[tuple[bytearray, int]]:
+        """The run as batches, each with its count of records."""
+        sequence = self._sequences.get(target, 0)
+        batches: list[tuple[bytearray, int]] = []
+        waiting = list(reversed(cut_into_parts(columns, min(BATCH_BYTES, bytes_max))))
+        while waiting:
+            part = waiting.pop()
+            keys, values, timestamps_ms, headers = part
+            count = len(keys)
+            batch = encode_batch(
+                keys,
+                values,
+                timestamps_ms,
+                headers,
+                compression=self._compression,
+                producer_id=self.identity.producer_id,
+                producer_epoch=self.identity.epoch,
+                base_sequence=sequence,
+                transactional=is_transactional,
+            )
+            if len(batch) > bytes_max:
+                if count == 1:
+                    raise InvalidRecordError(
+                        "a record is larger than the topic allows: "
+                        "make it smaller or raise max.message.bytes. "
+                        + fact_text(target=target, size_bytes=len(batch), max_message_bytes=bytes_max)
+                    )
+                half = (count + 1) // 2
+                waiting += [slice_columns(part, half, count), slice_columns(part, 0, half)]
+                continue
+            batches.append((batch, count))
+            sequence = (sequence + count) & 0x7FFFFFFF
+        return batches
+
+    def _append_batches(
+        self,
+        target: TopicPartition,
+        batches: list[tuple[bytearray, int]],
+        transaction: _OpenTransaction | None,
+        has_all_keys: bool,
+    ) -> Operation[Appended]:
+        if transaction is not None:
+            assert self.transactional_id is not None
+            transaction.has_joined = True
+            yield from self._broker.transactions.join(self.transactional_id, self.identity, (target,))
+        base_offset = -1
+        end_offset = -1
+        log_append_time_ms = -1
+        for batch, count in batches:
+            appended = self._broker.append_batch(target, batch, has_all_keys=has_all_keys)
+            if base_offset < 0:
+                base_offset = appended.base_offset
+            log_append_time_ms = appended.log_append_time_ms
+            end_offset = appended.end_offset
+            self._sequences[target] = (self._sequences.get(target, 0) + count) & 0x7FFFFFFF
+        return Appended(target, base_offset, end_offset, log_append_time_ms)
+
+    def _commit_positions(
+        self,
+        group: str,
+        positions: Mapping[TopicPartition, CommittedPosition],
+        membership: Membership | None,
+        transaction: _OpenTransaction,
+    ) -> None:
+        self._ensure_open()
+        assert self.transactional_id is not None
+        if positions:
+            transaction.has_joined = True
+            self._driver.run(
+                self._broker.commit_positions_in_transaction(
+                    self.transactional_id, self.identity, group, positions, membership
+                )
+            )
+
+    def _end(self, state: _OpenTransaction, *, commit: bool, is_failing: bool = False) -> None:
+        if state.is_over:
+            return
+        state.is_over = True
+        self._transaction = None
+        if not state.has_joined:
+            return
+        assert self.transactional_id is not None
+        try:
+            self._driver.run(
+                self._broker.transactions.end_transaction(self.transactional_id, self.identity, commit=commit)
+            )
+        except StreamCoreError:
+            # The block's own error matters more. What could not be aborted now, because this producer
+            # is fenced or the disk refuses, is never committed: it is aborted by whoever comes next.
+            if not is_failing:
+                raise
+
+    def _ensure_open(self) -> None:
+        if self._is_closed:
+            raise ClosedError("the producer is closed")
+
+
+class EmbeddedTransaction:
+    """One open transaction of a producer. For one thread."""
+
+    __slots__ = ("_producer", "_state")
+
+    def __init__(self, producer: EmbeddedProducer, state: _OpenTransaction) -> None:
+        self._producer = producer
+        self._state = state
+
+    def append_run(
+        self,
+        target: TopicPartition,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        timestamps_ms: Sequence[TimestampMs],
+        headers: Sequence[Headers] | None = None,
+    ) -> WrittenRun:
+        """Append records as part of the transaction; they are visible once it has committed."""
+        self._ensure_not_over()
+        return WrittenRun(
+            self._producer._append(target, (keys, values, timestamps_ms, headers), self._state)[0]
+        )
+
+    def commit_positions(
+        self,
+        group: str,
+        positions: Mapping[TopicPartition, CommittedPosition],
+        *,
+        membership: Membership | None = None,
+    ) -> None:
+        """Make the group's positions part of the transaction: they move only if it commits."""
+        self._ensure_not_over()
+        self._producer._commit_positions(group, positions, membership, self._state)
+
+    def _ensure_not_over(self) -> None:
+        if self._state.is_over:
+            raise InvalidTransactionStateError("the transaction is over; begin another")
+
+
+def _in_one_piece(appended: Appended) -> Sequence[Outcome]:
+    count = appended.end_offset - appended.base_offset
+    return [(count, appended)] if count else []
+
+
+def _until_durable(ends: Mapping[PartitionLog, int]) -> Operation[None]:
+    yield DurableUntil(tuple(ends.items()))

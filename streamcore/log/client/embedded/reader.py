@@ -1,0 +1,110 @@
+"""Readers over the broker in this process: stored batches are read under the lock, decoded outside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from streamcore.errors import (
+    ClosedError,
+    CorruptBatchError,
+    CorruptDataError,
+    UnknownTopicError,
+    UsageError,
+    fact_text,
+)
+from streamcore.log.broker.broker import Broker
+from streamcore.log.node.operation_driver import OperationDriver
+from streamcore.log.records.decode import decode_run
+from streamcore.log.storage.partition.partition_log import PartitionLog
+from streamcore.model import Isolation, Offset, RecordRun, TopicPartition
+
+
+@dataclass(slots=True)
+class _Assigned:
+    log: PartitionLog
+    position: Offset
+
+
+class EmbeddedReader:
+    """Reads assigned partitions, each from its own position. For one thread at a time."""
+
+    def __init__(self, driver: OperationDriver, broker: Broker, isolation: Isolation) -> None:
+        self._driver = driver
+        self._broker = broker
+        self._isolation = isolation
+        self._assigned: dict[TopicPartition, _Assigned] = {}
+        self._is_closed = False
+
+    def assign(self, positions: Mapping[TopicPartition, Offset]) -> None:
+        """Replace what is read by these partitions, from these positions."""
+        self._ensure_open()
+        with self._driver:
+            self._assigned = {
+                partition: _Assigned(self._broker.partition(partition), position)
+                for partition, position in positions.items()
+            }
+
+    def fetch(self, source: TopicPartition, *, bytes_max: int) -> RecordRun | None:
+        """Return what is visible from the position and move the position past it; never wait."""
+        self._ensure_open()
+        assigned = self._of(source)
+        start = assigned.position
+        with self._driver:
+            if self._broker.partition(source) is not assigned.log:
+                raise UnknownTopicError("the topic was deleted and made anew. " + fact_text(source=source))
+            result = assigned.log.read(start, bytes_max=bytes_max, isolation=self._isolation)
+        if result.next_offset == start:
+            return None
+        try:
+            run = decode_run(source, result.data, start, result.aborted)
+        except CorruptBatchError as error:
+            with self._driver:
+                path = assigned.log.segments.holding(start).data_path
+            raise CorruptDataError(
+                "a stored batch is damaged: restore the data file from a copy, and look with `streamcore log "
+                "verify` what else is; seeking past the damage gives up what it holds, "
+                + fact_text(source=source, read_from=start, path=path, found=error)
+            ) from error
+        assigned.position = run.next_offset = result.next_offset
+        return run
+
+    def position(self, source: TopicPartition) -> Offset:
+        """The next offset that ``fetch`` would look at."""
+        return self._of(source).position
+
+    def visible_end(self, source: TopicPartition) -> Offset:
+        """Where reading would stop now, by this reader's isolation."""
+        self._ensure_open()
+        with self._driver:
+            return self._of(source).log.offsets.visible_end(self._isolation)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until an assigned partition has something past its position; false on time-out."""
+        self._ensure_open()
+        return self._driver.wait_until(self._has_more, timeout_s)
+
+    def on_progress(self, callback: Callable[[], None] | None) -> None:
+        """Have ``callback`` called, from any thread, when something may have become readable."""
+        self._driver.listen(self, None if callback is None else lambda _: callback())
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._is_closed = True
+        self._driver.listen(self, None)
+        self._assigned = {}
+
+    def _has_more(self) -> bool:
+        return any(
+            each.log.offsets.visible_end(self._isolation) > each.position for each in self._assigned.values()
+        )
+
+    def _of(self, source: TopicPartition) -> _Assigned:
+        assigned = self._assigned.get(source)
+        if assigned is None:
+            raise UsageError("the partition is not assigned to this reader. " + fact_text(source=source))
+        return assigned
+
+    def _ensure_open(self) -> None:
+        if self._is_closed:
+            raise ClosedError("the reader is closed")

@@ -1,0 +1,1 @@
+"""The port's adapter for a broker behind Kafka's protocol, over librdkafka."""

@@ -1,0 +1,169 @@
+"""Handles of librdkafka for one broker: made alike, asked within bounds, their errors translated.
+
+Each handle is a client of its own, with threads and connections of librdkafka's. The log has one for
+questions (``admin``); producers, readers and group members have one each. What librdkafka logs goes to
+Python's logging at the level of debugging; what matters comes as an error of a call.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeAlias, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from streamcore.clock import Clock
+from streamcore.errors import ClosedError, RequestTimeoutError, RetriableError, StreamCoreError, fact_text
+from streamcore.log.client.kafka.errors import error_in, translated
+from streamcore.log.client.kafka.settings import KafkaSettings
+
+_logger = logging.getLogger(__name__)
+
+_RETRY_S = 0.05
+
+Properties: TypeAlias = Mapping[str, str | int | float | bool]
+R = TypeVar("R")
+
+
+class _DebugLog:
+    """Where librdkafka logs: its own levels mean less here than the errors of calls."""
+
+    def log(self, level: int, text: str, *arguments: object) -> None:
+        """Take a line."""
+        _logger.debug(text, *arguments)
+
+
+class KafkaConnection:
+    """What is needed to talk to one broker. Safe to share between threads."""
+
+    def __init__(self, settings: KafkaSettings, clock: Clock) -> None:
+        """Prepare, and make sure that the broker answers.
+
+        Raises:
+            RequestTimeoutError: it does not.
+            UsageError: it does not let us in, or the properties make no sense.
+        """
+        self.settings = settings
+        self.clock = clock
+        self._pause = threading.Event()
+        self._complaint: KafkaError | None = None
+        self._admin: AdminClient | None = self._made(AdminClient, {})
+        self._ensure_reachable(self._admin)
+
+    @property
+    def admin(self) -> AdminClient:
+        """The handle for questions. Raises ``ClosedError`` once the log is closed."""
+        if self._admin is None:
+            raise ClosedError("the log is closed; connect again")
+        return self._admin
+
+    def close(self) -> None:
+        """Let go of the handle for questions; librdkafka ends its threads with the last reference."""
+        self._admin = None
+
+    def producer(self, properties: Properties) -> Producer:
+        """A handle that produces."""
+        return self._made(Producer, properties)
+
+    def consumer(self, properties: Properties) -> Consumer:
+        """A handle that consumes; ``group.id`` is among the properties."""
+        return self._made(Consumer, {"enable.auto.commit": False, **properties})
+
+    def answer(self, ask: Callable[[], Future[R]], doing: str, **facts: object) -> R:
+        """What a broker answers to a question of the admin handle.
+
+        Args:
+            ask: puts the question; put again when the broker is not ready for it.
+            doing: what fails if it fails, for the message.
+            facts: the same.
+        """
+        return self.retried(lambda: ask().result(self.settings.request_timeout_s), doing, **facts)
+
+    def retried(self, call: Callable[[], R], doing: str, **facts: object) -> R:
+        """Make a blocking call of librdkafka, again while the broker is not ready for it."""
+        deadline_s = self.clock.monotonic_s() + self.settings.request_timeout_s
+        while True:
+            self.ensure_open()
+            try:
+                return call()
+            except (KafkaException, RetriableError) as raised:
+                error = self.translated(raised, doing, **facts)
+                is_over = self.clock.monotonic_s() >= deadline_s
+                if is_over or not isinstance(error, RetriableError) or isinstance(error, RequestTimeoutError):
+                    if error is raised:
+                        raise
+                    raise error from raised
+            except TimeoutError as raised:
+                raise self.silence(doing, self.settings.request_timeout_s, **facts) from raised
+            self.pause()
+
+    def translated(self, raised: BaseException, doing: str, **facts: object) -> StreamCoreError:
+        """Our error for what a call of confluent-kafka raised; what is ours already stays."""
+        if isinstance(raised, StreamCoreError):
+            return raised
+        error = error_in(raised)
+        if error is None:
+            return StreamCoreError(f"cannot {doing}: {fact_text(**facts, error=repr(raised))}")
+        return translated(error, doing, **facts)
+
+    def silence(self, doing: str, waited_s: float, **facts: object) -> RequestTimeoutError:
+        """The error for an answer that did not come."""
+        return RequestTimeoutError(
+            f"cannot {doing}: the broker does not answer; check the address, and that it runs. "
+            + fact_text(**facts, brokers=self.settings.brokers, waited_s=round(waited_s, 1))
+        )
+
+    def pause(self) -> None:
+        """Wait a moment before asking again."""
+        self._pause.wait(_RETRY_S)
+
+    def ensure_open(self) -> None:
+        """Raise ``ClosedError`` once the log is closed."""
+        _ = self.admin
+
+    def complain(self, error: KafkaError) -> None:
+        """Take what librdkafka reports beside the errors of calls."""
+        self._complaint = error
+        _logger.debug("librdkafka reports: %s", error)
+
+    def _made(self, kind: Callable[[dict[str, Any]], R], properties: Properties) -> R:
+        everything = {
+            "bootstrap.servers": self.settings.brokers,
+            "client.id": "streamcore",
+            "log_level": 0,
+            "logger": _DebugLog(),
+            "error_cb": self.complain,
+            "socket.keepalive.enable": True,
+            "reconnect.backoff.max.ms": 2_000,
+            **self.settings.properties,
+            **properties,
+        }
+        try:
+            return kind(everything)
+        except KafkaException as raised:
+            raise self.translated(raised, "connect", brokers=self.settings.brokers) from raised
+
+    def _ensure_reachable(self, admin: AdminClient) -> None:
+        """Ask for something small, so that a wrong address or a wrong password is told at once."""
+        wait_s = self.settings.connect_timeout_s
+        deadline_s = self.clock.monotonic_s() + wait_s
+        answer = admin.describe_cluster(request_timeout=wait_s + 1)
+        while not answer.done():
+            admin.poll(_RETRY_S)
+            complaint = self._complaint
+            if complaint is not None and complaint.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+                raise translated(complaint, "connect", brokers=self.settings.brokers)
+            if self.clock.monotonic_s() >= deadline_s:
+                raise self.silence(
+                    "connect", wait_s, said=None if complaint is None else repr(complaint.str())
+                )
+        try:
+            answer.result()
+        except KafkaException as raised:
+            if (error := error_in(raised)) is not None and error.code() == KafkaError._TIMED_OUT:
+                raise self.silence("connect", wait_s) from raised
+            raise self.translated(raised, "connect", brokers=self.settings.brokers) from raised

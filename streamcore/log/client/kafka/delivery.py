@@ -1,0 +1,178 @@
+"""A run on its way to a broker: what has become of it, told record by record.
+
+librdkafka cuts a run into batches of its own and reports on each record, in order, once its batch is
+answered. A run joins the reports into pieces: records at consecutive offsets, or refused for one reason.
+
+A run does not wait and knows no locks: reports come from one thread at a time, and the producer
+(``kafka_producer``) seals it when nothing more will come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, Message
+
+from streamcore.errors import StreamCoreError
+from streamcore.log.client.kafka.errors import translated
+from streamcore.log.client.port import Appended, Outcome
+from streamcore.model import Offset, TimestampMs, TopicPartition
+
+
+class KafkaRun:
+    """The promise of one run, and the receiver of librdkafka's reports on it."""
+
+    __slots__ = (
+        "_base_offset",
+        "_given",
+        "_log_append_time_ms",
+        "_next_offset",
+        "_outcomes",
+        "_refusal",
+        "_reported",
+        "_reported_all",
+        "_rest",
+        "_taken",
+        "_wait",
+        "is_done",
+        "is_watched",
+        "size_bytes",
+        "target",
+    )
+
+    def __init__(
+        self,
+        target: TopicPartition,
+        count: int,
+        size_bytes: int,
+        *,
+        wait: Callable[[KafkaRun, float | None], None],
+        reported_all: Callable[[KafkaRun], None],
+    ) -> None:
+        """Promise ``count`` records.
+
+        Args:
+            target: where they go.
+            count: at least one.
+            size_bytes: what they count for while they are on their way.
+            wait: waits until the run is done.
+            reported_all: called when the last record was reported; seals the run.
+        """
+        self.target = target
+        self.size_bytes = size_bytes
+        self.is_done = False
+        self.is_watched = False
+        """Whether somebody has asked what became of it; a failure nobody asked for is told by ``flush``."""
+        self._wait = wait
+        self._reported_all = reported_all
+        self._given = self._taken = count
+        self._reported = 0
+        self._rest: StreamCoreError | None = None
+        self._outcomes: list[Outcome] = []
+        # The piece that is open: at these offsets, or refused.
+        self._base_offset: Offset = -1
+        self._next_offset: Offset = -1
+        self._log_append_time_ms: TimestampMs = -1
+        self._refusal: KafkaError | None = None
+
+    # --- the acknowledgement --------------------------------------------------------------------
+
+    def result(self, timeout_s: float | None = None) -> Appended:
+        """Wait until the run is acknowledged, and return where; raise the first refusal instead."""
+        appended: list[Appended] = []
+        for _, outcome in self.outcomes(timeout_s):
+            if isinstance(outcome, StreamCoreError):
+                raise outcome
+            appended.append(outcome)
+        first, last = appended[0], appended[-1]
+        return Appended(self.target, first.base_offset, last.end_offset, first.log_append_time_ms)
+
+    def outcomes(self, timeout_s: float | None = None) -> Sequence[Outcome]:
+        """Wait like ``result``, and return what became of each record, in pieces."""
+        self.is_watched = True
+        if not self.is_done:
+            self._wait(self, timeout_s)
+        return self._outcomes
+
+    def done(self) -> bool:
+        """Whether ``result`` would return or raise at once."""
+        return self.is_done
+
+    def has_reports(self, count: int) -> bool:
+        """Whether the outcome of the first ``count`` records is known."""
+        return self.is_done or self._reported >= count
+
+    def failure(self) -> StreamCoreError | None:
+        """The first refusal, if any record was refused."""
+        return next((found for _, found in self._outcomes if isinstance(found, StreamCoreError)), None)
+
+    # --- for librdkafka -------------------------------------------------------------------------
+
+    def __call__(self, error: KafkaError | None, message: Message) -> None:
+        """Take the report on the next record."""
+        if error is None:
+            offset = message.offset()
+            if offset != self._next_offset:
+                self._end_piece()
+                self._base_offset = offset
+                kind, time_ms = message.timestamp()
+                self._log_append_time_ms = time_ms if kind == TIMESTAMP_LOG_APPEND_TIME else -1
+            self._next_offset = offset + 1
+        elif self._refusal is None or self._refusal.code() != error.code():
+            self._end_piece()
+            self._refusal = error
+        self._reported += 1
+        if self._reported == self._taken:
+            self._reported_all(self)
+
+    # --- for the producer -----------------------------------------------------------------------
+
+    def cut(self, taken: int, error: StreamCoreError) -> None:
+        """Expect no reports past the first ``taken`` records: librdkafka did not take more."""
+        self._rest = error
+        self._taken = taken
+        if self._reported == taken:
+            self._reported_all(self)
+
+    def seal(self, error: StreamCoreError | None = None) -> None:
+        """Be done; ``error`` is what became of records without a report."""
+        self._end_piece()
+        rest = error or self._rest
+        if rest is not None and self._reported < self._given:
+            self._outcomes.append((self._given, rest))
+        self.is_done = True
+
+    def _end_piece(self) -> None:
+        if self._refusal is not None:
+            refusal = translated(self._refusal, "append records", target=self.target)
+            self._outcomes.append((self._reported, refusal))
+        elif self._next_offset >= 0:
+            self._outcomes.append(
+                (
+                    self._reported,
+                    Appended(self.target, self._base_offset, self._next_offset, self._log_append_time_ms),
+                )
+            )
+        self._refusal = None
+        self._next_offset = -1
+
+
+class NothingAppended:
+    """The acknowledgement of a run without records."""
+
+    __slots__ = ("_appended",)
+
+    def __init__(self, target: TopicPartition, log_end: Offset) -> None:
+        self._appended = Appended(target, log_end, log_end)
+
+    def result(self, timeout_s: float | None = None) -> Appended:
+        """An empty range at the log end."""
+        return self._appended
+
+    def outcomes(self, timeout_s: float | None = None) -> Sequence[Outcome]:
+        """No pieces."""
+        return []
+
+    def done(self) -> bool:
+        """It is."""
+        return True

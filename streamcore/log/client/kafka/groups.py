@@ -1,0 +1,189 @@
+"""Consumer groups of a broker: looked at, moved, deleted; their committed positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from confluent_kafka import (
+    ConsumerGroupState,
+    ConsumerGroupTopicPartitions,
+    ConsumerGroupType,
+    KafkaError,
+    KafkaException,
+)
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from streamcore.errors import RequestTimeoutError, StaleGenerationError, UsageError, fact_text
+from streamcore.log.client.group_log import DescribedGroup, MemberSummary
+from streamcore.log.client.kafka.connection import KafkaConnection
+from streamcore.log.client.kafka.errors import translated
+from streamcore.model import CommittedPosition, TopicPartition
+
+_STATES = {
+    ConsumerGroupState.UNKNOWN: "Unknown",
+    ConsumerGroupState.PREPARING_REBALANCING: "PreparingRebalance",
+    ConsumerGroupState.COMPLETING_REBALANCING: "CompletingRebalance",
+    ConsumerGroupState.STABLE: "Stable",
+    ConsumerGroupState.DEAD: "Dead",
+    ConsumerGroupState.EMPTY: "Empty",
+}
+
+
+class KafkaGroups:
+    """The consumer groups of one broker. Safe to share between threads."""
+
+    def __init__(self, connection: KafkaConnection) -> None:
+        self._connection = connection
+
+    # --- groups ---------------------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """All groups that have members or committed positions, sorted."""
+        connection = self._connection
+        timeout_s = connection.settings.request_timeout_s
+        listed = connection.answer(
+            lambda: connection.admin.list_consumer_groups(request_timeout=timeout_s), "list groups"
+        )
+        if listed.errors:
+            raise connection.translated(listed.errors[0], "list groups")
+        return sorted(group.group_id for group in listed.valid)
+
+    def describe(self, group: str) -> DescribedGroup:
+        """A group's state and members."""
+        connection = self._connection
+        timeout_s = connection.settings.request_timeout_s
+
+        def ask() -> DescribedGroup:
+            answers = connection.admin.describe_consumer_groups([group], request_timeout=timeout_s)
+            try:
+                found = answers[group].result(timeout_s)
+            except KafkaException as raised:
+                if raised.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                    return DescribedGroup(group, "Dead")
+                raise
+            members = tuple(
+                MemberSummary(
+                    member.member_id,
+                    member.group_instance_id,
+                    member.client_id,
+                    member.host.removeprefix("/"),
+                    tuple(sorted(map(_place, member.assignment.topic_partitions))),
+                )
+                for member in found.members
+            )
+            return DescribedGroup(
+                group,
+                _STATES.get(found.state, "Unknown"),
+                found.partition_assignor or "",
+                members=members,
+                kind="consumer" if found.type is ConsumerGroupType.CONSUMER else "classic",
+            )
+
+        return connection.retried(ask, "describe the group", group=group)
+
+    def delete(self, group: str) -> None:
+        """Delete a group without members, with its positions."""
+        connection = self._connection
+        timeout_s = connection.settings.request_timeout_s
+        connection.answer(
+            lambda: connection.admin.delete_consumer_groups([group], request_timeout=timeout_s)[group],
+            "delete the group",
+            group=group,
+        )
+
+    def delete_positions(self, group: str) -> None:
+        """Refused: librdkafka's binding has no call for it."""
+        raise UsageError(
+            "single positions cannot be deleted over a network: delete the group, or commit other positions. "
+            + fact_text(group=group)
+        )
+
+    # --- positions ------------------------------------------------------------------------------
+
+    def committed(
+        self, group: str, partitions: Iterable[TopicPartition] | None
+    ) -> dict[TopicPartition, CommittedPosition]:
+        """A group's committed positions; those that an open transaction holds are waited for.
+
+        Raises:
+            RequestTimeoutError: the transaction was not decided in time.
+        """
+        connection = self._connection
+        wanted = None
+        if partitions is not None:
+            wanted = [KafkaPartition(place.topic, place.partition) for place in partitions]
+            if not wanted:
+                return {}
+        question = ConsumerGroupTopicPartitions(group, wanted)
+        deadline_s = connection.clock.monotonic_s() + connection.settings.stable_wait_s
+        while True:
+            answer = connection.retried(
+                lambda: self._asked(question), "ask for committed positions", group=group
+            )
+            undecided = [place for place in answer if place.error is not None]
+            if not undecided:
+                return {
+                    _place(found): CommittedPosition(found.offset, found.metadata or "")
+                    for found in answer
+                    if found.offset >= 0
+                }
+            if undecided[0].error.code() != KafkaError.UNSTABLE_OFFSET_COMMIT:
+                raise translated(
+                    undecided[0].error,
+                    "ask for committed positions",
+                    group=group,
+                    partition=_place(undecided[0]),
+                )
+            if connection.clock.monotonic_s() >= deadline_s:
+                raise RequestTimeoutError(
+                    "an open transaction holds committed positions; try again once it is decided. "
+                    + fact_text(group=group, partitions=",".join(str(_place(each)) for each in undecided))
+                )
+            connection.pause()
+
+    def commit(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
+        """Commit positions outside any transaction and any membership.
+
+        Raises:
+            UsageError: the group has members.
+        """
+        if not positions:
+            return
+        connection = self._connection
+        timeout_s = connection.settings.request_timeout_s
+        request = ConsumerGroupTopicPartitions(group, kafka_positions(positions))
+        try:
+            answer = connection.answer(
+                lambda: connection.admin.alter_consumer_group_offsets([request], request_timeout=timeout_s)[
+                    group
+                ],
+                "commit positions",
+                group=group,
+            )
+            for place in answer.topic_partitions:
+                if place.error is not None:
+                    raise translated(place.error, "commit positions", group=group, partition=_place(place))
+        except StaleGenerationError as error:
+            raise UsageError(
+                f"the group has members, who commit for it: stop them first. {fact_text(group=group)}"
+            ) from error
+
+    def _asked(self, question: ConsumerGroupTopicPartitions) -> list[KafkaPartition]:
+        timeout_s = self._connection.settings.request_timeout_s
+        answers = self._connection.admin.list_consumer_group_offsets(
+            [question], require_stable=True, request_timeout=timeout_s
+        )
+        found: list[KafkaPartition] = answers[question.group_id].result(timeout_s).topic_partitions
+        return found
+
+
+def kafka_positions(positions: Mapping[TopicPartition, CommittedPosition]) -> list[KafkaPartition]:
+    """Positions as librdkafka takes them."""
+    return [
+        KafkaPartition(place.topic, place.partition, position.offset, metadata=position.metadata)
+        for place, position in positions.items()
+    ]
+
+
+def _place(found: KafkaPartition) -> TopicPartition:
+    return TopicPartition(found.topic, found.partition)

@@ -1,0 +1,165 @@
+"""A log behind Kafka's protocol: the port's adapter for brokers, over librdkafka.
+
+It works on any broker that speaks the protocol: StreamCore's own, served by another process, or Apache
+Kafka. What a broker cannot tell is told as far as it goes: the log end is the high watermark, and a group
+has no generation. A transaction's records are visible when the broker has marked them, which on Apache Kafka
+is a moment after the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from streamcore.clock import Clock, SystemClock
+from streamcore.log.client.consumer.settings import GroupSettings
+from streamcore.log.client.group_log import DescribedGroup
+from streamcore.log.client.kafka.access import KafkaAccess
+from streamcore.log.client.kafka.connection import KafkaConnection
+from streamcore.log.client.kafka.groups import KafkaGroups
+from streamcore.log.client.kafka.member import KafkaMember
+from streamcore.log.client.kafka.offsets import KafkaOffsets
+from streamcore.log.client.kafka.producer import KafkaProducer
+from streamcore.log.client.kafka.reader import KafkaReader
+from streamcore.log.client.kafka.settings import KafkaSettings
+from streamcore.log.client.kafka.topics import KafkaTopics
+from streamcore.log.client.port import TopicDescription
+from streamcore.model import (
+    CommittedPosition,
+    Isolation,
+    LogOffsets,
+    Offset,
+    TimestampMs,
+    TopicName,
+    TopicPartition,
+)
+
+
+class KafkaLog:
+    """A broker's log. Safe to share between threads."""
+
+    def __init__(self, settings: KafkaSettings, *, clock: Clock | None = None) -> None:
+        """Connect.
+
+        Raises:
+            RequestTimeoutError: the broker does not answer.
+            UsageError: it does not let us in, or the properties make no sense.
+        """
+        self._connection = KafkaConnection(settings, clock or SystemClock())
+        self._topics = KafkaTopics(self._connection)
+        self._offsets = KafkaOffsets(self._connection, self._topics)
+        self._groups = KafkaGroups(self._connection)
+        self.access = KafkaAccess(self._connection)
+
+    # --- topics ---------------------------------------------------------------------------------
+
+    def topics(self) -> Mapping[TopicName, TopicDescription]:
+        """All topics, internal ones included; what is not looked at is not asked for."""
+        return self._topics.all()
+
+    def create_topic(
+        self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
+    ) -> TopicDescription:
+        """Create a topic, with as many replicas as the broker gives by default."""
+        return self._topics.create(name, partitions, config or {})
+
+    def alter_topic(
+        self,
+        name: TopicName,
+        *,
+        partitions: int | None = None,
+        config: Mapping[str, str | None] | None = None,
+    ) -> TopicDescription:
+        """Add partitions, or set settings (``None`` goes back to the default)."""
+        return self._topics.alter(name, partitions, config or {})
+
+    def delete_topic(self, name: TopicName) -> None:
+        """Delete a topic with its data."""
+        self._topics.delete(name)
+
+    def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
+        """Move log starts forward; what is before them is no longer readable."""
+        self._topics.delete_records(before)
+
+    # --- offsets --------------------------------------------------------------------------------
+
+    def offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
+        """The marks of partitions; the high watermark stands for the log end."""
+        return self._offsets.marks(partitions)
+
+    def offsets_for_time(self, times: Mapping[TopicPartition, TimestampMs]) -> dict[TopicPartition, Offset]:
+        """For each partition the first offset whose timestamp is at or after; the log end if none is."""
+        return self._offsets.for_times(times)
+
+    def committed(
+        self, group: str, partitions: Iterable[TopicPartition] | None = None
+    ) -> dict[TopicPartition, CommittedPosition]:
+        """A group's committed positions; those that an open transaction holds are waited for."""
+        return self._groups.committed(group, partitions)
+
+    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
+        """Commit positions outside any transaction and any membership."""
+        self._groups.commit(group, positions)
+
+    # --- writing and reading --------------------------------------------------------------------
+
+    def producer_port(
+        self, *, transactional_id: str | None = None, compression: str = "none"
+    ) -> KafkaProducer:
+        """A producer of runs. With a transactional id, older producers of that id are fenced and
+        their open transaction is aborted before this returns."""
+        return KafkaProducer(
+            self._connection,
+            self._topics,
+            self._offsets,
+            transactional_id=transactional_id,
+            compression=compression,
+        )
+
+    def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> KafkaReader:
+        """A reader with nothing assigned yet."""
+        self._connection.ensure_open()
+        return KafkaReader(self._connection, self._offsets, isolation)
+
+    # --- groups ---------------------------------------------------------------------------------
+
+    def group_names(self) -> list[str]:
+        """All groups that have members or committed positions, sorted."""
+        return self._groups.names()
+
+    def describe_group(self, group: str) -> DescribedGroup:
+        """A group's state and members."""
+        return self._groups.describe(group)
+
+    def delete_group(self, group: str) -> None:
+        """Delete a group without members, with its positions. Raises ``UsageError``."""
+        self._groups.delete(group)
+
+    def delete_positions(self, group: str, partitions: Iterable[TopicPartition]) -> None:
+        """Refused: there is no call for it in librdkafka's binding."""
+        self._groups.delete_positions(group)
+
+    def join(
+        self,
+        group: str,
+        topics: Sequence[TopicName],
+        settings: GroupSettings,
+        clock: Clock,
+        wake: Callable[[], None],
+    ) -> KafkaMember:
+        """Begin to be a member of a group."""
+        self._connection.ensure_open()
+        return KafkaMember(self._connection, group, topics, settings)
+
+    def close(self) -> None:
+        """Let go of the broker. A second call does nothing. Close producers and readers before."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

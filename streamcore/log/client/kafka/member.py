@@ -1,0 +1,204 @@
+"""A consumer's membership in a group of a broker: librdkafka takes part, and this tells the consumer.
+
+The member has a handle of its own that subscribes and heartbeats but reads nothing: whatever the group
+assigns is read by the consumer's reader, which has another one. librdkafka calls back from within
+``follow``, so partitions move in the consumer's thread, and a program that does not poll for
+``max_poll_interval`` loses them as with any client of Kafka.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from streamcore.durations import duration_ms
+from streamcore.errors import StaleGenerationError, StreamCoreError, UsageError, fact_text
+from streamcore.log.broker.requests import Membership
+from streamcore.log.client.consumer.assignment import OwnedPartitions
+from streamcore.log.client.consumer.settings import GroupSettings
+from streamcore.log.client.kafka.connection import KafkaConnection
+from streamcore.log.client.kafka.errors import translated
+from streamcore.log.client.kafka.groups import kafka_positions
+from streamcore.model import CommittedPosition, TopicName, TopicPartition
+
+_logger = logging.getLogger(__name__)
+
+_WAIT_S: Final = 0.05
+_COOPERATIVE: Final = "cooperative-sticky"
+_ASSIGNORS: Final = ("range", "roundrobin", _COOPERATIVE)
+_PASSING: Final = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TRANSPORT,
+        KafkaError._MAX_POLL_EXCEEDED,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError._PARTITION_EOF,
+    }
+)
+"""What librdkafka gets over by itself, or tells by a callback, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaMembership(Membership):
+    """A member's credentials, in librdkafka's own form as well, which a transaction needs."""
+
+    credentials: bytes = b""
+
+
+class KafkaMember:
+    """One member of a group of a broker. For the consumer's thread."""
+
+    def __init__(
+        self, connection: KafkaConnection, group: str, topics: Sequence[TopicName], settings: GroupSettings
+    ) -> None:
+        self.wait_s_max = _WAIT_S
+        self._connection = connection
+        self._group = group
+        self._is_cooperative = _COOPERATIVE in settings.assignors
+        self._owned: OwnedPartitions | None = None
+        self._is_joined = False
+        self._consumer: Consumer = connection.consumer(_properties(group, settings))
+        self._consumer.subscribe(
+            list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+        )
+
+    @property
+    def membership(self) -> KafkaMembership | None:
+        """The credentials of the last generation joined."""
+        if not self._is_joined:
+            return None
+        credentials: bytes = self._consumer.consumer_group_metadata()
+        return KafkaMembership(self._consumer.memberid() or "", -1, None, credentials)
+
+    def follow(self, owned: OwnedPartitions) -> None:
+        """Let librdkafka call back, and raise what it cannot get over."""
+        self._owned = owned
+        try:
+            failure = self._failure()
+        finally:
+            self._owned = None
+        if failure is not None:
+            owned.lose(owned.places())
+            raise failure
+
+    def _failure(self) -> StreamCoreError | None:
+        """Serve what librdkafka has; return the first thing that ends the membership."""
+        try:
+            while (message := self._consumer.poll(0)) is not None:
+                error = message.error()
+                if error is None or error.code() in _PASSING:
+                    continue
+                if error.code() == KafkaError._FATAL:
+                    return self._replaced()
+                return translated(error, "take part in the group", group=self._group)
+        except KafkaException as raised:
+            return self._connection.translated(raised, "take part in the group", group=self._group)
+        return None
+
+    def commit(self, positions: Mapping[TopicPartition, CommittedPosition], owned: OwnedPartitions) -> None:
+        """Commit as a member. Raises ``StaleGenerationError`` when the group has moved on."""
+        if not self._is_joined or not all(place in owned for place in positions):
+            raise StaleGenerationError(
+                "the group gave these partitions to others; poll to join again. "
+                + fact_text(group=self._group)
+            )
+        try:
+            committed = self._consumer.commit(offsets=kafka_positions(positions), asynchronous=False)
+        except KafkaException as raised:
+            if raised.args[0].code() == KafkaError._FATAL:
+                raise self._replaced() from raised
+            raise self._connection.translated(raised, "commit positions", group=self._group) from raised
+        for place in committed or ():
+            if place.error is not None:
+                raise translated(
+                    place.error,
+                    "commit positions",
+                    group=self._group,
+                    partition=f"{place.topic}-{place.partition}",
+                )
+
+    def _replaced(self) -> StaleGenerationError:
+        """The only end that librdkafka puts to a member."""
+        return StaleGenerationError(
+            f"another member has taken this instance id: stop one of them. {fact_text(group=self._group)}"
+        )
+
+    def stop(self) -> None:
+        """Leave the group; a static member keeps its place until its session is over."""
+        self._owned = None
+        self._is_joined = False
+        self._consumer.close()
+
+    # --- what librdkafka calls, within ``follow`` -----------------------------------------------
+
+    def _assigned(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._is_joined = True
+        try:
+            if self._owned is not None and (partitions or not self._is_cooperative):
+                self._owned.accept(_places(partitions))
+        finally:
+            # The consumer reads them with its reader: this handle takes none.
+            (consumer.incremental_assign if self._is_cooperative else consumer.assign)([])
+
+    def _revoked(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        try:
+            if self._owned is not None:
+                self._owned.revoke(_places(partitions))
+        finally:
+            self._let_go(consumer)
+
+    def _lost(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._is_joined = False
+        if self._owned is not None and self._owned.places():
+            _logger.warning("the membership is lost, joining again %s", fact_text(group=self._group))
+        try:
+            if self._owned is not None:
+                self._owned.lose(self._owned.places())
+        finally:
+            self._let_go(consumer)
+
+    def _let_go(self, consumer: Consumer) -> None:
+        if self._is_cooperative:
+            consumer.incremental_unassign([])
+        else:
+            consumer.unassign()
+
+
+def strangers_credentials(connection: KafkaConnection, group: str) -> bytes:
+    """What stands, in a transaction, for who commits for a group without being a member."""
+    consumer = connection.consumer({"group.id": group})
+    with contextlib.closing(consumer):
+        credentials: bytes = consumer.consumer_group_metadata()
+    return credentials
+
+
+def _properties(group: str, settings: GroupSettings) -> dict[str, Any]:
+    for name in settings.assignors:
+        if name not in _ASSIGNORS:
+            raise UsageError(
+                f"over a network groups assign by {', '.join(_ASSIGNORS)}. {fact_text(assignor=name)}"
+            )
+    properties: dict[str, Any] = {
+        "group.id": group,
+        "client.id": settings.client_id,
+        "partition.assignment.strategy": ",".join(settings.assignors),
+        "session.timeout.ms": duration_ms(settings.session_timeout),
+        "heartbeat.interval.ms": duration_ms(settings.heartbeat_interval),
+        "max.poll.interval.ms": duration_ms(settings.max_poll_interval),
+        "topic.metadata.refresh.interval.ms": 10_000,  # how soon added partitions are noticed
+    }
+    if settings.instance_id is not None:
+        properties["group.instance.id"] = settings.instance_id
+    return properties
+
+
+def _places(partitions: Sequence[KafkaPartition]) -> tuple[TopicPartition, ...]:
+    return tuple(sorted(TopicPartition(found.topic, found.partition) for found in partitions))

@@ -1,0 +1,112 @@
+"""The marks of partitions, and the offsets that belong to times, as a broker tells them.
+
+The protocol tells three of the four marks. The log end behind the high watermark is the broker's own
+business, so the high watermark stands for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeAlias
+
+from confluent_kafka import IsolationLevel
+from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka.admin import OffsetSpec
+
+from streamcore.errors import RetriableError, fact_text
+from streamcore.log.client.kafka.connection import KafkaConnection
+from streamcore.log.client.kafka.topics import KafkaTopics
+from streamcore.model import Isolation, LogOffsets, Offset, TimestampMs, TopicPartition
+
+NO_OFFSET: Final = -1
+"""Where no record has the time that was asked for, or a later one."""
+
+Question: TypeAlias = tuple[Mapping[TopicPartition, OffsetSpec], Isolation]
+
+_LEVELS: Final = {
+    Isolation.READ_COMMITTED: IsolationLevel.READ_COMMITTED,
+    Isolation.READ_UNCOMMITTED: IsolationLevel.READ_UNCOMMITTED,
+}
+
+
+class KafkaOffsets:
+    """Asks one broker for offsets. Safe to share between threads."""
+
+    def __init__(self, connection: KafkaConnection, topics: KafkaTopics) -> None:
+        self._connection = connection
+        self._topics = topics
+
+    def marks(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
+        """The marks of partitions. Raises ``UnknownTopicError``."""
+        wanted = self._existing(partitions)
+        starts, stable, ends = self._asked(
+            (dict.fromkeys(wanted, OffsetSpec.earliest()), Isolation.READ_UNCOMMITTED),
+            (dict.fromkeys(wanted, OffsetSpec.latest()), Isolation.READ_COMMITTED),
+            (dict.fromkeys(wanted, OffsetSpec.latest()), Isolation.READ_UNCOMMITTED),
+        )
+        marks = {}
+        for place in wanted:
+            # The three are of different moments, and none of them goes back.
+            last_stable = max(starts[place], stable[place])
+            high_watermark = max(last_stable, ends[place])
+            marks[place] = LogOffsets(starts[place], last_stable, high_watermark, high_watermark)
+        return marks
+
+    def visible_ends(
+        self, partitions: Iterable[TopicPartition], isolation: Isolation
+    ) -> dict[TopicPartition, Offset]:
+        """Where readers with this isolation would stop now."""
+        (ends,) = self._asked((dict.fromkeys(self._existing(partitions), OffsetSpec.latest()), isolation))
+        return ends
+
+    def for_times(self, times: Mapping[TopicPartition, TimestampMs]) -> dict[TopicPartition, Offset]:
+        """For each partition the first offset whose timestamp is at or after; its end if none is."""
+        self._existing(times)
+        specs = {place: OffsetSpec.for_timestamp(time_ms) for place, time_ms in times.items()}
+        (found,) = self._asked((specs, Isolation.READ_UNCOMMITTED), lowest=NO_OFFSET)
+        late = [place for place, offset in found.items() if offset == NO_OFFSET]
+        return found | self.visible_ends(late, Isolation.READ_UNCOMMITTED)
+
+    def _existing(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
+        wanted = list(partitions)
+        for place in wanted:
+            self._topics.of(place)
+        return wanted
+
+    def _asked(self, *questions: Question, lowest: Offset = 0) -> list[dict[TopicPartition, Offset]]:
+        """The answers to several questions, which are put at once."""
+        if not questions[0][0]:
+            return [{} for _ in questions]
+        timeout_s = self._connection.settings.request_timeout_s
+
+        def ask() -> list[dict[TopicPartition, Offset]]:
+            answered = [
+                self._connection.admin.list_offsets(
+                    {KafkaPartition(place.topic, place.partition): spec for place, spec in specs.items()},
+                    isolation_level=_LEVELS[isolation],
+                    request_timeout=timeout_s,
+                )
+                for specs, isolation in questions
+            ]
+            return [
+                {
+                    TopicPartition(place.topic, place.partition): _told(
+                        place, answer.result(timeout_s).offset, lowest
+                    )
+                    for place, answer in answers.items()
+                }
+                for answers in answered
+            ]
+
+        places = ",".join(map(str, questions[0][0]))
+        return self._connection.retried(ask, "ask for offsets", partitions=places)
+
+
+def _told(place: KafkaPartition, offset: Offset, lowest: Offset) -> Offset:
+    """An answer's offset. For an answer that did not come librdkafka has no error, but a number below."""
+    if offset < lowest:
+        raise RetriableError(
+            "the broker did not tell an offset; try again. "
+            + fact_text(topic=place.topic, partition=place.partition)
+        )
+    return offset

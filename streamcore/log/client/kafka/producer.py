@@ -1,0 +1,425 @@
+"""Producers of runs over librdkafka: idempotent, acknowledged by all replicas, with or without transactions.
+
+librdkafka takes records one by one and reports on each; a run (``kafka_run``) joins the reports. Whoever
+waits does the work: one thread at a time lets librdkafka report, the others wait for it, so no thread
+is needed beside librdkafka's own. What is on its way is bounded in bytes: appending waits for room.
+
+An error that ends a handle (a newer producer has taken over) comes out of whatever call is under way,
+and reports may be lost with it. All that is on its way then fails with that error.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from streamcore.errors import (
+    ClosedError,
+    InvalidTransactionStateError,
+    RequestTimeoutError,
+    StreamCoreError,
+    fact_text,
+)
+from streamcore.log.broker.requests import Membership
+from streamcore.log.client.kafka.connection import KafkaConnection, Properties
+from streamcore.log.client.kafka.delivery import KafkaRun, NothingAppended
+from streamcore.log.client.kafka.errors import TransactionGivenUpError, error_in
+from streamcore.log.client.kafka.groups import kafka_positions
+from streamcore.log.client.kafka.member import KafkaMembership, strangers_credentials
+from streamcore.log.client.kafka.offsets import KafkaOffsets
+from streamcore.log.client.kafka.topics import KafkaTopics
+from streamcore.log.client.port import Acknowledgement
+from streamcore.log.client.producer.run_columns import BATCH_BYTES, Columns, columns_bytes, cut_to_fit
+from streamcore.log.records.compression import codec_number
+from streamcore.model import CommittedPosition, Headers, Isolation, TimestampMs, TopicPartition
+
+_POLL_S: Final = 0.1
+_CONNECT_S: Final = 0.02
+_FAILED_RUNS_MAX: Final = 64
+_MESSAGE_BYTES_MAX: Final = 1_048_588
+"""Kafka's default of ``max.message.bytes``."""
+_BATCH_HEADER_BYTES: Final = 61
+
+_PROPERTIES: Final[Properties] = {
+    "enable.idempotence": True,
+    "linger.ms": 0.5,  # a run is handed over record by record: let some gather before the first batch goes
+    "batch.size": BATCH_BYTES,
+    "batch.num.messages": 1_000_000,
+    "message.max.bytes": 1_000_000_000,  # the topic's own limit counts
+    "queue.buffering.max.messages": 0,  # bounded here, in bytes
+    "queue.buffering.max.kbytes": 2_097_151,
+}
+
+
+@dataclass(slots=True)
+class _OpenTransaction:
+    """What a producer's open transaction has come to."""
+
+    runs: list[Acknowledgement] = field(default_factory=list)
+    is_over: bool = False
+
+
+class KafkaProducer:
+    """Appends runs. Safe to share between threads, but for its transaction."""
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        topics: KafkaTopics,
+        offsets: KafkaOffsets,
+        *,
+        transactional_id: str | None,
+        compression: str,
+    ) -> None:
+        codec_number(compression)
+        self._connection = connection
+        self._settings = connection.settings
+        self._topics = topics
+        self._offsets = offsets
+        self.transactional_id = transactional_id
+        # Records of a run stay together, and runs to a partition in order.
+        self._order = threading.Lock()
+        self._changed = threading.Condition()
+        self._is_polling = False
+        self._unfinished: dict[KafkaRun, None] = {}
+        self._pending_bytes = 0
+        self._failed: list[KafkaRun] = []
+        self._transaction: _OpenTransaction | None = None
+        self._strangers: dict[str, bytes] = {}
+        """Group -> what stands for nobody in particular, who commits for it."""
+        self._end_of_handle: StreamCoreError | None = None
+        properties: dict[str, Any] = {**_PROPERTIES, "compression.type": compression}
+        if transactional_id is None:
+            properties["delivery.timeout.ms"] = int(self._settings.acknowledge_timeout_s * 1000)
+        else:
+            properties["transactional.id"] = transactional_id
+            # Beginning anew at the first addresses, as after a broker was away, librdkafka (seen with 2.16)
+            # forgets who coordinates a group, and then waits for it in a transaction without end.
+            properties["metadata.recovery.strategy"] = "none"
+            properties["metadata.recovery.rebootstrap.trigger.ms"] = 2**31 - 1
+        self._producer: Producer | None = connection.producer(properties)
+        # librdkafka gets a producer id when it is connected. Given records before, it may miss that moment
+        # and try again after half a second (seen from 2.12 to 2.16).
+        self._producer.poll(_CONNECT_S)
+        if transactional_id is not None:
+            self._call(lambda handle, timeout_s: handle.init_transactions(timeout_s), "begin to produce")
+
+    # --- the port -------------------------------------------------------------------------------
+
+    def append_run(
+        self,
+        target: TopicPartition,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        timestamps_ms: Sequence[TimestampMs],
+        headers: Sequence[Headers] | None = None,
+    ) -> Acknowledgement:
+        """Append records outside any transaction; runs to one partition keep their order."""
+        if self.transactional_id is not None:
+            raise InvalidTransactionStateError(
+                "a transactional producer appends inside a transaction. "
+                + fact_text(transactional_id=self.transactional_id)
+            )
+        return self._append(target, (keys, values, timestamps_ms, headers))
+
+    @contextmanager
+    def transaction(self) -> Iterator[KafkaTransaction]:
+        """Begin a transaction that commits when the block ends and aborts when it raises."""
+        self._handle()
+        if self.transactional_id is None:
+            raise InvalidTransactionStateError("transactions need a producer with a transactional id")
+        if self._transaction is not None:
+            raise InvalidTransactionStateError(
+                "the producer has a transaction open already. "
+                + fact_text(transactional_id=self.transactional_id)
+            )
+        self._call(lambda handle, timeout_s: handle.begin_transaction(), "begin a transaction")
+        state = self._transaction = _OpenTransaction()
+        try:
+            yield KafkaTransaction(self, state)
+        except BaseException:
+            # The block's own error matters more. What could not be aborted now is never committed: it is
+            # aborted by whoever comes next.
+            with suppress(StreamCoreError):
+                self._abort(state)
+            raise
+        self._commit(state)
+
+    def flush(self) -> None:
+        """Wait until everything appended so far is acknowledged.
+
+        Raises:
+            StreamCoreError: the first failure since the last flush that nobody asked about.
+        """
+        with self._changed:
+            waiting = list(self._unfinished)
+        self._wait_until(lambda: all(run.is_done for run in waiting), None)
+        with self._changed:
+            failed, self._failed = self._failed, []
+        for run in failed:
+            failure = run.failure()
+            if failure is not None and not run.is_watched:
+                raise failure
+
+    def close(self) -> None:
+        """Flush and give up; an open transaction is aborted. A second call does nothing."""
+        if self._producer is None:
+            return
+        try:
+            if self._transaction is not None:
+                self._abort(self._transaction)
+            self.flush()
+        finally:
+            self._producer = None  # librdkafka ends its threads with the last reference
+
+    # --- appending ------------------------------------------------------------------------------
+
+    def _append(self, target: TopicPartition, columns: Columns) -> Acknowledgement:
+        self._handle()
+        topic = self._topics.of(target)
+        count = len(columns[0])
+        if not count:
+            ends = self._offsets.visible_ends([target], Isolation.READ_UNCOMMITTED)
+            return NothingAppended(target, ends[target])
+        run = KafkaRun(target, count, columns_bytes(columns), wait=self._wait_for, reported_all=self._finish)
+        bytes_max = int(topic.config.get("max.message.bytes", _MESSAGE_BYTES_MAX)) - _BATCH_HEADER_BYTES
+        with self._order:
+            self._take_room(run)
+            if bytes_max >= BATCH_BYTES:
+                self._hand_over(run, columns, 0)
+                return run
+            self._hand_over_in_parts(run, columns, bytes_max)
+            return run
+
+    def _hand_over_in_parts(self, run: KafkaRun, columns: Columns, bytes_max: int) -> None:
+        """Give librdkafka, which makes batches of one size for all topics, one batch after the other."""
+        taken = 0
+        for part in cut_to_fit(columns, bytes_max):
+            if run.is_done:
+                return
+            taken = self._hand_over(run, part, taken)
+            self._wait_until(partial(run.has_reports, taken), None)
+
+    def _hand_over(self, run: KafkaRun, columns: Columns, taken: int) -> int:
+        """Give librdkafka the records from the place ``taken`` on; return where it stopped taking.
+
+        The run knows if it did not take all.
+        """
+        topic, partition = run.target.topic, run.target.partition
+        keys, values, timestamps_ms, headers = columns
+        try:
+            produce = self._handle().produce
+            if headers is None:
+                for key, value, time_ms in zip(keys, values, timestamps_ms, strict=True):
+                    produce(topic, value, key, partition, run, None, time_ms)
+                    taken += 1
+            else:
+                for key, value, time_ms, row in zip(keys, values, timestamps_ms, headers, strict=True):
+                    produce(topic, value, key, partition, run, None, time_ms, list(row))
+                    taken += 1
+        except (KafkaException, BufferError, StreamCoreError) as raised:
+            if (found := error_in(raised)) is not None and found.code() == KafkaError._FATAL:
+                self._report(0)  # which raises the error that ended the handle
+            error = self._end_of_handle or self._translated(raised, "append records", target=run.target)
+            run.cut(taken, error)
+        return taken
+
+    def _take_room(self, run: KafkaRun) -> None:
+        """Wait until the run may be on its way; one that is larger than the bound goes alone."""
+        bytes_max = self._settings.pending_bytes_max
+        self._wait_until(
+            lambda: not self._pending_bytes or self._pending_bytes + run.size_bytes <= bytes_max, None
+        )
+        with self._changed:
+            self._pending_bytes += run.size_bytes
+            self._unfinished[run] = None
+
+    # --- waiting --------------------------------------------------------------------------------
+
+    def _wait_for(self, run: KafkaRun, timeout_s: float | None) -> None:
+        if not self._wait_until(lambda: run.is_done, timeout_s):
+            raise RequestTimeoutError(
+                "the records are not acknowledged yet; wait longer. "
+                + fact_text(target=run.target, timeout_s=timeout_s)
+            )
+
+    def _wait_until(self, is_reached: Callable[[], bool], timeout_s: float | None) -> bool:
+        """Let librdkafka report, or wait for the thread that does, until something holds.
+
+        Without a time-out this ends all the same: each record is reported within its delivery time-out.
+        """
+        monotonic_s = self._connection.clock.monotonic_s
+        deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
+        while True:
+            with self._changed:
+                while not is_reached() and self._is_polling:
+                    if deadline_s is not None and monotonic_s() >= deadline_s:
+                        return False
+                    self._changed.wait(_POLL_S)
+                if is_reached():
+                    return True
+                left_s = _POLL_S if deadline_s is None else deadline_s - monotonic_s()
+                if left_s < 0:
+                    return False
+                self._is_polling = True
+            try:
+                self._report(min(left_s, _POLL_S))
+            finally:
+                with self._changed:
+                    self._is_polling = False
+                    self._changed.notify_all()
+
+    def _report(self, timeout_s: float) -> None:
+        """Have librdkafka report what it has, waiting for something if need be."""
+        try:
+            self._handle().poll(timeout_s)
+        except (KafkaException, SystemError, StreamCoreError) as raised:
+            self._lose(raised)
+
+    def _finish(self, run: KafkaRun, error: StreamCoreError | None = None) -> None:
+        """Seal a run: all its records were reported, or will not be."""
+        with self._changed:
+            if run not in self._unfinished:
+                return
+            del self._unfinished[run]
+            run.seal(error)
+            self._pending_bytes -= run.size_bytes
+            if run.failure() is not None and len(self._failed) < _FAILED_RUNS_MAX:
+                self._failed.append(run)
+            self._changed.notify_all()
+
+    def _lose(self, raised: BaseException) -> None:
+        """The handle is of no more use: everything on its way fails."""
+        self._end_of_handle = self._end_of_handle or self._translated(raised, "produce")
+        with self._changed:
+            waiting = list(self._unfinished)
+        for run in waiting:
+            self._finish(run, self._end_of_handle)
+
+    # --- transactions ---------------------------------------------------------------------------
+
+    def _commit(self, state: _OpenTransaction) -> None:
+        given_up: TransactionGivenUpError | None = None
+        try:
+            try:
+                for run in state.runs:
+                    run.result()
+            except TransactionGivenUpError as error:
+                given_up = error
+            # What librdkafka has given up it does not commit, and says why.
+            self._call(lambda handle, timeout_s: handle.commit_transaction(timeout_s), "commit")
+            if given_up is not None:
+                raise given_up
+        except BaseException:
+            with suppress(StreamCoreError):
+                self._abort(state)
+            raise
+        state.is_over = True
+        self._transaction = None
+
+    def _abort(self, state: _OpenTransaction) -> None:
+        if state.is_over:
+            return
+        state.is_over = True
+        self._transaction = None
+        self._call(lambda handle, timeout_s: handle.abort_transaction(timeout_s), "abort")
+        self._wait_until(lambda: all(run.done() for run in state.runs), None)
+        with self._changed:
+            self._failed.clear()
+
+    def _commit_positions(
+        self,
+        group: str,
+        positions: Mapping[TopicPartition, CommittedPosition],
+        membership: Membership | None,
+    ) -> None:
+        if not positions:
+            return
+        credentials = membership.credentials if isinstance(membership, KafkaMembership) else None
+        if credentials is None:
+            credentials = self._strangers.get(group)
+        if credentials is None:
+            credentials = self._strangers[group] = strangers_credentials(self._connection, group)
+        offsets = kafka_positions(positions)
+        self._call(
+            lambda handle, timeout_s: handle.send_offsets_to_transaction(offsets, credentials, timeout_s),
+            "commit positions in a transaction",
+            group=group,
+        )
+
+    def _call(self, call: Callable[[Producer, float], None], doing: str, **facts: object) -> None:
+        """Make a call of the transactional producer, again as long as librdkafka says that this may help."""
+        monotonic_s = self._connection.clock.monotonic_s
+        deadline_s = monotonic_s() + self._settings.request_timeout_s
+        while True:
+            left_s = max(0.1, deadline_s - monotonic_s())
+            try:
+                call(self._handle(), left_s)
+                return
+            except (KafkaException, SystemError) as raised:
+                error = error_in(raised)
+                if error is not None and error.fatal():
+                    self._lose(raised)
+                if error is None or not error.retriable() or monotonic_s() >= deadline_s:
+                    raise self._translated(raised, doing, **facts) from raised
+            self._connection.pause()
+
+    # --- small things ---------------------------------------------------------------------------
+
+    def _handle(self) -> Producer:
+        if self._producer is None:
+            raise ClosedError("the producer is closed")
+        self._connection.ensure_open()
+        if self._end_of_handle is not None:
+            raise self._end_of_handle
+        return self._producer
+
+    def _translated(self, raised: BaseException, doing: str, **facts: object) -> StreamCoreError:
+        if self.transactional_id is not None:
+            facts["transactional_id"] = self.transactional_id
+        return self._connection.translated(raised, doing, **facts)
+
+
+class KafkaTransaction:
+    """One open transaction of a producer. For one thread."""
+
+    __slots__ = ("_producer", "_state")
+
+    def __init__(self, producer: KafkaProducer, state: _OpenTransaction) -> None:
+        self._producer = producer
+        self._state = state
+
+    def append_run(
+        self,
+        target: TopicPartition,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        timestamps_ms: Sequence[TimestampMs],
+        headers: Sequence[Headers] | None = None,
+    ) -> Acknowledgement:
+        """Append records as part of the transaction; they are visible once it has committed."""
+        self._ensure_not_over()
+        run = self._producer._append(target, (keys, values, timestamps_ms, headers))
+        self._state.runs.append(run)
+        return run
+
+    def commit_positions(
+        self,
+        group: str,
+        positions: Mapping[TopicPartition, CommittedPosition],
+        *,
+        membership: Membership | None = None,
+    ) -> None:
+        """Make the group's positions part of the transaction: they move only if it commits."""
+        self._ensure_not_over()
+        self._producer._commit_positions(group, positions, membership)
+
+    def _ensure_not_over(self) -> None:
+        if self._state.is_over:
+            raise InvalidTransactionStateError("the transaction is over; begin another")

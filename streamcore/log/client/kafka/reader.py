@@ -1,0 +1,347 @@
+"""Readers over librdkafka: assigned partitions, each received ahead into a buffer of its own.
+
+librdkafka fetches in the background into one bounded queue. Whoever needs something empties it (``_pump``),
+one thread at a time, into the buffers of the partitions (``kafka_buffer``). A partition whose buffer is
+full, because another one is read, is not fetched any more until it is read again. A thread of the
+reader's own pumps only while somebody wants to be told of progress.
+
+Whether a position is at the visible end is known from librdkafka, which tells when it meets the end, or
+by asking the broker; that nothing has arrived proves nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, Message
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from streamcore.errors import ClosedError, OffsetOutOfRangeError, UsageError, fact_text
+from streamcore.log.client.kafka.buffer import PartitionBuffer
+from streamcore.log.client.kafka.connection import KafkaConnection
+from streamcore.log.client.kafka.errors import translated
+from streamcore.log.client.kafka.offsets import KafkaOffsets
+from streamcore.model import Isolation, Offset, RecordRun, TopicPartition
+
+_MESSAGES_MAX: Final = 10_000
+"""How many messages leave librdkafka's queue at once."""
+_WAIT_S: Final = 0.05
+"""How long one wait for librdkafka lasts: closing a reader that watches takes up to this long."""
+_END_TRUST_S: Final = 0.02
+"""How long the broker's answer that a position is at the end counts."""
+_EMPTY_TRUST_S: Final = 0.001
+"""How long librdkafka's queue is not looked into again that was empty: a worker looks for each partition."""
+_PASSING: Final = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT})
+"""What librdkafka gets over by itself. Who waits for records is told by a time-out."""
+
+_PROPERTIES: Final[Mapping[str, Any]] = {
+    "group.id": "streamcore-readers",  # asked for by librdkafka; nothing is committed, nobody joins
+    "enable.partition.eof": True,
+    "auto.offset.reset": "error",
+    "check.crcs": True,
+    "queued.min.messages": 50_000,
+    "queued.max.messages.kbytes": 16_384,
+    "fetch.queue.backoff.ms": 1,
+}
+
+
+class KafkaReader:
+    """Reads assigned partitions, each from its own position. For one thread at a time."""
+
+    def __init__(self, connection: KafkaConnection, offsets: KafkaOffsets, isolation: Isolation) -> None:
+        self._connection = connection
+        self._monotonic_s = connection.clock.monotonic_s
+        self._offsets = offsets
+        self._isolation = isolation
+        self._buffers: dict[TopicPartition, PartitionBuffer] = {}
+        self._topic_names: list[str] = []
+        self._known_ends: dict[TopicPartition, Offset] = {}
+        """Ends that were asked for: a position before its end has something to wait for."""
+        # Held while buffers change. Who pumps waits for librdkafka without it, but alone.
+        self._changed = threading.Condition()
+        self._empty_s = float("-inf")
+        """When librdkafka's queue was last found empty."""
+        self._is_pumping = False
+        self._claims = 0
+        """How many threads wait for their turn to change what is assigned."""
+        self._watcher: threading.Thread | None = None
+        self._callback: Callable[[], None] | None = None
+        self._is_closed = False
+        self._consumer: Consumer = connection.consumer(
+            {
+                **_PROPERTIES,
+                "isolation.level": isolation.name.lower(),
+                "fetch.wait.max.ms": connection.settings.fetch_wait_ms,
+            }
+        )
+
+    # --- the port -------------------------------------------------------------------------------
+
+    def assign(self, positions: Mapping[TopicPartition, Offset]) -> None:
+        """Replace what is read by these partitions, from these positions."""
+        self._ensure_open()
+        ends = self._offsets.visible_ends(positions, self._isolation)
+        with self._pumping(None), self._changed:
+            kept = {
+                place: buffer
+                for place, buffer in self._buffers.items()
+                if positions.get(place) == buffer.position and buffer.failure is None
+            }
+            self._stop_fetching(buffer for place, buffer in self._buffers.items() if place not in kept)
+            fresh = [PartitionBuffer(place, start) for place, start in positions.items() if place not in kept]
+            self._buffers = kept | {buffer.source: buffer for buffer in fresh}
+            self._known_ends = ends
+            self._start_fetching(fresh)
+
+    def fetch(self, source: TopicPartition, *, bytes_max: int) -> RecordRun | None:
+        """Return what is visible from the position and move the position past it."""
+        self._ensure_open()
+        buffer = self._of(source)
+        if not buffer.has_news():
+            self._pump(0)
+        if not buffer.has_news() and not self._is_at_end(buffer):
+            self._await(buffer)
+        with self._changed:
+            run = buffer.take(bytes_max)
+            if buffer.is_halted and not buffer.size_bytes:
+                buffer.is_halted = False
+                self._start_fetching([buffer])
+            self._changed.notify_all()
+        if run is None and buffer.failure is not None:
+            raise buffer.failure
+        return run
+
+    def position(self, source: TopicPartition) -> Offset:
+        """The next offset that ``fetch`` would look at."""
+        return self._of(source).position
+
+    def visible_end(self, source: TopicPartition) -> Offset:
+        """Where reading would stop now, by this reader's isolation: the broker is asked."""
+        self._ensure_open()
+        return self._ask_end(self._of(source))
+
+    def buffered_bytes(self, source: TopicPartition) -> int:
+        """How much of a partition has come and was not fetched yet."""
+        return self._of(source).size_bytes
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until an assigned partition has something past its position; false on time-out."""
+        self._ensure_open()
+        deadline_s = self._monotonic_s() + timeout_s
+        while not self._has_news():
+            left_s = deadline_s - self._monotonic_s()
+            self._pump(max(0.0, min(left_s, _WAIT_S)))
+            if left_s <= 0:
+                return self._has_news()
+        return True
+
+    def on_progress(self, callback: Callable[[], None] | None) -> None:
+        """Have ``callback`` called, from a thread of the reader's, when something may be readable."""
+        self._callback = callback
+        if callback is not None and self._watcher is None:
+            self._watcher = threading.Thread(
+                target=_watch, args=(weakref.ref(self),), name="streamcore-reader", daemon=True
+            )
+            self._watcher.start()
+
+    def close(self) -> None:
+        """Stop reading."""
+        with self._changed:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._callback = None
+            self._changed.notify_all()
+        if self._watcher is not None:
+            self._watcher.join()
+        self._buffers = {}
+        self._consumer.close()
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def _is_at_end(self, buffer: PartitionBuffer) -> bool:
+        """Whether an empty buffer's position is at the visible end, as that was a moment ago."""
+        if buffer.failure is not None or buffer.is_at_end():
+            return True
+        end = self._known_ends[buffer.source]
+        if buffer.position >= end and self._monotonic_s() >= buffer.end_asked_s + _END_TRUST_S:
+            end = self._ask_end(buffer)
+        if buffer.position > end:
+            self._ensure_in_range(buffer)
+        return buffer.position >= end
+
+    def _ask_end(self, buffer: PartitionBuffer) -> Offset:
+        end = self._offsets.visible_ends([buffer.source], self._isolation)[buffer.source]
+        self._known_ends[buffer.source] = end
+        buffer.end_asked_s = self._monotonic_s()
+        return end
+
+    def _ensure_in_range(self, buffer: PartitionBuffer) -> None:
+        """A position past the visible end is fine up to the high watermark: what is there is undecided."""
+        marks = self._offsets.marks([buffer.source])[buffer.source]
+        if buffer.position > marks.high_watermark:
+            raise OffsetOutOfRangeError(
+                "the position is past the end of the partition; seek to where it has records. "
+                + fact_text(source=buffer.source, position=buffer.position, end=marks.high_watermark)
+            )
+
+    def _await(self, buffer: PartitionBuffer) -> None:
+        """Wait for what is known to be there: records, or that librdkafka tells of the end."""
+        timeout_s = self._connection.settings.request_timeout_s
+        deadline_s = self._monotonic_s() + timeout_s
+        while not (buffer.has_news() or buffer.is_at_end() or buffer.failure is not None):
+            if self._monotonic_s() >= deadline_s:
+                facts = {"source": buffer.source, "position": buffer.position}
+                raise self._connection.silence("read", timeout_s, **facts)
+            self._pump(_WAIT_S)
+            self._ensure_open()
+
+    # --- receiving ------------------------------------------------------------------------------
+
+    def _pump(self, timeout_s: float) -> None:
+        """Put what has arrived into the buffers; wait for something, or for another thread that does."""
+        with self._pumping(timeout_s) as is_alone:
+            if not is_alone:
+                return
+            if timeout_s == 0 and self._monotonic_s() < self._empty_s + _EMPTY_TRUST_S:
+                return
+            messages = self._consumer.consume(_MESSAGES_MAX, 0)
+            self._empty_s = float("-inf") if messages else self._monotonic_s()
+            if not messages and timeout_s > 0:
+                # A wait for more than one message would last until all of them are there.
+                messages = self._consumer.consume(1, timeout_s)
+                if messages:
+                    messages += self._consumer.consume(_MESSAGES_MAX, 0)
+            if messages:
+                with self._changed:
+                    self._sort(messages)
+
+    @contextmanager
+    def _pumping(self, timeout_s: float | None) -> Iterator[bool]:
+        """Be the one that pumps; false if somebody else does, after waiting a while for news of it.
+
+        Without a time-out it waits for its turn, and goes before all who have one.
+        """
+        with self._changed:
+            if timeout_s is None:
+                self._claims += 1
+                self._changed.wait_for(lambda: not self._is_pumping)
+                self._claims -= 1
+                is_alone = True
+            else:
+                if (self._is_pumping or self._claims) and timeout_s > 0:
+                    self._changed.wait(timeout_s)
+                is_alone = not self._is_pumping and not self._claims
+            self._is_pumping |= is_alone
+        try:
+            yield is_alone
+        finally:
+            if is_alone:
+                with self._changed:
+                    self._is_pumping = False
+                    self._changed.notify_all()
+
+    def _sort(self, messages: list[Message]) -> None:
+        """Give each buffer its messages, and stop fetching for those that are full."""
+        for place, group in self._by_partition(messages):
+            buffer = self._buffers.get(place)
+            if buffer is not None and not buffer.is_halted:
+                _receive(buffer, group)
+        bytes_max = self._connection.settings.buffered_bytes_max
+        full = [buffer for buffer in self._buffers.values() if buffer.size_bytes > bytes_max]
+        self._stop_fetching(full)
+        for buffer in full:
+            buffer.is_halted = True
+
+    def _by_partition(self, messages: list[Message]) -> Iterator[tuple[TopicPartition, list[Message]]]:
+        """Consecutive messages of one partition; what concerns a topic comes for each of its partitions."""
+        for number, same_number in groupby(messages, Message.partition):
+            if len(self._topic_names) == 1 and number >= 0:
+                yield TopicPartition(self._topic_names[0], number), list(same_number)
+                continue
+            for topic, group in groupby(same_number, Message.topic):
+                if number >= 0:
+                    yield TopicPartition(topic, number), list(group)
+                    continue
+                concerned = list(group)
+                for place in [place for place in self._buffers if place.topic == topic]:
+                    yield place, concerned
+
+    def _start_fetching(self, buffers: Iterable[PartitionBuffer]) -> None:
+        self._topic_names = sorted({place.topic for place in self._buffers})
+        starts = [
+            KafkaPartition(buffer.source.topic, buffer.source.partition, buffer.received_to)
+            for buffer in buffers
+        ]
+        if starts:
+            self._consumer.incremental_assign(starts)
+
+    def _stop_fetching(self, buffers: Iterable[PartitionBuffer]) -> None:
+        places = [
+            KafkaPartition(buffer.source.topic, buffer.source.partition)
+            for buffer in buffers
+            if not buffer.is_halted
+        ]
+        if places:
+            self._consumer.incremental_unassign(places)
+
+    # --- small things ---------------------------------------------------------------------------
+
+    def _watch_once(self) -> bool:
+        """Wait for news and tell of it; false when the reader is closed."""
+        with self._changed:
+            # What is there was told of. Until it is fetched, librdkafka's bounded queue keeps the rest.
+            if not self._is_closed and (not self._buffers or self._has_news()):
+                self._changed.wait(_WAIT_S)
+        if self._is_closed:
+            return False
+        if not self._has_news():
+            self._pump(_WAIT_S)
+            callback = self._callback
+            if callback is not None and self._has_news():
+                callback()
+        return True
+
+    def _has_news(self) -> bool:
+        return any(buffer.has_news() or buffer.failure is not None for buffer in list(self._buffers.values()))
+
+    def _of(self, source: TopicPartition) -> PartitionBuffer:
+        buffer = self._buffers.get(source)
+        if buffer is None:
+            raise UsageError("the partition is not assigned to this reader. " + fact_text(source=source))
+        return buffer
+
+    def _ensure_open(self) -> None:
+        if self._is_closed:
+            raise ClosedError("the reader is closed")
+
+
+def _receive(buffer: PartitionBuffer, messages: list[Message]) -> None:
+    """Put messages of one partition into its buffer; among them may be errors and the end."""
+    start = 0
+    for index, error in enumerate(map(Message.error, messages)):
+        if error is None:
+            continue
+        if index > start:
+            buffer.add(messages[start:index])
+        start = index + 1
+        if error.code() == KafkaError._PARTITION_EOF:
+            buffer.see_end(messages[index].offset())
+        elif error.code() not in _PASSING:
+            buffer.failure = translated(error, "read", source=buffer.source, position=buffer.received_to)
+    if start < len(messages):
+        buffer.add(messages[start:] if start else messages)
+
+
+def _watch(reference: weakref.ref[KafkaReader]) -> None:
+    """The thread of a reader: ends with it, also when it is dropped without being closed."""
+    is_watching = True
+    while is_watching:
+        reader = reference()
+        is_watching = reader is not None and reader._watch_once()
+        del reader

@@ -1,0 +1,288 @@
+"""Topics of a broker: asked for, made, changed, deleted.
+
+A broker answers a change when it is decided; others may learn of it a little later. Whoever changes
+something here returns when the change can be seen.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from typing import Final, TypeVar
+from uuid import UUID
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, Uuid
+from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka.admin import (
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+from confluent_kafka.admin import TopicDescription as KafkaTopic
+
+from streamcore.errors import InvalidConfigError, UnknownTopicError, fact_text
+from streamcore.log.client.kafka.connection import KafkaConnection
+from streamcore.log.client.kafka.errors import error_in
+from streamcore.log.client.port import TopicDescription
+from streamcore.model import Offset, TopicName, TopicPartition
+
+_KNOWN_S: Final = 1.0
+"""How long a description counts for who only wants to know whether a partition exists."""
+_SETTLE_S: Final = 5.0
+_DEFAULT_REPLICATION: Final = -1
+_MISSING: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID})
+_UNTOLD: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError._UNSUPPORTED_FEATURE,
+    }
+)
+"""Where a broker does not tell this user a topic's settings, the topic is described without them."""
+
+R = TypeVar("R")
+
+
+class KafkaTopics:
+    """The topics of one broker. Safe to share between threads."""
+
+    def __init__(self, connection: KafkaConnection) -> None:
+        self._connection = connection
+        self._known: dict[TopicName, tuple[float, TopicDescription]] = {}
+
+    # --- looking --------------------------------------------------------------------------------
+
+    def all(self) -> Mapping[TopicName, TopicDescription]:
+        """All topics; what is not looked at is not asked for."""
+        self._connection.ensure_open()
+        return _TopicsView(self)
+
+    def names(self) -> list[TopicName]:
+        """The names of all topics."""
+        connection = self._connection
+        timeout_s = connection.settings.request_timeout_s
+        found = connection.retried(lambda: connection.admin.list_topics(timeout=timeout_s), "list topics")
+        return sorted(found.topics)
+
+    def described(self, names: Iterable[TopicName]) -> dict[TopicName, TopicDescription]:
+        """Those of the topics that exist."""
+        wanted = sorted(set(names))
+        if not wanted:
+            return {}
+        found = self._connection.retried(
+            lambda: self._ask(wanted), "describe topics", topics=",".join(wanted)
+        )
+        expires_s = self._connection.clock.monotonic_s() + _KNOWN_S
+        for name in wanted:
+            self._known.pop(name, None)
+        self._known.update((name, (expires_s, topic)) for name, topic in found.items())
+        return found
+
+    def of(self, target: TopicPartition) -> TopicDescription:
+        """The topic of a partition, as it was a moment ago.
+
+        Raises:
+            UnknownTopicError: there is no such topic, or it has no such partition.
+        """
+        expires_s, topic = self._known.get(target.topic, (0.0, None))
+        if (
+            topic is None
+            or target.partition >= topic.partition_count
+            or (self._connection.clock.monotonic_s() >= expires_s)
+        ):
+            topic = self.described([target.topic]).get(target.topic)
+        if topic is None:
+            raise UnknownTopicError(f"create the topic first. {fact_text(topic=target.topic)}")
+        if not 0 <= target.partition < topic.partition_count:
+            raise UnknownTopicError(
+                "the topic has no such partition. "
+                + fact_text(topic=target.topic, partition=target.partition, partitions=topic.partition_count)
+            )
+        return topic
+
+    # --- changing -------------------------------------------------------------------------------
+
+    def create(self, name: TopicName, partitions: int, config: Mapping[str, str]) -> TopicDescription:
+        """Create a topic with the broker's default of replicas."""
+        if partitions < 1:
+            raise InvalidConfigError(
+                f"a topic has at least one partition. {fact_text(partitions=partitions)}"
+            )
+        new = NewTopic(name, partitions, _DEFAULT_REPLICATION, config=dict(config))
+        admin, timeout_s = self._connection.admin, self._connection.settings.request_timeout_s
+        self._connection.answer(
+            lambda: admin.create_topics([new], request_timeout=timeout_s)[name],
+            "create the topic",
+            topic=name,
+        )
+        return self._wait_until(name, lambda topic: topic.partition_count == partitions)
+
+    def alter(
+        self, name: TopicName, partitions: int | None, config: Mapping[str, str | None]
+    ) -> TopicDescription:
+        """Add partitions, change settings."""
+        topic = self.of(TopicPartition(name, 0))
+        if partitions is not None and partitions < topic.partition_count:
+            raise InvalidConfigError(
+                "partitions can be added, not taken away. "
+                + fact_text(topic=name, partitions=topic.partition_count, wanted=partitions)
+            )
+        admin, timeout_s = self._connection.admin, self._connection.settings.request_timeout_s
+        if config:
+            resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=_changes(config))
+            self._connection.answer(
+                lambda: admin.incremental_alter_configs([resource], request_timeout=timeout_s)[resource],
+                "change the topic",
+                topic=name,
+            )
+        if partitions is not None and partitions > topic.partition_count:
+            more = NewPartitions(name, partitions)
+            self._connection.answer(
+                lambda: admin.create_partitions([more], request_timeout=timeout_s)[name],
+                "add partitions",
+                topic=name,
+            )
+        return self._wait_until(
+            name,
+            lambda topic: (
+                topic.partition_count >= (partitions or 0)
+                and all(topic.config.get(setting) == value for setting, value in config.items())
+            ),
+        )
+
+    def delete(self, name: TopicName) -> None:
+        """Delete a topic; return when it is gone."""
+        admin, timeout_s = self._connection.admin, self._connection.settings.request_timeout_s
+        self._connection.answer(
+            lambda: admin.delete_topics([name], request_timeout=timeout_s)[name],
+            "delete the topic",
+            topic=name,
+        )
+        clock = self._connection.clock
+        deadline_s = clock.monotonic_s() + timeout_s
+        while name in self.described([name]):
+            if clock.monotonic_s() >= deadline_s:
+                raise self._connection.silence("see the topic go", timeout_s, topic=name)
+            self._connection.pause()
+
+    def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
+        """Move log starts forward."""
+        for target in before:
+            self.of(target)
+        if not before:
+            return
+        admin, timeout_s = self._connection.admin, self._connection.settings.request_timeout_s
+        wanted = [KafkaPartition(target.topic, target.partition, offset) for target, offset in before.items()]
+
+        def ask() -> None:
+            for answer in admin.delete_records(wanted, request_timeout=timeout_s).values():
+                answer.result(timeout_s)
+
+        self._connection.retried(ask, "delete records", partitions=",".join(map(str, before)))
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _ask(self, wanted: list[TopicName]) -> dict[TopicName, TopicDescription]:
+        admin, timeout_s = self._connection.admin, self._connection.settings.request_timeout_s
+        resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in wanted}
+        # Both at once: settings are asked for by name, the topics need not be known for it.
+        topics = admin.describe_topics(TopicCollection(wanted), request_timeout=timeout_s)
+        configs = admin.describe_configs(list(resources.values()), request_timeout=timeout_s)
+        found: dict[TopicName, TopicDescription] = {}
+        for name in wanted:
+            try:
+                topic: KafkaTopic = topics[name].result(timeout_s)
+                entries = _unless(_UNTOLD, configs[resources[name]], timeout_s)
+            except KafkaException as raised:
+                if _is_one_of(_MISSING, raised):
+                    continue
+                raise
+            found[name] = TopicDescription(
+                name, _uuid(topic.topic_id), len(topic.partitions), _settings_of_its_own(entries or {})
+            )
+        return found
+
+    def _wait_until(
+        self, name: TopicName, is_reached: Callable[[TopicDescription], bool]
+    ) -> TopicDescription:
+        """Wait until a change can be seen. One that the broker has, but shows in other words, counts, too."""
+        clock = self._connection.clock
+        deadline_s = clock.monotonic_s() + _SETTLE_S
+        while True:
+            topic = self.described([name]).get(name)
+            is_over = clock.monotonic_s() >= deadline_s
+            if topic is not None and (is_reached(topic) or is_over):
+                return topic
+            if is_over:
+                raise self._connection.silence("see the change", _SETTLE_S, topic=name)
+            self._connection.pause()
+
+
+class _TopicsView(Mapping[TopicName, TopicDescription]):
+    """All topics, each described when it is looked at first, all at once when they are gone through."""
+
+    def __init__(self, topics: KafkaTopics) -> None:
+        self._topics = topics
+        self._found: dict[TopicName, TopicDescription | None] = {}
+        self._has_all = False
+
+    def __getitem__(self, name: TopicName) -> TopicDescription:
+        if name not in self._found and not self._has_all:
+            self._found[name] = self._topics.described([name]).get(name)
+        found = self._found.get(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[TopicName]:
+        if not self._has_all:
+            self._found = dict(self._topics.described(self._topics.names()))
+            self._has_all = True
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _changes(config: Mapping[str, str | None]) -> list[ConfigEntry]:
+    return [
+        ConfigEntry(
+            name,
+            value,
+            incremental_operation=AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET,
+        )
+        for name, value in config.items()
+    ]
+
+
+def _settings_of_its_own(entries: Mapping[str, ConfigEntry]) -> dict[str, str]:
+    return {
+        entry.name: entry.value
+        for entry in entries.values()
+        if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value and entry.value is not None
+    }
+
+
+def _unless(codes: frozenset[int], answer: Future[R], timeout_s: float) -> R | None:
+    """An answer; ``None`` for one of these errors."""
+    try:
+        return answer.result(timeout_s)
+    except KafkaException as raised:
+        if _is_one_of(codes, raised):
+            return None
+        raise
+
+
+def _is_one_of(codes: frozenset[int], raised: KafkaException) -> bool:
+    error = error_in(raised)
+    return error is not None and error.code() in codes
+
+
+def _uuid(topic_id: Uuid) -> UUID:
+    text = str(topic_id).replace("-", "+").replace("_", "/")
+    return UUID(bytes=base64.b64decode(text + "=="))

@@ -1,0 +1,1 @@
+"""The public producer: batching, partitioning, and sending in order."""

@@ -1,0 +1,428 @@
+"""The public producer: sends records one by one or many at once, from any thread.
+
+A record goes into its partition's open batch (``accumulator``) and leaves when the batch is full, when
+its linger is over, or when somebody waits for it (``sender``). A send returns a future (``pending``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from types import TracebackType
+from typing import Protocol, Self
+
+from streamcore.clock import Clock
+from streamcore.durations import duration_ms, time_ms
+from streamcore.errors import (
+    ClosedError,
+    InvalidConfigError,
+    InvalidTransactionStateError,
+    StorageError,
+    StreamCoreError,
+    UsageError,
+    fact_text,
+)
+from streamcore.log.client import port
+from streamcore.log.client.producer.accumulator import Accumulator
+from streamcore.log.client.producer.pending import (
+    PendingBatch,
+    SendFuture,
+    SendManyFuture,
+    Sent,
+    Timeout,
+    timeout_seconds,
+)
+from streamcore.log.client.producer.record_columns import (
+    RECORD_OVERHEAD_BYTES,
+    Sendable,
+    as_bytes,
+    checked_headers,
+    column_chunks,
+)
+from streamcore.log.client.producer.sender import Sender
+from streamcore.model import CommittedPosition, TopicName, TopicPartition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProducerSettings:
+    """How a producer batches and what it may hold."""
+
+    linger: str | timedelta | int = "5ms"
+    """How long a record may wait for others; waiting for its future ends that at once."""
+    batch_bytes_max: int = 512 * 1024
+    buffer_bytes_max: int = 32 * 1024 * 1024
+    """What may be on its way; ``send`` waits when it is reached."""
+
+    def __post_init__(self) -> None:
+        if self.batch_bytes_max < 1 or self.buffer_bytes_max < 1:
+            facts = fact_text(batch_bytes_max=self.batch_bytes_max, buffer_bytes_max=self.buffer_bytes_max)
+            raise InvalidConfigError(f"a producer's limits are at least one byte {facts}")
+
+
+class PositionSource(Protocol):
+    """A consumer, as far as a transaction is concerned: what it has read, in which group."""
+
+    def commit_into(self, transaction: port.Transaction) -> None:
+        """Make the consumer's positions part of the transaction."""
+
+
+class Producer:
+    """Sends records: idempotent, acknowledged once durable. Safe to share between threads.
+
+    With a transactional id, records are sent inside ``transaction()`` only.
+    """
+
+    def __init__(
+        self,
+        target: port.Producer,
+        describe_topics: Callable[[], Mapping[TopicName, port.TopicDescription]],
+        clock: Clock,
+        *,
+        is_transactional: bool = False,
+        settings: ProducerSettings | None = None,
+        random: Random | None = None,
+    ) -> None:
+        settings = settings or ProducerSettings()
+        self._target = target
+        self._now_ms = clock.now_ms
+        self._buffer_bytes_max = settings.buffer_bytes_max
+        self._sender = Sender(clock, target.append_run, buffer_bytes_max=settings.buffer_bytes_max)
+        self._batches = self._sender.batches = Accumulator(
+            describe_topics,
+            self._sender,
+            batch_bytes_max=settings.batch_bytes_max,
+            linger_s=duration_ms(settings.linger) / 1000,
+            monotonic_s=clock.monotonic_s,
+            random=random or Random(),
+        )
+        self._lock = self._sender.lock
+        self._is_transactional = is_transactional
+        self._is_open = not is_transactional
+        """Whether a send is welcome: a transactional producer's only while its transaction is open."""
+        self._transaction: Transaction | None = None
+
+    def send(
+        self,
+        topic: TopicName,
+        *,
+        key: bytes | None = None,
+        value: bytes | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | datetime | str | None = None,
+        headers: Iterable[tuple[str, bytes | None]] = (),
+    ) -> SendFuture:
+        """Put a record on its way, and return the promise of its place.
+
+        Args:
+            topic: where to; it must exist.
+            key: records with equal keys go to the same partition, in order.
+            value: bytes, or ``None``: a tombstone in a compacted topic.
+            partition: this one, instead of the key's.
+            timestamp_ms: the record's time; now if it is not given.
+            headers: names and bytes, in order.
+
+        Raises:
+            UnknownTopicError: there is no such topic or partition.
+            UsageError: key, value or headers are not bytes.
+            InvalidTransactionStateError: a transactional producer without an open transaction.
+            ClosedError: the producer is closed.
+        """
+        size = RECORD_OVERHEAD_BYTES
+        if key is not None:
+            if type(key) is not bytes:
+                key = as_bytes("key", key)
+            size += len(key)
+        if value is not None:
+            if type(value) is not bytes:
+                value = as_bytes("value", value)
+            size += len(value)
+        if timestamp_ms is None:
+            timestamp_ms = self._now_ms()
+        elif type(timestamp_ms) is not int:
+            timestamp_ms = time_ms(timestamp_ms)
+        if headers:
+            headers, headers_bytes = checked_headers(headers)
+            size += headers_bytes
+        else:
+            headers = ()
+        batches = self._batches
+        with self._lock:
+            if not self._is_open:
+                raise self._refusal()
+            if batches.pending_bytes + size > self._buffer_bytes_max:
+                self._sender.wait_for_room(size)
+            batch = batches.add(topic, partition, key, value, timestamp_ms, headers, size)
+            index = len(batch.values) - 1
+            if batches.has_news:
+                self._sender.wake()
+        return SendFuture(batch, index, timestamp_ms)
+
+    def send_and_wait(
+        self,
+        topic: TopicName,
+        *,
+        key: bytes | None = None,
+        value: bytes | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | datetime | str | None = None,
+        headers: Iterable[tuple[str, bytes | None]] = (),
+        timeout: Timeout = None,
+    ) -> Sent:
+        """Send a record and wait until it is durable; see ``send``."""
+        return self.send(
+            topic, key=key, value=value, partition=partition, timestamp_ms=timestamp_ms, headers=headers
+        ).result(timeout)
+
+    def send_many(
+        self, topic: TopicName, records: Iterable[Sendable], *, partition: int | None = None
+    ) -> SendManyFuture:
+        """Put many records on their way: the fast way to load a topic.
+
+        The input may be endless: what is on its way stays bounded, and earlier records are durable while
+        later ones are still being read.
+
+        Args:
+            topic: where to; it must exist.
+            records: pairs of key and value, or ``sc.Record``, whose time and headers are kept. A record's
+                own topic, partition and offset say where it came from, and are not used.
+            partition: this one for all, instead of the keys' ones.
+
+        Raises:
+            UnknownTopicError: there is no such topic or partition.
+            UsageError: an item is something else; those before it are on their way.
+        """
+        pieces: list[tuple[PendingBatch, int, int]] = []
+        batches = self._batches
+        for chunk in column_chunks(records, self._now_ms):
+            with self._lock:
+                if not self._is_open:
+                    raise self._refusal()
+                if batches.pending_bytes + chunk.size_bytes > self._buffer_bytes_max:
+                    self._sender.wait_for_room(chunk.size_bytes)
+                batches.add_columns(topic, partition, chunk, pieces)
+                if batches.has_news:
+                    self._sender.wake()
+        return SendManyFuture(pieces)
+
+    def flush(self, timeout: Timeout = None) -> None:
+        """Send everything now and wait until it is durable.
+
+        Raises:
+            RequestTimeoutError: the time given was not enough.
+            StreamCoreError: the first failure since the last flush that nobody asked a future about.
+        """
+        self._sender.flush(timeout_seconds(timeout))
+        self._raise_unwatched()
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Whether a record of this size could be sent now without waiting."""
+        with self._lock:
+            pending_bytes = self._batches.pending_bytes
+        return (
+            not pending_bytes or pending_bytes + size_bytes + RECORD_OVERHEAD_BYTES <= self._buffer_bytes_max
+        )
+
+    def hurry(self) -> None:
+        """Send everything now, without waiting for it."""
+        self._sender.hurry()
+
+    def transaction(self) -> Transaction:
+        """Begin a transaction: use it in a ``with`` block, whose end commits and whose failure aborts.
+
+        Raises:
+            UsageError: the producer has no transactional id.
+        """
+        if not self._is_transactional:
+            raise UsageError("a transaction needs a producer with an id: log.producer(transactional_id=…)")
+        return Transaction(self, self._target, self._sender)
+
+    def close(self, timeout: Timeout = None) -> None:
+        """Send what is on its way, wait for it, and stop. A second call does nothing.
+
+        An open transaction is aborted.
+
+        Raises:
+            RequestTimeoutError: the time given was not enough; what was left is not sent.
+            StreamCoreError: the first failure that nobody asked a future about. The producer is closed.
+        """
+        if self._sender.is_closed:
+            return
+        try:
+            if self._transaction is not None:
+                self._transaction.abort()
+            self._sender.flush(timeout_seconds(timeout))
+        finally:
+            self._is_open = False
+            self._sender.close()
+            # Every record's outcome is known by now: a disk that failed has been told to who asked.
+            with contextlib.suppress(StorageError):
+                self._target.close()
+        self._raise_unwatched()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        try:
+            self.close()
+        except StreamCoreError as unwatched:
+            error.add_note(f"closing the producer also failed: {unwatched}")
+
+    def _refusal(self) -> StreamCoreError:
+        if self._sender.is_closed:
+            return ClosedError("the producer is closed; make another with log.producer()")
+        return InvalidTransactionStateError("send inside `with producer.transaction():`")
+
+    def _raise_unwatched(self) -> None:
+        for batch in self._sender.take_failures():
+            failure = batch.failure()
+            if failure is not None and not batch.is_watched:
+                raise failure
+
+    def _enter_transaction(self, transaction: Transaction | None) -> None:
+        """Make this the open transaction, the only place where records may go; ``None`` ends it."""
+        with self._lock:
+            if self._sender.is_closed and transaction is not None:
+                raise self._refusal()
+            if transaction is not None and self._transaction is not None:
+                raise InvalidTransactionStateError("this producer has a transaction open already")
+            self._transaction = transaction
+            self._is_open = transaction is not None
+
+
+class Transaction:
+    """Records and positions that become visible together or not at all.
+
+    The end of the ``with`` block commits; an exception in it, or one failed record, aborts.
+    """
+
+    def __init__(self, producer: Producer, target: port.Producer, sender: Sender) -> None:
+        self._producer = producer
+        self._target = target
+        self._sender = sender
+        self._context: AbstractContextManager[port.Transaction] | None = None
+        self._inner: port.Transaction | None = None
+
+    def send(
+        self,
+        topic: TopicName,
+        *,
+        key: bytes | None = None,
+        value: bytes | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | datetime | str | None = None,
+        headers: Iterable[tuple[str, bytes | None]] = (),
+    ) -> SendFuture:
+        """Send a record as part of the transaction; see ``Producer.send``."""
+        return self._producer.send(
+            topic, key=key, value=value, partition=partition, timestamp_ms=timestamp_ms, headers=headers
+        )
+
+    def send_many(
+        self, topic: TopicName, records: Iterable[Sendable], *, partition: int | None = None
+    ) -> SendManyFuture:
+        """Send many records as part of the transaction; see ``Producer.send_many``."""
+        return self._producer.send_many(topic, records, partition=partition)
+
+    def commit_positions(
+        self, group: str, positions: Mapping[TopicPartition, CommittedPosition | int]
+    ) -> None:
+        """Make a group's positions part of the transaction: they move only if it commits.
+
+        Raises:
+            InvalidTransactionStateError: the transaction is not open.
+        """
+        self._open_inner().commit_positions(
+            group,
+            {
+                place: position if isinstance(position, CommittedPosition) else CommittedPosition(position)
+                for place, position in positions.items()
+            },
+        )
+
+    def commit_offsets(self, consumer: PositionSource) -> None:
+        """Make what the consumer has read part of the transaction: read, process, write, exactly once.
+
+        Raises:
+            StaleGenerationError: the consumer's group has moved on; abort, and read again.
+            InvalidTransactionStateError: the transaction is not open.
+        """
+        consumer.commit_into(self._open_inner())
+
+    def abort(self) -> None:
+        """Abort now; the rest of the ``with`` block may not send any more."""
+        self._end(_Aborted())
+
+    def __enter__(self) -> Self:
+        self._producer._enter_transaction(self)
+        try:
+            self._sender.take_failures()
+            self._context = self._target.transaction()
+            self._inner = self._context.__enter__()
+        except BaseException:
+            self._producer._enter_transaction(None)
+            raise
+        self._sender.append_to(self._inner.append_run)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._context is None:
+            return
+        if error is None:
+            try:
+                self._sender.flush(None)
+                failed = self._sender.take_failures()
+                if failed and (failure := failed[0].failure()) is not None:
+                    raise failure
+            except BaseException as failure:
+                self._end(failure)
+                raise
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        """Commit, or abort because of an error."""
+        context = self._context
+        if context is None:
+            return
+        self._context = self._inner = None
+        try:
+            if error is not None:
+                self._sender.discard(
+                    InvalidTransactionStateError("the transaction was aborted before this was sent")
+                )
+                self._sender.take_failures()
+            self._sender.append_to(self._target.append_run)
+            _leave(context, error)
+        finally:
+            self._producer._enter_transaction(None)
+
+    def _open_inner(self) -> port.Transaction:
+        if self._inner is None:
+            raise InvalidTransactionStateError("the transaction is not open: use it in a `with` block")
+        return self._inner
+
+
+class _Aborted(Exception):
+    """What the port's context sees when a program aborts on purpose."""
+
+
+def _leave(context: AbstractContextManager[port.Transaction], error: BaseException | None) -> None:
+    if error is None:
+        context.__exit__(None, None, None)
+        return
+    try:
+        context.__exit__(type(error), error, error.__traceback__)
+    except BaseException as raised:
+        if raised is not error:
+            raise

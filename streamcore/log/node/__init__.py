@@ -1,0 +1,1 @@
+"""The running broker of one folder: its lock, the thread-safe driver of operations, and maintenance."""

@@ -1,0 +1,74 @@
+"""One pass of upkeep over a whole log, beside everybody who uses it.
+
+The lock is held for what is quick: expiring, retention, taking a round of compaction on, putting one
+cleaned segment in place, each for one partition at a time. It is not held while compaction reads and
+writes, nor while it is written down how far partitions are synced, nor while the system frees the space
+of removed files. A pass that finds another one under way waits for its turn.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from streamcore.errors import CorruptDataError, StorageError
+from streamcore.log.broker.broker import Broker
+from streamcore.log.broker.operations import Elsewhere
+from streamcore.log.node.operation_driver import OperationDriver
+from streamcore.model import TopicPartition
+
+
+class Upkeep:
+    """Keeps the partitions of a broker tidy."""
+
+    def __init__(self, driver: OperationDriver, broker: Broker) -> None:
+        self._driver = driver
+        self._broker = broker
+        self._turn = threading.Lock()
+
+    def run_pass(self) -> None:
+        """Retention, compaction, and whatever is due by time. A failed partition does not stop the others.
+
+        Raises:
+            StorageError: a partition could not be maintained; the others were.
+            CorruptDataError: likewise.
+        """
+        failures: list[StorageError | CorruptDataError] = []
+        with self._turn:
+            self._driver.run(self._broker.expire_due())
+            # Compaction needs what it goes by on disk: better now than under the lock.
+            _attempt(self._driver.sync_all, failures)
+            with self._driver:
+                partitions = self._broker.all_partitions()
+            for partition in partitions:
+                _attempt(partial(self._maintain, partition), failures)
+            write_down = Elsewhere(self._broker.write_recovery_points)
+            _attempt(partial(self._driver.work_elsewhere, write_down), failures)
+            with self._driver:
+                self._broker.release_idle()
+            self.free_removed()
+        if failures:
+            raise failures[0]
+
+    def free_removed(self) -> None:
+        """Give the space of removed files back to the system."""
+        self._broker.free_removed()
+
+    def _maintain(self, partition: TopicPartition) -> None:
+        with self._driver:
+            compaction = self._broker.begin_maintenance(partition)
+        if compaction is None:
+            return
+        compaction.run()
+        has_more = True
+        while has_more:
+            with self._driver:
+                has_more = self._broker.go_on_with(compaction)
+
+
+def _attempt(action: Callable[[], None], failures: list[StorageError | CorruptDataError]) -> None:
+    try:
+        action()
+    except (StorageError, CorruptDataError) as error:
+        failures.append(error)

@@ -1,0 +1,54 @@
+"""Columns are cut into parts that fit, in order and without a loss."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamcore.log.client.producer.run_columns import Columns, columns_bytes, cut_into_parts, cut_to_fit
+from streamcore.model import Headers
+
+ROWS = st.lists(
+    st.tuples(st.none() | st.binary(max_size=30), st.none() | st.binary(max_size=60), st.booleans()),
+    min_size=1,
+    max_size=30,
+)
+
+
+def columns_of(rows: list[tuple[bytes | None, bytes | None, bool]], *, with_headers: bool) -> Columns:
+    headers: list[Headers] = [(("h", b"x"),) if marked else () for _, _, marked in rows]
+    return (
+        [key for key, _, _ in rows],
+        [value for _, value, _ in rows],
+        list(range(len(rows))),
+        headers if with_headers else None,
+    )
+
+
+@given(rows=ROWS, bytes_max=st.integers(1, 300), with_headers=st.booleans())
+def test_parts_fit_or_are_one_record_and_give_the_columns_back(
+    rows: list[tuple[bytes | None, bytes | None, bool]], bytes_max: int, with_headers: bool
+) -> None:
+    columns = columns_of(rows, with_headers=with_headers)
+
+    parts = list(cut_to_fit(columns, bytes_max))
+
+    assert all(columns_bytes(part) <= bytes_max or len(part[0]) == 1 for part in parts)
+    assert [row for part in parts for row in zip(*part[:3], strict=True)] == list(
+        zip(*columns[:3], strict=True)
+    )
+    assert [row for part in parts for row in part[3] or ()] == list(columns[3] or ())
+
+
+@given(rows=ROWS, bytes_wanted=st.integers(1, 300))
+def test_parts_of_equal_counts_give_the_columns_back(
+    rows: list[tuple[bytes | None, bytes | None, bool]], bytes_wanted: int
+) -> None:
+    columns = columns_of(rows, with_headers=False)
+
+    parts = cut_into_parts(columns, bytes_wanted)
+
+    assert [row for part in parts for row in zip(*part[:3], strict=True)] == list(
+        zip(*columns[:3], strict=True)
+    )
+    assert len({len(part[0]) for part in parts[:-1]}) <= 1
