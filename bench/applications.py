@@ -14,8 +14,8 @@ import msgspec
 
 import streamcore as sc
 from bench.events import PASSED_V_MIN, TOPIC, passed_count
+from streamcore.processing.dsl.stream import Stream
 from streamcore.processing.runtime.running import Worker
-from streamcore.processing.stream import Stream
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from streamcore.log.server.settings import ServerSettings
     from streamcore.log.serving import ServedLog, serve
     from streamcore.model import Isolation, Record, TopicPartition, Windowed
-    from streamcore.processing.aggregations import (
+    from streamcore.processing.dsl.app import App, Events
+    from streamcore.processing.dsl.stream import Stream
+    from streamcore.processing.dsl.table import AppTable, Table, WindowedTable
+    from streamcore.processing.dsl.topic import Topic
+    from streamcore.processing.dsl.windowed_stream import WindowedStream
+    from streamcore.processing.runtime.running import Running, Worker, run
+    from streamcore.processing.topology.aggregations import (
         Aggregator,
         aggregation,
         count,
@@ -29,23 +35,17 @@ if TYPE_CHECKING:
         min,
         sum,
     )
-    from streamcore.processing.app import App, Events
-    from streamcore.processing.error_policy import dead_letter, retry, skip, stop
-    from streamcore.processing.runtime.running import Running, Worker, run
-    from streamcore.processing.stream import Stream
-    from streamcore.processing.table import AppTable, Table, WindowedTable
-    from streamcore.processing.topic import Topic
-    from streamcore.processing.windowed_stream import WindowedStream
+    from streamcore.processing.topology.error_policy import dead_letter, retry, skip, stop
     from streamcore.serde import Serde
     from streamcore.state.position import Position
     from streamcore.state.queries import Answer
 
 _MODULES = {
-    "Aggregator": "processing.aggregations",
+    "Aggregator": "processing.topology.aggregations",
     "Answer": "state.queries",
-    "App": "processing.app",
-    "AppTable": "processing.table",
-    "Events": "processing.app",
+    "App": "processing.dsl.app",
+    "AppTable": "processing.dsl.table",
+    "Events": "processing.dsl.app",
     "Isolation": "model",
     "Log": "log.connect",
     "Position": "state.position",
@@ -55,31 +55,31 @@ _MODULES = {
     "Serde": "serde",
     "ServedLog": "log.serving",
     "ServerSettings": "log.server.settings",
-    "Stream": "processing.stream",
-    "Table": "processing.table",
+    "Stream": "processing.dsl.stream",
+    "Table": "processing.dsl.table",
     "Tls": "log.server.security",
-    "Topic": "processing.topic",
+    "Topic": "processing.dsl.topic",
     "TopicPartition": "model",
     "Windowed": "model",
-    "WindowedStream": "processing.windowed_stream",
-    "WindowedTable": "processing.table",
+    "WindowedStream": "processing.dsl.windowed_stream",
+    "WindowedTable": "processing.dsl.table",
     "Worker": "processing.runtime.running",
-    "aggregation": "processing.aggregations",
+    "aggregation": "processing.topology.aggregations",
     "connect": "log.connect",
     "connect_async": "log.connect",
-    "count": "processing.aggregations",
-    "dead_letter": "processing.error_policy",
-    "first": "processing.aggregations",
-    "last": "processing.aggregations",
-    "max": "processing.aggregations",
-    "mean": "processing.aggregations",
-    "min": "processing.aggregations",
-    "retry": "processing.error_policy",
+    "count": "processing.topology.aggregations",
+    "dead_letter": "processing.topology.error_policy",
+    "first": "processing.topology.aggregations",
+    "last": "processing.topology.aggregations",
+    "max": "processing.topology.aggregations",
+    "mean": "processing.topology.aggregations",
+    "min": "processing.topology.aggregations",
+    "retry": "processing.topology.error_policy",
     "run": "processing.runtime.running",
     "serve": "log.serving",
-    "skip": "processing.error_policy",
-    "stop": "processing.error_policy",
-    "sum": "processing.aggregations",
+    "skip": "processing.topology.error_policy",
+    "stop": "processing.topology.error_policy",
+    "sum": "processing.topology.aggregations",
 }
 
 

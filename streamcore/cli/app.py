@@ -21,7 +21,7 @@ from streamcore.cli.options import DEFAULT_DATA, BrokerOption, CommandConfigOpti
 from streamcore.errors import StreamCoreError, TopologyError, UserCodeError, fact_text
 
 if TYPE_CHECKING:
-    from streamcore.processing.app import App
+    from streamcore.processing.dsl.app import App
 
 _FOLDER = "streamcore_data_folder"
 """The parameter of ``--data`` behind a command; a name that no function of a user has."""

@@ -13,7 +13,7 @@ import typer
 from streamcore.errors import StreamCoreError, TopologyError, UsageError, fact_text
 
 if TYPE_CHECKING:
-    from streamcore.processing.app import App
+    from streamcore.processing.dsl.app import App
 
 ApplicationArgument = Annotated[
     str,
@@ -31,7 +31,7 @@ def load_app(where: str) -> App:
         UsageError: no such module, it fails while it is imported, or there is no application of that name.
         TopologyError: the application does not fit together.
     """
-    from streamcore.processing.app import App
+    from streamcore.processing.dsl.app import App
 
     module_name, colon, name = where.partition(":")
     if not colon or not module_name or not name or "/" in module_name or module_name.endswith(".py"):
@@ -91,7 +91,7 @@ def _import_failed(module: str, error: Exception) -> StreamCoreError:
 
 def _apps_of(module: str) -> str:
     """The applications that a module does have, for the message."""
-    from streamcore.processing.app import App
+    from streamcore.processing.dsl.app import App
 
     names = [name for name, value in vars(sys.modules[module]).items() if isinstance(value, App)]
     return ",".join(f"{module}:{name}" for name in names) or "none"

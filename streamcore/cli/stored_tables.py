@@ -19,7 +19,7 @@ from streamcore.durations import time_ms
 from streamcore.errors import DirectoryInUseError, StorageError, UsageError, fact_text
 from streamcore.log.storage.directory_lock import DirectoryLock
 from streamcore.model import TopicPartition, Windowed
-from streamcore.processing.aggregations import RESULTS_BY_KIND
+from streamcore.processing.topology.aggregations import RESULTS_BY_KIND
 from streamcore.serde import BYTES, SERDES_BY_NAME, UNTYPED
 from streamcore.state.changelog import checkpoint
 from streamcore.state.descriptions import StoreDescription, store_description

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from streamcore.cli.stop_signals import StopSignals
     from streamcore.cli.worker_display import RestoreDisplay
     from streamcore.log.connect import ConnectedLog
-    from streamcore.processing.app import App
+    from streamcore.processing.dsl.app import App
     from streamcore.processing.runtime.running import Worker
 
 _REFRESH_S = 0.2

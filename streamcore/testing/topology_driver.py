@@ -20,13 +20,13 @@ from streamcore.durations import duration_ms, time_ms
 from streamcore.errors import StreamCoreError, UsageError, fact_text
 from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.model import Headers, Isolation, Record, TopicPartition
-from streamcore.processing.app import App
+from streamcore.processing.dsl.app import App
+from streamcore.processing.dsl.topic import Topic
 from streamcore.processing.runtime.assembly import dead_letter_spec, dead_letter_topics
 from streamcore.processing.runtime.commit import Guarantee
 from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.views import TableView, table_view
 from streamcore.processing.runtime.worker import TaskWorker
-from streamcore.processing.topic import Topic
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.memory import MemoryEngine

@@ -13,13 +13,13 @@ from typing import Any
 from hypothesis import strategies as st
 
 from streamcore.model import Record
-from streamcore.processing import aggregations
-from streamcore.processing.app import App
-from streamcore.processing.error_policy import ErrorPolicy, dead_letter, retry, skip, stop
-from streamcore.processing.stream import Stream
-from streamcore.processing.table import Table
+from streamcore.processing.dsl.app import App
+from streamcore.processing.dsl.stream import Stream
+from streamcore.processing.dsl.table import Table
+from streamcore.processing.dsl.windowed_stream import WindowedStream
+from streamcore.processing.topology import aggregations
+from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, retry, skip, stop
 from streamcore.processing.topology.nodes import TopicSpec
-from streamcore.processing.windowed_stream import WindowedStream
 
 KEYS = ("a", "b", "c")
 

@@ -15,9 +15,9 @@ from hypothesis import Phase, assume, given, note, settings
 from hypothesis import strategies as st
 
 from streamcore.model import Record, Windowed
-from streamcore.processing.app import App
-from streamcore.processing.error_policy import ErrorPolicy, dead_letter, skip
-from streamcore.processing.interpreter import Interpreter
+from streamcore.processing.dsl.app import App
+from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, skip
+from streamcore.processing.topology.meaning import Interpreter
 from streamcore.processing.topology.nodes import Aggregate, Repartition, StoreSpec, To, TopicSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
 from streamcore.testing.topology_driver import TopologyDriver

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from streamcore.errors import SerdeError, UserCodeError
 from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import Record, RecordRun, TopicPartition
-from streamcore.processing.app import App
-from streamcore.processing.interpreter import NO_TIME, Interpreter
+from streamcore.processing.dsl.app import App
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
 from streamcore.processing.runtime.inputs import InputBuffer
 from streamcore.processing.runtime.task import Task, TaskId, TaskTime
+from streamcore.processing.topology.meaning import NO_TIME, Interpreter
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
 from streamcore.state.keys import key_codec

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from streamcore.model import Windowed
-from streamcore.processing.aggregations import Aggregator
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import UNFIT, fitting, loaded
+from streamcore.processing.topology.aggregations import Aggregator
 from streamcore.processing.topology.nodes import StoreSpec
-from streamcore.processing.windows import TimeWindows
+from streamcore.processing.topology.windows import TimeWindows
 from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
 

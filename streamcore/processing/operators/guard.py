@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from streamcore.errors import SerdeError, StreamCoreError, UserCodeError, fact_text
 from streamcore.model import Record
-from streamcore.processing.error_policy import DeadLetter, ErrorPolicy, Retry, Skip, Stop
 from streamcore.processing.operators.batch import Batch
+from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy, Retry, Skip, Stop
 
 _VALUE_SHOWN_BYTES = 80
 

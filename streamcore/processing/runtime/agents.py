@@ -20,12 +20,12 @@ from typing import Any
 
 from streamcore.errors import UserCodeError, fact_text
 from streamcore.model import Headers, Record
-from streamcore.processing.error_policy import ErrorPolicy, Retry, Stop
+from streamcore.processing.context import Sender, TaskTable, user_context
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.sinks import SinkOperator
 from streamcore.processing.operators.stateless import rows_of
-from streamcore.processing.runtime.context import Sender, TaskTable, user_context
+from streamcore.processing.topology.error_policy import ErrorPolicy, Retry, Stop
 from streamcore.processing.topology.nodes import AgentNode, StoreSpec, TopicSpec
 from streamcore.state.write_back import EventJournal, WriteBack
 

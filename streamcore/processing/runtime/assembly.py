@@ -11,14 +11,14 @@ from streamcore.errors import TopologyError, fact_text
 from streamcore.log.client.port import Log, TopicDescription
 from streamcore.log.client.producer.partitioner import KeyPartitions
 from streamcore.model import TopicPartition
-from streamcore.processing.app import App
-from streamcore.processing.error_policy import DeadLetter, ErrorPolicy, Stop
+from streamcore.processing.dsl.app import App
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
 from streamcore.processing.runtime.commit import TaskState, times_in
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper, Progress, topic_transform
 from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer, warn_of_gap
 from streamcore.processing.runtime.task import Task, TaskId, TaskTime
+from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy, Stop
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
 from streamcore.serde import BYTES

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamcore.processing.error_policy import ErrorPolicy
 from streamcore.processing.operators.aggregate import (
     AggregateOperator,
     FinalOperator,
@@ -38,6 +37,7 @@ from streamcore.processing.runtime.agents import AgentRunner
 from streamcore.processing.runtime.sending import partitions_of
 from streamcore.processing.runtime.task import Step, Task
 from streamcore.processing.topology import nodes
+from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Node, TopicSpec
 from streamcore.serde import BYTES
 from streamcore.state.windowed import WindowStore

@@ -20,9 +20,9 @@ from streamcore.clock import SystemClock
 from streamcore.errors import UsageError, fact_text
 from streamcore.log.client.port import Producer
 from streamcore.log.connect import ConnectedLog, broker_place, connect
-from streamcore.processing.app import App
+from streamcore.processing.context import TaskTable, user_context
+from streamcore.processing.dsl.app import App
 from streamcore.processing.runtime.assembly import ensure_topics
-from streamcore.processing.runtime.context import TaskTable, user_context
 from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.topology.nodes import StoreSpec
 

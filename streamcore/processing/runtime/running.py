@@ -27,7 +27,7 @@ from streamcore.errors import (
     fact_text,
 )
 from streamcore.log.connect import ConnectedLog, broker_place, connect, hold_folder
-from streamcore.processing.app import App
+from streamcore.processing.dsl.app import App
 from streamcore.processing.runtime.assembly import EngineSource
 from streamcore.processing.runtime.collecting import COLLECTOR_PACE
 from streamcore.processing.runtime.commit import Guarantee

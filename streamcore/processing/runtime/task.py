@@ -12,13 +12,13 @@ from itertools import accumulate
 from typing import Any
 
 from streamcore.errors import UsageError, fact_text
+from streamcore.processing.context import Sender, TaskTable, user_context
 from streamcore.processing.operators.aggregate import FinalOperator
 from streamcore.processing.operators.batch import Batch, merged
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.operators.stateless import Operator
 from streamcore.processing.runtime.agents import AgentRunner
-from streamcore.processing.runtime.context import Sender, TaskTable, user_context
 from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer, Moment, RoundEnd, Slice
 from streamcore.processing.topology.nodes import Node, StoreSpec
 from streamcore.processing.topology.plan import SubTopology

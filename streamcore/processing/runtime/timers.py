@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from croniter import croniter
 
 from streamcore.errors import UserCodeError, fact_text
-from streamcore.processing.app import Timer
-from streamcore.processing.runtime.context import UserContext, user_context
+from streamcore.processing.context import UserContext, user_context
+from streamcore.processing.dsl.app import Timer
 
 
 def next_due_ms(timer: Timer, after_ms: int) -> int:

@@ -15,10 +15,10 @@ from streamcore.clock import Clock
 from streamcore.errors import OffsetOutOfRangeError, RetriableError, UsageError, fact_text
 from streamcore.log.client.port import Log
 from streamcore.model import Isolation, Offset, TopicPartition
-from streamcore.processing.app import App
+from streamcore.processing.context import TaskTable
+from streamcore.processing.dsl.app import App
 from streamcore.processing.runtime.assembly import Assembly, EngineSource, assemble
 from streamcore.processing.runtime.commit import Guarantee, commit
-from streamcore.processing.runtime.context import TaskTable
 from streamcore.processing.runtime.global_tables import Progress
 from streamcore.processing.runtime.idle import IdleTime
 from streamcore.processing.runtime.inputs import InputBuffer, warn_of_gap

@@ -34,7 +34,7 @@ from streamcore.processing.topology.nodes import (
     TopicSpec,
 )
 from streamcore.processing.topology.plan import Plan, SubTopology
-from streamcore.processing.windows import TimeWindows
+from streamcore.processing.topology.windows import TimeWindows
 from streamcore.state.changelog import changelog_topic
 
 _KINDS: dict[type[Node], str] = {

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from streamcore.processing.aggregations import Aggregator
-from streamcore.processing.error_policy import ErrorPolicy
-from streamcore.processing.windows import TimeWindows
+from streamcore.processing.topology.aggregations import Aggregator
+from streamcore.processing.topology.error_policy import ErrorPolicy
+from streamcore.processing.topology.windows import TimeWindows
 from streamcore.serde import Serde
 
 Function: TypeAlias = Callable[..., Any]

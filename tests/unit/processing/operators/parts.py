@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamcore.model import Headers, Record
-from streamcore.processing.error_policy import ErrorPolicy, stop
 from streamcore.processing.operators.batch import Batch, BatchSource
 from streamcore.processing.operators.guard import Guard
+from streamcore.processing.topology.error_policy import ErrorPolicy, stop
 
 
 @dataclass

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from streamcore.errors import SerdeError, UserCodeError
-from streamcore.processing.error_policy import dead_letter, retry, skip, stop
 from streamcore.processing.operators.guard import Guard, each
+from streamcore.processing.topology.error_policy import dead_letter, retry, skip, stop
 from tests.unit.processing.operators.parts import Failures, batch_of, guard
 
 

@@ -9,10 +9,10 @@ import pytest
 from streamcore.errors import SerdeError
 from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import TopicPartition
-from streamcore.processing.error_policy import ErrorPolicy, skip, stop
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.outputs import OutputColumns, Outputs
 from streamcore.processing.operators.sinks import SinkOperator
+from streamcore.processing.topology.error_policy import ErrorPolicy, skip, stop
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.serde import TEXT, UNTYPED, serde_for
 from tests.unit.processing.operators.parts import batch_of, guard

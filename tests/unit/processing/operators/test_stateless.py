@@ -8,7 +8,6 @@ import pytest
 
 from streamcore.errors import SerdeError
 from streamcore.model import Record
-from streamcore.processing.error_policy import skip
 from streamcore.processing.operators.stateless import (
     BranchOperator,
     FilterOperator,
@@ -19,6 +18,7 @@ from streamcore.processing.operators.stateless import (
     MapRecordOperator,
     PeekOperator,
 )
+from streamcore.processing.topology.error_policy import skip
 from tests.unit.processing.operators.parts import batch_of, guard
 
 

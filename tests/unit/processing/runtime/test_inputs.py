@@ -9,8 +9,8 @@ import pytest
 
 from streamcore.errors import SerdeError
 from streamcore.model import RecordRun, TopicPartition
-from streamcore.processing.error_policy import skip, stop
 from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer
+from streamcore.processing.topology.error_policy import skip, stop
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.serde import serde_for
 from tests.unit.processing.operators.parts import Failures, guard

@@ -8,7 +8,7 @@ import pytest
 
 import streamcore as sc
 from streamcore.errors import SerdeError
-from streamcore.processing.app import App
+from streamcore.processing.dsl.app import App
 from streamcore.testing.topology_driver import TopologyDriver
 
 TOO_LARGE = 2**70

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamcore.processing.app import App
+from streamcore.processing.dsl.app import App
 from streamcore.processing.topology.describe import duration_text, mermaid_text, plain_text
 
 

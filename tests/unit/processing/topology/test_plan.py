@@ -10,7 +10,7 @@ import pytest
 
 from streamcore.errors import TopologyError, UsageError
 from streamcore.model import Windowed
-from streamcore.processing.app import App
+from streamcore.processing.dsl.app import App
 from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
 from streamcore.serde import Serde
 

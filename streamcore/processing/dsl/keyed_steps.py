@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, overload
 
 from streamcore.durations import duration_ms
 from streamcore.errors import TopologyError, fact_text
-from streamcore.processing import aggregations
-from streamcore.processing.aggregations import Aggregator
-from streamcore.processing.declaration import return_type
-from streamcore.processing.declared_aggregation import declare_aggregation
-from streamcore.processing.error_policy import ErrorPolicy
-from streamcore.processing.flow import Flow
-from streamcore.processing.table import GlobalTableView, Table
+from streamcore.processing.dsl.declaration import return_type
+from streamcore.processing.dsl.declared_aggregation import declare_aggregation
+from streamcore.processing.dsl.flow import Flow
+from streamcore.processing.dsl.table import GlobalTableView, Table
+from streamcore.processing.dsl.windowed_stream import WindowedStream
+from streamcore.processing.topology import aggregations
+from streamcore.processing.topology.aggregations import Aggregator
+from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import TableJoin
-from streamcore.processing.windowed_stream import WindowedStream
-from streamcore.processing.windows import TimeWindows
+from streamcore.processing.topology.windows import TimeWindows
 
 if TYPE_CHECKING:
-    from streamcore.processing.stream import Stream
+    from streamcore.processing.dsl.stream import Stream
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -144,7 +144,7 @@ class KeyedSteps(Generic[K, V]):
         ``how="left"`` also gives records without a match, with ``None`` for the table's value. A global
         table may be looked up by another key, ``on=``.
         """
-        from streamcore.processing import stream
+        from streamcore.processing.dsl import stream
 
         if how not in ("inner", "left"):
             raise TopologyError(

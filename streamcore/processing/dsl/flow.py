@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from streamcore.processing.declaration import (
+from streamcore.processing.dsl.declaration import (
     Declaration,
     internal_key_serde,
     named_after,

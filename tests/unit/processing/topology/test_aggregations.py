@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.processing import aggregations
-from streamcore.processing.aggregations import RESULTS_BY_KIND, Aggregator
+from streamcore.processing.topology import aggregations
+from streamcore.processing.topology.aggregations import RESULTS_BY_KIND, Aggregator
 
 
 def result_of(aggregator: Aggregator, values: Sequence[Any]) -> Any:

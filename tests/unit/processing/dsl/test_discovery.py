@@ -6,8 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from streamcore.processing.app import App
-from streamcore.processing.discovery import tables_used_by
+from streamcore.processing.dsl.app import App
+from streamcore.processing.dsl.discovery import tables_used_by
 
 app = App("app")
 seen = app.table("seen", key=str, value=int)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from streamcore.durations import duration_ms
 from streamcore.errors import TopologyError, fact_text
 from streamcore.model import Windowed
-from streamcore.processing.declaration import Declaration
-from streamcore.processing.flow import Flow
-from streamcore.processing.runtime.context import table_in_task, window_start_now
+from streamcore.processing.context import table_in_task, window_start_now
+from streamcore.processing.dsl.declaration import Declaration
+from streamcore.processing.dsl.flow import Flow
 from streamcore.processing.topology.nodes import Final, Node, StoreSpec
-from streamcore.processing.windows import TimeWindows
+from streamcore.processing.topology.windows import TimeWindows
 
 if TYPE_CHECKING:
-    from streamcore.processing.stream import Stream
+    from streamcore.processing.dsl.stream import Stream
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -42,7 +42,7 @@ class Table(Generic[K, V]):
 
     def updates(self) -> Stream[K, V]:
         """Each change, in order: the key and its new value (``None`` where the key is deleted)."""
-        from streamcore.processing.stream import Stream
+        from streamcore.processing.dsl.stream import Stream
 
         return Stream(self.flow)
 
@@ -74,13 +74,13 @@ class WindowedTable(Generic[K, V]):
 
     def updates(self) -> Stream[Windowed[K], V]:
         """Each change of each window, as it happens."""
-        from streamcore.processing.stream import Stream
+        from streamcore.processing.dsl.stream import Stream
 
         return Stream(self.flow)
 
     def final(self) -> Stream[Windowed[K], V]:
         """One result per key and window, when the window closes; never changed afterwards."""
-        from streamcore.processing.stream import Stream
+        from streamcore.processing.dsl.stream import Stream
 
         if self._final is None:
             name = self.flow.declaration.node_name(None, None, f"{self.store.name}.final")

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from streamcore.errors import TopologyError, fact_text
 from streamcore.model import Record
-from streamcore.processing.declaration import (
+from streamcore.processing.dsl.declaration import (
     ensure_hashable_keys,
     item_type,
     legal_name,
     return_type,
     value_serde_for,
 )
-from streamcore.processing.error_policy import ErrorPolicy
-from streamcore.processing.flow import Shape
-from streamcore.processing.keyed_steps import KeyedSteps
+from streamcore.processing.dsl.flow import Shape
+from streamcore.processing.dsl.keyed_steps import KeyedSteps
+from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import (
     Branch,
     Filter,
@@ -37,7 +37,7 @@ from streamcore.processing.topology.nodes import (
 )
 
 if TYPE_CHECKING:
-    from streamcore.processing.topic import Topic
+    from streamcore.processing.dsl.topic import Topic
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_origin
 
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.model import Windowed
-from streamcore.processing.error_policy import ErrorPolicy
+from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import GlobalTable, Node, StoreSpec, TopicSpec
 from streamcore.serde import UNTYPED, Serde, serde_for
 from streamcore.state.keys import key_codec

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 from streamcore.errors import SerdeError, TopologyError, fact_text
-from streamcore.processing.aggregations import Aggregator
-from streamcore.processing.declaration import legal_name
-from streamcore.processing.flow import Flow
+from streamcore.processing.dsl.declaration import legal_name
+from streamcore.processing.dsl.flow import Flow
+from streamcore.processing.topology.aggregations import Aggregator
 from streamcore.processing.topology.nodes import Aggregate, StoreSpec, TopicSpec
-from streamcore.processing.windows import TimeWindows
+from streamcore.processing.topology.windows import TimeWindows
 from streamcore.serde import UNTYPED, Serde
 
 

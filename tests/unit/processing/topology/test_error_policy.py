@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamcore.errors import UsageError
-from streamcore.processing.error_policy import DeadLetter, Retry, dead_letter, retry
+from streamcore.processing.topology.error_policy import DeadLetter, Retry, dead_letter, retry
 
 
 def test_a_retry_waits_as_long_as_told() -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from streamcore.processing import aggregations
-from streamcore.processing.aggregations import Aggregator
-from streamcore.processing.declaration import return_type
-from streamcore.processing.declared_aggregation import declare_aggregation
-from streamcore.processing.flow import Flow
-from streamcore.processing.table import WindowedTable
-from streamcore.processing.windows import TimeWindows
+from streamcore.processing.dsl.declaration import return_type
+from streamcore.processing.dsl.declared_aggregation import declare_aggregation
+from streamcore.processing.dsl.flow import Flow
+from streamcore.processing.dsl.table import WindowedTable
+from streamcore.processing.topology import aggregations
+from streamcore.processing.topology.aggregations import Aggregator
+from streamcore.processing.topology.windows import TimeWindows
 
 if TYPE_CHECKING:
-    from streamcore.processing.topic import Topic
+    from streamcore.processing.dsl.topic import Topic
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from streamcore.errors import SerdeError, TopologyError
-from streamcore.processing import aggregations
-from streamcore.processing.app import App
+from streamcore.processing.dsl.app import App
+from streamcore.processing.topology import aggregations
 from streamcore.processing.topology.nodes import StoreSpec
 
 

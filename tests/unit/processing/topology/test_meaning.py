@@ -8,9 +8,9 @@ import pytest
 
 from streamcore.errors import UserCodeError
 from streamcore.model import Record
-from streamcore.processing.app import App
-from streamcore.processing.error_policy import dead_letter, retry, skip
-from streamcore.processing.interpreter import Interpreter
+from streamcore.processing.dsl.app import App
+from streamcore.processing.topology.error_policy import dead_letter, retry, skip
+from streamcore.processing.topology.meaning import Interpreter
 from streamcore.processing.topology.plan import resolve_partitions
 from streamcore.serde import UNTYPED
 

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from streamcore.errors import SerdeError, StreamCoreError, UserCodeError, fact_text
 from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import Headers, Record, Windowed
-from streamcore.processing.error_policy import DeadLetter, ErrorPolicy, Retry, Skip, Stop, stop
+from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy, Retry, Skip, Stop, stop
 from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,

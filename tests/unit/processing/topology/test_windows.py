@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.errors import UsageError
-from streamcore.processing.windows import TimeWindows
+from streamcore.processing.topology.windows import TimeWindows
 
 times = st.integers(0, 10**13)
 

@@ -13,12 +13,17 @@ from croniter import croniter
 from streamcore.durations import duration_ms
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.model import Record
-from streamcore.processing.declaration import Declaration, ensure_hashable_keys, legal_name, value_serde_for
-from streamcore.processing.discovery import tables_used_by
-from streamcore.processing.error_policy import ErrorPolicy, stop
-from streamcore.processing.stream import Stream
-from streamcore.processing.table import AppTable
-from streamcore.processing.topic import Topic
+from streamcore.processing.dsl.declaration import (
+    Declaration,
+    ensure_hashable_keys,
+    legal_name,
+    value_serde_for,
+)
+from streamcore.processing.dsl.discovery import tables_used_by
+from streamcore.processing.dsl.stream import Stream
+from streamcore.processing.dsl.table import AppTable
+from streamcore.processing.dsl.topic import Topic
+from streamcore.processing.topology.error_policy import ErrorPolicy, stop
 from streamcore.processing.topology.nodes import AgentNode, StoreSpec, TopicSpec
 from streamcore.processing.topology.plan import Plan, make_plan
 from streamcore.serde import serde_for

@@ -9,11 +9,11 @@ from typing import Any, Generic, TypeVar
 from streamcore.durations import time_ms
 from streamcore.errors import UsageError, fact_text
 from streamcore.model import Headers, Record
-from streamcore.processing.declaration import Declaration, legal_name
-from streamcore.processing.flow import Flow, Shape
-from streamcore.processing.runtime.context import Sender, current_sender
-from streamcore.processing.stream import Stream
-from streamcore.processing.table import GlobalTableView, Table
+from streamcore.processing.context import Sender, current_sender
+from streamcore.processing.dsl.declaration import Declaration, legal_name
+from streamcore.processing.dsl.flow import Flow, Shape
+from streamcore.processing.dsl.stream import Stream
+from streamcore.processing.dsl.table import GlobalTableView, Table
 from streamcore.processing.topology.nodes import GlobalTable, Node, Source, StoreSpec, TableSource, TopicSpec
 
 K = TypeVar("K")

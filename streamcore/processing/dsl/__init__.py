@@ -1,0 +1,1 @@
+"""What users declare with: applications, topics, streams, tables. Declaring runs nothing."""
