@@ -153,8 +153,11 @@ class DecoderSource(SourceCode):
             self.line(f"{target} = {self._structure(structure)}")
             return
         mark = self.new("m")
-        self._numbers([mark], "b")
-        with self.block(f"if {mark} < 0:"):
+        if field.tag is None:
+            self._numbers([mark], "b")
+        else:  # Kafka marks a null structure by -1, as a tagged field by 0
+            self._varint(mark)
+        with self.block(f"if {mark} < {0 if field.tag is None else 1}:"):
             self.line(f"{target} = None")
         with self.block("else:"):
             self.line(f"{target} = {self._structure(structure)}")

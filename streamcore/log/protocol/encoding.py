@@ -130,7 +130,7 @@ class EncoderSource(SourceCode):
             self.line(f"{out} += b'\\x01'")
             self._structure(value, structure, out)
 
-        self._unless_null(value, b"\xff", out, write)
+        self._unless_null(value, b"\xff" if field.tag is None else b"\x00", out, write)
 
     def _tagged(self, source: str, fields: Sequence[FieldLayout], out: str) -> None:
         if not fields:

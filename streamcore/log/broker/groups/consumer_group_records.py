@@ -1,36 +1,19 @@
 """The records of groups of the newer protocol in ``__consumer_offsets``, as Kafka 4.3 writes them.
 
-Keys are in plain encoding, values in the compact one with tagged fields at the end of each structure
-(``stored_fields``), each after a version int16 of 0. A null value deletes.
-
-Key := kind int16 | group string | member id or pattern string (kinds 5, 7, 8, 16)
-
-    3   epoch       := epoch int32 | [0: hash of the subscribed topics int64]
-    5   profile     := instance id string? | rack string? | client id string | client host string
-                     | topic string * | pattern string? | rebalance timeout ms int32 | assignor string?
-                     | [0: 1 varint | session timeout ms int32 | (protocol string | metadata bytes) *]
-    6   target      := epoch int32 | [0: computed ms int64]
-    7   target of a member    := places
-    8   holding     := epoch int32 | previous epoch int32 | state int8 | places with epochs * 2
-    16  pattern     := topic string * | version int64 | resolved ms int64
-
-places := (topic id | partition int32 *) *, each with [0: epoch int32 *] where epochs are kept.
-
-Optional fields that may be null (those of 5 and of places) say so by a single 0 where they are: to Kafka,
-one that is left out is not null, but empty.
-
-Kind 4, which Kafka wrote before 4.1, says what the hash of kind 3 says; it is passed over.
+The tables are in ``log.protocol.coordinator_records``; this module converts them to and from the values that
+groups work with. A null value deletes. Kind 4, which Kafka wrote before 4.1, repeats the hash of kind 3;
+such records are skipped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from streamcore.errors import UnsupportedVersionError, fact_text
 from streamcore.log.broker.groups.consumer_group_member import (
     ClassicTraits,
     Epochs,
@@ -39,11 +22,24 @@ from streamcore.log.broker.groups.consumer_group_member import (
     MemberState,
 )
 from streamcore.log.broker.place_id import PlaceId
-from streamcore.log.broker.stored_fields import FieldReader, FieldWriter
+from streamcore.log.protocol.coordinator_records import (
+    ClassicMemberMetadata,
+    ClassicProtocol,
+    ConsumerGroupCurrentMemberAssignmentValue,
+    ConsumerGroupMemberMetadataValue,
+    ConsumerGroupMetadataValue,
+    ConsumerGroupPartKey,
+    ConsumerGroupRegularExpressionValue,
+    ConsumerGroupTargetAssignmentMemberValue,
+    ConsumerGroupTargetAssignmentMetadataValue,
+    CurrentTopicPartitions,
+    GroupMetadataKey,
+    RecordFormat,
+    TargetTopicPartitions,
+    record_version,
+)
+from streamcore.log.protocol.fields import Message
 from streamcore.model import TimestampMs, TopicName
-
-_VERSION: Final = 0
-_ONLY_TAG: Final = 0
 
 
 class Kind(Enum):
@@ -109,213 +105,182 @@ ConsumerGroupRecord: TypeAlias = tuple[ConsumerGroupKey, ConsumerGroupValue | No
 
 
 def encode_consumer_group_record(record: ConsumerGroupRecord) -> tuple[bytes, bytes | None]:
-    """A record as bytes."""
+    """Encode a record as the bytes of its key and of its value."""
     key, value = record
-    writer = FieldWriter().int16(key.kind.value).string(key.group)
-    if key.kind not in _OF_THE_GROUP:
-        writer.string(key.part)
-    if value is None:
-        return bytes(writer.data), None
-    body = FieldWriter().int16(_VERSION)
-    _LAYOUTS[key.kind].encode(body, value)
-    return bytes(writer.data), bytes(body.data)
+    kind = key.kind.value
+    if key.kind in _OF_THE_GROUP:
+        key_data = RecordFormat(GroupMetadataKey, kind, kind).encode(GroupMetadataKey(group=key.group))
+    else:
+        part = ConsumerGroupPartKey(group=key.group, part=key.part)
+        key_data = RecordFormat(ConsumerGroupPartKey, kind, kind).encode(part)
+    return key_data, None if value is None else _VALUES[key.kind].encode(_message_of(value))
 
 
 def decode_consumer_group_key(key: bytes) -> ConsumerGroupKey | None:
-    """What a key stands for; ``None`` for kinds that are not of this module."""
-    reader = FieldReader(key)
-    number = reader.int16()
+    """Decode a key; return ``None`` for a kind that is not of this module. Raises ``CorruptDataError``."""
+    number = record_version(key)
     if number not in _KINDS:
         return None
     kind = Kind(number)
-    return ConsumerGroupKey(kind, reader.string(), "" if kind in _OF_THE_GROUP else reader.string())
+    if kind in _OF_THE_GROUP:
+        return ConsumerGroupKey(kind, RecordFormat(GroupMetadataKey, number, number).decode(key).group)
+    named = RecordFormat(ConsumerGroupPartKey, number, number).decode(key)
+    return ConsumerGroupKey(kind, named.group, named.part)
 
 
 def decode_consumer_group_value(kind: Kind, value: bytes) -> ConsumerGroupValue:
-    """A record's value. Raises ``UnsupportedVersionError``."""
-    reader = FieldReader(value)
-    version = reader.int16()
-    if version != _VERSION:
-        raise UnsupportedVersionError(
-            "a consumer group's record is of a newer version; upgrade this program. "
-            + fact_text(kind=kind.name, version=version, version_max=_VERSION)
-        )
-    decoded: ConsumerGroupValue = _LAYOUTS[kind].decode(reader)
-    return decoded
+    """Decode a record's value. Raises ``UnsupportedVersionError``, ``CorruptDataError``."""
+    return _value_of(_VALUES[kind].decode(value))
 
 
-# --- values -------------------------------------------------------------------------------------------
+# --- between values and messages ----------------------------------------------------------------------
 
 
-def _write_epoch(writer: FieldWriter, value: GroupEpoch) -> None:
-    writer.int32(value.epoch).tagged_fields(
-        _tagged(FieldWriter().int64(value.topics_hash), value.topics_hash)
+def _message_of(value: ConsumerGroupValue) -> Message:
+    match value:
+        case GroupEpoch(epoch, topics_hash):
+            return ConsumerGroupMetadataValue(epoch=epoch, metadata_hash=topics_hash)
+        case TargetEpoch(epoch, computed_ms):
+            return ConsumerGroupTargetAssignmentMetadataValue(
+                assignment_epoch=epoch, assignment_timestamp=computed_ms
+            )
+        case MemberTarget(places):
+            topics = [
+                TargetTopicPartitions(topic_id=topic_id, partitions=[each.partition for each in of_topic])
+                for topic_id, of_topic in _by_topic(places)
+            ]
+            return ConsumerGroupTargetAssignmentMemberValue(topic_partitions=topics)
+        case ResolvedPattern(names, version, resolved_ms):
+            return ConsumerGroupRegularExpressionValue(
+                topics=sorted(names), version=version, timestamp=resolved_ms
+            )
+        case MemberProfile():
+            return _profile_message(value)
+        case Holding():
+            return ConsumerGroupCurrentMemberAssignmentValue(
+                member_epoch=value.epoch,
+                previous_member_epoch=value.previous_epoch,
+                state=value.state.value,
+                assigned_partitions=_with_epochs(value.assigned),
+                partitions_pending_revocation=_with_epochs(value.revoking),
+            )
+
+
+def _value_of(message: Message) -> ConsumerGroupValue:
+    match message:
+        case ConsumerGroupMetadataValue():
+            return GroupEpoch(message.epoch, message.metadata_hash)
+        case ConsumerGroupTargetAssignmentMetadataValue():
+            return TargetEpoch(message.assignment_epoch, message.assignment_timestamp)
+        case ConsumerGroupTargetAssignmentMemberValue():
+            return MemberTarget(
+                frozenset(
+                    PlaceId(topic.topic_id, partition)
+                    for topic in message.topic_partitions
+                    for partition in topic.partitions
+                )
+            )
+        case ConsumerGroupRegularExpressionValue():
+            return ResolvedPattern(tuple(message.topics), message.version, message.timestamp)
+        case ConsumerGroupMemberMetadataValue():
+            return _profile(message)
+        case ConsumerGroupCurrentMemberAssignmentValue():
+            is_known = message.state in _STATES
+            return Holding(
+                message.member_epoch,
+                message.previous_member_epoch,
+                MemberState(message.state) if is_known else MemberState.UNKNOWN,
+                _epochs(message.assigned_partitions, message.member_epoch),
+                _epochs(message.partitions_pending_revocation, message.member_epoch),
+            )
+        case _:
+            raise AssertionError(f"no value is stored as {type(message).__name__}")
+
+
+def _profile_message(profile: MemberProfile) -> ConsumerGroupMemberMetadataValue:
+    classic = profile.classic
+    return ConsumerGroupMemberMetadataValue(
+        instance_id=profile.instance_id,
+        rack_id=profile.rack,
+        client_id=profile.client_id,
+        client_host=profile.client_host,
+        subscribed_topic_names=sorted(profile.topics),
+        subscribed_topic_regex=profile.pattern,
+        rebalance_timeout_ms=profile.rebalance_timeout_ms,
+        server_assignor=profile.assignor,
+        classic_member_metadata=None
+        if classic is None
+        else ClassicMemberMetadata(
+            session_timeout_ms=classic.session_timeout_ms,
+            supported_protocols=[
+                ClassicProtocol(name=name, metadata=metadata) for name, metadata in classic.protocols
+            ],
+        ),
     )
 
 
-def _read_epoch(reader: FieldReader) -> GroupEpoch:
-    epoch, hashed = reader.int32(), reader.tagged_fields().get(_ONLY_TAG)
-    return GroupEpoch(epoch, 0 if hashed is None else FieldReader(hashed).int64())
-
-
-def _write_target(writer: FieldWriter, value: TargetEpoch) -> None:
-    writer.int32(value.epoch).tagged_fields(
-        _tagged(FieldWriter().int64(value.computed_ms), value.computed_ms)
-    )
-
-
-def _read_target(reader: FieldReader) -> TargetEpoch:
-    epoch, computed = reader.int32(), reader.tagged_fields().get(_ONLY_TAG)
-    return TargetEpoch(epoch, 0 if computed is None else FieldReader(computed).int64())
-
-
-def _write_profile(writer: FieldWriter, value: MemberProfile) -> None:
-    writer.compact_string(value.instance_id).compact_string(value.rack)
-    writer.compact_string(value.client_id).compact_string(value.client_host)
-    _write_names(writer, value.topics)
-    writer.compact_string(value.pattern).int32(value.rebalance_timeout_ms).compact_string(value.assignor)
-    traits = FieldWriter()
-    if value.classic is None:
-        traits.unsigned_varint(0)
-    else:
-        traits.unsigned_varint(1).int32(value.classic.session_timeout_ms).compact_count(
-            len(value.classic.protocols)
-        )
-        for name, metadata in value.classic.protocols:
-            traits.compact_string(name).compact_bytes(metadata).tagged_fields()
-        traits.tagged_fields()
-    writer.tagged_fields({_ONLY_TAG: bytes(traits.data)})
-
-
-def _read_profile(reader: FieldReader) -> MemberProfile:
-    instance_id, rack = reader.compact_nullable_string(), reader.compact_nullable_string()
-    client_id, client_host = reader.compact_string(), reader.compact_string()
-    topics, pattern = reader.compact_array(FieldReader.compact_string), reader.compact_string()
-    rebalance_timeout_ms, assignor = reader.int32(), reader.compact_nullable_string()
-    traits = reader.tagged_fields().get(_ONLY_TAG)
+def _profile(message: ConsumerGroupMemberMetadataValue) -> MemberProfile:
+    classic = message.classic_member_metadata
     return MemberProfile(
-        instance_id=instance_id,
-        rack=rack,
-        client_id=client_id,
-        client_host=client_host,
-        topics=tuple(sorted(set(topics))),
-        pattern=pattern,
-        rebalance_timeout_ms=rebalance_timeout_ms,
-        assignor=assignor,
-        classic=None if traits is None else _read_traits(FieldReader(traits)),
+        instance_id=message.instance_id,
+        rack=message.rack_id,
+        client_id=message.client_id,
+        client_host=message.client_host,
+        topics=tuple(sorted(set(message.subscribed_topic_names))),
+        pattern=message.subscribed_topic_regex or "",
+        rebalance_timeout_ms=message.rebalance_timeout_ms,
+        assignor=message.server_assignor,
+        classic=None
+        if classic is None
+        else ClassicTraits(
+            classic.session_timeout_ms,
+            tuple((each.name, each.metadata) for each in classic.supported_protocols),
+        ),
     )
 
 
-def _read_traits(reader: FieldReader) -> ClassicTraits | None:
-    if reader.unsigned_varint() == 0:
-        return None
-    return ClassicTraits(reader.int32(), reader.compact_array(_read_protocol))
+def _by_topic(places: Iterable[PlaceId]) -> Iterable[tuple[bytes, list[PlaceId]]]:
+    for topic_id, of_topic in groupby(sorted(places), key=lambda place: place.topic_id):
+        yield topic_id, list(of_topic)
 
 
-def _read_protocol(reader: FieldReader) -> tuple[str, bytes]:
-    protocol = reader.compact_string(), reader.compact_bytes()
-    reader.skip_tagged_fields()
-    return protocol
+def _with_epochs(epochs: Epochs) -> list[CurrentTopicPartitions]:
+    return [
+        CurrentTopicPartitions(
+            topic_id=topic_id,
+            partitions=[place.partition for place in of_topic],
+            assignment_epochs=[epochs[place] for place in of_topic],
+        )
+        for topic_id, of_topic in _by_topic(epochs)
+    ]
 
 
-def _write_member_target(writer: FieldWriter, value: MemberTarget) -> None:
-    _write_places(writer, value.places, None)
-    writer.tagged_fields()
-
-
-def _read_member_target(reader: FieldReader) -> MemberTarget:
-    return MemberTarget(frozenset(_read_places(reader)))
-
-
-def _write_holding(writer: FieldWriter, value: Holding) -> None:
-    writer.int32(value.epoch).int32(value.previous_epoch).int8(value.state.value)
-    _write_places(writer, value.assigned, value.assigned)
-    _write_places(writer, value.revoking, value.revoking)
-    writer.tagged_fields()
-
-
-def _read_holding(reader: FieldReader) -> Holding:
-    epoch, previous_epoch, state = reader.int32(), reader.int32(), reader.int8()
-    assigned, revoking = _read_places(reader, epoch), _read_places(reader, epoch)
-    known = state in _STATES
-    return Holding(
-        epoch, previous_epoch, MemberState(state) if known else MemberState.UNKNOWN, assigned, revoking
-    )
-
-
-def _write_pattern(writer: FieldWriter, value: ResolvedPattern) -> None:
-    _write_names(writer, value.topics)
-    writer.int64(value.version).int64(value.resolved_ms).tagged_fields()
-
-
-def _read_pattern(reader: FieldReader) -> ResolvedPattern:
-    return ResolvedPattern(reader.compact_array(FieldReader.compact_string), reader.int64(), reader.int64())
-
-
-# --- parts of values ----------------------------------------------------------------------------------
-
-
-def _write_names(writer: FieldWriter, names: Iterable[str]) -> None:
-    names = sorted(names)
-    writer.compact_count(len(names))
-    for name in names:
-        writer.compact_string(name)
-
-
-def _write_places(writer: FieldWriter, places: Iterable[PlaceId], epochs: Epochs | None) -> None:
-    by_topic: dict[bytes, list[PlaceId]] = {}
-    for place in sorted(places):
-        by_topic.setdefault(place.topic_id, []).append(place)
-    writer.compact_count(len(by_topic))
-    for topic_id, of_topic in by_topic.items():
-        writer.raw(topic_id)
-        _write_numbers(writer, [place.partition for place in of_topic])
-        numbers = FieldWriter()
-        if epochs is not None:
-            _write_numbers(numbers, [epochs[place] for place in of_topic])
-        writer.tagged_fields(_tagged(numbers, epochs))
-
-
-def _read_places(reader: FieldReader, default_epoch: int = 0) -> dict[PlaceId, int]:
-    """Places with their epochs; written before 4.2 they have none, and count as of the member's epoch."""
+def _epochs(topics: Iterable[CurrentTopicPartitions], default_epoch: int) -> dict[PlaceId, int]:
+    """Partitions with their epochs. Records of Kafka before 4.2 have none; the member's epoch counts then."""
     found: dict[PlaceId, int] = {}
-    for _ in range(reader.compact_count()):
-        topic_id, partitions = reader.uuid(), reader.compact_array(FieldReader.int32)
-        tagged = reader.tagged_fields().get(_ONLY_TAG)
-        epochs = () if tagged is None else FieldReader(tagged).compact_array(FieldReader.int32)
-        if len(epochs) != len(partitions):
-            epochs = (default_epoch,) * len(partitions)
-        found.update({PlaceId(topic_id, each): epoch for each, epoch in zip(partitions, epochs, strict=True)})
+    for topic in topics:
+        epochs = topic.assignment_epochs or []
+        if len(epochs) != len(topic.partitions):
+            epochs = [default_epoch] * len(topic.partitions)
+        found.update(
+            (PlaceId(topic.topic_id, partition), epoch)
+            for partition, epoch in zip(topic.partitions, epochs, strict=True)
+        )
     return found
 
 
-def _write_numbers(writer: FieldWriter, numbers: list[int]) -> None:
-    writer.compact_count(len(numbers))
-    for number in numbers:
-        writer.int32(number)
+def _value_format(message: type[Message]) -> RecordFormat[Any]:
+    return RecordFormat(message, written=0, last=0, flexible_from=0)
 
 
-def _tagged(writer: FieldWriter, value: object) -> dict[int, bytes]:
-    """The only optional field, unless it has its default."""
-    return {_ONLY_TAG: bytes(writer.data)} if value else {}
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """How the values of a kind are written and read."""
-
-    encode: Callable[[FieldWriter, Any], None]
-    decode: Callable[[FieldReader], Any]
-
-
-_LAYOUTS: Final[Mapping[Kind, _Layout]] = MappingProxyType(
+_VALUES: Final[Mapping[Kind, RecordFormat[Any]]] = MappingProxyType(
     {
-        Kind.EPOCH: _Layout(_write_epoch, _read_epoch),
-        Kind.PROFILE: _Layout(_write_profile, _read_profile),
-        Kind.TARGET: _Layout(_write_target, _read_target),
-        Kind.MEMBER_TARGET: _Layout(_write_member_target, _read_member_target),
-        Kind.HOLDING: _Layout(_write_holding, _read_holding),
-        Kind.PATTERN: _Layout(_write_pattern, _read_pattern),
+        Kind.EPOCH: _value_format(ConsumerGroupMetadataValue),
+        Kind.PROFILE: _value_format(ConsumerGroupMemberMetadataValue),
+        Kind.TARGET: _value_format(ConsumerGroupTargetAssignmentMetadataValue),
+        Kind.MEMBER_TARGET: _value_format(ConsumerGroupTargetAssignmentMemberValue),
+        Kind.HOLDING: _value_format(ConsumerGroupCurrentMemberAssignmentValue),
+        Kind.PATTERN: _value_format(ConsumerGroupRegularExpressionValue),
     }
 )
 _KINDS: Final = frozenset(kind.value for kind in Kind)

@@ -1,42 +1,33 @@
-"""The records of ``__transaction_state``, as Kafka writes them.
+"""The state of a transactional id, and its records in ``__transaction_state``.
 
-Key   := version int16 = 0 | transactional id string
-Value := version int16 = 1 | producer id int64 | producer epoch int16 | timeout ms int32 | state int8
-       | topics, null in state Empty: name | partitions: int32 * | no tagged fields
-       | last update ms int64 | start ms int64 (-1 in state Empty)
-       | tagged fields: 0 previous producer id int64 | 1 next producer id int64 | 2 client's version int16
-
-Lengths and names are compact (``stored_fields``). A null value forgets the transactional id. Version 0,
-the same with plain lengths and without tagged fields, is read.
+The table of the records is in ``log.protocol.coordinator_records``. Each record replaces the one before; a
+null value forgets the transactional id. Partitions are null in state Empty.
 """
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Iterable
 from enum import Enum
+from itertools import groupby
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
-from streamcore.errors import UnsupportedVersionError, fact_text
 from streamcore.log.broker.requests import ProducerIdentity
-from streamcore.log.broker.stored_fields import FieldReader, FieldWriter
+from streamcore.log.protocol.coordinator_records import (
+    TRANSACTION_KEY,
+    TRANSACTION_VALUE,
+    TransactionLogKey,
+    TransactionLogValue,
+    TransactionPartitions,
+    record_version,
+)
 from streamcore.log.records.batch import NO_PRODUCER_ID
 from streamcore.model import ProducerId, TimestampMs, TopicPartition
 
 NO_EPOCH: Final = -1
 NOT_STARTED: Final = -1
-
-_PLAIN_VERSION: Final = 0
-_COMPACT_VERSION: Final = 1
-_HEAD: Final = struct.Struct(">hqhib")
-_TIMES: Final = struct.Struct(">qq")
-_INT64: Final = struct.Struct(">q")
-_INT16: Final = struct.Struct(">h")
-_PREVIOUS_ID: Final = 0
-_NEXT_ID: Final = 1
-_CLIENT_VERSION: Final = 2
 
 
 class TransactionState(Enum):
@@ -105,94 +96,63 @@ class TransactionRecord(msgspec.Struct, frozen=True):
 
 
 def encode_key(transactional_id: str) -> bytes:
-    """The key of a transactional id's records."""
-    return bytes(FieldWriter().int16(0).string(transactional_id).data)
+    """Encode the key of a transactional id's records."""
+    return TRANSACTION_KEY.encode(TransactionLogKey(transactional_id=transactional_id))
 
 
 def encode_value(record: TransactionRecord) -> bytes:
-    """A record's value."""
-    identity = record.identity
-    writer = FieldWriter().raw(
-        _HEAD.pack(
-            _COMPACT_VERSION, identity.producer_id, identity.epoch, record.timeout_ms, record.state.value
+    """Encode a record's value."""
+    return TRANSACTION_VALUE.encode(
+        TransactionLogValue(
+            producer_id=record.identity.producer_id,
+            producer_epoch=record.identity.epoch,
+            transaction_timeout_ms=record.timeout_ms,
+            transaction_status=record.state.value,
+            transaction_partitions=None if record.state is _S.EMPTY else _by_topic(record.partitions),
+            transaction_last_update_timestamp_ms=record.updated_ms,
+            transaction_start_timestamp_ms=record.started_ms,
+            previous_producer_id=record.previous_producer_id,
+            next_producer_id=record.next_producer_id,
+            client_transaction_version=record.client_version,
         )
     )
-    if record.state is _S.EMPTY:
-        writer.unsigned_varint(0)
-    else:
-        by_topic: dict[str, list[int]] = {}
-        for partition in sorted(record.partitions):
-            by_topic.setdefault(partition.topic, []).append(partition.partition)
-        writer.compact_count(len(by_topic))
-        for topic, indexes in by_topic.items():
-            writer.compact_string(topic).compact_count(len(indexes))
-            writer.raw(struct.pack(f">{len(indexes)}i", *indexes)).tagged_fields()
-    writer.raw(_TIMES.pack(record.updated_ms, record.started_ms))
-    tagged: dict[int, bytes] = {}
-    if record.previous_producer_id != NO_PRODUCER_ID:
-        tagged[_PREVIOUS_ID] = _INT64.pack(record.previous_producer_id)
-    if record.next_producer_id != NO_PRODUCER_ID:
-        tagged[_NEXT_ID] = _INT64.pack(record.next_producer_id)
-    if record.client_version:
-        tagged[_CLIENT_VERSION] = _INT16.pack(record.client_version)
-    return bytes(writer.tagged_fields(tagged).data)
 
 
 def decode_key(key: bytes) -> str | None:
-    """The transactional id that a key names; ``None`` for a key of another kind."""
-    reader = FieldReader(key)
-    return reader.string() if reader.int16() == 0 else None
+    """Decode the transactional id of a key; return ``None`` for another kind. Raises ``CorruptDataError``."""
+    if record_version(key) != TRANSACTION_KEY.written:
+        return None
+    return TRANSACTION_KEY.decode(key).transactional_id
 
 
 def decode_value(transactional_id: str, value: bytes) -> TransactionRecord:
-    """A record from its stored value.
+    """Decode a record's value.
 
     Raises:
-        UnsupportedVersionError: a newer program wrote it.
+        UnsupportedVersionError: a newer program wrote the record.
+        CorruptDataError: the bytes do not fit its version.
     """
-    reader = FieldReader(value)
-    version = reader.int16()
-    if version not in (_PLAIN_VERSION, _COMPACT_VERSION):
-        raise UnsupportedVersionError(
-            "a transaction record is of a newer version; upgrade this program. "
-            + fact_text(version=version, transactional_id=transactional_id)
-        )
-    identity = ProducerIdentity(reader.int64(), reader.int16())
-    timeout_ms = reader.int32()
-    state = TransactionState(reader.int8())
-    partitions = _compact_partitions(reader) if version else _plain_partitions(reader)
-    updated_ms, started_ms = reader.int64(), reader.int64()
-    tagged = reader.tagged_fields() if version else {}
+    stored = TRANSACTION_VALUE.decode(value)
     return TransactionRecord(
         transactional_id,
-        identity,
-        timeout_ms,
-        state,
-        partitions,
-        updated_ms,
-        started_ms,
-        previous_producer_id=_unpacked_id(tagged.get(_PREVIOUS_ID)),
-        next_producer_id=_unpacked_id(tagged.get(_NEXT_ID)),
-        client_version=FieldReader(tagged[_CLIENT_VERSION]).int16() if _CLIENT_VERSION in tagged else 0,
+        ProducerIdentity(stored.producer_id, stored.producer_epoch),
+        stored.transaction_timeout_ms,
+        TransactionState(stored.transaction_status),
+        frozenset(
+            TopicPartition(each.topic, partition)
+            for each in stored.transaction_partitions or ()
+            for partition in each.partition_ids
+        ),
+        stored.transaction_last_update_timestamp_ms,
+        stored.transaction_start_timestamp_ms,
+        previous_producer_id=stored.previous_producer_id,
+        next_producer_id=stored.next_producer_id,
+        client_version=stored.client_transaction_version,
     )
 
 
-def _unpacked_id(field: bytes | None) -> ProducerId:
-    return NO_PRODUCER_ID if field is None else FieldReader(field).int64()
-
-
-def _compact_partitions(reader: FieldReader) -> frozenset[TopicPartition]:
-    partitions: list[TopicPartition] = []
-    for _ in range(reader.compact_count()):
-        topic = reader.compact_string()
-        partitions += [TopicPartition(topic, reader.int32()) for _ in range(reader.compact_count())]
-        reader.skip_tagged_fields()
-    return frozenset(partitions)
-
-
-def _plain_partitions(reader: FieldReader) -> frozenset[TopicPartition]:
-    partitions: list[TopicPartition] = []
-    for _ in range(reader.count()):
-        topic = reader.string()
-        partitions += [TopicPartition(topic, reader.int32()) for _ in range(reader.count())]
-    return frozenset(partitions)
+def _by_topic(partitions: Iterable[TopicPartition]) -> list[TransactionPartitions]:
+    return [
+        TransactionPartitions(topic=topic, partition_ids=[each.partition for each in of_topic])
+        for topic, of_topic in groupby(sorted(partitions), key=lambda each: each.topic)
+    ]

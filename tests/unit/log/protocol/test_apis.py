@@ -138,7 +138,8 @@ def test_the_messages_of_an_api_are_loaded_when_they_are_first_asked_for(project
     program = (
         "import sys\n"
         "from streamcore.log.protocol.apis import API_VERSIONS\n"
-        "def loaded(): return sorted(n.rpartition('.')[2] for n in sys.modules if '.protocol.messages.' in n)\n"
+        "def loaded():\n"
+        "    return sorted(n.rpartition('.')[2] for n in sys.modules if '.protocol.messages.' in n)\n"
         "print(loaded())\n"
         "API_VERSIONS.request_codec(3)\n"
         "print(loaded())\n"
