@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from streamcore.log.broker.groups.consumer_protocol import Subscription, encode_subscription
+from streamcore.log.protocol.consumer_protocol import Subscription, encode_subscription
 from streamcore.log.protocol.messages.add_offsets_to_txn import AddOffsetsToTxnRequest
 from streamcore.log.protocol.messages.consumer_group_describe import ConsumerGroupDescribeRequest
 from streamcore.log.protocol.messages.consumer_group_heartbeat import (

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.errors import UsageError
-from streamcore.log.broker.groups.consumer_protocol import Subscription
 from streamcore.log.client.consumer.assignors import (
     ASSIGNORS,
     Assignment,
@@ -17,6 +16,7 @@ from streamcore.log.client.consumer.assignors import (
     GroupMember,
     choose_assignors,
 )
+from streamcore.log.protocol.consumer_protocol import Subscription
 from streamcore.model import TopicPartition
 
 TOPICS = ("a", "b", "c")

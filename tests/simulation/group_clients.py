@@ -6,12 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamcore.log.broker.groups.consumer_protocol import (
-    Subscription,
-    decode_assignment,
-    encode_assignment,
-    encode_subscription,
-)
 from streamcore.log.broker.operations import DurableUntil, Kept, Operation
 from streamcore.log.broker.place_id import PlaceId
 from streamcore.log.broker.refusals import Refused
@@ -24,6 +18,12 @@ from streamcore.log.broker.requests import (
 )
 from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.node.operation_driver import Ended
+from streamcore.log.protocol.consumer_protocol import (
+    Subscription,
+    decode_assignment,
+    encode_assignment,
+    encode_subscription,
+)
 from streamcore.model import TopicPartition
 
 HOST = "/10.0.0.1"

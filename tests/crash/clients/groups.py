@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Final
 
 from streamcore.log.api.error_codes import ErrorCode
-from streamcore.log.broker.groups.consumer_protocol import (
+from streamcore.log.protocol.consumer_protocol import (
     Subscription,
     decode_assignment,
     encode_assignment,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from streamcore.log.broker.groups.consumer_protocol import Subscription, encode_subscription
+from streamcore.log.protocol.consumer_protocol import Subscription, encode_subscription
 from streamcore.log.protocol.messages.delete_groups import DeleteGroupsRequest
 from streamcore.log.protocol.messages.describe_groups import DescribeGroupsRequest
 from streamcore.log.protocol.messages.find_coordinator import FindCoordinatorRequest

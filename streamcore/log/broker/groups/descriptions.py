@@ -9,15 +9,15 @@ from streamcore.log.broker.groups.classic_group import ClassicGroup
 from streamcore.log.broker.groups.classic_states import GroupState
 from streamcore.log.broker.groups.consumer_group import ConsumerGroup
 from streamcore.log.broker.groups.consumer_group_member import ConsumerMember
-from streamcore.log.broker.groups.consumer_protocol import (
-    Subscription,
-    encode_assignment,
-    encode_subscription,
-)
 from streamcore.log.broker.groups.store import Group
 from streamcore.log.broker.groups.topics import GroupTopics
 from streamcore.log.broker.place_id import PlaceId
 from streamcore.log.broker.requests import GroupDescription, MemberDescription
+from streamcore.log.protocol.consumer_protocol import (
+    Subscription,
+    encode_assignment,
+    encode_subscription,
+)
 from streamcore.model import TopicPartition
 
 CONSUMER: Final = "consumer"

@@ -26,7 +26,12 @@ from streamcore.log.broker.groups.consumer_group_member import (
     MemberProfile,
 )
 from streamcore.log.broker.groups.consumer_group_records import GroupEpoch, Kind, MemberTarget, TargetEpoch
-from streamcore.log.broker.groups.consumer_protocol import (
+from streamcore.log.broker.groups.draft import GroupDraft
+from streamcore.log.broker.groups.records import GroupKey, StoredGroup, StoredMember
+from streamcore.log.broker.groups.topics import GroupTopics
+from streamcore.log.broker.place_id import PlaceId
+from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.protocol.consumer_protocol import (
     Subscription,
     decode_assignment,
     decode_subscription,
@@ -34,11 +39,6 @@ from streamcore.log.broker.groups.consumer_protocol import (
     has_user_data,
     subscription_version,
 )
-from streamcore.log.broker.groups.draft import GroupDraft
-from streamcore.log.broker.groups.records import GroupKey, StoredGroup, StoredMember
-from streamcore.log.broker.groups.topics import GroupTopics
-from streamcore.log.broker.place_id import PlaceId
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.model import TimestampMs, TopicPartition
 
 

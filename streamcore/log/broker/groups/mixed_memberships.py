@@ -18,7 +18,6 @@ from streamcore.log.broker.groups.classic_member import Member
 from streamcore.log.broker.groups.consumer_group import NEVER_S, ConsumerGroup
 from streamcore.log.broker.groups.consumer_group_member import ConsumerMember, MemberState
 from streamcore.log.broker.groups.consumer_memberships import ConsumerMemberships
-from streamcore.log.broker.groups.consumer_protocol import Subscription, decode_subscription
 from streamcore.log.broker.groups.draft import GroupDraft
 from streamcore.log.broker.groups.migration import classic_assignment, place_ids, profile_of
 from streamcore.log.broker.groups.store import GroupStore
@@ -34,6 +33,7 @@ from streamcore.log.broker.requests import (
     SyncRequest,
 )
 from streamcore.log.broker.settings import BrokerSettings
+from streamcore.log.protocol.consumer_protocol import Subscription, decode_subscription
 
 _PROTOCOL_TYPE: Final = "consumer"
 

@@ -15,7 +15,6 @@ from streamcore.errors import CorruptDataError
 from streamcore.log.broker.groups.classic_group import ClassicGroup
 from streamcore.log.broker.groups.classic_states import GroupState
 from streamcore.log.broker.groups.consumer_group import ConsumerGroup
-from streamcore.log.broker.groups.consumer_protocol import decode_subscription
 from streamcore.log.broker.groups.migration import place_ids
 from streamcore.log.broker.groups.records import StoredPosition, encode_position, encode_position_key
 from streamcore.log.broker.groups.store import Group, GroupStore
@@ -24,6 +23,7 @@ from streamcore.log.broker.operations import Kept, Operation, Promise
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import Membership, ProducerIdentity
 from streamcore.log.broker.settings import BrokerSettings
+from streamcore.log.protocol.consumer_protocol import decode_subscription
 from streamcore.log.records.batch import NO_PRODUCER_ID
 from streamcore.model import CommittedPosition, ProducerId, TopicName, TopicPartition
 

@@ -19,7 +19,15 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from streamcore.errors import CorruptDataError, UsageError, fact_text
-from streamcore.log.broker.groups.consumer_protocol import BytesReader, Subscription, encode_partitions
+from streamcore.log.protocol.consumer_protocol import (
+    CooperativeStickyUserData,
+    StickyUserData,
+    Subscription,
+    by_topic,
+    decode_user_data,
+    encode_user_data,
+    partitions_of,
+)
 from streamcore.model import TopicName, TopicPartition
 
 MemberId: TypeAlias = str
@@ -87,7 +95,7 @@ class StickyAssignor:
 
     def user_data(self, owned: Sequence[TopicPartition], generation: int) -> bytes | None:
         """The former assignment and its generation: an eager member owns nothing any more when it joins."""
-        return encode_partitions(owned) + generation.to_bytes(4, "big", signed=True)
+        return encode_user_data(StickyUserData(previous_assignment=by_topic(owned), generation=generation))
 
     def assign(self, partition_counts: Mapping[TopicName, int], members: Sequence[GroupMember]) -> Assignment:
         """Keep what members have, give out the rest, then move from the fullest until nothing is won."""
@@ -103,7 +111,7 @@ class CooperativeStickyAssignor:
 
     def user_data(self, owned: Sequence[TopicPartition], generation: int) -> bytes | None:
         """The generation, for leaders whose subscription format does not carry it yet."""
-        return generation.to_bytes(4, "big", signed=True)
+        return encode_user_data(CooperativeStickyUserData(generation=generation))
 
     def assign(self, partition_counts: Mapping[TopicName, int], members: Sequence[GroupMember]) -> Assignment:
         """The balance, without the partitions that another member still holds."""
@@ -153,9 +161,9 @@ def _former_partitions(subscription: Subscription) -> tuple[tuple[TopicPartition
         return subscription.owned, subscription.generation
     if subscription.user_data is None:
         return (), -1
-    reader = BytesReader(subscription.user_data)
     try:
-        return reader.partitions(), reader.int32()
+        former = decode_user_data(StickyUserData, subscription.user_data)
+        return partitions_of(former.previous_assignment), former.generation
     except CorruptDataError:
         return (), -1  # another client's own format: nothing is known, which only costs stickiness
 
@@ -164,7 +172,7 @@ def _cooperative_generation(subscription: Subscription) -> int:
     if subscription.generation >= 0 or subscription.user_data is None:
         return subscription.generation
     try:
-        return BytesReader(subscription.user_data).int32()
+        return decode_user_data(CooperativeStickyUserData, subscription.user_data).generation
     except CorruptDataError:
         return -1
 

@@ -30,18 +30,18 @@ from streamcore.errors import (
     StreamCoreError,
     fact_text,
 )
-from streamcore.log.broker.groups.consumer_protocol import (
+from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.requests import JoinReply, JoinRequest, Membership, SyncReply, SyncRequest
+from streamcore.log.client import port
+from streamcore.log.client.consumer.assignors import Assignor, GroupMember, choose_assignors
+from streamcore.log.client.consumer.settings import GroupSettings
+from streamcore.log.protocol.consumer_protocol import (
     Subscription,
     decode_assignment,
     decode_subscription,
     encode_assignment,
     encode_subscription,
 )
-from streamcore.log.broker.refusals import Refusal, Refused
-from streamcore.log.broker.requests import JoinReply, JoinRequest, Membership, SyncReply, SyncRequest
-from streamcore.log.client import port
-from streamcore.log.client.consumer.assignors import Assignor, GroupMember, choose_assignors
-from streamcore.log.client.consumer.settings import GroupSettings
 from streamcore.model import CommittedPosition, TopicName, TopicPartition
 
 

@@ -27,7 +27,6 @@ from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.config.broker_settings import Meaning, checked
 from streamcore.log.broker.config.configuration import broker_config, topic_defaults_of
 from streamcore.log.broker.config.texts import configured
-from streamcore.log.broker.groups.consumer_protocol import decode_assignment
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import (
@@ -52,6 +51,7 @@ from streamcore.log.client.port import TopicDescription
 from streamcore.log.node.maintenance import Upkeep
 from streamcore.log.node.maintenance_thread import Janitor
 from streamcore.log.node.operation_driver import OperationDriver
+from streamcore.log.protocol.consumer_protocol import decode_assignment
 from streamcore.log.storage.directory_lock import DirectoryLock
 from streamcore.log.storage.files import FileSystem, PosixFileSystem
 from streamcore.log.storage.log_manager import LogManager

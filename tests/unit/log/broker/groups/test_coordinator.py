@@ -14,11 +14,11 @@ from streamcore.errors import (
     StaleGenerationError,
     UsageError,
 )
-from streamcore.log.broker.groups.consumer_protocol import Subscription, encode_subscription
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import JoinRequest, Membership, SyncRequest
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.client.embedded.log import EmbeddedLog
+from streamcore.log.protocol.consumer_protocol import Subscription, encode_subscription
 from streamcore.model import CommittedPosition, TopicPartition
 from streamcore.testing.sim_disk import SimDisk
 

@@ -8,14 +8,14 @@ import pytest
 
 from streamcore.errors import RebalanceInProgressError, StaleGenerationError, StreamCoreError
 from streamcore.log.broker.groups.classic_group import ClassicGroup
-from streamcore.log.broker.groups.consumer_protocol import (
+from streamcore.log.broker.refusals import Refused
+from streamcore.log.broker.requests import JoinReply, JoinRequest, Membership, SyncRequest
+from streamcore.log.protocol.consumer_protocol import (
     Subscription,
     decode_assignment,
     encode_assignment,
     encode_subscription,
 )
-from streamcore.log.broker.refusals import Refused
-from streamcore.log.broker.requests import JoinReply, JoinRequest, Membership, SyncRequest
 from streamcore.model import TopicPartition
 from tests.unit.log.broker.groups.group_house import GROUP, HOST, GroupHouse, NewMember
 

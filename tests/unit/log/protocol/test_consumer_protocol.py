@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamcore.errors import CorruptDataError
-from streamcore.log.broker.groups.consumer_protocol import (
+from streamcore.log.protocol.consumer_protocol import (
     Subscription,
     decode_assignment,
     decode_subscription,

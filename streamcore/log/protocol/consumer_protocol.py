@@ -1,0 +1,182 @@
+"""What members of a group exchange, in the bytes of Kafka's consumer protocol: subscriptions and assignments.
+
+Members write and read them, StreamCore's and those of every Kafka client. In a group of the classic protocol
+the coordinator passes the bytes on unread, except to find the topics that a group subscribes to, and where
+members of both protocols share a group.
+
+Bytes := version int16 | fields of the message
+
+Version 3 is written. A newer version is read as version 3, because newer versions only append fields. Lists
+that must not be null are read as empty where a client wrote null.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated as A
+from typing import Final, TypeVar
+
+from streamcore.errors import CorruptDataError, fact_text
+from streamcore.log.protocol.codec import Codec, MalformedMessageError, codec_of
+from streamcore.log.protocol.fields import Int32, Message, V
+from streamcore.model import TopicName, TopicPartition
+
+M = TypeVar("M", bound=Message)
+
+_VERSION: Final = 3
+_INT16: Final = struct.Struct(">h")
+
+
+class TopicPartitions(Message):
+    """Partitions of one topic."""
+
+    topic: str
+    partitions: list[Int32] | None
+
+
+class ConsumerProtocolSubscription(Message):
+    """What a member subscribes to."""
+
+    topics: list[str] | None
+    user_data: bytes | None
+    owned_partitions: A[list[TopicPartitions] | None, V("1+")] = None
+    generation_id: A[Int32, V("2+")] = -1
+    rack_id: A[str | None, V("3+")] = None
+
+
+class ConsumerProtocolAssignment(Message):
+    """What a member is to read."""
+
+    assigned_partitions: list[TopicPartitions] | None
+    user_data: bytes | None
+
+
+class StickyUserData(Message):
+    """The user data of Kafka's sticky assignor: the former assignment and its generation."""
+
+    previous_assignment: list[TopicPartitions] | None
+    generation: Int32
+
+
+class CooperativeStickyUserData(Message):
+    """The user data of Kafka's cooperative sticky assignor: the generation of the owned partitions."""
+
+    generation: Int32
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What a member asks for when it joins, and what it still owns from the generation before."""
+
+    topics: tuple[TopicName, ...]
+    owned: tuple[TopicPartition, ...] = ()
+    generation: int = -1
+    user_data: bytes | None = None
+    rack: str | None = None
+
+
+def encode_subscription(subscription: Subscription) -> bytes:
+    """Encode a subscription in version 3."""
+    message = ConsumerProtocolSubscription(
+        topics=list(subscription.topics),
+        user_data=subscription.user_data,
+        owned_partitions=by_topic(subscription.owned),
+        generation_id=subscription.generation,
+        rack_id=subscription.rack,
+    )
+    return _INT16.pack(_VERSION) + encode_user_data(message, version=_VERSION)
+
+
+def decode_subscription(data: bytes) -> Subscription:
+    """Decode a subscription of any version.
+
+    Raises:
+        CorruptDataError: the bytes are no subscription.
+    """
+    message = decode_user_data(ConsumerProtocolSubscription, data, _INT16.size, subscription_version(data))
+    return Subscription(
+        tuple(message.topics or ()),
+        partitions_of(message.owned_partitions),
+        message.generation_id,
+        message.user_data,
+        message.rack_id,
+    )
+
+
+def subscription_version(data: bytes) -> int:
+    """Return the version that a subscription was written in, at most the newest that is known here.
+
+    Raises:
+        CorruptDataError: there are fewer than two bytes.
+    """
+    if len(data) < _INT16.size:
+        raise CorruptDataError(f"a member's bytes are cut off, {fact_text(size_bytes=len(data))}")
+    version: int = _INT16.unpack_from(data)[0]
+    return max(0, min(version, _VERSION))
+
+
+def encode_assignment(
+    partitions: Sequence[TopicPartition], user_data: bytes | None = None, *, version: int = _VERSION
+) -> bytes:
+    """Encode an assignment; the fields are the same in all versions up to 3."""
+    message = ConsumerProtocolAssignment(assigned_partitions=by_topic(partitions), user_data=user_data)
+    return _INT16.pack(version) + encode_user_data(message)
+
+
+def decode_assignment(data: bytes) -> tuple[TopicPartition, ...]:
+    """Decode the partitions of an assignment; no bytes at all are an empty assignment.
+
+    Raises:
+        CorruptDataError: the bytes are no assignment.
+    """
+    return partitions_of(_assignment(data).assigned_partitions) if data else ()
+
+
+def has_user_data(data: bytes) -> bool:
+    """Whether an assignment carries data of its assignor.
+
+    Raises:
+        CorruptDataError: the bytes are no assignment.
+    """
+    return bool(_assignment(data).user_data) if data else False
+
+
+def _assignment(data: bytes) -> ConsumerProtocolAssignment:
+    return decode_user_data(ConsumerProtocolAssignment, data, _INT16.size)
+
+
+def encode_user_data(message: Message, *, version: int = 0) -> bytes:
+    """Encode the fields of a message that has no version in front: the user data of an assignor."""
+    return bytes(codec_of(type(message), version, False).encode(message))
+
+
+def decode_user_data(message: type[M], data: bytes, start: int = 0, version: int = 0) -> M:
+    """Decode fields from byte ``start`` on; bytes after the fields are ignored.
+
+    Raises:
+        CorruptDataError: the bytes do not fit the message.
+    """
+    codec: Codec[M] = codec_of(message, version, False)
+    try:
+        return codec.decode(data, start, may_have_rest=True)
+    except MalformedMessageError as error:
+        raise CorruptDataError(
+            f"a member's bytes cannot be read, {fact_text(as_a=message.__name__, because=str(error))}"
+        ) from error
+
+
+def by_topic(partitions: Iterable[TopicPartition]) -> list[TopicPartitions]:
+    """Group partitions by topic, topics in order of first appearance."""
+    numbers: dict[TopicName, list[int]] = {}
+    for partition in partitions:
+        numbers.setdefault(partition.topic, []).append(partition.partition)
+    return [TopicPartitions(topic=topic, partitions=of_topic) for topic, of_topic in numbers.items()]
+
+
+def partitions_of(topics: Iterable[TopicPartitions] | None) -> tuple[TopicPartition, ...]:
+    """List the partitions of several topics, in order."""
+    return tuple(
+        TopicPartition(each.topic, partition) for each in topics or () for partition in each.partitions or ()
+    )
