@@ -43,7 +43,11 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class SubTopology:
-    """A part of the topology with no repartition inside. Named after its first store, agent or topic."""
+    """A part of the topology with no repartition inside. Named after its first store, agent or topic.
+
+    ``inputs`` stand in the order in which records of equal times are taken: topics read as tables first,
+    then by the topic's name, wherever the program declares them.
+    """
 
     name: str
     nodes: tuple[Node, ...]
@@ -175,6 +179,7 @@ def _sub_topology(
     name = next(iter([store.name for store in stores] + agents + [roots[0][0].name]))
     if name in names:
         name = f"{name}.{roots[0][0].name}"
+    roots.sort(key=lambda entry: (not _is_table(entry[1], members), entry[0].name))
     inputs = tuple(
         Input(topic=topic, root=root, one_at_a_time=_meets_in_a_store(root, members, used))
         for topic, root in roots
@@ -186,6 +191,11 @@ def _sub_topology(
         stores=tuple(stores),
         tables_by_node={node: used[node] for node in members if used[node]},
     )
+
+
+def _is_table(root: Node, members: Sequence[Node]) -> bool:
+    """Whether a topic is read as a table, possibly beside its stream."""
+    return any(isinstance(node, TableSource) and root in node.parents for node in members)
 
 
 def _meets_in_a_store(
