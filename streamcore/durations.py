@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import InvalidTimestampError, UsageError, fact_text
 
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PART = re.compile(r"(\d+)(ms|s|m|h|d|w)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_RECORD_TIME_MS_MAX = 2**63 - 1
 
 
 def duration_ms(value: str | timedelta | int) -> int:
@@ -75,6 +76,24 @@ def time_ms(value: str | datetime | int) -> int:
             f"a time needs a zone, for example a trailing 'Z': {fact_text(given=value.isoformat())}"
         )
     return (value - _EPOCH) // _MILLISECOND
+
+
+def record_time_ms(value: str | datetime | int) -> int:
+    """Return a time that a record may carry, in milliseconds since 1970, UTC.
+
+    Record times start at 1970, as in Kafka: -1 is Kafka's mark of a record without a time.
+
+    Raises:
+        UsageError: the value is not a time; see ``time_ms``.
+        InvalidTimestampError: the time is before 1970, or does not fit into 64 bits.
+    """
+    timestamp_ms = value if type(value) is int else time_ms(value)
+    if not 0 <= timestamp_ms <= _RECORD_TIME_MS_MAX:
+        raise InvalidTimestampError(
+            "a record's time is in milliseconds since 1970, from 0 to 2**63 - 1: give one in that range, or "
+            "none for the time of the send, " + fact_text(given=value, timestamp_ms=timestamp_ms)
+        )
+    return timestamp_ms
 
 
 def time_text(timestamp_ms: int) -> str:

@@ -11,6 +11,7 @@ from streamcore.errors import (
     ClosedError,
     InvalidConfigError,
     InvalidRecordError,
+    InvalidTimestampError,
     InvalidTransactionStateError,
     OffsetOutOfRangeError,
     ProducerFencedError,
@@ -501,3 +502,54 @@ def test_a_closed_log_says_so(house: LogHouse) -> None:
 
     with pytest.raises(ClosedError):
         house.log.topics()
+
+
+# --- times of records ------------------------------------------------------------------------------
+
+
+def test_a_record_keeps_its_time_and_one_without_stays_without(house: LogHouse) -> None:
+    times_ms = [-1, 1, NOW_MS, -1, 86_400_000]
+    with_times(house.log.producer_port(), times_ms)
+
+    assert read_times(house.log) == times_ms
+
+
+@pytest.mark.parametrize("bad", [-2, -86_400_000, 2**63])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_time_that_no_record_has_is_refused_before_anything_is_appended(
+    house: LogHouse, bad: int, place: int
+) -> None:
+    producer = house.log.producer_port()
+    times_ms = [NOW_MS, NOW_MS]
+    times_ms[place] = bad
+    with pytest.raises(InvalidTimestampError, match=f"timestamp_ms={bad}"):
+        with_times(producer, times_ms)
+    with_times(producer, [NOW_MS])
+
+    assert read_times(house.log) == [NOW_MS]
+
+
+def test_the_first_millisecond_of_1970_is_kept_or_refused(house: LogHouse) -> None:
+    producer = house.log.producer_port()
+    if producer.time_min_ms:
+        with pytest.raises(InvalidTimestampError, match="librdkafka"):
+            with_times(producer, [0])
+    else:
+        with_times(producer, [0])
+
+    assert read_times(house.log) == ([] if producer.time_min_ms else [0])
+
+
+def with_times(producer: Producer, times_ms: list[int]) -> None:
+    values: list[bytes | None] = [b"v"] * len(times_ms)
+    producer.append_run(FIRST, [b"k"] * len(times_ms), values, times_ms).result(WAIT_S)
+
+
+def read_times(log: Log) -> list[int]:
+    reader = log.reader()
+    reader.assign({FIRST: 0})
+    times_ms: list[int] = []
+    while (run := reader.fetch(FIRST, bytes_max=1_000_000)) is not None:
+        times_ms += run.timestamps_ms
+    reader.close()
+    return times_ms

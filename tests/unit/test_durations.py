@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.durations import duration_ms, time_ms, time_text
-from streamcore.errors import UsageError
+from streamcore.durations import duration_ms, record_time_ms, time_ms, time_text
+from streamcore.errors import InvalidTimestampError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -95,3 +95,14 @@ def test_a_time_that_is_shown_reads_back_as_itself(timestamp_ms: int) -> None:
 
 def test_a_time_outside_the_calendar_is_shown_as_its_number() -> None:
     assert time_text(2**62) == str(2**62)
+
+
+@pytest.mark.parametrize("moment", [0, 1, 2**63 - 1, "1970-01-01T00:00Z", datetime(2013, 1, 1, tzinfo=UTC)])
+def test_a_record_time_is_any_time_from_1970_on(moment: int | str | datetime) -> None:
+    assert record_time_ms(moment) == time_ms(moment)
+
+
+@pytest.mark.parametrize("moment", [-1, "-1", -5, 2**63, "1969-12-31T23:59:59.999Z"])
+def test_a_record_time_before_1970_or_beyond_64_bits_is_refused(moment: int | str) -> None:
+    with pytest.raises(InvalidTimestampError, match="since 1970"):
+        record_time_ms(moment)

@@ -114,6 +114,9 @@ class Transaction(Protocol):
 class Producer(Protocol):
     """Appends runs of records: idempotent, acknowledged once durable."""
 
+    time_min_ms: TimestampMs
+    """The earliest time that a record can have, at least 0. A record without a time (-1) stays without."""
+
     def append_run(
         self,
         target: TopicPartition,
@@ -122,7 +125,12 @@ class Producer(Protocol):
         timestamps_ms: Sequence[TimestampMs],
         headers: Sequence[Headers] | None = None,
     ) -> Acknowledgement:
-        """Append records outside any transaction; runs to one partition keep their order."""
+        """Append records outside any transaction; runs to one partition keep their order.
+
+        Raises:
+            InvalidTimestampError: a time before ``time_min_ms`` that is not -1, or beyond 64 bits; nothing
+                was appended.
+        """
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Begin a transaction that commits when the block ends and aborts when it raises.

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from aiokafka.record._crecords.default_records import DefaultRecordBatchBuilder
 
-from streamcore.errors import InvalidRecordError, fact_text
 from streamcore.log.records.batch import (
     COMPRESSION_MASK,
     CONTROL_FLAG,
@@ -41,12 +40,13 @@ _ABORT, _COMMIT = 0, 1
 class BatchBuilder:
     """Collects records, then becomes one batch. For one thread at a time."""
 
-    __slots__ = ("_append", "_builder", "_first_timestamp_ms", "record_count")
+    __slots__ = ("_append", "_builder", "_skipped_bytes", "_timestamps_ms_max", "record_count")
 
     def __init__(self) -> None:
         self._builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, _NO_LIMIT)
         self._append = self._builder.append
-        self._first_timestamp_ms = 0
+        self._skipped_bytes = 0
+        self._timestamps_ms_max = NO_TIMESTAMP
         self.record_count = 0
 
     def append(
@@ -54,8 +54,9 @@ class BatchBuilder:
     ) -> None:
         """Add a record. Raises ``TypeError`` if key, value or headers are not bytes; nothing is added."""
         index = self.record_count
-        if not index:
-            self._first_timestamp_ms = timestamp_ms
+        if not index and timestamp_ms < 0:
+            self._begin_at_zero()
+        self._timestamps_ms_max = max(self._timestamps_ms_max, timestamp_ms)
         self._append(index, timestamp_ms, key, value, list(headers) if headers else _NO_HEADERS)
         self.record_count = index + 1
 
@@ -74,31 +75,30 @@ class BatchBuilder:
         base_sequence: int = NO_SEQUENCE,
         transactional: bool = False,
     ) -> bytearray:
-        """Return the batch, with base offset 0. The builder cannot be used after that.
-
-        Raises:
-            InvalidRecordError: the first record has no timestamp (-1) and a later one has.
-        """
+        """Return the batch, with base offset 0. The builder cannot be used after that."""
         assert self.record_count > 0, "a batch has at least one record"
         codec = codec_number(compression)
         self._builder.set_producer_state(producer_id, producer_epoch, base_sequence)
         batch: bytearray = self._builder.build()
-        if self._first_timestamp_ms < 0:
-            self._ensure_no_timestamps(parse_header(batch))
-        if codec == NONE and not transactional:
+        if codec == NONE and not transactional and not self._skipped_bytes:
             return batch
         header = parse_header(batch)
+        body = memoryview(batch)[HEADER_BYTES + self._skipped_bytes :]
+        if self._skipped_bytes:
+            header = header._replace(record_count=self.record_count, max_timestamp_ms=self._timestamps_ms_max)
         attributes = header.attributes | codec | (TRANSACTIONAL_FLAG if transactional else 0)
-        records = compress(codec, bytes(memoryview(batch)[HEADER_BYTES:]))
+        records = body if codec == NONE else compress(codec, bytes(body))
         return pack_batch(header._replace(attributes=attributes), records)
 
-    def _ensure_no_timestamps(self, header: BatchHeader) -> None:
-        # To the codec -1 means "no base yet", so the deltas after such a record would be wrong.
-        if self._first_timestamp_ms < NO_TIMESTAMP or header.max_timestamp_ms != NO_TIMESTAMP:
-            raise InvalidRecordError(
-                "records of one batch have timestamps from 1970 on, or all have none (-1), "
-                + fact_text(first_timestamp_ms=self._first_timestamp_ms)
-            )
+    def _begin_at_zero(self) -> None:
+        """Count timestamps from 0, by a record that ``build`` cuts off.
+
+        The codec takes its first record's timestamp as the base of all deltas, but -1 as "no base yet", and
+        would write wrong deltas after it.
+        """
+        before_bytes = self._builder.size()
+        self._append(0, 0, None, None, _NO_HEADERS)
+        self._skipped_bytes = self._builder.size() - before_bytes
 
 
 def encode_batch(
@@ -115,6 +115,9 @@ def encode_batch(
 ) -> bytearray:
     """Return one batch of the records that the columns hold, with base offset 0."""
     builder = BatchBuilder()
+    if timestamps_ms and timestamps_ms[0] < 0 and (latest_ms := max(timestamps_ms)) != NO_TIMESTAMP:
+        builder._begin_at_zero()
+        builder._timestamps_ms_max = latest_ms
     append = builder._append
     if headers is None:
         for index, (key, value, timestamp_ms) in enumerate(zip(keys, values, timestamps_ms, strict=True)):
@@ -124,7 +127,6 @@ def encode_batch(
         for index, (key, value, timestamp_ms, row_headers) in enumerate(rows):
             append(index, timestamp_ms, key, value, list(row_headers))
     builder.record_count = len(keys)
-    builder._first_timestamp_ms = timestamps_ms[0] if keys else 0
     return builder.build(
         compression=compression,
         producer_id=producer_id,

@@ -23,6 +23,7 @@ from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import DurableUntil, Operation
 from streamcore.log.broker.requests import Membership, ProducerIdentity
 from streamcore.log.client.port import Appended, Outcome
+from streamcore.log.client.producer.record_times import ensure_writable
 from streamcore.log.client.producer.run_columns import BATCH_BYTES, Columns, cut_into_parts, slice_columns
 from streamcore.log.node.operation_driver import OperationDriver
 from streamcore.log.records.builder import encode_batch
@@ -93,6 +94,8 @@ class _OpenTransaction:
 class EmbeddedProducer:
     """Appends runs: idempotent, and with a transactional id in transactions. Safe to share between
     threads, but for its transaction."""
+
+    time_min_ms = 0
 
     def __init__(
         self,
@@ -180,6 +183,7 @@ class EmbeddedProducer:
         if not len(columns[0]):
             end = log.offsets.log_end
             return Appended(target, end, end), log
+        ensure_writable(columns[2], self.time_min_ms)
         with self._order:
             batches = self._encoded(target, columns, log.config.max_message_bytes, transaction is not None)
             has_all_keys = None not in columns[0]

@@ -35,6 +35,7 @@ from streamcore.log.client.kafka.member import KafkaMembership, strangers_creden
 from streamcore.log.client.kafka.offsets import KafkaOffsets
 from streamcore.log.client.kafka.topics import KafkaTopics
 from streamcore.log.client.port import Acknowledgement
+from streamcore.log.client.producer.record_times import ensure_writable
 from streamcore.log.client.producer.run_columns import BATCH_BYTES, Columns, columns_bytes, cut_to_fit
 from streamcore.log.records.compression import codec_number
 from streamcore.model import CommittedPosition, Headers, Isolation, TimestampMs, TopicPartition
@@ -67,6 +68,9 @@ class _OpenTransaction:
 
 class KafkaProducer:
     """Appends runs. Safe to share between threads, but for its transaction."""
+
+    time_min_ms = 1
+    """librdkafka takes a time of 0 for the present one."""
 
     def __init__(
         self,
@@ -187,6 +191,7 @@ class KafkaProducer:
         if not count:
             ends = self._offsets.visible_ends([target], Isolation.READ_UNCOMMITTED)
             return NothingAppended(target, ends[target])
+        ensure_writable(columns[2], self.time_min_ms)
         run = KafkaRun(target, count, columns_bytes(columns), wait=self._wait_for, reported_all=self._finish)
         bytes_max = int(topic.config.get("max.message.bytes", _MESSAGE_BYTES_MAX)) - _BATCH_HEADER_BYTES
         with self._order:

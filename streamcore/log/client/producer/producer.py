@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from streamcore.clock import Clock
-from streamcore.durations import duration_ms, time_ms
+from streamcore.durations import duration_ms
 from streamcore.errors import (
     ClosedError,
     InvalidConfigError,
@@ -43,6 +43,7 @@ from streamcore.log.client.producer.record_columns import (
     checked_headers,
     column_chunks,
 )
+from streamcore.log.client.producer.record_times import TIME_MS_MAX, sendable_time_ms
 from streamcore.log.client.producer.sender import Sender
 from streamcore.model import CommittedPosition, TopicName, TopicPartition
 
@@ -89,6 +90,7 @@ class Producer:
         settings = settings or ProducerSettings()
         self._target = target
         self._now_ms = clock.now_ms
+        self._time_min_ms = target.time_min_ms
         self._buffer_bytes_max = settings.buffer_bytes_max
         self._sender = Sender(clock, target.append_run, buffer_bytes_max=settings.buffer_bytes_max)
         self._batches = self._sender.batches = Accumulator(
@@ -122,12 +124,14 @@ class Producer:
             key: records with equal keys go to the same partition, in order.
             value: bytes, or ``None``: a tombstone in a compacted topic.
             partition: this one, instead of the key's.
-            timestamp_ms: the record's time; now if it is not given.
+            timestamp_ms: the record's time, from 1970 on; now if it is not given.
             headers: names and bytes, in order.
 
         Raises:
             UnknownTopicError: there is no such topic or partition.
             UsageError: key, value or headers are not bytes.
+            InvalidTimestampError: the time is before 1970 or beyond 64 bits; to a broker over the network
+                also the first millisecond of 1970, which librdkafka would replace with the present time.
             InvalidTransactionStateError: a transactional producer without an open transaction.
             ClosedError: the producer is closed.
         """
@@ -142,8 +146,8 @@ class Producer:
             size += len(value)
         if timestamp_ms is None:
             timestamp_ms = self._now_ms()
-        elif type(timestamp_ms) is not int:
-            timestamp_ms = time_ms(timestamp_ms)
+        elif type(timestamp_ms) is not int or not self._time_min_ms <= timestamp_ms <= TIME_MS_MAX:
+            timestamp_ms = sendable_time_ms(timestamp_ms, self._time_min_ms)
         if headers:
             headers, headers_bytes = checked_headers(headers)
             size += headers_bytes
@@ -187,17 +191,19 @@ class Producer:
 
         Args:
             topic: where to; it must exist.
-            records: pairs of key and value, or ``sc.Record``, whose time and headers are kept. A record's
-                own topic, partition and offset say where it came from, and are not used.
+            records: pairs of key and value, or ``sc.Record``, whose time and headers are kept; a record
+                without a time (``timestamp_ms=-1``) gets the present one. A record's own topic, partition
+                and offset say where it came from, and are not used.
             partition: this one for all, instead of the keys' ones.
 
         Raises:
             UnknownTopicError: there is no such topic or partition.
             UsageError: an item is something else; those before it are on their way.
+            InvalidTimestampError: a record's time is one that ``send`` refuses; likewise.
         """
         pieces: list[tuple[PendingBatch, int, int]] = []
         batches = self._batches
-        for chunk in column_chunks(records, self._now_ms):
+        for chunk in column_chunks(records, self._now_ms, self._time_min_ms):
             with self._lock:
                 if not self._is_open:
                     raise self._refusal()

@@ -12,6 +12,8 @@ from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from streamcore.errors import UsageError, fact_text
+from streamcore.log.client.producer.record_times import ensure_sendable
+from streamcore.log.records.batch import NO_TIMESTAMP
 from streamcore.model import Headers, Record, TimestampMs
 
 Sendable: TypeAlias = "tuple[bytes | None, bytes | None] | Record[Any, Any]"
@@ -52,16 +54,22 @@ class ColumnChunk:
         )
 
 
-def column_chunks(records: Iterable[Sendable], now_ms: Callable[[], TimestampMs]) -> Iterator[ColumnChunk]:
+def column_chunks(
+    records: Iterable[Sendable], now_ms: Callable[[], TimestampMs], time_min_ms: TimestampMs
+) -> Iterator[ColumnChunk]:
     """Cut records into chunks; those without a time of their own get the chunk's.
+
+    Args:
+        time_min_ms: the earliest time that can be sent, at least 0.
 
     Raises:
         UsageError: an item that is neither a pair nor a record, or not of bytes.
+        InvalidTimestampError: a record's time cannot be sent.
     """
     source = iter(records)
     wanted = 16
     while rows := list(islice(source, wanted)):
-        chunk = _chunk(rows, now_ms())
+        chunk = _chunk(rows, now_ms(), time_min_ms)
         if chunk.size_bytes < _CHUNK_BYTES // 2:
             wanted = min(wanted * 2, _CHUNK_RECORDS)
         elif chunk.size_bytes > _CHUNK_BYTES * 2:
@@ -101,7 +109,7 @@ def checked_headers(headers: Iterable[tuple[str, bytes | None]]) -> tuple[Header
     return tuple(checked), size_bytes
 
 
-def _chunk(rows: list[Sendable], now_ms: TimestampMs) -> ColumnChunk:
+def _chunk(rows: list[Sendable], now_ms: TimestampMs, time_min_ms: TimestampMs) -> ColumnChunk:
     headers: list[Headers] | None = None
     headers_sizes: list[int] | None = None
     timestamps_ms: list[TimestampMs]
@@ -115,13 +123,17 @@ def _chunk(rows: list[Sendable], now_ms: TimestampMs) -> ColumnChunk:
     elif kinds == _RECORDS:
         keys = tuple([row.key for row in rows])  # type: ignore[union-attr]
         values = tuple([row.value for row in rows])  # type: ignore[union-attr]
-        timestamps_ms = [row.timestamp_ms if row.timestamp_ms >= 0 else now_ms for row in rows]  # type: ignore[union-attr]
+        timestamps_ms = [
+            now_ms if (time_ms := row.timestamp_ms) == NO_TIMESTAMP else time_ms  # type: ignore[union-attr]
+            for row in rows
+        ]
+        ensure_sendable(timestamps_ms, time_min_ms)
         if any(row.headers for row in rows):  # type: ignore[union-attr]
             checked = [checked_headers(row.headers) for row in rows]  # type: ignore[union-attr]
             headers = [row_headers for row_headers, _ in checked]
             headers_sizes = [size for _, size in checked]
     else:
-        return _chunk([_as_record(row) for row in rows], now_ms)
+        return _chunk([_as_record(row) for row in rows], now_ms, time_min_ms)
     keys, key_sizes = _checked_column("key", keys)
     values, value_sizes = _checked_column("value", values)
     sizes_bytes = [size + RECORD_OVERHEAD_BYTES for size in value_sizes]

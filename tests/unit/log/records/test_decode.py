@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamcore.errors import CorruptBatchError, InvalidRecordError
-from streamcore.log.records.batch import parse_header, patch_append_time, patch_offsets
+from streamcore.errors import CorruptBatchError
+from streamcore.log.records.batch import check_batch, parse_header, patch_append_time, patch_offsets
 from streamcore.log.records.builder import BatchBuilder, encode_batch, encode_marker, rewrite_batch
 from streamcore.log.records.decode import AbortedTransaction, batch_marker, batch_records, decode_run
 from streamcore.model import TopicPartition
@@ -169,7 +169,16 @@ def test_records_without_any_time_stay_so() -> None:
     assert run.timestamps_ms == [-1, -1]
 
 
-@pytest.mark.parametrize("timestamps_ms", [[-1, 5], [-5, 5], [-5, -5]])
-def test_times_before_1970_and_mixed_ones_are_refused(timestamps_ms: list[int]) -> None:
-    with pytest.raises(InvalidRecordError, match="1970"):
-        encode_batch([None] * 2, [b"a", b"b"], timestamps_ms)
+@pytest.mark.parametrize(
+    "timestamps_ms", [[-1, 5], [5, -1], [-1, -1], [-1, 0, 7, -1], [0, -1], [-5, 5], [-5, -5]]
+)
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_records_with_and_without_a_time_share_a_batch(timestamps_ms: list[int], compression: str) -> None:
+    values: list[bytes | None] = [b"%d" % index for index in range(len(timestamps_ms))]
+    batch = bytes(encode_batch([None] * len(values), values, timestamps_ms, compression=compression))
+    header = parse_header(batch)
+    check_batch(batch, 0, header)
+    assert header.record_count == header.last_offset_delta + 1 == len(values)
+    assert header.max_timestamp_ms == max(timestamps_ms)
+    run = decode_run(SOURCE, batch, 0)
+    assert (run.timestamps_ms, run.values, run.offsets) == (timestamps_ms, values, list(range(len(values))))

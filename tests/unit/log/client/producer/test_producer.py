@@ -54,6 +54,8 @@ class MemoryAcknowledgement:
 class MemoryPort:
     """A port producer whose log is lists: refuses what it is told to refuse, and can be held up."""
 
+    time_min_ms = 0
+
     def __init__(self) -> None:
         self.topics = {
             name: TopicDescription(name, UUID(int=0), count) for name, count in (("t", 4), ("one", 1))

@@ -39,6 +39,8 @@ class Answered:
 class CuttingPort:
     """A port producer that writes batches of ``batch_count``, each followed by a stranger's record."""
 
+    time_min_ms = 0
+
     def __init__(self, batch_count: int) -> None:
         self.batch_count = batch_count
         self.stored: list[bytes | None] = []
