@@ -63,7 +63,7 @@ def time_ms(value: str | datetime | int) -> int:
         return value
     if isinstance(value, str):
         text = value.strip()
-        if re.fullmatch(r"-?\d+", text):
+        if re.fullmatch(r"-?[0-9]{1,100}", text):
             return int(text)
         try:
             value = datetime.fromisoformat(text)

@@ -31,8 +31,9 @@ class RemoteTables:
 
     def get(self, name: str, key: str, at: str | None) -> list[Row]:
         """The value of a key; without ``at``, all windows of a key of a windowed table."""
-        words = {} if at is None else {"at": at}
-        reply = self._ask(f"/tables/{quote(name, safe='')}/{quote(key, safe='')}", words, missing={})
+        # As a parameter: a proxy rewrites paths that have dots.
+        words = {"key": key, **({} if at is None else {"at": at})}
+        reply = self._ask(_path(name), words, missing={})
         if "rows" in reply:
             return [{**row, "position": reply["position"]} for row in reply["rows"]]
         reply.pop("table", None)
@@ -46,9 +47,7 @@ class RemoteTables:
             # Windows go on at the last start that came, and leave out what came of it before.
             wanted = PAGE_ROWS if left is None else min(PAGE_ROWS, left + len(seen))
             words = {"from": start, "to": end, "limit": str(min(PAGE_ROWS, wanted))}
-            reply = self._ask(
-                f"/tables/{quote(name, safe='')}", {k: v for k, v in words.items() if v is not None}
-            )
+            reply = self._ask(_path(name), {k: v for k, v in words.items() if v is not None})
             rows = [row for row in reply["rows"] if row not in seen]
             for row in rows:
                 yield {**row, "position": reply["position"]}
@@ -69,7 +68,7 @@ class RemoteTables:
             seen = [row for row in reply["rows"] if row["start_ms"] == last]
 
     def _ask(self, path: str, words: dict[str, str], missing: Row | None = None) -> Row:
-        target = f"{path}?{urlencode(words)}" if words else path
+        target = f"{path}?{urlencode(words, errors='surrogateescape')}" if words else path
         connection = http.client.HTTPConnection(self._address, timeout=_TIMEOUT_S)
         try:
             connection.request("GET", target)
@@ -91,3 +90,7 @@ class RemoteTables:
         if response.status != 200:
             raise UsageError(str(reply.get("error", body[:200])))
         return reply
+
+
+def _path(name: str) -> str:
+    return f"/tables/{quote(name, safe='', errors='surrogateescape')}"

@@ -2,22 +2,26 @@
 
 ::
 
-    key of codec   written as
-    str            the text itself
-    bytes          the text, as UTF-8, or {"base64":"..."}
-    int, float     the number
-    bool           true, false
-    any            JSON if it is JSON, otherwise the text: 7 is a number, abc and "7" are texts
-    (str,int)      a JSON array of the fields: ["JFK",7]
+    key of codec   as JSON                                         as text
+    str            a string                                        the text itself
+    bytes          a string if it is UTF-8, or {"base64":"..."}    the text itself, or {"base64":"..."}
+    int, float     a number; "Infinity", "-Infinity"               the same without quotes
+    bool           true, false                                     the same
+    any            null, true, a number, a string, an array,       JSON if it is a key, otherwise the text:
+                   {"base64":"..."}, {"float":"Infinity"}          7 is a number, abc and "7" are texts
+    (str,int)      an array of the fields: ["JFK",7]               the same
 
-``null`` stands for ``None`` where the codec has it. A key comes out in the form in which it goes in:
-the fields of a class are an array here, whatever the class.
+``null`` is ``None`` where the codec has it. A key is printed in the form in which it is read: the fields
+of a class are an array, whatever the class. No two keys of a codec have one form.
+
+Bytes that are not UTF-8 come from a shell or a URL as surrogates (PEP 383). A key of bytes is read from
+them; no other key is.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,39 +33,53 @@ from streamcore.state.keys import KeyCodec, key_codec_by_name
 from streamcore.state.position import Position
 from streamcore.state.queries import Answer
 
-_SCALAR_NAMES = ("str", "bytes", "int", "float", "bool", "any")
+_NO_KEY = (msgspec.DecodeError, OverflowError, RecursionError, SerdeError, ValueError)
+_INFINITIES = {"Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def parse_key(codec: KeyCodec[Any], text: str) -> Any:
-    """The key that a text stands for, as the codec takes it.
+    """Return the key that a text stands for, as the codec takes it.
 
     Raises:
         SerdeError: the text is no key of this codec.
     """
-    if codec.name == "str":
-        return text
     try:
-        plain = _parsed(codec.name, text)
+        plain = _key_from_text(codec.name, text)
         # By way of the bytes, an array of fields becomes what the store's own codec makes of it.
         return codec.decode(key_codec_by_name(codec.name).encode(plain))
-    except (msgspec.DecodeError, ValueError, binascii.Error, SerdeError) as error:
+    except _NO_KEY as error:
         raise SerdeError(
-            f"the key is not of the table's key type: {fact_text(key=repr(text)[:100], key_type=codec.name)}"
+            "the key is not of the table's key type; a key of several fields is a JSON array: "
+            + fact_text(key=ascii(text)[:100], key_type=codec.name)
         ) from error
 
 
+def parse_prefix(codec: KeyCodec[Any], text: str) -> Any:
+    """Return the beginning of keys that a text stands for.
+
+    Raises:
+        SerdeError: keys of this codec have no prefixes, or the text is none.
+    """
+    if codec.name not in ("str", "bytes"):
+        raise SerdeError(
+            f"only str and bytes keys have prefixes, ask with from and to: {fact_text(key_type=codec.name)}"
+        )
+    return parse_key(codec, text)
+
+
 def plain_key(codec: KeyCodec[Any], key: Any) -> Any:
-    """A key as JSON shows it; ``parse_key`` reads its JSON (of text: the text itself)."""
-    if codec.name in _SCALAR_NAMES:
-        return plain_value(key)
-    return plain_value(key_codec_by_name(codec.name).decode(codec.encode(key)))
+    """Return a key as JSON shows it."""
+    return _key_as_json(codec.name, key_codec_by_name(codec.name).decode(codec.encode(key)))
 
 
 def key_text(codec: KeyCodec[Any], key: Any) -> str:
-    """A key as the text that ``parse_key`` reads."""
+    """Return a key as the text that ``parse_key`` reads."""
     plain = plain_key(codec, key)
-    if isinstance(plain, str) and (codec.name in ("str", "bytes") or not _is_json(plain)):
-        return plain
+    if isinstance(plain, str):
+        if codec.name in ("str", "float") or _is_text_of(codec.name, plain):
+            return plain
+        if codec.name == "bytes":
+            plain = _base64(plain.encode())
     return msgspec.json.encode(plain).decode()
 
 
@@ -106,32 +124,134 @@ def position_json(position: Position) -> dict[str, dict[str, int]]:
     return found
 
 
-def _parsed(name: str, text: str) -> Any:
-    if name == "bytes":
-        return _bytes_of(text)
-    if name == "any":
+def _is_text_of(codec_name: str, text: str) -> bool:
+    """Whether a key that JSON shows as a string is written without quotes."""
+    match codec_name:
+        case "any":
+            return bool(_key_from_text("any", text) == text)
+        case "bytes":
+            return not _is_base64_form(text)
+        case _:
+            return False
+
+
+def _key_from_text(codec_name: str, text: str) -> Any:
+    if codec_name == "bytes":
+        if _is_base64_form(text):
+            return _key_from_base64(msgspec.json.decode(text))
+        return text.encode(errors="surrogateescape")
+    text.encode()  # raises UnicodeEncodeError, a ValueError, for bytes that are not UTF-8
+    if codec_name == "str":
+        return text
+    if codec_name == "float" and text in _INFINITIES:
+        return _INFINITIES[text]
+    if codec_name == "any":
         try:
-            return _without_lists(msgspec.json.decode(text))
-        except msgspec.DecodeError:
+            key = _key_from_json("any", _json(text))
+            key_codec_by_name("any").encode(key)
+        except _NO_KEY:
             return text
-    plain = msgspec.json.decode(text)
-    scalar = name.removesuffix("?")
-    if plain is not None and (scalar == "bool") != isinstance(plain, bool) and scalar in _SCALAR_NAMES:
-        raise ValueError("a number is no truth value")
-    return float(plain) if scalar == "float" and isinstance(plain, int) else _without_lists(plain)
+        return key
+    return _key_from_json(codec_name, _json(text))
 
 
-def _bytes_of(text: str) -> bytes:
-    if text.startswith("{"):
-        try:
-            return base64.b64decode(msgspec.json.decode(text, type=dict[str, str])["base64"], validate=True)
-        except (msgspec.DecodeError, KeyError):
-            return text.encode()
-    return text.encode()
+def _json(text: str) -> Any:
+    """Decode JSON without white space around it, so that ``7`` and ``7`` with a line end are not one key."""
+    if text != text.strip():
+        raise ValueError("white space around the key")
+    return msgspec.json.decode(text)
 
 
-def _without_lists(value: Any) -> Any:
-    return tuple(map(_without_lists, value)) if isinstance(value, list) else value
+def _is_base64_form(text: str) -> bool:
+    """Whether a text is ``{"base64":"..."}``, which stands for other bytes than its own."""
+    if not text.startswith("{"):
+        return False
+    try:
+        plain = msgspec.json.decode(text)
+    except _NO_KEY:
+        return False
+    return isinstance(plain, dict) and list(plain) == ["base64"] and isinstance(plain["base64"], str)
+
+
+def _key_from_base64(plain: Any) -> bytes:
+    match plain:
+        case {"base64": str(coded)} if len(plain) == 1:
+            return base64.b64decode(coded, validate=True)
+    raise ValueError("not bytes")
+
+
+def _key_from_json(codec_name: str, plain: Any) -> Any:
+    """Convert decoded JSON to the key, by the grammar of codec names.
+
+    Raises:
+        ValueError: the JSON is no key of this codec.
+    """
+    if codec_name.endswith("?"):
+        return None if plain is None else _key_from_json(codec_name[:-1], plain)
+    if codec_name.startswith("("):
+        names = _field_names(codec_name)
+        if not isinstance(plain, list) or len(plain) != len(names):
+            raise ValueError("not an array of the fields")
+        return tuple(map(_key_from_json, names, plain))
+    match codec_name, plain:
+        case "str", str():
+            return plain
+        case "bytes", str():
+            return plain.encode()
+        case "bytes", _:
+            return _key_from_base64(plain)
+        case "bool", bool():
+            return plain
+        case "int" | "float", bool():
+            raise ValueError("a truth value is no number")
+        case "int", int():
+            return plain
+        case "float", int() | float():
+            return float(plain)
+        case "float", "Infinity" | "-Infinity":
+            return _INFINITIES[plain]
+        case "any", None | bool() | int() | float() | str():
+            return plain
+        case "any", list():
+            return tuple(_key_from_json("any", item) for item in plain)
+        case "any", {"float": "Infinity" | "-Infinity" as name} if len(plain) == 1:
+            return _INFINITIES[name]
+        case "any", _:
+            return _key_from_base64(plain)
+        case _:
+            raise ValueError(f"not of type {codec_name}")
+
+
+def _key_as_json(codec_name: str, key: Any) -> Any:
+    """Convert a key to what JSON shows, the inverse of ``_key_from_json``."""
+    if codec_name.endswith("?"):
+        return None if key is None else _key_as_json(codec_name[:-1], key)
+    if codec_name.startswith("("):
+        return [_key_as_json(name, part) for name, part in zip(_field_names(codec_name), key, strict=True)]
+    if isinstance(key, bytes):
+        return _base64(key) if codec_name == "any" else _with_text_for_bytes(key)
+    if isinstance(key, float) and math.isinf(key):
+        name = "Infinity" if key > 0 else "-Infinity"
+        return {"float": name} if codec_name == "any" else name
+    if isinstance(key, tuple):
+        return [_key_as_json("any", part) for part in key]
+    return key
+
+
+def _field_names(codec_name: str) -> list[str]:
+    """The codec names of the fields in ``(a,b?,(c,d))``."""
+    names: list[str] = []
+    depth, start = 0, 1
+    for place, character in enumerate(codec_name):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if (character == "," and depth == 1) or depth == 0:
+            names.append(codec_name[start:place])
+            start = place + 1
+    return [name for name in names if name]
+
+
+def _base64(data: bytes) -> dict[str, str]:
+    return {"base64": base64.b64encode(data).decode()}
 
 
 def _with_text_for_bytes(value: Any) -> Any:
@@ -139,7 +259,7 @@ def _with_text_for_bytes(value: Any) -> Any:
         try:
             return value.decode()
         except UnicodeDecodeError:
-            return {"base64": base64.b64encode(value).decode()}
+            return _base64(value)
     if isinstance(value, Mapping):
         return {name: _with_text_for_bytes(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -150,11 +270,3 @@ def _with_text_for_bytes(value: Any) -> Any:
 def _plain_object(value: Any) -> Any:
     dump = getattr(value, "model_dump", None)
     return dump(mode="json") if callable(dump) else str(value)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return False
-    return True

@@ -4,10 +4,16 @@
 
     GET /tables                          the tables
     GET /tables/NAME                     rows: ?from= ?to= ?prefix= ?limit= (of windows: times)
-    GET /tables/NAME/KEY                 the value: ?at= for a window; a key's windows: ?since= ?until=
+    GET /tables/NAME?key=KEY             the value: ?at= for a window; a key's windows: ?since= ?until=
+    GET /tables/NAME/KEY                 the same
     GET /health  /metrics  /topology     ?format=mermaid for the topology as a flowchart
 
-``at_least`` (a position as text) lets an answer wait until the table reflects it, ``timeout`` says how long.
+``at_least`` (a position as text) makes an answer wait until the table reflects it, ``timeout`` limits that.
+NAME and KEY are read from the bytes of the request line, each percent-encoding decoded once: all that follows
+the slash behind NAME is the key, also nothing at all, dots, slashes and line ends. Bytes that are not UTF-8
+become surrogates, which only keys of bytes take (``streamcore.state.text_forms``). A client or a proxy that
+rewrites paths (``.`` and ``..``) asks by ``?key=``.
+
 Queries run in threads, so neither they nor the health check wait for one another, and none of them runs
 in the worker's own loop.
 """
@@ -16,17 +22,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from streamcore.errors import RequestTimeoutError, fact_text
+from streamcore.errors import RequestTimeoutError, StreamCoreError, fact_text
 from streamcore.processing.runtime.running import Worker
 from streamcore.processing.runtime.views import TableView
 from streamcore.web.errors import HttpError, status_of
@@ -44,8 +53,6 @@ from streamcore.web.questions import (
 _POLL_S = 0.005
 _POLL_MAX_S = 0.1
 
-Handler = Callable[[Request], Awaitable[Response]]
-
 
 def make_api(worker: Worker, restores: Mapping[str, tuple[int, int]]) -> Starlette:
     """The application that answers for a worker, which may still be starting.
@@ -55,13 +62,70 @@ def make_api(worker: Worker, restores: Mapping[str, tuple[int, int]]) -> Starlet
     api = _Api(worker, restores)
     routes = [
         Route("/tables", api.tables),
-        Route("/tables/{name}", api.table),
-        Route("/tables/{name}/{key:path}", api.key),
+        Route("/tables/{rest:rest}", api.tables),
         Route("/health", api.health),
         Route("/metrics", api.metrics),
         Route("/topology", api.topology),
     ]
-    return Starlette(routes=routes, exception_handlers={Exception: _failed, HTTPException: _refused})
+    found = Starlette(routes=routes, exception_handlers={Exception: _failed, HTTPException: _refused})
+    # With one slash more at the end, a path names another key.
+    found.router.redirect_slashes = False
+    return found
+
+
+class _RestOfPath(Convertor[str]):
+    """All that follows, with line ends, which Starlette's own ``path`` does not match."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        """Return the text."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Return the text."""
+        return value
+
+
+register_url_convertor("rest", _RestOfPath())
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question about tables: from the request line of ``/tables/NAME/KEY?words``."""
+
+    table: str | None
+    key: str | None
+    words: Words
+
+
+def _asked(request: Request) -> _Asked:
+    """Read the question from the request line.
+
+    Raises:
+        HttpError: a parameter is given twice, or a key in the path and as a parameter.
+    """
+    path: bytes = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    parts = [_decoded(part) for part in path.split(b"/", 3)[2:]]
+    words: dict[str, str] = {}
+    pairs = parse_qsl(
+        request.scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="surrogateescape"
+    )
+    for name, value in pairs:
+        if name in words:
+            raise HttpError(400, f"a parameter is given twice: {fact_text(parameter=ascii(name)[:50])}")
+        words[name] = value
+    key = parts[1] if len(parts) == 2 else None
+    if "key" in words:
+        if key is not None:
+            raise HttpError(400, "the key is in the path: leave the parameter key out")
+        key = words.pop("key")
+    return _Asked(parts[0] if parts and parts != [""] else None, key, words)
+
+
+def _decoded(part: bytes) -> str:
+    """Undo the percent-encoding; bytes that are not UTF-8 become surrogates (PEP 383)."""
+    return unquote_to_bytes(part).decode(errors="surrogateescape")
 
 
 class _Api:
@@ -73,16 +137,24 @@ class _Api:
         self._metrics = WorkerMetrics(worker, restores)
 
     async def tables(self, request: Request) -> Response:
-        """What tables there are."""
-        return await self._answer(request, self._tables)
-
-    async def table(self, request: Request) -> Response:
-        """The rows of a table."""
-        return await self._answer(request, self._rows)
-
-    async def key(self, request: Request) -> Response:
-        """The value of a key."""
-        return await self._answer(request, self._value)
+        """Answer what tables there are, the rows of a table, or the value of a key."""
+        try:
+            if not self._worker.is_open:
+                raise HttpError(503, "the tables are not ready: the worker is starting or stopping")
+            asked = _asked(request)
+            if asked.table is None:
+                return _json(await run_in_threadpool(self._tables, asked.words))
+            view = self._view(asked.table)
+            freshness = freshness_of(asked.words)
+            if freshness is not None:
+                await self._wait_for(view, freshness)
+            if asked.key is None:
+                return _json(await run_in_threadpool(span_answer, view, asked.words))
+            return _json(await run_in_threadpool(key_answer, view, asked.key, asked.words))
+        except Exception as error:
+            if status_of(error) == 500 and not isinstance(error, HttpError | StreamCoreError):
+                raise
+            return _error(status_of(error), str(error), reason=getattr(error, "reason", None))
 
     async def health(self, request: Request) -> Response:
         """Whether the worker works: 200, or 503 with the reason."""
@@ -111,21 +183,6 @@ class _Api:
 
     # -- within
 
-    async def _answer(self, request: Request, ask: Callable[[Request, Words], object]) -> Response:
-        """Ask in a thread, once the table is as fresh as wanted."""
-        try:
-            if not self._worker.is_open:
-                raise HttpError(503, "the tables are not ready: the worker is starting or stopping")
-            words = _words(request)
-            freshness = freshness_of(words)
-            if freshness is not None and "name" in request.path_params:
-                await self._wait_for(self._view(request), freshness)
-            return _json(await run_in_threadpool(ask, request, words))
-        except Exception as error:
-            if status_of(error) == 500 and not isinstance(error, HttpError):
-                raise
-            return _error(status_of(error), str(error), reason=getattr(error, "reason", None))
-
     async def _wait_for(self, view: TableView, wanted: Freshness) -> None:
         freshness = self._worker.freshness(view.store, wanted.position)
         deadline_s = time.monotonic() + wanted.timeout_ms / 1000
@@ -144,14 +201,16 @@ class _Api:
             await asyncio.sleep(pause_s)
             pause_s = min(_POLL_MAX_S, pause_s * 1.5)
 
-    def _view(self, request: Request) -> TableView:
-        name: str = request.path_params["name"]
+    def _view(self, name: str) -> TableView:
         known = self._worker.table_names()
         if name not in known:
-            raise HttpError(404, f"there is no such table: {fact_text(table=name, tables=','.join(known))}")
+            tables = ",".join(known) or "none"
+            raise HttpError(
+                404, f"there is no such table: {fact_text(table=ascii(name)[1:-1][:300], tables=tables)}"
+            )
         return self._worker.table(name)
 
-    def _tables(self, request: Request, words: Words) -> object:
+    def _tables(self, words: Words) -> object:
         ensure_known(words)
         worker = self._worker
         global_tables = worker.tasks.assembly.global_tables
@@ -160,25 +219,13 @@ class _Api:
         ]
         return {"application": worker.app.app_id, "tables": facts}
 
-    def _rows(self, request: Request, words: Words) -> object:
-        return span_answer(self._view(request), words)
-
-    def _value(self, request: Request, words: Words) -> object:
-        return key_answer(self._view(request), request.path_params["key"], words)
-
-
-def _words(request: Request) -> Words:
-    words = request.query_params
-    if len(words.multi_items()) != len(words):
-        raise HttpError(400, "a parameter is given twice")
-    return dict(words)
-
 
 def _json(content: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(content) + b"\n", status, media_type="application/json")
 
 
 def _error(status: int, message: str, *, reason: str | None = None) -> Response:
+    message = message.encode(errors="backslashreplace").decode()
     return _json({"error": message, **({} if reason is None else {"reason": reason})}, status)
 
 
@@ -187,7 +234,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     pages = "/tables, /tables/NAME, /tables/NAME/KEY, /health, /metrics, /topology"
     message = f"there is no such page, try {pages}" if error.status_code == 404 else error.detail
-    return _error(error.status_code, f"{message}: {fact_text(path=request.url.path)}")
+    return _error(error.status_code, f"{message}: {fact_text(path=ascii(request.scope['path'])[1:-1][:300])}")
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from streamcore.errors import (
     ClosedError,
     RequestTimeoutError,
-    SerdeError,
     StreamCoreError,
     UsageError,
 )
@@ -30,7 +29,7 @@ def status_of(error: Exception) -> int:
             return 503
         case RequestTimeoutError():
             return 504
-        case UsageError() | SerdeError():
+        case UsageError():
             return 400
         case StreamCoreError():
             return 500

@@ -5,24 +5,28 @@ A question is about one key (``key_answer``) or about a span of keys or windows 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from streamcore.durations import duration_ms, time_ms
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import SerdeError, UsageError, fact_text
 from streamcore.processing.runtime.views import TableView
 from streamcore.state.keys import key_codec
 from streamcore.state.position import Position
 from streamcore.state.queries import Answer
-from streamcore.state.text_forms import answer_row, key_text, parse_key, position_json
+from streamcore.state.text_forms import answer_row, key_text, parse_key, parse_prefix, position_json
 from streamcore.web.errors import HttpError
 
 LIMIT_DEFAULT = 1_000
 LIMIT_MAX = 10_000
 TIMEOUT_DEFAULT_MS = 10_000
 TIMEOUT_MAX_MS = 60_000
+
+_LIMIT = re.compile(r"[0-9]{1,5}")
+_TIME_MAX_MS = 2**63 - 1
 
 Words = Mapping[str, str]
 Json = dict[str, Any]
@@ -40,14 +44,18 @@ def freshness_of(words: Words) -> Freshness | None:
     """What ``at_least`` and ``timeout`` ask for.
 
     Raises:
-        SerdeError: ``at_least`` is no position.
+        HttpError: ``at_least`` is no position.
         UsageError: ``timeout`` is no duration.
     """
     text = words.get("at_least")
     if text is None:
         return None
     timeout_ms = duration_ms(words["timeout"]) if "timeout" in words else TIMEOUT_DEFAULT_MS
-    return Freshness(Position.from_text(text), min(timeout_ms, TIMEOUT_MAX_MS))
+    try:
+        position = Position.from_text(text)
+    except SerdeError as error:
+        raise HttpError(400, str(error)) from error
+    return Freshness(position, min(timeout_ms, TIMEOUT_MAX_MS))
 
 
 def limit_of(words: Words) -> int:
@@ -57,7 +65,7 @@ def limit_of(words: Words) -> int:
         UsageError: it is no number, or out of bounds.
     """
     text = words.get("limit", str(LIMIT_DEFAULT))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= LIMIT_MAX):
+    if not (_LIMIT.fullmatch(text) and 1 <= int(text) <= LIMIT_MAX):
         raise UsageError(f"limit is a number from 1 to {LIMIT_MAX}: {fact_text(limit=repr(text)[:50])}")
     return int(text)
 
@@ -79,12 +87,12 @@ def key_answer(view: TableView, text: str, words: Words) -> Json:
     """Answer for one key: its value, or with a windowed table and without ``at`` its windows.
 
     Raises:
-        HttpError: the key has no value.
-        SerdeError: the text is no key of this table.
+        HttpError: the text is no key of this table, or the key has no value.
+        SerdeError: the stored value does not decode.
         UsageError: the question does not fit the table.
     """
     codec = key_codec(view.store.key_type)
-    key = parse_key(codec, text)
+    key = _key(view, text)
     if view.is_windowed and "at" not in words:
         ensure_known(words, "since", "until", "limit", "at_least", "timeout")
         since, until = _time(words, "since"), _time(words, "until")
@@ -93,7 +101,7 @@ def key_answer(view: TableView, text: str, words: Words) -> Json:
     answer = view.get(key, at=_time(words, "at"))
     if answer is None:
         raise HttpError(
-            404, f"the key has no value: {fact_text(table=view.name, key=text)}", reason="no value"
+            404, f"the key has no value: {fact_text(table=view.name, key=text[:100])}", reason="no value"
         )
     return {"table": view.name, **answer_row(answer, codec, key)}
 
@@ -102,7 +110,8 @@ def span_answer(view: TableView, words: Words) -> Json:
     """Answer for a span: keys ``[from, to)``, keys with a prefix, or windows that start in ``[from, to)``.
 
     Raises:
-        SerdeError: a bound is no key of this table.
+        HttpError: a bound is no key of this table.
+        SerdeError: a stored key or value does not decode.
         UsageError: the question does not fit the table.
     """
     limit = limit_of(words)
@@ -112,15 +121,30 @@ def span_answer(view: TableView, words: Words) -> Json:
         until = _time(words, "until" if "until" in words else "to")
         return _rows(view, lambda: view.windows_between(since, until), limit)
     ensure_known(words, "from", "to", "prefix", "limit", "at_least", "timeout")
-    codec = key_codec(view.store.key_type)
     if "prefix" in words:
         if "from" in words or "to" in words:
             raise UsageError(f"give a prefix, or from and to: {fact_text(table=view.name)}")
-        prefix = parse_key(codec, words["prefix"])
+        prefix = _prefix(view, words["prefix"])
         return _rows(view, lambda: view.prefix(prefix), limit)
-    start = parse_key(codec, words["from"]) if "from" in words else None
-    end = parse_key(codec, words["to"]) if "to" in words else None
+    start = _key(view, words["from"]) if "from" in words else None
+    end = _key(view, words["to"]) if "to" in words else None
     return _rows(view, lambda: view.range(start, end), limit)
+
+
+def _key(view: TableView, text: str) -> Any:
+    """Read a key of the table; a text that is none is the client's mistake, unlike what is stored."""
+    try:
+        return parse_key(key_codec(view.store.key_type), text)
+    except SerdeError as error:
+        raise HttpError(400, f"{error} {fact_text(table=view.name)}") from error
+
+
+def _prefix(view: TableView, text: str) -> Any:
+    codec = key_codec(view.store.key_type)
+    try:
+        return parse_prefix(codec, text)
+    except SerdeError as error:
+        raise HttpError(400, f"{error} {fact_text(table=view.name)}") from error
 
 
 def table_facts(view: TableView, *, is_global: bool) -> Json:
@@ -157,4 +181,11 @@ def _rows(view: TableView, ask: Callable[[], Iterator[Answer[Any]]], limit: int)
 
 
 def _time(words: Words, name: str) -> int | None:
-    return time_ms(words[name]) if name in words else None
+    if name not in words:
+        return None
+    found = time_ms(words[name])
+    if abs(found) > _TIME_MAX_MS:
+        raise UsageError(
+            f"a time has at most 64 bits of milliseconds: {fact_text(**{name: words[name][:50]})}"
+        )
+    return found

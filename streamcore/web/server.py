@@ -19,6 +19,8 @@ from streamcore.web.api import make_api
 _ADDRESS = re.compile(r"(?:\[(?P<bracketed>[0-9a-fA-F:.%]+)\]|(?P<host>[^:\[\]/]*)):(?P<port>\d{1,5})")
 _CONNECTIONS_MAX = 256
 _STOP_S = 2
+_REQUEST_LINE_BYTES_MAX = 1 << 20
+"""The key is in the request line: 100 KB of any bytes fit, each percent-encoded."""
 
 
 class WebServer:
@@ -35,6 +37,7 @@ class WebServer:
         config = uvicorn.Config(
             make_api(worker, restores),
             http="h11",
+            h11_max_incomplete_event_size=_REQUEST_LINE_BYTES_MAX,
             ws="none",
             lifespan="off",
             loop="asyncio",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,26 @@ class Leg:
 
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
-ANY = st.recursive(st.none() | st.booleans() | INT64 | st.text(), lambda part: st.lists(part).map(tuple))
+FLOATS = st.floats(allow_nan=False)
+ANY = st.recursive(
+    st.none() | st.booleans() | INT64 | FLOATS | st.text() | st.binary(),
+    lambda part: st.lists(part).map(tuple),
+)
+FORMS = (
+    *(
+        '{"base64":"YQ=="}',
+        '{"base64":"?"}',
+        '{"float":"Infinity"}',
+        "Infinity",
+        "nan",
+        "null",
+        "true",
+        "[1]",
+    ),
+    *("7", '"7"', "7\n", " 7", "1e999", "1" * 30, "[", "[" * 2_000, "a\n", "\0", "", "%2F", "?", "#"),
+)
+LOOKS_LIKE_A_FORM = st.sampled_from(FORMS)
+TEXTS = st.text() | LOOKS_LIKE_A_FORM
 
 
 @pytest.mark.parametrize(
@@ -40,6 +60,15 @@ ANY = st.recursive(st.none() | st.booleans() | INT64 | st.text(), lambda part: s
         (None, "7", 7),
         (None, '"7"', "7"),
         (None, "abc", "abc"),
+        (None, "7\n", "7\n"),
+        (None, '{"a":1}', '{"a":1}'),
+        (None, "1" * 30, "1" * 30),
+        (None, '{"base64":"YQ=="}', b"a"),
+        (None, '{"float":"-Infinity"}', -math.inf),
+        (float, "Infinity", math.inf),
+        (bytes, "\udcff", b"\xff"),
+        (tuple[bytes, int], '["a",7]', (b"a", 7)),
+        (tuple[bytes, int], '[{"base64":"/w=="},7]', (b"\xff", 7)),
         (None, '["a",[1,null]]', ("a", (1, None))),
         (tuple[str, int], '["JFK",7]', ("JFK", 7)),
         (Leg, '["JFK",7]', Leg("JFK", 7)),
@@ -67,6 +96,13 @@ def test_a_text_is_read_by_the_key_type(key_type: Any, text: str, key: object) -
         (Leg, '{"origin":"JFK","number":7}'),
         (tuple[str, int], '["JFK","7"]'),
         (bytes, '{"base64":"?"}'),
+        (int, "7\n"),
+        (int, " 7"),
+        (int, "[" * 100_000),
+        (float, "9" * 400),
+        (float, "NaN"),
+        (str, "\udcff"),
+        (None, "\udcff"),
     ],
 )
 def test_a_text_that_is_no_key_is_refused(key_type: Any, text: str) -> None:
@@ -77,10 +113,12 @@ def test_a_text_that_is_no_key_is_refused(key_type: Any, text: str) -> None:
 @pytest.mark.parametrize(
     ("key_type", "keys"),
     [
-        (str, st.text()),
-        (bytes, st.binary()),
+        (str, TEXTS),
+        (bytes, st.binary() | TEXTS.map(str.encode)),
         (int, INT64),
-        (None, ANY),
+        (float, FLOATS),
+        (None, ANY | LOOKS_LIKE_A_FORM),
+        (tuple[bytes, float | None], st.tuples(st.binary(), st.none() | FLOATS)),
         (tuple[str, int], st.tuples(st.text(), INT64)),
         (Leg, st.builds(Leg, st.text(), INT64)),
     ],

@@ -95,6 +95,20 @@ def test_a_key_may_hold_any_characters(served: Served) -> None:
     assert served.json("/tables/names/a/b%20c%3F")["value"] == "Anna"
 
 
+@pytest.mark.parametrize("time", [str(2**63 - 1), str(-(2**63) + 1), "-1", "1969-12-31T23:00Z"])
+def test_a_time_without_windows_has_no_rows(served: Served, time: str) -> None:
+    served.json("/tables/hourly/k3", 404, at=time)
+    assert served.json("/tables/hourly/k3", since=time, until=time)["rows"] == []
+    assert served.json("/tables/hourly", since=time, until=time)["rows"] == []
+
+
+@pytest.mark.parametrize("time", [str(2**63), "9" * 5_000, "now"])
+def test_a_time_that_is_none_is_refused(served: Served, time: str) -> None:
+    for word in ("at", "since", "until"):
+        assert "time" in served.json("/tables/hourly/k3", 400, **{word: time})["error"]
+    assert "time" in served.json("/tables/hourly", 400, **{"from": time})["error"]
+
+
 def test_a_window_is_asked_by_a_time_in_it(served: Served) -> None:
     found = served.json("/tables/hourly/k3", at="1970-01-01T01:59:59Z")
 
