@@ -18,7 +18,7 @@ AUTHENTICATE_VERSION = 2
 def add_user(served: sc.ServedLog, name: str, password: str) -> None:
     """Give a user a password, as an admin of the folder does."""
     log = served.log.embedded
-    log.driver.run(log.broker.users.set_password(name, password))
+    log.node.driver.run(log.node.broker.users.set_password(name, password))
 
 
 def choose(client: WireClient, mechanism: str, version: int = 1) -> SaslHandshakeResponse:

@@ -17,7 +17,7 @@ from typing import Any
 
 from streamcore.durations import time_ms
 from streamcore.errors import DirectoryInUseError, StorageError, UsageError, fact_text
-from streamcore.log.storage.directory_lock import DirectoryLock
+from streamcore.log.node.directory_lock import DirectoryLock
 from streamcore.model import TopicPartition, Windowed
 from streamcore.processing.topology.aggregations import RESULTS_BY_KIND
 from streamcore.serde import BYTES, SERDES_BY_NAME, UNTYPED

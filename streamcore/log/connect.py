@@ -29,7 +29,6 @@ from streamcore.log.client.consumer.settings import (
     RebalanceCallback,
 )
 from streamcore.log.client.embedded.log import EmbeddedLog
-from streamcore.log.client.embedded.shared_log import Durability, SharedLog
 from streamcore.log.client.group_log import GroupLog
 from streamcore.log.client.kafka.settings import (
     SCHEME,
@@ -40,7 +39,9 @@ from streamcore.log.client.kafka.settings import (
 )
 from streamcore.log.client.producer.producer import Producer, ProducerSettings
 from streamcore.log.groups import GroupSummary, ResetTarget, reset_positions, summarize
-from streamcore.log.storage.directory_lock import DirectoryLock
+from streamcore.log.node.directory_lock import DirectoryLock
+from streamcore.log.node.node import Durability
+from streamcore.log.node.shared_node import SharedNode
 from streamcore.model import (
     CommittedPosition,
     Isolation,
@@ -387,8 +388,8 @@ def connect(
         raise UsageError(f"a folder has no login: leave security out. {fact_text(folder=where)}")
     if not where:
         raise UsageError("name the data folder: connect('streamcore-data')")
-    shared = SharedLog.acquire(Path(where), durability, dict(config or {}), clock)
-    return ConnectedLog(shared.log, clock, shared.release)
+    shared = SharedNode.acquire(Path(where), durability, dict(config or {}), clock)
+    return ConnectedLog(EmbeddedLog(shared.node, clock), clock, shared.release)
 
 
 def connect_async(

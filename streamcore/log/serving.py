@@ -16,9 +16,9 @@ from typing import Final, Self
 from streamcore.clock import Clock, SystemClock
 from streamcore.log.broker.config.broker_settings import Meaning, checked
 from streamcore.log.broker.config.texts import configured
-from streamcore.log.client.embedded.shared_log import Durability
 from streamcore.log.connect import ConnectedLog, connect
-from streamcore.log.server.given_settings import given_settings
+from streamcore.log.node.node import Durability
+from streamcore.log.server.advertised_config import advertised_config
 from streamcore.log.server.listeners import parse_listeners
 from streamcore.log.server.security import Security
 from streamcore.log.server.server import Server
@@ -129,14 +129,15 @@ def serve(
     with ExitStack() as resources:
         log = resources.enter_context(connect(data, durability=durability, config=of_log, clock=clock))
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL_S))
-        server = Server(log.embedded, listeners, clock, settings, security)
+        node = log.embedded.node
+        server = Server(node, listeners, clock, settings, security)
         server.start()
         resources.callback(server.stop)
-        given = given_settings(listeners, server.listening, settings, security)
-        with log.embedded.driver:
-            log.embedded.broker.configuration.tell(given)
-        log.embedded.tell_address(f"{server.addresses[0].host}:{server.addresses[0].port}")
-        resources.callback(log.embedded.tell_address, None)
+        advertised = advertised_config(listeners, server.listening, settings, security)
+        with node.driver:
+            node.broker.configuration.advertise(advertised)
+        node.publish_address(f"{server.addresses[0].host}:{server.addresses[0].port}")
+        resources.callback(node.publish_address, None)
         return ServedLog(log, server, resources.pop_all())
 
 

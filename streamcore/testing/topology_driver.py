@@ -213,7 +213,7 @@ class TopologyDriver:
             file_system=self.disk,
             # The events of a test have any time, whatever the driver's clock says.
             topic_defaults={"message.timestamp.after.max.ms": str(2**63 - 1), "retention.ms": "-1"},
-            janitor=False,
+            maintenance=False,
         )
         self._failure = None
         self._worker = self._do(self._made_worker())

@@ -61,7 +61,7 @@ class EmbeddedHouse:
             clock=self._clock,
             file_system=self._disk,
             settings=BrokerSettings(unstable_wait_ms=0),
-            janitor=False,
+            maintenance=False,
         )
 
     def reopen(self) -> Log:
@@ -85,10 +85,10 @@ class ServedHouse:
 
     def _open(self) -> KafkaLog:
         self._embedded = EmbeddedLog.open(
-            self._folder, settings=BrokerSettings(unstable_wait_ms=0), janitor=False
+            self._folder, settings=BrokerSettings(unstable_wait_ms=0), maintenance=False
         )
         listeners = parse_listeners(["127.0.0.1:0"])
-        self._server = Server(self._embedded, listeners, SystemClock(), ServerSettings(), Security())
+        self._server = Server(self._embedded.node, listeners, SystemClock(), ServerSettings(), Security())
         self._server.start()
         (address,) = self._server.addresses
         return KafkaLog(remote_settings(f"{address.host}:{address.port}"))

@@ -1,7 +1,7 @@
 """A broker in a process of its own, to be killed, paused and started again on the same folder and port.
 
 It is ``streamcore serve``; or, so that a round of some seconds sees retention, compaction and timeouts at
-work, the same server with upkeep several times a second (``tests.crash.eager_broker``).
+work, the same server with maintenance several times a second (``tests.crash.eager_broker``).
 """
 
 from __future__ import annotations

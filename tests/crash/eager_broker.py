@@ -1,4 +1,4 @@
-"""A log served as ``streamcore serve`` does it, with upkeep several times a second.
+"""A log served as ``streamcore serve`` does it, with maintenance several times a second.
 
 So that a test of some seconds sees retention, compaction and expired transactions at work:
 ``python -m tests.crash.eager_broker --data DIR --listen HOST:PORT --durability durable``.
@@ -15,7 +15,7 @@ from typing import Final
 import streamcore as sc
 from streamcore.errors import StreamCoreError
 
-_UPKEEP_S: Final = 0.2
+_MAINTENANCE_S: Final = 0.2
 _logger = logging.getLogger(__name__)
 
 
@@ -28,11 +28,11 @@ def main() -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
     with sc.serve(given.data, listen=given.listen, durability=given.durability) as served:
-        while not stopping.wait(_UPKEEP_S):
+        while not stopping.wait(_MAINTENANCE_S):
             try:
                 served.log.embedded.maintain()
             except StreamCoreError as error:
-                _logger.warning("upkeep failed: %s", error)
+                _logger.warning("maintenance failed: %s", error)
 
 
 if __name__ == "__main__":

@@ -47,12 +47,12 @@ class Waiting:
             return
         try:
             while True:
-                step = self._log.driver.step(self._operation)
+                step = self._log.node.driver.step(self._operation)
                 if isinstance(step, Ended):
                     self.reply, self.is_over = step.reply, True
                     return
                 if isinstance(step, DurableUntil):
-                    self._log.driver.sync_all()
+                    self._log.node.driver.sync_all()
                 elif isinstance(step, Kept) and not step.promise.is_kept:
                     self._waits_for = step
                     return
@@ -96,7 +96,7 @@ class NewClient(Client):
         return self.epoch
 
     def act(self, log: EmbeddedLog) -> None:
-        topics = log.broker.groups.topics
+        topics = log.node.broker.groups.topics
         owned = {
             PlaceId(topic_id, place.partition)
             for place in self.used
@@ -111,7 +111,7 @@ class NewClient(Client):
             rebalance_timeout_ms=SESSION_MS,
             client_host=HOST,
         )
-        waiting = Waiting(log, log.broker.groups.consumer_heartbeat(request))
+        waiting = Waiting(log, log.node.broker.groups.consumer_heartbeat(request))
         assert waiting.is_over
         if waiting.refused is not None:
             self.forget()
@@ -154,7 +154,7 @@ class ClassicClient(Client):
             self._join(log)
         else:
             membership = Membership(self.id, self.generation)
-            beat = Waiting(log, log.broker.groups.heartbeat(self.group, membership))
+            beat = Waiting(log, log.node.broker.groups.heartbeat(self.group, membership))
             if beat.refused is not None:
                 self._rejoin(beat.refused)
 
@@ -169,7 +169,7 @@ class ClassicClient(Client):
             client_id=self.name,
             client_host=HOST,
         )
-        self.joining = Waiting(log, log.broker.groups.join(request))
+        self.joining = Waiting(log, log.node.broker.groups.join(request))
         self._go_on_joining(log)
 
     def _go_on_joining(self, log: EmbeddedLog) -> None:
@@ -186,7 +186,9 @@ class ClassicClient(Client):
         self.id, self.generation = reply.member_id, reply.generation
         assignments = _divided(log, reply) if reply.is_leader else {}
         membership = Membership(self.id, self.generation)
-        self.syncing = Waiting(log, log.broker.groups.sync(SyncRequest(self.group, membership, assignments)))
+        self.syncing = Waiting(
+            log, log.node.broker.groups.sync(SyncRequest(self.group, membership, assignments))
+        )
         self._go_on_syncing()
 
     def _go_on_syncing(self) -> None:
@@ -214,7 +216,7 @@ class ClassicClient(Client):
 
 def _divided(log: EmbeddedLog, reply: JoinReply) -> dict[str, bytes]:
     """Every partition of the members' topics to one of them, in turn."""
-    counts = {name: topic.partition_count for name, topic in log.broker.topics.items()}
+    counts = {name: topic.partition_count for name, topic in log.node.broker.topics.items()}
     places = [TopicPartition(name, n) for name in ("a", "b") for n in range(counts.get(name, 0))]
     members = sorted(member.member_id for member in reply.members)
     parts: dict[str, Sequence[TopicPartition]] = {

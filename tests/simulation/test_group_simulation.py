@@ -60,7 +60,11 @@ class World:
             self.disk.crash_at(self.random.choice([None, None, self.random.randrange(1, 60)]))
             try:
                 log = EmbeddedLog.open(
-                    "/data", file_system=self.disk, clock=self.clock, settings=SETTINGS, janitor=False
+                    "/data",
+                    file_system=self.disk,
+                    clock=self.clock,
+                    settings=SETTINGS,
+                    maintenance=False,
                 )
                 if "a" not in log.topics():
                     log.create_topic("a", partitions=3)
@@ -80,7 +84,7 @@ class World:
                 self.leave(log, random.choice(list(self.clients)))
             case 2:
                 self.clock.advance(random.choice((1_000, SESSION_MS // 3, SESSION_MS)))
-                log.driver.expire_members()
+                log.node.driver.expire_members()
             case 3:
                 self.change_topics(log)
             case 4:
@@ -107,7 +111,7 @@ class World:
     def leave(self, log: EmbeddedLog, name: str) -> None:
         client = self.clients.pop(name)
         if client.member_id() and self.random.random() < 0.7:
-            Waiting(log, log.broker.groups.leave(client.group, client.member_id()))
+            Waiting(log, log.node.broker.groups.leave(client.group, client.member_id()))
 
     def change_topics(self, log: EmbeddedLog) -> None:
         topics = log.topics()
@@ -130,7 +134,7 @@ class World:
         membership = Membership(client.member_id(), client.epoch_told())
         committing = Waiting(
             log,
-            log.broker.groups.commit_positions(
+            log.node.broker.groups.commit_positions(
                 client.group, {place: CommittedPosition(self.next_number)}, membership, knows_epochs=True
             ),
         )
@@ -140,7 +144,7 @@ class World:
     def notice_who_is_out(self, log: EmbeddedLog) -> None:
         """Who was taken out, or is of another generation, has lost its partitions without knowing it."""
         for client in self.clients.values():
-            group = log.broker.groups.group(client.group)
+            group = log.node.broker.groups.group(client.group)
             is_in = group is not None and client.member_id() in group.members
             is_old = isinstance(group, ClassicGroup) and client.epoch_told() != group.generation
             if not is_in or is_old:
@@ -156,7 +160,7 @@ class World:
                 for place in client.used:
                     other = users.setdefault(place, client.name)
                     assert other == client.name, f"{place} of {name} is used by {other} and {client.name}"
-            group = log.broker.groups.group(name)
+            group = log.node.broker.groups.group(name)
             if isinstance(group, ConsumerGroup):
                 for client in members:
                     member = group.members.get(client.member_id())
@@ -171,7 +175,7 @@ class World:
         """What of the groups is stored."""
         stored: dict[str, object] = {}
         for name in (NEW, CLASSIC, MIXED):
-            group = log.broker.groups.group(name)
+            group = log.node.broker.groups.group(name)
             stored[f"{name} positions"] = log.committed(name)
             if isinstance(group, ConsumerGroup):
                 stored[name] = (

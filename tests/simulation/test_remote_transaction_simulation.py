@@ -80,7 +80,11 @@ class World:
             self.disk.crash_at(self.random.choice([None, None, self.random.randrange(1, 60)]))
             try:
                 log = EmbeddedLog.open(
-                    "/data", file_system=self.disk, clock=self.clock, settings=SETTINGS, janitor=False
+                    "/data",
+                    file_system=self.disk,
+                    clock=self.clock,
+                    settings=SETTINGS,
+                    maintenance=False,
                 )
                 for topic in ("input", "output"):
                     if topic not in log.topics():
@@ -117,7 +121,7 @@ class World:
         """Have a request answered, asking again after each crash. Raises ``Refused``."""
         for _ in range(ATTEMPTS_MAX):
             try:
-                return driven(self.log, asked(self.log.broker))
+                return driven(self.log, asked(self.log.node.broker))
             except (PowerCut, StorageError):
                 self.restart()
             except Refused as refused:
@@ -269,7 +273,7 @@ def driven(log: EmbeddedLog, operation: Operation[R]) -> R:
     """Drive an operation as the server does: what is refused keeps Kafka's name."""
     try:
         while True:
-            log.driver.run(_once(next(operation)))
+            log.node.driver.run(_once(next(operation)))
     except StopIteration as stop:
         reply: R = stop.value
         return reply

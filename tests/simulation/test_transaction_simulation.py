@@ -77,7 +77,11 @@ class World:
             self.disk.crash_at(self.random.choice([None, None, self.random.randrange(1, 60)]))
             try:
                 log = EmbeddedLog.open(
-                    "/data", file_system=self.disk, clock=self.clock, settings=SETTINGS, janitor=False
+                    "/data",
+                    file_system=self.disk,
+                    clock=self.clock,
+                    settings=SETTINGS,
+                    maintenance=False,
                 )
                 if "output" not in log.topics():
                     log.create_topic("output", partitions=len(OUTPUTS), config={"retention.ms": "-1"})

@@ -93,7 +93,7 @@ class Broker:
         self.configuration = Configuration(
             Start(settings, logs.settings, config), logs.identity.node_id, self.state, logs.catalog
         )
-        self.configuration.tell({"log.dirs": str(logs.root), "log.dir": str(logs.root)})
+        self.configuration.advertise({"log.dirs": str(logs.root), "log.dir": str(logs.root)})
         self.users = Users(
             self.state, user_count_max=settings.user_count_max, random_bytes=secrets.token_bytes
         )

@@ -1,4 +1,4 @@
-"""One pass of upkeep over a whole log, beside everybody who uses it.
+"""One pass of maintenance over a whole log, while others use the log.
 
 The lock is held for what is quick: expiring, retention, taking a round of compaction on, putting one
 cleaned segment in place, each for one partition at a time. It is not held while compaction reads and
@@ -19,8 +19,8 @@ from streamcore.log.node.operation_driver import OperationDriver
 from streamcore.model import TopicPartition
 
 
-class Upkeep:
-    """Keeps the partitions of a broker tidy."""
+class Maintenance:
+    """Maintains the partitions of a broker."""
 
     def __init__(self, driver: OperationDriver, broker: Broker) -> None:
         self._driver = driver

@@ -1,4 +1,4 @@
-"""A thread that keeps a log tidy: syncs what nobody waits for, expires, retains, compacts.
+"""A thread that maintains a log: syncs what no caller waits for, expires, retains, compacts.
 
 Only a convenience of long-running programs: everything it does is one call that a program, or a
 simulation, can make itself. A failed pass is logged once per kind of failure and tried again; a
@@ -16,7 +16,7 @@ from streamcore.errors import StreamCoreError
 _logger = logging.getLogger(__name__)
 
 
-class Janitor:
+class MaintenanceThread:
     """Calls ``sync`` every second and ``maintain`` every now and then, until stopped."""
 
     def __init__(
@@ -33,9 +33,9 @@ class Janitor:
         self._syncs_per_maintenance = syncs_per_maintenance
         self._stopping = threading.Event()
         self._seen_failures: set[str] = set()
-        self._thread = threading.Thread(target=self._run, name="streamcore-janitor", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="streamcore-maintenance", daemon=True)
 
-    def start(self) -> Janitor:
+    def start(self) -> MaintenanceThread:
         """Begin."""
         self._thread.start()
         return self
@@ -61,4 +61,6 @@ class Janitor:
             if kind not in self._seen_failures:
                 self._seen_failures.add(kind)
                 is_bug = not isinstance(error, StreamCoreError)
-                _logger.warning("upkeep of the log failed and goes on: %s", error, exc_info=is_bug)
+                _logger.warning(
+                    "maintenance of the log failed, the next pass follows: %s", error, exc_info=is_bug
+                )

@@ -17,7 +17,7 @@ from streamcore.clock import Clock
 from streamcore.errors import ServerFailedError, fact_text
 from streamcore.log.api.calls import Endpoint
 from streamcore.log.broker.access.authorizer import Authorizer
-from streamcore.log.client.embedded.log import EmbeddedLog
+from streamcore.log.node.node import Node
 from streamcore.log.server.connection import Connection
 from streamcore.log.server.connections import Connections
 from streamcore.log.server.descriptors import make_room
@@ -43,7 +43,7 @@ class Server:
 
     def __init__(
         self,
-        log: EmbeddedLog,
+        node: Node,
         listeners: Sequence[Listener],
         clock: Clock,
         settings: ServerSettings,
@@ -51,7 +51,7 @@ class Server:
     ) -> None:
         """Raises ``UsageError`` if the listeners need what the security does not have."""
         security.ensure_fits(listeners)
-        self._log = log
+        self._node = node
         self._listeners = listeners
         self._clock = clock
         self._settings = settings
@@ -131,13 +131,13 @@ class Server:
             readers = undo.enter_context(
                 ThreadPoolExecutor(_READER_THREADS, thread_name_prefix="streamcore-server-read")
             )
-            runner = OperationRunner(self._log.driver, self._log.broker.unsynced, self._clock, loop)
+            runner = OperationRunner(self._node.driver, self._node.broker.unsynced, self._clock, loop)
             runner.start()
             undo.callback(runner.stop)
-            passwords = PasswordThread(self._log.driver)
+            passwords = PasswordThread(self._node.driver)
             undo.callback(passwords.stop)
             parts = ServerParts(
-                broker=self._log.broker,
+                broker=self._node.broker,
                 clock=self._clock,
                 settings=self._settings,
                 runner=runner,
@@ -159,7 +159,7 @@ class Server:
         if not self._security.authorize:
             return None
         return Authorizer(
-            self._log.broker.access_rules,
+            self._node.broker.access_rules,
             super_users=self._security.super_users,
             allows_where_no_rule_is=self._security.allow_if_no_rule,
         )

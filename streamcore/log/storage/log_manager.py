@@ -254,7 +254,7 @@ class LogManager:
                 pass
 
     def begin_maintenance(self, target: TopicPartition) -> Compaction | None:
-        """The quick part of a partition's upkeep: retention, expiry of producers, how far it is synced.
+        """The quick part of a partition's maintenance: retention, expiry of producers, how far it is synced.
 
         Returns:
             The compaction that is due, if one is. Its ``run`` is the long part, for any thread; after

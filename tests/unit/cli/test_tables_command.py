@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import streamcore as sc
-from streamcore.log.storage.directory_lock import DirectoryLock
+from streamcore.log.node.directory_lock import DirectoryLock
 from tests.unit.cli.shop import START_MS, app
 
 RunCommand = Callable[..., tuple[int, str, str]]

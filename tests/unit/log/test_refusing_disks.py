@@ -27,7 +27,7 @@ VALUE = b"v" * 10_000
 
 
 def open_log(data: Path) -> EmbeddedLog:
-    log = EmbeddedLog.open(data, janitor=False)
+    log = EmbeddedLog.open(data, maintenance=False)
     if "events" not in log.topics():
         log.create_topic("events", config={"retention.ms": "-1", "segment.bytes": "100000"})
     return log
@@ -86,7 +86,7 @@ if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
 try:
-    EmbeddedLog.open(sys.argv[1], janitor=False)
+    EmbeddedLog.open(sys.argv[1], maintenance=False)
 except StorageError as error:
     print(error)
 """
@@ -113,7 +113,7 @@ def test_a_read_only_file_system_is_refused_and_works_again_when_it_is_writable(
     _mount("-o", "remount,ro", str(small_disk))
 
     with pytest.raises(StorageError, match="read-only: mount it writable"):
-        EmbeddedLog.open(small_disk / "data", janitor=False)
+        EmbeddedLog.open(small_disk / "data", maintenance=False)
 
     _mount("-o", "remount,rw", str(small_disk))
     with open_log(small_disk / "data") as log:

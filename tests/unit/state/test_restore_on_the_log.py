@@ -37,7 +37,7 @@ class House:
         restore_store(self.engine, TARGET, self.log, self.clock)
 
     def open_log(self) -> EmbeddedLog:
-        return EmbeddedLog.open("/data", clock=self.clock, file_system=self.disk, janitor=False)
+        return EmbeddedLog.open("/data", clock=self.clock, file_system=self.disk, maintenance=False)
 
     def commit(self, values: dict[str, int | None], *, applies: bool = True) -> None:
         store: WriteBack[str, int] = WriteBack(

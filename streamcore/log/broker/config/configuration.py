@@ -60,7 +60,7 @@ class Configuration:
         self._state = state
         self._catalog = catalog
         self._described_topics: dict[tuple[tuple[str, str], ...], Sequence[Described]] = {}
-        self._given = {"node.id": self._node, "broker.id": self._node}
+        self._advertised = {"node.id": self._node, "broker.id": self._node}
         self._brokers = state.add(StateTable("broker-settings", dict[str, str], listener=self._obey))
         self._groups = state.add(StateTable("group-settings", dict[str, str]))
         self._static = start.config
@@ -70,9 +70,9 @@ class Configuration:
 
     # --- what counts ----------------------------------------------------------------------------
 
-    def tell(self, given: Mapping[str, str]) -> None:
-        """Say what the broker itself does not know: where it listens, limits of the server."""
-        self._given.update(given)
+    def advertise(self, config: Mapping[str, str]) -> None:
+        """Add settings for DescribeConfigs that the broker does not know: listeners, server limits."""
+        self._advertised.update(config)
 
     def consumer_session_timeout_ms(self, group: str) -> int:
         """How long a member of a group of the newer protocol may be silent."""
@@ -191,7 +191,7 @@ class Configuration:
         return {
             **texts_of(self.settings, Meaning.BROKER),
             **texts_of(self._start.log_settings, Meaning.LOG),
-            **self._given,
+            **self._advertised,
             **self._static,
         }
 

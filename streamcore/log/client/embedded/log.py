@@ -1,32 +1,22 @@
 """The log in this process: the port's embedded adapter.
 
-A thin shell. It takes the folder's lock, opens the partitions, builds the one ``Broker`` over them
-and drives its operations under the driver's one lock (``operation_driver``). What the calls *mean*
-is decided in ``streamcore.log.broker``; the server for other processes stands on the same broker.
+A thin shell over a ``Node``, the running broker of a folder. What the calls *mean* is decided in
+``streamcore.log.broker``; a server for other processes may stand on the same node.
 
-Beside the port there are calls for the public producer and consumer, which do their own batching
-and group membership: already encoded batches, producer identities, and the group protocol.
-
-Nothing here needs a thread: every call brings its own work to an end. On a real disk a few threads
-sync partitions side by side, and the janitor calls ``maintain`` now and then; a simulation has
-neither and calls it itself.
+Beside the port there are calls for the public producer and consumer, which do their own batching and group
+membership: encoded batches, producer identities, and the group protocol.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Self, TypeVar
 
 from streamcore.clock import Clock, SystemClock
-from streamcore.errors import ClosedError, CorruptDataError, InvalidConfigError
+from streamcore.errors import CorruptDataError
 from streamcore.log.broker.broker import Broker
-from streamcore.log.broker.config.broker_settings import Meaning, checked
-from streamcore.log.broker.config.configuration import broker_config, topic_defaults_of
-from streamcore.log.broker.config.texts import configured
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import (
@@ -48,16 +38,11 @@ from streamcore.log.client.embedded.producer import EmbeddedProducer
 from streamcore.log.client.embedded.reader import EmbeddedReader
 from streamcore.log.client.group_log import DescribedGroup, MemberSummary
 from streamcore.log.client.port import TopicDescription
-from streamcore.log.node.maintenance import Upkeep
-from streamcore.log.node.maintenance_thread import Janitor
+from streamcore.log.node.node import Durability, Node
 from streamcore.log.node.operation_driver import OperationDriver
 from streamcore.log.protocol.consumer_protocol import decode_assignment
-from streamcore.log.storage.directory_lock import DirectoryLock
-from streamcore.log.storage.files import FileSystem, PosixFileSystem
-from streamcore.log.storage.log_manager import LogManager
+from streamcore.log.storage.files import FileSystem
 from streamcore.log.storage.partition.partition_log import PartitionLog
-from streamcore.log.storage.settings import LogSettings
-from streamcore.log.storage.topics.topic_config import TopicConfig
 from streamcore.log.storage.topics.topic_registry import TopicState
 from streamcore.model import (
     CommittedPosition,
@@ -71,88 +56,46 @@ from streamcore.model import (
 
 R = TypeVar("R")
 
-_SYNC_THREADS_MAX = 8
 _ENDING_WAIT_S = 30.0
 
 
 class EmbeddedLog:
     """A log in a folder that this process owns. Safe to share between threads."""
 
-    def __init__(self, broker: Broker, driver: OperationDriver, clock: Clock, resources: ExitStack) -> None:
-        self._broker = broker
+    def __init__(self, node: Node, clock: Clock) -> None:
+        """``clock`` measures how long a producer waits for an older one's transaction to end."""
+        self.node = node
+        """The running broker, which a server may serve meanwhile."""
+        self._broker = node.broker
+        self._driver = node.driver
         self._clock = clock
-        self._driver = driver
-        self._resources = resources
-        self._upkeep = Upkeep(driver, broker)
-        self._janitor: Janitor | None = None
-        self._lock: DirectoryLock | None = None
-        self._is_closed = False
 
     @classmethod
     def open(
         cls,
         data: Path | str,
         *,
-        durability: Literal["durable", "relaxed"] = "durable",
+        durability: Durability = "durable",
         clock: Clock | None = None,
         file_system: FileSystem | None = None,
         settings: BrokerSettings | None = None,
         topic_defaults: Mapping[str, str] | None = None,
         config: Mapping[str, str] | None = None,
-        janitor: bool = True,
+        maintenance: bool = True,
     ) -> EmbeddedLog:
-        """Open the log in ``data``, creating the folder if it is new.
-
-        Args:
-            durability: "durable" acknowledges after fdatasync. "relaxed" acknowledges at once; a
-                power cut may then take the last second, a crash of the process alone nothing.
-            file_system: A simulated one for tests; the folder is then not locked.
-            topic_defaults: Topic settings, by Kafka's names, for topics that do not set them.
-            config: Settings of the broker by Kafka's names, fixed while it is open.
-            janitor: Keep the log tidy from a background thread. Without it call ``maintain``.
-
-        Raises:
-            InvalidConfigError: a setting is unknown, impossible, or cannot be set.
-            DirectoryInUseError: another process has the folder open; the message names its pid.
-        """
-        if durability not in ("durable", "relaxed"):
-            raise InvalidConfigError(f"durability is 'durable' or 'relaxed'. durability={durability}")
+        """Open the node of a folder, and the log on it; arguments and errors are those of ``Node.open``."""
         clock = clock or SystemClock()
-        folder = Path(data)
-        static = {**broker_config(topic_defaults or {}), **(config or {})}
-        for name, value in static.items():
-            checked(name, value)
-        defaults = topic_defaults_of(static)
-        TopicConfig.parse(defaults).ensure_consistent()
-        log_settings = LogSettings(
-            flush=durability,
-            topic_defaults=defaults,
-            sync_threads=_SYNC_THREADS_MAX if file_system is None else 1,
+        node = Node.open(
+            data,
+            durability=durability,
+            clock=clock,
+            file_system=file_system,
+            settings=settings,
+            topic_defaults=topic_defaults,
+            config=config,
+            maintenance=maintenance,
         )
-        with ExitStack() as resources:
-            lock = resources.enter_context(DirectoryLock(folder)) if file_system is None else None
-            logs = LogManager.open(
-                folder / "log",
-                file_system=file_system or PosixFileSystem(),
-                clock=clock,
-                settings=configured(log_settings, Meaning.LOG, static),
-            )
-            resources.callback(logs.close)
-            broker_settings = configured(settings or BrokerSettings(), Meaning.BROKER, static)
-            broker = Broker(logs, clock, broker_settings, config=static)
-            driver = OperationDriver(
-                clock,
-                broker.unsynced,
-                broker.groups,
-                shows_unsynced=durability == "relaxed",
-                sync_pool=resources.enter_context(_sync_pool()) if file_system is None else None,
-            )
-            driver.run(broker.recover())
-            log = cls(broker, driver, clock, resources.pop_all())
-            log._lock = lock
-        if janitor:
-            log._janitor = Janitor(log.maintain, driver.sync_all).start()
-        return log
+        return cls(node, clock)
 
     # --- the port -----------------------------------------------------------------------------
 
@@ -182,14 +125,14 @@ class EmbeddedLog:
         outcome = self._run(self._broker.delete_topics({name: None}))[name]
         if isinstance(outcome, Exception):
             raise outcome
-        self._upkeep.free_removed()
+        self.node.free_removed()
 
     def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
         """Move log starts forward; what is before them is no longer readable."""
         for outcome in self._run(self._broker.delete_records(before)).values():
             if not isinstance(outcome, int):
                 raise outcome
-        self._upkeep.free_removed()
+        self.node.free_removed()
 
     def offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
         """The marks of partitions. Raises ``UnknownTopicError``."""
@@ -243,16 +186,8 @@ class EmbeddedLog:
         return EmbeddedReader(self._driver, self._broker, isolation)
 
     def close(self) -> None:
-        """Make everything durable and give the folder back. A second call does nothing."""
-        if self._is_closed:
-            return
-        if self._janitor is not None:
-            self._janitor.stop()
-        self._is_closed = True
-        try:
-            self._driver.close()
-        finally:
-            self._resources.close()
+        """Close the node: make everything durable and release the folder. A second call does nothing."""
+        self.node.close()
 
     # --- encoded batches ----------------------------------------------------------------------
 
@@ -396,34 +331,14 @@ class EmbeddedLog:
         """Forget committed positions that no member is using."""
         self._run(self._broker.groups.delete_positions(group, list(partitions)))
 
-    # --- for a server ---------------------------------------------------------------------------
-
     @property
     def access(self) -> AccessControl:
-        """Who may log in, and who may do what."""
+        """Users and access rules."""
         return EmbeddedAccess(self._broker, self._driver)
 
-    @property
-    def broker(self) -> Broker:
-        """The broker, for who drives its operations in a way of its own."""
-        return self._broker
-
-    @property
-    def driver(self) -> OperationDriver:
-        """The lock over the broker, and the syncs that all share."""
-        return self._driver
-
-    def tell_address(self, address: str | None) -> None:
-        """Say where the log is served: other processes, which the folder refuses, are told."""
-        if self._lock is not None and not self._is_closed:
-            self._lock.tell_address(address)
-
-    # --- upkeep -------------------------------------------------------------------------------
-
     def maintain(self) -> None:
-        """One pass of retention, compaction, transaction timeouts and expiry of old positions."""
-        self._ensure_open()
-        self._upkeep.run_pass()
+        """Run one pass of maintenance; see ``Node.maintain``."""
+        self.node.maintain()
 
     def partition_log(self, partition: TopicPartition) -> PartitionLog:
         """The stored partition itself, for tools and tests; it is not safe to share."""
@@ -439,16 +354,12 @@ class EmbeddedLog:
         self.close()
 
     def _entered(self) -> OperationDriver:
-        self._ensure_open()
+        self.node.ensure_open()
         return self._driver
 
     def _run(self, operation: Operation[R]) -> R:
-        self._ensure_open()
+        self.node.ensure_open()
         return self._driver.run(operation)
-
-    def _ensure_open(self) -> None:
-        if self._is_closed:
-            raise ClosedError("the log is closed; open it again")
 
 
 def _initialized(
@@ -475,7 +386,3 @@ def _assignment(data: bytes) -> tuple[TopicPartition, ...]:
 
 def _description(state: TopicState) -> TopicDescription:
     return TopicDescription(state.name, state.topic_id, state.partition_count, dict(state.config))
-
-
-def _sync_pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_SYNC_THREADS_MAX, thread_name_prefix="streamcore-sync")

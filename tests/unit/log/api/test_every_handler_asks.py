@@ -78,22 +78,22 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sc.Log]:
 
 @pytest.mark.parametrize("api", ASKING, ids=lambda api: api.name)
 def test_a_client_without_rights_is_not_answered_before_the_rules_are_asked(log: sc.Log, api: Api) -> None:
-    authorizer = ListeningAuthorizer(log.embedded.broker.access_rules)
-    before = dict(log.embedded.broker.topics)
+    authorizer = ListeningAuthorizer(log.embedded.node.broker.access_rules)
+    before = dict(log.embedded.node.broker.topics)
 
     for version in range(api.version_min, api.version_max + 1):
         for request in (full(api.request_type, version), *POSSIBLE.get(api.key, ())):
             let_in(log, request, version, authorizer)
 
     assert authorizer.asked
-    assert dict(log.embedded.broker.topics) == before
+    assert dict(log.embedded.node.broker.topics) == before
 
 
 def let_in(log: sc.Log, request: Message, version: int, authorizer: Authorizer) -> None:
     """Let a handler go as far as it does not have to wait."""
     caller = Caller(host="10.0.0.1", endpoint=Endpoint("h", 1), authorizer=authorizer)
-    call = Call(version, "client", caller, log.embedded.broker, SystemClock())
-    with log.embedded.driver, suppress(Refused, StopIteration):
+    call = Call(version, "client", caller, log.embedded.node.broker, SystemClock())
+    with log.embedded.node.driver, suppress(Refused, StopIteration):
         reply = handler_of(KEYS[type(request)])(request, call)
         if isinstance(reply, Generator):
             next(reply)

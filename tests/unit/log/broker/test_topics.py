@@ -22,27 +22,29 @@ from tests.serving import NOW_MS
 
 @pytest.fixture
 def log() -> Iterator[EmbeddedLog]:
-    with EmbeddedLog.open("/data", file_system=SimDisk(1), clock=ManualClock(NOW_MS), janitor=False) as log:
+    with EmbeddedLog.open(
+        "/data", file_system=SimDisk(1), clock=ManualClock(NOW_MS), maintenance=False
+    ) as log:
         yield log
 
 
 def ended(log: EmbeddedLog, operation: Any, wait: Wait | Ended[Any] | None = None) -> Any:
     """What comes of an operation that nothing keeps waiting, from where it stands."""
-    wait = wait or log.driver.step(operation)
+    wait = wait or log.node.driver.step(operation)
     while not isinstance(wait, Ended):
         if isinstance(wait, Elsewhere):
-            log.driver.work_elsewhere(wait)
+            log.node.driver.work_elsewhere(wait)
         else:
-            log.driver.sync_all()
-        wait = log.driver.step(operation)
+            log.node.driver.sync_all()
+        wait = log.node.driver.step(operation)
     return wait.reply
 
 
 def test_a_deletion_that_waits_for_a_creation_says_which_topic_it_has_deleted(log: EmbeddedLog) -> None:
-    creating = log.broker.topic_changes.create([WantedTopic("t", 1)])
-    begun = log.driver.step(creating)
-    deleting = log.broker.delete_topics({"t": None})
-    assert isinstance(log.driver.step(deleting), Kept)
+    creating = log.node.broker.topic_changes.create([WantedTopic("t", 1)])
+    begun = log.node.driver.step(creating)
+    deleting = log.node.broker.delete_topics({"t": None})
+    assert isinstance(log.node.driver.step(deleting), Kept)
 
     created = ended(log, creating, begun)
     deleted = ended(log, deleting)
@@ -53,11 +55,11 @@ def test_a_deletion_that_waits_for_a_creation_says_which_topic_it_has_deleted(lo
 
 def test_a_deletion_by_id_spares_another_topic_that_has_the_name_meanwhile(log: EmbeddedLog) -> None:
     log.create_topic("t")
-    first = log.broker.topic("t").topic_id
-    growing = log.broker.topic_changes.grow([WantedTopic("t", 2)])
-    begun = log.driver.step(growing)
-    deleting = log.broker.delete_topics({"t": first})
-    assert isinstance(log.driver.step(deleting), Kept)
+    first = log.node.broker.topic("t").topic_id
+    growing = log.node.broker.topic_changes.grow([WantedTopic("t", 2)])
+    begun = log.node.driver.step(growing)
+    deleting = log.node.broker.delete_topics({"t": first})
+    assert isinstance(log.node.driver.step(deleting), Kept)
 
     ended(log, growing, begun)
     log.delete_topic("t")
@@ -66,21 +68,21 @@ def test_a_deletion_by_id_spares_another_topic_that_has_the_name_meanwhile(log: 
 
     assert isinstance(outcome, Refused)
     assert outcome.refusal.name == "UNKNOWN_TOPIC_ID"
-    assert log.broker.topic("t").topic_id != first
+    assert log.node.broker.topic("t").topic_id != first
 
 
 def test_a_topic_that_is_not_there_cannot_be_deleted(log: EmbeddedLog) -> None:
-    outcomes = ended(log, log.broker.delete_topics({"by-name": None, "by-id": UUID(int=7)}))
+    outcomes = ended(log, log.node.broker.delete_topics({"by-name": None, "by-id": UUID(int=7)}))
 
     assert isinstance(outcomes["by-name"], UnknownTopicError)
     assert isinstance(outcomes["by-id"], Refused)
 
 
 def test_positions_committed_while_a_deletion_waits_are_deleted_with_the_topic(log: EmbeddedLog) -> None:
-    creating = log.broker.topic_changes.create([WantedTopic("t", 1)])
-    begun = log.driver.step(creating)
-    deleting = log.broker.delete_topics({"t": None})
-    assert isinstance(log.driver.step(deleting), Kept)
+    creating = log.node.broker.topic_changes.create([WantedTopic("t", 1)])
+    begun = log.node.driver.step(creating)
+    deleting = log.node.broker.delete_topics({"t": None})
+    assert isinstance(log.node.driver.step(deleting), Kept)
 
     ended(log, creating, begun)
     log.commit_positions("g", {TopicPartition("t", 0): CommittedPosition(0)})

@@ -1,4 +1,4 @@
-"""Upkeep beside those who use the log."""
+"""Maintenance while others use the log."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def log(disk: CallingDisk) -> EmbeddedLog:
 
 
 def open_log(disk: CallingDisk) -> EmbeddedLog:
-    return EmbeddedLog.open("/data", file_system=disk, clock=ManualClock(1_700_000_000_000), janitor=False)
+    return EmbeddedLog.open(
+        "/data", file_system=disk, clock=ManualClock(1_700_000_000_000), maintenance=False
+    )
 
 
 def write(log: EmbeddedLog, *numbers: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 from streamcore.clock import ManualClock
 from streamcore.errors import ClosedError, RequestTimeoutError, StorageError, UnknownTopicError
 from streamcore.log.client.embedded.log import EmbeddedLog
-from streamcore.log.node.maintenance_thread import Janitor
+from streamcore.log.node.maintenance_thread import MaintenanceThread
 from streamcore.log.storage.files import Bytes, File
 from streamcore.model import TopicPartition
 from streamcore.testing.sim_disk import SimDisk
@@ -88,7 +88,7 @@ class _GatedFile:
 
 
 def open_log(disk: SimDisk, clock: ManualClock | None = None) -> EmbeddedLog:
-    log = EmbeddedLog.open("/data", file_system=disk, clock=clock or ManualClock(), janitor=False)
+    log = EmbeddedLog.open("/data", file_system=disk, clock=clock or ManualClock(), maintenance=False)
     if "events" not in log.topics():
         log.create_topic("events", partitions=2, config={"retention.ms": "-1"})
     return log
@@ -171,7 +171,7 @@ def test_a_full_disk_refuses_and_the_log_goes_on_when_there_is_room_again() -> N
 
 
 def test_readers_in_other_threads_wake_when_records_become_readable(pool: ThreadPoolExecutor) -> None:
-    log = EmbeddedLog.open("/data", file_system=SimDisk(1), janitor=False)
+    log = EmbeddedLog.open("/data", file_system=SimDisk(1), maintenance=False)
     log.create_topic("events", partitions=2)
     reader = log.reader()
     reader.assign({FIRST: 0, SECOND: 0})
@@ -183,7 +183,7 @@ def test_readers_in_other_threads_wake_when_records_become_readable(pool: Thread
 
 
 def test_closing_the_log_wakes_whoever_waits(pool: ThreadPoolExecutor) -> None:
-    log = EmbeddedLog.open("/data", file_system=SimDisk(1), janitor=False)
+    log = EmbeddedLog.open("/data", file_system=SimDisk(1), maintenance=False)
     log.create_topic("events")
     reader = log.reader()
     reader.assign({FIRST: 0})
@@ -196,7 +196,7 @@ def test_closing_the_log_wakes_whoever_waits(pool: ThreadPoolExecutor) -> None:
 
 def test_relaxed_records_are_visible_at_once_and_safe_after_a_close() -> None:
     disk = SimDisk(1)
-    log = EmbeddedLog.open("/data", file_system=disk, durability="relaxed", janitor=False)
+    log = EmbeddedLog.open("/data", file_system=disk, durability="relaxed", maintenance=False)
     log.create_topic("events", config={"retention.ms": "-1"})
     reader = log.reader()
     reader.assign({FIRST: 0})
@@ -216,7 +216,7 @@ def test_relaxed_records_are_visible_at_once_and_safe_after_a_close() -> None:
 
 def test_relaxed_records_are_synced_in_passing_although_nobody_waits_for_it() -> None:
     disk = SimDisk(1)
-    log = EmbeddedLog.open("/data", file_system=disk, durability="relaxed", janitor=False)
+    log = EmbeddedLog.open("/data", file_system=disk, durability="relaxed", maintenance=False)
     log.create_topic("events", config={"retention.ms": "-1"})
     log.producer_port().append_run(FIRST, [None], [b"a"], [0])
 
@@ -246,7 +246,7 @@ def test_deleting_a_topic_leaves_everything_else_at_work() -> None:
 
 def test_a_topic_that_is_deleted_while_it_is_synced_is_not_synced_again() -> None:
     disk = DeletingDisk()
-    log = EmbeddedLog.open("/data", file_system=disk, durability="relaxed", janitor=False)
+    log = EmbeddedLog.open("/data", file_system=disk, durability="relaxed", maintenance=False)
     log.create_topic("events", config={"retention.ms": "-1"})
     log.create_topic("gone", config={"segment.bytes": "200", "retention.ms": "-1"})
     producer = log.producer_port()
@@ -255,15 +255,15 @@ def test_a_topic_that_is_deleted_while_it_is_synced_is_not_synced_again() -> Non
     producer.append_run(FIRST, [None], [b"a"], [0])
 
     disk.deletions.append(lambda: log.delete_topic("gone"))
-    log.driver.sync_all()
-    log.driver.sync_all()
+    log.node.driver.sync_all()
+    log.node.driver.sync_all()
     disk.crash()
 
     assert not disk.deletions
     assert open_log(disk).offsets([FIRST])[FIRST].log_end == 1
 
 
-def test_the_janitor_syncs_what_nobody_waits_for_and_survives_failures() -> None:
+def test_the_maintenance_thread_syncs_what_no_caller_waits_for_and_survives_failures() -> None:
     calls: list[str] = []
     is_enough = threading.Event()
 
@@ -275,9 +275,9 @@ def test_the_janitor_syncs_what_nobody_waits_for_and_survives_failures() -> None
         calls.append("maintain")
         is_enough.set()
 
-    janitor = Janitor(maintain, sync, sync_interval_s=0.001, syncs_per_maintenance=3).start()
+    thread = MaintenanceThread(maintain, sync, sync_interval_s=0.001, syncs_per_maintenance=3).start()
     assert is_enough.wait(LIMIT_S)
-    janitor.stop()
+    thread.stop()
     after = len(calls)
 
     assert calls[:4] == ["sync", "sync", "sync", "maintain"]
@@ -285,7 +285,7 @@ def test_the_janitor_syncs_what_nobody_waits_for_and_survives_failures() -> None
 
 
 def test_many_threads_copy_in_transactions_without_losing_or_repeating(pool: ThreadPoolExecutor) -> None:
-    log = EmbeddedLog.open("/data", file_system=SimDisk(1), janitor=False)
+    log = EmbeddedLog.open("/data", file_system=SimDisk(1), maintenance=False)
     log.create_topic("events", partitions=2, config={"retention.ms": "-1"})
 
     def work(name: int) -> None:

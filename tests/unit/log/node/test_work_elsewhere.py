@@ -52,7 +52,7 @@ def disk() -> HeldDisk:
 
 @pytest.fixture
 def log(disk: HeldDisk) -> EmbeddedLog:
-    return EmbeddedLog.open("/data", file_system=disk, clock=ManualClock(), janitor=False)
+    return EmbeddedLog.open("/data", file_system=disk, clock=ManualClock(), maintenance=False)
 
 
 @pytest.fixture
@@ -150,10 +150,10 @@ def test_a_failure_of_the_work_is_raised_inside_the_operation(log: EmbeddedLog) 
     def break_down() -> None:
         raise ZeroDivisionError
 
-    assert log.driver.run(doing(lambda: None)) == "done"
-    assert log.driver.run(doing(refuse)) == "refused"
+    assert log.node.driver.run(doing(lambda: None)) == "done"
+    assert log.node.driver.run(doing(refuse)) == "refused"
     with pytest.raises(ZeroDivisionError):
-        log.driver.run(doing(break_down))
+        log.node.driver.run(doing(break_down))
     assert log.topics() == {}
 
 
@@ -166,7 +166,7 @@ def test_closing_waits_for_the_work_under_way_and_takes_no_more(
         begun.set()
         assert may_end.wait(LIMIT_S)
 
-    working = pool.submit(log.driver.run, doing(work))
+    working = pool.submit(log.node.driver.run, doing(work))
     assert begun.wait(LIMIT_S)
     closing = pool.submit(log.close)
     closed_early = wait_for_all([closing], timeout=0.02).done
@@ -176,4 +176,4 @@ def test_closing_waits_for_the_work_under_way_and_takes_no_more(
     assert not closed_early
     assert working.result(LIMIT_S) == "done"
     with pytest.raises(ClosedError):
-        log.driver.run(doing(lambda: None))
+        log.node.driver.run(doing(lambda: None))

@@ -65,7 +65,7 @@ def served(shared: sc.ServedLog) -> Iterator[sc.ServedLog]:
     """A log without rules, with whatever topics the tests before have left."""
     yield shared
     log = shared.log.embedded
-    log.driver.run(log.broker.access_rules.delete([AccessRuleFilter()]))
+    log.node.driver.run(log.node.broker.access_rules.delete([AccessRuleFilter()]))
 
 
 @pytest.fixture

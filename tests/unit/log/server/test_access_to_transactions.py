@@ -57,7 +57,7 @@ def root(served: sc.ServedLog) -> Iterator[WireClient]:
         log_in(client, "root", "secret")
         yield client
     log = served.log.embedded
-    log.driver.run(log.broker.access_rules.delete([AccessRuleFilter()]))
+    log.node.driver.run(log.node.broker.access_rules.delete([AccessRuleFilter()]))
 
 
 @pytest.fixture

@@ -45,13 +45,13 @@ def files() -> HeldFileSystem:
 
 @pytest.fixture
 def log(files: HeldFileSystem, tmp_path: Path) -> Iterator[EmbeddedLog]:
-    with EmbeddedLog.open(tmp_path, file_system=files, janitor=False) as log:
+    with EmbeddedLog.open(tmp_path, file_system=files, maintenance=False) as log:
         yield log
 
 
 @pytest.fixture
 def connect(log: EmbeddedLog) -> Iterator[Callable[[], WireClient]]:
-    server = Server(log, parse_listeners(["127.0.0.1:0"]), SystemClock(), ServerSettings(), Security())
+    server = Server(log.node, parse_listeners(["127.0.0.1:0"]), SystemClock(), ServerSettings(), Security())
     server.start()
     (address,) = server.addresses
     yield lambda: WireClient(address.host, address.port)

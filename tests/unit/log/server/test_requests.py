@@ -355,7 +355,7 @@ def test_an_open_transaction_is_not_shown_to_readers_of_committed_data(
         producer.transaction() as transaction,
     ):
         transaction.send(topic, value=b"a", partition=0).result()
-        served.log.embedded.driver.sync_all()
+        served.log.embedded.node.driver.sync_all()
         uncommitted = fetch(client, topic, isolation=0)
         committed = fetch(client, topic, isolation=1)
     after = fetch(client, topic, isolation=1)

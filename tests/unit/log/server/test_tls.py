@@ -87,7 +87,7 @@ def allow(served: sc.ServedLog, principal: str, operation: AclOperation) -> None
     resource = ResourcePattern(ResourceType.TOPIC, "*", PatternType.LITERAL)
     rule = AccessRule(resource, principal, "*", operation, Permission.ALLOW)
     log = served.log.embedded
-    log.driver.run(log.broker.access_rules.add([rule]))
+    log.node.driver.run(log.node.broker.access_rules.add([rule]))
 
 
 def test_a_certificate_is_a_name_and_rules_are_about_that_name(

@@ -21,7 +21,9 @@ from tests.serving import NOW_MS, PRODUCE_VERSION, batch
 
 @pytest.fixture
 def log() -> Iterator[EmbeddedLog]:
-    with EmbeddedLog.open("/data", file_system=SimDisk(1), clock=ManualClock(NOW_MS), janitor=False) as log:
+    with EmbeddedLog.open(
+        "/data", file_system=SimDisk(1), clock=ManualClock(NOW_MS), maintenance=False
+    ) as log:
         log.create_topic("deleted")
         log.create_topic("kept")
         yield log
@@ -39,7 +41,7 @@ def begun(log: EmbeddedLog) -> Any:
     caller = Caller(host="127.0.0.1", endpoint=Endpoint("127.0.0.1", 9092))
     operation = produce(
         ProduceRequest(acks=-1, timeout_ms=1_000, topic_data=topics),
-        Call(PRODUCE_VERSION, None, caller, log.broker, ManualClock(NOW_MS)),
+        Call(PRODUCE_VERSION, None, caller, log.node.broker, ManualClock(NOW_MS)),
     )
     assert isinstance(next(operation), DurableUntil)
     return operation
@@ -57,7 +59,7 @@ def test_a_topic_that_is_deleted_meanwhile_is_answered_as_unknown_and_the_others
     operation = begun(log)
 
     log.delete_topic("deleted")
-    log.driver.sync_all()
+    log.node.driver.sync_all()
 
     assert codes_of(operation) == [ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.NONE]
 
@@ -67,6 +69,6 @@ def test_a_topic_that_is_deleted_after_its_disk_has_failed_is_answered_as_unknow
 
     log.delete_topic("deleted")
     assert isinstance(operation.throw(StorageError("the disk has failed")), DurableUntil)
-    log.driver.sync_all()
+    log.node.driver.sync_all()
 
     assert codes_of(operation) == [ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.NONE]

@@ -30,16 +30,16 @@ class GroupHouse:
 
     def open(self) -> EmbeddedLog:
         self.log = EmbeddedLog.open(
-            "/data", file_system=self.disk, clock=self.clock, settings=self.settings, janitor=False
+            "/data", file_system=self.disk, clock=self.clock, settings=self.settings, maintenance=False
         )
         return self.log
 
     @property
     def groups(self) -> GroupCoordinator:
-        return self.log.broker.groups
+        return self.log.node.broker.groups
 
     def run(self, operation: Operation[object]) -> object:
-        return self.log.driver.run(operation)
+        return self.log.node.driver.run(operation)
 
     def consumer_group(self) -> ConsumerGroup:
         group = self.groups.group(GROUP)
@@ -56,7 +56,7 @@ class GroupHouse:
 
     def pass_time(self, milliseconds: int) -> None:
         self.clock.advance(milliseconds)
-        self.log.driver.expire_members()
+        self.log.node.driver.expire_members()
 
 
 @dataclass
@@ -82,7 +82,7 @@ class NewMember:
         return ConsumerHeartbeat(**(fields | changes))  # type: ignore[arg-type]
 
     def send(self, request: ConsumerHeartbeat) -> ConsumerHeartbeatReply:
-        return self.house.log.driver.run(self.house.groups.consumer_heartbeat(request))
+        return self.house.log.node.driver.run(self.house.groups.consumer_heartbeat(request))
 
     def join(self, **changes: object) -> ConsumerHeartbeatReply:
         fields: dict[str, object] = {"rebalance_timeout_ms": 60_000, "topics": self.topics, "owned": set()}

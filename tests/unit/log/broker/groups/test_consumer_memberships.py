@@ -269,7 +269,7 @@ def test_there_are_no_more_groups_than_the_log_may_keep() -> None:
     NewMember(house, "a", ("t",)).join()
 
     with pytest.raises(StreamCoreError) as error:
-        house.log.driver.run(
+        house.log.node.driver.run(
             house.groups.commit_positions("another", {TopicPartition("t", 0): CommittedPosition(1)})
         )
 
@@ -318,7 +318,9 @@ def test_positions_are_taken_from_who_owned_the_partition_at_that_epoch(house: G
     def commit_as_member(member_id: str, epoch: int, partition: int) -> None:
         positions = {TopicPartition("t", partition): CommittedPosition(1)}
         membership = Membership(member_id, epoch)
-        house.log.driver.run(house.groups.commit_positions(GROUP, positions, membership, knows_epochs=True))
+        house.log.node.driver.run(
+            house.groups.commit_positions(GROUP, positions, membership, knows_epochs=True)
+        )
 
     commit_as_member("a", first.epoch, 0)
     commit_as_member("a", 2, 0)  # it had it then already

@@ -44,7 +44,7 @@ class House:
             file_system=self.disk,
             clock=self.clock,
             settings=BrokerSettings(unstable_wait_ms=0, group_size_max=2, offsets_retention_ms=7 * DAY_MS),
-            janitor=False,
+            maintenance=False,
         )
         return self.log
 
@@ -245,10 +245,10 @@ def test_a_group_whose_record_the_disk_refuses_does_not_keep_the_others_from_exp
     house.disk.fill_after(0)
     house.clock.advance(1_000)
 
-    house.log.driver.expire_members()
+    house.log.node.driver.expire_members()
     house.disk.fill_after(None)
 
-    assert house.log.broker.groups.next_deadline_s() < float("inf")
+    assert house.log.node.broker.groups.next_deadline_s() < float("inf")
 
 
 def test_a_position_under_an_open_transaction_is_deleted_with_what_is_pending(house: House) -> None:

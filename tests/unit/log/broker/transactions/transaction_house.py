@@ -40,7 +40,7 @@ class House:
             file_system=self.disk,
             clock=self.clock,
             settings=self.settings,
-            janitor=False,
+            maintenance=False,
         )
         return self.log
 
@@ -81,7 +81,7 @@ class House:
 
     @property
     def broker(self) -> Broker:
-        return self.log.broker
+        return self.log.node.broker
 
     def run(self, operation: Operation[R]) -> R:
         """Drive an operation as the server does: what is refused keeps Kafka's name."""
@@ -95,7 +95,7 @@ class House:
             self.wait_for(wait)
 
     def wait_for(self, wait: Wait) -> None:
-        self.log.driver.run(_once(wait))
+        self.log.node.driver.run(_once(wait))
 
     def init(
         self, name: str = "t", expected: ProducerIdentity | None = None, timeout_ms: int = 60_000

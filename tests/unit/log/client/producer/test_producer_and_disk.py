@@ -17,7 +17,7 @@ T = TopicPartition("t", 0)
 
 
 def open_on(disk: SimDisk) -> EmbeddedLog:
-    return EmbeddedLog.open(Path("/data"), file_system=disk, janitor=False)
+    return EmbeddedLog.open(Path("/data"), file_system=disk, maintenance=False)
 
 
 def producer_on(log: EmbeddedLog) -> Producer:

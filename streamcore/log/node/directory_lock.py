@@ -47,9 +47,9 @@ class DirectoryLock:
             raise DirectoryInUseError(
                 _advice(address.strip()) + fact_text(path=directory, pid=pid.strip() or "unknown")
             ) from error
-        self.tell_address(None)
+        self.publish_address(None)
 
-    def tell_address(self, address: str | None) -> None:
+    def publish_address(self, address: str | None) -> None:
         """Say where the folder is served, for who is refused; ``None`` when it is not, or no more."""
         text = f"{os.getpid()}\n" if address is None else f"{os.getpid()}\n{address}\n"
         with storage_errors("write the lock file", self._path):

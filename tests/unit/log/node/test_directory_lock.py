@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from streamcore.errors import DirectoryInUseError, StorageError
-from streamcore.log.storage.directory_lock import DirectoryLock
+from streamcore.log.node.directory_lock import DirectoryLock
 
 HOLD = """
 import sys
 from pathlib import Path
-from streamcore.log.storage.directory_lock import DirectoryLock
+from streamcore.log.node.directory_lock import DirectoryLock
 lock = DirectoryLock(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
@@ -35,11 +35,11 @@ def test_the_second_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None
 
 def test_who_is_refused_is_told_where_the_folder_is_served(tmp_path: Path) -> None:
     with DirectoryLock(tmp_path) as lock:
-        lock.tell_address("127.0.0.1:9092")
+        lock.publish_address("127.0.0.1:9092")
         with pytest.raises(DirectoryInUseError, match=rf"--broker 127\.0\.0\.1:9092.*pid={os.getpid()}$"):
             DirectoryLock(tmp_path)
 
-        lock.tell_address(None)
+        lock.publish_address(None)
         with pytest.raises(DirectoryInUseError, match="another process") as refusal:
             DirectoryLock(tmp_path)
 

@@ -1,30 +1,25 @@
-"""A folder's log, open once in this process for all who connect to it."""
+"""The node of a folder, open once in this process and shared by all connections to the folder."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from streamcore.clock import Clock
 from streamcore.errors import UsageError, fact_text
-from streamcore.log.client.embedded.log import EmbeddedLog
-
-Durability: TypeAlias = Literal["durable", "relaxed"]
+from streamcore.log.node.node import Durability, Node
 
 
-class SharedLog:
-    """A folder's log, open once in this process for all who connect to it."""
+class SharedNode:
+    """The node of a folder, open once in this process and shared by all connections to the folder."""
 
-    _open: dict[Path, SharedLog] = {}
+    _open: dict[Path, SharedNode] = {}
     _open_lock = threading.Lock()
 
-    def __init__(
-        self, folder: Path, log: EmbeddedLog, durability: Durability, config: Mapping[str, str]
-    ) -> None:
+    def __init__(self, folder: Path, node: Node, durability: Durability, config: Mapping[str, str]) -> None:
         self.folder = folder
-        self.log = log
+        self.node = node
         self.durability = durability
         self.config = config
         self.user_count = 0
@@ -32,19 +27,19 @@ class SharedLog:
     @classmethod
     def acquire(
         cls, folder: Path, durability: Durability, config: Mapping[str, str], clock: Clock
-    ) -> SharedLog:
-        """The log in a folder, opened by the first who asks.
+    ) -> SharedNode:
+        """Return the node of a folder; open the node if no connection of this process has it open.
 
         Raises:
-            DirectoryInUseError: another process has it.
-            UsageError: it is open here with another durability, or other settings than are wanted.
+            DirectoryInUseError: another process holds the folder.
+            UsageError: the node is open here with another durability, or with other settings.
         """
         folder = folder.resolve()
         with cls._open_lock:
             shared = cls._open.get(folder)
             if shared is None:
-                log = EmbeddedLog.open(folder, durability=durability, config=config, clock=clock)
-                shared = cls._open[folder] = cls(folder, log, durability, config)
+                node = Node.open(folder, durability=durability, config=config, clock=clock)
+                shared = cls._open[folder] = cls(folder, node, durability, config)
             elif shared.durability != durability:
                 facts = fact_text(folder=folder, open_as=shared.durability, wanted=durability)
                 raise UsageError(f"the folder is open in this process with another durability {facts}")
@@ -55,10 +50,10 @@ class SharedLog:
             return shared
 
     def release(self) -> None:
-        """Give it back; the last one closes it."""
+        """End one use; the last release closes the node."""
         with self._open_lock:
             self.user_count -= 1
             if self.user_count > 0:
                 return
             del self._open[self.folder]
-            self.log.close()
+            self.node.close()

@@ -1,4 +1,4 @@
-"""What the options of a server come to by Kafka's names, for clients that ask the broker for its settings."""
+"""The options of a server as settings by Kafka's names, for clients that ask the broker for its settings."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from streamcore.log.server.security import Security
 from streamcore.log.server.settings import ServerSettings
 
 
-def given_settings(
+def advertised_config(
     listeners: Sequence[Listener], advertised: Sequence[str], settings: ServerSettings, security: Security
 ) -> dict[str, str]:
-    """The settings by name; ``advertised`` are the addresses that clients are told, listener by listener."""
-    told = [_in_upper_case(address) for address in advertised]
+    """Return the settings by name; ``advertised`` has the address of each listener as clients reach it."""
+    upper = [_in_upper_case(address) for address in advertised]
     ports = [address.rpartition(":")[2] for address in advertised]
     schemes = dict.fromkeys(listener.scheme.name for listener in listeners)
-    given = {
+    config = {
         **texts_of(settings, Meaning.SERVER),
         "listeners": ",".join(
             f"{listener.scheme.name}://{listener.host}:{listener.port or port}"
             for listener, port in zip(listeners, ports, strict=True)
         ),
-        "advertised.listeners": ",".join(told),
+        "advertised.listeners": ",".join(upper),
         "listener.security.protocol.map": ",".join(f"{scheme}:{scheme}" for scheme in schemes),
         "connections.max.reauth.ms": str(round(1000 * (security.session_s or 0))),
     }
@@ -35,12 +35,12 @@ def given_settings(
         for name in security.sasl_settings(each.scheme).mechanisms
     }
     if mechanisms:
-        given["sasl.enabled.mechanisms"] = ",".join(sorted(mechanisms))
+        config["sasl.enabled.mechanisms"] = ",".join(sorted(mechanisms))
     if security.authorize:
-        given["authorizer.class.name"] = "streamcore"
+        config["authorizer.class.name"] = "streamcore"
     if security.tls is not None:
-        given["ssl.client.auth"] = security.tls.wanted_of_clients
-    return given
+        config["ssl.client.auth"] = security.tls.wanted_of_clients
+    return config
 
 
 def _in_upper_case(address: str) -> str:
