@@ -18,7 +18,7 @@ from streamcore.log.client import port
 from streamcore.log.client.consumer.consumer import Consumer
 from streamcore.log.client.consumer.fetch_state import BytesRecord
 from streamcore.log.client.consumer.settings import Duration, PartitionLike
-from streamcore.log.client.producer.pending import SendFuture, SendManyFuture, Sent, SentMany
+from streamcore.log.client.producer.pending import SendFuture, SendManyFuture, Sent
 from streamcore.log.client.producer.producer import Producer, Transaction
 from streamcore.log.client.producer.record_columns import Sendable
 from streamcore.log.connect import ConnectedLog
@@ -29,30 +29,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _ADMIN_THREADS = 4
-
-
-class AsyncSendFuture(Generic[R]):
-    """The promise of a send; await it for where the records are."""
-
-    __slots__ = ("_future", "_producer")
-
-    def __init__(self, future: SendFuture | SendManyFuture, producer: Producer) -> None:
-        self._future = future
-        self._producer = producer
-
-    def done(self) -> bool:
-        """Whether awaiting returns or raises at once."""
-        return self._future.done()
-
-    def __await__(self) -> Generator[Any, None, R]:
-        if not self._future.done():
-            loop = asyncio.get_running_loop()
-            waiter: asyncio.Future[None] = loop.create_future()
-            self._future.add_done_callback(partial(_wake, loop, waiter))
-            self._producer.hurry()
-            yield from waiter.__await__()
-        result: Any = self._future.result()
-        return result  # type: ignore[no-any-return]
 
 
 class AsyncProducer:
@@ -71,7 +47,7 @@ class AsyncProducer:
         partition: int | None = None,
         timestamp_ms: Any = None,
         headers: Iterable[tuple[str, bytes | None]] = (),
-    ) -> AsyncSendFuture[Sent]:
+    ) -> SendFuture:
         """Put a record on its way; await what this returns for its place. Waits only for room."""
         send = partial(
             self._producer.send,
@@ -83,8 +59,7 @@ class AsyncProducer:
             headers=headers,
         )
         size_bytes = len(key or b"") + len(value or b"")
-        future = send() if self._producer.has_room(size_bytes) else await _run(self._executor, send)
-        return AsyncSendFuture(future, self._producer)
+        return send() if self._producer.has_room(size_bytes) else await _run(self._executor, send)
 
     async def send_and_wait(
         self,
@@ -104,10 +79,10 @@ class AsyncProducer:
 
     async def send_many(
         self, topic: TopicName, records: Iterable[Sendable], *, partition: int | None = None
-    ) -> AsyncSendFuture[SentMany]:
+    ) -> SendManyFuture:
         """Put many records on their way; the iterable is read in another thread."""
         send = partial(self._producer.send_many, topic, records, partition=partition)
-        return AsyncSendFuture(await _run(self._executor, send), self._producer)
+        return await _run(self._executor, send)
 
     async def flush(self) -> None:
         """Send everything now and wait until it is durable; raises failures that nobody awaited."""
@@ -147,7 +122,7 @@ class AsyncTransaction:
         partition: int | None = None,
         timestamp_ms: Any = None,
         headers: Iterable[tuple[str, bytes | None]] = (),
-    ) -> AsyncSendFuture[Sent]:
+    ) -> SendFuture:
         """Send a record as part of the transaction."""
         send = partial(
             self._transaction.send,
@@ -158,14 +133,14 @@ class AsyncTransaction:
             timestamp_ms=timestamp_ms,
             headers=headers,
         )
-        return AsyncSendFuture(await _run(self._executor, send), self._producer)
+        return await _run(self._executor, send)
 
     async def send_many(
         self, topic: TopicName, records: Iterable[Sendable], *, partition: int | None = None
-    ) -> AsyncSendFuture[SentMany]:
+    ) -> SendManyFuture:
         """Send many records as part of the transaction."""
         send = partial(self._transaction.send_many, topic, records, partition=partition)
-        return AsyncSendFuture(await _run(self._executor, send), self._producer)
+        return await _run(self._executor, send)
 
     async def commit_positions(
         self, group: str, positions: Mapping[TopicPartition, CommittedPosition | int]
@@ -430,13 +405,3 @@ class AsyncConnection(_Opening[AsyncLog]):
 
 async def _run(executor: ThreadPoolExecutor, call: Callable[[], R]) -> R:
     return await asyncio.get_running_loop().run_in_executor(executor, call)
-
-
-def _wake(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], _: object) -> None:
-    """From the thread that settled the batch: let the loop go on."""
-    loop.call_soon_threadsafe(_finish, waiter)
-
-
-def _finish(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -5,6 +5,10 @@ kept once per batch. A batch is filled, then sealed, then settled: its records a
 pieces, normally one, and each piece was written or refused.
 
 Locks are the producer's business: a batch is filled under its lock, and settled by one thread.
+
+The futures are ``concurrent.futures.Future``: ``asyncio.wrap_future``, ``concurrent.futures.wait`` and
+``as_completed`` take them, and a coroutine awaits them. None has a state of its own; they answer from their
+batches.
 """
 
 from __future__ import annotations
@@ -12,10 +16,11 @@ from __future__ import annotations
 import logging
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from streamcore.durations import duration_ms
 from streamcore.errors import StreamCoreError
@@ -28,9 +33,11 @@ Timeout: TypeAlias = "str | timedelta | float | None"
 """How long to wait: text, ``timedelta``, seconds as ``concurrent.futures`` has them, or for ever."""
 
 F = TypeVar("F")
+R = TypeVar("R")
 
-_watch_lock = threading.Lock()
-"""Held while a batch becomes settled and while a callback is added. Both are rare: one lock serves all."""
+_watch_lock = threading.RLock()
+"""Held while a batch becomes settled and while a callback is added. Both are rare: one lock serves all.
+``concurrent.futures`` holds it for several futures at once, so it is reentrant."""
 
 
 def timeout_seconds(timeout: Timeout) -> float | None:
@@ -76,6 +83,9 @@ class Settler(Protocol):
 
     def settle(self, batch: PendingBatch, timeout_s: float | None) -> None:
         """Send the batch now and wait until it is settled; ``RequestTimeoutError`` if that takes longer."""
+
+    def hurry(self) -> None:
+        """Send everything now, without waiting for it."""
 
 
 class PendingBatch:
@@ -155,8 +165,69 @@ class PendingBatch:
         callback()
 
 
-class SendFuture:
-    """The promise of one ``send``."""
+class _BatchFuture(Future[R]):
+    """What ``concurrent.futures`` and ``asyncio`` ask of a future, answered from batches.
+
+    ``Future.__init__`` is never called: its condition and its result would cost more than the send.
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        raise AssertionError("each kind of send sets its own slots")
+
+    def _batches(self) -> Iterable[PendingBatch]:
+        raise AssertionError("each kind of send has its batches")
+
+    def done(self) -> bool:
+        """Whether ``result`` would return or raise at once."""
+        return all(batch.is_settled for batch in self._batches())
+
+    def running(self) -> bool:
+        """Whether the records are on their way."""
+        return not self.done()
+
+    def cancel(self) -> bool:
+        """Return ``False``: a record on its way cannot be called back."""
+        return False
+
+    def cancelled(self) -> bool:
+        """Return ``False``."""
+        return False
+
+    def __await__(self) -> Generator[Any, None, R]:
+        """Send the records at once and wait for them; cancelling the wait leaves them on their way."""
+        if not self.done():
+            import asyncio
+
+            for batch in self._batches():
+                batch.is_watched = True
+                batch.settler.hurry()
+            yield from asyncio.wrap_future(self).__await__()
+        return self.result()
+
+    def __repr__(self) -> str:
+        state = "done" if self.done() else "on its way"
+        return f"<{type(self).__name__} {state}>"
+
+    # -- what concurrent.futures.wait and as_completed look at ----------------------------------------
+
+    @property
+    def _state(self) -> str:  # type: ignore[override]
+        return "FINISHED" if self.done() else "RUNNING"
+
+    @property
+    def _condition(self) -> Any:  # type: ignore[override]
+        """The lock under which ``_state`` does not change."""
+        return _watch_lock
+
+    @property
+    def _waiters(self) -> Any:  # type: ignore[override]
+        return _Waiters(self)
+
+
+class SendFuture(_BatchFuture[Sent]):
+    """The promise of one ``send``; await it, or call ``result``."""
 
     __slots__ = ("_batch", "_index", "_timestamp_ms")
 
@@ -164,6 +235,9 @@ class SendFuture:
         self._batch = batch
         self._index = index
         self._timestamp_ms = timestamp_ms
+
+    def _batches(self) -> Iterable[PendingBatch]:
+        return (self._batch,)
 
     def done(self) -> bool:
         """Whether ``result`` would return or raise at once."""
@@ -187,7 +261,7 @@ class SendFuture:
         return outcome if isinstance(outcome, Exception) else None
 
     def add_done_callback(self, callback: Callable[[SendFuture], object]) -> None:
-        """Have ``callback`` called with this future once it is done, by the thread that settled it."""
+        """Call ``callback`` with this future once it is done, in the thread that settled it."""
         self._batch.watch(lambda: _call(callback, self))
 
     @property
@@ -211,8 +285,8 @@ class SendFuture:
         )
 
 
-class SendManyFuture:
-    """The promise of one ``send_many``: done when every record is."""
+class SendManyFuture(_BatchFuture[SentMany]):
+    """The promise of one ``send_many``: done when every record is; await it, or call ``result``."""
 
     __slots__ = ("_pieces",)
 
@@ -223,9 +297,8 @@ class SendManyFuture:
     def __len__(self) -> int:
         return sum(end - first for _, first, end in self._pieces)
 
-    def done(self) -> bool:
-        """Whether ``result`` would return or raise at once."""
-        return all(batch.is_settled for batch, _, _ in self._pieces)
+    def _batches(self) -> Iterable[PendingBatch]:
+        return (batch for batch, _, _ in self._pieces)
 
     def result(self, timeout: Timeout = None) -> SentMany:
         """Wait until all records are durable, and return where.
@@ -259,7 +332,7 @@ class SendManyFuture:
         return None
 
     def add_done_callback(self, callback: Callable[[SendManyFuture], object]) -> None:
-        """Have ``callback`` called with this future once it is done, by the thread that settled it."""
+        """Call ``callback`` with this future once it is done, in the thread that settled it."""
         waiting = len(self._pieces)
         if not waiting:
             _call(callback, self)
@@ -293,3 +366,27 @@ def _call(callback: Callable[[F], object], future: F) -> None:
     except Exception:
         # As in concurrent.futures: the thread belongs to the producer, which goes on.
         _logger.exception("a callback of a send failed")
+
+
+class _Waiters:
+    """The waiters of a future, as ``concurrent.futures`` adds them under ``_condition``."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: _BatchFuture[Any]) -> None:
+        self._future = future
+
+    def append(self, waiter: Any) -> None:
+        """Report the end of the future to the waiter; a future that has ended was counted by it already."""
+
+        def report(future: Future[Any]) -> None:
+            if future.exception() is None:
+                waiter.add_result(future)
+            else:
+                waiter.add_exception(future)
+
+        if not self._future.done():
+            self._future.add_done_callback(report)
+
+    def remove(self, waiter: Any) -> None:
+        """Do nothing: a waiter ignores reports after its wait."""
