@@ -3,17 +3,21 @@
 The application runs on the real log over a simulated disk, with state in memory and a clock that moves
 only by ``advance``. Everything sent is processed before anything is read, so tests need no sleeps.
 ``crash`` takes away what was not durable and starts the application again.
+
+A driver may also be used inside a running event loop, in a notebook or in an ``async`` test: the application
+then runs in a thread, and each call blocks the caller's loop until it is done.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from streamcore.clock import ManualClock
 from streamcore.durations import duration_ms, time_ms
@@ -33,6 +37,7 @@ from streamcore.state.memory import MemoryEngine
 from streamcore.state.position import Position
 from streamcore.testing.sim_disk import PowerCut, SimDisk
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 _FOLDER = Path("/driver")
@@ -63,7 +68,7 @@ class TopologyDriver:
         self._guarantee = Guarantee.named(guarantee)
         self._slice_records_max = slice_records_max
         self._fetch_bytes_max = fetch_bytes_max
-        self._runner = asyncio.Runner()
+        self._work = _Work()
         self._read: dict[TopicPartition, int] = {}
         self._log: EmbeddedLog
         self._worker: TaskWorker
@@ -71,7 +76,11 @@ class TopologyDriver:
         self._crash_at: int | None = None
         self._failure: StreamCoreError | None = None
         self._shows_committed = True
-        self._start()
+        try:
+            self._start()
+        except BaseException:
+            self._work.close()
+            raise
 
     # -- feeding
 
@@ -194,7 +203,7 @@ class TopologyDriver:
             self._is_open = False
             self._do(self._worker.close())
             self._log.close()
-        self._runner.close()
+        self._work.close()
 
     def __enter__(self) -> Self:
         return self
@@ -261,7 +270,7 @@ class TopologyDriver:
         await self._worker.timers.wait()
 
     def _do(self, work: Coroutine[Any, Any, R]) -> R:
-        return self._runner.run(work)
+        return self._work.run(work)
 
     def _processed(self, store: StoreSpec, position: Position, timeout_ms: int) -> None:
         """Everything is processed before a table is given out."""
@@ -275,6 +284,36 @@ class TopologyDriver:
         if topic in dead_letter_topics(self.app):
             return dead_letter_spec(topic)
         raise UsageError(f"the application has no such topic: {fact_text(topic=topic)}")
+
+
+class _Work:
+    """Runs coroutines to their end in a loop of its own, whether or not the caller is in a running loop."""
+
+    def __init__(self) -> None:
+        # With a factory, the runner leaves the event loop of the caller's thread as it is.
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._runner.get_loop()
+        self._thread: ThreadPoolExecutor | None = None
+
+    def run(self, work: Coroutine[Any, Any, R]) -> R:
+        """Return what the coroutine returns."""
+        return self._outside_of_loops(self._runner.run, work)
+
+    def close(self) -> None:
+        """Close the loop."""
+        self._outside_of_loops(self._runner.close)
+        if self._thread is not None:
+            self._thread.shutdown()
+
+    def _outside_of_loops(self, call: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+        """Call in this thread, or in another one if a loop runs in this one: a thread runs one loop."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return call(*arguments, **named)
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="streamcore-driver")
+        return self._thread.submit(call, *arguments, **named).result()
 
 
 class _Engines:
