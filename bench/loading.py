@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.events import EVENT_STEP_MS, START_MS, TOPIC, event_keys, event_values
 from streamcore.log.connect import connect
-from streamcore.model import TopicPartition
+from streamcore.model import RecordColumns, TopicPartition
 
 _RUN_EVENTS = 10_000
 
@@ -21,5 +21,5 @@ def load_events(folder: Path, count: int, key_count: int) -> None:
         for first in range(0, count, _RUN_EVENTS):
             run = [next(keys) for _ in range(min(_RUN_EVENTS, count - first))]
             times_ms = [START_MS + (first + index) * EVENT_STEP_MS for index in range(len(run))]
-            producer.append_run(target, run, event_values(run, first), times_ms)
+            producer.append_columns(target, RecordColumns(run, event_values(run, first), times_ms))
         producer.close()

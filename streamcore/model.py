@@ -1,4 +1,4 @@
-"""The nouns that every layer shares: names, offsets, records and runs of records.
+"""The nouns that every layer shares: names, offsets, records and columns of records.
 
 Offsets, timestamps and ids are plain ``int`` and ``str`` under their own names: the hot path does
 arithmetic on them per batch, and a ``NewType`` would have to be called at each step.
@@ -11,7 +11,8 @@ Invariants:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, TypeAlias, TypeVar
 
@@ -95,30 +96,66 @@ class Windowed(msgspec.Struct, Generic[K], frozen=True, order=True):
 
 
 @dataclass(slots=True)
-class RecordRun:
-    """Consecutive records of one partition, as columns of equal length.
+class RecordColumns:
+    """Records of one partition as columns of equal length.
 
-    Columns, because both the log and the operators work on whole batches: a list of values costs
-    one object where a list of records would cost one per record.
-
-    ``headers`` is ``None`` when no record of the run has any. ``next_offset`` is where to read on:
-    past the last record, and past whatever else stood there (markers, aborted or compacted records).
+    Columns, because both the log and the operators work on whole batches: a list of values costs one object
+    where a list of records would cost one object a record. ``headers`` is ``None`` when no record has any.
     """
 
-    source: TopicPartition
-    offsets: list[Offset]
-    timestamps_ms: list[TimestampMs]
-    keys: list[bytes | None]
-    values: list[bytes | None]
-    headers: list[Headers] | None
-    next_offset: Offset
+    keys: list[bytes | None] = field(default_factory=list)
+    values: list[bytes | None] = field(default_factory=list)
+    timestamps_ms: list[TimestampMs] = field(default_factory=list)
+    headers: list[Headers] | None = None
 
     def __len__(self) -> int:
-        return len(self.offsets)
+        return len(self.values)
+
+    def slice(self, start: int, end: int) -> RecordColumns:
+        """Return the rows ``[start, end)``."""
+        return RecordColumns(
+            self.keys[start:end],
+            self.values[start:end],
+            self.timestamps_ms[start:end],
+            None if self.headers is None else self.headers[start:end],
+        )
+
+    def take(self, rows: Sequence[int]) -> RecordColumns:
+        """Return the rows with these indexes, in the order given."""
+        return RecordColumns(
+            [self.keys[row] for row in rows],
+            [self.values[row] for row in rows],
+            [self.timestamps_ms[row] for row in rows],
+            None if self.headers is None else [self.headers[row] for row in rows],
+        )
+
+    def extend(self, other: RecordColumns) -> None:
+        """Append the other's rows."""
+        if other.headers is not None or self.headers is not None:
+            self.headers = self._full_headers() + other._full_headers()
+        self.keys += other.keys
+        self.values += other.values
+        self.timestamps_ms += other.timestamps_ms
+
+    def _full_headers(self) -> list[Headers]:
+        return self.headers if self.headers is not None else [()] * len(self.values)
+
+
+@dataclass(slots=True, kw_only=True)
+class FetchedColumns(RecordColumns):
+    """Consecutive records of one partition as a reader returns them, with their offsets.
+
+    ``next_offset`` is where to read next: past the last record, and past whatever else stood there (markers,
+    aborted or compacted records).
+    """
+
+    partition: TopicPartition
+    offsets: list[Offset]
+    next_offset: Offset
 
     def records(self) -> list[Record[bytes | None, bytes | None]]:
         """Return the rows, for callers that want one object a record."""
-        topic, partition = self.source.topic, self.source.partition
+        topic, partition = self.partition.topic, self.partition.partition
         if self.headers is None:
             return [
                 Record(key, value, timestamp_ms, (), topic, partition, offset)

@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-from streamcore.model import Offset, TimestampMs, TopicName
+from streamcore.model import Offset, RecordColumns, TimestampMs, TopicName
 from streamcore.state.engine import KeyValueEngine, StoreWrites
 from streamcore.state.restoring import Checkpoint
 
@@ -62,11 +62,9 @@ def changelog_config(*, window_retention_ms: int | None = None) -> dict[str, str
     return config
 
 
-def columns(
-    writes: StoreWrites, now_ms: TimestampMs
-) -> tuple[list[bytes], list[bytes | None], list[TimestampMs]]:
-    """Keys, values and timestamps of the records that tell the changelog about writes."""
-    return writes.keys, writes.values, [now_ms] * len(writes.keys)
+def columns(writes: StoreWrites, now_ms: TimestampMs) -> RecordColumns:
+    """Return the changelog's records of writes, one a key."""
+    return RecordColumns([*writes.keys], writes.values, [now_ms] * len(writes.keys))
 
 
 def checkpoints(ends: Mapping[str, Offset], now_ms: TimestampMs) -> dict[str, int]:

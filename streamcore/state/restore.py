@@ -20,7 +20,7 @@ from typing import Final, Protocol, TypeAlias
 from streamcore.clock import Clock
 from streamcore.errors import OffsetOutOfRangeError, UnknownTopicError, fact_text
 from streamcore.log.client.port import Reader, TopicDescription
-from streamcore.model import Isolation, LogOffsets, Offset, RecordRun, TopicName, TopicPartition
+from streamcore.model import FetchedColumns, Isolation, LogOffsets, Offset, TopicName, TopicPartition
 from streamcore.state import changelog
 from streamcore.state.engine import KeyValueEngine, StoreWrites
 from streamcore.state.restoring import ChangelogExtent, RestorePlan, Restoring, plan_restore
@@ -182,7 +182,7 @@ class _Restore:
             self._progress(total, total)
         return record_count
 
-    def _runs(self, plan: RestorePlan) -> Iterator[RecordRun]:
+    def _runs(self, plan: RestorePlan) -> Iterator[FetchedColumns]:
         """The runs of ``[start, end)``, the last one cut at the end."""
         source = self._target.source
         self._reader.assign({source: plan.start})
@@ -194,7 +194,7 @@ class _Restore:
             position = run.next_offset
             yield run if position <= plan.end else _cut(run, plan.end)
 
-    def _changes(self, run: RecordRun) -> Iterator[tuple[bytes, bytes | None]]:
+    def _changes(self, run: FetchedColumns) -> Iterator[tuple[bytes, bytes | None]]:
         """Store keys and values of a run, in its order. Records without a key change nothing."""
         keys = [key for key in run.keys if key is not None]
         values = run.values
@@ -213,15 +213,16 @@ class _Restore:
         )
 
 
-def _cut(run: RecordRun, end: Offset) -> RecordRun:
+def _cut(run: FetchedColumns, end: Offset) -> FetchedColumns:
     """The part of a run before ``end``."""
     count = bisect_left(run.offsets, end)
-    return RecordRun(
-        run.source,
-        run.offsets[:count],
-        run.timestamps_ms[:count],
-        run.keys[:count],
-        run.values[:count],
-        None if run.headers is None else run.headers[:count],
-        end,
+    kept = run.slice(0, count)
+    return FetchedColumns(
+        kept.keys,
+        kept.values,
+        kept.timestamps_ms,
+        kept.headers,
+        partition=run.partition,
+        offsets=run.offsets[:count],
+        next_offset=end,
     )

@@ -23,7 +23,7 @@ from streamcore.clock import ManualClock
 from streamcore.durations import duration_ms, time_ms
 from streamcore.errors import StreamCoreError, UsageError, fact_text
 from streamcore.log.client.embedded.log import EmbeddedLog
-from streamcore.model import Headers, Isolation, Record, TopicPartition
+from streamcore.model import Headers, Isolation, Record, RecordColumns, TopicPartition
 from streamcore.processing.dsl.app import App
 from streamcore.processing.dsl.topic import Topic
 from streamcore.processing.runtime.assembly import dead_letter_spec, dead_letter_topics
@@ -111,7 +111,9 @@ class TopologyDriver:
         """Write a record as bytes, for tests with input that does not decode."""
         timestamp_ms = self.clock.now_ms() if at is None else time_ms(at)
         target = TopicPartition(self._spec(topic).name, partition)
-        self._log.producer_port().append_run(target, [key], [value], [timestamp_ms]).result()
+        self._log.producer_port().append_columns(
+            target, RecordColumns([key], [value], [timestamp_ms])
+        ).result()
 
     def advance(self, duration: str | timedelta | int) -> None:
         """Process what was sent, then move the clock: timers, cron entries and idle sources follow it."""

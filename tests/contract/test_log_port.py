@@ -20,7 +20,15 @@ from streamcore.errors import (
     UnknownTopicError,
 )
 from streamcore.log.client.port import Acknowledgement, Log, Producer, Transaction
-from streamcore.model import CommittedPosition, Headers, Isolation, Offset, RecordRun, TopicPartition
+from streamcore.model import (
+    CommittedPosition,
+    FetchedColumns,
+    Headers,
+    Isolation,
+    Offset,
+    RecordColumns,
+    TopicPartition,
+)
 from tests.contract.log_houses import (
     NOW_MS,
     WAIT_S,
@@ -50,7 +58,9 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LogHouse]:
 def append(
     to: Producer | Transaction, target: TopicPartition, values: Sequence[bytes | None]
 ) -> Acknowledgement:
-    return to.append_run(target, [b"k"] * len(values), values, [NOW_MS] * len(values))
+    return to.append_columns(
+        target, RecordColumns([b"k"] * len(values), list(values), [NOW_MS] * len(values))
+    )
 
 
 def read_all(
@@ -150,16 +160,22 @@ def test_a_run_is_read_back_as_it_was_written(house: LogHouse) -> None:
     producer = house.log.producer_port()
     headers: list[Headers] = [(("a", b"1"), ("b", None)), (), ()]
 
-    appended = producer.append_run(
-        FIRST, [b"k", None, b""], [b"v", b"", None], [NOW_MS, NOW_MS - 5, NOW_MS + 5], headers
+    appended = producer.append_columns(
+        FIRST, RecordColumns([b"k", None, b""], [b"v", b"", None], [NOW_MS, NOW_MS - 5, NOW_MS + 5], headers)
     ).result()
 
     reader = house.log.reader()
     reader.assign({FIRST: 0})
     run = reader.fetch(FIRST, bytes_max=1000)
     assert (appended.target, appended.base_offset, appended.end_offset) == (FIRST, 0, 3)
-    assert run == RecordRun(
-        FIRST, [0, 1, 2], [NOW_MS, NOW_MS - 5, NOW_MS + 5], [b"k", None, b""], [b"v", b"", None], headers, 3
+    assert run == FetchedColumns(
+        [b"k", None, b""],
+        [b"v", b"", None],
+        [NOW_MS, NOW_MS - 5, NOW_MS + 5],
+        headers,
+        partition=FIRST,
+        offsets=[0, 1, 2],
+        next_offset=3,
     )
     assert reader.fetch(FIRST, bytes_max=1000) is None
     assert reader.position(FIRST) == 3
@@ -169,7 +185,9 @@ def test_a_run_is_read_back_as_it_was_written(house: LogHouse) -> None:
 def test_every_compression_is_read_back(house: LogHouse, compression: str) -> None:
     producer = house.log.producer_port(compression=compression)
 
-    producer.append_run(FIRST, [None] * 100, [b"value" * 10] * 100, [NOW_MS] * 100).result()
+    producer.append_columns(
+        FIRST, RecordColumns([None] * 100, [b"value" * 10] * 100, [NOW_MS] * 100)
+    ).result()
 
     assert read_all(house.log, FIRST) == [b"value" * 10] * 100
 
@@ -212,11 +230,13 @@ def test_a_compacted_topic_refuses_a_record_without_a_key(house: LogHouse) -> No
     house.log.create_topic("table", config={"cleanup.policy": "compact"})
 
     with pytest.raises(InvalidRecordError):
-        house.log.producer_port().append_run(TopicPartition("table", 0), [None], [b"v"], [NOW_MS]).result()
+        house.log.producer_port().append_columns(
+            TopicPartition("table", 0), RecordColumns([None], [b"v"], [NOW_MS])
+        ).result()
 
 
 def test_an_empty_run_is_nothing(house: LogHouse) -> None:
-    appended = house.log.producer_port().append_run(FIRST, [], [], []).result()
+    appended = house.log.producer_port().append_columns(FIRST, RecordColumns([], [], [])).result()
 
     assert appended.base_offset == appended.end_offset == 0
 
@@ -225,7 +245,7 @@ def test_nothing_is_visible_before_it_is_durable(house: LogHouse) -> None:
     if house.is_remote:
         pytest.skip("over a network a run is made durable and acknowledged without being waited for")
     producer = house.log.producer_port()
-    acknowledgement = producer.append_run(FIRST, [None], [b"v"], [NOW_MS])
+    acknowledgement = producer.append_columns(FIRST, RecordColumns([None], [b"v"], [NOW_MS]))
 
     before = (acknowledgement.done(), read_all(house.log, FIRST))
     acknowledgement.result()
@@ -328,7 +348,7 @@ def test_progress_is_announced_when_records_become_readable(house: LogHouse) -> 
 def test_offsets_for_a_time_are_the_first_at_or_after_it(house: LogHouse) -> None:
     producer = house.log.producer_port()
     for place in range(5):
-        producer.append_run(FIRST, [None], [b"v"], [NOW_MS - 100 + 10 * place]).result()
+        producer.append_columns(FIRST, RecordColumns([None], [b"v"], [NOW_MS - 100 + 10 * place])).result()
 
     found = house.log.offsets_for_time({FIRST: NOW_MS - 85, SECOND: 0})
     late = house.log.offsets_for_time({FIRST: NOW_MS})
@@ -397,7 +417,7 @@ def test_a_transaction_with_nothing_in_it_commits(house: LogHouse) -> None:
     with producer.transaction():
         pass
     with producer.transaction() as transaction:
-        transaction.append_run(FIRST, [], [], [])
+        transaction.append_columns(FIRST, RecordColumns([], [], []))
 
     assert house.log.offsets([FIRST])[FIRST].log_end == 0
 
@@ -542,7 +562,7 @@ def test_the_first_millisecond_of_1970_is_kept_or_refused(house: LogHouse) -> No
 
 def with_times(producer: Producer, times_ms: list[int]) -> None:
     values: list[bytes | None] = [b"v"] * len(times_ms)
-    producer.append_run(FIRST, [b"k"] * len(times_ms), values, times_ms).result(WAIT_S)
+    producer.append_columns(FIRST, RecordColumns([b"k"] * len(times_ms), values, times_ms)).result(WAIT_S)
 
 
 def read_times(log: Log) -> list[int]:

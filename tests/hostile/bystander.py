@@ -8,7 +8,7 @@ import traceback
 
 from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from streamcore.log.records.builder import encode_batch
-from streamcore.log.records.decode import decode_run
+from streamcore.log.records.decode import decode_columns
 from streamcore.model import TopicPartition
 from tests.serving import fetch, produce, records_of
 from tests.wire_client import WireClient
@@ -55,7 +55,7 @@ class Bystander:
         answer = produce(self._client, TOPIC, bytes(sent))
         assert (answer.error_code, answer.base_offset) == (0, count)
         data = fetch(self._client, TOPIC, count)
-        run = decode_run(TopicPartition(TOPIC, 0), records_of(data), count)
+        run = decode_columns(TopicPartition(TOPIC, 0), records_of(data), count)
         assert (run.offsets, run.values) == ([count], [value])
         request = MetadataRequest(topics=[MetadataRequestTopic(name=TOPIC)])
         (topic,) = self._client.ask(request, 12).topics

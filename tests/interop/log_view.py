@@ -29,7 +29,7 @@ from streamcore.log.protocol.messages.offset_fetch import (
 )
 from streamcore.log.records.batch import BatchAt, iter_batches
 from streamcore.log.records.builder import encode_batch
-from streamcore.log.records.decode import AbortedTransaction, batch_records, decode_run
+from streamcore.log.records.decode import AbortedTransaction, batch_records, decode_columns
 from streamcore.model import TopicPartition
 from tests.interop.peers import CODECS
 from tests.interop.programs import wait_until
@@ -140,7 +140,7 @@ class LogView:
                     AbortedTransaction(each.producer_id, each.first_offset)
                     for each in answer.aborted_transactions or ()
                 ]
-                run = decode_run(place, data, offset, aborted)
+                run = decode_columns(place, data, offset, aborted)
                 found += zip(map(_text, run.keys), map(_text, run.values), strict=True)
                 offset = run.next_offset
         return found

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from streamcore.clock import ManualClock
-from streamcore.log.records.decode import decode_run
+from streamcore.log.records.decode import decode_columns
 from streamcore.log.storage.files import PosixFileSystem
 from streamcore.log.storage.log_manager import CLEAN_STOP_NAME, LogManager
 from streamcore.log.storage.partition.offset_lookup import offset_for_time
@@ -136,6 +136,6 @@ def _rows(partition: PartitionLog) -> Iterator[tuple[int, bytes | None]]:
     position = partition.offsets.log_start
     while position < partition.offsets.last_stable:
         result = partition.read(position, bytes_max=500_000, isolation=Isolation.READ_COMMITTED)
-        run = decode_run(TARGET, result.data, position, result.aborted)
+        run = decode_columns(TARGET, result.data, position, result.aborted)
         yield from zip(run.offsets, run.values, strict=True)
         position = result.next_offset

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from streamcore.errors import SerdeError, UserCodeError
 from streamcore.log.client.producer.partitioner import partition_of_key
-from streamcore.model import Record, RecordRun, TopicPartition
+from streamcore.model import FetchedColumns, Record, TopicPartition
 from streamcore.processing.dsl.app import App
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
@@ -89,15 +89,15 @@ def write_back(store: StoreSpec, engine: MemoryEngine) -> WriteBack[Any, Any]:
     )
 
 
-def run_of(topic: TopicPartition, records: list[Stored]) -> RecordRun:
-    return RecordRun(
-        topic,
-        [record.offset for record in records],
-        [record.timestamp_ms for record in records],
+def run_of(topic: TopicPartition, records: list[Stored]) -> FetchedColumns:
+    return FetchedColumns(
         [record.key for record in records],
         [record.value for record in records],
+        [record.timestamp_ms for record in records],
         [record.headers for record in records] if any(record.headers for record in records) else None,
-        records[-1].offset + 1,
+        partition=topic,
+        offsets=[record.offset for record in records],
+        next_offset=records[-1].offset + 1,
     )
 
 

@@ -9,7 +9,7 @@ from streamcore.errors import CorruptDataError, UnsupportedVersionError
 from streamcore.log.records.batch import patch_offsets
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.compression import CODECS
-from streamcore.log.records.decode import decode_run
+from streamcore.log.records.decode import decode_columns
 from streamcore.model import Headers, TopicPartition
 
 SOURCE = TopicPartition("t", 0)
@@ -38,7 +38,7 @@ def test_what_is_encoded_is_decoded_from_any_start(batches: list[tuple[list[Row]
         expected += [(end + index, *row) for index, row in enumerate(batch)]
         end += len(batch)
 
-    run = decode_run(SOURCE, data, start)
+    run = decode_columns(SOURCE, data, start)
 
     run_headers = run.headers if run.headers is not None else [()] * len(run)
     found = list(zip(run.offsets, run.keys, run.values, run.timestamps_ms, run_headers, strict=True))
@@ -55,7 +55,7 @@ def test_damage_is_noticed_or_in_what_the_log_itself_assigns(
     whole[position] ^= data.draw(st.integers(1, 255))
 
     try:
-        run = decode_run(SOURCE, bytes(whole), 0)
+        run = decode_columns(SOURCE, bytes(whole), 0)
     except (CorruptDataError, UnsupportedVersionError):
         return
     # The leader epoch is outside the checksum, and a length that says more is a batch cut off.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
-from streamcore.log.records.decode import decode_run
+from streamcore.log.records.decode import decode_columns
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.model import Isolation, Offset
 from tests.simulation.partition_model import PartitionModel, Row
@@ -18,7 +18,7 @@ def rows_read(log: PartitionLog, isolation: Isolation, random: Random) -> dict[O
     end = log.offsets.visible_end(isolation)
     while position < end:
         result = log.read(position, bytes_max=random.choice((1, 200, 1000, 10_000)), isolation=isolation)
-        run = decode_run(log.topic_partition, result.data, position, result.aborted)
+        run = decode_columns(log.topic_partition, result.data, position, result.aborted)
         assert max(run.next_offset, result.next_offset) > position, (
             f"reading at {position} does not get on towards {end}"
         )

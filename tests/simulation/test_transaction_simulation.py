@@ -25,7 +25,7 @@ from streamcore.errors import ProducerFencedError, RetriableError, StorageError
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.client.embedded.producer import EmbeddedProducer
-from streamcore.model import CommittedPosition, TopicPartition
+from streamcore.model import CommittedPosition, RecordColumns, TopicPartition
 from streamcore.testing.sim_disk import PowerCut, SimDisk
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "80"))
@@ -115,7 +115,9 @@ class World:
                         transaction.commit_positions("copier", {INPUT: CommittedPosition(copy.end)})
                         continue
                     values = [b"%d" % copy.number] * (copy.end - copy.start)
-                    transaction.append_run(target, [None] * len(values), values, [0] * len(values))
+                    transaction.append_columns(
+                        target, RecordColumns([None] * len(values), [*values], [0] * len(values))
+                    )
                 if is_abort:
                     raise _AbortedOnPurpose
             copy.outcome = True
@@ -130,7 +132,7 @@ class World:
         zombie = self.producers[name]
         context = zombie.transaction()
         transaction = context.__enter__()
-        transaction.append_run(copy.targets[0], [None], [b"%d" % copy.number], [0])
+        transaction.append_columns(copy.targets[0], RecordColumns([None], [b"%d" % copy.number], [0]))
         if self.random.random() < 0.5:
             transaction.commit_positions("copier", {INPUT: CommittedPosition(1_000_000)})
         if self.random.random() < 0.3:

@@ -8,7 +8,7 @@ import pytest
 
 from streamcore import errors
 from streamcore.errors import StreamCoreError, UsageError, fact_text
-from streamcore.model import Isolation, LogOffsets, Record, RecordRun, TopicPartition, Windowed
+from streamcore.model import FetchedColumns, Isolation, LogOffsets, Record, TopicPartition, Windowed
 
 
 def test_facts_end_a_message_as_key_value_pairs() -> None:
@@ -40,7 +40,15 @@ def test_marks_in_another_order_cannot_be_built(marks: tuple[int, int, int, int]
 
 
 def test_a_run_gives_its_rows_with_their_places() -> None:
-    run = RecordRun(TopicPartition("t", 2), [5, 7], [10, 20], [b"a", None], [b"1", None], None, 9)
+    run = FetchedColumns(
+        [b"a", None],
+        [b"1", None],
+        [10, 20],
+        None,
+        partition=TopicPartition("t", 2),
+        offsets=[5, 7],
+        next_offset=9,
+    )
 
     assert len(run) == 2
     assert run.records() == [
@@ -50,8 +58,14 @@ def test_a_run_gives_its_rows_with_their_places() -> None:
 
 
 def test_a_run_with_headers_gives_each_row_its_own() -> None:
-    run = RecordRun(
-        TopicPartition("t", 0), [0, 1], [1, 2], [None, None], [b"1", b"2"], [(("h", b"x"),), ()], 2
+    run = FetchedColumns(
+        [None, None],
+        [b"1", b"2"],
+        [1, 2],
+        [(("h", b"x"),), ()],
+        partition=TopicPartition("t", 0),
+        offsets=[0, 1],
+        next_offset=2,
     )
 
     assert [record.headers for record in run.records()] == [(("h", b"x"),), ()]

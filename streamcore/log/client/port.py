@@ -20,11 +20,11 @@ from streamcore.errors import StreamCoreError
 from streamcore.log.broker.requests import Membership
 from streamcore.model import (
     CommittedPosition,
-    Headers,
+    FetchedColumns,
     Isolation,
     LogOffsets,
     Offset,
-    RecordRun,
+    RecordColumns,
     TimestampMs,
     TopicName,
     TopicPartition,
@@ -83,13 +83,10 @@ class Acknowledgement(Protocol):
 class Transaction(Protocol):
     """One open transaction; see ``Producer.transaction``. Not for sharing between threads."""
 
-    def append_run(
+    def append_columns(
         self,
-        target: TopicPartition,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        timestamps_ms: Sequence[TimestampMs],
-        headers: Sequence[Headers] | None = None,
+        partition: TopicPartition,
+        columns: RecordColumns,
     ) -> Acknowledgement:
         """Append records as part of the transaction; they are visible once it has committed.
 
@@ -117,13 +114,10 @@ class Producer(Protocol):
     time_min_ms: TimestampMs
     """The earliest time that a record can have, at least 0. A record without a time (-1) stays without."""
 
-    def append_run(
+    def append_columns(
         self,
-        target: TopicPartition,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        timestamps_ms: Sequence[TimestampMs],
-        headers: Sequence[Headers] | None = None,
+        partition: TopicPartition,
+        columns: RecordColumns,
     ) -> Acknowledgement:
         """Append records outside any transaction; runs to one partition keep their order.
 
@@ -154,7 +148,7 @@ class Reader(Protocol):
     def assign(self, positions: Mapping[TopicPartition, Offset]) -> None:
         """Replace what is read by these partitions, from these positions."""
 
-    def fetch(self, source: TopicPartition, *, bytes_max: int) -> RecordRun | None:
+    def fetch(self, source: TopicPartition, *, bytes_max: int) -> FetchedColumns | None:
         """Return what is visible from the position and move the position past it.
 
         It never waits for records that are not visible yet. What is visible but has to come over a network is

@@ -3,7 +3,7 @@
 The records are read by aiokafka's compiled codec, which checks every length against the bytes
 that are there; header, checksum and decompression are ours.
 
-``decode_run`` is the reading path of everything, so what it does per record is one list
+``decode_columns`` is the reading path of everything, so what it does per record is one list
 comprehension per column and nothing else.
 """
 
@@ -31,7 +31,7 @@ from streamcore.log.records.batch import (
     pack_batch,
 )
 from streamcore.log.records.compression import decompress
-from streamcore.model import Headers, Offset, ProducerId, RecordRun, TimestampMs, TopicPartition
+from streamcore.model import FetchedColumns, Headers, Offset, ProducerId, TimestampMs, TopicPartition
 
 _MARKER_KEY = struct.Struct(">hh")
 _MARKER_VALUE = struct.Struct(">hi")
@@ -109,12 +109,12 @@ def batch_marker(data: Bytes, position: int, header: BatchHeader) -> Marker:
     return Marker(is_commit=kind == 1, coordinator_epoch=coordinator_epoch)
 
 
-def decode_run(
-    source: TopicPartition,
+def decode_columns(
+    partition: TopicPartition,
     data: bytes,
     start: Offset,
     aborted: Sequence[AbortedTransaction] = (),
-) -> RecordRun:
+) -> FetchedColumns:
     """Turn whole batches into columns of the records from ``start`` on.
 
     Markers and the records of the ``aborted`` transactions are left out; ``next_offset`` is past
@@ -123,43 +123,45 @@ def decode_run(
     Raises:
         CorruptBatchError: a batch fails its checksum or its structure.
     """
-    run = RecordRun(source, [], [], [], [], None, start)
+    columns = FetchedColumns(partition=partition, offsets=[], next_offset=start)
     open_aborts = _AbortedFilter(aborted) if aborted else None
     for position, header in iter_batches(data):
         next_offset = header.end_offset
         if next_offset <= start:
             continue
         check_batch(data, position, header)
-        run.next_offset = next_offset
+        columns.next_offset = next_offset
         if open_aborts is not None and open_aborts.drops(data, position, header):
             continue
         if header.attributes & CONTROL_FLAG:
             continue
         records = batch_records(data, position, header)
         if records:
-            _append_columns(run, header, records, start)
-    return run
+            _append_records(columns, header, records, start)
+    return columns
 
 
-def _append_columns(run: RecordRun, header: BatchHeader, records: list[BatchRecord], start: Offset) -> None:
+def _append_records(
+    columns: FetchedColumns, header: BatchHeader, records: list[BatchRecord], start: Offset
+) -> None:
     if header.base_offset < start:
         records = records[bisect_left(records, start, key=lambda record: record.offset) :]
     if header.record_count == header.last_offset_delta + 1:
-        run.offsets += range(header.end_offset - len(records), header.end_offset)
+        columns.offsets += range(header.end_offset - len(records), header.end_offset)
     else:
-        run.offsets += [record.offset for record in records]
+        columns.offsets += [record.offset for record in records]
     if header.attributes & APPEND_TIME_FLAG:
-        run.timestamps_ms += [header.max_timestamp_ms] * len(records)
+        columns.timestamps_ms += [header.max_timestamp_ms] * len(records)
     else:
-        run.timestamps_ms += [record.timestamp for record in records]
-    seen = len(run.keys)
-    run.keys += [record.key for record in records]
-    run.values += [record.value for record in records]
+        columns.timestamps_ms += [record.timestamp for record in records]
+    seen = len(columns.keys)
+    columns.keys += [record.key for record in records]
+    columns.values += [record.value for record in records]
     headers = [record.headers for record in records]
-    if any(headers) or run.headers is not None:
-        rows: list[Headers] = run.headers if run.headers is not None else [()] * seen
+    if any(headers) or columns.headers is not None:
+        rows: list[Headers] = columns.headers if columns.headers is not None else [()] * seen
         rows += map(tuple, headers)
-        run.headers = rows
+        columns.headers = rows
 
 
 class _AbortedFilter:

@@ -8,51 +8,17 @@ they came from, lowest first, so that a repartition topic is as much in time ord
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from streamcore.model import Headers, TopicPartition
+from streamcore.model import RecordColumns, TopicPartition
 from streamcore.processing.topology.nodes import TopicSpec
-
-
-@dataclass(slots=True)
-class OutputColumns:
-    """Records for one partition, encoded."""
-
-    keys: list[bytes | None] = field(default_factory=list)
-    values: list[bytes | None] = field(default_factory=list)
-    timestamps_ms: list[int] = field(default_factory=list)
-    headers: list[Headers] | None = None
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def extend(self, other: OutputColumns) -> None:
-        """Append the other's records."""
-        if other.headers is not None or self.headers is not None:
-            self.headers = self._full_headers() + other._full_headers()
-        self.keys += other.keys
-        self.values += other.values
-        self.timestamps_ms += other.timestamps_ms
-
-    def take(self, positions: Sequence[int]) -> OutputColumns:
-        """The records at these positions."""
-        headers = self.headers
-        return OutputColumns(
-            [self.keys[position] for position in positions],
-            [self.values[position] for position in positions],
-            [self.timestamps_ms[position] for position in positions],
-            None if headers is None else [headers[position] for position in positions],
-        )
-
-    def _full_headers(self) -> list[Headers]:
-        return self.headers if self.headers is not None else [()] * len(self.values)
 
 
 @dataclass(slots=True)
 class _Part:
     """What one step wrote to one partition for one batch, then what one batch wrote."""
 
-    columns: OutputColumns
+    columns: RecordColumns
     origins: Sequence[int]
     orders: Sequence[int]
 
@@ -66,7 +32,7 @@ class Outputs:
     def __init__(self) -> None:
         self.record_count = 0
         self.value_bytes = 0
-        self._ready: dict[_Place, OutputColumns] = {}
+        self._ready: dict[_Place, RecordColumns] = {}
         self._round: dict[_Place, list[_Part]] = {}
         self._batch: dict[_Place, list[_Part]] = {}
 
@@ -74,7 +40,7 @@ class Outputs:
         self,
         topic: TopicSpec,
         partition: int,
-        columns: OutputColumns,
+        columns: RecordColumns,
         *,
         origins: Sequence[int],
         orders: Sequence[int],
@@ -104,7 +70,7 @@ class Outputs:
                 ready.extend(part.columns)
         self._round.clear()
 
-    def taken(self, *, internal: bool) -> dict[TopicPartition, OutputColumns]:
+    def taken(self, *, internal: bool) -> dict[TopicPartition, RecordColumns]:
         """What is ready for topics inside the application, or for those of the outside."""
         assert not self._round
         return {target: columns for (inside, target), columns in self._ready.items() if inside is internal}
@@ -120,7 +86,7 @@ class Outputs:
 
 def _merged(parts: Sequence[_Part], sort_keys: Sequence[int]) -> _Part:
     """Unite parts, sorted; equal sort keys keep the order of the parts."""
-    columns = OutputColumns()
+    columns = RecordColumns()
     for part in parts:
         columns.extend(part.columns)
     positions = sorted(range(len(sort_keys)), key=sort_keys.__getitem__)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from streamcore.model import RecordColumns
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
-from streamcore.processing.operators.outputs import OutputColumns, Outputs
+from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.topology.nodes import TopicSpec
 
 
@@ -47,7 +48,7 @@ class SinkOperator:
             if kept is not None:
                 batch = batch.take(kept)
                 values = [values[position] for position in kept]
-        columns = OutputColumns(keys, values, batch.timestamps_ms, batch.headers)
+        columns = RecordColumns(keys, values, batch.timestamps_ms, batch.headers)
         source_orders = batch.source.orders
         orders = [source_orders[origin] for origin in batch.origins]
         if self._partition_count == 1:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from streamcore.model import RecordColumns
 from streamcore.processing.operators.aggregate import (
     AggregateOperator,
     FinalOperator,
@@ -13,7 +14,7 @@ from streamcore.processing.operators.aggregate import (
 )
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
-from streamcore.processing.operators.outputs import OutputColumns, Outputs
+from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.operators.sinks import SinkOperator
 from streamcore.processing.operators.stateless import (
     BranchOperator,
@@ -181,7 +182,7 @@ class TaskBuilder:
         self.outputs.add(
             TopicSpec(name=topic, key_serde=BYTES, value_serde=BYTES),
             partition,
-            OutputColumns([source.key], [source.value], [max(0, source.timestamp_ms)], [headers]),
+            RecordColumns([source.key], [source.value], [max(0, source.timestamp_ms)], [headers]),
             origins=[origin],
             orders=[batch.source.orders[origin]],
         )

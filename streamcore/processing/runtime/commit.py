@@ -11,8 +11,8 @@ from uuid import UUID
 from streamcore.clock import Clock
 from streamcore.errors import SerdeError, UsageError, fact_text
 from streamcore.log.client.port import Acknowledgement, Producer, Transaction
-from streamcore.model import CommittedPosition, Offset, TopicPartition
-from streamcore.processing.operators.outputs import OutputColumns, Outputs
+from streamcore.model import CommittedPosition, Offset, RecordColumns, TopicPartition
+from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer
 from streamcore.processing.runtime.task import Task
 from streamcore.state import changelog
@@ -101,8 +101,8 @@ def commit(
     outside = outputs.taken(internal=False)
     if guarantee is Guarantee.AT_LEAST_ONCE:
         for target, columns in outside.items():
-            plain_producer.append_run(
-                target, columns.keys, columns.values, columns.timestamps_ms, columns.headers
+            plain_producer.append_columns(
+                target, RecordColumns(columns.keys, columns.values, columns.timestamps_ms, columns.headers)
             )
         plain_producer.flush()
         outside = {}
@@ -146,11 +146,11 @@ def _changes_of(state: TaskState) -> _TaskChanges | None:
 
 
 def _append_outputs(
-    transaction: Transaction, outputs: Mapping[TopicPartition, OutputColumns]
+    transaction: Transaction, outputs: Mapping[TopicPartition, RecordColumns]
 ) -> dict[TopicPartition, Acknowledgement]:
     return {
-        target: transaction.append_run(
-            target, columns.keys, columns.values, columns.timestamps_ms, columns.headers
+        target: transaction.append_columns(
+            target, RecordColumns(columns.keys, columns.values, columns.timestamps_ms, columns.headers)
         )
         for target, columns in outputs.items()
     }
@@ -160,7 +160,9 @@ def _append_changelogs(transaction: Transaction, change: _TaskChanges, now_ms: i
     for store, writes in change.drained:
         target = change.state.changelogs.get(store.store)
         if target is not None and len(writes):
-            change.appended[store.store] = transaction.append_run(target, *changelog.columns(writes, now_ms))
+            change.appended[store.store] = transaction.append_columns(
+                target, changelog.columns(writes, now_ms)
+            )
 
 
 def _apply(change: _TaskChanges, now_ms: int) -> None:

@@ -16,7 +16,7 @@ from itertools import accumulate
 from typing import Any, TypeAlias
 
 from streamcore.errors import SerdeError, UserCodeError, fact_text
-from streamcore.model import Headers, Offset, Record, RecordRun, TopicPartition
+from streamcore.model import FetchedColumns, Headers, Offset, Record, TopicPartition
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard, each
 from streamcore.processing.topology.nodes import TopicSpec
@@ -60,7 +60,7 @@ class DecodedRun:
 
     __slots__ = ("failures", "keys", "orders", "run", "timestamps_ms", "values")
 
-    def __init__(self, run: RecordRun, topic: TopicSpec, order_before: int) -> None:
+    def __init__(self, run: FetchedColumns, topic: TopicSpec, order_before: int) -> None:
         self.run = run
         self.failures: dict[int, Exception] = {}
         self.keys = self._decoded(topic.key_serde.decode, run.keys)
@@ -116,8 +116,8 @@ class Slice:
             run.values[position],
             run.timestamps_ms[position],
             headers,
-            run.source.topic,
-            run.source.partition,
+            run.partition.topic,
+            run.partition.partition,
             run.offsets[position],
         )
 
@@ -187,7 +187,7 @@ class InputBuffer:
         """The next offset to fetch: behind what was fetched, taken or not."""
         return self.position if self._decoded is None else self._decoded.run.next_offset
 
-    def fill(self, run: RecordRun) -> None:
+    def fill(self, run: FetchedColumns) -> None:
         """Take a fetched run. Only when empty."""
         assert self._decoded is None
         if not len(run):

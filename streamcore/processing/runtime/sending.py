@@ -10,9 +10,8 @@ from streamcore.clock import Clock
 from streamcore.errors import SerdeError, UsageError, fact_text
 from streamcore.log.client.port import Producer
 from streamcore.log.client.producer.partitioner import partition_of_key
-from streamcore.model import Headers, Record, TopicPartition
+from streamcore.model import Headers, Record, RecordColumns, TopicPartition
 from streamcore.processing.operators.guard import each
-from streamcore.processing.operators.outputs import OutputColumns
 from streamcore.processing.topology.nodes import TopicSpec
 
 _CHUNK_RECORDS = 10_000
@@ -56,8 +55,9 @@ class DirectSender:
         while chunk := list(islice(iterator, _CHUNK_RECORDS)):
             for target, columns in self._partitioned(topic, chunk, count).items():
                 pending.append(
-                    self._producer.append_run(
-                        target, columns.keys, columns.values, columns.timestamps_ms, columns.headers
+                    self._producer.append_columns(
+                        target,
+                        RecordColumns(columns.keys, columns.values, columns.timestamps_ms, columns.headers),
                     )
                 )
             sent += len(chunk)
@@ -70,13 +70,13 @@ class DirectSender:
 
     def _partitioned(
         self, topic: TopicSpec, chunk: list[Record[Any, Any]], count: int
-    ) -> dict[TopicPartition, OutputColumns]:
+    ) -> dict[TopicPartition, RecordColumns]:
         now_ms = self._clock.now_ms()
         keys = _encoded(topic, "key", topic.key_serde.encode, [record.key for record in chunk])
         values = _encoded(topic, "value", topic.value_serde.encode, [record.value for record in chunk])
         partition_by_key: dict[bytes | None, int] = {None: self._next_without_key}
         self._next_without_key = (self._next_without_key + 1) % count
-        columns: dict[TopicPartition, OutputColumns] = {}
+        columns: dict[TopicPartition, RecordColumns] = {}
         headers: dict[TopicPartition, list[Headers]] = {}
         has_headers = any(record.headers for record in chunk)
         for record, key, value in zip(chunk, keys, values, strict=True):
@@ -95,7 +95,7 @@ class DirectSender:
             target = TopicPartition(topic.name, partition)
             to = columns.get(target)
             if to is None:
-                to = columns[target] = OutputColumns()
+                to = columns[target] = RecordColumns()
                 headers[target] = []
             to.keys.append(key)
             to.values.append(value)

@@ -19,7 +19,7 @@ from streamcore.log.protocol.messages.delete_topics import DeleteTopicsRequest, 
 from streamcore.log.protocol.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from streamcore.log.protocol.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
-from streamcore.log.records.decode import decode_run
+from streamcore.log.records.decode import decode_columns
 from streamcore.model import TopicPartition
 from tests.crash.clients.client import Client, NoAnswer
 from tests.crash.clients.producing import RETRIABLE, Batch
@@ -180,7 +180,7 @@ class FleetingTopicUser(Client):
             )
             return
         place = Place(self._incarnation, partition)
-        run = decode_run(TopicPartition(*place), bytes(data.records), start)
+        run = decode_columns(TopicPartition(*place), bytes(data.records), start)
         records, corrupt = records_in(run)
         self._positions[partition] = run.next_offset
         self.world.record(

@@ -13,7 +13,7 @@ from streamcore.log.protocol.messages.list_offsets import (
     ListOffsetsRequest,
     ListOffsetsTopic,
 )
-from streamcore.log.records.decode import AbortedTransaction, decode_run
+from streamcore.log.records.decode import AbortedTransaction, decode_columns
 from streamcore.model import TopicPartition
 from tests.crash.clients.client import Client, NoAnswer
 from tests.crash.clients.record_bytes import records_in
@@ -86,7 +86,7 @@ class PartitionReader:
         corrupt: Sequence[int] = ()
         end = start
         try:
-            run = decode_run(TopicPartition(*place), bytes(data.records), start, aborted)
+            run = decode_columns(TopicPartition(*place), bytes(data.records), start, aborted)
             records, corrupt = records_in(run)
             end = run.next_offset
         except CorruptBatchError:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamcore.log.records.builder import encode_batch
-from streamcore.model import Headers, RecordRun
+from streamcore.model import FetchedColumns, Headers
 from tests.histories.operations import RecordId
 
 _ID_HEADER: Final = "id"
@@ -48,7 +48,7 @@ def batch_of(ids: Sequence[RecordId], *, has_keys: bool, timestamp_ms: int, **pr
     )
 
 
-def records_in(run: RecordRun) -> tuple[list[tuple[int, RecordId]], list[int]]:
+def records_in(run: FetchedColumns) -> tuple[list[tuple[int, RecordId]], list[int]]:
     """Offsets and ids of what was read, and the offsets of records that are not what was sent."""
     records: list[tuple[int, RecordId]] = []
     corrupt: list[int] = []

@@ -19,7 +19,7 @@ from streamcore.log.client.port import Log
 from streamcore.log.storage.checkpoints import CHECKPOINT_NAMES, RECOVERY_POINTS
 from streamcore.log.storage.topics.topic_registry import REGISTRY_NAME
 from streamcore.log.tools.verification import verify
-from streamcore.model import TopicPartition
+from streamcore.model import RecordColumns, TopicPartition
 
 EVENTS = TopicPartition("events", 0)
 LIMIT_S = 60
@@ -38,7 +38,7 @@ def write(log: Log, count: int) -> int:
     producer = log.producer_port()
     for number in range(count):
         try:
-            producer.append_run(EVENTS, [None], [b"%06d" % number + VALUE], [0]).result()
+            producer.append_columns(EVENTS, RecordColumns([None], [b"%06d" % number + VALUE], [0])).result()
         except StorageError as error:
             if "no space left" in str(error) or "size limit" in str(error):
                 return number

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 from streamcore.errors import OffsetOutOfRangeError
 from streamcore.log.client.port import TopicDescription
-from streamcore.model import Isolation, LogOffsets, Offset, RecordRun, TopicName, TopicPartition
+from streamcore.model import FetchedColumns, Isolation, LogOffsets, Offset, TopicName, TopicPartition
 
 _NAMESPACE = UUID(int=0)
 
@@ -102,7 +102,7 @@ class FakeLog:
         assert isolation is Isolation.READ_COMMITTED
         return FakeReader(self)
 
-    def run_from(self, position: Offset) -> RecordRun | None:
+    def run_from(self, position: Offset) -> FetchedColumns | None:
         if not self.log_start <= position <= self.log_end:
             raise OffsetOutOfRangeError(f"no such offset offset={position}")
         if position >= self.last_stable:
@@ -112,14 +112,14 @@ class FakeLog:
         offsets: Sequence[Offset] = self.offsets_[low:high]
         self.fetched_count += len(offsets)
         reaches_end = high == bisect_left(self.offsets_, self.last_stable)
-        return RecordRun(
-            self.source,
-            list(offsets),
-            [0] * len(offsets),
+        return FetchedColumns(
             [key for key, _ in self.pairs[low:high]],
             [value for _, value in self.pairs[low:high]],
+            [0] * len(offsets),
             None,
-            self.last_stable if reaches_end else offsets[-1] + 1,
+            partition=self.source,
+            offsets=list(offsets),
+            next_offset=self.last_stable if reaches_end else offsets[-1] + 1,
         )
 
 
@@ -134,7 +134,7 @@ class FakeReader:
     def assign(self, positions: Mapping[TopicPartition, Offset]) -> None:
         self._position = positions[self._log.source]
 
-    def fetch(self, source: TopicPartition, *, bytes_max: int) -> RecordRun | None:
+    def fetch(self, source: TopicPartition, *, bytes_max: int) -> FetchedColumns | None:
         assert not self.is_closed
         self._log.before_fetch()
         run = self._log.run_from(self._position)

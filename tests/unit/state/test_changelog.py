@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from streamcore.model import RecordColumns
 from streamcore.state import changelog
 from streamcore.state.engine import StoreWrites
 from streamcore.state.memory import MemoryEngine
@@ -32,9 +33,9 @@ def test_a_windowed_changelog_outlives_its_windows_by_a_week_of_the_logs_own_tim
 
 
 def test_writes_become_columns_of_equal_length() -> None:
-    keys, values, timestamps_ms = changelog.columns(StoreWrites("s", [b"a", b"b"], [b"1", None]), 5)
+    columns = changelog.columns(StoreWrites("s", [b"a", b"b"], [b"1", None]), 5)
 
-    assert (keys, values, timestamps_ms) == ([b"a", b"b"], [b"1", None], [5, 5])
+    assert columns == RecordColumns([b"a", b"b"], [b"1", None], [5, 5])
 
 
 def test_a_checkpoint_is_read_as_it_was_stamped() -> None:

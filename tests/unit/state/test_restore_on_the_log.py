@@ -10,7 +10,7 @@ import pytest
 
 from streamcore.clock import ManualClock
 from streamcore.log.client.embedded.log import EmbeddedLog
-from streamcore.model import TopicPartition
+from streamcore.model import RecordColumns, TopicPartition
 from streamcore.state import changelog
 from streamcore.state.keys import key_codec
 from streamcore.state.restore import RestoreTarget, restore_store
@@ -49,7 +49,7 @@ class House:
         assert writes is not None
         producer = self.log.producer_port(transactional_id="task")
         with producer.transaction() as transaction:
-            run = transaction.append_run(SOURCE, *changelog.columns(writes, self.clock.now_ms()))
+            run = transaction.append_columns(SOURCE, changelog.columns(writes, self.clock.now_ms()))
         producer.close()
         if applies:
             self.engine.apply(
@@ -113,7 +113,7 @@ def test_an_aborted_transaction_is_not_restored(house: House) -> None:
     house.commit({"a": 1})
     producer = house.log.producer_port(transactional_id="task")
     with contextlib.suppress(ZeroDivisionError), producer.transaction() as transaction:
-        transaction.append_run(SOURCE, [b"a"], [b"9"], [NOW_MS])
+        transaction.append_columns(SOURCE, RecordColumns([b"a"], [b"9"], [NOW_MS]))
         raise ZeroDivisionError
     producer.close()
     house.commit({"b": 2})

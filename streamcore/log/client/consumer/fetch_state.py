@@ -15,7 +15,7 @@ from typing import TypeAlias
 from streamcore.durations import time_ms
 from streamcore.errors import OffsetOutOfRangeError, UsageError, fact_text
 from streamcore.log.client import port
-from streamcore.model import Isolation, Offset, Record, RecordRun, TopicPartition
+from streamcore.model import FetchedColumns, Isolation, Offset, Record, TopicPartition
 
 _logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Reading:
     def __post_init__(self) -> None:
         self.fetched_to = self.position
 
-    def keep(self, run: RecordRun) -> None:
+    def keep(self, run: FetchedColumns) -> None:
         """Take a fetched run; nothing fetched before is left."""
         self.records, self.taken = run.records(), 0
         self.fetched_to = run.next_offset

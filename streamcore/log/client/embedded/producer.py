@@ -23,13 +23,13 @@ from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import DurableUntil, Operation
 from streamcore.log.broker.requests import Membership, ProducerIdentity
 from streamcore.log.client.port import Appended, Outcome
+from streamcore.log.client.producer.batch_cuts import BATCH_BYTES, cut_into_parts
 from streamcore.log.client.producer.record_times import ensure_writable
-from streamcore.log.client.producer.run_columns import BATCH_BYTES, Columns, cut_into_parts, slice_columns
 from streamcore.log.node.operation_driver import OperationDriver
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.compression import codec_number
 from streamcore.log.storage.partition.partition_log import PartitionLog
-from streamcore.model import CommittedPosition, Headers, TimestampMs, TopicPartition
+from streamcore.model import CommittedPosition, RecordColumns, TopicPartition
 
 
 class EmbeddedAcknowledgement:
@@ -118,13 +118,10 @@ class EmbeddedProducer:
         self._transaction: _OpenTransaction | None = None
         self._is_closed = False
 
-    def append_run(
+    def append_columns(
         self,
-        target: TopicPartition,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        timestamps_ms: Sequence[TimestampMs],
-        headers: Sequence[Headers] | None = None,
+        partition: TopicPartition,
+        columns: RecordColumns,
     ) -> EmbeddedAcknowledgement:
         """Append records outside any transaction; runs to one partition keep their order."""
         if self.transactional_id is not None:
@@ -132,7 +129,7 @@ class EmbeddedProducer:
                 "a transactional producer appends inside a transaction. "
                 + fact_text(transactional_id=self.transactional_id)
             )
-        appended, log = self._append(target, (keys, values, timestamps_ms, headers), None)
+        appended, log = self._append(partition, columns, None)
         with self._order:
             self._unflushed[log] = max(appended.end_offset, self._unflushed.get(log, 0))
         return EmbeddedAcknowledgement(self._driver, log, appended)
@@ -175,22 +172,22 @@ class EmbeddedProducer:
     # --- inside -------------------------------------------------------------------------------
 
     def _append(
-        self, target: TopicPartition, columns: Columns, transaction: _OpenTransaction | None
+        self, target: TopicPartition, columns: RecordColumns, transaction: _OpenTransaction | None
     ) -> tuple[Appended, PartitionLog]:
         self._ensure_open()
         with self._driver:
             log = self._broker.partition(target)
-        if not len(columns[0]):
+        if not len(columns):
             end = log.offsets.log_end
             return Appended(target, end, end), log
-        ensure_writable(columns[2], self.time_min_ms)
+        ensure_writable(columns.timestamps_ms, self.time_min_ms)
         with self._order:
             batches = self._encoded(target, columns, log.config.max_message_bytes, transaction is not None)
-            has_all_keys = None not in columns[0]
+            has_all_keys = None not in columns.keys
             return self._driver.run(self._append_batches(target, batches, transaction, has_all_keys)), log
 
     def _encoded(
-        self, target: TopicPartition, columns: Columns, bytes_max: int, is_transactional: bool
+        self, target: TopicPartition, columns: RecordColumns, bytes_max: int, is_transactional: bool
     ) -> list[tuple[bytearray, int]]:
         """The run as batches, each with its count of records."""
         sequence = self._sequences.get(target, 0)
@@ -198,13 +195,12 @@ class EmbeddedProducer:
         waiting = list(reversed(cut_into_parts(columns, min(BATCH_BYTES, bytes_max))))
         while waiting:
             part = waiting.pop()
-            keys, values, timestamps_ms, headers = part
-            count = len(keys)
+            count = len(part)
             batch = encode_batch(
-                keys,
-                values,
-                timestamps_ms,
-                headers,
+                part.keys,
+                part.values,
+                part.timestamps_ms,
+                part.headers,
                 compression=self._compression,
                 producer_id=self.identity.producer_id,
                 producer_epoch=self.identity.epoch,
@@ -219,7 +215,7 @@ class EmbeddedProducer:
                         + fact_text(target=target, size_bytes=len(batch), max_message_bytes=bytes_max)
                     )
                 half = (count + 1) // 2
-                waiting += [slice_columns(part, half, count), slice_columns(part, 0, half)]
+                waiting += [part.slice(half, count), part.slice(0, half)]
                 continue
             batches.append((batch, count))
             sequence = (sequence + count) & 0x7FFFFFFF
@@ -297,19 +293,14 @@ class EmbeddedTransaction:
         self._producer = producer
         self._state = state
 
-    def append_run(
+    def append_columns(
         self,
-        target: TopicPartition,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        timestamps_ms: Sequence[TimestampMs],
-        headers: Sequence[Headers] | None = None,
+        partition: TopicPartition,
+        columns: RecordColumns,
     ) -> WrittenRun:
         """Append records as part of the transaction; they are visible once it has committed."""
         self._ensure_not_over()
-        return WrittenRun(
-            self._producer._append(target, (keys, values, timestamps_ms, headers), self._state)[0]
-        )
+        return WrittenRun(self._producer._append(partition, columns, self._state)[0])
 
     def commit_positions(
         self,

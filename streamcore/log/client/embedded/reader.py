@@ -15,9 +15,9 @@ from streamcore.errors import (
 )
 from streamcore.log.broker.broker import Broker
 from streamcore.log.node.operation_driver import OperationDriver
-from streamcore.log.records.decode import decode_run
+from streamcore.log.records.decode import decode_columns
 from streamcore.log.storage.partition.partition_log import PartitionLog
-from streamcore.model import Isolation, Offset, RecordRun, TopicPartition
+from streamcore.model import FetchedColumns, Isolation, Offset, TopicPartition
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class EmbeddedReader:
                 for partition, position in positions.items()
             }
 
-    def fetch(self, source: TopicPartition, *, bytes_max: int) -> RecordRun | None:
+    def fetch(self, source: TopicPartition, *, bytes_max: int) -> FetchedColumns | None:
         """Return what is visible from the position and move the position past it; never wait."""
         self._ensure_open()
         assigned = self._of(source)
@@ -57,7 +57,7 @@ class EmbeddedReader:
         if result.next_offset == start:
             return None
         try:
-            run = decode_run(source, result.data, start, result.aborted)
+            run = decode_columns(source, result.data, start, result.aborted)
         except CorruptBatchError as error:
             with self._driver:
                 path = assigned.log.segments.holding(start).data_path

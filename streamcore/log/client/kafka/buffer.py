@@ -20,7 +20,7 @@ from operator import add
 from confluent_kafka import Message
 
 from streamcore.errors import StreamCoreError
-from streamcore.model import Headers, Offset, RecordRun, TimestampMs, TopicPartition
+from streamcore.model import FetchedColumns, Headers, Offset, TimestampMs, TopicPartition
 
 
 @dataclass(slots=True)
@@ -97,14 +97,14 @@ class PartitionBuffer:
         self.size_bytes += chunk.left_bytes
         self.received_to = offsets[-1] + 1
 
-    def take(self, bytes_max: int) -> RecordRun | None:
+    def take(self, bytes_max: int) -> FetchedColumns | None:
         """The next records, about ``bytes_max`` bytes and at least one; the position moves behind them.
 
         The run is empty where the position moves without records, and ``None`` where it does not move.
         """
         if not self.has_news():
             return None
-        run = RecordRun(self.source, [], [], [], [], None, self.received_to)
+        run = FetchedColumns(partition=self.source, offsets=[], next_offset=self.received_to)
         left_bytes = bytes_max
         while self._chunks and (left_bytes > 0 or not run.offsets):
             chunk = self._chunks[0]
@@ -131,7 +131,7 @@ def _lengths(column: list[bytes | None]) -> list[int]:
         return [0 if field is None else len(field) for field in column]
 
 
-def _move(chunk: _Chunk, count: int, run: RecordRun) -> None:
+def _move(chunk: _Chunk, count: int, run: FetchedColumns) -> None:
     """Hand the next records of a chunk over to a run."""
     start, end = chunk.taken, chunk.taken + count
     before = len(run.offsets)

@@ -11,7 +11,7 @@ and reports may be lost with it. All that is on its way then fails with that err
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,10 +35,10 @@ from streamcore.log.client.kafka.member import KafkaMembership, strangers_creden
 from streamcore.log.client.kafka.offsets import KafkaOffsets
 from streamcore.log.client.kafka.topics import KafkaTopics
 from streamcore.log.client.port import Acknowledgement
+from streamcore.log.client.producer.batch_cuts import BATCH_BYTES, columns_bytes, cut_to_fit
 from streamcore.log.client.producer.record_times import ensure_writable
-from streamcore.log.client.producer.run_columns import BATCH_BYTES, Columns, columns_bytes, cut_to_fit
 from streamcore.log.records.compression import codec_number
-from streamcore.model import CommittedPosition, Headers, Isolation, TimestampMs, TopicPartition
+from streamcore.model import CommittedPosition, Isolation, RecordColumns, TopicPartition
 
 _POLL_S: Final = 0.1
 _CONNECT_S: Final = 0.02
@@ -116,13 +116,10 @@ class KafkaProducer:
 
     # --- the port -------------------------------------------------------------------------------
 
-    def append_run(
+    def append_columns(
         self,
-        target: TopicPartition,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        timestamps_ms: Sequence[TimestampMs],
-        headers: Sequence[Headers] | None = None,
+        partition: TopicPartition,
+        columns: RecordColumns,
     ) -> Acknowledgement:
         """Append records outside any transaction; runs to one partition keep their order."""
         if self.transactional_id is not None:
@@ -130,7 +127,7 @@ class KafkaProducer:
                 "a transactional producer appends inside a transaction. "
                 + fact_text(transactional_id=self.transactional_id)
             )
-        return self._append(target, (keys, values, timestamps_ms, headers))
+        return self._append(partition, columns)
 
     @contextmanager
     def transaction(self) -> Iterator[KafkaTransaction]:
@@ -184,14 +181,14 @@ class KafkaProducer:
 
     # --- appending ------------------------------------------------------------------------------
 
-    def _append(self, target: TopicPartition, columns: Columns) -> Acknowledgement:
+    def _append(self, target: TopicPartition, columns: RecordColumns) -> Acknowledgement:
         self._handle()
         topic = self._topics.of(target)
-        count = len(columns[0])
+        count = len(columns)
         if not count:
             ends = self._offsets.visible_ends([target], Isolation.READ_UNCOMMITTED)
             return NothingAppended(target, ends[target])
-        ensure_writable(columns[2], self.time_min_ms)
+        ensure_writable(columns.timestamps_ms, self.time_min_ms)
         run = KafkaRun(target, count, columns_bytes(columns), wait=self._wait_for, reported_all=self._finish)
         bytes_max = int(topic.config.get("max.message.bytes", _MESSAGE_BYTES_MAX)) - _BATCH_HEADER_BYTES
         with self._order:
@@ -202,7 +199,7 @@ class KafkaProducer:
             self._hand_over_in_parts(run, columns, bytes_max)
             return run
 
-    def _hand_over_in_parts(self, run: KafkaRun, columns: Columns, bytes_max: int) -> None:
+    def _hand_over_in_parts(self, run: KafkaRun, columns: RecordColumns, bytes_max: int) -> None:
         """Give librdkafka, which makes batches of one size for all topics, one batch after the other."""
         taken = 0
         for part in cut_to_fit(columns, bytes_max):
@@ -211,22 +208,22 @@ class KafkaProducer:
             taken = self._hand_over(run, part, taken)
             self._wait_until(partial(run.has_reports, taken), None)
 
-    def _hand_over(self, run: KafkaRun, columns: Columns, taken: int) -> int:
+    def _hand_over(self, run: KafkaRun, columns: RecordColumns, taken: int) -> int:
         """Give librdkafka the records from the place ``taken`` on; return where it stopped taking.
 
         The run knows if it did not take all.
         """
         topic, partition = run.target.topic, run.target.partition
-        keys, values, timestamps_ms, headers = columns
+        rows = zip(columns.keys, columns.values, columns.timestamps_ms, strict=True)
         try:
             produce = self._handle().produce
-            if headers is None:
-                for key, value, time_ms in zip(keys, values, timestamps_ms, strict=True):
+            if columns.headers is None:
+                for key, value, time_ms in rows:
                     produce(topic, value, key, partition, run, None, time_ms)
                     taken += 1
             else:
-                for key, value, time_ms, row in zip(keys, values, timestamps_ms, headers, strict=True):
-                    produce(topic, value, key, partition, run, None, time_ms, list(row))
+                for (key, value, time_ms), headers in zip(rows, columns.headers, strict=True):
+                    produce(topic, value, key, partition, run, None, time_ms, list(headers))
                     taken += 1
         except (KafkaException, BufferError, StreamCoreError) as raised:
             if (found := error_in(raised)) is not None and found.code() == KafkaError._FATAL:
@@ -400,17 +397,14 @@ class KafkaTransaction:
         self._producer = producer
         self._state = state
 
-    def append_run(
+    def append_columns(
         self,
-        target: TopicPartition,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        timestamps_ms: Sequence[TimestampMs],
-        headers: Sequence[Headers] | None = None,
+        partition: TopicPartition,
+        columns: RecordColumns,
     ) -> Acknowledgement:
         """Append records as part of the transaction; they are visible once it has committed."""
         self._ensure_not_over()
-        run = self._producer._append(target, (keys, values, timestamps_ms, headers))
+        run = self._producer._append(partition, columns)
         self._state.runs.append(run)
         return run
 

@@ -26,7 +26,7 @@ from streamcore.log.client.kafka.buffer import PartitionBuffer
 from streamcore.log.client.kafka.connection import KafkaConnection
 from streamcore.log.client.kafka.errors import translated
 from streamcore.log.client.kafka.offsets import KafkaOffsets
-from streamcore.model import Isolation, Offset, RecordRun, TopicPartition
+from streamcore.model import FetchedColumns, Isolation, Offset, TopicPartition
 
 _MESSAGES_MAX: Final = 10_000
 """How many messages leave librdkafka's queue at once."""
@@ -98,7 +98,7 @@ class KafkaReader:
             self._known_ends = ends
             self._start_fetching(fresh)
 
-    def fetch(self, source: TopicPartition, *, bytes_max: int) -> RecordRun | None:
+    def fetch(self, source: TopicPartition, *, bytes_max: int) -> FetchedColumns | None:
         """Return what is visible from the position and move the position past it."""
         self._ensure_open()
         buffer = self._of(source)

@@ -21,7 +21,7 @@ from streamcore.errors import UnknownTopicError, UsageError, fact_text
 from streamcore.log.client.port import TopicDescription
 from streamcore.log.client.producer.partitioner import KeyPartitions, StickyPartition
 from streamcore.log.client.producer.pending import PendingBatch, Settler
-from streamcore.log.client.producer.record_columns import ColumnChunk
+from streamcore.log.client.producer.record_columns import SizedColumns
 from streamcore.model import Headers, TimestampMs, TopicName, TopicPartition
 
 _ROUTE_LIFETIME_S = 1.0
@@ -111,7 +111,7 @@ class Accumulator:
         self,
         topic: TopicName,
         partition: int | None,
-        columns: ColumnChunk,
+        columns: SizedColumns,
         pieces: list[tuple[PendingBatch, int, int]],
     ) -> None:
         """Put many records into open batches; append where they went to ``pieces``."""
@@ -129,7 +129,7 @@ class Accumulator:
         self,
         route: Route,
         target: TopicPartition,
-        columns: ColumnChunk,
+        columns: SizedColumns,
         pieces: list[tuple[PendingBatch, int, int]],
     ) -> None:
         """Add columns to the partition's batches, as many as they fill."""

@@ -25,7 +25,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from streamcore.durations import duration_ms
 from streamcore.errors import StreamCoreError
 from streamcore.log.client.port import Appended
-from streamcore.model import Headers, Offset, TimestampMs, TopicName, TopicPartition
+from streamcore.model import Headers, Offset, RecordColumns, TimestampMs, TopicName, TopicPartition
 
 _logger = logging.getLogger(__name__)
 
@@ -88,35 +88,28 @@ class Settler(Protocol):
         """Send everything now, without waiting for it."""
 
 
-class PendingBatch:
+class PendingBatch(RecordColumns):
     """Records of one partition that will be appended together."""
 
     __slots__ = (
         "callbacks",
         "covered",
         "deadline_s",
-        "headers",
         "is_settled",
         "is_watched",
-        "keys",
         "outcomes",
         "settler",
         "size_bytes",
         "starts",
         "target",
-        "timestamps_ms",
-        "values",
     )
 
     def __init__(self, target: TopicPartition, settler: Settler, deadline_s: float) -> None:
+        super().__init__()
         self.target = target
         self.settler = settler
         self.deadline_s = deadline_s
         self.size_bytes = 0
-        self.keys: list[bytes | None] = []
-        self.values: list[bytes | None] = []
-        self.timestamps_ms: list[TimestampMs] = []
-        self.headers: list[Headers] | None = None
         self.covered = 0
         """Up to which place (exclusive) it is known what became of the records."""
         self.starts: list[int] = []
@@ -125,6 +118,9 @@ class PendingBatch:
         self.is_watched = False
         """Whether somebody has asked what became of it; a failure nobody asked for is told by ``flush``."""
         self.callbacks: list[Callable[[], None]] = []
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def add_headers(self, headers: Headers) -> None:
         """Add the headers of the record that was added last."""

@@ -28,6 +28,7 @@ from streamcore.errors import (
 )
 from streamcore.log.client import port
 from streamcore.log.client.producer.accumulator import Accumulator
+from streamcore.log.client.producer.batch_cuts import RECORD_OVERHEAD_BYTES
 from streamcore.log.client.producer.pending import (
     PendingBatch,
     SendFuture,
@@ -37,7 +38,6 @@ from streamcore.log.client.producer.pending import (
     timeout_seconds,
 )
 from streamcore.log.client.producer.record_columns import (
-    RECORD_OVERHEAD_BYTES,
     Sendable,
     as_bytes,
     checked_headers,
@@ -92,7 +92,7 @@ class Producer:
         self._now_ms = clock.now_ms
         self._time_min_ms = target.time_min_ms
         self._buffer_bytes_max = settings.buffer_bytes_max
-        self._sender = Sender(clock, target.append_run, buffer_bytes_max=settings.buffer_bytes_max)
+        self._sender = Sender(clock, target.append_columns, buffer_bytes_max=settings.buffer_bytes_max)
         self._batches = self._sender.batches = Accumulator(
             describe_topics,
             self._sender,
@@ -377,7 +377,7 @@ class Transaction:
         except BaseException:
             self._producer._enter_transaction(None)
             raise
-        self._sender.append_to(self._inner.append_run)
+        self._sender.append_to(self._inner.append_columns)
         return self
 
     def __exit__(
@@ -408,7 +408,7 @@ class Transaction:
                     InvalidTransactionStateError("the transaction was aborted before this was sent")
                 )
                 self._sender.take_failures()
-            self._sender.append_to(self._target.append_run)
+            self._sender.append_to(self._target.append_columns)
             _leave(context, error)
         finally:
             self._producer._enter_transaction(None)

@@ -12,15 +12,13 @@ from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from streamcore.errors import UsageError, fact_text
+from streamcore.log.client.producer.batch_cuts import HEADER_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES
 from streamcore.log.client.producer.record_times import ensure_sendable
 from streamcore.log.records.batch import NO_TIMESTAMP
-from streamcore.model import Headers, Record, TimestampMs
+from streamcore.model import Headers, Record, RecordColumns, TimestampMs
 
 Sendable: TypeAlias = "tuple[bytes | None, bytes | None] | Record[Any, Any]"
 """What ``send_many`` takes: a pair of key and value, or a record of bytes."""
-
-RECORD_OVERHEAD_BYTES: Final = 32
-"""At least what a record's lengths, deltas and attributes take in a batch, whatever its size."""
 
 _CHUNK_BYTES: Final = 256 * 1024
 _CHUNK_RECORDS: Final = 4096
@@ -30,33 +28,30 @@ _BYTES: Final = frozenset({bytes})
 _NOTHING: Final = frozenset({type(None)})
 
 
-@dataclass(slots=True)
-class ColumnChunk:
-    """Records as columns of equal length, with the size that each takes in a batch at most."""
+@dataclass(slots=True, kw_only=True)
+class SizedColumns(RecordColumns):
+    """Records as columns, with the most bytes that each record takes in a batch."""
 
-    keys: Sequence[bytes | None]
-    values: Sequence[bytes | None]
-    timestamps_ms: Sequence[TimestampMs]
-    headers: Sequence[Headers] | None
-    sizes_bytes: Sequence[int]
+    sizes_bytes: list[int]
     size_bytes: int
 
-    def take(self, rows: Sequence[int]) -> ColumnChunk:
-        """Only these rows."""
+    def take(self, rows: Sequence[int]) -> SizedColumns:
+        """Return the rows with these indexes, in the order given."""
+        taken = RecordColumns.take(self, rows)
         sizes_bytes = [self.sizes_bytes[row] for row in rows]
-        return ColumnChunk(
-            [self.keys[row] for row in rows],
-            [self.values[row] for row in rows],
-            [self.timestamps_ms[row] for row in rows],
-            None if self.headers is None else [self.headers[row] for row in rows],
-            sizes_bytes,
-            sum(sizes_bytes),
+        return SizedColumns(
+            taken.keys,
+            taken.values,
+            taken.timestamps_ms,
+            taken.headers,
+            sizes_bytes=sizes_bytes,
+            size_bytes=sum(sizes_bytes),
         )
 
 
 def column_chunks(
     records: Iterable[Sendable], now_ms: Callable[[], TimestampMs], time_min_ms: TimestampMs
-) -> Iterator[ColumnChunk]:
+) -> Iterator[SizedColumns]:
     """Cut records into chunks; those without a time of their own get the chunk's.
 
     Args:
@@ -103,13 +98,13 @@ def checked_headers(headers: Iterable[tuple[str, bytes | None]]) -> tuple[Header
                 raise UsageError(f"a header's name is text {fact_text(type=type(name).__name__)}")
             content = None if value is None else as_bytes("header", value)
             checked.append((name, content))
-            size_bytes += 10 + len(name.encode()) + len(content or b"")
+            size_bytes += HEADER_OVERHEAD_BYTES + len(name.encode()) + len(content or b"")
     except (TypeError, ValueError) as error:
         raise UsageError("headers are pairs of a name and bytes") from error
     return tuple(checked), size_bytes
 
 
-def _chunk(rows: list[Sendable], now_ms: TimestampMs, time_min_ms: TimestampMs) -> ColumnChunk:
+def _chunk(rows: list[Sendable], now_ms: TimestampMs, time_min_ms: TimestampMs) -> SizedColumns:
     headers: list[Headers] | None = None
     headers_sizes: list[int] | None = None
     timestamps_ms: list[TimestampMs]
@@ -140,7 +135,14 @@ def _chunk(rows: list[Sendable], now_ms: TimestampMs, time_min_ms: TimestampMs) 
     for more in (key_sizes, headers_sizes):
         if more is not None:
             sizes_bytes = [size + extra for size, extra in zip(sizes_bytes, more, strict=True)]
-    return ColumnChunk(keys, values, timestamps_ms, headers, sizes_bytes, sum(sizes_bytes))
+    return SizedColumns(
+        list(keys),
+        list(values),
+        timestamps_ms,
+        headers,
+        sizes_bytes=sizes_bytes,
+        size_bytes=sum(sizes_bytes),
+    )
 
 
 def _checked_column(name: str, column: Sequence[Any]) -> tuple[Sequence[bytes | None], Sequence[int]]:

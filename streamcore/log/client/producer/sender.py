@@ -27,23 +27,20 @@ from streamcore.errors import (
 from streamcore.log.client.port import Acknowledgement
 from streamcore.log.client.producer.accumulator import Accumulator
 from streamcore.log.client.producer.pending import PendingBatch
-from streamcore.model import Headers, TimestampMs, TopicPartition
+from streamcore.model import RecordColumns, TopicPartition
 
 _logger = logging.getLogger(__name__)
 
 _FAILED_BATCHES_MAX = 64
 
 
-class AppendRun(Protocol):
-    """Where a round goes: the ``append_run`` of the port's producer, or of its open transaction."""
+class AppendColumns(Protocol):
+    """Where a round goes: the ``append_columns`` of the port's producer, or of its open transaction."""
 
     def __call__(
         self,
-        target: TopicPartition,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        timestamps_ms: Sequence[TimestampMs],
-        headers: Sequence[Headers] | None = None,
+        partition: TopicPartition,
+        columns: RecordColumns,
     ) -> Acknowledgement:
         """Append; see the port."""
 
@@ -51,11 +48,11 @@ class AppendRun(Protocol):
 class Sender:
     """The accumulator's other end. Safe to share between threads."""
 
-    def __init__(self, clock: Clock, append_run: AppendRun, *, buffer_bytes_max: int) -> None:
+    def __init__(self, clock: Clock, append_columns: AppendColumns, *, buffer_bytes_max: int) -> None:
         self.lock = threading.Lock()
         self.batches: Accumulator
         self.is_closed = False
-        self._append_run = append_run
+        self._append_columns = append_columns
         self._buffer_bytes_max = buffer_bytes_max
         self._monotonic_s = clock.monotonic_s
         self._changed = threading.Condition(self.lock)
@@ -64,10 +61,10 @@ class Sender:
         self._is_hurried = False
         self._failed: list[PendingBatch] = []
 
-    def append_to(self, append_run: AppendRun) -> None:
+    def append_to(self, append_columns: AppendColumns) -> None:
         """Have the next rounds go somewhere else."""
         with self._drain_lock:
-            self._append_run = append_run
+            self._append_columns = append_columns
 
     # --- for who adds, with the lock held --------------------------------------------------------
 
@@ -200,9 +197,7 @@ class Sender:
         waiting: list[tuple[PendingBatch, Acknowledgement]] = []
         for batch in batches:
             try:
-                acknowledgement = self._append_run(
-                    batch.target, batch.keys, batch.values, batch.timestamps_ms, batch.headers
-                )
+                acknowledgement = self._append_columns(batch.target, batch)
             except InvalidRecordError as error:
                 self._append_halves(batch, 0, len(batch.values), error)
             except StreamCoreError as error:
@@ -236,15 +231,8 @@ class Sender:
             return
         middle = (first + end) // 2
         for low, high in ((first, middle), (middle, end)):
-            headers = None if batch.headers is None else batch.headers[low:high]
             try:
-                acknowledgement = self._append_run(
-                    batch.target,
-                    batch.keys[low:high],
-                    batch.values[low:high],
-                    batch.timestamps_ms[low:high],
-                    headers,
-                )
+                acknowledgement = self._append_columns(batch.target, batch.slice(low, high))
             except InvalidRecordError as error:
                 self._append_halves(batch, low, high, error)
             except StreamCoreError as error:

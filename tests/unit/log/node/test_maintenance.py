@@ -12,7 +12,7 @@ from streamcore.clock import ManualClock
 from streamcore.errors import CorruptDataError, StorageError
 from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.storage.files import File
-from streamcore.model import TopicPartition
+from streamcore.model import RecordColumns, TopicPartition
 from streamcore.testing.sim_disk import SimDisk
 
 TABLE = TopicPartition("table", 0)
@@ -68,7 +68,9 @@ def open_log(disk: CallingDisk) -> EmbeddedLog:
 def write(log: EmbeddedLog, *numbers: int) -> None:
     producer = log.producer_port()
     for number in numbers:
-        producer.append_run(TABLE, [b"k%d" % (number % 3)], [b"%d" % number], [1_700_000_000_000]).result()
+        producer.append_columns(
+            TABLE, RecordColumns([b"k%d" % (number % 3)], [b"%d" % number], [1_700_000_000_000])
+        ).result()
 
 
 def read(log: EmbeddedLog) -> list[bytes | None]:
@@ -132,7 +134,7 @@ def test_a_data_file_that_is_missing_is_said_to_be_and_the_other_partitions_are_
     zebra = TopicPartition("zebra", 0)
     producer = log.producer_port()
     for _ in range(5):
-        producer.append_run(zebra, [None], [b"x" * 100], [1_000_000_000_000]).result()
+        producer.append_columns(zebra, RecordColumns([None], [b"x" * 100], [1_000_000_000_000])).result()
     disk.remove(Path("/data/log/table-0/00000000000000000000.log"))
 
     with pytest.raises(CorruptDataError, match="missing"):

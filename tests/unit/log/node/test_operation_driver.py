@@ -14,7 +14,7 @@ from streamcore.errors import ClosedError, RequestTimeoutError, StorageError, Un
 from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.node.maintenance_thread import MaintenanceThread
 from streamcore.log.storage.files import Bytes, File
-from streamcore.model import TopicPartition
+from streamcore.model import RecordColumns, TopicPartition
 from streamcore.testing.sim_disk import SimDisk
 
 FIRST = TopicPartition("events", 0)
@@ -106,9 +106,11 @@ def test_all_who_wait_during_one_sync_share_the_next(pool: ThreadPoolExecutor) -
     producer = log.producer_port()
     disk.is_gated = True
 
-    leader = pool.submit(producer.append_run(FIRST, [None], [b"a"], [0]).result)
+    leader = pool.submit(producer.append_columns(FIRST, RecordColumns([None], [b"a"], [0])).result)
     assert disk.entered.acquire(timeout=LIMIT_S)
-    others = [producer.append_run(FIRST, [None], [b"%d" % number], [0]) for number in range(6)]
+    others = [
+        producer.append_columns(FIRST, RecordColumns([None], [b"%d" % number], [0])) for number in range(6)
+    ]
     waiting = [pool.submit(other.result) for other in others]
     done_early = [other.done() for other in others]
     disk.gate.release(2)
@@ -124,9 +126,9 @@ def test_who_gives_a_time_limit_does_not_wait_longer_for_others(pool: ThreadPool
     log = open_log(disk)
     producer = log.producer_port()
     disk.is_gated = True
-    leader = pool.submit(producer.append_run(FIRST, [None], [b"a"], [0]).result)
+    leader = pool.submit(producer.append_columns(FIRST, RecordColumns([None], [b"a"], [0])).result)
     assert disk.entered.acquire(timeout=LIMIT_S)
-    late = producer.append_run(FIRST, [None], [b"b"], [0])
+    late = producer.append_columns(FIRST, RecordColumns([None], [b"b"], [0]))
 
     with pytest.raises(RequestTimeoutError):
         late.result(timeout_s=0.001)
@@ -140,8 +142,8 @@ def test_a_failed_sync_reaches_everybody_who_needs_the_partition_and_nobody_else
     disk = SimDisk(1)
     log = open_log(disk)
     producer = log.producer_port()
-    good = producer.append_run(SECOND, [None], [b"a"], [0])
-    bad = producer.append_run(FIRST, [None], [b"a"], [0])
+    good = producer.append_columns(SECOND, RecordColumns([None], [b"a"], [0]))
+    bad = producer.append_columns(FIRST, RecordColumns([None], [b"a"], [0]))
     disk.fail_sync(2)
 
     with pytest.raises(StorageError):
@@ -149,23 +151,23 @@ def test_a_failed_sync_reaches_everybody_who_needs_the_partition_and_nobody_else
     with pytest.raises(StorageError):
         bad.result()
     with pytest.raises(StorageError):
-        producer.append_run(FIRST, [None], [b"b"], [0])
+        producer.append_columns(FIRST, RecordColumns([None], [b"b"], [0]))
 
     assert good.result().end_offset == 1
-    assert producer.append_run(SECOND, [None], [b"b"], [0]).result().end_offset == 2
+    assert producer.append_columns(SECOND, RecordColumns([None], [b"b"], [0])).result().end_offset == 2
 
 
 def test_a_full_disk_refuses_and_the_log_goes_on_when_there_is_room_again() -> None:
     disk = SimDisk(1)
     log = open_log(disk)
     producer = log.producer_port()
-    producer.append_run(FIRST, [None], [b"a"], [0]).result()
+    producer.append_columns(FIRST, RecordColumns([None], [b"a"], [0])).result()
 
     disk.fill_after(10)
     with pytest.raises(StorageError):
-        producer.append_run(FIRST, [None], [b"x" * 100], [0])
+        producer.append_columns(FIRST, RecordColumns([None], [b"x" * 100], [0]))
     disk.fill_after(None)
-    appended = producer.append_run(FIRST, [None], [b"b"], [0]).result()
+    appended = producer.append_columns(FIRST, RecordColumns([None], [b"b"], [0])).result()
 
     assert appended.base_offset == 1
 
@@ -177,7 +179,7 @@ def test_readers_in_other_threads_wake_when_records_become_readable(pool: Thread
     reader.assign({FIRST: 0, SECOND: 0})
 
     waiting = pool.submit(reader.wait, LIMIT_S)
-    log.producer_port().append_run(SECOND, [None], [b"a"], [0]).result()
+    log.producer_port().append_columns(SECOND, RecordColumns([None], [b"a"], [0])).result()
 
     assert waiting.result(LIMIT_S)
 
@@ -204,7 +206,7 @@ def test_relaxed_records_are_visible_at_once_and_safe_after_a_close() -> None:
     producer = log.producer_port()
     reader.on_progress(lambda: seen.append(reader.wait(0)))
 
-    acknowledgement = producer.append_run(FIRST, [None], [b"a"], [0])
+    acknowledgement = producer.append_columns(FIRST, RecordColumns([None], [b"a"], [0]))
     is_done = acknowledgement.done()
     log.close()
     disk.crash()
@@ -218,7 +220,7 @@ def test_relaxed_records_are_synced_in_passing_although_nobody_waits_for_it() ->
     disk = SimDisk(1)
     log = EmbeddedLog.open("/data", file_system=disk, durability="relaxed", maintenance=False)
     log.create_topic("events", config={"retention.ms": "-1"})
-    log.producer_port().append_run(FIRST, [None], [b"a"], [0])
+    log.producer_port().append_columns(FIRST, RecordColumns([None], [b"a"], [0]))
 
     log.maintain()
     disk.crash()
@@ -233,12 +235,12 @@ def test_deleting_a_topic_leaves_everything_else_at_work() -> None:
     producer = log.producer_port()
     reader = log.reader()
     reader.assign({gone: 0})
-    waiting = producer.append_run(gone, [None], [b"a"], [0])
+    waiting = producer.append_columns(gone, RecordColumns([None], [b"a"], [0]))
 
     log.delete_topic("gone")
 
     waiting.result()
-    producer.append_run(FIRST, [None], [b"a"], [0]).result()
+    producer.append_columns(FIRST, RecordColumns([None], [b"a"], [0])).result()
     with pytest.raises(UnknownTopicError):
         reader.fetch(gone, bytes_max=100)
     log.close()
@@ -251,8 +253,8 @@ def test_a_topic_that_is_deleted_while_it_is_synced_is_not_synced_again() -> Non
     log.create_topic("gone", config={"segment.bytes": "200", "retention.ms": "-1"})
     producer = log.producer_port()
     for value in (b"a" * 100, b"b" * 100):
-        producer.append_run(TopicPartition("gone", 0), [None], [value], [0])
-    producer.append_run(FIRST, [None], [b"a"], [0])
+        producer.append_columns(TopicPartition("gone", 0), RecordColumns([None], [value], [0]))
+    producer.append_columns(FIRST, RecordColumns([None], [b"a"], [0]))
 
     disk.deletions.append(lambda: log.delete_topic("gone"))
     log.node.driver.sync_all()
@@ -293,7 +295,7 @@ def test_many_threads_copy_in_transactions_without_losing_or_repeating(pool: Thr
         for step in range(20):
             with producer.transaction() as transaction:
                 for target in (FIRST, SECOND):
-                    transaction.append_run(target, [None], [b"%d-%d" % (name, step)], [0])
+                    transaction.append_columns(target, RecordColumns([None], [b"%d-%d" % (name, step)], [0]))
 
     for future in [pool.submit(work, name) for name in range(4)]:
         future.result(LIMIT_S)

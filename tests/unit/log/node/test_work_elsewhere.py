@@ -15,7 +15,7 @@ from streamcore.errors import ClosedError, StorageError, TopicExistsError
 from streamcore.log.broker.operations import Elsewhere, Operation
 from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.storage.checkpoints import RECOVERY_POINTS, read_checkpoint
-from streamcore.model import TopicPartition
+from streamcore.model import RecordColumns, TopicPartition
 from streamcore.testing.sim_disk import SimDisk
 
 LIMIT_S = 20
@@ -92,12 +92,12 @@ def test_the_log_goes_on_while_it_is_written_down_how_far_it_is_synced(
 ) -> None:
     log.create_topic("t")
     producer = log.producer_port()
-    producer.append_run(PLACE, [None], [b"a"], [0]).result(LIMIT_S)
+    producer.append_columns(PLACE, RecordColumns([None], [b"a"], [0])).result(LIMIT_S)
     disk.held_name = RECOVERY_POINTS
     keeping = pool.submit(log.maintain)
     assert disk.entered.acquire(timeout=LIMIT_S)
 
-    producer.append_run(PLACE, [None], [b"b"], [0]).result(LIMIT_S)
+    producer.append_columns(PLACE, RecordColumns([None], [b"b"], [0])).result(LIMIT_S)
     end = log.offsets([PLACE])[PLACE].high_watermark
     disk.let_go.release()
 

@@ -7,7 +7,7 @@ import pytest
 from streamcore.errors import CorruptBatchError
 from streamcore.log.records.batch import check_batch, parse_header, patch_append_time, patch_offsets
 from streamcore.log.records.builder import BatchBuilder, encode_batch, encode_marker, rewrite_batch
-from streamcore.log.records.decode import AbortedTransaction, batch_marker, batch_records, decode_run
+from streamcore.log.records.decode import AbortedTransaction, batch_marker, batch_records, decode_columns
 from streamcore.model import TopicPartition
 
 SOURCE = TopicPartition("t", 0)
@@ -37,7 +37,7 @@ def test_columns_hold_what_was_encoded() -> None:
     headers = [(("h", b"1"), ("n", None)), ()]
     batch = encode_batch([b"a", None], [None, b"b"], [7, 5], headers)
 
-    run = decode_run(SOURCE, placed(batch, 10), 10)
+    run = decode_columns(SOURCE, placed(batch, 10), 10)
 
     assert run.offsets == [10, 11]
     assert run.timestamps_ms == [7, 5]
@@ -48,19 +48,19 @@ def test_columns_hold_what_was_encoded() -> None:
 
 
 def test_headers_are_none_when_no_record_has_any() -> None:
-    assert decode_run(SOURCE, plain(0, b"a"), 0).headers is None
+    assert decode_columns(SOURCE, plain(0, b"a"), 0).headers is None
 
 
 def test_headers_that_begin_in_a_later_batch_leave_empty_ones_before() -> None:
     later = encode_batch([None], [b"b"], [0], [(("h", b"1"),)])
 
-    run = decode_run(SOURCE, plain(0, b"a") + placed(later, 1) + plain(2, b"c"), 0)
+    run = decode_columns(SOURCE, plain(0, b"a") + placed(later, 1) + plain(2, b"c"), 0)
 
     assert run.headers == [(), (("h", b"1"),), ()]
 
 
 def test_records_before_the_start_are_left_out() -> None:
-    run = decode_run(SOURCE, plain(0, b"a", b"b", b"c") + plain(3, b"d"), 2)
+    run = decode_columns(SOURCE, plain(0, b"a", b"b", b"c") + plain(3, b"d"), 2)
 
     assert run.offsets == [2, 3]
     assert run.values == [b"c", b"d"]
@@ -70,7 +70,7 @@ def test_the_logs_append_time_counts_for_all_records() -> None:
     batch = encode_batch([None] * 2, [b"a", b"b"], [1, 2])
     patch_append_time(batch, 50)
 
-    assert decode_run(SOURCE, bytes(batch), 0).timestamps_ms == [50, 50]
+    assert decode_columns(SOURCE, bytes(batch), 0).timestamps_ms == [50, 50]
 
 
 def test_aborted_records_and_markers_are_left_out_and_passed() -> None:
@@ -83,7 +83,7 @@ def test_aborted_records_and_markers_are_left_out_and_passed() -> None:
         + marker(5, 1, commit=True)
     )
 
-    run = decode_run(SOURCE, data, 0, [AbortedTransaction(1, 0)])
+    run = decode_columns(SOURCE, data, 0, [AbortedTransaction(1, 0)])
 
     assert run.values == [b"committed", b"the next of the same producer"]
     assert run.next_offset == 6
@@ -92,7 +92,7 @@ def test_aborted_records_and_markers_are_left_out_and_passed() -> None:
 def test_uncommitted_reading_leaves_out_only_markers() -> None:
     data = transactional(0, 1, b"aborted") + marker(1, 1, commit=False)
 
-    run = decode_run(SOURCE, data, 0)
+    run = decode_columns(SOURCE, data, 0)
 
     assert run.values == [b"aborted"]
     assert run.next_offset == 2
@@ -105,7 +105,7 @@ def test_offsets_with_gaps_are_kept() -> None:
 
     rewritten = rewrite_batch(header, records, compression=4)
 
-    run = decode_run(SOURCE, bytes(rewritten), 0)
+    run = decode_columns(SOURCE, bytes(rewritten), 0)
     assert run.offsets == [5, 7]
     assert run.next_offset == 8
 
@@ -119,7 +119,7 @@ def test_a_rewritten_batch_keeps_times_although_its_base_is_a_horizon() -> None:
     )
 
     assert parse_header(rewritten).delete_horizon_ms == 10**12
-    assert decode_run(SOURCE, bytes(rewritten), 0).timestamps_ms == [1_000, 900]
+    assert decode_columns(SOURCE, bytes(rewritten), 0).timestamps_ms == [1_000, 900]
 
 
 def test_a_batch_may_be_rewritten_to_nothing_and_keeps_its_place() -> None:
@@ -127,7 +127,7 @@ def test_a_batch_may_be_rewritten_to_nothing_and_keeps_its_place() -> None:
 
     rewritten = rewrite_batch(parse_header(whole), [], compression=0)
 
-    run = decode_run(SOURCE, bytes(rewritten), 0)
+    run = decode_columns(SOURCE, bytes(rewritten), 0)
     assert len(run) == 0
     assert run.next_offset == 5
 
@@ -147,7 +147,7 @@ def test_a_damaged_batch_is_never_handed_out() -> None:
     data[90] ^= 0xFF
 
     with pytest.raises(CorruptBatchError):
-        decode_run(SOURCE, bytes(data), 0)
+        decode_columns(SOURCE, bytes(data), 0)
 
 
 def test_a_refused_record_leaves_the_builder_usable() -> None:
@@ -157,14 +157,14 @@ def test_a_refused_record_leaves_the_builder_usable() -> None:
         builder.append(2, b"k", "text")  # type: ignore[arg-type]
     builder.append(3, b"k", b"w")
 
-    run = decode_run(SOURCE, bytes(builder.build()), 0)
+    run = decode_columns(SOURCE, bytes(builder.build()), 0)
 
     assert run.values == [b"v", b"w"]
     assert run.timestamps_ms == [1, 3]
 
 
 def test_records_without_any_time_stay_so() -> None:
-    run = decode_run(SOURCE, bytes(encode_batch([None] * 2, [b"a", b"b"], [-1, -1])), 0)
+    run = decode_columns(SOURCE, bytes(encode_batch([None] * 2, [b"a", b"b"], [-1, -1])), 0)
 
     assert run.timestamps_ms == [-1, -1]
 
@@ -180,5 +180,5 @@ def test_records_with_and_without_a_time_share_a_batch(timestamps_ms: list[int],
     check_batch(batch, 0, header)
     assert header.record_count == header.last_offset_delta + 1 == len(values)
     assert header.max_timestamp_ms == max(timestamps_ms)
-    run = decode_run(SOURCE, batch, 0)
+    run = decode_columns(SOURCE, batch, 0)
     assert (run.timestamps_ms, run.values, run.offsets) == (timestamps_ms, values, list(range(len(values))))

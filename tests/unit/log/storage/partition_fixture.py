@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streamcore.clock import ManualClock
 from streamcore.log.records.builder import encode_batch
-from streamcore.log.records.decode import decode_run
+from streamcore.log.records.decode import decode_columns
 from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.partition.partition_replies import BatchAppended
@@ -82,7 +82,7 @@ class OnePartition:
         offset = self.log.offsets.log_start
         while offset < self.log.offsets.visible_end(isolation):
             result = self.log.read(offset, bytes_max=bytes_max, isolation=isolation)
-            run = decode_run(TARGET, result.data, offset, result.aborted)
+            run = decode_columns(TARGET, result.data, offset, result.aborted)
             found += [value or b"" for value in run.values]
             assert result.next_offset > offset
             offset = result.next_offset

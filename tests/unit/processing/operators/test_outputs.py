@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from streamcore.model import Headers, TopicPartition
-from streamcore.processing.operators.outputs import OutputColumns, Outputs
+from streamcore.model import Headers, RecordColumns, TopicPartition
+from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.serde import BYTES
 
@@ -11,8 +11,8 @@ OUT = TopicSpec(name="out", key_serde=BYTES, value_serde=BYTES)
 INSIDE = TopicSpec(name="inside", key_serde=BYTES, value_serde=BYTES, internal=True)
 
 
-def columns(*values: bytes | None, headers: list[Headers] | None = None) -> OutputColumns:
-    return OutputColumns([None] * len(values), list(values), [0] * len(values), headers)
+def columns(*values: bytes | None, headers: list[Headers] | None = None) -> RecordColumns:
+    return RecordColumns([None] * len(values), list(values), [0] * len(values), headers)
 
 
 def written(outputs: Outputs, topic: TopicSpec = OUT, partition: int = 0) -> list[bytes | None]:

@@ -8,9 +8,9 @@ import pytest
 
 from streamcore.errors import SerdeError
 from streamcore.log.client.producer.partitioner import partition_of_key
-from streamcore.model import TopicPartition
+from streamcore.model import RecordColumns, TopicPartition
 from streamcore.processing.operators.batch import Batch
-from streamcore.processing.operators.outputs import OutputColumns, Outputs
+from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.operators.sinks import SinkOperator
 from streamcore.processing.topology.error_policy import ErrorPolicy, skip, stop
 from streamcore.processing.topology.nodes import TopicSpec
@@ -25,7 +25,7 @@ def written(
     partitions: int = 3,
     policy: ErrorPolicy = stop,
     keyed_only: bool = False,
-) -> dict[TopicPartition, OutputColumns]:
+) -> dict[TopicPartition, RecordColumns]:
     outputs = Outputs()
     sink = SinkOperator(guard(policy), topic, partitions, partition_of_key, outputs, keyed_only=keyed_only)
     sink.process(batch)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamcore.errors import SerdeError
-from streamcore.model import RecordRun, TopicPartition
+from streamcore.model import FetchedColumns, TopicPartition
 from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer
 from streamcore.processing.topology.error_policy import skip, stop
 from streamcore.processing.topology.nodes import TopicSpec
@@ -31,14 +31,14 @@ def buffer_of(
     buffer = InputBuffer(SOURCE, topic, 10, order)
     count = len(values)
     buffer.fill(
-        RecordRun(
-            SOURCE,
-            list(range(10, 10 + count)),
-            times_ms or [0] * count,
+        FetchedColumns(
             keys or [None] * count,
             list(values),
+            times_ms or [0] * count,
             None,
-            10 + count + 5,
+            partition=SOURCE,
+            offsets=list(range(10, 10 + count)),
+            next_offset=10 + count + 5,
         )
     )
     return buffer
@@ -106,7 +106,7 @@ def test_the_position_moves_behind_what_was_taken_and_at_the_end_behind_all_that
 def test_an_empty_run_moves_the_position_alone() -> None:
     buffer = InputBuffer(SOURCE, buffer_of().topic, 10)
 
-    buffer.fill(RecordRun(SOURCE, [], [], [], [], None, 14))
+    buffer.fill(FetchedColumns([], [], [], None, partition=SOURCE, offsets=[], next_offset=14))
 
     assert (buffer.position, buffer.is_empty) == (14, True)
 

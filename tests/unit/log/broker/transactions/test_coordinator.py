@@ -15,7 +15,7 @@ from streamcore.log.broker.operations import DurableUntil
 from streamcore.log.broker.refusals import Refusal
 from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.records.builder import encode_batch
-from streamcore.model import CommittedPosition, TopicPartition
+from streamcore.model import CommittedPosition, RecordColumns, TopicPartition
 from streamcore.testing.sim_disk import PowerCut
 from tests.unit.log.broker.transactions.transaction_house import NOW_MS, TARGET, House, refusal_of
 
@@ -144,8 +144,8 @@ def test_a_transaction_over_a_deleted_topic_still_commits_elsewhere(house: House
     producer = house.log.producer_port(transactional_id="t")
 
     with producer.transaction() as transaction:
-        transaction.append_run(TARGET, [b"k"], [b"v"], [NOW_MS])
-        transaction.append_run(other, [b"k"], [b"v"], [NOW_MS])
+        transaction.append_columns(TARGET, RecordColumns([b"k"], [b"v"], [NOW_MS]))
+        transaction.append_columns(other, RecordColumns([b"k"], [b"v"], [NOW_MS]))
         house.log.delete_topic("other")
 
     assert house.visible_count() == 1
@@ -182,8 +182,8 @@ def test_nothing_of_a_transaction_stays_undecided_after_a_crash(house: House) ->
     producer = house.log.producer_port(transactional_id="t")
     context = producer.transaction()
     transaction = context.__enter__()
-    transaction.append_run(TARGET, [b"k"], [b"v"], [NOW_MS])
-    transaction.append_run(other, [b"k"], [b"v"], [NOW_MS])
+    transaction.append_columns(TARGET, RecordColumns([b"k"], [b"v"], [NOW_MS]))
+    transaction.append_columns(other, RecordColumns([b"k"], [b"v"], [NOW_MS]))
     house.log.partition_log(other).sync()
     house.log.partition_log(TARGET).sync()
 

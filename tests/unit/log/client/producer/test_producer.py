@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from random import Random
@@ -28,7 +28,7 @@ from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.log.client.producer.pending import SendFuture, SendManyFuture
 from streamcore.log.client.producer.producer import Producer, ProducerSettings
 from streamcore.log.client.producer.record_columns import Sendable
-from streamcore.model import CommittedPosition, Headers, Record, TopicPartition
+from streamcore.model import CommittedPosition, Headers, Record, RecordColumns, TopicPartition
 
 Row = tuple[bytes | None, bytes | None, int, Headers]
 LONG_LINGER = "1h"
@@ -69,32 +69,27 @@ class MemoryPort:
         self.ended: list[str] = []
         self.is_closed = False
 
-    def append_run(
+    def append_columns(
         self,
-        target: TopicPartition,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        timestamps_ms: Sequence[int],
-        headers: Sequence[Headers] | None = None,
+        partition: TopicPartition,
+        columns: RecordColumns,
     ) -> MemoryAcknowledgement:
-        return MemoryAcknowledgement(self.write(target, keys, values, timestamps_ms, headers), self.gate)
+        return MemoryAcknowledgement(self.write(partition, columns), self.gate)
 
     def write(
         self,
-        target: TopicPartition,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        timestamps_ms: Sequence[int],
-        headers: Sequence[Headers] | None = None,
+        partition: TopicPartition,
+        columns: RecordColumns,
     ) -> Appended:
-        rows = list(zip(keys, values, timestamps_ms, headers or [()] * len(keys), strict=True))
+        headers = columns.headers or [()] * len(columns)
+        rows = list(zip(columns.keys, columns.values, columns.timestamps_ms, headers, strict=True))
         for row in rows:
             if (refusal := self.refuses(row)) is not None:
                 raise refusal
-        stored = self.rows.setdefault(target, [])
+        stored = self.rows.setdefault(partition, [])
         stored.extend(rows)
-        self.runs.append((target, len(rows)))
-        return Appended(target, len(stored) - len(rows), len(stored))
+        self.runs.append((partition, len(rows)))
+        return Appended(partition, len(stored) - len(rows), len(stored))
 
     @contextmanager
     def transaction(self) -> Iterator[MemoryTransaction]:
@@ -121,15 +116,12 @@ class MemoryTransaction:
     def __init__(self, port: MemoryPort) -> None:
         self.port = port
 
-    def append_run(
+    def append_columns(
         self,
-        target: TopicPartition,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        timestamps_ms: Sequence[int],
-        headers: Sequence[Headers] | None = None,
+        partition: TopicPartition,
+        columns: RecordColumns,
     ) -> MemoryAcknowledgement:
-        return self.port.append_run(target, keys, values, timestamps_ms, headers)
+        return self.port.append_columns(partition, columns)
 
     def commit_positions(
         self,
@@ -196,7 +188,7 @@ def test_keys_choose_kafkas_partition_and_a_chosen_partition_wins(port: MemoryPo
 
 
 def test_records_without_a_key_fill_one_batch_before_they_move_on(port: MemoryPort) -> None:
-    with producer_on(port, batch_bytes_max=1_000) as producer:
+    with producer_on(port, batch_bytes_max=650) as producer:
         for number in range(100):
             producer.send("t", value=b"%d" % number)
 

@@ -14,7 +14,7 @@ from streamcore.clock import SystemClock
 from streamcore.errors import InvalidRecordError
 from streamcore.log.client.port import Appended, Outcome, TopicDescription, Transaction
 from streamcore.log.client.producer.producer import Producer, ProducerSettings
-from streamcore.model import Headers, TopicPartition
+from streamcore.model import RecordColumns, TopicPartition
 
 TARGET = TopicPartition("t", 0)
 REFUSAL = InvalidRecordError("the log does not take this batch")
@@ -45,14 +45,12 @@ class CuttingPort:
         self.batch_count = batch_count
         self.stored: list[bytes | None] = []
 
-    def append_run(
+    def append_columns(
         self,
-        target: TopicPartition,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        timestamps_ms: Sequence[int],
-        headers: Sequence[Headers] | None = None,
+        partition: TopicPartition,
+        columns: RecordColumns,
     ) -> Answered:
+        values = columns.values
         outcomes: list[Outcome] = []
         for start in range(0, len(values), self.batch_count):
             batch = values[start : start + self.batch_count]
@@ -61,7 +59,7 @@ class CuttingPort:
                 continue
             base = len(self.stored)
             self.stored += batch
-            outcomes.append((start + len(batch), Appended(target, base, base + len(batch))))
+            outcomes.append((start + len(batch), Appended(partition, base, base + len(batch))))
             self.stored.append(b"stranger")
         return Answered(outcomes)
 

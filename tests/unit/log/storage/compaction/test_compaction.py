@@ -9,7 +9,7 @@ import pytest
 from streamcore.clock import ManualClock
 from streamcore.errors import StorageError
 from streamcore.log.records.builder import encode_batch
-from streamcore.log.records.decode import decode_run
+from streamcore.log.records.decode import decode_columns
 from streamcore.log.storage.compaction.compaction import Compaction, compact
 from streamcore.log.storage.compaction.compaction_plan import NEWEST_OFFSET_BYTES
 from streamcore.log.storage.files import read_whole
@@ -71,7 +71,7 @@ def rows(log: PartitionLog) -> list[tuple[int, bytes | None, bytes | None]]:
     position = log.offsets.log_start
     while position < log.offsets.high_watermark:
         result = log.read(position, bytes_max=500, isolation=Isolation.READ_COMMITTED)
-        run = decode_run(log.topic_partition, result.data, position, result.aborted)
+        run = decode_columns(log.topic_partition, result.data, position, result.aborted)
         found += zip(run.offsets, run.keys, run.values, strict=True)
         position = max(run.next_offset, result.next_offset)
     return found
