@@ -28,6 +28,7 @@ from streamcore.processing.dsl.app import App
 from streamcore.processing.dsl.topic import Topic
 from streamcore.processing.runtime.assembly import dead_letter_spec, dead_letter_topics
 from streamcore.processing.runtime.commit import Guarantee
+from streamcore.processing.runtime.outside import AnyTable
 from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.views import TableView, table_view
 from streamcore.processing.runtime.worker import TaskWorker
@@ -167,10 +168,14 @@ class TopologyDriver:
         reader.close()
         return found
 
-    def table(self, name: str) -> TableView:
-        """A table of the application, as of everything sent."""
+    def table(self, table: AnyTable) -> TableView:
+        """Return a table of the application, given by its name or as declared, as of everything sent.
+
+        Raises:
+            UsageError: the application has no such table.
+        """
         self._process_or_recover()
-        return table_view(self._worker.assembly, name, self._processed, lambda: True)
+        return table_view(self._worker.assembly, table, self._processed, lambda: True)
 
     @property
     def late_count(self) -> int:

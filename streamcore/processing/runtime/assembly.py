@@ -88,6 +88,11 @@ def dead_letter_spec(name: str) -> TopicSpec:
     )
 
 
+def topics_of(app: App) -> dict[str, TopicSpec]:
+    """The topics that an application declares, dead letter topics among them, by name."""
+    return {**{name: dead_letter_spec(name) for name in dead_letter_topics(app)}, **app.declaration.topics}
+
+
 def ensure_topics(log: Log, app: App, plan: Plan) -> dict[str, int]:
     """Create what topics are missing; return the partitions of all.
 

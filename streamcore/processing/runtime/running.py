@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from streamcore.clock import Clock, SystemClock
 from streamcore.durations import duration_ms
@@ -26,13 +27,16 @@ from streamcore.errors import (
     UsageError,
     fact_text,
 )
+from streamcore.log.client.producer.pending import Sent, SentMany
 from streamcore.log.connect import ConnectedLog, broker_place, connect, hold_folder
+from streamcore.model import Headers, Record
 from streamcore.processing.dsl.app import App
-from streamcore.processing.runtime.assembly import EngineSource
+from streamcore.processing.runtime.assembly import EngineSource, topics_of
 from streamcore.processing.runtime.collecting import COLLECTOR_PACE
 from streamcore.processing.runtime.commit import Guarantee
 from streamcore.processing.runtime.freshness import Freshness
 from streamcore.processing.runtime.global_tables import Progress
+from streamcore.processing.runtime.outside import AnyTable, AnyTopic, OutsideSender
 from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.views import TableView, stores_of, table_view
 from streamcore.processing.runtime.worker import TaskWorker
@@ -124,6 +128,7 @@ class Worker:
         self._clock: Clock = SystemClock()
         self._log: ConnectedLog | None = None
         self._tasks: TaskWorker | None = None
+        self._outside: OutsideSender | None = None
         self._resources = contextlib.ExitStack()
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -151,6 +156,8 @@ class Worker:
             self._tasks = TaskWorker(
                 self.app, self._log, engines, self._clock, self._settings, progress=self._progress
             )
+            self._outside = OutsideSender(self._log, topics_of(self.app))
+            self._resources.callback(self._outside.close)
         except BaseException:
             self._resources.close()
             raise
@@ -255,9 +262,64 @@ class Worker:
         """The tables of the application, sorted."""
         return sorted(store.name for store in stores_of(self.tasks.assembly))
 
-    def table(self, name: str) -> TableView:
-        """A table, for reading. Raises ``UsageError`` for a name that the application does not have."""
-        return table_view(self.tasks.assembly, name, self._wait_for, lambda: self.is_open)
+    def table(self, table: AnyTable) -> TableView:
+        """Return a table, given by its name or as declared, for reading.
+
+        Raises:
+            UsageError: the application has no such table.
+        """
+        return table_view(self.tasks.assembly, table, self._wait_for, lambda: self.is_open)
+
+    # -- sending to it
+
+    async def send(
+        self,
+        topic: AnyTopic,
+        *,
+        value: Any,
+        key: Any = None,
+        at: datetime | str | int | None = None,
+        partition: int | None = None,
+        headers: Headers = (),
+    ) -> Sent:
+        """Write a record to a topic of the application, and return where, once it is durable.
+
+        The record is no part of a commit. ``table.get(key, at_least=sent.position)`` waits until a table
+        reflects it.
+
+        Args:
+            topic: as declared, or its name.
+            value: of the topic's type; ``None`` is a tombstone.
+            key: of the topic's type.
+            at: the time of the record; now by default.
+            partition: this one, instead of the key's.
+            headers: names and bytes, in order.
+
+        Raises:
+            ClosedError: the worker is not open.
+            SerdeError: the key or the value is not of the topic's type.
+            UsageError: the application has no such topic.
+        """
+        send = functools.partial(
+            self.outside.send, topic, key=key, value=value, at=at, partition=partition, headers=headers
+        )
+        return await (await asyncio.to_thread(send))
+
+    async def send_many(
+        self, topic: AnyTopic, records: Iterable[Record[Any, Any] | tuple[Any, Any]]
+    ) -> SentMany:
+        """Write records, or pairs of key and value; return where, once all are durable. Raises like ``send``.
+
+        The records are read in another thread.
+        """
+        return await (await asyncio.to_thread(self.outside.send_many, topic, records))
+
+    @property
+    def outside(self) -> OutsideSender:
+        """Sends typed records without waiting. Raises ``ClosedError`` before ``open`` and after ``stop``."""
+        if self._outside is None:
+            raise ClosedError("the worker is not open")
+        return self._outside
 
     def freshness(self, store: StoreSpec, position: Position) -> Freshness:
         """Answers whether a store reflects a position, for callers that wait in their own way."""
@@ -318,10 +380,42 @@ class Running:
         self._raise_failure()
         return self._worker.log
 
-    def table(self, name: str) -> TableView:
-        """A table, for reading."""
+    def table(self, table: AnyTable) -> TableView:
+        """Return a table, given by its name or as declared, for reading.
+
+        Raises:
+            UsageError: the application has no such table.
+        """
         self._raise_failure()
-        return self._worker.table(name)
+        return self._worker.table(table)
+
+    def send(
+        self,
+        topic: AnyTopic,
+        *,
+        value: Any,
+        key: Any = None,
+        at: datetime | str | int | None = None,
+        partition: int | None = None,
+        headers: Headers = (),
+    ) -> Sent:
+        """Write a record to a topic of the application, and return where, once it is durable.
+
+        ``table.get(key, at_least=sent.position)`` waits until a table reflects it. For the arguments and the
+        errors see ``Worker.send``.
+        """
+        self._raise_failure()
+        return self._worker.outside.send(
+            topic, key=key, value=value, at=at, partition=partition, headers=headers
+        ).result()
+
+    def send_many(self, topic: AnyTopic, records: Iterable[Record[Any, Any] | tuple[Any, Any]]) -> SentMany:
+        """Write records, or pairs of key and value; return where, once all are durable.
+
+        Raises like ``send``; records before the one that is refused may be written.
+        """
+        self._raise_failure()
+        return self._worker.outside.send_many(topic, records).result()
 
     def table_names(self) -> list[str]:
         """The tables of the application, sorted."""

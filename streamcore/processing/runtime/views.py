@@ -11,6 +11,7 @@ from streamcore.durations import duration_ms, time_ms
 from streamcore.errors import ClosedError, UsageError, fact_text
 from streamcore.model import Offset, TopicPartition, Windowed
 from streamcore.processing.runtime.assembly import Assembly, description_of
+from streamcore.processing.runtime.outside import AnyTable, table_name
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.state.keys import KeyCodec, key_codec
 from streamcore.state.position import Position
@@ -152,18 +153,16 @@ def stores_of(assembly: Assembly) -> list[StoreSpec]:
 
 
 def table_view(
-    assembly: Assembly, name: str, wait_for: WaitForPosition, is_open: Callable[[], bool]
+    assembly: Assembly, table: AnyTable, wait_for: WaitForPosition, is_open: Callable[[], bool]
 ) -> TableView:
-    """The view of a table over the engines that hold it.
+    """Return the view of a table, given by its name or as declared, over the engines that hold it.
 
     Raises:
         UsageError: the application has no table of this name.
     """
     stores = {store.name: store for store in stores_of(assembly)}
-    store = stores.get(name)
-    if store is None:
-        tables = ",".join(sorted(stores)) or "none"
-        raise UsageError(f"the application has no such table: {fact_text(table=name, tables=tables)}")
+    name = table_name(table, stores)
+    store = stores[name]
     keeper = assembly.global_tables.get(name)
     if keeper is not None:
         parts = [(keeper.engine, keeper.store_name(source.partition)) for source in keeper.sources]
