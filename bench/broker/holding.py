@@ -11,7 +11,7 @@ from bench.broker.children import Numbers
 from bench.broker.site import Site
 from bench.broker.topics import batch_of, connect, create_topic
 from streamcore.log.protocol.messages.api_versions import ApiVersionsRequest
-from tests.serving import produce
+from tests.support.serving import produce
 
 _TOPIC_PARTITIONS = 100
 _FILLED_STEP = 10

@@ -19,8 +19,8 @@ from streamcore.log.protocol.messages.list_offsets import (
 )
 from streamcore.log.protocol.messages.metadata import MetadataRequest
 from streamcore.log.records.builder import encode_batch
-from tests.serving import PRODUCE_VERSION, produce_request
-from tests.wire_client import WireClient
+from tests.support.serving import PRODUCE_VERSION, produce_request
+from tests.support.wire_client import WireClient
 
 _CREATE_VERSION = 5
 _LIST_OFFSETS_VERSION = 7

@@ -11,8 +11,8 @@ import streamcore as sc
 from apps.fleet.app import app, flights, planes
 from apps.fleet.events import Flight, Plane
 from apps.fleet.loading import REGISTERED_MS, is_loaded, load
-from tests.apps.fleet_answers import Answers, answers_of_duckdb
-from tests.apps.fleet_tables import tables_of
+from tests.support.fleet_answers import Answers, answers_of_duckdb
+from tests.support.fleet_tables import tables_of
 
 DAY_MS = 86_400_000
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import streamcore as sc
 from apps.fleet.events import Flight, Plane
 from apps.fleet.loading import load
-from tests.apps.fleet_answers import answers_of_duckdb
+from tests.support.fleet_answers import answers_of_duckdb
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 WEEK_MS = 604_800_000

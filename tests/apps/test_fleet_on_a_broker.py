@@ -8,8 +8,8 @@ from pathlib import Path
 
 import streamcore as sc
 from apps.fleet.events import Flight, Plane
-from tests.apps.fleet_answers import answers_of_duckdb
-from tests.apps.fleet_at_work import tables_at, worked_at
+from tests.support.fleet_answers import answers_of_duckdb
+from tests.support.fleet_at_work import tables_at, worked_at
 
 DAY_MS = 86_400_000
 

@@ -29,7 +29,7 @@ from streamcore.model import (
     RecordColumns,
     TopicPartition,
 )
-from tests.contract.log_houses import (
+from tests.support.log_houses import (
     NOW_MS,
     WAIT_S,
     EmbeddedHouse,

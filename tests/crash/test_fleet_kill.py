@@ -23,8 +23,8 @@ import pytest
 import streamcore as sc
 from apps.fleet.app import app
 from apps.fleet.data import read_flight_events, read_planes, source_folder
-from tests.apps.fleet_answers import Answers, answers_of_duckdb
-from tests.apps.fleet_tables import tables_of
+from tests.support.fleet_answers import Answers, answers_of_duckdb
+from tests.support.fleet_tables import tables_of
 
 pytestmark = pytest.mark.crash
 

@@ -18,8 +18,8 @@ from random import Random
 import pytest
 
 from apps.fleet.data import read_flight_events, read_planes, source_folder
-from tests.apps.fleet_answers import answers_of_duckdb
-from tests.apps.fleet_at_work import tables_at
+from tests.support.fleet_answers import answers_of_duckdb
+from tests.support.fleet_at_work import tables_at
 
 pytestmark = pytest.mark.crash
 

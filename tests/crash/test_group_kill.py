@@ -27,7 +27,7 @@ import pytest
 
 from streamcore.log.api.error_codes import ErrorCode
 from streamcore.log.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
-from tests.group_requests import (
+from tests.support.group_requests import (
     commit_request,
     consumer_heartbeat,
     describe_consumer,
@@ -36,7 +36,7 @@ from tests.group_requests import (
     join_request,
     sync_request,
 )
-from tests.wire_client import WireClient
+from tests.support.wire_client import WireClient
 
 pytestmark = pytest.mark.crash
 

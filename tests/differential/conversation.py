@@ -26,7 +26,7 @@ from streamcore.log.protocol.messages.list_offsets import (
     ListOffsetsTopic,
 )
 from tests.differential.trees import Names, Tree, tree_of
-from tests.wire_client import BY_NAME, WireClient
+from tests.support.wire_client import BY_NAME, WireClient
 
 CLIENT_ID: Final = "differential"
 SETTLING_LIMIT_S: Final = 15.0

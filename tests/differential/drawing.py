@@ -18,7 +18,7 @@ from streamcore.log.protocol.fields import ZERO_UUID, Message
 from streamcore.log.protocol.layouts import FieldLayout, layout_of
 from tests.differential.conversation import NO_TOPIC, Conversation, Topic
 from tests.differential.scenarios.producing import batch, produce_request
-from tests.wire_client import BY_NAME
+from tests.support.wire_client import BY_NAME
 
 AUTO_CREATION: Final = range(4)
 """Versions of Metadata that make what they do not find."""

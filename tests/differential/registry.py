@@ -11,7 +11,7 @@ from typing import Final, Literal
 from streamcore.log.api.handlers.table import HANDLERS
 from streamcore.log.protocol.apis import APIS, Api
 from tests.differential.running import Script
-from tests.wire_client import BY_NAME
+from tests.support.wire_client import BY_NAME
 
 Kind = Literal["valid", "invalid"]
 

@@ -10,8 +10,8 @@ from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataR
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.decode import decode_columns
 from streamcore.model import TopicPartition
-from tests.serving import fetch, produce, records_of
-from tests.wire_client import WireClient
+from tests.support.serving import fetch, produce, records_of
+from tests.support.wire_client import WireClient
 
 TOPIC = "bystander"
 

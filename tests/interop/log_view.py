@@ -33,8 +33,8 @@ from streamcore.log.records.decode import AbortedTransaction, batch_records, dec
 from streamcore.model import TopicPartition
 from tests.interop.peers import CODECS
 from tests.interop.programs import wait_until
-from tests.serving import FETCH_VERSION, fetch_request, produce, records_of
-from tests.wire_client import WireClient
+from tests.support.serving import FETCH_VERSION, fetch_request, produce, records_of
+from tests.support.wire_client import WireClient
 
 _TOPIC_EXISTS = 36
 _OFFSET_VERSION = 9

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import streamcore as sc
-from tests.serving import client_of, fetch
-from tests.transaction_client import TransactionClient
+from tests.support.serving import client_of, fetch
+from tests.support.transaction_client import TransactionClient
 
 pytestmark = pytest.mark.interop
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from apps.fleet.data import read_flight_events, read_planes, source_folder
-from tests.apps.fleet_answers import answers_of_duckdb
-from tests.apps.fleet_at_work import tables_at, worked_at
+from tests.support.fleet_answers import answers_of_duckdb
+from tests.support.fleet_at_work import tables_at, worked_at
 
 pytestmark = pytest.mark.interop
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.log_houses import KafkaHouse, LogHouse
 from tests.contract.test_log_port import *  # noqa: F403
+from tests.support.log_houses import KafkaHouse, LogHouse
 
 pytestmark = pytest.mark.interop
 

@@ -21,7 +21,7 @@ from streamcore.processing.topology.meaning import Interpreter
 from streamcore.processing.topology.nodes import Aggregate, Repartition, StoreSpec, To, TopicSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
 from streamcore.testing.topology_driver import TopologyDriver
-from tests.property.random_topologies import KEYS, applications, event_time_ms, stored_values
+from tests.support.random_topologies import KEYS, applications, event_time_ms, stored_values
 
 Stored = Record[bytes | None, bytes | None]
 GOING_ON: st.SearchStrategy[ErrorPolicy] = st.sampled_from([skip, dead_letter("dead")])

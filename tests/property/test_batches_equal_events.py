@@ -29,7 +29,7 @@ from streamcore.state.keys import key_codec
 from streamcore.state.memory import MemoryEngine
 from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
-from tests.property.random_topologies import applications, event_time_ms, stored_records
+from tests.support.random_topologies import applications, event_time_ms, stored_records
 
 Stored = Record[bytes | None, bytes | None]
 

@@ -20,9 +20,9 @@ from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.protocol.messages.fetch import PartitionData
 from streamcore.log.records.batch import iter_batches
 from streamcore.log.records.decode import batch_marker, batch_records
-from tests.serving import batch, client_of, fetch, produce
-from tests.transaction_client import TransactionClient
-from tests.wire_client import WireClient
+from tests.support.serving import batch, client_of, fetch, produce
+from tests.support.transaction_client import TransactionClient
+from tests.support.wire_client import WireClient
 
 PRODUCERS = ("newer", "other", "older")
 _TOPICS = count()

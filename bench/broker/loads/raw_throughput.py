@@ -27,8 +27,8 @@ from bench.usage import measured
 from streamcore.log.protocol.apis import FETCH, PRODUCE
 from streamcore.log.protocol.messages.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic
 from streamcore.log.records.batch import HEADER_BYTES, parse_header
-from tests.serving import FETCH_VERSION, PRODUCE_VERSION
-from tests.wire_client import WireClient
+from tests.support.serving import FETCH_VERSION, PRODUCE_VERSION
+from tests.support.wire_client import WireClient
 
 _IN_FLIGHT_MAX = 5
 _PARTITION_BYTES_MAX = 1_048_576

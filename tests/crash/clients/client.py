@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from streamcore.log.protocol.fields import Message
 from tests.crash.clients.world import SHORT_WAIT_S, World
-from tests.wire_client import BY_NAME, WireClient
+from tests.support.wire_client import BY_NAME, WireClient
 
 _ANSWER_S: Final = (0.4, 2.0, 10.0)
 """How long clients wait for an answer before they take the connection for dead: some are impatient."""

@@ -13,8 +13,8 @@ import pytest
 import streamcore as sc
 from streamcore.cli.main import main
 from streamcore.log.broker.access.acl import AccessRuleFilter, Permission
-from tests.logins import log_in
-from tests.serving import client_of
+from tests.support.logins import log_in
+from tests.support.serving import client_of
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -13,7 +13,7 @@ import pytest
 import streamcore as sc
 from streamcore.cli.main import main
 from streamcore.log.serving import ServedLog
-from tests.unit.cli.command_process import CommandProcess
+from tests.support.command_process import CommandProcess
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -14,11 +14,11 @@ import streamcore as sc
 from streamcore.cli.serve import made_to_stay
 from streamcore.log.api.error_codes import ErrorCode
 from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
-from tests.certificates import Authority, Signed, der_of, encrypted_key
-from tests.logins import choose
-from tests.serving import batch, fetch, produce, records_of
-from tests.unit.cli.command_process import CommandProcess
-from tests.wire_client import WireClient
+from tests.support.certificates import Authority, Signed, der_of, encrypted_key
+from tests.support.command_process import CommandProcess
+from tests.support.logins import choose
+from tests.support.serving import batch, fetch, produce, records_of
+from tests.support.wire_client import WireClient
 
 RunCommand = Callable[..., tuple[int, str, str]]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import streamcore as sc
-from tests.unit.cli.command_process import PROJECT, TIMEOUT_S, CommandProcess
+from tests.support.command_process import PROJECT, TIMEOUT_S, CommandProcess
 
 SHOP = "tests.unit.cli.shop:app"
 

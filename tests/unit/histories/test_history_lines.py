@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.histories.anomalies import Anomaly, Kind
 from tests.histories.operations import Disturbance, read, written
-from tests.unit.histories.examples import ORDERS, polled, sent, transaction
+from tests.support.history_examples import ORDERS, polled, sent, transaction
 
 
 def test_a_history_is_read_as_it_was_written() -> None:

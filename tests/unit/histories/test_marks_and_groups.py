@@ -12,7 +12,7 @@ from tests.histories.operations import (
     TopicDeleted,
     TopicMade,
 )
-from tests.unit.histories.examples import (
+from tests.support.history_examples import (
     COMMITTED,
     DURATION_US,
     OK,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.histories.anomalies import Kind
-from tests.unit.histories.examples import (
+from tests.support.history_examples import (
     COMMITTED,
     FAILED,
     PAYMENTS,

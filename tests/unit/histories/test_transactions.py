@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.histories.anomalies import Kind
 from tests.histories.operations import Operation, PositionsRead
-from tests.unit.histories.examples import (
+from tests.support.history_examples import (
     FAILED,
     ORDERS,
     PAYMENTS,

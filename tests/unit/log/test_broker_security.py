@@ -20,7 +20,7 @@ from streamcore.log.broker.access.acl import (
 )
 from streamcore.log.connect import connect
 from streamcore.log.serving import ServedLog
-from tests.certificates import Authority
+from tests.support.certificates import Authority
 
 ADMIN_PASSWORD = 'a "quoted" one'
 

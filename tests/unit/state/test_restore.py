@@ -14,7 +14,7 @@ from streamcore.state.engine import StoreWrites
 from streamcore.state.memory import MemoryEngine
 from streamcore.state.restore import Restored, RestoreTarget, restore_store
 from streamcore.state.restoring import Checkpoint, Restoring
-from tests.unit.state.fake_log import FakeLog, Pair
+from tests.support.fake_log import FakeLog, Pair
 
 SOURCE = TopicPartition("app-counts-changelog", 0)
 TARGET = RestoreTarget(store="counts", source=SOURCE)

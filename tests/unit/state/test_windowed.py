@@ -16,7 +16,7 @@ from streamcore.state.memory import MemoryEngine
 from streamcore.state.restore import RestoreTarget, restore_store
 from streamcore.state.window_keys import encode_start
 from streamcore.state.windowed import WindowStore
-from tests.unit.state.fake_log import FakeLog
+from tests.support.fake_log import FakeLog
 
 SOURCE = TopicPartition("app-s-changelog", 0)
 

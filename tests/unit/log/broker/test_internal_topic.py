@@ -7,7 +7,7 @@ from streamcore.log.broker.internal_topic import InternalTopic, ReplayedMarker, 
 from streamcore.log.broker.partitions import Partitions
 from streamcore.log.storage.log_manager import LogManager
 from streamcore.testing.sim_disk import SimDisk
-from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT
+from tests.support.partition_fixture import NOW_MS, ROOT
 
 CONFIG = {
     "cleanup.policy": "compact",

@@ -17,7 +17,7 @@ from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.node.operation_driver import Ended
 from streamcore.model import CommittedPosition, TopicPartition
 from streamcore.testing.sim_disk import SimDisk
-from tests.serving import NOW_MS
+from tests.support.serving import NOW_MS
 
 
 @pytest.fixture

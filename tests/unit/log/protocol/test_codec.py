@@ -8,7 +8,7 @@ from streamcore.log.protocol.codec import codec_of
 from streamcore.log.protocol.encoding import encode_varint
 from streamcore.log.protocol.fields import Message
 from streamcore.log.protocol.layouts import layout_of
-from tests.unit.log.protocol.sample_messages import (
+from tests.support.sample_messages import (
     FLEXIBLE,
     PLAIN,
     Aged,

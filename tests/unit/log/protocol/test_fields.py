@@ -6,7 +6,7 @@ import pytest
 
 from streamcore.log.protocol.fields import VERSION_MAX, Null, Tag, V, Versions
 from streamcore.log.protocol.layouts import FieldLayout, Kind, in_runs, layout_of
-from tests.unit.log.protocol.sample_messages import FLEXIBLE, PLAIN, Aged, Everything, Part, Sent, Tagged
+from tests.support.sample_messages import FLEXIBLE, PLAIN, Aged, Everything, Part, Sent, Tagged
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from streamcore.log.protocol.codec import MalformedMessageError
 from streamcore.log.protocol.fields import ELEMENTS_MAX, Int32, Message
-from tests.unit.log.protocol.sample_messages import (
+from tests.support.sample_messages import (
     FLEXIBLE,
     PLAIN,
     Blob,

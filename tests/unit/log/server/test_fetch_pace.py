@@ -15,8 +15,8 @@ from streamcore.log.protocol.messages.api_versions import ApiVersionsRequest
 from streamcore.log.protocol.messages.fetch import FetchResponse
 from streamcore.log.protocol.messages.metadata import MetadataRequest
 from streamcore.log.server.fetch_pace import ANSWER_BYTES_MIN, HOLD_S_MAX, FetchPace, pauses_when_full
-from tests.serving import FETCH_VERSION, NOW_MS, batch, client_of, fetch_request, produce
-from tests.wire_client import WireClient
+from tests.support.serving import FETCH_VERSION, NOW_MS, batch, client_of, fetch_request, produce
+from tests.support.wire_client import WireClient
 
 RECORD_BYTES = 108
 QUEUE_RECORDS = 100_000

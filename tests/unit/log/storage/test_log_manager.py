@@ -18,7 +18,7 @@ from streamcore.log.storage.files import write_whole
 from streamcore.log.storage.topics.topic_registry import REGISTRY_NAME
 from streamcore.model import TopicPartition
 from streamcore.testing.sim_disk import PowerCut
-from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT, TARGET, OnePartition
+from tests.support.partition_fixture import NOW_MS, ROOT, TARGET, OnePartition
 
 
 def test_topics_and_their_settings_survive_a_crash() -> None:

@@ -11,7 +11,7 @@ from streamcore.log.records.compression import CODECS
 from streamcore.log.storage.partition.appending import jitter_ms, recompressed
 from streamcore.log.storage.topics.topic_config import TopicConfig
 from streamcore.model import Isolation
-from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT, OnePartition
+from tests.support.partition_fixture import NOW_MS, ROOT, OnePartition
 
 HOUR_MS = 3_600_000
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.processing.operators.batch import Batch, merged
-from tests.unit.processing.operators.parts import batch_of
+from tests.support.operator_parts import batch_of
 
 
 def columns(batch: Batch) -> tuple[object, ...]:

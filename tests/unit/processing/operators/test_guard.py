@@ -9,7 +9,7 @@ import pytest
 from streamcore.errors import SerdeError, UserCodeError
 from streamcore.processing.operators.guard import Guard, each
 from streamcore.processing.topology.error_policy import dead_letter, retry, skip, stop
-from tests.unit.processing.operators.parts import Failures, batch_of, guard
+from tests.support.operator_parts import Failures, batch_of, guard
 
 
 def fails_on_odd(value: int) -> int:

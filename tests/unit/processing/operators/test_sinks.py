@@ -15,7 +15,7 @@ from streamcore.processing.operators.sinks import SinkOperator
 from streamcore.processing.topology.error_policy import ErrorPolicy, skip, stop
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.serde import TEXT, UNTYPED, serde_for
-from tests.unit.processing.operators.parts import batch_of, guard
+from tests.support.operator_parts import batch_of, guard
 
 
 def written(

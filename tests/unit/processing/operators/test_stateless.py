@@ -19,7 +19,7 @@ from streamcore.processing.operators.stateless import (
     PeekOperator,
 )
 from streamcore.processing.topology.error_policy import skip
-from tests.unit.processing.operators.parts import batch_of, guard
+from tests.support.operator_parts import batch_of, guard
 
 
 def fails_on_two(value: int) -> int:

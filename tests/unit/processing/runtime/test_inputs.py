@@ -13,7 +13,7 @@ from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer
 from streamcore.processing.topology.error_policy import skip, stop
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.serde import serde_for
-from tests.unit.processing.operators.parts import Failures, guard
+from tests.support.operator_parts import Failures, guard
 
 SOURCE = TopicPartition("numbers", 1)
 

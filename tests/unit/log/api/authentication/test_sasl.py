@@ -29,7 +29,7 @@ from streamcore.log.broker.access.scram_credentials import (
     credential_of_password,
 )
 from streamcore.log.protocol.apis import API_VERSIONS, PRODUCE, SASL_AUTHENTICATE, SASL_HANDSHAKE
-from tests.scram_client import ScramClient
+from tests.support.scram_client import ScramClient
 
 S = SaslState
 PASSWORDS = {"alice": "a-secret", "bob": "b-secret"}

@@ -15,7 +15,7 @@ from streamcore.log.broker.access.scram_credentials import (
     ScramMechanism,
     credential_of_password,
 )
-from tests.scram_client import ScramClient
+from tests.support.scram_client import ScramClient
 
 SHA_256 = ScramMechanism.SHA_256
 SALT = b"salt-of-the-user"

@@ -16,7 +16,7 @@ from streamcore.log.broker.operations import DurableUntil
 from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.protocol.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from streamcore.testing.sim_disk import SimDisk
-from tests.serving import NOW_MS, PRODUCE_VERSION, batch
+from tests.support.serving import NOW_MS, PRODUCE_VERSION, batch
 
 
 @pytest.fixture

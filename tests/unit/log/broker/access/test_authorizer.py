@@ -19,8 +19,8 @@ from streamcore.log.broker.access.acl import (
     ResourceType,
 )
 from streamcore.log.broker.access.authorizer import Authorizer, all_operations
+from tests.support.state_fixture import StatefulBroker
 from tests.unit.log.broker.access.test_rules import rule
-from tests.unit.log.broker.state_fixture import StatefulBroker
 
 O = AclOperation  # noqa: E741 - as Kafka's tables have it
 TOPIC, GROUP, CLUSTER = ResourceType.TOPIC, ResourceType.GROUP, ResourceType.CLUSTER

@@ -15,7 +15,7 @@ from streamcore.log.broker.access.acl import (
 )
 from streamcore.log.broker.refusals import Refusal
 from streamcore.log.broker.settings import BrokerSettings
-from tests.unit.log.broker.state_fixture import StatefulBroker
+from tests.support.state_fixture import StatefulBroker
 
 TOPIC, GROUP, CLUSTER = ResourceType.TOPIC, ResourceType.GROUP, ResourceType.CLUSTER
 

@@ -16,8 +16,8 @@ from streamcore.log.broker.cluster_state import TOPIC
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.storage.files import read_whole
-from tests.unit.log.broker.state_fixture import StatefulBroker
-from tests.unit.log.storage.partition_fixture import ROOT
+from tests.support.partition_fixture import ROOT
+from tests.support.state_fixture import StatefulBroker
 
 SHA_256, SHA_512 = ScramMechanism.SHA_256, ScramMechanism.SHA_512
 SALT = b"0123456789abcdef"

@@ -10,7 +10,7 @@ from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import Membership
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.model import CommittedPosition, TopicPartition
-from tests.unit.log.broker.groups.group_house import GROUP, GroupHouse, NewMember
+from tests.support.group_house import GROUP, GroupHouse, NewMember
 
 SESSION_MS = 45_000
 

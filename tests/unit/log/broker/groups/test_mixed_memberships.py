@@ -17,7 +17,7 @@ from streamcore.log.protocol.consumer_protocol import (
     encode_subscription,
 )
 from streamcore.model import TopicPartition
-from tests.unit.log.broker.groups.group_house import GROUP, HOST, GroupHouse, NewMember
+from tests.support.group_house import GROUP, HOST, GroupHouse, NewMember
 
 ALL = [TopicPartition("t", number) for number in range(4)]
 

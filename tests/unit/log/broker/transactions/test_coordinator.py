@@ -17,7 +17,7 @@ from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.records.builder import encode_batch
 from streamcore.model import CommittedPosition, RecordColumns, TopicPartition
 from streamcore.testing.sim_disk import PowerCut
-from tests.unit.log.broker.transactions.transaction_house import NOW_MS, TARGET, House, refusal_of
+from tests.support.transaction_house import NOW_MS, TARGET, House, refusal_of
 
 DAY_MS = 24 * 3_600_000
 

@@ -16,7 +16,7 @@ from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.broker.transactions.rules import EPOCH_LAST
 from streamcore.model import CommittedPosition, TopicPartition
 from streamcore.testing.sim_disk import PowerCut
-from tests.unit.log.broker.transactions.transaction_house import TARGET, House, refusal_in, refusal_of
+from tests.support.transaction_house import TARGET, House, refusal_in, refusal_of
 
 OTHER = TopicPartition("other", 0)
 

@@ -13,7 +13,7 @@ from streamcore.log.broker.transactions.records import TransactionRecord, Transa
 from streamcore.log.broker.transactions.table import TransactionTable
 from streamcore.log.records.builder import encode_batch
 from streamcore.model import TopicPartition
-from tests.unit.log.broker.transactions.transaction_house import NOW_MS, TARGET, House
+from tests.support.transaction_house import NOW_MS, TARGET, House
 
 _S = TransactionState
 

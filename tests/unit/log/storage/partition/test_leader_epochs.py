@@ -18,7 +18,7 @@ from streamcore.log.storage.partition.leader_epochs import (
 )
 from streamcore.log.storage.partition.leadership import EPOCHS_NAME, START_EPOCH_NAME
 from streamcore.model import Isolation
-from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT, OnePartition
+from tests.support.partition_fixture import NOW_MS, ROOT, OnePartition
 
 EPOCHS_PATH = ROOT / "t-0" / EPOCHS_NAME
 START_PATH = ROOT / START_EPOCH_NAME

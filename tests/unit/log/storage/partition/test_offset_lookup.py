@@ -17,7 +17,7 @@ from streamcore.log.storage.partition.offset_lookup import (
     offset_of_largest_time,
 )
 from streamcore.model import Isolation
-from tests.unit.log.storage.partition_fixture import NOW_MS, OnePartition
+from tests.support.partition_fixture import NOW_MS, OnePartition
 
 COMMITTED, UNCOMMITTED = Isolation.READ_COMMITTED, Isolation.READ_UNCOMMITTED
 

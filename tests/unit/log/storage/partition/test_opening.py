@@ -14,7 +14,7 @@ from streamcore.log.storage.files import read_whole, write_whole
 from streamcore.log.storage.log_manager import CLEAN_STOP_NAME
 from streamcore.log.storage.partition.offset_lookup import FoundOffset, offset_for_time
 from streamcore.log.storage.segment.log_files import FileKind, file_path
-from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT, OnePartition
+from tests.support.partition_fixture import NOW_MS, ROOT, OnePartition
 
 DIRECTORY = ROOT / "t-0"
 FIRST = file_path(DIRECTORY, 0, FileKind.DATA)

@@ -20,7 +20,7 @@ from streamcore.log.records.builder import encode_batch, encode_marker
 from streamcore.log.storage.files import remove_tree
 from streamcore.log.storage.partition.offset_lookup import FoundOffset, offset_for_time
 from streamcore.model import Isolation
-from tests.unit.log.storage.partition_fixture import NOW_MS, OnePartition
+from tests.support.partition_fixture import NOW_MS, OnePartition
 
 
 def test_a_log_start_that_could_not_be_written_is_written_at_the_next_try() -> None:

@@ -10,7 +10,7 @@ from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.settings import LogSettings
 from streamcore.model import TopicPartition
-from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT, OnePartition
+from tests.support.partition_fixture import NOW_MS, ROOT, OnePartition
 
 
 class Crowded(OnePartition):

@@ -9,7 +9,7 @@ from streamcore.log.records.builder import encode_batch
 from streamcore.log.storage.checkpoints import RECOVERY_POINTS, read_checkpoint
 from streamcore.model import TopicPartition
 from streamcore.testing.sim_disk import PowerCut
-from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT, OnePartition
+from tests.support.partition_fixture import NOW_MS, ROOT, OnePartition
 
 
 def test_nothing_is_seen_of_a_topic_before_it_is_complete() -> None:

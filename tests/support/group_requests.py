@@ -35,7 +35,7 @@ from streamcore.log.protocol.messages.txn_offset_commit import (
     TxnOffsetCommitRequestPartition,
     TxnOffsetCommitRequestTopic,
 )
-from tests.wire_client import WireClient
+from tests.support.wire_client import WireClient
 
 
 def join_request(group: str, member_id: str = "", **changes: Any) -> JoinGroupRequest:

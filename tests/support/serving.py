@@ -18,7 +18,7 @@ from streamcore.log.protocol.messages.produce import (
     TopicProduceData,
 )
 from streamcore.log.records.builder import encode_batch
-from tests.wire_client import WireClient
+from tests.support.wire_client import WireClient
 
 PRODUCE_VERSION = 12
 FETCH_VERSION = 12

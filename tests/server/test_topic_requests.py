@@ -28,8 +28,8 @@ from streamcore.log.protocol.messages.describe_topic_partitions import (
 )
 from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from streamcore.model import CommittedPosition, TopicPartition
-from tests.serving import FETCH_VERSION, batch, client_of, fetch, fetch_request, produce
-from tests.wire_client import WireClient
+from tests.support.serving import FETCH_VERSION, batch, client_of, fetch, fetch_request, produce
+from tests.support.wire_client import WireClient
 
 NO_ID = bytes(16)
 ALL_OPERATIONS = 3576

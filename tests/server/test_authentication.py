@@ -20,9 +20,9 @@ from streamcore.log.protocol.apis import APIS
 from streamcore.log.protocol.messages.api_versions import ApiVersionsRequest
 from streamcore.log.protocol.messages.metadata import MetadataRequest
 from streamcore.log.protocol.messages.sasl_authenticate import SaslAuthenticateRequest
-from tests.logins import AUTHENTICATE_VERSION, add_user, authenticate, choose, log_in, plain
-from tests.serving import NOW_MS, batch, client_of, produce
-from tests.wire_client import WireClient
+from tests.support.logins import AUTHENTICATE_VERSION, add_user, authenticate, choose, log_in, plain
+from tests.support.serving import NOW_MS, batch, client_of, produce
+from tests.support.wire_client import WireClient
 
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 

@@ -23,8 +23,8 @@ from streamcore.log.protocol.messages.txn_offset_commit import (
     TxnOffsetCommitRequestPartition,
     TxnOffsetCommitRequestTopic,
 )
-from tests.serving import batch, produce_request
-from tests.wire_client import WireClient
+from tests.support.serving import batch, produce_request
+from tests.support.wire_client import WireClient
 
 NOBODY = ProducerIdentity(-1, -1)
 _BATCHED_FROM = 4

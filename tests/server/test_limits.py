@@ -16,7 +16,7 @@ import streamcore as sc
 from streamcore.clock import ManualClock
 from streamcore.log.protocol.apis import PRODUCE as _PRODUCE
 from streamcore.log.protocol.messages.metadata import MetadataRequest
-from tests.serving import (
+from tests.support.serving import (
     FETCH_VERSION,
     NOW_MS,
     PRODUCE_VERSION,
@@ -27,7 +27,7 @@ from tests.serving import (
     produce_request,
     records_of,
 )
-from tests.wire_client import WireClient
+from tests.support.wire_client import WireClient
 
 MEGABYTE = 1024 * 1024
 

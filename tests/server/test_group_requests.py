@@ -21,7 +21,7 @@ from streamcore.log.protocol.messages.offset_delete import (
     OffsetDeleteRequestTopic,
 )
 from streamcore.log.protocol.messages.offset_fetch import OffsetFetchRequest
-from tests.group_requests import (
+from tests.support.group_requests import (
     commit_request,
     consumer_heartbeat,
     describe_classic,
@@ -33,8 +33,8 @@ from tests.group_requests import (
     sync_request,
     transaction_over_position,
 )
-from tests.serving import client_of
-from tests.wire_client import WireClient
+from tests.support.serving import client_of
+from tests.support.wire_client import WireClient
 
 E = ErrorCode
 JOIN, SYNC, HEARTBEAT, LEAVE, COMMIT, FETCH = 9, 5, 4, 5, 9, 9

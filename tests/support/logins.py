@@ -8,8 +8,8 @@ from streamcore.log.protocol.messages.sasl_authenticate import (
     SaslAuthenticateResponse,
 )
 from streamcore.log.protocol.messages.sasl_handshake import SaslHandshakeRequest, SaslHandshakeResponse
-from tests.scram_client import ScramClient
-from tests.wire_client import WireClient
+from tests.support.scram_client import ScramClient
+from tests.support.wire_client import WireClient
 
 HASHES = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
 AUTHENTICATE_VERSION = 2

@@ -9,8 +9,8 @@ import streamcore as sc
 from apps.fleet.app import app
 from apps.fleet.events import Flight, Plane
 from apps.fleet.loading import load
-from tests.apps.fleet_answers import Answers
-from tests.apps.fleet_tables import tables_of
+from tests.support.fleet_answers import Answers
+from tests.support.fleet_tables import tables_of
 
 
 def worked_at(address: str, folder: Path, events: Sequence[Flight], registry: Sequence[Plane]) -> Answers:

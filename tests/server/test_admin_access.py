@@ -30,9 +30,9 @@ from streamcore.log.protocol.messages import (
 )
 from streamcore.log.protocol.messages.create_acls import AclCreation, CreateAclsRequest
 from streamcore.log.protocol.messages.delete_acls import DeleteAclsFilter, DeleteAclsRequest
-from tests.logins import add_user, log_in
-from tests.serving import client_of
-from tests.wire_client import WireClient
+from tests.support.logins import add_user, log_in
+from tests.support.serving import client_of
+from tests.support.wire_client import WireClient
 
 ANY, TOPIC, GROUP, CLUSTER = 1, 2, 3, 4
 CREATE, DELETE, ALTER, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS = 5, 6, 7, 8, 10, 11

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.apps.fleet_answers import Answers
+from tests.support.fleet_answers import Answers
 
 
 def tables_of(running: Any) -> Answers:

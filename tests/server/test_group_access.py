@@ -27,7 +27,7 @@ from streamcore.log.protocol.messages.offset_fetch import (
     OffsetFetchRequestGroup,
     OffsetFetchRequestTopic,
 )
-from tests.group_requests import (
+from tests.support.group_requests import (
     commit_request,
     consumer_heartbeat,
     describe_consumer,
@@ -37,9 +37,9 @@ from tests.group_requests import (
     leave_request,
     sync_request,
 )
-from tests.logins import add_user, log_in
-from tests.serving import client_of
-from tests.wire_client import WireClient
+from tests.support.logins import add_user, log_in
+from tests.support.serving import client_of
+from tests.support.wire_client import WireClient
 
 E = ErrorCode
 TOPIC, GROUP, CLUSTER, TRANSACTIONAL_ID = 2, 3, 4, 5

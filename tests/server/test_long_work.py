@@ -17,8 +17,8 @@ from streamcore.log.server.security import Security
 from streamcore.log.server.server import Server
 from streamcore.log.server.settings import ServerSettings
 from streamcore.log.storage.files import PosixFileSystem
-from tests.serving import batch, produce
-from tests.wire_client import WireClient
+from tests.support.serving import batch, produce
+from tests.support.wire_client import WireClient
 
 LIMIT_S = 20
 

@@ -23,9 +23,9 @@ from streamcore.log.protocol.messages.offset_for_leader_epoch import (
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.storage.log_manager import CLEAN_STOP_NAME
 from streamcore.model import TopicPartition
-from tests.serving import NOW_MS, batch, client_of, produce
-from tests.transaction_client import TransactionClient
-from tests.wire_client import WireClient
+from tests.support.serving import NOW_MS, batch, client_of, produce
+from tests.support.transaction_client import TransactionClient
+from tests.support.wire_client import WireClient
 
 E = ErrorCode
 NOTHING = (E.NONE, -1, -1, -1)

@@ -28,10 +28,10 @@ from streamcore.log.protocol.messages.write_txn_markers import (
     WritableTxnMarkerTopic,
     WriteTxnMarkersRequest,
 )
-from tests.logins import add_user, log_in
-from tests.serving import client_of
-from tests.transaction_client import NOBODY, TransactionClient
-from tests.wire_client import WireClient
+from tests.support.logins import add_user, log_in
+from tests.support.serving import client_of
+from tests.support.transaction_client import NOBODY, TransactionClient
+from tests.support.wire_client import WireClient
 
 E = ErrorCode
 TOPIC, GROUP, CLUSTER, TRANSACTIONAL_ID = 2, 3, 4, 5

@@ -23,7 +23,7 @@ from streamcore.log.records.compression import CODECS
 from streamcore.log.records.decode import batch_records
 from streamcore.log.storage.topics.topic_settings import TOPIC_SETTINGS
 from streamcore.model import TopicPartition
-from tests.serving import client_of, fetch, produce, records_of
+from tests.support.serving import client_of, fetch, produce, records_of
 
 NOW_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000

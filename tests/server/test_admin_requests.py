@@ -20,8 +20,8 @@ from streamcore.log.protocol.messages import (
     update_features,
 )
 from streamcore.log.protocol.messages.describe_cluster import DescribeClusterRequest
-from tests.serving import batch, client_of, fetch, produce
-from tests.wire_client import WireClient
+from tests.support.serving import batch, client_of, fetch, produce
+from tests.support.wire_client import WireClient
 
 UNKNOWN = E.UNKNOWN_TOPIC_OR_PARTITION
 NO_OPERATIONS = -(2**31)

@@ -39,8 +39,8 @@ from streamcore.log.protocol.messages.write_txn_markers import (
     WritableTxnMarkerTopic,
     WriteTxnMarkersRequest,
 )
-from tests.serving import client_of
-from tests.wire_client import WireClient
+from tests.support.serving import client_of
+from tests.support.wire_client import WireClient
 
 TOPIC_TYPE = 2
 NO_ID = bytes(16)

@@ -13,8 +13,8 @@ import streamcore as sc
 from streamcore.log.api.error_codes import ErrorCode
 from streamcore.log.records.batch import patch_checksum
 from streamcore.log.records.builder import encode_batch
-from tests.serving import batch, client_of, fetch, produce, produce_request
-from tests.wire_client import WireClient
+from tests.support.serving import batch, client_of, fetch, produce, produce_request
+from tests.support.wire_client import WireClient
 
 ATTRIBUTES_AT = 21
 DAY_MS = 86_400_000

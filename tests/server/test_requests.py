@@ -15,7 +15,7 @@ from streamcore.log.protocol.messages.consumer_group_describe import ConsumerGro
 from streamcore.log.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from streamcore.log.protocol.messages.describe_groups import DescribeGroupsRequest
 from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
-from tests.serving import (
+from tests.support.serving import (
     FETCH_VERSION,
     PRODUCE_VERSION,
     batch,
@@ -26,7 +26,7 @@ from tests.serving import (
     produce_request,
     records_of,
 )
-from tests.wire_client import WireClient
+from tests.support.wire_client import WireClient
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.node.operation_driver import OperationDriver
 from streamcore.log.storage.log_manager import LogManager
 from streamcore.testing.sim_disk import SimDisk
-from tests.unit.log.storage.partition_fixture import NOW_MS, ROOT
+from tests.support.partition_fixture import NOW_MS, ROOT
 
 R = TypeVar("R")
 

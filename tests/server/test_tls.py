@@ -25,10 +25,10 @@ from streamcore.log.broker.access.acl import (
     ResourceType,
 )
 from streamcore.log.protocol.messages.metadata import MetadataRequest
-from tests.certificates import Authority, Signed, encrypted_key
-from tests.logins import add_user, log_in
-from tests.serving import batch, fetch, fetch_request, produce, records_of
-from tests.wire_client import WireClient
+from tests.support.certificates import Authority, Signed, encrypted_key
+from tests.support.logins import add_user, log_in
+from tests.support.serving import batch, fetch, fetch_request, produce, records_of
+from tests.support.wire_client import WireClient
 
 ALICE = "/C=DE/O=Example, Inc./OU=Test/CN=alice"
 PRINCIPAL = r"User:CN=alice,OU=Test,O=Example\, Inc.,C=DE"

@@ -18,8 +18,8 @@ from streamcore.log.protocol.messages.metadata import MetadataRequest
 from streamcore.log.server.connection import Connection
 from streamcore.log.server.output import Output
 from streamcore.log.server.runner import Running
-from tests.group_requests import join_request
-from tests.serving import (
+from tests.support.group_requests import join_request
+from tests.support.serving import (
     FETCH_VERSION,
     PRODUCE_VERSION,
     batch,
@@ -28,7 +28,7 @@ from tests.serving import (
     produce,
     produce_request,
 )
-from tests.wire_client import WireClient
+from tests.support.wire_client import WireClient
 
 COUNT = 10
 GONE_S_MAX = 10.0

@@ -30,9 +30,9 @@ from streamcore.log.protocol.messages.fetch import FetchPartition, FetchRequest,
 from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from streamcore.log.protocol.messages.produce import ProduceResponse
 from streamcore.model import TopicPartition
-from tests.logins import add_user, log_in
-from tests.serving import batch, client_of, fetch, produce, produce_request, records_of
-from tests.wire_client import WireClient
+from tests.support.logins import add_user, log_in
+from tests.support.serving import batch, client_of, fetch, produce, produce_request, records_of
+from tests.support.wire_client import WireClient
 
 E = ErrorCode
 ANY, TOPIC, GROUP, CLUSTER, TRANSACTIONAL_ID = 1, 2, 3, 4, 5

@@ -20,9 +20,9 @@ from streamcore.log.protocol.messages.write_txn_markers import (
     WritableTxnMarkerTopic,
     WriteTxnMarkersRequest,
 )
-from tests.serving import client_of, fetch
-from tests.transaction_client import NOBODY, TransactionClient
-from tests.wire_client import WireClient
+from tests.support.serving import client_of, fetch
+from tests.support.transaction_client import NOBODY, TransactionClient
+from tests.support.wire_client import WireClient
 
 E = ErrorCode
 OLD = 3

@@ -20,8 +20,8 @@ from streamcore.log.protocol.messages.describe_configs import (
 )
 from streamcore.log.protocol.messages.list_config_resources import ListConfigResourcesRequest
 from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
-from tests.serving import client_of
-from tests.wire_client import WireClient
+from tests.support.serving import client_of
+from tests.support.wire_client import WireClient
 
 TOPIC, BROKER, LOGGER, METRICS, GROUP = 2, 4, 8, 16, 32
 SET, DELETE, APPEND, SUBTRACT = range(4)
