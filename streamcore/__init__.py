@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from streamcore.log.serving import ServedLog, serve
     from streamcore.model import Isolation, Record, TopicPartition, Windowed
     from streamcore.processing.dsl.app import App, Events
+    from streamcore.processing.dsl.app_table import AppTable
     from streamcore.processing.dsl.stream import Stream
-    from streamcore.processing.dsl.table import AppTable, Table, WindowedTable
+    from streamcore.processing.dsl.table import GlobalTable, Table, WindowedTable
     from streamcore.processing.dsl.topic import Topic
     from streamcore.processing.dsl.windowed_stream import WindowedStream
     from streamcore.processing.runtime.running import Running, Worker, run
@@ -44,8 +45,9 @@ _MODULES = {
     "Aggregator": "processing.topology.aggregations",
     "Answer": "state.queries",
     "App": "processing.dsl.app",
-    "AppTable": "processing.dsl.table",
+    "AppTable": "processing.dsl.app_table",
     "Events": "processing.dsl.app",
+    "GlobalTable": "processing.dsl.table",
     "Isolation": "model",
     "Log": "log.connect",
     "Position": "state.position",

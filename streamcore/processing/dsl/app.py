@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar, overload
 
 from croniter import croniter
 
-from streamcore.durations import duration_ms
-from streamcore.errors import TopologyError, UsageError, fact_text
+from streamcore.errors import SerdeError, TopologyError, fact_text
 from streamcore.model import Record
+from streamcore.processing.dsl.app_table import AppTable
+from streamcore.processing.dsl.checks import (
+    CONCURRENCY_MAX,
+    PARTITION_COUNT_MAX,
+    Duration,
+    app_policy,
+    check_agent_function,
+    check_called,
+    check_config,
+    check_count,
+    check_function,
+    check_parameters,
+    check_policy,
+    declared_ms,
+    legal_name,
+)
 from streamcore.processing.dsl.declaration import (
     Declaration,
     ensure_hashable_keys,
-    legal_name,
+    named_after,
     value_serde_for,
 )
 from streamcore.processing.dsl.discovery import tables_used_by
 from streamcore.processing.dsl.stream import Stream
-from streamcore.processing.dsl.table import AppTable
+from streamcore.processing.dsl.table import GlobalTable, Table, WindowedTable
 from streamcore.processing.dsl.topic import Topic
 from streamcore.processing.topology.error_policy import ErrorPolicy, stop
 from streamcore.processing.topology.nodes import AgentNode, StoreSpec, TopicSpec
+from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.plan import Plan, make_plan
-from streamcore.serde import serde_for
+from streamcore.serde import Serde, serde_for
 
 K = TypeVar("K")
 V = TypeVar("V")
 V_co = TypeVar("V_co", covariant=True)
+W = TypeVar("W")
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 _IMMUTABLE = (int, float, str, bytes, bool)
@@ -50,6 +67,7 @@ class Events(Protocol[V_co]):
 
 
 AgentFunction = Callable[[Any], Awaitable[Any]]
+AnyTable = AppTable[Any, Any] | Table[Any, Any] | WindowedTable[Any, Any] | GlobalTable[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +87,81 @@ class App:
     release to the next. ``on_error`` is the policy where a step declares none.
     """
 
+    @declares
     def __init__(self, app_id: str, *, on_error: ErrorPolicy = stop) -> None:
         self.app_id = legal_name(app_id, "application")
-        self.declaration = Declaration(app_id=app_id, on_error=on_error)
+        policy = app_policy(on_error, app=app_id)
+        self.declaration = Declaration(app_id=app_id, on_error=policy)
+        self.declaration.check_dead_letter(policy, app=app_id)
         self.timers: list[Timer] = []
         self.commands: dict[str, Callable[..., Any]] = {}
 
+    def __repr__(self) -> str:
+        declaration = self.declaration
+        topics = sum(not topic.internal for topic in declaration.topics.values())
+        tables = sum(kind == "table" for kind, _ in declaration.places)
+        agents = sum(isinstance(node, AgentNode) for node in declaration.nodes)
+        return (
+            f"<App {self.app_id!r} topics={topics} tables={tables} agents={agents} timers={len(self.timers)}>"
+        )
+
+    @overload
+    def topic(
+        self,
+        name: str,
+        *,
+        key: type[K] | Serde[K],
+        value: type[V] | Serde[V],
+        codec: str = ...,
+        partitions: int | None = ...,
+        timestamp: Callable[[V], int | datetime] | None = ...,
+        idle_after: Duration | None = ...,
+        on_error: ErrorPolicy | None = ...,
+        config: Mapping[str, str] | None = ...,
+    ) -> Topic[K, V]: ...
+    @overload
+    def topic(
+        self,
+        name: str,
+        *,
+        key: object = ...,
+        value: type[V] | Serde[V],
+        codec: str = ...,
+        partitions: int | None = ...,
+        timestamp: Callable[[V], int | datetime] | None = ...,
+        idle_after: Duration | None = ...,
+        on_error: ErrorPolicy | None = ...,
+        config: Mapping[str, str] | None = ...,
+    ) -> Topic[Any, V]: ...
+    @overload
+    def topic(
+        self,
+        name: str,
+        *,
+        key: type[K] | Serde[K],
+        value: object = ...,
+        codec: str = ...,
+        partitions: int | None = ...,
+        timestamp: Callable[[Any], int | datetime] | None = ...,
+        idle_after: Duration | None = ...,
+        on_error: ErrorPolicy | None = ...,
+        config: Mapping[str, str] | None = ...,
+    ) -> Topic[K, Any]: ...
+    @overload
+    def topic(
+        self,
+        name: str,
+        *,
+        key: object = ...,
+        value: object = ...,
+        codec: str = ...,
+        partitions: int | None = ...,
+        timestamp: Callable[[Any], int | datetime] | None = ...,
+        idle_after: Duration | None = ...,
+        on_error: ErrorPolicy | None = ...,
+        config: Mapping[str, str] | None = ...,
+    ) -> Topic[Any, Any]: ...
+    @declares
     def topic(
         self,
         name: str,
@@ -83,8 +170,8 @@ class App:
         value: Any = None,
         codec: str = "json",
         partitions: int | None = None,
-        timestamp: Callable[[Any], int] | None = None,
-        idle_after: str | timedelta | int | None = None,
+        timestamp: Callable[[Any], Any] | None = None,
+        idle_after: Duration | None = None,
         on_error: ErrorPolicy | None = None,
         config: Mapping[str, str] | None = None,
     ) -> Topic[Any, Any]:
@@ -96,14 +183,19 @@ class App:
             codec: how types other than ``bytes`` and ``str`` are written: ``"json"`` or ``"msgpack"``.
             partitions: of a new topic (default 1); an existing one must have as many.
             timestamp: takes event time, in milliseconds since 1970, from the value.
-            idle_after: let event time go on with the clock when no input has come for so long.
+            idle_after: event time goes on with the clock when no input has come for so long.
             on_error: what happens to records that do not decode.
             config: settings of a new topic, by Kafka's names.
+
+        Raises:
+            TopologyError: the topic is declared already, or an argument is not what it has to be.
+            UsageError: keys or values of this type cannot be written.
         """
-        if partitions is not None and partitions < 1:
-            raise UsageError(
-                f"a topic has at least one partition: {fact_text(topic=name, partitions=partitions)}"
-            )
+        check_policy(on_error, topic=shown(name))
+        if partitions is not None:
+            check_count(partitions, "partitions=", PARTITION_COUNT_MAX, topic=shown(name))
+        if timestamp is not None:
+            check_function(timestamp, step=f"{name}:timestamp")
         ensure_hashable_keys(key, topic=name)
         spec = TopicSpec(
             name=name,
@@ -113,105 +205,245 @@ class App:
             value_type=value if isinstance(value, type) else None,
             partition_count=partitions,
             timestamp=timestamp,
-            idle_after_ms=None if idle_after is None else duration_ms(idle_after),
+            idle_after_ms=None if idle_after is None else declared_ms(idle_after, "idle_after=", topic=name),
             on_error=on_error,
-            config=dict(config or {}),
+            config=check_config(config, topic=name),
         )
         return Topic(self.declaration, self.declaration.topic(spec))
 
+    @overload
+    def table(
+        self,
+        name: str,
+        *,
+        key: type[K] | Serde[K],
+        value: type[V] | Serde[V],
+        default: V | Callable[[], V] | None = ...,
+        codec: str = ...,
+    ) -> AppTable[K, V]: ...
+    @overload
+    def table(
+        self,
+        name: str,
+        *,
+        key: object = ...,
+        value: type[V] | Serde[V],
+        default: V | Callable[[], V] | None = ...,
+        codec: str = ...,
+    ) -> AppTable[Any, V]: ...
+    @overload
+    def table(
+        self, name: str, *, key: type[K] | Serde[K], value: object = ..., default: Any = ..., codec: str = ...
+    ) -> AppTable[K, Any]: ...
+    @overload
+    def table(
+        self, name: str, *, key: object = ..., value: object = ..., default: Any = ..., codec: str = ...
+    ) -> AppTable[Any, Any]: ...
+    @declares
     def table(
         self, name: str, *, key: Any = None, value: Any = None, default: Any = None, codec: str = "json"
     ) -> AppTable[Any, Any]:
         """Declare a table that agents write.
 
         ``default`` is what ``table[key]`` gives for a key without a value; a function makes a new one.
+
+        Raises:
+            TopologyError: the name is taken, or the default is no value of the table.
+            UsageError: keys or values of this type cannot be stored.
         """
+        legal_name(name, "table")
         ensure_hashable_keys(key, table=name)
+        value_serde = value_serde_for(value, codec)
+        if callable(default):
+            check_function(default, step=f"{name}:default", takes=())
+        elif default is not None:
+            try:
+                value_serde.encode(default)
+            except SerdeError as error:
+                raise TopologyError(
+                    "the default is a value of the table, or a function that makes one: "
+                    + fact_text(table=name, default=shown(default), reason=error)
+                ) from error
         store = StoreSpec(
-            name=legal_name(name, "table"),
+            name=self.declaration.store_name(name),
             key_type=key,
-            value_serde=value_serde_for(value, codec),
+            value_serde=value_serde,
             default=default,
             copies_on_read=value not in _IMMUTABLE,
         )
         self.declaration.app_tables.append(store)
-        return AppTable(self.declaration, store)
+        return AppTable(self.declaration, store, value)
 
+    @overload
     def agent(
         self,
-        source: Stream[Any, Any],
+        source: Stream[Any, V],
         *,
+        name: str | None = ...,
+        concurrency: int = ...,
+        on_error: ErrorPolicy | None = ...,
+        tables: Sequence[AnyTable] = ...,
+    ) -> Callable[
+        [Callable[[Events[V]], Coroutine[Any, Any, T]]], Callable[[Events[V]], Coroutine[Any, Any, T]]
+    ]: ...
+    @overload
+    def agent(
+        self,
+        source: Stream[Any, V],
+        *more: Stream[Any, W],
+        name: str | None = ...,
+        concurrency: int = ...,
+        on_error: ErrorPolicy | None = ...,
+        tables: Sequence[AnyTable] = ...,
+    ) -> Callable[
+        [Callable[[Events[V | W]], Coroutine[Any, Any, T]]], Callable[[Events[V | W]], Coroutine[Any, Any, T]]
+    ]: ...
+    @declares
+    def agent(
+        self,
+        source: Any = None,
+        *more: Any,
         name: str | None = None,
         concurrency: int = 1,
         on_error: ErrorPolicy | None = None,
-        tables: Sequence[AppTable[Any, Any]] = (),
-    ) -> Callable[[F], F]:
-        """Declare an agent: a coroutine function that iterates over the events of a stream.
+        tables: Sequence[AnyTable] = (),
+    ) -> Any:
+        """Declare an agent: a coroutine function that iterates over the events of one stream, or of several.
 
         Args:
             concurrency: how many events may be under way at once; events of one key keep their order.
-            tables: tables that the function uses in a way that its code does not show.
-        """
-        if concurrency < 1:
-            raise UsageError(f"concurrency is at least 1: {fact_text(concurrency=concurrency)}")
+            tables: tables that the function uses in a way that its code does not show, and aggregations
+                that it reads beside another stream than the one they are made of.
 
-        def declare(function: F) -> F:
-            if not inspect.iscoroutinefunction(function):
+        Raises:
+            TopologyError: the function is not ``async def``, or an argument is not what it has to be.
+        """
+        sources = (source, *more)
+        for given in sources:
+            if not isinstance(given, Stream):
                 raise TopologyError(
-                    f"an agent is 'async def' with 'async for event in events': "
-                    f"{fact_text(agent=getattr(function, '__name__', function))}"
+                    "an agent follows a topic or stream: @app.agent(topic): " + fact_text(given=shown(given))
                 )
+        label = source.flow.label(name, None, "agent")
+        for given in sources:
+            if given.declaration is not self.declaration:
+                source.flow.ensure_same_app(self.declaration, agent=label, stream=given.name)
+                given.flow.ensure_same_app(self.declaration, agent=label, stream=given.name)
+        check_policy(on_error, agent=label)
+        check_count(concurrency, "concurrency=", CONCURRENCY_MAX, agent=label)
+        stores = self._stores_of(tables, label)
+
+        @declares
+        def declare(function: F) -> F:
+            label = source.flow.label(name, function, "agent")
+            check_agent_function(function, label)
+            united = source.merge(*more) if more else source
             step = self.declaration.node_name(name, function, "agent")
             self.declaration.add(
                 AgentNode(
                     name=step,
-                    parents=(source.flow.keyed(step).node,),
+                    parents=(united.flow.keyed(step).node,),
                     on_error=on_error,
                     function=function,
                     concurrency=concurrency,
-                    tables=tuple(table.store for table in tables),
+                    tables=stores,
                 )
             )
             return function
 
         return declare
 
-    def timer(self, interval: str | timedelta | int, *, name: str | None = None) -> Callable[[F], F]:
-        """Call a function every ``interval``, on each worker, one call at a time."""
-        interval_ms = duration_ms(interval)
-        if interval_ms < 1:
-            raise UsageError(f"a timer's interval is at least 1 ms: {fact_text(interval=interval)}")
+    @declares
+    def timer(self, interval: Duration, *, name: str | None = None) -> Callable[[F], F]:
+        """Call a function every ``interval``, on each worker, one call at a time.
 
-        def declare(function: F) -> F:
-            self.timers.append(Timer(name or function.__name__, function, interval_ms=interval_ms))
-            return function
+        Raises:
+            TopologyError: the interval is no duration of at least 1 ms, or the name is taken.
+        """
+        if callable(interval):
+            raise TopologyError(f"write @app.timer('30s'): {fact_text(given=shown(interval))}")
+        interval_ms = declared_ms(interval, "a timer's interval")
+        return self._timer_decorator(name, interval_ms=interval_ms)
 
-        return declare
-
+    @declares
     def crontab(self, expression: str, *, name: str | None = None) -> Callable[[F], F]:
-        """Call a function at the times of a cron expression, in UTC, on each worker."""
-        if not croniter.is_valid(expression):
-            raise UsageError(
-                f"write a cron expression such as '*/5 * * * *': {fact_text(given=repr(expression))}"
+        """Call a function at the times of a cron expression, in UTC, on each worker.
+
+        Raises:
+            TopologyError: it is no cron expression, its time never comes, or the name is taken.
+        """
+        if callable(expression):
+            raise TopologyError(f"write @app.crontab('*/5 * * * *'): {fact_text(given=shown(expression))}")
+        if not isinstance(expression, str) or not croniter.is_valid(expression):
+            raise TopologyError(
+                f"write a cron expression such as '*/5 * * * *': {fact_text(given=shown(expression))}"
+            )
+        try:
+            croniter(expression, datetime(2000, 1, 1, tzinfo=UTC)).get_next(datetime)
+        except ValueError as error:
+            raise TopologyError(
+                f"the time of the cron expression never comes: {fact_text(given=shown(expression))}"
+            ) from error
+        return self._timer_decorator(name, crontab=expression)
+
+    @declares
+    def command(self, name: str | None = None) -> Callable[[F], F]:
+        """Make a function a command, ``streamcore app MODULE:APP NAME ...``; its parameters are arguments.
+
+        Raises:
+            TopologyError: the name is taken, or the function is none that can be called.
+        """
+        if name is not None and not isinstance(name, str):
+            raise TopologyError(
+                f"write @app.command(), or @app.command('name'): {fact_text(given=shown(name))}"
             )
 
+        @declares
         def declare(function: F) -> F:
-            self.timers.append(Timer(name or function.__name__, function, crontab=expression))
-            return function
-
-        return declare
-
-    def command(self, name: str | None = None) -> Callable[[F], F]:
-        """Make a function a command, ``streamcore app MODULE:APP NAME ...``; its parameters are arguments."""
-
-        def declare(function: F) -> F:
-            command = name or function.__name__.replace("_", "-")
+            command = name or (named_after(function) or "").replace("_", "-")
+            legal_name(command, "command")
+            if command.startswith("-"):
+                raise TopologyError(f"a command's name does not begin with '-': {fact_text(command=command)}")
+            check_called(function, command=command)
             if command in self.commands:
                 raise TopologyError(f"two commands have one name, rename one: {fact_text(command=command)}")
             self.commands[command] = function
             return function
 
         return declare
+
+    def _timer_decorator(
+        self, name: str | None, *, interval_ms: int | None = None, crontab: str | None = None
+    ) -> Callable[[F], F]:
+        @declares
+        def declare(function: F) -> F:
+            label = name or named_after(function) or "timer"
+            check_called(function, timer=label)
+            check_parameters(function, step=label, takes=())
+            timer_name = self.declaration.name("timer", name, label)
+            self.timers.append(Timer(timer_name, function, interval_ms=interval_ms, crontab=crontab))
+            return function
+
+        return declare
+
+    def _stores_of(self, tables: Any, agent: str) -> tuple[StoreSpec, ...]:
+        """The stores of the tables that an agent names; global tables are everywhere and need none."""
+        kinds = (AppTable, Table, WindowedTable, GlobalTable)
+        if isinstance(tables, kinds) or not isinstance(tables, Sequence):
+            raise TopologyError(
+                f"tables= is a list, tables=[table]: {fact_text(agent=agent, given=shown(tables))}"
+            )
+        for table in tables:
+            if not isinstance(table, kinds):
+                raise TopologyError(
+                    f"tables= names tables of the application: {fact_text(agent=agent, given=shown(table))}"
+                )
+            if table.declaration is not self.declaration:
+                raise TopologyError(
+                    "the table belongs to another application: "
+                    + fact_text(agent=agent, table=table.name, app=self.app_id)
+                )
+        return tuple(table.store for table in tables if not isinstance(table, GlobalTable))
 
     def plan(self) -> Plan:
         """The topology, split into sub-topologies.

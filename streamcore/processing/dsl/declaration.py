@@ -6,7 +6,6 @@ or after their parent and kind, and a second one of the same name gets a number.
 
 from __future__ import annotations
 
-import re
 import types
 import typing
 from collections.abc import Callable
@@ -15,14 +14,18 @@ from typing import Any, TypeVar, get_origin
 
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.model import Windowed
-from streamcore.processing.topology.error_policy import ErrorPolicy
-from streamcore.processing.topology.nodes import GlobalTable, Node, StoreSpec, TopicSpec
+from streamcore.processing.dsl.checks import legal_name
+from streamcore.processing.dsl.loops import refuse_endless_loop
+from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy
+from streamcore.processing.topology.nodes import Node, StoreSpec, TopicSpec
+from streamcore.processing.topology.places import user_place
 from streamcore.serde import UNTYPED, Serde, serde_for
+from streamcore.state.changelog import changelog_topic
 from streamcore.state.keys import key_codec
 
 N = TypeVar("N", bound=Node)
 
-_LEGAL_NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
+TOPIC_NAME_LENGTH_MAX = 249
 
 
 @dataclass(eq=False)
@@ -34,10 +37,17 @@ class Declaration:
     nodes: list[Node] = field(default_factory=list)
     topics: dict[str, TopicSpec] = field(default_factory=dict)
     app_tables: list[StoreSpec] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)
+    places: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(kind, name) of each named thing -> where it was declared, ``FILE:LINE``."""
 
     def add(self, node: N) -> N:
-        """Append a node; its parents are in the graph already."""
+        """Append a node; its parents are in the graph already.
+
+        Raises:
+            TopologyError: records would go round for ever, see ``loops``, or dead letters into a changelog.
+        """
+        self.check_dead_letter(node.on_error, step=node.name)
+        refuse_endless_loop([*self.nodes, node], self.on_error)
         self.nodes.append(node)
         return node
 
@@ -47,18 +57,34 @@ class Declaration:
         Raises:
             TopologyError: the wanted name is taken or not a name.
         """
+        return self.name("step", wanted, named_after(function) or default)
+
+    def name(self, kind: str, wanted: str | None, default: str) -> str:
+        """Take a name among those of a kind: as wanted, else the default, with a number if it is taken.
+
+        Raises:
+            TopologyError: the wanted name is taken or not a name.
+        """
         if wanted is not None:
-            legal_name(wanted, "step")
-            if wanted in self.names:
-                raise TopologyError(f"two steps have one name, rename one: {fact_text(name=wanted)}")
-            self.names.add(wanted)
+            legal_name(wanted, kind)
+            self._take(kind, wanted)
             return wanted
-        base = named_after(function) or default
-        name, number = base, 1
-        while name in self.names:
+        name, number = default, 1
+        while (kind, name) in self.places:
             number += 1
-            name = f"{base}-{number}"
-        self.names.add(name)
+            name = f"{default}-{number}"
+        self.places[kind, name] = user_place()
+        return name
+
+    def store_name(self, name: str) -> str:
+        """Take the name of a table: of its store, its files and its changelog topic.
+
+        Raises:
+            TopologyError: another table has it, or the changelog's name would be too long.
+        """
+        legal_name(name, "table")
+        legal_name(changelog_topic(self.app_id, name), "table's changelog", length_max=TOPIC_NAME_LENGTH_MAX)
+        self._take("table", name)
         return name
 
     def topic(self, spec: TopicSpec) -> TopicSpec:
@@ -67,40 +93,41 @@ class Declaration:
         Raises:
             TopologyError: the name is declared already.
         """
-        legal_name(spec.name, "topic")
+        legal_name(spec.name, "topic", length_max=TOPIC_NAME_LENGTH_MAX)
+        self.check_dead_letter(spec.on_error, topic=spec.name)
         if spec.name in self.topics:
             raise TopologyError(
-                f"the topic is declared twice, use the first declaration: {fact_text(topic=spec.name)}"
+                "the topic is declared twice, use the first declaration: "
+                + fact_text(topic=spec.name, first=self.places.get(("topic", spec.name), "unknown"))
             )
         self.topics[spec.name] = spec
+        self.places["topic", spec.name] = user_place()
         return spec
 
-    def stores(self) -> list[StoreSpec]:
-        """All stores, in the order of declaration; a store that several nodes share comes once."""
-        found: list[StoreSpec] = []
-        for node in self.nodes:
-            store = getattr(node, "store", None)
-            if isinstance(store, StoreSpec) and not any(store is known for known in found):
-                found.append(store)
-        return found + self.app_tables
+    def check_dead_letter(self, policy: ErrorPolicy | None, **place: object) -> None:
+        """Refuse a policy that writes to a topic which the application keeps for itself.
 
-    def global_tables(self) -> list[GlobalTable]:
-        """The tables that every worker holds whole."""
-        return [node for node in self.nodes if isinstance(node, GlobalTable)]
+        Raises:
+            TopologyError: it does.
+        """
+        if isinstance(policy, DeadLetter) and self.is_internal_name(policy.topic):
+            raise TopologyError(
+                "the application keeps its own state in topics of such names; send dead letters to another: "
+                + fact_text(**place, dead_letter=policy.topic)
+            )
 
+    def is_internal_name(self, topic: str) -> bool:
+        """Whether a topic's name is one that this application gives to its changelogs and repartitions."""
+        return topic.startswith(f"{self.app_id}-") and topic.endswith(("-changelog", "-repartition"))
 
-def legal_name(name: str, what: str) -> str:
-    """Return the name; it becomes part of topics and files.
-
-    Raises:
-        TopologyError: it holds other characters than letters, digits, dot, dash and underscore.
-    """
-    if not isinstance(name, str) or not _LEGAL_NAME.fullmatch(name) or name in (".", ".."):
-        raise TopologyError(
-            f"name the {what} with letters, digits, '.', '_' and '-', at most 200: "
-            + fact_text(name=repr(name))
-        )
-    return name
+    def _take(self, kind: str, name: str) -> None:
+        if (kind, name) in self.places:
+            what = "their state would mix; " if kind == "table" else ""
+            raise TopologyError(
+                f"two {kind}s have one name, {what}rename one: "
+                + fact_text(name=name, first=self.places[kind, name])
+            )
+        self.places[kind, name] = user_place()
 
 
 def ensure_hashable_keys(key: Any, **place: object) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import msgspec
 
 from streamcore.errors import SerdeError, TopologyError, fact_text
-from streamcore.processing.dsl.declaration import legal_name
-from streamcore.processing.dsl.flow import Flow
+from streamcore.processing.dsl.checks import check_function, check_policy, legal_name
+from streamcore.processing.dsl.flow import Destination, Flow
 from streamcore.processing.topology.aggregations import Aggregator
-from streamcore.processing.topology.nodes import Aggregate, StoreSpec, TopicSpec
+from streamcore.processing.topology.error_policy import ErrorPolicy
+from streamcore.processing.topology.nodes import Aggregate, StoreSpec
+from streamcore.processing.topology.places import shown
 from streamcore.processing.topology.windows import TimeWindows
 from streamcore.serde import UNTYPED, Serde
 
@@ -24,12 +27,21 @@ def declare_aggregation(
     single: bool,
     kept_type: Any,
     windows: TimeWindows | None = None,
-    late: TopicSpec | str | None = None,
+    late: Destination[Any, Any] | str | None = None,
+    on_error: ErrorPolicy | None = None,
 ) -> tuple[Flow, StoreSpec]:
     """Declare an aggregation behind a flow, where equal keys meet; return its flow of updates and its store.
 
     The arguments are those of ``aggregation_store``; ``late`` is the topic for late records.
+
+    Raises:
+        TopologyError: the name is taken, or an argument is not what it has to be.
     """
+    legal_name(name, "table")
+    check_policy(on_error, step=name)
+    check_aggregators(name, named, into)
+    flow.declaration.store_name(name)
+    late_topic = None if late is None else flow.output_topic(late, step=name)
     keyed = flow.keyed(name)
     store, result_type = aggregation_store(
         name,
@@ -45,9 +57,56 @@ def declare_aggregation(
         name=flow.declaration.node_name(None, None, name),
         parents=(keyed.node,),
         store=store,
-        late=None if late is None else keyed.output_topic(late),
+        on_error=on_error,
+        late=late_topic,
     )
     return keyed.then(node, keyed.shape.with_values(result_type)), store
+
+
+def check_aggregators(name: str, named: dict[str, Aggregator], into: Any) -> None:
+    """Refuse aggregations that cannot be run, of a store of this name.
+
+    Raises:
+        TopologyError: there is none, one is no aggregation, one has a function that is not called with what
+            aggregations are called with, or ``into`` does not take their names.
+    """
+    if not named:
+        raise TopologyError(f"name at least one aggregation: {fact_text(store=name)}")
+    for attribute, aggregator in named.items():
+        if not isinstance(aggregator, Aggregator):
+            raise TopologyError(
+                "use sc.count(), sc.sum(...) and the like: "
+                + fact_text(store=name, aggregation=attribute, given=shown(aggregator))
+            )
+        step = f"{name}.{attribute}" if len(named) > 1 else name
+        if aggregator.of is not None:
+            check_function(aggregator.of, step=step)
+        check_function(aggregator.initial, step=step, takes=())
+        check_function(aggregator.add, step=step, takes=("accumulator", "value"))
+        check_function(aggregator.result, step=step, takes=("accumulator",))
+    if into is not None:
+        check_into(name, named, into)
+
+
+def check_into(name: str, named: dict[str, Aggregator], into: Any) -> None:
+    """Refuse a class for results that does not take the names of the aggregations.
+
+    Raises:
+        TopologyError: it is not callable, or not with these names.
+    """
+    if not callable(into):
+        raise TopologyError(f"into= is a class: {fact_text(store=name, given=shown(into))}")
+    try:
+        signature = inspect.signature(into)
+    except (ValueError, TypeError):
+        return
+    try:
+        signature.bind(**dict.fromkeys(named))
+    except TypeError as error:
+        raise TopologyError(
+            "the class of into= takes the names of the aggregations: "
+            + fact_text(store=name, into=shown(into), names=",".join(named), reason=error)
+        ) from None
 
 
 def aggregation_store(
@@ -68,16 +127,8 @@ def aggregation_store(
         kept_type: the type of the accumulator of ``fold``.
 
     Raises:
-        TopologyError: nothing to aggregate, or a name that cannot be an attribute.
+        TopologyError: a name that cannot be an attribute, or values that cannot be kept.
     """
-    legal_name(name, "store")
-    if not named:
-        raise TopologyError(f"name at least one aggregation: {fact_text(store=name)}")
-    for attribute, aggregator in named.items():
-        if not isinstance(aggregator, Aggregator):
-            raise TopologyError(
-                f"use sc.count(), sc.sum(...) and the like: {fact_text(store=name, aggregation=attribute)}"
-            )
     finishers = [aggregator.result for aggregator in named.values()]
     if single:
         finish = finishers[0]

@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from streamcore.processing.dsl.table import AppTable
+from streamcore.processing.dsl.app_table import AppTable
 from streamcore.processing.topology.nodes import StoreSpec
 
 _DEPTH_MAX = 5

@@ -1,25 +1,33 @@
-"""Where a declaration grows: a node of the graph, and what is known of the records that it gives.
+"""A place in the declared graph: a node, and the types of the records that it gives.
 
-``Stream`` and ``Table`` are the typed surface that users see; a ``Flow`` is the place in the graph behind
-them. It names new steps, follows keys and types, and inserts a repartition topic where a step needs
-equal keys together after the key was changed.
+``Stream`` and ``Table`` are the typed surface that users see; each holds a ``Flow``, which names new steps,
+keeps the types of keys and values, and inserts a repartition topic where a step needs equal keys together
+after the key was changed. A ``Destination`` is what records can be written to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from streamcore.errors import TopologyError, fact_text
+from streamcore.processing.dsl.checks import legal_name, type_name
 from streamcore.processing.dsl.declaration import (
+    TOPIC_NAME_LENGTH_MAX,
     Declaration,
     internal_key_serde,
     named_after,
     output_key_serde,
     value_serde_for,
 )
+from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Node, Repartition, TopicSpec
+from streamcore.processing.topology.places import shown
 from streamcore.serde import Serde
+
+K_contra = TypeVar("K_contra", contravariant=True)
+V_contra = TypeVar("V_contra", contravariant=True)
 
 REPARTITION_CONFIG = {
     "cleanup.policy": "delete",
@@ -38,6 +46,9 @@ class Shape:
     key_changed: bool = False
     """Whether equal keys may be in different partitions, because a step changed them."""
 
+    def __str__(self) -> str:
+        return f"key={type_name(self.key_type)} value={type_name(self.value_type)}"
+
     def with_values(self, value_type: Any) -> Shape:
         """The same keys with other values."""
         return replace(self, value_type=value_type, value_serde=value_serde_for(value_type))
@@ -45,6 +56,17 @@ class Shape:
     def with_keys(self, key_type: Any) -> Shape:
         """The same values under changed keys."""
         return replace(self, key_type=key_type, key_changed=True)
+
+
+class Destination(Generic[K_contra, V_contra]):
+    """A declared topic as something to write to: it takes records of these keys and values."""
+
+    spec: TopicSpec
+
+    @property
+    def declaration(self) -> Declaration:
+        """The application that the topic belongs to."""
+        raise NotImplementedError
 
 
 class Flow:
@@ -62,6 +84,11 @@ class Flow:
         assert self._node is not None
         return self._node
 
+    @property
+    def name(self) -> str:
+        """The name of that step."""
+        return self.node.name
+
     def then(self, node: Node, shape: Shape | None = None) -> Flow:
         """Declare a next step; without a shape, records keep theirs."""
         return Flow(self.declaration, self.declaration.add(node), self.shape if shape is None else shape)
@@ -69,6 +96,24 @@ class Flow:
     def step_name(self, wanted: str | None, function: Callable[..., Any] | None, kind: str) -> str:
         """The name of a next step: as wanted, after its function, or after its place."""
         return self.declaration.node_name(wanted, function, f"{self.node.name}.{kind}")
+
+    def label(self, wanted: str | None, function: Any, kind: str) -> str:
+        """What errors call a step that is not declared yet; takes no name."""
+        if isinstance(wanted, str):
+            return wanted
+        return named_after(function) or f"{self.name}.{kind}"
+
+    def ensure_same_app(self, declaration: Declaration, **place: object) -> None:
+        """Refuse what was declared on another application.
+
+        Raises:
+            TopologyError: the other application is another object, even if it has the same id.
+        """
+        if declaration is not self.declaration:
+            raise TopologyError(
+                "both belong to one application: declare it on the same sc.App: "
+                + fact_text(**place, app=self.declaration.app_id, other_app=declaration.app_id)
+            )
 
     def keyed(self, for_step: str, *, beside: TopicSpec | None = None) -> Flow:
         """Where equal keys meet: here, or behind a repartition topic if the key was changed.
@@ -90,7 +135,12 @@ class Flow:
         return self._keyed
 
     def repartitioned(
-        self, name: str, partitions: int | None, *, key_serde: Serde[Any] | None = None
+        self,
+        name: str,
+        partitions: int | None,
+        *,
+        key_serde: Serde[Any] | None = None,
+        on_error: ErrorPolicy | None = None,
     ) -> Flow:
         """Go on behind a repartition topic of this name; its keys are written as stores write them."""
         shape = self.shape
@@ -109,14 +159,31 @@ class Flow:
         node = Repartition(
             name=self.declaration.node_name(None, None, f"{name}.repartition"),
             parents=(self.node,),
+            on_error=on_error,
             topic=topic,
         )
         return self.then(node, replace(shape, key_changed=False))
 
-    def output_topic(self, topic: TopicSpec | str) -> TopicSpec:
-        """A topic to write to; one given by name alone takes this shape."""
-        if isinstance(topic, TopicSpec):
-            return topic
+    def output_topic(self, topic: Any, *, step: str) -> TopicSpec:
+        """The topic to write to, declared or given by name; a new name is declared with this shape.
+
+        Raises:
+            TopologyError: it is no topic, a topic of another application, or one of the internal topics.
+        """
+        if not isinstance(topic, str | Destination):
+            raise TopologyError(
+                "write to a topic: app.topic(...), or its name: " + fact_text(step=step, given=shown(topic))
+            )
+        name = topic if isinstance(topic, str) else topic.spec.name
+        legal_name(name, "topic", length_max=TOPIC_NAME_LENGTH_MAX)
+        if self.declaration.is_internal_name(name):
+            raise TopologyError(
+                "the application keeps its own state in topics of such names; write to another one: "
+                + fact_text(step=step, topic=name)
+            )
+        if isinstance(topic, Destination):
+            self.ensure_same_app(topic.declaration, step=step, topic=name)
+            return topic.spec
         declared = self.declaration.topics.get(topic)
         if declared is not None:
             return declared

@@ -1,24 +1,38 @@
 """Streams: every record counts. Each operator is a method and a decorator; building runs nothing.
 
 ``big = orders.filter(is_big)`` and ``@orders.filter`` over a function ``big`` declare the same step.
+Aggregations and windows are in ``aggregating``.
+
+Every operator raises ``TopologyError``, with the step and the user's file and line, for arguments that it
+cannot take: functions that are not called (``async def``), other error policies, topics and tables of other
+applications, names that are taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
-from streamcore.errors import TopologyError, fact_text
+from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.model import Record
+from streamcore.processing.dsl.aggregating import Aggregating
+from streamcore.processing.dsl.checks import (
+    PARTITION_COUNT_MAX,
+    check_count,
+    check_function,
+    check_policy,
+    legal_name,
+)
 from streamcore.processing.dsl.declaration import (
+    Declaration,
     ensure_hashable_keys,
     item_type,
-    legal_name,
     return_type,
     value_serde_for,
 )
-from streamcore.processing.dsl.flow import Shape
-from streamcore.processing.dsl.keyed_steps import KeyedSteps
+from streamcore.processing.dsl.declared_join import check_join, declare_join
+from streamcore.processing.dsl.flow import Destination, Shape
+from streamcore.processing.dsl.table import GlobalTable, Table
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import (
     Branch,
@@ -33,11 +47,8 @@ from streamcore.processing.topology.nodes import (
     Node,
     Peek,
     To,
-    TopicSpec,
 )
-
-if TYPE_CHECKING:
-    from streamcore.processing.dsl.topic import Topic
+from streamcore.processing.topology.places import add_fact, declares, shown
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -45,9 +56,19 @@ W = TypeVar("W")
 K2 = TypeVar("K2")
 T = TypeVar("T")
 
+Policy = ErrorPolicy | None
 
-class Stream(KeyedSteps[K, V], Generic[K, V]):
+
+class Stream(Aggregating[K, V], Generic[K, V]):
     """A declared stream of records with keys ``K`` and values ``V``."""
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.name!r} {self.flow.shape}>"
+
+    @property
+    def declaration(self) -> Declaration:
+        """The application that the stream belongs to."""
+        return self.flow.declaration
 
     @property
     def node(self) -> Node:
@@ -57,43 +78,28 @@ class Stream(KeyedSteps[K, V], Generic[K, V]):
     @property
     def name(self) -> str:
         """The name of the step that gives this stream."""
-        return self.node.name
+        return self.flow.name
 
     # -- on the value
 
     @overload
     def map(
-        self,
-        function: Callable[[V], W],
-        *,
-        name: str | None = ...,
-        on_error: ErrorPolicy | None = ...,
-        value: Any = ...,
+        self, function: Callable[[V], W], *, name: str | None = ..., on_error: Policy = ..., value: Any = ...
     ) -> Stream[K, W]: ...
     @overload
     def map(
-        self, *, name: str | None = ..., on_error: ErrorPolicy | None = ..., value: Any = ...
+        self, *, name: str | None = ..., on_error: Policy = ..., value: Any = ...
     ) -> Callable[[Callable[[V], W]], Stream[K, W]]: ...
+    @declares
     def map(
-        self,
-        function: Callable[[V], Any] | None = None,
-        *,
-        name: str | None = None,
-        on_error: ErrorPolicy | None = None,
-        value: Any = None,
+        self, function: Any = ..., *, name: str | None = None, on_error: Policy = None, value: Any = None
     ) -> Any:
-        """Replace each value; the key stays. ``value=`` tells the new type where no annotation does."""
+        """Replace each value; the key stays. ``value=`` is the new type where no annotation says it."""
 
-        def declare(function: Callable[[V], Any]) -> Stream[K, Any]:
-            node = Map(
-                name=self.flow.step_name(name, function, "map"),
-                parents=(self.node,),
-                on_error=on_error,
-                function=function,
-            )
-            return self._with_values(node, value or return_type(function))
+        def build(function: Any, **step: Any) -> Stream[K, Any]:
+            return self._with_values(Map(function=function, **step), value or return_type(function))
 
-        return declare if function is None else declare(function)
+        return self._declared("map", build, function, name, on_error)
 
     @overload
     def flat_map(
@@ -101,148 +107,158 @@ class Stream(KeyedSteps[K, V], Generic[K, V]):
         function: Callable[[V], Iterable[W]],
         *,
         name: str | None = ...,
-        on_error: ErrorPolicy | None = ...,
+        on_error: Policy = ...,
         value: Any = ...,
     ) -> Stream[K, W]: ...
     @overload
     def flat_map(
-        self, *, name: str | None = ..., on_error: ErrorPolicy | None = ..., value: Any = ...
+        self, *, name: str | None = ..., on_error: Policy = ..., value: Any = ...
     ) -> Callable[[Callable[[V], Iterable[W]]], Stream[K, W]]: ...
+    @declares
     def flat_map(
-        self,
-        function: Callable[[V], Iterable[Any]] | None = None,
-        *,
-        name: str | None = None,
-        on_error: ErrorPolicy | None = None,
-        value: Any = None,
+        self, function: Any = ..., *, name: str | None = None, on_error: Policy = None, value: Any = None
     ) -> Any:
         """Replace each value by any number of values under the same key."""
 
-        def declare(function: Callable[[V], Iterable[Any]]) -> Stream[K, Any]:
-            node = FlatMap(
-                name=self.flow.step_name(name, function, "flat_map"),
-                parents=(self.node,),
-                on_error=on_error,
-                function=function,
-            )
-            return self._with_values(node, value or item_type(return_type(function)))
+        def build(function: Any, **step: Any) -> Stream[K, Any]:
+            item = value or item_type(return_type(function))
+            return self._with_values(FlatMap(function=function, **step), item)
 
-        return declare if function is None else declare(function)
+        return self._declared("flat_map", build, function, name, on_error, may_yield=True)
 
     @overload
     def filter(
-        self, function: Callable[[V], object], *, name: str | None = ..., on_error: ErrorPolicy | None = ...
+        self, function: Callable[[V], object], *, name: str | None = ..., on_error: Policy = ...
     ) -> Stream[K, V]: ...
     @overload
     def filter(
-        self, *, name: str | None = ..., on_error: ErrorPolicy | None = ...
+        self, *, name: str | None = ..., on_error: Policy = ...
     ) -> Callable[[Callable[[V], object]], Stream[K, V]]: ...
-    def filter(
-        self,
-        function: Callable[[V], object] | None = None,
-        *,
-        name: str | None = None,
-        on_error: ErrorPolicy | None = None,
-    ) -> Any:
+    @declares
+    def filter(self, function: Any = ..., *, name: str | None = None, on_error: Policy = None) -> Any:
         """Keep the values for which the function is true."""
-        return self._filter(function, name, on_error, negated=False)
+
+        def build(function: Any, **step: Any) -> Stream[K, V]:
+            return Stream(self.flow.then(Filter(function=function, **step)))
+
+        return self._declared("filter", build, function, name, on_error)
 
     @overload
     def filter_not(
-        self, function: Callable[[V], object], *, name: str | None = ..., on_error: ErrorPolicy | None = ...
+        self, function: Callable[[V], object], *, name: str | None = ..., on_error: Policy = ...
     ) -> Stream[K, V]: ...
     @overload
     def filter_not(
-        self, *, name: str | None = ..., on_error: ErrorPolicy | None = ...
+        self, *, name: str | None = ..., on_error: Policy = ...
     ) -> Callable[[Callable[[V], object]], Stream[K, V]]: ...
-    def filter_not(
-        self,
-        function: Callable[[V], object] | None = None,
-        *,
-        name: str | None = None,
-        on_error: ErrorPolicy | None = None,
-    ) -> Any:
+    @declares
+    def filter_not(self, function: Any = ..., *, name: str | None = None, on_error: Policy = None) -> Any:
         """Keep the values for which the function is false."""
-        return self._filter(function, name, on_error, negated=True)
+
+        def build(function: Any, **step: Any) -> Stream[K, V]:
+            return Stream(self.flow.then(Filter(function=function, negated=True, **step)))
+
+        return self._declared("filter_not", build, function, name, on_error)
 
     @overload
     def peek(
-        self, function: Callable[[V], object], *, name: str | None = ..., on_error: ErrorPolicy | None = ...
+        self, function: Callable[[V], object], *, name: str | None = ..., on_error: Policy = ...
     ) -> Stream[K, V]: ...
     @overload
     def peek(
-        self, *, name: str | None = ..., on_error: ErrorPolicy | None = ...
+        self, *, name: str | None = ..., on_error: Policy = ...
     ) -> Callable[[Callable[[V], object]], Stream[K, V]]: ...
-    def peek(
-        self,
-        function: Callable[[V], object] | None = None,
-        *,
-        name: str | None = None,
-        on_error: ErrorPolicy | None = None,
-    ) -> Any:
+    @declares
+    def peek(self, function: Any = ..., *, name: str | None = None, on_error: Policy = None) -> Any:
         """Call a function on each value and pass the value on."""
 
-        def declare(function: Callable[[V], object]) -> Stream[K, V]:
-            node = Peek(
-                name=self.flow.step_name(name, function, "peek"),
-                parents=(self.node,),
-                on_error=on_error,
-                function=function,
-            )
-            return Stream(self.flow.then(node))
+        def build(function: Any, **step: Any) -> Stream[K, V]:
+            return Stream(self.flow.then(Peek(function=function, **step)))
 
-        return declare if function is None else declare(function)
+        return self._declared("peek", build, function, name, on_error)
 
+    @overload
     def foreach(
-        self, function: Callable[[V], object], *, name: str | None = None, on_error: ErrorPolicy | None = None
-    ) -> None:
+        self, function: Callable[[V], object], *, name: str | None = ..., on_error: Policy = ...
+    ) -> None: ...
+    @overload
+    def foreach(
+        self, *, name: str | None = ..., on_error: Policy = ...
+    ) -> Callable[[Callable[[V], object]], None]: ...
+    @declares
+    def foreach(self, function: Any = ..., *, name: str | None = None, on_error: Policy = None) -> Any:
         """Call a function on each value: the end of the stream."""
-        self.flow.then(
-            Foreach(
-                name=self.flow.step_name(name, function, "foreach"),
-                parents=(self.node,),
-                on_error=on_error,
-                function=function,
-            )
-        )
+
+        def build(function: Any, **step: Any) -> None:
+            self.flow.then(Foreach(function=function, **step))
+
+        return self._declared("foreach", build, function, name, on_error)
 
     # -- on the record
 
+    @overload
     def map_record(
         self,
-        function: Callable[[Record[K, V]], Record[Any, Any]],
+        function: Callable[[Record[K, V]], Record[K2, W]],
+        *,
+        name: str | None = ...,
+        on_error: Policy = ...,
+        key: Any = ...,
+        value: Any = ...,
+    ) -> Stream[K2, W]: ...
+    @overload
+    def map_record(
+        self, *, name: str | None = ..., on_error: Policy = ..., key: Any = ..., value: Any = ...
+    ) -> Callable[[Callable[[Record[K, V]], Record[K2, W]]], Stream[K2, W]]: ...
+    @declares
+    def map_record(
+        self,
+        function: Any = ...,
         *,
         name: str | None = None,
-        on_error: ErrorPolicy | None = None,
+        on_error: Policy = None,
         key: Any = None,
         value: Any = None,
-    ) -> Stream[Any, Any]:
-        """Replace each record: key, value, time and headers. ``key=`` and ``value=`` tell the new types."""
-        node = MapRecord(
-            name=self.flow.step_name(name, function, "map_record"),
-            parents=(self.node,),
-            on_error=on_error,
-            function=function,
-        )
-        return self._with_records(node, key, value)
+    ) -> Any:
+        """Replace each record: key, value, time and headers. ``key=`` and ``value=`` are the new types."""
 
+        def build(function: Any, **step: Any) -> Stream[Any, Any]:
+            return self._with_records(MapRecord(function=function, **step), key, value)
+
+        return self._declared("map_record", build, function, name, on_error, takes=("record",))
+
+    @overload
     def flat_map_record(
         self,
-        function: Callable[[Record[K, V]], Iterable[Record[Any, Any]]],
+        function: Callable[[Record[K, V]], Iterable[Record[K2, W]]],
+        *,
+        name: str | None = ...,
+        on_error: Policy = ...,
+        key: Any = ...,
+        value: Any = ...,
+    ) -> Stream[K2, W]: ...
+    @overload
+    def flat_map_record(
+        self, *, name: str | None = ..., on_error: Policy = ..., key: Any = ..., value: Any = ...
+    ) -> Callable[[Callable[[Record[K, V]], Iterable[Record[K2, W]]]], Stream[K2, W]]: ...
+    @declares
+    def flat_map_record(
+        self,
+        function: Any = ...,
         *,
         name: str | None = None,
-        on_error: ErrorPolicy | None = None,
+        on_error: Policy = None,
         key: Any = None,
         value: Any = None,
-    ) -> Stream[Any, Any]:
+    ) -> Any:
         """Replace each record by any number of records."""
-        node = FlatMapRecord(
-            name=self.flow.step_name(name, function, "flat_map_record"),
-            parents=(self.node,),
-            on_error=on_error,
-            function=function,
+
+        def build(function: Any, **step: Any) -> Stream[Any, Any]:
+            return self._with_records(FlatMapRecord(function=function, **step), key, value)
+
+        return self._declared(
+            "flat_map_record", build, function, name, on_error, takes=("record",), may_yield=True
         )
-        return self._with_records(node, key, value)
 
     @overload
     def group_by(
@@ -250,53 +266,52 @@ class Stream(KeyedSteps[K, V], Generic[K, V]):
         function: Callable[[V], K2 | None],
         *,
         name: str | None = ...,
-        on_error: ErrorPolicy | None = ...,
+        on_error: Policy = ...,
         key: Any = ...,
     ) -> Stream[K2, V]: ...
     @overload
     def group_by(
-        self, *, name: str | None = ..., on_error: ErrorPolicy | None = ..., key: Any = ...
+        self, *, name: str | None = ..., on_error: Policy = ..., key: Any = ...
     ) -> Callable[[Callable[[V], K2 | None]], Stream[K2, V]]: ...
+    @declares
     def group_by(
-        self,
-        function: Callable[[V], Any] | None = None,
-        *,
-        name: str | None = None,
-        on_error: ErrorPolicy | None = None,
-        key: Any = None,
+        self, function: Any = ..., *, name: str | None = None, on_error: Policy = None, key: Any = None
     ) -> Any:
         """Give each record a new key. A repartition topic comes only where a later step needs it.
 
         Records whose new key is ``None`` are left out by keyed steps.
         """
 
-        def declare(function: Callable[[V], Any]) -> Stream[Any, V]:
+        def build(function: Any, **step: Any) -> Stream[Any, V]:
             key_type = key or return_type(function)
-            step = self.flow.step_name(name, function, "group_by")
-            ensure_hashable_keys(key_type, step=step)
-            node = GroupBy(
-                name=step,
-                parents=(self.node,),
-                on_error=on_error,
-                function=function,
+            ensure_hashable_keys(key_type, step=step["name"])
+            return Stream(
+                self.flow.then(GroupBy(function=function, **step), self.flow.shape.with_keys(key_type))
             )
-            return Stream(self.flow.then(node, self.flow.shape.with_keys(key_type)))
 
-        return declare if function is None else declare(function)
+        return self._declared("group_by", build, function, name, on_error)
 
     # -- split, unite, write
 
-    def branch(self, **arms: Callable[[V], object]) -> Branches[K, V]:
+    @declares
+    def branch(self, *, on_error: Policy = None, **arms: Callable[[V], object]) -> Branches[K, V]:
         """Split: each value goes to the first arm whose function is true, or to ``.rest``."""
         if not arms or "rest" in arms:
-            raise TopologyError("name at least one arm, and none of them 'rest': stream.branch(big=is_big)")
+            raise TopologyError(
+                "name at least one arm, and none of them 'rest', stream.branch(big=is_big): "
+                + fact_text(step=f"{self.name}.branch", arms=",".join(arms))
+            )
+        check_policy(on_error, step=f"{self.name}.branch")
+        for arm, tested in arms.items():
+            legal_name(arm, "arm")
+            check_function(tested, step=f"{self.name}.{arm}")
         streams: dict[str, Stream[K, V]] = {}
         earlier: tuple[Callable[[V], object], ...] = ()
-        base = self.node.name
         for arm, function in [*arms.items(), ("rest", None)]:
             node = Branch(
-                name=self.flow.declaration.node_name(None, None, f"{base}.{arm}"),
+                name=self.declaration.node_name(None, None, f"{self.name}.{arm}"),
                 parents=(self.node,),
+                on_error=on_error,
                 function=function,
                 earlier=earlier,
             )
@@ -305,8 +320,18 @@ class Stream(KeyedSteps[K, V], Generic[K, V]):
                 earlier = (*earlier, function)
         return Branches(streams)
 
+    @declares
     def merge(self, *others: Stream[K, V], name: str | None = None) -> Stream[K, V]:
         """Unite streams; records that come from one event keep its order, this stream's first."""
+        step = self.flow.label(name, None, "merge")
+        if not others:
+            raise TopologyError(f"name the streams to unite, a.merge(b): {fact_text(step=step)}")
+        for other in others:
+            if not isinstance(other, Stream):
+                raise TopologyError(
+                    f"streams are merged with streams: {fact_text(step=step, given=shown(other))}"
+                )
+            self.flow.ensure_same_app(other.declaration, step=step, stream=other.name)
         parents = (self.node, *(other.node for other in others))
         node = Merge(name=self.flow.step_name(name, None, "merge"), parents=parents)
         first = self.flow.shape
@@ -320,55 +345,162 @@ class Stream(KeyedSteps[K, V], Generic[K, V]):
         )
         return Stream(self.flow.then(node, shape))
 
+    @declares
     def to(
-        self, topic: Topic[Any, Any] | str, *, name: str | None = None, on_error: ErrorPolicy | None = None
+        self,
+        topic: Destination[K | None, V | None] | str,
+        *,
+        name: str | None = None,
+        on_error: Policy = None,
     ) -> None:
         """Write to a topic. One given by name alone is written in this stream's own types."""
-        spec = self.flow.output_topic(_spec_of(topic))
+        step = self.flow.label(name, None, "to")
+        check_policy(on_error, step=step)
+        spec = self.flow.output_topic(topic, step=step)
         self.flow.then(
             To(
-                name=self.flow.declaration.node_name(name, None, f"{self.node.name}.to.{spec.name}"),
+                name=self.declaration.node_name(name, None, f"{self.name}.to.{spec.name}"),
                 parents=(self.node,),
                 on_error=on_error,
                 topic=spec,
             )
         )
 
-    def through(self, topic: Topic[K2, W], *, name: str | None = None) -> Stream[K2, W]:
-        """Write to a topic and go on from there."""
-        self.to(topic, name=name)
+    @declares
+    def through(
+        self, topic: Stream[K, V], *, name: str | None = None, on_error: Policy = None
+    ) -> Stream[K, V]:
+        """Write to a declared topic and go on from there."""
+        if not isinstance(topic, Destination):
+            raise TopologyError(
+                "go on through a declared topic, app.topic(...): "
+                + fact_text(step=self.flow.label(name, None, "through"), given=shown(topic))
+            )
+        self.to(topic, name=name, on_error=on_error)
         return topic
 
-    def repartition(self, partitions: int | None = None, *, name: str) -> Stream[K, V]:
+    @declares
+    def repartition(
+        self, partitions: int | None = None, *, name: str, on_error: Policy = None
+    ) -> Stream[K, V]:
         """Go on through an internal topic, with its own number of partitions."""
-        return Stream(self.flow.repartitioned(legal_name(name, "repartition topic"), partitions))
+        legal_name(name, "repartition topic")
+        check_policy(on_error, step=name)
+        if partitions is not None:
+            check_count(partitions, "partitions=", PARTITION_COUNT_MAX, step=name)
+        return Stream(self.flow.repartitioned(name, partitions, on_error=on_error))
+
+    # -- join
+
+    @overload
+    def join(
+        self,
+        table: Table[K, W] | GlobalTable[K2, W],
+        function: Callable[[V, W], T],
+        *,
+        how: Literal["inner"] = ...,
+        on: Callable[[V], K2 | None] | None = ...,
+        name: str | None = ...,
+        on_error: Policy = ...,
+        value: Any = ...,
+    ) -> Stream[K, T]: ...
+    @overload
+    def join(
+        self,
+        table: Table[K, W] | GlobalTable[K2, W],
+        function: Callable[[V, W | None], T],
+        *,
+        how: Literal["left"],
+        on: Callable[[V], K2 | None] | None = ...,
+        name: str | None = ...,
+        on_error: Policy = ...,
+        value: Any = ...,
+    ) -> Stream[K, T]: ...
+    @overload
+    def join(
+        self,
+        table: Table[K, W] | GlobalTable[K2, W],
+        *,
+        how: Literal["inner"] = ...,
+        on: Callable[[V], K2 | None] | None = ...,
+        name: str | None = ...,
+        on_error: Policy = ...,
+        value: Any = ...,
+    ) -> Callable[[Callable[[V, W], T]], Stream[K, T]]: ...
+    @overload
+    def join(
+        self,
+        table: Table[K, W] | GlobalTable[K2, W],
+        *,
+        how: Literal["left"],
+        on: Callable[[V], K2 | None] | None = ...,
+        name: str | None = ...,
+        on_error: Policy = ...,
+        value: Any = ...,
+    ) -> Callable[[Callable[[V, W | None], T]], Stream[K, T]]: ...
+    @declares
+    def join(
+        self,
+        table: Any,
+        function: Any = ...,
+        *,
+        how: str = "inner",
+        on: Callable[[V], Any] | None = None,
+        name: str | None = None,
+        on_error: Policy = None,
+        value: Any = None,
+    ) -> Any:
+        """Join each value with a table's value of the same key.
+
+        ``how="left"`` also gives records without a match, with ``None`` for the table's value. A global
+        table may be looked up by another key, ``on=``.
+        """
+        step = self.flow.label(name, function, "join")
+        check_join(self.flow, table, how=how, on=on, step=step)
+        if on is not None:
+            check_function(on, step=step)
+
+        def build(function: Any, *, parents: tuple[Node, ...], **step: Any) -> Stream[K, Any]:
+            return Stream(
+                declare_join(self.flow, table, function, left=how == "left", on=on, value_type=value, **step)
+            )
+
+        return self._declared("join", build, function, name, on_error, takes=("value", "table_value"))
 
     # -- for the steps above
 
-    def _filter(
+    def _declared(
         self,
-        function: Callable[[V], object] | None,
+        verb: str,
+        build: Callable[..., Any],
+        function: Any,
         name: str | None,
-        on_error: ErrorPolicy | None,
+        on_error: Policy,
         *,
-        negated: bool,
+        takes: tuple[str, ...] = ("value",),
+        may_yield: bool = False,
     ) -> Any:
-        def declare(function: Callable[[V], object]) -> Stream[K, V]:
-            node = Filter(
-                name=self.flow.step_name(name, function, "filter_not" if negated else "filter"),
-                parents=(self.node,),
-                on_error=on_error,
-                function=function,
-                negated=negated,
-            )
-            return Stream(self.flow.then(node))
+        """Check a step and build it; without a function, return the decorator that does so."""
+        check_policy(on_error, step=self.flow.label(name, function, verb))
 
-        return declare if function is None else declare(function)
+        @declares
+        def declare(function: Any) -> Any:
+            label = self.flow.label(name, function, verb)
+            try:
+                check_function(function, step=label, takes=takes, may_yield=may_yield)
+                step = self.flow.step_name(name, function, verb)
+                return build(function, name=step, parents=(self.node,), on_error=on_error)
+            except UsageError as error:
+                add_fact(error, "step", label)
+                raise
+
+        return declare if function is ... else declare(function)
 
     def _with_values(self, node: Node, value_type: Any) -> Stream[K, Any]:
         return Stream(self.flow.then(node, self.flow.shape.with_values(value_type)))
 
     def _with_records(self, node: Node, key_type: Any, value_type: Any) -> Stream[Any, Any]:
+        ensure_hashable_keys(key_type, step=node.name)
         return Stream(self.flow.then(node, self.flow.shape.with_values(value_type).with_keys(key_type)))
 
 
@@ -378,12 +510,15 @@ class Branches(Generic[K, V]):
     def __init__(self, streams: dict[str, Stream[K, V]]) -> None:
         self._streams = streams
 
+    def __repr__(self) -> str:
+        return f"<Branches {', '.join(self._streams)}>"
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._streams]
+
     def __getattr__(self, arm: str) -> Stream[K, V]:
+        streams: dict[str, Stream[K, V]] = self.__dict__.get("_streams", {})
         try:
-            return self._streams[arm]
+            return streams[arm]
         except KeyError:
-            raise AttributeError(f"no such arm: {fact_text(arm=arm, arms=','.join(self._streams))}") from None
-
-
-def _spec_of(topic: Topic[Any, Any] | str) -> TopicSpec | str:
-    return topic if isinstance(topic, str) else topic.spec
+            raise AttributeError(f"no such arm: {fact_text(arm=arm, arms=','.join(streams))}") from None

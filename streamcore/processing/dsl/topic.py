@@ -1,4 +1,4 @@
-"""Topics as an application declares them: a stream to read, a place to write, and tables made of them."""
+"""Topics as an application declares them: streams to read, destinations to write, and tables made of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from streamcore.durations import time_ms
 from streamcore.errors import UsageError, fact_text
 from streamcore.model import Headers, Record
 from streamcore.processing.context import Sender, current_sender
-from streamcore.processing.dsl.declaration import Declaration, legal_name
-from streamcore.processing.dsl.flow import Flow, Shape
+from streamcore.processing.dsl.declaration import Declaration
+from streamcore.processing.dsl.flow import Destination, Flow, Shape
 from streamcore.processing.dsl.stream import Stream
-from streamcore.processing.dsl.table import GlobalTableView, Table
-from streamcore.processing.topology.nodes import GlobalTable, Node, Source, StoreSpec, TableSource, TopicSpec
+from streamcore.processing.dsl.table import GlobalTable, Table
+from streamcore.processing.topology import nodes
+from streamcore.processing.topology.nodes import Node, Source, StoreSpec, TableSource, TopicSpec
+from streamcore.processing.topology.places import declares
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -36,31 +38,45 @@ class _TopicFlow(Flow):
             self._node = self.declaration.add(Source(name=name, topic=self._spec))
         return self._node
 
-
-class Topic(Stream[K, V], Generic[K, V]):
-    """A declared topic: a stream to read, a place to write, a table to make."""
-
-    def __init__(self, declaration: Declaration, spec: TopicSpec) -> None:
-        super().__init__(_TopicFlow(declaration, spec))
-        self.spec = spec
-
     @property
     def name(self) -> str:
-        """The topic's name."""
-        return self.spec.name
+        """The topic's name; asking for it declares nothing."""
+        return self._spec.name
 
+
+class Topic(Stream[K, V], Destination[K | None, V | None], Generic[K, V]):
+    """A declared topic: a stream to read, a destination to write to, a table to make."""
+
+    def __init__(self, declaration: Declaration, spec: TopicSpec) -> None:
+        Stream.__init__(self, _TopicFlow(declaration, spec))
+        self.spec = spec
+
+    def __repr__(self) -> str:
+        partitions = "" if self.spec.partition_count is None else f" partitions={self.spec.partition_count}"
+        return f"<Topic {self.name!r} {self.flow.shape}{partitions}>"
+
+    @declares
     def table(self, name: str) -> Table[K, V]:
-        """The topic as a table: the newest value of each key. The topic is its own changelog."""
+        """The topic as a table: the newest value of each key. The topic is its own changelog.
+
+        Raises:
+            TopologyError: the name is taken or not a name.
+        """
         store = self._store(name)
-        node_name = self.flow.declaration.node_name(None, None, name)
+        node_name = self.declaration.node_name(None, None, name)
         return Table(self.flow.then(TableSource(name=node_name, parents=(self.node,), store=store)), store)
 
-    def global_table(self, name: str) -> GlobalTableView[K, V]:
-        """The whole topic as a table on every worker, whatever the partitions of what joins it."""
+    @declares
+    def global_table(self, name: str) -> GlobalTable[K, V]:
+        """The whole topic as a table on every worker, whatever the partitions of what joins it.
+
+        Raises:
+            TopologyError: the name is taken or not a name.
+        """
         store = self._store(name)
-        declaration = self.flow.declaration
-        node = GlobalTable(name=declaration.node_name(None, None, name), store=store, topic=self.spec)
-        return GlobalTableView(declaration.add(node), store)
+        node_name = self.declaration.node_name(None, None, name)
+        node = self.declaration.add(nodes.GlobalTable(name=node_name, store=store, topic=self.spec))
+        return GlobalTable(Flow(self.declaration, node, self.flow.shape), node, store)
 
     async def send(
         self,
@@ -99,9 +115,11 @@ class Topic(Stream[K, V], Generic[K, V]):
         _sender(self.spec).send(self.spec, [record])
 
     def _store(self, name: str) -> StoreSpec:
-        legal_name(name, "table")
         return StoreSpec(
-            name=name, key_type=self.spec.key_type, value_serde=self.spec.value_serde, source_topic=self.spec
+            name=self.declaration.store_name(name),
+            key_type=self.spec.key_type,
+            value_serde=self.spec.value_serde,
+            source_topic=self.spec,
         )
 
 

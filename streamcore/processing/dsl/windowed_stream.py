@@ -3,61 +3,141 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, overload
 
+from streamcore.errors import TopologyError, fact_text
+from streamcore.processing.dsl.checks import Duration, check_function, declared_ms
 from streamcore.processing.dsl.declaration import return_type
 from streamcore.processing.dsl.declared_aggregation import declare_aggregation
-from streamcore.processing.dsl.flow import Flow
+from streamcore.processing.dsl.flow import Destination, Flow
 from streamcore.processing.dsl.table import WindowedTable
 from streamcore.processing.topology import aggregations
 from streamcore.processing.topology.aggregations import Aggregator
+from streamcore.processing.topology.error_policy import ErrorPolicy
+from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.windows import TimeWindows
-
-if TYPE_CHECKING:
-    from streamcore.processing.dsl.topic import Topic
 
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
 
+WINDOWS_OF_A_RECORD_MAX: Final = 100_000
+"""Each record is written to all windows that it falls in."""
+
+
+def declared_windows(
+    size: Duration, advance: Duration, grace: Duration, retention: Duration | None, *, stream: str
+) -> TimeWindows:
+    """Return windows as a user declares them.
+
+    Raises:
+        TopologyError: a duration is wrong, or the windows do not follow on one another.
+    """
+    size_ms = declared_ms(size, "a window's size", stream=stream)
+    advance_ms = declared_ms(advance, "a window's advance", stream=stream)
+    grace_ms = declared_ms(grace, "grace", least_ms=0, stream=stream)
+    kept_ms = None if retention is None else declared_ms(retention, "retention", least_ms=0, stream=stream)
+    if advance_ms > size_ms:
+        raise TopologyError(
+            "windows advance by at most their size, or events would fall between them: "
+            + fact_text(stream=stream, size=shown(size), advance=shown(advance))
+        )
+    if size_ms > advance_ms * WINDOWS_OF_A_RECORD_MAX:
+        raise TopologyError(
+            f"each record would fall in more than {WINDOWS_OF_A_RECORD_MAX:,} windows; advance by more: "
+            + fact_text(stream=stream, size=shown(size), advance=shown(advance))
+        )
+    return TimeWindows(size_ms, advance_ms, grace_ms, kept_ms)
+
 
 class WindowedStream(Generic[K, V]):
-    """A stream whose next aggregation is by key and window."""
+    """A stream whose next aggregation is by key and window.
+
+    In every aggregation ``late=topic`` receives the records whose windows are closed; they are counted
+    either way. Arguments that an aggregation cannot take raise ``TopologyError``.
+    """
 
     def __init__(self, flow: Flow, windows: TimeWindows) -> None:
         self._flow = flow
         self._windows = windows
 
-    def count(self, name: str, *, late: Topic[Any, Any] | str | None = None) -> WindowedTable[K, int]:
+    def __repr__(self) -> str:
+        windows = self._windows
+        return (
+            f"<WindowedStream of {self._flow.name!r} {self._flow.shape} size_ms={windows.size_ms} "
+            f"advance_ms={windows.advance_ms} grace_ms={windows.grace_ms}>"
+        )
+
+    @declares
+    def count(
+        self,
+        name: str,
+        *,
+        late: Destination[K | None, V | None] | str | None = None,
+        on_error: ErrorPolicy | None = None,
+    ) -> WindowedTable[K, int]:
         """Count the records of each key and window."""
-        return self._aggregate(name, {"count": aggregations.count()}, None, late, single=True)
+        return self._aggregate(name, {"count": aggregations.count()}, late, on_error)
 
+    @declares
     def sum(
-        self, name: str, of: Callable[[V], Any], *, late: Topic[Any, Any] | str | None = None
-    ) -> WindowedTable[K, Any]:
+        self,
+        name: str,
+        of: Callable[[V], T | None],
+        *,
+        late: Destination[K | None, V | None] | str | None = None,
+        on_error: ErrorPolicy | None = None,
+    ) -> WindowedTable[K, T]:
         """Sum ``of`` over the records of each key and window."""
-        return self._aggregate(name, {"sum": aggregations.sum(of)}, None, late, single=True)
+        return self._aggregate(name, {"sum": aggregations.sum(of)}, late, on_error)
 
+    @overload
+    def aggregate(
+        self,
+        name: str,
+        *,
+        into: type[T],
+        late: Destination[K | None, V | None] | str | None = ...,
+        on_error: ErrorPolicy | None = ...,
+        **named: Aggregator,
+    ) -> WindowedTable[K, T]: ...
+    @overload
+    def aggregate(
+        self,
+        name: str,
+        *,
+        into: None = ...,
+        late: Destination[K | None, V | None] | str | None = ...,
+        on_error: ErrorPolicy | None = ...,
+        **named: Aggregator,
+    ) -> WindowedTable[K, Any]: ...
+    @declares
     def aggregate(
         self,
         name: str,
         *,
         into: Any = None,
-        late: Topic[Any, Any] | str | None = None,
+        late: Destination[K | None, V | None] | str | None = None,
+        on_error: ErrorPolicy | None = None,
         **named: Aggregator,
     ) -> WindowedTable[K, Any]:
-        """Fold the values of each key and window; see ``Stream.aggregate``.
+        """Fold the values of each key and window; see ``Stream.aggregate``."""
+        return self._aggregate(name, named, late, on_error, into=into, single=False)
 
-        ``late=topic`` receives the records whose windows are closed; they are counted either way.
-        """
-        return self._aggregate(name, named, into, late, single=False)
-
+    @declares
     def reduce(
-        self, name: str, function: Callable[[V, V], V], *, late: Topic[Any, Any] | str | None = None
+        self,
+        name: str,
+        function: Callable[[V, V], V],
+        *,
+        late: Destination[K | None, V | None] | str | None = None,
+        on_error: ErrorPolicy | None = None,
     ) -> WindowedTable[K, V]:
         """Fold the values of each key and window with a function of two values."""
-        return self._aggregate(name, {"reduce": aggregations.reducer(function)}, None, late, single=True)
+        check_function(function, step=shown(name), takes=("first", "second"))
+        return self._aggregate(name, {"reduce": aggregations.reducer(function)}, late, on_error)
 
+    @declares
     def fold(
         self,
         name: str,
@@ -65,25 +145,25 @@ class WindowedStream(Generic[K, V]):
         function: Callable[[T, V], T],
         *,
         value: Any = None,
-        late: Topic[Any, Any] | str | None = None,
+        late: Destination[K | None, V | None] | str | None = None,
+        on_error: ErrorPolicy | None = None,
     ) -> WindowedTable[K, T]:
         """Fold the values of each key and window into an accumulator."""
-        stored = value or return_type(function)
-        return self._aggregate(
-            name, {"fold": aggregations.folder(initial, function)}, None, late, single=True, kept_type=stored
-        )
+        check_function(function, step=shown(name), takes=("accumulator", "value"))
+        named = {"fold": aggregations.folder(initial, function)}
+        return self._aggregate(name, named, late, on_error, kept_type=value or return_type(function))
 
     def _aggregate(
         self,
         name: str,
         named: dict[str, Aggregator],
-        into: Any,
-        late: Topic[Any, Any] | str | None,
+        late: Destination[Any, Any] | str | None,
+        on_error: ErrorPolicy | None,
         *,
-        single: bool,
+        into: Any = None,
+        single: bool = True,
         kept_type: Any = None,
     ) -> WindowedTable[K, Any]:
-        late_topic = late if late is None or isinstance(late, str) else late.spec
         return WindowedTable(
             *declare_aggregation(
                 self._flow,
@@ -93,6 +173,7 @@ class WindowedStream(Generic[K, V]):
                 single=single,
                 kept_type=kept_type,
                 windows=self._windows,
-                late=late_topic,
+                late=late,
+                on_error=on_error,
             )
         )

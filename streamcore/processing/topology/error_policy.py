@@ -6,14 +6,19 @@ agent; the nearest one counts. The default is ``stop``: nothing is committed pas
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from streamcore.durations import duration_ms
 from streamcore.errors import UsageError, fact_text
+from streamcore.processing.topology.places import declares, shown
 
 _BACKOFF_MS_MAX = 60_000
+_TIMES_MAX: Final = 1_000_000
+_FIRST_WAIT_MS_MAX: Final = 86_400_000
+_TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +60,33 @@ stop = Stop()
 skip = Skip()
 
 
+@declares
 def retry(times: int, backoff: str | timedelta | int = "100ms") -> Retry:
     """Try a failing record again, ``times`` times at most, before stopping.
 
     The first wait is ``backoff``; each is twice as long as the one before, up to a minute.
+
+    Raises:
+        UsageError: ``times`` is no integer of at least 1, or ``backoff`` is no duration.
     """
-    if times < 1:
-        raise UsageError(f"retry at least once: {fact_text(times=times)}")
-    return Retry(times, duration_ms(backoff))
+    if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= _TIMES_MAX:
+        raise UsageError(f"retry from 1 to {_TIMES_MAX:,} times: {fact_text(times=shown(times))}")
+    backoff_ms = duration_ms(backoff)
+    if backoff_ms > _FIRST_WAIT_MS_MAX:
+        raise UsageError(f"the first wait of a retry is at most a day: {fact_text(backoff=shown(backoff))}")
+    return Retry(times, backoff_ms)
 
 
+@declares
 def dead_letter(topic: str) -> DeadLetter:
-    """Send failing records to ``topic``."""
+    """Send failing records to ``topic``, as they came, with the reason in their headers.
+
+    Raises:
+        UsageError: ``topic`` is not the name of a topic.
+    """
+    if not isinstance(topic, str) or not _TOPIC_NAME.fullmatch(topic) or topic in (".", ".."):
+        raise UsageError(
+            "give the name of a topic for dead letters, sc.dead_letter('failed-orders'): "
+            + fact_text(given=shown(topic))
+        )
     return DeadLetter(topic)

@@ -138,14 +138,13 @@ def test_events_go_one_by_one_only_where_two_steps_meet_in_one_store() -> None:
 # -- names
 
 
-def test_two_tables_of_one_name_are_refused_at_the_start() -> None:
+def test_two_tables_of_one_name_are_refused() -> None:
     app = App("app")
     words = app.topic("words", key=str, value=str)
     words.count("total")
-    app.table("total", key=str, value=int)
 
-    with pytest.raises(TopologyError, match=r"two tables have one name.*table=total"):
-        app.plan()
+    with pytest.raises(TopologyError, match=r"two tables have one name.*name=total first=.*test_plan.py:\d+"):
+        app.table("total", key=str, value=int)
 
 
 def test_a_topic_is_declared_once() -> None:
@@ -176,7 +175,7 @@ def test_functions_of_one_name_name_different_steps() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a b", "..", "x" * 201])
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "..", "x" * 250])
 def test_names_that_cannot_be_part_of_files_are_refused(name: str) -> None:
     with pytest.raises(TopologyError, match="letters, digits"):
         App("app").topic(name)
@@ -336,9 +335,9 @@ def test_a_join_of_keys_that_cannot_be_equal_is_refused_where_it_is_declared() -
     names = app.topic("names", key=str, value=str).table("names")
 
     with pytest.raises(TopologyError, match="stream=words stream_keys=str table=numbers table_keys=int"):
-        words.join(table, both)
+        words.join(table, both)  # type: ignore[arg-type]
     with pytest.raises(TopologyError, match=r"stream_keys=.*Windowed\[str\] table=names table_keys=str"):
-        windows.join(names, both)
+        windows.join(names, both)  # type: ignore[arg-type]
 
 
 def test_windows_as_keys_are_encoded_by_the_types_in_them() -> None:

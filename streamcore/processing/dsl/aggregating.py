@@ -1,0 +1,123 @@
+"""The aggregations and windows of a stream: steps that need the records of a key in one partition.
+
+Where the key was changed before, such a step goes through a repartition topic (``flow.keyed``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, overload
+
+from streamcore.processing.dsl.checks import Duration, check_function
+from streamcore.processing.dsl.declaration import return_type
+from streamcore.processing.dsl.declared_aggregation import declare_aggregation
+from streamcore.processing.dsl.flow import Flow
+from streamcore.processing.dsl.table import Table
+from streamcore.processing.dsl.windowed_stream import WindowedStream, declared_windows
+from streamcore.processing.topology import aggregations
+from streamcore.processing.topology.aggregations import Aggregator
+from streamcore.processing.topology.error_policy import ErrorPolicy
+from streamcore.processing.topology.places import declares, shown
+
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
+
+Policy = ErrorPolicy | None
+
+
+class Aggregating(Generic[K, V]):
+    """A stream as what can be aggregated by its keys.
+
+    Arguments that an aggregation cannot take raise ``TopologyError``.
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+
+    @declares
+    def count(self, name: str, *, on_error: Policy = None) -> Table[K, int]:
+        """Count the records of each key, running."""
+        return self._aggregate(name, {"count": aggregations.count()}, on_error)
+
+    @declares
+    def sum(self, name: str, of: Callable[[V], T | None], *, on_error: Policy = None) -> Table[K, T]:
+        """Sum ``of`` over the records of each key, running."""
+        return self._aggregate(name, {"sum": aggregations.sum(of)}, on_error)
+
+    @overload
+    def aggregate(
+        self, name: str, *, into: type[T], on_error: Policy = ..., **named: Aggregator
+    ) -> Table[K, T]: ...
+    @overload
+    def aggregate(
+        self, name: str, *, into: None = ..., on_error: Policy = ..., **named: Aggregator
+    ) -> Table[K, Any]: ...
+    @declares
+    def aggregate(
+        self, name: str, *, into: Any = None, on_error: Policy = None, **named: Aggregator
+    ) -> Table[K, Any]:
+        """Fold the values of each key into several aggregations at once.
+
+        The name is the identity of the state: the store, its changelog and its files are called after
+        it, so it must stay the same from one release to the next. The table's values have the given
+        names as attributes; ``into=SomeClass`` makes them objects of that class.
+        """
+        return self._aggregate(name, named, on_error, into=into, single=False)
+
+    @declares
+    def reduce(self, name: str, function: Callable[[V, V], V], *, on_error: Policy = None) -> Table[K, V]:
+        """Fold the values of each key with a function of two values; the first is the start."""
+        check_function(function, step=shown(name), takes=("first", "second"))
+        return self._aggregate(name, {"reduce": aggregations.reducer(function)}, on_error)
+
+    @declares
+    def fold(
+        self,
+        name: str,
+        initial: T | Callable[[], T],
+        function: Callable[[T, V], T],
+        *,
+        value: Any = None,
+        on_error: Policy = None,
+    ) -> Table[K, T]:
+        """Fold the values of each key into an accumulator; ``value=`` is its type, if not plain data."""
+        check_function(function, step=shown(name), takes=("accumulator", "value"))
+        named = {"fold": aggregations.folder(initial, function)}
+        return self._aggregate(name, named, on_error, kept_type=value or return_type(function))
+
+    @declares
+    def tumbling(
+        self, size: Duration, *, grace: Duration = 0, retention: Duration | None = None
+    ) -> WindowedStream[K, V]:
+        """Windows of one size, side by side. See ``hopping`` for ``grace`` and ``retention``."""
+        return self.hopping(size, size, grace=grace, retention=retention)
+
+    @declares
+    def hopping(
+        self, size: Duration, advance: Duration, *, grace: Duration = 0, retention: Duration | None = None
+    ) -> WindowedStream[K, V]:
+        """Windows of one size, one starting every ``advance``.
+
+        ``grace`` is how long after its end a window still takes records; ``retention`` how long after
+        its end it can be queried (always, by default).
+        """
+        return WindowedStream(
+            self.flow, declared_windows(size, advance, grace, retention, stream=self.flow.name)
+        )
+
+    def _aggregate(
+        self,
+        name: str,
+        named: dict[str, Aggregator],
+        on_error: Policy,
+        *,
+        into: Any = None,
+        single: bool = True,
+        kept_type: Any = None,
+    ) -> Table[K, Any]:
+        return Table(
+            *declare_aggregation(
+                self.flow, name, named, into=into, single=single, kept_type=kept_type, on_error=on_error
+            )
+        )

@@ -1,0 +1,99 @@
+"""Reading a table from user code: by key, and as a mapping.
+
+What a table holds here depends on the code that reads it:
+
+* in an agent, or in the function of a step: the keys of its own task, with everything written so far;
+* in a timer: the keys of all tasks of its worker, as of the last commit;
+* a global table: all keys, in both.
+
+Elsewhere reading raises ``UsageError``; outside of the application use ``running.table(name)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from streamcore.durations import time_ms
+from streamcore.errors import UsageError, fact_text
+from streamcore.model import Windowed
+from streamcore.processing.context import table_in_task, window_start_now
+from streamcore.processing.topology.nodes import StoreSpec
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+Time = datetime | str | int
+
+
+class TableAccess(Generic[K, V]):
+    """The reading side of a table."""
+
+    store: StoreSpec
+
+    @property
+    def name(self) -> str:
+        """The name of the table, its store and its changelog."""
+        return self.store.name
+
+    def get(self, key: K, default: V | None = None, *, at: Time | None = None) -> V | None:
+        """Return the value of a key, or ``default``.
+
+        Args:
+            at: of a windowed table, a time in the window that is meant; the time of the agent's event if left
+                out. Of several windows the one that starts last.
+
+        Raises:
+            UsageError: the table is not to be read here, or ``at`` is left out where no event is at hand.
+        """
+        place = self._place(key) if at is None else self._place_at(key, time_ms(at))
+        value = None if place is None else table_in_task(self.store).get(place)
+        return default if value is None else value
+
+    def __getitem__(self, key: K) -> V:
+        value = table_in_task(self.store).get(self._place(key))
+        if value is None:
+            raise KeyError(key)
+        return value  # type: ignore[no-any-return]
+
+    def __contains__(self, key: K) -> bool:
+        return table_in_task(self.store).get(self._place(key)) is not None
+
+    def items(self) -> Iterator[tuple[Any, V]]:
+        """The keys and values, in the order of the stored keys; windows as ``sc.Windowed``."""
+        pairs = table_in_task(self.store).items()
+        windows = self.store.windows
+        if windows is None:
+            return iter(pairs)
+        size_ms = windows.size_ms
+        return ((Windowed(key, start, start + size_ms), value) for (key, start), value in pairs)
+
+    def keys(self) -> Iterator[Any]:
+        """The keys, in the order of ``items``."""
+        return (key for key, _ in self.items())
+
+    def values(self) -> Iterator[V]:
+        """The values, in the order of ``items``."""
+        return (value for _, value in self.items())
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.keys()
+
+    def __len__(self) -> int:
+        """How many keys there are. Reads all of them: the stores keep no count."""
+        return sum(1 for _ in self.items())
+
+    def __bool__(self) -> bool:
+        return next(self.items(), None) is not None
+
+    def _place(self, key: K) -> Any:
+        """The key in the store: of a windowed table with the start of the window of the event at hand."""
+        return key if self.store.windows is None else (key, window_start_now(self.store))
+
+    def _place_at(self, key: K, at_ms: int) -> Any:
+        """The key in the store for the window of a time; ``None`` if no window holds that time."""
+        if self.store.windows is None:
+            raise UsageError(f"at= is for windowed tables: {fact_text(table=self.name)}")
+        starts = self.store.windows.starts_of(at_ms)
+        return (key, starts[-1]) if starts else None

@@ -1,0 +1,74 @@
+"""Where in the user's program something is declared, for errors.
+
+A public call that declares something is marked with ``declares``: what it refuses ends with ``at=FILE:LINE``,
+the line outside of this package that called it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+import types
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from streamcore.errors import StreamCoreError, TopologyError, UsageError, fact_text
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_PACKAGE: Final = "streamcore"
+_HAS_FACTS = re.compile(r": [a-z_]+=")
+_LETTERS_MAX: Final = 80
+
+
+def user_place() -> str:
+    """The file and line that called into this package: ``FILE:LINE``."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
+        frame = frame.f_back
+    if frame is None:
+        return "unknown"
+    file = frame.f_code.co_filename
+    here = os.getcwd() + os.sep
+    return f"{file.removeprefix(here)}:{frame.f_lineno}"
+
+
+def declares(function: F) -> F:
+    """Mark a public call that declares something: its errors name the user's file and line.
+
+    Missing and unknown arguments are a ``TopologyError``, too.
+    """
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **named: Any) -> Any:
+        try:
+            return function(*arguments, **named)
+        except UsageError as error:
+            add_fact(error, "at", user_place())
+            raise
+        except TypeError as error:
+            # Raised by the call itself, not inside the function: its arguments do not fit.
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise
+            message = f"the arguments do not fit: {fact_text(reason=error, at=user_place())}"
+            raise TopologyError(message) from None
+
+    return call  # type: ignore[return-value]
+
+
+def add_fact(error: StreamCoreError, name: str, value: object) -> None:
+    """Add a fact to an error's message, unless it has one of this name."""
+    message = str(error)
+    if f" {name}=" not in message:
+        separator = " " if _HAS_FACTS.search(message) else ": "
+        error.args = (f"{message}{separator}{fact_text(**{name: value})}", *error.args[1:])
+
+
+def shown(value: object) -> str:
+    """A wrong argument as errors show it: short, on one line."""
+    if isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType | type):
+        return getattr(value, "__name__", repr(value))
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LETTERS_MAX else f"{text[:_LETTERS_MAX]}..."
