@@ -14,17 +14,19 @@
 Sorted: ``None``, then booleans, numbers by their value whatever their type, text, bytes, tuples.
 
 Whole floats come back as ``int``: Python calls ``1`` and ``1.0`` one key, and so must the bytes. ``True``
-keeps its own tag, because it should not come back as ``1``; a store whose untyped keys mix ``True`` and
-``1`` is therefore undefined: declare its key type.
+keeps its own tag, because it must not come back as ``1``: the two are different keys.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Final
 
 from streamcore.state.key_fields import (
     INT_BIAS,
     Field,
+    WrongKeyError,
     decode_bytes,
     decode_float,
     decode_int,
@@ -53,8 +55,7 @@ def encode_dynamic(value: Any) -> bytes:
 
     Raises:
         TypeError: for anything else.
-        OverflowError: for an int of more than 64 bit.
-        ValueError: for NaN.
+        WrongKeyError: for an int of more than 64 bits, and for NaN.
     """
     if isinstance(value, str):
         return _STR + encode_str(value)
@@ -72,7 +73,9 @@ def encode_dynamic(value: Any) -> bytes:
         return _TUPLE + b"".join([encode_dynamic(part) for part in value]) + _END_OF_TUPLE
     if value is None:
         return _NONE
-    raise TypeError(f"a key cannot be of type {type(value).__name__}")
+    raise WrongKeyError(
+        "without a declared type, key=..., keys are None, bool, int, float, str, bytes, tuples"
+    )
 
 
 def decode_dynamic(data: bytes, position: int) -> tuple[Any, int]:
@@ -104,7 +107,7 @@ def decode_dynamic(data: bytes, position: int) -> tuple[Any, int]:
 
 def _encode_whole(value: int) -> bytes:
     if not -INT_BIAS <= value < INT_BIAS:
-        raise OverflowError("an int key has at most 64 bit")
+        raise WrongKeyError("an int key has at most 64 bits")
     # Large ints share a double; the exact number behind it tells them apart, in the right order.
     return _NUMBER + encode_float(float(value)) + _WHOLE + encode_int(value)
 
@@ -119,4 +122,19 @@ def _decode_number(data: bytes, position: int) -> tuple[float, int]:
     raise ValueError(f"unknown kind of number {kind.hex()}")
 
 
-DYNAMIC_FIELD: Final = Field("any", encode_dynamic, decode_dynamic)
+PLAIN_TYPES: Final = frozenset({str, int, bytes})
+"""Keys of these types, and flat tuples of them, are equal exactly if their bytes are."""
+
+
+def is_plain(column: Sequence[Any]) -> bool:
+    """Whether all keys are of ``PLAIN_TYPES``, or flat tuples of these: equal ones are one key anywhere."""
+    kinds = set(map(type, column))
+    if kinds <= PLAIN_TYPES:
+        return True
+    if not kinds <= PLAIN_TYPES | {tuple}:
+        return False
+    tuples = column if kinds == {tuple} else [key for key in column if type(key) is tuple]
+    return set(map(type, chain.from_iterable(tuples))) <= PLAIN_TYPES
+
+
+DYNAMIC_FIELD: Final = Field("any", encode_dynamic, decode_dynamic, is_plain)

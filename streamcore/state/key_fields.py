@@ -4,7 +4,12 @@ Fields can therefore stand one after the other, and the whole sorts like the tup
 have a fixed length; text ends with ``00 00``, which sorts before every longer text because a ``00``
 inside is written ``00 FF``. The formats are listed in ``keys``.
 
-Encoders raise whatever Python raises for a wrong value; ``keys`` turns it into a ``SerdeError``.
+A value is *plain* for a field if Python's equality tells it apart from the field's other plain values just
+as the bytes do. Values of the field's exact type are plain: both zeros are one number, and one instant has
+one form, whatever its time zone.
+
+Encoders raise whatever Python raises for a wrong value; ``keys`` turns it into a ``SerdeError``. The text
+of a ``WrongKeyError`` is for users.
 """
 
 from __future__ import annotations
@@ -16,6 +21,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 INT_BIAS: Final = 1 << 63
+
+
+class WrongKeyError(ValueError):
+    """The value cannot be a key; the text says why in words for users."""
+
 
 _UINT64 = struct.Struct(">Q")
 _DOUBLE = struct.Struct(">d")
@@ -31,11 +41,26 @@ class Field:
     name: str
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes, int], tuple[Any, int]]
+    is_plain: Callable[[Sequence[Any]], bool]
+    """Whether every value of a column is plain."""
+
+
+def of_types(*exact: type) -> Callable[[Sequence[Any]], bool]:
+    """Return a test whether every value of a column is of one of these types, and of no subclass."""
+    allowed = set(exact)
+    return lambda column: set(map(type, column)) <= allowed
 
 
 def encode_int(value: int) -> bytes:
-    """Eight bytes that sort like the signed number."""
-    return _UINT64.pack(value + INT_BIAS)
+    """Return eight bytes that sort like the signed number.
+
+    Raises:
+        WrongKeyError: the number has more than 64 bits.
+    """
+    biased = value + INT_BIAS
+    if isinstance(value, int) and not 0 <= biased <= _ALL_BITS:
+        raise WrongKeyError("an int key has at most 64 bits")
+    return _UINT64.pack(biased)
 
 
 def decode_int(data: bytes, position: int) -> tuple[int, int]:
@@ -44,13 +69,18 @@ def decode_int(data: bytes, position: int) -> tuple[int, int]:
 
 
 def encode_float(value: float) -> bytes:
-    """Eight bytes that sort like the number; both zeros are one.
+    """Return eight bytes that sort like the number; both zeros are one.
 
     Raises:
-        ValueError: for NaN, which equals nothing and so cannot be found again.
+        WrongKeyError: for NaN, which equals nothing and so cannot be found again, and for an int that no
+            float equals.
     """
+    if not isinstance(value, float | int):
+        raise TypeError
     if math.isnan(value):
-        raise ValueError("nan cannot be a key")
+        raise WrongKeyError("nan cannot be a key")
+    if float(value) != value:
+        raise WrongKeyError("no float equals this int")
     (bits,) = _UINT64.unpack(_DOUBLE.pack(value + 0.0))
     return _UINT64.pack(bits ^ _ALL_BITS if bits & INT_BIAS else bits | INT_BIAS)
 
@@ -97,11 +127,11 @@ def decode_bool(data: bytes, position: int) -> tuple[bool, int]:
 
 
 SCALAR_FIELDS: Final = {
-    bool: Field("bool", encode_bool, decode_bool),
-    int: Field("int", encode_int, decode_int),
-    float: Field("float", encode_float, decode_float),
-    str: Field("str", encode_str, decode_str),
-    bytes: Field("bytes", encode_bytes, decode_bytes),
+    bool: Field("bool", encode_bool, decode_bool, of_types(bool)),
+    int: Field("int", encode_int, decode_int, of_types(int)),
+    float: Field("float", encode_float, decode_float, of_types(float)),
+    str: Field("str", encode_str, decode_str, of_types(str)),
+    bytes: Field("bytes", encode_bytes, decode_bytes, of_types(bytes)),
 }
 
 
@@ -116,7 +146,28 @@ def optional_field(field: Field) -> Field:
             return None, position + 1
         return field.decode(data, position + 1)
 
-    return Field(field.name + "?", encode, decode)
+    def is_plain(column: Sequence[Any]) -> bool:
+        return field.is_plain([value for value in column if value is not None])
+
+    return Field(field.name + "?", encode, decode, is_plain)
+
+
+def mapped_field(
+    field: Field,
+    to_inner: Callable[[Any], Any],
+    from_inner: Callable[[Any], Any],
+    is_plain: Callable[[Sequence[Any]], bool],
+) -> Field:
+    """Return a field of values that are written as another field's values, such as the members of an Enum."""
+
+    def encode(value: Any) -> bytes:
+        return field.encode(to_inner(value))
+
+    def decode(data: bytes, position: int) -> tuple[Any, int]:
+        inner, position = field.decode(data, position)
+        return from_inner(inner), position
+
+    return Field(field.name, encode, decode, is_plain)
 
 
 def tuple_field(
@@ -124,8 +175,13 @@ def tuple_field(
     *,
     take_apart: Callable[[Any], Sequence[Any]] = tuple,
     build: Callable[..., Any] | None = None,
+    exact: type = tuple,
 ) -> Field:
-    """Fields one after the other: a tuple, or a class that is taken apart and built from its parts."""
+    """Fields one after the other: a tuple, or a class that is taken apart and built from its parts.
+
+    Args:
+        exact: the class of plain values.
+    """
     encoders = [field.encode for field in fields]
     decoders = [field.decode for field in fields]
 
@@ -140,4 +196,12 @@ def tuple_field(
             parts.append(part)
         return (tuple(parts) if build is None else build(*parts)), position
 
-    return Field("(" + ",".join(field.name for field in fields) + ")", encode, decode)
+    def is_plain(column: Sequence[Any]) -> bool:
+        if not set(map(type, column)) <= {exact}:
+            return False
+        rows = column if exact is tuple else list(map(take_apart, column))
+        if not set(map(len, rows)) <= {len(fields)}:
+            return False
+        return all(field.is_plain(part) for field, part in zip(fields, zip(*rows, strict=True), strict=False))
+
+    return Field("(" + ",".join(field.name for field in fields) + ")", encode, decode, is_plain)

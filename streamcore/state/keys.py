@@ -8,6 +8,7 @@ renaming a class orphans no state::
     int                    64 bit, biased by 2**63, big-endian
     float                  IEEE double, big-endian; sign bit flipped, negative ones inverted whole
     bool                   00 or 01
+    uuid, date, ...        the types of ``key_types``
     (str,int,...)          fields of a tuple, NamedTuple, dataclass or msgspec.Struct, one after the other
     any                    the tagged form of ``dynamic_keys``, for keys without a declared type
 
@@ -15,21 +16,30 @@ renaming a class orphans no state::
            | "?" field: 00 for None, else 01 field
     text  := bytes with each 00 written 00 FF, then 00 00          for str and bytes inside a tuple
 
+A key is its bytes: two keys are one key exactly if they have the same bytes. Python's equality alone does
+not tell (``True == 1``, but they are two untyped keys; a subclass of ``str`` may be equal to nothing and is
+one key with the text that it holds). Whatever keeps keys in a dict or a set therefore works on what
+``identify_many`` gives: equal exactly if the bytes are, the key itself wherever that is enough.
+
 Invariants:
 
 * ``encode(a) < encode(b)`` exactly when ``a < b``, wherever Python can compare the two.
-* Keys that Python calls equal have equal bytes: caches and stores then agree on what one key is.
-* A key of the wrong type is a ``SerdeError``, never another key.
+* A declared type takes what a type checker takes for it, and turns it into the type itself: ``True`` is 1
+  for ``int``, 1 is 1.0 for ``float``, a member of a ``StrEnum`` is its text for ``str``.
+* Any other key is a ``SerdeError``, never another key.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import enum
+import functools
 import operator
 import struct
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, Generic, NoReturn, TypeVar, overload
 
 import msgspec
@@ -40,8 +50,17 @@ from streamcore.state.key_fields import (
     INT_BIAS,
     SCALAR_FIELDS,
     Field,
+    WrongKeyError,
+    encode_int,
+    of_types,
     optional_field,
     tuple_field,
+)
+from streamcore.state.key_types import (
+    FIELDS_OF_TOOLS,
+    enum_value_type,
+    standard_field,
+    value_of_member,
 )
 
 K = TypeVar("K")
@@ -52,12 +71,51 @@ _WRONG_BYTES = (IndexError, TypeError, ValueError, struct.error)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class KeyBytes:
+    """What stands for a key that Python's equality does not tell from others: its bytes."""
+
+    data: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class KeyCodec(Generic[K]):
     """Encodes the keys of one store, many at a time; raises ``SerdeError`` for one that does not fit."""
 
     name: str
     encode_many: Callable[[Iterable[K]], list[bytes]]
     decode_many: Callable[[Sequence[bytes]], list[K]]
+    is_plain: Callable[[Sequence[Any]], bool]
+    """Whether Python's equality tells each of these keys from other plain ones just as the bytes do."""
+
+    def identify_many(self, keys: Sequence[K]) -> Sequence[Any]:
+        """Return what stands for each key in a dict or a set: equal exactly if the bytes are.
+
+        ``keys`` itself is returned if every key stands for itself. ``None``, which stands for no key, stays.
+
+        Raises:
+            SerdeError: a key is not of the declared type. Of keys that stand for themselves, only encoding
+                tells.
+            TypeError: a key cannot be hashed.
+        """
+        if self.is_plain(keys):
+            return keys
+        return [self._identity(key) for key in keys]
+
+    def encode_identities(self, identities: Collection[Any]) -> list[bytes]:
+        """Return the bytes of keys that were identified."""
+        if not any(type(found) is KeyBytes for found in identities):
+            return self.encode_many(identities)
+        return [
+            found.data if type(found) is KeyBytes else self.encode_many((found,))[0] for found in identities
+        ]
+
+    def _identity(self, key: Any) -> Any:
+        if key is None or type(key) is KeyBytes or self.is_plain((key,)):
+            return key
+        hash(key)
+        data = self.encode_many((key,))[0]
+        canonical = self.decode_many((data,))[0]
+        return canonical if self.is_plain((canonical,)) else KeyBytes(data)
 
     def encode(self, key: K) -> bytes:
         """The bytes of one key."""
@@ -96,7 +154,27 @@ def key_codec(key_type: Any) -> KeyCodec[Any]:
         TopologyError: this type has no byte order.
     """
     codec = _SCALAR_CODECS.get(key_type)
-    return _field_codec(_field_of(key_type)) if codec is None else codec
+    if codec is not None:
+        return codec
+    try:
+        return _codec_of(key_type)
+    except TypeError:  # an annotation that cannot be hashed
+        return _codec_of.__wrapped__(key_type)
+
+
+@functools.lru_cache(maxsize=256)
+def _codec_of(key_type: Any) -> KeyCodec[Any]:
+    found = _declared(key_type)
+    if found is not key_type:
+        return key_codec(found)
+    if isinstance(key_type, type):
+        if issubclass(key_type, enum.Enum):
+            return _mapped_codec(
+                key_codec(enum_value_type(key_type)), value_of_member(key_type), key_type, of_types(key_type)
+            )
+        if issubclass(key_type, PurePath):
+            return _mapped_codec(key_codec(str), str, key_type, lambda keys: not keys)
+    return _field_codec(_field_of(key_type))
 
 
 def key_codec_by_name(name: str) -> KeyCodec[Any]:
@@ -112,15 +190,6 @@ def key_codec_by_name(name: str) -> KeyCodec[Any]:
     if rest:
         raise _unknown_name(name)
     return _field_codec(field)
-
-
-def custom_key_codec(encode: Callable[[K], bytes], decode: Callable[[bytes], K]) -> KeyCodec[K]:
-    """A codec from functions of the user's: sorted as their bytes, and shown as bytes by tools."""
-    return KeyCodec(
-        "bytes",
-        lambda keys: [encode(key) for key in keys],
-        lambda encoded: [decode(data) for data in encoded],
-    )
 
 
 # -- keys of one scalar type: the hot ones, a list at a time -------------------------------------
@@ -153,7 +222,7 @@ def _encode_int_keys(keys: Iterable[int]) -> list[bytes]:
     try:
         return list(map(_UINT64.pack, [key + INT_BIAS for key in keys]))
     except _WRONG_KEY:
-        _raise_wrong_key("int", lambda key: _UINT64.pack(key + INT_BIAS), keys)
+        _raise_wrong_key("int", encode_int, keys)
 
 
 def _decode_int_keys(encoded: Sequence[bytes]) -> list[int]:
@@ -183,13 +252,37 @@ def _field_codec(field: Field) -> KeyCodec[Any]:
                 raise _wrong_bytes(name, "something follows the key")
         return [key for key, _ in decoded]
 
-    return KeyCodec(name, encode_many, decode_many)
+    return KeyCodec(name, encode_many, decode_many, field.is_plain)
+
+
+def _mapped_codec(
+    inner: KeyCodec[Any],
+    to_inner: Callable[[Any], Any],
+    from_inner: Callable[[Any], Any],
+    is_plain: Callable[[Sequence[Any]], bool],
+) -> KeyCodec[Any]:
+    """The codec of keys that are written as other keys, such as the members of an Enum as their values."""
+
+    def encode_many(keys: Iterable[Any]) -> list[bytes]:
+        keys = keys if isinstance(keys, Sequence) else list(keys)
+        try:
+            return inner.encode_many([to_inner(key) for key in keys])
+        except _WRONG_KEY:
+            _raise_wrong_key(inner.name, to_inner, keys)
+
+    def decode_many(encoded: Sequence[bytes]) -> list[Any]:
+        try:
+            return [from_inner(found) for found in inner.decode_many(encoded)]
+        except _WRONG_BYTES as error:
+            raise _wrong_bytes(inner.name, error) from error
+
+    return KeyCodec(inner.name, encode_many, decode_many, is_plain)
 
 
 _SCALAR_CODECS: dict[object, KeyCodec[Any]] = {
-    bytes: KeyCodec("bytes", _encode_bytes_keys, list),
-    str: KeyCodec("str", _encode_str_keys, _decode_str_keys),
-    int: KeyCodec("int", _encode_int_keys, _decode_int_keys),
+    bytes: KeyCodec("bytes", _encode_bytes_keys, list, of_types(bytes)),
+    str: KeyCodec("str", _encode_str_keys, _decode_str_keys, of_types(str)),
+    int: KeyCodec("int", _encode_int_keys, _decode_int_keys, of_types(int)),
     float: _field_codec(SCALAR_FIELDS[float]),
     bool: _field_codec(SCALAR_FIELDS[bool]),
     None: _field_codec(DYNAMIC_FIELD),
@@ -199,6 +292,17 @@ _SCALAR_CODECS: dict[object, KeyCodec[Any]] = {
 # -- keys of several fields ----------------------------------------------------------------------
 
 
+def _declared(key_type: Any) -> Any:
+    """The type that stands behind a name or annotation, or of the values of a ``Literal``."""
+    origin, arguments = typing.get_origin(key_type), typing.get_args(key_type)
+    if origin is typing.Annotated:
+        return arguments[0]
+    if origin is typing.Literal:
+        kinds = set(map(type, arguments))
+        return kinds.pop() if len(kinds) == 1 else None
+    return getattr(key_type, "__supertype__", key_type)
+
+
 def _field_of(key_type: Any) -> Field:
     """The field for a type, at any depth."""
     if key_type in SCALAR_FIELDS:
@@ -206,8 +310,12 @@ def _field_of(key_type: Any) -> Field:
     if key_type in (None, object, Any, tuple, list) or isinstance(key_type, TypeVar):
         return DYNAMIC_FIELD
     origin, arguments = typing.get_origin(key_type), typing.get_args(key_type)
-    if origin is typing.Annotated:
-        return _field_of(arguments[0])
+    found = _declared(key_type)
+    if found is not key_type:
+        return _field_of(found)
+    standard = standard_field(key_type)
+    if standard is not None:
+        return standard
     if origin is tuple and Ellipsis not in arguments:
         return tuple_field([_field_of(argument) for argument in arguments], take_apart=_parts_of_tuple)
     if origin in (typing.Union, types.UnionType):
@@ -226,8 +334,9 @@ def _field_of(key_type: Any) -> Field:
         if issubclass(key_type, msgspec.Struct):
             return _class_field(key_type, key_type.__struct_fields__)
     raise TopologyError(
-        "keys of this type cannot be sorted as bytes: use str, bytes, int, float, bool, a tuple,"
-        f" a dataclass, a msgspec.Struct, or a sc.Serde {fact_text(key_type=key_type)}"
+        "keys of this type cannot be sorted as bytes: use str, bytes, int, float, bool, Decimal, UUID, date, "
+        "datetime, time, timedelta, an Enum, a tuple, a dataclass or a msgspec.Struct of these: "
+        + fact_text(key_type=key_type)
     )
 
 
@@ -246,13 +355,20 @@ def _class_field(key_type: type, names: Sequence[str], given: Mapping[Any, Any] 
         return key_type(**dict(zip(names, parts, strict=True)))
 
     parts = [_field_of(types_given.get(hints[name], hints[name])) for name in names]
-    return tuple_field(parts, take_apart=take_apart, build=build)
+    return tuple_field(parts, take_apart=take_apart, build=build, exact=key_type)
 
 
 def _parts_of_tuple(key: Any) -> Sequence[Any]:
     if not isinstance(key, tuple):
         raise TypeError("not a tuple")
     return key
+
+
+_NAMED_FIELDS = sorted(
+    (*SCALAR_FIELDS.values(), *FIELDS_OF_TOOLS.values(), DYNAMIC_FIELD),
+    key=lambda field: len(field.name),
+    reverse=True,  # "datetime" before "date"
+)
 
 
 def _parse_field(text: str) -> tuple[Field, str]:
@@ -267,7 +383,7 @@ def _parse_field(text: str) -> tuple[Field, str]:
             raise _unknown_name(text)
         field, rest = tuple_field(fields, take_apart=_parts_of_tuple), rest[1:]
     else:
-        for field in (*SCALAR_FIELDS.values(), DYNAMIC_FIELD):
+        for field in _NAMED_FIELDS:
             if text.startswith(field.name):
                 rest = text[len(field.name) :]
                 break
@@ -293,7 +409,8 @@ def _raise_wrong_key(name: str, encode: Callable[[Any], object], keys: Iterable[
             encode(key)
         except _WRONG_KEY as error:
             facts = fact_text(key_type=name, given=type(key).__name__, key=repr(key)[:100])
-            raise SerdeError(f"the key is not of the store's key type: {error} {facts}") from error
+            reason = f" ({error})" if isinstance(error, WrongKeyError) else ""
+            raise SerdeError(f"the key is not of the declared type{reason}: {facts}") from error
     raise AssertionError("one of the keys did not encode")
 
 

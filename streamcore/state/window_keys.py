@@ -13,8 +13,9 @@ found by jumping from start to start (``queries``), which is the rarer question.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from streamcore.errors import SerdeError, fact_text
 from streamcore.model import TimestampMs
@@ -57,13 +58,42 @@ def window_key_codec(keys: KeyCodec[K]) -> KeyCodec[tuple[K, TimestampMs]]:
         if not pairs:
             return []
         parts, starts_ms = zip(*pairs, strict=True)
-        encoded = keys.encode_many(parts)
-        # Many keys share few windows.
-        packed = {start_ms: encode_start(start_ms) for start_ms in set(starts_ms)}
-        return [packed[start_ms] + data for start_ms, data in zip(starts_ms, encoded, strict=True)]
+        return _behind_starts(starts_ms, keys.encode_many(parts))
 
     def decode_many(encoded: Sequence[bytes]) -> list[tuple[K, TimestampMs]]:
         starts = [decode_start(data) for data in encoded]
         return list(zip(keys.decode_many([data[START_BYTES:] for data in encoded]), starts, strict=True))
 
-    return KeyCodec(f"window {keys.name}", encode_many, decode_many)
+    return _WindowKeyCodec(
+        f"window {keys.name}",
+        encode_many,
+        decode_many,
+        lambda pairs: keys.is_plain([key for key, _ in pairs]),
+        keys,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _WindowKeyCodec(KeyCodec[Any]):
+    """Identities are pairs, too: what stands for the key, and the start of the window."""
+
+    keys: KeyCodec[Any]
+
+    def identify_many(self, keys: Sequence[Any]) -> Sequence[Any]:
+        parts = [key for key, _ in keys]
+        identities = self.keys.identify_many(parts)
+        if identities is parts:
+            return keys
+        return [(found, start_ms) for found, (_, start_ms) in zip(identities, keys, strict=True)]
+
+    def encode_identities(self, identities: Collection[Any]) -> list[bytes]:
+        if not identities:
+            return []
+        parts, starts_ms = zip(*identities, strict=True)
+        return _behind_starts(starts_ms, self.keys.encode_identities(parts))
+
+
+def _behind_starts(starts_ms: Collection[TimestampMs], encoded: Collection[bytes]) -> list[bytes]:
+    # Many keys share few windows.
+    packed = {start_ms: encode_start(start_ms) for start_ms in set(starts_ms)}
+    return [packed[start_ms] + data for start_ms, data in zip(starts_ms, encoded, strict=True)]

@@ -9,7 +9,7 @@ dropped. The first drop after an open reaches back to 1970 and takes them away a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from streamcore.model import TimestampMs
 from streamcore.state.engine import KeyValueEngine, StoreWrites
@@ -117,7 +117,7 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
         self._newest_start_ms = None
         super().abort()
 
-    def _fetch(self, keys: list[tuple[K, TimestampMs]]) -> None:
+    def _fetch(self, keys: list[Any]) -> None:
         """As in ``WriteBack``, but windows newer than all in the engine are not looked for there."""
         newest_ms = self._newest_start_ms
         if newest_ms is None:
@@ -128,4 +128,4 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
             super()._fetch(older)
         if len(older) < len(keys):
             # Refuses a key of a wrong type before it is cached, as the look-up would.
-            self._keys.encode_many([key for key in keys if key[1] > newest_ms])
+            self._keys.encode_identities([key for key in keys if key[1] > newest_ms])

@@ -14,11 +14,12 @@ Invariants:
 * A changed key is never evicted before it is committed.
 * A drain is sorted by key bytes, so the same writes give the same changelog, whatever the hash seed.
 * ``None`` is not a value: writing it deletes the key.
+* A key is its bytes: every dict here is keyed by what ``KeyCodec.identify_many`` gives for a key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar
@@ -43,15 +44,15 @@ class EventJournal(Generic[K]):
 
     drain_count: int
     abort_count: int
-    before: dict[K, tuple[Any, bool]] = field(default_factory=dict)
-    """Key -> (stored form, or ``None`` where there was no value; whether it was changed already)."""
+    before: dict[Any, tuple[Any, bool]] = field(default_factory=dict)
+    """Identity of a key -> (stored form, or ``None`` for no value; whether it was changed already)."""
 
 
 class WriteBack(Generic[K, V]):
     """One store of one task as its owner sees it. Not for sharing between threads.
 
-    Two ways to use it: operators ``load`` the keys of a batch and work on the dict they get;
-    agents use it like a dict, key by key.
+    Two ways to use it: operators ``identify`` the keys of a batch, ``load`` these identities and work on the
+    dict they get; agents use it like a dict, key by key.
 
     ``journal`` is the journal that records writes now; ``None`` means that nobody does.
     """
@@ -81,16 +82,25 @@ class WriteBack(Generic[K, V]):
         self._decode = decode
         self._copies = copy_on_read
         # Values as they are kept: objects, or encoded where each read gets a copy.
-        self._cache: TwoGenerationCache[K, Any] = TwoGenerationCache(cache_entries_max)
-        self._dirty: dict[K, None] = {}
-        self._draining: dict[K, None] = {}
+        self._cache: TwoGenerationCache[Any, Any] = TwoGenerationCache(cache_entries_max)
+        self._dirty: dict[Any, None] = {}
+        self._draining: dict[Any, None] = {}
         self._drain_count = 0
         self._abort_count = 0
 
     # -- for batch operators
 
-    def load(self, keys: Collection[K]) -> dict[K, V]:
-        """Return the dict of live values, with every key of ``keys`` in it that has a value.
+    def identify(self, keys: Sequence[K]) -> Sequence[Any]:
+        """Return what stands for each key in the dict of live values; ``keys`` itself if these do.
+
+        Raises:
+            SerdeError: a key is not of the store's key type; some such keys are found only by ``load``.
+            TypeError: a key cannot be hashed.
+        """
+        return self._keys.identify_many(keys)
+
+    def load(self, keys: Collection[Any]) -> dict[Any, V]:
+        """Return the dict of live values, with every one of these identities in it that has a value.
 
         Work on the dict directly, and call ``mark_dirty`` for what changed. It is valid until the
         next ``committed`` or ``abort``. With ``copy_on_read`` it is a dict of copies, for looking up.
@@ -115,25 +125,25 @@ class WriteBack(Generic[K, V]):
         """
         self._keys.encode(key)
 
-    def mark_dirty(self, keys: Iterable[K]) -> None:
-        """Note that the values of these keys in the live dict changed. To take keys out, ``delete_many``."""
+    def mark_dirty(self, keys: Iterable[Any]) -> None:
+        """Note that the values of these identities changed. To take keys out, use ``delete_many``."""
         changed = dict.fromkeys(keys)
         self._dirty.update(changed)
         if self._cache.absent:
             self._cache.absent.difference_update(changed)
 
-    def put_many(self, values: Mapping[K, V]) -> None:
-        """Set the values of keys. Values that do not encode are found only by ``drain``."""
+    def put_many(self, values: Mapping[Any, V]) -> None:
+        """Set the values of identities. Values that do not encode are found only by ``drain``."""
         for key, value in values.items():
             if value is None:
-                self.delete(key)
+                self._delete(key)
             else:
                 self._set(key, self._encode(value) if self._copies else value)
 
-    def delete_many(self, keys: Iterable[K]) -> None:
-        """Delete keys; those that are not there do no harm."""
+    def delete_many(self, keys: Iterable[Any]) -> None:
+        """Delete identities; those that are not there do no harm."""
         for key in keys:
-            self.delete(key)
+            self._delete(key)
 
     # -- for agents, key by key
 
@@ -143,7 +153,7 @@ class WriteBack(Generic[K, V]):
         Raises:
             SerdeError: the key is not of the store's key type.
         """
-        stored = self._stored(key)
+        stored = self._stored(self.identity(key))
         if stored is None:
             return default
         return self._decode(stored) if self._copies else stored
@@ -161,16 +171,22 @@ class WriteBack(Generic[K, V]):
             encoded = self._encode(value)
         except Exception as error:  # of the user's own serde, or of a class of the user's
             raise self._unencodable(key, value, error) from error
-        self._set(key, encoded if self._copies else value)
+        self._set(self.identity(key), encoded if self._copies else value)
 
     def delete(self, key: K) -> None:
         """Delete a key; one that is not there does no harm."""
-        self._before_write(key)
-        self._cache.set_absent(key)
-        self._dirty[key] = None
+        self._delete(self.identity(key))
 
     def __contains__(self, key: K) -> bool:
-        return self._stored(key) is not None
+        return self._stored(self.identity(key)) is not None
+
+    def identity(self, key: K) -> Any:
+        """Return what stands for a key in journals and dicts.
+
+        Raises:
+            SerdeError: the key is not of the store's key type.
+        """
+        return self._keys.identify_many((key,))[0]
 
     def items(self) -> Iterator[tuple[K, V]]:
         """All keys and values in the order of their key bytes, as they are at this call."""
@@ -241,7 +257,7 @@ class WriteBack(Generic[K, V]):
                 values = list(map(self._encode, kept))
         except Exception:  # noqa: BLE001 - once more, key by key, to tell which it was
             values = list(map(self._encoded, self._dirty))
-        value_of = dict(zip(self._keys.encode_many(self._dirty), values, strict=True))
+        value_of = dict(zip(self._keys.encode_identities(self._dirty), values, strict=True))
         encoded = sorted(value_of)
         self._draining, self._dirty = self._dirty, {}
         self._drain_count += 1
@@ -263,7 +279,7 @@ class WriteBack(Generic[K, V]):
 
     # -- within
 
-    def _stored(self, key: K) -> Any:
+    def _stored(self, key: Any) -> Any:
         """The kept form of a key's value, or ``None``."""
         stored = self._cache.hot.get(key, _MISSING)
         if stored is not _MISSING:
@@ -271,13 +287,13 @@ class WriteBack(Generic[K, V]):
         self._fetch([key])
         return self._cache.hot.get(key)
 
-    def _fetch(self, keys: list[K]) -> None:
+    def _fetch(self, keys: list[Any]) -> None:
         """Look keys up that are not hot."""
         cache = self._cache
         unknown = cache.unknown(keys)
         if not unknown:
             return
-        found = self._engine.get_many(self.store, self._keys.encode_many(unknown))
+        found = self._engine.get_many(self.store, self._keys.encode_identities(unknown))
         hot, absent, decode, copies = cache.hot, cache.absent, self._decode, self._copies
         for key, data in zip(unknown, found, strict=True):
             if data is None:
@@ -290,7 +306,7 @@ class WriteBack(Generic[K, V]):
                 except Exception as error:  # of the user's own serde, or of a class of the user's
                     raise self._undecodable(data, error) from error
 
-    def _encoded(self, key: K) -> bytes | None:
+    def _encoded(self, key: Any) -> bytes | None:
         """The value of a changed key, as it is stored."""
         value = self._cache.hot.get(key)
         if value is None or self._copies:
@@ -300,7 +316,7 @@ class WriteBack(Generic[K, V]):
         except Exception as error:  # of the user's own serde, or of a class of the user's
             raise self._unencodable(key, value, error) from error
 
-    def _unencodable(self, key: K, value: object, error: Exception) -> SerdeError:
+    def _unencodable(self, key: object, value: object, error: Exception) -> SerdeError:
         facts = fact_text(store=self.store, key=repr(key)[:100], value=repr(value)[:100])
         return SerdeError(f"a value does not fit its store: {error}: {facts}")
 
@@ -310,29 +326,34 @@ class WriteBack(Generic[K, V]):
             f" or a type that reads the old values: {error}: {fact_text(store=self.store, data=data[:100])}"
         )
 
-    def _set(self, key: K, stored: Any) -> None:
+    def _delete(self, key: Any) -> None:
+        self._before_write(key)
+        self._cache.set_absent(key)
+        self._dirty[key] = None
+
+    def _set(self, key: Any, stored: Any) -> None:
         self._before_write(key)
         self._cache.set(key, stored)
         self._dirty[key] = None
 
-    def _before_write(self, key: K) -> None:
+    def _before_write(self, key: Any) -> None:
         """Refuse a wrong key before it is cached; have the journal remember what the key held."""
         journal = self.journal
         if journal is None:
             if key not in self._cache.hot:
-                self._keys.encode(key)
+                self._keys.encode_identities((key,))
         elif key not in journal.before:
             journal.before[key] = (self._stored(key), key in self._dirty)
 
-    def _changed(self) -> list[K]:
+    def _changed(self) -> list[Any]:
         return [*self._draining, *(key for key in self._dirty if key not in self._draining)]
 
     def _merged(
-        self, start: bytes | None, end: bytes | None, changed: list[K]
+        self, start: bytes | None, end: bytes | None, changed: list[Any]
     ) -> Iterator[tuple[bytes, bytes]]:
         """The engine's pairs of a range, with the changed keys laid over them, as they are now."""
         overlay: dict[bytes, bytes | None] = {}
-        for key, data in zip(changed, self._keys.encode_many(changed), strict=True):
+        for key, data in zip(changed, self._keys.encode_identities(changed), strict=True):
             if (start is None or start <= data) and (end is None or data < end):
                 overlay[data] = self._encoded(key)
         pairs = self._engine.scan(self.store, start, end)

@@ -180,7 +180,7 @@ def kept_by(driver: TopologyDriver, store: StoreSpec) -> Counter[str]:
 def expected_of(interpreter: Interpreter, store: StoreSpec, partition_count: int) -> Counter[str]:
     found: Counter[str] = Counter()
     for partition in range(partition_count):
-        for key, value in interpreter.state(store.name, partition).items():
+        for key, value in interpreter.state(store.name, partition):
             if store.windows is not None:
                 key = Windowed(key[0], key[1], key[1] + store.windows.size_ms)
             found[repr((key, value if store.result is None else store.result(value)))] += 1

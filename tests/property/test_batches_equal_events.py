@@ -7,7 +7,7 @@ beside it by the interpreter. Both must write the same records in the same order
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,7 +39,7 @@ class Given:
     """What an engine made of a task's input: records by topic and partition, state by store."""
 
     outputs: dict[TopicPartition, list[tuple[Any, ...]]]
-    state: dict[str, dict[Any, Any]]
+    state: dict[str, list[tuple[str, Any]]]
     late_count: int
 
 
@@ -73,10 +73,15 @@ def by_events(
                 (record.key, record.value, record.timestamp_ms, record.headers)
             )
     state = {
-        store.name: dict(interpreter.state(store.name, records[0].partition)) if records else {}
+        store.name: shown(interpreter.state(store.name, records[0].partition)) if records else []
         for store in sub_topology.stores
     }
     return Given(outputs, state, interpreter.late_count)
+
+
+def shown(pairs: Iterable[tuple[Any, Any]]) -> list[tuple[str, Any]]:
+    """Keys as text: Python holds some keys equal that are two."""
+    return [(repr(key), value) for key, value in pairs]
 
 
 # -- batch by batch
@@ -165,7 +170,7 @@ def by_batches(
             written[target] = list(
                 zip(columns.keys, columns.values, columns.timestamps_ms, headers, strict=True)
             )
-    return Given(written, {name: dict(store.items()) for name, store in stores.items()}, task.late_count)
+    return Given(written, {name: shown(store.items()) for name, store in stores.items()}, task.late_count)
 
 
 @given(applications(), st.data())

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import IntEnum, StrEnum
+from typing import Any, NamedTuple, NewType
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -42,7 +46,23 @@ class Ship(msgspec.Struct, frozen=True, order=True):
     number: int
 
 
+UserName = NewType("UserName", str)
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
 SEATS = st.builds(Seat, TEXT, INTS)
+DECIMALS = st.decimals(allow_nan=False, allow_infinity=False) | st.integers(-1_000, 1_000).map(Decimal)
+ZONES = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-8))])
+AWARE = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=ZONES)
+NAIVE = st.datetimes()
 TYPED: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (bytes, BYTES),
     (str, TEXT),
@@ -57,6 +77,16 @@ TYPED: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (Booking, st.builds(Booking, seat=SEATS, paid=st.booleans())),
     (Pair, st.builds(Pair, BYTES, FLOATS)),
     (Ship, st.builds(Ship, TEXT, INTS)),
+    (UUID, st.uuids()),
+    (date, st.dates()),
+    (datetime, AWARE),
+    (datetime, NAIVE),
+    (timedelta, st.timedeltas()),
+    (Decimal, DECIMALS),
+    (Colour, st.sampled_from(Colour)),
+    (tuple[Decimal, str], st.tuples(DECIMALS, TEXT)),
+    (tuple[datetime, date, UUID], st.tuples(AWARE, st.dates(), st.uuids())),
+    (UserName, TEXT),
 ]
 
 
@@ -85,6 +115,9 @@ def test_typed_keys_sort_like_their_bytes_and_come_back(
     assert (encoded[0] == encoded[1]) == (first == second)
     assert codec.decode_many(encoded) == [first, second]
     assert type(codec.decode(encoded[0])) is type(first)
+    identities = codec.identify_many([first, second])
+    assert (identities[0] == identities[1]) == (first == second)
+    assert codec.encode_identities(identities) == encoded
     by_name = key_codec_by_name(codec.name)
     assert by_name.name == codec.name
     assert by_name.decode_many(encoded) == [strip_classes(first), strip_classes(second)]
@@ -122,6 +155,54 @@ def test_untyped_keys_sort_by_kind_and_then_by_value(first: Any, second: Any) ->
     assert (encoded[0] < encoded[1]) == (compare(first, second) < 0)
     assert (encoded[0] == encoded[1]) == (first == second)
     assert codec.decode_many(encoded) == [first, second]
+
+
+ALIKE = st.sampled_from(
+    [True, 1, 1.0, False, 0, 0.0, -0.0, Colour.RED, "red", None, b"red", 2.5, 2**53, 2.0**53]
+)
+KEYS_ALIKE = ALIKE | st.tuples(ALIKE) | st.tuples(ALIKE, ALIKE) | st.tuples(st.tuples(ALIKE), ALIKE)
+
+
+@given(st.lists(KEYS_ALIKE, min_size=1, max_size=6), st.integers(0, 6))
+def test_what_stands_for_an_untyped_key_is_equal_exactly_if_the_bytes_are(keys: list[Any], cut: int) -> None:
+    codec = key_codec(None)
+
+    identities = [*codec.identify_many(keys[:cut]), *codec.identify_many(keys[cut:])]
+
+    present = [(key, found) for key, found in zip(keys, identities, strict=True) if key is not None]
+    assert codec.encode_identities([found for _, found in present]) == codec.encode_many(
+        [key for key, _ in present]
+    )
+    for key, found in present:
+        for other, beside in present:
+            assert (found == beside) == (codec.encode(key) == codec.encode(other))
+            assert found != beside or hash(found) == hash(beside)
+
+
+@pytest.mark.parametrize(
+    ("key_type", "keys"),
+    [
+        (int, [1, True, Level.LOW]),
+        (float, [1.0, 1, True]),
+        (float, [0.0, -0.0, 0]),
+        (str, ["red", Colour.RED]),
+        (Decimal, [Decimal("1"), Decimal("1.00"), Decimal("10E-1")]),
+        (
+            datetime,
+            [datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))],
+        ),
+        (tuple[float, str], [(1.0, "a"), (1, "a"), (True, "a")]),
+        (Pair, [Pair(b"", 0.0), Pair(b"", -0.0), Pair(b"", False)]),
+    ],
+)
+def test_keys_that_a_type_holds_equal_are_one_key_of_that_type(key_type: Any, keys: list[Any]) -> None:
+    codec = key_codec(key_type)
+
+    assert len(set(codec.encode_many(keys))) == 1
+    assert len(set(codec.identify_many(keys))) == 1
+    assert {repr(codec.decode(codec.encode(key))) for key in keys} == {
+        repr(codec.decode(codec.encode(keys[0])))
+    }
 
 
 @given(st.lists(ANYTHING, max_size=8))

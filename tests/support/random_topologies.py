@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 from hypothesis import strategies as st
@@ -63,6 +66,50 @@ def some_of(value: Any) -> list[int]:
 
 def new_key(value: Any) -> str | None:
     return None if value is None else KEYS[number(value) % len(KEYS)]
+
+
+MIXED = (True, 1, 1.0, False, 0, 0.0, -0.0, "a", (1, "a"), (True, "a"), (1.0, "a"), 1.5, [1], float("nan"))
+
+
+def mixed_key(value: Any) -> Any:
+    """Keys of several types; Python holds some of them equal, and no store holds the last two."""
+    return MIXED[number(value) % len(MIXED)]
+
+
+def wide_number(value: Any) -> Any:
+    """Keys for ``key=float``, some as int or bool; both zeros; one that is none."""
+    return (True, 1, 1.0, 0.0, -0.0, 2.5, "2.5")[number(value) % 7]
+
+
+def amount(value: Any) -> Any:
+    """Keys for ``key=Decimal`` in several forms of one number."""
+    return Decimal(("1", "1.0", "1.00", "0", "-0.0", "10", "1E+1", "NaN")[number(value) % 8])
+
+
+def moment(value: Any) -> Any:
+    """Keys for ``key=tuple[str, datetime]``; two instants, each in several time zones."""
+    zone = timezone(timedelta(hours=number(value) % 3))
+    return "at", datetime(2024, 1, 1, number(value) % 2, tzinfo=UTC).astimezone(zone)
+
+
+def colour(value: Any) -> Any:
+    """Keys for ``key=str``, some as members of an Enum."""
+    return (Colour.RED, "red", "blue", Colour.BLUE)[number(value) % 4]
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+KEY_FUNCTIONS: tuple[tuple[Callable[[Any], Any], Any], ...] = (
+    (new_key, str),
+    (mixed_key, None),
+    (wide_number, float),
+    (amount, Decimal),
+    (moment, tuple[str, datetime]),
+    (colour, str),
+)
 
 
 def under_another_key(record: Record[Any, Any]) -> Record[Any, Any]:
@@ -205,7 +252,8 @@ def _draw_step(
             other = draw(st.sampled_from(drawn.streams))
             drawn.streams.append(stream.merge(other, name=drawn.name("merge")))
         case "group_by":
-            made = stream.group_by(risky(new_key), name=drawn.name("by"), on_error=policy, key=str)
+            function, key = draw(st.sampled_from(KEY_FUNCTIONS))
+            made = stream.group_by(risky(function), name=drawn.name("by"), on_error=policy, key=key)
             drawn.streams.append(made)
         case "map_record":
             made = stream.map_record(under_another_key, name=drawn.name("record"), on_error=policy, key=str)

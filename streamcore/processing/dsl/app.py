@@ -37,6 +37,7 @@ from streamcore.processing.dsl.discovery import tables_used_by
 from streamcore.processing.dsl.stream import Stream
 from streamcore.processing.dsl.table import GlobalTable, Table, WindowedTable
 from streamcore.processing.dsl.topic import Topic
+from streamcore.processing.dsl.topic_keys import key_serde_for, store_key_type
 from streamcore.processing.topology.error_policy import ErrorPolicy, stop
 from streamcore.processing.topology.nodes import AgentNode, StoreSpec, TopicSpec
 from streamcore.processing.topology.places import declares, shown
@@ -199,9 +200,9 @@ class App:
         ensure_hashable_keys(key, topic=name)
         spec = TopicSpec(
             name=name,
-            key_serde=serde_for(key, codec=codec),
+            key_serde=key_serde_for(key, codec),
             value_serde=serde_for(value, codec=codec),
-            key_type=None if not isinstance(key, type) else key,
+            key_type=store_key_type(key),
             value_type=value if isinstance(value, type) else None,
             partition_count=partitions,
             timestamp=timestamp,

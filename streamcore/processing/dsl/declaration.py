@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_origin
 
 from streamcore.errors import TopologyError, UsageError, fact_text
-from streamcore.model import Windowed
 from streamcore.processing.dsl.checks import legal_name
 from streamcore.processing.dsl.loops import refuse_endless_loop
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy
@@ -21,7 +20,6 @@ from streamcore.processing.topology.nodes import Node, StoreSpec, TopicSpec
 from streamcore.processing.topology.places import user_place
 from streamcore.serde import UNTYPED, Serde, serde_for
 from streamcore.state.changelog import changelog_topic
-from streamcore.state.keys import key_codec
 
 N = TypeVar("N", bound=Node)
 
@@ -180,16 +178,3 @@ def item_type(found: Any) -> Any:
 def value_serde_for(value_type: Any, codec: str = "json") -> Serde[Any]:
     """The serde of a value by its type; plain data where the type is unknown."""
     return UNTYPED if value_type is None else serde_for(value_type, codec=codec)
-
-
-def internal_key_serde(key_type: Any) -> Serde[Any]:
-    """How keys stand in the application's own topics: the bytes that stores use."""
-    codec = key_codec(key_type)
-    return Serde(encode=codec.encode, decode=codec.decode, name=codec.name)
-
-
-def output_key_serde(key_type: Any) -> Serde[Any]:
-    """How keys stand in a topic that was given by name alone."""
-    if typing.get_origin(key_type) is Windowed or key_type is Windowed:
-        return serde_for(Windowed)
-    return value_serde_for(key_type)

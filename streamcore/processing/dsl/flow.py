@@ -16,11 +16,10 @@ from streamcore.processing.dsl.checks import legal_name, type_name
 from streamcore.processing.dsl.declaration import (
     TOPIC_NAME_LENGTH_MAX,
     Declaration,
-    internal_key_serde,
     named_after,
-    output_key_serde,
     value_serde_for,
 )
+from streamcore.processing.dsl.topic_keys import internal_key_serde, output_key_serde
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Node, Repartition, TopicSpec
 from streamcore.processing.topology.places import shown

@@ -69,20 +69,20 @@ class AggregateOperator:
         if self._counts_only and not self._emits:
             self._fold_counts(batch)
             return None
-        batch, _, states = loaded(self._guard, self._store, batch.keys, batch)
-        batch, columns = self._columns(batch)
-        if not self._emits and self._fold_grouped(batch, columns, states):
-            self._store.mark_dirty(batch.keys)
+        batch, keys, states = loaded(self._guard, self._store, batch.keys, batch)
+        batch, keys, columns = self._columns(batch, keys)
+        if not self._emits and self._fold_grouped(keys, columns, states):
+            self._store.mark_dirty(keys)
             return None
-        return self._fold_one_by_one(batch, columns, states)
+        return self._fold_one_by_one(batch, keys, columns, states)
 
     def _fold_counts(self, batch: Batch) -> None:
         try:
-            counts = dict(Counter(batch.keys))
+            counts = dict(Counter(self._store.identify(batch.keys)))
             states = self._store.load(counts)
         except UNFIT:
-            batch, _ = fitting(self._guard, self._store, batch.keys, batch)
-            counts = dict(Counter(batch.keys))
+            batch, keys = fitting(self._guard, self._store, batch.keys, batch)
+            counts = dict(Counter(self._store.identify(keys)))
             states = self._store.load(counts)
         width = len(self._aggregators)
         before = map(states.get, counts)
@@ -93,7 +93,7 @@ class AggregateOperator:
         states.update(zip(counts, after, strict=True))
         self._store.mark_dirty(counts)
 
-    def _columns(self, batch: Batch) -> tuple[Batch, list[list[Any]]]:
+    def _columns(self, batch: Batch, keys: Sequence[Any]) -> tuple[Batch, Sequence[Any], list[list[Any]]]:
         """For each aggregator the values it folds, after the user's ``of``."""
         columns: list[list[Any]] = []
         for aggregator in self._aggregators:
@@ -103,16 +103,17 @@ class AggregateOperator:
             column, kept = self._guard.map(aggregator.of, batch.values, batch)
             if kept is not None:
                 batch = batch.take(kept)
+                keys = [keys[position] for position in kept]
                 columns = [[earlier[position] for position in kept] for earlier in columns]
             columns.append(column)
-        return batch, columns
+        return batch, keys, columns
 
     def _fold_grouped(
-        self, batch: Batch, columns: list[list[Any]], states: dict[Any, tuple[Any, ...]]
+        self, keys: Sequence[Any], columns: list[list[Any]], states: dict[Any, tuple[Any, ...]]
     ) -> bool:
         """Fold key by key; false, with nothing changed, if a function failed."""
         groups: dict[Any, list[int]] = {}
-        for position, key in enumerate(batch.keys):
+        for position, key in enumerate(keys):
             group = groups.get(key)
             if group is None:
                 groups[key] = [position]
@@ -139,9 +140,12 @@ class AggregateOperator:
         return True
 
     def _fold_one_by_one(
-        self, batch: Batch, columns: list[list[Any]], states: dict[Any, tuple[Any, ...]]
+        self,
+        batch: Batch,
+        keys: Sequence[Any],
+        columns: list[list[Any]],
+        states: dict[Any, tuple[Any, ...]],
     ) -> Batch | None:
-        keys = batch.keys
         aggregators = self._aggregators
 
         def step(position: int) -> Any:
@@ -161,7 +165,7 @@ class AggregateOperator:
 
         results, kept = self._guard.map(step, range(len(batch)), batch)
         rest = batch if kept is None else batch.take(kept)
-        self._store.mark_dirty(rest.keys)
+        self._store.mark_dirty(keys if kept is None else [keys[position] for position in kept])
         return rest.with_values(results) if self._emits else None
 
 

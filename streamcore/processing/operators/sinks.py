@@ -10,6 +10,7 @@ from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.topology.nodes import TopicSpec
+from streamcore.state.dynamic_keys import is_plain
 
 
 class SinkOperator:
@@ -67,11 +68,14 @@ class SinkOperator:
             )
 
     def _encoded_once(self, keys: list[Any]) -> list[bytes | None] | None:
-        """The bytes of keys, each different one encoded once; ``None`` if one does not encode."""
-        try:
-            distinct = list(set(keys))
-        except TypeError:  # a list, say, which cannot be hashed; it may still encode
+        """The bytes of keys, each different one encoded once; ``None`` if they must be encoded one by one.
+
+        Only keys that Python tells apart as their bytes do are put together: ``True`` and ``1`` are not.
+        """
+        present = [key for key in keys if key is not None] if None in keys else keys
+        if not is_plain(present):
             return None
+        distinct = list(set(keys))
         encoded = self._guard.attempt(_or_none(self._topic.key_serde.encode), distinct)
         if encoded is None:
             return None

@@ -21,8 +21,11 @@ UNFIT = (SerdeError, TypeError)
 class Lookup(Protocol):
     """Where the values of keys are found."""
 
+    def identify(self, keys: Sequence[Any]) -> Sequence[Any]:
+        """What stands for each key in a dict: equal exactly if the keys are one key. ``None`` stays."""
+
     def load(self, keys: Collection[Any]) -> dict[Any, Any]:
-        """A dict that holds the value of every key of ``keys`` that has one; maybe others too."""
+        """A dict that holds the value of every one of these identities that has one; maybe others too."""
 
     def ensure_key(self, key: Any) -> None:
         """Refuse a key that cannot be looked up, with ``SerdeError``."""
@@ -34,16 +37,17 @@ def loaded(
     """Look up the keys that stand beside the records of a batch; ``None`` stands for no key.
 
     Returns:
-        The records whose keys fit, these keys, and a dict that holds the values of those that have one.
+        The records whose keys fit, what stands for these keys, and a dict that holds the values of those
+        that have one, by what stands for them.
 
     Raises:
         UserCodeError: by policy, for a key that does not fit.
     """
     try:
-        return batch, keys, _loaded(lookup, keys)
+        return batch, *_loaded(lookup, keys)
     except UNFIT:
         batch, keys = fitting(guard, lookup, keys, batch)
-        return batch, keys, _loaded(lookup, keys)
+        return batch, *_loaded(lookup, keys)
 
 
 def fitting(guard: Guard, lookup: Lookup, keys: Sequence[Any], batch: Batch) -> tuple[Batch, Sequence[Any]]:
@@ -60,7 +64,8 @@ def fitting(guard: Guard, lookup: Lookup, keys: Sequence[Any], batch: Batch) -> 
     return batch.take(kept), [keys[position] for position in kept]
 
 
-def _loaded(lookup: Lookup, keys: Sequence[Any]) -> dict[Any, Any]:
-    distinct = set(keys)
+def _loaded(lookup: Lookup, keys: Sequence[Any]) -> tuple[Sequence[Any], dict[Any, Any]]:
+    identities = lookup.identify(keys)
+    distinct = set(identities)
     distinct.discard(None)
-    return lookup.load(distinct)
+    return identities, lookup.load(distinct)

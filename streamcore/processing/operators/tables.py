@@ -18,8 +18,12 @@ class ResultLookup:
         self._store = store
         self._result = result
 
+    def identify(self, keys: Sequence[Any]) -> Sequence[Any]:
+        """What stands for each key."""
+        return self._store.identify(keys)
+
     def load(self, keys: Collection[Any]) -> dict[Any, Any]:
-        """The results of those of these keys that have one."""
+        """The results of those of these identities that have one."""
         states = self._store.load(keys)
         return {key: self._result(states[key]) for key in keys if key in states}
 
@@ -47,7 +51,7 @@ class TableSourceOperator:
         return batch
 
     def _keep(self, batch: Batch) -> None:
-        newest = dict(zip(batch.keys, batch.values, strict=True))
+        newest = dict(zip(self._store.identify(batch.keys), batch.values, strict=True))
         present = {key: value for key, value in newest.items() if value is not None}
         if present:
             self._store.put_many(present)
@@ -84,8 +88,8 @@ class TableJoinOperator:
             batch = batch if kept is None else batch.take(kept)
         if not len(batch):
             return batch
-        batch, wanted, table = loaded(self._guard, self._table, wanted, batch)
-        found = [table.get(key) for key in wanted]
+        batch, identities, table = loaded(self._guard, self._table, wanted, batch)
+        found = [table.get(identity) for identity in identities]
         if not self._left and None in found:
             flags = [value is not None for value in found]
             batch = batch.where(flags)

@@ -300,7 +300,10 @@ class _Lane:
         return write_back
 
     def make_sure_of(self, store: str, key: Any) -> None:
-        """Interrupt this event if another one that is under way wrote the key, or any key for ``_ANY``."""
+        """Interrupt this event if another one that is under way wrote the key, or any key for ``_ANY``.
+
+        ``key`` is what stands for it in the store's journals.
+        """
         for other in self._runner.lanes:
             if other is not self:
                 journal = other._journals.get(store)
@@ -325,17 +328,17 @@ class _SharedTable:
 
     def get(self, key: Any) -> Any:
         """The value, or ``None``."""
-        self._lane.make_sure_of(self._table.store, key)
+        self._lane.make_sure_of(self._table.store, self._table.identity(key))
         return self._table.get(key)
 
     def put(self, key: Any, value: Any) -> None:
         """Set a value."""
-        self._lane.make_sure_of(self._table.store, key)
+        self._lane.make_sure_of(self._table.store, self._table.identity(key))
         self._lane.record_writes(self._table).put(key, value)
 
     def delete(self, key: Any) -> None:
         """Remove a key."""
-        self._lane.make_sure_of(self._table.store, key)
+        self._lane.make_sure_of(self._table.store, self._table.identity(key))
         self._lane.record_writes(self._table).delete(key)
 
     def items(self) -> Iterable[tuple[Any, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from streamcore.clock import Clock
@@ -124,10 +124,14 @@ class GlobalTableKeeper:
         """Refuse a key that the table cannot hold, with ``SerdeError``."""
         self._codec.encode(key)
 
+    def identify(self, keys: Sequence[Any]) -> Sequence[Any]:
+        """What stands for each key in a dict: equal exactly if the keys are one key."""
+        return self._codec.identify_many(keys)
+
     def load(self, keys: Collection[Any]) -> dict[Any, Any]:
-        """The values of those of these keys that have one."""
+        """The values of those of these identities that have one."""
         wanted = list(keys)
-        encoded = self._codec.encode_many(wanted)
+        encoded = self._codec.encode_identities(wanted)
         decode = self.store.value_serde.decode
         found: dict[Any, Any] = {}
         for source in self._sources:

@@ -5,6 +5,9 @@ causes in a repartition topic goes on from there before the next event is taken.
 engine works on batches instead and must give the same outputs and the same state, however the
 batches are cut; property tests hold the two together. An operator is first written here.
 
+A key is its bytes, as ``key_codec`` writes them for the declared type of the store's keys: state is kept by
+these bytes, or by these and the start of a window.
+
 Agents, timers, commits and the idleness of sources are not its part, nor is dropping windows whose
 retention is over.
 """
@@ -92,12 +95,18 @@ class Interpreter:
         self._global_tables: dict[str, dict[Any, Any]] = defaultdict(dict)
         self._written: list[Stored] = []
 
-    def state(self, store: str, partition: int) -> dict[Any, Any]:
-        """A store of one task: by key what its steps keep, or by (key, window start)."""
+    def state(self, store: str, partition: int) -> list[tuple[Any, Any]]:
+        """What a store of one task keeps by key, or by (key, window start), in the order of its bytes."""
         for (_, number), task in self._tasks.items():
-            if number == partition and task.sub_topology.store_of(store) is not None:
-                return task.stores[store]
-        return {}
+            spec = task.sub_topology.store_of(store)
+            if number == partition and spec is not None:
+                decode = key_codec(spec.key_type).decode
+                kept = task.stores[store]
+                if spec.windows is None:
+                    return [(decode(data), kept[data]) for data in sorted(kept)]
+                places = sorted(kept, key=lambda place: (place[1], place[0]))
+                return [((decode(data), start_ms), kept[data, start_ms]) for data, start_ms in places]
+        return []
 
     def feed(self, stored: Stored) -> None:
         """Take the next record of a topic, then everything that it causes in topics that are read here."""
@@ -193,10 +202,12 @@ class Interpreter:
     def _kept_in_table(
         self, task: _Task, node: TableSource, event: Event, call: Callable[..., Results[Any]]
     ) -> list[Event]:
-        if event.key is None or not call(_ensure_key, node.store, event.key):
+        if event.key is None:
             return []
-        _keep(task.stores[node.store.name], event.key, event.value)
-        return [event]
+        for key in call(_key_bytes, node.store, event.key):
+            _keep(task.stores[node.store.name], key, event.value)
+            return [event]
+        return []
 
     def _joined(
         self, task: _Task, node: TableJoin, event: Event, call: Callable[..., Results[Any]]
@@ -209,13 +220,12 @@ class Interpreter:
             return []
         joined = []
         for key in [event.key] if node.on is None else call(node.on, event.value):
-            if not call(_ensure_key, node.store, key):
-                continue
-            found = table.get(key)
-            if found is not None:
-                found = _result(node.store, found)
-            if found is not None or node.left:
-                joined += call(node.function, event.value, found)
+            for data in call(_key_bytes, node.store, key):
+                found = table.get(data)
+                if found is not None:
+                    found = _result(node.store, found)
+                if found is not None or node.left:
+                    joined += call(node.function, event.value, found)
         return [replace(event, value=value) for value in joined]
 
     def _aggregated(
@@ -225,7 +235,7 @@ class Interpreter:
             return []
         windows = node.store.windows
         if windows is None:
-            return self._folded(task, node, event, event.key, call)
+            return self._folded(task, node, event, None, call)
         open_starts_ms = [
             start_ms
             for start_ms in windows.starts_of(event.timestamp_ms)
@@ -237,16 +247,26 @@ class Interpreter:
                 self._write(node.late, event, call)
         updates: list[Event] = []
         for start_ms in open_starts_ms:
-            for update in self._folded(task, node, event, (event.key, start_ms), call):
+            for update in self._folded(task, node, event, start_ms, call):
                 updates.append(replace(update, key=Windowed(event.key, start_ms, start_ms + windows.size_ms)))
         return updates
 
     def _folded(
-        self, task: _Task, node: Aggregate, event: Event, key: Any, call: Callable[..., Results[Any]]
+        self,
+        task: _Task,
+        node: Aggregate,
+        event: Event,
+        start_ms: int | None,
+        call: Callable[..., Results[Any]],
     ) -> list[Event]:
-        """Fold an event into the accumulators under a key; give the new result if a step asks for it."""
-        if not call(_ensure_key, node.store, event.key):
+        """Fold an event into the accumulators of its key and, of windows, the one that starts then.
+
+        Gives the new result if a step asks for it.
+        """
+        encoded = call(_key_bytes, node.store, event.key)
+        if not encoded:
             return []
+        key = encoded[0] if start_ms is None else (encoded[0], start_ms)
         aggregators = [aggregator for _, aggregator in node.store.aggregators]
         values = []
         for aggregator in aggregators:
@@ -280,19 +300,19 @@ class Interpreter:
         """The results of the windows that this event closed, by start and then by the bytes of the key."""
         windows = node.store.windows
         assert windows is not None
-        key_bytes = key_codec(node.store.key_type).encode
+        decode = key_codec(node.store.key_type).decode
         closed = [
-            (start_ms, key_bytes(key), key, accumulators)
+            (start_ms, key, accumulators)
             for (key, start_ms), accumulators in task.stores[node.store.name].items()
             if windows.is_closed(start_ms, task.stream_time_ms)
             and not windows.is_closed(start_ms, task.stream_time_before_ms)
         ]
         results: list[Event] = []
-        for start_ms, _, key, accumulators in sorted(closed, key=lambda window: window[:2]):
+        for start_ms, key, accumulators in sorted(closed, key=lambda window: window[:2]):
             end_ms = start_ms + windows.size_ms
             results.append(
                 Record(
-                    Windowed(key, start_ms, end_ms),
+                    Windowed(decode(key), start_ms, end_ms),
                     _result(node.store, accumulators),
                     end_ms - 1,
                     (),
@@ -307,7 +327,8 @@ class Interpreter:
         policy = table.topic.on_error if table.topic.on_error is not None else self._on_error
         for event in self._guarded(table.topic.name, policy, stored, lambda: _decoded(table.topic, stored)):
             if event.key is not None:
-                _keep(self._global_tables[table.store.name], event.key, event.value)
+                key = _key_bytes(table.store, event.key)
+                _keep(self._global_tables[table.store.name], key, event.value)
 
     # -- writing
 
@@ -423,11 +444,10 @@ def _takes(arm: Branch, value: Any) -> bool:
     return arm.function is None or bool(arm.function(value))
 
 
-def _ensure_key(store: StoreSpec, key: Any) -> None:
-    """Refuse a key that a store cannot hold: of another type than the store's, or too large a number."""
+def _key_bytes(store: StoreSpec, key: Any) -> bytes | None:
+    """The bytes that a key is to a store. Refuses a key of another type, and too large a number."""
     hash(key)
-    if key is not None:
-        key_codec(store.key_type).encode(key)
+    return None if key is None else key_codec(store.key_type).encode(key)
 
 
 def _result(store: StoreSpec, accumulators: Any) -> Any:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import pytest
 
 from streamcore.errors import SerdeError, TopologyError
-from streamcore.state.keys import KeyCodec, custom_key_codec, key_codec, key_codec_by_name
+from streamcore.state.keys import KeyCodec, key_codec, key_codec_by_name
 from streamcore.state.window_keys import window_key_codec
 
 
@@ -16,6 +21,10 @@ from streamcore.state.window_keys import window_key_codec
 class Seat:
     flight: str
     row: int | None = None
+
+
+class Colour(Enum):
+    RED = "red"
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,12 @@ class Wrapped:
         (None, 2**63, "int"),
         (None, float("nan"), "float"),
         (None, (1, {2}), "tuple"),
+        (float, 2**53 + 1, "int"),
+        (Decimal, Decimal("NaN"), "Decimal"),
+        (Decimal, 1.5, "float"),
+        (UUID, "not a uuid", "str"),
+        (date, datetime(2024, 1, 1), "datetime"),
+        (Colour, "red", "str"),
     ],
 )
 def test_a_wrong_key_is_refused_naming_both_types(key_type: Any, wrong: Any, given: str) -> None:
@@ -59,6 +74,25 @@ def test_a_wrong_key_is_refused_naming_both_types(key_type: Any, wrong: Any, giv
 
     assert f"key_type={codec.name}" in str(caught.value)
     assert f"given={given}" in str(caught.value)
+
+
+def test_the_message_tells_the_types_and_no_text_of_python() -> None:
+    with pytest.raises(SerdeError) as caught:
+        key_codec(int).encode("5")  # type: ignore[arg-type]
+
+    assert str(caught.value) == "the key is not of the declared type: key_type=int given=str key='5'"
+
+
+def test_tools_take_the_text_of_a_date_or_a_decimal_for_the_key() -> None:
+    number = UUID(int=7)
+    for key_type, text, key in [
+        (UUID, str(number), number),
+        (date, "2024-02-29", date(2024, 2, 29)),
+        (Decimal, "1.50", Decimal("1.5")),
+        (timedelta, "PT90S", timedelta(seconds=90)),
+    ]:
+        codec: KeyCodec[Any] = key_codec(key_type)
+        assert key_codec_by_name(codec.name).encode(text) == codec.encode(key)
 
 
 def test_the_wrong_key_among_many_is_the_one_named() -> None:
@@ -98,6 +132,11 @@ def test_bytes_that_are_no_key_are_refused(name: str, data: bytes) -> None:
         (tuple[Any, float], "(any,float)"),
         (Annotated[tuple[int, int], "point"], "(int,int)"),
         (tuple[()], "()"),
+        (Colour, "str"),
+        (tuple[Colour, UUID | None], "(str,uuid?)"),
+        (tuple[date, datetime, time, timedelta, Decimal], "(date,datetime,time,timedelta,decimal)"),
+        (Path, "str"),
+        (Literal["a", "b"], "str"),
         (None, "any"),
         (object, "any"),
         (tuple, "any"),
@@ -149,14 +188,6 @@ def test_a_key_of_one_field_comes_back_as_its_class() -> None:
 def test_only_text_has_prefixes() -> None:
     with pytest.raises(SerdeError, match="prefixes"):
         key_codec(int).prefix_range(1)
-
-
-def test_own_functions_make_a_codec_that_tools_show_as_bytes() -> None:
-    codec = custom_key_codec(lambda key: bytes(reversed(key)), lambda data: bytes(reversed(data)))
-
-    assert codec.encode_many([b"ab"]) == [b"ba"]
-    assert codec.decode_many([b"ba"]) == [b"ab"]
-    assert key_codec_by_name(codec.name).decode(b"ba") == b"ba"
 
 
 def test_a_window_before_1970_is_refused() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -12,6 +16,10 @@ from streamcore.processing.dsl.app import App
 from streamcore.testing.topology_driver import TopologyDriver
 
 TOO_LARGE = 2**70
+
+
+class Colour(StrEnum):
+    RED = "red"
 
 
 def joined(value: int, name: str | None) -> str:
@@ -86,3 +94,67 @@ def test_without_a_policy_such_a_key_stops_and_names_its_record() -> None:
 
         with pytest.raises(SerdeError, match=r"node=counted topic=numbers partition=0 offset=1"):
             driver.process()
+
+
+MIXED = [True, 1, 1.0, 0.0, -0.0, False, "red", Colour.RED, (1, "a"), (True, "a"), (1.0, "a")] * 2
+
+
+@pytest.mark.parametrize("batch_records", [1, 3, 100])
+def test_untyped_keys_are_told_apart_by_their_bytes_however_batches_are_cut(batch_records: int) -> None:
+    app = sc.App("app")
+    by_key = app.topic("numbers", key=str, value=int).group_by(lambda value: MIXED[value], name="by")
+    spread = by_key.repartition(8, name="spread")
+    spread.count("counts")
+    spread.tumbling("1h").sum("sums", lambda _: 1)
+    by_key.map(str, value=str).to("out")
+
+    with TopologyDriver(app, slice_records_max=batch_records) as driver:
+        for number in range(len(MIXED)):
+            driver.send("numbers", key="any", value=number)
+        expected = {"True": 2, "1": 4, "0": 4, "False": 2, "'red'": 4, "(1, 'a')": 4, "(True, 'a')": 2}
+        assert {repr(answer.key): answer.value for answer in driver.table("counts").all()} == expected
+        assert {repr(answer.key.key): answer.value for answer in driver.table("sums").all()} == expected
+        assert {repr(record.key) for record in driver.read("out")} == set(expected)
+
+
+def test_an_agent_and_a_join_see_one_value_for_equal_keys_of_a_declared_type() -> None:
+    app = sc.App("app")
+    numbers = app.topic("numbers", key=str, value=float)
+    names = app.topic("names", key=Decimal, value=str).table("names")
+    seen = app.table("seen", key=float, value=int, default=0)
+    numbers.group_by(lambda value: Decimal(str(value)), key=Decimal, name="by").join(
+        names, lambda value, name: f"{value}{name}", value=str
+    ).to("out")
+
+    @app.agent(numbers)
+    async def count(events: Any) -> None:
+        async for value in events:
+            for key in (value, int(value), True):
+                seen[key] += 1
+
+    with TopologyDriver(app) as driver:
+        driver.send("names", key=Decimal("1.00"), value="!")
+        driver.process()
+        for value in (1.0, 0.0, -0.0):
+            driver.send("numbers", key="any", value=value)
+        found = driver.read("out")
+        assert [record.value for record in found] == ["1.0!"]
+        assert [(answer.key, answer.value) for answer in driver.table("seen").all()] == [(0.0, 4), (1.0, 5)]
+
+
+def test_keys_of_the_standard_types_are_found_again_after_a_crash() -> None:
+    app = sc.App("app")
+    days = app.topic("days", key=date, value=int)
+    days.count("by-day")
+    days.group_by(lambda value: UUID(int=value), key=UUID, name="by-id").count("ids")
+    days.group_by(lambda value: Colour.RED, key=Colour, name="by-colour").count("colours")
+
+    for seed in range(3):
+        with TopologyDriver(app, seed=seed) as driver:
+            for number in range(3):
+                driver.send("days", key=date(2024, 1, 1 + number % 2), value=number)
+            driver.process()
+            driver.crash()
+            assert [a.value for a in driver.table("by-day").all()] == [2, 1]
+            assert [answer.key for answer in driver.table("ids").all()] == [UUID(int=n) for n in range(3)]
+            assert [(a.key, a.value) for a in driver.table("colours").all()] == [(Colour.RED, 3)]

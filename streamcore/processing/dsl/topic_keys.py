@@ -1,0 +1,100 @@
+"""How keys stand in topics: in one form for each key, so that a key has one partition.
+
+Which keys are one key is said by the bytes that stores keep them under (``state.keys``).
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import replace
+from typing import Any, get_origin
+
+from streamcore.errors import TopologyError
+from streamcore.model import Windowed
+from streamcore.serde import UNTYPED, Serde, serde_for
+from streamcore.state.key_fields import INT_BIAS
+from streamcore.state.keys import KeyCodec, key_codec
+
+_OF_SEVERAL_FORMS = ("float", "decimal", "time", "any")
+"""Parts of the names of key codecs whose keys can stand in several forms for one key."""
+
+
+def key_serde_for(key_type: Any, codec: str = "json") -> Serde[Any]:
+    """The serde of a topic's keys: what stores call one key has one form, and so one partition.
+
+    A key is turned into its declared type first, as stores do: ``True`` is 1 for ``int``, 0.0 stands for both
+    zeros, an instant is written in UTC, a decimal without zeros at its end. Without a declared type, a whole
+    float is written as an int.
+
+    Raises:
+        UsageError: for an unknown codec or a type that the codec cannot hold.
+    """
+    serde = serde_for(key_type, codec=codec)
+    if isinstance(key_type, Serde) or key_type in (bytes, str):
+        return serde
+    encode = serde.encode
+    if serde is UNTYPED:
+        return replace(serde, encode=lambda key: encode(_whole_numbers(key)))
+    try:
+        return _in_one_form(serde, key_codec(key_type))
+    except TopologyError:  # not for stores, but a topic can hold it
+        return serde
+
+
+def _in_one_form(serde: Serde[Any], keys: KeyCodec[Any]) -> Serde[Any]:
+    """The same serde, but for keys in the form in which a store gives them."""
+    encode, is_plain = serde.encode, keys.is_plain
+    has_one_form = not any(part in keys.name for part in _OF_SEVERAL_FORMS)
+
+    def encode_canonical(key: Any) -> bytes:
+        if has_one_form and is_plain((key,)):
+            return encode(key)
+        return encode(keys.decode(keys.encode(key)))
+
+    return replace(serde, encode=encode_canonical)
+
+
+def _whole_numbers(key: Any) -> Any:
+    """An untyped key with ints for whole floats, as stores write it."""
+    if type(key) is float and key.is_integer() and -INT_BIAS <= key < INT_BIAS:
+        return int(key)
+    if type(key) is tuple:
+        return tuple(map(_whole_numbers, key))
+    if isinstance(key, str):
+        return str.__str__(key)
+    return key
+
+
+def store_key_type(key_type: Any) -> Any:
+    """The type of the keys of a topic's tables; ``None`` where untyped keys are just as good."""
+    if isinstance(key_type, Serde) or _is_plain_type(key_type):
+        return None
+    return key_type
+
+
+def _is_plain_type(found: Any) -> bool:
+    origin = get_origin(found)
+    if isinstance(found, type) and origin is None:
+        return False
+    if origin in (tuple, typing.Union, types.UnionType):
+        return all(
+            argument in _PLAIN_PARTS or _is_plain_type(argument) for argument in typing.get_args(found)
+        )
+    return not isinstance(origin, type)
+
+
+_PLAIN_PARTS = (str, int, float, bool, bytes, types.NoneType, tuple, Any, Ellipsis)
+
+
+def internal_key_serde(key_type: Any) -> Serde[Any]:
+    """How keys stand in the application's own topics: the bytes that stores use."""
+    codec = key_codec(key_type)
+    return Serde(encode=codec.encode, decode=codec.decode, name=codec.name)
+
+
+def output_key_serde(key_type: Any) -> Serde[Any]:
+    """How keys stand in a topic that was given by name alone."""
+    if typing.get_origin(key_type) is Windowed or key_type is Windowed:
+        return _in_one_form(serde_for(Windowed), key_codec(key_type))
+    return key_serde_for(key_type)
