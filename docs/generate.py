@@ -18,7 +18,7 @@ from streamcore.log.broker.config.group_settings import GROUP_SETTINGS
 from streamcore.log.protocol.apis import APIS, PRODUCE, PRODUCE_ADVERTISED_MIN, Api
 from streamcore.log.storage.topics.topic_config import default_settings
 from streamcore.log.storage.topics.topic_settings import TOPIC_SETTINGS
-from tests.differential.differences import KNOWN
+from tests.differential.differences import BEYOND, KNOWN
 
 FOLDER: Final = Path(__file__).resolve().parent
 
@@ -177,11 +177,19 @@ an entry that no longer occurs. See [testing](testing.md).
 """
 
 
+_BEYOND_INTRODUCTION: Final = """\
+## What no answer shows
+
+| Apache Kafka 4.3 | StreamCore | why |
+|---|---|---|"""
+
+
 def differences_page() -> str:
     """Where our answers differ from Apache Kafka's, and why."""
     head = ["| request | Apache Kafka 4.3 | StreamCore | why |", "|---|---|---|---|"]
     rows = [f"| {each.apis} | {each.kafka} | {each.ours} | {each.why} |" for each in KNOWN]
-    return "\n".join([_DIFFERENCES_INTRODUCTION, *head, *rows, ""])
+    beyond = [f"| {each.kafka} | {each.ours} | {each.why} |" for each in BEYOND]
+    return "\n".join([_DIFFERENCES_INTRODUCTION, *head, *rows, "", _BEYOND_INTRODUCTION, *beyond, ""])
 
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(

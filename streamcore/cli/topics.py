@@ -70,7 +70,7 @@ def create_topic(
     command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Create a topic."""
+    """Create a topic. It keeps its records for ever, unless --config retention.ms=... says otherwise."""
     with open_log(data, broker, command_config, create=True) as log:
         topic = log.create_topic(name, partitions=partitions, config=_settings(config or ()))
         if as_json:

@@ -274,7 +274,7 @@ class AsyncLog:
     async def create_topic(
         self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> port.TopicDescription:
-        """Create a topic, durably."""
+        """Create a topic, durably; see ``ConnectedLog.create_topic``."""
         return await self.run(self._log.create_topic, name, partitions=partitions, config=config)
 
     async def alter_topic(

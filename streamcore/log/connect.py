@@ -250,7 +250,15 @@ class ConnectedLog:
     def create_topic(
         self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> port.TopicDescription:
-        """Create a topic, durably. Raises ``TopicExistsError``, ``InvalidConfigError``."""
+        """Create a topic, durably.
+
+        It keeps its records for ever, unless ``config`` sets ``retention.ms``, or the log was opened with a
+        default for it. ``{"retention.ms": "86400000"}`` keeps them for a day or more after their append.
+
+        Raises:
+            TopicExistsError: the name is taken.
+            InvalidConfigError: a bad name, count, or an unknown or impossible setting.
+        """
         return self._open().create_topic(name, partitions=partitions, config=config)
 
     def alter_topic(

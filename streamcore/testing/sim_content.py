@@ -29,7 +29,9 @@ class _Change:
 class SimContent:
     """The bytes of one file."""
 
-    def __init__(self, durable: bytes = b"") -> None:
+    def __init__(self, durable: bytes = b"", *, modified_ms: int = 0) -> None:
+        self.modified_ms = modified_ms
+        """When the bytes last changed, by the clock of the machine; a crash keeps it."""
         self.current = bytearray(durable)
         self._durable = durable
         self._changes: list[_Change] = []
@@ -76,17 +78,20 @@ class SimContent:
 
     def after_crash(self, random: Random) -> SimContent:
         """What the file holds when the power is back."""
+        return SimContent(self._bytes_after_crash(random), modified_ms=self.modified_ms)
+
+    def _bytes_after_crash(self, random: Random) -> bytes:
         changes = [change for change in self._changes if not change.is_lost]
         if not changes:
-            return SimContent(self._durable)
+            return self._durable
         choice = random.random()
         if choice < 0.15:
-            return SimContent(self._durable)
+            return self._durable
         if choice < 0.3:
-            return SimContent(bytes(_applied(self._durable, changes)))
+            return bytes(_applied(self._durable, changes))
         if choice < 0.6:
-            return SimContent(self._torn_prefix(changes, random))
-        return SimContent(self._shuffled_sectors(changes, random))
+            return self._torn_prefix(changes, random)
+        return self._shuffled_sectors(changes, random)
 
     def _torn_prefix(self, changes: list[_Change], random: Random) -> bytes:
         """The first changes whole, the next one as far as some sector."""

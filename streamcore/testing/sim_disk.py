@@ -33,6 +33,7 @@ from pathlib import Path
 from random import Random
 from typing import NoReturn
 
+from streamcore.clock import Clock
 from streamcore.errors import StorageError
 from streamcore.log.storage.files import Bytes, DiskSpace, File, storage_error
 from streamcore.testing.sim_content import SimContent
@@ -70,8 +71,15 @@ class _NameChange:
 class SimDisk:
     """A file system in memory with crashes and faults."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, *, clock: Clock | None = None) -> None:
+        """Make an empty disk.
+
+        Args:
+            seed: of what crashes and failed syncs leave.
+            clock: the clock of the machine, by which files are modified; without it their times are 0.
+        """
         self._random = Random(seed)
+        self._clock = clock
         self._lock = threading.RLock()
         self._root = _Directory()
         self._unsynced_names: list[_NameChange] = []
@@ -147,7 +155,7 @@ class SimDisk:
             if node is None:
                 if not create:
                     raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
-                node = SimContent()
+                node = SimContent(modified_ms=self._now_ms())
                 with _Operation(self, "create", path):
                     self._change_names((directory, path.name, node))
             if isinstance(node, _Directory):
@@ -220,6 +228,11 @@ class SimDisk:
             free_bytes = _DISK_BYTES if self._free_bytes is None else self._free_bytes
             return DiskSpace(_DISK_BYTES, max(0, free_bytes))
 
+    def modified_ms(self, path: Path) -> int:
+        """When a file's bytes last changed, in milliseconds since 1970. Raises ``FileNotFoundError``."""
+        with self._lock:
+            return self._file(path).modified_ms
+
     def sync_directory(self, path: Path) -> None:
         """Return once all names made, changed and removed in the directory are durable."""
         with self._lock:
@@ -245,6 +258,9 @@ class SimDisk:
         self._has_power = False
         raise PowerCut
 
+    def _now_ms(self) -> int:
+        return 0 if self._clock is None else self._clock.now_ms()
+
     def _sync_fails(self) -> bool:
         if self._syncs_to_failure > 0:
             self._syncs_to_failure -= 1
@@ -256,6 +272,7 @@ class SimDisk:
 
     def _append(self, path: Path, content: SimContent, data: bytes) -> None:
         with _Operation(self, "append", path, len(data)):
+            content.modified_ms = self._now_ms()
             if self._free_bytes is None:
                 content.append(data)
                 return
@@ -276,12 +293,14 @@ class SimDisk:
     def _write_again(self, path: Path, content: SimContent, position: int) -> None:
         with _Operation(self, "write again", path, position):
             content.write_again(position)
+            content.modified_ms = self._now_ms()
 
     def _truncate(self, path: Path, content: SimContent, size: int) -> None:
         with _Operation(self, "truncate", path, size):
             if self._free_bytes is not None:
                 self._free_bytes += len(content.current) - size
             content.truncate(size)
+            content.modified_ms = self._now_ms()
 
     def _change_names(self, *changes: tuple[_Directory, str, _Node | None]) -> None:
         for directory, name, node in changes:

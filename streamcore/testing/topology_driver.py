@@ -64,7 +64,7 @@ class TopologyDriver:
     ) -> None:
         self.app = app
         self.clock = ManualClock(time_ms(now))
-        self.disk = SimDisk(seed)
+        self.disk = SimDisk(seed, clock=self.clock)
         self._engines = _Engines(Random(seed))
         self._guarantee = Guarantee.named(guarantee)
         self._slice_records_max = slice_records_max

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from streamcore.clock import ManualClock
 from streamcore.errors import StorageError
 from streamcore.log.storage.files import FileSystem, PosixFileSystem, read_whole, remove_tree, write_whole
 from streamcore.testing.sim_disk import SimDisk
@@ -137,3 +138,27 @@ def test_a_disk_tells_its_space(file_system: FileSystem, root: Path) -> None:
     assert 0 < space.usable_bytes <= space.total_bytes
     with pytest.raises(FileNotFoundError):
         file_system.space(root / "missing")
+
+
+def test_a_file_knows_when_its_bytes_changed_last(root: Path) -> None:
+    clock = ManualClock(1_000)
+    disk = SimDisk(clock=clock)
+    disk.make_directory(root)
+    file = disk.open(root / "a", create=True)
+    clock.advance(500)
+    file.append([b"abc"])
+    file.sync()
+    clock.advance(500)
+    disk.rename(root / "a", root / "b")
+    disk.sync_directory(root)
+
+    assert disk.modified_ms(root / "b") == 1_500
+    disk.crash()
+    disk.make_directory(root)
+    with pytest.raises(FileNotFoundError):
+        disk.modified_ms(root / "a")
+
+
+def test_the_time_of_a_missing_file_is_an_error(file_system: FileSystem, root: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        file_system.modified_ms(root / "missing")

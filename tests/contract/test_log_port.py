@@ -97,6 +97,22 @@ def test_a_created_topic_is_there_after_a_restart_with_its_id_and_settings(house
     assert created.config == {"retention.ms": "-1"}
 
 
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ({}, {"retention.ms": "-1"}),
+        ({"retention.bytes": "1000000"}, {"retention.bytes": "1000000", "retention.ms": "-1"}),
+        ({"retention.ms": "3600000"}, {"retention.ms": "3600000"}),
+        ({"cleanup.policy": "delete"}, {"cleanup.policy": "delete", "retention.ms": "-1"}),
+        ({"cleanup.policy": "compact"}, {"cleanup.policy": "compact"}),
+    ],
+)
+def test_a_topic_that_is_created_keeps_its_records_unless_told_otherwise(
+    house: LogHouse, given: dict[str, str], made: dict[str, str]
+) -> None:
+    assert house.log.create_topic("orders", config=given).config == made
+
+
 def test_a_taken_name_is_refused(house: LogHouse) -> None:
     with pytest.raises(TopicExistsError):
         house.log.create_topic("events")

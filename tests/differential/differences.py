@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.differential.known import Known, Place
+from tests.differential.known import Beyond, Known, Place
 
 _FAILED: Final = "UNKNOWN_SERVER_ERROR"
 _NO_ANSWER: Final = "no answer"
@@ -281,3 +281,18 @@ KNOWN: Final[tuple[Known, ...]] = (
         (Place("DescribeQuorum", scenario="the_quorum_is_told"),),
     ),
 )
+
+BEYOND: Final[tuple[Beyond, ...]] = (
+    Beyond(
+        "deletes a segment once its largest record time is older than `retention.ms`",
+        "counts from the later of that time and the segment's last append, and logs what it deletes",
+        "a history that is loaded would be gone within minutes; see "
+        "[decision 27](decisions/0027-retention-counts-from-the-append.md)",
+    ),
+    Beyond(
+        "has `retention.ms` of seven days for a topic that a program creates",
+        "has that for topics created over the protocol; its own `create_topic` sets `retention.ms=-1`",
+        "a program that creates a topic has not asked for a deletion",
+    ),
+)
+"""Where we do otherwise in what takes time; no request shows it, so tests of the log hold it."""

@@ -53,6 +53,15 @@ def _is(expected: Expected, value: Tree) -> bool:
     return expected(value) if callable(expected) else bool(expected == value)
 
 
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """A difference in behaviour that no answer shows, in the words of the page."""
+
+    kafka: str
+    ours: str
+    why: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
     """A difference that is meant to be, in the words of the page."""

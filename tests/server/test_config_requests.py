@@ -403,8 +403,8 @@ def test_a_default_may_exclude_what_a_topic_has_but_not_what_it_is_given(tmp_pat
 
 def test_what_clients_have_set_is_there_after_a_restart(tmp_path: Path) -> None:
     with sc.serve(tmp_path, listen="127.0.0.1:0") as served, client_of(served) as client:
-        served.log.create_topic("t")
         change(client, (BROKER, "", [("log.retention.hours", SET, "5")]))
+        served.log.create_topic("t")
         change(client, (BROKER, "1", [("num.partitions", SET, "2")]))
         change(client, (GROUP, "g", [("consumer.session.timeout.ms", SET, "50000")]))
 

@@ -69,6 +69,7 @@ def _append(world: World, target: Target | None, *, producer_id: int, is_transac
 def _try_append(world: World, target: Target, batch: ModelBatch) -> None:
     """Append; the model believes it from the start, as a crash may come after the write."""
     tp, log, model = target
+    batch = replace(batch, appended_ms=world.clock.now_ms())
     model.batches.append(batch)
     try:
         if batch.marker is None:

@@ -97,7 +97,8 @@ def _check_deleted(log: PartitionLog, model: PartitionModel, now_ms: int) -> Non
         for batch in model.batches:
             if not max(model.log_start, model.delete_requested) <= batch.base_offset < start:
                 continue
-            is_old = retention_ms >= 0 and batch.max_timestamp_ms < now_ms - retention_ms
+            youngest_ms = max(batch.max_timestamp_ms, batch.appended_ms)
+            is_old = retention_ms >= 0 and youngest_ms < now_ms - retention_ms
             is_beyond = 0 <= retention_bytes <= max(log.size_bytes, model.bytes_seen)
             is_expired = deletes and (is_old or is_beyond)
             assert is_expired, f"the batch at {batch.base_offset} was deleted too early"

@@ -27,6 +27,8 @@ class ModelBatch:
     is_transactional: bool = False
     marker: bool | None = None
     """``None`` for records, else whether the marker commits."""
+    appended_ms: int = -1
+    """When the log took it, by the clock of the world."""
 
     @property
     def next_sequence(self) -> int:

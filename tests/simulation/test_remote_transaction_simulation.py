@@ -59,8 +59,8 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
-        self.disk = SimDisk(seed)
         self.clock = ManualClock(1_700_000_000_000)
+        self.disk = SimDisk(seed, clock=self.clock)
         self.transactions: list[Transaction] = []
         self.late: list[tuple[str, int, TopicPartition, bytes]] = []
         self.restart_count = 0

@@ -64,8 +64,8 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
-        self.disk = SimDisk(seed)
         self.clock = ManualClock(1_700_000_000_000)
+        self.disk = SimDisk(seed, clock=self.clock)
         self.topics: dict[str, TopicModel] = {}
         self.uncertain: Callable[[], None] | None = None
         """Settles what an interrupted change of topics has come to, once the log is open again."""
@@ -212,6 +212,8 @@ class World:
     def some_rows(self, model: PartitionModel) -> tuple[Row, ...]:
         count = self.random.choice((1, 1, 2, 3, 8))
         rows: list[Row] = []
+        # Sometimes a history is loaded: its records are much older than any retention.ms.
+        loaded_at_ms = self.clock.now_ms() - self.random.choice((0, 0, 0, 10**10))
         for _ in range(count):
             key: bytes | None = b"key%d" % self.random.randrange(8)
             self.value_count += 1
@@ -220,7 +222,7 @@ class World:
                 value = None
             if not model.is_compacted and self.random.random() < 0.2:
                 key = None
-            rows.append((key, value, self.clock.now_ms() - self.random.choice((0, 0, 3, 10_000))))
+            rows.append((key, value, loaded_at_ms - self.random.choice((0, 0, 3, 10_000))))
         return tuple(rows)
 
     def next_of(self, model: PartitionModel, producer_id: int) -> tuple[int, int]:

@@ -51,8 +51,8 @@ class EmbeddedHouse:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder or Path("/data")
-        self._disk = SimDisk(1) if folder is None else None
         self._clock = ManualClock(NOW_MS)
+        self._disk = SimDisk(1, clock=self._clock) if folder is None else None
         self.log: Log = self._open()
 
     def _open(self) -> EmbeddedLog:

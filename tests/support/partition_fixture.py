@@ -23,8 +23,8 @@ class OnePartition:
     """Opens, closes and crashes a log whose only topic is ``t`` with one partition."""
 
     def __init__(self, *, flush: Flush = "durable", seed: int = 1, **config: str) -> None:
-        self.disk = SimDisk(seed)
         self.clock = ManualClock(NOW_MS)
+        self.disk = SimDisk(seed, clock=self.clock)
         self.settings = LogSettings(flush=flush)
         self.manager = self._open()
         settings = {"retention.ms": "-1"} | {name.replace("_", "."): text for name, text in config.items()}

@@ -160,6 +160,11 @@ class Broker:
         """All topics by name."""
         return self._logs.topics
 
+    @property
+    def topic_defaults(self) -> Mapping[str, str]:
+        """What topics obey that do not say otherwise, as far as the broker's settings say it."""
+        return self._logs.catalog.defaults
+
     def topic_name(self, topic_id: bytes) -> TopicName | None:
         """The name of the topic with an id."""
         return self._logs.catalog.names.get(topic_id)

@@ -187,7 +187,7 @@ class Log(Protocol):
     def create_topic(
         self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> TopicDescription:
-        """Create a topic, durably.
+        """Create a topic, durably. It keeps its records for ever, unless ``config`` sets ``retention.ms``.
 
         Raises:
             TopicExistsError: the name is taken.

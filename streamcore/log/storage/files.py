@@ -127,6 +127,9 @@ class FileSystem(Protocol):
     def space(self, path: Path) -> DiskSpace:
         """The space of the disk that a file or directory is on."""
 
+    def modified_ms(self, path: Path) -> int:
+        """When a file's bytes last changed, in milliseconds since 1970. Raises ``FileNotFoundError``."""
+
 
 def read_whole(file_system: FileSystem, path: Path) -> bytes:
     """Read a file from start to end. Raises ``FileNotFoundError``."""
@@ -374,3 +377,8 @@ class PosixFileSystem:
         with storage_errors("look at the disk of", path):
             found = os.statvfs(path)
         return DiskSpace(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
+
+    def modified_ms(self, path: Path) -> int:
+        """When a file's bytes last changed, in milliseconds since 1970. Raises ``FileNotFoundError``."""
+        with storage_errors("look at", path):
+            return os.stat(path).st_mtime_ns // 1_000_000

@@ -153,3 +153,9 @@ def test_a_reset_needs_something_to_reset(tmp_path: Path) -> None:
             log.reset_group("new", "sometime", topics=["t"])
 
         assert set(log.reset_group("new", "earliest", topics=["t"])) == set(PLACES)
+
+
+def test_a_default_that_the_log_was_opened_with_counts_for_topics_that_say_nothing(tmp_path: Path) -> None:
+    with connect(tmp_path, config={"log.retention.hours": "1"}) as log:
+        assert log.create_topic("short").config == {}
+        assert log.create_topic("long", config={"retention.ms": "-1"}).config == {"retention.ms": "-1"}

@@ -37,6 +37,7 @@ from streamcore.log.client.embedded.member import EmbeddedMember
 from streamcore.log.client.embedded.producer import EmbeddedProducer
 from streamcore.log.client.embedded.reader import EmbeddedReader
 from streamcore.log.client.group_log import DescribedGroup, MemberSummary
+from streamcore.log.client.own_topics import own_topic_config
 from streamcore.log.client.port import TopicDescription
 from streamcore.log.node.node import Durability, Node
 from streamcore.log.node.operation_driver import OperationDriver
@@ -107,8 +108,18 @@ class EmbeddedLog:
     def create_topic(
         self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> TopicDescription:
-        """Create a topic, durably. Raises ``TopicExistsError``, ``InvalidConfigError``."""
-        return _description(self._run(self._broker.create_topic(name, partitions, dict(config or {}))))
+        """Create a topic, durably.
+
+        It keeps its records for ever, unless ``config`` sets ``retention.ms``, or the log has a default.
+
+        Raises:
+            TopicExistsError: the name is taken.
+            InvalidConfigError: a bad name, count, or an unknown or impossible setting.
+        """
+        with self._entered():
+            has_default = "retention.ms" in self._broker.topic_defaults
+        wanted = dict(config or {}) if has_default else own_topic_config(config)
+        return _description(self._run(self._broker.create_topic(name, partitions, wanted)))
 
     def alter_topic(
         self,

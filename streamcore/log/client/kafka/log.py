@@ -24,6 +24,7 @@ from streamcore.log.client.kafka.producer import KafkaProducer
 from streamcore.log.client.kafka.reader import KafkaReader
 from streamcore.log.client.kafka.settings import KafkaSettings
 from streamcore.log.client.kafka.topics import KafkaTopics
+from streamcore.log.client.own_topics import own_topic_config
 from streamcore.log.client.port import TopicDescription
 from streamcore.model import (
     CommittedPosition,
@@ -61,8 +62,15 @@ class KafkaLog:
     def create_topic(
         self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> TopicDescription:
-        """Create a topic, with as many replicas as the broker gives by default."""
-        return self._topics.create(name, partitions, config or {})
+        """Create a topic, with as many replicas as the broker gives by default.
+
+        It keeps its records for ever, whatever the broker's default, unless ``config`` sets ``retention.ms``.
+
+        Raises:
+            TopicExistsError: the name is taken.
+            InvalidConfigError: a bad name, count, or an unknown or impossible setting.
+        """
+        return self._topics.create(name, partitions, own_topic_config(config))
 
     def alter_topic(
         self,

@@ -12,6 +12,7 @@ for here is the order in which things happen, and what a failure in between leav
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
@@ -28,6 +29,7 @@ from streamcore.log.records.batch import (
 from streamcore.log.records.builder import encode_marker
 from streamcore.log.storage.checkpoints import CLEANED_TO, LOG_STARTS, RECOVERY_POINTS
 from streamcore.log.storage.compaction.segment_replacement import CleanedSegment, swap_in
+from streamcore.log.storage.partition.append_times import AppendTimes
 from streamcore.log.storage.partition.appending import checked_header, must_roll, recompressed
 from streamcore.log.storage.partition.leader_epochs import EpochEnd
 from streamcore.log.storage.partition.leadership import PartitionEpochs
@@ -39,7 +41,13 @@ from streamcore.log.storage.partition.partition_replies import (
     ReadResult,
     StoredRecords,
 )
-from streamcore.log.storage.partition.retention import RetentionPolicy, expired_count, is_outlived
+from streamcore.log.storage.partition.retention import (
+    FutureTimes,
+    RetentionPolicy,
+    deletion_text,
+    expired,
+    is_outlived,
+)
 from streamcore.log.storage.partition.sync_ticket import PartitionHealth, SyncTicket
 from streamcore.log.storage.partition.syncing import Syncing
 from streamcore.log.storage.producers.producer_states import ProducerState
@@ -50,6 +58,8 @@ from streamcore.log.storage.segment.transaction_index import aborted_entry
 from streamcore.log.storage.sync_batch import SyncBatch
 from streamcore.log.storage.topics.topic_config import TopicConfig
 from streamcore.model import Isolation, LogOffsets, Offset, ProducerId, TimestampMs, TopicPartition
+
+_log = logging.getLogger(__name__)
 
 
 class PartitionLog:
@@ -75,6 +85,8 @@ class PartitionLog:
         self._states = opened.states
         self._states.limit_by(parts.producer_room)
         self._epochs = PartitionEpochs(opened.epochs, parts.leadership, parts.file_system, directory)
+        self._append_times = AppendTimes(parts.file_system, directory)
+        self._future_times = FutureTimes(topic_partition)
         self._snapshots = SnapshotFiles(parts.file_system, directory, opened.snapshots)
         self._marks = Marks(opened.log_start, self._segments.active.end_offset)
         self._marks.follow_transactions(self._states.first_open_offset())
@@ -228,6 +240,7 @@ class PartitionLog:
         return header
 
     def _after_append(self, header: BatchHeader, now_ms: TimestampMs) -> None:
+        self.active.last_append_ms = max(self.active.last_append_ms, now_ms)
         self._syncing.note_time(now_ms)
         self._marks.append(header.end_offset)
         if self._is_relaxed and not self._syncing.is_flush_due(self.config, now_ms):
@@ -362,9 +375,18 @@ class PartitionLog:
         self._delete_expired(RetentionPolicy(retention_ms=None, retention_bytes=None), now_ms=0)
 
     def apply_retention(self, now_ms: TimestampMs) -> None:
-        """Delete the oldest segments as far as the topic's settings say."""
+        """Delete the oldest segments as far as the topic's settings say, and log what is deleted.
+
+        Raises:
+            CorruptDataError: a data file is missing.
+            StorageError: the disk refused.
+        """
         self.health.ensure()
         policy = RetentionPolicy.of(self.config)
+        if policy.retention_ms is not None:
+            self._append_times.look_up(self._segments)
+            self._append_times.save(self.closed_segments)
+            self._future_times.look_at(self._segments.leading(1)[0], policy, now_ms=now_ms)
         if not self.has_unsynced and is_outlived(self.active, policy, now_ms=now_ms):
             self.roll()
             self.sync()
@@ -382,21 +404,25 @@ class PartitionLog:
     def _delete_expired(self, policy: RetentionPolicy, *, now_ms: TimestampMs) -> None:
         # What is still syncing stays: its files are in use.
         segments = [*self.closed_segments, self.active]
-        count = expired_count(
+        reasons = expired(
             segments,
             policy,
             log_start=self._marks.offsets.log_start,
             high_watermark=min(self._marks.offsets.high_watermark, self._marks.synced_end),
             now_ms=now_ms,
         )
-        if count:
-            self._raise_log_start(segments[count - 1].end_offset)
-            self._segments.delete_leading(
-                count,
-                file_system=self._parts.file_system,
-                directory=self.directory,
-                delay_ms=self.config.file_delete_delay_ms,
-            )
+        if not reasons:
+            return
+        gone = segments[: len(reasons)]
+        text = deletion_text(self.topic_partition, gone, reasons, self.config)
+        self._raise_log_start(gone[-1].end_offset)
+        self._segments.delete_leading(
+            len(gone),
+            file_system=self._parts.file_system,
+            directory=self.directory,
+            delay_ms=self.config.file_delete_delay_ms,
+        )
+        _log.info(text)
 
     # Compaction
 
@@ -438,6 +464,7 @@ class PartitionLog:
         assert cleaned.base_offset == old[0].base_offset
         assert cleaned.end_offset <= old[-1].end_offset
         try:
+            self._append_times.look_up(old)
             # Offsets may be missing in the new segment, which opening accepts only before this point.
             self.note_recovery_point()
             self._parts.checkpoints.write(RECOVERY_POINTS)
@@ -452,6 +479,7 @@ class PartitionLog:
         except StorageError as error:
             self.health.fail(error)
             raise
+        new.last_append_ms = max(segment.last_append_ms for segment in old)
         self._segments.replace(first, len(old), new)
 
     # Housekeeping
@@ -488,6 +516,8 @@ class PartitionLog:
             syncs.add_open(file, file.close)
         snapshot = self._snapshots.write(self._marks.offsets.log_end, self._states)
         syncs.add_open(snapshot, snapshot.close)
+        if RetentionPolicy.of(self.config).retention_ms is not None:
+            self._append_times.save_with(syncs, list(self._segments))
         syncs.add_folder(self.directory)
         self.release_files()
 

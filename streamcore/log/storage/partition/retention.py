@@ -1,17 +1,31 @@
-"""Decides how many of the oldest segments are to be deleted. Pure."""
+"""Decides how many of the oldest segments are to be deleted, and why. Pure, but for what is logged.
+
+A segment's age counts from the later of its largest record time and its last append. Kafka counts from the
+record time alone, and so deletes a history that was loaded a moment ago.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
+from streamcore.errors import fact_text
 from streamcore.log.storage.topics.topic_config import TopicConfig
-from streamcore.model import Offset, TimestampMs
+from streamcore.model import Offset, TimestampMs, TopicPartition
+
+_log = logging.getLogger(__name__)
 
 
 class SegmentSummary(Protocol):
     """What retention needs to know of a segment."""
+
+    @property
+    def base_offset(self) -> Offset:
+        """The offset that the segment begins with."""
 
     @property
     def end_offset(self) -> Offset:
@@ -23,7 +37,19 @@ class SegmentSummary(Protocol):
 
     @property
     def max_timestamp_ms(self) -> TimestampMs:
-        """Largest timestamp in the segment, -1 if it has no record."""
+        """Largest timestamp in the segment, -1 if no record has one."""
+
+    @property
+    def last_append_ms(self) -> TimestampMs:
+        """When the segment was appended to last, by the broker's clock."""
+
+
+class Reason(Enum):
+    """Why a segment is deleted; the values are for people."""
+
+    BEFORE_START = "before the log start"
+    TOO_OLD = "older than retention.ms"
+    TOO_BIG = "beyond retention.bytes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,45 +70,103 @@ class RetentionPolicy:
         )
 
 
-def expired_count(
+def expired(
     segments: Sequence[SegmentSummary],
     policy: RetentionPolicy,
     *,
     log_start: Offset,
     high_watermark: Offset,
     now_ms: TimestampMs,
-) -> int:
-    """Count the leading segments to delete.
+) -> list[Reason]:
+    """Return for each of the leading segments to delete why it goes.
 
     Only a prefix may go, or the log would have a hole. The active segment, which is the last
     one, always stays, and so does any segment that holds a record not yet visible.
     """
     kept_bytes = sum(segment.size_bytes for segment in segments)
-    count = 0
+    reasons: list[Reason] = []
     for segment in segments[:-1]:
         if segment.end_offset > high_watermark:
             break
-        is_before_start = segment.end_offset <= log_start
-        if not (
-            is_before_start or _too_old(segment, policy, now_ms) or _too_big(segment, policy, kept_bytes)
-        ):
+        if segment.end_offset <= log_start:
+            reasons.append(Reason.BEFORE_START)
+        elif _is_too_old(segment, policy, now_ms):
+            reasons.append(Reason.TOO_OLD)
+        elif _is_too_big(segment, policy, kept_bytes):
+            reasons.append(Reason.TOO_BIG)
+        else:
             break
         kept_bytes -= segment.size_bytes
-        count += 1
-    return count
+    return reasons
+
+
+def deletion_text(
+    partition: TopicPartition,
+    segments: Sequence[SegmentSummary],
+    reasons: Sequence[Reason],
+    config: TopicConfig,
+) -> str:
+    """How much is deleted, and why, for the program's log."""
+    limits = {
+        Reason.BEFORE_START: "",
+        Reason.TOO_OLD: f"={config.retention_ms}",
+        Reason.TOO_BIG: f"={config.retention_bytes}",
+    }
+    size_bytes = sum(segment.size_bytes for segment in segments)
+    causes = ", ".join(f"{count} {why.value}{limits[why]}" for why, count in Counter(reasons).items())
+    return (
+        f"deleted from {partition}: {len(segments)} segments with offsets {segments[0].base_offset} to "
+        f"{segments[-1].end_offset - 1}, {size_bytes} bytes: {causes}"
+    )
 
 
 def is_outlived(segment: SegmentSummary, policy: RetentionPolicy, *, now_ms: TimestampMs) -> bool:
     """Whether an active segment has nothing young enough to keep, so that it should be closed."""
-    return segment.size_bytes > 0 and _too_old(segment, policy, now_ms)
+    return segment.size_bytes > 0 and _is_too_old(segment, policy, now_ms)
 
 
-def _too_old(segment: SegmentSummary, policy: RetentionPolicy, now_ms: TimestampMs) -> bool:
-    # A segment without any timestamp has no age, and is left to the size rule.
-    if policy.retention_ms is None or segment.max_timestamp_ms < 0:
+def is_held_by_future_time(segment: SegmentSummary, policy: RetentionPolicy, *, now_ms: TimestampMs) -> bool:
+    """Whether a segment, and so all after it, is kept only because a record's time is in the future."""
+    return (
+        policy.retention_ms is not None
+        and segment.max_timestamp_ms > now_ms
+        and now_ms - segment.last_append_ms > policy.retention_ms
+    )
+
+
+class FutureTimes:
+    """Logs once for each oldest segment that a record time in the future holds retention up."""
+
+    __slots__ = ("_partition", "_warned_offset")
+
+    def __init__(self, partition: TopicPartition) -> None:
+        self._partition = partition
+        self._warned_offset: Offset = -1
+
+    def look_at(self, oldest: SegmentSummary, policy: RetentionPolicy, *, now_ms: TimestampMs) -> None:
+        """Log a warning if the partition's oldest segment is held so, unless it was logged before."""
+        if oldest.base_offset == self._warned_offset:
+            return
+        if not is_held_by_future_time(oldest, policy, now_ms=now_ms):
+            return
+        self._warned_offset = oldest.base_offset
+        _log.warning(
+            "a record's time in the future keeps %s from being deleted; delete its records, or limit such "
+            "times with message.timestamp.after.max.ms: %s",
+            self._partition,
+            fact_text(
+                segment=oldest.base_offset,
+                timestamp_ms=oldest.max_timestamp_ms,
+                retention_ms=policy.retention_ms,
+            ),
+        )
+
+
+def _is_too_old(segment: SegmentSummary, policy: RetentionPolicy, now_ms: TimestampMs) -> bool:
+    if policy.retention_ms is None:
         return False
-    return now_ms - segment.max_timestamp_ms > policy.retention_ms
+    return now_ms - max(segment.max_timestamp_ms, segment.last_append_ms) > policy.retention_ms
 
 
-def _too_big(segment: SegmentSummary, policy: RetentionPolicy, kept_bytes: int) -> bool:
+def _is_too_big(segment: SegmentSummary, policy: RetentionPolicy, kept_bytes: int) -> bool:
     return policy.retention_bytes is not None and kept_bytes - segment.size_bytes >= policy.retention_bytes

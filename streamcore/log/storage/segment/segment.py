@@ -74,6 +74,8 @@ class Segment:
         self.end_offset = end_offset
         self.size_bytes = size_bytes
         self.is_damaged = False
+        self.last_append_ms: TimestampMs = NO_TIMESTAMP
+        """When it was appended to last, by the broker's clock; -1 until ``AppendTimes`` has looked it up."""
         self.data_path = file_path(directory, base_offset, FileKind.DATA)
         self._directory = directory
         self._file_system = file_system
@@ -294,6 +296,13 @@ class Segment:
             return self._file
         try:
             return self._open_files.get(self.data_path)
+        except FileNotFoundError as error:
+            raise self._missing() from error
+
+    def modified_ms(self) -> TimestampMs:
+        """When the data file was written to last. Raises ``CorruptDataError`` if it is missing."""
+        try:
+            return self._file_system.modified_ms(self.data_path)
         except FileNotFoundError as error:
             raise self._missing() from error
 

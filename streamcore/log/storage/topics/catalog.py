@@ -110,6 +110,11 @@ class Catalog:
         """Refuse what no topic can be given. Raises ``InvalidConfigError``."""
         self.parsed(config).ensure_consistent()
 
+    @property
+    def defaults(self) -> Mapping[str, str]:
+        """Topic settings for topics that do not set them, as far as the log sets any."""
+        return self._defaults
+
     def set_defaults(self, defaults: Mapping[str, str]) -> None:
         """Change what topics obey that do not say otherwise. Raises ``InvalidConfigError``."""
         if defaults == self._defaults:

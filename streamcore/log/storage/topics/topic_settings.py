@@ -180,8 +180,8 @@ TOPIC_SETTINGS: Final[Mapping[str, TopicSetting]] = MappingProxyType(
         ),
         "retention.ms": TopicSetting(
             integer(-1),
-            "How long records are kept at least, by their own time, when old segments are deleted by age; -1 "
-            "is for ever.",
+            "How long records are kept at least, when old segments are deleted by age: counted from the "
+            "later of their own time and the moment they were written; -1 is for ever.",
             (
                 ("log.retention.ms", 1),
                 ("log.retention.minutes", _MINUTE_MS),

@@ -130,7 +130,7 @@ def test_records_deleted_while_they_are_compacted_stay_deleted(
 def test_a_data_file_that_is_missing_is_said_to_be_and_the_other_partitions_are_maintained(
     disk: CallingDisk, log: EmbeddedLog
 ) -> None:
-    log.create_topic("zebra", config={"retention.ms": "1000", "segment.bytes": "300"})
+    log.create_topic("zebra", config={"retention.bytes": "300", "segment.bytes": "300"})
     zebra = TopicPartition("zebra", 0)
     producer = log.producer_port()
     for _ in range(5):
@@ -154,3 +154,24 @@ def test_a_full_disk_ends_a_compaction_and_the_log_goes_on(disk: CallingDisk, lo
     write(log, 30)
     log.maintain()
     assert len(read(log)) < len(before)
+
+
+@pytest.mark.parametrize(("config", "kept_count"), [({}, 3), ({"retention.ms": "604800000"}, 0)])
+def test_a_history_that_a_program_loads_is_kept_unless_its_topic_has_a_retention(
+    config: dict[str, str], kept_count: int
+) -> None:
+    clock = ManualClock(1_700_000_000_000)
+    with EmbeddedLog.open(
+        "/data", file_system=SimDisk(1, clock=clock), clock=clock, maintenance=False
+    ) as log:
+        log.create_topic("history", config=config)
+        history = TopicPartition("history", 0)
+        log.producer_port().append_columns(history, RecordColumns([None] * 3, [b"v"] * 3, [1, 2, 3])).result()
+        clock.advance(7 * 86_400_000)
+        log.maintain()
+        assert log.offsets([history])[history].log_start == 0
+
+        clock.advance(1)
+        log.maintain()
+        offsets = log.offsets([history])[history]
+        assert offsets.high_watermark - offsets.log_start == kept_count

@@ -1,0 +1,90 @@
+"""When each segment of a partition was appended to last, over restarts.
+
+Retention never deletes what was appended less than ``retention.ms`` ago, however old the records' own
+times are. A segment in memory knows when it was appended to. The file ``append-times`` keeps that for the
+next process: ASCII, one item a line: the version (0), the number of rows, then for each segment
+``base offset SP end offset SP time``.
+
+A row counts for a segment that ends where the row says. Otherwise, and without a file (a folder of an older
+version or of Apache Kafka, a restored copy, a crash before the file was written), the modification time of
+the data file counts, which is never earlier than the last append.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from streamcore.errors import CorruptDataError
+from streamcore.log.storage.checkpoints import checkpoint_bytes, checkpoint_rows
+from streamcore.log.storage.files import FileSystem, read_whole, write_whole
+from streamcore.log.storage.segment.segment import Segment
+from streamcore.log.storage.sync_batch import SyncBatch
+from streamcore.model import Offset, TimestampMs
+
+APPEND_TIMES_NAME: Final = "append-times"
+
+_log = logging.getLogger(__name__)
+
+
+class AppendTimes:
+    """The file of one partition. It is read when it is first needed: most partitions never delete by time."""
+
+    __slots__ = ("_directory", "_file_system", "_rows")
+
+    def __init__(self, file_system: FileSystem, directory: Path) -> None:
+        self._file_system = file_system
+        self._directory = directory
+        self._rows: dict[tuple[Offset, Offset], TimestampMs] | None = None
+
+    def look_up(self, segments: Iterable[Segment]) -> None:
+        """Set ``last_append_ms`` of the segments where it is not known.
+
+        Raises:
+            CorruptDataError: a data file is missing.
+            UnsupportedVersionError: a newer program wrote the file.
+            StorageError: the disk refused.
+        """
+        for segment in segments:
+            if segment.last_append_ms < 0:
+                saved_ms = self._saved().get((segment.base_offset, segment.end_offset))
+                segment.last_append_ms = segment.modified_ms() if saved_ms is None else saved_ms
+
+    def save(self, closed: Sequence[Segment]) -> None:
+        """Write the file if it lacks a closed segment; durable when it returns.
+
+        Raises as ``look_up`` does.
+        """
+        saved = self._saved()
+        if any((segment.base_offset, segment.end_offset) not in saved for segment in closed):
+            write_whole(self._file_system, self._directory / APPEND_TIMES_NAME, self._encoded(closed))
+
+    def save_with(self, syncs: SyncBatch, segments: Sequence[Segment]) -> None:
+        """Write the file; durable once the batch has run, to which the partition's folder is to be added.
+
+        Raises as ``look_up`` does.
+        """
+        syncs.add_whole(self._directory / APPEND_TIMES_NAME, self._encoded(segments))
+
+    def _encoded(self, segments: Sequence[Segment]) -> bytes:
+        self.look_up(segments)
+        self._rows = {(each.base_offset, each.end_offset): each.last_append_ms for each in segments}
+        return checkpoint_bytes([f"{base} {end} {time_ms}" for (base, end), time_ms in self._rows.items()])
+
+    def _saved(self) -> dict[tuple[Offset, Offset], TimestampMs]:
+        if self._rows is None:
+            self._rows = self._read()
+        return self._rows
+
+    def _read(self) -> dict[tuple[Offset, Offset], TimestampMs]:
+        path = self._directory / APPEND_TIMES_NAME
+        try:
+            rows = checkpoint_rows(read_whole(self._file_system, path), path, columns=3)
+            return {(int(base), int(end)): int(time_ms) for base, end, time_ms in rows}
+        except FileNotFoundError:
+            return {}
+        except (CorruptDataError, ValueError) as error:
+            _log.warning("the times of the data files count, as append-times cannot be read: %s", error)
+            return {}
