@@ -12,11 +12,11 @@ import pytest
 from streamcore.clock import ManualClock
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.storage.files import PosixFileSystem
-from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.settings import LogSettings
 from streamcore.log.tools.dump import dump
 from streamcore.model import Headers, TopicPartition
+from tests.support.managed_log import ManagedLog
 
 pytestmark = pytest.mark.interop
 
@@ -50,7 +50,7 @@ def log_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log with everything in it, closed."""
     root = tmp_path_factory.mktemp("interop") / "log"
     clock = ManualClock(NOW_MS)
-    log = LogManager.open(root, file_system=PosixFileSystem(), clock=clock, settings=LogSettings())
+    log = ManagedLog.open(root, file_system=PosixFileSystem(), clock=clock, settings=LogSettings())
     small = {"segment.bytes": "2000", "index.interval.bytes": "100", "retention.ms": "-1"}
     log.create_topic(PLAIN.topic, 1, small)
     log.create_topic(

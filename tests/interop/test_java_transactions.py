@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import streamcore as sc
+from streamcore.log.broker.transactions.listing import TransactionFilter
 from tests.support.serving import client_of, fetch
 from tests.support.transaction_client import TransactionClient
 
@@ -59,7 +60,9 @@ def test_the_java_producer_moves_its_epoch_with_each_transaction(jars: Path, ser
 
     assert len(read.splitlines()) == RECORD_COUNT
     assert "CompleteCommit" in described
-    (of_java,) = served.log.embedded.transactions()
+    node = served.log.embedded.node
+    with node.driver:
+        (of_java,) = node.broker.list_transactions(TransactionFilter())
     assert of_java.producer.epoch > 1
 
 

@@ -15,12 +15,13 @@ import pytest
 from streamcore.clock import ManualClock
 from streamcore.log.records.decode import decode_columns
 from streamcore.log.storage.files import PosixFileSystem
-from streamcore.log.storage.log_manager import CLEAN_STOP_NAME, LogManager
+from streamcore.log.storage.log_manager import CLEAN_STOP_NAME
 from streamcore.log.storage.partition.offset_lookup import offset_for_time
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.tools.verification import verify
 from streamcore.model import Isolation, TopicPartition
 from tests.interop.kafka_processes import START_LIMIT_S, kafka_running, run_tool
+from tests.support.managed_log import ManagedLog
 
 pytestmark = pytest.mark.interop
 
@@ -128,8 +129,8 @@ def _taken_over(kafka_folder: Path, tmp_path: Path, *, was_clean: bool) -> Path:
     return root
 
 
-def _open(root: Path) -> LogManager:
-    return LogManager.open(root, file_system=PosixFileSystem(), clock=ManualClock(NOW_MS))
+def _open(root: Path) -> ManagedLog:
+    return ManagedLog.open(root, file_system=PosixFileSystem(), clock=ManualClock(NOW_MS))
 
 
 def _rows(partition: PartitionLog) -> Iterator[tuple[int, bytes | None]]:

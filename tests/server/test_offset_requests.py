@@ -244,7 +244,7 @@ def test_a_diverging_fetch_is_answered_at_once(client: WireClient) -> None:
 def test_a_newer_client_with_an_old_epoch_is_told_the_leader(
     client: WireClient, served: sc.ServedLog
 ) -> None:
-    topic_id = served.log.embedded.partition_log(TopicPartition("old", 0)).topic_id.bytes
+    topic_id = served.log.embedded.node.broker.partition(TopicPartition("old", 0)).topic_id.bytes
     wanted = FetchPartition(partition=0, fetch_offset=0, current_leader_epoch=0, partition_max_bytes=1000)
     request = FetchRequest(
         max_wait_ms=0, min_bytes=0, topics=[FetchTopic(topic_id=topic_id, partitions=[wanted])]

@@ -275,7 +275,8 @@ def test_an_unknown_partition_is_refused_and_the_others_are_served(client: WireC
 def test_a_partition_whose_disk_has_failed_says_so_and_the_others_are_served(tmp_path: Path) -> None:
     with pytest.raises(sc.StorageError), sc.serve(tmp_path, listen="127.0.0.1:0") as served:
         served.log.create_topic("t", partitions=2)
-        served.log.embedded.partition_log(sc.TopicPartition("t", 0)).health.fail(sc.StorageError("it burns"))
+        broker = served.log.embedded.node.broker
+        broker.partition(sc.TopicPartition("t", 0)).health.fail(sc.StorageError("it burns"))
         with client_of(served) as client:
             failed = produce(client, "t", batch(b"a"))
             other = produce(client, "t", batch(b"a"), partition=1)

@@ -341,7 +341,7 @@ def test_a_relaxed_log_has_on_disk_what_its_flush_settings_say(tmp_path: Path, s
     options: dict[str, Any] = {"listen": "127.0.0.1:0", "durability": "relaxed", "clock": clock}
     with sc.serve(tmp_path, **options) as served, client_of(served) as client:
         served.log.create_topic("t", config={setting: "2", "retention.ms": "-1"})
-        log = served.log.embedded.partition_log(TopicPartition("t", 0))
+        log = served.log.embedded.node.broker.partition(TopicPartition("t", 0))
         one = bytes(encode_batch([None], [b"v"], [NOW_MS]))
 
         produce(client, "t", one)

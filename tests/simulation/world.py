@@ -16,7 +16,6 @@ from uuid import UUID
 
 from streamcore.clock import ManualClock
 from streamcore.log.records.builder import encode_batch
-from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.partition.sync_ticket import SyncTicket
 from streamcore.log.storage.settings import Flush, LogSettings
@@ -26,6 +25,7 @@ from streamcore.testing.sim_disk import PowerCut, SimDisk
 from tests.simulation.checks import check_partition, rows_read
 from tests.simulation.epoch_reader import EpochReader
 from tests.simulation.partition_model import ModelBatch, PartitionModel, Row
+from tests.support.managed_log import ManagedLog
 
 ROOT = Path("/data/log")
 PLAIN_PRODUCERS = (1, 2)
@@ -95,8 +95,8 @@ class World:
         self.check()
         self.crash()
 
-    def open(self) -> LogManager:
-        return LogManager.open(
+    def open(self) -> ManagedLog:
+        return ManagedLog.open(
             ROOT, file_system=self.disk, clock=self.clock, settings=LogSettings(flush=self.flush)
         )
 

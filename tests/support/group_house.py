@@ -12,8 +12,8 @@ from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.place_id import PlaceId
 from streamcore.log.broker.requests import ConsumerHeartbeat, ConsumerHeartbeatReply
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.testing.sim_disk import SimDisk
+from tests.support.operated_log import OperatedLog
 
 GROUP = "g"
 HOST = "/10.0.0.1"
@@ -28,8 +28,8 @@ class GroupHouse:
         self.settings = settings or BrokerSettings(unstable_wait_ms=0)
         self.log = self.open()
 
-    def open(self) -> EmbeddedLog:
-        self.log = EmbeddedLog.open(
+    def open(self) -> OperatedLog:
+        self.log = OperatedLog.open(
             "/data", file_system=self.disk, clock=self.clock, settings=self.settings, maintenance=False
         )
         return self.log

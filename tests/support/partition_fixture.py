@@ -7,12 +7,12 @@ from pathlib import Path
 from streamcore.clock import ManualClock
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.decode import decode_columns
-from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.partition.partition_replies import BatchAppended
 from streamcore.log.storage.settings import Flush, LogSettings
 from streamcore.model import Isolation, TopicPartition
 from streamcore.testing.sim_disk import SimDisk
+from tests.support.managed_log import ManagedLog
 
 ROOT = Path("/data/log")
 TARGET = TopicPartition("t", 0)
@@ -88,5 +88,5 @@ class OnePartition:
             offset = result.next_offset
         return found
 
-    def _open(self) -> LogManager:
-        return LogManager.open(ROOT, file_system=self.disk, clock=self.clock, settings=self.settings)
+    def _open(self) -> ManagedLog:
+        return ManagedLog.open(ROOT, file_system=self.disk, clock=self.clock, settings=self.settings)

@@ -9,8 +9,8 @@ from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.node.operation_driver import OperationDriver
-from streamcore.log.storage.log_manager import LogManager
 from streamcore.testing.sim_disk import SimDisk
+from tests.support.managed_log import ManagedLog
 from tests.support.partition_fixture import NOW_MS, ROOT
 
 R = TypeVar("R")
@@ -26,7 +26,7 @@ class StatefulBroker:
         self.open()
 
     def open(self) -> None:
-        manager = LogManager.open(ROOT, file_system=self.disk, clock=self.clock)
+        manager = ManagedLog.open(ROOT, file_system=self.disk, clock=self.clock)
         self.broker = Broker(manager, self.clock, self._settings)
         self.driver = OperationDriver(self.clock, self.broker.unsynced, self.broker.groups)
         self.driver.run(self.broker.recover())

@@ -13,10 +13,10 @@ from streamcore.log.broker.operations import Operation, Wait
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import AppendedBatch, ProducerIdentity
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.records.builder import encode_batch
 from streamcore.model import TopicPartition
 from streamcore.testing.sim_disk import SimDisk
+from tests.support.operated_log import OperatedLog
 
 R = TypeVar("R")
 
@@ -34,8 +34,8 @@ class House:
         self.log = self.open()
         self.log.create_topic("events", config={"retention.ms": "-1"})
 
-    def open(self) -> EmbeddedLog:
-        self.log = EmbeddedLog.open(
+    def open(self) -> OperatedLog:
+        self.log = OperatedLog.open(
             "/data",
             file_system=self.disk,
             clock=self.clock,
@@ -44,7 +44,7 @@ class House:
         )
         return self.log
 
-    def crash(self) -> EmbeddedLog:
+    def crash(self) -> OperatedLog:
         self.disk.crash()
         return self.open()
 

@@ -9,13 +9,13 @@ of removed files. A pass that finds another one under way waits for its turn.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from functools import partial
 
 from streamcore.errors import CorruptDataError, StorageError
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Elsewhere
 from streamcore.log.node.operation_driver import OperationDriver
+from streamcore.log.storage.log_manager import attempt
 from streamcore.model import TopicPartition
 
 
@@ -38,13 +38,13 @@ class Maintenance:
         with self._turn:
             self._driver.run(self._broker.expire_due())
             # Compaction needs what it goes by on disk: better now than under the lock.
-            _attempt(self._driver.sync_all, failures)
+            attempt(self._driver.sync_all, failures)
             with self._driver:
                 partitions = self._broker.all_partitions()
             for partition in partitions:
-                _attempt(partial(self._maintain, partition), failures)
+                attempt(partial(self._maintain, partition), failures)
             write_down = Elsewhere(self._broker.write_recovery_points)
-            _attempt(partial(self._driver.work_elsewhere, write_down), failures)
+            attempt(partial(self._driver.work_elsewhere, write_down), failures)
             with self._driver:
                 self._broker.release_idle()
             self.free_removed()
@@ -65,10 +65,3 @@ class Maintenance:
         while has_more:
             with self._driver:
                 has_more = self._broker.go_on_with(compaction)
-
-
-def _attempt(action: Callable[[], None], failures: list[StorageError | CorruptDataError]) -> None:
-    try:
-        action()
-    except (StorageError, CorruptDataError) as error:
-        failures.append(error)

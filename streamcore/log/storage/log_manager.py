@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from streamcore.clock import Clock
 from streamcore.errors import ClosedError, CorruptDataError, StorageError
@@ -64,7 +64,7 @@ class LogManager:
     @classmethod
     def open(
         cls, directory: Path, *, file_system: FileSystem, clock: Clock, settings: LogSettings | None = None
-    ) -> LogManager:
+    ) -> Self:
         """Open the log in a directory, or begin an empty one there.
 
         After an unclean stop every partition is recovered first; see ``opening``.
@@ -177,81 +177,13 @@ class LogManager:
         self._ensure_open()
         return self._grow(self.catalog.new_topic(name, partition_count, config or {}))
 
-    def add_partitions(self, name: TopicName, partition_count: int) -> TopicState:
-        """Raise a topic's number of partitions to ``partition_count``; durable when it returns.
-
-        Raises:
-            UnknownTopicError: there is no such topic.
-            InvalidConfigError: it has that many already.
-            StorageError: the disk refused; the topic is as it was.
-        """
-        self._ensure_open()
-        return self._grow(self.catalog.more_partitions(name, partition_count))
-
     def _grow(self, growth: Growth) -> TopicState:
         change = self.catalog.begin_creation([growth])
         change.run()
         self.catalog.complete_creation(change)
         return growth.topic
 
-    def set_topic_config(self, name: TopicName, config: Mapping[str, str]) -> TopicState:
-        """Replace what is set for a topic; durable when it returns.
-
-        Raises:
-            UnknownTopicError: there is no such topic.
-            InvalidConfigError: a setting is unknown or impossible.
-            StorageError: the disk refused; the settings are as they were.
-        """
-        self._ensure_open()
-        change = self.catalog.begin_settings([self.catalog.with_config(name, config)])
-        change.run()
-        self.catalog.complete_settings(change)
-        return self.topics[name]
-
-    def delete_topic(self, name: TopicName) -> None:
-        """Delete a topic with its data; durable when it returns.
-
-        Raises:
-            UnknownTopicError: there is no such topic.
-            StorageError: the disk refused; the topic is as it was. Only if the disk also refuses to
-                have that written down, nothing more is taken for it: the next opening may not find it.
-        """
-        self._ensure_open()
-        removal = self.catalog.begin_removal([name])
-        try:
-            removal.run()
-        except StorageError as error:
-            self.catalog.abandon_removal(removal, error)
-            raise
-        self.catalog.complete_removal(removal)
-        removal.remove_files()
-
     # Housekeeping
-
-    def maintain(self) -> None:
-        """One pass of retention, compaction and producer expiry over all partitions.
-
-        Raises:
-            StorageError: a partition could not be maintained; the others were.
-            CorruptDataError: likewise.
-        """
-        self._ensure_open()
-        failures: list[StorageError | CorruptDataError] = []
-        for log in list(self.catalog.all_logs()):
-            _attempt(partial(self.maintain_partition, log.topic_partition), failures)
-        _attempt(self.write_recovery_points, failures)
-        self.release_idle()
-        self.free_removed()
-        if failures:
-            raise failures[0]
-
-    def maintain_partition(self, target: TopicPartition) -> None:
-        """Retention, compaction and producer expiry of one partition; a deleted one is passed over."""
-        compaction = self.begin_maintenance(target)
-        if compaction is not None:
-            compaction.run()
-            while self.go_on_with(compaction):
-                pass
 
     def begin_maintenance(self, target: TopicPartition) -> Compaction | None:
         """The quick part of a partition's maintenance: retention, expiry of producers, how far it is synced.
@@ -321,13 +253,13 @@ class LogManager:
         failures: list[StorageError | CorruptDataError] = []
         syncs = self._parts.sync_batch()
         for partition in self.catalog.all_logs():
-            _attempt(partial(partition.close, syncs), failures)
+            attempt(partial(partition.close, syncs), failures)
             partition.release_files()
             if syncs.open_file_count >= _OPEN_FILES_MAX:
-                _attempt(syncs.run, failures)
-        _attempt(syncs.run, failures)
+                attempt(syncs.run, failures)
+        attempt(syncs.run, failures)
         if not failures:
-            _attempt(self._write_clean_stop, failures)
+            attempt(self._write_clean_stop, failures)
         self._parts.open_files.close()
         if failures:
             raise failures[0]
@@ -341,7 +273,8 @@ class LogManager:
             raise ClosedError("the log is closed")
 
 
-def _attempt(action: Callable[[], None], failures: list[StorageError | CorruptDataError]) -> None:
+def attempt(action: Callable[[], None], failures: list[StorageError | CorruptDataError]) -> None:
+    """Run an action on one partition; add its failure to the list, so that the other partitions go on."""
     try:
         action()
     except (StorageError, CorruptDataError) as error:

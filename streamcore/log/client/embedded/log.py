@@ -20,17 +20,14 @@ from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import (
-    AppendedBatch,
     JoinReply,
     JoinRequest,
     Membership,
     ProducerIdentity,
     SyncReply,
     SyncRequest,
-    TransactionDescription,
 )
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.broker.transactions.listing import TransactionFilter
 from streamcore.log.client.access import AccessControl, EmbeddedAccess
 from streamcore.log.client.consumer.settings import GroupSettings
 from streamcore.log.client.embedded.member import EmbeddedMember
@@ -43,7 +40,6 @@ from streamcore.log.node.node import Durability, Node
 from streamcore.log.node.operation_driver import OperationDriver
 from streamcore.log.protocol.consumer_protocol import decode_assignment
 from streamcore.log.storage.files import FileSystem
-from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.topics.topic_registry import TopicState
 from streamcore.model import (
     CommittedPosition,
@@ -83,7 +79,7 @@ class EmbeddedLog:
         topic_defaults: Mapping[str, str] | None = None,
         config: Mapping[str, str] | None = None,
         maintenance: bool = True,
-    ) -> EmbeddedLog:
+    ) -> Self:
         """Open the node of a folder, and the log on it; arguments and errors are those of ``Node.open``."""
         clock = clock or SystemClock()
         node = Node.open(
@@ -189,7 +185,7 @@ class EmbeddedLog:
     ) -> EmbeddedProducer:
         """A producer of runs. With a transactional id, older producers of that id are fenced and
         their open transaction is aborted before this returns."""
-        identity = self.init_producer_id(transactional_id)
+        identity = self._run(_initialized(self._broker, transactional_id, self._clock))
         return EmbeddedProducer(self._driver, self._broker, identity, transactional_id, compression)
 
     def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> EmbeddedReader:
@@ -199,70 +195,6 @@ class EmbeddedLog:
     def close(self) -> None:
         """Close the node: make everything durable and release the folder. A second call does nothing."""
         self.node.close()
-
-    # --- encoded batches ----------------------------------------------------------------------
-
-    def append_encoded(
-        self, batches: Sequence[tuple[TopicPartition, bytearray]], *, transactional_id: str | None = None
-    ) -> list[AppendedBatch]:
-        """Write encoded batches, in this order; what comes back is not durable yet.
-
-        A batch that is refused has its ``error``; the others are written nevertheless. With a
-        transactional id the partitions join that id's transaction, which begins if need be.
-        """
-        return self._run(self._broker.append_batches(batches, transactional_id))
-
-    def wait_durable(self, appended: Sequence[AppendedBatch]) -> None:
-        """Wait until batches are on disk; one fsync serves everybody who waits.
-
-        Raises:
-            StorageError: a disk refused. Whether the batches are on it is not known.
-        """
-        self._run(self._broker.durable_batches(appended))
-
-    def max_message_bytes(self, topic: TopicName) -> int:
-        """The topic's ``max.message.bytes``: the size in bytes up to which a batch is taken."""
-        with self._entered():
-            return self._broker.partition(TopicPartition(topic, 0)).config.max_message_bytes
-
-    # --- transactions -------------------------------------------------------------------------
-
-    def init_producer_id(
-        self, transactional_id: str | None = None, *, timeout_ms: int | None = None
-    ) -> ProducerIdentity:
-        """A producer's identity. With a transactional id this fences its older incarnations and
-        aborts what they left open; ``timeout_ms`` is then how long a transaction may stay open."""
-        return self._run(_initialized(self._broker, transactional_id, timeout_ms, self._clock))
-
-    def commit_positions_in_transaction(
-        self,
-        transactional_id: str,
-        identity: ProducerIdentity,
-        group: str,
-        positions: Mapping[TopicPartition, CommittedPosition],
-        *,
-        membership: Membership | None = None,
-    ) -> None:
-        """Make positions part of the transaction; they move only if it commits."""
-        self._run(
-            self._broker.commit_positions_in_transaction(
-                transactional_id, identity, group, positions, membership
-            )
-        )
-
-    def end_transaction(self, transactional_id: str, identity: ProducerIdentity, *, commit: bool) -> None:
-        """Commit or abort; returns once the outcome is durable and visible.
-
-        Raises:
-            ProducerFencedError: a newer producer took over, or the transaction timed out.
-            InvalidTransactionStateError: no transaction is open.
-        """
-        self._run(self._broker.transactions.end_transaction(transactional_id, identity, commit=commit))
-
-    def transactions(self) -> list[TransactionDescription]:
-        """All transactional ids."""
-        with self._entered():
-            return self._broker.list_transactions(TransactionFilter())
 
     # --- groups -------------------------------------------------------------------------------
 
@@ -351,11 +283,6 @@ class EmbeddedLog:
         """Run one pass of maintenance; see ``Node.maintain``."""
         self.node.maintain()
 
-    def partition_log(self, partition: TopicPartition) -> PartitionLog:
-        """The stored partition itself, for tools and tests; it is not safe to share."""
-        with self._entered():
-            return self._broker.partition(partition)
-
     def __enter__(self) -> Self:
         return self
 
@@ -373,14 +300,12 @@ class EmbeddedLog:
         return self._driver.run(operation)
 
 
-def _initialized(
-    broker: Broker, transactional_id: str | None, timeout_ms: int | None, clock: Clock
-) -> Operation[ProducerIdentity]:
-    """Ask until no other operation is ending the id's transaction, as a client of the server would."""
+def _initialized(broker: Broker, transactional_id: str | None, clock: Clock) -> Operation[ProducerIdentity]:
+    """Initialize a producer; repeat while another operation ends the id's transaction, as clients do."""
     deadline_s = clock.monotonic_s() + _ENDING_WAIT_S
     while True:
         try:
-            return (yield from broker.transactions.init_producer_id(transactional_id, timeout_ms))
+            return (yield from broker.transactions.init_producer_id(transactional_id, None))
         except Refused as refused:
             if refused.refusal is not Refusal.CONCURRENT_TRANSACTIONS or transactional_id is None:
                 raise

@@ -11,8 +11,8 @@ from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.cluster_state import StateTable
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.node.operation_driver import OperationDriver
-from streamcore.log.storage.log_manager import LogManager
 from streamcore.testing.sim_disk import PowerCut, SimDisk
+from tests.support.managed_log import ManagedLog
 from tests.support.partition_fixture import NOW_MS, ROOT
 
 
@@ -32,7 +32,7 @@ class Place:
 
     def open(self, *, colour_version: int = 1) -> None:
         self.heard.clear()
-        manager = LogManager.open(ROOT, file_system=self.disk, clock=self.clock)
+        manager = ManagedLog.open(ROOT, file_system=self.disk, clock=self.clock)
         self.broker = Broker(manager, self.clock, BrokerSettings())
         self.colours = self.broker.state.add(
             StateTable("colour", Colour, version=colour_version, listener=self.hear)

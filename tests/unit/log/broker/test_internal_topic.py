@@ -5,8 +5,8 @@ from __future__ import annotations
 from streamcore.clock import ManualClock
 from streamcore.log.broker.internal_topic import InternalTopic, ReplayedMarker, ReplayedRecord
 from streamcore.log.broker.partitions import Partitions
-from streamcore.log.storage.log_manager import LogManager
 from streamcore.testing.sim_disk import SimDisk
+from tests.support.managed_log import ManagedLog
 from tests.support.partition_fixture import NOW_MS, ROOT
 
 CONFIG = {
@@ -19,7 +19,7 @@ CONFIG = {
 
 def test_markers_of_which_compaction_has_left_the_header_say_nothing() -> None:
     clock = ManualClock(NOW_MS)
-    manager = LogManager.open(ROOT, file_system=SimDisk(1), clock=clock)
+    manager = ManagedLog.open(ROOT, file_system=SimDisk(1), clock=clock)
     partitions = Partitions(manager, clock)
     topic = InternalTopic("__own", 1, CONFIG, partitions)
     log = topic.log_for("x")

@@ -17,10 +17,10 @@ from streamcore.errors import (
 from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import JoinRequest, Membership, SyncRequest
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.protocol.consumer_protocol import Subscription, encode_subscription
 from streamcore.model import CommittedPosition, TopicPartition
 from streamcore.testing.sim_disk import SimDisk
+from tests.support.operated_log import OperatedLog
 
 DAY_MS = 24 * 3_600_000
 FIRST = TopicPartition("events", 0)
@@ -38,8 +38,8 @@ class House:
         self.clock = ManualClock(1_700_000_000_000)
         self.log = self.open()
 
-    def open(self) -> EmbeddedLog:
-        self.log = EmbeddedLog.open(
+    def open(self) -> OperatedLog:
+        self.log = OperatedLog.open(
             "/data",
             file_system=self.disk,
             clock=self.clock,

@@ -184,8 +184,8 @@ def test_nothing_of_a_transaction_stays_undecided_after_a_crash(house: House) ->
     transaction = context.__enter__()
     transaction.append_columns(TARGET, RecordColumns([b"k"], [b"v"], [NOW_MS]))
     transaction.append_columns(other, RecordColumns([b"k"], [b"v"], [NOW_MS]))
-    house.log.partition_log(other).sync()
-    house.log.partition_log(TARGET).sync()
+    house.log.node.broker.partition(other).sync()
+    house.log.node.broker.partition(TARGET).sync()
 
     log = house.crash()
     log.init_producer_id("t")

@@ -80,7 +80,7 @@ def test_a_made_up_producer_id_does_not_use_up_those_that_are_given_out(house: H
         )
         (appended,) = house.log.append_encoded([(TARGET, batch)])
         assert appended.error is None
-    house.log.partition_log(TARGET).sync()
+    house.log.node.broker.partition(TARGET).sync()
 
     log = house.crash()
 
@@ -101,7 +101,7 @@ def test_a_marker_ends_what_hangs_in_one_partition(house: House) -> None:
     house.produce(identity)
 
     mark(house, identity)
-    house.log.partition_log(TARGET).sync()
+    house.log.node.broker.partition(TARGET).sync()
 
     offsets = house.log.offsets([TARGET])[TARGET]
     assert offsets.last_stable == offsets.log_end == 2
@@ -145,7 +145,7 @@ def test_markers_by_hand_do_not_keep_the_coordinator_from_its_own(house: House, 
     house.produce(identity)
     mark(house, ProducerIdentity(identity.producer_id, 32_767), coordinator_epoch=2**31 - 1)
     if is_restarted:
-        house.log.partition_log(TARGET).sync()
+        house.log.node.broker.partition(TARGET).sync()
         house.crash()
 
     moved = house.end(identity)

@@ -13,7 +13,6 @@ from streamcore.log.records.decode import decode_columns
 from streamcore.log.storage.compaction.compaction import Compaction, compact
 from streamcore.log.storage.compaction.compaction_plan import NEWEST_OFFSET_BYTES
 from streamcore.log.storage.files import read_whole
-from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.segment.log_files import INDEX_KINDS, file_path
 from streamcore.log.storage.segment.offset_index import OffsetIndex
@@ -22,6 +21,7 @@ from streamcore.log.storage.settings import LogSettings
 from streamcore.log.tools.verification import verify
 from streamcore.model import Isolation, TopicPartition
 from streamcore.testing.sim_disk import SimDisk
+from tests.support.managed_log import ManagedLog
 
 ROOT = Path("/data/log")
 TARGET = TopicPartition("table", 0)
@@ -43,7 +43,7 @@ def disk() -> SimDisk:
 
 @pytest.fixture
 def log(disk: SimDisk) -> PartitionLog:
-    manager = LogManager.open(ROOT, file_system=disk, clock=ManualClock(NOW_MS), settings=LogSettings())
+    manager = ManagedLog.open(ROOT, file_system=disk, clock=ManualClock(NOW_MS), settings=LogSettings())
     manager.create_topic(TARGET.topic, 1, CONFIG)
     return manager.partition(TARGET)
 
@@ -109,7 +109,7 @@ def test_cleaned_segments_are_sound_and_survive_a_restart(disk: SimDisk, log: Pa
     kept = rows(log)
 
     disk.crash()
-    manager = LogManager.open(ROOT, file_system=disk, clock=ManualClock(NOW_MS), settings=LogSettings())
+    manager = ManagedLog.open(ROOT, file_system=disk, clock=ManualClock(NOW_MS), settings=LogSettings())
 
     assert rows(manager.partition(TARGET)) == kept
     assert manager.partition(TARGET).producer_states[7].last_sequence == 99
@@ -117,7 +117,7 @@ def test_cleaned_segments_are_sound_and_survive_a_restart(disk: SimDisk, log: Pa
 
 
 def test_a_cleaned_segment_has_its_indexes_before_anybody_reads_it(disk: SimDisk) -> None:
-    manager = LogManager.open(ROOT, file_system=disk, clock=ManualClock(NOW_MS), settings=LogSettings())
+    manager = ManagedLog.open(ROOT, file_system=disk, clock=ManualClock(NOW_MS), settings=LogSettings())
     config = CONFIG | {"segment.bytes": "9000", "index.interval.bytes": "300"}
     manager.create_topic(TARGET.topic, 1, config)
     log = manager.partition(TARGET)

@@ -6,10 +6,10 @@ import pytest
 
 from streamcore.errors import OutOfOrderSequenceError, RequestTimeoutError
 from streamcore.log.records.builder import encode_batch
-from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.settings import LogSettings
 from streamcore.model import TopicPartition
+from tests.support.managed_log import ManagedLog
 from tests.support.partition_fixture import NOW_MS, ROOT, OnePartition
 
 
@@ -147,7 +147,7 @@ def test_more_than_the_bound_are_known_after_a_start_until_somebody_new_comes() 
     one.manager.close()
 
     settings = LogSettings(partition_producer_count_max=3, producer_count_max=100)
-    one.manager = LogManager.open(ROOT, file_system=one.disk, clock=one.clock, settings=settings)
+    one.manager = ManagedLog.open(ROOT, file_system=one.disk, clock=one.clock, settings=settings)
     with pytest.raises(OutOfOrderSequenceError):
         one.write(0, sequence=7)
     one.write(100)
