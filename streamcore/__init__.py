@@ -1,7 +1,31 @@
 """StreamCore: stream processing for Python on an embedded, durable log in Kafka's format.
 
-``import streamcore as sc`` gives everything that programs are written against. Names are loaded at first
-use, so a program pays for what it touches.
+``import streamcore as sc`` gives every public name; each is loaded at its first use.
+
+Declare an application::
+
+    App                                  what everything is declared on
+    Topic, Stream, WindowedStream        what operators are called on
+    AppTable, Table, WindowedTable, GlobalTable
+    Events                               what an agent iterates over: async def f(events: sc.Events[Order])
+    count, sum, min, max, mean, first, last, aggregation, Aggregator    for stream.aggregate(...)
+    stop, skip, retry, dead_letter       for on_error=
+    Record, Windowed, Serde              a record, a key in a window, a codec of your own
+
+Run it::
+
+    run, Worker, Running                 with sc.run(app) as running: ...
+    Answer, Position, TopicPartition     what queries of running.table(name) give
+    testing.TopologyDriver               a test of an application, without files and waiting
+
+Use the log by itself, or serve it to Kafka's clients::
+
+    connect, connect_async, Log, Isolation
+    serve, ServedLog, ServerSettings, Security, Tls
+
+Errors all derive from ``StreamCoreError``; ``streamcore.errors`` groups them by what to do about them.
+
+From the shell: ``streamcore --help``, or ``python -m streamcore --help``.
 """
 
 from __future__ import annotations
@@ -10,36 +34,156 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streamcore import testing
-    from streamcore.errors import *  # noqa: F403
+    __version__: str
+
+    from streamcore import errors as errors
+    from streamcore import testing as testing
+    from streamcore.errors import ClosedError as ClosedError
+    from streamcore.errors import ConcurrentTransactionsError as ConcurrentTransactionsError
+    from streamcore.errors import CorruptBatchError as CorruptBatchError
+    from streamcore.errors import CorruptDataError as CorruptDataError
+    from streamcore.errors import CorruptIndexError as CorruptIndexError
+    from streamcore.errors import CorruptStoreError as CorruptStoreError
+    from streamcore.errors import DirectoryInUseError as DirectoryInUseError
+    from streamcore.errors import FencedError as FencedError
+    from streamcore.errors import InvalidConfigError as InvalidConfigError
+    from streamcore.errors import InvalidRecordError as InvalidRecordError
+    from streamcore.errors import InvalidTimestampError as InvalidTimestampError
+    from streamcore.errors import InvalidTransactionStateError as InvalidTransactionStateError
+    from streamcore.errors import OffsetOutOfRangeError as OffsetOutOfRangeError
+    from streamcore.errors import OutOfOrderSequenceError as OutOfOrderSequenceError
+    from streamcore.errors import ProducerFencedError as ProducerFencedError
+    from streamcore.errors import RebalanceInProgressError as RebalanceInProgressError
+    from streamcore.errors import RecordTooLargeError as RecordTooLargeError
+    from streamcore.errors import RequestTimeoutError as RequestTimeoutError
+    from streamcore.errors import RetriableError as RetriableError
+    from streamcore.errors import SerdeError as SerdeError
+    from streamcore.errors import ServerFailedError as ServerFailedError
+    from streamcore.errors import StaleGenerationError as StaleGenerationError
+    from streamcore.errors import StorageError as StorageError
+    from streamcore.errors import StreamCoreError as StreamCoreError
+    from streamcore.errors import TopicExistsError as TopicExistsError
+    from streamcore.errors import TopologyError as TopologyError
+    from streamcore.errors import UnknownTopicError as UnknownTopicError
+    from streamcore.errors import UnsupportedVersionError as UnsupportedVersionError
+    from streamcore.errors import UsageError as UsageError
+    from streamcore.errors import UserCodeError as UserCodeError
     from streamcore.log.connect import ConnectedLog as Log
-    from streamcore.log.connect import connect, connect_async
-    from streamcore.log.server.security import Security, Tls
-    from streamcore.log.server.settings import ServerSettings
-    from streamcore.log.serving import ServedLog, serve
-    from streamcore.model import Isolation, Record, TopicPartition, Windowed
-    from streamcore.processing.dsl.app import App, Events
-    from streamcore.processing.dsl.app_table import AppTable
-    from streamcore.processing.dsl.stream import Stream
-    from streamcore.processing.dsl.table import GlobalTable, Table, WindowedTable
-    from streamcore.processing.dsl.topic import Topic
-    from streamcore.processing.dsl.windowed_stream import WindowedStream
-    from streamcore.processing.runtime.running import Running, Worker, run
-    from streamcore.processing.topology.aggregations import (
-        Aggregator,
-        aggregation,
-        count,
-        first,
-        last,
-        max,
-        mean,
-        min,
-        sum,
-    )
-    from streamcore.processing.topology.error_policy import dead_letter, retry, skip, stop
-    from streamcore.serde import Serde
-    from streamcore.state.position import Position
-    from streamcore.state.queries import Answer
+    from streamcore.log.connect import connect as connect
+    from streamcore.log.connect import connect_async as connect_async
+    from streamcore.log.server.security import Security as Security
+    from streamcore.log.server.security import Tls as Tls
+    from streamcore.log.server.settings import ServerSettings as ServerSettings
+    from streamcore.log.serving import ServedLog as ServedLog
+    from streamcore.log.serving import serve as serve
+    from streamcore.model import Isolation as Isolation
+    from streamcore.model import Record as Record
+    from streamcore.model import TopicPartition as TopicPartition
+    from streamcore.model import Windowed as Windowed
+    from streamcore.processing.dsl.app import App as App
+    from streamcore.processing.dsl.app import Events as Events
+    from streamcore.processing.dsl.app_table import AppTable as AppTable
+    from streamcore.processing.dsl.stream import Stream as Stream
+    from streamcore.processing.dsl.table import GlobalTable as GlobalTable
+    from streamcore.processing.dsl.table import Table as Table
+    from streamcore.processing.dsl.table import WindowedTable as WindowedTable
+    from streamcore.processing.dsl.topic import Topic as Topic
+    from streamcore.processing.dsl.windowed_stream import WindowedStream as WindowedStream
+    from streamcore.processing.runtime.running import Running as Running
+    from streamcore.processing.runtime.running import Worker as Worker
+    from streamcore.processing.runtime.running import run as run
+    from streamcore.processing.topology.aggregations import Aggregator as Aggregator
+    from streamcore.processing.topology.aggregations import aggregation as aggregation
+    from streamcore.processing.topology.aggregations import count as count
+    from streamcore.processing.topology.aggregations import first as first
+    from streamcore.processing.topology.aggregations import last as last
+    from streamcore.processing.topology.aggregations import max as max
+    from streamcore.processing.topology.aggregations import mean as mean
+    from streamcore.processing.topology.aggregations import min as min
+    from streamcore.processing.topology.aggregations import sum as sum
+    from streamcore.processing.topology.error_policy import dead_letter as dead_letter
+    from streamcore.processing.topology.error_policy import retry as retry
+    from streamcore.processing.topology.error_policy import skip as skip
+    from streamcore.processing.topology.error_policy import stop as stop
+    from streamcore.serde import Serde as Serde
+    from streamcore.state.position import Position as Position
+    from streamcore.state.queries import Answer as Answer
+
+__all__ = [
+    "Aggregator",
+    "Answer",
+    "App",
+    "AppTable",
+    "ClosedError",
+    "ConcurrentTransactionsError",
+    "CorruptBatchError",
+    "CorruptDataError",
+    "CorruptIndexError",
+    "CorruptStoreError",
+    "DirectoryInUseError",
+    "Events",
+    "FencedError",
+    "GlobalTable",
+    "InvalidConfigError",
+    "InvalidRecordError",
+    "InvalidTimestampError",
+    "InvalidTransactionStateError",
+    "Isolation",
+    "Log",
+    "OffsetOutOfRangeError",
+    "OutOfOrderSequenceError",
+    "Position",
+    "ProducerFencedError",
+    "RebalanceInProgressError",
+    "Record",
+    "RecordTooLargeError",
+    "RequestTimeoutError",
+    "RetriableError",
+    "Running",
+    "Security",
+    "Serde",
+    "SerdeError",
+    "ServedLog",
+    "ServerFailedError",
+    "ServerSettings",
+    "StaleGenerationError",
+    "StorageError",
+    "Stream",
+    "StreamCoreError",
+    "Table",
+    "Tls",
+    "Topic",
+    "TopicExistsError",
+    "TopicPartition",
+    "TopologyError",
+    "UnknownTopicError",
+    "UnsupportedVersionError",
+    "UsageError",
+    "UserCodeError",
+    "Windowed",
+    "WindowedStream",
+    "WindowedTable",
+    "Worker",
+    "__version__",
+    "aggregation",
+    "connect",
+    "connect_async",
+    "count",
+    "dead_letter",
+    "errors",
+    "first",
+    "last",
+    "max",
+    "mean",
+    "min",
+    "retry",
+    "run",
+    "serve",
+    "skip",
+    "stop",
+    "sum",
+    "testing",
+]
 
 _MODULES = {
     "Aggregator": "processing.topology.aggregations",
@@ -83,17 +227,26 @@ _MODULES = {
     "stop": "processing.topology.error_policy",
     "sum": "processing.topology.aggregations",
 }
+"""Where the public names are defined; the errors are all in ``errors``."""
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name from its module; the errors are public, too."""
-    if name in ("testing", "errors"):
+    """Load a public name from its module."""
+    value: object
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            value = version("streamcore")
+        except PackageNotFoundError:  # run from its source folder, without an installation
+            value = "unknown"
+    elif name in ("testing", "errors"):
         return import_module(f"streamcore.{name}")
-    if name in _MODULES:
+    elif name in _MODULES:
         module = import_module(f"streamcore.{_MODULES[name]}")
-        value: object = getattr(module, "ConnectedLog" if name == "Log" else name)
-    elif name.endswith("Error") and hasattr(errors := import_module("streamcore.errors"), name):
-        value = getattr(errors, name)
+        value = getattr(module, "ConnectedLog" if name == "Log" else name)
+    elif name in __all__:
+        value = getattr(import_module("streamcore.errors"), name)
     else:
         raise AttributeError(f"module 'streamcore' has no attribute {name!r}")
     globals()[name] = value
@@ -101,4 +254,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES, "testing", "errors"])
+    return sorted({*globals(), *__all__})

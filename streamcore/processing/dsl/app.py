@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar, overload
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, overload
 
 from croniter import croniter
 
@@ -44,6 +45,9 @@ from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.plan import Plan, make_plan
 from streamcore.serde import Serde, serde_for
 
+if TYPE_CHECKING:
+    from typing import _SpecialForm
+
 K = TypeVar("K")
 V = TypeVar("V")
 V_co = TypeVar("V_co", covariant=True)
@@ -66,6 +70,9 @@ class Events(Protocol[V_co]):
     def records(self) -> AsyncIterator[Record[Any, Any]]:
         """The records: key, value, time, headers, topic, partition, offset."""
 
+
+Form: TypeAlias = "UnionType | _SpecialForm | None"
+"""Types that type checkers cannot follow as values, ``Order | None`` and ``Any``; or none declared."""
 
 AgentFunction = Callable[[Any], Awaitable[Any]]
 AnyTable = AppTable[Any, Any] | Table[Any, Any] | WindowedTable[Any, Any] | GlobalTable[Any, Any]
@@ -125,7 +132,7 @@ class App:
         self,
         name: str,
         *,
-        key: object = ...,
+        key: Form = ...,
         value: type[V] | Serde[V],
         codec: str = ...,
         partitions: int | None = ...,
@@ -140,7 +147,7 @@ class App:
         name: str,
         *,
         key: type[K] | Serde[K],
-        value: object = ...,
+        value: Form = ...,
         codec: str = ...,
         partitions: int | None = ...,
         timestamp: Callable[[Any], int | datetime] | None = ...,
@@ -153,8 +160,8 @@ class App:
         self,
         name: str,
         *,
-        key: object = ...,
-        value: object = ...,
+        key: Form = ...,
+        value: Form = ...,
         codec: str = ...,
         partitions: int | None = ...,
         timestamp: Callable[[Any], int | datetime] | None = ...,
@@ -227,18 +234,18 @@ class App:
         self,
         name: str,
         *,
-        key: object = ...,
+        key: Form = ...,
         value: type[V] | Serde[V],
         default: V | Callable[[], V] | None = ...,
         codec: str = ...,
     ) -> AppTable[Any, V]: ...
     @overload
     def table(
-        self, name: str, *, key: type[K] | Serde[K], value: object = ..., default: Any = ..., codec: str = ...
+        self, name: str, *, key: type[K] | Serde[K], value: Form = ..., default: Any = ..., codec: str = ...
     ) -> AppTable[K, Any]: ...
     @overload
     def table(
-        self, name: str, *, key: object = ..., value: object = ..., default: Any = ..., codec: str = ...
+        self, name: str, *, key: Form = ..., value: Form = ..., default: Any = ..., codec: str = ...
     ) -> AppTable[Any, Any]: ...
     @declares
     def table(

@@ -1,0 +1,189 @@
+"""A user's program that uses everything the types promise; no checker finds anything in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Optional, assert_type
+
+import streamcore as sc
+
+
+@dataclass(frozen=True)
+class Order:
+    customer: str
+    amount: int
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Customer:
+    name: str
+    country: str
+
+
+@dataclass(frozen=True)
+class Spent:
+    orders: int
+    amount: int
+
+
+app = sc.App("shop", on_error=sc.retry(times=3, backoff="1s"))
+
+orders = app.topic("orders", key=str, value=Order, partitions=4, timestamp=lambda order: order.amount)
+customers = app.topic("customers", key=str, value=Customer, config={"cleanup.policy": "compact"})
+numbers = app.topic("numbers", value=int, idle_after="1m")
+lists = app.topic("lists", key=bytes, value=list[int])
+untyped = app.topic("untyped")
+perhaps = app.topic("perhaps", key=str, value=Order | None)
+anything = app.topic("anything", key=str, value=Optional[dict[str, Any]])
+coded = app.topic(
+    "coded", key=str, value=sc.Serde[Order](encode=lambda order: b"", decode=lambda data: Order("", 1))
+)
+
+assert_type(orders, sc.Topic[str, Order])
+assert_type(lists, sc.Topic[bytes, list[int]])
+assert_type(coded, sc.Topic[str, Order])
+
+
+# -- streams
+
+
+@orders.filter
+def big(order: Order) -> bool:
+    return order.amount > 100
+
+
+@big.map
+def amount(order: Order) -> int:
+    return order.amount
+
+
+@orders.flat_map(name="words", on_error=sc.skip)
+def words(order: Order) -> Iterator[str]:
+    yield from (order.note or "").split()
+
+
+@orders.group_by
+def country(order: Order) -> str | None:
+    return order.note
+
+
+@orders.foreach(on_error=sc.skip)
+def shown(order: Order) -> None:
+    print(order.customer)
+
+
+assert_type(big, sc.Stream[str, Order])
+assert_type(amount, sc.Stream[str, int])
+assert_type(words, sc.Stream[str, str])
+assert_type(country, sc.Stream[str, Order])
+
+lengths = orders.map(lambda order: len(order.customer)).filter(lambda length: length > 3).peek(print)
+assert_type(lengths, sc.Stream[str, int])
+by_amount = orders.group_by(lambda order: order.amount)
+assert_type(by_amount, sc.Stream[int, Order])
+arms = orders.branch(small=lambda order: order.amount < 10, on_error=sc.skip)
+united = arms.small.merge(arms.rest)
+renamed = orders.map_record(lambda record: sc.Record(len(record.key), record.value.amount))
+assert_type(renamed, sc.Stream[int, int])
+
+big.to(orders)
+orders.map(lambda order: order if order.amount else None).to(orders)  # None deletes
+amount.to("amounts")
+big.to(untyped)
+again = big.through(coded)
+assert_type(again, sc.Stream[str, Order])
+
+
+# -- tables, windows, joins
+
+spent = orders.aggregate("spent", into=Spent, orders=sc.count(), amount=sc.sum(lambda order: order.amount))
+assert_type(spent, sc.Table[str, Spent])
+counted = by_amount.count("counted")
+assert_type(counted, sc.Table[int, int])
+total = orders.sum("total", lambda order: order.amount)
+assert_type(total, sc.Table[str, int])
+largest = numbers.reduce("largest", lambda a, b: a if a > b else b)
+folded = orders.fold("folded", 0.0, lambda amount, order: amount + order.amount)
+assert_type(folded, sc.Table[str, float])
+hourly = orders.tumbling("1h", grace="10m").aggregate(
+    "hourly", into=Spent, orders=sc.count(), amount=sc.count()
+)
+assert_type(hourly, sc.WindowedTable[str, Spent])
+assert_type(hourly.final(), sc.Stream[sc.Windowed[str], Spent])
+hourly.final().map(lambda result: result.amount).to("hourly-final")
+orders.hopping("1h", "1m").count("late", late=orders)
+
+registry = customers.table("registry")
+everywhere = customers.global_table("everywhere")
+
+
+@orders.join(registry)
+def named(order: Order, customer: Customer) -> str:
+    return customer.name + order.customer
+
+
+@orders.join(registry, how="left")
+def perhaps_named(order: Order, customer: Customer | None) -> str:
+    return customer.name if customer else order.customer
+
+
+assert_type(named, sc.Stream[str, str])
+looked_up = orders.join(everywhere, lambda order, customer: customer.country, on=lambda order: order.customer)
+assert_type(looked_up, sc.Stream[str, str])
+
+seen = app.table("seen", key=str, value=int, default=0)
+notes = app.table("notes", key=str, value=list[str], default=list)
+assert_type(seen, sc.AppTable[str, int])
+daily = app.table("daily", key=str, value=int, default=0).tumbling("1d", retention="30d")
+
+
+# -- agents, timers, commands
+
+
+@app.agent(orders, concurrency=4, on_error=sc.dead_letter("failed"), tables=[seen, spent])
+async def watch(events: sc.Events[Order]) -> None:
+    async for order in events:
+        assert_type(order, Order)
+        seen[order.customer] += order.amount
+        daily[order.customer] += 1
+        notes[order.customer] = [*notes[order.customer], order.note or ""]
+        seen.setdefault(order.customer, 1)
+        seen.update({order.customer: 2})
+        for count in seen.values():
+            assert_type(count, int)
+        before = spent.get(order.customer)
+        if before is not None and order.customer in everywhere:
+            await orders.send(key=order.customer, value=Order(order.customer, before.amount))
+        if len(seen) > 3:
+            print(hourly.get(order.customer, at="2026-01-01T00:00Z"))
+
+
+@app.agent(orders, customers)
+async def both(events: sc.Events[Order | Customer]) -> None:
+    async for event in events:
+        print(event.amount if isinstance(event, Order) else event.name)
+
+
+@app.timer("30s")
+async def tick() -> None: ...
+
+
+@app.crontab("*/5 * * * *", name="five")
+def five() -> None: ...
+
+
+@app.command()
+def load(path: str) -> None:
+    orders.send_and_wait(key="a", value=Order(path, 1))
+
+
+def main() -> None:
+    print(sc.__version__, sc.errors.StreamCoreError, sc.UsageError)
+    with sc.run(app, data="data") as running:
+        print(running.table("spent").get("anne"))
+    with sc.connect("data") as log:
+        print(log.topics())
+    with sc.testing.TopologyDriver(app) as driver:
+        driver.send(orders, key="a", value=Order("a", 1))

@@ -1,0 +1,88 @@
+"""Mistakes that a type checker finds in a user's program: one on each line with the mark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamcore as sc
+
+
+@dataclass(frozen=True)
+class Order:
+    customer: str
+    amount: int
+
+
+app = sc.App("shop")
+orders = app.topic("orders", key=str, value=Order)
+numbers = app.topic("numbers", key=str, value=int)
+by_number = app.topic("by-number", key=int, value=Order)
+registry = app.topic("registry", key=str, value=str).table("registry")
+seen = app.table("seen", key=str, value=int, default=0)
+
+app.topik("orders")  # wrong
+sc.App("shop", on_error="skip")  # wrong
+sc.App("shop", on_error=sc.retry)  # wrong
+sc.retry("3")  # wrong
+app.topic("config", config={"retention.ms": 1})  # wrong
+app.topic("partitions", partitions="3")  # wrong
+app.topic("timestamp", value=Order, timestamp=lambda order: order.amuont)  # wrong
+
+orders.map(lambda order: order.amuont)  # wrong
+orders.filter(lambda order, more: True)  # wrong
+orders.filter(lambda order: order.amount > "1")  # wrong
+orders.map(lambda order: order.amount).map(lambda amount: amount.upper())  # wrong
+orders.group_by(lambda order: order.amount).reduce("reduced", lambda a, b: a.amount)  # wrong
+orders.sum("sum", lambda order: order.amuont)  # wrong
+orders.tumbling(1.5)  # wrong
+orders.map(str.upper)  # wrong
+orders.filter(len, on_error=sc.skip())  # wrong
+
+orders.to(numbers)  # wrong
+orders.to(by_number)  # wrong
+orders.map(lambda order: order.amount).to(orders)  # wrong
+orders.to(registry)  # wrong
+orders.through(numbers)  # wrong
+orders.merge(numbers)  # wrong
+orders.tumbling("1h").count("late", late=numbers)  # wrong
+
+orders.join(registry, lambda order, name: order.amount + name)  # wrong
+orders.join(registry, lambda order, name: name.upper(), how="left")  # wrong
+by_number.join(registry, lambda order, name: name)  # wrong
+orders.join(numbers, lambda order, number: number)  # wrong
+orders.join(registry, lambda order, name: name, how="cross")  # wrong
+
+
+@orders.map  # wrong
+def wrong_argument(number: int) -> int:
+    return number
+
+
+@app.agent(orders)  # wrong
+async def wrong_events(events: sc.Events[int]) -> None: ...
+
+
+@app.agent(orders)  # wrong
+def not_a_coroutine(events: sc.Events[Order]) -> None: ...
+
+
+@app.agent  # wrong
+async def without_a_topic(events: sc.Events[Order]) -> None: ...
+
+
+@app.agent()  # wrong
+async def without_an_argument(events: sc.Events[Order]) -> None: ...
+
+
+@app.timer  # wrong
+def without_an_interval() -> None: ...
+
+
+@app.agent(orders)
+async def watch(events: sc.Events[Order]) -> None:
+    async for order in events:
+        seen[order.amount] += 1  # wrong
+        seen[order.customer] = "one"  # wrong
+        await orders.send(key=order.customer, value=order.amount)  # wrong
+        await orders.send(key=1, value=order)  # wrong
+        order.amuont  # wrong
