@@ -162,7 +162,7 @@ class ProcessingDisplay:
         late = sum(self._tasks.late_counts.values())
         if late:
             parts.append(f"{_records(late)} late")
-        failures = self._tasks.assembly.builder.failures
+        failures = self._tasks.assembly.builder.failures.counts
         parts += [f"{_records(count)} failed in {node} ({how})" for (node, how), count in failures.items()]
         return "; ".join(parts)
 

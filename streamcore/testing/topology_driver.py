@@ -241,9 +241,10 @@ class TopologyDriver:
             slice_records_start=min(256, self._slice_records_max),
             slice_records_max=self._slice_records_max,
             fetch_bytes_max=self._fetch_bytes_max,
-            wait_ms=self.clock.advance,
         )
-        return TaskWorker(self.app, self._log, self._engines, self.clock, settings)
+        return TaskWorker(
+            self.app, self._log, self._engines, self.clock, settings, wait_ms=self.clock.advance
+        )
 
     def _run_until_end(self, *, close_windows: bool) -> None:
         operation_count, self._crash_at = self._crash_at, None

@@ -110,7 +110,7 @@ def _counts(tasks: TaskWorker) -> Iterator[Metric]:
         processed.add_metric([str(state.task.task_id)], state.task.processed_count)
         late.add_metric([str(state.task.task_id)], state.task.late_count)
     # Copied in one step: the worker goes on counting in its own thread.
-    for (node, policy), count in sorted(tasks.assembly.builder.failures.copy().items()):
+    for (node, policy), count in sorted(tasks.assembly.builder.failures.counts.copy().items()):
         failures.add_metric([node, policy], count)
     yield processed
     yield late

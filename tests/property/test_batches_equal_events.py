@@ -20,6 +20,7 @@ from streamcore.model import FetchedColumns, Record, TopicPartition
 from streamcore.processing.dsl.app import App
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
+from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.inputs import InputBuffer
 from streamcore.processing.runtime.task import Task, TaskId, TaskTime
 from streamcore.processing.topology.meaning import NO_TIME, Interpreter
@@ -119,7 +120,7 @@ def by_batches(
         on_error=app.declaration.on_error,
         counts=counts,
         partition_of=partition_of_key,
-        outputs=outputs,
+        failures=FailureLog(lambda: 0.0),
         wait_ms=lambda duration_ms: None,
     )
     buffers = [

@@ -43,10 +43,12 @@ class Failures:
     dead: list[tuple[str, Any, str, str]] = field(default_factory=list)
     waited_ms: list[int] = field(default_factory=list)
 
-    def count_failure(self, node: str, policy: str) -> None:
+    def count_failure(
+        self, node: str, policy: str, record: Record[bytes | None, bytes | None], error: BaseException
+    ) -> None:
         self.counted.append((node, policy))
 
-    def dead_letter(self, topic: str, batch: Batch, position: int, node: str, error: Exception) -> None:
+    def dead_letter(self, topic: str, batch: Batch, position: int, node: str, error: BaseException) -> None:
         self.dead.append((topic, batch.values[position], node, repr(error)))
 
     def wait_ms(self, duration_ms: int) -> None:

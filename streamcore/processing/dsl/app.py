@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, overload
@@ -43,6 +42,7 @@ from streamcore.processing.topology.error_policy import ErrorPolicy, stop
 from streamcore.processing.topology.nodes import AgentNode, StoreSpec, TopicSpec
 from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.plan import Plan, make_plan
+from streamcore.processing.topology.timers import Timer
 from streamcore.serde import Serde, serde_for
 
 if TYPE_CHECKING:
@@ -76,16 +76,6 @@ Form: TypeAlias = "UnionType | _SpecialForm | None"
 
 AgentFunction = Callable[[Any], Awaitable[Any]]
 AnyTable = AppTable[Any, Any] | Table[Any, Any] | WindowedTable[Any, Any] | GlobalTable[Any, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Timer:
-    """A function to call every ``interval_ms``, or at the times of a cron expression."""
-
-    name: str
-    function: Callable[[], Any]
-    interval_ms: int | None = None
-    crontab: str | None = None
 
 
 class App:

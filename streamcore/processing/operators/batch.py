@@ -6,6 +6,7 @@ order. It restores the order of events where paths meet again, and names the rec
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -58,6 +59,20 @@ class Batch:
             list(compress(self.timestamps_ms, flags)),
             list(compress(self.origins, flags)),
             None if self.headers is None else list(compress(self.headers, flags)),
+            self.source,
+        )
+
+    def of_origins(self, start: int, end: int) -> Batch:
+        """The records of the origins ``[start, end)``."""
+        first, last = bisect_left(self.origins, start), bisect_left(self.origins, end)
+        if first == 0 and last == len(self.origins):
+            return self
+        return Batch(
+            self.keys[first:last],
+            self.values[first:last],
+            self.timestamps_ms[first:last],
+            self.origins[first:last],
+            None if self.headers is None else self.headers[first:last],
             self.source,
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from streamcore.errors import SerdeError, StreamCoreError, UserCodeError, fact_text
 from streamcore.model import Record
@@ -18,19 +18,25 @@ from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy,
 
 _VALUE_SHOWN_BYTES = 80
 
+ENDS_WORKER: Final = (KeyboardInterrupt, SystemExit)
+"""What application code raises to end the program: no policy applies, the worker stops."""
+
 
 def each(
     function: Callable[[Any], Any],
     arguments: Sequence[Any],
-    failed: Callable[[int, Exception], Any],
+    failed: Callable[[int, BaseException], Any],
 ) -> list[Any]:
     """Call ``function`` on each argument; where it raises, ``failed(position, error)`` gives the result."""
     results: list[Any] = []
+    error: BaseException
     while True:
         position = len(results)
         try:
             results.extend(map(function, islice(arguments, position, None) if position else arguments))
-        except Exception as raised:  # noqa: BLE001 - user code may raise anything
+        except ENDS_WORKER:
+            raise
+        except BaseException as raised:  # noqa: BLE001 - user code may raise anything
             error = raised
         else:
             if len(results) == len(arguments):
@@ -43,11 +49,13 @@ def each(
 class FailureSink(Protocol):
     """Where failing records go."""
 
-    def dead_letter(self, topic: str, batch: Batch, position: int, node: str, error: Exception) -> None:
+    def dead_letter(self, topic: str, batch: Batch, position: int, node: str, error: BaseException) -> None:
         """Write the record that one of the batch came from, as it came, to ``topic``."""
 
-    def count_failure(self, node: str, policy: str) -> None:
-        """Count a record that did not pass."""
+    def count_failure(
+        self, node: str, policy: str, record: Record[bytes | None, bytes | None], error: BaseException
+    ) -> None:
+        """Count a record that did not pass, and log it."""
 
     def wait_ms(self, duration_ms: int) -> None:
         """Wait before a retry."""
@@ -74,7 +82,7 @@ class Guard:
         """
         dropped: set[int] = set()
 
-        def failed(position: int, error: Exception) -> Any:
+        def failed(position: int, error: BaseException) -> Any:
             result = self._failed(function, arguments[position], batch, position, error)
             if result is _DROPPED:
                 dropped.add(position)
@@ -90,11 +98,13 @@ class Guard:
         """Call ``function`` on each argument; ``None`` if any call fails. For work that can be done again."""
         try:
             results = list(map(function, arguments))
-        except Exception:  # noqa: BLE001 - user code may raise anything; the caller goes another way
+        except ENDS_WORKER:
+            raise
+        except BaseException:  # noqa: BLE001 - user code may raise anything; the caller goes another way
             return None
         return results if len(results) == len(arguments) else None
 
-    def failed(self, batch: Batch, position: int, error: Exception) -> None:
+    def failed(self, batch: Batch, position: int, error: BaseException) -> None:
         """Apply the policy to a record that failed outside ``map``; returns if it is to be left out."""
         self._failed(None, None, batch, position, error)
 
@@ -104,7 +114,7 @@ class Guard:
         argument: Any,
         batch: Batch,
         position: int,
-        error: Exception,
+        error: BaseException,
     ) -> Any:
         source = batch.source.record_at(batch.origins[position])
         policy = self.policy
@@ -112,16 +122,16 @@ class Guard:
             case Stop():
                 raise self.error_for(source, error) from error
             case Skip():
-                self._sink.count_failure(self.node, "skip")
+                self._sink.count_failure(self.node, "skip", source, error)
                 return _DROPPED
             case DeadLetter(topic):
-                self._sink.count_failure(self.node, "dead_letter")
+                self._sink.count_failure(self.node, "dead_letter", source, error)
                 self._sink.dead_letter(topic, batch, position, self.node, error)
                 return _DROPPED
             case Retry():
                 if function is None:
                     raise self.error_for(source, error) from error
-                return self._retry(policy, function, argument, source)
+                return self._retry(policy, function, argument, source, error)
 
     def _retry(
         self,
@@ -129,18 +139,31 @@ class Guard:
         function: Callable[[Any], Any],
         argument: Any,
         source: Record[bytes | None, bytes | None],
+        error: BaseException,
     ) -> Any:
         for attempt in range(1, policy.times + 1):
-            self._sink.count_failure(self.node, "retry")
+            self._sink.count_failure(self.node, "retry", source, error)
             self._sink.wait_ms(policy.wait_ms(attempt))
             try:
                 return function(argument)
-            except Exception as error:
+            except BaseException as raised:
+                if isinstance(raised, ENDS_WORKER):
+                    raise
+                error = raised
                 if attempt == policy.times:
                     raise self.error_for(source, error) from error
         raise AssertionError("a retry is made at least once")
 
-    def error_for(self, source: Record[bytes | None, bytes | None], error: Exception) -> StreamCoreError:
+    def note_retry(self, batch: Batch, position: int, error: BaseException) -> None:
+        """Count and log a record that is about to be tried again."""
+        source = batch.source.record_at(batch.origins[position])
+        self._sink.count_failure(self.node, "retry", source, error)
+
+    def error_of(self, batch: Batch, position: int, error: BaseException) -> StreamCoreError:
+        """The error that stops the worker at a record of a batch."""
+        return self.error_for(batch.source.record_at(batch.origins[position]), error)
+
+    def error_for(self, source: Record[bytes | None, bytes | None], error: BaseException) -> StreamCoreError:
         """The error that stops the worker: it names the record, the node and the reason."""
         kind = SerdeError if isinstance(error, SerdeError) or self.node.endswith(":decode") else UserCodeError
         what = "bytes do not decode" if self.node.endswith(":decode") else "application code failed"
@@ -151,13 +174,14 @@ class Guard:
                 topic=source.topic,
                 partition=source.partition,
                 offset=source.offset,
-                value=_shown(source.value),
+                value=shown(source.value),
                 error=f"{type(error).__name__}: {error}",
             )
         )
 
 
-def _shown(value: bytes | None) -> str:
+def shown(value: bytes | None) -> str:
+    """The start of a key or value, for a message."""
     if value is None:
         return "None"
     text = repr(value[:_VALUE_SHOWN_BYTES])

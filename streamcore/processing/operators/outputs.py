@@ -7,6 +7,7 @@ they came from, lowest first, so that a repartition topic is as much in time ord
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,19 +23,21 @@ class _Part:
     origins: Sequence[int]
     orders: Sequence[int]
 
+    def take(self, positions: range) -> _Part:
+        """The records at these positions, which are consecutive."""
+        start, stop = positions.start, positions.stop
+        return _Part(self.columns.take(positions), self.origins[start:stop], self.orders[start:stop])
+
 
 _Place = tuple[bool, TopicPartition]
 
 
-class Outputs:
-    """Collects what tasks write, until the commit takes it."""
+class BatchOutputs:
+    """Collects what the steps of one task write for one batch, until its records are done."""
 
-    def __init__(self) -> None:
-        self.record_count = 0
-        self.value_bytes = 0
-        self._ready: dict[_Place, RecordColumns] = {}
-        self._round: dict[_Place, list[_Part]] = {}
-        self._batch: dict[_Place, list[_Part]] = {}
+    def __init__(self, outputs: Outputs) -> None:
+        self._outputs = outputs
+        self._parts: dict[_Place, list[_Part]] = {}
 
     def add(
         self,
@@ -46,21 +49,47 @@ class Outputs:
         orders: Sequence[int],
     ) -> None:
         """Take what a step writes to a partition. The columns are not the caller's any more."""
-        self.record_count += len(columns)
-        self.value_bytes += sum(len(value) for value in columns.values if value is not None)
         place = (topic.internal, TopicPartition(topic.name, partition))
-        self._batch.setdefault(place, []).append(_Part(columns, origins, orders))
+        self._parts.setdefault(place, []).append(_Part(columns, origins, orders))
 
-    def end_batch(self) -> None:
-        """Put what several steps wrote for one batch into the order of its events."""
-        for place, parts in self._batch.items():
+    def end_batch(self, before: int | None = None) -> None:
+        """Put what the steps wrote into the order of the batch's records, and hand it on.
+
+        Where only the records of origins below ``before`` are done, what the others gave stays here.
+        """
+        parts_by_place, self._parts = self._parts, {}
+        for place, parts in parts_by_place.items():
             part = parts[0] if len(parts) == 1 else _merged(parts, [o for p in parts for o in p.origins])
-            self._round.setdefault(place, []).append(part)
-        self._batch.clear()
+            if before is not None:
+                done = bisect_left(part.origins, before)
+                if done < len(part.origins):
+                    self._parts[place] = [part.take(range(done, len(part.origins)))]
+                    part = part.take(range(done))
+            if len(part.columns):
+                self._outputs.add(place, part)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._parts.clear()
+
+
+class Outputs:
+    """Collects what the tasks that share rounds write, until the commit takes it."""
+
+    def __init__(self) -> None:
+        self.record_count = 0
+        self.value_bytes = 0
+        self._ready: dict[_Place, RecordColumns] = {}
+        self._round: dict[_Place, list[_Part]] = {}
+
+    def add(self, place: _Place, part: _Part) -> None:
+        """Take what a batch wrote to a partition."""
+        self.record_count += len(part.columns)
+        self.value_bytes += sum(len(value) for value in part.columns.values if value is not None)
+        self._round.setdefault(place, []).append(part)
 
     def end_round(self) -> None:
         """Merge what the tasks of one round wrote, by order key."""
-        assert not self._batch
         for place, parts in self._round.items():
             part = parts[0] if len(parts) == 1 else _merged(parts, [o for p in parts for o in p.orders])
             ready = self._ready.get(place)
@@ -81,7 +110,6 @@ class Outputs:
         self.value_bytes = 0
         self._ready.clear()
         self._round.clear()
-        self._batch.clear()
 
 
 def _merged(parts: Sequence[_Part], sort_keys: Sequence[int]) -> _Part:

@@ -8,7 +8,7 @@ from typing import Any
 from streamcore.model import RecordColumns
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
-from streamcore.processing.operators.outputs import Outputs
+from streamcore.processing.operators.outputs import BatchOutputs
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.state.dynamic_keys import is_plain
 
@@ -22,7 +22,7 @@ class SinkOperator:
         topic: TopicSpec,
         partition_count: int,
         partition_of: Callable[[bytes, int], int],
-        outputs: Outputs,
+        outputs: BatchOutputs,
         *,
         keyed_only: bool = False,
     ) -> None:

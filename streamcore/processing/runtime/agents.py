@@ -1,33 +1,42 @@
 """Runs agents: user coroutines that iterate over events.
 
-An agent is called once and then lives on across batches: while a batch lasts its ``async for`` never
-touches the event loop; between batches it waits. Asking for the next event acknowledges the one before;
-an event whose code raises is never acknowledged, its policy decides. Under a policy that goes on
+An agent is called once and then lives on across batches. Asking for the next event acknowledges the one
+before; an event whose code raises is never acknowledged, its policy decides. Under a policy that goes on
 (skip, retry, dead letter) what the failed event wrote to tables and topics is taken back first.
 
-With ``concurrency=n`` there are n lanes, each a call of the function of its own. A key always takes the
-same lane, so events of one key keep their order.
+Events are handed out in the order of the batch, so those that have been are always the first of it. A *cut*
+hands out no more; once those under way are acknowledged, what is done is the beginning of the batch and
+nothing else, and can be committed. The rest is handed out later.
 
-Where writes can be taken back, an event must not see those of another that is still under way: it is
-interrupted at the table, taken back, and done again once the other is acknowledged.
+With ``concurrency=n`` there are n lanes, each a call of the function of its own, and up to n events under
+way. Those of one key are never under way together, so they keep their order.
+
+Where writes can be taken back, what an event has used of another's that is still under way makes it wait for
+the other's acknowledgement; it is done again only if the other fails. An agent that writes keys other than
+its event's is soon in everybody's way: from then on it works on one event at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from streamcore.errors import UserCodeError, fact_text
 from streamcore.model import Headers, Record
-from streamcore.processing.context import Sender, TaskTable, user_context
+from streamcore.processing.context import TaskTable
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.sinks import SinkOperator
-from streamcore.processing.operators.stateless import rows_of
-from streamcore.processing.topology.error_policy import ErrorPolicy, Retry, Stop
+from streamcore.processing.runtime.lanes import ANY, EndsWorker, Lane, Rows
+from streamcore.processing.runtime.turns import Turn
+from streamcore.processing.topology.error_policy import Retry, Stop
 from streamcore.processing.topology.nodes import AgentNode, StoreSpec, TopicSpec
-from streamcore.state.write_back import EventJournal, WriteBack
+from streamcore.state.write_back import WriteBack
+
+_logger = logging.getLogger(__name__)
 
 
 class AgentRunner:
@@ -37,67 +46,144 @@ class AgentRunner:
         self,
         node: AgentNode,
         guard: Guard,
-        policy: ErrorPolicy,
+        turn: Turn,
         table_of: Callable[[StoreSpec], TaskTable],
         stores: Mapping[str, WriteBack[Any, Any]],
         sink_for: Callable[[TopicSpec, Guard], SinkOperator],
-        wait_ms: Callable[[int], None],
+        wait_ms: Callable[[int], None] | None,
     ) -> None:
+        """Make an agent; ``wait_ms`` passes the time before a retry, ``None`` is the event loop's sleep."""
         self.node = node
         self.guard = guard
-        self.policy = policy
+        self.turn = turn
         self.table_of = table_of
         self.stores = stores
-        self.wait_ms = wait_ms
+        self.stops = isinstance(guard.policy, Stop)
+        self.can_be_cut = False
+        """Whether the task can commit the beginning of a batch without the rest."""
+        self.is_spoiled = False
+        """Whether effects of events that are not acknowledged are mixed with those of others."""
+        self.batch: Batch | None = None
+        self.next_index = 0
+        """The next event of the batch to hand out."""
+        self.lanes = [Lane(self) for _ in range(node.concurrency)]
+        self._wait_ms = wait_ms
         self._sink_for = sink_for
         self._sinks: dict[str, SinkOperator] = {}
-        self.lanes = [_Lane(self) for _ in range(node.concurrency)]
+        self._origins: Sequence[int] = ()
+        self._rows: dict[Rows, Sequence[Any]] = {}
+        self._ended: list[Lane] = []
+        self._news: asyncio.Future[None] | None = None
+        # One at a time, until an event has shown which keys the agent writes.
+        self._limit = node.concurrency if self.stops else 1
+        self._writes_foreign_keys = False
+        self._under_way: dict[Lane, Any] = {}
+        self._write_numbers = count()
 
-    async def process(self, batch: Batch) -> None:
-        """Have every event of the batch acknowledged, then hand on what was sent."""
-        if len(self.lanes) == 1:
-            await self.lanes[0].run(batch)
-        else:
-            parts: list[list[int]] = [[] for _ in self.lanes]
-            for position, key in enumerate(batch.keys):
-                lane = position if key is None else hash(key)
-                parts[lane % len(parts)].append(position)
-            # The first failure ends the batch; the other lanes are cancelled when the task closes.
-            await asyncio.gather(
-                *(lane.run(batch.take(part)) for lane, part in zip(self.lanes, parts, strict=True) if part)
-            )
-        self._hand_on(batch)
+    # -- the task's side
 
-    def _hand_on(self, batch: Batch) -> None:
-        sent: list[tuple[int, TopicSpec, Record[Any, Any], int]] = []
+    def begin(self, batch: Batch) -> None:
+        """Take the next batch, after the last one is done."""
+        self.batch = batch
+        self._origins = batch.origins
+        self._rows = {}
+        self.next_index = 0
+
+    async def process(self) -> int:
+        """Hand events out until all are acknowledged or a cut comes; return how many are acknowledged.
+
+        Raises:
+            UserCodeError: by the error policy of the agent.
+        """
+        if self.next_index >= len(self._origins):
+            return self.next_index
+        loop = asyncio.get_running_loop()
+        self._news = loop.create_future()
+        for lane in self.lanes:
+            if lane.retry_at_s is not None:
+                self._retry_at(lane, lane.retry_at_s)
+            else:
+                lane.resume()
+        while True:
+            await self._news
+            self._news = loop.create_future()
+            ended, self._ended = self._ended, []
+            for lane in ended:
+                self._handle_end(lane)
+            if self._is_at_rest():
+                return self.next_index
+
+    def wake(self) -> None:
+        """Look again whether there is anything to wait for, because a cut was asked for."""
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def cancel_events(self) -> None:
+        """Cancel the events under way; they are not acknowledged."""
+        for lane in self.lanes:
+            if lane.index < 0:
+                continue
+            lane.is_cancelled = True
+            if lane.retry_at_s is not None:
+                lane.retry_at_s = None
+                self.call_ended(lane)
+            elif lane.call is not None:
+                lane.call.cancel()
+
+    def hand_on(self) -> None:
+        """Give what acknowledged events sent to the outputs."""
+        batch = self.batch
+        sent: list[tuple[int, TopicSpec, Record[Any, Any]]] = []
         for lane in self.lanes:
             sent += lane.sent
-            lane.sent = []
+            lane.sent.clear()
         if not sent:
             return
+        assert batch is not None
         if len(self.lanes) > 1:
             sent.sort(key=lambda item: item[0])
-        by_topic: dict[str, list[tuple[int, TopicSpec, Record[Any, Any], int]]] = {}
+        by_topic: dict[str, list[tuple[int, TopicSpec, Record[Any, Any]]]] = {}
         for item in sent:
             by_topic.setdefault(item[1].name, []).append(item)
         for items in by_topic.values():
-            sink = self.sink(items[0][1])
             headers: list[Headers] | None = None
-            if any(record.headers for _, _, record, _ in items):
-                headers = [record.headers for _, _, record, _ in items]
-            sink.process(
+            if any(record.headers for _, _, record in items):
+                headers = [record.headers for _, _, record in items]
+            self.sink(items[0][1]).process(
                 Batch(
-                    [record.key for _, _, record, _ in items],
-                    [record.value for _, _, record, _ in items],
+                    [record.key for _, _, record in items],
+                    [record.value for _, _, record in items],
                     [
-                        record.timestamp_ms if record.timestamp_ms >= 0 else event_time_ms
-                        for _, _, record, event_time_ms in items
+                        record.timestamp_ms if record.timestamp_ms >= 0 else batch.timestamps_ms[index]
+                        for index, _, record in items
                     ],
-                    [origin for origin, _, _, _ in items],
+                    [self._origins[index] for index, _, _ in items],
                     headers,
                     batch.source,
                 )
             )
+
+    async def close(self) -> None:
+        """Cancel the lanes."""
+        for lane in self.lanes:
+            await lane.close()
+
+    # -- the lanes' side
+
+    def rows(self, rows: Rows) -> Sequence[Any]:
+        """The events of the batch, in the form that a lane asks for."""
+        found = self._rows.get(rows)
+        if found is None:
+            assert self.batch is not None
+            made: Iterable[Any] = rows(self.batch)
+            found = self._rows[rows] = made if isinstance(made, list) else list(made)
+        return found
+
+    def is_boundary(self, index: int) -> bool:
+        """Whether a cut may come before an event: no record is done in part, if the task can be cut."""
+        if not self.can_be_cut:
+            return self.turn.is_stopping
+        return index == 0 or index >= len(self._origins) or self._origins[index] != self._origins[index - 1]
 
     def sink(self, topic: TopicSpec) -> SinkOperator:
         """What writes to a topic. Raises ``UsageError`` for one that the application does not have."""
@@ -106,260 +192,191 @@ class AgentRunner:
             sink = self._sinks[topic.name] = self._sink_for(topic, self.guard)
         return sink
 
-    async def close(self) -> None:
-        """Cancel the lanes."""
-        for lane in self.lanes:
-            await lane.close()
-
-
-class _Lane:
-    """One call of the agent's function, fed with batches. Also the context that its code runs in."""
-
-    def __init__(self, runner: AgentRunner) -> None:
-        self.sent: list[tuple[int, TopicSpec, Record[Any, Any], int]] = []
-        self._runner = runner
-        self._stops = isinstance(runner.policy, Stop)
-        self._batch: Batch | None = None
-        self._position = -1
-        self._call: asyncio.Task[Any] | None = None
-        self._arrived: asyncio.Future[None] | None = None
-        self._finished: asyncio.Future[None] | None = None
-        self._journals: dict[str, EventJournal[Any]] = {}
-        self._sent_before = 0
-        self._in_the_way: _Lane | None = None
-        self._waiting: list[asyncio.Future[None]] = []
-
-    # -- the engine's side
-
-    async def run(self, batch: Batch) -> None:
-        """Feed a batch; return when its last event is acknowledged."""
-        self._batch = batch
-        self._position = -1
-        attempts = 0
-        failed_position = -1
-        while True:
-            error = await self._until_finished()
-            if error is None:
-                return
-            self._call = None
-            position = self._position
-            other, self._in_the_way = self._in_the_way, None
-            if other is not None:
-                self._roll_back()
-                self._position = position - 1
-                await other.until_acknowledged()
-                continue
-            assert isinstance(error, Exception)
-            if position < 0:
-                raise UserCodeError(
-                    "an agent failed before its first event: "
-                    + fact_text(agent=self._runner.node.name, error=repr(error))
-                ) from error
-            if position != failed_position:
-                attempts, failed_position = 0, position
-            attempts += 1
-            self._roll_back()
-            policy = self._runner.policy
-            if isinstance(policy, Retry) and attempts <= policy.times:
-                self._runner.wait_ms(policy.wait_ms(attempts))
-                self._position = position - 1
-                continue
-            self._runner.guard.failed(batch, position, error)
-
-    async def until_acknowledged(self) -> None:
-        """Wait until the event at hand is acknowledged or taken back."""
-        if self._journals:
-            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(ended)
-            await ended
-
-    async def _until_finished(self) -> BaseException | None:
-        """Let the function work on the batch; return what it raised, ``None`` if it asked for more."""
-        finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._finished = finished
-        if self._call is None:
-            with user_context(self):
-                self._call = asyncio.get_running_loop().create_task(
-                    self._runner.node.function(_Events(self)), name=self._runner.node.name
-                )
-        elif self._arrived is not None:
-            self._arrived.set_result(None)
-            self._arrived = None
-        await asyncio.wait((finished, self._call), return_when=asyncio.FIRST_COMPLETED)
-        if finished.done():
+    def take(self, lane: Lane) -> int | None:
+        """Hand the next event to a lane, if one may go under way beside the others."""
+        index = self.next_index
+        if (
+            index >= len(self._origins)
+            or len(self._under_way) >= self._limit
+            or (self.turn.is_cut and self.is_boundary(index))
+        ):
             return None
-        call = self._call
-        if call.cancelled():
-            raise asyncio.CancelledError
-        error = call.exception()
-        if error is None:
-            return UserCodeError(
-                "the agent returned while its stream goes on; loop with 'async for' until it ends by itself"
-            )
-        if not isinstance(error, Exception) and self._in_the_way is None:
-            raise error
-        return error
+        assert self.batch is not None
+        key = self.batch.keys[index]
+        if key is not None and key in self._under_way.values():
+            return None
+        self.next_index = index + 1
+        self._under_way[lane] = key
+        return index
 
-    async def close(self) -> None:
-        """Cancel the function."""
-        for waiting in self._waiting:
-            waiting.cancel()
-        if self._call is not None and not self._call.done():
-            self._call.cancel()
-            await asyncio.wait((self._call,))
-        self._call = None
+    def acknowledged(self, lane: Lane) -> None:
+        """The event of a lane is done, or left out: the next may go under way."""
+        self._under_way.pop(lane, None)
+        lane.end_event()
+        for other in self.lanes:
+            other.depends_on.discard(lane)
+        if not self._writes_foreign_keys:
+            self._limit = self.node.concurrency
+        room = min(self._limit - len(self._under_way), len(self._origins) - self.next_index)
+        for other in self.lanes:
+            if other.is_waiting and (other.index >= 0 or room > 0):
+                room -= other.index < 0
+                other.resume()
 
-    def _roll_back(self) -> None:
-        for name, journal in self._journals.items():
-            self._runner.stores[name].rollback_event(journal)
-        del self.sent[self._sent_before :]
-        self._let_go()
+    def may_acknowledge(self, lane: Lane) -> bool:
+        """Whether all whose writes the event has used are at their end, too."""
+        reached = [lane]
+        for each in reached:
+            if not each.is_asking:
+                return False
+            reached += [other for other in each.depends_on if other not in reached]
+        return True
 
-    def _let_go(self) -> None:
-        """Nothing of the event can be taken back any more: others may use what it wrote."""
-        self._journals = {}
-        waiting, self._waiting = self._waiting, []
-        for ended in waiting:
-            if not ended.done():
-                ended.set_result(None)
+    def note_use(self, lane: Lane, store: str, key: Any) -> None:
+        """Find the events under way that have written a key which another uses."""
+        for other in self.lanes:
+            journal = None if other is lane else other.journals.get(store)
+            if journal is not None and (journal.before if key is ANY else key in journal.before):
+                lane.depends_on.add(other)
 
-    # -- the function's side
+    def next_write(self) -> int:
+        """A number for a write, in the order of all writes."""
+        return next(self._write_numbers)
 
-    async def events(self, rows: Callable[[Batch], Iterable[Any]]) -> AsyncIterator[Any]:
-        """Yield the rows of batch after batch; being asked again acknowledges the row before."""
-        while True:
-            batch = await self._next_batch()
-            start = self._position + 1
-            for row in list(rows(batch))[start:]:
-                self._acknowledge()
-                self._position += 1
-                self._sent_before = len(self.sent)
-                yield row
-            self._acknowledge()
+    def note_foreign_write(self, store: str) -> None:
+        """An event writes a key that is not its own: work on one event at a time from here."""
+        if self._writes_foreign_keys:
+            return
+        self._writes_foreign_keys = True
+        self._limit = 1
+        _logger.warning(
+            "the agent writes table keys that are not the key of its event, so it works on one event at a "
+            "time; let it follow topic.group_by(...), or use on_error=sc.stop: %s",
+            fact_text(agent=self.node.name, table=store, concurrency=self.node.concurrency),
+        )
 
-    def _acknowledge(self) -> None:
-        if self._in_the_way is not None:
-            # The code caught what should have interrupted it: its event is not done all the same.
-            raise _Interrupted
-        if self._journals:
-            self._let_go()
+    def lane_waits(self) -> None:
+        """A lane has nothing to do."""
+        if self._is_at_rest():
+            self.wake()
 
-    async def _next_batch(self) -> Batch:
-        batch = self._batch
-        if batch is None or self._position + 1 >= len(batch):
-            arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._arrived = arrived
-            if self._finished is not None and not self._finished.done():
-                self._finished.set_result(None)
-            await arrived
-            batch = self._batch
-            assert batch is not None
-        return batch
+    def call_ended(self, lane: Lane) -> None:
+        """The function of a lane has ended, though it should not have."""
+        self._ended.append(lane)
+        self.wake()
 
-    @property
-    def sender(self) -> Sender:
-        """Where the function's sends go."""
-        return self
+    # -- within
 
-    def send(self, topic: TopicSpec, records: Iterable[Record[Any, Any]]) -> int:
-        """Keep records for the end of the batch; they are part of its commit."""
-        self._runner.sink(topic)
-        batch = self._batch
-        assert batch is not None
-        position = max(0, self._position)
-        origin = batch.origins[position]
-        event_time_ms = batch.timestamps_ms[position]
-        count = 0
-        for record in records:
-            self.sent.append((origin, topic, record, event_time_ms))
-            count += 1
-        return count
+    def _is_at_rest(self) -> bool:
+        if len(self.lanes) == 1:
+            lane = self.lanes[0]
+            if lane.retry_at_s is not None and self.turn.is_cut and self.is_boundary(lane.index):
+                self.next_index = lane.index
+                return True
+            under_way = lane.index >= 0 or not lane.is_waiting
+        else:
+            under_way = bool(self._under_way)
+        if under_way:
+            return False
+        index = self.next_index
+        return index >= len(self._origins) or (self.turn.is_cut and self.is_boundary(index))
 
-    @property
-    def event_time_ms(self) -> int | None:
-        """The time of the event at hand."""
-        batch = self._batch
-        return None if batch is None or self._position < 0 else batch.timestamps_ms[self._position]
+    def _handle_end(self, lane: Lane) -> None:
+        call, lane.call = lane.call, None
+        index = lane.index
+        if lane.is_cancelled:
+            self._leave_unacknowledged(lane)
+            return
+        error = _outcome(call)
+        if index < 0 or self.batch is None:
+            raise UserCodeError(
+                "an agent failed outside of its events: " + fact_text(agent=self.node.name, error=repr(error))
+            ) from error
+        was_doomed = lane.is_doomed
+        self._take_back(lane)
+        if was_doomed:
+            self._again(lane)
+            return
+        if isinstance(error, EndsWorker):
+            cause = error.__cause__
+            assert cause is not None
+            raise self.guard.error_of(self.batch, index, cause) from cause
+        lane.attempts += 1
+        policy = self.guard.policy
+        if isinstance(policy, Retry) and lane.attempts <= policy.times:
+            self.guard.note_retry(self.batch, index, error)
+            wait_ms = policy.wait_ms(lane.attempts)
+            if self._wait_ms is not None:
+                self._wait_ms(wait_ms)
+                self._again(lane)
+            else:
+                self._retry_at(lane, asyncio.get_running_loop().time() + wait_ms / 1000)
+            return
+        self.guard.failed(self.batch, index, error)
+        self.acknowledged(lane)
+        lane.resume()
 
-    def table(self, store: StoreSpec) -> TaskTable:
-        """The task's part of a table; under a policy that goes on, writes can be taken back."""
-        found = self._runner.table_of(store)
-        if self._stops:
-            return found
-        write_back = self._runner.stores[store.name]
-        if self._runner.node.concurrency > 1:
-            return _SharedTable(self, write_back)
-        return self.record_writes(write_back)
+    def _take_back(self, lane: Lane) -> None:
+        """Undo the event of a lane, and those that have used what it wrote: these are done again."""
+        undone = [lane]
+        for each in undone:
+            undone += [other for other in self.lanes if each in other.depends_on and other not in undone]
+        if len(undone) > 1:
+            first: dict[tuple[str, Any], Lane] = {}
+            for each in undone:
+                for place, number in each.written_at.items():
+                    if place not in first or number < first[place].written_at[place]:
+                        first[place] = each
+            for each in undone:
+                for store, journal in each.journals.items():
+                    for key in list(journal.before):
+                        if first[store, key] is not each:
+                            del journal.before[key]
+        for each in undone:
+            each.take_back()
+            each.is_doomed = each is not lane
+            if each.is_doomed and each.is_waiting:
+                each.resume()
 
-    def record_writes(self, write_back: WriteBack[Any, Any]) -> WriteBack[Any, Any]:
-        """Have the event's journal of a store remember what is overwritten from here."""
-        journal = self._journals.get(write_back.store)
-        if journal is None:
-            journal = self._journals[write_back.store] = write_back.begin_event()
-        write_back.journal = journal
-        return write_back
+    def _again(self, lane: Lane) -> None:
+        """Give a lane its event once more, in a new call of the function."""
+        lane.retry_at_s = None
+        if len(self.lanes) == 1:
+            self.next_index = lane.index
+        else:
+            lane.redo_index = lane.index
+        lane.resume()
 
-    def make_sure_of(self, store: str, key: Any) -> None:
-        """Interrupt this event if another one that is under way wrote the key, or any key for ``_ANY``.
+    def _retry_at(self, lane: Lane, time_s: float) -> None:
+        lane.retry_at_s = time_s
 
-        ``key`` is what stands for it in the store's journals.
-        """
-        for other in self._runner.lanes:
-            if other is not self:
-                journal = other._journals.get(store)
-                if journal is not None and (journal.before if key is _ANY else key in journal.before):
-                    self._in_the_way = other
-                    raise _Interrupted
+        def retry() -> None:
+            if lane.retry_at_s == time_s and lane.index >= 0:
+                self._again(lane)
 
+        asyncio.get_running_loop().call_at(time_s, retry)
+        self.wake()
 
-_ANY = object()
-
-
-class _Interrupted(BaseException):
-    """Ends an event that needs what another one wrote and may still take back; it is done again later."""
-
-
-class _SharedTable:
-    """A table as one of several events under way sees it."""
-
-    def __init__(self, lane: _Lane, table: WriteBack[Any, Any]) -> None:
-        self._lane = lane
-        self._table = table
-
-    def get(self, key: Any) -> Any:
-        """The value, or ``None``."""
-        self._lane.make_sure_of(self._table.store, self._table.identity(key))
-        return self._table.get(key)
-
-    def put(self, key: Any, value: Any) -> None:
-        """Set a value."""
-        self._lane.make_sure_of(self._table.store, self._table.identity(key))
-        self._lane.record_writes(self._table).put(key, value)
-
-    def delete(self, key: Any) -> None:
-        """Remove a key."""
-        self._lane.make_sure_of(self._table.store, self._table.identity(key))
-        self._lane.record_writes(self._table).delete(key)
-
-    def items(self) -> Iterable[tuple[Any, Any]]:
-        """All keys and values, in key order."""
-        self._lane.make_sure_of(self._table.store, _ANY)
-        return self._table.items()
+    def _leave_unacknowledged(self, lane: Lane) -> None:
+        """The worker has cancelled an event: what is done before it can be committed, if it can be told."""
+        can_be_told = len(self.lanes) == 1 and lane.can_be_taken_back and self.is_boundary(lane.index)
+        lane.take_back()
+        if can_be_told:
+            self.next_index = lane.index
+        else:
+            self.is_spoiled = True
+        self._under_way.pop(lane, None)
+        lane.end_event()
 
 
-class _Events:
-    """What an agent iterates over."""
-
-    def __init__(self, lane: _Lane) -> None:
-        self._lane = lane
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self._lane.events(lambda batch: batch.values)
-
-    def items(self) -> AsyncIterator[tuple[Any, Any]]:
-        """The keys and values."""
-        return self._lane.events(lambda batch: zip(batch.keys, batch.values, strict=True))
-
-    def records(self) -> AsyncIterator[Record[Any, Any]]:
-        """The records."""
-        return self._lane.events(rows_of)
+def _outcome(call: asyncio.Task[Any] | None) -> BaseException:
+    """What ended the function of a lane."""
+    assert call is not None
+    if call.cancelled():
+        return asyncio.CancelledError("the code was cancelled, or awaited what was")
+    error = call.exception()
+    if error is None:
+        return UserCodeError(
+            "the agent returned while its stream goes on; loop with 'async for' until it ends by itself"
+        )
+    return error

@@ -15,9 +15,12 @@ from streamcore.processing.dsl.app import App
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
 from streamcore.processing.runtime.commit import TaskState, times_in
+from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper, Progress, topic_transform
 from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer, warn_of_gap
+from streamcore.processing.runtime.parts import connected
 from streamcore.processing.runtime.task import Task, TaskId, TaskTime
+from streamcore.processing.runtime.turns import Turn
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy, Stop
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
@@ -55,11 +58,18 @@ class Assembly:
 
     plan: Plan
     counts: Mapping[str, int]
-    states: list[TaskState]
+    groups: list[list[TaskState]]
+    """The tasks, in groups of those that topics connect."""
+    outputs: list[Outputs]
+    """Of each group."""
     global_tables: dict[str, GlobalTableKeeper]
-    outputs: Outputs
     builder: TaskBuilder
     engines: list[KeyValueEngine] = field(default_factory=list)
+
+    @property
+    def states(self) -> list[TaskState]:
+        """All tasks."""
+        return [state for group in self.groups for state in group]
 
     def close(self) -> None:
         """Close every engine; a clean restart then has nothing to restore."""
@@ -151,7 +161,7 @@ def assemble(
     engines: EngineSource,
     clock: Clock,
     *,
-    wait_ms: Callable[[int], None],
+    wait_ms: Callable[[int], None] | None,
     progress: Progress | None = None,
 ) -> Assembly:
     """Make everything an application needs to run, with state restored to the last commit.
@@ -161,7 +171,6 @@ def assemble(
     """
     plan = app.plan()
     counts = ensure_topics(log, app, plan)
-    outputs = Outputs()
     key_partitions: dict[int, KeyPartitions] = {}
 
     def partition_of(key: bytes, count: int) -> int:
@@ -174,10 +183,10 @@ def assemble(
         on_error=app.declaration.on_error,
         counts=counts,
         partition_of=partition_of,
-        outputs=outputs,
+        failures=FailureLog(clock.monotonic_s),
         wait_ms=wait_ms,
     )
-    assembly = Assembly(plan, counts, [], {}, outputs, builder)
+    assembly = Assembly(plan, counts, [], [], {}, builder)
     try:
         if plan.global_tables:
             engine = engines.open(app.app_id, GLOBAL_TASK)
@@ -197,15 +206,22 @@ def assemble(
                 keeper.follow(progress)
                 assembly.global_tables[table.store.name] = keeper
         builder.global_tables = assembly.global_tables
-        for sub_topology in plan.sub_topologies:
-            for partition in range(task_count(sub_topology, counts)):
-                task_id = TaskId(sub_topology.name, partition)
-                # Without stores there is nothing to keep but the position, which the log has, too.
-                engine = engines.open(app.app_id, str(task_id)) if sub_topology.stores else MemoryEngine()
-                assembly.engines.append(engine)
-                assembly.states.append(
-                    _task_state(app, log, clock, builder, sub_topology, task_id, engine, progress)
-                )
+        for group in connected(plan):
+            outputs = Outputs()
+            states: list[TaskState] = []
+            for sub_topology in group:
+                for partition in range(task_count(sub_topology, counts)):
+                    task_id = TaskId(sub_topology.name, partition)
+                    # Without stores there is nothing to keep but the position, which the log has, too.
+                    engine = engines.open(app.app_id, str(task_id)) if sub_topology.stores else MemoryEngine()
+                    assembly.engines.append(engine)
+                    states.append(
+                        _task_state(
+                            app, log, clock, builder, sub_topology, task_id, engine, outputs, progress
+                        )
+                    )
+            assembly.groups.append(states)
+            assembly.outputs.append(outputs)
     except BaseException:
         assembly.close()
         raise
@@ -220,6 +236,7 @@ def _task_state(
     sub_topology: SubTopology,
     task_id: TaskId,
     engine: KeyValueEngine,
+    outputs: Outputs,
     progress: Progress | None,
 ) -> TaskState:
     partition = task_id.partition
@@ -258,7 +275,8 @@ def _task_state(
     reached = Position({buffer.source: buffer.position for buffer in inputs})
     if task_position(engine) != reached:
         engine.apply([], {}, position_note(reached))
-    task = Task(task_id, sub_topology, inputs, stores, TaskTime(stream_time_ms), builder.outputs)
+    turn = Turn(clock.monotonic_s)
+    task = Task(task_id, sub_topology, inputs, stores, TaskTime(stream_time_ms), outputs, turn)
     builder.build(task)
     return TaskState(
         task=task,

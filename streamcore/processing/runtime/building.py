@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamcore.model import RecordColumns
 from streamcore.processing.operators.aggregate import (
     AggregateOperator,
     FinalOperator,
@@ -14,7 +13,6 @@ from streamcore.processing.operators.aggregate import (
 )
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
-from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.operators.sinks import SinkOperator
 from streamcore.processing.operators.stateless import (
     BranchOperator,
@@ -35,29 +33,26 @@ from streamcore.processing.operators.tables import (
     TableSourceOperator,
 )
 from streamcore.processing.runtime.agents import AgentRunner
+from streamcore.processing.runtime.failures import FailureLog, TaskFailures
 from streamcore.processing.runtime.sending import partitions_of
 from streamcore.processing.runtime.task import Step, Task
 from streamcore.processing.topology import nodes
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Node, TopicSpec
-from streamcore.serde import BYTES
 from streamcore.state.windowed import WindowStore
 
 
 @dataclass(slots=True)
 class TaskBuilder:
-    """What the steps of all tasks share, and the knowledge of which node becomes which operator.
-
-    It is also where failing records go: ``failures`` counts them by node and policy.
-    """
+    """What the steps of all tasks share, and the knowledge of which node becomes which operator."""
 
     on_error: ErrorPolicy
     counts: Mapping[str, int]
     partition_of: Callable[[bytes, int], int]
-    outputs: Outputs
-    wait_ms: Callable[[int], None]
+    failures: FailureLog
+    wait_ms: Callable[[int], None] | None = None
+    """How time passes before a retry; ``None`` waits for the machine's clock."""
     global_tables: Mapping[str, Lookup] = field(default_factory=dict)
-    failures: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def build(self, task: Task) -> None:
         """Give a task its steps."""
@@ -74,7 +69,7 @@ class TaskBuilder:
             if not isinstance(node, nodes.Source)
         ]
         guards = [
-            Guard(f"{entry.topic.name}:decode", self._policy(entry.topic.on_error), self)
+            Guard(f"{entry.topic.name}:decode", self._policy(entry.topic.on_error), self._failures_of(task))
             for entry in sub_topology.inputs
         ]
         task.set_steps(steps, guards)
@@ -85,7 +80,7 @@ class TaskBuilder:
     def _operator(
         self, task: Task, node: Node, *, has_children: bool
     ) -> Operator | AgentRunner | FinalOperator:
-        guard = Guard(node.name, self._policy(node.on_error), self)
+        guard = Guard(node.name, self._policy(node.on_error), self._failures_of(task))
         match node:
             case nodes.Map():
                 return MapOperator(guard, node.function)
@@ -108,9 +103,9 @@ class TaskBuilder:
             case nodes.Merge():
                 return PassOperator()
             case nodes.To():
-                return self.sink(node.topic, guard)
+                return self.sink(task, node.topic, guard)
             case nodes.Repartition():
-                return self.sink(node.topic, guard, keyed_only=True)
+                return self.sink(task, node.topic, guard, keyed_only=True)
             case nodes.Aggregate():
                 return self._aggregate(task, node, guard, emits=has_children)
             case nodes.Final():
@@ -122,19 +117,25 @@ class TaskBuilder:
                 return TableJoinOperator(guard, table, node.function, left=node.left, on=node.on)
             case nodes.AgentNode():
                 return AgentRunner(
-                    node, guard, guard.policy, task.table, task.stores, self.sink, self.wait_ms
+                    node,
+                    guard,
+                    task.turn,
+                    task.table,
+                    task.stores,
+                    lambda topic, guard: self.sink(task, topic, guard),
+                    self.wait_ms,
                 )
             case _:
                 raise AssertionError(f"no operator for {type(node).__name__}")
 
-    def sink(self, topic: TopicSpec, guard: Guard, *, keyed_only: bool = False) -> SinkOperator:
+    def sink(self, task: Task, topic: TopicSpec, guard: Guard, *, keyed_only: bool = False) -> SinkOperator:
         """A step that writes to a topic."""
         return SinkOperator(
             guard,
             topic,
             partitions_of(topic, self.counts),
             self.partition_of,
-            self.outputs,
+            task.outputs,
             keyed_only=keyed_only,
         )
 
@@ -143,7 +144,7 @@ class TaskBuilder:
         fold = AggregateOperator(guard, task.stores[store.name], store, emits=emits)
         if store.windows is None:
             return fold
-        late = _LateRecords(task, None if node.late is None else self.sink(node.late, guard))
+        late = _LateRecords(task, None if node.late is None else self.sink(task, node.late, guard))
         return WindowedAggregateOperator(fold, store.windows, task.time, late)
 
     def _lookup(self, task: Task, join: nodes.TableJoin) -> Lookup:
@@ -157,35 +158,8 @@ class TaskBuilder:
         assert isinstance(found, WindowStore)
         return found
 
-    # -- where failing records go
-
-    def count_failure(self, node: str, policy: str) -> None:
-        """Count a record that did not pass."""
-        key = (node.removesuffix(":decode"), policy)
-        self.failures[key] = self.failures.get(key, 0) + 1
-
-    def dead_letter(self, topic: str, batch: Batch, position: int, node: str, error: Exception) -> None:
-        """Write the record as it came, with where and why in its headers."""
-        origin = batch.origins[position]
-        source = batch.source.record_at(origin)
-        reason = f"{type(error).__name__}: {error}"
-        headers = (
-            *source.headers,
-            ("streamcore.node", node.removesuffix(":decode").encode()),
-            ("streamcore.topic", source.topic.encode()),
-            ("streamcore.partition", str(source.partition).encode()),
-            ("streamcore.offset", str(source.offset).encode()),
-            ("streamcore.error", reason.encode()),
-        )
-        count = self.counts[topic]
-        partition = 0 if source.key is None else self.partition_of(source.key, count)
-        self.outputs.add(
-            TopicSpec(name=topic, key_serde=BYTES, value_serde=BYTES),
-            partition,
-            RecordColumns([source.key], [source.value], [max(0, source.timestamp_ms)], [headers]),
-            origins=[origin],
-            orders=[batch.source.orders[origin]],
-        )
+    def _failures_of(self, task: Task) -> TaskFailures:
+        return TaskFailures(self.failures, task.outputs, self.counts, self.partition_of, self.wait_ms)
 
 
 class _LateRecords:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from streamcore.clock import Clock
@@ -71,9 +71,20 @@ class _TaskChanges:
         return reached
 
 
+class Committable(Protocol):
+    """Tasks with the outputs that they share, at rest."""
+
+    @property
+    def states(self) -> Sequence[TaskState]:
+        """The tasks."""
+
+    @property
+    def outputs(self) -> Outputs:
+        """What they wrote to topics."""
+
+
 def commit(
-    states: Sequence[TaskState],
-    outputs: Outputs,
+    parts: Sequence[Committable],
     producer: Producer,
     plain_producer: Producer,
     *,
@@ -81,7 +92,7 @@ def commit(
     guarantee: Guarantee,
     clock: Clock,
 ) -> dict[TopicPartition, Offset] | None:
-    """Commit the pending work of tasks; return where the outputs end, or ``None`` if there was none.
+    """Commit the pending work of parts at rest; return where the outputs end, or ``None`` if there was none.
 
     The order is the whole of exactly-once:
 
@@ -95,21 +106,22 @@ def commit(
     the application are made durable before 1 and not again by the transaction: a crash may repeat them.
     State and repartition topics are in the transaction either way, so no table ever counts twice.
     """
-    changes = [found for state in states if (found := _changes_of(state)) is not None]
-    if not changes and not outputs.record_count:
+    changes = [found for part in parts for state in part.states if (found := _changes_of(state)) is not None]
+    written = [part.outputs for part in parts if part.outputs.record_count]
+    if not changes and not written:
         return None
-    outside = outputs.taken(internal=False)
-    if guarantee is Guarantee.AT_LEAST_ONCE:
-        for target, columns in outside.items():
-            plain_producer.append_columns(
-                target, RecordColumns(columns.keys, columns.values, columns.timestamps_ms, columns.headers)
-            )
+    repeats = guarantee is Guarantee.AT_LEAST_ONCE
+    if repeats:
+        for outputs in written:
+            _append_outputs(plain_producer, outputs.taken(internal=False))
         plain_producer.flush()
-        outside = {}
     now_ms = clock.now_ms()
+    appended: list[tuple[TopicPartition, Acknowledgement]] = []
     with producer.transaction() as transaction:
-        appended = _append_outputs(transaction, outside)
-        appended |= _append_outputs(transaction, outputs.taken(internal=True))
+        for outputs in written:
+            if not repeats:
+                appended += _append_outputs(transaction, outputs.taken(internal=False))
+            appended += _append_outputs(transaction, outputs.taken(internal=True))
         for change in changes:
             _append_changelogs(transaction, change, now_ms)
         positions = {
@@ -119,10 +131,14 @@ def commit(
         }
         if positions:
             transaction.commit_positions(group, positions)
-    outputs.clear()
+    for outputs in written:
+        outputs.clear()
     for change in changes:
         _apply(change, now_ms)
-    return {target: run.result().end_offset for target, run in appended.items()}
+    ends: dict[TopicPartition, Offset] = {}
+    for target, run in appended:
+        ends[target] = max(ends.get(target, 0), run.result().end_offset)
+    return ends
 
 
 def _changes_of(state: TaskState) -> _TaskChanges | None:
@@ -146,14 +162,17 @@ def _changes_of(state: TaskState) -> _TaskChanges | None:
 
 
 def _append_outputs(
-    transaction: Transaction, outputs: Mapping[TopicPartition, RecordColumns]
-) -> dict[TopicPartition, Acknowledgement]:
-    return {
-        target: transaction.append_columns(
-            target, RecordColumns(columns.keys, columns.values, columns.timestamps_ms, columns.headers)
+    log: Transaction | Producer, outputs: Mapping[TopicPartition, RecordColumns]
+) -> list[tuple[TopicPartition, Acknowledgement]]:
+    return [
+        (
+            target,
+            log.append_columns(
+                target, RecordColumns(columns.keys, columns.values, columns.timestamps_ms, columns.headers)
+            ),
         )
         for target, columns in outputs.items()
-    }
+    ]
 
 
 def _append_changelogs(transaction: Transaction, change: _TaskChanges, now_ms: int) -> None:

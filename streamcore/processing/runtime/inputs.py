@@ -62,7 +62,7 @@ class DecodedRun:
 
     def __init__(self, run: FetchedColumns, topic: TopicSpec, order_before: int) -> None:
         self.run = run
-        self.failures: dict[int, Exception] = {}
+        self.failures: dict[int, BaseException] = {}
         self.keys = self._decoded(topic.key_serde.decode, run.keys)
         self.values = self._decoded(topic.value_serde.decode, run.values)
         self.timestamps_ms = run.timestamps_ms
@@ -77,7 +77,7 @@ class DecodedRun:
             return each(lambda data: None if data is None else decode(data), column, self._not_decoded)
         return each(decode, column, self._not_decoded)
 
-    def _not_decoded(self, position: int, error: Exception) -> None:
+    def _not_decoded(self, position: int, error: BaseException) -> None:
         self.failures.setdefault(position, SerdeError(f"{type(error).__name__}: {error}"))
 
     def _event_times(self, timestamp: Callable[[Any], int]) -> list[int]:
@@ -87,7 +87,7 @@ class DecodedRun:
                 return self.run.timestamps_ms[position]
             return event_time_ms(timestamp, value)
 
-        def failed(position: int, error: Exception) -> int:
+        def failed(position: int, error: BaseException) -> int:
             self.failures.setdefault(position, error)
             return self.run.timestamps_ms[position]
 
@@ -120,6 +120,14 @@ class Slice:
             run.partition.partition,
             run.offsets[position],
         )
+
+    def offset_behind(self, count: int) -> Offset:
+        """The next offset to process once the first ``count`` records are done."""
+        decoded, end = self._decoded, self._start + count
+        return decoded.run.next_offset if end == len(decoded.orders) else decoded.run.offsets[end - 1] + 1
+
+    def __len__(self) -> int:
+        return self.end - self._start
 
     def batch(self, guard: Guard) -> Batch:
         """The records as a batch, without those that do not decode; the guard decides about these."""
@@ -158,7 +166,7 @@ class Moment:
 
 
 class InputBuffer:
-    """One partition that a task reads: at most one fetched run, and the position behind what was taken."""
+    """One partition that a task reads: at most one fetched run, and the position behind what is done."""
 
     def __init__(
         self, source: TopicPartition, topic: TopicSpec, position: Offset, order: int = NO_TIME
@@ -170,26 +178,29 @@ class InputBuffer:
         self.rank = 0
         """The place among all inputs of the worker: of equal order keys the lowest rank goes first."""
         self.order = order
-        """The order key of the last record taken; what a restart goes on from."""
+        """The order key of the last record done; what a restart goes on from."""
         self.caught_up = False
         """Whether the last fetch found nothing more."""
         self._decoded: DecodedRun | None = None
+        self._in_work: Slice | None = None
         self._cursor = 0
+        self._fetched_to = position
         self._last_order = order
 
     @property
     def is_empty(self) -> bool:
         """Whether a fetch is needed before anything can be taken."""
-        return self._decoded is None
+        return self._decoded is None and self._in_work is None
 
     @property
     def fetch_position(self) -> Offset:
-        """The next offset to fetch: behind what was fetched, taken or not."""
-        return self.position if self._decoded is None else self._decoded.run.next_offset
+        """The next offset to fetch: behind what was fetched, done or not."""
+        return max(self.position, self._fetched_to)
 
     def fill(self, run: FetchedColumns) -> None:
         """Take a fetched run. Only when empty."""
-        assert self._decoded is None
+        assert self.is_empty
+        self._fetched_to = run.next_offset
         if not len(run):
             self.position = run.next_offset
             return
@@ -207,6 +218,9 @@ class InputBuffer:
 
         Records beyond ``records_max`` are kept for the next round.
         """
+        if self._in_work is not None:
+            # Others wait for what this partition has in work.
+            return self._in_work.orders[-1]
         if self._decoded is None:
             return None
         end = self._cursor + records_max
@@ -226,16 +240,22 @@ class InputBuffer:
         return find(orders, order, self._cursor) - self._cursor
 
     def take(self, count: int) -> Slice:
-        """Take the next ``count`` records, at least one; the position moves behind them."""
+        """Take the next ``count`` records, at least one. The position moves when they are done."""
         decoded = self._decoded
         assert decoded is not None
+        assert self._in_work is None
         end = self._cursor + count
-        taken = Slice(decoded, self._cursor, end)
-        self.order = decoded.orders[end - 1]
+        self._in_work = taken = Slice(decoded, self._cursor, end)
         if end == len(decoded.orders):
-            self.position = decoded.run.next_offset
             self._decoded = None
         else:
-            self.position = decoded.run.offsets[end - 1] + 1
             self._cursor = end
         return taken
+
+    def done(self, taken: Slice, count: int) -> None:
+        """The first ``count`` records of what was taken are done: move the position behind them."""
+        if count:
+            self.position = taken.offset_behind(count)
+            self.order = taken.orders[count - 1]
+        if count == len(taken):
+            self._in_work = None

@@ -109,7 +109,7 @@ class DirectSender:
 
 
 def _encoded(topic: TopicSpec, what: str, encode: Any, column: list[Any]) -> list[bytes | None]:
-    def failed(position: int, error: Exception) -> bytes:
+    def failed(position: int, error: BaseException) -> bytes:
         raise SerdeError(
             f"this {what} is not of the topic's type; nothing of its chunk is written: "
             + fact_text(topic=topic.name, value=repr(column[position])[:100], error=error)

@@ -2,6 +2,11 @@
 
 A task takes batches from its inputs and drives them through its steps, in the order in which the steps
 were declared. Nothing it does is durable before the worker commits; ``abort`` forgets it all.
+
+Between two calls of ``process`` a task is at rest: its stores and outputs hold what the records before its
+positions made of them, and nothing else. A batch that takes long is left in work then: where one agent
+follows a stream without state, the steps before it come first, and the other steps take of the batch only
+what the agent has acknowledged. Elsewhere a batch is small, and done as a whole.
 """
 
 from __future__ import annotations
@@ -11,15 +16,17 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, UserCodeError, fact_text
 from streamcore.processing.context import Sender, TaskTable, user_context
 from streamcore.processing.operators.aggregate import FinalOperator
 from streamcore.processing.operators.batch import Batch, merged
-from streamcore.processing.operators.guard import Guard
-from streamcore.processing.operators.outputs import Outputs
+from streamcore.processing.operators.guard import ENDS_WORKER, Guard
+from streamcore.processing.operators.outputs import BatchOutputs, Outputs
 from streamcore.processing.operators.stateless import Operator
 from streamcore.processing.runtime.agents import AgentRunner
 from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer, Moment, RoundEnd, Slice
+from streamcore.processing.runtime.turns import Turn
+from streamcore.processing.topology import nodes
 from streamcore.processing.topology.nodes import Node, StoreSpec
 from streamcore.processing.topology.plan import SubTopology
 from streamcore.state.windowed import WindowStore
@@ -45,6 +52,54 @@ class Step:
     operator: Operator | AgentRunner | FinalOperator
     parents: tuple[int, ...]
     place: int
+
+
+_WITHOUT_STATE = (
+    nodes.Source,
+    nodes.Map,
+    nodes.FlatMap,
+    nodes.MapRecord,
+    nodes.FlatMapRecord,
+    nodes.Filter,
+    nodes.Peek,
+    nodes.GroupBy,
+    nodes.Branch,
+    nodes.Merge,
+    nodes.TableJoin,
+)
+"""Steps that may run for records which are committed later: they write nothing."""
+
+
+def steps_before_agent(sub_topology: SubTopology) -> frozenset[Node] | None:
+    """The steps that lead to the agent, if there is one agent and no state on the way to it."""
+    agents = [node for node in sub_topology.nodes if isinstance(node, nodes.AgentNode)]
+    # Where two steps meet in a store, their order counts; batches are of one record then.
+    if len(agents) != 1 or any(entry.one_at_a_time for entry in sub_topology.inputs):
+        return None
+    roots = {entry.root for entry in sub_topology.inputs}
+    found: set[Node] = set()
+    waiting = list(agents[0].parents)
+    while waiting:
+        node = waiting.pop()
+        if node in found or node in roots:
+            continue
+        if not isinstance(node, _WITHOUT_STATE):
+            return None
+        found.add(node)
+        waiting += node.parents
+    return frozenset(found)
+
+
+@dataclass(slots=True)
+class _Work:
+    """A batch of which an agent has not acknowledged everything yet."""
+
+    input: InputBuffer
+    taken: Slice
+    outputs: list[Batch | None]
+    """What the steps before the agent made of the whole batch."""
+    done_count: int = 0
+    """How many of its records are done."""
 
 
 class TaskTime:
@@ -83,20 +138,28 @@ class Task:
         stores: Mapping[str, WriteBack[Any, Any]],
         time: TaskTime,
         outputs: Outputs,
+        turn: Turn | None = None,
     ) -> None:
+        """Make a task without steps; without a ``turn`` its agents never give way."""
         self.task_id = task_id
         self.sub_topology = sub_topology
         self.inputs = inputs
         self.stores = stores
         self.time = time
-        self._outputs = outputs
+        self.outputs = BatchOutputs(outputs)
+        self.turn = Turn(lambda: 0.0) if turn is None else turn
+        self.is_spoiled = False
+        """Whether the worker's end has left a batch in the middle, with effects not to be committed."""
         self.late_count = 0
         self.processed_count = 0
         self.places: dict[Node, int] = {}
         for entry in sub_topology.inputs:
             self.place_of(entry.root)
         self._steps: list[Step] = []
+        self.agents: list[AgentRunner] = []
         self._guards: list[Guard] = []
+        self._before_agent = steps_before_agent(sub_topology)
+        self._work: _Work | None = None
         self._one_at_a_time = [entry.one_at_a_time for entry in sub_topology.inputs]
         self._roots = [self.places[entry.root] for entry in sub_topology.inputs]
 
@@ -108,11 +171,9 @@ class Task:
         """Give the task its steps; they need the task (its time, its stores) to be made."""
         self._steps = list(steps)
         self._guards = list(input_guards)
-
-    @property
-    def agents(self) -> list[AgentRunner]:
-        """The agents of this task."""
-        return [step.operator for step in self._steps if isinstance(step.operator, AgentRunner)]
+        self.agents = [step.operator for step in self._steps if isinstance(step.operator, AgentRunner)]
+        for agent in self.agents:
+            agent.can_be_cut = self._before_agent is not None
 
     # -- what user code may use
 
@@ -135,26 +196,49 @@ class Task:
             )
         return found
 
+    @property
+    def slice_records_min(self) -> int:
+        """The fewest records of a batch that keep every lane of the task's agents at work."""
+        lanes = max((len(agent.lanes) for agent in self.agents), default=1)
+        return 1 if lanes == 1 else 8 * lanes
+
     # -- processing
 
     async def process(self, end: RoundEnd | None) -> int:
-        """Process everything waiting up to the end of a round, or all; return how many records."""
+        """Process everything waiting up to the end of a round, or all; return how many records.
+
+        A cut of the task's turn ends it earlier.
+
+        Raises:
+            UserCodeError: by the error policy of a step; or application code raised what ends programs.
+        """
+        try:
+            return await self._process(end)
+        except ENDS_WORKER as error:
+            raise UserCodeError(
+                "application code ended the program, the worker stops: "
+                + fact_text(task=self.task_id, error=f"{type(error).__name__}: {error}")
+            ) from error
+
+    async def _process(self, end: RoundEnd | None) -> int:
         processed = 0
-        while True:
-            chosen = self._next_slice(end)
-            if chosen is None:
+        while not self.is_spoiled:
+            if self._work is None:
+                chosen = self._next_input(end)
+                if chosen is None or (self.turn.is_cut and self.agents):
+                    break
+                with user_context(self):
+                    processed += await self._process_slice(*chosen)
+            else:
+                with user_context(self):
+                    processed += await self._go_on(self._work)
+            if self._work is not None:
                 break
-            place, taken, guard = chosen
-            processed += len(taken.timestamps_ms)
-            self.time.advance(taken.timestamps_ms)
-            batch = taken.batch(guard)
-            with user_context(self):
-                await self._run(place, batch)
         self.processed_count += processed
         return processed
 
-    def _next_slice(self, end: RoundEnd | None) -> tuple[int, Slice, Guard] | None:
-        """The next records to take: from the input with the lowest order key, as far as it stays lowest."""
+    def _next_input(self, end: RoundEnd | None) -> tuple[int, int] | None:
+        """Which input to take from, the one with the lowest order key, and how many records stay lowest."""
         waiting = [index for index, buffer in enumerate(self.inputs) if buffer.count_until(end)]
         if not waiting:
             return None
@@ -165,9 +249,65 @@ class Task:
             [buffer.count_until(end)]
             + [buffer.count_until(head) for index, head in heads.items() if index != chosen]
         )
-        if self._one_at_a_time[chosen]:
-            count = 1
-        return self._roots[chosen], buffer.take(count), self._guards[chosen]
+        return chosen, 1 if self._one_at_a_time[chosen] else count
+
+    async def _process_slice(self, chosen: int, count: int) -> int:
+        """Take records of an input through the steps; return how many are done."""
+        buffer = self.inputs[chosen]
+        taken = buffer.take(count)
+        outputs: list[Batch | None] = [None] * len(self.places)
+        outputs[self._roots[chosen]] = batch = taken.batch(self._guards[chosen])
+        if self._before_agent is not None:
+            for step in self._steps:
+                if step.node in self._before_agent:
+                    self._take_step(step, outputs, batch)
+            work = _Work(buffer, taken, outputs)
+            for step in self._steps:
+                if isinstance(step.operator, AgentRunner) and (events := _arrived(step, outputs)) is not None:
+                    step.operator.begin(events)
+            return await self._go_on(work)
+        self.time.advance(taken.timestamps_ms)
+        if not await self._run(outputs, batch):
+            return 0
+        buffer.done(taken, count)
+        return count
+
+    async def _go_on(self, work: _Work) -> int:
+        """Let the agent work on, then the other steps on what it has done; return how many records."""
+        taken, start = work.taken, work.done_count
+        end = len(taken)
+        for agent in self.agents:
+            if agent.batch is not None and agent.batch.source is taken:
+                index = await agent.process()
+                if index < len(agent.batch):
+                    end = agent.batch.origins[index]
+                self.is_spoiled |= agent.is_spoiled
+        if self.is_spoiled:
+            return 0
+        if end > start:
+            self.time.advance(taken.timestamps_ms[start:end])
+            outputs = [None if found is None else found.of_origins(start, end) for found in work.outputs]
+            assert self._before_agent is not None
+            for step in self._steps:
+                if isinstance(step.operator, AgentRunner):
+                    step.operator.hand_on()
+                elif step.node not in self._before_agent:
+                    self._take_step(step, outputs, Batch([], [], [], [], None, taken))
+            self.outputs.end_batch(None if end == len(taken) else end)
+            self._drop_expired_windows()
+        work.input.done(taken, end)
+        work.done_count = end
+        self._work = None if end == len(taken) else work
+        return end - start
+
+    def _take_step(self, step: Step, outputs: list[Batch | None], batch: Batch) -> None:
+        """Run a step that is not an agent on what its parents gave."""
+        operator = step.operator
+        assert not isinstance(operator, AgentRunner)
+        if isinstance(operator, FinalOperator):
+            outputs[step.place] = operator.close(batch)
+        elif (arrived := _arrived(step, outputs)) is not None:
+            outputs[step.place] = operator.process(arrived)
 
     async def advance_time(self, stream_time_ms: int) -> None:
         """Move stream time without a record, closing the windows that this closes."""
@@ -176,7 +316,7 @@ class Task:
         self.time.advance([stream_time_ms])
         moment = Moment(stream_time_ms)
         with user_context(self):
-            await self._run(None, Batch([], [], [], [], None, moment))
+            await self._run([None] * len(self.places), Batch([], [], [], [], None, moment))
 
     def closing_time_ms(self) -> int | None:
         """The stream time at which the last open window closes; ``None`` if none is open."""
@@ -193,25 +333,21 @@ class Task:
             ]
         return max(found, default=None)
 
-    async def _run(self, root: int | None, batch: Batch) -> None:
-        outputs: list[Batch | None] = [None] * len(self.places)
-        if root is not None:
-            outputs[root] = batch
+    async def _run(self, outputs: list[Batch | None], batch: Batch) -> bool:
+        """Take a whole batch through the steps; return whether all of it is done."""
         for step in self._steps:
-            operator = step.operator
-            if isinstance(operator, FinalOperator):
-                outputs[step.place] = operator.close(batch)
-                continue
-            arrived = [found for place in step.parents if (found := outputs[place]) is not None]
-            united = merged(arrived) if arrived else None
-            if united is None:
-                continue
-            if isinstance(operator, AgentRunner):
-                await operator.process(united)
-            else:
-                outputs[step.place] = operator.process(united)
-        self._outputs.end_batch()
+            agent = step.operator
+            if not isinstance(agent, AgentRunner):
+                self._take_step(step, outputs, batch)
+            elif (arrived := _arrived(step, outputs)) is not None:
+                agent.begin(arrived)
+                if await agent.process() < len(arrived) or agent.is_spoiled:
+                    self.is_spoiled = True
+                    return False
+                agent.hand_on()
+        self.outputs.end_batch()
         self._drop_expired_windows()
+        return True
 
     def _drop_expired_windows(self) -> None:
         for spec in self.sub_topology.stores:
@@ -232,3 +368,9 @@ class Task:
         """Stop the agents."""
         for agent in self.agents:
             await agent.close()
+
+
+def _arrived(step: Step, outputs: Sequence[Batch | None]) -> Batch | None:
+    """What the parents of a step gave, in the order of events; ``None`` for nothing."""
+    arrived = [found for place in step.parents if (found := outputs[place]) is not None]
+    return merged(arrived) if arrived else None

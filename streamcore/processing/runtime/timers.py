@@ -1,24 +1,32 @@
-"""When timers and cron entries are due, and how they are run: one call at a time of each."""
+"""When timers and cron entries are due, and how they are run: one call at a time of each.
+
+The application's error policy decides about a call that fails: it stops the worker, is tried again, or is
+logged and left; under ``dead_letter`` too, because a timer has no record that could be set aside.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, tzinfo
 
 from croniter import croniter
 
 from streamcore.errors import UserCodeError, fact_text
 from streamcore.processing.context import UserContext, user_context
-from streamcore.processing.dsl.app import Timer
+from streamcore.processing.operators.guard import ENDS_WORKER
+from streamcore.processing.runtime.failures import FailureLog
+from streamcore.processing.topology.error_policy import ErrorPolicy, Retry, Skip, Stop
+from streamcore.processing.topology.timers import Timer
 
 
 def next_due_ms(timer: Timer, after_ms: int) -> int:
     """The first time after ``after_ms`` at which a timer is due."""
     if timer.interval_ms is not None:
         return after_ms + timer.interval_ms
-    start = datetime.fromtimestamp(after_ms / 1000, UTC)
+    zone: tzinfo = UTC if timer.timezone is None else timer.timezone
+    start = datetime.fromtimestamp(after_ms / 1000, zone)
     due: datetime = croniter(timer.crontab, start).get_next(datetime)
     return int(due.timestamp() * 1000)
 
@@ -26,10 +34,31 @@ def next_due_ms(timer: Timer, after_ms: int) -> int:
 class Timers:
     """The timers of a worker. A call that takes longer than its interval leaves calls out, never overlaps."""
 
-    def __init__(self, timers: Sequence[Timer], context: UserContext, now_ms: int) -> None:
+    def __init__(
+        self,
+        timers: Sequence[Timer],
+        context: UserContext,
+        now_ms: int,
+        *,
+        on_error: ErrorPolicy,
+        failures: FailureLog,
+        ended: Callable[[], None],
+        wait_ms: Callable[[int], None] | None = None,
+    ) -> None:
+        """Make the timers of an application.
+
+        Args:
+            context: what the functions may use.
+            ended: called when a call has ended, whichever way.
+            wait_ms: passes the time before a retry; ``None`` is the event loop's sleep.
+        """
         self._context = context
+        self._on_error = on_error
+        self._failures = failures
+        self._ended = ended
+        self._wait_ms = wait_ms
         self._due = [(timer, next_due_ms(timer, now_ms)) for timer in timers]
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[int, asyncio.Task[None]] = {}
 
     def next_due_ms(self) -> int | None:
         """When the next timer is due; ``None`` without timers."""
@@ -39,26 +68,29 @@ class Timers:
         """Start the timers that are due; return how many.
 
         Raises:
-            UserCodeError: a timer started before has failed.
+            UserCodeError: a timer started before has failed, under the policy ``stop``.
         """
+        self.raise_failed()
         started = 0
         for index, (timer, due_ms) in enumerate(self._due):
             if due_ms > now_ms:
                 continue
             self._due[index] = (timer, next_due_ms(timer, max(due_ms, now_ms - (timer.interval_ms or 0))))
-            running = self._running.get(timer.name)
-            if running is None or running.done():
+            if index not in self._running:
                 with user_context(self._context):
-                    self._running[timer.name] = asyncio.get_running_loop().create_task(_call(timer))
+                    call = asyncio.get_running_loop().create_task(self._call(timer), name=timer.name)
+                call.add_done_callback(lambda _: self._ended())
+                self._running[index] = call
                 started += 1
-        self.raise_failed()
         return started
 
     def raise_failed(self) -> None:
         """Raise what a timer that has ended raised, if any did."""
-        for name, running in list(self._running.items()):
+        for index, running in list(self._running.items()):
             if running.done():
-                del self._running[name]
+                del self._running[index]
+                if running.cancelled():
+                    raise _failed(self._due[index][0], asyncio.CancelledError())
                 running.result()
 
     async def wait(self) -> None:
@@ -68,18 +100,57 @@ class Timers:
         self.raise_failed()
 
     async def close(self) -> None:
-        """Cancel what is under way."""
-        for running in self._running.values():
-            running.cancel()
-        if self._running:
-            await asyncio.wait(list(self._running.values()))
+        """Cancel what is under way. A call that does not end within a second is left to itself."""
+        running = list(self._running.values())
         self._running.clear()
+        for call in running:
+            call.cancel()
+        if running:
+            await asyncio.wait(running, timeout=1)
+        for call in running:
+            if call.done() and not call.cancelled():
+                call.exception()
+
+    async def _call(self, timer: Timer) -> None:
+        attempts = 0
+        while (error := await self._attempt(timer)) is not None:
+            policy = self._on_error
+            attempts += 1
+            if isinstance(error, ENDS_WORKER) or isinstance(policy, Stop):
+                raise _failed(timer, error) from error
+            if not isinstance(policy, Retry):
+                self._failures.count_timer(
+                    timer.name, "skip" if isinstance(policy, Skip) else "dead_letter", error
+                )
+                return
+            if attempts > policy.times:
+                raise _failed(timer, error) from error
+            self._failures.count_timer(timer.name, "retry", error)
+            if self._wait_ms is not None:
+                self._wait_ms(policy.wait_ms(attempts))
+            else:
+                await asyncio.sleep(policy.wait_ms(attempts) / 1000)
+
+    async def _attempt(self, timer: Timer) -> BaseException | None:
+        """Call the function once; return what it raised."""
+        try:
+            result = timer.function()
+            if inspect.isawaitable(result):
+                await result
+        except asyncio.CancelledError as error:
+            call = asyncio.current_task()
+            if call is not None and call.cancelling():
+                raise  # the worker's own: it closes
+            return error
+        except Exception as error:  # noqa: BLE001 - application code may raise anything
+            return error
+        except (KeyboardInterrupt, SystemExit, GeneratorExit, BaseExceptionGroup) as error:
+            return error
+        return None
 
 
-async def _call(timer: Timer) -> None:
-    try:
-        result = timer.function()
-        if inspect.isawaitable(result):
-            await result
-    except Exception as error:
-        raise UserCodeError(f"a timer failed: {fact_text(timer=timer.name, error=repr(error))}") from error
+def _failed(timer: Timer, error: BaseException) -> UserCodeError:
+    return UserCodeError(
+        "a timer failed; mend its code, or set on_error= of the application: "
+        + fact_text(timer=timer.name, error=f"{type(error).__name__}: {error}")
+    )

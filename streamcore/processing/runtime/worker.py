@@ -1,8 +1,8 @@
-"""A worker: fetches, runs its tasks lowest timestamp first, commits, and starts again. One thread.
+"""A worker: fetches, runs the rounds of its parts, commits, and starts again. One thread.
 
-A round takes from every partition what comes before the first thing not known yet: each partition
-offers what was fetched of it, and the round ends at the lowest of their ends. So records meet in the
-order of event time, in batches as large as what was fetched.
+Parts without agents run their rounds at once; a round with agents runs beside everything else, because its
+code may wait. Timers, commits and other parts have their turn meanwhile. A commit takes the parts that are at
+rest; a round that lasts longer than the commit interval is cut for it, between two events.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ import logging
 from collections.abc import Callable, Iterable
 
 from streamcore.clock import Clock
-from streamcore.errors import OffsetOutOfRangeError, RetriableError, UsageError, fact_text
+from streamcore.errors import (
+    OffsetOutOfRangeError,
+    RetriableError,
+    StreamCoreError,
+    UsageError,
+    fact_text,
+)
 from streamcore.log.client.port import Log
 from streamcore.model import Isolation, Offset, TopicPartition
 from streamcore.processing.context import TaskTable
@@ -20,24 +26,30 @@ from streamcore.processing.dsl.app import App
 from streamcore.processing.runtime.assembly import Assembly, EngineSource, assemble
 from streamcore.processing.runtime.commit import Guarantee, commit
 from streamcore.processing.runtime.global_tables import Progress
-from streamcore.processing.runtime.idle import IdleTime
 from streamcore.processing.runtime.inputs import InputBuffer, warn_of_gap
+from streamcore.processing.runtime.parts import Part
 from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.timers import Timers
+from streamcore.processing.runtime.waking import Waking
 from streamcore.processing.topology.nodes import StoreSpec
 
 _logger = logging.getLogger(__name__)
 
 _IDLE_WAIT_S = 0.5
+_SETTLING_WAIT_S = 0.005
+"""Between two looks whether the end is reached: what is committed may become readable a moment later."""
+_TURN_WAIT_S = 0.001
+_CANCELLING_S = 1.0
+"""How long application code may take to end once it is cancelled."""
 _FETCH_BYTES_MIN = 16 << 10
 
 
 class TaskWorker:
     """Runs all tasks of an application on a log. For one thread and its event loop.
 
-    ``start``, then ``step`` again and again; ``commit`` when due; ``close`` at the end, which does not
-    commit. ``Worker`` in ``running.py`` is the same for users, with a log and folders of its own.
+    ``run`` or ``run_until_end``, then ``close``, which does not commit. ``Worker`` in ``running.py`` is the
+    same for users, with a log and folders of its own.
     """
 
     def __init__(
@@ -48,8 +60,10 @@ class TaskWorker:
         clock: Clock,
         settings: WorkerSettings,
         *,
+        wait_ms: Callable[[int], None] | None = None,
         progress: Progress | None = None,
     ) -> None:
+        """Open everything; ``wait_ms`` passes the time before a retry, else the machine's clock does."""
         self.app = app
         self.settings = settings
         self.guarantee = Guarantee.named(settings.guarantee)
@@ -58,21 +72,31 @@ class TaskWorker:
         self._producer = log.producer_port(transactional_id=f"{app.app_id}-worker")
         self._plain_producer = log.producer_port()
         self._reader = log.reader(isolation=Isolation.READ_COMMITTED)
-        self.assembly: Assembly = assemble(
-            app, log, engines, clock, wait_ms=settings.wait_ms, progress=progress
-        )
+        self.assembly: Assembly = assemble(app, log, engines, clock, wait_ms=wait_ms, progress=progress)
+        now_ms = clock.now_ms()
+        self.parts = [
+            Part(states, outputs, settings, now_ms)
+            for states, outputs in zip(self.assembly.groups, self.assembly.outputs, strict=True)
+        ]
         self._buffers = [(state, buffer) for state in self.assembly.states for buffer in state.task.inputs]
         for rank, (_, buffer) in enumerate(self._buffers):
             buffer.rank = rank
         self._reader.assign({buffer.source: buffer.position for _, buffer in self._buffers})
         self._sender = DirectSender(self._plain_producer, self.assembly.counts, clock)
-        self._idle = IdleTime(self.assembly.states, clock.now_ms())
-        self.timers = Timers(app.timers, self, clock.now_ms())
-        self._last_commit_ms = self._last_purge_ms = clock.now_ms()
+        self._waking = Waking()
+        self.timers = Timers(
+            app.timers,
+            self,
+            now_ms,
+            on_error=app.declaration.on_error,
+            failures=self.assembly.builder.failures,
+            ended=self._waking.set,
+            wait_ms=wait_ms,
+        )
+        self._last_purge_ms = now_ms
         self._repartition_topics = {topic.name for topic in self.assembly.plan.topics if topic.internal}
         share_bytes = settings.buffered_bytes_max // max(1, len(self._buffers))
         self._fetch_bytes = min(settings.fetch_bytes_max, max(_FETCH_BYTES_MIN, share_bytes))
-        self._slice_records = settings.slice_records_start
         self._has_failed_to_purge = False
         self.commit_count = 0
         self._written: dict[TopicPartition, Offset] = {}
@@ -99,36 +123,49 @@ class TaskWorker:
     # -- processing
 
     async def step(self) -> bool:
-        """Do one round, and commit if it is time; return whether anything was done."""
+        """Do what can be done now, and commit if it is time; return whether there was anything.
+
+        Raises:
+            UserCodeError: application code failed, by its error policy.
+        """
         moved = False
         for keeper in self.assembly.global_tables.values():
             moved |= keeper.follow()
         self.timers.start_due(self._clock.now_ms())
-        started_s = self._clock.monotonic_s()
-        processed = await self._round()
-        if processed:
-            self._adapt(processed, self._clock.monotonic_s() - started_s)
-        else:
-            moved |= await self._advance_idle()
-        if self._commit_is_due(idle=not processed):
-            moved |= self.commit()
-        return moved or processed > 0
+        for part in self.parts:
+            if part.has_ended:
+                processed = part.end_round(self._clock.now_ms())
+                part.is_idle = not processed and not part.has_records
+                part.adapt(processed, self._clock.monotonic_s())
+                moved = True
+        moved |= self._commit_if_due()
+        for part in self.parts:
+            if not part.is_busy and not part.is_lost:
+                moved |= await self._begin(part)
+        return moved | self._commit_if_due()
 
-    async def _round(self) -> int:
-        for _, buffer in self._buffers:
+    async def _begin(self, part: Part) -> bool:
+        """Begin a round of a part; return whether it processed anything at once."""
+        for buffer in part.buffers:
             if buffer.is_empty:
                 self._fill(buffer)
-        offered = [
-            (order, buffer.rank)
-            for _, buffer in self._buffers
-            if (order := buffer.offered_order(self._slice_records)) is not None
-        ]
-        until = min(offered, default=None)
-        processed = 0
-        for state in self.assembly.states:
-            processed += await state.task.process(until)
-        self.assembly.outputs.end_round()
-        return processed
+        started_s = self._clock.monotonic_s()
+        if part.has_records:
+            part.is_idle = False
+            processed = await part.begin_round(started_s, self._waking.set)
+            if processed is None:
+                return False
+            part.adapt(processed, self._clock.monotonic_s())
+            if processed:
+                return True
+        part.is_idle = True
+        due = list(part.idle_time.due(self._clock.now_ms()))
+        if not due:
+            return False
+        if any(task.agents for task, _ in due):
+            part.start(part.advance_time(due), self._waking.set)
+            return False
+        return await part.advance_time(due) > 0
 
     def _fill(self, buffer: InputBuffer) -> None:
         while buffer.is_empty:
@@ -148,50 +185,39 @@ class TaskWorker:
                 return
             buffer.fill(run)
 
-    def _adapt(self, processed: int, seconds: float) -> None:
-        """Aim the size of a round at half a commit interval: slow agents then commit in time."""
-        target_s = self.settings.commit_interval_ms / 2000
-        if seconds > target_s:
-            self._slice_records = max(1, self._slice_records // 2)
-        elif seconds * 4 < target_s and processed >= self._slice_records:
-            self._slice_records = min(self.settings.slice_records_max, self._slice_records * 2)
-
-    async def _advance_idle(self) -> bool:
-        moved = False
-        for task, stream_time_ms in self._idle.due(self._clock.now_ms()):
-            before = task.time.stream_time_ms
-            await task.advance_time(stream_time_ms)
-            moved |= task.time.stream_time_ms > before
-        self.assembly.outputs.end_round()
-        return moved
-
     async def close_windows(self) -> bool:
         """Close the windows still open, because the input has ended; return whether there were any."""
-        moved = False
-        for state in self.assembly.states:
-            closing_time_ms = state.task.closing_time_ms()
-            if closing_time_ms is not None:
-                await state.task.advance_time(closing_time_ms)
-                moved = True
-        self.assembly.outputs.end_round()
-        return moved
+        due = [
+            (part, state.task, closing_time_ms)
+            for part in self.parts
+            for state in part.states
+            if (closing_time_ms := state.task.closing_time_ms()) is not None
+        ]
+        for part, task, closing_time_ms in due:
+            part.start(part.advance_time([(task, closing_time_ms)]), self._waking.set)
+            while not part.has_ended:
+                await self._waking.wait(_IDLE_WAIT_S)
+            part.end_round(self._clock.now_ms())
+        return bool(due)
 
     # -- committing
 
-    def _commit_is_due(self, *, idle: bool) -> bool:
-        outputs = self.assembly.outputs
-        return (
-            idle
-            or self._clock.now_ms() - self._last_commit_ms >= self.settings.commit_interval_ms
-            or outputs.record_count >= self.settings.pending_records_max
-            or outputs.value_bytes >= self.settings.pending_bytes_max
-        )
+    def _commit_if_due(self) -> bool:
+        """Commit what is at rest if it is time for any of it; ask rounds that last too long to end."""
+        now_ms = self._clock.now_ms()
+        for part in self.parts:
+            due_ms = part.commit_due_ms()
+            if due_ms is not None and due_ms <= now_ms:
+                part.cut(now_ms)
+        if any(not part.is_busy and part.is_commit_due(now_ms) for part in self.parts):
+            return self.commit()
+        return False
 
     def commit(self) -> bool:
-        """Commit what was processed; return whether there was anything."""
+        """Commit what the parts at rest have processed; return whether there was anything."""
+        resting = [part for part in self.parts if not part.is_busy and not part.is_lost]
         committed = commit(
-            self.assembly.states,
-            self.assembly.outputs,
+            resting,
             self._producer,
             self._plain_producer,
             group=self.app.app_id,
@@ -202,7 +228,9 @@ class TaskWorker:
             self.commit_count += 1
             self._written.update(committed)
         # From its end: a disk that syncs slowly must not leave only commits to do.
-        now_ms = self._last_commit_ms = self._clock.now_ms()
+        now_ms = self._clock.now_ms()
+        for part in resting:
+            part.last_commit_ms = now_ms
         if now_ms - self._last_purge_ms >= self.settings.purge_interval_ms:
             self._last_purge_ms = now_ms
             self._purge()
@@ -231,7 +259,7 @@ class TaskWorker:
 
     def is_caught_up(self) -> bool:
         """Whether everything in every input, as it is now, is processed and committed."""
-        if self.assembly.outputs.record_count:
+        if any(part.is_busy or part.is_lost or part.outputs.record_count for part in self.parts):
             return False
         return all(
             buffer.is_empty
@@ -248,52 +276,101 @@ class TaskWorker:
 
         ``is_stopped`` is asked between rounds; once it says so, what is done is committed and the rest left.
         """
-        while True:
-            while await self.step() or not self.is_caught_up():
-                if is_stopped is not None and is_stopped():
-                    self.commit()
+        self._waking.attach()
+        self._reader.on_progress(self._waking.set_from_any_thread)
+        try:
+            while True:
+                while (moved := await self.step()) or not self.is_caught_up():
+                    if is_stopped is not None and is_stopped():
+                        await self.stop()
+                        return
+                    await self._rest(0 if moved else min(self._wait_s(), _SETTLING_WAIT_S))
+                if not (close_windows and await self.close_windows()):
                     return
-                # Let timers, agents and the like have their turn.
-                await asyncio.sleep(0)
-            if not (close_windows and await self.close_windows()):
-                return
+        finally:
+            self._reader.on_progress(None)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Process until ``stopping`` is set, then commit what is done."""
-        loop = asyncio.get_running_loop()
-        progress = asyncio.Event()
-        self._reader.on_progress(lambda: _set_from_any_thread(loop, progress))
+        """Process until ``stopping`` is set, then end the events under way and commit what is done.
+
+        Raises:
+            UserCodeError: application code failed, by its error policy.
+        """
+        self._waking.attach()
+        self._reader.on_progress(self._waking.set_from_any_thread)
         waiting_stop = asyncio.ensure_future(stopping.wait())
+        waiting_stop.add_done_callback(lambda _: self._waking.set())
         try:
             while not stopping.is_set():
-                progress.clear()
-                if await self.step():
-                    # Let timers, agents and the like have their turn.
-                    await asyncio.sleep(0)
-                    continue
-                waiting_progress = asyncio.ensure_future(progress.wait())
-                await asyncio.wait(
-                    (waiting_progress, waiting_stop),
-                    timeout=self._wait_s(),
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                waiting_progress.cancel()
-            self.commit()
+                moved = await self.step()
+                await self._rest(0 if moved else self._wait_s())
+            await self.stop()
         finally:
             waiting_stop.cancel()
             self._reader.on_progress(None)
 
+    async def _rest(self, seconds: float) -> None:
+        """Give timers and agents a turn; wait until there is something to do, for ``seconds`` at most."""
+        if seconds > 0:
+            await self._waking.wait(seconds)
+        else:
+            await asyncio.sleep(0)
+
+    async def stop(self) -> None:
+        """End the rounds under way and commit what is done.
+
+        Events under way may take ``stop_timeout_ms``; then they are cancelled and left uncommitted. What
+        cannot be told from their effects is left, too, and processed at the next start.
+
+        Raises:
+            UserCodeError: an event under way failed, by its error policy.
+        """
+        for part in self.parts:
+            part.stop(self._clock.now_ms())
+        if not await self._all_ended(self.settings.stop_timeout_ms / 1000):
+            _logger.warning(
+                "the events under way take longer than the worker may take to stop; they are cancelled, and "
+                "processed at the next start: %s",
+                fact_text(stop_timeout_ms=self.settings.stop_timeout_ms),
+            )
+            for part in self.parts:
+                if part.is_busy and not part.has_ended:
+                    part.cancel_events()
+            await self._all_ended(_CANCELLING_S)
+        failure: Exception | None = None
+        for part in self.parts:
+            if part.has_ended:
+                try:
+                    part.end_round(self._clock.now_ms())
+                except StreamCoreError as error:
+                    part.is_lost = True
+                    failure = failure or error
+        self.commit()
+        if failure is not None:
+            raise failure
+
+    async def _all_ended(self, seconds: float) -> bool:
+        """Wait until every round under way has ended; return false if that takes longer than ``seconds``."""
+        deadline_s = self._clock.monotonic_s() + seconds
+        while any(part.is_busy and not part.has_ended for part in self.parts):
+            left_s = deadline_s - self._clock.monotonic_s()
+            if left_s <= 0:
+                return False
+            await self._waking.wait(left_s)
+        return True
+
     def next_due_ms(self) -> int | None:
         """When something is to be done without new input; ``None`` if nothing is."""
         now_ms = self._clock.now_ms()
-        dues = (self.timers.next_due_ms(), self._idle.next_due_ms(now_ms))
+        dues = [self.timers.next_due_ms(), *(part.idle_time.next_due_ms(now_ms) for part in self.parts)]
         return min((due for due in dues if due is not None), default=None)
 
     def _wait_s(self) -> float:
-        due_ms = self.next_due_ms()
+        dues = [self.next_due_ms(), *(part.commit_due_ms() for part in self.parts)]
+        due_ms = min((due for due in dues if due is not None), default=None)
         if due_ms is None:
             return _IDLE_WAIT_S
-        return max(0.0, min(_IDLE_WAIT_S, (due_ms - self._clock.now_ms()) / 1000))
+        return max(_TURN_WAIT_S, min(_IDLE_WAIT_S, (due_ms - self._clock.now_ms()) / 1000))
 
     @property
     def late_counts(self) -> dict[str, int]:
@@ -307,8 +384,8 @@ class TaskWorker:
     async def abandon(self) -> None:
         """Stop agents and timers and touch nothing else: as if the process were gone."""
         await self.timers.close()
-        for state in self.assembly.states:
-            await state.task.close()
+        for part in self.parts:
+            await part.abandon()
 
     async def close(self) -> None:
         """Stop agents and timers and close the stores. What is not committed is forgotten."""
@@ -317,8 +394,3 @@ class TaskWorker:
         self._producer.close()
         self._plain_producer.close()
         self.assembly.close()
-
-
-def _set_from_any_thread(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(event.set)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamcore.model import Headers, RecordColumns, TopicPartition
-from streamcore.processing.operators.outputs import Outputs
+from streamcore.processing.operators.outputs import BatchOutputs, Outputs
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.serde import BYTES
 
@@ -21,9 +21,10 @@ def written(outputs: Outputs, topic: TopicSpec = OUT, partition: int = 0) -> lis
 
 def test_steps_of_one_batch_write_in_the_order_of_events_and_for_one_event_in_their_own() -> None:
     outputs = Outputs()
-    outputs.add(OUT, 0, columns(b"a1", b"c1"), origins=[0, 2], orders=[5, 5])
-    outputs.add(OUT, 0, columns(b"a2", b"b2"), origins=[0, 1], orders=[5, 5])
-    outputs.end_batch()
+    batch = BatchOutputs(outputs)
+    batch.add(OUT, 0, columns(b"a1", b"c1"), origins=[0, 2], orders=[5, 5])
+    batch.add(OUT, 0, columns(b"a2", b"b2"), origins=[0, 1], orders=[5, 5])
+    batch.end_batch()
     outputs.end_round()
 
     assert written(outputs) == [b"a1", b"a2", b"b2", b"c1"]
@@ -31,10 +32,11 @@ def test_steps_of_one_batch_write_in_the_order_of_events_and_for_one_event_in_th
 
 def test_tasks_of_one_round_are_merged_by_order_key_and_for_equal_keys_the_first_goes_first() -> None:
     outputs = Outputs()
-    outputs.add(OUT, 0, columns(b"first 1", b"first 5"), origins=[0, 1], orders=[1, 5])
-    outputs.end_batch()
-    outputs.add(OUT, 0, columns(b"second 3", b"second 5"), origins=[0, 1], orders=[3, 5])
-    outputs.end_batch()
+    batch = BatchOutputs(outputs)
+    batch.add(OUT, 0, columns(b"first 1", b"first 5"), origins=[0, 1], orders=[1, 5])
+    batch.end_batch()
+    batch.add(OUT, 0, columns(b"second 3", b"second 5"), origins=[0, 1], orders=[3, 5])
+    batch.end_batch()
     outputs.end_round()
 
     assert written(outputs) == [b"first 1", b"second 3", b"first 5", b"second 5"]
@@ -42,9 +44,10 @@ def test_tasks_of_one_round_are_merged_by_order_key_and_for_equal_keys_the_first
 
 def test_a_round_comes_after_the_one_before_whatever_its_order_keys() -> None:
     outputs = Outputs()
+    batch = BatchOutputs(outputs)
     for order in (9, 1):
-        outputs.add(OUT, 0, columns(b"%d" % order), origins=[0], orders=[order])
-        outputs.end_batch()
+        batch.add(OUT, 0, columns(b"%d" % order), origins=[0], orders=[order])
+        batch.end_batch()
         outputs.end_round()
 
     assert written(outputs) == [b"9", b"1"]
@@ -52,9 +55,10 @@ def test_a_round_comes_after_the_one_before_whatever_its_order_keys() -> None:
 
 def test_what_goes_outside_is_told_from_what_stays_in_the_application() -> None:
     outputs = Outputs()
-    outputs.add(OUT, 1, columns(b"out"), origins=[0], orders=[0])
-    outputs.add(INSIDE, 0, columns(b"in"), origins=[0], orders=[0])
-    outputs.end_batch()
+    batch = BatchOutputs(outputs)
+    batch.add(OUT, 1, columns(b"out"), origins=[0], orders=[0])
+    batch.add(INSIDE, 0, columns(b"in"), origins=[0], orders=[0])
+    batch.end_batch()
     outputs.end_round()
 
     assert list(outputs.taken(internal=False)) == [TopicPartition("out", 1)]
@@ -63,12 +67,13 @@ def test_what_goes_outside_is_told_from_what_stays_in_the_application() -> None:
 
 def test_headers_of_some_leave_the_others_without() -> None:
     outputs = Outputs()
-    outputs.add(OUT, 0, columns(b"a"), origins=[0], orders=[0])
-    outputs.add(OUT, 0, columns(b"b", headers=[(("h", b"x"),)]), origins=[1], orders=[0])
-    outputs.end_batch()
+    batch = BatchOutputs(outputs)
+    batch.add(OUT, 0, columns(b"a"), origins=[0], orders=[0])
+    batch.add(OUT, 0, columns(b"b", headers=[(("h", b"x"),)]), origins=[1], orders=[0])
+    batch.end_batch()
     outputs.end_round()
-    outputs.add(OUT, 0, columns(b"c"), origins=[0], orders=[1])
-    outputs.end_batch()
+    batch.add(OUT, 0, columns(b"c"), origins=[0], orders=[1])
+    batch.end_batch()
     outputs.end_round()
 
     found = outputs.taken(internal=False)[TopicPartition("out", 0)]
@@ -77,7 +82,9 @@ def test_headers_of_some_leave_the_others_without() -> None:
 
 def test_records_and_bytes_are_counted_until_cleared() -> None:
     outputs = Outputs()
-    outputs.add(OUT, 0, columns(b"abc", None), origins=[0, 1], orders=[0, 0])
+    batch = BatchOutputs(outputs)
+    batch.add(OUT, 0, columns(b"abc", None), origins=[0, 1], orders=[0, 0])
+    batch.end_batch()
 
     assert (outputs.record_count, outputs.value_bytes) == (2, 3)
 
@@ -85,3 +92,24 @@ def test_records_and_bytes_are_counted_until_cleared() -> None:
 
     assert (outputs.record_count, outputs.value_bytes) == (0, 0)
     assert outputs.taken(internal=False) == {}
+
+
+def test_of_a_batch_that_is_done_in_part_only_that_part_is_handed_on() -> None:
+    outputs = Outputs()
+    batch = BatchOutputs(outputs)
+    batch.add(OUT, 0, columns(b"a", b"c", b"d"), origins=[0, 2, 3], orders=[0, 2, 3])
+    batch.add(OUT, 0, columns(b"b"), origins=[1], orders=[1])
+
+    batch.end_batch(before=2)
+    outputs.end_round()
+    assert written(outputs) == [b"a", b"b"]
+    assert outputs.record_count == 2
+    outputs.clear()
+
+    batch.add(OUT, 0, columns(b"c2"), origins=[2], orders=[2])
+    batch.end_batch(before=2)
+    assert outputs.record_count == 0
+
+    batch.end_batch()
+    outputs.end_round()
+    assert written(outputs) == [b"c", b"c2", b"d"]

@@ -10,7 +10,7 @@ from streamcore.errors import SerdeError
 from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import RecordColumns, TopicPartition
 from streamcore.processing.operators.batch import Batch
-from streamcore.processing.operators.outputs import Outputs
+from streamcore.processing.operators.outputs import BatchOutputs, Outputs
 from streamcore.processing.operators.sinks import SinkOperator
 from streamcore.processing.topology.error_policy import ErrorPolicy, skip, stop
 from streamcore.processing.topology.nodes import TopicSpec
@@ -27,9 +27,12 @@ def written(
     keyed_only: bool = False,
 ) -> dict[TopicPartition, RecordColumns]:
     outputs = Outputs()
-    sink = SinkOperator(guard(policy), topic, partitions, partition_of_key, outputs, keyed_only=keyed_only)
+    batch_outputs = BatchOutputs(outputs)
+    sink = SinkOperator(
+        guard(policy), topic, partitions, partition_of_key, batch_outputs, keyed_only=keyed_only
+    )
     sink.process(batch)
-    outputs.end_batch()
+    batch_outputs.end_batch()
     outputs.end_round()
     return outputs.taken(internal=False)
 
@@ -90,11 +93,12 @@ def test_a_key_that_cannot_be_hashed_is_written_if_it_encodes() -> None:
 
 def test_the_batch_stays_as_it_was_while_outputs_grow() -> None:
     outputs = Outputs()
-    sink = SinkOperator(guard(), topic(), 1, partition_of_key, outputs)
+    batch_outputs = BatchOutputs(outputs)
+    sink = SinkOperator(guard(), topic(), 1, partition_of_key, batch_outputs)
     batch = batch_of([1, 2], keys=["a", "b"], headers=[(("h", b"x"),), ()])
     for _ in range(2):
         sink.process(batch)
-        outputs.end_batch()
+        batch_outputs.end_batch()
         outputs.end_round()
 
     assert len(outputs.taken(internal=False)[TopicPartition("out", 0)]) == 4

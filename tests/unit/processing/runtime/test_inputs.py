@@ -51,6 +51,7 @@ def test_order_keys_are_the_running_maximum_of_event_times_across_fetches() -> N
 
     assert list(taken.orders) == [6, 9, 9]
     assert taken.timestamps_ms == [5, 9, 7]
+    buffer.done(taken, 3)
     assert buffer.order == 9
 
 
@@ -87,20 +88,37 @@ def test_failures_outside_a_slice_are_not_its_own() -> None:
     buffer = buffer_of(b"?", b"2", b"?")
     failures = Failures()
 
-    buffer.take(1)
+    buffer.done(buffer.take(1), 1)
     batch = buffer.take(1).batch(guard(skip, failures))
 
     assert (batch.values, failures.counted) == ([2], [])
 
 
-def test_the_position_moves_behind_what_was_taken_and_at_the_end_behind_all_that_was_fetched() -> None:
+def test_the_position_moves_behind_what_is_done_and_at_the_end_behind_all_that_was_fetched() -> None:
     buffer = buffer_of(b"1", b"2")
 
-    buffer.take(1)
+    buffer.done(buffer.take(1), 1)
     assert (buffer.position, buffer.is_empty, buffer.fetch_position) == (11, False, 17)
 
-    buffer.take(1)
+    taken = buffer.take(1)
+    assert (buffer.position, buffer.is_empty, buffer.fetch_position) == (11, False, 17)
+
+    buffer.done(taken, 1)
     assert (buffer.position, buffer.is_empty, buffer.fetch_position) == (17, True, 17)
+
+
+def test_what_is_in_work_moves_the_position_as_far_as_it_is_done_and_holds_others_at_its_end() -> None:
+    buffer = buffer_of(b"1", b"2", b"3", times_ms=[5, 9, 7])
+
+    taken = buffer.take(3)
+    buffer.done(taken, 2)
+
+    assert (buffer.position, buffer.order, buffer.is_empty) == (12, 9, False)
+    assert buffer.count_until(None) == 0
+    assert buffer.offered_order(1) == 9
+
+    buffer.done(taken, 3)
+    assert (buffer.position, buffer.is_empty) == (18, True)
 
 
 def test_an_empty_run_moves_the_position_alone() -> None:

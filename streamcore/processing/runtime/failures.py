@@ -1,0 +1,144 @@
+"""Where failing records go: counted, logged, and written to dead letter topics.
+
+A record that is skipped, retried or set aside is a warning in the log, with its place and its error. A node
+that fails again and again has a few lines a minute, and the number of those left out.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from streamcore.errors import fact_text
+from streamcore.model import Record, RecordColumns
+from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.guard import shown
+from streamcore.processing.operators.outputs import BatchOutputs
+from streamcore.processing.topology.nodes import TopicSpec
+from streamcore.serde import BYTES
+
+_logger = logging.getLogger(__name__)
+
+LINES_MAX: Final = 10
+"""How many failures of a node are logged in each ``SPAN_S``."""
+SPAN_S: Final = 60.0
+
+_DONE: Final = {
+    "skip": "a record was skipped",
+    "retry": "a record is tried again",
+    "dead_letter": "a record went to the dead letter topic",
+}
+
+
+@dataclass(slots=True)
+class _Span:
+    """What of a node's failures was logged since a time."""
+
+    since_s: float
+    logged: int = 0
+    left_out: int = 0
+
+
+class FailureLog:
+    """Counts the failures of a worker by node and policy, and logs them at a bounded rate."""
+
+    def __init__(self, monotonic_s: Callable[[], float]) -> None:
+        self.counts: dict[tuple[str, str], int] = {}
+        self._monotonic_s = monotonic_s
+        self._spans: dict[str, _Span] = {}
+
+    def count(
+        self, node: str, policy: str, record: Record[bytes | None, bytes | None], error: BaseException
+    ) -> None:
+        """Count a record that did not pass, and log it."""
+        node = node.removesuffix(":decode")
+        self.counts[node, policy] = self.counts.get((node, policy), 0) + 1
+        self._warn(
+            node,
+            _DONE[policy],
+            error,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            key=shown(record.key),
+            value=shown(record.value),
+        )
+
+    def count_timer(self, timer: str, policy: str, error: BaseException) -> None:
+        """Count a call of a timer that failed, and log it."""
+        self.counts[timer, policy] = self.counts.get((timer, policy), 0) + 1
+        what = "a timer failed and is tried again" if policy == "retry" else "a timer failed, it goes on"
+        self._warn(timer, what, error)
+
+    def _warn(self, node: str, what: str, error: BaseException, **facts: object) -> None:
+        now_s = self._monotonic_s()
+        span = self._spans.get(node)
+        if span is None or now_s - span.since_s >= SPAN_S:
+            if span is not None and span.left_out:
+                _logger.warning(
+                    "more failures were not logged: %s", fact_text(node=node, failures=span.left_out)
+                )
+            span = self._spans[node] = _Span(now_s)
+        if span.logged >= LINES_MAX:
+            span.left_out += 1
+            return
+        span.logged += 1
+        text = fact_text(node=node, **facts, error=f"{type(error).__name__}: {error}")
+        _logger.warning("%s: %s", what, text, exc_info=error if _logger.isEnabledFor(logging.DEBUG) else None)
+
+
+class TaskFailures:
+    """The failures of one task's steps."""
+
+    def __init__(
+        self,
+        log: FailureLog,
+        outputs: BatchOutputs,
+        counts: Mapping[str, int],
+        partition_of: Callable[[bytes, int], int],
+        wait_ms: Callable[[int], None] | None,
+    ) -> None:
+        self._log = log
+        self._outputs = outputs
+        self._counts = counts
+        self._partition_of = partition_of
+        self._wait_ms = wait_ms
+
+    def count_failure(
+        self, node: str, policy: str, record: Record[bytes | None, bytes | None], error: BaseException
+    ) -> None:
+        """Count a record that did not pass, and log it."""
+        self._log.count(node, policy, record, error)
+
+    def wait_ms(self, duration_ms: int) -> None:
+        """Wait before a retry."""
+        if self._wait_ms is not None:
+            self._wait_ms(duration_ms)
+        else:
+            time.sleep(duration_ms / 1000)
+
+    def dead_letter(self, topic: str, batch: Batch, position: int, node: str, error: BaseException) -> None:
+        """Write the record as it came, with where and why in its headers."""
+        origin = batch.origins[position]
+        source = batch.source.record_at(origin)
+        reason = f"{type(error).__name__}: {error}"
+        headers = (
+            *source.headers,
+            ("streamcore.node", node.removesuffix(":decode").encode()),
+            ("streamcore.topic", source.topic.encode()),
+            ("streamcore.partition", str(source.partition).encode()),
+            ("streamcore.offset", str(source.offset).encode()),
+            ("streamcore.error", reason.encode()),
+        )
+        count = self._counts[topic]
+        partition = 0 if source.key is None else self._partition_of(source.key, count)
+        self._outputs.add(
+            TopicSpec(name=topic, key_serde=BYTES, value_serde=BYTES),
+            partition,
+            RecordColumns([source.key], [source.value], [max(0, source.timestamp_ms)], [headers]),
+            origins=[origin],
+            orders=[batch.source.orders[origin]],
+        )

@@ -1,0 +1,356 @@
+"""One call of an agent's function: the events that it is given, and what its code may use meanwhile.
+
+A lane is the context that the function's code runs in. What the code sends is kept here until the event
+is part of a commit; what it writes to tables is journalled where it may have to be taken back.
+
+Every event has a number, which the context variables of its code carry. Code that outlives its event, such as
+a task that nobody awaited, carries an old number and is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from streamcore.errors import UsageError, fact_text
+from streamcore.model import Record
+from streamcore.processing.context import Sender, TaskTable, user_context
+from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.stateless import rows_of
+from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
+from streamcore.state.write_back import EventJournal, WriteBack
+
+if TYPE_CHECKING:
+    from streamcore.processing.runtime.agents import AgentRunner
+
+Rows: TypeAlias = Callable[[Batch], Iterable[Any]]
+
+_event_number: ContextVar[int] = ContextVar("streamcore_event_number", default=0)
+
+_CAREFUL_EVENTS: Final = 1_000
+"""For how many events after slow ones an agent's writes can be taken back, should it be cancelled."""
+_FEW_EVENTS: Final = 100
+"""Events are slow if fewer than these fill a turn of the event loop."""
+
+
+class Lane:
+    """One call of the agent's function, living on from batch to batch."""
+
+    def __init__(self, runner: AgentRunner) -> None:
+        self.sent: list[tuple[int, TopicSpec, Record[Any, Any]]] = []
+        """Index of the event, topic, record: of acknowledged events, and of the one under way."""
+        self.index = -1
+        """Which event of the batch is under way; -1 for none."""
+        self.attempts = 0
+        """How often the event under way has failed."""
+        self.retry_at_s: float | None = None
+        """When the event under way, which has failed, is tried again."""
+        self.call: asyncio.Task[Any] | None = None
+        self.is_cancelled = False
+        """Whether the event under way was cancelled by the worker, not by the application's code."""
+        self.is_doomed = False
+        """Whether the event under way used what a failed one had written, and is to be done again."""
+        self.depends_on: set[Lane] = set()
+        """Lanes with an event under way whose writes the event of this one has used."""
+        self.is_asking = False
+        """Whether the code has asked for the next event."""
+        self.journals: dict[str, EventJournal[Any]] = {}
+        self.written_at: dict[tuple[str, Any], int] = {}
+        """Table and key -> which write of all lanes was the first of this event."""
+        self.redo_index: int | None = None
+        """Which event of the batch a new call of the function begins with."""
+        self._runner = runner
+        self._number = 0
+        self._sent_before = 0
+        self._waiting: asyncio.Future[None] | None = None
+        self._careful_until = _CAREFUL_EVENTS
+        self._turn_number = 0
+        self._touched = -1
+
+    # -- the engine's side
+
+    def resume(self) -> None:
+        """Start the function, or wake it where it waits for an event."""
+        if self.call is None:
+            self.is_cancelled = False
+            loop = asyncio.get_running_loop()
+            with user_context(self):
+                token = _event_number.set(self._number)
+                self.call = loop.create_task(
+                    _called(self._runner.node.function, Events(self)), name=self._runner.node.name
+                )
+                _event_number.reset(token)
+            self.call.add_done_callback(lambda _: self._runner.call_ended(self))
+        elif self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            if not waiting.done():
+                waiting.set_result(None)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the function waits to be given an event."""
+        return self._waiting is not None
+
+    @property
+    def can_be_taken_back(self) -> bool:
+        """Whether all that the event under way wrote to tables is journalled."""
+        return self._touched != self._number
+
+    def take_back(self) -> None:
+        """Undo what the event under way wrote and sent."""
+        for name, journal in self.journals.items():
+            self._runner.stores[name].rollback_event(journal)
+        self.journals = {}
+        self.written_at = {}
+        self.depends_on = set()
+        del self.sent[self._sent_before :]
+
+    def end_event(self) -> None:
+        """The event under way is over, whichever way: its code may use nothing any more."""
+        self.index = -1
+        self.attempts = 0
+        self._number += 1
+
+    async def close(self) -> None:
+        """Cancel the function. One that does not end within a second is left to itself."""
+        self.end_event()
+        call, self.call = self.call, None
+        if call is not None and not call.done():
+            call.cancel()
+            await asyncio.wait((call,), timeout=1)
+
+    # -- the function's side
+
+    def events(self, rows: Rows) -> AsyncIterator[Any]:
+        """Yield the rows of batch after batch; being asked again acknowledges the row before."""
+        return self._alone(rows) if len(self._runner.lanes) == 1 else self._among_others(rows)
+
+    async def _alone(self, rows: Rows) -> AsyncIterator[Any]:
+        """The events of an agent with one lane: the loop that every event of most agents goes through."""
+        runner = self._runner
+        turn, monotonic_s, sent = runner.turn, runner.turn.monotonic_s, self.sent
+        while True:
+            listed = runner.rows(rows)
+            end = len(listed)
+            while (index := runner.next_index) < end:
+                if monotonic_s() >= turn.yield_at_s:
+                    if turn.is_cut and runner.is_boundary(index):
+                        break
+                    await self._give_way()
+                runner.next_index = index + 1
+                self.index = index
+                self._sent_before = len(sent)
+                self._number = number = self._number + 1
+                _event_number.set(number)
+                yield listed[index]
+                if self.journals:
+                    self._keep_writes()
+                self.attempts = 0
+            await self._next()
+
+    async def _among_others(self, rows: Rows) -> AsyncIterator[Any]:
+        """The events of one lane of several, which take them in their order."""
+        runner = self._runner
+        while True:
+            if runner.turn.monotonic_s() >= runner.turn.yield_at_s:
+                await self._give_way()
+            index = runner.take(self) if self.redo_index is None else self.redo_index
+            if index is None:
+                await self._next()
+                continue
+            self.redo_index = None
+            self._begin(index)
+            yield runner.rows(rows)[index]
+            while not await self._acknowledged():
+                self._begin(index)
+                yield runner.rows(rows)[index]
+            runner.acknowledged(self)
+
+    async def _give_way(self) -> None:
+        """Give the event loop a turn. Where events take long, the writes of the next can be taken back."""
+        if self._number - self._turn_number < _FEW_EVENTS:
+            self._careful_until = self._number + _CAREFUL_EVENTS
+        await asyncio.sleep(0)
+        self._turn_number = self._number
+        self._runner.turn.was_given()
+
+    def _begin(self, index: int) -> None:
+        self.index = index
+        self.is_asking = self.is_doomed = False
+        self._sent_before = len(self.sent)
+        self._number += 1
+        _event_number.set(self._number)
+
+    async def _acknowledged(self) -> bool:
+        """Whether the event under way is done; it has to wait for those whose writes it has used."""
+        self.is_asking = True
+        while not self.is_doomed:
+            if self._runner.may_acknowledge(self):
+                self._keep_writes()
+                return True
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        self.take_back()
+        return False
+
+    async def _next(self) -> None:
+        """Wait until there may be an event."""
+        self.end_event()
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._runner.lane_waits()
+        await self._waiting
+
+    def _keep_writes(self) -> None:
+        for name in self.journals:
+            self._runner.stores[name].end_event()
+        self.journals = {}
+        self.written_at = {}
+        self.depends_on = set()
+
+    @property
+    def sender(self) -> Sender:
+        """Where the function's sends go."""
+        return self
+
+    def send(self, topic: TopicSpec, records: Iterable[Record[Any, Any]]) -> int:
+        """Keep records for the commit that the event will be part of.
+
+        Raises:
+            UsageError: the code has outlived its event, or the application does not have the topic.
+        """
+        self._ensure_under_way(topic=topic.name)
+        self._runner.sink(topic)
+        before = len(self.sent)
+        self.sent += [(max(0, self.index), topic, record) for record in records]
+        return len(self.sent) - before
+
+    @property
+    def event_time_ms(self) -> int | None:
+        """The time of the event at hand."""
+        batch = self._runner.batch
+        return None if batch is None or self.index < 0 else batch.timestamps_ms[self.index]
+
+    def table(self, store: StoreSpec) -> TaskTable:
+        """The task's part of a table; under a policy that goes on, writes can be taken back.
+
+        Raises:
+            UsageError: the code has outlived its event.
+        """
+        if _event_number.get() != self._number:
+            self._ensure_under_way(table=store.name)
+        runner = self._runner
+        found = runner.table_of(store)
+        if runner.stops and (runner.node.concurrency > 1 or self._number > self._careful_until):
+            self._touched = self._number
+            return found
+        write_back = runner.stores[store.name]
+        if runner.node.concurrency > 1:
+            return SharedTable(self, write_back, is_windowed=store.windows is not None)
+        return self.record_writes(write_back)
+
+    def record_writes(self, write_back: WriteBack[Any, Any]) -> WriteBack[Any, Any]:
+        """Journal what is overwritten in a store from here, until the event is over."""
+        journal = self.journals.get(write_back.store)
+        if journal is None:
+            journal = self.journals[write_back.store] = write_back.begin_event()
+        write_back.journal = journal
+        return write_back
+
+    def reads(self, store: str, key: Any) -> None:
+        """Note that the event reads a key of a table, or any key for ``ANY``.
+
+        ``key`` is what stands for it in the store's journals.
+        """
+        self._runner.note_use(self, store, key)
+
+    def writes(self, store: str, key: Any, own_key: Any) -> None:
+        """Note that the event writes a key of a table; ``own_key`` is what compares with the event's."""
+        runner, batch = self._runner, self._runner.batch
+        runner.note_use(self, store, key)
+        self.written_at.setdefault((store, key), runner.next_write())
+        if batch is None or self.index < 0 or own_key != batch.keys[self.index]:
+            runner.note_foreign_write(store)
+
+    def _ensure_under_way(self, **facts: object) -> None:
+        if _event_number.get() != self._number:
+            raise UsageError(
+                "the event is over: await what an event starts before asking for the next one; other work "
+                "belongs into a timer, or into an agent on a topic: "
+                + fact_text(agent=self._runner.node.name, **facts)
+            )
+
+
+ANY = object()
+"""Stands for every key of a table."""
+
+
+class SharedTable:
+    """A table as one of several events under way sees it."""
+
+    def __init__(self, lane: Lane, table: WriteBack[Any, Any], *, is_windowed: bool) -> None:
+        self._lane = lane
+        self._table = table
+        self._is_windowed = is_windowed
+
+    def get(self, key: Any) -> Any:
+        """The value, or ``None``."""
+        self._lane.reads(self._table.store, self._table.identity(key))
+        return self._table.get(key)
+
+    def put(self, key: Any, value: Any) -> None:
+        """Set a value."""
+        self._note_write(key)
+        self._lane.record_writes(self._table).put(key, value)
+
+    def delete(self, key: Any) -> None:
+        """Remove a key."""
+        self._note_write(key)
+        self._lane.record_writes(self._table).delete(key)
+
+    def items(self) -> Iterable[tuple[Any, Any]]:
+        """All keys and values, in key order."""
+        self._lane.reads(self._table.store, ANY)
+        return self._table.items()
+
+    def _note_write(self, key: Any) -> None:
+        own_key = key[0] if self._is_windowed else key
+        self._lane.writes(self._table.store, self._table.identity(key), own_key)
+
+
+class Events:
+    """What an agent iterates over."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._lane.events(_values)
+
+    def items(self) -> AsyncIterator[tuple[Any, Any]]:
+        """The keys and values."""
+        return self._lane.events(_items)
+
+    def records(self) -> AsyncIterator[Record[Any, Any]]:
+        """The records."""
+        return self._lane.events(rows_of)
+
+
+def _values(batch: Batch) -> list[Any]:
+    return batch.values
+
+
+def _items(batch: Batch) -> Iterable[tuple[Any, Any]]:
+    return zip(batch.keys, batch.values, strict=True)
+
+
+class EndsWorker(Exception):
+    """Carries what would end the event loop (``SystemExit``, ``KeyboardInterrupt``) out of a task."""
+
+
+async def _called(function: Callable[..., Any], events: Events) -> None:
+    try:
+        await function(events)
+    except (KeyboardInterrupt, SystemExit) as error:
+        raise EndsWorker from error

@@ -1,0 +1,218 @@
+"""The parts of an application: tasks that hang together by topics, and take their records in rounds.
+
+A round takes from every partition of a part what comes before the first thing not known yet: each partition
+offers what was fetched of it, and the round ends at the lowest of their ends. So records meet in the
+order of event time, in batches as large as what was fetched. Parts that no topic connects do not wait for
+each other, neither for their records nor for their agents.
+
+A part is at rest between two rounds, and only then its work can be committed. A round of agents that takes
+long is cut: it ends between two events, and the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from streamcore.errors import UserCodeError
+from streamcore.processing.operators.outputs import Outputs
+from streamcore.processing.runtime.commit import TaskState
+from streamcore.processing.runtime.idle import IdleTime
+from streamcore.processing.runtime.inputs import InputBuffer
+from streamcore.processing.runtime.settings import WorkerSettings
+from streamcore.processing.topology.nodes import Repartition, To
+from streamcore.processing.topology.plan import Plan, SubTopology
+
+
+def connected(plan: Plan) -> list[list[SubTopology]]:
+    """The sub-topologies in groups: those between which a topic of the topology runs are together."""
+    groups: list[list[SubTopology]] = []
+    for sub_topology in plan.sub_topologies:
+        topics = _topics_of(sub_topology)
+        joined = [group for group in groups if any(topics & _topics_of(each) for each in group)]
+        groups = [group for group in groups if group not in joined]
+        groups.append([each for group in joined for each in group] + [sub_topology])
+    order = {id(each): number for number, each in enumerate(plan.sub_topologies)}
+    for group in groups:
+        group.sort(key=lambda each: order[id(each)])
+    return sorted(groups, key=lambda group: order[id(group[0])])
+
+
+def _topics_of(sub_topology: SubTopology) -> set[str]:
+    read = {entry.topic.name for entry in sub_topology.inputs}
+    return read | {node.topic.name for node in sub_topology.nodes if isinstance(node, To | Repartition)}
+
+
+class Part:
+    """Tasks that share rounds, outputs and commits."""
+
+    def __init__(
+        self, states: Sequence[TaskState], outputs: Outputs, settings: WorkerSettings, now_ms: int
+    ) -> None:
+        self.states = states
+        self.outputs = outputs
+        self.buffers: list[InputBuffer] = [buffer for state in states for buffer in state.task.inputs]
+        self.idle_time = IdleTime(states, now_ms)
+        self.last_commit_ms = now_ms
+        self.is_idle = False
+        """Whether the last round found nothing to do."""
+        self.is_lost = False
+        """Whether the worker's end has come in the middle of its work: it is not committed any more."""
+        self._settings = settings
+        self._with_agents = [state.task for state in states if state.task.agents]
+        lanes = sum(len(agent.lanes) for task in self._with_agents for agent in task.agents)
+        self._cut_makes_wait = lanes > 1
+        self._slice_records_min = max((state.task.slice_records_min for state in states), default=1)
+        self._slice_records = max(self._slice_records_min, settings.slice_records_start)
+        self._round: asyncio.Task[int] | None = None
+        self._round_started_s = 0.0
+        self._cut_ms: int | None = None
+        self._last_cut_took_ms = 0
+
+    # -- rounds
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a round is under way."""
+        return self._round is not None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the round under way has ended, and ``end_round`` may be called."""
+        return self._round is not None and self._round.done()
+
+    @property
+    def has_records(self) -> bool:
+        """Whether there is anything for a round."""
+        return not all(buffer.is_empty for buffer in self.buffers)
+
+    async def begin_round(self, monotonic_s: float, ended: Callable[[], None]) -> int | None:
+        """Take what is waiting; return how many records were processed.
+
+        A round with agents runs beside everything else: ``None``. ``ended`` is called at its end, for
+        ``end_round``.
+        """
+        self._round_started_s = monotonic_s
+        if not self._with_agents:
+            return await self._process()
+        self.start(self._process(), ended)
+        return None
+
+    def start(self, work: Coroutine[Any, Any, int], ended: Callable[[], None]) -> None:
+        """Run a round, or what takes the place of one, beside everything else."""
+        for task in self._with_agents:
+            task.turn.begin()
+        self._round = asyncio.get_running_loop().create_task(work)
+        self._round.add_done_callback(lambda _: ended())
+
+    def end_round(self, now_ms: int) -> int:
+        """Take note of the round's end; return how many records it has processed. Raises what it raised.
+
+        Raises:
+            UserCodeError: application code failed, or has cancelled the round.
+        """
+        ended, self._round = self._round, None
+        assert ended is not None
+        if self._cut_ms is not None:
+            self._last_cut_took_ms, self._cut_ms = now_ms - self._cut_ms, None
+        if ended.cancelled():
+            raise UserCodeError(
+                "the worker was cancelled by the application's code; cancel only tasks that it has started"
+            )
+        self.is_lost |= any(task.is_spoiled for task in self._with_agents)
+        return ended.result()
+
+    async def advance_time(self, times_ms: Sequence[tuple[Any, int]]) -> int:
+        """Move the stream time of tasks without records; return how many moved."""
+        moved = 0
+        for task, stream_time_ms in times_ms:
+            before = task.time.stream_time_ms
+            await task.advance_time(stream_time_ms)
+            moved += task.time.stream_time_ms > before
+        self.outputs.end_round()
+        return moved
+
+    async def _process(self) -> int:
+        offered = [
+            (order, buffer.rank)
+            for buffer in self.buffers
+            if (order := buffer.offered_order(self._slice_records)) is not None
+        ]
+        until = min(offered, default=None)
+        if len(self._with_agents) > 1:
+            counts = await asyncio.gather(*(state.task.process(until) for state in self.states))
+            processed = sum(counts)
+        else:
+            processed = 0
+            for state in self.states:
+                processed += await state.task.process(until)
+        self.outputs.end_round()
+        return processed
+
+    def adapt(self, processed: int, monotonic_s: float) -> None:
+        """Aim the size of a round at half a commit interval: slow steps then commit in time."""
+        seconds = monotonic_s - self._round_started_s
+        target_s = self._settings.commit_interval_ms / 2000
+        if seconds > target_s:
+            self._slice_records = max(self._slice_records_min, self._slice_records // 2)
+        elif seconds * 4 < target_s and processed >= self._slice_records:
+            self._slice_records = min(self._settings.slice_records_max, self._slice_records * 2)
+
+    # -- commits
+
+    def commit_due_ms(self) -> int | None:
+        """When the round under way is to be cut for a commit; ``None`` if it is already, or at rest.
+
+        Lanes that wait for the slowest of them do nothing meanwhile: a third of the time at most.
+        """
+        if self._round is None or self._cut_ms is not None:
+            return None
+        wait_ms = self._settings.commit_interval_ms
+        if self._cut_makes_wait:
+            wait_ms = max(wait_ms, 2 * self._last_cut_took_ms)
+        return self.last_commit_ms + wait_ms
+
+    def is_commit_due(self, now_ms: int) -> bool:
+        """Whether what is done at rest should be committed now."""
+        outputs, settings = self.outputs, self._settings
+        return (
+            self.is_idle
+            or now_ms - self.last_commit_ms >= settings.commit_interval_ms
+            or outputs.record_count >= settings.pending_records_max
+            or outputs.value_bytes >= settings.pending_bytes_max
+        )
+
+    def cut(self, now_ms: int) -> None:
+        """Ask the round under way to end between two events."""
+        self._cut_ms = now_ms
+        for task in self._with_agents:
+            task.turn.cut()
+            for agent in task.agents:
+                agent.wake()
+
+    # -- the end
+
+    def stop(self, now_ms: int) -> None:
+        """Ask the round under way to end after the events under way."""
+        for task in self._with_agents:
+            task.turn.is_stopping = True
+        if self._round is not None:
+            self.cut(now_ms)
+
+    def cancel_events(self) -> None:
+        """Cancel the events under way."""
+        for task in self._with_agents:
+            for agent in task.agents:
+                agent.cancel_events()
+
+    async def abandon(self) -> None:
+        """Stop the agents, wherever they are. The part cannot go on."""
+        if self._round is not None and not self._round.done():
+            self.is_lost = True
+            self._round.cancel()
+            await asyncio.wait((self._round,), timeout=1)
+        elif self._round is not None and not self._round.cancelled():
+            self._round.exception()
+        for state in self.states:
+            await state.task.close()
