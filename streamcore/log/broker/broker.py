@@ -441,15 +441,23 @@ class Broker:
 
     # --- time ---------------------------------------------------------------------------------
 
-    def expire_due(self) -> Operation[None]:
-        """Whatever is due by time: transactions, members, positions."""
-        yield from self.transactions.expire_due()
-        self.groups.expire_members()
-        self.groups.expire_positions()
+    def expire_due(
+        self, *, transactions: bool = True, transactional_ids: bool = True, committed_offsets: bool = True
+    ) -> Operation[None]:
+        """Do what is due by time: of transactions and members, of transactional ids, of committed offsets."""
+        if transactions:
+            yield from self.transactions.end_late()
+            self.groups.expire_members()
+        if transactional_ids:
+            self.transactions.forget_unused()
+        if committed_offsets:
+            self.groups.expire_positions()
 
-    def begin_maintenance(self, partition: TopicPartition) -> Compaction | None:
+    def begin_maintenance(
+        self, partition: TopicPartition, *, deletes_old: bool, compacts: bool
+    ) -> Compaction | None:
         """Retention of one partition, and the compaction that is due; see ``LogManager``."""
-        return self._logs.begin_maintenance(partition)
+        return self._logs.begin_maintenance(partition, deletes_old=deletes_old, compacts=compacts)
 
     def go_on_with(self, compaction: Compaction) -> bool:
         """Put one cleaned segment in place; return whether there is more to do."""

@@ -75,5 +75,16 @@ class BrokerSettings:
     unstable_wait_ms: int = 10_000
     """How long ``committed`` waits for an open transaction over the positions asked for."""
 
+    retention_check_interval_ms: int = 300_000
+    """How often retention looks for old segments, and for producers that are silent."""
+    compaction_check_interval_ms: int = 15_000
+    """How often compaction looks whether there is something to do."""
+    recovery_points_interval_ms: int = 60_000
+    """How often it is written down up to where partitions are synced."""
+    offsets_retention_check_interval_ms: int = 600_000
+    transaction_abort_interval_ms: int = 10_000
+    """How often transactions whose time is over are looked for."""
+    transactional_id_check_interval_ms: int = 3_600_000
+
     user_count_max: int = 10_000
     access_rule_count_max: int = 20_000

@@ -10,27 +10,32 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 
+from streamcore.clock import Clock
 from streamcore.errors import StreamCoreError
+from streamcore.log.node.maintenance_schedule import Job, MaintenanceSchedule
 
 _logger = logging.getLogger(__name__)
 
 
 class MaintenanceThread:
-    """Calls ``sync`` every second and ``maintain`` every now and then, until stopped."""
+    """Calls ``sync`` every second, and ``maintain`` with the jobs that are due then, until stopped."""
 
     def __init__(
         self,
-        maintain: Callable[[], None],
+        maintain: Callable[[Job], None],
         sync: Callable[[], None],
+        schedule: MaintenanceSchedule,
+        clock: Clock,
         *,
         sync_interval_s: float = 1.0,
-        syncs_per_maintenance: int = 10,
     ) -> None:
         self._maintain = maintain
         self._sync = sync
+        self._schedule = schedule
+        self._clock = clock
         self._sync_interval_s = sync_interval_s
-        self._syncs_per_maintenance = syncs_per_maintenance
         self._stopping = threading.Event()
         self._seen_failures: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="streamcore-maintenance", daemon=True)
@@ -46,12 +51,10 @@ class MaintenanceThread:
         self._thread.join()
 
     def _run(self) -> None:
-        passes = 0
         while not self._stopping.wait(self._sync_interval_s):
-            passes += 1
             self._attempt(self._sync)
-            if passes % self._syncs_per_maintenance == 0:
-                self._attempt(self._maintain)
+            if jobs := self._schedule.take_due(self._clock.monotonic_s()):
+                self._attempt(partial(self._maintain, jobs))
 
     def _attempt(self, work: Callable[[], None]) -> None:
         try:

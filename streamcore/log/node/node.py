@@ -25,6 +25,12 @@ from streamcore.log.broker.config.texts import configured
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.node.directory_lock import DirectoryLock
 from streamcore.log.node.maintenance import Maintenance
+from streamcore.log.node.maintenance_schedule import (
+    ALL_JOBS,
+    Job,
+    MaintenanceSchedule,
+    job_intervals_ms,
+)
 from streamcore.log.node.maintenance_thread import MaintenanceThread
 from streamcore.log.node.operation_driver import OperationDriver
 from streamcore.log.storage.files import FileSystem, PosixFileSystem
@@ -115,10 +121,15 @@ class Node:
             driver.run(broker.recover())
             node = cls(broker, driver, lock, resources.pop_all())
         if maintenance:
-            node._maintenance_thread = MaintenanceThread(node.maintain, driver.sync_all).start()
+            schedule = MaintenanceSchedule(
+                lambda: job_intervals_ms(broker.configuration.settings), clock.monotonic_s()
+            )
+            node._maintenance_thread = MaintenanceThread(
+                node.maintain, driver.sync_all, schedule, clock
+            ).start()
         return node
 
-    def maintain(self) -> None:
+    def maintain(self, jobs: Job = ALL_JOBS) -> None:
         """Run one pass of retention, compaction, transaction timeouts and expiry of old committed offsets.
 
         Raises:
@@ -127,7 +138,7 @@ class Node:
             CorruptDataError: likewise.
         """
         self.ensure_open()
-        self._maintenance.run_pass()
+        self._maintenance.run_pass(jobs)
 
     def free_removed(self) -> None:
         """Give the space of removed files back to the operating system."""

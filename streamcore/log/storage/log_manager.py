@@ -185,8 +185,14 @@ class LogManager:
 
     # Housekeeping
 
-    def begin_maintenance(self, target: TopicPartition) -> Compaction | None:
+    def begin_maintenance(
+        self, target: TopicPartition, *, deletes_old: bool = True, compacts: bool = True
+    ) -> Compaction | None:
         """The quick part of a partition's maintenance: retention, expiry of producers, how far it is synced.
+
+        Args:
+            deletes_old: apply retention, and forget silent producers.
+            compacts: look for a compaction that is due.
 
         Returns:
             The compaction that is due, if one is. Its ``run`` is the long part, for any thread; after
@@ -198,10 +204,11 @@ class LogManager:
             return None
         partition.note_recovery_point()
         now_ms = self._clock.now_ms()
-        partition.apply_retention(now_ms)
-        partition.expire_producers(now_ms)
+        if deletes_old:
+            partition.apply_retention(now_ms)
+            partition.expire_producers(now_ms)
         partition.release_memory()
-        if not partition.config.is_compacted:
+        if not compacts or not partition.config.is_compacted:
             return None
         return Compaction.begin(partition, now_ms=now_ms, bytes_max=self._parts.settings.compaction_bytes_max)
 

@@ -372,8 +372,8 @@ class TransactionCoordinator:
 
     # --- time and restarts --------------------------------------------------------------------
 
-    def expire_due(self) -> Operation[None]:
-        """Abort what stayed open too long, complete what was interrupted, forget ids that nobody uses."""
+    def end_late(self) -> Operation[None]:
+        """Abort transactions that stayed open too long, and complete those that were interrupted."""
         now_s = self._clock.monotonic_s()
         for name in list(self._began_s):
             if name not in self._began_s:
@@ -386,6 +386,9 @@ class TransactionCoordinator:
             name = current.transactional_id
             if name not in self._endings and self._table.get(name) is current:
                 yield from self._complete(current)
+
+    def forget_unused(self) -> None:
+        """Forget transactional ids that no producer has used for ``transactional.id.expiration.ms``."""
         unused_since_ms = self._clock.now_ms() - self._settings.transactional_id_expiration_ms
         for current in self._table.not_written_since(unused_since_ms):
             if self._is_idle(current):

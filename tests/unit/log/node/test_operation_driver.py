@@ -12,6 +12,7 @@ import pytest
 from streamcore.clock import ManualClock
 from streamcore.errors import ClosedError, RequestTimeoutError, StorageError, UnknownTopicError
 from streamcore.log.client.embedded.log import EmbeddedLog
+from streamcore.log.node.maintenance_schedule import Job, MaintenanceSchedule
 from streamcore.log.node.maintenance_thread import MaintenanceThread
 from streamcore.log.storage.files import Bytes, File
 from streamcore.model import RecordColumns, TopicPartition
@@ -265,6 +266,14 @@ def test_a_topic_that_is_deleted_while_it_is_synced_is_not_synced_again() -> Non
     assert open_log(disk).offsets([FIRST])[FIRST].log_end == 1
 
 
+class TickingClock(ManualClock):
+    """A clock that goes on by a second at each look."""
+
+    def monotonic_s(self) -> float:
+        self.advance(1_000)
+        return super().monotonic_s()
+
+
 def test_the_maintenance_thread_syncs_what_no_caller_waits_for_and_survives_failures() -> None:
     calls: list[str] = []
     is_enough = threading.Event()
@@ -273,16 +282,18 @@ def test_the_maintenance_thread_syncs_what_no_caller_waits_for_and_survives_fail
         calls.append("sync")
         raise StorageError("the disk refuses")
 
-    def maintain() -> None:
-        calls.append("maintain")
+    def maintain(jobs: Job) -> None:
+        calls.append(f"maintain {jobs.name}")
         is_enough.set()
 
-    thread = MaintenanceThread(maintain, sync, sync_interval_s=0.001, syncs_per_maintenance=3).start()
+    clock = TickingClock()
+    schedule = MaintenanceSchedule(lambda: {Job.COMPACTION: 3_000}, clock.monotonic_s())
+    thread = MaintenanceThread(maintain, sync, schedule, clock, sync_interval_s=0.001).start()
     assert is_enough.wait(LIMIT_S)
     thread.stop()
     after = len(calls)
 
-    assert calls[:4] == ["sync", "sync", "sync", "maintain"]
+    assert calls[:4] == ["sync", "sync", "sync", "maintain COMPACTION"]
     assert len(calls) == after
 
 
