@@ -68,9 +68,9 @@ if TYPE_CHECKING:
     from streamcore.errors import UnsupportedVersionError as UnsupportedVersionError
     from streamcore.errors import UsageError as UsageError
     from streamcore.errors import UserCodeError as UserCodeError
+    from streamcore.log.async_log import connect_async as connect_async
     from streamcore.log.connect import ConnectedLog as Log
     from streamcore.log.connect import connect as connect
-    from streamcore.log.connect import connect_async as connect_async
     from streamcore.log.server.security import Security as Security
     from streamcore.log.server.security import Tls as Tls
     from streamcore.log.server.settings import ServerSettings as ServerSettings
@@ -212,7 +212,7 @@ _MODULES = {
     "Worker": "processing.runtime.running",
     "aggregation": "processing.topology.aggregations",
     "connect": "log.connect",
-    "connect_async": "log.connect",
+    "connect_async": "log.async_log",
     "count": "processing.topology.aggregations",
     "dead_letter": "processing.topology.error_policy",
     "first": "processing.topology.aggregations",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias
+from typing import Literal, Protocol, Self, TypeAlias
 
 from streamcore.clock import Clock, SystemClock
 from streamcore.errors import ClosedError, UsageError, fact_text
@@ -51,9 +51,6 @@ from streamcore.model import (
     TopicName,
     TopicPartition,
 )
-
-if TYPE_CHECKING:
-    from streamcore.log.async_log import AsyncConnection
 
 IsolationName: TypeAlias = Literal["read_committed", "read_uncommitted"]
 
@@ -398,22 +395,6 @@ def connect(
         raise UsageError("name the data folder: connect('streamcore-data')")
     shared = SharedNode.acquire(Path(where), durability, dict(config or {}), clock)
     return ConnectedLog(EmbeddedLog(shared.node, clock), clock, shared.release)
-
-
-def connect_async(
-    where: str | Path,
-    *,
-    durability: Durability = "durable",
-    security: Mapping[str, str] | None = None,
-    config: Mapping[str, str] | None = None,
-    clock: Clock | None = None,
-) -> AsyncConnection:
-    """``connect`` for programs with an event loop: enter it with ``async with``, or ``await`` it."""
-    from streamcore.log.async_log import AsyncConnection
-
-    return AsyncConnection(
-        lambda: connect(where, durability=durability, security=security, config=config, clock=clock)
-    )
 
 
 def broker_place(broker: str) -> str:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamcore.errors import ClosedError, InvalidRecordError, UsageError
-from streamcore.log.async_log import AsyncLog
-from streamcore.log.connect import connect_async
+from streamcore.log.async_log import AsyncLog, connect_async
 from streamcore.model import CommittedPosition, TopicPartition
 
 

@@ -24,11 +24,12 @@ from streamcore.errors import (
     UnknownTopicError,
     UsageError,
 )
+from streamcore.log.async_log import connect_async
 from streamcore.log.client.consumer.consumer import Consumer
 from streamcore.log.client.consumer.fetch_state import BytesRecord
 from streamcore.log.client.kafka.log import KafkaLog
 from streamcore.log.client.kafka.settings import KafkaSettings
-from streamcore.log.connect import ConnectedLog, connect, connect_async
+from streamcore.log.connect import ConnectedLog, connect
 from streamcore.log.serving import ServedLog
 from streamcore.model import CommittedPosition, Record, TopicPartition
 
