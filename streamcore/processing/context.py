@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import InvalidTimestampError, UsageError, fact_text
 from streamcore.model import Record
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
 
@@ -86,6 +86,7 @@ def window_start_now(store: StoreSpec) -> int:
 
     Raises:
         UsageError: no event is at hand here.
+        InvalidTimestampError: the event has no time.
     """
     assert store.windows is not None
     context = _current.get()
@@ -94,6 +95,11 @@ def window_start_now(store: StoreSpec) -> int:
         raise UsageError(
             "a windowed table is read and written by agents, for the window of their event; from outside use "
             "running.table(name): " + fact_text(table=store.name)
+        )
+    if event_time_ms < 0:
+        raise InvalidTimestampError(
+            "the event has no time, so it falls in no window; set the timestamp where the record is "
+            f"produced, or declare timestamp= on its topic: {fact_text(table=store.name)}"
         )
     return store.windows.starts_of(event_time_ms)[-1]
 

@@ -33,6 +33,7 @@ from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.views import TableView, table_view
 from streamcore.processing.runtime.worker import TaskWorker
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
+from streamcore.processing.topology.times import given_time_ms
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.memory import MemoryEngine
 from streamcore.state.position import Position
@@ -95,8 +96,13 @@ class TopologyDriver:
         partition: int | None = None,
         headers: Headers = (),
     ) -> None:
-        """Write a record to a topic. ``at`` is its time; by default the driver's clock."""
-        timestamp_ms = self.clock.now_ms() if at is None else time_ms(at)
+        """Write a record to a topic. ``at`` is its time; by default the driver's clock.
+
+        Raises:
+            InvalidTimestampError: the time is before 1970 or after the year 9999.
+            InvalidRecordError: the headers are not pairs of text and bytes.
+        """
+        timestamp_ms = self.clock.now_ms() if at is None else given_time_ms(at)
         record = Record(key, value, timestamp_ms, headers, partition=-1 if partition is None else partition)
         self._worker.sender.send(self._spec(topic), [record])
 
@@ -109,7 +115,10 @@ class TopologyDriver:
         at: datetime | str | int | None = None,
         partition: int = 0,
     ) -> None:
-        """Write a record as bytes, for tests with input that does not decode."""
+        """Write a record as bytes, for tests with input that does not decode.
+
+        As a client can, this writes any time: ``at=-1`` is a record without one.
+        """
         timestamp_ms = self.clock.now_ms() if at is None else time_ms(at)
         target = TopicPartition(self._spec(topic).name, partition)
         self._log.producer_port().append_columns(

@@ -5,6 +5,7 @@
     streamcore_records_processed_total{task}         records that a task has processed
     streamcore_records_late_total{task}              records that came after their windows had closed
     streamcore_failures_total{node,policy}           records that failed, by what was done about it
+    streamcore_records_left_out_total{node,reason}   records that a step leaves out: null_key or null_value
     streamcore_commits_total                         commits
     streamcore_input_lag_records{topic,partition}    readable offsets that are not processed and committed
     streamcore_stream_time_seconds{task}             the highest event time that a task has processed
@@ -23,9 +24,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from streamcore.errors import ClosedError
-from streamcore.processing.runtime.inputs import NO_TIME
 from streamcore.processing.runtime.running import Worker
 from streamcore.processing.runtime.worker import TaskWorker
+from streamcore.processing.topology.times import NO_TIME
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -106,13 +107,21 @@ def _counts(tasks: TaskWorker) -> Iterator[Metric]:
     failures = CounterMetricFamily(
         "streamcore_failures", "Records that failed, by what was done about it", labels=["node", "policy"]
     )
+    left_out = CounterMetricFamily(
+        "streamcore_records_left_out",
+        "Records that a step leaves out, because their key or their value is null",
+        labels=["node", "reason"],
+    )
     for state in tasks.assembly.states:
         processed.add_metric([str(state.task.task_id)], state.task.processed_count)
         late.add_metric([str(state.task.task_id)], state.task.late_count)
     # Copied in one step: the worker goes on counting in its own thread.
     for (node, policy), count in sorted(tasks.assembly.builder.failures.counts.copy().items()):
         failures.add_metric([node, policy], count)
+    for (node, reason), count in sorted(tasks.assembly.builder.failures.left_out.copy().items()):
+        left_out.add_metric([node, reason], count)
     yield processed
     yield late
     yield failures
+    yield left_out
     yield CounterMetricFamily("streamcore_commits", "Commits", value=tasks.commit_count)

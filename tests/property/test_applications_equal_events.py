@@ -20,8 +20,9 @@ from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter
 from streamcore.processing.topology.meaning import Interpreter
 from streamcore.processing.topology.nodes import Aggregate, Repartition, StoreSpec, To, TopicSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
+from streamcore.processing.topology.times import NO_TIME
 from streamcore.testing.topology_driver import TopologyDriver
-from tests.support.random_topologies import KEYS, applications, event_time_ms, stored_values
+from tests.support.random_topologies import KEYS, applications, event_time_ms, stored_times_ms, stored_values
 
 Stored = Record[bytes | None, bytes | None]
 GOING_ON: st.SearchStrategy[ErrorPolicy] = st.sampled_from([skip, dead_letter("dead")])
@@ -80,7 +81,8 @@ def inputs(draw: st.DrawFn, plan: Plan, counts: dict[str, int]) -> list[Stored]:
         topic, number = draw(st.sampled_from(sources))
         key = draw(st.sampled_from([None, *(key.encode() for key in KEYS)]))
         value = draw(stored_values(topic))
-        records.append(Record(key, value, time_ms, (), topic.name, number, ends[topic.name, number]))
+        stored_ms = draw(stored_times_ms(time_ms))
+        records.append(Record(key, value, stored_ms, (), topic.name, number, ends[topic.name, number]))
         ends[topic.name, number] += 1
     return records
 
@@ -102,7 +104,7 @@ def by_time(plan: Plan, records: list[Stored], highest: dict[tuple[str, int], in
     keyed = []
     for record in records:
         source = (record.topic, record.partition)
-        highest[source] = max(highest.get(source, 0), event_time_ms(topics[record.topic], record))
+        highest[source] = max(highest.get(source, NO_TIME), event_time_ms(topics[record.topic], record))
         keyed.append(((highest[source], ranks[source]), record))
     return [record for _, record in sorted(keyed, key=lambda pair: pair[0])]
 

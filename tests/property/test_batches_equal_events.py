@@ -23,9 +23,10 @@ from streamcore.processing.runtime.building import TaskBuilder
 from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.inputs import InputBuffer
 from streamcore.processing.runtime.task import Task, TaskId, TaskTime
-from streamcore.processing.topology.meaning import NO_TIME, Interpreter
+from streamcore.processing.topology.meaning import Interpreter
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
+from streamcore.processing.topology.times import NO_TIME
 from streamcore.state.keys import key_codec
 from streamcore.state.memory import MemoryEngine
 from streamcore.state.windowed import WindowStore

@@ -18,6 +18,7 @@ class Fetched:
 
     values: list[Any]
     orders: Sequence[int] = ()
+    on_error: ErrorPolicy | None = None
 
     def __post_init__(self) -> None:
         self.orders = self.orders or list(range(len(self.values)))
@@ -40,6 +41,7 @@ class Failures:
     """Remembers what the guards of a test did with failing records."""
 
     counted: list[tuple[str, str]] = field(default_factory=list)
+    left_out: list[tuple[str, str, int]] = field(default_factory=list)
     dead: list[tuple[str, Any, str, str]] = field(default_factory=list)
     waited_ms: list[int] = field(default_factory=list)
 
@@ -47,6 +49,9 @@ class Failures:
         self, node: str, policy: str, record: Record[bytes | None, bytes | None], error: BaseException
     ) -> None:
         self.counted.append((node, policy))
+
+    def count_left_out(self, node: str, reason: str, count: int) -> None:
+        self.left_out.append((node, reason, count))
 
     def dead_letter(self, topic: str, batch: Batch, position: int, node: str, error: BaseException) -> None:
         self.dead.append((topic, batch.values[position], node, repr(error)))

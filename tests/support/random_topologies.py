@@ -1,7 +1,8 @@
 """Draws applications through the public DSL, and records for them, for tests that compare two engines.
 
 Values are small integers, ``None``, or what aggregations make of them; every function of an application
-takes any of these, and some of the functions fail on some values.
+takes any of these, and some of the functions fail on some values. Some records have no key, no value, or no
+time that can be used, and times are often equal.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from streamcore.processing.dsl.windowed_stream import WindowedStream
 from streamcore.processing.topology import aggregations
 from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, retry, skip, stop
 from streamcore.processing.topology.nodes import TopicSpec
+from streamcore.processing.topology.times import NO_TIME, TIME_MS_MAX
 
 KEYS = ("a", "b", "c")
 
@@ -138,13 +140,15 @@ def seconds_ms(value: int) -> int:
 
 
 def event_time_ms(topic: TopicSpec, record: Record[bytes | None, bytes | None]) -> int:
-    """The time of a record as the application sees it: the log's, where the value does not tell it."""
-    if topic.timestamp is None or record.value is None:
-        return record.timestamp_ms
+    """The time of a record as the application sees it; before all times where it has none."""
+    if topic.timestamp is None:
+        return record.timestamp_ms if 0 <= record.timestamp_ms <= TIME_MS_MAX else NO_TIME
+    if record.value is None:
+        return NO_TIME
     try:
         return seconds_ms(int(record.value))
     except ValueError:
-        return record.timestamp_ms
+        return NO_TIME
 
 
 def odd_or_none(value: Any) -> int | None:
@@ -194,7 +198,15 @@ def applications(
     policy = st.none() | policies
     drawn = Drawn(app)
     partitions = draw(st.integers(1, 3))
-    events = app.topic("events", key=str, value=int, partitions=partitions, on_error=draw(policy))
+    on_null = st.sampled_from([None, "skip", "pass"])
+    events = app.topic(
+        "events",
+        key=str,
+        value=int,
+        partitions=partitions,
+        on_null=draw(on_null),
+        on_error=draw(policy),
+    )
     app.topic("late", key=str, value=int)
     app.topic("texts", key=str, value=str, partitions=draw(st.integers(1, 2)))
     drawn.streams.append(events)
@@ -205,6 +217,7 @@ def applications(
             value=int,
             partitions=partitions,
             timestamp=draw(st.sampled_from([None, seconds_ms])),
+            on_null=draw(on_null),
             on_error=draw(policy),
         )
         drawn.tables.append(others.table("others-table"))
@@ -230,7 +243,7 @@ def _draw_step(
     policy = draw(policies)
     same_key = ["map", "filter", "filter_not", "flat_map", "peek", "branch", "merge"]
     keyed = ["count", "sum", "aggregate", "reduce", "fold", "windows"] + (["join", "join"] if joins else [])
-    changes_key = ["group_by", "map_record", "flat_map_record"]
+    changes_key = ["group_by", "map_record", "flat_map_record", "repartition"]
     kind = draw(st.sampled_from(same_key + changes_key + keyed))
     risky = fails_on_some if draw(st.booleans()) else lambda function: function
     match kind:
@@ -261,6 +274,8 @@ def _draw_step(
         case "flat_map_record":
             made = stream.flat_map_record(twice, name=drawn.name("records"), on_error=policy, key=str)
             drawn.streams.append(made)
+        case "repartition":
+            drawn.streams.append(stream.repartition(name=drawn.name("spread")))
         case "join":
             # Keys of different types are refused.
             tables = [table for table in drawn.tables if _same_keys(table, stream)]
@@ -353,6 +368,11 @@ def stored_values(draw: st.DrawFn, topic: TopicSpec) -> bytes | None:
     return topic.value_serde.encode(str(number) if topic.value_type is str else number)
 
 
+def stored_times_ms(time_ms: int) -> st.SearchStrategy[int]:
+    """A time as it stands in a log: this one, mostly; or one that is none, or from nanoseconds."""
+    return st.sampled_from([time_ms] * 8 + [-1, time_ms * 1_000_000 + 10**18])
+
+
 @st.composite
 def stored_records(draw: st.DrawFn, topic: TopicSpec, partition: int) -> list[Record[Any, Any]]:
     """The records of one partition; their times go up and down."""
@@ -363,5 +383,6 @@ def stored_records(draw: st.DrawFn, topic: TopicSpec, partition: int) -> list[Re
         key = draw(st.sampled_from([None, *(key.encode() for key in KEYS)]))
         headers = draw(st.sampled_from([(), (), (("from", b"outside"),)]))
         value = draw(stored_values(topic))
-        records.append(Record(key, value, time_ms, headers, topic.name, partition, offset))
+        stored_ms = draw(stored_times_ms(time_ms))
+        records.append(Record(key, value, stored_ms, headers, topic.name, partition, offset))
     return records

@@ -29,6 +29,7 @@ from streamcore.processing.dsl.checks import (
 )
 from streamcore.processing.dsl.declaration import (
     Declaration,
+    allows_none,
     ensure_hashable_keys,
     named_after,
     value_serde_for,
@@ -114,6 +115,8 @@ class App:
         partitions: int | None = ...,
         timestamp: Callable[[V], int | datetime] | None = ...,
         idle_after: Duration | None = ...,
+        max_ahead: Duration | None = ...,
+        on_null: str | None = ...,
         on_error: ErrorPolicy | None = ...,
         config: Mapping[str, str] | None = ...,
     ) -> Topic[K, V]: ...
@@ -128,6 +131,8 @@ class App:
         partitions: int | None = ...,
         timestamp: Callable[[V], int | datetime] | None = ...,
         idle_after: Duration | None = ...,
+        max_ahead: Duration | None = ...,
+        on_null: str | None = ...,
         on_error: ErrorPolicy | None = ...,
         config: Mapping[str, str] | None = ...,
     ) -> Topic[Any, V]: ...
@@ -142,6 +147,8 @@ class App:
         partitions: int | None = ...,
         timestamp: Callable[[Any], int | datetime] | None = ...,
         idle_after: Duration | None = ...,
+        max_ahead: Duration | None = ...,
+        on_null: str | None = ...,
         on_error: ErrorPolicy | None = ...,
         config: Mapping[str, str] | None = ...,
     ) -> Topic[K, Any]: ...
@@ -156,6 +163,8 @@ class App:
         partitions: int | None = ...,
         timestamp: Callable[[Any], int | datetime] | None = ...,
         idle_after: Duration | None = ...,
+        max_ahead: Duration | None = ...,
+        on_null: str | None = ...,
         on_error: ErrorPolicy | None = ...,
         config: Mapping[str, str] | None = ...,
     ) -> Topic[Any, Any]: ...
@@ -170,6 +179,8 @@ class App:
         partitions: int | None = None,
         timestamp: Callable[[Any], Any] | None = None,
         idle_after: Duration | None = None,
+        max_ahead: Duration | None = None,
+        on_null: str | None = None,
         on_error: ErrorPolicy | None = None,
         config: Mapping[str, str] | None = None,
     ) -> Topic[Any, Any]:
@@ -180,9 +191,14 @@ class App:
             value: type of the values, likewise.
             codec: how types other than ``bytes`` and ``str`` are written: ``"json"`` or ``"msgpack"``.
             partitions: of a new topic (default 1); an existing one must have as many.
-            timestamp: takes event time, in milliseconds since 1970, from the value.
-            idle_after: event time goes on with the clock when no input has come for so long.
-            on_error: what happens to records that do not decode.
+            timestamp: returns the event time of a value: milliseconds since 1970, or a datetime with a zone.
+            idle_after: move event time on with the clock when no input has come for so long.
+            max_ahead: how far ahead of the clock an event time may be; a record with a later one is an error
+                of that record. Without it, any time until the year 9999 counts.
+            on_null: what streams and agents do with records without a value: ``"skip"`` or ``"pass"``. By
+                default they are skipped if the type of the values is declared and does not allow ``None``.
+                Tables take them as deletions in any case.
+            on_error: what happens to records that do not decode, or whose time cannot be used.
             config: settings of a new topic, by Kafka's names.
 
         Raises:
@@ -195,6 +211,10 @@ class App:
         if timestamp is not None:
             check_function(timestamp, step=f"{name}:timestamp")
         ensure_hashable_keys(key, topic=name)
+        if on_null not in (None, "skip", "pass"):
+            raise TopologyError(
+                f"on_null is 'skip' or 'pass': {fact_text(topic=name, on_null=repr(on_null))}"
+            )
         spec = TopicSpec(
             name=name,
             key_serde=key_serde_for(key, codec),
@@ -204,6 +224,8 @@ class App:
             partition_count=partitions,
             timestamp=timestamp,
             idle_after_ms=None if idle_after is None else declared_ms(idle_after, "idle_after=", topic=name),
+            max_ahead_ms=None if max_ahead is None else declared_ms(max_ahead, "max_ahead=", topic=name),
+            skips_nulls=not allows_none(value) if on_null is None else on_null == "skip",
             on_error=on_error,
             config=check_config(config, topic=name),
         )
@@ -345,6 +367,7 @@ class App:
                     function=function,
                     concurrency=concurrency,
                     tables=stores,
+                    keyed_only=source.flow.shape.key_changed,
                 )
             )
             return function

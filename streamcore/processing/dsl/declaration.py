@@ -169,6 +169,18 @@ def without_none(found: Any) -> Any:
     return found
 
 
+def allows_none(declared: Any) -> bool:
+    """Whether ``None`` is a value of a declared type; without a declared type it is."""
+    if declared in (None, Any, object, type(None)):
+        return True
+    origin = typing.get_origin(declared)
+    if origin is typing.Annotated:
+        return allows_none(typing.get_args(declared)[0])
+    if origin in (typing.Union, types.UnionType):
+        return any(map(allows_none, typing.get_args(declared)))
+    return False
+
+
 def item_type(found: Any) -> Any:
     """The type of the items of an annotated iterable."""
     arguments = typing.get_args(found)

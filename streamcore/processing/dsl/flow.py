@@ -23,6 +23,7 @@ from streamcore.processing.dsl.topic_keys import internal_key_serde, output_key_
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Node, Repartition, TopicSpec
 from streamcore.processing.topology.places import shown
+from streamcore.processing.topology.plan import topics_above
 from streamcore.serde import Serde
 
 K_contra = TypeVar("K_contra", contravariant=True)
@@ -151,6 +152,7 @@ class Flow:
                 key_type=shape.key_type,
                 value_type=shape.value_type,
                 partition_count=partitions,
+                on_error=_policy_above(self.node),
                 internal=True,
                 config=REPARTITION_CONFIG,
             )
@@ -196,3 +198,9 @@ class Flow:
                 value_type=shape.value_type,
             )
         )
+
+
+def _policy_above(node: Node) -> ErrorPolicy | None:
+    """The policy that all topics above a step declare: behind a repartition topic it still counts."""
+    policies = {topic.on_error for topic in topics_above(node)}
+    return policies.pop() if len(policies) == 1 else None

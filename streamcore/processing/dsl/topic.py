@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from streamcore.durations import time_ms
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.model import Headers, Record
 from streamcore.processing.context import Sender, current_sender
 from streamcore.processing.dsl.declaration import Declaration
@@ -17,6 +16,7 @@ from streamcore.processing.dsl.table import GlobalTable, Table
 from streamcore.processing.topology import nodes
 from streamcore.processing.topology.nodes import Node, Source, StoreSpec, TableSource, TopicSpec
 from streamcore.processing.topology.places import declares
+from streamcore.processing.topology.times import NO_TIMESTAMP, given_time_ms
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -92,12 +92,15 @@ class Topic(Stream[K, V], Destination[K | None, V | None], Generic[K, V]):
 
         In an agent the record is part of the agent's commit, and takes the event's time unless one is
         given. In a timer or command it is durable when this returns.
+
+        Raises:
+            InvalidTimestampError: the time is before 1970 or after the year 9999.
+            InvalidRecordError: the headers are not pairs of text and bytes.
         """
-        when = time_ms(at) if at is not None else timestamp_ms
         record = Record(
             key,
             value,
-            -1 if when is None else when,
+            _given_time_ms(timestamp_ms if at is None else at),
             headers,
             partition=-1 if partition is None else partition,
         )
@@ -110,11 +113,17 @@ class Topic(Stream[K, V], Destination[K | None, V | None], Generic[K, V]):
     def send_and_wait(
         self, *, value: V | None, key: K | None = None, timestamp_ms: int | None = None, headers: Headers = ()
     ) -> None:
-        """Write one record and wait until it is durable."""
-        record = Record(key, value, -1 if timestamp_ms is None else timestamp_ms, headers)
+        """Write one record and wait until it is durable. Raises as ``send`` does."""
+        record = Record(key, value, _given_time_ms(timestamp_ms), headers)
         _sender(self.spec).send(self.spec, [record])
 
     def _store(self, name: str) -> StoreSpec:
+        if self.spec.max_ahead_ms is not None:
+            raise TopologyError(
+                "a table follows its topic, and a restore could not repeat what the clock decided about a "
+                "record; declare max_ahead= on topics that are read as streams only: "
+                + fact_text(topic=self.spec.name, table=name)
+            )
         return StoreSpec(
             name=self.declaration.store_name(name),
             key_type=self.spec.key_type,
@@ -125,6 +134,10 @@ class Topic(Stream[K, V], Destination[K | None, V | None], Generic[K, V]):
 
 def _sender(spec: TopicSpec) -> Sender:
     return current_sender(spec.name)
+
+
+def _given_time_ms(given: datetime | str | int | None) -> int:
+    return NO_TIMESTAMP if given is None else given_time_ms(given)
 
 
 def _record(item: Record[Any, Any] | tuple[Any, Any]) -> Record[Any, Any]:

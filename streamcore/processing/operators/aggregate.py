@@ -60,10 +60,10 @@ class AggregateOperator:
 
     def process(self, batch: Batch) -> Batch | None:
         """Fold the batch; return each record's new result if somebody listens."""
-        return self.fold(batch.with_keys_only())
+        return self.fold(self._guard.with_values(self._guard.with_keys(batch)))
 
     def fold(self, batch: Batch) -> Batch | None:
-        """Fold records whose keys are the store's keys."""
+        """Fold records whose keys are the store's keys and whose values are not ``None``."""
         if not len(batch):
             return None
         if self._counts_only and not self._emits:
@@ -180,8 +180,9 @@ class WindowedAggregateOperator:
     """Folds each record into the accumulators of its key and window; late records are left out."""
 
     def __init__(
-        self, fold: AggregateOperator, windows: TimeWindows, time: StreamTime, late: LateSink
+        self, guard: Guard, fold: AggregateOperator, windows: TimeWindows, time: StreamTime, late: LateSink
     ) -> None:
+        self._guard = guard
         self._fold = fold
         self._windows = windows
         self._time = time
@@ -189,7 +190,8 @@ class WindowedAggregateOperator:
 
     def process(self, batch: Batch) -> Batch | None:
         """Fold the batch; return each record's new result, keyed by window, if somebody listens."""
-        updates = self._fold.fold(self._in_windows(batch.with_keys_only()))
+        batch = self._guard.with_values(self._guard.with_keys(batch))
+        updates = self._fold.fold(self._in_windows(self._guard.with_times(batch)))
         if updates is None:
             return None
         size_ms = self._windows.size_ms

@@ -13,6 +13,7 @@ from itertools import compress
 from typing import Any, Protocol
 
 from streamcore.model import Headers, Record
+from streamcore.processing.topology.error_policy import ErrorPolicy
 
 
 class BatchSource(Protocol):
@@ -21,13 +22,19 @@ class BatchSource(Protocol):
     orders: Sequence[int]
     """For each record, where it stands among those of other partitions: lower goes first."""
 
+    on_error: ErrorPolicy | None
+    """The policy of the topic that the records were read from, if it declares one."""
+
     def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
         """The record as it stood in the log."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Columns; ``headers`` is ``None`` when no record has any."""
+    """Columns; ``headers`` is ``None`` when no record has any.
+
+    ``has_no_nulls`` says that no value is ``None``. Without it that is not known.
+    """
 
     keys: list[Any]
     values: list[Any]
@@ -35,6 +42,7 @@ class Batch:
     origins: Sequence[int]
     headers: list[Headers] | None
     source: BatchSource
+    has_no_nulls: bool = False
 
     def __len__(self) -> int:
         return len(self.values)
@@ -49,6 +57,7 @@ class Batch:
             [self.origins[position] for position in positions],
             None if headers is None else [headers[position] for position in positions],
             self.source,
+            self.has_no_nulls,
         )
 
     def where(self, flags: Sequence[Any]) -> Batch:
@@ -60,6 +69,7 @@ class Batch:
             list(compress(self.origins, flags)),
             None if self.headers is None else list(compress(self.headers, flags)),
             self.source,
+            self.has_no_nulls,
         )
 
     def of_origins(self, start: int, end: int) -> Batch:
@@ -74,6 +84,7 @@ class Batch:
             self.origins[first:last],
             None if self.headers is None else self.headers[first:last],
             self.source,
+            self.has_no_nulls,
         )
 
     def with_values(self, values: list[Any]) -> Batch:
@@ -82,13 +93,15 @@ class Batch:
 
     def with_keys(self, keys: list[Any]) -> Batch:
         """The same records under other keys."""
-        return Batch(keys, self.values, self.timestamps_ms, self.origins, self.headers, self.source)
-
-    def with_keys_only(self) -> Batch:
-        """Without the records whose key is ``None``: keyed steps leave them out."""
-        if None not in self.keys:
-            return self
-        return self.where([key is not None for key in self.keys])
+        return Batch(
+            keys,
+            self.values,
+            self.timestamps_ms,
+            self.origins,
+            self.headers,
+            self.source,
+            self.has_no_nulls,
+        )
 
     def headers_at(self, position: int) -> Headers:
         """The headers of one record."""
@@ -116,5 +129,6 @@ def merged(batches: Iterable[Batch]) -> Batch | None:
         origins += batch.origins
         if headers is not None:
             headers += batch.headers if batch.headers is not None else [()] * len(batch)
-    united = Batch(keys, values, timestamps_ms, origins, headers, full[0].source)
+    has_no_nulls = all(batch.has_no_nulls for batch in full)
+    united = Batch(keys, values, timestamps_ms, origins, headers, full[0].source, has_no_nulls)
     return united.take(sorted(range(len(origins)), key=origins.__getitem__))

@@ -11,10 +11,17 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import Any, Final, Protocol
 
-from streamcore.errors import SerdeError, StreamCoreError, UserCodeError, fact_text
+from streamcore.errors import (
+    InvalidTimestampError,
+    SerdeError,
+    StreamCoreError,
+    UserCodeError,
+    fact_text,
+)
 from streamcore.model import Record
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy, Retry, Skip, Stop
+from streamcore.processing.topology.times import no_time_error
 
 _VALUE_SHOWN_BYTES = 80
 
@@ -56,6 +63,9 @@ class FailureSink(Protocol):
         self, node: str, policy: str, record: Record[bytes | None, bytes | None], error: BaseException
     ) -> None:
         """Count a record that did not pass, and log it."""
+
+    def count_left_out(self, node: str, reason: str, count: int) -> None:
+        """Count records that a node left out, because of a null key or a null value."""
 
     def wait_ms(self, duration_ms: int) -> None:
         """Wait before a retry."""
@@ -104,9 +114,51 @@ class Guard:
             return None
         return results if len(results) == len(arguments) else None
 
-    def failed(self, batch: Batch, position: int, error: BaseException) -> None:
-        """Apply the policy to a record that failed outside ``map``; returns if it is to be left out."""
-        self._failed(None, None, batch, position, error)
+    def failed(
+        self, batch: Batch, position: int, error: BaseException, policy: ErrorPolicy | None = None
+    ) -> None:
+        """Apply a policy, by default the node's, to a record that failed outside ``map``.
+
+        Returns if the record is to be left out.
+        """
+        self._failed(None, None, batch, position, error, policy)
+
+    def with_keys(self, batch: Batch) -> Batch:
+        """Leave out the records whose key is ``None``, and count them."""
+        if None not in batch.keys:
+            return batch
+        return self.where(batch, [key is not None for key in batch.keys], "null_key")
+
+    def with_values(self, batch: Batch) -> Batch:
+        """Leave out the records whose value is ``None``, and count them."""
+        if batch.has_no_nulls:
+            return batch
+        # By identity: ``None in values`` would call the ``__eq__`` of each value.
+        flags = [value is not None for value in batch.values]
+        if not all(flags):
+            batch = self.where(batch, flags, "null_value")
+        batch.has_no_nulls = True
+        return batch
+
+    def where(self, batch: Batch, flags: list[bool], reason: str) -> Batch:
+        """Keep the records whose flag is true; count the others as left out for this reason."""
+        self._sink.count_left_out(self.node, reason, len(flags) - sum(flags))
+        return batch.where(flags)
+
+    def with_times(self, batch: Batch) -> Batch:
+        """Leave out the records that have no time; the policy of their topic decides about each of them.
+
+        Raises:
+            UserCodeError: by policy; it names the record.
+        """
+        timestamps_ms = batch.timestamps_ms
+        if not timestamps_ms or min(timestamps_ms) >= 0:
+            return batch
+        flags = [timestamp_ms >= 0 for timestamp_ms in timestamps_ms]
+        for position, has_time in enumerate(flags):
+            if not has_time:
+                self.failed(batch, position, no_time_error(), batch.source.on_error)
+        return batch.where(flags)
 
     def _failed(
         self,
@@ -115,9 +167,11 @@ class Guard:
         batch: Batch,
         position: int,
         error: BaseException,
+        policy: ErrorPolicy | None = None,
     ) -> Any:
         source = batch.source.record_at(batch.origins[position])
-        policy = self.policy
+        if policy is None:
+            policy = self.policy
         match policy:
             case Stop():
                 raise self.error_for(source, error) from error
@@ -165,8 +219,14 @@ class Guard:
 
     def error_for(self, source: Record[bytes | None, bytes | None], error: BaseException) -> StreamCoreError:
         """The error that stops the worker: it names the record, the node and the reason."""
-        kind = SerdeError if isinstance(error, SerdeError) or self.node.endswith(":decode") else UserCodeError
-        what = "bytes do not decode" if self.node.endswith(":decode") else "application code failed"
+        kind: type[StreamCoreError] = UserCodeError
+        what = "application code failed"
+        if isinstance(error, InvalidTimestampError):
+            what = "the record has no time that can be used"
+        elif self.node.endswith(":decode") and not isinstance(error, UserCodeError):
+            kind, what = SerdeError, "bytes do not decode"
+        elif isinstance(error, SerdeError):
+            kind = SerdeError
         return kind(
             f"{what}, nothing is committed past this record; mend the code or the data, or set on_error=: "
             + fact_text(
@@ -174,6 +234,7 @@ class Guard:
                 topic=source.topic,
                 partition=source.partition,
                 offset=source.offset,
+                key=shown(source.key),
                 value=shown(source.value),
                 error=f"{type(error).__name__}: {error}",
             )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from streamcore.model import RecordColumns
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.outputs import BatchOutputs
+from streamcore.processing.topology.made_records import partition_without_key
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.state.dynamic_keys import is_plain
 
@@ -37,7 +38,7 @@ class SinkOperator:
     def process(self, batch: Batch) -> None:
         """Encode the batch and hand it to the outputs."""
         if self._keyed_only:
-            batch = batch.with_keys_only()
+            batch = self._guard.with_keys(batch)
         if not len(batch):
             return
         values, kept = _encoded(self._guard, self._topic.value_serde.encode, batch.values, batch)
@@ -58,7 +59,7 @@ class SinkOperator:
             columns.headers = None if columns.headers is None else list(columns.headers)
             self._outputs.add(self._topic, 0, columns, origins=batch.origins, orders=orders)
             return
-        for partition, positions in self._positions(keys).items():
+        for partition, positions in self._positions(keys, batch).items():
             self._outputs.add(
                 self._topic,
                 partition,
@@ -81,7 +82,7 @@ class SinkOperator:
             return None
         return list(map(dict(zip(distinct, encoded, strict=True)).__getitem__, keys))
 
-    def _positions(self, keys: list[bytes | None]) -> dict[int, list[int]]:
+    def _positions(self, keys: list[bytes | None], batch: Batch) -> dict[int, list[int]]:
         distinct = set(keys)
         partition_by_key: dict[bytes | None, int] = {
             key: self._partition_of(key, self._partition_count) for key in distinct if key is not None
@@ -90,7 +91,14 @@ class SinkOperator:
             partition_by_key[None] = self._next_without_key
             self._next_without_key = (self._next_without_key + 1) % self._partition_count
         positions: dict[int, list[int]] = {}
-        for position, partition in enumerate(map(partition_by_key.__getitem__, keys)):
+        partitions: Iterable[int] = map(partition_by_key.__getitem__, keys)
+        if None in distinct and self._topic.internal:
+            record_at, count = batch.source.record_at, self._partition_count
+            partitions = [
+                partition_by_key[key] if key is not None else partition_without_key(record_at(origin), count)
+                for key, origin in zip(keys, batch.origins, strict=True)
+            ]
+        for position, partition in enumerate(partitions):
             found = positions.get(partition)
             if found is None:
                 positions[partition] = [position]

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any, Protocol
 
-from streamcore.errors import SerdeError, fact_text
 from streamcore.model import Headers, Record
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
+from streamcore.processing.topology.made_records import made_record
 
 
 class Operator(Protocol):
@@ -144,11 +144,8 @@ class MapRecordOperator:
         self._flat = flat
 
     def _made_from(self, record: Record[Any, Any]) -> list[Record[Any, Any]]:
-        made = list(self._function(record)) if self._flat else [self._function(record)]
-        for new in made:
-            if not isinstance(new, Record):
-                raise SerdeError(f"return sc.Record from this step: {fact_text(given=type(new).__name__)}")
-        return made
+        made = self._function(record) if self._flat else (self._function(record),)
+        return list(map(made_record, made))
 
     def process(self, batch: Batch) -> Batch:
         """Return the records that were made, in order."""

@@ -41,7 +41,7 @@ class TableSourceOperator:
 
     def process(self, batch: Batch) -> Batch:
         """Store the batch; return its records as the changes they are."""
-        batch = batch.with_keys_only()
+        batch = self._guard.with_keys(batch)
         try:
             self._keep(batch)
         except UNFIT:
@@ -61,7 +61,11 @@ class TableSourceOperator:
 
 
 class TableJoinOperator:
-    """Gives ``function(value, table value)`` for each record; without ``left`` only where there is one."""
+    """Gives ``function(value, table value)`` for each record; without ``left`` only where there is one.
+
+    A record without a value is left out. One without a key has no table value, so only ``left`` keeps it
+    (KIP-962).
+    """
 
     def __init__(
         self,
@@ -80,12 +84,17 @@ class TableJoinOperator:
 
     def process(self, batch: Batch) -> Batch:
         """Return the joined values under the stream's keys."""
+        batch = self._guard.with_values(batch)
         if self._on is None:
-            batch = batch.with_keys_only()
+            if not self._left:
+                batch = self._guard.with_keys(batch)
             wanted: Sequence[Any] = batch.keys
         else:
             wanted, kept = self._guard.map(self._on, batch.values, batch)
             batch = batch if kept is None else batch.take(kept)
+            if not self._left and None in wanted:
+                batch = self._guard.where(batch, [key is not None for key in wanted], "null_key")
+                wanted = [key for key in wanted if key is not None]
         if not len(batch):
             return batch
         batch, identities, table = loaded(self._guard, self._table, wanted, batch)

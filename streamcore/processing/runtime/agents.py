@@ -82,6 +82,10 @@ class AgentRunner:
 
     # -- the task's side
 
+    def wanted(self, batch: Batch) -> Batch:
+        """The records that are events for the agent: with a key, where the stream's keys were changed."""
+        return self.guard.with_keys(batch) if self.node.keyed_only else batch
+
     def begin(self, batch: Batch) -> None:
         """Take the next batch, after the last one is done."""
         self.batch = batch

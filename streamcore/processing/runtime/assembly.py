@@ -17,13 +17,14 @@ from streamcore.processing.runtime.building import TaskBuilder
 from streamcore.processing.runtime.commit import TaskState, times_in
 from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper, Progress, topic_transform
-from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer, warn_of_gap
+from streamcore.processing.runtime.inputs import InputBuffer, warn_of_gap
 from streamcore.processing.runtime.parts import connected
 from streamcore.processing.runtime.task import Task, TaskId, TaskTime
 from streamcore.processing.runtime.turns import Turn
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy, Stop
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
+from streamcore.processing.topology.times import NO_TIME
 from streamcore.serde import BYTES
 from streamcore.state import changelog
 from streamcore.state.descriptions import StoreDescription, describe_store

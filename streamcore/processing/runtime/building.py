@@ -62,7 +62,12 @@ class TaskBuilder:
             Step(
                 node=node,
                 operator=self._operator(task, node, has_children=_is_asked(node, asked_for, task)),
-                parents=tuple(task.place_of(parent) for parent in node.parents),
+                parents=tuple(
+                    task.table_place_of(parent)
+                    if isinstance(node, nodes.TableSource)
+                    else task.place_of(parent)
+                    for parent in node.parents
+                ),
                 place=task.place_of(node),
             )
             for node in sub_topology.nodes
@@ -105,7 +110,7 @@ class TaskBuilder:
             case nodes.To():
                 return self.sink(task, node.topic, guard)
             case nodes.Repartition():
-                return self.sink(task, node.topic, guard, keyed_only=True)
+                return self.sink(task, node.topic, guard, keyed_only=node in task.sub_topology.keyed_only)
             case nodes.Aggregate():
                 return self._aggregate(task, node, guard, emits=has_children)
             case nodes.Final():
@@ -145,7 +150,7 @@ class TaskBuilder:
         if store.windows is None:
             return fold
         late = _LateRecords(task, None if node.late is None else self.sink(task, node.late, guard))
-        return WindowedAggregateOperator(fold, store.windows, task.time, late)
+        return WindowedAggregateOperator(guard, fold, store.windows, task.time, late)
 
     def _lookup(self, task: Task, join: nodes.TableJoin) -> Lookup:
         if isinstance(join.table, nodes.GlobalTable):

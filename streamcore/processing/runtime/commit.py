@@ -13,8 +13,9 @@ from streamcore.errors import SerdeError, UsageError, fact_text
 from streamcore.log.client.port import Acknowledgement, Producer, Transaction
 from streamcore.model import CommittedPosition, Offset, RecordColumns, TopicPartition
 from streamcore.processing.operators.outputs import Outputs
-from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer
+from streamcore.processing.runtime.inputs import InputBuffer
 from streamcore.processing.runtime.task import Task
+from streamcore.processing.topology.times import NO_TIME
 from streamcore.state import changelog
 from streamcore.state.engine import KeyValueEngine, StoreWrites
 from streamcore.state.position import Position, position_note

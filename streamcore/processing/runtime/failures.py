@@ -47,6 +47,8 @@ class FailureLog:
 
     def __init__(self, monotonic_s: Callable[[], float]) -> None:
         self.counts: dict[tuple[str, str], int] = {}
+        self.left_out: dict[tuple[str, str], int] = {}
+        """(node, reason) -> how many records it left out, without an error: ``null_key``, ``null_value``."""
         self._monotonic_s = monotonic_s
         self._spans: dict[str, _Span] = {}
 
@@ -66,6 +68,11 @@ class FailureLog:
             key=shown(record.key),
             value=shown(record.value),
         )
+
+    def count_left_out(self, node: str, reason: str, count: int) -> None:
+        """Count records that a node leaves out."""
+        place = (node.removesuffix(":decode"), reason)
+        self.left_out[place] = self.left_out.get(place, 0) + count
 
     def count_timer(self, timer: str, policy: str, error: BaseException) -> None:
         """Count a call of a timer that failed, and log it."""
@@ -113,6 +120,10 @@ class TaskFailures:
         """Count a record that did not pass, and log it."""
         self._log.count(node, policy, record, error)
 
+    def count_left_out(self, node: str, reason: str, count: int) -> None:
+        """Count records that a node leaves out."""
+        self._log.count_left_out(node, reason, count)
+
     def wait_ms(self, duration_ms: int) -> None:
         """Wait before a retry."""
         if self._wait_ms is not None:
@@ -138,7 +149,7 @@ class TaskFailures:
         self._outputs.add(
             TopicSpec(name=topic, key_serde=BYTES, value_serde=BYTES),
             partition,
-            RecordColumns([source.key], [source.value], [max(0, source.timestamp_ms)], [headers]),
+            RecordColumns([source.key], [source.value], [source.timestamp_ms], [headers]),
             origins=[origin],
             orders=[batch.source.orders[origin]],
         )

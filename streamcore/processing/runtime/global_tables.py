@@ -10,8 +10,8 @@ from streamcore.errors import SerdeError
 from streamcore.log.client.port import Log
 from streamcore.model import TopicPartition
 from streamcore.processing.operators.guard import each
-from streamcore.processing.runtime.inputs import event_time_ms
 from streamcore.processing.topology.nodes import GlobalTable, StoreSpec, TopicSpec
+from streamcore.processing.topology.times import event_time_ms
 from streamcore.state.changelog import checkpoint
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.keys import KeyCodec, key_codec

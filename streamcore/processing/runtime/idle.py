@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from streamcore.processing.runtime.commit import TaskState
-from streamcore.processing.runtime.inputs import NO_TIME
 from streamcore.processing.runtime.task import Task
+from streamcore.processing.topology.times import NO_TIME
 
 
 @dataclass(slots=True)

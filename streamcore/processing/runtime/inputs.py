@@ -4,7 +4,7 @@ Order: each record has an order key, the running maximum of event times in its p
 started. A worker takes the record with the lowest order key among all its partitions, which merges
 partitions that are in time order exactly, and lets a partition that is not keep its own order. Of equal
 keys the first input's go first, wherever fetches were cut. Order keys never fall, so a span of them is
-found by bisection.
+found by bisection. A record without a time has the order key of the record before it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,24 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any, TypeAlias
 
-from streamcore.errors import SerdeError, UserCodeError, fact_text
+from streamcore.errors import SerdeError, fact_text
 from streamcore.model import FetchedColumns, Headers, Offset, Record, TopicPartition
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard, each
+from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import TopicSpec
-
-NO_TIME = -(2**63)
-"""Before every timestamp."""
-
+from streamcore.processing.topology.times import (
+    NO_TIME,
+    NO_TIMESTAMP,
+    ensure_not_ahead,
+    event_time_ms,
+    times_known,
+    timestamps_seen,
+)
 
 _logger = logging.getLogger(__name__)
+
+_MAY_BE_NONE = ("any", "custom")
 
 
 def warn_of_gap(source: TopicPartition, position: Offset, log_start: Offset) -> None:
@@ -41,34 +48,40 @@ RoundEnd: TypeAlias = tuple[int, int]
 """An order key, and the rank of the last input whose records with that key are before the end."""
 
 
-def event_time_ms(timestamp: Callable[[Any], int], value: Any) -> int:
-    """What the function of a topic tells about a value's time.
-
-    Raises:
-        UserCodeError: it tells no time.
-    """
-    found = timestamp(value)
-    if type(found) is not int or found < 0:
-        raise UserCodeError(
-            f"timestamp= returns milliseconds since 1970 as int: {fact_text(returned=repr(found))}"
-        )
-    return found
-
-
 class DecodedRun:
     """A fetched run with its keys, values and event times as the application sees them."""
 
-    __slots__ = ("failures", "keys", "orders", "run", "timestamps_ms", "values")
+    __slots__ = (
+        "failures",
+        "has_no_nulls",
+        "keys",
+        "known_times_ms",
+        "orders",
+        "run",
+        "timestamps_ms",
+        "topic",
+        "values",
+    )
 
-    def __init__(self, run: FetchedColumns, topic: TopicSpec, order_before: int) -> None:
+    def __init__(
+        self, run: FetchedColumns, topic: TopicSpec, order_before: int, now_ms: int | None = None
+    ) -> None:
         self.run = run
+        self.topic = topic
         self.failures: dict[int, BaseException] = {}
         self.keys = self._decoded(topic.key_serde.decode, run.keys)
         self.values = self._decoded(topic.value_serde.decode, run.values)
-        self.timestamps_ms = run.timestamps_ms
-        if topic.timestamp is not None:
+        # An untyped value, or a serde of the user's own, may decode to ``None``.
+        is_typed = topic.internal or (topic.skips_nulls and topic.value_serde.type_name not in _MAY_BE_NONE)
+        self.has_no_nulls = is_typed and None not in run.values
+        if topic.timestamp is None:
+            self.timestamps_ms = timestamps_seen(run.timestamps_ms)
+        else:
             self.timestamps_ms = self._event_times(topic.timestamp)
-        orders = list(accumulate(self.timestamps_ms, max, initial=order_before))
+        if topic.max_ahead_ms is not None and now_ms is not None:
+            self._refuse_ahead(now_ms, topic.max_ahead_ms)
+        self.known_times_ms = times_known(self.timestamps_ms)
+        orders = list(accumulate(self.known_times_ms, max, initial=order_before))
         del orders[0]
         self.orders = orders
 
@@ -80,31 +93,49 @@ class DecodedRun:
     def _not_decoded(self, position: int, error: BaseException) -> None:
         self.failures.setdefault(position, SerdeError(f"{type(error).__name__}: {error}"))
 
-    def _event_times(self, timestamp: Callable[[Any], int]) -> list[int]:
+    def _event_times(self, timestamp: Callable[[Any], Any]) -> list[int]:
+        """The times that the values tell; a record whose value is missing or tells none has no time."""
+
         def event_time(position: int) -> int:
             value = self.values[position]
             if value is None or position in self.failures:
-                return self.run.timestamps_ms[position]
+                return NO_TIMESTAMP
             return event_time_ms(timestamp, value)
 
         def failed(position: int, error: BaseException) -> int:
             self.failures.setdefault(position, error)
-            return self.run.timestamps_ms[position]
+            return NO_TIMESTAMP
 
         return each(event_time, range(len(self.values)), failed)
+
+    def _refuse_ahead(self, now_ms: int, ahead_ms_max: int) -> None:
+        if not self.timestamps_ms or max(self.timestamps_ms) - now_ms <= ahead_ms_max:
+            return
+
+        def failed(position: int, error: BaseException) -> int:
+            self.failures.setdefault(position, error)
+            return NO_TIMESTAMP
+
+        def checked(timestamp_ms: int) -> int:
+            ensure_not_ahead(timestamp_ms, now_ms, ahead_ms_max)
+            return timestamp_ms
+
+        self.timestamps_ms = each(checked, self.timestamps_ms, failed)
 
 
 class Slice:
     """Consecutive records of one run, as the source of a batch. Origins count from its start."""
 
-    __slots__ = ("_decoded", "_start", "end", "orders", "timestamps_ms")
+    __slots__ = ("_decoded", "_start", "end", "known_times_ms", "on_error", "orders", "timestamps_ms")
 
     def __init__(self, decoded: DecodedRun, start: int, end: int) -> None:
         self._decoded = decoded
         self._start = start
         self.end = end
         self.timestamps_ms = decoded.timestamps_ms[start:end]
+        self.known_times_ms: Sequence[int] = decoded.known_times_ms[start:end]
         self.orders: Sequence[int] = decoded.orders[start:end]
+        self.on_error: ErrorPolicy | None = decoded.topic.on_error
 
     def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
         """The record as it stood in the log."""
@@ -140,6 +171,7 @@ class Slice:
             range(end - start),
             None if headers is None else headers[start:end],
             self,
+            decoded.has_no_nulls,
         )
         failures = decoded.failures
         if not failures:
@@ -154,15 +186,16 @@ class Slice:
 class Moment:
     """The source of what happens because time passed: it stands for no record."""
 
-    __slots__ = ("orders", "timestamps_ms")
+    __slots__ = ("known_times_ms", "on_error", "orders")
 
     def __init__(self, stream_time_ms: int) -> None:
-        self.timestamps_ms = [stream_time_ms]
+        self.known_times_ms: Sequence[int] = [stream_time_ms]
         self.orders: Sequence[int] = [stream_time_ms]
+        self.on_error: ErrorPolicy | None = None
 
     def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
         """No record: the time at which it happened."""
-        return Record(None, None, self.timestamps_ms[0])
+        return Record(None, None, self.known_times_ms[0])
 
 
 class InputBuffer:
@@ -197,16 +230,21 @@ class InputBuffer:
         """The next offset to fetch: behind what was fetched, done or not."""
         return max(self.position, self._fetched_to)
 
-    def fill(self, run: FetchedColumns) -> None:
-        """Take a fetched run. Only when empty."""
+    def fill(self, run: FetchedColumns, now_ms: int | None = None) -> None:
+        """Take a fetched run. Only when empty. ``now_ms`` is what ``max_ahead`` of the topic counts from."""
         assert self.is_empty
         self._fetched_to = run.next_offset
         if not len(run):
             self.position = run.next_offset
             return
-        self._decoded = DecodedRun(run, self.topic, self._last_order)
+        self._decoded = DecodedRun(run, self.topic, self._last_order, now_ms)
         self._cursor = 0
         self._last_order = self._decoded.orders[-1]
+
+    @property
+    def newest_ms(self) -> int:
+        """The highest event time fetched of this partition."""
+        return self._last_order
 
     def head_order(self) -> int:
         """The order key of the next record. Only when not empty."""

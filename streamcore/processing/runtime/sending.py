@@ -12,7 +12,9 @@ from streamcore.log.client.port import Producer
 from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import Headers, Record, RecordColumns, TopicPartition
 from streamcore.processing.operators.guard import each
+from streamcore.processing.topology.made_records import made_record
 from streamcore.processing.topology.nodes import TopicSpec
+from streamcore.processing.topology.times import NO_TIMESTAMP
 
 _CHUNK_RECORDS = 10_000
 
@@ -47,6 +49,7 @@ class DirectSender:
         Raises:
             SerdeError: a key or value is not of the topic's type; records before its chunk are written.
             UsageError: a partition that the topic does not have.
+            InvalidRecordError: a time or headers that no record can have.
         """
         iterator = iter(records)
         count = partitions_of(topic, self._counts)
@@ -72,6 +75,10 @@ class DirectSender:
         self, topic: TopicSpec, chunk: list[Record[Any, Any]], count: int
     ) -> dict[TopicPartition, RecordColumns]:
         now_ms = self._clock.now_ms()
+        chunk = [
+            record if record.timestamp_ms == NO_TIMESTAMP and record.headers == () else made_record(record)
+            for record in chunk
+        ]
         keys = _encoded(topic, "key", topic.key_serde.encode, [record.key for record in chunk])
         values = _encoded(topic, "value", topic.value_serde.encode, [record.value for record in chunk])
         partition_by_key: dict[bytes | None, int] = {None: self._next_without_key}

@@ -24,11 +24,12 @@ from streamcore.processing.operators.guard import ENDS_WORKER, Guard
 from streamcore.processing.operators.outputs import BatchOutputs, Outputs
 from streamcore.processing.operators.stateless import Operator
 from streamcore.processing.runtime.agents import AgentRunner
-from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer, Moment, RoundEnd, Slice
+from streamcore.processing.runtime.inputs import InputBuffer, Moment, RoundEnd, Slice
 from streamcore.processing.runtime.turns import Turn
 from streamcore.processing.topology import nodes
 from streamcore.processing.topology.nodes import Node, StoreSpec
 from streamcore.processing.topology.plan import SubTopology
+from streamcore.processing.topology.times import NO_TIME
 from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
 
@@ -121,7 +122,7 @@ class TaskTime:
         source = batch.source
         if self._times is None or self._times[0] is not source:
             assert isinstance(source, Slice | Moment)
-            times = list(accumulate(source.timestamps_ms, max, initial=self._before_ms))
+            times = list(accumulate(source.known_times_ms, max, initial=self._before_ms))
             del times[0]
             self._times = (source, times)
         return self._times[1]
@@ -152,7 +153,7 @@ class Task:
         """Whether the worker's end has left a batch in the middle, with effects not to be committed."""
         self.late_count = 0
         self.processed_count = 0
-        self.places: dict[Node, int] = {}
+        self.places: dict[object, int] = {}
         for entry in sub_topology.inputs:
             self.place_of(entry.root)
         self._steps: list[Step] = []
@@ -161,11 +162,14 @@ class Task:
         self._before_agent = steps_before_agent(sub_topology)
         self._work: _Work | None = None
         self._one_at_a_time = [entry.one_at_a_time for entry in sub_topology.inputs]
-        self._roots = [self.places[entry.root] for entry in sub_topology.inputs]
 
     def place_of(self, node: Node) -> int:
         """Where the output of a node stands while a batch is under way."""
         return self.places.setdefault(node, len(self.places))
+
+    def table_place_of(self, root: Node) -> int:
+        """Where what a table follows stands: all records of the topic, those without a value among them."""
+        return self.places.setdefault(("table", root), len(self.places))
 
     def set_steps(self, steps: Sequence[Step], input_guards: Sequence[Guard]) -> None:
         """Give the task its steps; they need the task (its time, its stores) to be made."""
@@ -255,8 +259,8 @@ class Task:
         """Take records of an input through the steps; return how many are done."""
         buffer = self.inputs[chosen]
         taken = buffer.take(count)
-        outputs: list[Batch | None] = [None] * len(self.places)
-        outputs[self._roots[chosen]] = batch = taken.batch(self._guards[chosen])
+        batch = taken.batch(self._guards[chosen])
+        outputs = self._entered(chosen, batch)
         if self._before_agent is not None:
             for step in self._steps:
                 if step.node in self._before_agent:
@@ -264,13 +268,25 @@ class Task:
             work = _Work(buffer, taken, outputs)
             for step in self._steps:
                 if isinstance(step.operator, AgentRunner) and (events := _arrived(step, outputs)) is not None:
-                    step.operator.begin(events)
+                    step.operator.begin(step.operator.wanted(events))
             return await self._go_on(work)
-        self.time.advance(taken.timestamps_ms)
+        self.time.advance(taken.known_times_ms)
         if not await self._run(outputs, batch):
             return 0
         buffer.done(taken, count)
         return count
+
+    def _entered(self, input_index: int, batch: Batch) -> list[Batch | None]:
+        """The outputs of all places, with the records that were read where the steps find them."""
+        outputs: list[Batch | None] = [None] * len(self.places)
+        entry = self.sub_topology.inputs[input_index]
+        table_place = self.places.get(("table", entry.root))
+        if table_place is not None:
+            outputs[table_place] = batch
+        if entry.topic.skips_nulls:
+            batch = self._guards[input_index].with_values(batch)
+        outputs[self.places[entry.root]] = batch
+        return outputs
 
     async def _go_on(self, work: _Work) -> int:
         """Let the agent work on, then the other steps on what it has done; return how many records."""
@@ -285,7 +301,7 @@ class Task:
         if self.is_spoiled:
             return 0
         if end > start:
-            self.time.advance(taken.timestamps_ms[start:end])
+            self.time.advance(taken.known_times_ms[start:end])
             outputs = [None if found is None else found.of_origins(start, end) for found in work.outputs]
             assert self._before_agent is not None
             for step in self._steps:
@@ -340,6 +356,7 @@ class Task:
             if not isinstance(agent, AgentRunner):
                 self._take_step(step, outputs, batch)
             elif (arrived := _arrived(step, outputs)) is not None:
+                arrived = agent.wanted(arrived)
                 agent.begin(arrived)
                 if await agent.process() < len(arrived) or agent.is_spoiled:
                     self.is_spoiled = True

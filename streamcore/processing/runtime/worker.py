@@ -183,7 +183,7 @@ class TaskWorker:
             buffer.caught_up = run is None
             if run is None:
                 return
-            buffer.fill(run)
+            buffer.fill(run, self._clock.now_ms())
 
     async def close_windows(self) -> bool:
         """Close the windows still open, because the input has ended; return whether there were any."""

@@ -8,8 +8,8 @@ batches are cut; property tests hold the two together. An operator is first writ
 A key is its bytes, as ``key_codec`` writes them for the declared type of the store's keys: state is kept by
 these bytes, or by these and the start of a window.
 
-Agents, timers, commits and the idleness of sources are not its part, nor is dropping windows whose
-retention is over.
+Agents, timers, commits and what asks the clock (``idle_after``, ``max_ahead``) are not its part, nor is
+dropping windows whose retention is over.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from streamcore.errors import SerdeError, StreamCoreError, UserCodeError, fact_t
 from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import Headers, Record, Windowed
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy, Retry, Skip, Stop, stop
+from streamcore.processing.topology.made_records import made_record, partition_without_key
 from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
@@ -50,13 +51,17 @@ from streamcore.processing.topology.nodes import (
     TopicSpec,
 )
 from streamcore.processing.topology.plan import Plan, SubTopology
+from streamcore.processing.topology.times import (
+    NO_TIME,
+    NO_TIMESTAMP,
+    event_time_ms,
+    no_time_error,
+    timestamps_seen,
+)
 from streamcore.serde import Serde
 from streamcore.state.keys import key_codec
 
 R = TypeVar("R")
-
-NO_TIME = -(2**63)
-"""Before every timestamp."""
 
 Event: TypeAlias = Record[Any, Any]
 """A record whose key and value are objects, on its way through the steps. It keeps the place in the log
@@ -76,6 +81,8 @@ class _Task:
     stream_time_ms: int = NO_TIME
     stream_time_before_ms: int = NO_TIME
     """What it was before the event at hand."""
+    topic: TopicSpec | None = None
+    """The topic of the event at hand."""
 
 
 class Interpreter:
@@ -130,16 +137,23 @@ class Interpreter:
     # -- one event
 
     def _enter(self, task: _Task, topic: TopicSpec, root: Node, stored: Stored) -> None:
-        """Decode a record and take it through the steps. One that does not decode moves stream time, too."""
+        """Decode a record and take it through the steps.
+
+        A record that has a time moves stream time, even if it does not decode. A record without a value
+        reaches tables, and the stream only where the topic says so.
+        """
         policy = topic.on_error if topic.on_error is not None else self._on_error
         events = self._guarded(topic.name, policy, stored, lambda: _decoded(topic, stored))
-        timestamp_ms = events[0].timestamp_ms if events else stored.timestamp_ms
+        task.topic = topic
         task.stream_time_before_ms = task.stream_time_ms
-        task.stream_time_ms = max(task.stream_time_ms, timestamp_ms)
-        given: dict[Node, list[Event]] = {root: events}
+        task.stream_time_ms = max(task.stream_time_ms, _known_time_ms(topic, stored, events))
+        in_stream = [event for event in events if event.value is not None or not topic.skips_nulls]
+        given: dict[Node, list[Event]] = {root: in_stream}
         for node in task.sub_topology.nodes:
             if node is not root:
                 arrived = [event for parent in node.parents for event in given.get(parent, [])]
+                if isinstance(node, TableSource):
+                    arrived = events if root in node.parents else []
                 given[node] = self._step(task, node, arrived, stored)
 
     def _step(self, task: _Task, node: Node, arrived: list[Event], stored: Stored) -> list[Event]:
@@ -185,13 +199,13 @@ class Interpreter:
             case TableJoin():
                 return self._joined(task, node, event, call)
             case Aggregate():
-                return self._aggregated(task, node, event, call)
+                return self._aggregated(task, node, event, stored, call)
             case To():
                 self._write(node.topic, event, call)
                 return []
             case Repartition():
-                if event.key is not None:
-                    self._write(node.topic, event, call)
+                if event.key is not None or node not in task.sub_topology.keyed_only:
+                    self._write(node.topic, event, call, stored)
                 return []
             case _:
                 assert isinstance(node, Source | AgentNode | GlobalTable), node
@@ -216,10 +230,12 @@ class Interpreter:
             table = self._global_tables[node.store.name]
         else:
             table = task.stores[node.store.name]
-        if node.on is None and event.key is None:
+        if event.value is None:
             return []
         joined = []
         for key in [event.key] if node.on is None else call(node.on, event.value):
+            if key is None and not node.left:
+                continue
             for data in call(_key_bytes, node.store, key):
                 found = table.get(data)
                 if found is not None:
@@ -229,13 +245,20 @@ class Interpreter:
         return [replace(event, value=value) for value in joined]
 
     def _aggregated(
-        self, task: _Task, node: Aggregate, event: Event, call: Callable[..., Results[Any]]
+        self,
+        task: _Task,
+        node: Aggregate,
+        event: Event,
+        stored: Stored,
+        call: Callable[..., Results[Any]],
     ) -> list[Event]:
-        if event.key is None:
+        if event.key is None or event.value is None:
             return []
         windows = node.store.windows
         if windows is None:
             return self._folded(task, node, event, None, call)
+        if not self._has_time(task, node, event, stored):
+            return []
         open_starts_ms = [
             start_ms
             for start_ms in windows.starts_of(event.timestamp_ms)
@@ -250,6 +273,14 @@ class Interpreter:
             for update in self._folded(task, node, event, start_ms, call):
                 updates.append(replace(update, key=Windowed(event.key, start_ms, start_ms + windows.size_ms)))
         return updates
+
+    def _has_time(self, task: _Task, node: Node, event: Event, stored: Stored) -> bool:
+        """Whether a step can use the time of an event; if not, the policy of the event's topic decides."""
+        assert task.topic is not None
+        policy = node.on_error if node.on_error is not None else self._on_error
+        if task.topic.on_error is not None:
+            policy = task.topic.on_error
+        return bool(self._guarded(node.name, policy, stored, lambda: _ensure_time(event)))
 
     def _folded(
         self,
@@ -332,10 +363,20 @@ class Interpreter:
 
     # -- writing
 
-    def _write(self, topic: TopicSpec, event: Event, call: Callable[..., Results[Any]]) -> None:
+    def _write(
+        self,
+        topic: TopicSpec,
+        event: Event,
+        call: Callable[..., Results[Any]],
+        came_from: Stored | None = None,
+    ) -> None:
+        """Write an event; without a key it goes by the place of the record it came from, if that is given."""
         for value in call(_encoded, topic.value_serde, event.value):
             for key in call(_encoded, topic.key_serde, event.key):
-                self._append(topic.name, key, value, event.timestamp_ms, event.headers)
+                partition = 0
+                if came_from is not None:
+                    partition = partition_without_key(came_from, self._partition_counts[topic.name])
+                self._append(topic.name, key, value, event.timestamp_ms, event.headers, partition)
 
     def _append_dead_letter(self, topic: str, stored: Stored, node: str, error: Exception) -> None:
         """Write a record as it came, with where and why in its headers."""
@@ -350,10 +391,17 @@ class Interpreter:
         self._append(topic, stored.key, stored.value, stored.timestamp_ms, headers)
 
     def _append(
-        self, topic: str, key: bytes | None, value: bytes | None, timestamp_ms: int, headers: Headers
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        timestamp_ms: int,
+        headers: Headers,
+        partition: int = 0,
     ) -> None:
-        """Write a record. Where one without a key goes is nobody's business; here to the first partition."""
-        partition = 0 if key is None else partition_of_key(key, self._partition_counts[topic])
+        """Write a record; ``partition`` is where one without a key goes. Outside, that is not promised."""
+        if key is not None:
+            partition = partition_of_key(key, self._partition_counts[topic])
         records = self.outputs[topic]
         offset = sum(record.partition == partition for record in records)
         record = Record(key, value, timestamp_ms, headers, topic, partition, offset)
@@ -400,14 +448,25 @@ def _decoded(topic: TopicSpec, stored: Stored) -> Event:
         value = None if stored.value is None else topic.value_serde.decode(stored.value)
     except Exception as error:
         raise SerdeError(f"{type(error).__name__}: {error}") from error
-    timestamp_ms = stored.timestamp_ms
-    if topic.timestamp is not None and value is not None:
-        timestamp_ms = topic.timestamp(value)
-        if type(timestamp_ms) is not int or timestamp_ms < 0:
-            raise UserCodeError(
-                f"timestamp= returns milliseconds since 1970 as int: {fact_text(returned=repr(timestamp_ms))}"
-            )
+    if topic.timestamp is None:
+        timestamp_ms = timestamps_seen([stored.timestamp_ms])[0]
+    else:
+        timestamp_ms = NO_TIMESTAMP if value is None else event_time_ms(topic.timestamp, value)
     return replace(stored, key=key, value=value, timestamp_ms=timestamp_ms)
+
+
+def _known_time_ms(topic: TopicSpec, stored: Stored, events: list[Event]) -> int:
+    """What a record says to stream time: its time, or ``NO_TIME`` where it has none."""
+    if events:
+        timestamp_ms = events[0].timestamp_ms
+    else:
+        timestamp_ms = NO_TIMESTAMP if topic.timestamp else timestamps_seen([stored.timestamp_ms])[0]
+    return timestamp_ms if timestamp_ms != NO_TIMESTAMP else NO_TIME
+
+
+def _ensure_time(event: Event) -> None:
+    if event.timestamp_ms == NO_TIMESTAMP:
+        raise no_time_error()
 
 
 def _encoded(serde: Serde[Any], found: Any) -> bytes | None:
@@ -419,10 +478,7 @@ def _records(function: Callable[[Event], Iterable[Event]], event: Event) -> list
 
     A record without a time of its own has that of the one it was made from.
     """
-    made = list(function(event))
-    for new in made:
-        if not isinstance(new, Record):
-            raise SerdeError(f"return sc.Record from this step: {fact_text(given=type(new).__name__)}")
+    made = list(map(made_record, function(event)))
     return [
         Record(
             new.key,

@@ -37,6 +37,10 @@ class TopicSpec:
     partition_count: int | None = None
     timestamp: Function | None = None
     idle_after_ms: int | None = None
+    max_ahead_ms: int | None = None
+    """How far ahead of the clock an event time may be; ``None`` for any."""
+    skips_nulls: bool = False
+    """Whether records without a value are left out of the topic's stream; tables take them in any case."""
     on_error: ErrorPolicy | None = None
     config: dict[str, str] = field(default_factory=dict)
     internal: bool = False
@@ -69,6 +73,11 @@ class Node:
     name: str
     parents: tuple[Node, ...] = ()
     on_error: ErrorPolicy | None = None
+
+    @property
+    def leaves_out_null_keys(self) -> bool:
+        """Whether the step gives nothing for a record without a key, so that nobody need bring it one."""
+        return False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -178,6 +187,11 @@ class Aggregate(Node):
     store: StoreSpec
     late: TopicSpec | None = None
 
+    @property
+    def leaves_out_null_keys(self) -> bool:
+        """Only records with a key are folded."""
+        return True
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Final(Node):
@@ -214,6 +228,11 @@ class TableJoin(Node):
     left: bool
     on: Function | None = None
 
+    @property
+    def leaves_out_null_keys(self) -> bool:
+        """A left join gives the record without a table value."""
+        return self.on is None and not self.left
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AgentNode(Node):
@@ -222,3 +241,10 @@ class AgentNode(Node):
     function: Function
     concurrency: int
     tables: tuple[StoreSpec, ...] = ()
+    keyed_only: bool = False
+    """Whether the stream's keys were changed before, so that records without a key are left out."""
+
+    @property
+    def leaves_out_null_keys(self) -> bool:
+        """What ``keyed_only`` says."""
+        return self.keyed_only

@@ -54,6 +54,8 @@ class SubTopology:
     inputs: tuple[Input, ...]
     stores: tuple[StoreSpec, ...]
     tables_by_node: Mapping[Node, tuple[StoreSpec, ...]]
+    keyed_only: frozenset[Node] = frozenset()
+    """The repartition steps whose readers all leave out null keys: such records are not written at all."""
 
     def store_of(self, name: str) -> StoreSpec | None:
         """The store of a name."""
@@ -85,10 +87,11 @@ def make_plan(
     used = {node: _tables_of(node, tables_used_by) for node in nodes}
     _refuse_equal_names(nodes, app_tables)
     groups = _grouped(nodes, used)
+    keyed_only = _keyed_only(nodes)
     sub_topologies = []
     names: set[str] = set()
     for members in groups:
-        sub_topology = _sub_topology(members, used, names)
+        sub_topology = _sub_topology(members, used, names, keyed_only)
         if sub_topology is not None:
             names.add(sub_topology.name)
             sub_topologies.append(sub_topology)
@@ -158,7 +161,10 @@ def _reading_side(node: Node) -> object:
 
 
 def _sub_topology(
-    members: list[Node], used: Mapping[Node, tuple[StoreSpec, ...]], names: set[str]
+    members: list[Node],
+    used: Mapping[Node, tuple[StoreSpec, ...]],
+    names: set[str],
+    keyed_only: frozenset[Node],
 ) -> SubTopology | None:
     roots: list[tuple[TopicSpec, Node]] = []
     for node in members:
@@ -190,6 +196,19 @@ def _sub_topology(
         inputs=inputs,
         stores=tuple(stores),
         tables_by_node={node: used[node] for node in members if used[node]},
+        keyed_only=keyed_only.intersection(members),
+    )
+
+
+def _keyed_only(nodes: Sequence[Node]) -> frozenset[Node]:
+    """The repartition steps whose readers all leave out records without a key."""
+    readers: dict[Node, list[Node]] = {}
+    for node in nodes:
+        for parent in node.parents:
+            if isinstance(parent, Repartition):
+                readers.setdefault(parent, []).append(node)
+    return frozenset(
+        step for step, found in readers.items() if all(reader.leaves_out_null_keys for reader in found)
     )
 
 
@@ -338,9 +357,9 @@ def _check_keys_are_written_alike(node: Aggregate | TableJoin) -> None:
 
     Of two serdes of the user's own nothing is known; they may well write the same.
     """
-    topics = list(_topics_above(node))
+    topics = list(topics_above(node))
     if isinstance(node, TableJoin) and not isinstance(node.table, GlobalTable):
-        topics += _topics_above(node.table)
+        topics += topics_above(node.table)
     for topic in topics[1:]:
         written = {topics[0].key_serde.name, topic.key_serde.name}
         if len(written) > 1 and written != {"str", "bytes"} and "custom" not in written:
@@ -358,7 +377,7 @@ def _check_keys_are_written_alike(node: Aggregate | TableJoin) -> None:
             )
 
 
-def _topics_above(node: Node) -> Iterator[TopicSpec]:
+def topics_above(node: Node) -> Iterator[TopicSpec]:
     """The topics that a node's records come from, without going through one."""
     if isinstance(node, Source):
         yield node.topic
@@ -366,4 +385,4 @@ def _topics_above(node: Node) -> Iterator[TopicSpec]:
         if isinstance(parent, Repartition):
             yield parent.topic
         else:
-            yield from _topics_above(parent)
+            yield from topics_above(parent)

@@ -33,18 +33,6 @@ def test_flags_choose_whole_records() -> None:
     assert columns(found) == ([1, 3], ["a", "c"], [0, 2], [0, 2], None)
 
 
-def test_records_without_key_are_left_out_where_keys_are_needed() -> None:
-    batch = batch_of(["a", "b"], keys=[None, 2])
-
-    assert columns(batch.with_keys_only()) == ([2], ["b"], [1], [1], None)
-
-
-def test_a_batch_whose_records_all_have_keys_stays_the_same_object() -> None:
-    batch = batch_of(["a", "b"], keys=[0, ""])
-
-    assert batch.with_keys_only() is batch
-
-
 def test_nothing_united_is_nothing() -> None:
     assert merged([]) is None
     assert merged([batch_of([])]) is None

@@ -8,7 +8,7 @@ import pytest
 
 from streamcore.errors import SerdeError, UserCodeError
 from streamcore.processing.operators.guard import Guard, each
-from streamcore.processing.topology.error_policy import dead_letter, retry, skip, stop
+from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, retry, skip, stop
 from tests.support.operator_parts import Failures, batch_of, guard
 
 
@@ -76,14 +76,16 @@ def test_stop_names_the_record_that_failed_and_keeps_its_cause() -> None:
         guard(stop).map(fails_on_odd, batch.values, batch)
 
     message = str(stopped.value)
-    assert "node=step topic=in partition=3 offset=102 value=b'7' error=ValueError: 7 is odd" in message
+    assert (
+        "node=step topic=in partition=3 offset=102 key=b'k' value=b'7' error=ValueError: 7 is odd" in message
+    )
     assert isinstance(stopped.value.__cause__, ValueError)
 
 
 def test_the_record_named_is_the_one_in_the_log_that_a_record_was_made_from() -> None:
     batch = batch_of([2, 4, 6]).take([0, 2, 2]).with_values([2, 4, 5])
 
-    with pytest.raises(UserCodeError, match=r"offset=102 value=b'6' error=ValueError: 5 is odd"):
+    with pytest.raises(UserCodeError, match=r"offset=102 key=b'k' value=b'6' error=ValueError: 5 is odd"):
         guard(stop).map(fails_on_odd, batch.values, batch)
 
 
@@ -191,3 +193,61 @@ def test_each_puts_a_result_where_a_call_failed() -> None:
         (1, "3 is odd"),
         40,
     ]
+
+
+def test_records_without_a_key_or_a_value_are_left_out_and_counted() -> None:
+    failures = Failures()
+    step = guard(failures=failures)
+
+    keyed = step.with_keys(batch_of(["a", None, "c"], keys=[None, 2, 3]))
+    full = step.with_values(keyed)
+
+    assert (full.keys, full.values, list(full.origins)) == ([3], ["c"], [2])
+    assert failures.left_out == [("step", "null_key", 1), ("step", "null_value", 1)]
+
+
+def test_a_batch_that_lacks_nothing_stays_the_same_object_and_is_not_looked_through_again() -> None:
+    batch = batch_of([0, ""], keys=[0, ""])
+    step = guard()
+
+    assert step.with_times(step.with_values(step.with_keys(batch))) is batch
+    assert batch.has_no_nulls
+    assert batch.take([1]).with_keys(["k"]).where([True]).has_no_nulls
+    assert not batch.with_values([None, None]).has_no_nulls
+
+
+def test_values_are_told_from_none_by_identity() -> None:
+    class Strange:
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError("compared")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    batch = batch_of([Strange()], keys=["k"])
+
+    assert guard().with_values(batch) is batch
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"), [(skip, [("step", "skip")]), (None, [("step", "dead_letter")])]
+)
+def test_a_missing_time_is_left_to_the_policy_of_the_topic_and_then_of_the_step(
+    declared: ErrorPolicy | None, expected: list[tuple[str, str]]
+) -> None:
+    failures = Failures()
+    batch = batch_of(["a", "b", "c"])
+    batch.timestamps_ms = [5, -1, 7]
+    batch.source.on_error = declared
+
+    rest = guard(dead_letter("dead"), failures).with_times(batch)
+
+    assert rest.values == ["a", "c"]
+    assert failures.counted == expected
+
+
+def test_a_missing_time_stops_with_what_to_do_and_the_record() -> None:
+    batch = batch_of(["a"])
+    batch.timestamps_ms = [-1]
+
+    with pytest.raises(UserCodeError, match=r"has no time.*declare timestamp=.*|offset=100 key=b'k'"):
+        guard().with_times(batch)

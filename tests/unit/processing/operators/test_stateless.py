@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamcore.errors import SerdeError
+from streamcore.errors import UserCodeError
 from streamcore.model import Record
 from streamcore.processing.operators.stateless import (
     BranchOperator,
@@ -142,5 +142,5 @@ def test_flat_map_record_makes_any_number_of_records() -> None:
 
 
 def test_what_is_no_record_is_refused_with_what_to_return() -> None:
-    with pytest.raises(SerdeError, match=r"return sc.Record from this step: given=int"):
+    with pytest.raises(UserCodeError, match=r"return sc.Record from this step: given=int"):
         MapRecordOperator(guard(), lambda record: 1, flat=False).process(batch_of([1]))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from streamcore.errors import SerdeError
+from streamcore.errors import SerdeError, UserCodeError
 from streamcore.model import FetchedColumns, TopicPartition
-from streamcore.processing.runtime.inputs import NO_TIME, InputBuffer
+from streamcore.processing.operators.guard import Guard
+from streamcore.processing.runtime.inputs import InputBuffer
 from streamcore.processing.topology.error_policy import skip, stop
 from streamcore.processing.topology.nodes import TopicSpec
-from streamcore.serde import serde_for
+from streamcore.processing.topology.times import NO_TIME
+from streamcore.serde import BYTES, serde_for
 from tests.support.operator_parts import Failures, guard
 
 SOURCE = TopicPartition("numbers", 1)
@@ -55,20 +58,73 @@ def test_order_keys_are_the_running_maximum_of_event_times_across_fetches() -> N
     assert buffer.order == 9
 
 
-def test_the_value_tells_the_time_where_the_topic_says_so_and_the_log_where_it_cannot() -> None:
+def test_where_the_value_tells_the_time_a_record_that_cannot_has_none() -> None:
     buffer = buffer_of(b"1", None, b"?", b"7", times_ms=[90, 91, 92, 93], timestamp=lambda value: value * 100)
 
-    assert buffer.take(4).timestamps_ms == [100, 91, 92, 700]
+    taken = buffer.take(4)
+
+    assert taken.timestamps_ms == [100, -1, -1, 700]
+    assert list(taken.orders) == [100, 100, 100, 700]
 
 
-@pytest.mark.parametrize("told", [-1, 1.5, None, True, "now"])
+@pytest.mark.parametrize("stored_ms", [-1, -5, -(2**63), 253_402_300_800_000, 2**63 - 1])
+def test_a_time_before_1970_or_after_9999_is_none_and_moves_nothing(stored_ms: int) -> None:
+    taken = buffer_of(b"1", b"2", b"3", times_ms=[stored_ms, 7, stored_ms]).take(3)
+
+    assert taken.timestamps_ms == [-1, 7, -1]
+    assert list(taken.known_times_ms) == [NO_TIME, 7, NO_TIME]
+    assert list(taken.orders) == [NO_TIME, 7, 7]
+    assert taken.record_at(0).timestamp_ms == stored_ms
+
+
+@pytest.mark.parametrize(
+    "told",
+    [-1, -(10**30), 2**63, 10**30, 1.5, float("nan"), None, True, "now", datetime(2020, 1, 1), b"1", []],
+)
 def test_what_is_no_time_is_a_failing_record(told: Any) -> None:
     failures = Failures()
     taken = buffer_of(b"1", times_ms=[90], timestamp=lambda value: told).take(1)
 
     batch = taken.batch(guard(skip, failures))
 
-    assert (len(batch), taken.timestamps_ms) == (0, [90])
+    assert (len(batch), taken.timestamps_ms) == (0, [-1])
+    assert failures.counted == [("step", "skip")]
+
+
+def test_an_aware_datetime_is_a_time() -> None:
+    zone = timezone(timedelta(hours=1))
+    told = {1: datetime(1970, 1, 1, 0, 0, 1, 500, tzinfo=UTC), 2: datetime(1970, 1, 1, 1, 0, 2, tzinfo=zone)}
+
+    taken = buffer_of(b"1", b"2", times_ms=[90, 91], timestamp=told.__getitem__).take(2)
+
+    assert taken.timestamps_ms == [1_000, 2_000]
+
+
+def test_a_failing_timestamp_function_is_an_error_of_user_code_that_names_the_record() -> None:
+    taken = buffer_of(b"1", keys=[b"5"], timestamp={}.__getitem__).take(1)
+
+    with pytest.raises(UserCodeError, match=r"offset=10 key=b'5' .*timestamp= failed: KeyError: 1"):
+        taken.batch(Guard("numbers:decode", stop, Failures()))
+
+
+def test_a_time_too_far_ahead_of_the_clock_is_a_failing_record_and_moves_nothing() -> None:
+    topic = TopicSpec(name="numbers", key_serde=BYTES, value_serde=BYTES, max_ahead_ms=100)
+    buffer = InputBuffer(SOURCE, topic, 0)
+    run = FetchedColumns(
+        keys=[None] * 3,
+        values=[b"a", b"b", b"c"],
+        timestamps_ms=[50, 1_101, 1_100],
+        partition=SOURCE,
+        offsets=[0, 1, 2],
+        next_offset=3,
+    )
+    failures = Failures()
+
+    buffer.fill(run, 1_000)
+    taken = buffer.take(3)
+
+    assert taken.batch(guard(skip, failures)).values == [b"a", b"c"]
+    assert list(taken.orders) == [50, 50, 1_100]
     assert failures.counted == [("step", "skip")]
 
 

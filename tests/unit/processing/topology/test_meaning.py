@@ -114,7 +114,7 @@ def test_a_join_sees_the_table_as_it_is_at_the_event() -> None:
     feed(engine, "words", ("k", "4", 0))
 
     assert values(engine, "inner") == ["3+new"]
-    assert values(engine, "left") == ["1+None", "3+new", "4+None"]
+    assert values(engine, "left") == ["1+None", "2+None", "3+new", "4+None"]
 
 
 def test_a_changed_key_brings_events_of_all_partitions_to_one_task() -> None:

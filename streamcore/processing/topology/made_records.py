@@ -1,0 +1,75 @@
+"""Checks the records that user code makes: what a step returns, and what ``send`` is given.
+
+What is wrong with a record is said where the record is made, so that the error policy of that place decides
+about the event at hand. Later, in the commit, nobody could tell which event the record came from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from streamcore.errors import InvalidRecordError, UserCodeError, fact_text
+from streamcore.model import Headers, Record
+from streamcore.processing.topology.times import NO_TIMESTAMP, given_time_ms
+
+
+def made_record(made: object) -> Record[Any, Any]:
+    """A record that a step's function returned, or that ``send_many`` was given, with checked fields.
+
+    ``topic``, ``partition`` and ``offset`` are left as they are: they say where a record came from.
+
+    Raises:
+        UserCodeError: it is no ``sc.Record``.
+        InvalidTimestampError: its time is before 1970 or after the year 9999; -1 stands for none given.
+        InvalidRecordError: its headers are not pairs of text and bytes.
+        UsageError: its time is no number of milliseconds.
+    """
+    if not isinstance(made, Record):
+        raise UserCodeError(f"return sc.Record from this step: {fact_text(given=type(made).__name__)}")
+    timestamp_ms = made.timestamp_ms
+    if type(timestamp_ms) is not int or timestamp_ms != NO_TIMESTAMP:
+        timestamp_ms = given_time_ms(timestamp_ms)
+    headers = made.headers
+    if headers != ():
+        headers = checked_headers(headers)
+    if timestamp_ms is made.timestamp_ms and headers is made.headers:
+        return made
+    return replace(made, timestamp_ms=timestamp_ms, headers=headers)
+
+
+def checked_headers(headers: object) -> Headers:
+    """Headers as a tuple of pairs.
+
+    Raises:
+        InvalidRecordError: they are not pairs of text and bytes; ``None`` may stand for the bytes.
+    """
+    if isinstance(headers, list | tuple):
+        pairs = tuple(tuple(pair) if isinstance(pair, list | tuple) else () for pair in headers)
+        if all(map(_is_header, pairs)):
+            return headers if isinstance(headers, tuple) and headers == pairs else pairs
+    raise InvalidRecordError(
+        f"headers are pairs of text and bytes, (('name', b'value'),): {fact_text(given=repr(headers)[:100])}"
+    )
+
+
+def _is_header(pair: tuple[Any, ...]) -> bool:
+    if len(pair) != 2:
+        return False
+    name, value = pair
+    if not isinstance(name, str) or not (value is None or isinstance(value, bytes)):
+        return False
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def partition_without_key(source: Record[bytes | None, bytes | None], partition_count: int) -> int:
+    """Where a record without a key goes in a repartition topic: by the place of the record it came from.
+
+    So the task that reads it, and thereby its order among others, follows from the records alone.
+    """
+    return (source.partition + source.offset) % partition_count
