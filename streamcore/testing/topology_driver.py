@@ -250,6 +250,7 @@ class TopologyDriver:
             slice_records_start=min(256, self._slice_records_max),
             slice_records_max=self._slice_records_max,
             fetch_bytes_max=self._fetch_bytes_max,
+            ahead_warning_ms=None,
         )
         return TaskWorker(
             self.app, self._log, self._engines, self.clock, settings, wait_ms=self.clock.advance

@@ -6,6 +6,7 @@
     streamcore_records_late_total{task}              records that came after their windows had closed
     streamcore_failures_total{node,policy}           records that failed, by what was done about it
     streamcore_records_left_out_total{node,reason}   records that a step leaves out: null_key or null_value
+    streamcore_foreign_keys_total{topic}             sampled keys in another partition than murmur2's
     streamcore_commits_total                         commits
     streamcore_input_lag_records{topic,partition}    readable offsets that are not processed and committed
     streamcore_stream_time_seconds{task}             the highest event time that a task has processed
@@ -124,4 +125,12 @@ def _counts(tasks: TaskWorker) -> Iterator[Metric]:
     yield late
     yield failures
     yield left_out
+    foreign_keys = CounterMetricFamily(
+        "streamcore_foreign_keys",
+        "Keys, of a few that are looked at in each fetch, in another partition than murmur2 gives them",
+        labels=["topic"],
+    )
+    for topic, count in sorted(tasks.watch.foreign_keys.copy().items()):
+        foreign_keys.add_metric([topic], count)
+    yield foreign_keys
     yield CounterMetricFamily("streamcore_commits", "Commits", value=tasks.commit_count)

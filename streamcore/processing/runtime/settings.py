@@ -26,5 +26,7 @@ class WorkerSettings:
     pending_bytes_max: int = 64 << 20
     purge_interval_ms: int = 30_000
     """How often processed records are deleted from repartition topics."""
+    ahead_warning_ms: int | None = 86_400_000
+    """How far ahead of the clock an event time that closes windows is worth a line in the log."""
     stop_timeout_ms: int = 10_000
     """How long the events under way may take when the worker stops; then they are cancelled."""

@@ -26,6 +26,7 @@ from streamcore.processing.dsl.app import App
 from streamcore.processing.runtime.assembly import Assembly, EngineSource, assemble
 from streamcore.processing.runtime.commit import Guarantee, commit
 from streamcore.processing.runtime.global_tables import Progress
+from streamcore.processing.runtime.input_watch import InputWatch
 from streamcore.processing.runtime.inputs import InputBuffer, warn_of_gap
 from streamcore.processing.runtime.parts import Part
 from streamcore.processing.runtime.sending import DirectSender
@@ -82,6 +83,11 @@ class TaskWorker:
         for rank, (_, buffer) in enumerate(self._buffers):
             buffer.rank = rank
         self._reader.assign({buffer.source: buffer.position for _, buffer in self._buffers})
+        self.watch = InputWatch(
+            self.assembly.plan.sub_topologies,
+            self.assembly.counts,
+            ahead_ms_max=settings.ahead_warning_ms,
+        )
         self._sender = DirectSender(self._plain_producer, self.assembly.counts, clock)
         self._waking = Waking()
         self.timers = Timers(
@@ -183,7 +189,9 @@ class TaskWorker:
             buffer.caught_up = run is None
             if run is None:
                 return
-            buffer.fill(run, self._clock.now_ms())
+            now_ms = self._clock.now_ms()
+            buffer.fill(run, now_ms)
+            self.watch.look(buffer, run, now_ms)
 
     async def close_windows(self) -> bool:
         """Close the windows still open, because the input has ended; return whether there were any."""

@@ -1,0 +1,89 @@
+"""Notices in what is fetched what makes results wrong without an error: it is counted, and logged once.
+
+* Keys in other partitions than murmur2 gives them. A producer with another partitioner (librdkafka's default
+  is CRC32) sends them there, and a table or a join that reads two such topics does not find them together.
+* Event times far ahead of the clock, which close every window that is open.
+
+A few records of each fetch are looked at, so that the cost does not grow with what is fetched.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from streamcore.durations import time_text
+from streamcore.errors import fact_text
+from streamcore.log.client.producer.partitioner import partition_of_key
+from streamcore.model import FetchedColumns, TopicPartition
+from streamcore.processing.runtime.inputs import InputBuffer
+from streamcore.processing.topology.plan import SubTopology
+
+_logger = logging.getLogger(__name__)
+
+SAMPLED_KEYS: Final = 4
+"""How many keys of a fetch are looked at."""
+
+
+class InputWatch:
+    """Looks at the fetches of one worker. ``ahead_ms_max`` is ``None`` where the clock says nothing."""
+
+    def __init__(
+        self, sub_topologies: Sequence[SubTopology], counts: Mapping[str, int], *, ahead_ms_max: int | None
+    ) -> None:
+        self.foreign_keys: dict[str, int] = {}
+        """Topic -> how many of the keys looked at were in another partition than murmur2 gives them."""
+        self._ahead_ms_max = ahead_ms_max
+        self._partition_counts: dict[str, int] = {}
+        self._windowed: set[str] = set()
+        self._logged_ahead: set[TopicPartition] = set()
+        for sub_topology in sub_topologies:
+            for entry in sub_topology.inputs:
+                name = entry.topic.name
+                if entry.topic.internal:
+                    continue
+                if sub_topology.stores and counts[name] > 1:
+                    self._partition_counts[name] = counts[name]
+                if any(store.windows is not None for store in sub_topology.stores):
+                    self._windowed.add(name)
+
+    def look(self, buffer: InputBuffer, run: FetchedColumns, now_ms: int) -> None:
+        """Look at what a buffer was filled with."""
+        topic = buffer.source.topic
+        partition_count = self._partition_counts.get(topic)
+        if partition_count is not None:
+            self._look_at_keys(buffer.source, run.keys, partition_count)
+        if (
+            self._ahead_ms_max is not None
+            and topic in self._windowed
+            and buffer.newest_ms - now_ms > self._ahead_ms_max
+            and buffer.source not in self._logged_ahead
+        ):
+            self._logged_ahead.add(buffer.source)
+            _logger.warning(
+                "an event time is far ahead of the clock and closes the windows before it; check the unit of "
+                "the times, or declare max_ahead= on the topic: %s",
+                fact_text(partition=buffer.source, time=time_text(buffer.newest_ms), clock=time_text(now_ms)),
+            )
+
+    def _look_at_keys(
+        self, source: TopicPartition, keys: Sequence[bytes | None], partition_count: int
+    ) -> None:
+        step = max(1, len(keys) // SAMPLED_KEYS)
+        sampled = [key for key in keys[::step][:SAMPLED_KEYS] if key is not None]
+        foreign = [key for key in sampled if partition_of_key(key, partition_count) != source.partition]
+        if not foreign:
+            return
+        if source.topic not in self.foreign_keys:
+            _logger.warning(
+                "keys of a topic are in other partitions than murmur2 gives them, so tables and joins may "
+                "not find them together; set partitioner=murmur2_random where they are produced, or go "
+                "through .repartition(name=...): %s",
+                fact_text(
+                    partition=source,
+                    key=foreign[0][:80],
+                    expected_partition=partition_of_key(foreign[0], partition_count),
+                ),
+            )
+        self.foreign_keys[source.topic] = self.foreign_keys.get(source.topic, 0) + len(foreign)
