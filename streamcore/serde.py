@@ -1,10 +1,13 @@
 """Turns Python values into bytes and back, by the type that a topic or table declares.
 
 ``bytes`` and ``str`` are stored as they are (text as UTF-8). Other declared types are JSON, or
-MessagePack with ``codec="msgpack"``. A topic without a declared type holds MessagePack of plain
-values; tuples survive as extension type 1, and anything that would come back as something else
-(a dataclass as a dict, say) is refused when written. So are numbers that JSON cannot hold, NaN and
-the infinities, which would come back as null.
+MessagePack with ``codec="msgpack"``. A topic without a declared type, or with ``Any``, holds MessagePack
+of plain data (``plain_data``).
+
+What would not decode again, or would come back as something else, is refused when it is written: a value
+of another type at any depth (``value_checks``), numbers that JSON cannot hold (NaN and the infinities,
+which would come back as null), a dataclass as a dict. Types that cannot be told when they are read are
+refused when they are declared.
 
 ``None`` never reaches a serde: it is the tombstone, stored as a null key or value.
 """
@@ -12,19 +15,20 @@ the infinities, which would come back as null.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from pathlib import PurePath
+from typing import Any, Generic, TypeVar, get_args
 
-import msgpack
 import msgspec
 import msgspec.inspect
 
 from streamcore.errors import SerdeError, UsageError, fact_text
+from streamcore.model import Windowed
+from streamcore.plain_data import packer, unpack
+from streamcore.value_checks import NOT_IN_JSON, ValueCheck, is_pydantic, kinds_in
 
 V = TypeVar("V")
-
-_TUPLE_EXTENSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +54,20 @@ def serde_for(value_type: object | None, *, codec: str = "json") -> Serde[Any]:
         return value_type
     if codec not in ("json", "msgpack"):
         raise UsageError(f"use codec='json' or codec='msgpack': {fact_text(codec=repr(codec))}")
-    if value_type is None:
+    if value_type in (None, Any, object):
         return UNTYPED
     if value_type is bytes:
         return BYTES
     if value_type is str:
         return TEXT
-    if _is_pydantic(value_type):
+    if is_pydantic(value_type):
         return _pydantic_serde(value_type, codec)
     return _typed_serde(value_type, codec)
+
+
+def unchecked_serde_for(value_type: object) -> Serde[Any]:
+    """The JSON serde of a declared type, without a look at what it is given."""
+    return _typed_serde(value_type, "json", is_checked=False)
 
 
 def _encode_bytes(value: bytes) -> bytes:
@@ -75,50 +84,25 @@ def _encode_text(value: str) -> bytes:
     return value.encode()
 
 
-def _pack_extension(value: object) -> msgpack.ExtType:
-    if type(value) is tuple:
-        return msgpack.ExtType(_TUPLE_EXTENSION, _packer().pack(list(value)))
-    if type(value) is int:
-        raise SerdeError(
-            "a value without a declared type holds integers of 64 bits: declare its type, value=...: "
-            + fact_text(given=value)
-        )
-    raise SerdeError(
-        "a value without a declared type holds only plain data (None, bool, int, float, str, bytes, list, "
-        f"dict, tuple): declare its type, value=...: {fact_text(given=type(value).__name__)}"
-    )
-
-
-def _packer() -> msgpack.Packer:
-    return msgpack.Packer(strict_types=True, default=_pack_extension)
-
-
-def _unpack_extension(code: int, data: bytes) -> object:
-    if code == _TUPLE_EXTENSION:
-        return tuple(_unpack_plain(data))
-    return msgpack.ExtType(code, data)
-
-
-def _unpack_plain(data: bytes) -> Any:
-    return msgpack.unpackb(data, ext_hook=_unpack_extension, strict_map_key=False)
-
-
-def _is_pydantic(value_type: object) -> bool:
-    return isinstance(value_type, type) and hasattr(value_type, "model_validate_json")
-
-
 def _pydantic_serde(model: Any, codec: str) -> Serde[Any]:
     if codec == "json":
+
+        def encode_json(value: Any) -> bytes:
+            data: bytes = _instance(value, model).model_dump_json(warnings=False).encode()
+            _without_lost_floats(data, value.model_dump)
+            _ensure_model_comes_back(value, data)
+            return data
+
         return Serde(
-            encode=lambda value: _without_lost_floats(
-                _instance(value, model).model_dump_json().encode(), value.model_dump
-            ),
-            decode=model.model_validate_json,
-            name="json",
-            type_name=model.__name__,
+            encode=encode_json, decode=model.model_validate_json, name="json", type_name=model.__name__
         )
+
+    def encode_packed(value: Any) -> bytes:
+        _ensure_model_comes_back(_instance(value, model), None)
+        return msgspec.msgpack.encode(value.model_dump(mode="json", warnings=False))
+
     return Serde(
-        encode=lambda value: msgspec.msgpack.encode(_instance(value, model).model_dump(mode="json")),
+        encode=encode_packed,
         decode=lambda data: model.model_validate(msgspec.msgpack.decode(data)),
         name="msgpack",
         type_name=model.__name__,
@@ -126,67 +110,166 @@ def _pydantic_serde(model: Any, codec: str) -> Serde[Any]:
 
 
 def _instance(value: Any, model: type) -> Any:
-    if not isinstance(value, model):
+    if type(value) is not model:
         raise SerdeError(f"expected {model.__name__}: {fact_text(given=type(value).__name__)}")
     return value
 
 
-def _typed_serde(value_type: Any, codec: str) -> Serde[Any]:
-    name = getattr(value_type, "__name__", str(value_type))
+def _ensure_model_comes_back(value: Any, data: bytes | None) -> None:
+    found = _model_fault(value, data)
+    if found is not None:
+        raise SerdeError(f"expected {type(value).__name__}{found}")
+
+
+def _model_fault(value: Any, data: bytes | None = None) -> str | None:
+    """What is wrong with an instance of a pydantic model: it would not be read, or be another one.
+
+    Assignments and ``model_construct`` are not validated by pydantic itself.
+    """
+    model = type(value)
     try:
-        decoder: Any = (
-            msgspec.json.Decoder(value_type) if codec == "json" else msgspec.msgpack.Decoder(value_type)
-        )
-    except TypeError as error:
-        raise UsageError(
-            "declare bytes, str, int, float, dict, list, a dataclass, a msgspec.Struct, a pydantic model or "
-            f"a Serde: {fact_text(type=name, reason=error)}"
-        ) from error
-    encode = msgspec.msgpack.Encoder().encode if codec == "msgpack" else _json_encoder(value_type)
-    if isinstance(value_type, type):
-        expected = (int, float) if value_type is float else value_type
-
-        def checked_encode(value: Any) -> bytes:
-            if not isinstance(value, expected) or (isinstance(value, bool) and value_type is not bool):
-                raise SerdeError(f"expected {name}: {fact_text(given=type(value).__name__)}")
-            return encode(value)
-
-        return Serde(encode=checked_encode, decode=decoder.decode, name=codec, type_name=name)
-    return Serde(encode=encode, decode=decoder.decode, name=codec, type_name=name)
+        if data is None:
+            read = model.model_validate(value.model_dump(mode="json", warnings=False))
+        else:
+            read = model.model_validate_json(data)
+    except Exception as error:  # noqa: BLE001 - validators are user code
+        return f" that validates: {fact_text(error=str(error).replace(chr(10), ' '))}"
+    if _holds_untyped(model, ()) and not _same(
+        value.model_dump(warnings=False), read.model_dump(warnings=False)
+    ):
+        return ", and not plain data where no type is declared: it would come back as something else"
+    return None
 
 
-def _json_encoder(value_type: Any) -> Callable[[Any], bytes]:
-    encode = msgspec.json.Encoder().encode
-    if not _may_hold_floats(msgspec.inspect.type_info(value_type), []):
-        return encode
-    return lambda value: _without_lost_floats(encode(value), lambda: msgspec.to_builtins(value))
-
-
-def _may_hold_floats(kind: object, seen: list[object]) -> bool:
-    """Whether values of a type can hold floats; also true of types whose values are not known."""
-    inspect = msgspec.inspect
-    if isinstance(kind, inspect.FloatType | inspect.AnyType | inspect.CustomType | inspect.RawType):
+def _holds_untyped(found: Any, seen: tuple[Any, ...]) -> bool:
+    """Whether values of a type have content whose type is not declared."""
+    if found in (Any, object, dict, list, tuple, set, frozenset, Mapping, Sequence):
         return True
-    cls = getattr(kind, "cls", None)
-    if cls in seen:
+    if is_pydantic(found):
+        if found in seen:
+            return False
+        fields = found.model_fields.values()
+        return any(_holds_untyped(field.annotation, (*seen, found)) for field in fields)
+    return any(_holds_untyped(argument, seen) for argument in get_args(found) if argument is not ...)
+
+
+def _same(left: Any, right: Any) -> bool:
+    if type(left) is not type(right):
         return False
-    if cls is not None:
-        seen.append(cls)
-    parts: list[object] = []
-    for name in ("fields", "item_types", "types"):
-        parts += getattr(kind, name, ())
-    parts += [getattr(kind, name, None) for name in ("item_type", "key_type", "value_type", "type")]
-    parts = [part.type if isinstance(part, inspect.Field) else part for part in parts]
-    return any(isinstance(part, inspect.Type) and _may_hold_floats(part, seen) for part in parts)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return bool(left == right or (left != left and right != right))
+
+
+# -- types that msgspec knows
+
+
+def encode_foreign(value: Any) -> Any:
+    """What msgspec writes for values of types that it does not know: models of pydantic, and paths."""
+    if is_pydantic(type(value)):
+        return value.model_dump(mode="json", warnings=False)
+    if isinstance(value, PurePath):
+        return str(value)
+    raise SerdeError(f"this cannot be stored, declare its type: {fact_text(given=type(value).__name__)}")
+
+
+def decode_foreign(found: type, plain: Any) -> Any:
+    """The inverse of ``encode_foreign``, for the declared type."""
+    if is_pydantic(found):
+        return found.model_validate(plain)  # type: ignore[attr-defined]
+    if issubclass(found, PurePath):
+        return found(plain)
+    raise TypeError(f"no values of {found.__name__} can be read")
+
+
+def value_kind(value_type: Any) -> msgspec.inspect.Type:
+    """What msgspec knows of a declared type.
+
+    Raises:
+        UsageError: values of this type, or of one inside it, cannot be read again.
+    """
+    name = type_name_of(value_type)
+    try:
+        kind = msgspec.inspect.type_info(value_type)
+        foreign = [part.cls for part in kinds_in(kind) if isinstance(part, msgspec.inspect.CustomType)]
+        msgspec.json.Decoder(value_type)
+    except (TypeError, NameError, AttributeError, RecursionError) as error:
+        raise _undeclarable(name, str(error)) from error
+    for found in foreign:
+        if not is_pydantic(found) and not (isinstance(found, type) and issubclass(found, PurePath)):
+            raise _undeclarable(name, f"no values of {type_name_of(found)} can be read")
+    return kind
+
+
+def type_name_of(found: Any) -> str:
+    """A declared type in words."""
+    return found.__name__ if isinstance(found, type) and not get_args(found) else str(found)
+
+
+def _undeclarable(name: str, reason: str) -> UsageError:
+    return UsageError(
+        "declare bytes, str, int, float, dict, list, a date, a Decimal, an Enum, a dataclass, a NamedTuple, "
+        "a TypedDict, a msgspec.Struct, a pydantic model, types made of these, or a Serde: "
+        + fact_text(type=name, reason=reason)
+    )
+
+
+def _typed_serde(value_type: Any, codec: str, *, is_checked: bool = True) -> Serde[Any]:
+    name = type_name_of(value_type)
+    kind = value_kind(value_type)
+    decoder: Any
+    if codec == "json":
+        decoder = msgspec.json.Decoder(value_type, dec_hook=decode_foreign)
+        encode = _json_encoder(kind)
+    else:
+        decoder = msgspec.msgpack.Decoder(value_type, dec_hook=decode_foreign)
+        encode = msgspec.msgpack.Encoder(enc_hook=encode_foreign).encode
+    decode = decoder.decode
+    if not is_checked or value_type is Windowed:
+        return Serde(encode=encode, decode=decode, name=codec, type_name=name)
+    check = ValueCheck(kind, codec, _model_fault)
+    passes, fault, needs_decoding = check.passes, check.fault, check.needs_decoding
+
+    def checked_encode(value: Any) -> bytes:
+        if not passes(value):
+            found = fault(value)
+            if found is not None:
+                raise SerdeError(found if "at=" in found else f"expected {name}: {found}")
+        data = encode(value)
+        if needs_decoding and encode(decode(data)) != data:
+            shown = fact_text(value=repr(value)[:100])
+            raise SerdeError(f"expected {name}: this would come back as something else: {shown}")
+        return data
+
+    return Serde(encode=checked_encode, decode=decode, name=codec, type_name=name)
+
+
+def _json_encoder(kind: msgspec.inspect.Type) -> Callable[[Any], bytes]:
+    encode = msgspec.json.Encoder(enc_hook=encode_foreign).encode
+    if not any(isinstance(part, _MAY_HIDE_FLOATS) for part in kinds_in(kind)):
+        return encode
+    return lambda value: _without_lost_floats(
+        encode(value), lambda: msgspec.to_builtins(value, enc_hook=_with_floats)
+    )
+
+
+_MAY_HIDE_FLOATS = (
+    msgspec.inspect.AnyType,
+    msgspec.inspect.CustomType,
+    msgspec.inspect.RawType,
+)
+
+
+def _with_floats(value: Any) -> Any:
+    return value.model_dump() if is_pydantic(type(value)) else encode_foreign(value)
 
 
 def _without_lost_floats(data: bytes, plain_value: Callable[[], object]) -> bytes:
     """Return JSON, unless a NaN or an infinity became a null in it; nulls are rare enough to look."""
     if b"null" in data and _has_lost_float(plain_value()):
-        raise SerdeError(
-            "JSON has no NaN and no infinity, they would come back as null: leave them out, or declare "
-            "codec='msgpack'"
-        )
+        raise SerdeError(NOT_IN_JSON)
     return data
 
 
@@ -204,8 +287,8 @@ def _has_lost_float(value: object) -> bool:
 BYTES: Serde[bytes] = Serde(encode=_encode_bytes, decode=bytes, name="bytes", type_name="bytes")
 TEXT: Serde[str] = Serde(encode=_encode_text, decode=bytes.decode, name="str", type_name="str")
 UNTYPED: Serde[Any] = Serde(
-    encode=_packer().pack,
-    decode=_unpack_plain,
+    encode=packer().pack,
+    decode=unpack,
     name="msgpack",
     type_name="any",
 )

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NotRequired, Protocol, TypedDict, TypeVar
+from uuid import UUID
 
 import msgspec
 import pydantic
@@ -13,6 +19,9 @@ from hypothesis import strategies as st
 
 from streamcore.errors import SerdeError, UsageError
 from streamcore.serde import SERDES_BY_NAME, UNTYPED, Serde, serde_for
+from streamcore.value_checks import ValueCheck
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +201,160 @@ def test_nulls_and_the_word_null_are_not_mistaken_for_lost_numbers() -> None:
         assert serde.decode(serde.encode(tree)) == tree
 
 
-def test_an_untyped_integer_beyond_64_bits_is_refused_as_one() -> None:
-    with pytest.raises(SerdeError, match="64 bits"):
-        UNTYPED.encode(2**70)
+@pytest.mark.parametrize(
+    "value",
+    [
+        2**70,
+        -(2**200),
+        [Decimal("1.50"), {"at": datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=2)))}],
+        (date(2024, 2, 29), time(1, 2), timedelta(days=-3, microseconds=7), UUID(int=5), datetime(1, 1, 1)),
+    ],
+)
+def test_untyped_values_of_the_standard_types_come_back_as_they_were(value: Any) -> None:
+    assert repr(UNTYPED.decode(UNTYPED.encode(value))) == repr(value)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Named(NamedTuple):
+    name: str
+    place: Path | None
+
+
+class Typed(TypedDict):
+    name: str
+    size: NotRequired[int]
+
+
+class Interface(Protocol):
+    name: str
+
+
+@dataclass
+class Box(Generic[T]):
+    content: T
+
+
+@dataclass
+class Loose:
+    content: Any
+    more: dict = field(default_factory=dict)  # type: ignore[type-arg]
+    items: list = field(default_factory=list)  # type: ignore[type-arg]
+
+
+class LooseModel(pydantic.BaseModel):
+    content: Any
+
+
+WHEN = datetime(2024, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+@pytest.mark.parametrize(
+    ("declared", "value"),
+    [
+        (Any, {"a": (1, b"x")}),
+        (Decimal, Decimal("1.50")),
+        (datetime, WHEN),
+        (datetime, datetime(2024, 1, 1)),
+        (timedelta, timedelta(days=-3, microseconds=7)),
+        (UUID, UUID(int=5)),
+        (Colour, Colour.RED),
+        (Path, Path("a/b")),
+        (list[Customer], [Customer(name="Ada", age=36)]),
+        (Customer | None, Customer(name="Ada", age=36)),
+        (dict[str, Customer], {"a": Customer(name="Ada", age=36)}),
+        (Typed, {"name": "a"}),
+        (Named, Named("a", Path("b"))),
+        (Box[int], Box(5)),
+        (Box[list[Decimal]], Box([Decimal("1.0")])),
+        (dict[int, str], {1: "a"}),
+        (dict[Colour, int], {Colour.RED: 1}),
+        (tuple[int, str], (1, "a")),
+        (tuple[float, ...], (1.5, 2.5)),
+        (set[str], {"a"}),
+        (frozenset[int], frozenset({1})),
+        (int | str | None, "a"),
+        (Literal["a", "b"], "a"),
+        (Annotated[int, msgspec.Meta(gt=3)], 4),
+        (Loose, Loose({"a": [1, None, {"b": 2.5}]}, {"x": True}, [[]])),
+        (LooseModel, LooseModel(content={"a": [1]})),
+    ],
+)
+def test_types_that_people_have_come_back_as_they_were(declared: Any, value: Any, codec: str) -> None:
+    serde = serde_for(declared, codec=codec)
+
+    found = serde.decode(serde.encode(value))
+
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    "declared", [Interface, complex, type, Callable[[], int], list[complex], Customer | int, Box[complex]]
+)
+def test_types_whose_values_cannot_be_read_again_are_refused_where_they_are_declared(declared: Any) -> None:
+    with pytest.raises(UsageError, match="declare bytes, str"):
+        serde_for(declared)
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+@pytest.mark.parametrize(
+    ("declared", "wrong", "place"),
+    [
+        (Point, Point("5"), "at=.x"),  # type: ignore[arg-type]
+        (Tree, Tree(1.0, [Tree("2", [])]), "at=.children[0].weight"),  # type: ignore[arg-type]
+        (list[int], [1, "2"], "at=[1]"),
+        (list[int], (1,), "expected list[int]"),
+        (dict[str, int], {"a": "1"}, "at=['a']"),
+        (dict[str, int], {1: 1}, "expected"),
+        (Box[int], Box("a"), "at=.content"),
+        (Order, Order(id="a", amount=Decimal(1)), "at=.amount"),  # type: ignore[arg-type]
+        (Order, Order(id="a", amount=2**53 + 1), "at=.amount"),
+        (Order, Order(id="a", amount=10**400), "at=.amount"),
+        (Typed, {"name": "a", "other": 1}, "other"),
+        (Typed, {"size": 1}, "with name"),
+        (Typed, {"name": 1}, "at=['name']"),
+        (Named, Named(1, None), "at=.name"),  # type: ignore[arg-type]
+        (Customer, Customer.model_construct(name=5, age=1), "validates"),
+        (list[Customer], [Customer.model_construct(name="a", age="old")], "at=[0]"),
+        (date, WHEN, "expected date"),
+        (bool, 1, "expected bool"),
+        (int | None, 1.0, "expected"),
+        (Literal["a", "b"], "c", "expected"),
+        (Annotated[int, msgspec.Meta(gt=3)], 3, ""),
+        (Loose, Loose({1, 2}), "at=.content"),
+        (Loose, Loose(None, {"a": (1,)}), "at=.more['a']"),
+        (Loose, Loose(None, {}, [Decimal(1)]), "at=.items[0]"),
+        (Loose, Loose(WHEN), "at=.content"),
+        (Loose, Loose([Point(1)]), "at=.content[0]"),
+        (LooseModel, LooseModel(content=(1,)), "plain data"),
+        (dict, {"a": {(1, 2): 3}}, "keys"),
+    ],
+)
+def test_a_value_that_would_not_come_back_is_refused_at_any_depth(
+    declared: Any, wrong: Any, place: str, codec: str
+) -> None:
+    with pytest.raises((SerdeError, msgspec.ValidationError)) as caught:
+        serde_for(declared, codec=codec).encode(wrong)
+
+    assert place in str(caught.value)
+
+
+def test_json_refuses_keys_that_would_become_texts_and_messagepack_keeps_them() -> None:
+    value = {1: "a", "1": "b", b"x": b"y"}
+    with pytest.raises(SerdeError, match=r"dict\[..., ...\]"):
+        serde_for(dict).encode(value)
+    with pytest.raises(SerdeError, match="come back as something else"):
+        serde_for(dict[int | str, str]).encode({1: "a", "1": "b"})
+    packed = serde_for(dict, codec="msgpack")
+    assert packed.decode(packed.encode(value)) == value
+
+
+@given(st.from_type(Tree) | st.builds(Tree, st.integers() | st.text() | st.none(), st.just([])))
+def test_what_the_compiled_check_passes_has_no_fault(tree: Tree) -> None:
+    check = ValueCheck(msgspec.inspect.type_info(Tree), "json", lambda model: None)
+
+    assert not check.passes(tree) or check.fault(tree) is None

@@ -12,7 +12,7 @@ from typing import Any, get_origin
 
 from streamcore.errors import TopologyError
 from streamcore.model import Windowed
-from streamcore.serde import UNTYPED, Serde, serde_for
+from streamcore.serde import UNTYPED, Serde, serde_for, unchecked_serde_for
 from streamcore.state.key_fields import INT_BIAS
 from streamcore.state.keys import KeyCodec, key_codec
 
@@ -96,5 +96,5 @@ def internal_key_serde(key_type: Any) -> Serde[Any]:
 def output_key_serde(key_type: Any) -> Serde[Any]:
     """How keys stand in a topic that was given by name alone."""
     if typing.get_origin(key_type) is Windowed or key_type is Windowed:
-        return _in_one_form(serde_for(Windowed), key_codec(key_type))
+        return _in_one_form(unchecked_serde_for(Windowed), key_codec(key_type))
     return key_serde_for(key_type)
