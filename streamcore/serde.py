@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, Generic, TypeVar, get_args
 
@@ -42,6 +42,8 @@ class Serde(Generic[V]):
     decode: Callable[[bytes], V]
     name: str = "custom"
     type_name: str = "custom"
+    value_type: Any = None
+    """The declared type; ``None`` where nothing is known of the values. It is kept beside stored values."""
 
 
 def serde_for(value_type: object | None, *, codec: str = "json") -> Serde[Any]:
@@ -60,9 +62,8 @@ def serde_for(value_type: object | None, *, codec: str = "json") -> Serde[Any]:
         return BYTES
     if value_type is str:
         return TEXT
-    if is_pydantic(value_type):
-        return _pydantic_serde(value_type, codec)
-    return _typed_serde(value_type, codec)
+    made = _pydantic_serde(value_type, codec) if is_pydantic(value_type) else _typed_serde(value_type, codec)
+    return replace(made, value_type=value_type)
 
 
 def unchecked_serde_for(value_type: object) -> Serde[Any]:
@@ -284,13 +285,18 @@ def _has_lost_float(value: object) -> bool:
     return any(map(_has_lost_float, parts))
 
 
-BYTES: Serde[bytes] = Serde(encode=_encode_bytes, decode=bytes, name="bytes", type_name="bytes")
-TEXT: Serde[str] = Serde(encode=_encode_text, decode=bytes.decode, name="str", type_name="str")
+BYTES: Serde[bytes] = Serde(
+    encode=_encode_bytes, decode=bytes, name="bytes", type_name="bytes", value_type=bytes
+)
+TEXT: Serde[str] = Serde(
+    encode=_encode_text, decode=bytes.decode, name="str", type_name="str", value_type=str
+)
 UNTYPED: Serde[Any] = Serde(
     encode=packer().pack,
     decode=unpack,
     name="msgpack",
     type_name="any",
+    value_type=Any,
 )
 
 SERDES_BY_NAME: dict[str, Serde[Any]] = {

@@ -1,4 +1,4 @@
-"""``streamcore app MODULE:APP COMMAND …``: runs a command of an application.
+"""``streamcore app MODULE:APP COMMAND …``: runs a command of an application, or ``reset`` (``app_reset``).
 
 Parameters of the function become arguments and options by their annotations, as Typer has it. A
 parameter annotated ``sc.Log`` is none of them: it receives the log of the data folder.
@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamcore.cli.app_reset import LogPlace, add_reset
 from streamcore.cli.applications import ApplicationArgument, code_place, load_app
 from streamcore.cli.options import DEFAULT_DATA, BrokerOption, CommandConfigOption, DataOption, security_of
 from streamcore.errors import StreamCoreError, TopologyError, UserCodeError, fact_text
@@ -47,32 +47,25 @@ def run_app_command(
     broker: BrokerOption = None,
     command_config: CommandConfigOption = None,
 ) -> None:
-    """Run a command of an application. --help behind MODULE:APP lists its commands."""
+    """Run a command of an application, or reset it. --help behind MODULE:APP lists its commands."""
     app = load_app(application)
     place = LogPlace(data, broker or None, security_of(broker, command_config))
+    if not app.commands and context.args[:1] not in ([], ["reset"], ["-h"], ["--help"]):
+        raise TopologyError(
+            "the application has no commands but reset; declare some with @app.command(): "
+            + fact_text(app=app.app_id)
+        )
     commands = command_line(app, place)
+    add_reset(commands, app, place)
     commands(args=context.args, prog_name=f"streamcore app {application}")
 
 
-@dataclass(frozen=True, slots=True)
-class LogPlace:
-    """The log that commands work on: of a folder, or of a broker instead."""
-
-    data: Path
-    broker: str | None = None
-    security: Mapping[str, str] | None = None
-
-
 def command_line(app: App, place: LogPlace) -> typer.Typer:
-    """The commands of an application as a command line.
+    """The commands that an application declares as a command line.
 
     Raises:
-        TopologyError: the application has none, or one with parameters that no command line can give.
+        TopologyError: one has parameters that no command line can give.
     """
-    if not app.commands:
-        raise TopologyError(
-            f"the application has no commands; declare some with @app.command(): {fact_text(app=app.app_id)}"
-        )
     found = typer.Typer(
         name=app.app_id,
         help=f"Commands of the application {app.app_id}.",

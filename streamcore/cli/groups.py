@@ -18,6 +18,10 @@ from streamcore.cli.output import print_note, print_rows
 
 groups = typer.Typer(help="Consumer groups: look at, move, delete.", no_args_is_help=True)
 
+YesOption = Annotated[
+    bool,
+    typer.Option("--yes", help="Also where the group is an application's, whose tables then do not fit."),
+]
 GroupArgument = Annotated[str, typer.Argument(help="The group.")]
 
 
@@ -96,6 +100,7 @@ def reset_group(
         list[str] | None, typer.Option("--topic", help="Only this topic, repeatable; also for a new group.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be.")] = False,
+    yes: YesOption = False,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
     command_config: CommandConfigOption = None,
@@ -104,7 +109,7 @@ def reset_group(
     """Move the positions of a group that nobody is a member of now."""
     with open_log(data, broker, command_config) as log:
         before = log.committed(group)
-        positions = log.reset_group(group, to, topics=topic, dry_run=dry_run)
+        positions = log.reset_group(group, to, topics=topic, dry_run=dry_run, of_application=yes)
         print_rows(
             (
                 {
@@ -125,6 +130,7 @@ def reset_group(
 @groups.command("delete")
 def delete_group(
     group: GroupArgument,
+    yes: YesOption = False,
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
     command_config: CommandConfigOption = None,
@@ -132,7 +138,7 @@ def delete_group(
 ) -> None:
     """Delete a group with its committed positions."""
     with open_log(data, broker, command_config) as log:
-        log.delete_group(group)
+        log.delete_group(group, of_application=yes)
         if as_json:
             print_rows([{"group": group, "deleted": True}], True)
         else:

@@ -228,9 +228,11 @@ async def _work_until_end(worker: Worker, signals: StopSignals, *, close_windows
 
 def _say_plan(app: App, log: ConnectedLog) -> None:
     from streamcore.cli.worker_display import plan_lines, say
+    from streamcore.processing.runtime.topics import topics_read_before
     from streamcore.processing.topology.plan import resolve_partitions
 
     plan = app.plan()
-    counts = resolve_partitions(plan, {name: topic.partition_count for name, topic in log.topics().items()})
+    existing = {name: topic.partition_count for name, topic in log.topics().items()}
+    counts = resolve_partitions(plan, existing, may_grow=topics_read_before(log, app.app_id))
     for line in plan_lines(plan, counts):
         say(line)

@@ -19,6 +19,7 @@ from streamcore.clock import Clock, SystemClock
 from streamcore.errors import ClosedError, UsageError, fact_text
 from streamcore.log.client import port
 from streamcore.log.client.access import AccessControl
+from streamcore.log.client.application_groups import ensure_not_an_application
 from streamcore.log.client.consumer.consumer import Consumer
 from streamcore.log.client.consumer.fetch_state import Start
 from streamcore.log.client.consumer.settings import (
@@ -29,7 +30,7 @@ from streamcore.log.client.consumer.settings import (
     RebalanceCallback,
 )
 from streamcore.log.client.embedded.log import EmbeddedLog
-from streamcore.log.client.group_log import GroupLog
+from streamcore.log.client.group_log import GroupLog, Member, MemberSummary
 from streamcore.log.client.kafka.settings import (
     SCHEME,
     KafkaSettings,
@@ -148,6 +149,7 @@ class ConnectedLog:
 
         Raises:
             UnknownTopicError: a topic does not exist.
+            UsageError: the group belongs to an application.
         """
         return Consumer(
             self._open(),
@@ -189,6 +191,20 @@ class ConnectedLog:
         summary = summarize(description, committed, {})
         return summarize(description, committed, self._marks(each.partition for each in summary.positions))
 
+    def group_members(self, group: str) -> Sequence[MemberSummary]:
+        """The members of a group; none of a group that is not there."""
+        return self._open().describe_group(group).members
+
+    def join_group(
+        self,
+        group: str,
+        topics: Sequence[TopicName],
+        settings: GroupSettings,
+        wake: Callable[[], None],
+    ) -> Member:
+        """Begin to be a member of a group without reading; see ``group_log``. To be stopped."""
+        return self._open().join(group, topics, settings, self._clock, wake)
+
     def reset_group(
         self,
         group: str,
@@ -196,6 +212,7 @@ class ConnectedLog:
         *,
         topics: Iterable[TopicName] | None = None,
         dry_run: bool = False,
+        of_application: bool = False,
     ) -> dict[TopicPartition, CommittedPosition]:
         """Move the positions of a group that has no members; return where they are then.
 
@@ -205,11 +222,15 @@ class ConnectedLog:
                 an offset for each partition.
             topics: only these; all that the group has positions in by default.
             dry_run: only say where they would be.
+            of_application: also where the group belongs to an application, which then refuses to start or, if
+                it has no tables, goes on from there.
 
         Raises:
-            UsageError: the group has members, or nothing to reset.
+            UsageError: the group has members, nothing to reset, or belongs to an application.
         """
         log = self._open()
+        if not dry_run and not of_application:
+            ensure_not_an_application(group, log.topics(), "move the positions of the group")
         committed = log.committed(group)
         if topics is not None:
             known = log.topics()
@@ -230,12 +251,32 @@ class ConnectedLog:
             log.commit_positions(group, positions)
         return positions
 
-    def delete_group(self, group: str) -> None:
-        """Delete a group without members, with its positions. Raises ``UsageError``."""
+    def delete_group(self, group: str, *, of_application: bool = False) -> None:
+        """Delete a group without members, with its positions.
+
+        Args:
+            of_application: also where the group belongs to an application.
+
+        Raises:
+            UsageError: the group has members, is not there, or belongs to an application.
+        """
+        if not of_application:
+            ensure_not_an_application(group, self._open().topics(), "delete the group")
         self._open().delete_group(group)
 
-    def delete_positions(self, group: str, partitions: Iterable[TopicPartition]) -> None:
-        """Forget committed positions that no member is using."""
+    def delete_positions(
+        self, group: str, partitions: Iterable[TopicPartition], *, of_application: bool = False
+    ) -> None:
+        """Forget committed positions that no member is using.
+
+        Args:
+            of_application: also where the group belongs to an application.
+
+        Raises:
+            UsageError: a member uses one of them, or the group belongs to an application.
+        """
+        if not of_application:
+            ensure_not_an_application(group, self._open().topics(), "delete positions of the group")
         self._open().delete_positions(group, partitions)
 
     # --- the port ---------------------------------------------------------------------------------
@@ -308,6 +349,11 @@ class ConnectedLog:
     def access(self) -> AccessControl:
         """Who may log in where the log is served, and who may do what."""
         return self._open().access
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the log is in this process, and not behind a broker."""
+        return isinstance(self._open(), EmbeddedLog)
 
     @property
     def embedded(self) -> EmbeddedLog:

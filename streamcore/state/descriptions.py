@@ -5,17 +5,20 @@ The description lies in the store's own engine, as a note::
     note  store/<name>  ->  JSON of ``StoreDescription``: {"version":1,"name":"...","kind":"kv",...}
 
 It is also the guard against a declaration that changed: bytes that were written for one key type, value
-type or window size are never read as another.
+type or window size are never read as another. The same description lies in the log, beside the store's
+changelog (``application_records``), where it survives the loss of the engine.
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import msgspec
 
 from streamcore.errors import CorruptStoreError, TopologyError, UnsupportedVersionError, fact_text
 from streamcore.state.engine import KeyValueEngine
+from streamcore.state.value_forms import difference, merged
 
 DESCRIPTION_VERSION: Final = 1
 
@@ -35,21 +38,68 @@ class StoreDescription(msgspec.Struct, frozen=True, kw_only=True):
     """Name and kind of each aggregation, in the order in which the stored value holds them."""
     follows: str | None = None
     """The topic that restores the store: its changelog, or the topic whose table it is."""
+    value_form: dict[str, Any] | None = None
+    """The form of the values (``value_forms``); ``None`` where it is not known, as in version 0.1.0."""
     version: int = DESCRIPTION_VERSION
 
 
-def describe_store(engine: KeyValueEngine, description: StoreDescription) -> None:
+def describe_store(
+    engine: KeyValueEngine, description: StoreDescription, *, starts_over: bool = False
+) -> None:
     """Save a store's description in its engine, if it says anything new.
+
+    Args:
+        starts_over: what is stored is thrown away, so it does not matter how it was written.
 
     Raises:
         TopologyError: the store was written with other keys, values or windows.
     """
     written = store_description(engine, description.name)
-    if written == description:
-        return
-    if written is not None:
-        _ensure_readable(written, description)
-    engine.apply([], {}, {_note_name(description.name): msgspec.json.encode(description)})
+    described = description if written is None or starts_over else updated(written, description)
+    if described != written:
+        engine.apply([], {}, {_note_name(description.name): msgspec.json.encode(described)})
+
+
+def updated(written: StoreDescription, declared: StoreDescription) -> StoreDescription:
+    """The description of a store that is written under both.
+
+    Raises:
+        TopologyError: what is stored cannot be read as it is declared now.
+    """
+    change = change_between(written, declared)
+    if change is not None:
+        facts = fact_text(
+            table=written.name, what=change.what, stored=change.stored, declared=change.declared
+        )
+        raise TopologyError(
+            "the table was written under another declaration; go back to that one, give the table another "
+            "name, or start it over with `streamcore app MODULE:APP reset --table NAME`: "
+            f"{change.reason}{'. ' if change.reason else ''}{facts}"
+        )
+    return msgspec.structs.replace(declared, value_form=merged(written.value_form, declared.value_form))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What differs between two descriptions, so that stored bytes would mean something else."""
+
+    what: str
+    stored: object
+    declared: object
+    reason: str = ""
+
+
+def change_between(written: StoreDescription, declared: StoreDescription) -> Change | None:
+    """The first change under which stored bytes would mean something else; ``None`` if there is none."""
+    for what in ("kind", "key_codec", "value_codec", "window_size_ms", "window_advance_ms", "aggregations"):
+        before, now = getattr(written, what), getattr(declared, what)
+        if before != now:
+            return Change(what, before, now)
+    if written.value_form is not None and declared.value_form is not None:
+        reason = difference(written.value_form, declared.value_form)
+        if reason is not None:
+            return Change("value_type", written.value_form["kind"], declared.value_form["kind"], reason)
+    return None
 
 
 def store_description(engine: KeyValueEngine, store: str) -> StoreDescription | None:
@@ -85,14 +135,3 @@ class _Versioned(msgspec.Struct):
 
 def _note_name(store: str) -> str:
     return f"store/{store}"
-
-
-def _ensure_readable(written: StoreDescription, declared: StoreDescription) -> None:
-    """Refuse a declaration under which the stored bytes would mean something else."""
-    for what in ("kind", "key_codec", "value_codec", "window_size_ms", "window_advance_ms", "aggregations"):
-        before, now = getattr(written, what), getattr(declared, what)
-        if before != now:
-            facts = fact_text(store=written.name, what=what, stored=before, declared=now)
-            raise TopologyError(
-                f"the store was written under another declaration: give it another name, or go back {facts}"
-            )

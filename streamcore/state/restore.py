@@ -6,24 +6,29 @@ on from there. The same code fills a table that follows a topic, with a transfor
 bytes to the store's.
 
 A rebuild empties the store first. The checkpoint is set to ``REBUILDING`` before and stays so until
-the first chunk: a crash in between leads to another rebuild, never to a replay over stale data.
+the first chunk: a crash in between leads to another rebuild, never to a replay over stale data. A rebuild
+is logged with its reason, unless there was nothing and there is nothing.
 """
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeAlias
+from uuid import UUID
 
 from streamcore.clock import Clock
-from streamcore.errors import OffsetOutOfRangeError, UnknownTopicError, fact_text
+from streamcore.errors import OffsetOutOfRangeError, UnknownTopicError, UsageError, fact_text
 from streamcore.log.client.port import Reader, TopicDescription
 from streamcore.model import FetchedColumns, Isolation, LogOffsets, Offset, TopicName, TopicPartition
 from streamcore.state import changelog
 from streamcore.state.engine import KeyValueEngine, StoreWrites
-from streamcore.state.restoring import ChangelogExtent, RestorePlan, Restoring, plan_restore
+from streamcore.state.restoring import ChangelogExtent, RestorePlan, RestoreRules, Restoring, plan_restore
+
+_logger = logging.getLogger(__name__)
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the offsets done and the offsets in all."""
@@ -56,7 +61,8 @@ class RestoreTarget:
     """A store and the partition that it follows.
 
     ``until`` is for a table that follows a topic which the task also reads: it must not get ahead of
-    the task's committed position. ``None`` goes to the visible end, as for a changelog.
+    the task's committed position. ``None`` goes to the visible end, as for a changelog. ``is_changelog``,
+    ``replaced_ids`` and ``may_lose_end`` are those of ``RestoreRules``.
     """
 
     store: str
@@ -64,7 +70,9 @@ class RestoreTarget:
     is_windowed: bool = False
     until: Offset | None = None
     transform: Transform | None = None
-    delete_retention_ms: int = changelog.DELETE_RETENTION_MS
+    is_changelog: bool = False
+    replaced_ids: frozenset[UUID] = frozenset()
+    may_lose_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +96,7 @@ def restore_store(
     Raises:
         UnknownTopicError: the topic does not exist.
         OffsetOutOfRangeError: the log start kept moving past what was being read.
+        UsageError: the log does not hold the table any more, or is not the one that the store was made from.
     """
     attempts = 0
     while True:
@@ -114,10 +123,21 @@ def _plan(engine: KeyValueEngine, target: RestoreTarget, log: ReadableLog, clock
     return plan_restore(
         changelog.checkpoint(engine, target.store),
         ChangelogExtent(description.topic_id, offsets.log_start, visible_end, log_end),
-        is_windowed=target.is_windowed,
-        now_ms=clock.now_ms(),
-        delete_retention_ms=target.delete_retention_ms,
+        RestoreRules(
+            is_windowed=target.is_windowed,
+            now_ms=clock.now_ms(),
+            delete_retention_ms=_delete_retention_ms(description),
+            is_changelog=target.is_changelog,
+            replaced_ids=target.replaced_ids,
+            may_lose_end=target.may_lose_end,
+        ),
     )
+
+
+def _delete_retention_ms(topic: TopicDescription) -> int:
+    """How long tombstones live in a topic. A setting that cannot be read counts as Kafka's default."""
+    given = topic.config.get("delete.retention.ms", "")
+    return int(given) if given.isdigit() else changelog.DELETE_RETENTION_MS
 
 
 class _Restore:
@@ -144,6 +164,9 @@ class _Restore:
             plan = plan.as_rebuild() if self._has_record(plan) else replace(plan, kind=Restoring.TAIL)
         if plan.kind is Restoring.NOTHING:
             return Restored(plan, 0)
+        if plan.kind is Restoring.REFUSE:
+            raise self._refusal(plan)
+        had_data = plan.kind is Restoring.REBUILD and next(self._engine.scan(store), None) is not None
         if plan.kind is Restoring.REBUILD:
             self._engine.apply(
                 [],
@@ -151,7 +174,40 @@ class _Restore:
                 changelog.topic_notes({store: plan.changelog.topic_id}),
             )
             self._engine.drop_store(store)
+        if had_data or (plan.kind is Restoring.REBUILD and plan.start < plan.end):
+            facts = fact_text(
+                store=store, partition=self._target.source, log_start=plan.start, log_end=plan.end
+            )
+            _logger.warning("a store is emptied and rebuilt from its topic: %s. %s", plan.reason, facts)
         return Restored(plan, self._replay(plan))
+
+    def _refusal(self, plan: RestorePlan) -> UsageError:
+        """Why the log cannot give the table back, and what to do."""
+        checkpoint = changelog.checkpoint(self._engine, self._target.store)
+        facts = fact_text(
+            table=self._target.store,
+            partition=self._target.source,
+            log_start=plan.changelog.log_start,
+            log_end=plan.changelog.log_end,
+            checkpoint="none" if checkpoint is None else checkpoint.offset,
+        )
+        if checkpoint is not None and checkpoint.topic_id != plan.changelog.topic_id:
+            return UsageError(
+                "the state of a table was made from another log, or its changelog was deleted, so the log "
+                "does not hold the table; bring back the log that belongs to the state, or start over with "
+                f"`streamcore app MODULE:APP reset`: {facts}"
+            )
+        if checkpoint is not None and checkpoint.offset > plan.changelog.log_end:
+            return UsageError(
+                "the state of a table is ahead of its changelog, so the log lost its end or is an old copy; "
+                "bring back the log that belongs to the state, or start over with "
+                f"`streamcore app MODULE:APP reset`: {facts}"
+            )
+        return UsageError(
+            "the changelog of a table lost its first records to retention or DeleteRecords, so the table "
+            f"cannot be rebuilt from it ({plan.reason}); bring back state/ or the log from a backup, or "
+            f"start it over with `streamcore app MODULE:APP reset --table {self._target.store}`: {facts}"
+        )
 
     def _has_record(self, plan: RestorePlan) -> bool:
         return any(len(run) for run in self._runs(plan))

@@ -1,8 +1,9 @@
-"""Decides what a store needs to equal the replay of its changelog: nothing, the tail, or everything.
+"""Decides what a store needs to equal the replay of what it follows: nothing, the tail, or everything.
 
 The store's checkpoint is compared with what the log holds now. The tail may be replayed only onto data
 that is a true prefix of the same log, with no tombstone lost in between; otherwise the store is emptied
-and rebuilt from the log start.
+and rebuilt from the log start. Where a rebuild would give less than the table held, because the log itself
+lost records of the table's changelog, the plan is to refuse.
 """
 
 from __future__ import annotations
@@ -46,59 +47,97 @@ class Restoring(Enum):
     """As ``REBUILD``, if the tail holds a record; markers of transactions alone change nothing."""
     REBUILD = "rebuild"
     """Empty the store, then replay from the log start."""
+    REFUSE = "refuse"
+    """Do nothing: the log does not hold the table any more, and a person must decide."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """Replay ``[start, end)`` of this changelog; ``reason`` is told to people."""
+    """Replay ``[start, end)`` of this changelog; ``reason`` goes into the log and into errors."""
 
     kind: Restoring
     start: Offset
     end: Offset
     reason: str
     changelog: ChangelogExtent
+    rebuild_kind: Restoring = Restoring.REBUILD
+    """What a rebuild is here: ``REFUSE`` where the changelog does not hold the whole table any more."""
 
     def as_rebuild(self) -> RestorePlan:
         """The plan that does not trust the store's data."""
-        return replace(self, kind=Restoring.REBUILD, start=self.changelog.log_start)
+        return replace(self, kind=self.rebuild_kind, start=self.changelog.log_start)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreRules:
+    """What decides beside the checkpoint and the log."""
+
+    is_windowed: bool
+    now_ms: TimestampMs
+    delete_retention_ms: int
+    """How long tombstones live in the topic."""
+    is_changelog: bool = False
+    """The topic is the table's own changelog, and not a topic of the user's that a table follows."""
+    replaced_ids: frozenset[UUID] = frozenset()
+    """Former topics that a reset deleted, or that the user allows to be another one."""
+    may_lose_end: bool = False
+    """The log does not wait for the disk, so a power cut may take its end and leave the store ahead."""
 
 
 def plan_restore(
-    checkpoint: Checkpoint | None,
-    changelog: ChangelogExtent,
-    *,
-    is_windowed: bool,
-    now_ms: TimestampMs,
-    delete_retention_ms: int,
+    checkpoint: Checkpoint | None, changelog: ChangelogExtent, rules: RestoreRules
 ) -> RestorePlan:
-    """Decide how a store catches up with its changelog.
+    """Decide how a store catches up with what it follows.
 
     A key-value store whose checkpoint the log no longer reaches back to may have missed tombstones,
     and so may one whose checkpoint is older than tombstones live: their tails cannot be trusted.
     Windowed stores drop windows without tombstones; only an agent that deletes a window writes one, and
     its window ends with the retention in any case. What retention took from their changelogs while they were
     away is at worst missing, so their own data, older as it is, is better than none.
+
+    The log start of a key-value changelog stays at 0: compaction does not move it. A later one says that
+    retention or DeleteRecords took records that may be the newest of their keys, so a rebuild would lose
+    keys and is refused. One offset at the checkpoint may be missing, though: it held the marker of the
+    transaction that the checkpoint is of.
     """
     log_start, end = changelog.log_start, changelog.visible_end
+    is_whole = rules.is_windowed or not rules.is_changelog or log_start == 0
+    rebuild_kind = Restoring.REBUILD if is_whole else Restoring.REFUSE
 
     def plan(kind: Restoring, start: Offset, reason: str) -> RestorePlan:
-        return RestorePlan(kind, start, end, reason, changelog)
+        return RestorePlan(kind, start, end, reason, changelog, rebuild_kind)
 
     if checkpoint is None:
-        return plan(Restoring.REBUILD, log_start, "the store has no checkpoint")
+        return plan(rebuild_kind, log_start, "the store has no checkpoint")
     if checkpoint.topic_id != changelog.topic_id:
-        return plan(Restoring.REBUILD, log_start, "the topic was deleted and created anew")
+        is_allowed = not rules.is_changelog or checkpoint.topic_id in rules.replaced_ids
+        return plan(
+            Restoring.REBUILD if is_allowed else Restoring.REFUSE,
+            log_start,
+            "the topic was deleted and created anew",
+        )
     if checkpoint.offset > changelog.log_end:
-        return plan(Restoring.REBUILD, log_start, "the checkpoint is ahead of the log end")
+        is_allowed = not rules.is_changelog or rules.may_lose_end
+        return plan(
+            rebuild_kind if is_allowed else Restoring.REFUSE,
+            log_start,
+            "the checkpoint is ahead of the log end"
+            if rules.is_changelog
+            else "the store is ahead of the committed position",
+        )
     if checkpoint.offset >= end:
         return plan(Restoring.NOTHING, end, "the store is up to date")
     if checkpoint.offset < log_start:
-        if is_windowed:
+        if rules.is_windowed:
             return plan(Restoring.TAIL, log_start, "retention moved the log start past the checkpoint")
-        return plan(Restoring.REBUILD, log_start, "the log start moved past the checkpoint")
+        if not (rules.is_changelog and checkpoint.offset + 1 == log_start):
+            return plan(rebuild_kind, log_start, "the log start moved past the checkpoint")
+    start = max(checkpoint.offset, log_start)
     stamped_ms = checkpoint.stamped_ms
-    if not is_windowed and stamped_ms is not None and now_ms - stamped_ms > delete_retention_ms:
-        return plan(
-            Restoring.TAIL_IF_EMPTY, checkpoint.offset, "the checkpoint is older than tombstones live"
-        )
-    return plan(Restoring.TAIL, checkpoint.offset, "the store is behind")
+    if (
+        not rules.is_windowed
+        and stamped_ms is not None
+        and rules.now_ms - stamped_ms > rules.delete_retention_ms
+    ):
+        return plan(Restoring.TAIL_IF_EMPTY, start, "the checkpoint is older than tombstones live")
+    return plan(Restoring.TAIL, start, "the store is behind")

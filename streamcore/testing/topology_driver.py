@@ -26,10 +26,10 @@ from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.model import Headers, Isolation, Record, RecordColumns, TopicPartition
 from streamcore.processing.dsl.app import App
 from streamcore.processing.dsl.topic import Topic
-from streamcore.processing.runtime.assembly import dead_letter_spec, dead_letter_topics
 from streamcore.processing.runtime.commit import Guarantee
 from streamcore.processing.runtime.outside import AnyTable
 from streamcore.processing.runtime.settings import WorkerSettings
+from streamcore.processing.runtime.topics import dead_letter_spec, dead_letter_topics
 from streamcore.processing.runtime.views import TableView, table_view
 from streamcore.processing.runtime.worker import TaskWorker
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec

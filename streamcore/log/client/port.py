@@ -40,6 +40,8 @@ class TopicDescription:
     partition_count: int
     config: Mapping[str, str] = field(default_factory=dict)
     """Only what differs from the defaults, by Kafka's names: ``retention.ms``, ``cleanup.policy``, …"""
+    has_settings: bool = True
+    """Whether the log told the settings; a broker may keep them from this user."""
 
 
 @dataclass(frozen=True, slots=True)

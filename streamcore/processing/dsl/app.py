@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, overload
 
 from croniter import croniter
 
@@ -87,8 +87,32 @@ class App:
     """
 
     @declares
-    def __init__(self, app_id: str, *, on_error: ErrorPolicy = stop) -> None:
+    def __init__(
+        self,
+        app_id: str,
+        *,
+        on_error: ErrorPolicy = stop,
+        on_recreated_topic: Literal["stop", "start-over", "go-on"] = "stop",
+    ) -> None:
+        """Begin an application without any step.
+
+        Args:
+            app_id: stays the same from one release to the next.
+            on_error: the policy where a step declares none.
+            on_recreated_topic: what a start does when a topic that the application reads was deleted and made
+                again: ``"stop"`` with an error, ``"start-over"`` with empty tables and the records of the new
+                topic, or ``"go-on"`` with the tables as they are.
+
+        Raises:
+            TopologyError: ``on_recreated_topic`` is none of these.
+        """
+        if on_recreated_topic not in ("stop", "start-over", "go-on"):
+            raise TopologyError(
+                "on_recreated_topic is 'stop', 'start-over' or 'go-on': "
+                + fact_text(given=repr(on_recreated_topic))
+            )
         self.app_id = legal_name(app_id, "application")
+        self.on_recreated_topic = on_recreated_topic
         policy = app_policy(on_error, app=app_id)
         self.declaration = Declaration(app_id=app_id, on_error=policy)
         self.declaration.check_dead_letter(policy, app=app_id)

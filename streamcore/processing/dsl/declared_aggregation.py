@@ -192,10 +192,14 @@ def _state_serde(aggregators: list[Aggregator], value_type: Any, kept_type: Any)
         pack, unpack = UNTYPED.encode, UNTYPED.decode
         # Accumulators stand as a list; an outer tuple would cost an extension on each record.
         return Serde(
-            encode=lambda state: pack(list(state)), decode=lambda data: tuple(unpack(data)), name="msgpack"
+            encode=lambda state: pack(list(state)),
+            decode=lambda data: tuple(unpack(data)),
+            name="msgpack",
+            value_type=Any,
         )
+    state_type: Any = tuple[tuple(types)]  # type: ignore[misc]
     try:
-        decoder = msgspec.msgpack.Decoder(tuple[tuple(types)])  # type: ignore[misc]
+        decoder = msgspec.msgpack.Decoder(state_type)
     except TypeError as error:
         raise TopologyError(
             f"values of this type cannot be kept in an aggregation; use a dataclass or msgspec.Struct: "
@@ -203,7 +207,7 @@ def _state_serde(aggregators: list[Aggregator], value_type: Any, kept_type: Any)
         ) from error
     encode = msgspec.msgpack.Encoder(enc_hook=_refuse).encode
     if only_counts:
-        return Serde(encode=encode, decode=decoder.decode, name="msgpack")
+        return Serde(encode=encode, decode=decoder.decode, name="msgpack", value_type=state_type)
     expected = [_instances_of(value_type if found.keeps_values else kept_type) for found in aggregators]
 
     def checked_encode(state: Any) -> bytes:
@@ -216,7 +220,7 @@ def _state_serde(aggregators: list[Aggregator], value_type: Any, kept_type: Any)
                 )
         return encode(state)
 
-    return Serde(encode=checked_encode, decode=decoder.decode, name="msgpack")
+    return Serde(encode=checked_encode, decode=decoder.decode, name="msgpack", value_type=state_type)
 
 
 def _instances_of(declared: Any) -> type | tuple[type, ...]:

@@ -2,48 +2,64 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from streamcore.clock import Clock
-from streamcore.errors import TopologyError, fact_text
-from streamcore.log.client.port import Log, TopicDescription
+from streamcore.errors import fact_text
+from streamcore.log.client.port import Log, Producer
 from streamcore.log.client.producer.partitioner import KeyPartitions
-from streamcore.model import TopicPartition
+from streamcore.model import CommittedPosition, TopicName, TopicPartition
 from streamcore.processing.dsl.app import App
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
-from streamcore.processing.runtime.commit import TaskState, times_in
+from streamcore.processing.runtime.commit import TaskState, position_metadata, times_in
 from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper, Progress, topic_transform
+from streamcore.processing.runtime.guards import (
+    ensure_no_reset_is_open,
+    ensure_own_positions,
+    ensure_partitions,
+    ensure_tables,
+    ensure_within_log,
+    record_inputs,
+    record_tables,
+    replaced_ids,
+    replaced_input_error,
+    replaced_inputs,
+)
 from streamcore.processing.runtime.inputs import InputBuffer, warn_of_gap
 from streamcore.processing.runtime.parts import connected
+from streamcore.processing.runtime.reset import carry_out, connected_parts, plan_reset, readers_of
 from streamcore.processing.runtime.task import Task, TaskId, TaskTime
+from streamcore.processing.runtime.topics import (
+    ensure_changelogs,
+    ensure_descriptions,
+    ensure_settings,
+    ensure_topics,
+)
 from streamcore.processing.runtime.turns import Turn
-from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy, Stop
+from streamcore.processing.topology.error_policy import Stop
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
-from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
+from streamcore.processing.topology.plan import Plan, SubTopology, task_count
 from streamcore.processing.topology.times import NO_TIME
-from streamcore.serde import BYTES
 from streamcore.state import changelog
+from streamcore.state.application_records import ApplicationRecords, RecordChanges, read_records
 from streamcore.state.descriptions import StoreDescription, describe_store
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.keys import key_codec
 from streamcore.state.memory import MemoryEngine
 from streamcore.state.position import Position, position_note, task_position
 from streamcore.state.restore import RestoreTarget, restore_store
+from streamcore.state.value_forms import form_of
 from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
 
+_logger = logging.getLogger(__name__)
+
 GLOBAL_TASK = "global"
-
-CREATED_TOPIC_CONFIG = {"retention.ms": "-1", "message.timestamp.after.max.ms": str(2**63 - 1)}
-"""Settings of the topics that an application creates, where it does not say otherwise.
-
-Records carry event time. Kafka's defaults would delete a replayed history within minutes, because its
-events are older than seven days, and refuse the result of a window that ends tomorrow.
-"""
 
 
 class EngineSource(Protocol):
@@ -79,81 +95,64 @@ class Assembly:
         self.engines.clear()
 
 
-def dead_letter_topics(app: App) -> list[str]:
-    """The topics that error policies write to."""
-    policies: list[ErrorPolicy | None] = [app.declaration.on_error]
-    policies += [topic.on_error for topic in app.declaration.topics.values()]
-    policies += [node.on_error for node in app.declaration.nodes]
-    found = [policy.topic for policy in policies if isinstance(policy, DeadLetter)]
-    return list(dict.fromkeys(found))
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """An application's topics and records, compared and found right: what its tasks stand on."""
+
+    counts: dict[str, int]
+    records: ApplicationRecords
+    replaced_inputs: frozenset[TopicName]
+    """Inputs that are other topics than before, where the application goes on nevertheless."""
 
 
-def dead_letter_spec(name: str) -> TopicSpec:
-    """A topic of records as they came."""
-    return TopicSpec(
-        name=name,
-        key_serde=BYTES,
-        value_serde=BYTES,
-        key_type=bytes,
-        value_type=bytes,
-    )
-
-
-def topics_of(app: App) -> dict[str, TopicSpec]:
-    """The topics that an application declares, dead letter topics among them, by name."""
-    return {**{name: dead_letter_spec(name) for name in dead_letter_topics(app)}, **app.declaration.topics}
-
-
-def ensure_topics(log: Log, app: App, plan: Plan) -> dict[str, int]:
-    """Create what topics are missing; return the partitions of all.
+def _ground(app: App, log: Log, plan: Plan, clock: Clock, producer: Producer) -> _Ground:
+    """Compare an application with what it left in the log, and create the topics that are missing.
 
     Raises:
-        TopologyError: a topic exists with another number of partitions than is needed.
+        TopologyError: the application does not fit together, or not onto this log.
+        UsageError: the log lost something that belongs to the application's tables.
     """
-    existing = log.topics()
-    counts = resolve_partitions(plan, {name: topic.partition_count for name, topic in existing.items()})
-    for topic in plan.topics:
-        if topic.name not in existing:
-            config = {**CREATED_TOPIC_CONFIG, **topic.config}
-            log.create_topic(topic.name, partitions=counts[topic.name], config=config)
-    for name in dead_letter_topics(app):
-        found = existing.get(name)
-        if name not in counts:
-            counts[name] = found.partition_count if found is not None else 1
-            if found is None:
-                log.create_topic(name, partitions=1, config=CREATED_TOPIC_CONFIG)
-    for sub_topology in plan.sub_topologies:
-        for store in sub_topology.stores:
-            if store.source_topic is None:
-                _ensure_changelog(log, plan.app_id, store, task_count(sub_topology, counts), existing)
-    return counts
+    ensure_descriptions(log, app.app_id)
+    records = read_records(log, app.app_id)
+    ensure_no_reset_is_open(records)
+    existing = dict(log.topics())
+    replaced = replaced_inputs(plan, records, existing)
+    if replaced and app.on_recreated_topic == "start-over":
+        parts = connected_parts(plan, [part for name in replaced for part in readers_of(plan, name)])
+        _logger.warning(
+            "a topic that the application reads is another one than before, the application starts over: %s",
+            fact_text(app=app.app_id, topics=",".join(replaced), parts=",".join(parts)),
+        )
+        carry_out(log, plan_reset(log, plan, records, parts, "earliest", clock.now_ms()), producer, clock)
+        records, replaced, existing = read_records(log, app.app_id), [], dict(log.topics())
+    elif replaced and app.on_recreated_topic == "go-on":
+        _logger.warning(
+            "a topic that the application reads is another than before, its tables stay as they are: %s",
+            fact_text(app=app.app_id, topics=",".join(replaced)),
+        )
+        for name in replaced:
+            del records.inputs[name]
+    elif replaced:
+        raise replaced_input_error(app.app_id, replaced[0], existing)
+    counts = ensure_topics(log, app, plan, records.inputs)
+    existing = dict(log.topics())
+    ensure_partitions(plan, records, counts, existing)
+    ensure_tables(plan, records, _descriptions(plan), existing)
+    ensure_settings(log, plan)
+    ensure_changelogs(log, plan, counts)
+    return _Ground(counts, records, frozenset(replaced))
 
 
-def _ensure_changelog(
-    log: Log, app_id: str, store: StoreSpec, partitions: int, existing: Mapping[str, TopicDescription]
-) -> None:
-    name = changelog.changelog_topic(app_id, store.name)
-    found = existing.get(name)
-    if found is not None:
-        if found.partition_count != partitions:
-            raise TopologyError(
-                "the table's input now has another number of partitions than its state was made with; use a "
-                "new table name, or delete the changelog to start afresh: "
-                + fact_text(
-                    table=store.name,
-                    changelog=name,
-                    changelog_partitions=found.partition_count,
-                    input_partitions=partitions,
-                )
-            )
-        return
-    retention_ms = None
-    if store.windows is not None and store.windows.retention_ms is not None:
-        windows = store.windows
-        retention_ms = windows.size_ms + max(windows.grace_ms, store.windows.retention_ms)
-    log.create_topic(
-        name, partitions=partitions, config=changelog.changelog_config(window_retention_ms=retention_ms)
-    )
+def _descriptions(plan: Plan) -> dict[str, StoreDescription]:
+    """What the tables with changelogs hold, by name."""
+    return {
+        store.name: description_of(
+            store, store.name, follows=changelog.changelog_topic(plan.app_id, store.name)
+        )
+        for sub_topology in plan.sub_topologies
+        for store in sub_topology.stores
+        if store.source_topic is None
+    }
 
 
 def assemble(
@@ -162,16 +161,28 @@ def assemble(
     engines: EngineSource,
     clock: Clock,
     *,
+    producer: Producer,
+    failures: FailureLog,
     wait_ms: Callable[[int], None] | None,
     progress: Progress | None = None,
+    may_lose_end: bool = False,
 ) -> Assembly:
     """Make everything an application needs to run, with state restored to the last commit.
 
+    Args:
+        producer: the transactional one of the worker; it writes what is known of the application.
+        failures: counts and logs records that fail.
+        wait_ms: waits between retries of user code; ``None`` waits for the machine's clock.
+        progress: called with what is being restored, how much is done and how much there is.
+        may_lose_end: the log does not wait for the disk, so a power cut may leave state ahead of it.
+
     Raises:
         TopologyError: the application does not fit together, or not onto this log.
+        UsageError: the log lost something that belongs to the application's tables.
     """
     plan = app.plan()
-    counts = ensure_topics(log, app, plan)
+    ground = _ground(app, log, plan, clock, producer)
+    counts = ground.counts
     key_partitions: dict[int, KeyPartitions] = {}
 
     def partition_of(key: bytes, count: int) -> int:
@@ -184,10 +195,11 @@ def assemble(
         on_error=app.declaration.on_error,
         counts=counts,
         partition_of=partition_of,
-        failures=FailureLog(clock.monotonic_s),
+        failures=failures,
         wait_ms=wait_ms,
     )
     assembly = Assembly(plan, counts, [], [], {}, builder)
+    opening = _Opening(app, log, clock, builder, ground, progress, may_lose_end)
     try:
         if plan.global_tables:
             engine = engines.open(app.app_id, GLOBAL_TASK)
@@ -216,119 +228,189 @@ def assemble(
                     # Without stores there is nothing to keep but the position, which the log has, too.
                     engine = engines.open(app.app_id, str(task_id)) if sub_topology.stores else MemoryEngine()
                     assembly.engines.append(engine)
-                    states.append(
-                        _task_state(
-                            app, log, clock, builder, sub_topology, task_id, engine, outputs, progress
-                        )
-                    )
+                    states.append(opening.task_state(sub_topology, task_id, engine, outputs))
             assembly.groups.append(states)
             assembly.outputs.append(outputs)
+        opening.record(plan, producer)
     except BaseException:
         assembly.close()
         raise
     return assembly
 
 
-def _task_state(
-    app: App,
-    log: Log,
-    clock: Clock,
-    builder: TaskBuilder,
-    sub_topology: SubTopology,
-    task_id: TaskId,
-    engine: KeyValueEngine,
-    outputs: Outputs,
-    progress: Progress | None,
-) -> TaskState:
-    partition = task_id.partition
-    sources = {
-        TopicPartition(entry.topic.name, partition): entry.topic
-        for entry in sub_topology.inputs
-        if partition < builder.counts[entry.topic.name]
-    }
-    committed = log.committed(app.app_id, list(sources))
-    offsets = log.offsets(list(sources))
-    inputs = []
-    stream_time_ms = NO_TIME
-    for source, topic in sources.items():
-        position, order = offsets[source].log_start, NO_TIME
-        if source in committed:
-            if committed[source].offset < position:
-                warn_of_gap(source, committed[source].offset, position)
-            position = max(position, committed[source].offset)
-            found_ms, order = times_in(committed[source].metadata)
-            stream_time_ms = max(stream_time_ms, found_ms)
-        inputs.append(InputBuffer(source, topic, position, order))
-    topics = log.topics()
-    changelogs: dict[str, TopicPartition] = {}
-    followed: dict[str, TopicPartition] = {}
-    stores: dict[str, WriteBack[Any, Any]] = {}
-    for store in sub_topology.stores:
-        if store.source_topic is not None:
-            followed[store.name] = TopicPartition(store.source_topic.name, partition)
-        else:
-            name = changelog.changelog_topic(app.app_id, store.name)
-            changelogs[store.name] = TopicPartition(name, partition)
-        source = {**changelogs, **followed}[store.name]
-        describe_store(engine, description_of(store, store.name, follows=source.topic))
-        _restore(engine, log, clock, app, store, source, inputs, progress)
-        stores[store.name] = _write_back(engine, store)
-    reached = Position({buffer.source: buffer.position for buffer in inputs})
-    if task_position(engine) != reached:
-        engine.apply([], {}, position_note(reached))
-    turn = Turn(clock.monotonic_s)
-    task = Task(task_id, sub_topology, inputs, stores, TaskTime(stream_time_ms), outputs, turn)
-    builder.build(task)
-    return TaskState(
-        task=task,
-        engine=engine,
-        changelogs=changelogs,
-        followed=followed,
-        topic_ids={
-            name: topics[target.topic].topic_id for name, target in {**changelogs, **followed}.items()
-        },
-        committed={buffer.source: buffer.position for buffer in inputs},
-        committed_time_ms=stream_time_ms,
-    )
+class _Opening:
+    """Opens the tasks of an application: their positions, their stores, restored and compared."""
 
+    def __init__(
+        self,
+        app: App,
+        log: Log,
+        clock: Clock,
+        builder: TaskBuilder,
+        ground: _Ground,
+        progress: Progress | None,
+        may_lose_end: bool,
+    ) -> None:
+        self._app = app
+        self._log = log
+        self._clock = clock
+        self._builder = builder
+        self._ground = ground
+        self._progress = progress
+        self._may_lose_end = may_lose_end
+        self._topics = dict(log.topics())
+        self._first_positions: dict[TopicPartition, CommittedPosition] = {}
 
-def _restore(
-    engine: KeyValueEngine,
-    log: Log,
-    clock: Clock,
-    app: App,
-    store: StoreSpec,
-    source: TopicPartition,
-    inputs: list[InputBuffer],
-    progress: Progress | None,
-) -> None:
-    until = None
-    transform = None
-    if store.source_topic is not None:
-        until = next(buffer.position for buffer in inputs if buffer.source == source)
-        transform = topic_transform(
-            store.source_topic, store.key_type, checks_values=_checks_values(store.source_topic, app)
+    def task_state(
+        self, sub_topology: SubTopology, task_id: TaskId, engine: KeyValueEngine, outputs: Outputs
+    ) -> TaskState:
+        """Open one task, which writes into ``outputs``.
+
+        Raises:
+            TopologyError: a table is declared in another way than it was written.
+            UsageError: state, changelog and committed positions do not belong together.
+        """
+        partition = task_id.partition
+        sources = {
+            TopicPartition(entry.topic.name, partition): entry.topic
+            for entry in sub_topology.inputs
+            if partition < self._builder.counts[entry.topic.name]
+        }
+        committed = {
+            source: position
+            for source, position in self._log.committed(self._app.app_id, list(sources)).items()
+            if source.topic not in self._ground.replaced_inputs
+        }
+        offsets = self._log.offsets(list(sources))
+        ensure_within_log(committed, offsets)
+        inputs = []
+        stream_time_ms = NO_TIME
+        for source, topic in sources.items():
+            position, order = offsets[source].log_start, NO_TIME
+            if source in committed:
+                if committed[source].offset < position:
+                    warn_of_gap(source, committed[source].offset, position)
+                position = max(position, committed[source].offset)
+                found_ms, order = times_in(committed[source].metadata)
+                stream_time_ms = max(stream_time_ms, found_ms)
+            inputs.append(InputBuffer(source, topic, position, order))
+        changelogs: dict[str, TopicPartition] = {}
+        followed: dict[str, TopicPartition] = {}
+        stores: dict[str, WriteBack[Any, Any]] = {}
+        for store in sub_topology.stores:
+            if store.source_topic is not None:
+                followed[store.name] = TopicPartition(store.source_topic.name, partition)
+            else:
+                name = changelog.changelog_topic(self._app.app_id, store.name)
+                changelogs[store.name] = TopicPartition(name, partition)
+            source = {**changelogs, **followed}[store.name]
+            self._restore(engine, store, source, inputs)
+            stores[store.name] = _write_back(engine, store)
+        self._ensure_own_positions(engine, changelogs, committed, list(sources))
+        reached = Position({buffer.source: buffer.position for buffer in inputs})
+        if task_position(engine) != reached:
+            engine.apply([], {}, position_note(reached))
+        turn = Turn(self._clock.monotonic_s)
+        task = Task(task_id, sub_topology, inputs, stores, TaskTime(stream_time_ms), outputs, turn)
+        self._builder.build(task)
+        for buffer in inputs:
+            if buffer.source not in committed or not committed[buffer.source].metadata:
+                note = position_metadata(stream_time_ms, buffer.order)
+                self._first_positions[buffer.source] = CommittedPosition(buffer.position, note)
+        return TaskState(
+            task=task,
+            engine=engine,
+            changelogs=changelogs,
+            followed=followed,
+            topic_ids={
+                name: self._topics[target.topic].topic_id
+                for name, target in {**changelogs, **followed}.items()
+            },
+            committed={buffer.source: buffer.position for buffer in inputs},
+            committed_time_ms=stream_time_ms,
         )
-    named = None
-    if progress is not None:
-        report = progress
 
-        def named(done: int, total: int) -> None:
-            report(f"{store.name}-{source.partition}", done, total)
+    def _ensure_own_positions(
+        self,
+        engine: KeyValueEngine,
+        changelogs: Mapping[str, TopicPartition],
+        committed: Mapping[TopicPartition, CommittedPosition],
+        sources: list[TopicPartition],
+    ) -> None:
+        if any(source.topic in self._ground.replaced_inputs for source in sources):
+            return
+        ensure_own_positions(
+            self._app.app_id,
+            sources,
+            committed,
+            task_position(engine),
+            self._ground.records,
+            [name for name in changelogs if next(engine.scan(name), None) is not None],
+            may_lose_end=self._may_lose_end,
+        )
 
-    restore_store(
-        engine,
-        RestoreTarget(
-            store=store.name,
-            source=source,
-            is_windowed=store.windows is not None,
-            until=until,
-            transform=transform,
-        ),
-        log,
-        clock,
-        progress=named,
-    )
+    def _restore(
+        self,
+        engine: KeyValueEngine,
+        store: StoreSpec,
+        source: TopicPartition,
+        inputs: list[InputBuffer],
+    ) -> None:
+        until = None
+        transform = None
+        if store.source_topic is not None:
+            until = next(buffer.position for buffer in inputs if buffer.source == source)
+            transform = topic_transform(
+                store.source_topic,
+                store.key_type,
+                checks_values=_checks_values(store.source_topic, self._app),
+            )
+        named = None
+        if self._progress is not None:
+            report = self._progress
+
+            def named(done: int, total: int) -> None:
+                report(f"{store.name}-{source.partition}", done, total)
+
+        replaced = replaced_ids(self._ground.records, store)
+        checkpoint = changelog.checkpoint(engine, store.name)
+        describe_store(
+            engine,
+            description_of(store, store.name, follows=source.topic),
+            starts_over=checkpoint is not None and checkpoint.topic_id in replaced,
+        )
+        restore_store(
+            engine,
+            RestoreTarget(
+                store=store.name,
+                source=source,
+                is_windowed=store.windows is not None,
+                until=until,
+                transform=transform,
+                is_changelog=store.source_topic is None,
+                replaced_ids=replaced,
+                may_lose_end=self._may_lose_end,
+            ),
+            self._log,
+            self._clock,
+            progress=named,
+        )
+
+    def record(self, plan: Plan, producer: Producer) -> None:
+        """Write what is known of the application, and first positions, in one transaction; or nothing."""
+        changes = RecordChanges(self._ground.records)
+        record_inputs(changes, plan, self._topics)
+        descriptions = _descriptions(plan)
+        ids = {
+            name: self._topics[changelog.changelog_topic(plan.app_id, name)].topic_id for name in descriptions
+        }
+        record_tables(changes, self._ground.records, descriptions, ids)
+        if not changes and not self._first_positions:
+            return
+        with producer.transaction() as transaction:
+            changes.append_to(transaction, self._clock)
+            if self._first_positions:
+                transaction.commit_positions(plan.app_id, self._first_positions)
 
 
 def _checks_values(topic: TopicSpec, app: App) -> bool:
@@ -360,4 +442,5 @@ def description_of(store: StoreSpec, name: str, *, follows: str) -> StoreDescrip
         window_advance_ms=None if windows is None else windows.advance_ms,
         aggregations=[(attribute, aggregator.kind) for attribute, aggregator in store.aggregators],
         follows=follows,
+        value_form=form_of(store.value_serde.value_type),
     )

@@ -22,8 +22,8 @@ from streamcore.log.client.port import Producer
 from streamcore.log.connect import ConnectedLog, broker_place, connect
 from streamcore.processing.context import TaskTable, user_context
 from streamcore.processing.dsl.app import App
-from streamcore.processing.runtime.assembly import ensure_topics
 from streamcore.processing.runtime.sending import DirectSender
+from streamcore.processing.runtime.topics import ensure_topics, topics_read_before
 from streamcore.processing.topology.nodes import StoreSpec
 
 
@@ -59,7 +59,8 @@ class CommandContext:
         if self._log is None:
             log = connect(self._where, durability=self._durability, security=self._security)
             try:
-                self._counts = ensure_topics(log, self._app, self._app.plan())
+                read_before = topics_read_before(log, self._app.app_id)
+                self._counts = ensure_topics(log, self._app, self._app.plan(), read_before)
             except BaseException:
                 log.close()
                 raise

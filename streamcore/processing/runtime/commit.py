@@ -205,12 +205,16 @@ _NOTE_VERSION = "1"
 
 
 def _note(task: Task, buffer: InputBuffer) -> str:
+    return position_metadata(task.time.stream_time_ms, buffer.order)
+
+
+def position_metadata(stream_time_ms: int, order: int) -> str:
     """What a committed position says beside the offset, to go on exactly from there.
 
     Note := "1" | stream time of the task | order key that the partition had reached, separated by blanks;
     both in milliseconds, decimal.
     """
-    return f"{_NOTE_VERSION} {task.time.stream_time_ms} {buffer.order}"
+    return f"{_NOTE_VERSION} {stream_time_ms} {order}"
 
 
 def times_in(note: str) -> tuple[int, int]:

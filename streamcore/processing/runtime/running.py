@@ -22,7 +22,6 @@ from streamcore.clock import Clock, SystemClock
 from streamcore.durations import duration_ms
 from streamcore.errors import (
     ClosedError,
-    DirectoryInUseError,
     RequestTimeoutError,
     UsageError,
     fact_text,
@@ -31,15 +30,17 @@ from streamcore.log.client.producer.pending import Sent, SentMany
 from streamcore.log.connect import ConnectedLog, broker_place, connect, hold_folder
 from streamcore.model import Headers, Record
 from streamcore.processing.dsl.app import App
-from streamcore.processing.runtime.assembly import EngineSource, topics_of
+from streamcore.processing.runtime.assembly import EngineSource
 from streamcore.processing.runtime.collecting import COLLECTOR_PACE
 from streamcore.processing.runtime.commit import Guarantee
 from streamcore.processing.runtime.freshness import Freshness
 from streamcore.processing.runtime.global_tables import Progress
 from streamcore.processing.runtime.outside import AnyTable, AnyTopic, OutsideSender
 from streamcore.processing.runtime.settings import WorkerSettings
+from streamcore.processing.runtime.topics import topics_of
 from streamcore.processing.runtime.views import TableView, stores_of, table_view
 from streamcore.processing.runtime.worker import TaskWorker
+from streamcore.processing.runtime.worker_presence import alone_in_process, worker_presence
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.state.directory import StateDirectory
 from streamcore.state.engine import KeyValueEngine
@@ -47,28 +48,6 @@ from streamcore.state.memory import MemoryEngine
 from streamcore.state.position import Position
 
 DEFAULT_DATA = "streamcore-data"
-
-
-_at_work: set[tuple[Path, str]] = set()
-
-
-@contextmanager
-def _alone(data: Path, app_id: str) -> Iterator[None]:
-    """One worker at a time for an application: a second one would fence the first one's transactions.
-
-    The lock on the folder keeps other processes out; this keeps this process to one.
-    """
-    place = (data.resolve(), app_id)
-    if place in _at_work:
-        raise DirectoryInUseError(
-            "this process runs the application on this folder already; stop it first, or use another folder: "
-            + fact_text(app=app_id, path=data)
-        )
-    _at_work.add(place)
-    try:
-        yield
-    finally:
-        _at_work.discard(place)
 
 
 class MemoryEngines:
@@ -120,7 +99,9 @@ class Worker:
         self._security = security
         self.guarantee = Guarantee.named(guarantee)
         self._settings = WorkerSettings(
-            guarantee=self.guarantee.value, commit_interval_ms=duration_ms(commit_interval)
+            guarantee=self.guarantee.value,
+            commit_interval_ms=duration_ms(commit_interval),
+            may_lose_end=durability == "relaxed",
         )
         self._state = state
         self._durability: Literal["durable", "relaxed"] = durability
@@ -141,15 +122,21 @@ class Worker:
         Raises:
             DirectoryInUseError: another process has the folder.
             RequestTimeoutError: the broker does not answer.
-            TopologyError: the application does not fit together.
+            TopologyError: the application does not fit together, or not to what it left in the log.
+            UsageError: another worker runs the application, or the log lost what belongs to its tables.
         """
         self._log = self.connect()
         self._resources.callback(self._log.close)
         try:
             if self.broker is not None and self._state == "rocksdb":
                 self._resources.enter_context(hold_folder(self.data))
-            self._resources.enter_context(_alone(self.data, self.app.app_id))
+            self._resources.enter_context(alone_in_process(self.data, self.app.app_id))
             self._resources.enter_context(COLLECTOR_PACE.held())
+            presence = worker_presence(
+                self._log, self.app.app_id, self.data, self._clock, has_state=self._state == "rocksdb"
+            )
+            self._resources.callback(presence.close)
+            await presence.claim()
             engines: EngineSource = (
                 MemoryEngines() if self._state == "memory" else StateDirectory(self.data / "state")
             )

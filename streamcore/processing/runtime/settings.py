@@ -28,5 +28,9 @@ class WorkerSettings:
     """How often processed records are deleted from repartition topics."""
     ahead_warning_ms: int | None = 86_400_000
     """How far ahead of the clock an event time that closes windows is worth a line in the log."""
+    topics_interval_ms: int = 2_000
+    """How often the topics are compared with what they were at the start."""
+    may_lose_end: bool = False
+    """The log does not wait for the disk: after a power cut state may be ahead of it, and is made anew."""
     stop_timeout_ms: int = 10_000
     """How long the events under way may take when the worker stops; then they are cancelled."""

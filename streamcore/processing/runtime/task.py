@@ -161,7 +161,11 @@ class Task:
         self._guards: list[Guard] = []
         self._before_agent = steps_before_agent(sub_topology)
         self._work: _Work | None = None
-        self._one_at_a_time = [entry.one_at_a_time for entry in sub_topology.inputs]
+        # A topic with fewer partitions than the sub-topology has tasks is no input of the last ones.
+        numbers = {entry.topic.name: number for number, entry in enumerate(sub_topology.inputs)}
+        self._entry_numbers = [numbers[buffer.source.topic] for buffer in inputs]
+        self._entries = [sub_topology.inputs[number] for number in self._entry_numbers]
+        self._one_at_a_time = [entry.one_at_a_time for entry in self._entries]
 
     def place_of(self, node: Node) -> int:
         """Where the output of a node stands while a batch is under way."""
@@ -172,9 +176,13 @@ class Task:
         return self.places.setdefault(("table", root), len(self.places))
 
     def set_steps(self, steps: Sequence[Step], input_guards: Sequence[Guard]) -> None:
-        """Give the task its steps; they need the task (its time, its stores) to be made."""
+        """Give the task its steps; they need the task (its time, its stores) to be made.
+
+        Args:
+            input_guards: one for each input of the sub-topology.
+        """
         self._steps = list(steps)
-        self._guards = list(input_guards)
+        self._guards = [input_guards[number] for number in self._entry_numbers]
         self.agents = [step.operator for step in self._steps if isinstance(step.operator, AgentRunner)]
         for agent in self.agents:
             agent.can_be_cut = self._before_agent is not None
@@ -279,7 +287,7 @@ class Task:
     def _entered(self, input_index: int, batch: Batch) -> list[Batch | None]:
         """The outputs of all places, with the records that were read where the steps find them."""
         outputs: list[Batch | None] = [None] * len(self.places)
-        entry = self.sub_topology.inputs[input_index]
+        entry = self._entries[input_index]
         table_place = self.places.get(("table", entry.root))
         if table_place is not None:
             outputs[table_place] = batch

@@ -8,23 +8,28 @@ rest; a round that lasts longer than the commit interval is cut for it, between 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 
 from streamcore.clock import Clock
 from streamcore.errors import (
+    FencedError,
     OffsetOutOfRangeError,
+    ProducerFencedError,
     RetriableError,
     StreamCoreError,
     UsageError,
     fact_text,
 )
+from streamcore.log.client.application_groups import worker_transactional_id
 from streamcore.log.client.port import Log
 from streamcore.model import Isolation, Offset, TopicPartition
 from streamcore.processing.context import TaskTable
 from streamcore.processing.dsl.app import App
 from streamcore.processing.runtime.assembly import Assembly, EngineSource, assemble
 from streamcore.processing.runtime.commit import Guarantee, commit
+from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.global_tables import Progress
 from streamcore.processing.runtime.input_watch import InputWatch
 from streamcore.processing.runtime.inputs import InputBuffer, warn_of_gap
@@ -32,8 +37,10 @@ from streamcore.processing.runtime.parts import Part
 from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.timers import Timers
+from streamcore.processing.runtime.topic_watch import TopicWatch
 from streamcore.processing.runtime.waking import Waking
 from streamcore.processing.topology.nodes import StoreSpec
+from streamcore.state.engine import KeyValueEngine
 
 _logger = logging.getLogger(__name__)
 
@@ -70,11 +77,48 @@ class TaskWorker:
         self.guarantee = Guarantee.named(settings.guarantee)
         self._log = log
         self._clock = clock
-        self._producer = log.producer_port(transactional_id=f"{app.app_id}-worker")
+        self._producer = log.producer_port(transactional_id=worker_transactional_id(app.app_id))
         self._plain_producer = log.producer_port()
         self._reader = log.reader(isolation=Isolation.READ_COMMITTED)
-        self.assembly: Assembly = assemble(app, log, engines, clock, wait_ms=wait_ms, progress=progress)
+        self._progress = progress
+        self._wait_ms = wait_ms
+        self._engines = _OpenEngines(engines)
+        self._failures = FailureLog(clock.monotonic_s)
+        self.assembly: Assembly
+        self._assemble()
         now_ms = clock.now_ms()
+        self._waking = Waking()
+        self.timers = Timers(
+            app.timers,
+            self,
+            now_ms,
+            on_error=app.declaration.on_error,
+            failures=self._failures,
+            ended=self._waking.set,
+            wait_ms=wait_ms,
+        )
+        self._last_purge_ms = now_ms
+        self._has_failed_to_purge = False
+        self.commit_count = 0
+        self._written: dict[TopicPartition, Offset] = {}
+        """Where what this worker has written ends. A broker may show it a moment after the commit."""
+
+    def _assemble(self) -> None:
+        """Open the tasks; once more, with their engines as they are, after topics have changed."""
+        settings = self.settings
+        self.assembly = assemble(
+            self.app,
+            self._log,
+            self._engines,
+            self._clock,
+            producer=self._producer,
+            failures=self._failures,
+            wait_ms=self._wait_ms,
+            progress=self._progress,
+            may_lose_end=settings.may_lose_end,
+        )
+        now_ms = self._clock.now_ms()
+        self._watch = TopicWatch(self._log, self.assembly.plan, self._clock, settings.topics_interval_ms)
         self.parts = [
             Part(states, outputs, settings, now_ms)
             for states, outputs in zip(self.assembly.groups, self.assembly.outputs, strict=True)
@@ -88,25 +132,37 @@ class TaskWorker:
             self.assembly.counts,
             ahead_ms_max=settings.ahead_warning_ms,
         )
-        self._sender = DirectSender(self._plain_producer, self.assembly.counts, clock)
-        self._waking = Waking()
-        self.timers = Timers(
-            app.timers,
-            self,
-            now_ms,
-            on_error=app.declaration.on_error,
-            failures=self.assembly.builder.failures,
-            ended=self._waking.set,
-            wait_ms=wait_ms,
-        )
-        self._last_purge_ms = now_ms
+        self._sender = DirectSender(self._plain_producer, self.assembly.counts, self._clock)
         self._repartition_topics = {topic.name for topic in self.assembly.plan.topics if topic.internal}
         share_bytes = settings.buffered_bytes_max // max(1, len(self._buffers))
         self._fetch_bytes = min(settings.fetch_bytes_max, max(_FETCH_BYTES_MIN, share_bytes))
-        self._has_failed_to_purge = False
-        self.commit_count = 0
-        self._written: dict[TopicPartition, Offset] = {}
-        """Where what this worker has written ends. A broker may show it a moment after the commit."""
+
+    async def _follow_topics(self) -> bool:
+        """Take over added partitions: commit, and open the tasks for the topics as they are now.
+
+        Rounds under way are cut first; false until they have ended. Where a topic is another one than before,
+        nothing is committed: the positions are of the old one.
+
+        Raises:
+            TopologyError: a topic was deleted, or got partitions where equal keys must stay together.
+        """
+        if any(part.is_busy for part in self.parts):
+            for part in self.parts:
+                if part.is_busy and not part.has_ended:
+                    part.cut(self._clock.now_ms())
+            return False
+        if not self._watch.has_other_topics():
+            self.commit()
+        before = self.assembly
+        for part in self.parts:
+            await part.abandon()
+        self._assemble()
+        former = {str(state.task.task_id): state.task for state in before.states}
+        for state in self.assembly.states:
+            task = former.get(str(state.task.task_id))
+            if task is not None:
+                state.task.late_count, state.task.processed_count = task.late_count, task.processed_count
+        return True
 
     # -- what timers may use
 
@@ -144,6 +200,8 @@ class TaskWorker:
                 part.is_idle = not processed and not part.has_records
                 part.adapt(processed, self._clock.monotonic_s())
                 moved = True
+        if self._watch.sees_change():
+            return await self._follow_topics() or moved
         moved |= self._commit_if_due()
         for part in self.parts:
             if not part.is_busy and not part.is_lost:
@@ -222,16 +280,27 @@ class TaskWorker:
         return False
 
     def commit(self) -> bool:
-        """Commit what the parts at rest have processed; return whether there was anything."""
+        """Commit what the parts at rest have processed; return whether there was anything.
+
+        Raises:
+            ProducerFencedError: another worker of the application has taken over.
+        """
         resting = [part for part in self.parts if not part.is_busy and not part.is_lost]
-        committed = commit(
-            resting,
-            self._producer,
-            self._plain_producer,
-            group=self.app.app_id,
-            guarantee=self.guarantee,
-            clock=self._clock,
-        )
+        try:
+            committed = commit(
+                resting,
+                self._producer,
+                self._plain_producer,
+                group=self.app.app_id,
+                guarantee=self.guarantee,
+                clock=self._clock,
+            )
+        except FencedError as error:
+            raise ProducerFencedError(
+                "another worker of the application has taken over; one worker runs an application at a time, "
+                f"so this one ends and what it had not committed is left to the other: "
+                f"{fact_text(app=self.app.app_id)}. {error}"
+            ) from error
         if committed is not None:
             self.commit_count += 1
             self._written.update(committed)
@@ -275,7 +344,7 @@ class TaskWorker:
             and buffer.position >= self._written.get(buffer.source, 0)
             and buffer.position >= self._reader.visible_end(buffer.source)
             for state, buffer in self._buffers
-        )
+        ) and not self._watch.sees_change(now=True)
 
     async def run_until_end(
         self, *, close_windows: bool = False, is_stopped: Callable[[], bool] | None = None
@@ -399,6 +468,21 @@ class TaskWorker:
         """Stop agents and timers and close the stores. What is not committed is forgotten."""
         await self.abandon()
         self._reader.close()
-        self._producer.close()
+        with contextlib.suppress(FencedError):  # who was fenced has said so at the commit
+            self._producer.close()
         self._plain_producer.close()
         self.assembly.close()
+
+
+class _OpenEngines:
+    """Opens the engine of each task once: tasks that are opened again keep theirs."""
+
+    def __init__(self, engines: EngineSource) -> None:
+        self._engines = engines
+        self._open: dict[str, KeyValueEngine] = {}
+
+    def open(self, app: str, task: str) -> KeyValueEngine:
+        """The engine of a task."""
+        if task not in self._open:
+            self._open[task] = self._engines.open(app, task)
+        return self._open[task]

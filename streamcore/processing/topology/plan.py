@@ -7,7 +7,7 @@ same number of partitions and bring equal keys to the same one; others are refus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -235,6 +235,15 @@ def _meets_in_a_store(
     return False
 
 
+def topics_written_by(sub_topology: SubTopology) -> list[TopicSpec]:
+    """The topics that the steps of a sub-topology write. What agents send is not known."""
+    written = [node.topic for node in sub_topology.nodes if isinstance(node, To | Repartition)]
+    written += [
+        node.late for node in sub_topology.nodes if isinstance(node, Aggregate) and node.late is not None
+    ]
+    return written
+
+
 def _topics_of(node: Node) -> list[TopicSpec]:
     topics: list[TopicSpec] = []
     if isinstance(node, Source | To | Repartition | GlobalTable):
@@ -244,11 +253,14 @@ def _topics_of(node: Node) -> list[TopicSpec]:
     return topics
 
 
-def resolve_partitions(plan: Plan, existing: Mapping[str, int]) -> dict[str, int]:
+def resolve_partitions(
+    plan: Plan, existing: Mapping[str, int], *, may_grow: Container[str] = ()
+) -> dict[str, int]:
     """Decide the number of partitions of every topic, and check that inputs fit together.
 
     Args:
         existing: the partitions of the topics that the log has.
+        may_grow: topics that may have more partitions than declared, because they were added later.
 
     Raises:
         TopologyError: a topic exists with another count than declared, or inputs that meet in a store
@@ -257,7 +269,8 @@ def resolve_partitions(plan: Plan, existing: Mapping[str, int]) -> dict[str, int
     counts: dict[str, int] = {}
     for topic in plan.topics:
         found = existing.get(topic.name)
-        if found is not None and topic.partition_count not in (None, found):
+        has_grown = topic.name in may_grow and found is not None and found > (topic.partition_count or 0)
+        if found is not None and topic.partition_count not in (None, found) and not has_grown:
             raise TopologyError(
                 "the topic exists with another number of partitions; declare that one, or use another topic: "
                 + fact_text(topic=topic.name, declared=topic.partition_count, existing=found)

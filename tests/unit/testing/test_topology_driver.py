@@ -125,3 +125,16 @@ def test_a_driver_leaves_the_event_loop_of_its_thread_as_it_is() -> None:
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+def test_inputs_with_unequal_partitions_enter_at_their_own_steps() -> None:
+    app = sc.App("unequal")
+    few = app.topic("few", key=str, value=int, partitions=1)
+    many = app.topic("many", key=str, value=int, partitions=3)
+    few.map(lambda value: value + 1000).merge(many).to("out")
+
+    with TopologyDriver(app) as driver:
+        for number in range(3):
+            driver.send(many, key="k", value=number, partition=number)
+
+        assert sorted(record.value for record in driver.read("out")) == [0, 1, 2]

@@ -21,6 +21,7 @@ from streamcore.clock import Clock
 from streamcore.durations import duration_ms, time_ms
 from streamcore.errors import ClosedError, UnknownTopicError, UsageError, fact_text
 from streamcore.log.client import port
+from streamcore.log.client.application_groups import ensure_not_an_application
 from streamcore.log.client.consumer.assignment import OwnedPartitions
 from streamcore.log.client.consumer.fetch_state import BytesRecord, Reading, Readings
 from streamcore.log.client.consumer.settings import (
@@ -64,6 +65,8 @@ class Consumer:
                 "a consumer reads whole topics, or the partitions given with assign=; give one of the two: "
                 "consumer('orders') or consumer(assign=[('orders', 0)])"
             )
+        if group is not None:
+            ensure_not_an_application(group, log.topics(), "read as a member of the group")
         self._ensure_topics_exist(self._topics or tuple(_place(place).topic for place in assign))
         self._readings = Readings(
             log,

@@ -203,7 +203,11 @@ class KafkaTopics:
                     continue
                 raise
             found[name] = TopicDescription(
-                name, _uuid(topic.topic_id), len(topic.partitions), _settings_of_its_own(entries or {})
+                name,
+                _uuid(topic.topic_id),
+                len(topic.partitions),
+                _settings_of_its_own(entries or {}),
+                has_settings=entries is not None,
             )
         return found
 

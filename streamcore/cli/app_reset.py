@@ -1,0 +1,125 @@
+"""``streamcore app MODULE:APP reset``: starts an application over, or the part of it that makes a table.
+
+It says what it will do and asks, or takes ``--yes``. It refuses while the application runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streamcore.cli.output import print_line, print_note
+from streamcore.errors import UsageError, fact_text
+from streamcore.model import Offset, TopicPartition
+
+if TYPE_CHECKING:
+    from streamcore.processing.dsl.app import App
+    from streamcore.processing.runtime.reset import ResetPlan
+
+
+@dataclass(frozen=True, slots=True)
+class LogPlace:
+    """The log that commands work on: of a folder, or of a broker instead."""
+
+    data: Path
+    broker: str | None = None
+    security: Mapping[str, str] | None = None
+
+
+def add_reset(commands: typer.Typer, app: App, place: LogPlace) -> None:
+    """Add the command, unless the application declares one of its name."""
+    if "reset" in app.commands:
+        return
+
+    @commands.command("reset")
+    def reset(
+        table: Annotated[
+            str | None,
+            typer.Option("--table", help="Only this table, and what is made from the same records."),
+        ] = None,
+        to: Annotated[
+            str,
+            typer.Option("--to", help="Where to read the inputs from: earliest, latest, a time, an offset."),
+        ] = "earliest",
+        offset: Annotated[
+            list[str] | None,
+            typer.Option("--offset", metavar="TOPIC:PARTITION:OFFSET", help="For one partition, repeatable."),
+        ] = None,
+        yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+        data: Annotated[
+            Path, typer.Option("--data", envvar="STREAMCORE_DATA", help="The data folder of log and state.")
+        ] = place.data,
+    ) -> None:
+        """Start the application over: empty its tables and read its inputs again."""
+        _reset(
+            app,
+            LogPlace(data, place.broker, place.security),
+            table=table,
+            to=to,
+            offsets=_offsets(offset or ()),
+            yes=yes,
+            dry_run=dry_run,
+        )
+
+
+def _reset(
+    app: App,
+    place: LogPlace,
+    *,
+    table: str | None,
+    to: str,
+    offsets: Mapping[TopicPartition, Offset],
+    yes: bool,
+    dry_run: bool,
+) -> None:
+    from streamcore.processing.runtime.resetting import ApplicationReset
+
+    if place.broker is None and not (place.data / "log").is_dir():
+        raise UsageError(
+            "no log in this folder: name another with --data or STREAMCORE_DATA " + fact_text(data=place.data)
+        )
+    with ApplicationReset(app, place.data, broker=place.broker, security=place.security) as reset:
+        plan = reset.plan(table=table, to=to, offsets=offsets)
+        for line in plan_lines(plan, reset.state_folders(plan)):
+            print_line(line)
+        if dry_run:
+            print_note("nothing was changed: --dry-run")
+            return
+        if not yes:
+            if not sys.stdin.isatty():
+                raise UsageError(f"nobody can be asked here: give --yes to reset {fact_text(app=app.app_id)}")
+            typer.confirm("Do it?", abort=True)
+        reset.carry_out(plan)
+    print_note(f"{app.app_id} was reset; the next worker starts over")
+
+
+def plan_lines(plan: ResetPlan, folders: Sequence[Path]) -> list[str]:
+    """What a reset does, in words."""
+    lines = [f"reset of {plan.app_id}: {', '.join(plan.parts) or 'nothing'}"]
+    if plan.tables:
+        lines.append(f"  empties  {', '.join(plan.tables)}")
+    if plan.deleted_topics:
+        lines.append(f"  deletes  {', '.join(plan.deleted_topics)}")
+    lines += [f"  deletes  {folder}" for folder in folders]
+    lines += [f"  reads    {place} from {offset}" for place, offset in plan.positions.items()]
+    if plan.read_from_end:
+        lines.append(f"  reads what it writes itself from the end: {', '.join(plan.read_from_end)}")
+    if plan.written_again:
+        lines.append(f"  these topics get their records again: {', '.join(plan.written_again)}")
+    return lines
+
+
+def _offsets(given: Sequence[str]) -> dict[TopicPartition, Offset]:
+    found = {}
+    for text in given:
+        topic, partition, offset = ["", "", "", *text.rsplit(":", 2)][-3:]
+        if not topic or not partition.isdigit() or not offset.isdigit():
+            raise UsageError(f"write --offset as TOPIC:PARTITION:OFFSET {fact_text(given=text)}")
+        found[TopicPartition(topic, int(partition))] = int(offset)
+    return found

@@ -1,0 +1,321 @@
+"""Compares an application with what it left in the log, before it processes anything.
+
+Another declaration, another topic under an old name, added partitions, positions that another program moved:
+each would give wrong tables without an error. What is compared is in ``<app>-descriptions``
+(``state.application_records``), in the committed positions and in the state of each task.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from streamcore.errors import TopologyError, UsageError, fact_text
+from streamcore.log.client.port import TopicDescription
+from streamcore.model import CommittedPosition, LogOffsets, Offset, TopicName, TopicPartition
+from streamcore.processing.topology.nodes import StoreSpec
+from streamcore.processing.topology.plan import Plan, SubTopology, task_count
+from streamcore.state import changelog
+from streamcore.state.application_records import (
+    ApplicationRecords,
+    InputRecord,
+    RecordChanges,
+    TableRecord,
+)
+from streamcore.state.descriptions import StoreDescription, updated
+
+_logger = logging.getLogger(__name__)
+
+RESET: Final = "`streamcore app MODULE:APP reset`"
+
+
+def ensure_no_reset_is_open(records: ApplicationRecords) -> None:
+    """Refuse to run where a reset was begun and not completed.
+
+    Raises:
+        UsageError: with the command that completes it.
+    """
+    if records.reset is not None:
+        raise UsageError(
+            f"a reset of the application was begun and not completed; run it again with {RESET}: "
+            + fact_text(app=records.app_id, parts=",".join(records.reset.parts))
+        )
+
+
+# --- topics that are read -----------------------------------------------------------------------
+
+
+def inputs_of(plan: Plan) -> list[TopicName]:
+    """The topics that an application reads, repartition topics and those of global tables among them."""
+    names = [entry.topic.name for sub_topology in plan.sub_topologies for entry in sub_topology.inputs]
+    names += [table.topic.name for table in plan.global_tables]
+    return list(dict.fromkeys(names))
+
+
+def replaced_inputs(
+    plan: Plan, records: ApplicationRecords, existing: Mapping[TopicName, TopicDescription]
+) -> list[TopicName]:
+    """The topics that were deleted, or deleted and made again, since the application read them.
+
+    The topic of a global table does not count: the table equals its topic, whichever that is.
+    """
+    found = []
+    read = [entry.topic.name for sub_topology in plan.sub_topologies for entry in sub_topology.inputs]
+    for name in dict.fromkeys(read):
+        record, topic = records.inputs.get(name), existing.get(name)
+        if record is None or record.topic_id is None:
+            continue
+        if topic is None or topic.topic_id != UUID(record.topic_id):
+            found.append(name)
+    return found
+
+
+def replaced_input_error(
+    app_id: str, name: TopicName, existing: Mapping[TopicName, TopicDescription]
+) -> TopologyError:
+    """The error for an input that is another topic than before, or is gone."""
+    state = "deleted and made again" if name in existing else "deleted"
+    return TopologyError(
+        f"a topic that the application reads was {state}, and its tables hold what came from the old one; "
+        f"start over with {RESET}, or choose App(on_recreated_topic='start-over' or 'go-on'): "
+        + fact_text(app=app_id, topic=name)
+    )
+
+
+def ensure_partitions(
+    plan: Plan,
+    records: ApplicationRecords,
+    counts: Mapping[TopicName, int],
+    existing: Mapping[TopicName, TopicDescription],
+) -> None:
+    """Refuse tables whose input has another number of partitions than their state was made with.
+
+    Raises:
+        TopologyError: with what to do.
+    """
+    for sub_topology in plan.sub_topologies:
+        if not sub_topology.stores:
+            continue
+        for entry in sub_topology.inputs:
+            record = records.inputs.get(entry.topic.name)
+            if record is not None and record.partitions != counts[entry.topic.name]:
+                raise added_partitions_error(
+                    sub_topology, entry.topic.name, record.partitions, counts[entry.topic.name]
+                )
+        for store in sub_topology.stores:
+            name = changelog.changelog_topic(plan.app_id, store.name)
+            wanted = task_count(sub_topology, counts)
+            if store.source_topic is None and name in existing:
+                found = existing[name].partition_count
+                if found != wanted:
+                    topic = sub_topology.inputs[0].topic.name
+                    raise added_partitions_error(sub_topology, topic, found, wanted)
+    for table in plan.global_tables:
+        record = records.inputs.get(table.topic.name)
+        if record is None or record.topic_id is None or table.topic.name not in existing:
+            continue
+        is_same = existing[table.topic.name].topic_id == UUID(record.topic_id)
+        if is_same and record.partitions != counts[table.topic.name]:
+            raise _copy_topic_error(
+                [table.store.name], table.topic.name, record.partitions, counts[table.topic.name]
+            )
+
+
+def added_partitions_error(
+    sub_topology: SubTopology, topic: TopicName, before: int, now: int
+) -> TopologyError:
+    """The error for tables over a topic whose number of partitions changed."""
+    tables = [store.name for store in sub_topology.stores]
+    spec = next(entry.topic for entry in sub_topology.inputs if entry.topic.name == topic)
+    facts = fact_text(topic=topic, partitions_before=before, partitions=now, tables=",".join(tables))
+    if spec.internal:
+        return TopologyError(
+            "a repartition topic has another number of partitions than the tables behind it were made with; "
+            f"give it its former number, or start over with {RESET}: {facts}"
+        )
+    followed = [
+        store.name for store in sub_topology.stores if store.source_topic and store.source_topic.name == topic
+    ]
+    if followed:
+        return _copy_topic_error(followed, topic, before, now)
+    return TopologyError(
+        "partitions were added to the input of tables, so records of one key lie in two partitions, each "
+        f"of which would have a part of the table; put .repartition({now}, name=...) in front of the tables "
+        f"and start over with {RESET}: {facts}"
+    )
+
+
+def _copy_topic_error(tables: list[str], topic: TopicName, before: int, now: int) -> TopologyError:
+    return TopologyError(
+        "partitions were added to a topic that is read as a table, so that records of one key lie in two "
+        "partitions and which is the newest is not known; copy its records into a new topic of "
+        f"{now} partitions and read that one under a new table name: "
+        + fact_text(topic=topic, partitions_before=before, partitions=now, tables=",".join(tables))
+    )
+
+
+# --- tables -------------------------------------------------------------------------------------
+
+
+def ensure_tables(
+    plan: Plan,
+    records: ApplicationRecords,
+    descriptions: Mapping[str, StoreDescription],
+    existing: Mapping[TopicName, TopicDescription],
+) -> None:
+    """Refuse tables whose changelog means something else now, or is not the one that is described.
+
+    Args:
+        descriptions: of the tables with changelogs, as they are declared.
+        existing: the topics before missing changelogs are created.
+
+    Raises:
+        TopologyError: a table is declared in another way than it was written.
+        UsageError: a changelog was deleted.
+    """
+    for name, description in descriptions.items():
+        record = records.tables.get(name)
+        if record is None:
+            continue
+        if record.description is not None:
+            updated(record.description, description)
+        topic_name = changelog.changelog_topic(plan.app_id, name)
+        topic = existing.get(topic_name)
+        if record.changelog_id is None or (topic and topic.topic_id == UUID(record.changelog_id)):
+            continue
+        raise UsageError(
+            "the changelog of a table was deleted, and with it the table; start over with "
+            f"`streamcore app MODULE:APP reset --table {name}`, or bring back the log from a backup: "
+            + fact_text(table=name, changelog=topic_name)
+        )
+
+
+def record_tables(
+    changes: RecordChanges,
+    records: ApplicationRecords,
+    descriptions: Mapping[str, StoreDescription],
+    changelog_ids: Mapping[str, UUID],
+) -> None:
+    """Write what the tables hold, and which changelogs are theirs."""
+    for name, description in descriptions.items():
+        before = records.tables.get(name) or TableRecord()
+        described = description if before.description is None else updated(before.description, description)
+        changes.table(
+            name,
+            TableRecord(
+                description=described,
+                changelog_id=changelog_ids[name].hex,
+                replaced_ids=before.replaced_ids,
+            ),
+        )
+
+
+def record_inputs(changes: RecordChanges, plan: Plan, topics: Mapping[TopicName, TopicDescription]) -> None:
+    """Write which topics the application reads, and how many partitions they have."""
+    for name in inputs_of(plan):
+        topic = topics[name]
+        changes.input(name, InputRecord(topic_id=topic.topic_id.hex, partitions=topic.partition_count))
+
+
+def replaced_ids(records: ApplicationRecords, store: StoreSpec) -> frozenset[UUID]:
+    """The former changelogs of a table, which resets deleted."""
+    record = records.tables.get(store.name)
+    return frozenset() if record is None else frozenset(map(UUID, record.replaced_ids))
+
+
+# --- positions ----------------------------------------------------------------------------------
+
+
+def ensure_within_log(
+    committed: Mapping[TopicPartition, CommittedPosition], offsets: Mapping[TopicPartition, LogOffsets]
+) -> None:
+    """Refuse committed positions behind the end of their partitions.
+
+    Raises:
+        UsageError: a partition has fewer records than the application processed.
+    """
+    for source, position in committed.items():
+        if source in offsets and position.offset > offsets[source].log_end:
+            raise UsageError(
+                "the committed position lies behind the end of the partition, so the topic is another one or "
+                f"the log lost its end; bring back the log from a backup, or start over with {RESET}: "
+                + fact_text(partition=source, committed=position.offset, log_end=offsets[source].log_end)
+            )
+
+
+def ensure_own_positions(
+    app_id: str,
+    sources: Sequence[TopicPartition],
+    committed: Mapping[TopicPartition, CommittedPosition],
+    reflected: Mapping[TopicPartition, Offset],
+    records: ApplicationRecords,
+    tables: list[str],
+    *,
+    may_lose_end: bool,
+) -> None:
+    """Refuse positions of a task with state that the application did not commit itself.
+
+    The application commits a note beside each position; programs that move positions do not.
+
+    Args:
+        sources: the inputs of the task.
+        committed: their positions; those without one are left out.
+        reflected: the position that the task's state reflects.
+        tables: those of the task that hold anything. Without any, moved positions do no harm.
+        may_lose_end: the log does not wait for the disk, so state may be ahead of it after a power cut.
+
+    Raises:
+        UsageError: the positions are another program's, or gone.
+    """
+    known = {source for source in sources if _was_read(records, source)}
+    moved = [source for source in committed if source in known and not committed[source].metadata]
+    if not tables:
+        _warn_of_moved_positions(app_id, {source: committed[source].offset for source in moved})
+        return
+    facts = {"app": app_id, "tables": ",".join(tables)}
+    start_over = f"start over with {RESET}"
+    gone = [source for source in sources if source not in committed]
+    if gone and (not committed or any(source in known for source in gone)):
+        raise UsageError(
+            "the committed positions of the application are gone while its tables hold data, so records "
+            f"would be counted twice; the group was deleted, or its positions expired; {start_over}: "
+            + fact_text(**facts, partitions=",".join(map(str, gone)))
+        )
+    if not records.inputs:
+        moved = [source for source in committed if not committed[source].metadata]
+    if moved:
+        raise UsageError(
+            "another program moved the committed positions of the application, so its tables no longer "
+            f"belong to them; {start_over}: "
+            + fact_text(
+                **facts,
+                partition=moved[0],
+                committed=committed[moved[0]].offset,
+                reflected=reflected.get(moved[0], "unknown"),
+            )
+        )
+    for source, offset in reflected.items():
+        position_now = committed.get(source)
+        if position_now is not None and position_now.offset < offset and not may_lose_end:
+            raise UsageError(
+                "the tables are ahead of the committed positions, so the log lost its end or is an old copy; "
+                f"bring back the log that belongs to the state, or {start_over}: "
+                + fact_text(**facts, partition=source, committed=position_now.offset, reflected=offset)
+            )
+
+
+def _was_read(records: ApplicationRecords, source: TopicPartition) -> bool:
+    record = records.inputs.get(source.topic)
+    return record is not None and record.topic_id is not None and source.partition < record.partitions
+
+
+def _warn_of_moved_positions(app_id: str, moved: Mapping[TopicPartition, Offset]) -> None:
+    if moved:
+        _logger.warning(
+            "another program moved the committed positions of the application, going on from there: %s",
+            fact_text(
+                app=app_id, positions=",".join(f"{source}@{offset}" for source, offset in moved.items())
+            ),
+        )

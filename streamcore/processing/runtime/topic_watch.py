@@ -1,0 +1,62 @@
+"""Sees that a worker's topics changed while it runs: partitions were added, or a topic is another one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+from uuid import UUID
+
+from streamcore.clock import Clock
+from streamcore.errors import RetriableError
+from streamcore.log.client.port import Log
+from streamcore.model import TopicName
+from streamcore.processing.topology.plan import Plan
+
+_Seen: TypeAlias = Mapping[TopicName, tuple[UUID, int] | None]
+
+
+class TopicWatch:
+    """Compares topics, again and again, with what they were when this was made. For one thread."""
+
+    def __init__(self, log: Log, plan: Plan, clock: Clock, interval_ms: int) -> None:
+        """Look at the topics of a plan.
+
+        Args:
+            interval_ms: how long an answer counts.
+        """
+        self._log = log
+        self._clock = clock
+        self._interval_ms = interval_ms
+        self._names = [topic.name for topic in plan.topics]
+        self._first = self._look()
+        self._due_ms = clock.now_ms() + interval_ms
+        self._has_changed = False
+
+    def sees_change(self, *, now: bool = False) -> bool:
+        """Whether a topic is not as it was; with ``now`` as of this moment.
+
+        A broker that cannot be asked says nothing new, unless the answer is wanted now: then the topics count
+        as changed, because it is not known that they are the same.
+        """
+        if not now and not self._has_changed and self._clock.now_ms() < self._due_ms:
+            return False
+        try:
+            self._has_changed = self._look() != self._first
+        except RetriableError:
+            return now
+        finally:
+            self._due_ms = self._clock.now_ms() + self._interval_ms
+        return self._has_changed
+
+    def has_other_topics(self) -> bool:
+        """Whether a topic is gone, or another one of its name is there."""
+        before = {name: seen and seen[0] for name, seen in self._first.items()}
+        return any(before[name] != (seen and seen[0]) for name, seen in self._look().items())
+
+    def _look(self) -> _Seen:
+        topics = self._log.topics()
+        found = {name: topics.get(name) for name in self._names}
+        return {
+            name: None if topic is None else (topic.topic_id, topic.partition_count)
+            for name, topic in found.items()
+        }
