@@ -6,6 +6,8 @@ what to do, and end with their facts as ``key=value``; ``fact_text`` writes thos
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 def fact_text(**facts: object) -> str:
     """Return facts as ``key=value`` pairs, the form in which every message here ends."""
@@ -39,10 +41,10 @@ class TopicExistsError(UsageError):
 class InvalidRecordError(UsageError):
     """The log refuses a record: too large, no key in a compacted topic, a bad timestamp."""
 
-    def __init__(self, message: str, *, record_index: int | None = None) -> None:
+    def __init__(self, message: str, *, record_errors: Mapping[int, str] | None = None) -> None:
         super().__init__(message)
-        self.record_index = record_index
-        """Which record of its batch it is, if it is one of them."""
+        self.record_errors: Mapping[int, str] = record_errors or {}
+        """Which records of the batch are refused, and why each is, in Kafka's words (KIP-467)."""
 
 
 class RecordTooLargeError(InvalidRecordError):

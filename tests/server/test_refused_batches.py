@@ -24,6 +24,7 @@ DAY_MS = 86_400_000
 def client(tmp_path: Path) -> Iterator[WireClient]:
     with sc.serve(tmp_path, listen="127.0.0.1:0") as served:
         served.log.create_topic("t", partitions=1)
+        served.log.create_topic("compacted", config={"cleanup.policy": "compact"})
         with client_of(served) as client:
             yield client
 
@@ -54,7 +55,51 @@ def test_the_record_that_is_too_far_in_the_future_is_named(client: WireClient) -
     answer = produce(client, "t", bytes(records))
 
     assert answer.error_code == ErrorCode.INVALID_TIMESTAMP
-    assert [each.batch_index for each in answer.record_errors] == [1]
+    assert [each.batch_index for each in answer.record_errors] == [1, 2]
+    assert str(answer.error_message).startswith(
+        "One or more records have been rejected due to invalid timestamp: "
+    )
+    text = answer.record_errors[0].batch_index_error_message
+    assert str(text).startswith(f"Timestamp {now_ms + DAY_MS} of message with offset 1 is out of range. The ")
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip"])
+def test_every_record_without_a_key_in_a_compacted_topic_is_named(client: WireClient, codec: str) -> None:
+    keys = [None, *[b"k"] * 9, None]
+    records = encode_batch(keys, [b"v"] * 11, [int(time.time() * 1000)] * 11, compression=codec)
+
+    answer = produce(client, "compacted", bytes(records))
+
+    assert answer.error_code == ErrorCode.INVALID_RECORD
+    kafkas = "Compacted topic cannot accept message without key in topic partition compacted-0."
+    assert [(each.batch_index, each.batch_index_error_message) for each in answer.record_errors] == [
+        (0, kafkas),
+        (10, kafkas),
+    ]
+    assert str(answer.error_message).startswith(
+        "One or more records have been rejected due to 2 record errors in total, and only showing the first "
+        f"three errors at most: [RecordError(batchIndex=0, message='{kafkas}'), RecordError("
+    )
+    assert fetch(client, "compacted").high_watermark == 0
+
+
+def test_a_batch_with_bad_keys_and_bad_times_is_refused_for_its_times(
+    client: WireClient,
+) -> None:
+    now_ms = int(time.time() * 1000)
+    records = encode_batch([None, b"k", b"k", None], [b"v"] * 4, [now_ms, now_ms, now_ms + DAY_MS, -1])
+
+    answer = produce(client, "compacted", bytes(records))
+
+    assert answer.error_code == ErrorCode.INVALID_TIMESTAMP
+    assert [each.batch_index for each in answer.record_errors] == [0, 2, 3]
+
+
+def test_versions_without_record_errors_get_the_code(client: WireClient) -> None:
+    request = produce_request("compacted", bytes(encode_batch([None], [b"v"], [int(time.time() * 1000)])))
+    (answer,) = client.ask(request, 7).responses[0].partition_responses
+
+    assert answer.error_code == ErrorCode.INVALID_RECORD
 
 
 def test_a_refusal_by_the_partition_comes_with_the_log_start_and_others_without(client: WireClient) -> None:

@@ -256,6 +256,10 @@ def a_record_without_a_key_is_refused_where_keys_are_needed(talk: Conversation) 
 
     talk.ask(produce_request(topic, batch(talk, [b"a", b"b"], keys=[b"k", None])))
     talk.ask(produce_request(topic, batch(talk, [b"a"], keys=[b"k"])))
+    several = [None, *[b"k"] * 9, None]
+    talk.ask(produce_request(topic, batch(talk, [b"v"] * 11, keys=several)))
+    talk.ask(produce_request(topic, batch(talk, [b"v"] * 11, keys=several, compression="gzip")))
+    talk.ask(produce_request(topic, batch(talk, [b"v"] * 5, keys=[None] * 5)))
 
 
 @invalid("Produce")
@@ -264,6 +268,20 @@ def records_of_the_future_are_refused(talk: Conversation) -> None:
 
     talk.ask(produce_request(topic, batch(talk, timestamp_ms=talk.now_ms + _DAY_MS)))
     talk.ask(produce_request(topic, batch(talk, timestamp_ms=0)))
+    later_ms = talk.now_ms + _DAY_MS
+    times_ms = [talk.now_ms, later_ms, talk.now_ms, later_ms + 1, 5]
+    talk.ask(produce_request(topic, encode_batch([None] * 5, [b"v"] * 5, times_ms)))
+
+
+@invalid("Produce")
+def all_bad_records_of_a_batch_are_named_keys_and_times(talk: Conversation) -> None:
+    topic = talk.make_topic(
+        settings={"cleanup.policy": "compact", "message.timestamp.before.max.ms": str(_DAY_MS)}
+    )
+    times_ms = [talk.now_ms, talk.now_ms + _DAY_MS, talk.now_ms, 7, talk.now_ms, -1]
+    keys = [None, b"k", b"k", b"k", None, b"k"]
+    talk.ask(produce_request(topic, encode_batch(keys, [b"v"] * 6, times_ms)))
+    talk.ask(produce_request(topic, encode_batch(keys[:3], [b"v"] * 3, [talk.now_ms] * 3)))
 
 
 @invalid("Produce")

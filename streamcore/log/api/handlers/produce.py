@@ -7,11 +7,13 @@ there.
 from __future__ import annotations
 
 import struct
+from itertools import islice
 from typing import Final, NamedTuple
 
 from streamcore.errors import (
     CorruptBatchError,
     InvalidRecordError,
+    InvalidTimestampError,
     StorageError,
     UnknownTopicError,
     UnsupportedVersionError,
@@ -19,7 +21,7 @@ from streamcore.errors import (
     fact_text,
 )
 from streamcore.log.api.calls import Call, ConnectionRefusedByHandler
-from streamcore.log.api.error_codes import ErrorCode, code_of, text_of
+from streamcore.log.api.error_codes import ErrorCode, code_of, shortened, text_of
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refused
@@ -206,12 +208,26 @@ def _refuse(result: PartitionProduceResponse, error: Exception, call: Call) -> N
     else:
         result.error_code = _code_for(error, call.version)
     result.error_message = text_of(error)
-    if isinstance(error, InvalidRecordError) and error.record_index is not None:
+    if isinstance(error, InvalidRecordError) and error.record_errors:
         result.record_errors = [
-            BatchIndexAndErrorMessage(
-                batch_index=error.record_index, batch_index_error_message=result.error_message
-            )
+            BatchIndexAndErrorMessage(batch_index=index, batch_index_error_message=text)
+            for index, text in error.record_errors.items()
         ]
+        result.error_message = shortened(f"{_kafkas_summary(error)}: {error}")
+
+
+def _kafkas_summary(error: InvalidRecordError) -> str:
+    """What Kafka says of a batch with bad records, which programs may match."""
+    if isinstance(error, InvalidTimestampError):
+        return "One or more records have been rejected due to invalid timestamp"
+    shown = ", ".join(
+        f"RecordError(batchIndex={index}, message='{text}')"
+        for index, text in islice(error.record_errors.items(), 3)
+    )
+    return (
+        f"One or more records have been rejected due to {len(error.record_errors)} record errors in total, "
+        f"and only showing the first three errors at most: [{shown}]"
+    )
 
 
 def _code_for(error: Exception, version: int) -> ErrorCode:

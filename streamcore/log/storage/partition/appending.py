@@ -24,7 +24,6 @@ from streamcore.log.records.batch import (
     CONTROL_FLAG,
     HEADER_BYTES,
     NO_SEQUENCE,
-    NO_TIMESTAMP,
     BatchHeader,
     Bytes,
     WritableBytes,
@@ -33,11 +32,10 @@ from streamcore.log.records.batch import (
     parse_header,
 )
 from streamcore.log.records.compression import CODECS, compress, decompress
-from streamcore.log.records.decode import batch_records
+from streamcore.log.storage.partition.record_checks import ensure_records_allowed
 from streamcore.log.storage.segment.segment import Segment
-from streamcore.log.storage.topics.setting_kinds import LONG_MAX
 from streamcore.log.storage.topics.topic_config import TopicConfig
-from streamcore.model import TimestampMs
+from streamcore.model import TimestampMs, TopicPartition
 
 _CODEC_NUMBERS: Final = frozenset(CODECS.values())
 
@@ -45,6 +43,7 @@ _CODEC_NUMBERS: Final = frozenset(CODECS.values())
 def checked_header(
     batch: Bytes,
     config: TopicConfig,
+    partition: TopicPartition,
     *,
     now_ms: TimestampMs,
     from_client: bool,
@@ -79,7 +78,7 @@ def checked_header(
             + fact_text(record_count=header.record_count, last_offset_delta=header.last_offset_delta)
         )
     if from_client:
-        _check_client_rules(batch, header, config, now_ms, has_all_keys)
+        _check_client_rules(batch, header, config, partition, now_ms, has_all_keys)
     return header
 
 
@@ -95,6 +94,7 @@ def _check_client_rules(
     batch: Bytes,
     header: BatchHeader,
     config: TopicConfig,
+    partition: TopicPartition,
     now_ms: TimestampMs,
     has_all_keys: bool,
 ) -> None:
@@ -112,50 +112,7 @@ def _check_client_rules(
         )
     if header.attributes & APPEND_TIME_FLAG:
         raise InvalidTimestampError("only the log itself may stamp a batch with its append time")
-    if not config.has_append_time:
-        _check_times(batch, header, config, now_ms)
-    if config.is_compacted and not has_all_keys:
-        for record in batch_records(batch, 0, header):
-            if record.key is None:
-                index = record.offset - header.base_offset
-                raise InvalidRecordError(
-                    "a compacted topic keeps the newest record of each key, so every record needs one, "
-                    + fact_text(record_index=index),
-                    record_index=index,
-                )
-
-
-def _check_times(batch: Bytes, header: BatchHeader, config: TopicConfig, now_ms: TimestampMs) -> None:
-    # The largest timestamp is in the header; the smallest is not, so each record is looked at, but only
-    # in topics that have such a limit.
-    if header.max_timestamp_ms == NO_TIMESTAMP:
-        return
-    ahead_ms = header.max_timestamp_ms - now_ms
-    if ahead_ms > config.message_timestamp_after_max_ms:
-        raise InvalidTimestampError(
-            "a record is further in the future than message.timestamp.after.max.ms allows: "
-            "check the clock or the unit (milliseconds), "
-            + fact_text(timestamp_ms=header.max_timestamp_ms, ahead_ms=ahead_ms),
-            record_index=_first_after(batch, header, now_ms + config.message_timestamp_after_max_ms),
-        )
-    if config.message_timestamp_before_max_ms == LONG_MAX:
-        return
-    for record in batch_records(batch, 0, header):
-        behind_ms = now_ms - record.timestamp
-        if behind_ms > config.message_timestamp_before_max_ms:
-            raise InvalidTimestampError(
-                "a record is further in the past than message.timestamp.before.max.ms allows, "
-                + fact_text(timestamp_ms=record.timestamp, behind_ms=behind_ms),
-                record_index=record.offset - header.base_offset,
-            )
-
-
-def _first_after(batch: Bytes, header: BatchHeader, limit_ms: TimestampMs) -> int | None:
-    """The place of the first record whose time is after a limit, if the header is right that there is one."""
-    for record in batch_records(batch, 0, header):
-        if record.timestamp > limit_ms:
-            return record.offset - header.base_offset
-    return None
+    ensure_records_allowed(batch, header, config, partition, now_ms=now_ms, has_all_keys=has_all_keys)
 
 
 def recompressed(batch: WritableBytes, header: BatchHeader, config: TopicConfig) -> WritableBytes:

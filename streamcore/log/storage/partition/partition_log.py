@@ -168,7 +168,12 @@ class PartitionLog:
         """
         self.health.ensure()
         header = checked_header(
-            batch, self.config, now_ms=now_ms, from_client=from_client, has_all_keys=has_all_keys
+            batch,
+            self.config,
+            self.topic_partition,
+            now_ms=now_ms,
+            from_client=from_client,
+            has_all_keys=has_all_keys,
         )
         if header.has_producer:
             repeated = self._states.check(header, from_client=from_client)

@@ -78,7 +78,7 @@ def test_each_record_is_held_against_how_old_it_may_be() -> None:
     with pytest.raises(InvalidTimestampError) as refused:
         one.log.append(encode_batch([None] * 3, [b"x"] * 3, times), now_ms=NOW_MS)
 
-    assert refused.value.record_index == 2
+    assert list(refused.value.record_errors) == [2]
     one.log.append(encode_batch([None] * 2, [b"x"] * 2, times[:2]), now_ms=NOW_MS)
 
 
