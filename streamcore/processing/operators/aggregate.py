@@ -247,10 +247,12 @@ class FinalOperator:
     """Gives the result of each key and window when the window closes.
 
     A window closes with the record that moves stream time past its end and grace. Results come in
-    the order of window start, then of key. Their timestamp is the last of the window.
+    the order of window start, then of key. Their timestamp is the last of the window. A result that
+    cannot be made is an error of the record that closed the window.
     """
 
-    def __init__(self, store: WindowStore[Any, Any], spec: StoreSpec, time: StreamTime) -> None:
+    def __init__(self, guard: Guard, store: WindowStore[Any, Any], spec: StoreSpec, time: StreamTime) -> None:
+        self._guard = guard
         assert spec.windows is not None
         assert spec.result is not None
         self._store = store
@@ -272,13 +274,15 @@ class FinalOperator:
         last_origin = len(stream_times_ms) - 1
         size_ms = self._windows.size_ms
         keys: list[Any] = []
-        values: list[Any] = []
+        states: list[Any] = []
         timestamps_ms: list[int] = []
         origins: list[int] = []
         for (key, start_ms), state in closing:
             keys.append(Windowed(key, start_ms, start_ms + size_ms))
-            values.append(self._result(state))
+            states.append(state)
             timestamps_ms.append(start_ms + size_ms - 1)
             closing_time_ms = self._windows.closing_time_ms(start_ms)
             origins.append(max(0, min(last_origin, bisect_left(stream_times_ms, closing_time_ms))))
-        return Batch(keys, values, timestamps_ms, origins, None, batch.source)
+        closed = Batch(keys, states, timestamps_ms, origins, None, batch.source)
+        results, kept = self._guard.map(self._result, states, closed)
+        return (closed if kept is None else closed.take(kept)).with_values(results)

@@ -125,9 +125,13 @@ class Guard:
 
     def with_keys(self, batch: Batch) -> Batch:
         """Leave out the records whose key is ``None``, and count them."""
-        if None not in batch.keys:
-            return batch
-        return self.where(batch, [key is not None for key in batch.keys], "null_key")
+        try:
+            if None not in batch.keys:
+                return batch
+        except Exception:  # noqa: BLE001 - keys of the user's classes compare as they like
+            pass
+        flags = [key is not None for key in batch.keys]
+        return batch if all(flags) else self.where(batch, flags, "null_key")
 
     def with_values(self, batch: Batch) -> Batch:
         """Leave out the records whose value is ``None``, and count them."""

@@ -49,6 +49,11 @@ class FilterOperator:
     def process(self, batch: Batch) -> Batch:
         """Return the records that pass."""
         flags, rest = guarded(self._guard, self._function, batch)
+        try:
+            flags = list(map(bool, flags))
+        except Exception:  # noqa: BLE001 - what the function returned may refuse to be true or false
+            flags, kept = self._guard.map(bool, flags, rest)
+            rest = rest if kept is None else rest.take(kept)
         if self._negated:
             flags = [not flag for flag in flags]
         return rest if all(flags) else rest.where(flags)

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import UNFIT, Lookup, fitting, loaded
 from streamcore.state.write_back import WriteBack
-
-
-class ResultLookup:
-    """A table of aggregations: a join sees the results of the accumulators that are stored."""
-
-    def __init__(self, store: WriteBack[Any, Any], result: Callable[[Any], Any]) -> None:
-        self._store = store
-        self._result = result
-
-    def identify(self, keys: Sequence[Any]) -> Sequence[Any]:
-        """What stands for each key."""
-        return self._store.identify(keys)
-
-    def load(self, keys: Collection[Any]) -> dict[Any, Any]:
-        """The results of those of these identities that have one."""
-        states = self._store.load(keys)
-        return {key: self._result(states[key]) for key in keys if key in states}
-
-    def ensure_key(self, key: Any) -> None:
-        """Refuse a key that the table cannot hold, with ``SerdeError``."""
-        self._store.ensure_key(key)
 
 
 class TableSourceOperator:
@@ -75,12 +54,15 @@ class TableJoinOperator:
         *,
         left: bool,
         on: Callable[[Any], Any] | None,
+        result: Callable[[Any], Any] | None = None,
     ) -> None:
+        """Make a join; ``result`` gives what the join sees of a stored value, of a table of aggregations."""
         self._guard = guard
         self._table = table
         self._function = function
         self._left = left
         self._on = on
+        self._result = result
 
     def process(self, batch: Batch) -> Batch:
         """Return the joined values under the stream's keys."""
@@ -92,15 +74,22 @@ class TableJoinOperator:
         else:
             wanted, kept = self._guard.map(self._on, batch.values, batch)
             batch = batch if kept is None else batch.take(kept)
-            if not self._left and None in wanted:
-                batch = self._guard.where(batch, [key is not None for key in wanted], "null_key")
+            flags = [key is not None for key in wanted]
+            if not self._left and not all(flags):
+                batch = self._guard.where(batch, flags, "null_key")
                 wanted = [key for key in wanted if key is not None]
         if not len(batch):
             return batch
         batch, identities, table = loaded(self._guard, self._table, wanted, batch)
         found = [table.get(identity) for identity in identities]
-        if not self._left and None in found:
-            flags = [value is not None for value in found]
+        if self._result is not None:
+            result = self._result
+            found, kept = self._guard.map(
+                lambda state: None if state is None else result(state), found, batch
+            )
+            batch = batch if kept is None else batch.take(kept)
+        flags = [value is not None for value in found]
+        if not self._left and not all(flags):
             batch = batch.where(flags)
             found = [value for value in found if value is not None]
         function = self._function

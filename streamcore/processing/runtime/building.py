@@ -28,7 +28,6 @@ from streamcore.processing.operators.stateless import (
 )
 from streamcore.processing.operators.store_keys import Lookup
 from streamcore.processing.operators.tables import (
-    ResultLookup,
     TableJoinOperator,
     TableSourceOperator,
 )
@@ -114,12 +113,14 @@ class TaskBuilder:
             case nodes.Aggregate():
                 return self._aggregate(task, node, guard, emits=has_children)
             case nodes.Final():
-                return FinalOperator(self._windows(task, node.store), node.store, task.time)
+                return FinalOperator(guard, self._windows(task, node.store), node.store, task.time)
             case nodes.TableSource():
                 return TableSourceOperator(guard, task.stores[node.store.name])
             case nodes.TableJoin():
                 table = self._lookup(task, node)
-                return TableJoinOperator(guard, table, node.function, left=node.left, on=node.on)
+                return TableJoinOperator(
+                    guard, table, node.function, left=node.left, on=node.on, result=node.store.result
+                )
             case nodes.AgentNode():
                 return AgentRunner(
                     node,
@@ -155,8 +156,7 @@ class TaskBuilder:
     def _lookup(self, task: Task, join: nodes.TableJoin) -> Lookup:
         if isinstance(join.table, nodes.GlobalTable):
             return self.global_tables[join.store.name]
-        store = task.stores[join.store.name]
-        return store if join.store.result is None else ResultLookup(store, join.store.result)
+        return task.stores[join.store.name]
 
     def _windows(self, task: Task, store: nodes.StoreSpec) -> WindowStore[Any, Any]:
         found = task.stores[store.name]

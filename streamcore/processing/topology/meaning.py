@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from msgspec.structs import replace
@@ -159,7 +160,8 @@ class Interpreter:
     def _step(self, task: _Task, node: Node, arrived: list[Event], stored: Stored) -> list[Event]:
         """What a step gives for what arrives at it because of one stored record."""
         if isinstance(node, Final):
-            return self._closed_windows(task, node, stored)
+            policy = node.on_error if node.on_error is not None else self._on_error
+            return self._closed_windows(task, node, policy, stored)
         return [made for event in arrived for made in self._made(task, node, event, stored)]
 
     def _made(self, task: _Task, node: Node, event: Event, stored: Stored) -> list[Event]:
@@ -182,7 +184,8 @@ class Interpreter:
                 groups = call(_records, node.function, event)
                 return [made for group in groups for made in group]
             case Filter():
-                return [event for flag in call(node.function, event.value) if bool(flag) is not node.negated]
+                flags = call(lambda value: bool(node.function(value)), event.value)
+                return [event for flag in flags if flag is not node.negated]
             case Branch():
                 return [event for mine in call(_takes, node, event.value) if mine]
             case Peek():
@@ -237,11 +240,10 @@ class Interpreter:
             if key is None and not node.left:
                 continue
             for data in call(_key_bytes, node.store, key):
-                found = table.get(data)
-                if found is not None:
-                    found = _result(node.store, found)
-                if found is not None or node.left:
-                    joined += call(node.function, event.value, found)
+                state = table.get(data)
+                for found in [None] if state is None else call(_result, node.store, state):
+                    if found is not None or node.left:
+                        joined += call(node.function, event.value, found)
         return [replace(event, value=value) for value in joined]
 
     def _aggregated(
@@ -327,7 +329,7 @@ class Interpreter:
                 updates.append(replace(event, value=result))
         return updates
 
-    def _closed_windows(self, task: _Task, node: Final, stored: Stored) -> list[Event]:
+    def _closed_windows(self, task: _Task, node: Final, policy: ErrorPolicy, stored: Stored) -> list[Event]:
         """The results of the windows that this event closed, by start and then by the bytes of the key."""
         windows = node.store.windows
         assert windows is not None
@@ -341,17 +343,19 @@ class Interpreter:
         results: list[Event] = []
         for start_ms, key, accumulators in sorted(closed, key=lambda window: window[:2]):
             end_ms = start_ms + windows.size_ms
-            results.append(
+            found = self._guarded(node.name, policy, stored, partial(_result, node.store, accumulators))
+            results += [
                 Record(
                     Windowed(decode(key), start_ms, end_ms),
-                    _result(node.store, accumulators),
+                    result,
                     end_ms - 1,
                     (),
                     stored.topic,
                     stored.partition,
                     stored.offset,
                 )
-            )
+                for result in found
+            ]
         return results
 
     def _follow(self, table: GlobalTable, stored: Stored) -> None:

@@ -336,3 +336,74 @@ def test_no_window_starts_before_1970(at: int, starts: list[int]) -> None:
         driver.send(events, key="k", value=1, at=at)
 
         assert counted(driver, "per-window") == [(start, 1) for start in starts]
+
+
+# -- other results of functions that fail where they are used
+
+
+class Undecided:
+    """Neither true nor false, as an array of several numbers is."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("neither true nor false")
+
+
+@pytest.mark.parametrize("step", ["filter", "filter_not", "branch"])
+@pytest.mark.parametrize("policy", [sc.stop, sc.skip])
+def test_a_flag_that_is_neither_true_nor_false_is_an_error_of_the_record(
+    step: str, policy: ErrorPolicy
+) -> None:
+    app = sc.App("flags", on_error=policy)
+    events = app.topic("events", key=str, value=int)
+
+    def flag(value: int) -> Any:
+        return Undecided() if value == 1 else step != "filter_not"
+
+    kept = events.branch(arm=flag).arm if step == "branch" else getattr(events, step)(flag)
+    kept.to("out")
+
+    with TopologyDriver(app) as driver:
+        for value in (0, 1, 2):
+            driver.send(events, key=f"key{value}", value=value)
+
+        if policy == sc.skip:
+            assert [record.value for record in driver.read("out")] == [0, 2]
+        else:
+            with pytest.raises(UserCodeError, match=r"offset=1 key=b'key1' .*neither true nor false"):
+                driver.process()
+
+
+def failing_result() -> Any:
+    def result(total: int) -> int:
+        if total == 13:
+            raise ValueError("unlucky")
+        return total
+
+    return sc.aggregation(lambda: 0, lambda total, value: total + value, result=result)
+
+
+def test_a_result_that_cannot_be_made_is_an_error_of_the_record_that_closed_the_window() -> None:
+    app = sc.App("finals", on_error=sc.skip)
+    events = app.topic("events", key=str, value=int)
+    events.tumbling("10s").aggregate("sums", total=failing_result()).final().map(
+        lambda sums: sums.total, name="totals", value=int
+    ).to("out")
+
+    with TopologyDriver(app) as driver:
+        for key, value, at in [("a", 13, 1_000), ("b", 5, 2_000), ("c", 1, 20_000)]:
+            driver.send(events, key=key, value=value, at=at)
+
+        assert [record.value for record in driver.read("out")] == [5]
+
+
+def test_a_result_that_cannot_be_made_is_an_error_of_the_record_that_is_joined() -> None:
+    app = sc.App("joined", on_error=sc.skip)
+    events = app.topic("events", key=str, value=int)
+    sums = events.aggregate("sums", total=failing_result())
+    events.join(sums, lambda value, found: found.total, name="join", value=int).to("out")
+
+    with TopologyDriver(app) as driver:
+        for key, value in [("a", 13), ("a", 1), ("b", 5)]:
+            driver.send(events, key=key, value=value)
+
+        assert [record.value for record in driver.read("out")] == [14, 5]
