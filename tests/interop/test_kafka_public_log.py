@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.unit.log.test_broker_connection import *  # noqa: F403
+from tests.server.test_broker_connection import *  # noqa: F403
 
 pytestmark = pytest.mark.interop
 

@@ -266,16 +266,15 @@ def test_clients_that_stop_in_the_middle_or_ask_for_much_work_keep_nobody_waitin
                         client.receive_frame()
 
             attacks = [pool.submit(attack, number) for number in range(40)]
-            waits_s = []
+            answered_count = 0
             while not all(each.done() for each in attacks):
-                began_s = time.perf_counter()
                 assert is_answered(user)
-                waits_s.append(time.perf_counter() - began_s)
+                answered_count += 1
             for each in attacks:
                 each.result()
 
-    waits_s.sort()
-    assert waits_s[len(waits_s) // 2] < 0.25
+    # One check of a password takes longer than an answer: a user who waited for them all would get few.
+    assert answered_count >= len(attacks)
 
 
 def test_a_connection_that_is_reset_during_its_check_leaves_nothing_behind(tmp_path: Path) -> None:
