@@ -93,8 +93,8 @@ def window_start_now(store: StoreSpec) -> int:
     event_time_ms = None if context is None else context.event_time_ms
     if event_time_ms is None:
         raise UsageError(
-            "a windowed table is read and written by agents, for the window of their event; from outside use "
-            "running.table(name): " + fact_text(table=store.name)
+            "name the window of a windowed table, table.get(key, at=time); only agents have an event whose "
+            "time names it: " + fact_text(table=store.name)
         )
     if event_time_ms < 0:
         raise InvalidTimestampError(
@@ -113,7 +113,7 @@ def table_in_task(store: StoreSpec) -> TaskTable:
     context = _current.get()
     if context is None:
         raise UsageError(
-            "tables are read and written by agents; from outside use running.table(name): "
-            + fact_text(table=store.name)
+            "tables are read and written by the application's own functions while it runs; from outside use "
+            "running.table(name): " + fact_text(table=store.name)
         )
     return context.table(store)

@@ -33,6 +33,7 @@ from streamcore.processing.operators.tables import (
 )
 from streamcore.processing.runtime.agents import AgentRunner
 from streamcore.processing.runtime.failures import FailureLog, TaskFailures
+from streamcore.processing.runtime.global_tables import GlobalTableKeeper
 from streamcore.processing.runtime.sending import partitions_of
 from streamcore.processing.runtime.task import Step, Task
 from streamcore.processing.topology import nodes
@@ -51,11 +52,12 @@ class TaskBuilder:
     failures: FailureLog
     wait_ms: Callable[[int], None] | None = None
     """How time passes before a retry; ``None`` waits for the machine's clock."""
-    global_tables: Mapping[str, Lookup] = field(default_factory=dict)
+    global_tables: Mapping[str, GlobalTableKeeper] = field(default_factory=dict)
 
     def build(self, task: Task) -> None:
         """Give a task its steps."""
         sub_topology = task.sub_topology
+        task.global_tables = self.global_tables
         asked_for = {parent for node in sub_topology.nodes for parent in node.parents}
         steps = [
             Step(

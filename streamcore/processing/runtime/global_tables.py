@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import heapq
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from streamcore.clock import Clock
@@ -127,6 +128,21 @@ class GlobalTableKeeper:
     def identify(self, keys: Sequence[Any]) -> Sequence[Any]:
         """What stands for each key in a dict: equal exactly if the keys are one key."""
         return self._codec.identify_many(keys)
+
+    def get(self, key: Any) -> Any:
+        """The value of a key, or ``None``.
+
+        Raises:
+            SerdeError: the key is none of the table's.
+        """
+        (identity,) = self.identify([key])
+        return self.load([identity]).get(identity)
+
+    def items(self) -> Iterator[tuple[Any, Any]]:
+        """All keys and values, in the order of the stored keys."""
+        parts = [self.engine.scan(self.store_name(source.partition), None, None) for source in self._sources]
+        decode_key, decode = self._codec.decode, self.store.value_serde.decode
+        return ((decode_key(key), decode(data)) for key, data in heapq.merge(*parts))
 
     def load(self, keys: Collection[Any]) -> dict[Any, Any]:
         """The values of those of these identities that have one."""

@@ -244,6 +244,8 @@ class Lane:
             self._ensure_under_way(table=store.name)
         runner = self._runner
         found = runner.table_of(store)
+        if store.is_kept_by_step:  # it is only read here
+            return found
         if runner.stops and (runner.node.concurrency > 1 or self._number > self._careful_until):
             self._touched = self._number
             return found

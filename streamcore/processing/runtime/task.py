@@ -24,7 +24,9 @@ from streamcore.processing.operators.guard import ENDS_WORKER, Guard
 from streamcore.processing.operators.outputs import BatchOutputs, Outputs
 from streamcore.processing.operators.stateless import Operator
 from streamcore.processing.runtime.agents import AgentRunner
+from streamcore.processing.runtime.global_tables import GlobalTableKeeper
 from streamcore.processing.runtime.inputs import InputBuffer, Moment, RoundEnd, Slice
+from streamcore.processing.runtime.reading import global_table, part_of_task
 from streamcore.processing.runtime.turns import Turn
 from streamcore.processing.topology import nodes
 from streamcore.processing.topology.nodes import Node, StoreSpec
@@ -153,6 +155,8 @@ class Task:
         """Whether the worker's end has left a batch in the middle, with effects not to be committed."""
         self.late_count = 0
         self.processed_count = 0
+        self.global_tables: Mapping[str, GlobalTableKeeper] = {}
+        self._tables: dict[int, TaskTable] = {}
         self.places: dict[object, int] = {}
         for entry in sub_topology.inputs:
             self.place_of(entry.root)
@@ -200,12 +204,9 @@ class Task:
 
     def table(self, store: StoreSpec) -> TaskTable:
         """The part of a table that this task owns."""
-        found = self.stores.get(store.name)
+        found = self._tables.get(id(store))
         if found is None:
-            raise UsageError(
-                "this agent was not seen to use the table; declare it: @app.agent(..., tables=[table]): "
-                + fact_text(table=store.name, task=self.task_id)
-            )
+            found = self._tables[id(store)] = self._part_of(store)
         return found
 
     @property
@@ -213,6 +214,18 @@ class Task:
         """The fewest records of a batch that keep every lane of the task's agents at work."""
         lanes = max((len(agent.lanes) for agent in self.agents), default=1)
         return 1 if lanes == 1 else 8 * lanes
+
+    def _part_of(self, store: StoreSpec) -> TaskTable:
+        keeper = self.global_tables.get(store.name)
+        if keeper is not None and keeper.store is store:
+            return global_table(keeper)
+        if self.sub_topology.store_of(store.name) is not store:
+            raise UsageError(
+                "the task of this code does not own the table; name it at the agent, "
+                "@app.agent(..., tables=[table]): " + fact_text(table=store.name, task=self.task_id)
+            )
+        part = self.stores[store.name]
+        return part_of_task(store, part) if store.is_kept_by_step else part
 
     # -- processing
 

@@ -12,6 +12,7 @@ from streamcore.errors import ClosedError, UsageError, fact_text
 from streamcore.model import Offset, TopicPartition, Windowed
 from streamcore.processing.runtime.assembly import Assembly, description_of
 from streamcore.processing.runtime.outside import AnyTable, table_name
+from streamcore.processing.runtime.reading import ReadOnlyTable
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.state.keys import KeyCodec, key_codec
 from streamcore.state.position import Position
@@ -175,6 +176,29 @@ def table_view(
         for engine, part in parts
     ]
     return TableView(store, views, wait_for, is_open, None if keeper is None else keeper.position)
+
+
+def committed_table(assembly: Assembly, store: StoreSpec) -> ReadOnlyTable:
+    """A table as timers read it: the parts of all tasks of this worker, as of the last commit.
+
+    Raises:
+        UsageError: the application has no such table.
+    """
+    if not any(known is store for known in stores_of(assembly)):
+        raise UsageError(f"the table is not one of this application's: {fact_text(table=store.name)}")
+    view = table_view(assembly, store.name, lambda *_: None, lambda: True)
+
+    def get(place: Any) -> Any:
+        key, at = place if view.is_windowed else (place, None)
+        answer = view.get(key, at=at)
+        return None if answer is None else answer.value
+
+    def items() -> Iterator[tuple[Any, Any]]:
+        for answer in view.all():
+            windowed = isinstance(answer.key, Windowed) and view.is_windowed
+            yield ((answer.key.key, answer.key.start_ms) if windowed else answer.key), answer.value
+
+    return ReadOnlyTable(store.name, get, items)
 
 
 def _bound(time: Time | None) -> int | None:

@@ -38,6 +38,7 @@ from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.timers import Timers
 from streamcore.processing.runtime.topic_watch import TopicWatch
+from streamcore.processing.runtime.views import committed_table
 from streamcore.processing.runtime.waking import Waking
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.state.engine import KeyValueEngine
@@ -176,11 +177,12 @@ class TaskWorker:
         """Timers have no event at hand."""
 
     def table(self, store: StoreSpec) -> TaskTable:
-        """Timers belong to no task, so they have no table."""
-        raise UsageError(
-            "a timer belongs to no partition; read tables with running.table(name), write them in agents: "
-            + fact_text(table=store.name)
-        )
+        """A table for reading: the parts of all tasks of this worker, as of the last commit.
+
+        Raises:
+            UsageError: the application has no such table.
+        """
+        return committed_table(self.assembly, store)
 
     # -- processing
 

@@ -65,6 +65,11 @@ class StoreSpec:
     default: Any = None
     copies_on_read: bool = False
 
+    @property
+    def is_kept_by_step(self) -> bool:
+        """Whether a step of the topology writes it: then user code only reads it."""
+        return self.source_topic is not None or bool(self.aggregators)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Node:

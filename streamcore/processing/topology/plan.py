@@ -84,9 +84,12 @@ def make_plan(
     Raises:
         TopologyError: two stores have one name.
     """
-    used = {node: _tables_of(node, tables_used_by) for node in nodes}
+    named = {node: _tables_named_by(node, tables_used_by) for node in nodes}
+    used = {node: _tables_of(node, named[node]) for node in nodes}
     _refuse_equal_names(nodes, app_tables)
     groups = _grouped(nodes, used)
+    for members in groups:
+        _add_tables_read(members, named, used)
     keyed_only = _keyed_only(nodes)
     sub_topologies = []
     names: set[str] = set()
@@ -103,14 +106,36 @@ def make_plan(
     )
 
 
-def _tables_of(
+def _tables_named_by(
     node: Node, tables_used_by: Callable[[Callable[..., Any]], tuple[StoreSpec, ...]]
 ) -> tuple[StoreSpec, ...]:
     function = getattr(node, "function", None)
-    found = list(tables_used_by(function)) if function is not None else []
+    return () if function is None else tables_used_by(function)
+
+
+def _tables_of(node: Node, named: Sequence[StoreSpec]) -> tuple[StoreSpec, ...]:
+    """The tables that a node's task must own: those that its function may write, and declared ones."""
+    found = [store for store in named if not store.is_kept_by_step]
     if isinstance(node, AgentNode):
         found += [store for store in node.tables if not any(store is known for known in found)]
     return tuple(found)
+
+
+def _add_tables_read(
+    members: Sequence[Node],
+    named: Mapping[Node, Sequence[StoreSpec]],
+    used: dict[Node, tuple[StoreSpec, ...]],
+) -> None:
+    """Add the tables that functions read and that the steps beside them keep.
+
+    To name a table that another sub-topology keeps unites nothing: the function would see the keys of its own
+    partition, and they are others there. Only ``tables=`` does so.
+    """
+    kept = [node.store for node in members if isinstance(node, Aggregate | TableSource)]
+    for node in members:
+        read = [store for store in named[node] if any(store is known for known in kept)]
+        known = used[node]
+        used[node] = (*known, *(store for store in read if not any(store is other for other in known)))
 
 
 def _refuse_equal_names(nodes: Iterable[Node], app_tables: Iterable[StoreSpec]) -> None:
@@ -144,7 +169,8 @@ def _grouped(nodes: Sequence[Node], used: Mapping[Node, tuple[StoreSpec, ...]]) 
             unite(_reading_side(parent), node)
         if isinstance(node, TableJoin) and not isinstance(node.table, GlobalTable):
             unite(_reading_side(node.table), node)
-        for store in used[node]:
+        own = [node.store] if isinstance(node, Aggregate | TableSource) else []
+        for store in [*own, *used[node]]:
             unite(store, node)
     members: dict[object, list[Node]] = {}
     for node in nodes:
@@ -361,11 +387,11 @@ def _check_co_partitioned(sub_topology: SubTopology, counts: Mapping[str, int]) 
             )
     if counts[first.name] > 1:
         for node in sub_topology.nodes:
-            if isinstance(node, Aggregate | TableJoin):
-                _check_keys_are_written_alike(node)
+            if isinstance(node, Aggregate | TableJoin) or (isinstance(node, AgentNode) and node.tables):
+                _check_keys_are_written_alike(node, sub_topology.nodes)
 
 
-def _check_keys_are_written_alike(node: Aggregate | TableJoin) -> None:
+def _check_keys_are_written_alike(node: Aggregate | TableJoin | AgentNode, members: Sequence[Node]) -> None:
     """A key's partition follows from its bytes: the text ``7`` and eight bytes for 7 lie apart.
 
     Of two serdes of the user's own nothing is known; they may well write the same.
@@ -373,6 +399,11 @@ def _check_keys_are_written_alike(node: Aggregate | TableJoin) -> None:
     topics = list(topics_above(node))
     if isinstance(node, TableJoin) and not isinstance(node.table, GlobalTable):
         topics += topics_above(node.table)
+    if isinstance(node, AgentNode):
+        declared = [id(store) for store in node.tables]
+        for keeper in members:
+            if isinstance(keeper, Aggregate | TableSource) and id(keeper.store) in declared:
+                topics += topics_above(keeper)
     for topic in topics[1:]:
         written = {topics[0].key_serde.name, topic.key_serde.name}
         if len(written) > 1 and written != {"str", "bytes"} and "custom" not in written:

@@ -1,0 +1,65 @@
+"""Tables that steps keep, as agents, timers and functions of steps read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+from streamcore.errors import UsageError, fact_text
+from streamcore.processing.runtime.global_tables import GlobalTableKeeper
+from streamcore.processing.topology.nodes import StoreSpec
+from streamcore.state.write_back import WriteBack
+
+_IMMUTABLE = (int, float, str, bytes, bool)
+
+
+class ReadOnlyTable:
+    """A table for reading, by the keys of its store: of a windowed table (key, start of the window)."""
+
+    def __init__(
+        self, name: str, get: Callable[[Any], Any], items: Callable[[], Iterable[tuple[Any, Any]]]
+    ) -> None:
+        self._name = name
+        self._get = get
+        self._items = items
+
+    def get(self, key: Any) -> Any:
+        """The value, or ``None``."""
+        return self._get(key)
+
+    def items(self) -> Iterable[tuple[Any, Any]]:
+        """All keys and values, in key order."""
+        return self._items()
+
+    def put(self, key: Any, value: Any) -> NoReturn:
+        """Refuse to write."""
+        raise UsageError(
+            "the table is only read here; agents write those of app.table(...): "
+            + fact_text(table=self._name)
+        )
+
+    def delete(self, key: Any) -> NoReturn:
+        """Refuse to delete."""
+        self.put(key, None)
+
+
+def part_of_task(store: StoreSpec, part: WriteBack[Any, Any]) -> ReadOnlyTable:
+    """A task's part of a table that one of its steps keeps, with what the step wrote so far."""
+    result = store.result
+    encode, decode = store.value_serde.encode, store.value_serde.decode
+
+    def own(state: Any) -> Any:
+        # The store goes on with the object that it holds, so the reader gets another one.
+        copied = state if type(state) in _IMMUTABLE else decode(encode(state))
+        return copied if result is None else result(copied)
+
+    def get(key: Any) -> Any:
+        state = part.get(key)
+        return None if state is None else own(state)
+
+    return ReadOnlyTable(store.name, get, lambda: ((key, own(state)) for key, state in part.items()))
+
+
+def global_table(keeper: GlobalTableKeeper) -> ReadOnlyTable:
+    """A whole global table."""
+    return ReadOnlyTable(keeper.store.name, keeper.get, keeper.items)
