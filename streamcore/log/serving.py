@@ -5,7 +5,6 @@ The log can be used here meanwhile, as by ``connect``; the folder opens the same
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -23,12 +22,9 @@ from streamcore.log.server.listeners import parse_listeners
 from streamcore.log.server.security import Security
 from streamcore.log.server.server import Server
 from streamcore.log.server.settings import ServerSettings
+from streamcore.log.server.switch_interval import short_switch_interval
 
 DEFAULT_LISTEN: Final = "127.0.0.1:9092"
-
-_SWITCH_INTERVAL_S: Final = 0.001
-"""How long one thread may keep the interpreter while another wants it. Python's own 5 ms would be added to
-each sync that ends while requests are worked on."""
 
 _LOOK_S: Final = 1.0
 """How late the end of a server that failed may be noticed."""
@@ -128,7 +124,7 @@ def serve(
     of_log = {name: value for name, value in config.items() if meanings[name] is not Meaning.SERVER}
     with ExitStack() as resources:
         log = resources.enter_context(connect(data, durability=durability, config=of_log, clock=clock))
-        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL_S))
+        resources.enter_context(short_switch_interval())
         node = log.embedded.node
         server = Server(node, listeners, clock, settings, security)
         server.start()
