@@ -73,6 +73,10 @@ class BatchHeader(NamedTuple):
     base_sequence: int
     record_count: int
 
+    def at(self, base_offset: Offset, leader_epoch: int) -> BatchHeader:
+        """The header of the same batch where the log puts it."""
+        return tuple.__new__(BatchHeader, (base_offset, self[1], leader_epoch, *self[3:]))
+
     @property
     def size_bytes(self) -> int:
         """The whole batch's size, header included."""
@@ -141,7 +145,7 @@ def parse_header(data: Bytes, position: int = 0) -> BatchHeader:
         UnsupportedVersionError: the batch has a newer or older format than version 2.
     """
     try:
-        header = BatchHeader._make(_HEADER.unpack_from(data, position))
+        header = tuple.__new__(BatchHeader, _HEADER.unpack_from(data, position))
     except struct.error as error:
         raise CorruptBatchError(
             "a batch is cut off inside its header, " + fact_text(position=position, size_bytes=len(data))
@@ -170,7 +174,7 @@ def check_batch(data: Bytes, position: int, header: BatchHeader) -> None:
         raise CorruptBatchError(
             "a batch is cut off, " + _facts(header, position) + f" missing_bytes={end - len(data)}"
         )
-    if checksum(data, position, end) != header.crc:
+    if google_crc32c.value(bytes(memoryview(data)[position + _CRC_FROM : end])) != header.crc:
         raise CorruptBatchError("a batch fails its checksum, " + _facts(header, position))
 
 

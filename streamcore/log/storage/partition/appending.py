@@ -8,7 +8,7 @@ keys, a limit on how old records may be needs their times, and ``compression.typ
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from streamcore.errors import (
@@ -23,6 +23,7 @@ from streamcore.log.records.batch import (
     COMPRESSION_MASK,
     CONTROL_FLAG,
     HEADER_BYTES,
+    LENGTH_END,
     NO_SEQUENCE,
     BatchHeader,
     Bytes,
@@ -35,7 +36,7 @@ from streamcore.log.records.compression import CODECS, compress, decompress
 from streamcore.log.storage.partition.record_checks import ensure_records_allowed
 from streamcore.log.storage.segment.segment import Segment
 from streamcore.log.storage.topics.topic_config import TopicConfig
-from streamcore.model import TimestampMs, TopicPartition
+from streamcore.model import Offset, TimestampMs, TopicPartition
 
 _CODEC_NUMBERS: Final = frozenset(CODECS.values())
 
@@ -59,13 +60,13 @@ def checked_header(
         InvalidRecordError: the batch breaks a rule of the format or of the topic.
     """
     header = parse_header(batch)
-    if header.size_bytes != len(batch):
+    if header.batch_length + LENGTH_END != len(batch):
         raise CorruptBatchError(
             "the bytes to append must be one whole batch, "
             + fact_text(batch_bytes=header.size_bytes, given_bytes=len(batch))
         )
     check_batch(batch, 0, header)
-    if from_client:
+    if from_client and len(batch) > config.max_message_bytes:
         _check_size(batch, config)
     if len(batch) > config.segment_bytes:
         raise RecordTooLargeError(
@@ -98,14 +99,14 @@ def _check_client_rules(
     now_ms: TimestampMs,
     has_all_keys: bool,
 ) -> None:
-    if header.compression not in _CODEC_NUMBERS:
+    if header.attributes & COMPRESSION_MASK not in _CODEC_NUMBERS:
         raise InvalidRecordError(
             "nobody can read a batch that is compressed like that: choose another codec, "
             + fact_text(codec=header.compression)
         )
     if header.attributes & CONTROL_FLAG:
         raise InvalidRecordError("a client may not append markers: use a transactional producer")
-    if header.has_producer and (header.base_sequence == NO_SEQUENCE or header.producer_epoch < 0):
+    if header.producer_id >= 0 and (header.base_sequence == NO_SEQUENCE or header.producer_epoch < 0):
         raise InvalidRecordError(
             "a batch with a producer id needs an epoch and a sequence number, "
             + fact_text(producer_id=header.producer_id)
@@ -144,6 +145,32 @@ def jitter_ms(segment: Path, config: TopicConfig) -> int:
     return crc32(bytes(segment)) % limit_ms if limit_ms else 0
 
 
+class Room(NamedTuple):
+    """What a segment takes without a closer look: batches up to these bounds, each included."""
+
+    size_bytes: int
+    timestamp_ms: TimestampMs
+    last_offset: Offset
+
+
+NO_ROOM: Final = Room(-1, -1, -1)
+
+
+def room_in(active: Segment, config: TopicConfig) -> Room:
+    """How far ``must_roll`` says no for sure; nothing in an empty segment, whose age has yet to begin."""
+    first_timestamp_ms = active.first_timestamp_ms()
+    if active.size_bytes == 0 or first_timestamp_ms is None:
+        return NO_ROOM
+    # An index gets an entry after so many bytes, and at most one for each batch.
+    entries_left = config.segment_index_bytes // 12 - active.index_entry_count() - 2
+    bytes_left = max(0, entries_left) * max(config.index_interval_bytes, HEADER_BYTES)
+    return Room(
+        min(config.segment_bytes, active.size_bytes + bytes_left),
+        first_timestamp_ms + config.segment_ms - min(config.segment_jitter_ms, config.segment_ms),
+        active.base_offset + 2**31 - 1,
+    )
+
+
 def must_roll(active: Segment, batch_bytes: int, header: BatchHeader, config: TopicConfig) -> bool:
     """Whether the active segment must be closed before this batch, whose offsets are known.
 
@@ -157,7 +184,8 @@ def must_roll(active: Segment, batch_bytes: int, header: BatchHeader, config: To
     first_timestamp_ms = active.first_timestamp_ms()
     if first_timestamp_ms is not None:
         age_ms = header.max_timestamp_ms - first_timestamp_ms
-        if age_ms > config.segment_ms - jitter_ms(active.data_path, config):
+        jitter = jitter_ms(active.data_path, config) if config.segment_jitter_ms else 0
+        if age_ms > config.segment_ms - jitter:
             return True
     if (active.index_entry_count() + 1) * 12 > config.segment_index_bytes:
         return True

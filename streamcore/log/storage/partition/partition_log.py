@@ -13,24 +13,20 @@ for here is the order in which things happen, and what a failure in between leav
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
-from streamcore.errors import StorageError
+from streamcore.errors import StorageError, StreamCoreError
 from streamcore.log.records.batch import (
     NO_TIMESTAMP,
-    BatchHeader,
     WritableBytes,
-    parse_header,
-    patch_append_time,
-    patch_offsets,
 )
 from streamcore.log.records.builder import encode_marker
 from streamcore.log.storage.checkpoints import CLEANED_TO, LOG_STARTS, RECOVERY_POINTS
 from streamcore.log.storage.compaction.segment_replacement import CleanedSegment, swap_in
 from streamcore.log.storage.partition.append_times import AppendTimes
-from streamcore.log.storage.partition.appending import checked_header, must_roll, recompressed
+from streamcore.log.storage.partition.batch_writer import BatchWriter
 from streamcore.log.storage.partition.leader_epochs import EpochEnd
 from streamcore.log.storage.partition.leadership import PartitionEpochs
 from streamcore.log.storage.partition.log_parts import LogParts, OpenedLog
@@ -92,8 +88,18 @@ class PartitionLog:
         self._marks.follow_transactions(self._states.first_open_offset())
         self._is_left = False
         self._is_settled = opened.is_settled
-        self._is_relaxed = parts.settings.flush == "relaxed"
         self._syncing = Syncing(directory, parts.file_system, self._marks, self.health)
+        self._writer = BatchWriter(
+            topic_partition,
+            self._segments,
+            self._states,
+            self._epochs,
+            self._marks,
+            self._syncing,
+            self.health,
+            is_relaxed=parts.settings.flush == "relaxed",
+            roll=self.roll,
+        )
 
     @property
     def leader_epoch(self) -> int:
@@ -166,35 +172,33 @@ class PartitionLog:
             InvalidTransactionStateError: it is outside its producer's open transaction.
             StorageError: the disk refused; nothing was written.
         """
-        self.health.ensure()
-        header = checked_header(
-            batch,
-            self.config,
-            self.topic_partition,
-            now_ms=now_ms,
-            from_client=from_client,
-            has_all_keys=has_all_keys,
+        (result,) = self.append_all(
+            (batch,), now_ms=now_ms, from_client=from_client, has_all_keys=has_all_keys
         )
-        if header.has_producer:
-            repeated = self._states.check(header, from_client=from_client)
-            if repeated is not None:
-                return BatchAppended(
-                    repeated.base_offset, repeated.last_offset, repeated.append_time_ms, is_duplicate=True
-                )
-        changed = recompressed(batch, header, self.config) if from_client else batch
-        append_time_ms = NO_TIMESTAMP
-        if self.config.has_append_time and from_client:
-            append_time_ms = now_ms
-            patch_append_time(changed, now_ms)
-        if changed is not batch or append_time_ms != NO_TIMESTAMP:
-            header = parse_header(changed)
-        header = self._write(changed, header)
-        if header.has_producer:
-            self._states.note_batch(header, append_time_ms, now_ms)
-            if header.is_transactional:
-                self._marks.follow_transactions(self._states.first_open_offset())
-        self._after_append(header, now_ms)
-        return BatchAppended(header.base_offset, header.last_offset, append_time_ms)
+        if isinstance(result, StreamCoreError):
+            raise result
+        return result
+
+    def append_all(
+        self,
+        batches: Iterable[WritableBytes],
+        *,
+        now_ms: TimestampMs,
+        from_client: bool = True,
+        has_all_keys: bool = False,
+    ) -> list[BatchAppended | StreamCoreError]:
+        """Write batches at the end, in their order; return where each stands, or why it does not.
+
+        Each has its own fate, as by ``append``. Neighbours are written in one piece, so that many small
+        batches cost one call of the file system; if that fails, none of them is written.
+        """
+        before = self._marks.offsets.log_end
+        results = self._writer.append_all(
+            batches, self.config, now_ms, from_client=from_client, has_all_keys=has_all_keys
+        )
+        if self._marks.offsets.log_end != before:
+            self._is_settled = False
+        return results
 
     def append_marker(
         self,
@@ -216,40 +220,16 @@ class PartitionLog:
         self.health.ensure()
         self._states.check_marker(producer_id, producer_epoch, coordinator_epoch)
         batch = encode_marker(producer_id, producer_epoch, commit, coordinator_epoch, now_ms)
-        header = self._write(batch, parse_header(batch))
+        header = self._writer.append_marker(batch, self.config, now_ms)
+        self._is_settled = False
         ended = self._states.note_marker(
             header, is_commit=commit, coordinator_epoch=coordinator_epoch, now_ms=now_ms
         )
         if ended is not None and not commit:
             self.active.note_aborted(aborted_entry(ended, self._states.first_open_offset()))
         self._marks.follow_transactions(self._states.first_open_offset(), ended)
-        self._after_append(header, now_ms)
+        self._writer.show(header.end_offset, self.config, now_ms)
         return BatchAppended(header.base_offset, header.last_offset, NO_TIMESTAMP)
-
-    def _write(self, batch: WritableBytes, header: BatchHeader) -> BatchHeader:
-        header = header._replace(base_offset=self._marks.offsets.log_end, leader_epoch=self._epochs.current)
-        active = self.active
-        if must_roll(active, len(batch), header, self.config):
-            self.roll()
-            active = self.active
-        patch_offsets(batch, header.base_offset, header.leader_epoch)
-        try:
-            active.append(batch, header, self.config.index_interval_bytes)
-        except StorageError as error:
-            if active.is_damaged:
-                self.health.fail(error)
-            raise
-        self._epochs.note(header.leader_epoch, header.base_offset)
-        self._syncing.note_written(len(batch))
-        self._is_settled = False
-        return header
-
-    def _after_append(self, header: BatchHeader, now_ms: TimestampMs) -> None:
-        self.active.last_append_ms = max(self.active.last_append_ms, now_ms)
-        self._syncing.note_time(now_ms)
-        self._marks.append(header.end_offset)
-        if self._is_relaxed and not self._syncing.is_flush_due(self.config, now_ms):
-            self._marks.show(header.end_offset)
 
     def roll(self) -> None:
         """Close the active segment and open the next. A failure leaves the log as it was."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from streamcore.errors import StorageError
 from streamcore.log.records.decode import AbortedTransaction
@@ -10,8 +11,7 @@ from streamcore.log.storage.files import Bytes, File
 from streamcore.model import LogOffsets, Offset, TimestampMs
 
 
-@dataclass(frozen=True, slots=True)
-class BatchAppended:
+class BatchAppended(NamedTuple):
     """Where a batch stands now; ``last_offset`` is inclusive."""
 
     base_offset: Offset

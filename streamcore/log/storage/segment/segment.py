@@ -19,7 +19,7 @@ Invariants:
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,8 +112,10 @@ class Segment:
 
     # Writing
 
-    def append(self, batch: Bytes, header: BatchHeader, index_interval_bytes: int) -> None:
-        """Write a batch at the end; ``header`` has its final offsets and time.
+    def append(
+        self, batches: Sequence[Bytes], headers: Sequence[BatchHeader], index_interval_bytes: int
+    ) -> None:
+        """Write batches at the end, in one piece; ``headers`` have their final offsets and times.
 
         Raises:
             StorageError: the file system refused. The segment is as it was before, unless
@@ -121,29 +123,32 @@ class Segment:
         """
         file = self.file_to_write()
         try:
-            file.append([batch])
+            file.append(batches)
         except StorageError:
             self.is_damaged = True
             file.truncate(self.size_bytes)
             self.is_damaged = False
             raise
-        self.note(header, index_interval_bytes)
+        for header in headers:
+            self.note(header, index_interval_bytes)
 
     def note(self, header: BatchHeader, index_interval_bytes: int) -> None:
         """Count a batch that stands at ``size_bytes`` of the data file as part of the segment."""
-        offset_index, time_index = self._indexes()
+        last_offset = header.base_offset + header.last_offset_delta
+        size_bytes = header.batch_length + LENGTH_END
         if self.size_bytes == 0:
             self._first_timestamp_ms = header.max_timestamp_ms
         if header.max_timestamp_ms > self.max_timestamp_ms:
             self._max_timestamp_ms = header.max_timestamp_ms
-            self._max_timestamp_offset = header.last_offset
+            self._max_timestamp_offset = last_offset
         if self._bytes_since_entry > index_interval_bytes:
-            offset_index.append(header.last_offset, self.size_bytes)
+            offset_index, time_index = self._indexes()
+            offset_index.append(last_offset, self.size_bytes)
             time_index.maybe_append(self.max_timestamp_ms, self._max_timestamp_offset)
             self._bytes_since_entry = 0
-        self._bytes_since_entry += header.size_bytes
-        self.size_bytes += header.size_bytes
-        self.end_offset = header.end_offset
+        self._bytes_since_entry += size_bytes
+        self.size_bytes += size_bytes
+        self.end_offset = last_offset + 1
 
     def note_aborted(self, entry: AbortedEntry) -> None:
         """Remember an aborted transaction whose marker is in this segment."""

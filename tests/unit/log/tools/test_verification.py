@@ -55,7 +55,7 @@ def disk() -> SimDisk:
 
 def append(segment: Segment, batch: bytearray) -> None:
     patch_offsets(batch, segment.end_offset, 0)
-    segment.append(bytes(batch), parse_header(batch), index_interval_bytes=0)
+    segment.append([bytes(batch)], [parse_header(batch)], index_interval_bytes=0)
 
 
 def problems(disk: SimDisk, path: Path = DIRECTORY) -> list[Problem]:
