@@ -11,7 +11,6 @@ side by side, and the maintenance thread calls ``maintain``; a simulation has ne
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -33,6 +32,7 @@ from streamcore.log.node.maintenance_schedule import (
 )
 from streamcore.log.node.maintenance_thread import MaintenanceThread
 from streamcore.log.node.operation_driver import OperationDriver
+from streamcore.log.node.sync_threads import SyncThreads
 from streamcore.log.storage.files import FileSystem, PosixFileSystem
 from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.settings import LogSettings
@@ -116,7 +116,7 @@ class Node:
                 broker.unsynced,
                 broker.groups,
                 shows_unsynced=durability == "relaxed",
-                sync_pool=resources.enter_context(_sync_pool()) if file_system is None else None,
+                sync_threads=resources.enter_context(SyncThreads()) if file_system is None else None,
             )
             driver.run(broker.recover())
             node = cls(broker, driver, lock, resources.pop_all())
@@ -165,7 +165,3 @@ class Node:
             self.driver.close()
         finally:
             self._resources.close()
-
-
-def _sync_pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_SYNC_THREADS_MAX, thread_name_prefix="streamcore-sync")

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
-from concurrent.futures import wait as wait_for_all
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -34,6 +32,7 @@ from streamcore.log.broker.operations import (
     Wait,
 )
 from streamcore.log.broker.refusals import Refused
+from streamcore.log.node.sync_threads import SyncThreads
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.partition.sync_ticket import SyncTicket
 
@@ -72,14 +71,13 @@ class OperationDriver:
         timekeeper: Timekeeper,
         *,
         shows_unsynced: bool = False,
-        sync_pool: Executor | None = None,
+        sync_threads: SyncThreads | None = None,
     ) -> None:
         """``shows_unsynced``: records are visible once written, so every operation may be news to readers.
 
-        ``sync_pool`` syncs the partitions of a round side by side: a file system then writes its
-        journal once for all of them, which takes a fraction of the time.
+        Without ``sync_threads`` the partitions of a round are synced one after the other.
         """
-        self._sync_pool = sync_pool
+        self._sync_threads = sync_threads or SyncThreads(1)
         self._clock = clock
         self._shows_unsynced = shows_unsynced
         self._unsynced = unsynced
@@ -141,6 +139,14 @@ class OperationDriver:
                 return operation.send(None) if error is None else operation.throw(error)
             except StopIteration as stop:
                 return Ended(stop.value)
+            finally:
+                self._announce(self._shown_unsynced())
+
+    def act(self, action: Callable[[], R]) -> R:
+        """Call a function that waits for nothing, under the lock; return what it returns."""
+        with self._condition:
+            try:
+                return action()
             finally:
                 self._announce(self._shown_unsynced())
 
@@ -298,12 +304,7 @@ class OperationDriver:
         self._is_syncing = True
         self._condition.release()
         try:
-            others: list[Future[None]] = []
-            if self._sync_pool is not None:
-                others = [self._sync_pool.submit(_sync, ticket) for _, ticket in tickets[1:]]
-            for _, ticket in tickets[:1] if others else tickets:
-                _sync(ticket)
-            wait_for_all(others)
+            self._sync_threads.sync([ticket for _, ticket in tickets])
         finally:
             self._condition.acquire()
             self._is_syncing = False
@@ -332,9 +333,3 @@ class OperationDriver:
                 callback(progressed)
         finally:
             self._condition.acquire()
-
-
-def _sync(ticket: SyncTicket) -> None:
-    """Sync, and leave a failure to the partition: whoever needs it learns of it by the next round."""
-    with suppress(StorageError):
-        ticket.sync()
