@@ -24,7 +24,9 @@ from streamcore.errors import (
     OffsetOutOfRangeError,
     StorageError,
     StreamCoreError,
+    UnknownTopicError,
     UsageError,
+    fact_text,
 )
 from streamcore.log.broker.access.rules import AccessRules
 from streamcore.log.broker.access.users import Users
@@ -59,6 +61,7 @@ from streamcore.log.storage.identity import LogIdentity
 from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition.offset_lookup import offset_for_time
 from streamcore.log.storage.partition.partition_log import PartitionLog
+from streamcore.log.storage.partition.partition_replies import BatchAppended
 from streamcore.log.storage.topics.topic_registry import TopicState
 from streamcore.model import CommittedPosition, Offset, TimestampMs, TopicName, TopicPartition
 
@@ -361,6 +364,23 @@ class Broker:
             written.log_append_time_ms,
             written.is_duplicate,
         )
+
+    def find_partition(self, partition: TopicPartition) -> PartitionLog | None:
+        """A partition, if there is such a one."""
+        return self._logs.catalog.find(partition)
+
+    def append_group(
+        self, log: PartitionLog, batches: Sequence[WritableBytes]
+    ) -> list[BatchAppended | StreamCoreError]:
+        """Write clients' batches that are in no transaction to one partition; none is durable yet.
+
+        Each has its own fate, also if the partition was deleted since the caller found it.
+        """
+        partition = log.topic_partition
+        if self.find_partition(partition) is not log:
+            error = UnknownTopicError("the topic was deleted meanwhile, " + fact_text(topic=partition.topic))
+            return [error] * len(batches)
+        return self._partitions.append_all(log, batches)
 
     def _join_targets(
         self,

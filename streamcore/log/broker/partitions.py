@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from streamcore.clock import Clock
-from streamcore.errors import OutOfOrderSequenceError, RequestTimeoutError, fact_text
+from streamcore.errors import OutOfOrderSequenceError, RequestTimeoutError, StreamCoreError, fact_text
 from streamcore.log.broker.operations import DurableUntil, Unsynced
 from streamcore.log.records.batch import NO_PRODUCER_ID, BatchHeader, WritableBytes
 from streamcore.log.records.builder import encode_batch
@@ -44,6 +44,15 @@ class Partitions:
             batch, now_ms=self._clock.now_ms(), from_client=from_client, has_all_keys=has_all_keys
         )
         self.unsynced.add(log)
+        return appended
+
+    def append_all(
+        self, log: PartitionLog, batches: Sequence[WritableBytes]
+    ) -> list[BatchAppended | StreamCoreError]:
+        """Append clients' batches to a partition, each with its own fate; see ``PartitionLog.append_all``."""
+        appended = log.append_all(batches, now_ms=self._clock.now_ms())
+        if log.has_unsynced:
+            self.unsynced.add(log)
         return appended
 
     def append_records(

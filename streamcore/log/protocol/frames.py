@@ -69,6 +69,11 @@ class FrameReceiver:
                 return []
             frame, self._frame = self._frame, None
             return [frame]
+        if not self._start and count > _LENGTH.size:
+            # One whole frame is what mostly comes.
+            (length,) = _LENGTH.unpack_from(self._scratch)
+            if length == count - _LENGTH.size and self.frame_bytes_min <= length <= self.frame_bytes_max:
+                return [bytearray(self._scratch[_LENGTH.size : count])]
         return self._cut(self._start + bytes(self._scratch[:count]) if self._start else self._scratch[:count])
 
     def drop(self) -> None:

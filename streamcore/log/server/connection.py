@@ -26,9 +26,13 @@ from streamcore.errors import ClosedError
 from streamcore.log.api.authentication.sasl import SaslState
 from streamcore.log.api.calls import Call, ConnectionRefusedByHandler, Handler, Login, Reply
 from streamcore.log.api.handlers.api_versions import unsupported_version
+from streamcore.log.api.handlers.produce import acknowledge
 from streamcore.log.api.handlers.sasl import sasl_frame
 from streamcore.log.api.handlers.table import HANDLERS, handler_of
+from streamcore.log.api.produce_pattern import ProducePattern, correlation_id_of, pattern_of, sole_topic
+from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.operations import Operation
+from streamcore.log.broker.requests import AppendedBatch
 from streamcore.log.protocol.apis import API_VERSIONS, APIS, FETCH, PRODUCE, SASL_AUTHENTICATE, Api
 from streamcore.log.protocol.codec import MalformedMessageError
 from streamcore.log.protocol.fields import Message
@@ -36,8 +40,10 @@ from streamcore.log.protocol.frames import FRAME_BYTES_MIN, FrameReceiver
 from streamcore.log.protocol.headers import RequestHeader, body_start, parse_header, response_start
 from streamcore.log.protocol.messages.api_versions import ApiVersionsRequest
 from streamcore.log.protocol.messages.fetch import FetchRequest
+from streamcore.log.protocol.messages.produce import ProduceRequest
 from streamcore.log.server.connections import Peer
 from streamcore.log.server.fetch_pace import FetchPace, pauses_when_full
+from streamcore.log.server.grouped_produce import GroupedRequest
 from streamcore.log.server.output import Output, Part
 from streamcore.log.server.parts import ListenerParts
 from streamcore.log.server.runner import Running
@@ -52,6 +58,8 @@ _WAITING_FOR_OTHERS: Final = (1, 11, 14)
 """Fetch waits for producers, JoinGroup and SyncGroup wait for other members: perhaps for long."""
 _GIVEN_UP: Final = (FETCH, SASL_AUTHENTICATE)
 """They change nothing, so nobody has to see them through when their client is gone."""
+_PATTERNS_MAX: Final = 16
+"""So many kinds of Produce requests are remembered of a connection."""
 _FRAME_LENGTH: Final = struct.Struct(">i")
 _NO_HEADER: Final = RequestHeader(SASL_AUTHENTICATE.key, 0, 0, None, 0)
 """Stands where a frame is a message of an authentication, and no request."""
@@ -84,7 +92,9 @@ class Connection(asyncio.BufferedProtocol):
         self._requests_max = server.settings.pipelined_requests_max
         self.deadline_s = float("inf")
         self._waiting: deque[bytearray] = deque()
-        self._begun: deque[_Request] = deque()
+        self._begun: deque[_Request | GroupedRequest] = deque()
+        self._patterns: list[ProducePattern] = []
+        """Of Produce requests that have come, and may come again but for their records."""
         self._queued_bytes = 0
         self._pace: FetchPace | None = None
         self._holding: asyncio.TimerHandle | None = None
@@ -126,8 +136,7 @@ class Connection(asyncio.BufferedProtocol):
             self._queued_bytes += sum(map(len, frames))
             self._go_on()
         else:
-            self._account()
-            self.read_or_not()
+            self._keep_to_limits()
 
     def eof_received(self) -> bool:
         """The peer sends no more; what it asked is answered no more either."""
@@ -180,7 +189,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def is_working(self) -> bool:
         """Whether something is under way that does not wait for other clients."""
-        return any(request.header.key not in _WAITING_FOR_OTHERS for request in self._begun)
+        return any(request.api.key not in _WAITING_FOR_OTHERS for request in self._begun)
 
     @property
     def is_stuck(self) -> bool:
@@ -206,8 +215,7 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse(error)
         finally:
             self._is_going_on = False
-        self._account()
-        self.read_or_not()
+        self._keep_to_limits()
 
     def _may_begin(self) -> bool:
         if self._output.is_congested:
@@ -215,7 +223,8 @@ class Connection(asyncio.BufferedProtocol):
         if not self._begun:
             return not self._is_held()
         is_produce = self._waiting[0][:2] == b"\x00\x00"
-        return is_produce and all(request.api is PRODUCE for request in self._begun)
+        # Only another Produce begins after a Produce, so the first tells of all.
+        return is_produce and self._begun[0].api is PRODUCE
 
     def _is_held(self) -> bool:
         """Whether the first request is a Fetch that had better wait a little."""
@@ -236,6 +245,8 @@ class Connection(asyncio.BufferedProtocol):
         if login is not None and login.session.takes_frames:
             self._begin_bare(bytes(frame))
             return
+        if self._patterns and self._begin_grouped(frame):
+            return
         header = parse_header(frame)
         if login is not None and not login.session.admits(header.key, self._server.clock.monotonic_s()):
             raise MalformedMessageError(f"a request of key {header.key} comes without authentication")
@@ -247,7 +258,8 @@ class Connection(asyncio.BufferedProtocol):
             if api is not API_VERSIONS:
                 raise MalformedMessageError(f"{api.name} has no version {header.version}")
             self._begun.append(begun)
-            self._answer_in_version(begun, unsupported_version(), _UNSUPPORTED_VERSION_ANSWER)
+            answer_version, correlation_id = _UNSUPPORTED_VERSION_ANSWER, header.correlation_id
+            self._answer_in_version(begun, unsupported_version(), answer_version, correlation_id)
             return
         start = body_start(frame, header, api)
         codec = api.request_codec(header.version)
@@ -259,9 +271,64 @@ class Connection(asyncio.BufferedProtocol):
             self._pace = FetchPace() if pauses_when_full(name, version) else None
         elif isinstance(request, FetchRequest) and self._pace is not None:
             request.max_bytes = self._pace.bytes_max(request.max_bytes)
+        elif isinstance(request, ProduceRequest):
+            self._server.produce.write()  # what came before goes first
+            self._learn_pattern(frame, header, request)
         call = self._call(header)
         self._begun.append(begun)
         self._run(begun, _as_operation(handler_of(header.key), request, call), partial(self._answer, begun))
+
+    def _begin_grouped(self, frame: bytearray) -> bool:
+        """Begin a request that fits a pattern and may write there; false if it goes the way of all others."""
+        for pattern in self._patterns:
+            batch = pattern.batch_in(frame)
+            if batch is not None:
+                break
+        else:
+            return False
+        partition, broker = pattern.partition, self._server.broker
+        log = broker.find_partition(partition)
+        if log is None or (
+            pattern.topic_id is not None and broker.topic_name(pattern.topic_id) != partition.topic
+        ):
+            return False
+        caller = self._caller
+        login = caller.login
+        if login is not None and not login.session.admits(PRODUCE.key, self._server.clock.monotonic_s()):
+            return False
+        if caller.authorizer is not None and not caller.authorizer.allows(
+            caller.principal, caller.host, AclOperation.WRITE, ResourceType.TOPIC, partition.topic
+        ):
+            return False
+        request = GroupedRequest(self, pattern, correlation_id_of(frame), batch, len(frame))
+        self._begun.append(request)
+        self._server.produce.add(log, request)
+        return True
+
+    def _learn_pattern(self, frame: bytearray, header: RequestHeader, request: ProduceRequest) -> None:
+        """Remember what a request looks like, if others like it can be grouped."""
+        topic = sole_topic(request)
+        if topic is None:
+            return
+        broker = self._server.broker
+        name = topic.name or broker.topic_name(topic.topic_id)
+        if name is None or broker.is_internal(name):
+            return
+        pattern = pattern_of(frame, header, topic, name)
+        if pattern is not None and broker.has_partition(pattern.partition):
+            self._patterns = [*self._patterns[-(_PATTERNS_MAX - 1) :], pattern]
+
+    def acknowledge(self, request: GroupedRequest, appended: AppendedBatch) -> None:
+        """Answer a grouped request by the handler of Produce."""
+        pattern = request.pattern
+        header = RequestHeader(PRODUCE.key, pattern.version, request.correlation_id, pattern.client_id, 0)
+        operation = acknowledge(appended, pattern.topic, self._call(header))
+        running = self._server.runner.run(operation, partial(self._answer_grouped, request), self.fail)
+        if not running.is_over:
+            request.running = running
+
+    def _answer_grouped(self, request: GroupedRequest, reply: Message) -> None:
+        self._answer_in_version(request, reply, request.pattern.version, request.correlation_id)
 
     def _begin_bare(self, frame: bytes) -> None:
         """A message of an authentication, without a header, and without one in its answer."""
@@ -269,13 +336,13 @@ class Connection(asyncio.BufferedProtocol):
 
         def answer(token: bytes) -> None:
             begun.answer = [_FRAME_LENGTH.pack(len(token)) + token]
-            self._send_answers()
+            self.send_answers()
 
         self._begun.append(begun)
         self._run(begun, sasl_frame(frame, self._call(_NO_HEADER)), answer)
 
     def _run(self, begun: _Request, operation: Operation[R], answer: Callable[[R], None]) -> None:
-        running = self._server.runner.run(operation, answer, self._fail)
+        running = self._server.runner.run(operation, answer, self.fail)
         if not running.is_over:
             begun.running = running
 
@@ -286,19 +353,21 @@ class Connection(asyncio.BufferedProtocol):
         try:
             if reply is None:
                 begun.answer = []
-                self._send_answers()
+                self.send_answers()
             else:
-                self._answer_in_version(begun, reply, begun.header.version)
+                self._answer_in_version(begun, reply, begun.header.version, begun.header.correlation_id)
         except Exception as error:  # noqa: BLE001 - one request must not take others with it
-            self._fail(error)
+            self.fail(error)
 
-    def _answer_in_version(self, begun: _Request, reply: Message, version: int) -> None:
+    def _answer_in_version(
+        self, begun: _Request | GroupedRequest, reply: Message, version: int, correlation_id: int
+    ) -> None:
         body = begun.api.response_codec(version).encode_parts(reply)
         size = sum(map(len, body))
         if begun.api is FETCH and self._pace is not None:
             has_waited = begun.running is not None
             self._pace.answered(size, self._server.clock.monotonic_s(), has_waited=has_waited)
-        start = response_start(begun.api, version, begun.header.correlation_id, size)
+        start = response_start(begun.api, version, correlation_id, size)
         if len(body) == 1 and isinstance(body[0], bytearray):
             begun.answer = [start + body[0]]
         else:
@@ -306,10 +375,12 @@ class Connection(asyncio.BufferedProtocol):
         if self._is_closing:
             _close_records(begun.answer)
             return
-        self._send_answers()
+        self.send_answers()
 
-    def _send_answers(self) -> None:
+    def send_answers(self) -> None:
         """Send what is answered, as far as everything before it is."""
+        if self._is_closing:
+            return
         while self._begun and (answer := self._begun[0].answer) is not None:
             request = self._begun.popleft()
             request.running = None
@@ -318,7 +389,10 @@ class Connection(asyncio.BufferedProtocol):
                 self._output.send(answer)
         if self._caller.login is not None:
             self._see_login(self._caller.login)
-        self._go_on()
+        if self._waiting:
+            self._go_on()
+        elif not self._is_going_on:
+            self._keep_to_limits()
 
     # --- authentication -------------------------------------------------------------------------
 
@@ -344,10 +418,15 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- limits and failures --------------------------------------------------------------------
 
-    def _account(self) -> None:
-        """Tell how much memory the connection's requests hold."""
-        if not self._is_closing:
-            self._server.memory.hold(self, self._queued_bytes + self._receiver.held_bytes)
+    def _keep_to_limits(self) -> None:
+        """Account for the memory that the connection's requests hold, and read on or not."""
+        if self._is_closing:
+            return
+        memory = self._server.memory
+        memory.hold(self, self._queued_bytes + self._receiver.held_bytes)
+        is_plain = not (self._is_reading_paused or memory.is_short)
+        if not is_plain or len(self._waiting) + len(self._begun) >= self._requests_max:
+            self.read_or_not()
 
     def read_or_not(self) -> None:
         """Read from the peer, or leave it waiting, as the limits say."""
@@ -366,8 +445,8 @@ class Connection(asyncio.BufferedProtocol):
         _logger.info("closed a connection whose request makes no sense: %s peer=%s", error, self._caller.host)
         self.close()
 
-    def _fail(self, error: Exception) -> None:
-        """A request cannot be answered."""
+    def fail(self, error: Exception) -> None:
+        """Close the connection, because a request cannot be answered."""
         if isinstance(error, ConnectionRefusedByHandler):
             _logger.debug("closed a connection: %s", error)
         elif not isinstance(error, ClosedError):

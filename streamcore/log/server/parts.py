@@ -16,6 +16,7 @@ from streamcore.log.broker.access.authorizer import Authorizer
 from streamcore.log.broker.broker import Broker
 from streamcore.log.server.certificates import certificate_facts
 from streamcore.log.server.connections import Connections
+from streamcore.log.server.grouped_produce import GroupedProduce
 from streamcore.log.server.listeners import Listener, Scheme
 from streamcore.log.server.passwords import PasswordThread
 from streamcore.log.server.request_memory import RequestMemory
@@ -34,6 +35,7 @@ class ServerParts:
     clock: Clock
     settings: ServerSettings
     runner: OperationRunner
+    produce: GroupedProduce
     readers: Executor
     """Threads that read what is not in the system's page cache."""
     connections: Connections

@@ -48,7 +48,8 @@ class RequestMemory:
         """A connection now holds so much."""
         self.held_bytes += size_bytes - self._held[reading]
         self._held[reading] = size_bytes
-        self._reconsider()
+        if self.is_short or self.held_bytes > self._bytes_max:
+            self._reconsider()
 
     def may_read(self, reading: Reading) -> bool:
         """Whether a connection may be read from."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
@@ -91,11 +91,16 @@ class OperationRunner:
         self._for_records: dict[PartitionLog, set[Running[Any]]] = {}
         self._sync_requests: SimpleQueue[bool] = SimpleQueue()
         self._is_sync_asked = False
+        self._is_syncing = False
+        self.before_sync: Callable[[], None] | None = None
+        """Called in the loop before a round of syncs that follows another."""
         self._thread = threading.Thread(target=self._sync, name="streamcore-server-sync", daemon=True)
         self._workers = ThreadPoolExecutor(_WORKER_THREADS, thread_name_prefix="streamcore-server-work")
         self._news_lock = threading.Lock()
         self._news: set[PartitionLog] | None = None
         self._ticking: asyncio.TimerHandle | None = None
+        self.on_progress: Callable[[Container[PartitionLog]], None] | None = None
+        """Called in the loop after each round of syncs, with the partitions that were deleted."""
 
     def start(self) -> None:
         """Begin to sync, to hear of progress, and to look at the time."""
@@ -151,7 +156,7 @@ class OperationRunner:
                 if not wait.missing(self._unsynced.deleted):
                     return False
                 self._for_disk[running] = wait
-                self._ask_sync()
+                self.ask_sync()
             case Kept():
                 with self._driver:
                     if wait.promise.is_kept:
@@ -209,26 +214,41 @@ class OperationRunner:
 
     # --- progress -------------------------------------------------------------------------------
 
-    def _ask_sync(self) -> None:
-        if not self._is_sync_asked:
+    def ask_sync(self) -> None:
+        """Have synced soon whatever was written."""
+        if self._is_syncing:
             self._is_sync_asked = True
+        else:
+            self._is_syncing = True
             self._sync_requests.put(True)
+
+    def _end_sync(self) -> None:
+        """Begin the next round, with the next turn: clients that were just answered may have sent more."""
+        if self._is_sync_asked:
+            self._loop.call_soon(self._begin_next_sync)
+        else:
+            self._is_syncing = False
+
+    def _begin_next_sync(self) -> None:
+        if self.before_sync is not None:
+            self.before_sync()
+        self._is_sync_asked = False
+        self._sync_requests.put(True)
 
     def _sync(self) -> None:
         """In its own thread: sync whatever was written, as long as somebody asks."""
         while self._sync_requests.get():
-            self._is_sync_asked = False
             try:
                 self._driver.sync_all()
             except StorageError:
-                pass  # the partition knows that it has failed
+                self._progressed(())  # the partition knows that it has failed, who waits has to learn it
             except Exception:
                 _logger.exception(
                     "syncing has failed; what waits for it is tried again with the next request"
                 )
-            else:
-                continue
-            self._progressed(())  # who waits has to learn it
+                self._progressed(())
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._end_sync)
 
     def _progressed(self, logs: Iterable[PartitionLog]) -> None:
         """In any thread: these partitions were synced, or show more."""
@@ -242,6 +262,8 @@ class OperationRunner:
     def _take_news(self) -> None:
         with self._news_lock:
             news, self._news = self._news, None
+        if self.on_progress is not None:
+            self.on_progress(self._unsynced.deleted)
         for running, wait in list(self._for_disk.items()):
             if not wait.missing(self._unsynced.deleted):
                 self._wake(running)

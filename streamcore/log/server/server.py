@@ -21,6 +21,7 @@ from streamcore.log.node.node import Node
 from streamcore.log.server.connection import Connection
 from streamcore.log.server.connections import Connections
 from streamcore.log.server.descriptors import make_room
+from streamcore.log.server.grouped_produce import GroupedProduce
 from streamcore.log.server.listeners import Listener
 from streamcore.log.server.listening import listening_sockets
 from streamcore.log.server.parts import ListenerParts, ServerParts
@@ -133,6 +134,9 @@ class Server:
             )
             runner = OperationRunner(self._node.driver, self._node.broker.unsynced, self._clock, loop)
             runner.start()
+            produce = GroupedProduce(self._node.broker, self._node.driver, loop, runner.ask_sync)
+            runner.on_progress = produce.progressed
+            runner.before_sync = produce.write
             undo.callback(runner.stop)
             passwords = PasswordThread(self._node.driver)
             undo.callback(passwords.stop)
@@ -141,6 +145,7 @@ class Server:
                 clock=self._clock,
                 settings=self._settings,
                 runner=runner,
+                produce=produce,
                 readers=readers,
                 connections=Connections(self._settings),
                 memory=RequestMemory(self._settings.request_bytes_max),

@@ -32,6 +32,7 @@ from streamcore.log.protocol.messages.produce import (
     PartitionProduceResponse,
     ProduceRequest,
     ProduceResponse,
+    TopicProduceData,
     TopicProduceResponse,
 )
 from streamcore.log.records.batch import HEADER_BYTES, LENGTH_END, MAGIC, TRANSACTIONAL_FLAG
@@ -94,6 +95,15 @@ def produce(request: ProduceRequest, call: Call) -> Operation[ProduceResponse | 
     if any(partition.error_code for topic in response.responses for partition in topic.partition_responses):
         raise ConnectionRefusedByHandler("a batch was refused whose producer asked for no answer")
     return None
+
+
+def acknowledge(appended: AppendedBatch, topic: TopicProduceData, call: Call) -> Operation[ProduceResponse]:
+    """Answer for the one batch of a request, which was appended or refused before, once it is durable."""
+    result = PartitionProduceResponse(index=appended.target.partition, error_code=0, base_offset=-1)
+    (appended,) = yield from _durable([appended], call)
+    _answer(result, appended, call)
+    answer = TopicProduceResponse(name=topic.name, topic_id=topic.topic_id, partition_responses=[result])
+    return ProduceResponse(responses=[answer])
 
 
 def _targets(request: ProduceRequest, call: Call, response: ProduceResponse) -> list[_Target]:

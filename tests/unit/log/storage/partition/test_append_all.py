@@ -11,7 +11,7 @@ from streamcore.errors import CorruptBatchError, OutOfOrderSequenceError, Storag
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.storage.partition.partition_replies import BatchAppended
 from streamcore.log.storage.segment.log_files import FileKind
-from tests.unit.log.storage.partition_fixture import NOW_MS, OnePartition
+from tests.support.partition_fixture import NOW_MS, OnePartition
 
 
 def batch(
