@@ -20,6 +20,7 @@ from streamcore.state.descriptions import StoreDescription
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.keys import KeyCodec, key_codec_by_name
 from streamcore.state.position import Position, task_position
+from streamcore.state.stored_values import undecodable
 from streamcore.state.window_keys import START_BYTES, decode_start, encode_start, window_range
 
 K = TypeVar("K")
@@ -48,17 +49,20 @@ class StoreView(Generic[K, V]):
         decode: Callable[[bytes], V],
         *,
         keys: KeyCodec[K] | None = None,
+        value_type: str = "",
     ) -> None:
         """Read the store that ``description`` describes.
 
         Args:
             decode: makes what the caller wants to see of the stored bytes.
             keys: the codec of the keys alone; by default the one that the description names.
+            value_type: the type of the values, for errors.
         """
         self.description = description
         self._engine = engine
         self._store = description.name
         self._decode = decode
+        self._value_type = value_type
         self._keys: KeyCodec[K] = key_codec_by_name(description.key_codec) if keys is None else keys
         self._is_windowed = description.kind == "window"
 
@@ -79,7 +83,7 @@ class StoreView(Generic[K, V]):
         self._ensure_kind("kv", "say which window: at=")
         position = self.position()
         value = self._engine.get(self._store, self._keys.encode(key))
-        return None if value is None else Answer(self._decode(value), position)
+        return None if value is None else Answer(self._value(key, value), position)
 
     def range(self, start: K | None = None, end: K | None = None) -> Iterator[Answer[V]]:
         """The keys in ``[start, end)``, in order; a side that is ``None`` is open."""
@@ -128,7 +132,8 @@ class StoreView(Generic[K, V]):
             start_ms = decode_start(first[0])
             value = self._engine.get(self._store, first[0][:START_BYTES] + encoded)
             if value is not None:
-                yield Answer(self._decode(value), position, self._windowed(key, start_ms))
+                window = self._windowed(key, start_ms)
+                yield Answer(self._value(window, value), position, window)
             low = encode_start(start_ms + 1)
 
     def _window_at(self, key: K, at: TimestampMs) -> Answer[V] | None:
@@ -142,15 +147,26 @@ class StoreView(Generic[K, V]):
         while start_ms > at - size_ms and start_ms >= 0:
             value = self._engine.get(self._store, encode_start(start_ms) + encoded)
             if value is not None:
-                return Answer(self._decode(value), position, self._windowed(key, start_ms))
+                window = self._windowed(key, start_ms)
+                return Answer(self._value(window, value), position, window)
             start_ms -= advance_ms
         return None
 
     def _answers(self, start: bytes | None, end: bytes | None) -> Iterator[Answer[V]]:
         position = self.position()
-        pairs = self._engine.scan(self._store, start, end)
-        decode, decode_key = self._decode, self._decode_key
-        return (Answer(decode(value), position, decode_key(key)) for key, value in pairs)
+        return self._decoded(self._engine.scan(self._store, start, end), position)
+
+    def _decoded(self, pairs: Iterator[tuple[bytes, bytes]], position: Position) -> Iterator[Answer[V]]:
+        for data, stored in pairs:
+            key = self._decode_key(data)
+            yield Answer(self._value(key, stored), position, key)
+
+    def _value(self, key: object, data: bytes) -> V:
+        try:
+            return self._decode(data)
+        except Exception as error:  # of the user's own serde, or of a class of the user's
+            table, _, _ = self._store.partition("@")
+            raise undecodable(error, table=table, key=key, data=data, value_type=self._value_type) from error
 
     def _decode_key(self, data: bytes) -> K | Windowed[K]:
         if self._is_windowed:

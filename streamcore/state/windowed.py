@@ -34,6 +34,7 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
         *,
         cache_entries_max: int = CACHE_ENTRIES_MAX,
         copy_on_read: bool = False,
+        value_type: str = "",
     ) -> None:
         """Put write-back before one windowed store; ``keys`` is the codec of the keys alone."""
         super().__init__(
@@ -44,6 +45,7 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
             decode,
             cache_entries_max=cache_entries_max,
             copy_on_read=copy_on_read,
+            value_type=value_type,
         )
         self._dropped_before_ms = 0
         self._draining_drop_ms = 0

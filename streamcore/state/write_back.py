@@ -27,7 +27,8 @@ from typing import Any, Final, Generic, TypeVar
 from streamcore.errors import SerdeError, fact_text
 from streamcore.state.cache import TwoGenerationCache
 from streamcore.state.engine import KeyValueEngine, StoreWrites
-from streamcore.state.keys import KeyCodec
+from streamcore.state.keys import KeyBytes, KeyCodec
+from streamcore.state.stored_values import undecodable
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -67,10 +68,12 @@ class WriteBack(Generic[K, V]):
         *,
         cache_entries_max: int = CACHE_ENTRIES_MAX,
         copy_on_read: bool = False,
+        value_type: str = "",
     ) -> None:
         """Put write-back before one store of an engine.
 
         Args:
+            value_type: the type of the values, for errors.
             copy_on_read: keep values encoded, so that each read gives a value of its own. For values
                 that can be changed in place and are handed to code that must not do so.
         """
@@ -81,6 +84,7 @@ class WriteBack(Generic[K, V]):
         self._encode = encode
         self._decode = decode
         self._copies = copy_on_read
+        self._value_type = value_type
         # Values as they are kept: objects, or encoded where each read gets a copy.
         self._cache: TwoGenerationCache[Any, Any] = TwoGenerationCache(cache_entries_max)
         self._dirty: dict[Any, None] = {}
@@ -113,8 +117,7 @@ class WriteBack(Generic[K, V]):
         if missing:
             self._fetch(missing)
         if self._copies:
-            decode = self._decode
-            return {key: decode(hot[key]) for key in keys if key in hot}
+            return {key: self._copy(key, hot[key]) for key in keys if key in hot}
         return hot
 
     def ensure_key(self, key: K) -> None:
@@ -156,7 +159,7 @@ class WriteBack(Generic[K, V]):
         stored = self._stored(self.identity(key))
         if stored is None:
             return default
-        return self._decode(stored) if self._copies else stored
+        return self._copy(key, stored) if self._copies else stored
 
     def put(self, key: K, value: V | None) -> None:
         """Set the value of a key; ``None`` deletes it.
@@ -304,7 +307,13 @@ class WriteBack(Generic[K, V]):
                 try:
                     hot[key] = decode(data)
                 except Exception as error:  # of the user's own serde, or of a class of the user's
-                    raise self._undecodable(data, error) from error
+                    raise self._undecodable(key, data, error) from error
+
+    def _copy(self, key: Any, stored: Any) -> V:
+        try:
+            return self._decode(stored)
+        except Exception as error:  # of the user's own serde, or of a class of the user's
+            raise self._undecodable(key, stored, error) from error
 
     def _encoded(self, key: Any) -> bytes | None:
         """The value of a changed key, as it is stored."""
@@ -320,11 +329,9 @@ class WriteBack(Generic[K, V]):
         facts = fact_text(store=self.store, key=repr(key)[:100], value=repr(value)[:100])
         return SerdeError(f"a value does not fit its store: {error}: {facts}")
 
-    def _undecodable(self, data: bytes, error: Exception) -> SerdeError:
-        return SerdeError(
-            "a stored value is not of the store's type; was the type changed? Give the store another name,"
-            f" or a type that reads the old values: {error}: {fact_text(store=self.store, data=data[:100])}"
-        )
+    def _undecodable(self, identity: Any, data: bytes, error: Exception) -> SerdeError:
+        key = self._keys.decode(identity.data) if isinstance(identity, KeyBytes) else identity
+        return undecodable(error, table=self.store, key=key, data=data, value_type=self._value_type)
 
     def _delete(self, key: Any) -> None:
         self._before_write(key)
@@ -360,10 +367,10 @@ class WriteBack(Generic[K, V]):
         return _laid_over(pairs, overlay) if overlay else pairs
 
     def _decoded(self, pairs: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[K, V]]:
-        decode = self._decode
         while chunk := list(islice(pairs, _CHUNK)):
             keys = self._keys.decode_many([data for data, _ in chunk])
-            yield from zip(keys, [decode(value) for _, value in chunk], strict=True)
+            values = [self._copy(key, data) for key, (_, data) in zip(keys, chunk, strict=True)]
+            yield from zip(keys, values, strict=True)
 
 
 def _laid_over(

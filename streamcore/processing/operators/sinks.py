@@ -50,6 +50,13 @@ class SinkOperator:
             if kept is not None:
                 batch = batch.take(kept)
                 values = [values[position] for position in kept]
+        self._write(batch, keys, values)
+
+    def write_encoded(self, batch: Batch) -> None:
+        """Hand a batch whose keys and values are bytes to the outputs."""
+        self._write(batch, batch.keys, batch.values)
+
+    def _write(self, batch: Batch, keys: list[bytes | None], values: list[bytes | None]) -> None:
         columns = RecordColumns(keys, values, batch.timestamps_ms, batch.headers)
         source_orders = batch.source.orders
         orders = [source_orders[origin] for origin in batch.origins]

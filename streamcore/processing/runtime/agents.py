@@ -153,7 +153,7 @@ class AgentRunner:
             headers: list[Headers] | None = None
             if any(record.headers for _, _, record in items):
                 headers = [record.headers for _, _, record in items]
-            self.sink(items[0][1]).process(
+            self.sink(items[0][1]).write_encoded(
                 Batch(
                     [record.key for _, _, record in items],
                     [record.value for _, _, record in items],

@@ -427,6 +427,7 @@ def _write_back(engine: KeyValueEngine, store: StoreSpec) -> WriteBack[Any, Any]
         store.value_serde.encode,
         store.value_serde.decode,
         copy_on_read=store.copies_on_read,
+        value_type=store.value_serde.type_name,
     )
 
 

@@ -18,6 +18,7 @@ from streamcore.state.engine import KeyValueEngine
 from streamcore.state.keys import KeyCodec, key_codec
 from streamcore.state.position import Position
 from streamcore.state.restore import RestoreTarget, Transform, restore_store
+from streamcore.state.stored_values import undecodable
 
 Progress = Callable[[str, int, int], None]
 
@@ -148,14 +149,27 @@ class GlobalTableKeeper:
         """The values of those of these identities that have one."""
         wanted = list(keys)
         encoded = self._codec.encode_identities(wanted)
-        decode = self.store.value_serde.decode
         found: dict[Any, Any] = {}
         for source in self._sources:
             values = self.engine.get_many(self.store_name(source.partition), encoded)
             for key, data in zip(wanted, values, strict=True):
                 if data is not None:
-                    found[key] = decode(data)
+                    found[key] = self._value(key, data)
         return found
+
+    def _value(self, identity: Any, data: bytes) -> Any:
+        serde = self.store.value_serde
+        try:
+            return serde.decode(data)
+        except Exception as error:  # of the user's own serde, or of a class of the user's
+            (encoded,) = self._codec.encode_identities((identity,))
+            raise undecodable(
+                error,
+                table=self.store.name,
+                key=self._codec.decode(encoded),
+                data=data,
+                value_type=serde.type_name,
+            ) from error
 
 
 def _named(progress: Progress, name: str) -> Callable[[int, int], None]:

@@ -19,7 +19,7 @@ from streamcore.model import Record
 from streamcore.processing.context import Sender, TaskTable, user_context
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.stateless import rows_of
-from streamcore.processing.topology.made_records import made_record
+from streamcore.processing.topology.made_records import encoded, made_record
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
 from streamcore.state.write_back import EventJournal, WriteBack
 
@@ -221,11 +221,12 @@ class Lane:
         Raises:
             UsageError: the code has outlived its event, or the application does not have the topic.
             InvalidRecordError: a time or headers that no record can have.
+            SerdeError: a key or value that is not of the topic's type.
         """
         self._ensure_under_way(topic=topic.name)
         self._runner.sink(topic)
         before = len(self.sent)
-        self.sent += [(max(0, self.index), topic, made_record(record)) for record in records]
+        self.sent += [(max(0, self.index), topic, encoded(topic, made_record(record))) for record in records]
         return len(self.sent) - before
 
     @property

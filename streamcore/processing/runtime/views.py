@@ -172,7 +172,13 @@ def table_view(
     decode, result = store.value_serde.decode, store.result
     shown = decode if result is None else (lambda data: result(decode(data)))
     views = [
-        StoreView(engine, description_of(store, part, follows=""), shown, keys=key_codec(store.key_type))
+        StoreView(
+            engine,
+            description_of(store, part, follows=""),
+            shown,
+            keys=key_codec(store.key_type),
+            value_type=store.value_serde.type_name,
+        )
         for engine, part in parts
     ]
     return TableView(store, views, wait_for, is_open, None if keeper is None else keeper.position)

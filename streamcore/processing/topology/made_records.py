@@ -10,8 +10,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from streamcore.errors import InvalidRecordError, UserCodeError, fact_text
+from streamcore.errors import InvalidRecordError, SerdeError, UserCodeError, fact_text
 from streamcore.model import Headers, Record
+from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.processing.topology.times import NO_TIMESTAMP, given_time_ms
 
 
@@ -37,6 +38,25 @@ def made_record(made: object) -> Record[Any, Any]:
     if timestamp_ms is made.timestamp_ms and headers is made.headers:
         return made
     return replace(made, timestamp_ms=timestamp_ms, headers=headers)
+
+
+def encoded(topic: TopicSpec, record: Record[Any, Any]) -> Record[bytes | None, bytes | None]:
+    """A record as it will stand in a topic.
+
+    Raises:
+        SerdeError: its key or its value is not of the topic's type.
+    """
+    what, found = "key", record.key
+    try:
+        key = None if found is None else topic.key_serde.encode(found)
+        what, found = "value", record.value
+        value = None if found is None else topic.value_serde.encode(found)
+    except Exception as error:  # of the user's own serde, or of a class of the user's
+        facts = fact_text(topic=topic.name, value=repr(found)[:100], error=error)
+        raise SerdeError(f"this {what} is not of the topic's type: {facts}") from error
+    return Record(
+        key, value, record.timestamp_ms, record.headers, record.topic, record.partition, record.offset
+    )
 
 
 def checked_headers(headers: object) -> Headers:

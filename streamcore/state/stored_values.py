@@ -1,0 +1,16 @@
+"""What is said of a stored value that does not decode."""
+
+from __future__ import annotations
+
+from streamcore.errors import SerdeError, fact_text
+
+
+def undecodable(error: Exception, *, table: str, key: object, data: bytes, value_type: str) -> SerdeError:
+    """The error for a stored value that its declared type does not read: names table, key and type."""
+    facts = {"table": table, "key": repr(key)[:100]}
+    if value_type:
+        facts["type"] = value_type
+    return SerdeError(
+        "a stored value is not of the table's type; was the type changed? Give the table another name, or a "
+        f"type that reads the old values: {error}: {fact_text(**facts, data=data[:100])}"
+    )
