@@ -1,11 +1,15 @@
-"""``streamcore consume``: prints the records of a topic, up to its end."""
+"""``streamcore consume``: prints the records of a topic, up to its end, or on and on."""
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamcore.cli.last_records import last_records
 from streamcore.cli.options import (
     DEFAULT_DATA,
     BrokerOption,
@@ -14,14 +18,21 @@ from streamcore.cli.options import (
     JsonOption,
     open_log,
 )
-from streamcore.cli.output import bytes_json, bytes_text, print_json, print_line
-from streamcore.durations import time_ms, time_text
+from streamcore.cli.output import print_json, print_line
+from streamcore.cli.record_lines import record_line, record_row
+from streamcore.durations import time_ms
+from streamcore.errors import UsageError, fact_text
 from streamcore.model import Isolation, Offset, TopicPartition
 
 if TYPE_CHECKING:
     from streamcore.log.client.consumer.consumer import Consumer
     from streamcore.log.client.consumer.fetch_state import BytesRecord, Start
     from streamcore.log.connect import ConnectedLog
+
+
+_POLL_MAX = 10_000
+_DIGITS_MAX = 100
+_OFFSET_MAX = 2**63 - 1
 
 
 def register(app: typer.Typer) -> None:
@@ -32,11 +43,22 @@ def register(app: typer.Typer) -> None:
 def consume(
     topic: Annotated[str, typer.Argument(help="What to read.")],
     start: Annotated[
-        str, typer.Option("--from", help="earliest, latest, an offset, or a time such as 2013-01-01T05:00Z.")
-    ] = "earliest",
+        str | None,
+        typer.Option(
+            "--from",
+            help="earliest, latest, an offset, or a time such as 2013-01-01T05:00Z.",
+            show_default="earliest",
+        ),
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option("--last", min=1, help="Begin with the newest records, so many of them.")
+    ] = None,
     records_max: Annotated[
         int | None, typer.Option("--max", min=1, help="Stop after so many records.")
     ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on at the end of the topic, until Ctrl-C.")
+    ] = False,
     partition: Annotated[int | None, typer.Option("--partition", min=0, help="Only this one.")] = None,
     group: Annotated[
         str | None, typer.Option("--group", help="Go on where this group stands, and commit what is printed.")
@@ -50,47 +72,44 @@ def consume(
     as_json: JsonOption = False,
 ) -> None:
     """Print the records that are in a topic, then stop."""
+    if last is not None and (start is not None or group is not None):
+        raise UsageError(
+            "--last says where to begin: leave out " + ("--from" if start is not None else "--group")
+        )
     isolation = Isolation.READ_UNCOMMITTED if uncommitted else Isolation.READ_COMMITTED
+    begin = _start(start or "earliest")
     with (
         open_log(data, broker, command_config) as log,
-        _consumer(log, topic, partition, group, _start(start), isolation) as consumer,
+        _consumer(log, topic, partition, group, begin, isolation) as consumer,
     ):
-        ends: dict[TopicPartition, Offset] = {}
         left = records_max
+        if last is not None:
+            newest = last_records(consumer, log, isolation, last)[:left]
+            _print(newest, as_json)
+            if not follow:
+                return
+            left = None if left is None else left - len(newest)
+        ends: dict[TopicPartition, Offset] = {}
         while left is None or left > 0:
-            if _has_reached(consumer, log, isolation, ends):
+            if not follow and _has_reached(consumer, log, isolation, ends):
                 break
-            records = consumer.poll("200ms", records_max=10_000 if left is None else min(left, 10_000))
-            for record in records:
-                if as_json:
-                    print_json(record_row(record))
-                else:
-                    print_line(record_line(record))
+            records = consumer.poll("200ms", records_max=_POLL_MAX if left is None else min(left, _POLL_MAX))
+            _print(records, as_json)
             if group is not None and records:
                 consumer.commit()
             if left is not None:
                 left -= len(records)
 
 
-def record_row(record: BytesRecord) -> dict[str, object]:
-    """A record for programs."""
-    return {
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "timestamp_ms": record.timestamp_ms,
-        "key": bytes_json(record.key),
-        "value": bytes_json(record.value),
-        "headers": [[name, bytes_json(value)] for name, value in record.headers],
-    }
-
-
-def record_line(record: BytesRecord) -> str:
-    """A record for people: where, when, key, value, headers."""
-    place = f"{record.topic}-{record.partition}@{record.offset}"
-    parts = [f"{time_text(record.timestamp_ms):<24}", place, bytes_text(record.key), bytes_text(record.value)]
-    parts.extend(f"{name}={bytes_text(value)}" for name, value in record.headers)
-    return "  ".join(parts)
+def _print(records: Sequence[BytesRecord], as_json: bool) -> None:
+    for record in records:
+        if as_json:
+            print_json(record_row(record))
+        else:
+            print_line(record_line(record))
+    if records:
+        # What is read from a pipe is there at once, and committed for a group only after it is written.
+        sys.stdout.flush()
 
 
 def _has_reached(
@@ -120,7 +139,14 @@ def _consumer(
 def _start(text: str) -> Start:
     if text in ("earliest", "latest"):
         return text
-    if text.isdigit():
-        return int(text)
+    if re.fullmatch("[0-9]+", text):
+        offset = int(text) if len(text) <= _DIGITS_MAX else _OFFSET_MAX + 1
+        if offset > _OFFSET_MAX:
+            raise UsageError(f"an offset has 64 bits at most: {fact_text(offset=text[:50])}")
+        return offset
+    if re.fullmatch("-[0-9]+", text):
+        raise UsageError(
+            f"an offset is not negative; the newest records are --last N: {fact_text(**{'from': text[:50]})}"
+        )
     time_ms(text)
     return text

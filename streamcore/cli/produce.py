@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -14,11 +16,17 @@ from streamcore.cli.options import (
     BrokerOption,
     CommandConfigOption,
     DataOption,
-    JsonOption,
     open_log,
 )
 from streamcore.cli.output import print_note, print_rows, progress_bar
-from streamcore.errors import UsageError, fact_text
+from streamcore.cli.piped_input import open_after_input
+from streamcore.cli.record_lines import Line, line_from_json, line_from_text
+from streamcore.errors import StreamCoreError, UsageError, fact_text
+
+if TYPE_CHECKING:
+    from streamcore.log.client.producer.pending import SendFuture
+    from streamcore.log.client.producer.producer import Producer
+    from streamcore.log.connect import ConnectedLog
 
 _PROGRESS_LINES = 10_000
 
@@ -51,52 +59,131 @@ def produce(
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
     command_config: CommandConfigOption = None,
-    as_json: JsonOption = False,
+    keep_partitions: Annotated[
+        bool, typer.Option("--keep-partitions", help="With --json: the partition that each record names.")
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Lines are records as consume --json prints them, or text with --key-separator or --null. "
+            "What is printed is JSON, too.",
+        ),
+    ] = False,
 ) -> None:
     """Append each line of standard input, or of a file, as a record."""
-    separator = None if key_separator is None else key_separator.encode()
+    separator = None if key_separator is None else key_separator.encode(errors="surrogateescape")
     if separator == b"":
-        raise UsageError("a key separator has at least one character")
-    null_value = None if null is None else null.encode()
-    with open_log(data, broker, command_config) as log:
+        raise UsageError("a key separator has at least one character: give --key-separator : for example")
+    is_text = separator is not None or null is not None or not as_json
+    if keep_partitions and (is_text or partition is not None):
+        raise UsageError("--keep-partitions is for --json, without --partition")
+    null_value = None if null is None else null.encode(errors="surrogateescape")
+    lines, log = _open(file, partial(open_log, data, broker, command_config))
+    with log:
         if topic not in log.topics():
             raise UsageError(
                 f"create the topic first: streamcore topics create {topic} {fact_text(topic=topic)}"
             )
-        if file is None and sys.stdin.isatty():
-            print_note("reading lines from the terminal; end with Ctrl-D")
-        count = 0
         with log.producer(compression=compression) as producer:
-            for count, line in enumerate(_lines(file), 1):
-                key: bytes | None = None
-                value: bytes | None = line
-                if separator is not None:
-                    key, found, value = line.partition(separator)
-                    if not found:
-                        facts = fact_text(line=count, separator=repr(key_separator))
-                        raise UsageError(f"the line has no key; the lines before it are produced {facts}")
-                producer.send(
-                    topic, key=key, value=None if value == null_value else value, partition=partition
-                )
-            producer.flush()
+            loader = _Loader(
+                producer,
+                topic,
+                read=partial(line_from_text, separator=separator, null=null_value)
+                if is_text
+                else line_from_json,
+                partition_of=lambda line: line.partition if keep_partitions else partition,
+            )
+            for number, text in enumerate(map(_without_end, lines), 1):
+                if is_text or text.strip():
+                    loader.add(number, text)
+            count = loader.finish()
         if as_json:
             print_rows([{"topic": topic, "records": count}], True)
         else:
             print_note(f"produced {count:,} record{'s'[: count != 1]} to {topic}")
 
 
-def _lines(file: Path | None) -> Iterator[bytes]:
-    if file is None:
-        yield from _stripped(sys.stdin.buffer)
-        return
+class _Loader:
+    """Sends lines, and knows which line was refused, though the log answers later."""
+
+    def __init__(
+        self,
+        producer: Producer,
+        topic: str,
+        read: Callable[[bytes], Line],
+        partition_of: Callable[[Line], int | None],
+    ) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._read = read
+        self._partition_of = partition_of
+        self._number = 0
+        self._sent = 0
+        self._pending: deque[tuple[int, SendFuture]] = deque()
+
+    def add(self, number: int, text: bytes) -> None:
+        """Send a line.
+
+        Raises:
+            UsageError: this line or one before it is refused. What was read before is written by then.
+        """
+        self._number = number
+        try:
+            line = self._read(text)
+            future = self._producer.send(
+                self._topic,
+                key=line.key,
+                value=line.value,
+                partition=self._partition_of(line),
+                timestamp_ms=line.timestamp_ms,
+                headers=line.headers,
+            )
+        except StreamCoreError as error:
+            self._fail(number, error)
+        self._sent += 1
+        self._pending.append((number, future))
+        while self._pending and self._pending[0][1].done():
+            self._ensure_written(*self._pending.popleft())
+
+    def finish(self) -> int:
+        """Wait for all; return how many records were written."""
+        self._producer.hurry()
+        while self._pending:
+            self._ensure_written(*self._pending.popleft())
+        return self._sent
+
+    def _ensure_written(self, number: int, future: SendFuture) -> None:
+        error = future.exception()
+        if error is not None:
+            self._sent -= 1
+            self._fail(number, error)
+
+    def _fail(self, number: int, error: Exception) -> NoReturn:
+        refused = sum(future.exception() is not None for _, future in self._pending)
+        facts = fact_text(line=number, produced=self._sent - refused, read=self._number)
+        raise UsageError(f"{error}; the lines before this one are produced: {facts}") from error
+
+
+def _open(file: Path | None, open_folder: Callable[[], ConnectedLog]) -> tuple[Iterable[bytes], ConnectedLog]:
+    """Return the lines to produce, and the log."""
+    if file is not None:
+        return _lines_of(file), open_folder()
+    if not sys.stdin.isatty():
+        return open_after_input(sys.stdin.buffer, open_folder)
+    log = open_folder()
+    print_note("reading lines from the terminal; end with Ctrl-D")
+    return sys.stdin.buffer, log
+
+
+def _lines_of(file: Path) -> Iterator[bytes]:
     with file.open("rb") as opened, progress_bar() as progress:
         task = progress.add_task(f"reading {file.name}", total=file.stat().st_size)
-        for number, line in enumerate(_stripped(opened)):
+        for number, line in enumerate(opened):
             yield line
             if number % _PROGRESS_LINES == 0:
                 progress.update(task, completed=opened.tell())
 
 
-def _stripped(lines: BinaryIO) -> Iterator[bytes]:
-    for line in lines:
-        yield line.removesuffix(b"\n").removesuffix(b"\r")
+def _without_end(line: bytes) -> bytes:
+    return line[:-1].removesuffix(b"\r") if line.endswith(b"\n") else line

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import streamcore as sc
 from streamcore.cli.main import main
 from streamcore.cli.output import bytes_text, print_error
 from streamcore.log.connect import connect
@@ -250,3 +251,119 @@ def test_a_reader_that_goes_away_is_no_failure_worth_a_word(tmp_path: Path, proj
 
         assert reader.stderr.read() == b""
         reader.wait(20)
+
+
+NASTY = (
+    (b"\xff\x00", b"\xfe\n", (("h", b"\xff"), ("n", None), ("", b""))),
+    (b"a\n", b'{"base64":"YQ=="}', ()),
+    (b"tomb", None, ()),
+    (None, b"", ()),
+    (b"", "é\u2028\0\ufeff".encode(), ()),
+    (b"k", b"null", ()),
+    (b"k", b"x" * 100_000, (("a", b"1"), ("a", b"2"))),
+)
+
+
+@pytest.mark.parametrize("flags", [(), ("--keep-partitions",)])
+def test_what_is_consumed_as_json_is_produced_again_as_it_was(
+    run: Run, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    with sc.connect(tmp_path / "data") as log:
+        log.create_topic("t", partitions=3, config={"retention.ms": "-1"})
+        log.create_topic("again", partitions=3, config={"retention.ms": "-1"})
+        with log.producer() as producer:
+            for number, (key, value, headers) in enumerate(NASTY):
+                producer.send(
+                    "t", key=key, value=value, timestamp_ms=1_600_000_000_000 + number, headers=headers
+                )
+    _, lines, _ = run("consume", "t", "--json")
+
+    assert run("produce", "again", "--json", *flags, stdin=lines.encode()) == (
+        0,
+        '{"topic":"again","records":7}\n',
+        "",
+    )
+
+    def content(output: str) -> list[dict[str, object]]:
+        left_out = ("topic",) if flags else ("topic", "partition", "offset")
+        found = [{name: row[name] for name in row if name not in left_out} for row in rows(output)]
+        return sorted(found, key=lambda row: str(row["timestamp_ms"]))
+
+    assert content(run("consume", "again", "--json")[1]) == content(lines)
+    with sc.connect(tmp_path / "data") as log, log.consumer("again") as consumer:
+        found = sorted(consumer.poll("5s"), key=lambda record: record.timestamp_ms)
+    assert [(record.key, record.value, record.headers) for record in found] == list(NASTY)
+
+
+def test_a_bad_line_is_named_and_the_lines_before_it_are_there(run: Run) -> None:
+    run("topics", "create", "t")
+    for line, error in (
+        (b'{"vlaue":1}', "unknown field `vlaue`"),
+        (b'{"value":"v","timestamp_ms":-2}', "1970"),
+        (b'{"value":"' + b"x" * 2_000_000 + b'"}', "larger than the topic allows"),
+    ):
+        code, output, told = run("produce", "t", "--json", stdin=b'{"value":"a"}\n{"value":"b"}\n' + line)
+
+        assert (code, output, told.count("\n")) == (1, "", 1)
+        assert error in told
+        assert "line=3 produced=2" in told
+    assert [row["value"] for row in rows(run("consume", "t", "--json")[1])] == ["a", "b"] * 3
+
+
+def test_lines_of_text_keep_every_byte_but_their_end(run: Run) -> None:
+    run("topics", "create", "t")
+
+    assert run("produce", "t", stdin=b"a\0\xff\r\n\n last\r")[0] == 0
+
+    found = [row["value"] for row in rows(run("consume", "t", "--json")[1])]
+    assert found == [{"base64": "YQD/"}, "", " last\r"]
+
+
+def test_the_last_records_are_the_newest_of_all_partitions(run: Run, tmp_path: Path) -> None:
+    with sc.connect(tmp_path / "data") as log:
+        log.create_topic("t", partitions=3, config={"retention.ms": "-1"})
+        with log.producer() as producer:
+            for number in range(30):
+                producer.send("t", value=b"%d" % number, partition=number % 3, timestamp_ms=1_000 + number)
+        for _ in range(20):  # markers take offsets, and aborted records are not shown
+            with log.producer(transactional_id="x") as producer, producer.transaction() as transaction:
+                transaction.send("t", value=b"aborted", partition=0)
+                transaction.abort()
+
+    def last(*words: str) -> list[str]:
+        return [str(row["value"]) for row in rows(run("consume", "t", "--json", *words)[1])]
+
+    assert last("--last", "5") == ["25", "26", "27", "28", "29"]
+    assert last("--last", "3", "--partition", "0") == ["21", "24", "27"]
+    assert last("--last", "100") == [str(number) for number in range(30)]
+    assert last("--last", "5", "--max", "2") == ["25", "26"]
+    assert last("--last", "2", "--follow", "--max", "2") == ["28", "29"]
+    assert last("--follow", "--max", "30", "--from", "0") != []
+
+
+def test_where_to_begin_is_said_once_and_can_be(orders: Run) -> None:
+    for words, error in (
+        (("--last", "1", "--from", "3"), "leave out --from"),
+        (("--last", "1", "--group", "g"), "leave out --group"),
+        (("--from", "-5"), "--last N"),
+        (("--from", "9" * 30), "64 bits"),
+        (("--from", "9" * 5_000), "64 bits"),
+    ):
+        code, _, told = orders("consume", "orders", *words)
+
+        assert (code, told.count("\n")) == (1, 1)
+        assert error in told
+
+
+def test_settings_that_contradict_each_other_are_refused(orders: Run) -> None:
+    for words in (
+        ("create", "new", "--config", "retention.ms=1", "--config", " retention.ms =1"),
+        ("alter", "orders", "--config", "retention.ms=1", "--config", "retention.ms=2"),
+        ("alter", "orders", "--config", "retention.ms=1", "--reset", "retention.ms"),
+        ("alter", "orders"),
+    ):
+        code, _, told = orders("topics", *words)
+
+        assert (code, told.count("\n")) == (1, 1)
+    (row,) = rows(orders("topics", "list", "--json")[1])
+    assert row["config"] == {"retention.ms": "-1"}

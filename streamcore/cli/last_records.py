@@ -1,0 +1,57 @@
+"""The last records of a topic, found from its end backwards."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from streamcore.model import Isolation, TopicPartition
+
+if TYPE_CHECKING:
+    from streamcore.log.client.consumer.consumer import Consumer
+    from streamcore.log.client.consumer.fetch_state import BytesRecord
+    from streamcore.log.connect import ConnectedLog
+
+
+def last_records(
+    consumer: Consumer, log: ConnectedLog, isolation: Isolation, count: int
+) -> list[BytesRecord]:
+    """Return the ``count`` newest records of all partitions, each partition's in order of its offsets.
+
+    Offsets without a record (of markers, of aborted and of compacted records) do not count: where they leave
+    too few records, twice as many offsets are read. The consumer is then at the end.
+    """
+    partitions = consumer.assignment()
+    while not partitions:
+        consumer.poll("200ms")
+        partitions = consumer.assignment()
+    marks = log.offsets(partitions)
+    ends = {partition: marks[partition].visible_end(isolation) for partition in partitions}
+    kept: dict[TopicPartition, deque[BytesRecord]] = {
+        partition: deque(maxlen=count) for partition in partitions
+    }
+    wanting, offsets_back = set(partitions), count
+    while wanting:
+        for partition in wanting:
+            kept[partition].clear()
+            consumer.seek(partition, max(marks[partition].log_start, ends[partition] - offsets_back))
+        while any(consumer.position(partition) < ends[partition] for partition in wanting):
+            for record in consumer.poll("200ms"):
+                kept[TopicPartition(record.topic, record.partition)].append(record)
+        wanting = {
+            partition
+            for partition in wanting
+            if len(kept[partition]) < count and ends[partition] - offsets_back > marks[partition].log_start
+        }
+        offsets_back *= 2
+    return _newest(kept, count)
+
+
+def _newest(kept: dict[TopicPartition, deque[BytesRecord]], count: int) -> list[BytesRecord]:
+    """Take from the ends of the partitions what has the latest time."""
+    taken: list[BytesRecord] = []
+    while len(taken) < count and any(kept.values()):
+        tails = {partition: records[-1] for partition, records in kept.items() if records}
+        newest = max(tails, key=lambda partition: (tails[partition].timestamp_ms, partition))
+        taken.append(kept[newest].pop())
+    return taken[::-1]
