@@ -57,7 +57,8 @@ def run_app_command(
         )
     commands = command_line(app, place)
     add_reset(commands, app, place)
-    commands(args=context.args, prog_name=f"streamcore app {application}")
+    code = commands(args=context.args, prog_name=f"streamcore app {application}", standalone_mode=False)
+    raise typer.Exit(code if isinstance(code, int) else 0)
 
 
 def command_line(app: App, place: LogPlace) -> typer.Typer:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
-from streamcore.cli.output import run_and_report
+from streamcore.cli.output import print_line, run_and_report
 
 _MODULES = (
     "worker",
@@ -36,13 +38,19 @@ def build_app() -> typer.Typer:
         name="streamcore",
         help="Stream processing on an embedded, durable, Kafka-format log.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
     @app.callback()
-    def options() -> None:
+    def options(
+        print_version: Annotated[
+            bool,
+            typer.Option(
+                "--version", help="Print the version and exit.", is_eager=True, callback=_print_version
+            ),
+        ] = False,
+    ) -> None:
         pass
 
     for name in _MODULES:
@@ -54,7 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code: 0, 1 for errors, 2 for usage, 130 for Ctrl-C."""
     app = build_app()
     words = sys.argv[1:] if arguments is None else arguments
-    sys.exit(run_and_report(lambda: app(args=list(words), prog_name="streamcore")))
+    sys.exit(run_and_report(lambda: app(args=list(words), prog_name="streamcore", standalone_mode=False)))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print_line(f"streamcore {version('streamcore')}")
+        raise typer.Exit
 
 
 if __name__ == "__main__":

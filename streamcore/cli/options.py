@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +40,27 @@ CommandConfigOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
+
+
+def settings_in(words: Sequence[str], option: str) -> dict[str, str]:
+    """Read ``NAME=VALUE`` words, each name once.
+
+    Raises:
+        UsageError: a word is something else, or a name is given twice.
+    """
+    settings: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise UsageError(f"a setting is written NAME=VALUE: {fact_text(option=option, given=repr(word))}")
+        if name in settings:
+            raise UsageError(
+                "a setting is given twice, leave one out: "
+                + fact_text(option=option, setting=name, values=f"{settings[name]},{value.strip()}")
+            )
+        settings[name] = value.strip()
+    return settings
 
 
 def refuse_broker(broker: str | None) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 from streamcore.durations import time_text
 
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 Row = Mapping[str, object]
+
+_OTHER_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+"""Line ends of Unicode, which JSON leaves as they are within a string."""
+
+_COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+"""``ClickException``, of whichever click this version of typer stands on."""
 
 
 def print_rows(rows: Iterable[Row], as_json: bool, *, empty: str = "nothing to show") -> None:
@@ -59,10 +67,13 @@ def print_rows(rows: Iterable[Row], as_json: bool, *, empty: str = "nothing to s
 
 
 def print_json(row: Row) -> None:
-    """Print one JSON object as a line of its own."""
+    """Print one JSON object as a line of its own, for every program's idea of a line."""
     import msgspec
 
-    sys.stdout.write(msgspec.json.encode(row, enc_hook=json_value).decode() + "\n")
+    text = msgspec.json.encode(row, enc_hook=json_value).decode()
+    if not text.isascii():
+        text = text.translate(_OTHER_LINE_ENDS)
+    sys.stdout.write(text + "\n")
 
 
 def print_line(text: str) -> None:
@@ -144,27 +155,53 @@ def progress_bar() -> Progress:
 
 
 def run_and_report(run: Callable[[], object]) -> int:
-    """Run a command; return the exit code, with every expected failure told in one line.
+    """Run a command; return its exit code, with every expected failure printed as one line.
 
-    Our own errors and the operating system's are 1, an interrupt is 130 as shells have it. A reader
-    that went away (``| head``) is no failure worth a word. What is left is a bug and keeps its traceback.
+    A command line that is wrong is 2, errors of this package and of the operating system are 1, an interrupt
+    is 130 as shells have it. A reader that went away (``| head``) is 1 without a line. What is left is a bug
+    and keeps its traceback.
+
+    Args:
+        run: the command; an integer that it returns is the exit code.
     """
     from streamcore.errors import StreamCoreError
 
     try:
-        run()
+        code = run()
         sys.stdout.flush()
     except SystemExit as stop:
         return _exit_code(stop)
     except KeyboardInterrupt:
         return 130
+    except typer.Abort as error:
+        return 130 if isinstance(error.__cause__, KeyboardInterrupt) else 1
     except BrokenPipeError:
         _discard_stdout()
         return 1
     except (StreamCoreError, OSError) as error:
         print_error(error)
         return 1
-    return 0
+    except _COMMAND_LINE_ERROR as error:
+        _print_usage_error(error)
+        return 2
+    except SystemError as error:
+        # What an extension module makes of an interrupt that arrives within its call.
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            return 130
+        raise
+    return code if isinstance(code, int) else 0
+
+
+def _print_usage_error(error: Any) -> None:
+    """Print what is wrong with a command line, and where to read how it is right."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return
+    message = " ".join(error.format_message().split()).removesuffix(".")
+    if message[1:2].islower():
+        message = message[0].lower() + message[1:]
+    command = error.ctx.command_path if getattr(error, "ctx", None) is not None else "streamcore"
+    print_error(ValueError(f"{message}; see {command} --help"))
 
 
 def _exit_code(stop: SystemExit) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from streamcore.cli.options import DEFAULT_DATA, DataOption
+from streamcore.cli.options import DEFAULT_DATA, DataOption, settings_in
 from streamcore.errors import StreamCoreError, UsageError, fact_text
 
 if TYPE_CHECKING:
@@ -199,19 +199,9 @@ def serve(
             advertise=advertise or (),
             durability="relaxed" if durability == "relaxed" else "durable",
             security=security,
-            config=_config(set_ or []),
+            config=settings_in(set_ or [], "--set"),
         )
     )
-
-
-def _config(given: list[str]) -> dict[str, str]:
-    config: dict[str, str] = {}
-    for text in given:
-        name, mark, value = text.partition("=")
-        if not mark:
-            raise UsageError("a setting is NAME=VALUE: " + fact_text(given=repr(text)))
-        config[name.strip()] = value.strip()
-    return config
 
 
 def _tls(

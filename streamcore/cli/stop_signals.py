@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT for a worker: the first asks it to stop in order, a second SIGINT ends it at once.
+"""SIGTERM and SIGINT for a worker: the first asks it to stop in order, a second one ends it at once.
 
 While nothing is processed yet (a restore may take its time), the first one interrupts: a restore goes on
 where it was. The handlers are Python's own, not the event loop's, because application code may hold the
@@ -43,9 +43,9 @@ class StopSignals:
             self.is_stopped = True
             tell_stop(name, self._stopping)
             self._ask()
-        elif number == signal.SIGINT:
+        else:
             # Nothing is lost: what is not committed is processed again at the next start.
-            os._exit(130)
+            os._exit(128 + number)
 
     def __enter__(self) -> Self:
         for number in _SIGNALS:

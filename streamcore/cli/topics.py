@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -14,9 +13,10 @@ from streamcore.cli.options import (
     DataOption,
     JsonOption,
     open_log,
+    settings_in,
 )
 from streamcore.cli.output import print_note, print_rows
-from streamcore.errors import InvalidConfigError
+from streamcore.errors import UsageError, fact_text
 
 topics = typer.Typer(help="Topics: create, look at, change, delete.", no_args_is_help=True)
 
@@ -72,7 +72,7 @@ def create_topic(
 ) -> None:
     """Create a topic. It keeps its records for ever, unless --config retention.ms=... says otherwise."""
     with open_log(data, broker, command_config, create=True) as log:
-        topic = log.create_topic(name, partitions=partitions, config=_settings(config or ()))
+        topic = log.create_topic(name, partitions=partitions, config=settings_in(config or (), "--config"))
         if as_json:
             print_rows(
                 [{"topic": name, "partitions": topic.partition_count, "config": dict(topic.config)}], True
@@ -90,7 +90,7 @@ def describe_topic(
     as_json: JsonOption = False,
 ) -> None:
     """Show a topic's settings and the marks of each partition."""
-    from streamcore.errors import UnknownTopicError, fact_text
+    from streamcore.errors import UnknownTopicError
     from streamcore.model import TopicPartition
 
     with open_log(data, broker, command_config) as log:
@@ -140,8 +140,16 @@ def alter_topic(
     as_json: JsonOption = False,
 ) -> None:
     """Add partitions or change settings."""
-    changes: dict[str, str | None] = dict(_settings(config or ()))
+    changes: dict[str, str | None] = dict(settings_in(config or (), "--config"))
+    both = [name for name in reset or () if name in changes]
+    if both:
+        raise UsageError(
+            "a setting gets a value or goes back to its default, leave --config or --reset out: "
+            + fact_text(settings=",".join(both))
+        )
     changes.update(dict.fromkeys(reset or ()))
+    if partitions is None and not changes:
+        raise UsageError("nothing to change: give --partitions, --config or --reset")
     with open_log(data, broker, command_config) as log:
         topic = log.alter_topic(name, partitions=partitions, config=changes or None)
         if as_json:
@@ -167,15 +175,3 @@ def delete_topic(
             print_rows([{"topic": name, "deleted": True}], True)
         else:
             print_note(f"deleted {name}")
-
-
-def _settings(words: Sequence[str]) -> dict[str, str]:
-    settings: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise InvalidConfigError(
-                f"a setting is written NAME=VALUE: --config retention.ms=-1 given={word}"
-            )
-        settings[name.strip()] = value.strip()
-    return settings

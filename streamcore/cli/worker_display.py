@@ -192,5 +192,6 @@ def _records(count: int) -> str:
 
 
 def tell_stop(signal_name: str, stopping: str) -> None:
-    """Say that a signal has come and what happens now."""
-    print_note(f"{signal_name}: {stopping}; Ctrl-C again stops at once")
+    """Print that a signal has come, what happens now, and how to end it at once."""
+    again = "press Ctrl-C again" if signal_name == "SIGINT" else f"send {signal_name} again"
+    print_note(f"{signal_name}: {stopping}; {again} to stop at once")
