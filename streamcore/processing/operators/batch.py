@@ -132,3 +132,11 @@ def merged(batches: Iterable[Batch]) -> Batch | None:
     has_no_nulls = all(batch.has_no_nulls for batch in full)
     united = Batch(keys, values, timestamps_ms, origins, headers, full[0].source, has_no_nulls)
     return united.take(sorted(range(len(origins)), key=origins.__getitem__))
+
+
+def holds_none(column: Sequence[Any]) -> bool:
+    """Whether ``None`` is among keys or values. Arrays and the like cannot be compared with it."""
+    try:
+        return None in column
+    except Exception:  # noqa: BLE001 - values of the user's classes compare as they like
+        return any(found is None for found in column)

@@ -19,7 +19,7 @@ from streamcore.errors import (
     fact_text,
 )
 from streamcore.model import Record
-from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.batch import Batch, holds_none
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy, Retry, Skip, Stop
 from streamcore.processing.topology.times import no_time_error
 
@@ -125,13 +125,9 @@ class Guard:
 
     def with_keys(self, batch: Batch) -> Batch:
         """Leave out the records whose key is ``None``, and count them."""
-        try:
-            if None not in batch.keys:
-                return batch
-        except Exception:  # noqa: BLE001 - keys of the user's classes compare as they like
-            pass
-        flags = [key is not None for key in batch.keys]
-        return batch if all(flags) else self.where(batch, flags, "null_key")
+        if not holds_none(batch.keys):
+            return batch
+        return self.where(batch, [key is not None for key in batch.keys], "null_key")
 
     def with_values(self, batch: Batch) -> Batch:
         """Leave out the records whose value is ``None``, and count them."""

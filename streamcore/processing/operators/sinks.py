@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from streamcore.model import RecordColumns
-from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.batch import Batch, holds_none
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.outputs import BatchOutputs
 from streamcore.processing.topology.made_records import partition_without_key
@@ -80,7 +80,7 @@ class SinkOperator:
 
         Only keys that Python tells apart as their bytes do are put together: ``True`` and ``1`` are not.
         """
-        present = [key for key in keys if key is not None] if None in keys else keys
+        present = [key for key in keys if key is not None] if holds_none(keys) else keys
         if not is_plain(present):
             return None
         distinct = list(set(keys))
@@ -121,5 +121,5 @@ def _or_none(encode: Callable[[Any], bytes]) -> Callable[[Any], bytes | None]:
 def _encoded(
     guard: Guard, encode: Callable[[Any], bytes], values: list[Any], batch: Batch
 ) -> tuple[list[bytes | None], list[int] | None]:
-    function = encode if None not in values else _or_none(encode)
+    function = encode if not holds_none(values) else _or_none(encode)
     return guard.map(function, values, batch)

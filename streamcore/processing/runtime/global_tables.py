@@ -39,7 +39,7 @@ def topic_transform(topic: TopicSpec, key_type: Any, *, checks_values: bool) -> 
     def read(data: bytes | None) -> None:
         if data is not None:
             value = decode_value(data)
-            if timestamp is not None:
+            if timestamp is not None and value is not None:
                 event_time_ms(timestamp, value)
 
     def encoded(keys: list[Any]) -> list[Any]:

@@ -16,7 +16,9 @@ from streamcore.log.client.producer.pending import SendFuture, SendManyFuture
 from streamcore.log.client.producer.producer import Producer
 from streamcore.log.connect import ConnectedLog
 from streamcore.model import Headers, Record
+from streamcore.processing.topology.made_records import checked_headers, made_record
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
+from streamcore.processing.topology.times import given_time_ms
 
 
 class DeclaredTopic(Protocol):
@@ -61,6 +63,7 @@ class OutsideSender:
             ClosedError: the application has stopped.
             SerdeError: the key or the value is not of the topic's type.
             UsageError: the application has no such topic, or the topic no such partition.
+            InvalidRecordError: a time or headers that no record can have.
         """
         spec = self._spec(topic)
         return self._open_producer().send(
@@ -68,8 +71,8 @@ class OutsideSender:
             key=_encoded(spec, "key", key),
             value=_encoded(spec, "value", value),
             partition=partition,
-            timestamp_ms=at,
-            headers=headers,
+            timestamp_ms=None if at is None else given_time_ms(at),
+            headers=checked_headers(headers),
         )
 
     def send_many(
@@ -129,6 +132,7 @@ def _encoded_records(
     for number, item in enumerate(records):
         match item:
             case Record():
+                item = made_record(item)
                 key, value, timestamp_ms, headers = item.key, item.value, item.timestamp_ms, item.headers
             case (key, value):
                 timestamp_ms, headers = -1, ()

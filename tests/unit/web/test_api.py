@@ -64,6 +64,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
                 ).result()
                 end = end.merge(Position.after(TopicPartition(place.topic, place.partition), place.offset))
             producer.send_and_wait("words", key=b"k0", value=b"not a number")
+            producer.send_and_wait("words", key=b"k0", value=None)
             producer.send_and_wait("names", key=b"a/b c?", value=b"Anna")
         running.wait_until_caught_up(timeout="20s")
         with httpx.Client(base_url=server.url, timeout=10) as client:
@@ -239,6 +240,7 @@ def test_metrics_count_what_the_worker_did(served: Served) -> None:
     assert len(processed) == 2
     assert sum(processed) >= 22
     assert numbers['streamcore_failures_total{node="words",policy="skip"}'] == 1
+    assert numbers['streamcore_records_left_out_total{node="words",reason="null_value"}'] == 1
     assert numbers["streamcore_commits_total"] >= 1
     assert numbers['streamcore_input_lag_records{partition="0",topic="words"}'] == 0
     assert numbers['streamcore_restore_records{store="hourly-0"}'] == 9

@@ -206,3 +206,34 @@ def test_a_left_join_keeps_records_whose_new_key_is_none_and_other_keyed_steps_d
         assert [answer.key for answer in driver.table("orders-by-buyer").all()] == ["u"]
         assert seen == ["u"]
         assert left_out(driver) == {("orders-by-buyer", "null_key"): 1, ("watch", "null_key"): 1}
+
+
+class Uncomparable:
+    """A key or value that cannot be compared, as an array cannot be with one answer."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("more than one answer")
+
+    def __hash__(self) -> int:
+        return 1
+
+
+def test_values_that_cannot_be_compared_pass_and_such_keys_are_errors_of_their_records() -> None:
+    app = sc.App("arrays", on_error=sc.skip)
+    serde: Any = sc.Serde(encode=lambda value: b"bytes", decode=lambda data: Uncomparable())
+    arrays = app.topic("arrays", key=str, value=serde)
+    out = app.topic("out", key=str, value=serde)
+    arrays.to(out)
+    arrays.map(lambda value: value, name="same", value=serde).fold("count", 0, lambda n, _: n + 1, value=int)
+    arrays.group_by(lambda value: Uncomparable(), name="wrong").count("never")
+
+    with TopologyDriver(app) as driver:
+        for _ in range(2):
+            driver.send(arrays, key="k", value=Uncomparable())
+
+        assert len(driver.read(out)) == 2
+        answer = driver.table("count").get("k")
+        assert answer is not None
+        assert answer.value == 2
+        assert list(driver.table("never").all()) == []
+        assert driver._worker.assembly.builder.failures.counts == {("never.repartition", "skip"): 2}

@@ -108,6 +108,21 @@ def test_what_is_not_of_the_type_of_the_topic_is_refused(running: Any, key: Any,
         running.send_many(orders, [(key, value)])
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [{"at": "1969-12-31T23:59:59.999Z"}, {"at": -1}, {"at": 2**63}, {"headers": (("name", "text"),)}],
+)
+def test_a_time_or_headers_that_no_record_can_have_are_refused(running: Any, bad: dict[str, Any]) -> None:
+    with pytest.raises(sc.InvalidRecordError, match=r"1970|headers are pairs"):
+        running.send(orders, key="k", value=Order("ada", 0), **bad)
+
+
+@pytest.mark.parametrize("bad", [{"timestamp_ms": -5}, {"headers": {"name": b"value"}}])
+def test_records_sent_together_are_checked_too(running: Any, bad: dict[str, Any]) -> None:
+    with pytest.raises(sc.InvalidRecordError, match=r"1970|headers are pairs"):
+        running.send_many(orders, [sc.Record("k", Order("ada", 0), **bad)])
+
+
 def test_what_is_no_record_is_refused(running: Any) -> None:
     with pytest.raises(sc.UsageError, match=r"give sc\.Record or \(key, value\).*index=1"):
         running.send_many(orders, [("k", Order("ada", 0)), "text"])
