@@ -200,8 +200,8 @@ class _Restore:
         if checkpoint is not None and checkpoint.offset > plan.changelog.log_end:
             return UsageError(
                 "the state of a table is ahead of its changelog, so the log lost its end or is an old copy; "
-                "bring back the log that belongs to the state, or start over with "
-                f"`streamcore app MODULE:APP reset`: {facts}"
+                "bring back the log that belongs to the state, delete state/ to take what this log holds, or "
+                f"start over with `streamcore app MODULE:APP reset`: {facts}"
             )
         return UsageError(
             "the changelog of a table lost its first records to retention or DeleteRecords, so the table "

@@ -301,7 +301,8 @@ def ensure_own_positions(
         if position_now is not None and position_now.offset < offset and not may_lose_end:
             raise UsageError(
                 "the tables are ahead of the committed positions, so the log lost its end or is an old copy; "
-                f"bring back the log that belongs to the state, or {start_over}: "
+                "bring back the log that belongs to the state, delete state/ to take what this log holds, or "
+                f"{start_over}: "
                 + fact_text(**facts, partition=source, committed=position_now.offset, reflected=offset)
             )
 
