@@ -46,7 +46,7 @@ def difference(stored: Form, declared: Form, where: str = "the value") -> str | 
 
     Plain data without a type may become typed: what does not fit then fails to decode, with an error.
     """
-    if stored == declared or stored["kind"] == "any":
+    if stored["kind"] == "any" or _are_same(stored, declared):
         return None
     if stored["kind"] == "union" or declared["kind"] == "union":
         return _union_difference(stored, declared, where)
@@ -151,6 +151,11 @@ def _object_difference(stored: Form, declared: Form, where: str) -> str | None:
         if found := difference(before[name]["form"], field["form"], f"the field {name!r} of {where}"):
             return found
     return None
+
+
+def _are_same(stored: Form, declared: Form) -> bool:
+    """Whether two forms are one, the order of fields included."""
+    return msgspec.json.encode(stored) == msgspec.json.encode(declared)
 
 
 def _is_plain(form: Form) -> bool:
