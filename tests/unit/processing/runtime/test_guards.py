@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,7 @@ class SeenAsText:
 def remembering(kind: type, value: object) -> sc.App:
     app = sc.App("remembering")
     numbers = app.topic("numbers", key=str, value=int)
-    seen = app.table("seen", key=str, value=kind)
+    seen: sc.AppTable[str, Any] = app.table("seen", key=str, value=kind)
 
     @app.agent(numbers)
     async def remember(events: sc.Events[int]) -> None:
