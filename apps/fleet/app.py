@@ -28,18 +28,9 @@ import typer
 
 import streamcore as sc
 from apps.fleet.events import Flight, Plane
-
-KEEP_FOR_EVER = {
-    "retention.ms": "-1"
-}  # the events are of 2013: by their own times they are long past any retention
-
-app = sc.App("fleet")
-
-flights = app.topic(
-    "flights", key=str, value=Flight, partitions=4, timestamp=lambda flight: flight.ts, config=KEEP_FOR_EVER
-)
-planes = app.topic("planes", key=str, value=Plane, partitions=4, config={"cleanup.policy": "compact"})
-
+from apps.fleet.topics import app as app
+from apps.fleet.topics import flights as flights
+from apps.fleet.topics import planes as planes
 
 # --- flights-hourly ---
 

@@ -11,8 +11,8 @@ from itertools import islice
 from typing import TypeVar
 
 import streamcore as sc
-from apps.fleet.app import flights, planes
 from apps.fleet.events import Flight, Plane
+from apps.fleet.topics import flights, planes
 
 REGISTERED_MS = 1356998400000
 """New Year of 2013: the registry is older than all flights, so joins find it."""
