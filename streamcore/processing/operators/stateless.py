@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from streamcore.errors import fact_text
 from streamcore.model import Headers, Record
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.topology.made_records import made_record
+
+_UNFINISHED: Final = (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)
+"""What a call of ``async def``, or of a function with ``yield``, returns before anything ran."""
 
 
 class Operator(Protocol):
@@ -22,7 +27,26 @@ class Operator(Protocol):
 def guarded(guard: Guard, function: Callable[[Any], Any], batch: Batch) -> tuple[list[Any], Batch]:
     """Call a function on each value; return the results and the records that they belong to."""
     results, kept = guard.map(function, batch.values, batch)
-    return results, batch if kept is None else batch.take(kept)
+    rest = batch if kept is None else batch.take(kept)
+    if results and isinstance(results[0], _UNFINISHED):
+        for result in results:
+            if isinstance(result, types.CoroutineType):
+                result.close()  # or Python warns of each
+        results, kept = guard.map(_finished, results, rest)
+        rest = rest if kept is None else rest.take(kept)
+    return results, rest
+
+
+def _finished(result: Any) -> Any:
+    """Refuse what a function leaves undone; a lambda around ``async def`` is not seen when it is declared."""
+    if isinstance(result, _UNFINISHED):
+        if isinstance(result, types.CoroutineType):
+            result.close()
+        raise TypeError(
+            "the function returned a coroutine or generator, which is not run here: await in an agent, or "
+            f"use flat_map for several values: {fact_text(returned=getattr(result, '__qualname__', result))}"
+        )
+    return result
 
 
 class MapOperator:
@@ -71,9 +95,9 @@ class BranchOperator:
         self._guard = guard
 
         def belongs(value: Any) -> bool:
-            if any(taken(value) for taken in earlier):
+            if any(_finished(taken(value)) for taken in earlier):
                 return False
-            return function is None or bool(function(value))
+            return function is None or bool(_finished(function(value)))
 
         self._belongs = belongs
 

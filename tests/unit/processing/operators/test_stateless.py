@@ -144,3 +144,25 @@ def test_flat_map_record_makes_any_number_of_records() -> None:
 def test_what_is_no_record_is_refused_with_what_to_return() -> None:
     with pytest.raises(UserCodeError, match=r"return sc.Record from this step: given=int"):
         MapRecordOperator(guard(), lambda record: 1, flat=False).process(batch_of([1]))
+
+
+def test_a_function_that_leaves_a_coroutine_or_generator_fails_its_records() -> None:
+    async def is_big(value: int) -> bool:
+        return value > 1
+
+    def each(value: int) -> Iterator[int]:
+        yield value
+
+    for unfinished in (lambda value: is_big(value), lambda value: each(value)):
+        for operator in (
+            MapOperator(guard(), unfinished),
+            FilterOperator(guard(), unfinished, negated=False),
+            PeekOperator(guard(), unfinished),
+            ForeachOperator(guard(), unfinished),
+            GroupByOperator(guard(), unfinished),
+            BranchOperator(guard(), unfinished, ()),
+            BranchOperator(guard(), None, (unfinished,)),
+        ):
+            with pytest.raises(UserCodeError, match=r"await in an agent.*returned="):
+                operator.process(batch_of([1, 2]))
+    assert MapOperator(guard(skip), lambda value: is_big(value)).process(batch_of([1, 2])).values == []
