@@ -17,6 +17,11 @@ def fact_text(**facts: object) -> str:
 class StreamCoreError(Exception):
     """Base of all errors raised by StreamCore."""
 
+    def __init__(self, message: str = "", *, kafka_text: str = "") -> None:
+        super().__init__(message)
+        self.kafka_text = kafka_text
+        """What Kafka says in this place, if programs may match that: answers over the wire begin with it."""
+
 
 class UsageError(StreamCoreError):
     """The program or its configuration must change before the call can succeed."""

@@ -25,6 +25,7 @@ from streamcore.errors import (
     RequestTimeoutError,
     StaleGenerationError,
     StorageError,
+    StreamCoreError,
     TopicExistsError,
     UnknownTopicError,
     UnsupportedVersionError,
@@ -160,8 +161,11 @@ def code_of(error: Exception) -> ErrorCode:
 
 
 def text_of(error: Exception) -> str:
-    """What a response's message says of an error."""
-    return shortened(str(error.error() if isinstance(error, Refused) else error))
+    """What a response's message says of an error: Kafka's text, where programs may match one, then ours."""
+    source = error.facts.get("hint", error) if isinstance(error, Refused) else error
+    text = str(error.error() if isinstance(error, Refused) else error)
+    kafka_text = source.kafka_text if isinstance(source, StreamCoreError) else ""
+    return shortened(f"{kafka_text}: {text}" if kafka_text else text)
 
 
 def shortened(text: str) -> str:

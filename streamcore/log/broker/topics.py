@@ -174,7 +174,10 @@ class Topics:
     def _new(self, wanted: WantedTopic) -> Growth:
         name = wanted.name
         if name in self._catalog.topics:
-            raise TopicExistsError("the topic exists already, " + fact_text(topic=name))
+            raise TopicExistsError(
+                "the topic exists already, " + fact_text(topic=name),
+                kafka_text=f"Topic '{name}' already exists.",
+            )
         try:
             check_topic_name(name)
         except InvalidConfigError as error:

@@ -168,7 +168,7 @@ def setting_named(name: str) -> BrokerSetting:
     if found is None:
         known = [each.name for each in broker_settings().values() if each.is_settable]
         close = get_close_matches(name.replace("_", "."), known, n=3, cutoff=0.5)
-        hint = f", did you mean {' or '.join(close)}? " if close else ": see the list of broker settings, "
+        hint = f", did you mean {' or '.join(close)}? " if close else ": see docs/broker-settings.md, "
         raise InvalidConfigError(f"unknown broker setting{hint}" + fact_text(setting=name))
     return found
 
@@ -191,5 +191,6 @@ def ensure_possible(setting: BrokerSetting, text: str) -> None:
     except ValueError as error:
         raise InvalidConfigError(
             f"a broker setting has an impossible value ({error}), "
-            + fact_text(setting=setting.name, value=text)
+            + fact_text(setting=setting.name, value=text),
+            kafka_text=f"Invalid value {text} for configuration {setting.name}",
         ) from error

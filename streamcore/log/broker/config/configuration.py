@@ -291,9 +291,11 @@ def _known_group_setting(name: str) -> Known | None:
 def _ensure_changeable(name: str, value: str) -> None:
     setting = setting_named(name)
     if not setting.is_changeable:
-        raise Refused(
-            Refusal.INVALID_REQUEST, setting=name, hint="it cannot be changed while the broker runs"
+        hint = InvalidConfigError(
+            "it cannot be changed while the broker runs",
+            kafka_text=f"Cannot update these configs dynamically: [{name}]",
         )
+        raise Refused(Refusal.INVALID_REQUEST, setting=name, hint=hint)
     try:
         checked(name, value)
     except InvalidConfigError as error:

@@ -158,7 +158,10 @@ class Catalog:
         check_topic_name(name)
         _check_partition_count(partition_count)
         if name in self._topics:
-            raise TopicExistsError("the topic exists already, " + fact_text(topic=name))
+            raise TopicExistsError(
+                "the topic exists already, " + fact_text(topic=name),
+                kafka_text=f"Topic '{name}' already exists.",
+            )
         self.ensure_possible(config)
         topic = TopicState(name, uuid.uuid4(), partition_count, dict(config))
         return Growth(topic, self.parsed(config), partitions_of(topic))

@@ -128,7 +128,8 @@ def parsed_setting(name: str, text: str) -> Value:
         return setting.kind.parse(text)
     except ValueError as error:
         raise InvalidConfigError(
-            f"a topic setting has an impossible value ({error}), " + fact_text(setting=name, value=text)
+            f"a topic setting has an impossible value ({error}), " + fact_text(setting=name, value=text),
+            kafka_text=f"Invalid value {text} for configuration {name}",
         ) from error
 
 
@@ -143,9 +144,8 @@ def default_settings() -> Mapping[str, str]:
 
 def _unknown(name: str) -> InvalidConfigError:
     close = get_close_matches(name.replace("_", "."), TOPIC_SETTINGS, n=3, cutoff=0.5)
-    hint = (
-        f", did you mean {' or '.join(close)}?"
-        if close
-        else f"; known are {', '.join(sorted(TOPIC_SETTINGS))},"
+    hint = f", did you mean {' or '.join(close)}? " if close else ": see docs/broker-settings.md, "
+    return InvalidConfigError(
+        f"unknown topic setting{hint}" + fact_text(setting=name),
+        kafka_text=f"Unknown topic config name: {name}",
     )
-    return InvalidConfigError(f"unknown topic setting{hint} " + fact_text(setting=name))

@@ -106,7 +106,7 @@ def test_settings_of_a_broker_become_those_of_topics() -> None:
     ("name", "value", "hint"),
     [
         ("log.retention.hour", "1", r"did you mean log\.retention\.hours"),
-        ("zzz", "1", "list of broker settings"),
+        ("zzz", "1", "broker-settings"),
         ("log.retention.hours", "x", "impossible"),
         ("log.retention.hours", "-2", "impossible"),
         ("num.partitions", "0", "from 1"),

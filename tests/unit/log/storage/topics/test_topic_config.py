@@ -43,7 +43,7 @@ def test_compaction_that_must_come_before_it_may_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("retention_ms", "retention.ms"), ("cleanup.polcy", "cleanup.policy"), ("zzz", "known are")],
+    [("retention_ms", "retention.ms"), ("cleanup.polcy", "cleanup.policy"), ("zzz", "broker-settings")],
 )
 def test_an_unknown_name_is_answered_with_close_ones(name: str, hint: str) -> None:
     with pytest.raises(InvalidConfigError, match=hint):
