@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from streamcore.errors import UsageError, fact_text
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from streamcore.log.connect import ConnectedLog
 
 DEFAULT_DATA = Path("streamcore-data")
+
+_NEGATIVE = re.compile(r"-(\.?\d.*|Infinity)")
 
 DataOption = Annotated[
     Path,
@@ -40,6 +44,28 @@ CommandConfigOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
+
+
+class NegativeNumbers(TyperCommand):
+    """A command whose last argument may be a negative number, which is no option: ``tables get t -5``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put negative numbers behind ``--``, but for those that are the value of an option."""
+        if "--" not in args:
+            with_value = {
+                name
+                for parameter in self.params
+                if not getattr(parameter, "is_flag", True)
+                for name in parameter.opts
+            }
+            numbers = [
+                place
+                for place, word in enumerate(args)
+                if _NEGATIVE.fullmatch(word) and (place == 0 or args[place - 1] not in with_value)
+            ]
+            others = [word for place, word in enumerate(args) if place not in numbers]
+            args = [*others, "--", *(args[place] for place in numbers)]
+        return super().parse_args(ctx, args)
 
 
 def settings_in(words: Sequence[str], option: str) -> dict[str, str]:

@@ -39,14 +39,19 @@ class RemoteTables:
         reply.pop("table", None)
         return [reply] if reply else []
 
-    def scan(self, name: str, start: str | None, end: str | None, limit: int | None) -> Iterator[Row]:
-        """The keys in ``[start, end)`` in order; of a windowed table the windows that start between times."""
+    def scan(
+        self, name: str, start: str | None, end: str | None, limit: int | None, prefix: str | None = None
+    ) -> Iterator[Row]:
+        """Return the rows of the keys in ``[start, end)``, or with a prefix, in order.
+
+        Of a windowed table ``start`` and ``end`` are times, between which its windows start.
+        """
         left = limit
         seen: list[Row] = []
         while left is None or left > 0:
             # Windows go on at the last start that came, and leave out what came of it before.
             wanted = PAGE_ROWS if left is None else min(PAGE_ROWS, left + len(seen))
-            words = {"from": start, "to": end, "limit": str(min(PAGE_ROWS, wanted))}
+            words = {"prefix": prefix, "from": start, "to": end, "limit": str(min(PAGE_ROWS, wanted))}
             reply = self._ask(_path(name), {k: v for k, v in words.items() if v is not None})
             rows = [row for row in reply["rows"] if row not in seen]
             for row in rows:

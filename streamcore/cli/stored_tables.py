@@ -28,7 +28,7 @@ from streamcore.state.engine import KeyValueEngine
 from streamcore.state.keys import KeyCodec, key_codec_by_name
 from streamcore.state.position import Position
 from streamcore.state.queries import Answer, StoreView
-from streamcore.state.text_forms import answer_row, parse_key, position_json
+from streamcore.state.text_forms import answer_row, parse_key, parse_prefix, position_json
 
 GLOBAL_TASK = "global"
 
@@ -104,12 +104,20 @@ class StoredTables:
         answers.sort(key=lambda answer: answer.key.start_ms if isinstance(answer.key, Windowed) else 0)
         return [_row(answer, codec, wanted, position) for answer in answers]
 
-    def scan(self, name: str, start: str | None, end: str | None, limit: int | None) -> Iterator[Row]:
-        """The keys in ``[start, end)`` in order; of a windowed table the windows that start between times."""
+    def scan(
+        self, name: str, start: str | None, end: str | None, limit: int | None, prefix: str | None = None
+    ) -> Iterator[Row]:
+        """Return the rows of the keys in ``[start, end)``, or with a prefix, in order.
+
+        Of a windowed table ``start`` and ``end`` are times, between which its windows start.
+        """
         parts = self._parts_of(name)
         codec = _codec(parts)
         position = _position(parts)
-        if parts[0].description.kind == "window":
+        if prefix is not None:
+            wanted = parse_prefix(codec, prefix)
+            found = [part.view.prefix(wanted) for part in parts]
+        elif parts[0].description.kind == "window":
             since, until = (None if time is None else time_ms(time) for time in (start, end))
             found = [part.view.windows_between(since, until) for part in parts]
         else:

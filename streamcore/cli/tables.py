@@ -9,7 +9,7 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
-from streamcore.cli.options import DEFAULT_DATA, DataOption, JsonOption
+from streamcore.cli.options import DEFAULT_DATA, DataOption, JsonOption, NegativeNumbers
 from streamcore.cli.output import print_note, print_rows
 from streamcore.errors import UsageError, fact_text
 
@@ -44,8 +44,10 @@ class TableReader(Protocol):
     def get(self, name: str, key: str, at: str | None) -> list[Row]:
         """The rows of a key."""
 
-    def scan(self, name: str, start: str | None, end: str | None, limit: int | None) -> Iterator[Row]:
-        """The rows of a span."""
+    def scan(
+        self, name: str, start: str | None, end: str | None, limit: int | None, prefix: str | None = None
+    ) -> Iterator[Row]:
+        """The rows of a span, or of the keys with a prefix."""
 
 
 def register(app: typer.Typer) -> None:
@@ -67,7 +69,7 @@ def list_tables(
         print_rows(rows if as_json else map(_listed, rows), as_json, empty="no tables")
 
 
-@tables.command("get")
+@tables.command("get", cls=NegativeNumbers)
 def get_key(
     name: NameArgument,
     key: Annotated[str, typer.Argument(help="As text; fields of a class as a JSON array.")],
@@ -97,6 +99,9 @@ def scan_table(
         str | None, typer.Option("--from", help="The first key; of a windowed table, the first time.")
     ] = None,
     end: Annotated[str | None, typer.Option("--to", help="Where to stop; this one is left out.")] = None,
+    prefix: Annotated[
+        str | None, typer.Option("--prefix", help="Only keys that begin so; of str and bytes keys.")
+    ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after so many rows.")] = None,
     data: DataOption = DEFAULT_DATA,
     http: HttpOption = None,
@@ -105,8 +110,10 @@ def scan_table(
     as_json: JsonOption = False,
 ) -> None:
     """Print rows in the order of their keys; windows by their start, then by key."""
+    if prefix is not None and (start is not None or end is not None):
+        raise UsageError("give --prefix, or --from and --to")
     with _reader(data, http, app) as reader:
-        _print(reader.scan(name, start, end, limit), as_json)
+        _print(reader.scan(name, start, end, limit, prefix), as_json)
 
 
 def _reader(data: Path, http: str | None, app: str | None) -> AbstractContextManager[TableReader]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from streamcore.durations import duration_ms, time_ms
@@ -122,10 +122,14 @@ def span_answer(view: TableView, words: Words) -> Json:
         return _rows(view, lambda: view.windows_between(since, until), limit)
     ensure_known(words, "from", "to", "prefix", "limit", "at_least", "timeout")
     if "prefix" in words:
-        if "from" in words or "to" in words:
+        if "to" in words:
             raise UsageError(f"give a prefix, or from and to: {fact_text(table=view.name)}")
         prefix = _prefix(view, words["prefix"])
-        return _rows(view, lambda: view.prefix(prefix), limit)
+        # A page goes on behind the one before it.
+        begin = max(prefix, _key(view, words["from"])) if "from" in words else prefix
+        return _rows(
+            view, lambda: takewhile(lambda row: row.key.startswith(prefix), view.range(begin, None)), limit
+        )
     start = _key(view, words["from"]) if "from" in words else None
     end = _key(view, words["to"]) if "to" in words else None
     return _rows(view, lambda: view.range(start, end), limit)

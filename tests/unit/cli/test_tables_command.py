@@ -106,6 +106,16 @@ def test_a_scan_is_in_order_and_its_end_is_left_out(tables: Tables) -> None:
     assert [row["key"] for row in tables("scan", "seen", "--limit", "2")] == ["k0", "k1"]
 
 
+def test_a_scan_of_a_prefix_has_the_keys_that_begin_so(tables: Tables) -> None:
+    assert [row["key"] for row in tables("scan", "per-item", "--prefix", "item")] == [
+        "item0",
+        "item1",
+        "item2",
+    ]
+    assert [row["key"] for row in tables("scan", "per-item", "--prefix", "item1")] == ["item1"]
+    assert list(tables("scan", "per-item", "--prefix", "x")) == []
+
+
 def test_a_scan_of_windows_takes_times(tables: Tables) -> None:
     assert len(list(tables("scan", "hourly", "--from", str(NOON_MS), "--to", str(NOON_MS + 1)))) == 5
     assert list(tables("scan", "hourly", "--to", "2020-09-13T12:00Z")) == []
@@ -126,6 +136,12 @@ def test_people_get_a_table_with_the_fields_as_columns(command: RunCommand, fold
         (("get", "seen", "nobody"), "the key has no value: table=seen key=nobody"),
         (("get", "nothing", "k"), "tables=hourly,names,per-item,per-item-and-amount,seen"),
         (("get", "names", "seven"), "key_type=int"),
+        (("get", "names", "-5"), "the key has no value: table=names key=-5"),
+        (("get", "names", "--json", "-5"), "the key has no value: table=names key=-5"),
+        (("get", "hourly", "k1", "--at", "-5"), "the key has no value: table=hourly key=k1 at=-5"),
+        (("get", "seen", "-x5"), "no such option: -x"),
+        (("scan", "names", "--prefix", "7"), "only str and bytes keys have prefixes"),
+        (("scan", "seen", "--prefix", "k", "--to", "l"), "give --prefix, or --from and --to"),
         (("get", "hourly", "k1", "--at", "noon"), "write a time as"),
         (("get", "seen", "k1", "--at", "0"), "leave out the time"),
         (("list", "--app", "other"), "apps=shop"),
@@ -137,7 +153,7 @@ def test_a_question_that_has_no_answer_is_one_clear_error(
 ) -> None:
     code, out, err = command("tables", *words, "--data", str(folder))
 
-    assert (code, out) == (1, "")
+    assert (code, out) == (2 if "option" in said else 1, "")
     assert said in err
     assert err.count("\n") == 1
 

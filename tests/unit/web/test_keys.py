@@ -261,6 +261,11 @@ def test_prefixes_are_of_keys_of_text_and_bytes(served: Served) -> None:
     assert [row["key"] for row in rows] == ["a\n", "a\nb"]
     rows = served.get("/tables/bytes-table", "prefix=%FF")[1]["rows"]
     assert [row["key"] for row in rows] == [{"base64": "/w=="}, {"base64": "/wo="}]
+    page = served.get("/tables/texts-table", "prefix=a&limit=2")[1]
+    rest = served.get("/tables/texts-table", f"prefix=a&from={quote(page['next'])}")[1]
+    assert [row["key"] for row in page["rows"] + rest["rows"]] == sorted(
+        text for text in TEXTS if text.startswith("a")
+    )
     for name in ("ints", "floats", "pairs", "untyped"):
         status, answer = served.get(f"/tables/{name}-table", "prefix=7")
         assert status == 400
