@@ -1,1 +1,1 @@
-"""Consumer groups of both protocols: members, assignments, positions, and the records that keep them."""
+"""Consumer groups of both protocols: members, assignments, committed offsets, and their records."""

@@ -1,7 +1,7 @@
-"""What changes in a consumer group (KIP-848) when a member comes, speaks or goes, as records.
+"""The records by which a consumer group (KIP-848) follows its members: joining, heartbeats, leaving.
 
-Each function adds to a draft. A heartbeat is the first three after one another; a member that leaves is the
-last one. Nothing here waits, and nothing has a clock of its own.
+Each function adds to a draft. A heartbeat runs ``subscribe``, ``refresh`` and ``retarget`` in this order; a
+member that leaves runs ``remove``. No function waits, and none reads a clock.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def subscribe(
     now_ms: TimestampMs,
     may_see: Callable[[TopicName], bool],
 ) -> bool:
-    """Take in what a member says of itself; the epoch grows if that asks for a new target.
+    """Apply what a member says about itself; raise the epoch if that needs a new target.
 
-    Returns whether the member subscribes to something else than before.
+    Returns whether the member's subscription changed.
 
     Raises:
         Refused: ``INVALID_REGULAR_EXPRESSION``.
@@ -69,9 +69,9 @@ def refresh(
     *,
     is_due: bool = False,
 ) -> None:
-    """Look at the topics anew, if they have changed; the epoch grows if it ``is_due`` or they differ.
+    """Compare the topics with those of the epoch; raise the epoch if ``is_due`` or if they differ.
 
-    The group's patterns stand for what the member may see whose request it is, as in Kafka.
+    A pattern of the group is resolved to the topics that the requesting member may see, as in Kafka.
     """
     version = topics.version
     if not is_due and draft.group.topics_version == version:
@@ -92,7 +92,7 @@ def refresh(
 
 
 def retarget(draft: GroupDraft, topics: GroupTopics, now_ms: TimestampMs) -> None:
-    """Compute the target of the group's epoch, if there is none yet."""
+    """Compute the target assignment of the group's epoch, if it has none yet."""
     group = draft.group
     if group.epoch <= group.target_epoch:
         return
@@ -123,7 +123,7 @@ def advance(
     *,
     has_new_subscription: bool,
 ) -> Holding:
-    """Bring a member as near to the target as what it owns allows.
+    """Move a member towards the target, as far as the partitions that it owns allow.
 
     Raises:
         Refused: ``FENCED_MEMBER_EPOCH``.
@@ -146,7 +146,7 @@ def advance(
 
 
 def replace_static(draft: GroupDraft, old: ConsumerMember, new_id: str) -> ConsumerMember:
-    """Give a static member that came back, under another member id, the place that it had."""
+    """Give the state of a static member to its restarted instance, which has another member id."""
     target = draft.group.target_of(old.member_id)
     _drop_member(draft, old.member_id)
     holding = replace(old.holding, epoch=0, previous_epoch=0)
@@ -157,13 +157,13 @@ def replace_static(draft: GroupDraft, old: ConsumerMember, new_id: str) -> Consu
 
 
 def leave_for_a_while(draft: GroupDraft, member: ConsumerMember) -> None:
-    """Keep a static member's place until its session ends."""
+    """Keep the state of a static member until its session ends."""
     holding = replace(member.holding, epoch=LEFT_FOR_A_WHILE, revoking=NO_PLACES)
     draft.put(Kind.HOLDING, holding, member.member_id)
 
 
 def remove(draft: GroupDraft, leaving: Collection[ConsumerMember], topics: GroupTopics) -> None:
-    """Go on without these members; what they had is free at once."""
+    """Remove members; their partitions are free at once."""
     if not leaving:
         return
     for member in leaving:

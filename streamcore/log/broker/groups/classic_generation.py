@@ -1,4 +1,4 @@
-"""A generation of a group of the classic protocol as the record that makes it durable, and back."""
+"""Conversion between a generation of a classic group and the record that makes it durable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NEVER_S: Final = float("inf")
 
 
 class Generation(Protocol):
-    """What of a group is stored."""
+    """The part of a group that is stored."""
 
     generation: int
     protocol_type: str
@@ -25,7 +25,7 @@ class Generation(Protocol):
 def stored_generation(
     group: Generation, now_ms: TimestampMs, assignments: Mapping[str, bytes] | None = None
 ) -> StoredGroup:
-    """A generation as a record: as it is, or as the leader's assignments make it."""
+    """Convert a generation to a record, with its present assignments or with the leader's."""
     return StoredGroup(
         group.protocol_type,
         group.generation,
@@ -49,7 +49,7 @@ def stored_generation(
 
 
 def members_of(stored: StoredGroup) -> dict[str, Member]:
-    """The members of a stored generation; nobody has a session before somebody begins it."""
+    """Convert a stored generation to members; no member has a session until ``watch_all`` begins it."""
     return {
         member.member_id: Member(
             member_id=member.member_id,

@@ -1,16 +1,15 @@
-"""A group of the classic protocol: who is in it, and how its members agree on the next generation.
+"""A group of the classic protocol: its members, and how they agree on the next generation.
 
-A member joins; when all members have joined, a generation begins and its leader assigns for everybody;
-when the leader's assignment is there, each member gets its part. The broker does not look into
-subscriptions and assignments: any assignor works, and any kind of member (Connect's workers, too).
+A member joins. When all members have joined, a generation begins and its leader assigns the partitions. When
+the leader's assignment has arrived, each member gets its part. The broker does not read subscriptions and
+assignments, so any assignor works, and any kind of member (also workers of Kafka Connect).
 
     EMPTY -> PREPARING_REBALANCE <-> COMPLETING_REBALANCE -> STABLE -> PREPARING_REBALANCE
 
-What waits is a promise on the member: ``joining`` until the generation begins, ``syncing`` until its
-assignment is there. Nothing here has a clock: who calls says what time it is.
+A request that waits is a future on the member: ``joining`` until the generation begins, ``syncing`` until the
+member's assignment is there. The group reads no clock: the caller passes the time.
 
-Durable is only what a leader's assignment decides (``stored``): the dance before it is repeated by
-the members themselves after a crash.
+Only the leader's assignment is durable (``stored``). After a crash the members repeat the steps before it.
 """
 
 from __future__ import annotations
@@ -44,12 +43,12 @@ _AT_ONCE_S: Final = float("-inf")
 
 @dataclass(slots=True)
 class ClassicGroup:
-    """A group and its members. Owned by the group coordinator."""
+    """A group and its members. The group coordinator owns it."""
 
     name: str
     rules: JoinRules = field(default_factory=JoinRules)
     since_ms: TimestampMs = -1
-    """When the group came to be what its last stored record says."""
+    """The time of the group's last stored record."""
     state: GroupState = _S.EMPTY
     generation: int = 0
     protocol_type: str = ""
@@ -61,39 +60,39 @@ class ClassicGroup:
     promised_ids: dict[str, float] = field(default_factory=dict)
     """Member ids given out with ``MEMBER_ID_REQUIRED``, until when they may be used."""
     awaited_syncs: set[str] = field(default_factory=set)
-    """The members of the generation that have not asked for their assignment."""
+    """Members of the generation that have not sent SyncGroup."""
     deadline_s: float = NEVER_S
-    """When a rebalance goes on without the members that did not come."""
+    """The time at which a rebalance goes on without the members that did not join."""
     earliest_s: float = _AT_ONCE_S
-    """Before this a first generation waits for more members."""
+    """Before this time a first generation waits for more members."""
     latest_s: float = NEVER_S
-    """However many come, a first generation waits no longer."""
+    """The latest end of a first generation's wait, however many members join."""
     has_newcomers: bool = False
-    """Members came while a first generation waited."""
+    """Whether members joined while a first generation waited."""
     wake_s: float = NEVER_S
-    """``expire`` has nothing to do before this moment."""
+    """``expire`` has nothing to do before this time."""
     is_unsaved: bool = False
-    """The group became empty, or a static member another id: that has to be stored."""
+    """Whether the group has a change to store: it became empty, or a static member has another id."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody is in it, nor about to be."""
+        """Whether the group has no members, and none that is expected under a given id."""
         return not self.members and not self.promised_ids
 
     @property
     def has_consumers(self) -> bool:
-        """Whether its members are consumers, so that their bytes are those of ``consumer_protocol``."""
+        """Whether the members are consumers, so that their bytes are those of ``consumer_protocol``."""
         return self.protocol_type == "consumer"
 
     # --- members that come --------------------------------------------------------------------
 
     def promise_id(self, member_id: str, deadline_s: float) -> None:
-        """Expect a member that was told to join again under this id."""
+        """Expect a member to join again under this id, which it was given."""
         self.promised_ids[member_id] = deadline_s
         self.wake_by(deadline_s)
 
     def add(self, request: JoinRequest, member_id: str) -> Member:
-        """Take a member in; it has not joined a generation yet."""
+        """Add a member; the member is in no generation yet."""
         self.promised_ids.pop(member_id, None)
         if not self.members:
             self.protocol_type = request.protocol_type
@@ -115,7 +114,7 @@ class ClassicGroup:
         return member
 
     def rename(self, old_id: str, new_id: str) -> Member:
-        """Give a static member another id; what still uses the old one is fenced."""
+        """Give a static member another id; requests with the old id are fenced."""
         member = self.members.pop(old_id)
         member.answer_join(Refusal.FENCED_INSTANCE_ID)
         member.answer_sync(Refusal.FENCED_INSTANCE_ID)
@@ -131,7 +130,7 @@ class ClassicGroup:
         return member
 
     def reply_to(self, member: Member) -> JoinReply:
-        """The present generation, as a member is told of it."""
+        """Return the JoinGroup reply of the present generation for a member."""
         members: tuple[JoinedMember, ...] = ()
         if member.member_id == self.leader_id:
             members = tuple(
@@ -145,7 +144,7 @@ class ClassicGroup:
     # --- generations --------------------------------------------------------------------------
 
     def rebalance(self, now_s: float) -> None:
-        """Begin a rebalance, or end it if nobody is missing any more."""
+        """Begin a rebalance, or complete it if no member is missing."""
         if self.state is _S.PREPARING_REBALANCE:
             self._maybe_begin_generation(now_s)
         else:
@@ -155,7 +154,7 @@ class ClassicGroup:
         """Ask all members to join again."""
         for member in self.members.values():
             if self.state is _S.COMPLETING_REBALANCE:
-                member.assignment = b""  # that of a generation before the one that never was
+                member.assignment = b""  # the assignment of an earlier generation
             member.answer_sync(Refusal.REBALANCE_IN_PROGRESS)
             self.wake_by(member.deadline_s)
         self.awaited_syncs.clear()
@@ -168,7 +167,7 @@ class ClassicGroup:
             self.wake_by(self.earliest_s)
             self._move(_S.PREPARING_REBALANCE)
             if delay_s <= 0:
-                # Nobody is waited for, nor is who was only promised an id.
+                # Nothing is waited for, and no member is expected under a given id.
                 self._begin_generation(now_s)
             return
         self._move(_S.PREPARING_REBALANCE)
@@ -214,7 +213,7 @@ class ClassicGroup:
     # --- assignments --------------------------------------------------------------------------
 
     def sync(self, request: SyncRequest, now_s: float) -> Promise[SyncReply | Refusal]:
-        """A member's wait for its assignment; kept at once if that is there."""
+        """Return the future of a member's assignment; it is done at once if the assignment is there."""
         member = self.current(request.membership)
         self._ensure_protocol_meant(request.protocol_type, self.protocol_type)
         self._ensure_protocol_meant(request.protocol, self.protocol)
@@ -241,7 +240,7 @@ class ClassicGroup:
         return self.state is _S.COMPLETING_REBALANCE and member_id == self.leader_id
 
     def take_assignment(self, stored: StoredGroup, now_s: float) -> None:
-        """Let the members have what the durable record assigns, unless the group has moved on."""
+        """Give the members the assignments of the durable record, unless a rebalance has begun."""
         if self.state is not _S.COMPLETING_REBALANCE or self.generation != stored.generation:
             return
         self._move(_S.STABLE)
@@ -255,12 +254,12 @@ class ClassicGroup:
             member.answer_sync(SyncReply(member.assignment, self.protocol_type, self.protocol))
 
     def take_back_assignment(self, stored: StoredGroup, now_s: float) -> None:
-        """The leader's assignment could not be made durable: agree again, unless the group has moved on."""
+        """Rebalance because the leader's assignment could not be made durable."""
         if self.state is _S.COMPLETING_REBALANCE and self.generation == stored.generation:
             self.prepare_rebalance(now_s)
 
     def replay(self, stored: StoredGroup) -> None:
-        """Become what a stored record says."""
+        """Apply a stored record."""
         self.since_ms = stored.since_ms
         self.generation = stored.generation
         self.protocol_type, self.protocol = stored.protocol_type, stored.protocol or ""
@@ -274,14 +273,14 @@ class ClassicGroup:
         }
 
     def watch_all(self, now_s: float) -> None:
-        """Give every member a session from now on: what they did before a restart is not known."""
+        """Begin a session for every member: the members' activity before a restart is not known."""
         for member in self.members.values():
             self.refresh(member, now_s)
 
     # --- staying and leaving ------------------------------------------------------------------
 
     def heartbeat(self, membership: Membership, now_s: float) -> None:
-        """The member is alive. Raises ``Refused`` if it has to join again."""
+        """Renew the member's session. Raises ``Refused`` if the member has to join again."""
         member = self.current(membership)
         self.refresh(member, now_s)
         if self.state is _S.PREPARING_REBALANCE:
@@ -290,7 +289,7 @@ class ClassicGroup:
     def ensure_may_commit(
         self, membership: Membership | None, now_s: float, *, is_transactional: bool = False
     ) -> None:
-        """Refuse positions from somebody who does not own the partitions any more."""
+        """Check that the committing client still owns the partitions. Raises ``Refused``."""
         if membership is None:
             if self.members:
                 raise Refused(Refusal.NON_EMPTY_GROUP, group=self.name)
@@ -300,7 +299,7 @@ class ClassicGroup:
                 return
             if not membership.member_id and membership.instance_id is None:
                 if is_transactional:
-                    return  # older producers do not say for whom
+                    return  # older producers do not name a member
                 raise Refused(Refusal.UNKNOWN_MEMBER_ID, group=self.name)
         member = self.current(membership)
         if not is_transactional and self.state is _S.COMPLETING_REBALANCE:
@@ -309,7 +308,7 @@ class ClassicGroup:
             self.refresh(member, now_s)
 
     def leave(self, leaving: Iterable[Leaving], now_s: float) -> list[Refusal | None]:
-        """Members go, all at once; says of each why not, if so."""
+        """Remove members together; return the refusal for each that could not be removed."""
         outcomes: list[Refusal | None] = []
         for each in leaving:
             try:
@@ -331,7 +330,7 @@ class ClassicGroup:
         self._drop(self.known(member_id, instance_id))
 
     def remove(self, leaving: Iterable[Member], now_s: float) -> None:
-        """Go on without these members."""
+        """Remove members."""
         leaving = list(leaving)
         for member in leaving:
             self._drop(member)
@@ -353,7 +352,7 @@ class ClassicGroup:
             self.rebalance(now_s)
 
     def dissolve(self) -> None:
-        """The group ends, as one of the newer protocol takes its place; who waits has to join again."""
+        """End the group because a consumer group replaces it; waiting members have to join again."""
         for member in self.members.values():
             member.answer_join(Refusal.REBALANCE_IN_PROGRESS)
             member.answer_sync(Refusal.REBALANCE_IN_PROGRESS)
@@ -361,7 +360,7 @@ class ClassicGroup:
     # --- time ---------------------------------------------------------------------------------
 
     def expire(self, now_s: float) -> None:
-        """Remove members that were not heard of; end a rebalance that lasts too long."""
+        """Remove members whose session has ended; complete a rebalance whose time is over."""
         if any(until <= now_s for until in self.promised_ids.values()):
             self.promised_ids = {name: until for name, until in self.promised_ids.items() if until > now_s}
             self._maybe_begin_generation(now_s)
@@ -387,7 +386,7 @@ class ClassicGroup:
         late = [each for each in self.members.values() if each.joining is None and each.instance_id is None]
         for member in late:
             self._drop(member)
-        # Static members keep their place although they did not come, until their session ends.
+        # Static members that did not join stay in the group until their session ends.
         if not self.members or any(member.joining is not None for member in self.members.values()):
             self._begin_generation(now_s)
         else:
@@ -403,18 +402,18 @@ class ClassicGroup:
         return min(deadlines, default=NEVER_S)
 
     def refresh(self, member: Member, now_s: float) -> None:
-        """The member was heard of."""
+        """Renew the member's session."""
         member.session_deadline_s = now_s + member.session_timeout_ms / 1000
         self.wake_by(member.session_deadline_s)
 
     def wake_by(self, moment_s: float) -> None:
-        """Have ``expire`` called at this moment, or before."""
+        """Schedule ``expire`` for this time or earlier."""
         self.wake_s = min(self.wake_s, moment_s)
 
     # --- members ------------------------------------------------------------------------------
 
     def known(self, member_id: str, instance_id: str | None) -> Member:
-        """A member, by its id and, if it is static, its instance. Raises ``Refused``."""
+        """Return a member by its id and, if it is static, its instance id. Raises ``Refused``."""
         if instance_id is not None:
             owner = self.instances.get(instance_id)
             if owner is None:
@@ -427,7 +426,7 @@ class ClassicGroup:
         return member
 
     def current(self, membership: Membership) -> Member:
-        """A member of the present generation. Raises ``Refused``."""
+        """Return a member of the present generation. Raises ``Refused``."""
         member = self.known(membership.member_id, membership.instance_id)
         if membership.generation != self.generation:
             raise Refused(

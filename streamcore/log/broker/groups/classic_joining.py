@@ -1,9 +1,9 @@
-"""Who may join a group of the classic protocol, and what becomes of one who does.
+"""Joining a group of the classic protocol: the checks, and the reply.
 
-A member that is new waits for the next generation, and so does one whose protocols have changed, or that
-leads. One that only missed an answer is told the present generation again. A static member that was
-restarted gets its old place, and if nothing depends on it the generation goes on as if it had never been
-away.
+A new member waits for the next generation, and so does one whose protocols have changed, or that leads. A
+member
+that only missed a reply gets the present generation again. A restarted static member gets its state back; if
+no other member is affected, the generation continues.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ _S = GroupState
 def join(
     group: ClassicGroup, request: JoinRequest, new_id: str, now_s: float
 ) -> Promise[JoinReply | Refusal]:
-    """Let a member take part in the next generation, or tell it the present one.
+    """Add a member to the next generation, or return the present one to it.
 
     Raises:
-        Refused: ``MEMBER_ID_REQUIRED`` with the id to join again under, and whatever forbids to join.
+        Refused: ``MEMBER_ID_REQUIRED`` with the id to join again under, or the reason why the member may not
+        join.
     """
     _ensure_room(group, request.member_id)
     _ensure_bytes_fit(group, request)
@@ -54,7 +55,7 @@ def _ensure_room(group: ClassicGroup, member_id: str) -> None:
         case _S.EMPTY:
             is_in, taken = False, 0
         case _S.PREPARING_REBALANCE:
-            # Those who wait count, and not those who are in: so a group that was too large loses
+            # Only waiting members count, not all members: a group that was too large then loses
             # its last ones in the rebalance.
             is_in = member is not None and member.joining is not None
             taken = sum(each.joining is not None for each in group.members.values())
@@ -77,14 +78,14 @@ def _has_missed_an_answer(group: ClassicGroup, member: Member, request: JoinRequ
     if member.protocols != request.protocols:
         return False
     if group.state is _S.STABLE:
-        return member.member_id != group.leader_id  # a leader that joins again wants to assign anew
+        return member.member_id != group.leader_id  # a leader that joins again wants to assign again
     return group.state is _S.COMPLETING_REBALANCE
 
 
 def _join_generation(
     group: ClassicGroup, member: Member, request: JoinRequest, now_s: float
 ) -> Promise[JoinReply | Refusal]:
-    """Have the member wait for the next generation, and see whether it can begin."""
+    """Register the member's wait, and begin the next generation if it is complete."""
     promise: Promise[JoinReply | Refusal] = Promise()
     _update(member, request)
     member.answer_join(Refusal.REBALANCE_IN_PROGRESS)
@@ -100,7 +101,7 @@ def _join_generation(
 def _come_back(
     group: ClassicGroup, request: JoinRequest, new_id: str, now_s: float
 ) -> Promise[JoinReply | Refusal]:
-    """Give a restarted static member its old place."""
+    """Give a restarted static member its former state."""
     assert request.instance_id is not None
     former_leader_id = group.leader_id
     member = group.rename(group.instances[request.instance_id], new_id)
@@ -113,8 +114,8 @@ def _come_back(
     reply = group.reply_to(member)
     if not reply.is_leader:
         return _kept(reply)
-    # The generation goes on, so the leader must not assign anew. A client that does not know how to skip
-    # that must not know that it leads.
+    # The generation continues, so the leader must not assign again. A client that cannot skip the
+    # assignment must not learn that it leads.
     skipping = replace(reply, skip_assignment=True)
     unaware = replace(reply, leader_id=former_leader_id, members=())
     return _kept(skipping if request.can_skip_assignment else unaware)

@@ -1,8 +1,8 @@
-"""A member of a classic group: what it can do, until when it counts as alive, what it waits for.
+"""A member of a classic group: its protocols, its session, and the reply that it waits for.
 
-A member waits for one answer at a time: ``joining`` until the next generation begins, ``syncing``
-until its assignment is there. While it waits it cannot send heartbeats, so its session does not end; but a
-new member that waits to join for long is taken for gone, since nobody would notice.
+A member waits for one reply at a time: ``joining`` until the next generation begins, ``syncing`` until its
+assignment is there. A waiting member cannot send heartbeats, so its session does not end; a new member that
+waits for long is removed, because nothing else would show that it has gone.
 """
 
 from __future__ import annotations
@@ -32,40 +32,40 @@ class Member:
     session_deadline_s: float
     assignment: bytes = b""
     is_new: bool = False
-    """It has not been in a generation yet."""
+    """Whether the member has been in no generation yet."""
     joining: Promise[JoinReply | Refusal] | None = None
     syncing: Promise[SyncReply | Refusal] | None = None
 
     def subscription(self, protocol: str) -> bytes:
-        """The member's subscription in a protocol."""
+        """Return the member's subscription in a protocol."""
         return next((metadata for name, metadata in self.protocols if name == protocol), b"")
 
     @property
     def deadline_s(self) -> float:
-        """When it is taken for gone."""
+        """The time at which the member is removed."""
         is_excused = not self.is_new and (self.joining is not None or self.syncing is not None)
         return float("inf") if is_excused else self.session_deadline_s
 
     def answer_join(self, reply: JoinReply | Refusal) -> None:
-        """End the member's wait for the generation, if it waits."""
+        """Complete the member's wait for the generation, if it waits."""
         promise, self.joining = self.joining, None
         if promise is not None:
             promise.keep(reply)
 
     def answer_sync(self, reply: SyncReply | Refusal) -> None:
-        """End the member's wait for its assignment, if it waits."""
+        """Complete the member's wait for its assignment, if it waits."""
         promise, self.syncing = self.syncing, None
         if promise is not None:
             promise.keep(reply)
 
 
 def common_protocols(members: Collection[Member]) -> set[str]:
-    """The protocols that all members have."""
+    """Return the protocols that all members support."""
     return set.intersection(*({name for name, _ in member.protocols} for member in members))
 
 
 def chosen_protocol(members: Collection[Member]) -> str:
-    """The protocol that most members like best, among those that all of them have."""
+    """Return the protocol with the most votes among those that all members support."""
     common = common_protocols(members)
     votes: dict[str, int] = {}
     for member in members:
@@ -77,7 +77,7 @@ def chosen_protocol(members: Collection[Member]) -> str:
 def ensure_protocols_fit(
     group: str, protocol_type: str, members: Collection[Member], request: JoinRequest
 ) -> None:
-    """Refuse who shares no protocol with all of the members. Raises ``Refused``."""
+    """Check that a member shares a protocol with all others. Raises ``Refused``."""
     names = {name for name, _ in request.protocols}
     if not names or not request.protocol_type:
         raise Refused(Refusal.INCONSISTENT_GROUP_PROTOCOL, group=group)

@@ -1,4 +1,4 @@
-"""The classic protocol's requests, for groups of that protocol: joining, syncing, staying, leaving."""
+"""The classic protocol's requests to groups of that protocol: JoinGroup, SyncGroup, Heartbeat, LeaveGroup."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ClassicMemberships:
         self._settings = settings
 
     def join(self, request: JoinRequest, group: ClassicGroup | None) -> Operation[JoinReply]:
-        """Take part in the group's next generation; waits for the other members."""
+        """Join the group's next generation; wait for the other members."""
         self._ensure_small(request)
         if group is None:
             if request.member_id:
@@ -51,11 +51,11 @@ class ClassicMemberships:
                 self._store.groups[group.name] = group
             self._settle(group)
         if promise.is_kept:
-            yield self._store.topic.written(group.name)  # a static member's new id, perhaps
+            yield self._store.topic.written(group.name)  # a static member may have a new id
         return (yield from kept(promise, request.group))
 
     def sync(self, request: SyncRequest, group: ClassicGroup) -> Operation[SyncReply]:
-        """Get the member's assignment; the leader's call brings everybody's, and stores it first."""
+        """Return the member's assignment; the leader's call stores the assignments of all first."""
         clock = self._store.clock
         promise = group.sync(request, clock.monotonic_s())
         if group.awaits_assignment_by(request.membership.member_id):
@@ -71,32 +71,32 @@ class ClassicMemberships:
         return (yield from kept(promise, request.group))
 
     def heartbeat(self, membership: Membership, group: ClassicGroup) -> None:
-        """Keep the member's session."""
+        """Renew the member's session."""
         group.heartbeat(membership, self._store.clock.monotonic_s())
 
     def leave(self, leaving: Sequence[Leaving], group: ClassicGroup) -> list[Refusal | None]:
-        """Remove members at once; says of each why not, if so."""
+        """Remove members at once; return the refusal for each that could not be removed."""
         outcomes = group.leave(leaving, self._store.clock.monotonic_s())
         self._settle(group)
         return outcomes
 
     def expire(self, group: ClassicGroup) -> None:
-        """Remove members whose time is over, and go on with a rebalance that lasted too long."""
+        """Remove members whose session has ended; complete a rebalance whose time is over."""
         group.expire(self._store.clock.monotonic_s())
         self._settle(group)
 
     def end_with_process(self, group: ClassicGroup) -> None:
-        """After a restart: members that lived in the process that ended are gone."""
+        """After a restart, remove the members that lived in the process that ended."""
         gone = [each for each in group.members.values() if each.client_host == IN_PROCESS_HOST]
         group.remove(gone, self._store.clock.monotonic_s())
         self._settle(group)
 
     def _settle(self, group: ClassicGroup) -> None:
-        """Store what the group has become by itself, and when to look at it again."""
+        """Store the group's own changes, and schedule its next ``expire``."""
         if group.is_unsaved:
             self._store.save(group, stored_generation(group, self._store.clock.now_ms()))
         if group.is_empty and group.since_ms < 0 and self._store.groups.get(group.name) is group:
-            del self._store.groups[group.name]  # nobody came, after all
+            del self._store.groups[group.name]  # no member joined
         self._store.watch(group)
 
     def _ensure_small(self, request: JoinRequest) -> None:

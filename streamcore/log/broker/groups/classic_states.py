@@ -1,4 +1,4 @@
-"""The states of a group of the classic protocol, the ways between them, and the rules of joining one."""
+"""The states of a group of the classic protocol, the transitions between them, and the rules of joining."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 
 class GroupState(Enum):
-    """Where a group stands; the values are Kafka's names."""
+    """The state of a group; the values are Kafka's names."""
 
     EMPTY = "Empty"
     PREPARING_REBALANCE = "PreparingRebalance"
@@ -28,12 +28,12 @@ TRANSITIONS: Final[dict[GroupState, frozenset[GroupState]]] = {
 
 @dataclass(frozen=True, slots=True)
 class JoinRules:
-    """What the broker's settings say of joining."""
+    """The broker's settings for joining."""
 
     size_max: int = 1_000
     bytes_max: int = 4 * 1_048_576
-    """What all members together say of themselves."""
+    """The most bytes that the members' protocols may have together."""
     initial_delay_ms: int = 0
     """How long a group's first generation waits for more members."""
     new_member_timeout_ms: int = 300_000
-    """How long somebody who joins for the first time may wait for the others."""
+    """How long a member that joins for the first time may wait for the others."""

@@ -1,11 +1,11 @@
-"""The positions that groups have committed: what a replay of ``__consumer_offsets`` amounts to.
+"""The committed offsets of all groups, as the replay of ``__consumer_offsets``.
 
-A position committed inside a transaction is pending until the transaction's marker: it is not the
-group's position yet, and it makes the position it would replace unstable (KIP-447).
+An offset committed in a transaction is pending until the transaction's marker: it does not count yet, and it
+makes the offset that it would replace unstable (KIP-447).
 
-Which of two positions of one partition counts is decided by where their *records* stand, not by
-when their transactions ended: compaction keeps the last record, and a restart must agree with it. So what
-forgets a position forgets the pending ones before it, too.
+Of two offsets for one partition, the one whose *record* stands later counts, not the one whose transaction
+ended later: compaction keeps the last record, and a restart must agree with it. So a record that deletes an
+offset also deletes the pending ones before it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _Entry = tuple[Offset, StoredPosition | None]
 
 
 class CommittedOffsets:
-    """Positions by group and partition; changed by ``replay`` and ``replay_marker`` alone."""
+    """Committed offsets by group and partition; changed by ``replay`` and ``replay_marker`` alone."""
 
     def __init__(self) -> None:
         self._by_group: dict[str, dict[TopicPartition, tuple[Offset, StoredPosition]]] = {}
         self._pending: dict[ProducerId, dict[tuple[str, TopicPartition], _Entry]] = {}
         self._pending_of: dict[str, Counter[TopicPartition]] = {}
-        """How many open transactions are over each partition of a group."""
+        """The number of open transactions for each partition of a group."""
 
     def replay(
         self,
@@ -38,7 +38,7 @@ class CommittedOffsets:
         at: Offset,
         producer_id: ProducerId = NO_PRODUCER_ID,
     ) -> None:
-        """Apply the record at offset ``at``; ``None`` forgets the position."""
+        """Apply the record at offset ``at``; ``None`` deletes the committed offset."""
         if producer_id == NO_PRODUCER_ID:
             if stored is None:
                 self._forget_pending(group, partition)
@@ -50,7 +50,7 @@ class CommittedOffsets:
         entries[group, partition] = (at, stored)
 
     def replay_marker(self, producer_id: ProducerId, is_commit: bool) -> None:
-        """End a producer's transaction: its pending positions count now, or never did."""
+        """End a producer's transaction: its pending offsets count now, or are dropped."""
         for (group, partition), (at, stored) in self._pending.pop(producer_id, {}).items():
             self._decide(group, partition)
             if is_commit:
@@ -84,33 +84,33 @@ class CommittedOffsets:
             del self._by_group[group]
 
     def positions(self, group: str) -> Mapping[TopicPartition, StoredPosition]:
-        """A group's positions, pending ones left out."""
+        """Return a group's committed offsets without pending ones."""
         return {partition: entry[1] for partition, entry in self._by_group.get(group, {}).items()}
 
     def partitions(self, group: str) -> set[TopicPartition]:
-        """The partitions in which a group has a position, decided or pending."""
+        """Return the partitions for which a group has an offset, decided or pending."""
         return {*self._by_group.get(group, ()), *self._pending_of.get(group, ())}
 
     def pending(self, group: str) -> set[TopicPartition]:
-        """The partitions over which a transaction of the group is open."""
+        """Return the partitions for which an open transaction of the group has an offset."""
         return set(self._pending_of.get(group, ()))
 
     def is_unstable(self, group: str, partitions: Iterable[TopicPartition] | None) -> bool:
-        """Whether an open transaction may still move one of these positions, or of all."""
+        """Whether an open transaction may still change one of these offsets, or any."""
         pending = self._pending_of.get(group)
         if pending is None:
             return False
         return partitions is None or any(partition in pending for partition in partitions)
 
     def has(self, group: str) -> bool:
-        """Whether a group has positions, decided or pending."""
+        """Whether a group has offsets, decided or pending."""
         return group in self._by_group or group in self._pending_of
 
     @property
     def group_count(self) -> int:
-        """How many groups have positions that are decided."""
+        """The number of groups with decided offsets."""
         return len(self._by_group)
 
     def groups(self) -> set[str]:
-        """The groups that have positions, decided or pending."""
+        """Return the groups that have offsets, decided or pending."""
         return {*self._by_group, *self._pending_of}

@@ -1,17 +1,19 @@
 """A group of the newer protocol (KIP-848): the replay of its records.
 
-The broker assigns. Three epochs say how far things have come: the group's grows with every change of members,
-subscriptions and topics; the target assignment is for one epoch of the group; each member comes to the
-target's epoch in its own heartbeats, when it has given up what it must (``reconciliation``). Members never
-wait for each other but for a partition that one still has to give up.
+The broker assigns the partitions. Three epochs show the progress: the group's epoch grows with each change of
+members, subscriptions and topics; the target assignment belongs to one epoch of the group; each member
+reaches
+the target's epoch in its own heartbeats, when it has given up the partitions that it must
+(``reconciliation``).
+A member waits for another member only where that one still has to give up a partition.
 
-    Empty         nobody is in it
+    Empty         there are no members
     Assigning     the group's epoch has no target yet
-    Reconciling   a member has not come to the target
-    Stable        all have
+    Reconciling   a member has not reached the target
+    Stable        all members have reached the target
 
-All of this changes by ``replay`` alone. Beside it stands what a restart begins anew: until when members
-count as alive (``watches``).
+``replay`` is the only way to change this. The members' deadlines (``watches``) are not stored and begin anew
+at a restart.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ _FIRST_EPOCH: Final = 1
 
 
 class ConsumerGroupState(Enum):
-    """Where a group stands; the values are Kafka's names."""
+    """The state of a group; the values are Kafka's names."""
 
     EMPTY = "Empty"
     ASSIGNING = "Assigning"
@@ -56,26 +58,26 @@ _S = ConsumerGroupState
 
 @dataclass(slots=True)
 class Watch:
-    """Until when a member has to do something, or is taken out of the group."""
+    """The deadlines of a member; the member is removed when one of them passes."""
 
     session_s: float = NEVER_S
-    """Be heard of."""
+    """The end of the session."""
     revocation_s: float = NEVER_S
-    """Give partitions up."""
+    """The deadline for giving up partitions."""
     join_s: float = NEVER_S
-    """Join again, if it uses the classic protocol."""
+    """The deadline for joining again, of a member of the classic protocol."""
     sync_s: float = NEVER_S
-    """Fetch its assignment, if it uses the classic protocol."""
+    """The deadline for fetching its assignment, of a member of the classic protocol."""
 
     @property
     def earliest_s(self) -> float:
-        """The first of these moments."""
+        """The earliest of these times."""
         return min(self.session_s, self.revocation_s, self.join_s, self.sync_s)
 
 
 @dataclass(slots=True)
 class ConsumerGroup:
-    """A group, its members and their assignments. Owned by the group coordinator."""
+    """A group, its members and their assignments. The group coordinator owns it."""
 
     name: str
     epoch: int = _FIRST_EPOCH
@@ -85,19 +87,19 @@ class ConsumerGroup:
     targets: dict[str, frozenset[PlaceId]] = field(default_factory=dict)
     patterns: dict[str, ResolvedPattern] = field(default_factory=dict)
     owners: dict[PlaceId, str] = field(default_factory=dict)
-    """Who has a partition, or has not said yet that it gave it up."""
+    """The member that has a partition, or has not yet confirmed that it gave it up."""
     instances: dict[str, str] = field(default_factory=dict)
     """The member id of each static instance."""
 
     watches: dict[str, Watch] = field(default_factory=dict)
     topics_version: int = -1
-    """Of the topics that the epoch was last compared with."""
+    """The change count of the topics that the epoch was last compared with."""
     wake_s: float = NEVER_S
-    """No member has to do anything before this moment."""
+    """No deadline passes before this time."""
     empty_since_ms: TimestampMs = -1
 
     def copy(self) -> ConsumerGroup:
-        """What replays may change apart from this one; what a restart begins anew is shared."""
+        """Copy what replays may change; share what begins anew at a restart."""
         return replace(
             self,
             members=self.members.copy(),
@@ -170,22 +172,22 @@ class ConsumerGroup:
     # --- members ------------------------------------------------------------------------------
 
     def member(self, member_id: str) -> ConsumerMember:
-        """A member. Raises ``Refused``: ``UNKNOWN_MEMBER_ID``."""
+        """Return a member. Raises ``Refused``: ``UNKNOWN_MEMBER_ID``."""
         member = self.members.get(member_id)
         if member is None:
             raise Refused(Refusal.UNKNOWN_MEMBER_ID, group=self.name, member_id=member_id)
         return member
 
     def instance(self, instance_id: str) -> ConsumerMember | None:
-        """The member of a static instance."""
+        """Return the member of a static instance."""
         member_id = self.instances.get(instance_id)
         return None if member_id is None else self.members[member_id]
 
     def known(self, member_id: str, instance_id: str | None) -> ConsumerMember:
-        """A member, that of its instance if it is static.
+        """Return a member; a static one must be that of its instance.
 
         Raises:
-            Refused: ``UNKNOWN_MEMBER_ID``; ``FENCED_INSTANCE_ID`` if another one took the instance over.
+            Refused: ``UNKNOWN_MEMBER_ID``; ``FENCED_INSTANCE_ID`` if another member has the instance now.
         """
         if instance_id is None:
             return self.member(member_id)
@@ -197,12 +199,12 @@ class ConsumerGroup:
         return member
 
     def target_of(self, member_id: str) -> frozenset[PlaceId]:
-        """What a member is to have."""
+        """Return the target assignment of a member."""
         return self.targets.get(member_id, frozenset())
 
     @property
     def state(self) -> ConsumerGroupState:
-        """Where the group stands."""
+        """The state of the group."""
         if not self.members:
             return _S.EMPTY
         if self.epoch > self.target_epoch:
@@ -213,26 +215,26 @@ class ConsumerGroup:
 
     @property
     def assignor(self) -> str:
-        """The assignor that most members want."""
+        """Return the assignor with the most votes of the members."""
         votes = [each.profile.assignor for each in self.members.values() if each.profile.assignor is not None]
         return max(ASSIGNORS, key=votes.count) if votes else DEFAULT_ASSIGNOR
 
     # --- subscriptions ------------------------------------------------------------------------
 
     def topics_of(self, profile: MemberProfile) -> frozenset[TopicName]:
-        """The topics that a member subscribes to, whether they exist or not."""
+        """Return the topics that a member subscribes to, whether they exist or not."""
         resolved = self.patterns.get(profile.pattern)
         return frozenset(profile.topics if resolved is None else (*profile.topics, *resolved.topics))
 
     def subscribed_topics(self) -> frozenset[TopicName]:
-        """The topics that somebody subscribes to."""
+        """Return the topics that any member subscribes to."""
         return frozenset[TopicName]().union(
             *(each.profile.topics for each in self.members.values()),
             *(resolved.topics for resolved in self.patterns.values()),
         )
 
     def pattern_users(self, pattern: str) -> int:
-        """How many members subscribe by a regular expression."""
+        """Count the members that subscribe by a regular expression."""
         return sum(each.profile.pattern == pattern for each in self.members.values())
 
     # --- positions ----------------------------------------------------------------------------
@@ -245,14 +247,16 @@ class ConsumerGroup:
         is_transactional: bool,
         knows_epochs: bool,
     ) -> None:
-        """Refuse positions from somebody who does not own the partitions any more.
+        """Check that the committing client still owns the partitions.
 
-        A member may commit what it got at its epoch or before, as long as it has not given it up: its newest
-        epoch may not have reached it yet. ``knows_epochs``: the client knows this protocol.
+        A member may commit for a partition that it got at the given epoch or before, until it has given it
+        up: its
+        newest epoch may not have reached it yet. ``knows_epochs``: the client knows this protocol.
 
         Raises:
             Refused: ``UNKNOWN_MEMBER_ID``, ``STALE_MEMBER_EPOCH``, ``UNSUPPORTED_VERSION``; for members of
-                the classic protocol ``ILLEGAL_GENERATION``.
+            the classic
+                protocol ``ILLEGAL_GENERATION``.
         """
         if membership.generation < 0:
             is_anonymous = not membership.member_id and membership.instance_id is None
@@ -279,10 +283,11 @@ class ConsumerGroup:
                 raise stale
 
     def ensure_may_fetch(self, member_id: str | None, epoch: int) -> None:
-        """Refuse to tell positions to somebody who says that it is a member, and is not.
+        """Check that a client that names a member is this member.
 
         Raises:
-            Refused: ``UNKNOWN_MEMBER_ID``, ``STALE_MEMBER_EPOCH``; of classic members ``ILLEGAL_GENERATION``.
+            Refused: ``UNKNOWN_MEMBER_ID``, ``STALE_MEMBER_EPOCH``; for classic members
+            ``ILLEGAL_GENERATION``.
         """
         if member_id is None and epoch < 0:
             return
@@ -298,21 +303,21 @@ class ConsumerGroup:
     # --- time ---------------------------------------------------------------------------------
 
     def watch(self, member_id: str) -> Watch:
-        """A member's moments, to be set; ``wake_by`` the earliest of them afterwards."""
+        """Return a member's deadlines, to be set; call ``wake_by`` with the earliest afterwards."""
         return self.watches.setdefault(member_id, Watch())
 
     def wake_by(self, moment_s: float) -> None:
-        """Look at the members at this moment, or before."""
+        """Schedule a look at the members for this time or earlier."""
         self.wake_s = min(self.wake_s, moment_s)
 
     def overdue(self, now_s: float) -> list[ConsumerMember]:
-        """The members that have not done in time what they had to."""
+        """Return the members whose deadline has passed."""
         self.watches = {name: watch for name, watch in self.watches.items() if name in self.members}
         self.wake_s = min((each.earliest_s for each in self.watches.values()), default=NEVER_S)
         return [self.members[name] for name, watch in self.watches.items() if watch.earliest_s <= now_s]
 
     def watch_all(self, now_s: float, session_s: float) -> None:
-        """Give every member a session from now on: what they did before a restart is not known."""
+        """Begin a session for every member: the members' activity before a restart is not known."""
         for member in self.members.values():
             watch = self.watch(member.member_id)
             classic = member.profile.classic
@@ -323,7 +328,7 @@ class ConsumerGroup:
 
 
 def tombstones(group: ConsumerGroup) -> list[ConsumerGroupRecord]:
-    """The records that forget a group: parts of members first, the group itself last."""
+    """Return the records that delete a group: parts of members first, the group itself last."""
     keys = [
         *(ConsumerGroupKey(Kind.HOLDING, group.name, member_id) for member_id in group.members),
         *(ConsumerGroupKey(Kind.MEMBER_TARGET, group.name, member_id) for member_id in group.targets),

@@ -43,7 +43,7 @@ from streamcore.model import TimestampMs, TopicName
 
 
 class Kind(Enum):
-    """What a record says; the values are those of Kafka's keys."""
+    """The kinds of records; the values are those of Kafka's keys."""
 
     EPOCH = 3
     PROFILE = 5
@@ -58,7 +58,7 @@ _OF_THE_GROUP: Final = frozenset({Kind.EPOCH, Kind.TARGET})
 
 @dataclass(frozen=True, slots=True)
 class ConsumerGroupKey:
-    """What a record is about; ``part`` is a member id, or for ``PATTERN`` a regular expression."""
+    """The key of a record; ``part`` is a member id, or for ``PATTERN`` a regular expression."""
 
     kind: Kind
     group: str
@@ -67,11 +67,11 @@ class ConsumerGroupKey:
 
 @dataclass(frozen=True, slots=True)
 class GroupEpoch:
-    """The epoch of a group: it grows with every change that asks for a new target."""
+    """The epoch of a group: it grows with every change that needs a new target."""
 
     epoch: int
     topics_hash: int = 0
-    """Of the topics subscribed to, as the epoch knows them."""
+    """The hash of the subscribed topics at this epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class MemberTarget:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedPattern:
-    """The topics that a regular expression has matched."""
+    """The topics that match a regular expression."""
 
     topics: tuple[TopicName, ...]
     version: int = 0

@@ -1,7 +1,7 @@
-"""The heartbeat of the newer protocol (KIP-848): joins, stays, and leaves.
+"""The heartbeat of the newer protocol (KIP-848): joining, staying, leaving.
 
-Nothing waits here but for the disk: what a member is told is durable, so that no crash takes back a partition
-that it may use, nor the word that another one gave it up.
+A heartbeat waits for the disk only. What a member is told is durable, so no crash takes back a partition that
+the member may use, or the confirmation that another member gave it up.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from streamcore.log.broker.settings import BrokerSettings
 
 
 class ConsumerTimes(Protocol):
-    """How often members are to be heard of; both may be set for each group."""
+    """The session timeout and the heartbeat interval; each can be set for a group."""
 
     def consumer_session_timeout_ms(self, group: str) -> int:
-        """How long a member may be silent before it is taken out."""
+        """How long a member may be silent before it is removed."""
 
     def consumer_heartbeat_interval_ms(self, group: str) -> int:
-        """How often members are told to say that they are there."""
+        """How often members are told to send heartbeats."""
 
 
 class ConsumerMemberships:
@@ -58,7 +58,7 @@ class ConsumerMemberships:
         """Join, stay or leave.
 
         Raises:
-            Refused: whatever forbids it; after ``FENCED_MEMBER_EPOCH`` a member has to give up everything.
+            Refused: the reason; after ``FENCED_MEMBER_EPOCH`` the member has to give up all partitions.
         """
         reply = self._leave(request) if request.epoch < 0 else self._beat(request)
         yield self._store.topic.written(request.group)
@@ -102,7 +102,7 @@ class ConsumerMemberships:
         )
 
     def _draft_for(self, request: ConsumerHeartbeat) -> tuple[GroupDraft, ClassicGroup | None]:
-        """The group as it is, or as it begins; a classic one is taken over with its members."""
+        """Return a draft of the group, new or existing; convert a classic group first."""
         group = self._store.groups.get(request.group)
         if isinstance(group, ConsumerGroup):
             self._ensure_room(len(group.members), request.member_id in group.members, request)
@@ -122,7 +122,7 @@ class ConsumerMemberships:
             raise Refused(Refusal.GROUP_MAX_SIZE_REACHED, group=request.group, size_max=limit)
 
     def _joining(self, draft: GroupDraft, member_id: str, request: ConsumerHeartbeat) -> ConsumerMember:
-        """A member that is new, or comes back."""
+        """Return a new member, or a static one that is back."""
         group = draft.group
         if request.instance_id is None:
             return group.members.get(member_id, ConsumerMember(member_id))
@@ -156,7 +156,7 @@ class ConsumerMemberships:
         return profile
 
     def ensure_small(self, group: ConsumerGroup, member_id: str, profile: MemberProfile) -> None:
-        """Refuse a member that says too much, by itself or with all the others. Raises ``Refused``."""
+        """Refuse a member whose texts are too large, alone or with all others. Raises ``Refused``."""
         size_bytes, settings = profile.size_bytes, self._settings
         if size_bytes > settings.group_member_bytes_max:
             raise Refused(Refusal.INVALID_REQUEST, group=group.name, subscription_bytes=size_bytes)
@@ -172,7 +172,7 @@ class ConsumerMemberships:
     def watch_member(
         self, group: ConsumerGroup, member: ConsumerMember, session_s: float, *, has_moved: bool
     ) -> None:
-        """A member was heard of: begin its session anew, and its time to give partitions up."""
+        """Renew a member's session and its deadline for giving up partitions."""
         now_s = self._store.clock.monotonic_s()
         watch = group.watch(member.member_id)
         watch.session_s = now_s + session_s
@@ -201,7 +201,7 @@ class ConsumerMemberships:
         return ConsumerHeartbeatReply(request.member_id, request.epoch)
 
     def remove(self, group: ConsumerGroup, leaving: Sequence[ConsumerMember]) -> None:
-        """Go on without members; if all that stay use the classic protocol, as a group of that one."""
+        """Remove members; convert the group to a classic one if all others are classic."""
         if not leaving:
             return
         gone = {member.member_id for member in leaving}
@@ -218,7 +218,7 @@ class ConsumerMemberships:
     def turn_classic(
         self, draft: GroupDraft, staying: Collection[ConsumerMember], *, must_rebalance: bool = True
     ) -> None:
-        """Make a classic group of a consumer group with the members that stay."""
+        """Convert a consumer group to a classic group of the members that stay."""
         name = draft.group.name
         stored = downgrade(draft.group, staying, self._topics, self._store.clock.now_ms())
         group = self._store.groups[name]
@@ -236,24 +236,25 @@ class ConsumerMemberships:
         self._store.watch(classic)
 
     def expire(self, group: ConsumerGroup) -> None:
-        """Take out members that have not done in time what they had to."""
+        """Remove members whose deadline has passed."""
         self.remove(group, group.overdue(self._store.clock.monotonic_s()))
         if self._store.groups.get(group.name) is group:
             self._store.watch(group)
 
     def end_with_process(self, group: ConsumerGroup) -> None:
-        """After a restart: members that lived in the process that ended are gone."""
+        """After a restart, remove the members that lived in the process that ended."""
         self.remove(
             group, [each for each in group.members.values() if each.profile.client_host == IN_PROCESS_HOST]
         )
 
 
 def _staying(group: ConsumerGroup, request: ConsumerHeartbeat) -> ConsumerMember:
-    """A member that was here before, at the epoch that it says.
+    """Return the member that was here before, at the epoch that it sends.
 
     Raises:
-        Refused: ``FENCED_MEMBER_EPOCH``, if it is behind or ahead of what it was told; the epoch before is
-            good as long as the member has only what it was given: the last answer may have been lost.
+        Refused: ``FENCED_MEMBER_EPOCH`` if the epoch is not the one the member was told. The epoch before is
+        accepted
+            while the member has only partitions that it was given, because the last reply may be lost.
     """
     member = group.known(request.member_id, request.instance_id)
     holding = member.holding

@@ -1,14 +1,17 @@
-"""Consumer groups and their committed positions, kept in ``__consumer_offsets``.
+"""Consumer groups and their committed offsets, kept in ``__consumer_offsets``.
 
-A group is of one of two protocols: the classic one, in which a member assigns for all (``classic_group``),
-or the newer one, in which the broker does (``consumer_group``). A classic member may join either; the first
-member of the newer protocol takes a classic group of consumers over, with its members. This is where a
-request finds the group it is for; what happens there is in the modules around.
+A group uses one of two protocols: the classic one, in which a member assigns for all (``classic_group``), or
+the
+newer one, in which the broker does (``consumer_group``). A classic member may join either; the first member
+of
+the newer protocol converts a classic group of consumers, with its members. This module finds the group of a
+request; the modules beside it carry the request out.
 
-What a crash leaves: a position is there if its record was durable, and then it was the last one
-acknowledged or a later one; a classic group is there with its last stored generation, a consumer group
-as its members were last told, and the members have a session's time to show that they still live. Members
-in this very process do not: they died with it.
+What a crash leaves: a committed offset is there if its record was durable, and it is the last one
+acknowledged
+or a later one. A classic group is there with its last stored generation, a consumer group as its members were
+last told; the members have one session to show that they are alive. Members in the process itself are
+removed.
 """
 
 from __future__ import annotations
@@ -86,17 +89,17 @@ class GroupCoordinator:
     def committed(
         self, group: str, partitions: Sequence[TopicPartition] | None
     ) -> Operation[dict[TopicPartition, CommittedPosition]]:
-        """The group's positions, once no open transaction can move them any more, and durable.
+        """Return the group's committed offsets once they are durable and no open transaction can change them.
 
         Raises:
-            Refused: ``UNSTABLE_OFFSET_COMMIT``, if that takes too long.
+            Refused: ``UNSTABLE_OFFSET_COMMIT`` if that takes too long.
         """
         return self._positions.committed(group, partitions)
 
     def fetch_positions(
         self, group: str, *, member_id: str | None = None, epoch: int = -1
     ) -> Operation[FetchedPositions]:
-        """The group's positions as they are, with those named that an open transaction may still move."""
+        """Return the group's committed offsets, and the partitions that an open transaction may change."""
         return self._positions.fetch(group, member_id=member_id, epoch=epoch)
 
     def commit_positions(
@@ -107,7 +110,7 @@ class GroupCoordinator:
         *,
         knows_epochs: bool = False,
     ) -> Operation[None]:
-        """Commit positions, durably. ``knows_epochs``: the client knows the newer protocol."""
+        """Commit offsets, durably. ``knows_epochs``: the client knows the newer protocol."""
         self._ensure_short(group)
         if membership is None:
             self._ensure_named(group)  # Kafka's own clients may commit for a group without a name
@@ -120,34 +123,34 @@ class GroupCoordinator:
         identity: ProducerIdentity,
         membership: Membership | None,
     ) -> None:
-        """Write positions as part of a producer's open transaction; pending until its marker."""
+        """Append offsets as part of a producer's open transaction; they are pending until its marker."""
         self._positions.append_in_transaction(group, positions, identity, membership)
 
     def is_too_long(self, position: CommittedPosition) -> bool:
-        """Whether a position's note is longer than it may be."""
+        """Whether an offset's metadata is longer than allowed."""
         return self._positions.is_too_long(position)
 
     def partition_for(self, group: str) -> TopicPartition:
-        """Where the group's records are; the topic exists after this."""
+        """Return the partition of the group's records; create the topic if needed."""
         return self._store.topic.log_for(group).topic_partition
 
     def on_marker(self, partition: TopicPartition, producer_id: ProducerId, is_commit: bool) -> None:
-        """A producer's transaction has ended in a partition; positions in it are decided."""
+        """Decide the offsets of a producer's transaction in a partition."""
         self._positions.on_marker(partition, producer_id, is_commit)
 
     def delete_positions(self, group: str, partitions: Sequence[TopicPartition]) -> Operation[None]:
-        """Forget positions in topics that no member subscribes to."""
+        """Delete committed offsets of topics that no member subscribes to."""
         self._ensure_named(group)
         yield from self._positions.delete(group, partitions)
 
     def forget_topic(self, topic: TopicName) -> None:
-        """Forget every group's positions in a topic that was deleted: a new one starts anew."""
+        """Delete all groups' committed offsets of a deleted topic."""
         self._positions.forget_topic(topic)
 
     # --- the classic protocol -----------------------------------------------------------------
 
     def join(self, request: JoinRequest) -> Operation[JoinReply]:
-        """Take part in the group's next generation; waits for the other members."""
+        """Join the group's next generation; wait for the other members."""
         self._ensure_may_join(request)
         group = self._store.groups.get(request.group)
         if isinstance(group, ConsumerGroup):
@@ -159,14 +162,14 @@ class GroupCoordinator:
         return (yield from self._classic.join(request, group))
 
     def sync(self, request: SyncRequest) -> Operation[SyncReply]:
-        """Get the member's assignment; the leader's call brings everybody's, and stores it first."""
+        """Return the member's assignment; the leader's call stores the assignments of all first."""
         group = self._group_with_members(request.group)
         if isinstance(group, ConsumerGroup):
             return (yield from self._mixed.sync(request, group))
         return (yield from self._classic.sync(request, group))
 
     def heartbeat(self, name: str, membership: Membership) -> Operation[None]:
-        """Keep the member's session."""
+        """Renew the member's session."""
         group = self._group_with_members(name)
         if isinstance(group, ConsumerGroup):
             self._mixed.heartbeat(membership, group)
@@ -175,7 +178,7 @@ class GroupCoordinator:
         yield from ()
 
     def leave_all(self, name: str, leaving: Sequence[Leaving]) -> Operation[list[Refusal | None]]:
-        """Remove members at once; says of each why not, if so."""
+        """Remove members at once; return the refusal for each that could not be removed."""
         self._ensure_named(name)
         group = self._store.groups.get(name)
         yield from ()
@@ -203,24 +206,24 @@ class GroupCoordinator:
     # --- groups as a whole --------------------------------------------------------------------
 
     def names(self) -> list[str]:
-        """Groups with members or positions, sorted."""
+        """Return the groups that have members or committed offsets, sorted."""
         return sorted(self._store.names())
 
     def group(self, name: str) -> Group | None:
-        """A group, to be looked at only; ``None`` if there is none, or only positions."""
+        """Return a group for reading; ``None`` if there is none, or only committed offsets."""
         return self._store.groups.get(name)
 
     def summary(self, name: str) -> GroupDescription:
-        """What kind of group one of the ``names`` is, and where it stands."""
+        """Return kind and state of one of the ``names``."""
         return summarize_group(name, self._store.groups.get(name))
 
     def describe(self, name: str) -> GroupDescription:
-        """A group, for people."""
+        """Return the description of a group."""
         has_positions = self._store.offsets.has(name)
         return describe_group(name, self._store.groups.get(name), self.topics, has_positions=has_positions)
 
     def delete(self, name: str) -> Operation[None]:
-        """Delete a group that has no members, with its positions."""
+        """Delete a group without members, and its committed offsets."""
         group = self._store.groups.get(name)
         if group is None and not self._store.offsets.has(name):
             raise Refused(Refusal.GROUP_ID_NOT_FOUND, group=name)
@@ -234,13 +237,13 @@ class GroupCoordinator:
     # --- time and restarts --------------------------------------------------------------------
 
     def expire_members(self) -> None:
-        """Remove members whose time is over, and go on with rebalances that lasted too long."""
+        """Remove members whose session has ended; complete rebalances whose time is over."""
         now_s = self._store.clock.monotonic_s()
         for name in self._store.deadlines.take_due(now_s):
             try:
                 self._expire(self._store.groups.get(name))
             except (StorageError, InvalidRecordError):
-                # Who writes to the partition learns of it. The other groups go on; this one perhaps later.
+                # Writers to the partition get the error. Other groups continue; this one is retried later.
                 self._store.deadlines.wake(name, now_s + _TRY_AGAIN_S)
 
     def _expire(self, group: Group | None) -> None:
@@ -253,11 +256,11 @@ class GroupCoordinator:
                 pass
 
     def next_deadline_s(self) -> float:
-        """When ``expire_members`` may have something to do; infinity if never."""
+        """The time at which ``expire_members`` may have work; infinity for never."""
         return self._store.deadlines.next_s
 
     def expire_positions(self) -> None:
-        """Forget positions that nobody has used for long, and then groups without any."""
+        """Delete committed offsets that were not used for long, and then groups without any."""
         self._positions.expire()
         old_ms = self._store.clock.now_ms() - self._settings.unused_group_ms
         for name, group in list(self._store.groups.items()):
@@ -269,7 +272,7 @@ class GroupCoordinator:
         self._store.load()
 
     def recover(self) -> None:
-        """After ``load``: members of the process that ended are gone; the others have a session."""
+        """After ``load``: remove members of the process that ended; begin a session for the others."""
         now_s = self._store.clock.monotonic_s()
         for group in list(self._store.groups.values()):
             match group:

@@ -1,4 +1,4 @@
-"""Groups as people and their tools are shown them."""
+"""Descriptions of groups, as admin clients and tools show them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from streamcore.log.protocol.consumer_protocol import (
 from streamcore.model import TopicPartition
 
 CONSUMER: Final = "consumer"
-"""Kafka's name for the newer protocol, and for the kind of members that both serve."""
+"""Kafka's name for the newer protocol, and for the type of members that both protocols serve."""
 _DEAD: Final = "Dead"
 
 
 def describe_group(
     name: str, group: Group | None, topics: GroupTopics, *, has_positions: bool
 ) -> GroupDescription:
-    """A group; ``Dead`` if there is none."""
+    """Describe a group; a group that does not exist has the state ``Dead``."""
     match group:
         case ClassicGroup():
             return _describe_classic(group)
@@ -39,7 +39,7 @@ def describe_group(
 
 
 def summarize_group(name: str, group: Group | None) -> GroupDescription:
-    """A group without its members; without anything but positions it is an empty classic one."""
+    """Describe a group without its members; one that has only committed offsets is an empty classic one."""
     match group:
         case ClassicGroup():
             return GroupDescription(name, group.state.value, group.protocol_type)
@@ -50,7 +50,7 @@ def summarize_group(name: str, group: Group | None) -> GroupDescription:
 
 
 def named_places(places: Iterable[PlaceId], topics: GroupTopics) -> list[TopicPartition]:
-    """Partitions by the names of their topics; those of topics that are gone are left out."""
+    """Return partitions by the names of their topics, without those of deleted topics."""
     return sorted(
         TopicPartition(name, place.partition)
         for place in places
@@ -59,7 +59,7 @@ def named_places(places: Iterable[PlaceId], topics: GroupTopics) -> list[TopicPa
 
 
 def _describe_classic(group: ClassicGroup) -> GroupDescription:
-    """What members asked for is shown once they agree on it; what they got, until they get something else."""
+    """Show subscriptions once the members agree on them, and assignments until the next ones."""
     is_stable = group.state is GroupState.STABLE
     return GroupDescription(
         group.name,
@@ -83,7 +83,7 @@ def _describe_classic(group: ClassicGroup) -> GroupDescription:
 
 
 def _describe_consumer(group: ConsumerGroup, topics: GroupTopics) -> GroupDescription:
-    """In the terms of the classic protocol: the epoch as the generation, the assignor as the protocol."""
+    """Use the terms of the classic protocol: the epoch as generation, the assignor as protocol."""
     return GroupDescription(
         group.name,
         group.state.value,

@@ -1,7 +1,7 @@
-"""What a request would make of a consumer group: the records so far, and the group as they would leave it.
+"""The changes that one request makes to a consumer group, before they are in the log.
 
-A decision of several steps sees in each what the steps before have decided, and yet nothing has happened: the
-group itself changes when the records are in the log, by replaying them.
+A decision of several steps sees in each step what the earlier steps decided, although the group itself is
+unchanged: the group changes when the records are in the log, by replaying them.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class GroupDraft:
 
     def __init__(self, group: ConsumerGroup) -> None:
         self.group = group
-        """As the records leave it; to be looked at only."""
+        """The group as the records leave it; for reading only."""
         self.records: list[GroupRecord] = []
 
     def put(self, kind: Kind, value: ConsumerGroupValue, part: str = "") -> None:
-        """Have a value written."""
+        """Add a record that sets a value."""
         self._add(ConsumerGroupKey(kind, self.group.name, part), value)
 
     def drop(self, kind: Kind, part: str = "") -> None:
-        """Have a value deleted."""
+        """Add a record that deletes a value."""
         self._add(ConsumerGroupKey(kind, self.group.name, part), None)
 
     def _add(self, key: ConsumerGroupKey, value: ConsumerGroupValue | None) -> None:

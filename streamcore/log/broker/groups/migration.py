@@ -1,14 +1,17 @@
-"""Takes a group from one protocol to the other while its members run (KIP-848's online migration).
+"""Conversion of a group between the protocols while its members run (KIP-848's online migration).
 
-Upwards: the first member of the newer protocol that joins a classic group of consumers makes it a consumer
-group. The classic members stay, with the partitions that they have, and are told at their next heartbeat
-to join again. Their generation is the group's epoch from then on.
+Upgrade: the first member of the newer protocol that joins a classic group of consumers converts it to a
+consumer
+group. The classic members stay with their partitions, and their next heartbeat asks them to join again. The
+generation becomes the group's epoch.
 
-Downwards: when the last member of the newer protocol is gone and classic ones stay, they become a classic
-group again, with the partitions that they have, and rebalance.
+Downgrade: when the last member of the newer protocol has left and classic ones stay, they become a classic
+group
+with their partitions, and rebalance.
 
-Both ways need the bytes of Kafka's consumer protocol; a group of anything else keeps its protocol, and so
-does one whose assignor tells its members something of its own.
+Both ways need the bytes of Kafka's consumer protocol. A group of another kind keeps its protocol, and so does
+one
+whose assignor uses user data.
 """
 
 from __future__ import annotations
@@ -43,10 +46,11 @@ from streamcore.model import TimestampMs, TopicPartition
 
 
 def upgrade(group: ClassicGroup, topics: GroupTopics) -> GroupDraft:
-    """The consumer group that a classic one becomes, with its members.
+    """Return the draft of the consumer group that a classic group becomes.
 
     Raises:
-        Refused: ``GROUP_ID_NOT_FOUND``, as Kafka has it: the group is not of consumers, or not understood.
+        Refused: ``GROUP_ID_NOT_FOUND``, as in Kafka: the members are no consumers, or their bytes cannot be
+        read.
     """
     draft = GroupDraft(ConsumerGroup(group.name))
     if group.since_ms >= 0:
@@ -67,7 +71,7 @@ def upgrade(group: ClassicGroup, topics: GroupTopics) -> GroupDraft:
     draft.put(Kind.EPOCH, GroupEpoch(group.generation, topics_hash))
     draft.put(Kind.TARGET, TargetEpoch(group.generation))
     for member_id, profile in profiles.items():
-        # An assignor of the members' own may have given a partition to two of them: only one can keep it.
+        # A custom assignor may have given a partition to two members: only one can keep it.
         places = place_ids(assigned[member_id], topics) - draft.group.owners.keys()
         epochs = dict.fromkeys(places, group.generation)
         draft.put(Kind.PROFILE, profile, member_id)
@@ -79,7 +83,7 @@ def upgrade(group: ClassicGroup, topics: GroupTopics) -> GroupDraft:
 def downgrade(
     group: ConsumerGroup, staying: Collection[ConsumerMember], topics: GroupTopics, now_ms: TimestampMs
 ) -> StoredGroup:
-    """The classic generation that members of a consumer group become."""
+    """Return the classic generation that members of a consumer group become."""
     members = [(each, _classic_traits(each)) for each in staying]
     protocol = chosen_protocol([_classic_member(each, traits) for each, traits in members])
     return StoredGroup(
@@ -105,7 +109,7 @@ def downgrade(
 
 
 def classic_assignment(member: ConsumerMember, topics: GroupTopics) -> bytes:
-    """What a classic member has, in the bytes and the version of its own subscription."""
+    """Encode the assignment of a classic member in the version of its own subscription."""
     traits = _classic_traits(member)
     places = [
         TopicPartition(name, place.partition)
@@ -116,7 +120,7 @@ def classic_assignment(member: ConsumerMember, topics: GroupTopics) -> bytes:
 
 
 def profile_of(subscription: Subscription, before: MemberProfile, member: Member) -> MemberProfile:
-    """What a member of the classic protocol says of itself, in the newer one's terms."""
+    """Convert what a classic member sent to a profile of the newer protocol."""
     return MemberProfile(
         instance_id=member.instance_id or before.instance_id,
         rack=subscription.rack or before.rack,
@@ -130,7 +134,7 @@ def profile_of(subscription: Subscription, before: MemberProfile, member: Member
 
 
 def place_ids(partitions: Iterable[TopicPartition], topics: GroupTopics) -> set[PlaceId]:
-    """Partitions by the ids of their topics; those of topics that do not exist are left out."""
+    """Convert partitions to topic ids, without those of topics that do not exist."""
     return {
         PlaceId(topic_id, partition.partition)
         for partition in partitions

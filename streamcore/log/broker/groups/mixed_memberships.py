@@ -1,9 +1,12 @@
-"""The classic protocol's requests to a consumer group: its members of both protocols share one target.
+"""The classic protocol's requests to a consumer group: members of both protocols share one target.
 
-A classic member joins and is told its epoch as its generation; nobody leads, and syncing gives it what the
-broker has assigned. A heartbeat tells it to join again when there is something to do: a new epoch, partitions
-to give up, or partitions that have become free. So each join is one step of the reconciliation, and what the
-member owns is what its subscription says.
+A classic member joins and gets its epoch as its generation. No member leads: SyncGroup returns what the
+broker
+has assigned. A heartbeat asks the member to join again when there is work: a new epoch, partitions to give
+up,
+or partitions that became free. So each join is one step of the reconciliation, and the member owns the
+partitions
+that its subscription names.
 """
 
 from __future__ import annotations
@@ -54,7 +57,7 @@ class MixedMemberships:
         self._settings = settings
 
     def join(self, request: JoinRequest, group: ConsumerGroup) -> Operation[JoinReply]:
-        """Take a step towards the target assignment."""
+        """Take one step towards the target assignment."""
         member_id = request.member_id or str(uuid.uuid4())
         self._ensure_may_join(request, group, member_id)
         if request.is_member_id_required and request.instance_id is None and not request.member_id:
@@ -112,7 +115,7 @@ class MixedMemberships:
     def _turn_classic(
         self, draft: GroupDraft, member_id: str, subscription: Subscription, is_new_subscription: bool
     ) -> None:
-        """The last member of the newer protocol came back as a classic one: so they all are."""
+        """Convert the group: the last member of the newer protocol came back as a classic one."""
         if not is_new_subscription:
             self._advance(draft, member_id, subscription, False)
         members = list(draft.group.members.values())
@@ -130,7 +133,7 @@ class MixedMemberships:
         self._consumers.watch_member(group, member, session_s, has_moved=False)
 
     def sync(self, request: SyncRequest, group: ConsumerGroup) -> Operation[SyncReply]:
-        """Get what the broker has assigned."""
+        """Return what the broker has assigned."""
         member = _current(group, request.membership)
         assert member.profile.classic is not None
         protocol = member.profile.classic.protocols[0][0]
@@ -146,7 +149,7 @@ class MixedMemberships:
         return SyncReply(classic_assignment(member, self._topics), _PROTOCOL_TYPE, protocol)
 
     def heartbeat(self, membership: Membership, group: ConsumerGroup) -> None:
-        """Keep the member's session; tell it to join again when that brings it further."""
+        """Renew the member's session; ask it to join again when that helps."""
         member = _current(group, membership)
         self._watch(group, member)
         holding = member.holding
@@ -168,7 +171,7 @@ class MixedMemberships:
             self._store.watch(group)
 
     def leave(self, leaving: Sequence[Leaving], group: ConsumerGroup) -> list[Refusal | None]:
-        """Remove members at once; says of each why not, if so."""
+        """Remove members at once; return the refusal for each that could not be removed."""
         found: dict[str, ConsumerMember] = {}
         outcomes: list[Refusal | None] = []
         for each in leaving:
@@ -185,7 +188,7 @@ class MixedMemberships:
 
 
 def _subscription(request: JoinRequest) -> Subscription:
-    """What all of the member's protocols say alike."""
+    """Return what all of the member's protocols say alike."""
     try:
         return decode_subscription(request.protocols[0][1])
     except CorruptDataError as error:
@@ -206,7 +209,7 @@ def _as_member(request: JoinRequest, member_id: str) -> Member:
 
 
 def _current(group: ConsumerGroup, membership: Membership) -> ConsumerMember:
-    """A classic member, of the generation that it says. Raises ``Refused``."""
+    """Return a classic member of the generation that it sends. Raises ``Refused``."""
     member = group.known(membership.member_id, membership.instance_id)
     if not member.is_classic:
         raise Refused(Refusal.UNKNOWN_MEMBER_ID, group=group.name, member_id=member.member_id)
@@ -225,6 +228,6 @@ def _are_classic_but(group: ConsumerGroup, returning: ConsumerMember) -> bool:
 
 
 def _waits(group: ConsumerGroup, member: ConsumerMember) -> bool:
-    """Whether some partition that the member is to have is still another one's."""
+    """Whether another member still has a partition of this member's target."""
     missing = group.target_of(member.member_id) - member.holding.assigned.keys()
     return any(place in group.owners for place in missing)

@@ -1,8 +1,9 @@
-"""Groups' committed positions: taken in, told, and forgotten when nobody uses them.
+"""Committed offsets of groups: written, returned, and deleted when they are not used.
 
-Positions inside a transaction are appended as the producer's transactional records, so that the marker which
-makes its data visible makes its positions count, in one decision. ``on_marker`` is told of the markers that
-the transaction coordinator writes into this topic.
+Offsets in a transaction are appended as the producer's transactional records, so the marker that makes its
+data
+visible also makes its offsets count, in one decision. ``on_marker`` is called for the markers that the
+transaction coordinator writes into this topic.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ TOPIC: Final = "__consumer_offsets"
 
 @dataclass(frozen=True, slots=True)
 class FetchedPositions:
-    """A group's positions, and those that an open transaction may still move."""
+    """A group's committed offsets, and those that an open transaction may still change."""
 
     found: Mapping[TopicPartition, CommittedPosition]
     unstable: frozenset[TopicPartition]
 
 
 class GroupPositions:
-    """Positions of all groups."""
+    """Committed offsets of all groups."""
 
     def __init__(self, store: GroupStore, topics: GroupTopics, settings: BrokerSettings) -> None:
         self._store = store
@@ -52,10 +53,10 @@ class GroupPositions:
     def committed(
         self, group: str, partitions: Sequence[TopicPartition] | None
     ) -> Operation[dict[TopicPartition, CommittedPosition]]:
-        """The group's positions, once no open transaction can move them any more, and durable.
+        """Return the group's committed offsets once they are durable and no open transaction can change them.
 
         Raises:
-            Refused: ``UNSTABLE_OFFSET_COMMIT``, if that takes too long.
+            Refused: ``UNSTABLE_OFFSET_COMMIT`` if that takes too long.
         """
         clock, offsets = self._store.clock, self._store.offsets
         deadline_s = clock.monotonic_s() + self._settings.unstable_wait_ms / 1000
@@ -77,10 +78,10 @@ class GroupPositions:
     def fetch(
         self, group: str, *, member_id: str | None = None, epoch: int = -1
     ) -> Operation[FetchedPositions]:
-        """The group's positions as they are, durable, with those named that are not stable.
+        """Return the group's committed offsets, durable, and the partitions whose offset is not stable.
 
         Raises:
-            Refused: a member is named that the group does not know at this epoch.
+            Refused: the group does not know the named member at this epoch.
         """
         known = self._store.groups.get(group)
         if isinstance(known, ConsumerGroup):
@@ -101,7 +102,7 @@ class GroupPositions:
         *,
         knows_epochs: bool = False,
     ) -> Operation[None]:
-        """Commit positions, durably; ``knows_epochs`` as for ``ConsumerGroup.ensure_may_commit``."""
+        """Commit offsets, durably; ``knows_epochs`` as for ``ConsumerGroup.ensure_may_commit``."""
         known = self._store.groups.get(group)
         match known:
             case ClassicGroup():
@@ -129,7 +130,7 @@ class GroupPositions:
         identity: ProducerIdentity,
         membership: Membership | None,
     ) -> None:
-        """Write positions as part of a producer's open transaction; pending until its marker."""
+        """Append offsets as part of a producer's open transaction; they are pending until its marker."""
         known = self._store.groups.get(group)
         match known:
             case ClassicGroup() if membership is not None:
@@ -147,11 +148,11 @@ class GroupPositions:
             self._append(group, positions, identity)
 
     def is_too_long(self, position: CommittedPosition) -> bool:
-        """Whether a position's note is longer than it may be."""
+        """Whether an offset's metadata is longer than allowed."""
         return len(position.metadata) > self._settings.position_metadata_length_max
 
     def on_marker(self, partition: TopicPartition, producer_id: ProducerId, is_commit: bool) -> None:
-        """A producer's transaction has ended in a partition; positions in it are decided."""
+        """Decide the offsets of a producer's transaction in a partition."""
         if partition.topic == TOPIC:
             self._store.offsets.replay_marker(producer_id, is_commit)
             decided, self._decided = self._decided, Promise()
@@ -203,7 +204,7 @@ class GroupPositions:
     # --- forgotten ----------------------------------------------------------------------------
 
     def delete(self, group: str, partitions: Sequence[TopicPartition]) -> Operation[None]:
-        """Forget positions in topics that no member subscribes to."""
+        """Delete committed offsets of topics that no member subscribes to."""
         known = self._store.groups.get(group)
         if known is None and not self._store.offsets.has(group):
             raise Refused(Refusal.GROUP_ID_NOT_FOUND, group=group)
@@ -216,7 +217,7 @@ class GroupPositions:
         yield self._store.topic.written(group)
 
     def forget(self, group: str, partitions: Sequence[TopicPartition]) -> None:
-        """Write that these positions are gone."""
+        """Append the tombstones of these offsets."""
         if not partitions:
             return
         at = self._store.topic.append(
@@ -226,13 +227,13 @@ class GroupPositions:
             self._store.offsets.replay(group, partition, None, at=at + index)
 
     def forget_topic(self, topic: TopicName) -> None:
-        """Forget every group's positions in a topic that was deleted: a new one starts anew."""
+        """Delete all groups' committed offsets of a deleted topic."""
         offsets = self._store.offsets
         for group in offsets.groups():
             self.forget(group, sorted(each for each in offsets.partitions(group) if each.topic == topic))
 
     def expire(self) -> None:
-        """Forget positions that nobody has used for long."""
+        """Delete committed offsets that were not used for long."""
         retention_ms = self._settings.offsets_retention_ms
         if retention_ms is None:
             return
@@ -248,12 +249,12 @@ class GroupPositions:
 
 
 def _is_old(group: Group | None, partition: TopicPartition, stored: StoredPosition, old_ms: int) -> bool:
-    """Whether nobody has used a position since."""
+    """Whether an offset was not used since a time."""
     if stored.committed_ms >= old_ms:
         return False
     if isinstance(group, ClassicGroup):
         if not group.members:
-            # However old the position is, it counts from when the last member left.
+            # The age counts from the time at which the last member left, however old the commit is.
             return group.since_ms < old_ms
         if group.state is not GroupState.STABLE or not group.has_consumers:
             return False
@@ -261,7 +262,7 @@ def _is_old(group: Group | None, partition: TopicPartition, stored: StoredPositi
 
 
 def _subscribes(group: Group | None, topic: TopicName) -> bool:
-    """Whether members of a group subscribe to a topic, or may do so without saying it in a known way."""
+    """Whether members of a group subscribe to a topic, or may do so in bytes that are not known here."""
     match group:
         case ConsumerGroup():
             return topic in group.subscribed_topics()
@@ -272,7 +273,7 @@ def _subscribes(group: Group | None, topic: TopicName) -> bool:
 
 
 def _subscribed_topics(group: ClassicGroup) -> set[TopicName] | None:
-    """The topics that a classic group's consumers subscribe to; ``None`` if they cannot be read."""
+    """Return the topics that a classic group's consumers subscribe to; ``None`` if unreadable."""
     try:
         return {
             topic

@@ -1,15 +1,17 @@
-"""Moves a member of a consumer group towards the target assignment, one answer at a time.
+"""Moves a member of a consumer group towards the target assignment, one reply at a time.
 
-A member never gets a partition that another one may still use, and it comes to a new epoch only when it has
-given up what the target takes from it:
+A member never gets a partition that another member may still use. It reaches a new epoch only when it has
+given
+up what the target takes from it:
 
     kept     := assigned and target
-    revoking := assigned - kept                 given up first, while the member stays at its epoch
-    free     := target - kept, owned by nobody  given together with the new epoch
+    revoking := assigned - kept                 given up first; the member stays at its epoch
+    free     := target - kept, without an owner given together with the new epoch
     missing  := target - kept - free            waited for
 
-Each of these is decided from the member's own holding, the target, and who owns what: no member ever waits
-for something that only its own next answer brings.
+Each of these depends on the member's own holding, the target, and the owners: no member waits for something
+that
+only its own next reply brings.
 """
 
 from __future__ import annotations
@@ -26,25 +28,26 @@ _S = MemberState
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a member should come to."""
+    """The target that a member should reach."""
 
     epoch: int
     places: Set[PlaceId]
     is_free: Callable[[PlaceId], bool]
-    """Whether no member has a partition, nor is about to give it up."""
+    """Whether no member has a partition or is about to give it up."""
     is_subscribed: Callable[[bytes], bool]
-    """Whether the member subscribes to the topic with an id, and there still is one."""
+    """Whether the member subscribes to the topic with an id, and the topic exists."""
 
 
 def reconciled(
     holding: Holding, goal: Goal, owned: Set[PlaceId] | None, *, has_new_subscription: bool = False
 ) -> Holding:
-    """The next holding; the same one if there is no step to take.
+    """Return the next holding; the same one if there is no step to take.
 
     ``owned`` are the partitions that the member says it has, ``None`` if it does not say.
 
     Raises:
-        Refused: ``FENCED_MEMBER_EPOCH``, from a state of a newer program's, unless the member owns nothing.
+        Refused: ``FENCED_MEMBER_EPOCH`` in a state that a newer program wrote, unless the member owns
+        nothing.
     """
     match holding.state:
         case _S.STABLE:
@@ -70,14 +73,14 @@ def _towards(holding: Holding, goal: Goal, owned: Set[PlaceId] | None) -> Holdin
     if _still_owns(revoking, owned):
         return holding.moved(_S.UNREVOKED_PARTITIONS, holding.epoch, kept, revoking)
     added = wanted - kept.keys()
-    # What the member itself was asked to give up, and has given up by now, is as good as free for it.
+    # A partition that the member itself was asked to give up, and has given up, is free for it.
     free = {place for place in added if place in holding.revoking or goal.is_free(place)}
     state = _S.STABLE if len(free) == len(added) else _S.UNRELEASED_PARTITIONS
     return holding.moved(state, goal.epoch, kept | dict.fromkeys(free, goal.epoch))
 
 
 def _fitting(holding: Holding, goal: Goal, owned: Set[PlaceId] | None) -> Holding:
-    """Take away what the member does not subscribe to any more, at once: the target may be of before."""
+    """Remove partitions that the member no longer subscribes to: the target may be older than that."""
     gone = {p: epoch for p, epoch in holding.assigned.items() if not goal.is_subscribed(p.topic_id)}
     if not gone:
         return holding

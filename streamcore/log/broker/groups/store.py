@@ -1,8 +1,9 @@
-"""All groups and their positions, as the replay of ``__consumer_offsets``.
+"""All groups and their committed offsets, as the replay of ``__consumer_offsets``.
 
-The same functions apply a record that was just appended and one that is read back at start. Groups of the
-classic protocol are the exception: only what their leaders decide is stored, so they live beside their
-records and are read back from the last one.
+The same functions apply a record that was just appended and one that is read at start. Groups of the classic
+protocol are the exception: only what their leaders decide is stored, so they live beside their records and
+are
+read from the last one.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _FOR_EVER_S: Final = float("inf")
 
 
 class GroupStore:
-    """Groups and positions; changed by its methods, but for what a classic group does by itself."""
+    """Groups and committed offsets; changed by these methods, and by a classic group's own steps."""
 
     def __init__(self, topic: InternalTopic, clock: Clock, rules: JoinRules, group_count_max: int) -> None:
         self.topic = topic
@@ -61,22 +62,22 @@ class GroupStore:
     # --- groups -------------------------------------------------------------------------------
 
     def names(self) -> set[str]:
-        """Groups with members, a generation or positions."""
+        """Return the groups with members, a generation or committed offsets."""
         return self.offsets.groups().union(self.groups)
 
     def ensure_room(self, name: str) -> None:
-        """Refuse another group, if there are as many as there may be. Raises ``Refused``."""
+        """Refuse another group if the limit is reached. Raises ``Refused``."""
         if name in self.groups or self.offsets.has(name):
             return
         if max(len(self.groups), self.offsets.group_count) >= self._group_count_max:
             raise Refused(Refusal.POLICY_VIOLATION, group=name, groups_max=self._group_count_max)
 
     def new_classic(self, name: str) -> ClassicGroup:
-        """An empty group, which nobody knows yet."""
+        """Return an empty group that is not in the store."""
         return ClassicGroup(name, self._rules)
 
     def watch(self, group: Group) -> None:
-        """See to it that the group is looked at when something in it is due."""
+        """Schedule the group's next deadline."""
         self.deadlines.wake(group.name, group.wake_s)
 
     # --- writing ------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ class GroupStore:
             self._replay(key, value)
 
     def write_draft(self, draft: GroupDraft) -> None:
-        """Make a draft real."""
+        """Append the records of a draft, and apply them."""
         if draft.records:
             self.write(draft.group.name, draft.records)
         group = self.groups.get(draft.group.name)
@@ -96,13 +97,13 @@ class GroupStore:
             group.topics_version = draft.group.topics_version
 
     def save(self, group: ClassicGroup, stored: StoredGroup) -> None:
-        """Append what a classic group has become by itself."""
+        """Append a classic group's own change."""
         self.topic.append(group.name, [_encoded((GroupKey(group.name), stored))])
         group.is_unsaved = False
         group.since_ms = stored.since_ms
 
     def forget(self, name: str, records: Sequence[GroupRecord]) -> None:
-        """Delete a group by its tombstones; one that was never stored has none."""
+        """Delete a group by its tombstones; a group that was never stored has none."""
         if records:
             self.write(name, records)
         self.groups.pop(name, None)
@@ -156,7 +157,7 @@ class GroupStore:
         group = self.groups.get(key.group)
         if not isinstance(group, ConsumerGroup):
             if value is None:
-                return  # what it deletes is gone already
+                return  # the value is deleted already
             group = self.groups[key.group] = ConsumerGroup(key.group)
         if key.kind is Kind.EPOCH and value is None:
             del self.groups[key.group]
@@ -174,7 +175,7 @@ def _encoded(record: GroupRecord) -> tuple[bytes, bytes | None]:
 
 
 def kept(promise: Promise[R | Refusal], group: str) -> Operation[R]:
-    """Wait for a promise and unpack it."""
+    """Wait for a future and return its reply; raise a refusal."""
     while not promise.is_kept:
         yield Kept(promise, _FOR_EVER_S)
     reply = promise.reply

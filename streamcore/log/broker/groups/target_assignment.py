@@ -1,15 +1,16 @@
-"""Decides which member of a consumer group is to have which partitions: the assignors of the newer protocol.
+"""The assignors of the newer protocol: they decide the target assignment of a consumer group.
 
-Under Kafka's names, chosen by the members (most votes win):
+The names are Kafka's; the members choose by most votes:
 
-* ``uniform``, the default: every member gets as many as every other, and keeps what it was to have before
-  as far as that allows. Where members subscribe to different topics, nobody has two more than another one
-  who could take one of them.
-* ``range``: each topic in contiguous ranges in the order of the members, static ones by their instance ids
-  first; so equal numbers of two topics meet at one member, and a restarted static member finds its own.
+* ``uniform``, the default: all members get equally many partitions, and keep their former target as far as
+  that
+  allows. Where members subscribe to different topics, no member has two more than another one that could take
+  one of them.
+* ``range``: each topic in contiguous ranges in the order of the members, static ones first by their instance
+  ids; so equal numbers of two topics meet at one member, and a restarted static member finds its own.
 
-Invariants: only partitions of topics that a member subscribes to; each to one member at most, and to one
-exactly if anybody subscribes; the result depends on nothing but the arguments.
+Invariants: a member gets only partitions of topics that it subscribes to; each partition goes to at most one
+member, and to exactly one if any member subscribes; the result depends on the arguments alone.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Final, TypeAlias
 from streamcore.log.broker.place_id import PlaceId
 
 TopicCounts: TypeAlias = Mapping[bytes, int]
-"""How many partitions each topic has, by its id."""
+"""The number of partitions of each topic, by its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,11 @@ class Subscriber:
     topic_ids: Set[bytes]
     """Only topics that exist."""
     target: Set[PlaceId]
-    """What it was to have before."""
+    """The member's former target."""
 
     @property
     def order(self) -> tuple[bool, str]:
-        """Static members come first, by their own names, so that a restart does not move them."""
+        """Sort key: static members first, by their instance ids, so that a restart does not move them."""
         return (False, self.instance_id) if self.instance_id is not None else (True, self.member_id)
 
 
@@ -48,7 +49,7 @@ TargetAssignor: TypeAlias = Callable[[TopicCounts, Sequence[Subscriber]], Target
 
 
 def uniform(counts: TopicCounts, subscribers: Sequence[Subscriber]) -> Targets:
-    """The same number for everybody, moving as little as possible."""
+    """Assign equally many partitions to all, and move as few as possible."""
     subscribers = sorted(subscribers, key=lambda each: each.order)
     targets = _kept(counts, subscribers)
     if not subscribers:
@@ -62,7 +63,7 @@ def uniform(counts: TopicCounts, subscribers: Sequence[Subscriber]) -> Targets:
 
 
 def range_by_topic(counts: TopicCounts, subscribers: Sequence[Subscriber]) -> Targets:
-    """Each topic in contiguous ranges, the first members getting one more where it does not divide."""
+    """Assign each topic in contiguous ranges; the first members get one more where it does not divide."""
     targets: Targets = {each.member_id: set() for each in subscribers}
     ordered = sorted(subscribers, key=lambda each: each.order)
     for topic_id, count in counts.items():
@@ -85,7 +86,7 @@ DEFAULT_ASSIGNOR: Final = "uniform"
 
 
 def _kept(counts: TopicCounts, subscribers: Sequence[Subscriber]) -> Targets:
-    """What members may keep of their former targets."""
+    """Return what members may keep of their former targets."""
     return {
         each.member_id: {
             place
@@ -107,10 +108,10 @@ def _unassigned(counts: TopicCounts, topic_ids: Iterable[bytes], targets: Target
 
 
 def _level_equals(counts: TopicCounts, subscribers: Sequence[Subscriber], targets: Targets) -> None:
-    """All subscribe to the same: everybody gets the same share, and some one more."""
+    """Assign equal shares where all members subscribe to the same topics."""
     topic_ids = subscribers[0].topic_ids
     share, rest = divmod(sum(counts[topic_id] for topic_id in topic_ids), len(subscribers))
-    # Who has most keeps most: the partitions that are left over stay with those that have more already.
+    # Members with the most keep the most: the partitions left over stay with those that have more already.
     by_size = sorted(subscribers, key=lambda each: -len(targets[each.member_id]))
     quota = {each.member_id: share + (index < rest) for index, each in enumerate(by_size)}
     for each in subscribers:
@@ -124,7 +125,9 @@ def _level_equals(counts: TopicCounts, subscribers: Sequence[Subscriber], target
 
 
 def _fill(counts: TopicCounts, subscribers: Sequence[Subscriber], targets: Targets) -> None:
-    """Give what nobody has to those who have least; topics with the fewest subscribers choose first."""
+    """Give partitions without an owner to the members with the fewest; topics with few subscribers choose
+    first.
+    """
     takers: dict[bytes, list[str]] = {}
     for each in subscribers:
         for topic_id in each.topic_ids:
@@ -136,10 +139,11 @@ def _fill(counts: TopicCounts, subscribers: Sequence[Subscriber], targets: Targe
 
 
 def _level(subscribers: Sequence[Subscriber], targets: Targets) -> None:
-    """Move from those who have more to those who have less and could take it, until nothing is won.
+    """Move partitions from members with more to members with fewer that could take them, while that helps.
 
-    A move is made only to a member that has two fewer or more, so each one lowers the sum of squared
-    loads, and the loop ends.
+    A partition moves only to a member that has at least two fewer, so each move lowers the sum of squared
+    loads, and
+    the loop ends.
     """
     topics = sorted(set().union(*(each.topic_ids for each in subscribers)))
     takers = {

@@ -1,4 +1,4 @@
-"""The topics of the log as groups see them: by name, by id, and whether anything has changed."""
+"""The topics of the log as groups see them: by name, by id, and with a count of changes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _HASH_BYTES: Final = 8
 
 
 class TopicSource(Protocol):
-    """Who knows the topics."""
+    """The source of all topics."""
 
     @property
     def change_count(self) -> int:
-        """How often a topic was created, changed or deleted."""
+        """The number of times that a topic was created, changed or deleted."""
 
     @property
     def topics(self) -> Mapping[TopicName, TopicState]:
@@ -30,31 +30,31 @@ class TopicSource(Protocol):
 
 
 class GroupTopics:
-    """All topics, now."""
+    """All topics as they are now."""
 
     def __init__(self, source: TopicSource) -> None:
         self._source = source
 
     @property
     def version(self) -> int:
-        """Grows whenever a topic was created, changed or deleted."""
+        """A number that grows whenever a topic is created, changed or deleted."""
         return self._source.change_count
 
     def names(self, may_see: Callable[[TopicName], bool]) -> Iterable[TopicName]:
-        """The names of all topics that somebody may see; nobody reads the one of the cluster's state."""
+        """The names of all topics that clients may see, without the one of the cluster state."""
         return [name for name in self._source.topics if name != STATE_TOPIC and may_see(name)]
 
     def name_of(self, topic_id: bytes) -> TopicName | None:
-        """The name of the topic with an id."""
+        """Return the name of the topic with an id."""
         return self._source.names.get(topic_id)
 
     def id_of(self, name: TopicName) -> bytes | None:
-        """The id of the topic that has a name now."""
+        """Return the id of the topic that has a name now."""
         topic = self._source.topics.get(name)
         return None if topic is None else topic.topic_id.bytes
 
     def counts(self, names: Iterable[TopicName]) -> dict[bytes, int]:
-        """The partition counts of those topics that exist, by their ids."""
+        """Return the partition counts of the topics that exist, by their ids."""
         topics = self._source.topics
         return {
             topic.topic_id.bytes: topic.partition_count
@@ -63,7 +63,9 @@ class GroupTopics:
         }
 
     def hash_of(self, names: Iterable[TopicName]) -> int:
-        """A number that changes when one of these topics comes, goes or grows; 0 if none of them exists."""
+        """Return a number that changes when one of these topics is created, deleted or grows; 0 if none
+        exists.
+        """
         counts = self.counts(names)
         if not counts:
             return 0
