@@ -95,3 +95,29 @@ def test_a_call_is_there_for_those_who_offer_it() -> None:
     assert by_call["delete topic"]["java"] == FAILS
     assert by_call["list topics"]["kcat"] == NOT_OFFERED
     assert by_call["list topics"]["kafkajs"] == NOT_RUN
+
+
+def test_what_was_not_tried_keeps_its_last_result_and_date() -> None:
+    page = PAGE.read_text("utf-8")
+    last = re.search(r" on (\d{4}-\d\d-\d\d): ", page)
+    assert last is not None
+    seen = Observations(versions={"java": ("9.9", "Java 99")}, calls={"java": {"list topics": "Error: no"}})
+    seen.add(Observation("java", "gzip", "failed", "why"))
+
+    once = render(seen, day="2030-01-02", broker="a broker", previous=page)
+    twice = render(Observations(), day="2031-01-02", broker="a broker", previous=once)
+
+    for heading in ("Clients", "Frameworks"):
+        before = {(row[0], row[3]): row for row in rows(page, heading)}
+        for row in rows(once, heading):
+            if row[0] == "java":
+                assert row[1] == "9.9"
+                continue
+            old = before[row[0], row[3]]
+            assert row == [old[0], f"{old[1]}, seen on {last[1]}", *old[2:]]
+    java = next(row for row in rows(twice, "Clients") if row[0] == "java")
+    assert java[1] == "9.9, seen on 2030-01-02"
+    assert {row[0]: row[-1] for row in rows(once, "Calls of administrators")}["list topics"] == FAILS
+    kcat = 1 + [peer.name for peer in PEERS].index("kcat")
+    old_calls = {row[0]: row[kcat] for row in rows(page, "Calls of administrators")}
+    assert {row[0]: row[kcat] for row in rows(twice, "Calls of administrators")} == old_calls

@@ -1,11 +1,12 @@
 """``docs/clients.md``: what was seen of each client, as a page.
 
-Pure: observations in, text out. Each observation is the end of one test, so that nothing stands there that
-was not seen in the run that wrote it.
+Pure: observations in, text out. Each observation is the end of one test. What was not tried in a run keeps
+what an earlier run saw of it, with that run's date.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,6 +21,7 @@ NOT_RUN: Final = "not run"
 CELLS: Final = (YES, NOT_OFFERED, FAILS, NOT_RUN)
 """What a cell of the tables says."""
 
+_FRAMEWORK_COLUMNS: Final = ("framework", "version", "runs on", "what", "")
 _UNKNOWN: Final = ("?", "?")
 _SEVERITY: Final = ("passed", "skipped", "failed")
 
@@ -59,19 +61,60 @@ class Observations:
         return YES if observation.outcome == "passed" else FAILS
 
 
-def render(seen: Observations, *, day: str, broker: str) -> str:
-    """The page. ``day`` and ``broker`` say when it was written, and against what."""
+def render(seen: Observations, *, day: str, broker: str, previous: str = "") -> str:
+    """The page. ``day`` and ``broker`` say when it was written, and against what.
+
+    A client or framework that was not tried in this run keeps its row of the ``previous`` page and its date.
+    """
+    last = _Previous(previous)
     parts = [
         _introduction(day, broker),
-        "## Clients\n\n" + _table(("client", "version", "runs on", *COLUMNS.values()), _clients(seen)),
+        "## Clients\n\n"
+        + _table(("client", "version", "runs on", *COLUMNS.values()), last.kept(_clients(seen))),
         _not_offered(),
-        "## Calls of administrators\n\n" + _table(("call", *(peer.name for peer in PEERS)), _calls(seen)),
-        "## Frameworks\n\n" + _table(("framework", "version", "runs on", "what", ""), _frameworks(seen)),
+        "## Calls of administrators\n\n"
+        + _table(("call", *(peer.name for peer in PEERS)), last.kept_calls(seen, _calls(seen))),
+        "## Frameworks\n\n" + _table(_FRAMEWORK_COLUMNS, last.kept(_frameworks(seen))),
     ]
     remarks = list(_remarks(seen))
     if remarks:
         parts.append("## What did not work, or was not run\n\n" + "\n".join(remarks))
     return "\n\n".join(parts) + "\n"
+
+
+class _Previous:
+    """The rows of a page that an earlier run wrote."""
+
+    def __init__(self, page: str) -> None:
+        found = re.search(r" on (\d{4}-\d\d-\d\d): ", page)
+        self._day = found[1] if found else ""
+        lines = [line for line in page.splitlines() if line.startswith("| ")]
+        self._rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
+
+    def kept(self, rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
+        """The rows, and for a client that was not tried the earlier one."""
+        for row in rows:
+            was_tried = any(cell in (YES, FAILS) for cell in row)
+            yield row if was_tried else self._earlier(row) or row
+
+    def kept_calls(self, seen: Observations, rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
+        """The rows of calls, and in them the earlier cells of clients that were not tried."""
+        heads = ("call", "---")
+        earlier = {row[0]: row for row in self._rows if len(row) == len(PEERS) + 1 and row[0] not in heads}
+        now = {row[0]: row for row in rows}
+        for name in dict.fromkeys([*now, *earlier]):
+            new = now.get(name, [name, *[NOT_RUN] * len(PEERS)])
+            old = earlier.get(name, new)
+            cells = zip(PEERS, new[1:], old[1:], strict=True)
+            yield name, *(mine if peer.name in seen.calls else before for peer, mine, before in cells)
+
+    def _earlier(self, row: Sequence[str]) -> Sequence[str] | None:
+        for found in self._rows:
+            same_thing = len(found) == len(row) and found[0] == row[0]
+            if same_thing and (len(row) != len(_FRAMEWORK_COLUMNS) or found[3] == row[3]):
+                version = found[1] if "seen on" in found[1] else f"{found[1]}, seen on {self._day}"
+                return [found[0], version, *found[2:]]
+        return None
 
 
 def _introduction(day: str, broker: str) -> str:

@@ -185,5 +185,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             session.config.stash[_OBSERVATIONS],
             day=date.today().isoformat(),
             broker=f"`streamcore serve` {version('streamcore')} on {runtime}",
+            previous=Path(_TABLE).read_text("utf-8") if Path(_TABLE).exists() else "",
         )
         Path(_TABLE).write_text(page, "utf-8")
