@@ -11,6 +11,7 @@ from streamcore.errors import RetriableError
 from streamcore.log.client.port import Log
 from streamcore.model import TopicName
 from streamcore.processing.topology.plan import Plan
+from streamcore.state.changelog import changelog_topic
 
 _Seen: TypeAlias = Mapping[TopicName, tuple[UUID, int] | None]
 
@@ -28,6 +29,12 @@ class TopicWatch:
         self._clock = clock
         self._interval_ms = interval_ms
         self._names = [topic.name for topic in plan.topics]
+        self._names += [
+            changelog_topic(plan.app_id, store.name)
+            for sub_topology in plan.sub_topologies
+            for store in sub_topology.stores
+            if store.source_topic is None
+        ]
         self._first = self._look()
         self._due_ms = clock.now_ms() + interval_ms
         self._has_changed = False

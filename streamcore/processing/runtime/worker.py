@@ -19,6 +19,7 @@ from streamcore.errors import (
     ProducerFencedError,
     RetriableError,
     StreamCoreError,
+    UnknownTopicError,
     UsageError,
     fact_text,
 )
@@ -152,7 +153,9 @@ class TaskWorker:
                 if part.is_busy and not part.has_ended:
                     part.cut(self._clock.now_ms())
             return False
-        if not self._watch.has_other_topics():
+        if self._watch.has_other_topics():
+            self._written.clear()
+        else:
             self.commit()
         before = self.assembly
         for part in self.parts:
@@ -191,7 +194,18 @@ class TaskWorker:
 
         Raises:
             UserCodeError: application code failed, by its error policy.
+            TopologyError: topics changed in a way that the application cannot follow.
+            UsageError: a changelog was deleted.
         """
+        try:
+            return await self._step()
+        except UnknownTopicError:
+            # A topic was deleted: what that means is decided as at a start.
+            if not self._watch.sees_change(now=True):
+                raise
+            return await self._follow_topics()
+
+    async def _step(self) -> bool:
         moved = False
         for keeper in self.assembly.global_tables.values():
             moved |= keeper.follow()
@@ -340,13 +354,16 @@ class TaskWorker:
         """Whether everything in every input, as it is now, is processed and committed."""
         if any(part.is_busy or part.is_lost or part.outputs.record_count for part in self.parts):
             return False
-        return all(
-            buffer.is_empty
-            and state.committed.get(buffer.source) == buffer.position
-            and buffer.position >= self._written.get(buffer.source, 0)
-            and buffer.position >= self._reader.visible_end(buffer.source)
-            for state, buffer in self._buffers
-        ) and not self._watch.sees_change(now=True)
+        try:
+            return all(
+                buffer.is_empty
+                and state.committed.get(buffer.source) == buffer.position
+                and buffer.position >= self._written.get(buffer.source, 0)
+                and buffer.position >= self._reader.visible_end(buffer.source)
+                for state, buffer in self._buffers
+            ) and not self._watch.sees_change(now=True)
+        except UnknownTopicError:  # a topic was deleted; the next step decides what that means
+            return False
 
     async def run_until_end(
         self, *, close_windows: bool = False, is_stopped: Callable[[], bool] | None = None

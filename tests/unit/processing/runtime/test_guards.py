@@ -219,6 +219,41 @@ def test_going_on_is_decided_once_even_if_the_worker_dies_before_its_first_commi
     assert house.run(counting(), "counts") == {"a": 3, "b": 1}
 
 
+@pytest.mark.parametrize(
+    ("policy", "counts"), [("start-over", {"a": 1}), ("go-on", {"a": 3, "b": 1})], ids=str
+)
+def test_an_input_that_is_made_again_under_a_worker_is_treated_as_at_a_start(
+    house: House, policy: str, counts: dict[str, int]
+) -> None:
+    async def work() -> None:
+        worker = house.worker(counting(on_recreated_topic=policy))
+        await worker.run_until_end()
+        recreate(house)
+        await worker.run_until_end()
+        assert table_of(worker, "counts") == counts
+        await worker.close()
+
+    asyncio.run(work())
+    assert house.run(counting(), "counts") == counts
+
+
+@pytest.mark.parametrize("topic", ["numbers", "counting-counts-changelog"])
+def test_a_topic_that_is_deleted_under_a_worker_stops_it_with_what_to_do(house: House, topic: str) -> None:
+    async def work() -> None:
+        worker = house.worker(counting())
+        await worker.run_until_end()
+        house.log.delete_topic(topic)
+        if topic != "numbers":
+            house.produce("numbers", ("a", 1))
+        try:
+            await worker.run_until_end()
+        finally:
+            await worker.close()
+
+    with pytest.raises(sc.UsageError, match=r"deleted.*start over with `streamcore app MODULE:APP reset"):
+        asyncio.run(work())
+
+
 def test_an_unknown_policy_for_inputs_is_refused_where_it_is_written() -> None:
     with pytest.raises(sc.TopologyError, match="on_recreated_topic is 'stop'"):
         sc.App("odd", on_recreated_topic="restart")  # type: ignore[arg-type]
