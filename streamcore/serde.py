@@ -53,6 +53,11 @@ def serde_for(value_type: object | None, *, codec: str = "json") -> Serde[Any]:
         UsageError: for an unknown codec or a type that the codec cannot hold.
     """
     if isinstance(value_type, Serde):
+        if not (callable(value_type.encode) and callable(value_type.decode)):
+            raise UsageError(
+                "a Serde has two functions, Serde(encode, decode): "
+                + fact_text(encode=repr(value_type.encode), decode=repr(value_type.decode))
+            )
         return value_type
     if codec not in ("json", "msgpack"):
         raise UsageError(f"use codec='json' or codec='msgpack': {fact_text(codec=repr(codec))}")

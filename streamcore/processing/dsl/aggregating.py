@@ -84,7 +84,9 @@ class Aggregating(Generic[K, V]):
         """Fold the values of each key into an accumulator; ``value=`` is its type, if not plain data."""
         check_function(function, step=shown(name), takes=("accumulator", "value"))
         named = {"fold": aggregations.folder(initial, function)}
-        return self._aggregate(name, named, on_error, kept_type=value or return_type(function))
+        return self._aggregate(
+            name, named, on_error, kept_type=return_type(function) if value is None else value
+        )
 
     @declares
     def tumbling(

@@ -30,6 +30,7 @@ from streamcore.processing.dsl.checks import (
 from streamcore.processing.dsl.declaration import (
     Declaration,
     allows_none,
+    check_key_type,
     ensure_hashable_keys,
     named_after,
     value_serde_for,
@@ -296,7 +297,7 @@ class App:
             UsageError: keys or values of this type cannot be stored.
         """
         legal_name(name, "table")
-        ensure_hashable_keys(key, table=name)
+        check_key_type(key, table=name)
         value_serde = value_serde_for(value, codec)
         if callable(default):
             check_function(default, step=f"{name}:default", takes=())
@@ -366,7 +367,8 @@ class App:
         for given in sources:
             if not isinstance(given, Stream):
                 raise TopologyError(
-                    "an agent follows a topic or stream: @app.agent(topic): " + fact_text(given=shown(given))
+                    "an agent follows a topic or stream, @app.agent(topic) or @app.agent(table.updates()): "
+                    + fact_text(given=shown(given))
                 )
         label = source.flow.label(name, None, "agent")
         for given in sources:

@@ -142,6 +142,16 @@ def ensure_hashable_keys(key: Any, **place: object) -> None:
         )
 
 
+def check_key_type(key: Any, **place: object) -> None:
+    """Refuse what is no type of keys; ``None`` declares none.
+
+    Raises:
+        UsageError: its values cannot be hashed, or it is no type that can be written.
+    """
+    ensure_hashable_keys(key, **place)
+    serde_for(key)
+
+
 def named_after(function: Callable[..., Any] | None) -> str | None:
     """The name of a function that has one; lambdas, partials and the like have none."""
     name = getattr(function, "__name__", None)

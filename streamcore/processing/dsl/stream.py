@@ -25,6 +25,7 @@ from streamcore.processing.dsl.checks import (
 )
 from streamcore.processing.dsl.declaration import (
     Declaration,
+    check_key_type,
     ensure_hashable_keys,
     item_type,
     return_type,
@@ -97,7 +98,9 @@ class Stream(Aggregating[K, V], Generic[K, V]):
         """Replace each value; the key stays. ``value=`` is the new type where no annotation says it."""
 
         def build(function: Any, **step: Any) -> Stream[K, Any]:
-            return self._with_values(Map(function=function, **step), value or return_type(function))
+            return self._with_values(
+                Map(function=function, **step), return_type(function) if value is None else value
+            )
 
         return self._declared("map", build, function, name, on_error)
 
@@ -121,7 +124,7 @@ class Stream(Aggregating[K, V], Generic[K, V]):
         """Replace each value by any number of values under the same key."""
 
         def build(function: Any, **step: Any) -> Stream[K, Any]:
-            item = value or item_type(return_type(function))
+            item = item_type(return_type(function)) if value is None else value
             return self._with_values(FlatMap(function=function, **step), item)
 
         return self._declared("flat_map", build, function, name, on_error, may_yield=True)
@@ -283,7 +286,8 @@ class Stream(Aggregating[K, V], Generic[K, V]):
         """
 
         def build(function: Any, **step: Any) -> Stream[Any, V]:
-            key_type = key or return_type(function)
+            check_key_type(key, step=step["name"])
+            key_type = return_type(function) if key is None else key
             ensure_hashable_keys(key_type, step=step["name"])
             return Stream(
                 self.flow.then(GroupBy(function=function, **step), self.flow.shape.with_keys(key_type))
@@ -500,7 +504,7 @@ class Stream(Aggregating[K, V], Generic[K, V]):
         return Stream(self.flow.then(node, self.flow.shape.with_values(value_type)))
 
     def _with_records(self, node: Node, key_type: Any, value_type: Any) -> Stream[Any, Any]:
-        ensure_hashable_keys(key_type, step=node.name)
+        check_key_type(key_type, step=node.name)
         return Stream(self.flow.then(node, self.flow.shape.with_values(value_type).with_keys(key_type)))
 
 

@@ -151,7 +151,9 @@ class WindowedStream(Generic[K, V]):
         """Fold the values of each key and window into an accumulator."""
         check_function(function, step=shown(name), takes=("accumulator", "value"))
         named = {"fold": aggregations.folder(initial, function)}
-        return self._aggregate(name, named, late, on_error, kept_type=value or return_type(function))
+        return self._aggregate(
+            name, named, late, on_error, kept_type=return_type(function) if value is None else value
+        )
 
     def _aggregate(
         self,

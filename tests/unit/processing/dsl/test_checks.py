@@ -328,6 +328,26 @@ def test_a_topic_refuses_arguments_of_other_kinds(arguments: dict[str, Any]) -> 
         sc.App("app").topic("other", **arguments)
 
 
+@pytest.mark.parametrize("wrong", [5, "str", len, sc, [str], {"a": int}, complex, sc.Serde(ZERO, ZERO)])
+def test_keys_and_values_are_of_types_that_can_be_written(wrong: Any) -> None:
+    app = sc.App("app")
+    stream = words(app)
+    declarations: list[Callable[[], Any]] = [
+        lambda: app.topic("other", key=wrong),
+        lambda: app.topic("other", value=wrong),
+        lambda: app.table("t", key=wrong),
+        lambda: app.table("t", value=wrong),
+        lambda: stream.map(len, value=wrong),
+        lambda: stream.flat_map(len, value=wrong),
+        lambda: stream.map_record(len, key=wrong),
+        lambda: stream.map_record(len, value=wrong),
+        lambda: stream.group_by(len, key=wrong),
+    ]
+    for declare in declarations:
+        with pytest.raises(UsageError, match=HERE):
+            declare()
+
+
 @pytest.mark.parametrize("default", ["one", [], lambda key: 1, awaited])
 def test_a_default_of_a_table_is_one_of_its_values(default: Any) -> None:
     with pytest.raises(TopologyError, match=HERE):
