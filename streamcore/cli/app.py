@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +22,9 @@ from streamcore.errors import StreamCoreError, TopologyError, UserCodeError, fac
 
 if TYPE_CHECKING:
     from streamcore.processing.dsl.app import App
+
+_PLACES = ("--data", "--broker", "--command-config")
+"""The options that say where the log is; they stand before MODULE:APP, or anywhere behind it."""
 
 _FOLDER = "streamcore_data_folder"
 """The parameter of ``--data`` behind a command; a name that no function of a user has."""
@@ -49,6 +52,11 @@ def run_app_command(
 ) -> None:
     """Run a command of an application, or reset it. --help behind MODULE:APP lists its commands."""
     app = load_app(application)
+    context.args, given = without_places(app, context.args)
+    data = Path(given.get("data", data))
+    broker = given.get("broker", broker)
+    if "command_config" in given:
+        command_config = Path(given["command_config"])
     place = LogPlace(data, broker or None, security_of(broker, command_config))
     if not app.commands and context.args[:1] not in ([], ["reset"], ["-h"], ["--help"]):
         raise TopologyError(
@@ -59,6 +67,36 @@ def run_app_command(
     add_reset(commands, app, place)
     code = commands(args=context.args, prog_name=f"streamcore app {application}", standalone_mode=False)
     raise typer.Exit(code if isinstance(code, int) else 0)
+
+
+def without_places(app: App, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Take ``--data``, ``--broker`` and ``--command-config`` out of the words behind MODULE:APP.
+
+    Behind the name of a command, an option that its function has itself stays where it is.
+
+    Returns:
+        The other words, and the values by parameter.
+    """
+    rest: list[str] = []
+    given: dict[str, str] = {}
+    own: Collection[str] = ()
+    is_behind = False
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        flag, equals, value = word.partition("=")
+        name = flag[2:].replace("-", "_")
+        if word == "--":
+            return [*rest, word, *left], given
+        if flag in _PLACES and name not in own and (equals or left):
+            given[name] = value if equals else left.pop(0)
+            continue
+        if not is_behind and not word.startswith("-"):
+            is_behind = True
+            function = app.commands.get(word)
+            own = inspect.signature(function).parameters if function is not None else ()
+        rest.append(word)
+    return rest, given
 
 
 def command_line(app: App, place: LogPlace) -> typer.Typer:
@@ -120,9 +158,7 @@ def _as_command(app: App, name: str, function: Callable[..., Any], place: LogPla
         if parameter.name not in logs
     ]
     if "data" not in parameters:
-        option = Annotated[
-            Path, typer.Option("--data", envvar="STREAMCORE_DATA", help="The data folder of the log.")
-        ]
+        option = Annotated[Path, typer.Option("--data", help="The data folder of the log.")]
         given.append(
             inspect.Parameter(_FOLDER, inspect.Parameter.KEYWORD_ONLY, default=place.data, annotation=option)
         )

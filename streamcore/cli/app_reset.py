@@ -52,9 +52,7 @@ def add_reset(commands: typer.Typer, app: App, place: LogPlace) -> None:
         ] = None,
         yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-        data: Annotated[
-            Path, typer.Option("--data", envvar="STREAMCORE_DATA", help="The data folder of log and state.")
-        ] = place.data,
+        data: Annotated[Path, typer.Option("--data", help="The data folder of log and state.")] = place.data,
     ) -> None:
         """Start the application over: empty its tables and read its inputs again."""
         _reset(

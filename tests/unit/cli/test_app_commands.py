@@ -45,6 +45,31 @@ def test_an_async_command_gets_its_options_by_annotation(command: RunCommand, tm
     assert b'"item":"large","amount":4' in record[1]
 
 
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_the_folder_is_named_before_the_application_before_the_command_or_behind_it(
+    command: RunCommand, tmp_path: Path, place: int
+) -> None:
+    words = ["app", SHOP, "load", "3"]
+    words[place if place < 3 else 4 : place if place < 3 else 4] = ["--data", str(tmp_path / "other")]
+
+    assert command(*words) == (0, "", "")
+
+    assert len(lines_of(tmp_path / "other", "orders")) == 3
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("place", [1, 2, 4])
+def test_a_broker_may_be_named_at_the_same_places(command: RunCommand, tmp_path: Path, place: int) -> None:
+    words = ["app", SHOP, "load", "3"]
+    words[place:place] = ["--broker", "kafka://:"]
+
+    code, _, err = command(*words)
+
+    assert (code, err.count("\n")) == (1, 1)
+    assert "kafka://:" in err
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_parameter_annotated_as_the_log_receives_it(command: RunCommand) -> None:
     assert command("app", SHOP, "topics") == (0, "customers,orders\n", "")
 
