@@ -21,7 +21,7 @@ PYTHON ?= $(shell for python in $(CANDIDATES); do \
 	&& { echo "$$python"; exit; }; done; \
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo python3)
 
-.PHONY: help venv demo test lint format types imports check crash simulate interop differential bench bench-broker docs lock clean
+.PHONY: help venv demo test lint format types imports check crash simulate interop differential bench bench-broker bench-against docs lock clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -90,6 +90,10 @@ bench-broker: $(STAMP)  ## measure the broker beside Apache Kafka; writes bench/
 	@$(BIN)/python bench/broker/run.py
 	@$(BIN)/python bench/broker/run.py --cold --output bench/BROKER-COLD.md \
 		--only produce-100 produce-1k consume-100 consume-1k
+
+REV ?= HEAD
+bench-against: $(STAMP)  ## measure rows of both benchmarks before and now, in turns; REV=commit ROWS="row row" ROUNDS=5
+	@$(BIN)/python bench/against.py "$(REV)" --rounds $(or $(ROUNDS),5) $(if $(ROWS),--only $(ROWS))
 
 docs: $(STAMP)  ## write the pages of docs/ that are made from the code
 	@$(BIN)/python -m docs.generate
