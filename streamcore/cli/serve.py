@@ -46,6 +46,7 @@ class _Options:
     durability: Literal["durable", "relaxed"]
     security: Security
     config: Mapping[str, str]
+    paces_fetches: bool
 
 
 def serve(
@@ -83,6 +84,13 @@ def serve(
             help="A setting of the broker by Kafka's name, repeatable: log.retention.hours=24.",
         ),
     ] = None,
+    fetch_pace: Annotated[
+        bool,
+        typer.Option(
+            "--fetch-pace/--no-fetch-pace",
+            help="Pace answers to librdkafka's clients, so that they are full, and pause, less often.",
+        ),
+    ] = True,
     tls_certificate: Annotated[
         Path | None,
         typer.Option(
@@ -200,6 +208,7 @@ def serve(
             durability="relaxed" if durability == "relaxed" else "durable",
             security=security,
             config=settings_in(set_ or [], "--set"),
+            paces_fetches=fetch_pace,
         )
     )
 
@@ -253,6 +262,7 @@ def _seconds(text: str) -> float:
 def _serve(options: _Options) -> None:
     from streamcore.cli.stop_signals import StopSignals
     from streamcore.cli.worker_display import say
+    from streamcore.log.server.settings import ServerSettings
     from streamcore.log.serving import serve as serve_log
 
     stopping = threading.Event()
@@ -264,6 +274,7 @@ def _serve(options: _Options) -> None:
                     listen=options.listen,
                     advertise=options.advertise,
                     durability=options.durability,
+                    settings=ServerSettings(paces_fetches=options.paces_fetches),
                     security=options.security,
                     config=options.config,
                 )

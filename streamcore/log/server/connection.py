@@ -268,7 +268,8 @@ class Connection(asyncio.BufferedProtocol):
         )
         if isinstance(request, ApiVersionsRequest):
             name, version = request.client_software_name, request.client_software_version
-            self._pace = FetchPace() if pauses_when_full(name, version) else None
+            is_paced = self._server.settings.paces_fetches and pauses_when_full(name, version)
+            self._pace = FetchPace() if is_paced else None
         elif isinstance(request, FetchRequest) and self._pace is not None:
             request.max_bytes = self._pace.bytes_max(request.max_bytes)
         elif isinstance(request, ProduceRequest):

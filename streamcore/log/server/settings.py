@@ -31,6 +31,8 @@ class ServerSettings:
     """A frame of a connection that has not authenticated."""
     authentication_requests_max: int = 4
     """Requests of a connection that has not authenticated which are received and not yet answered."""
+    paces_fetches: bool = True
+    """Whether answers to clients that pause when they are full are paced, so that they pause less."""
     sweep_s: float = 5.0
     """How often silent connections are looked for."""
     stop_s: float = 5.0
