@@ -2,17 +2,20 @@
 
 While nothing is processed yet (a restore may take its time), the first one interrupts: a restore goes on
 where it was. The handlers are Python's own, not the event loop's, because application code may hold the
-loop for long.
+loop for long. Where it holds the loop longer than stopping may take, the process is ended.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
+from streamcore.cli.output import print_note
 from streamcore.cli.worker_display import tell_stop
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -21,9 +24,16 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopSignals:
     """Watches for the signals while the block lasts."""
 
-    def __init__(self, stopping: str = "committing and stopping") -> None:
-        """``stopping`` is what people are told that the program does now."""
+    def __init__(self, stopping: str = "committing and stopping", *, limit_s: float | None = None) -> None:
+        """Prepare.
+
+        Args:
+            stopping: what people are told that the program does now.
+            limit_s: how long stopping may take; then the process ends with status 1.
+        """
         self._stopping = stopping
+        self._limit_s = limit_s
+        self._limit: threading.Timer | None = None
         self.is_stopped = False
         self._ask: Callable[[], None] | None = None
         self._before: dict[signal.Signals, object] = {}
@@ -42,6 +52,10 @@ class StopSignals:
         if not self.is_stopped:
             self.is_stopped = True
             tell_stop(name, self._stopping)
+            if self._limit_s is not None:
+                self._limit = threading.Timer(self._limit_s, _end_at_limit)
+                self._limit.daemon = True
+                self._limit.start()
             self._ask()
         else:
             # Nothing is lost: what is not committed is processed again at the next start.
@@ -57,3 +71,14 @@ class StopSignals:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+        if self._limit is not None:
+            self._limit.cancel()
+
+
+def _end_at_limit() -> None:
+    print_note(
+        "the application's code does not give way; ended without waiting for it, what is not committed is "
+        "processed at the next start"
+    )
+    sys.stderr.flush()
+    os._exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from streamcore.cli.applications import ApplicationArgument, code_place, load_app
+from streamcore.cli.applications import ApplicationArgument, load_app
 from streamcore.cli.options import (
     DEFAULT_DATA,
     BrokerOption,
@@ -19,7 +20,9 @@ from streamcore.cli.options import (
     DataOption,
     security_of,
 )
-from streamcore.errors import UsageError, UserCodeError, fact_text
+from streamcore.cli.program_log import show_logging
+from streamcore.durations import duration_ms
+from streamcore.errors import SerdeError, UsageError, UserCodeError, fact_text
 
 if TYPE_CHECKING:
     from streamcore.cli.stop_signals import StopSignals
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from streamcore.processing.runtime.running import Worker
 
 _REFRESH_S = 0.2
+_STOP_MARGIN_S = 20.0
+"""How much longer than its events the worker may take to stop: for the last commit to a slow broker."""
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +53,8 @@ class _Options:
     listen: tuple[str, ...]
     until_end: bool
     close_windows: bool
+    stop_timeout: str
+    shows_traceback: bool
 
 
 def worker(
@@ -90,6 +97,24 @@ def worker(
             help="relaxed does not wait for the disk: a power cut may take the last second.",
         ),
     ] = "durable",
+    stop_timeout: Annotated[
+        str,
+        typer.Option(
+            "--stop-timeout",
+            help="How long events under way may take after SIGTERM; then they are cancelled, uncommitted.",
+        ),
+    ] = "10s",
+    log_level: Annotated[
+        str,
+        typer.Option(
+            "--log-level",
+            metavar="debug|info|warning|error",
+            help="What is logged, to stderr: by the application's code and by StreamCore.",
+        ),
+    ] = "info",
+    show_traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show the whole traceback of an error that ends the worker.")
+    ] = False,
     workers: Annotated[int, typer.Option("--workers", min=1, help="One, in this release.")] = 1,
     broker: BrokerOption = None,
     command_config: CommandConfigOption = None,
@@ -120,7 +145,10 @@ def worker(
         listen=tuple(listen or ()),
         until_end=until_end,
         close_windows=close_windows,
+        stop_timeout=stop_timeout,
+        shows_traceback=show_traceback,
     )
+    show_logging(log_level)
     _run(load_app(application), options)
 
 
@@ -128,9 +156,11 @@ def _run(app: App, options: _Options) -> None:
     from streamcore.cli.stop_signals import StopSignals
     from streamcore.cli.worker_display import RestoreDisplay, say
     from streamcore.processing.runtime.running import Worker, new_event_loop
+    from streamcore.processing.topology.places import place_raised
 
     with contextlib.ExitStack() as undo:
-        signals = undo.enter_context(StopSignals())
+        limit_s = duration_ms(options.stop_timeout) / 1000 + _STOP_MARGIN_S
+        signals = undo.enter_context(StopSignals(limit_s=limit_s))
         restore = undo.enter_context(RestoreDisplay())
         worker = Worker(
             app,
@@ -140,6 +170,7 @@ def _run(app: App, options: _Options) -> None:
             guarantee=options.guarantee,
             commit_interval=options.commit_interval,
             durability=options.durability,
+            stop_timeout=options.stop_timeout,
             progress=restore,
         )
         # Open before the worker opens it, too: the first lines say what is there.
@@ -169,11 +200,21 @@ def _run(app: App, options: _Options) -> None:
                 if not signals.is_stopped:
                     raise
                 say("stopped before anything was processed")
-            except UserCodeError as error:
+            except asyncio.CancelledError as error:
+                raise UserCodeError(
+                    "the worker was cancelled by the application's code; cancel only tasks that it started"
+                ) from error
+            except (UserCodeError, SerdeError) as error:
                 cause = error.__cause__
                 if cause is None:
                     raise
-                raise UserCodeError(f"{error} {fact_text(at=code_place(cause))}") from cause
+                if options.shows_traceback:
+                    traceback.print_exception(cause)
+                raise type(error)(f"{error} {fact_text(at=place_raised(cause))}") from cause
+            except Exception as error:
+                if options.shows_traceback:
+                    traceback.print_exception(error)
+                raise
 
 
 async def _work(worker: Worker, signals: StopSignals, restore: RestoreDisplay, options: _Options) -> None:
@@ -188,7 +229,8 @@ async def _work(worker: Worker, signals: StopSignals, restore: RestoreDisplay, o
         loop.call_soon_threadsafe(stopping.set)
 
     def ended(future: asyncio.Future[None]) -> None:
-        future.exception()  # is raised by ``stop``
+        if not future.cancelled():
+            future.exception()  # is raised by ``stop``
         stopping.set()
 
     signals.ask_with(ask_to_stop)
@@ -196,7 +238,7 @@ async def _work(worker: Worker, signals: StopSignals, restore: RestoreDisplay, o
         if options.until_end:
             await _work_until_end(worker, signals, close_windows=options.close_windows)
         else:
-            worker.start()
+            worker.start(logs_failure=False)
             say("running; Ctrl-C or SIGTERM commits and stops")
             asyncio.ensure_future(worker.wait()).add_done_callback(ended)
             await stopping.wait()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, overload
+from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
@@ -44,7 +45,7 @@ from streamcore.processing.topology.error_policy import ErrorPolicy, stop
 from streamcore.processing.topology.nodes import AgentNode, StoreSpec, TopicSpec
 from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.plan import Plan, make_plan
-from streamcore.processing.topology.timers import Timer
+from streamcore.processing.topology.timers import Hook, Timer
 from streamcore.serde import Serde, serde_for
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ class App:
         self.declaration = Declaration(app_id=app_id, on_error=policy)
         self.declaration.check_dead_letter(policy, app=app_id)
         self.timers: list[Timer] = []
+        self.start_hooks: list[Hook] = []
+        self.stop_hooks: list[Hook] = []
         self.commands: dict[str, Callable[..., Any]] = {}
 
     def __repr__(self) -> str:
@@ -413,11 +416,20 @@ class App:
         return self._timer_decorator(name, interval_ms=interval_ms)
 
     @declares
-    def crontab(self, expression: str, *, name: str | None = None) -> Callable[[F], F]:
-        """Call a function at the times of a cron expression, in UTC, on each worker.
+    def crontab(
+        self, expression: str, *, timezone: str | tzinfo | None = None, name: str | None = None
+    ) -> Callable[[F], F]:
+        """Call a function at the times of a cron expression, on each worker.
+
+        Args:
+            expression: minute, hour, day of the month, month, day of the week.
+            timezone: where these times are, such as ``"Europe/Berlin"``; UTC by default. A time that a change
+                to summer time leaves out comes at the change; one that a change back repeats comes once.
+            name: instead of the function's.
 
         Raises:
-            TopologyError: it is no cron expression, its time never comes, or the name is taken.
+            TopologyError: it is no cron expression, its time never comes, there is no such time zone, or the
+                name is taken.
         """
         if callable(expression):
             raise TopologyError(f"write @app.crontab('*/5 * * * *'): {fact_text(given=shown(expression))}")
@@ -431,7 +443,39 @@ class App:
             raise TopologyError(
                 f"the time of the cron expression never comes: {fact_text(given=shown(expression))}"
             ) from error
-        return self._timer_decorator(name, crontab=expression)
+        return self._timer_decorator(name, crontab=expression, timezone=_time_zone(timezone))
+
+    @declares
+    def on_start(self, function: F) -> F:
+        """Call a function on each worker when its tables are restored, before the first record.
+
+        The function is plain or ``async``, may send to topics, and belongs to no partition, as a timer does.
+        The worker waits for it; an error stops the worker.
+
+        Raises:
+            TopologyError: it is no function without parameters.
+        """
+        self.start_hooks.append(self._hook(function, "on_start"))
+        return function
+
+    @declares
+    def on_stop(self, function: F) -> F:
+        """Call a function on each worker that ends, after its last commit, even if an error has stopped it.
+
+        Functions are called in the opposite order of their declaration. An error is logged, and raised once
+        all have been called.
+
+        Raises:
+            TopologyError: it is no function without parameters.
+        """
+        self.stop_hooks.append(self._hook(function, "on_stop"))
+        return function
+
+    def _hook(self, function: Any, kind: str) -> Hook:
+        check_called(function, hook=kind)
+        label = named_after(function) or kind
+        check_parameters(function, step=label, takes=())
+        return Hook(label, function)
 
     @declares
     def command(self, name: str | None = None) -> Callable[[F], F]:
@@ -460,7 +504,12 @@ class App:
         return declare
 
     def _timer_decorator(
-        self, name: str | None, *, interval_ms: int | None = None, crontab: str | None = None
+        self,
+        name: str | None,
+        *,
+        interval_ms: int | None = None,
+        crontab: str | None = None,
+        timezone: tzinfo | None = None,
     ) -> Callable[[F], F]:
         @declares
         def declare(function: F) -> F:
@@ -468,7 +517,9 @@ class App:
             check_called(function, timer=label)
             check_parameters(function, step=label, takes=())
             timer_name = self.declaration.name("timer", name, label)
-            self.timers.append(Timer(timer_name, function, interval_ms=interval_ms, crontab=crontab))
+            self.timers.append(
+                Timer(timer_name, function, interval_ms=interval_ms, crontab=crontab, timezone=timezone)
+            )
             return function
 
         return declare
@@ -513,3 +564,14 @@ class App:
 
         plan = self.plan()
         return mermaid_text(plan) if mermaid else plain_text(plan)
+
+
+def _time_zone(given: str | tzinfo | None) -> tzinfo | None:
+    if given is None or isinstance(given, tzinfo):
+        return given
+    try:
+        return ZoneInfo(given)
+    except (ValueError, TypeError, OSError, LookupError) as error:
+        raise TopologyError(
+            f"name a time zone such as 'Europe/Berlin': {fact_text(given=shown(given))}"
+        ) from error

@@ -28,9 +28,9 @@ from streamcore.errors import UserCodeError, fact_text
 from streamcore.model import Headers, Record
 from streamcore.processing.context import TaskTable
 from streamcore.processing.operators.batch import Batch
-from streamcore.processing.operators.guard import Guard
+from streamcore.processing.operators.guard import ENDS_WORKER, Guard
 from streamcore.processing.operators.sinks import SinkOperator
-from streamcore.processing.runtime.lanes import ANY, EndsWorker, Lane, Rows
+from streamcore.processing.runtime.lanes import ANY, Lane, RaisedByCode, Rows
 from streamcore.processing.runtime.turns import Turn
 from streamcore.processing.topology.error_policy import Retry, Stop
 from streamcore.processing.topology.nodes import AgentNode, StoreSpec, TopicSpec
@@ -301,10 +301,8 @@ class AgentRunner:
         if was_doomed:
             self._again(lane)
             return
-        if isinstance(error, EndsWorker):
-            cause = error.__cause__
-            assert cause is not None
-            raise self.guard.error_of(self.batch, index, cause) from cause
+        if isinstance(error, ENDS_WORKER):
+            raise self.guard.error_of(self.batch, index, error) from error
         lane.attempts += 1
         policy = self.guard.policy
         if isinstance(policy, Retry) and lane.attempts <= policy.times:
@@ -377,8 +375,10 @@ def _outcome(call: asyncio.Task[Any] | None) -> BaseException:
     """What ended the function of a lane."""
     assert call is not None
     if call.cancelled():
-        return asyncio.CancelledError("the code was cancelled, or awaited what was")
+        return asyncio.CancelledError()
     error = call.exception()
+    if isinstance(error, RaisedByCode):
+        return error.__cause__ or error
     if error is None:
         return UserCodeError(
             "the agent returned while its stream goes on; loop with 'async for' until it ends by itself"

@@ -18,6 +18,7 @@ from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import shown
 from streamcore.processing.operators.outputs import BatchOutputs
 from streamcore.processing.topology.nodes import TopicSpec
+from streamcore.processing.topology.places import place_raised
 from streamcore.serde import BYTES
 
 _logger = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class FailureLog:
             span.left_out += 1
             return
         span.logged += 1
-        text = fact_text(node=node, **facts, error=f"{type(error).__name__}: {error}")
+        text = fact_text(node=node, **facts, error=f"{type(error).__name__}: {error}", at=place_raised(error))
         _logger.warning("%s: %s", what, text, exc_info=error if _logger.isEnabledFor(logging.DEBUG) else None)
 
 

@@ -80,7 +80,7 @@ class Lane:
             with user_context(self):
                 token = _event_number.set(self._number)
                 self.call = loop.create_task(
-                    _called(self._runner.node.function, Events(self)), name=self._runner.node.name
+                    _called(self, self._runner.node.function), name=self._runner.node.name
                 )
                 _event_number.reset(token)
             self.call.add_done_callback(lambda _: self._runner.call_ended(self))
@@ -117,6 +117,7 @@ class Lane:
     async def close(self) -> None:
         """Cancel the function. One that does not end within a second is left to itself."""
         self.end_event()
+        self.is_cancelled = True
         call, self.call = self.call, None
         if call is not None and not call.done():
             call.cancel()
@@ -350,12 +351,16 @@ def _items(batch: Batch) -> Iterable[tuple[Any, Any]]:
     return zip(batch.keys, batch.values, strict=True)
 
 
-class EndsWorker(Exception):
-    """Carries what would end the event loop (``SystemExit``, ``KeyboardInterrupt``) out of a task."""
+class RaisedByCode(Exception):
+    """Carries out of a task what asyncio treats in its own way: cancellation, and what ends programs."""
 
 
-async def _called(function: Callable[..., Any], events: Events) -> None:
+async def _called(lane: Lane, function: Callable[..., Any]) -> None:
     try:
-        await function(events)
+        await function(Events(lane))
+    except asyncio.CancelledError as error:
+        if lane.is_cancelled:
+            raise
+        raise RaisedByCode from error
     except (KeyboardInterrupt, SystemExit) as error:
-        raise EndsWorker from error
+        raise RaisedByCode from error

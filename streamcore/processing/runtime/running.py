@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,6 +25,7 @@ from streamcore.errors import (
     ClosedError,
     RequestTimeoutError,
     UsageError,
+    UserCodeError,
     fact_text,
 )
 from streamcore.log.client.producer.pending import Sent, SentMany
@@ -46,6 +48,8 @@ from streamcore.state.directory import StateDirectory
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.memory import MemoryEngine
 from streamcore.state.position import Position
+
+_logger = logging.getLogger(__name__)
 
 DEFAULT_DATA = "streamcore-data"
 
@@ -77,6 +81,7 @@ class Worker:
         commit_interval: str | timedelta | int = "100ms",
         state: Literal["rocksdb", "memory"] = "rocksdb",
         durability: Literal["durable", "relaxed"] = "durable",
+        stop_timeout: str | timedelta | int = "10s",
         progress: Progress | None = None,
     ) -> None:
         """Prepare; nothing is opened yet.
@@ -89,6 +94,8 @@ class Worker:
             commit_interval: how long results may wait for others before they are committed and visible.
             state: where tables live; in memory they are restored from their changelogs at each start.
             durability: ``"relaxed"`` lets a power cut take the last second.
+            stop_timeout: how long events under way may take when it stops; then they are cancelled and left
+                uncommitted.
             progress: called with what is being restored, how much is done and how much there is.
         """
         if state not in ("rocksdb", "memory"):
@@ -102,6 +109,7 @@ class Worker:
             guarantee=self.guarantee.value,
             commit_interval_ms=duration_ms(commit_interval),
             may_lose_end=durability == "relaxed",
+            stop_timeout_ms=duration_ms(stop_timeout),
         )
         self._state = state
         self._durability: Literal["durable", "relaxed"] = durability
@@ -154,9 +162,36 @@ class Worker:
         where = self.data if self.broker is None else self.broker
         return connect(where, durability=self._durability, security=self._security)
 
-    def start(self) -> None:
-        """Begin to process, in a task of the event loop."""
-        self._running = asyncio.get_running_loop().create_task(self.tasks.run(self._stopping))
+    def start(self, *, logs_failure: bool = True) -> None:
+        """Begin to process, in a task of the event loop.
+
+        An error that ends the processing is logged with its traceback, unless the caller shows it.
+        """
+        self._running = asyncio.get_running_loop().create_task(self._process(logs_failure))
+
+    async def _process(self, logs_failure: bool) -> None:
+        try:
+            await self.tasks.run(self._stopping)
+        except asyncio.CancelledError:
+            # Nobody here cancels this task: it is asked to stop, and then waited for.
+            error = UserCodeError(
+                "the worker was cancelled by the application's code; cancel only tasks that it has started: "
+                + fact_text(app=self.app.app_id)
+            )
+            if logs_failure:
+                self._log_failure(error)
+            raise error from None
+        except BaseException as error:
+            if logs_failure:
+                self._log_failure(error)
+            raise
+
+    def _log_failure(self, error: BaseException) -> None:
+        _logger.error(
+            "the application has stopped, nothing is processed any more: %s",
+            fact_text(app=self.app.app_id, error=f"{type(error).__name__}: {error}"),
+            exc_info=error,
+        )
 
     async def run_until_end(
         self, *, close_windows: bool = False, is_stopped: Callable[[], bool] | None = None
@@ -171,19 +206,27 @@ class Worker:
     async def wait(self) -> None:
         """Wait until the processing ends; raise what stopped it."""
         if self._running is not None:
-            await self._running
+            await asyncio.wait((self._running,))
+            self._running.result()
 
     async def stop(self) -> None:
         """Commit what is done and close. Raises what stopped the processing before, if anything did."""
         self._stopping.set()
+        failure: BaseException | None = None
         try:
-            if self._running is not None:
-                await self._running
-        finally:
-            tasks, self._tasks = self._tasks, None
+            await self.wait()
+        except BaseException as error:  # noqa: BLE001 - raised again once everything is closed
+            failure = error
+        tasks, self._tasks = self._tasks, None
+        try:
             if tasks is not None:
                 await tasks.close()
+        except UserCodeError as error:  # of a function that is called at the stop
+            failure = failure or error
+        finally:
             self._resources.close()
+        if failure is not None:
+            raise failure
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -340,12 +383,17 @@ class Running:
         self._opened = threading.Event()
         self._thread.start()
         self._opened.wait()
-        self._raise_failure()
+        if not worker.is_open:
+            self._thread.join()
+            self._raise_failure()
 
     def _run(self) -> None:
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._work())
+        except asyncio.CancelledError as error:
+            self._error = UserCodeError("the worker was cancelled by the application's code")
+            self._error.__cause__ = error
         except BaseException as error:  # noqa: BLE001 - the top of a thread; raised again to the caller
             self._error = error
         finally:
@@ -362,9 +410,27 @@ class Running:
             await self._worker.stop()
 
     @property
+    def failure(self) -> BaseException | None:
+        """What stopped the application; ``None`` while it runs, and after it was stopped in order."""
+        if self._error is not None:
+            return self._error
+        return self._worker.failure()
+
+    def wait(self, timeout: str | timedelta | int | None = None) -> None:
+        """Wait until the application ends; return if it was stopped in order.
+
+        Raises:
+            RequestTimeoutError: it goes on for longer than ``timeout``; without one, there is no bound.
+            UserCodeError: and other errors that stopped the application.
+        """
+        if not self._ended.wait(None if timeout is None else duration_ms(timeout) / 1000):
+            raise RequestTimeoutError("the application still runs")
+        self._raise_failure()
+
+    @property
     def log(self) -> ConnectedLog:
         """The log it works on: to produce to and to read from."""
-        self._raise_failure()
+        self._ensure_going()
         return self._worker.log
 
     def table(self, table: AnyTable) -> TableView:
@@ -373,7 +439,7 @@ class Running:
         Raises:
             UsageError: the application has no such table.
         """
-        self._raise_failure()
+        self._ensure_going()
         return self._worker.table(table)
 
     def send(
@@ -391,7 +457,7 @@ class Running:
         ``table.get(key, at_least=sent.position)`` waits until a table reflects it. For the arguments and the
         errors see ``Worker.send``.
         """
-        self._raise_failure()
+        self._ensure_going()
         return self._worker.outside.send(
             topic, key=key, value=value, at=at, partition=partition, headers=headers
         ).result()
@@ -401,12 +467,12 @@ class Running:
 
         Raises like ``send``; records before the one that is refused may be written.
         """
-        self._raise_failure()
+        self._ensure_going()
         return self._worker.outside.send_many(topic, records).result()
 
     def table_names(self) -> list[str]:
         """The tables of the application, sorted."""
-        self._raise_failure()
+        self._ensure_going()
         return self._worker.table_names()
 
     def wait_until_caught_up(self, timeout: str | timedelta | int | None = None) -> None:
@@ -452,9 +518,14 @@ class Running:
         self._raise_failure()
 
     def _raise_failure(self) -> None:
-        if self._ended.is_set() and self._error is not None:
-            error, self._error = self._error, None
-            raise error
+        failure = self.failure
+        if failure is not None:
+            raise failure
+
+    def _ensure_going(self) -> None:
+        failure = self.failure
+        if failure is not None:
+            raise ClosedError(f"the application has stopped by a failure: {failure}") from failure
 
 
 def _still_busy() -> RequestTimeoutError:
@@ -482,9 +553,13 @@ def run(
     commit_interval: str | timedelta | int = "100ms",
     state: Literal["rocksdb", "memory"] = "rocksdb",
     durability: Literal["durable", "relaxed"] = "durable",
+    stop_timeout: str | timedelta | int = "10s",
     progress: Progress | None = None,
 ) -> Iterator[Running]:
     """Run an application in a thread while the block lasts; see ``Worker`` for the arguments.
+
+    An application that fails meanwhile is logged as an error; the failure is the cause of what its log and
+    tables raise from then on.
 
     Raises:
         UserCodeError: and whatever else stopped the application, at the end of the block at the latest.
@@ -498,13 +573,17 @@ def run(
         commit_interval=commit_interval,
         state=state,
         durability=durability,
+        stop_timeout=stop_timeout,
         progress=progress,
     )
     running = Running(worker)
     try:
         yield running
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(Exception):
             running.stop()
+        failure = running.failure
+        if isinstance(error, ClosedError) and error.__cause__ is None and failure is not None:
+            error.__cause__ = failure
         raise
     running.stop()

@@ -10,6 +10,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
+from typing import Any
 
 from croniter import croniter
 
@@ -18,7 +19,7 @@ from streamcore.processing.context import UserContext, user_context
 from streamcore.processing.operators.guard import ENDS_WORKER
 from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.topology.error_policy import ErrorPolicy, Retry, Skip, Stop
-from streamcore.processing.topology.timers import Timer
+from streamcore.processing.topology.timers import Hook, Timer
 
 
 def next_due_ms(timer: Timer, after_ms: int) -> int:
@@ -113,7 +114,7 @@ class Timers:
 
     async def _call(self, timer: Timer) -> None:
         attempts = 0
-        while (error := await self._attempt(timer)) is not None:
+        while (error := await _attempt(timer.function)) is not None:
             policy = self._on_error
             attempts += 1
             if isinstance(error, ENDS_WORKER) or isinstance(policy, Stop):
@@ -131,22 +132,38 @@ class Timers:
             else:
                 await asyncio.sleep(policy.wait_ms(attempts) / 1000)
 
-    async def _attempt(self, timer: Timer) -> BaseException | None:
-        """Call the function once; return what it raised."""
-        try:
-            result = timer.function()
-            if inspect.isawaitable(result):
-                await result
-        except asyncio.CancelledError as error:
-            call = asyncio.current_task()
-            if call is not None and call.cancelling():
-                raise  # the worker's own: it closes
-            return error
-        except Exception as error:  # noqa: BLE001 - application code may raise anything
-            return error
-        except (KeyboardInterrupt, SystemExit, GeneratorExit, BaseExceptionGroup) as error:
-            return error
-        return None
+
+async def call_hook(hook: Hook, context: UserContext) -> None:
+    """Call a function that the application wants called at the start or the stop.
+
+    Raises:
+        UserCodeError: it failed.
+    """
+    with user_context(context):
+        error = await _attempt(hook.function)
+    if error is not None:
+        raise UserCodeError(
+            "a function that is called at start or stop failed; mend its code: "
+            + fact_text(function=hook.name, error=f"{type(error).__name__}: {error}")
+        ) from error
+
+
+async def _attempt(function: Callable[[], Any]) -> BaseException | None:
+    """Call a function once; return what it raised."""
+    try:
+        result = function()
+        if inspect.isawaitable(result):
+            await result
+    except asyncio.CancelledError as error:
+        call = asyncio.current_task()
+        if call is not None and call.cancelling():
+            raise  # the worker's own: it closes
+        return error
+    except Exception as error:  # noqa: BLE001 - application code may raise anything
+        return error
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, BaseExceptionGroup) as error:
+        return error
+    return None
 
 
 def _failed(timer: Timer, error: BaseException) -> UserCodeError:

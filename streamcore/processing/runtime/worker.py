@@ -8,9 +8,9 @@ rest; a round that lasts longer than the commit interval is cut for it, between 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from streamcore.clock import Clock
 from streamcore.errors import (
@@ -21,6 +21,7 @@ from streamcore.errors import (
     StreamCoreError,
     UnknownTopicError,
     UsageError,
+    UserCodeError,
     fact_text,
 )
 from streamcore.log.client.application_groups import worker_transactional_id
@@ -37,7 +38,7 @@ from streamcore.processing.runtime.inputs import InputBuffer, warn_of_gap
 from streamcore.processing.runtime.parts import Part
 from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.settings import WorkerSettings
-from streamcore.processing.runtime.timers import Timers
+from streamcore.processing.runtime.timers import Timers, call_hook
 from streamcore.processing.runtime.topic_watch import TopicWatch
 from streamcore.processing.runtime.views import committed_table
 from streamcore.processing.runtime.waking import Waking
@@ -101,6 +102,8 @@ class TaskWorker:
         )
         self._last_purge_ms = now_ms
         self._has_failed_to_purge = False
+        self._has_started = False
+        self._is_stopping: Callable[[], bool] = lambda: False
         self.commit_count = 0
         self._written: dict[TopicPartition, Offset] = {}
         """Where what this worker has written ends. A broker may show it a moment after the commit."""
@@ -187,6 +190,20 @@ class TaskWorker:
         """
         return committed_table(self.assembly, store)
 
+    # -- start and stop
+
+    async def start(self) -> None:
+        """Call the functions that the application wants called at the start; once.
+
+        Raises:
+            UserCodeError: one of them failed.
+        """
+        if self._has_started:
+            return
+        self._has_started = True
+        for hook in self.app.start_hooks:
+            await call_hook(hook, self)
+
     # -- processing
 
     async def step(self) -> bool:
@@ -208,7 +225,8 @@ class TaskWorker:
     async def _step(self) -> bool:
         moved = False
         for keeper in self.assembly.global_tables.values():
-            moved |= keeper.follow()
+            with self._unless_stopping():
+                moved |= keeper.follow()
         self.timers.start_due(self._clock.now_ms())
         for part in self.parts:
             if part.has_ended:
@@ -216,7 +234,10 @@ class TaskWorker:
                 part.is_idle = not processed and not part.has_records
                 part.adapt(processed, self._clock.monotonic_s())
                 moved = True
-        if self._watch.sees_change():
+        has_changed = False
+        with self._unless_stopping():
+            has_changed = self._watch.sees_change()
+        if has_changed:
             return await self._follow_topics() or moved
         moved |= self._commit_if_due()
         for part in self.parts:
@@ -228,7 +249,8 @@ class TaskWorker:
         """Begin a round of a part; return whether it processed anything at once."""
         for buffer in part.buffers:
             if buffer.is_empty:
-                self._fill(buffer)
+                with self._unless_stopping():
+                    self._fill(buffer)
         started_s = self._clock.monotonic_s()
         if part.has_records:
             part.is_idle = False
@@ -246,6 +268,15 @@ class TaskWorker:
             part.start(part.advance_time(due), self._waking.set)
             return False
         return await part.advance_time(due) > 0
+
+    @contextmanager
+    def _unless_stopping(self) -> Iterator[None]:
+        """Ask the log for something that a worker which stops does not need: then no answer is no error."""
+        try:
+            yield
+        except RetriableError:
+            if not self._is_stopping():
+                raise
 
     def _fill(self, buffer: InputBuffer) -> None:
         while buffer.is_empty:
@@ -324,7 +355,7 @@ class TaskWorker:
         now_ms = self._clock.now_ms()
         for part in resting:
             part.last_commit_ms = now_ms
-        if now_ms - self._last_purge_ms >= self.settings.purge_interval_ms:
+        if now_ms - self._last_purge_ms >= self.settings.purge_interval_ms and not self._is_stopping():
             self._last_purge_ms = now_ms
             self._purge()
         return committed is not None
@@ -373,8 +404,10 @@ class TaskWorker:
         ``is_stopped`` is asked between rounds; once it says so, what is done is committed and the rest left.
         """
         self._waking.attach()
+        self._is_stopping = is_stopped or self._is_stopping
         self._reader.on_progress(self._waking.set_from_any_thread)
         try:
+            await self.start()
             while True:
                 while (moved := await self.step()) or not self.is_caught_up():
                     if is_stopped is not None and is_stopped():
@@ -394,9 +427,11 @@ class TaskWorker:
         """
         self._waking.attach()
         self._reader.on_progress(self._waking.set_from_any_thread)
+        self._is_stopping = stopping.is_set
         waiting_stop = asyncio.ensure_future(stopping.wait())
         waiting_stop.add_done_callback(lambda _: self._waking.set())
         try:
+            await self.start()
             while not stopping.is_set():
                 moved = await self.step()
                 await self._rest(0 if moved else self._wait_s())
@@ -484,13 +519,30 @@ class TaskWorker:
             await part.abandon()
 
     async def close(self) -> None:
-        """Stop agents and timers and close the stores. What is not committed is forgotten."""
+        """Stop agents and timers and close the stores. What is not committed is forgotten.
+
+        Raises:
+            UserCodeError: a function that the application wants called at the stop failed.
+        """
         await self.abandon()
-        self._reader.close()
-        with contextlib.suppress(FencedError):  # who was fenced has said so at the commit
-            self._producer.close()
-        self._plain_producer.close()
+        failure: UserCodeError | None = None
+        for hook in reversed(self.app.stop_hooks if self._has_started else []):
+            try:
+                await call_hook(hook, self)
+            except UserCodeError as error:
+                _logger.error("%s", error, exc_info=error)
+                failure = failure or error
+        # What was committed is durable already: an answer that does not come takes nothing away.
+        for close in (self._reader.close, self._producer.close, self._plain_producer.close):
+            try:
+                close()
+            except FencedError:  # the commit has raised it
+                continue
+            except StreamCoreError as error:
+                _logger.warning("the log did not answer while the worker closed, nothing is lost: %s", error)
         self.assembly.close()
+        if failure is not None:
+            raise failure
 
 
 class _OpenEngines:

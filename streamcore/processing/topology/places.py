@@ -1,4 +1,4 @@
-"""Where in the user's program something is declared, for errors.
+"""Where in the user's program something is declared, or fails, for errors.
 
 A public call that declares something is marked with ``declares``: what it refuses ends with ``at=FILE:LINE``,
 the line outside of this package that called it.
@@ -10,8 +10,11 @@ import functools
 import os
 import re
 import sys
+import sysconfig
+import traceback
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from streamcore.errors import StreamCoreError, TopologyError, UsageError, fact_text
@@ -33,6 +36,28 @@ def user_place() -> str:
     file = frame.f_code.co_filename
     here = os.getcwd() + os.sep
     return f"{file.removeprefix(here)}:{frame.f_lineno}"
+
+
+def place_raised(error: BaseException) -> str:
+    """Where in the user's code an error arose: ``FILE:LINE``.
+
+    It is the innermost frame that is neither this package's, nor the standard library's, nor an installed
+    library's; the innermost of all if there is no such frame.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((*_LIBRARIES, "<"))]
+    found = own or frames
+    return f"{found[-1].filename}:{found[-1].lineno}" if found else "unknown"
+
+
+def _library_folders() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    folders = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    folders.add(str(Path(__file__).resolve().parents[2]))
+    return tuple(folder + os.sep for folder in folders)
+
+
+_LIBRARIES: Final = _library_folders()
 
 
 def declares(function: F) -> F:

@@ -1,11 +1,11 @@
-"""Functions of an application that run by the clock, as they were declared."""
+"""Functions of an application that no record calls: by the clock, at the start and the stop of a worker."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,5 +16,13 @@ class Timer:
     function: Callable[[], Any]
     interval_ms: int | None = None
     crontab: str | None = None
-    timezone: ZoneInfo | None = None
+    timezone: tzinfo | None = None
     """Of the cron expression; ``None`` is UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A function to call when a worker has started, or before it closes."""
+
+    name: str
+    function: Callable[[], Any]

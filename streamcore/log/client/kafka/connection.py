@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
@@ -24,6 +24,8 @@ from streamcore.log.client.kafka.settings import KafkaSettings
 _logger = logging.getLogger(__name__)
 
 _RETRY_S = 0.05
+_ATTEMPTS: Final = 6
+"""How many brokers may leave a question without answer, one after the other."""
 
 Properties: TypeAlias = Mapping[str, str | int | float | bool]
 R = TypeVar("R")
@@ -81,10 +83,24 @@ class KafkaConnection:
             doing: what fails if it fails, for the message.
             facts: the same.
         """
-        return self.retried(lambda: ask().result(self.settings.request_timeout_s), doing, **facts)
+        return self.retried(
+            lambda: ask().result(self.settings.request_timeout_s), doing, asks_others=False, **facts
+        )
 
-    def retried(self, call: Callable[[], R], doing: str, **facts: object) -> R:
-        """Make a blocking call of librdkafka, again while the broker is not ready for it."""
+    @property
+    def attempt_timeout_s(self) -> float:
+        """How long one broker may take for a question that another can answer as well."""
+        return max(min(1.0, self.settings.request_timeout_s), self.settings.request_timeout_s / _ATTEMPTS)
+
+    def retried(self, call: Callable[[], R], doing: str, *, asks_others: bool = False, **facts: object) -> R:
+        """Make a blocking call of librdkafka, again while the broker is not ready for it.
+
+        With ``asks_others`` a call that had no answer is made again, too: librdkafka then asks another
+        broker. For questions alone, which change nothing.
+
+        Raises:
+            RequestTimeoutError: there was no answer in ``request_timeout_s``.
+        """
         deadline_s = self.clock.monotonic_s() + self.settings.request_timeout_s
         while True:
             self.ensure_open()
@@ -93,12 +109,14 @@ class KafkaConnection:
             except (KafkaException, RetriableError) as raised:
                 error = self.translated(raised, doing, **facts)
                 is_over = self.clock.monotonic_s() >= deadline_s
-                if is_over or not isinstance(error, RetriableError) or isinstance(error, RequestTimeoutError):
+                is_silence = isinstance(error, RequestTimeoutError) and not asks_others
+                if is_over or is_silence or not isinstance(error, RetriableError):
                     if error is raised:
                         raise
                     raise error from raised
             except TimeoutError as raised:
-                raise self.silence(doing, self.settings.request_timeout_s, **facts) from raised
+                if not asks_others or self.clock.monotonic_s() >= deadline_s:
+                    raise self.silence(doing, self.settings.request_timeout_s, **facts) from raised
             self.pause()
 
     def translated(self, raised: BaseException, doing: str, **facts: object) -> StreamCoreError:

@@ -77,7 +77,7 @@ class KafkaOffsets:
         """The answers to several questions, which are put at once."""
         if not questions[0][0]:
             return [{} for _ in questions]
-        timeout_s = self._connection.settings.request_timeout_s
+        timeout_s = self._connection.attempt_timeout_s
 
         def ask() -> list[dict[TopicPartition, Offset]]:
             answered = [
@@ -99,7 +99,7 @@ class KafkaOffsets:
             ]
 
         places = ",".join(map(str, questions[0][0]))
-        return self._connection.retried(ask, "ask for offsets", partitions=places)
+        return self._connection.retried(ask, "ask for offsets", asks_others=True, partitions=places)
 
 
 def _told(place: KafkaPartition, offset: Offset, lowest: Offset) -> Offset:

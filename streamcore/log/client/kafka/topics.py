@@ -25,7 +25,7 @@ from confluent_kafka.admin import (
 )
 from confluent_kafka.admin import TopicDescription as KafkaTopic
 
-from streamcore.errors import InvalidConfigError, UnknownTopicError, fact_text
+from streamcore.errors import InvalidConfigError, RequestTimeoutError, UnknownTopicError, fact_text
 from streamcore.log.client.kafka.connection import KafkaConnection
 from streamcore.log.client.kafka.errors import error_in
 from streamcore.log.client.port import TopicDescription
@@ -65,8 +65,10 @@ class KafkaTopics:
     def names(self) -> list[TopicName]:
         """The names of all topics."""
         connection = self._connection
-        timeout_s = connection.settings.request_timeout_s
-        found = connection.retried(lambda: connection.admin.list_topics(timeout=timeout_s), "list topics")
+        timeout_s = connection.attempt_timeout_s
+        found = connection.retried(
+            lambda: connection.admin.list_topics(timeout=timeout_s), "list topics", asks_others=True
+        )
         return sorted(found.topics)
 
     def described(self, names: Iterable[TopicName]) -> dict[TopicName, TopicDescription]:
@@ -74,8 +76,9 @@ class KafkaTopics:
         wanted = sorted(set(names))
         if not wanted:
             return {}
+        timeout_s = self._connection.attempt_timeout_s
         found = self._connection.retried(
-            lambda: self._ask(wanted), "describe topics", topics=",".join(wanted)
+            lambda: self._ask(wanted, timeout_s), "describe topics", asks_others=True, topics=",".join(wanted)
         )
         expires_s = self._connection.clock.monotonic_s() + _KNOWN_S
         for name in wanted:
@@ -95,7 +98,12 @@ class KafkaTopics:
             or target.partition >= topic.partition_count
             or (self._connection.clock.monotonic_s() >= expires_s)
         ):
-            topic = self.described([target.topic]).get(target.topic)
+            try:
+                topic = self.described([target.topic]).get(target.topic)
+            except RequestTimeoutError:
+                # What was known serves: the call that the question is for finds out whether it still holds.
+                if topic is None or target.partition >= topic.partition_count:
+                    raise
         if topic is None:
             raise UnknownTopicError(f"create the topic first. {fact_text(topic=target.topic)}")
         if not 0 <= target.partition < topic.partition_count:
@@ -187,8 +195,8 @@ class KafkaTopics:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _ask(self, wanted: list[TopicName]) -> dict[TopicName, TopicDescription]:
-        admin, timeout_s = self._connection.admin, self._connection.settings.request_timeout_s
+    def _ask(self, wanted: list[TopicName], timeout_s: float) -> dict[TopicName, TopicDescription]:
+        admin = self._connection.admin
         resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in wanted}
         # Both at once: settings are asked for by name, the topics need not be known for it.
         topics = admin.describe_topics(TopicCollection(wanted), request_timeout=timeout_s)
