@@ -89,9 +89,9 @@ if TYPE_CHECKING:
     from streamcore.processing.dsl.table import WindowedTable as WindowedTable
     from streamcore.processing.dsl.topic import Topic as Topic
     from streamcore.processing.dsl.windowed_stream import WindowedStream as WindowedStream
-    from streamcore.processing.runtime.running import Running as Running
+    from streamcore.processing.runtime.background import Running as Running
+    from streamcore.processing.runtime.background import run as run
     from streamcore.processing.runtime.running import Worker as Worker
-    from streamcore.processing.runtime.running import run as run
     from streamcore.processing.topology.aggregations import Aggregator as Aggregator
     from streamcore.processing.topology.aggregations import aggregation as aggregation
     from streamcore.processing.topology.aggregations import count as count
@@ -196,7 +196,7 @@ _MODULES = {
     "Log": "log.connect",
     "Position": "state.position",
     "Record": "model",
-    "Running": "processing.runtime.running",
+    "Running": "processing.runtime.background",
     "Security": "log.server.security",
     "Serde": "serde",
     "ServedLog": "log.serving",
@@ -221,7 +221,7 @@ _MODULES = {
     "mean": "processing.topology.aggregations",
     "min": "processing.topology.aggregations",
     "retry": "processing.topology.error_policy",
-    "run": "processing.runtime.running",
+    "run": "processing.runtime.background",
     "serve": "log.serving",
     "skip": "processing.topology.error_policy",
     "stop": "processing.topology.error_policy",

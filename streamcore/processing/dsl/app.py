@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, overload
-from zoneinfo import ZoneInfo
-
-from croniter import croniter
 
 from streamcore.errors import SerdeError, TopologyError, fact_text
 from streamcore.model import Record
 from streamcore.processing.dsl.app_table import AppTable
+from streamcore.processing.dsl.called import CalledFunctions
 from streamcore.processing.dsl.checks import (
     CONCURRENCY_MAX,
     PARTITION_COUNT_MAX,
     Duration,
     app_policy,
     check_agent_function,
-    check_called,
     check_config,
     check_count,
     check_function,
-    check_parameters,
     check_policy,
     declared_ms,
     legal_name,
@@ -33,7 +29,6 @@ from streamcore.processing.dsl.declaration import (
     allows_none,
     check_key_type,
     ensure_hashable_keys,
-    named_after,
     value_serde_for,
 )
 from streamcore.processing.dsl.discovery import tables_used_by
@@ -45,7 +40,6 @@ from streamcore.processing.topology.error_policy import ErrorPolicy, stop
 from streamcore.processing.topology.nodes import AgentNode, StoreSpec, TopicSpec
 from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.plan import Plan, make_plan
-from streamcore.processing.topology.timers import Hook, Timer
 from streamcore.serde import Serde, serde_for
 
 if TYPE_CHECKING:
@@ -81,7 +75,7 @@ AgentFunction = Callable[[Any], Awaitable[Any]]
 AnyTable = AppTable[Any, Any] | Table[Any, Any] | WindowedTable[Any, Any] | GlobalTable[Any, Any]
 
 
-class App:
+class App(CalledFunctions):
     """A stream processing application.
 
     The ``app_id`` is the prefix of its group, internal topics and state: it must stay the same from one
@@ -116,12 +110,8 @@ class App:
         self.app_id = legal_name(app_id, "application")
         self.on_recreated_topic = on_recreated_topic
         policy = app_policy(on_error, app=app_id)
-        self.declaration = Declaration(app_id=app_id, on_error=policy)
+        super().__init__(Declaration(app_id=app_id, on_error=policy))
         self.declaration.check_dead_letter(policy, app=app_id)
-        self.timers: list[Timer] = []
-        self.start_hooks: list[Hook] = []
-        self.stop_hooks: list[Hook] = []
-        self.commands: dict[str, Callable[..., Any]] = {}
 
     def __repr__(self) -> str:
         declaration = self.declaration
@@ -403,127 +393,6 @@ class App:
 
         return declare
 
-    @declares
-    def timer(self, interval: Duration, *, name: str | None = None) -> Callable[[F], F]:
-        """Call a function every ``interval``, on each worker, one call at a time.
-
-        Raises:
-            TopologyError: the interval is no duration of at least 1 ms, or the name is taken.
-        """
-        if callable(interval):
-            raise TopologyError(f"write @app.timer('30s'): {fact_text(given=shown(interval))}")
-        interval_ms = declared_ms(interval, "a timer's interval")
-        return self._timer_decorator(name, interval_ms=interval_ms)
-
-    @declares
-    def crontab(
-        self, expression: str, *, timezone: str | tzinfo | None = None, name: str | None = None
-    ) -> Callable[[F], F]:
-        """Call a function at the times of a cron expression, on each worker.
-
-        Args:
-            expression: minute, hour, day of the month, month, day of the week.
-            timezone: where these times are, such as ``"Europe/Berlin"``; UTC by default. A time that a change
-                to summer time leaves out comes at the change; one that a change back repeats comes once.
-            name: instead of the function's.
-
-        Raises:
-            TopologyError: it is no cron expression, its time never comes, there is no such time zone, or the
-                name is taken.
-        """
-        if callable(expression):
-            raise TopologyError(f"write @app.crontab('*/5 * * * *'): {fact_text(given=shown(expression))}")
-        if not isinstance(expression, str) or not croniter.is_valid(expression):
-            raise TopologyError(
-                f"write a cron expression such as '*/5 * * * *': {fact_text(given=shown(expression))}"
-            )
-        try:
-            croniter(expression, datetime(2000, 1, 1, tzinfo=UTC)).get_next(datetime)
-        except ValueError as error:
-            raise TopologyError(
-                f"the time of the cron expression never comes: {fact_text(given=shown(expression))}"
-            ) from error
-        return self._timer_decorator(name, crontab=expression, timezone=_time_zone(timezone))
-
-    @declares
-    def on_start(self, function: F) -> F:
-        """Call a function on each worker when its tables are restored, before the first record.
-
-        The function is plain or ``async``, may send to topics, and belongs to no partition, as a timer does.
-        The worker waits for it; an error stops the worker.
-
-        Raises:
-            TopologyError: it is no function without parameters.
-        """
-        self.start_hooks.append(self._hook(function, "on_start"))
-        return function
-
-    @declares
-    def on_stop(self, function: F) -> F:
-        """Call a function on each worker that ends, after its last commit, even if an error has stopped it.
-
-        Functions are called in the opposite order of their declaration. An error is logged, and raised once
-        all have been called.
-
-        Raises:
-            TopologyError: it is no function without parameters.
-        """
-        self.stop_hooks.append(self._hook(function, "on_stop"))
-        return function
-
-    def _hook(self, function: Any, kind: str) -> Hook:
-        check_called(function, hook=kind)
-        label = named_after(function) or kind
-        check_parameters(function, step=label, takes=())
-        return Hook(label, function)
-
-    @declares
-    def command(self, name: str | None = None) -> Callable[[F], F]:
-        """Make a function a command, ``streamcore app MODULE:APP NAME ...``; its parameters are arguments.
-
-        Raises:
-            TopologyError: the name is taken, or the function is none that can be called.
-        """
-        if name is not None and not isinstance(name, str):
-            raise TopologyError(
-                f"write @app.command(), or @app.command('name'): {fact_text(given=shown(name))}"
-            )
-
-        @declares
-        def declare(function: F) -> F:
-            command = name or (named_after(function) or "").replace("_", "-")
-            legal_name(command, "command")
-            if command.startswith("-"):
-                raise TopologyError(f"a command's name does not begin with '-': {fact_text(command=command)}")
-            check_called(function, command=command)
-            if command in self.commands:
-                raise TopologyError(f"two commands have one name, rename one: {fact_text(command=command)}")
-            self.commands[command] = function
-            return function
-
-        return declare
-
-    def _timer_decorator(
-        self,
-        name: str | None,
-        *,
-        interval_ms: int | None = None,
-        crontab: str | None = None,
-        timezone: tzinfo | None = None,
-    ) -> Callable[[F], F]:
-        @declares
-        def declare(function: F) -> F:
-            label = name or named_after(function) or "timer"
-            check_called(function, timer=label)
-            check_parameters(function, step=label, takes=())
-            timer_name = self.declaration.name("timer", name, label)
-            self.timers.append(
-                Timer(timer_name, function, interval_ms=interval_ms, crontab=crontab, timezone=timezone)
-            )
-            return function
-
-        return declare
-
     def _stores_of(self, tables: Any, agent: str) -> tuple[StoreSpec, ...]:
         """The stores of the tables that an agent names; global tables are everywhere and need none."""
         kinds = (AppTable, Table, WindowedTable, GlobalTable)
@@ -564,14 +433,3 @@ class App:
 
         plan = self.plan()
         return mermaid_text(plan) if mermaid else plain_text(plan)
-
-
-def _time_zone(given: str | tzinfo | None) -> tzinfo | None:
-    if given is None or isinstance(given, tzinfo):
-        return given
-    try:
-        return ZoneInfo(given)
-    except (ValueError, TypeError, OSError, LookupError) as error:
-        raise TopologyError(
-            f"name a time zone such as 'Europe/Berlin': {fact_text(given=shown(given))}"
-        ) from error

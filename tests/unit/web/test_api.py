@@ -14,7 +14,8 @@ import pytest
 import streamcore as sc
 from streamcore.errors import UsageError, UserCodeError
 from streamcore.model import TopicPartition
-from streamcore.processing.runtime.running import Running, Worker
+from streamcore.processing.runtime.background import Running
+from streamcore.processing.runtime.running import Worker
 from streamcore.state.position import Position
 from streamcore.web.server import WebServer, host_and_port
 

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 import streamcore as sc
 from streamcore.cli.remote_tables import RemoteTables
 from streamcore.errors import SerdeError
-from streamcore.processing.runtime.running import Running, Worker
+from streamcore.processing.runtime.background import Running
+from streamcore.processing.runtime.running import Worker
 from streamcore.state.keys import key_codec
 from streamcore.state.text_forms import key_text, parse_key
 from streamcore.web.api import make_api
