@@ -55,7 +55,7 @@ class CalledFunctions:
         Args:
             expression: minute, hour, day of the month, month, day of the week.
             timezone: where these times are, such as ``"Europe/Berlin"``; UTC by default. A time that a change
-                to summer time leaves out comes at the change; one that a change back repeats comes once.
+                to summer time leaves out comes at the change; one that a change back repeats comes twice.
             name: instead of the function's.
 
         Raises:

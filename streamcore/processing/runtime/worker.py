@@ -20,7 +20,6 @@ from streamcore.errors import (
     RetriableError,
     StreamCoreError,
     UnknownTopicError,
-    UsageError,
     UserCodeError,
     fact_text,
 )
@@ -36,6 +35,7 @@ from streamcore.processing.runtime.global_tables import Progress
 from streamcore.processing.runtime.input_watch import InputWatch
 from streamcore.processing.runtime.inputs import InputBuffer, warn_of_gap
 from streamcore.processing.runtime.parts import Part
+from streamcore.processing.runtime.purging import RepartitionPurge
 from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.timers import Timers, call_hook
@@ -100,8 +100,7 @@ class TaskWorker:
             ended=self._waking.set,
             wait_ms=wait_ms,
         )
-        self._last_purge_ms = now_ms
-        self._has_failed_to_purge = False
+        self._purge = RepartitionPurge(log, settings.purge_interval_ms, now_ms)
         self._has_started = False
         self._is_stopping: Callable[[], bool] = lambda: False
         self.commit_count = 0
@@ -138,7 +137,6 @@ class TaskWorker:
             ahead_ms_max=settings.ahead_warning_ms,
         )
         self._sender = DirectSender(self._plain_producer, self.assembly.counts, self._clock)
-        self._repartition_topics = {topic.name for topic in self.assembly.plan.topics if topic.internal}
         share_bytes = settings.buffered_bytes_max // max(1, len(self._buffers))
         self._fetch_bytes = min(settings.fetch_bytes_max, max(_FETCH_BYTES_MIN, share_bytes))
 
@@ -355,29 +353,9 @@ class TaskWorker:
         now_ms = self._clock.now_ms()
         for part in resting:
             part.last_commit_ms = now_ms
-        if now_ms - self._last_purge_ms >= self.settings.purge_interval_ms and not self._is_stopping():
-            self._last_purge_ms = now_ms
-            self._purge()
+        if not self._is_stopping():
+            self._purge.purge_if_due(self.assembly.plan, self.assembly.states, now_ms)
         return committed is not None
-
-    def _purge(self) -> None:
-        """Delete what is processed of repartition topics, which nobody else reads and which only grow."""
-        processed = {
-            source: offset
-            for state in self.assembly.states
-            for source, offset in state.committed.items()
-            if source.topic in self._repartition_topics
-        }
-        try:
-            starts = self._log.offsets(processed)
-            self._log.delete_records(
-                {source: offset for source, offset in processed.items() if offset > starts[source].log_start}
-            )
-        except (UsageError, RetriableError) as error:
-            # A broker may not let this user delete, or not now. The topics grow, and nothing is wrong.
-            if not self._has_failed_to_purge:
-                _logger.warning("what is processed stays in the repartition topics: %s", error)
-            self._has_failed_to_purge = True
 
     # -- running
 

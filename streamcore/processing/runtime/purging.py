@@ -1,0 +1,48 @@
+"""Deletes what is processed of repartition topics, which nobody else reads and which would only grow."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from streamcore.errors import RetriableError, UsageError
+from streamcore.log.client.port import Log
+from streamcore.processing.runtime.commit import TaskState
+from streamcore.processing.topology.plan import Plan
+
+_logger = logging.getLogger(__name__)
+
+
+class RepartitionPurge:
+    """Deletes processed records of repartition topics, once in an interval."""
+
+    def __init__(self, log: Log, interval_ms: int, now_ms: int) -> None:
+        self._log = log
+        self._interval_ms = interval_ms
+        self._last_ms = now_ms
+        self._has_failed = False
+
+    def purge_if_due(self, plan: Plan, states: Iterable[TaskState], now_ms: int) -> None:
+        """Delete what the tasks have committed, if the interval is over.
+
+        A log that does not allow it, or not now, is warned of once: the topics grow, and nothing is wrong.
+        """
+        if now_ms - self._last_ms < self._interval_ms:
+            return
+        self._last_ms = now_ms
+        topics = {topic.name for topic in plan.topics if topic.internal}
+        processed = {
+            source: offset
+            for state in states
+            for source, offset in state.committed.items()
+            if source.topic in topics
+        }
+        try:
+            starts = self._log.offsets(processed)
+            self._log.delete_records(
+                {source: offset for source, offset in processed.items() if offset > starts[source].log_start}
+            )
+        except (UsageError, RetriableError) as error:
+            if not self._has_failed:
+                _logger.warning("what is processed stays in the repartition topics: %s", error)
+            self._has_failed = True
