@@ -1,8 +1,8 @@
-"""Turns the durations and times that people write into integer milliseconds.
+"""Conversion of durations and times in arguments and settings to integer milliseconds.
 
 Durations are ``timedelta`` or text such as ``"500ms"``, ``"10s"``, ``"5m"``, ``"1h"``, ``"7d"``; an ``int``
-is milliseconds already. Times are aware ``datetime``, ISO 8601 text with a zone, or milliseconds
-since 1970. Floats are refused: binary fractions of a second do not add up.
+is in milliseconds. Times are aware ``datetime``, ISO 8601 text with a zone, or milliseconds since 1970.
+Floats are refused, because sums of binary fractions of a second are inexact.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ def time_ms(value: str | datetime | int) -> int:
 
 
 def record_time_ms(value: str | datetime | int) -> int:
-    """Return a time that a record may carry, in milliseconds since 1970, UTC.
+    """Return the timestamp of a record, in milliseconds since 1970, UTC.
 
-    Record times start at 1970, as in Kafka: -1 is Kafka's mark of a record without a time.
+    Record times start at 1970, as in Kafka, where -1 marks a record without a time.
 
     Raises:
         UsageError: the value is not a time; see ``time_ms``.
@@ -97,7 +97,7 @@ def record_time_ms(value: str | datetime | int) -> int:
 
 
 def time_text(timestamp_ms: int) -> str:
-    """Return a time as ISO 8601 text in UTC, for people."""
+    """Return a time as ISO 8601 text in UTC, for display."""
     try:
         moment = _EPOCH + timedelta(milliseconds=timestamp_ms)
     except OverflowError:

@@ -1,7 +1,7 @@
 """Every error that StreamCore raises on purpose, grouped by how the caller should react.
 
-A new class is added only when somebody reacts differently to it. Messages are lower case, say
-what to do, and end with their facts as ``key=value``; ``fact_text`` writes those.
+A new class is added only for a new reaction. Messages are lower case, say what to do, and end with their
+facts as ``key=value``; ``fact_text`` writes the facts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 
 def fact_text(**facts: object) -> str:
-    """Return facts as ``key=value`` pairs, the form in which every message here ends."""
+    """Return facts as ``key=value`` pairs, the form in which every error message ends."""
     return " ".join(f"{name}={value}" for name, value in facts.items())
 
 
@@ -20,7 +20,9 @@ class StreamCoreError(Exception):
     def __init__(self, message: str = "", *, kafka_text: str = "") -> None:
         super().__init__(message)
         self.kafka_text = kafka_text
-        """What Kafka says in this place, if programs may match that: answers over the wire begin with it."""
+        """Kafka's text for this error, where programs may match it; error messages on the wire begin with
+        it.
+        """
 
 
 class UsageError(StreamCoreError):
@@ -44,12 +46,12 @@ class TopicExistsError(UsageError):
 
 
 class InvalidRecordError(UsageError):
-    """The log refuses a record: too large, no key in a compacted topic, a bad timestamp."""
+    """The log refuses a record: it is too large, has no key in a compacted topic, or a bad timestamp."""
 
     def __init__(self, message: str, *, record_errors: Mapping[int, str] | None = None) -> None:
         super().__init__(message)
         self.record_errors: Mapping[int, str] = record_errors or {}
-        """Which records of the batch are refused, and why each is, in Kafka's words (KIP-467)."""
+        """The refused records of the batch, and the reason for each, in Kafka's words (KIP-467)."""
 
 
 class RecordTooLargeError(InvalidRecordError):
@@ -57,7 +59,7 @@ class RecordTooLargeError(InvalidRecordError):
 
 
 class InvalidTimestampError(InvalidRecordError):
-    """The timestamp is outside of what the topic allows: check the clock, or the unit."""
+    """The timestamp is outside the range that the topic allows: check the clock or the unit."""
 
 
 class ClosedError(UsageError):
@@ -77,19 +79,19 @@ class StorageError(StreamCoreError):
 
 
 class ServerFailedError(StreamCoreError):
-    """A log is served no more, through no fault of its clients; what was acknowledged is safe."""
+    """The log is not served any more, and no client is the cause; acknowledged records are safe."""
 
 
 class RetriableError(StreamCoreError):
-    """Wait, then make the very same call again."""
+    """Wait, then make the same call again."""
 
 
 class RequestTimeoutError(RetriableError):
-    """The time given was not enough."""
+    """The call did not complete within its timeout."""
 
 
 class RebalanceInProgressError(RetriableError):
-    """The consumer group is agreeing on a new assignment."""
+    """The consumer group is rebalancing: it agrees on a new assignment."""
 
 
 class ConcurrentTransactionsError(RetriableError):
@@ -97,7 +99,7 @@ class ConcurrentTransactionsError(RetriableError):
 
 
 class FencedError(StreamCoreError):
-    """A newer owner exists: drop what is held and start again."""
+    """A newer owner exists: discard the state held for the ownership and start again."""
 
 
 class ProducerFencedError(FencedError):
@@ -105,7 +107,7 @@ class ProducerFencedError(FencedError):
 
 
 class StaleGenerationError(FencedError):
-    """The consumer group has moved on without this member."""
+    """The consumer group has a newer generation, which this member does not belong to."""
 
 
 class OffsetOutOfRangeError(StreamCoreError):
@@ -141,4 +143,4 @@ class SerdeError(StreamCoreError):
 
 
 class UserCodeError(StreamCoreError):
-    """Application code failed; the message says where, the cause says why."""
+    """Application code failed; the message says where, and ``__cause__`` is the original exception."""

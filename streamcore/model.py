@@ -1,7 +1,7 @@
-"""The nouns that every layer shares: names, offsets, records and columns of records.
+"""The data types that every layer shares: names, offsets, records and columns of records.
 
 Offsets, timestamps and ids are plain ``int`` and ``str`` under their own names: the hot path does
-arithmetic on them per batch, and a ``NewType`` would have to be called at each step.
+arithmetic on them per batch, and a ``NewType`` would need a call at each step.
 
 Invariants:
 
@@ -40,7 +40,7 @@ class TopicPartition:
 
 
 class Isolation(Enum):
-    """What a reader may see of transactions."""
+    """Which records of transactions a reader sees."""
 
     READ_UNCOMMITTED = 0
     READ_COMMITTED = 1
@@ -48,10 +48,10 @@ class Isolation(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LogOffsets:
-    """The four marks of one partition, in the only order they may stand in.
+    """The four offsets that bound one partition, in ascending order.
 
-    Each mark is the *next* offset on its far side, so any two of them bound a half-open range
-    and ``end - start`` is the number of offsets in it. No mark is ever corrected by one.
+    Each is the *next* offset after the records that it bounds, so any two of them bound a half-open range
+    and ``end - start`` is the number of offsets in the range. No caller adds or subtracts one.
     """
 
     log_start: Offset
@@ -66,16 +66,16 @@ class LogOffsets:
         assert self.high_watermark <= self.log_end
 
     def visible_end(self, isolation: Isolation) -> Offset:
-        """Where reading stops for a reader with this isolation."""
+        """Return the offset at which a reader with this isolation stops."""
         if isolation is Isolation.READ_COMMITTED:
             return self.last_stable
         return self.high_watermark
 
 
 class Record(msgspec.Struct, Generic[K, V], frozen=True):
-    """A key, a value, a time and headers, at an offset of a partition.
+    """A key, a value, a timestamp and headers, at an offset of a partition.
 
-    ``topic``, ``partition`` and ``offset`` are empty, -1 and -1 on records not yet in a log.
+    ``topic``, ``partition`` and ``offset`` are empty, -1 and -1 on a record that is not in a log yet.
     """
 
     key: K
@@ -99,8 +99,8 @@ class Windowed(msgspec.Struct, Generic[K], frozen=True, order=True):
 class RecordColumns:
     """Records of one partition as columns of equal length.
 
-    Columns, because both the log and the operators work on whole batches: a list of values costs one object
-    where a list of records would cost one object a record. ``headers`` is ``None`` when no record has any.
+    The log and the operators work on whole batches: a list of values costs one object, where a list of
+    records would cost one object per record. ``headers`` is ``None`` if no record has headers.
     """
 
     keys: list[bytes | None] = field(default_factory=list)
@@ -121,7 +121,7 @@ class RecordColumns:
         )
 
     def take(self, rows: Sequence[int]) -> RecordColumns:
-        """Return the rows with these indexes, in the order given."""
+        """Return the rows with these indexes, in the given order."""
         return RecordColumns(
             [self.keys[row] for row in rows],
             [self.values[row] for row in rows],
@@ -130,7 +130,7 @@ class RecordColumns:
         )
 
     def extend(self, other: RecordColumns) -> None:
-        """Append the other's rows."""
+        """Append the rows of other columns."""
         if other.headers is not None or self.headers is not None:
             self.headers = self._full_headers() + other._full_headers()
         self.keys += other.keys
@@ -145,8 +145,9 @@ class RecordColumns:
 class FetchedColumns(RecordColumns):
     """Consecutive records of one partition as a reader returns them, with their offsets.
 
-    ``next_offset`` is where to read next: past the last record, and past whatever else stood there (markers,
-    aborted or compacted records).
+    ``next_offset`` is the offset at which the next read starts: after the last record, and after the markers
+    and
+    the aborted or compacted records that follow it.
     """
 
     partition: TopicPartition
@@ -154,7 +155,7 @@ class FetchedColumns(RecordColumns):
     next_offset: Offset
 
     def records(self) -> list[Record[bytes | None, bytes | None]]:
-        """Return the rows, for callers that want one object a record."""
+        """Return the rows as one ``Record`` object each."""
         topic, partition = self.partition.topic, self.partition.partition
         if self.headers is None:
             return [
@@ -173,9 +174,12 @@ class FetchedColumns(RecordColumns):
 
 @dataclass(frozen=True, slots=True)
 class CommittedPosition:
-    """Where a group goes on after a restart: the next offset to read, and a note of up to 4,096 letters."""
+    """A group's committed offset of one partition, with a note of at most 4,096 characters.
+
+    The offset is the next one to read after a restart.
+    """
 
     offset: Offset
     metadata: str = ""
     leader_epoch: int = -1
-    """The epoch of the last record read, where a client says it; -1 for none."""
+    """The leader epoch of the last record read, if the client sends it; -1 for none."""

@@ -1,8 +1,8 @@
-"""One process owns a data folder: a lock that the operating system lets go when the process dies.
+"""The lock of a data folder: one process owns a folder until it releases the lock or dies.
 
-The file ``lock`` holds the owner's pid as text and, in a second line, the address at which it serves the
-folder, if it does: for the message that the next one gets. The file stays after the owner is gone; it is
-the lock on it that counts.
+The file ``lock`` holds the owner's pid as text. A second line holds the address at which the owner serves the
+folder, if it does. Both are for the error message that another process gets. The file stays when the owner
+has ended; only the operating system's lock on the file counts.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class DirectoryLock:
     """The exclusive right to a data folder, from construction until ``release``."""
 
     def __init__(self, directory: Path) -> None:
-        """Take the lock, making the directory if it is missing.
+        """Take the lock; create the folder if it is missing.
 
         Raises:
-            DirectoryInUseError: another process, or another object of this one, holds it.
+            DirectoryInUseError: another process, or another object of this process, holds the lock.
             StorageError: the folder cannot be written.
         """
         self._path = directory / LOCK_NAME
@@ -50,14 +50,14 @@ class DirectoryLock:
         self.publish_address(None)
 
     def publish_address(self, address: str | None) -> None:
-        """Say where the folder is served, for who is refused; ``None`` when it is not, or no more."""
+        """Write the served address into the lock file, for refused processes; ``None`` removes it."""
         text = f"{os.getpid()}\n" if address is None else f"{os.getpid()}\n{address}\n"
         with storage_errors("write the lock file", self._path):
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, text.encode("utf-8")[:_TEXT_BYTES_MAX], 0)
 
     def release(self) -> None:
-        """Let the folder go. A second call does nothing."""
+        """Release the folder. A second call does nothing."""
         if self._descriptor >= 0:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, 0)
@@ -79,6 +79,4 @@ class DirectoryLock:
 def _advice(address: str) -> str:
     if address:
         return f"a server has this data folder open: use it with --broker {address}, or stop it, "
-    return (
-        "another process uses this data folder: stop it, ask it for what is needed, or use another folder, "
-    )
+    return "another process uses this data folder: stop it, or use another folder, "

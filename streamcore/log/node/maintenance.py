@@ -1,9 +1,9 @@
-"""One pass of maintenance over a whole log, while others use the log.
+"""One pass of maintenance over a whole log, while other threads use the log.
 
-The lock is held for what is quick: expiring, retention, taking a round of compaction on, putting one
-cleaned segment in place, each for one partition at a time. It is not held while compaction reads and
-writes, nor while it is written down how far partitions are synced, nor while the system frees the space
-of removed files. A pass that finds another one under way waits for its turn.
+The broker lock is held for the quick steps, for one partition at a time: expiry, retention, preparing a round
+of compaction, installing one cleaned segment. The lock is not held while compaction reads and writes, while
+recovery points are written, nor while the operating system frees the space of removed files. A pass waits
+until the pass before it has ended.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Maintenance:
         self._turn = threading.Lock()
 
     def run_pass(self, jobs: Job = ALL_JOBS) -> None:
-        """Do some jobs over all partitions. A failed partition does not stop the others.
+        """Run jobs over all partitions. A failed partition does not stop the others.
 
         Raises:
             StorageError: a partition could not be maintained; the others were.
@@ -48,7 +48,7 @@ class Maintenance:
                 )
             )
             if Job.COMPACTION in jobs:
-                # Compaction needs what it goes by on disk: better now than under the lock.
+                # Compaction reads only synced data: sync it here, before the lock is taken.
                 attempt(self._driver.sync_all, failures)
             if jobs & _PARTITION_JOBS:
                 with self._driver:
@@ -66,7 +66,7 @@ class Maintenance:
             raise failures[0]
 
     def free_removed(self) -> None:
-        """Give the space of removed files back to the system."""
+        """Free the space of removed files."""
         self._broker.free_removed()
 
     def _maintain(self, partition: TopicPartition, jobs: Job) -> None:

@@ -1,8 +1,8 @@
-"""When each job of maintenance is due. Pure; the shell is ``MaintenanceThread``.
+"""The times at which each job of maintenance is due. Pure; ``MaintenanceThread`` runs the jobs.
 
-The intervals are Kafka's settings of the broker and are read anew at each look, so that a changed one counts
-at once. The first look at retention is made soon after the start, as in Kafka: a program that never runs for
-a whole interval still deletes what is old.
+The intervals are Kafka's broker settings and are read at each look, so a changed interval takes effect at
+once. The first run of retention is due soon after the start, as in Kafka, so that a program that never runs
+for a whole interval still deletes old segments.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from streamcore.log.broker.settings import BrokerSettings
 
 
 class Job(Flag):
-    """What a pass of maintenance does."""
+    """One part of a pass of maintenance."""
 
     TRANSACTIONS = auto()
-    """Abort transactions whose time is over, and take out members of groups that are not heard of."""
+    """Abort transactions after their timeout, and remove group members whose session has ended."""
     TRANSACTIONAL_IDS = auto()
-    """Forget transactional ids that no producer uses."""
+    """Remove transactional ids that no producer has used for their expiry time."""
     COMMITTED_OFFSETS = auto()
-    """Forget committed offsets that no group uses."""
+    """Remove committed offsets that no group has used for their retention time."""
     RETENTION = auto()
-    """Delete old segments, and forget producers that are silent."""
+    """Delete old segments, and remove the state of producers that have not written for their expiry time."""
     COMPACTION = auto()
     RECOVERY_POINTS = auto()
-    """Write down how far each partition is synced."""
+    """Write the recovery points: up to which offset each partition is synced."""
     FILES = auto()
-    """Close data files that no reader uses, and free the space of removed ones."""
+    """Close data files that no reader uses, and free the space of removed files."""
 
 
 ALL_JOBS: Final = (
@@ -48,7 +48,7 @@ _FIRST_RETENTION_MS: Final = 30_000
 
 
 def job_intervals_ms(settings: BrokerSettings) -> dict[Job, int]:
-    """The pause between two runs of each job."""
+    """Return the pause between two runs of each job."""
     return {
         Job.TRANSACTIONS: settings.transaction_abort_interval_ms,
         Job.TRANSACTIONAL_IDS: settings.transactional_id_check_interval_ms,
@@ -61,7 +61,7 @@ def job_intervals_ms(settings: BrokerSettings) -> dict[Job, int]:
 
 
 class MaintenanceSchedule:
-    """Which jobs are due. For one thread."""
+    """The jobs that are due. For one thread."""
 
     def __init__(self, intervals_ms: Callable[[], Mapping[Job, int]], now_s: float) -> None:
         """Begin at ``now_s`` of a monotonic clock."""
@@ -70,7 +70,7 @@ class MaintenanceSchedule:
         self._has_retained = False
 
     def take_due(self, now_s: float) -> Job:
-        """Return the jobs that are due, and count them as done now."""
+        """Return the jobs that are due, and count them as run now."""
         due = _NO_JOB
         for job, interval_ms in self._intervals_ms().items():
             wait_ms = interval_ms

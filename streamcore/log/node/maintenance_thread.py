@@ -1,8 +1,8 @@
-"""A thread that maintains a log: syncs what no caller waits for, expires, retains, compacts.
+"""A thread that maintains a log: syncs writes that no caller waits for, expires, retains, compacts.
 
-Only a convenience of long-running programs: everything it does is one call that a program, or a
-simulation, can make itself. A failed pass is logged once per kind of failure and tried again; a
-disk that refuses also refuses the appends, whose callers can do something about it.
+The thread is a convenience for long-running programs: a program or a simulation can make the same calls
+itself. A failed pass is logged once per kind of failure and tried again; a failing disk also fails the
+appends, whose callers can react to it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _logger = logging.getLogger(__name__)
 
 
 class MaintenanceThread:
-    """Calls ``sync`` every second, and ``maintain`` with the jobs that are due then, until stopped."""
+    """Calls ``sync`` every second, and ``maintain`` with the jobs that are due, until stopped."""
 
     def __init__(
         self,
@@ -41,12 +41,12 @@ class MaintenanceThread:
         self._thread = threading.Thread(target=self._run, name="streamcore-maintenance", daemon=True)
 
     def start(self) -> MaintenanceThread:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """End, after the pass under way."""
+        """Stop the thread after the present pass."""
         self._stopping.set()
         self._thread.join()
 
@@ -65,5 +65,5 @@ class MaintenanceThread:
                 self._seen_failures.add(kind)
                 is_bug = not isinstance(error, StreamCoreError)
                 _logger.warning(
-                    "maintenance of the log failed, the next pass follows: %s", error, exc_info=is_bug
+                    "maintenance of the log failed, the next pass tries again: %s", error, exc_info=is_bug
                 )

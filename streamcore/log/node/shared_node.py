@@ -42,15 +42,19 @@ class SharedNode:
                 shared = cls._open[folder] = cls(folder, node, durability, config)
             elif shared.durability != durability:
                 facts = fact_text(folder=folder, open_as=shared.durability, wanted=durability)
-                raise UsageError(f"the folder is open in this process with another durability {facts}")
+                raise UsageError(
+                    f"this process has the folder open with another durability: use the same, {facts}"
+                )
             elif config and shared.config != config:
                 facts = fact_text(folder=folder, wanted=",".join(config))
-                raise UsageError(f"the folder is open in this process with other settings {facts}")
+                raise UsageError(
+                    f"this process has the folder open with other settings: use the same, {facts}"
+                )
             shared.user_count += 1
             return shared
 
     def release(self) -> None:
-        """End one use; the last release closes the node."""
+        """End one use of the node; the last release closes the node."""
         with self._open_lock:
             self.user_count -= 1
             if self.user_count > 0:

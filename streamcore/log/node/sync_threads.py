@@ -1,8 +1,8 @@
-"""Syncs the partitions of a round side by side.
+"""Syncing of the partitions of a round in several threads.
 
-A file system writes its journal once for all syncs that are under way together, so a round of many partitions
-takes a fraction of the time that they take one after the other. The threads take from one list until it is
-empty: a round wakes each of them once at most, however many partitions it has.
+A file system writes its journal once for all syncs that run at the same time, so a round of many partitions
+takes a fraction of the time of the same syncs one after the other. The threads take partitions from one list
+until the list is empty: a round wakes each thread at most once, however many partitions it has.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ from streamcore.log.storage.partition.sync_ticket import SyncTicket
 _logger = logging.getLogger(__name__)
 
 SYNC_THREADS: Final = 4
-"""With more of them a round of 16 partitions is a little shorter and costs more processor time: each sync
-that ends wants the interpreter for itself."""
+"""With more threads a round of 16 partitions is a little shorter but costs more processor time: each sync
+that ends needs the interpreter.
+"""
 
 _Work: TypeAlias = tuple[deque[SyncTicket], SimpleQueue[None]]
 
 
 class SyncThreads:
-    """Threads that do nothing but sync, beside the one that leads a round. Started when first needed."""
+    """Threads that only sync, besides the thread that leads a round. Started when first needed."""
 
     def __init__(self, count: int = SYNC_THREADS) -> None:
-        """``count`` threads sync at a time, the leader of the round among them."""
+        """``count`` threads sync at a time; the leader of the round is one of them."""
         self._count = count
         self._threads: list[threading.Thread] = []
         self._work: SimpleQueue[_Work | None] = SimpleQueue()
 
     def sync(self, tickets: Sequence[SyncTicket]) -> None:
-        """Sync all tickets; a failure is left to the ticket and its partition. One caller at a time."""
+        """Sync all tickets; the ticket and its partition record a failure. One caller at a time."""
         remaining = deque(tickets)
         ended: SimpleQueue[None] = SimpleQueue()
         others_count = min(self._count, len(tickets)) - 1
@@ -53,7 +54,7 @@ class SyncThreads:
                 ended.get()
 
     def close(self) -> None:
-        """End the threads. Again does nothing."""
+        """End the threads. A second call does nothing."""
         threads, self._threads = self._threads, []
         for _ in threads:
             self._work.put(None)
@@ -80,18 +81,22 @@ class SyncThreads:
             try:
                 _sync_each(remaining)
             except Exception:
-                # Its partition has not moved on, so whoever waits for it has it synced again.
-                _logger.exception("syncing a partition has failed in a way that is not the disk's")
+                # The partition's synced offset has not moved, so threads that wait for it start another sync.
+                _logger.exception(
+                    "syncing a partition failed with an unexpected error, the next round tries again"
+                )
             finally:
                 ended.put(None)
 
 
 def _sync_each(remaining: deque[SyncTicket]) -> None:
-    """Sync tickets until there is none that nobody has taken."""
+    """Sync tickets until all are taken."""
     while True:
         try:
             ticket = remaining.popleft()
         except IndexError:
             return
-        with suppress(StorageError):  # whoever needs the partition learns of it by the next round
+        with suppress(
+            StorageError
+        ):  # the next round reports the failure to threads that wait for the partition
             ticket.sync()

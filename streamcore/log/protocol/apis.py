@@ -1,7 +1,7 @@
-"""Which requests are served, in which versions: one row an API.
+"""The table of served APIs and their versions: one row per API.
 
-The ranges are Apache Kafka 4.3's. The modules of the messages are loaded when a version of them is
-first used: a client uses a dozen of the APIs, and a start should not pay for the others.
+The ranges are Apache Kafka 4.3's. The module of an API's messages is imported when a version of them is first
+used: a client uses about a dozen APIs, and the start of a process should not import the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NEVER: Final = VERSION_MAX + 1
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """One kind of request. Versions ``[version_min, version_max]`` are served, both included."""
+    """One API. Versions ``[version_min, version_max]`` are served, both included."""
 
     key: int
     name: str
@@ -36,12 +36,12 @@ class Api:
         return self.version_min <= version <= self.version_max
 
     def is_flexible(self, version: int) -> bool:
-        """Whether a version has flexible encoding."""
+        """Whether a version has flexible encoding (KIP-482)."""
         return version >= self.flexible_from
 
     @property
     def module(self) -> str:
-        """The module of its messages."""
+        """The module that defines the API's messages."""
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.name).lower()
         return f"streamcore.log.protocol.messages.{words}"
 
@@ -56,11 +56,11 @@ class Api:
         return _message(self, "Response")
 
     def request_codec(self, version: int) -> Codec[Message]:
-        """Reads and writes its requests of a version."""
+        """Return the codec of the API's requests of a version."""
         return _codec(self.key, version, "Request")
 
     def response_codec(self, version: int) -> Codec[Message]:
-        """Reads and writes its responses of a version."""
+        """Return the codec of the API's responses of a version."""
         return _codec(self.key, version, "Response")
 
 
@@ -84,8 +84,11 @@ SASL_HANDSHAKE: Final = Api(17, "SaslHandshake", 0, 1)
 SASL_AUTHENTICATE: Final = Api(36, "SaslAuthenticate", 0, 2, flexible_from=2)
 
 PRODUCE_ADVERTISED_MIN: Final = 0
-"""Requests below ``PRODUCE.version_min`` are refused, yet advertised: clients built on librdkafka before
-2.11.1 take a range that begins later for a broker without compression (KAFKA-18659)."""
+"""The first advertised version of Produce. Requests below ``PRODUCE.version_min`` are refused, yet
+advertised:
+clients built on librdkafka before 2.11.1 take a broker whose range begins later for one without compression
+(KAFKA-18659).
+"""
 
 _ALL: Final = (
     PRODUCE,

@@ -1,15 +1,16 @@
-"""Reads and writes messages, by functions that are compiled from their classes.
+"""Encoding and decoding of messages, by functions compiled from the message classes.
 
-``codec_of(message, version, is_flexible)`` gives the pair for one version, compiled at first use and kept.
-What it compiles to is the code that one would write by hand for that version: fields of fixed size that
-stand together are one ``struct`` call, an array is one loop (``decoding``, ``encoding``).
+``codec_of(message, version, is_flexible)`` returns the codec of one version; it is compiled at first use and
+kept. The compiled code is what one would write by hand for that version: adjacent fields of fixed size are
+one
+``struct`` call, an array is one loop (``decoding``, ``encoding``).
 
-Encodings, by Kafka's protocol guide: numbers are big-endian; a string has an int16 length, other
-bytes and arrays an int32, -1 for null. In flexible versions lengths are unsigned varints of the
-length plus one, 0 for null, and every structure ends with its tagged fields.
+Encodings, by Kafka's protocol guide: numbers are big-endian; a string has an int16 length, other bytes and
+arrays an int32 length, -1 for null. In flexible versions (KIP-482) lengths are unsigned varints of the length
+plus one, 0 for null, and every structure ends with its tagged fields.
 
-Reading trusts nothing: each length is held against what is there, so that what is allocated is
-bounded by the size of the frame. Whatever does not fit is a ``MalformedMessageError``.
+Decoding checks every length against the available bytes, so the size of the frame bounds the allocated
+memory. Bytes that do not fit raise ``MalformedMessageError``.
 """
 
 from __future__ import annotations
@@ -28,27 +29,31 @@ M = TypeVar("M", bound=Message)
 
 
 class MalformedMessageError(Exception):
-    """The peer's bytes are not the message that they claim to be; its connection cannot go on."""
+    """The peer's bytes are not the expected message; the connection must be closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Codec(Generic[M]):
-    """Reads and writes one version of a message."""
+    """Encodes and decodes one version of a message."""
 
     decode_at: Callable[[Bytes, int], tuple[M, int]]
-    """Read a message at a position; return it and where it ends. May raise anything: use ``decode``."""
+    """Decode a message at a byte position; return the message and its end. May raise any error: use
+    ``decode``.
+    """
     encode_around: Callable[[M, Apart], bytearray]
-    """Write a message, but for records that are not bytes: they are listed with their places."""
+    """Encode a message without its records that are not bytes; list these with their byte positions in the
+    output.
+    """
 
     def encode(self, message: M) -> bytearray:
-        """Write a message."""
+        """Encode a message."""
         apart: Apart = []
         encoded = self.encode_around(message, apart)
         assert not apart, "records that are sent apart need encode_parts"
         return encoded
 
     def encode_parts(self, message: M) -> list[Bytes | Sized]:
-        """Write a message as what is to be sent one after the other: bytes, and records that are not."""
+        """Encode a message as parts to send one after the other: bytes, and records that are not bytes."""
         apart: Apart = []
         encoded = self.encode_around(message, apart)
         if not apart:
@@ -56,21 +61,22 @@ class Codec(Generic[M]):
         view = memoryview(encoded)
         parts: list[Bytes | Sized] = []
         start = 0
-        for place, records in apart:
-            parts += (view[start:place], records)
-            start = place
+        for position, records in apart:
+            parts += (view[start:position], records)
+            start = position
         if start < len(encoded):
             parts.append(view[start:])
         return parts
 
     def decode(self, data: Bytes, position: int = 0, *, may_have_rest: bool = False) -> M:
-        """Read the message that begins at ``position`` and ends with ``data``.
+        """Decode the message that begins at byte ``position`` and ends at the end of ``data``.
 
-        Records in it are views of ``data``; everything else is copied.
+        Records in the message are views of ``data``; all other values are copied.
 
         Args:
-            may_have_rest: bytes after the message are no error. Kafka's broker ignores them, and
-                librdkafka's Metadata requests for all topics have some (seen with 2.12).
+            may_have_rest: accept bytes after the message. Kafka's broker ignores them, and librdkafka's
+            Metadata
+                requests for all topics have some (seen with 2.12).
 
         Raises:
             MalformedMessageError: the bytes do not fit the message.
@@ -86,7 +92,7 @@ class Codec(Generic[M]):
 
 @cache
 def codec_of(message: type[M], version: int, is_flexible: bool) -> Codec[M]:
-    """The codec of one version of a message."""
+    """Return the codec of one version of a message."""
     decode = DecoderSource(version, is_flexible).compiled(message)
     encode = EncoderSource(version, is_flexible).compiled(message)
     return Codec(decode, encode)

@@ -1,13 +1,13 @@
-"""What members of a group exchange, in the bytes of Kafka's consumer protocol: subscriptions and assignments.
+"""Kafka's consumer protocol, which the members of a group exchange: subscriptions and assignments.
 
-Members write and read them, StreamCore's and those of every Kafka client. In a group of the classic protocol
-the coordinator passes the bytes on unread, except to find the topics that a group subscribes to, and where
-members of both protocols share a group.
+StreamCore's members and those of every Kafka client read and write these bytes. In a group of the classic
+protocol the coordinator passes the bytes on unread, with two exceptions: it reads the topics that a group
+subscribes to, and it converts the bytes where members of both protocols share a group.
 
 Bytes := version int16 | fields of the message
 
-Version 3 is written. A newer version is read as version 3, because newer versions only append fields. Lists
-that must not be null are read as empty where a client wrote null.
+Version 3 is written. A newer version is read as version 3, because newer versions only append fields. A null
+from a client is read as an empty list in a list that must not be null.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class TopicPartitions(Message):
 
 
 class ConsumerProtocolSubscription(Message):
-    """What a member subscribes to."""
+    """The topics that a member subscribes to."""
 
     topics: list[str] | None
     user_data: bytes | None
@@ -47,7 +47,7 @@ class ConsumerProtocolSubscription(Message):
 
 
 class ConsumerProtocolAssignment(Message):
-    """What a member is to read."""
+    """The partitions assigned to a member."""
 
     assigned_partitions: list[TopicPartitions] | None
     user_data: bytes | None
@@ -68,7 +68,7 @@ class CooperativeStickyUserData(Message):
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a member asks for when it joins, and what it still owns from the generation before."""
+    """The subscription of a joining member, and the partitions that it owns from the generation before."""
 
     topics: tuple[TopicName, ...]
     owned: tuple[TopicPartition, ...] = ()
@@ -93,7 +93,7 @@ def decode_subscription(data: bytes) -> Subscription:
     """Decode a subscription of any version.
 
     Raises:
-        CorruptDataError: the bytes are no subscription.
+        CorruptDataError: the bytes are not a subscription.
     """
     message = decode_user_data(ConsumerProtocolSubscription, data, _INT16.size, subscription_version(data))
     return Subscription(
@@ -106,13 +106,15 @@ def decode_subscription(data: bytes) -> Subscription:
 
 
 def subscription_version(data: bytes) -> int:
-    """Return the version that a subscription was written in, at most the newest that is known here.
+    """Return the version in which a subscription was written, at most the newest version known here.
 
     Raises:
         CorruptDataError: there are fewer than two bytes.
     """
     if len(data) < _INT16.size:
-        raise CorruptDataError(f"a member's bytes are cut off, {fact_text(size_bytes=len(data))}")
+        raise CorruptDataError(
+            f"the bytes of a subscription or assignment are cut off, {fact_text(size_bytes=len(data))}"
+        )
     version: int = _INT16.unpack_from(data)[0]
     return max(0, min(version, _VERSION))
 
@@ -126,10 +128,10 @@ def encode_assignment(
 
 
 def decode_assignment(data: bytes) -> tuple[TopicPartition, ...]:
-    """Decode the partitions of an assignment; no bytes at all are an empty assignment.
+    """Decode the partitions of an assignment; zero bytes are an empty assignment.
 
     Raises:
-        CorruptDataError: the bytes are no assignment.
+        CorruptDataError: the bytes are not an assignment.
     """
     return partitions_of(_assignment(data).assigned_partitions) if data else ()
 
@@ -138,7 +140,7 @@ def has_user_data(data: bytes) -> bool:
     """Whether an assignment carries data of its assignor.
 
     Raises:
-        CorruptDataError: the bytes are no assignment.
+        CorruptDataError: the bytes are not an assignment.
     """
     return bool(_assignment(data).user_data) if data else False
 
@@ -148,7 +150,7 @@ def _assignment(data: bytes) -> ConsumerProtocolAssignment:
 
 
 def encode_user_data(message: Message, *, version: int = 0) -> bytes:
-    """Encode the fields of a message that has no version in front: the user data of an assignor."""
+    """Encode the fields of a message without a version before them: the user data of an assignor."""
     return bytes(codec_of(type(message), version, False).encode(message))
 
 
@@ -176,7 +178,7 @@ def by_topic(partitions: Iterable[TopicPartition]) -> list[TopicPartitions]:
 
 
 def partitions_of(topics: Iterable[TopicPartitions] | None) -> tuple[TopicPartition, ...]:
-    """List the partitions of several topics, in order."""
+    """Return the partitions of several topics, in order."""
     return tuple(
         TopicPartition(each.topic, partition) for each in topics or () for partition in each.partitions or ()
     )

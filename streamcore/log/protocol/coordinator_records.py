@@ -1,4 +1,4 @@
-"""The records of ``__consumer_offsets`` and ``__transaction_state``, as message tables.
+"""The records of ``__consumer_offsets`` and ``__transaction_state``, as message classes.
 
 Key   := kind int16 | fields        Value := version int16 | fields; a null value deletes the key
 
@@ -29,22 +29,22 @@ _VERSION: Final = struct.Struct(">h")
 
 @dataclass(frozen=True, slots=True)
 class RecordFormat(Generic[M]):
-    """How keys or values of one kind are stored: which version is written, and which versions are read."""
+    """The versions of the keys or values of one kind: the written version, and the versions that are read."""
 
     message: type[M]
     written: int
-    """The version that is written; the kind of a key."""
+    """The version that is written; for a key its kind."""
     last: int
     """The newest version that is read."""
     flexible_from: int | None = None
     """The first version with compact lengths and tagged fields; ``None`` if no version has them."""
 
     def encode(self, message: M) -> bytes:
-        """Write the version and the fields."""
+        """Encode the version and the fields."""
         return _VERSION.pack(self.written) + self._codec(self.written).encode(message)
 
     def decode(self, data: bytes) -> M:
-        """Read the fields of any version that is known. Bytes after the fields are ignored, as by Kafka.
+        """Decode the fields of any known version. Bytes after the fields are ignored, as by Kafka.
 
         Raises:
             UnsupportedVersionError: a newer program wrote the record.
@@ -53,14 +53,14 @@ class RecordFormat(Generic[M]):
         version = record_version(data)
         if not 0 <= version <= self.last:
             raise UnsupportedVersionError(
-                "a coordinator's record is of a newer version; upgrade this program. "
+                "a coordinator's record has a newer version: upgrade this program, "
                 + fact_text(record=self.message.__name__, version=version, version_max=self.last)
             )
         try:
             return self._codec(version).decode(data, _VERSION.size, may_have_rest=True)
         except MalformedMessageError as error:
             raise CorruptDataError(
-                "a coordinator's record cannot be read; restore the log from a copy. "
+                "a coordinator's record cannot be read: restore the log from a copy, "
                 + fact_text(record=self.message.__name__, version=version, because=str(error))
             ) from error
 
@@ -70,13 +70,15 @@ class RecordFormat(Generic[M]):
 
 
 def record_version(data: bytes) -> int:
-    """The number that a key or a value begins with: the kind of a key, the version of a value.
+    """Return the number at the start of a key or a value: the kind of a key, the version of a value.
 
     Raises:
         CorruptDataError: there are fewer than two bytes.
     """
     if len(data) < _VERSION.size:
-        raise CorruptDataError(f"a coordinator's record is cut off. {fact_text(size_bytes=len(data))}")
+        raise CorruptDataError(
+            f"a coordinator's record is cut off: restore a copy of the log, {fact_text(size_bytes=len(data))}"
+        )
     number: int = _VERSION.unpack_from(data)[0]
     return number
 
@@ -85,7 +87,7 @@ def record_version(data: bytes) -> int:
 
 
 class OffsetCommitKey(Message):
-    """Names a group and a partition."""
+    """The key of a committed offset: a group and a partition."""
 
     group: str
     topic: str
@@ -110,7 +112,7 @@ OFFSET_VALUE: Final = RecordFormat(OffsetCommitValue, written=3, last=4, flexibl
 
 
 class GroupMetadataKey(Message):
-    """Names a group."""
+    """The key of a classic group: its name."""
 
     group: str
 
@@ -131,7 +133,7 @@ class MemberMetadata(Message):
 
 
 class GroupMetadataValue(Message):
-    """A generation of a group."""
+    """A generation of a classic group."""
 
     protocol_type: str
     generation: Int32
@@ -149,7 +151,7 @@ GROUP_VALUE: Final = RecordFormat(GroupMetadataValue, written=3, last=4, flexibl
 
 
 class ConsumerGroupPartKey(Message):
-    """Names a group and a part of it: a member id, or for kind 16 a regular expression."""
+    """The key of a part of a group: the group and a member id, or for kind 16 a regular expression."""
 
     group: str
     part: str
@@ -163,21 +165,21 @@ class ConsumerGroupMetadataValue(Message):
 
 
 class ClassicProtocol(Message):
-    """A protocol that a member of the classic protocol supports."""
+    """One of the assignment protocols that a member of the classic protocol supports."""
 
     name: str
     metadata: bytes
 
 
 class ClassicMemberMetadata(Message):
-    """What a member of the classic protocol adds to its metadata."""
+    """The metadata that only a member of the classic protocol has."""
 
     session_timeout_ms: Int32 = 0
     supported_protocols: list[ClassicProtocol] = []
 
 
 class ConsumerGroupMemberMetadataValue(Message):
-    """What a member subscribes to."""
+    """The subscription and client of a member."""
 
     instance_id: str | None
     rack_id: str | None
@@ -190,11 +192,11 @@ class ConsumerGroupMemberMetadataValue(Message):
     classic_member_metadata: A[ClassicMemberMetadata | None, Tag(0, "0+")] = msgspec.field(
         default_factory=ClassicMemberMetadata
     )
-    """Null is written as a field of its own: Kafka reads a field that is left out as an empty structure."""
+    """Null is written as a field: Kafka reads a missing field as an empty structure."""
 
 
 class ConsumerGroupTargetAssignmentMetadataValue(Message):
-    """The group epoch that the target assignment is for."""
+    """The group epoch for which the target assignment was computed."""
 
     assignment_epoch: Int32
     assignment_timestamp: A[Int64, Tag(0, "0+")] = 0
@@ -208,13 +210,13 @@ class TargetTopicPartitions(Message):
 
 
 class ConsumerGroupTargetAssignmentMemberValue(Message):
-    """The partitions that a member is to have."""
+    """The target assignment of a member."""
 
     topic_partitions: list[TargetTopicPartitions]
 
 
 class CurrentTopicPartitions(Message):
-    """Partitions of a topic that a member has, and the epochs at which the member got each of them."""
+    """Partitions of a topic that a member owns, with the epochs at which it received each of them."""
 
     topic_id: Uuid
     partitions: list[Int32]
@@ -222,7 +224,7 @@ class CurrentTopicPartitions(Message):
 
 
 class ConsumerGroupCurrentMemberAssignmentValue(Message):
-    """Where a member stands."""
+    """The current assignment and the epochs of a member."""
 
     member_epoch: Int32
     previous_member_epoch: Int32
@@ -243,7 +245,7 @@ class ConsumerGroupRegularExpressionValue(Message):
 
 
 class TransactionLogKey(Message):
-    """Names a transactional id."""
+    """The key of a transactional id."""
 
     transactional_id: str
 
@@ -256,7 +258,7 @@ class TransactionPartitions(Message):
 
 
 class TransactionLogValue(Message):
-    """All that is known of a transactional id."""
+    """The state of a transactional id."""
 
     producer_id: Int64
     producer_epoch: Int16

@@ -1,9 +1,9 @@
-"""Makes the function that reads one version of a message.
+"""Generation of the function that decodes one version of a message.
 
-In its source ``d`` is the data, ``p`` the position and ``n`` the size; ``e`` is where a field ends, ``left``
-how many elements the message may still have. Each length is held against what is there before anything
-is done with it. What does not fit is an error of
-Python's own, for ``Codec.decode`` to name.
+In the generated source ``d`` is the data, ``p`` the byte position and ``n`` the size; ``e`` is the end of a
+field, ``left`` the number of elements that the message may still have. Each length is checked against the
+available bytes before it is used. Bytes that do not fit raise one of Python's errors, which ``Codec.decode``
+converts.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _READING: Final = {"string": "str(d[p:e], 'utf-8')", "bytes": "bytes(d[p:e])", "
 
 
 class DecoderSource(SourceCode):
-    """The lines of such a function."""
+    """The source lines of a decoding function."""
 
     def compiled(self, message: type[M]) -> Callable[[Bytes, int], tuple[M, int]]:
-        """The function: from data and a position to a message and where it ends."""
+        """Return the function: it takes data and a byte position, and returns a message and its end."""
         self.line("n = len(d)")
         self.line(f"left = {ELEMENTS_MAX}")
         value = self._structure(message)
@@ -33,7 +33,7 @@ class DecoderSource(SourceCode):
         return self.function(f"decode_{message.__name__}", "d, p")
 
     def _structure(self, message: type[Message]) -> str:
-        """Read a structure; return the expression that makes it."""
+        """Decode a structure; return the expression that creates it."""
         layout = layout_of(message, self.version)
         values = {field.name: self.new("v") for field in layout}
         for run in in_runs(field for field in layout if field.tag is None):
@@ -85,7 +85,7 @@ class DecoderSource(SourceCode):
         self.line("p = e")
 
     def _length(self, layout: str) -> str:
-        """Read a length; -1 is null."""
+        """Decode a length; -1 is null."""
         length = self.new("l")
         if not self.is_flexible:
             self._numbers([length], layout)
@@ -117,7 +117,7 @@ class DecoderSource(SourceCode):
         self._unless_null(field, length, target, lambda: read(field.element, length, target))
 
     def _spend(self, count: str) -> None:
-        """Refuse a message of too many elements, before any memory or time goes into them."""
+        """Refuse a message of too many elements, before memory or time is spent on them."""
         self.line(f"left -= {count}")
         with self.block("if left < 0:"):
             self.line(f"raise ValueError('a message has more than {ELEMENTS_MAX:,} elements')")
@@ -133,7 +133,7 @@ class DecoderSource(SourceCode):
         self.line("p = e")
 
     def _array_of_others(self, element: FieldLayout, length: str, target: str) -> None:
-        # Every element takes a byte or more, so a length beyond that is a lie.
+        # Every element takes at least one byte, so a greater length is wrong.
         with self.block(f"if {length} > n - p:"):
             self.line("raise IndexError('an array is cut off')")
         self._spend(length)
@@ -155,7 +155,7 @@ class DecoderSource(SourceCode):
         mark = self.new("m")
         if field.tag is None:
             self._numbers([mark], "b")
-        else:  # Kafka marks a null structure by -1, as a tagged field by 0
+        else:  # Kafka marks a null structure by -1, and by 0 where it is a tagged field
             self._varint(mark)
         with self.block(f"if {mark} < {0 if field.tag is None else 1}:"):
             self.line(f"{target} = None")
@@ -174,15 +174,15 @@ class DecoderSource(SourceCode):
             self.line(f"{end} = p + {size}")
             with self.block(f"if {end} > n:"):
                 self.line("raise IndexError('a tagged field is cut off')")
-            for place, field in enumerate(fields):
-                with self.block(f"{'el' if place else ''}if {tag} == {field.tag}:"):
+            for index, field in enumerate(fields):
+                with self.block(f"{'el' if index else ''}if {tag} == {field.tag}:"):
                     self._field(field, values[field.name])
                     with self.block(f"if p != {end}:"):
                         self.line(f"raise ValueError('{field.name} does not fill its tagged field')")
             self.line(f"p = {end}")
 
     def _default(self, field: FieldLayout) -> str:
-        """The expression for a tagged field that is not there: never an object that two messages share."""
+        """Return the expression for a missing tagged field; it creates a new object for each message."""
         assert field.has_default, f"{field.name} is tagged and has no default"
         structure = field.kind.structure
         if isinstance(field.default, list):
@@ -195,7 +195,7 @@ class DecoderSource(SourceCode):
 
 
 def _long_varint(data: Bytes, position: int, first: int) -> tuple[int, int]:
-    """Go on with an unsigned varint whose first byte has the continuation bit."""
+    """Decode the rest of an unsigned varint whose first byte has the continuation bit."""
     value = first & 0x7F
     for shift in (7, 14, 21, 28):
         part = data[position]
@@ -205,4 +205,4 @@ def _long_varint(data: Bytes, position: int, first: int) -> tuple[int, int]:
             if value > 0x7FFFFFFF:
                 break
             return value, position
-    raise ValueError("a variable-length number is too large")
+    raise ValueError("a varint is too large")

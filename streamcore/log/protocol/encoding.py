@@ -1,7 +1,8 @@
-"""Makes the function that writes one version of a message.
+"""Generation of the function that encodes one version of a message.
 
-In its source ``o`` is the output; tagged fields are first written to outputs of their own. Records that
-are not bytes are not written: their length is, and ``apart`` collects them with their places in ``o``.
+In the generated source ``o`` is the output; tagged fields are first written to separate outputs. Of records
+that are not bytes only the length is written; ``apart`` collects the records with their byte positions in
+``o``.
 """
 
 from __future__ import annotations
@@ -17,17 +18,19 @@ from streamcore.log.protocol.source_code import SourceCode, fixed
 M = TypeVar("M", bound=Message)
 
 Apart: TypeAlias = list[tuple[int, Sized]]
-"""Records that are sent after what stands before a place in the output."""
+"""A byte position in the output, and the records to send after the bytes before this position."""
 
 _BYTES: Final = (bytes, bytearray, memoryview)
 _NULL: Final = {"h": b"\xff\xff", "i": b"\xff\xff\xff\xff"}
 
 
 class EncoderSource(SourceCode):
-    """The lines of such a function."""
+    """The source lines of an encoding function."""
 
     def compiled(self, message: type[M]) -> Callable[[M, Apart], bytearray]:
-        """The function: from a message to its bytes; what is apart is added to the list."""
+        """Return the function: it takes a message and returns its bytes; it appends separate records to a
+        list.
+        """
         self.line("o = bytearray()")
         self._structure("m", message, "o")
         self.line("return o")
@@ -71,7 +74,7 @@ class EncoderSource(SourceCode):
             write()
 
     def _sized(self, field: FieldLayout, value: str, layout: str, out: str) -> None:
-        """Write what has a length before it."""
+        """Encode a value after its length."""
         if field.kind.is_array:
             self._length(f"len({value})", layout, out)
             self._elements(field.element, value, out)
@@ -139,7 +142,7 @@ class EncoderSource(SourceCode):
         tags = self.new("g")
         self.line(f"{tags} = []")
         for field in sorted(fields, key=lambda field: field.tag or 0):
-            assert field.kind.name != "records", "records have their place in the message itself"
+            assert field.kind.name != "records", "records are never a tagged field"
             value, part = self.new("v"), self.new("o")
             self.line(f"{value} = {source}.{field.name}")
             with self.block(f"if {value} != {self.known('default', field.default)}:"):
@@ -150,7 +153,7 @@ class EncoderSource(SourceCode):
 
 
 def encode_varint(value: int) -> bytes:
-    """An unsigned varint."""
+    """Return an unsigned varint."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -1,9 +1,9 @@
-"""The words in which messages are described: one class a structure, for all versions of its API.
+"""The types and notes that describe messages: one class per structure, for all versions of its API.
 
-A message is a ``Message`` class. Its annotations, in the order of the wire, are the whole table: the
-type says how a field is written, ``V`` in which versions, ``Null`` from when on it may be ``None``, ``Tag``
-that it is an optional field at the end of its structure. What a version does not have keeps the
-class's default::
+A message is a ``Message`` class. Its annotations, in the order of the wire, are the complete table: the type
+says how a field is encoded, ``V`` which versions have it, ``Null`` in which versions it may be ``None``,
+``Tag`` that it is an optional field at the end of its structure (KIP-482). A field that a version lacks keeps
+the class's default::
 
     class CreatableTopic(Message):
         name: str
@@ -11,10 +11,10 @@ class's default::
         configs: list[CreatableTopicConfig]
         rack: A[str | None, V("3+"), Null("5+")] = None
 
-An array of ``Structure | bytes`` may be written with elements that were encoded before, in the same version.
+An array of ``Structure | bytes`` may be encoded with elements that were encoded before, in the same version.
 
-``codec`` compiles such a class to a pair of functions for each version, at first use. The field names
-are those of Apache Kafka's published schemas, in lower case; the facts are Kafka 4.3's.
+``codec`` compiles such a class to a pair of functions for each version, at first use. The field names are
+those of Apache Kafka's published schemas, in snake case; the tables are Kafka 4.3's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ import msgspec
 
 VERSION_MAX: Final = 32_767
 TEXT_BYTES_MAX: Final = 32_767
-"""Kafka neither writes nor reads a longer string, in flexible versions as in the others."""
+"""The maximum length of a string in bytes, in flexible and in other versions: Kafka neither writes nor reads
+a
+longer one.
+"""
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
@@ -42,7 +45,7 @@ class Fixed:
 
 
 class _Raw:
-    """Bytes that are written in a way of their own."""
+    """Bytes with a special encoding."""
 
 
 UUID_MARK: Final = _Raw()
@@ -55,16 +58,21 @@ Int32: TypeAlias = A[int, Fixed("i")]
 Int64: TypeAlias = A[int, Fixed("q")]
 Float64: TypeAlias = A[float, Fixed("d")]
 Uuid: TypeAlias = A[bytes, UUID_MARK]
-"""Sixteen bytes; all zero for none."""
+"""Sixteen bytes; all zero for no id."""
 Records: TypeAlias = A[Bytes | Sized, RECORDS_MARK]
-"""Record batches as they are stored. Read, they are a view of the frame; what is written may also be
-something that only has a length, and is sent after it (``Codec.encode_parts``)."""
+"""Record batches as they are stored. Decoded, they are a view of the frame. For encoding, an object that only
+has a
+length is enough, and it is sent after the bytes before it (``Codec.encode_parts``).
+"""
 
 ZERO_UUID: Final = bytes(16)
 
 ELEMENTS_MAX: Final = 250_000
-"""Elements of all arrays of a message that is read, and tagged fields. An element takes a byte on the wire
-and may take a hundred in memory, so a limit on the frame alone would not bound what a peer can cost."""
+"""The maximum number of elements of all arrays of a decoded message, tagged fields included. An element of
+one byte
+on the wire may take a hundred bytes in memory, so a limit on the frame alone would not bound the memory of a
+request.
+"""
 
 
 class Versions:
@@ -83,13 +91,15 @@ class Versions:
 
 
 class V(Versions):
-    """The versions that have the field; without it, all have."""
+    """The versions that have the field; without this note all versions have it."""
 
     __slots__ = ()
 
 
 class Null(Versions):
-    """The versions in which a field whose type allows ``None`` may be it; without it, all."""
+    """The versions in which a field whose type allows ``None`` may be ``None``; without this note all
+    versions.
+    """
 
     __slots__ = ()
 
@@ -105,7 +115,7 @@ class Tag(Versions):
 
 
 class _MessageType(msgspec.StructMeta):
-    """Makes every message's fields keywords: their order is the wire's, whichever have defaults."""
+    """Makes the fields of every message keyword-only: they are in wire order, whichever have defaults."""
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, object]) -> _MessageType:
         return super().__new__(mcls, name, bases, namespace, kw_only=True)

@@ -1,11 +1,11 @@
-"""Cuts the bytes of a connection into frames: a length of four bytes, then so many bytes.
+"""Separation of a connection's bytes into frames: a length of four bytes, then as many bytes.
 
-The receiver gives out the memory that the next bytes should be read into, so that a large frame is
-received where it stays: the records in it are handed on as views and never copied.
+The receiver provides the memory into which the next bytes are read, so that a large frame is received into
+its final memory: its records are passed on as views and never copied.
 
-Bytes of small frames go through ``scratch``, which all connections of a server share, because each
-reads only for the length of one call. Only an unfinished frame has memory of its own. A large one gets
-it in steps, so that a length alone, with nothing behind it, costs nothing.
+Bytes of small frames go through ``scratch``, which all connections of a server share, because each connection
+uses it only during one call. Only an unfinished frame has separate memory. A large frame gets its memory in
+steps, so that a large length without data costs no memory.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from streamcore.log.protocol.codec import MalformedMessageError
 _LENGTH: Final = struct.Struct(">i")
 _STEP_BYTES: Final = 2 * 1024 * 1024
 FRAME_BYTES_MIN: Final = 8
-"""A request has at least its key, its version and its correlation id."""
+"""The minimum size of a request in bytes: key, version and correlation id."""
 
 
 class FrameReceiver:
-    """Collects bytes in any chunking and hands back whole frames, without their lengths."""
+    """Collects bytes in pieces of any size and returns complete frames, without their lengths."""
 
     def __init__(
         self, scratch: bytearray, *, frame_bytes_max: int, frame_bytes_min: int = FRAME_BYTES_MIN
@@ -37,7 +37,7 @@ class FrameReceiver:
 
     @property
     def held_bytes(self) -> int:
-        """The memory that the unfinished frame has."""
+        """The size in bytes of the memory of the unfinished frame."""
         return len(self._frame) if self._frame is not None else len(self._start)
 
     @property
@@ -46,22 +46,22 @@ class FrameReceiver:
         return self._frame is not None or bool(self._start)
 
     def buffer(self) -> memoryview:
-        """Where the next bytes are to be written; of use until ``received`` is called."""
+        """Return the memory for the next bytes; it is valid until ``received`` is called."""
         if self._frame is None:
             return self._scratch
         if self._received_bytes == len(self._frame):
-            # A new one, because the old one may still be lent out and then has a fixed size.
+            # A new buffer, because the old one may still be in use and then has a fixed size.
             larger = bytearray(min(2 * len(self._frame), self._frame_bytes))
             larger[: self._received_bytes] = self._frame
             self._frame = larger
         return memoryview(self._frame)[self._received_bytes :]
 
     def received(self, count: int) -> list[bytearray]:
-        """Take ``count`` bytes that were written to ``buffer``; return the frames they complete, in order.
+        """Take ``count`` bytes that were written to ``buffer``; return the completed frames, in order.
 
         Raises:
-            MalformedMessageError: a length is too small, or above the limit. What follows cannot be
-                told apart any more.
+            MalformedMessageError: a length is too small, or above the limit. The frames after it cannot be
+                separated any more.
         """
         if self._frame is not None:
             self._received_bytes += count
@@ -70,14 +70,14 @@ class FrameReceiver:
             frame, self._frame = self._frame, None
             return [frame]
         if not self._start and count > _LENGTH.size:
-            # One whole frame is what mostly comes.
+            # The usual case is one whole frame.
             (length,) = _LENGTH.unpack_from(self._scratch)
             if length == count - _LENGTH.size and self.frame_bytes_min <= length <= self.frame_bytes_max:
                 return [bytearray(self._scratch[_LENGTH.size : count])]
         return self._cut(self._start + bytes(self._scratch[:count]) if self._start else self._scratch[:count])
 
     def drop(self) -> None:
-        """Give back the memory of an unfinished frame: its rest will not come."""
+        """Release the memory of an unfinished frame whose rest will not arrive."""
         self._start, self._frame = b"", None
 
     def _cut(self, data: bytes | memoryview) -> list[bytearray]:

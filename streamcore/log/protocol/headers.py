@@ -1,10 +1,11 @@
-"""What stands before every request and every response.
+"""The headers of requests and responses.
 
 Request  := api key int16 | version int16 | correlation id int32 | client id string? | tagged fields
 Response := correlation id int32 | tagged fields
 
-The tagged fields are there in flexible versions. The client id has an int16 length in all of them, and the
-response to ApiVersions has no tagged fields before it in any: its reader does not know the version yet.
+The tagged fields are there in flexible versions. The client id has an int16 length in all versions. The
+header of an ApiVersions response has no tagged fields in any version, because its reader does not know the
+version yet.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _FRAME_LENGTH_BYTES: Final = 4
 
 
 class RequestHeader(NamedTuple):
-    """Who asks what, and where the request itself begins in its frame."""
+    """The API, version and client of a request, and the byte position of the request in its frame."""
 
     key: int
     version: int
@@ -32,10 +33,10 @@ class RequestHeader(NamedTuple):
 
 
 def parse_header(frame: Bytes) -> RequestHeader:
-    """Read what stands first in a frame, up to the tagged fields.
+    """Decode the header of a frame, up to the tagged fields.
 
     Raises:
-        MalformedMessageError: the frame is too short for what it says.
+        MalformedMessageError: the frame is shorter than its header.
     """
     try:
         key, version, correlation_id, length = _REQUEST.unpack_from(frame)
@@ -49,10 +50,10 @@ def parse_header(frame: Bytes) -> RequestHeader:
 
 
 def body_start(frame: Bytes, header: RequestHeader, api: Api) -> int:
-    """Where a request begins: after the header's tagged fields, none of which is known.
+    """Return the byte position of the request: after the header's tagged fields, which are ignored.
 
     Raises:
-        MalformedMessageError: they are cut off.
+        MalformedMessageError: the tagged fields are cut off.
     """
     position = header.client_id_end
     if not api.is_flexible(header.version):
@@ -73,7 +74,7 @@ def body_start(frame: Bytes, header: RequestHeader, api: Api) -> int:
 
 
 def response_start(api: Api, version: int, correlation_id: int, body_bytes: int) -> bytes:
-    """The frame's length and the header before a response of so many bytes."""
+    """Return the frame's length field and the header, for a response of so many bytes."""
     is_tagged = api.is_flexible(version) and api is not API_VERSIONS
     size = _RESPONSE.size - _FRAME_LENGTH_BYTES + is_tagged + body_bytes
     start = _RESPONSE.pack(size, correlation_id)
@@ -90,4 +91,4 @@ def _varint(frame: Bytes, position: int) -> tuple[int, int]:
             return value, position
         shift += 7
         if shift > 28:
-            raise MalformedMessageError("a variable-length number is too large")
+            raise MalformedMessageError("a varint is too large")

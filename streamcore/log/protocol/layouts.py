@@ -1,7 +1,8 @@
-"""The fields of a message in one version: what a class's annotations come to.
+"""The fields of a message in one version, from the annotations of its class.
 
-``layout_of`` reads the notes that ``fields`` defines; ``decoding`` and ``encoding`` make code of what it
-says, and tests make values of it.
+``layout_of`` evaluates the notes that ``fields`` defines; ``decoding`` and ``encoding`` generate code from
+the
+layout, and tests generate values from it.
 """
 
 from __future__ import annotations
@@ -20,18 +21,20 @@ from streamcore.log.protocol.fields import RECORDS_MARK, UUID_MARK, Fixed, Messa
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a value is written: one of the names below, or a structure, or an array of either."""
+    """How a value is encoded: as a named type, as a structure, or as an array of either."""
 
     name: str
     """A letter of ``struct``, or ``string``, ``bytes``, ``records``, ``uuid``, ``structure``."""
     structure: type[Message] | None = None
     is_array: bool = False
     may_be_encoded: bool = False
-    """Of an array of structures, and its elements: they may be bytes, which were encoded before."""
+    """For an array of structures and for its elements: the elements may also be bytes that were encoded
+    before.
+    """
 
     @property
     def is_number(self) -> bool:
-        """Whether it is a number of fixed size, or a truth value."""
+        """Whether the value is a number of fixed size or a boolean."""
         return len(self.name) == 1 and not self.is_array
 
 
@@ -48,14 +51,14 @@ class FieldLayout:
 
     @property
     def element(self) -> FieldLayout:
-        """An element of the array that the field is; it is never null."""
+        """The layout of an element of the array field; an element is never null."""
         kind = Kind(self.kind.name, self.kind.structure, may_be_encoded=self.kind.may_be_encoded)
         return FieldLayout(self.name, kind, is_nullable=False, tag=None, has_default=False, default=None)
 
 
 @cache
 def layout_of(message: type[Message], version: int) -> tuple[FieldLayout, ...]:
-    """The fields of a message in one version, in the order of the wire; tagged ones among them."""
+    """Return the fields of a message in one version, in wire order, tagged fields among them."""
     hints = typing.get_type_hints(message, include_extras=True)
     fields: list[FieldLayout] = []
     for info in msgspec.structs.fields(message):
@@ -89,7 +92,7 @@ def layout_of(message: type[Message], version: int) -> tuple[FieldLayout, ...]:
 
 
 def in_runs(fields: Iterable[FieldLayout]) -> list[list[FieldLayout]]:
-    """Fields in order: numbers that stand together are one run, and everything else is one by itself."""
+    """Group fields in order: adjacent numbers are one group, and every other field is a group by itself."""
     runs: list[list[FieldLayout]] = []
     for field in fields:
         if field.kind.is_number and runs and runs[-1][0].kind.is_number:
@@ -100,7 +103,7 @@ def in_runs(fields: Iterable[FieldLayout]) -> list[list[FieldLayout]]:
 
 
 def _is_alias(annotation: object) -> bool:
-    """Whether ``Annotated`` stands for a kind of field, such as ``Int32``, not for a note on one."""
+    """Whether ``Annotated`` stands for a type of field, such as ``Int32``, and not for a note on a field."""
     return any(
         isinstance(note, Fixed) or note in (UUID_MARK, RECORDS_MARK)
         for note in typing.get_args(annotation)[1:]
@@ -126,7 +129,7 @@ def _kind(annotation: Any, notes: tuple[object, ...]) -> Kind:
         inner, may_be_encoded = _without_bytes(typing.get_args(annotation)[0])
         element = _kind(inner, ())
         return Kind(element.name, element.structure, is_array=True, may_be_encoded=may_be_encoded)
-    # ``Annotated[Annotated[int, …], …]`` is one flat Annotated, so the mark may be among the notes.
+    # ``Annotated[Annotated[int, …], …]`` is one flat Annotated, so the type's mark may be among the notes.
     if typing.get_origin(annotation) is Annotated:
         notes = (*notes, *typing.get_args(annotation)[1:])
     for note in notes:

@@ -1,4 +1,4 @@
-"""The source code of a function that is made at run time, and the function that it becomes."""
+"""The source code of a function that is generated at run time, and its compilation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SourceCode:
         self._count = 0
 
     def line(self, text: str) -> None:
-        """Add a line at the present depth."""
+        """Add a line at the present indentation."""
         self._lines.append("    " * self._depth + text)
 
     @contextmanager
@@ -33,12 +33,12 @@ class SourceCode:
         self._depth -= 1
 
     def new(self, prefix: str) -> str:
-        """A local name that is not in use."""
+        """Return a local name that is not in use."""
         self._count += 1
         return f"{prefix}{self._count}"
 
     def known(self, prefix: str, value: object) -> str:
-        """A global name for an object; the same object has the same name."""
+        """Return a global name for an object; the same object has the same name."""
         for name, other in self._names.items():
             if other is value:
                 return name
@@ -47,7 +47,7 @@ class SourceCode:
         return name
 
     def function(self, name: str, parameters: str) -> Callable[..., Any]:
-        """The function that the lines are the body of."""
+        """Compile the function with the collected lines as its body."""
         source = f"def {name}({parameters}):\n" + "\n".join("    " + line for line in self._lines)
         namespace: dict[str, Any] = dict(self._names)
         exec(compile(source, f"<{name} version {self.version}>", "exec"), namespace)
@@ -57,5 +57,5 @@ class SourceCode:
 
 @cache
 def fixed(layout: str) -> struct.Struct:
-    """Numbers of fixed size that stand together, by their letters."""
+    """Return the struct of adjacent numbers of fixed size, by their letters."""
     return struct.Struct(">" + layout)

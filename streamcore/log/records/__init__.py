@@ -1,1 +1,1 @@
-"""Record batches, bytes to values and back. Pure: no files, no clock."""
+"""Conversion between record batches and bytes. Pure: no files, no clock."""

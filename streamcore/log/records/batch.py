@@ -1,4 +1,4 @@
-"""The header of a record batch: parsed, checked and patched without touching the records.
+"""The header of a record batch: parsed, checked and patched without decoding the records.
 
 Record batch v2, big-endian, 61 bytes before the records:
 
@@ -7,11 +7,11 @@ Record batch v2, big-endian, 61 bytes before the records:
     base timestamp i64 @27 | max timestamp i64 @35 | producer id i64 @43 | producer epoch i16 @51
     base sequence i32 @53 | record count i32 @57 | records @61
 
-The CRC-32C covers everything from the attributes on, so the log can write base offset and leader
-epoch into a batch without computing it again.
+The CRC-32C covers everything from the attributes on, so the log writes base offset and leader epoch into a
+batch without computing the checksum again.
 
-Attributes: bits 0-2 compression, 3 the log's append time counts, 4 transactional, 5 control,
-6 the base timestamp is a delete horizon.
+Attributes: bits 0-2 compression codec, 3 log append time, 4 transactional, 5 control, 6 the base timestamp
+is a delete horizon.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WritableBytes: TypeAlias = bytearray | memoryview
 
 HEADER_BYTES = 61
 LENGTH_END = 12
-"""Where the length field ends: a batch has ``LENGTH_END + batch length`` bytes."""
+"""The end of the length field: a batch has ``LENGTH_END + batch length`` bytes."""
 
 MAGIC = 2
 NO_PRODUCER_ID: ProducerId = -1
@@ -57,7 +57,7 @@ _CRC_FROM = 21
 
 
 class BatchHeader(NamedTuple):
-    """The fixed fields of a record batch, in the order they are stored."""
+    """The fixed fields of a record batch, in stored order."""
 
     base_offset: Offset
     batch_length: int
@@ -74,12 +74,12 @@ class BatchHeader(NamedTuple):
     record_count: int
 
     def at(self, base_offset: Offset, leader_epoch: int) -> BatchHeader:
-        """The header of the same batch where the log puts it."""
+        """Return the same header with another base offset and leader epoch, as the log assigns them."""
         return tuple.__new__(BatchHeader, (base_offset, self[1], leader_epoch, *self[3:]))
 
     @property
     def size_bytes(self) -> int:
-        """The whole batch's size, header included."""
+        """The size of the whole batch, header included."""
         return self.batch_length + LENGTH_END
 
     @property
@@ -89,7 +89,7 @@ class BatchHeader(NamedTuple):
 
     @property
     def end_offset(self) -> Offset:
-        """The offset after the batch."""
+        """The offset after the batch's last offset."""
         return self.base_offset + self.last_offset_delta + 1
 
     @property
@@ -111,7 +111,7 @@ class BatchHeader(NamedTuple):
 
     @property
     def has_append_time(self) -> bool:
-        """Whether the log's append time, which is the max timestamp, counts for all records."""
+        """Whether the max timestamp, which is then the log's append time, holds for all records."""
         return bool(self.attributes & APPEND_TIME_FLAG)
 
     @property
@@ -126,19 +126,19 @@ class BatchHeader(NamedTuple):
 
     @property
     def delete_horizon_ms(self) -> TimestampMs | None:
-        """From when on compaction may drop the batch's tombstones and markers, if that is decided."""
+        """The time from which compaction may drop the batch's tombstones and markers; ``None`` if not set."""
         return self.base_timestamp_ms if self.attributes & DELETE_HORIZON_FLAG else None
 
 
 class BatchAt(NamedTuple):
-    """A batch's header and where the batch starts in the bytes it was found in."""
+    """A batch's header and the byte position of the batch in its data."""
 
     position: int
     header: BatchHeader
 
 
 def parse_header(data: Bytes, position: int = 0) -> BatchHeader:
-    """Read the header at ``position``; checks what can be known without the records.
+    """Read the header at byte ``position``; check what can be checked without the records.
 
     Raises:
         CorruptBatchError: the bytes cannot be a batch.
@@ -164,10 +164,10 @@ def parse_header(data: Bytes, position: int = 0) -> BatchHeader:
 
 
 def check_batch(data: Bytes, position: int, header: BatchHeader) -> None:
-    """Check that the batch is there whole and that its checksum holds.
+    """Check that the batch is complete and that its checksum is right.
 
     Raises:
-        CorruptBatchError: it is not, or it does not.
+        CorruptBatchError: the batch is cut off, or its checksum is wrong.
     """
     end = position + header.size_bytes
     if end > len(data):
@@ -179,20 +179,20 @@ def check_batch(data: Bytes, position: int, header: BatchHeader) -> None:
 
 
 def checksum(data: Bytes, start: int, end: int) -> int:
-    """The CRC-32C of the batch that stands at ``[start, end)``, computed from its bytes."""
-    # The checksum function takes bytes only, so the part is copied; that costs 3 us in 100 KB.
+    """Return the CRC-32C of the batch at ``[start, end)``, computed from its bytes."""
+    # The checksum function takes only ``bytes``, so the part is copied; that costs 3 us per 100 KB.
     return int(google_crc32c.value(bytes(memoryview(data)[start + _CRC_FROM : end])))
 
 
 def iter_batches(data: Bytes, *, check: bool = False) -> Iterator[BatchAt]:
-    """Yield the header of each whole batch; bytes cut off at the end are left out.
+    """Yield the header of each complete batch; a batch that is cut off at the end is left out.
 
     Args:
-        data: batches, one after the other.
+        data: consecutive batches.
         check: verify each batch's checksum.
 
     Raises:
-        CorruptBatchError: bytes in the middle are not a batch, or fail their checksum.
+        CorruptBatchError: bytes before the end are not a batch, or a checksum is wrong.
     """
     position = 0
     end = len(data)
@@ -207,14 +207,14 @@ def iter_batches(data: Bytes, *, check: bool = False) -> Iterator[BatchAt]:
 
 
 class WholeBatches(NamedTuple):
-    """The batches at the start of some bytes that are there whole: where they end, and the last of them."""
+    """The complete batches at the start of some bytes: where they end, and the last of them."""
 
     end: int
     last_position: int
 
 
 def whole_batches(data: Bytes, end_offset: Offset) -> WholeBatches:
-    """Find the whole batches that stand at the start of ``data`` and begin before ``end_offset``."""
+    """Find the complete batches at the start of ``data`` that begin before ``end_offset``."""
     position = last_position = 0
     size = len(data)
     unpack = _BASE_OFFSET_AND_LENGTH.unpack_from
@@ -234,7 +234,7 @@ def patch_offsets(batch: WritableBytes, base_offset: Offset, leader_epoch: int) 
 
 
 def patch_append_time(batch: WritableBytes, append_time_ms: TimestampMs) -> None:
-    """Make the log's append time count for all records, and write a new checksum."""
+    """Set the log's append time for all records, and write the new checksum."""
     (attributes,) = _ATTRIBUTES.unpack_from(batch, 21)
     _ATTRIBUTES.pack_into(batch, 21, attributes | APPEND_TIME_FLAG)
     _MAX_TIMESTAMP.pack_into(batch, 35, append_time_ms)
@@ -242,12 +242,12 @@ def patch_append_time(batch: WritableBytes, append_time_ms: TimestampMs) -> None
 
 
 def patch_checksum(batch: WritableBytes) -> None:
-    """Write the checksum that fits the batch's bytes."""
+    """Write the checksum of the batch's bytes into its header."""
     _CRC.pack_into(batch, _CRC_AT, checksum(batch, 0, len(batch)))
 
 
 def pack_batch(header: BatchHeader, records: Bytes) -> bytearray:
-    """Return a batch of these records; its length and checksum are computed, not taken."""
+    """Return a batch of these encoded records; compute its length and checksum."""
     length = HEADER_BYTES - LENGTH_END + len(records)
     batch = bytearray(_HEADER.pack(*header._replace(batch_length=length, magic=MAGIC, crc=0)))
     batch += records

@@ -1,7 +1,7 @@
-"""Builds record batches: from columns, record by record, or as a transaction marker.
+"""Building of record batches: from columns, record by record, or as a transaction marker.
 
-The records themselves are written by aiokafka's compiled codec; what stands around them (header,
-compression, checksum) is ours. A batch is built with base offset 0; the log assigns the real one.
+aiokafka's compiled codec encodes the records; header, compression and checksum are implemented in this
+package. A batch is built with base offset 0; the log assigns the real base offset.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from streamcore.log.records.compression import NONE, codec_number, compress
 from streamcore.log.records.decode import BatchRecord
 from streamcore.model import Headers, ProducerId, TimestampMs
 
-# The codec refuses a record that passes its size limit; ours is checked on the whole batch.
+# The codec refuses a record above its size limit; the log checks the size of the whole batch instead.
 _NO_LIMIT = 2**31 - 1
 _NO_HEADERS: list[tuple[str, bytes | None]] = []
 
@@ -38,7 +38,7 @@ _ABORT, _COMMIT = 0, 1
 
 
 class BatchBuilder:
-    """Collects records, then becomes one batch. For one thread at a time."""
+    """Collects records and builds one batch. For one thread at a time."""
 
     __slots__ = ("_append", "_builder", "_skipped_bytes", "_timestamps_ms_max", "record_count")
 
@@ -52,7 +52,11 @@ class BatchBuilder:
     def append(
         self, timestamp_ms: TimestampMs, key: bytes | None, value: bytes | None, headers: Headers = ()
     ) -> None:
-        """Add a record. Raises ``TypeError`` if key, value or headers are not bytes; nothing is added."""
+        """Add a record.
+
+        Raises:
+            TypeError: key, value or headers are not bytes; no record is added.
+        """
         index = self.record_count
         if not index and timestamp_ms < 0:
             self._begin_at_zero()
@@ -62,7 +66,7 @@ class BatchBuilder:
 
     @property
     def size_bytes(self) -> int:
-        """How large the batch is so far, before compression."""
+        """Return the present size of the batch in bytes, before compression."""
         size: int = self._builder.size()
         return size
 
@@ -75,7 +79,7 @@ class BatchBuilder:
         base_sequence: int = NO_SEQUENCE,
         transactional: bool = False,
     ) -> bytearray:
-        """Return the batch, with base offset 0. The builder cannot be used after that."""
+        """Return the batch, with base offset 0. The builder cannot be used afterwards."""
         assert self.record_count > 0, "a batch has at least one record"
         codec = codec_number(compression)
         self._builder.set_producer_state(producer_id, producer_epoch, base_sequence)
@@ -91,9 +95,10 @@ class BatchBuilder:
         return pack_batch(header._replace(attributes=attributes), records)
 
     def _begin_at_zero(self) -> None:
-        """Count timestamps from 0, by a record that ``build`` cuts off.
+        """Add a record with timestamp 0 as the base of the timestamp deltas; ``build`` cuts this record off.
 
-        The codec takes its first record's timestamp as the base of all deltas, but -1 as "no base yet", and
+        The codec takes its first record's timestamp as the base of all deltas, but treats -1 as "no base yet"
+        and
         would write wrong deltas after it.
         """
         before_bytes = self._builder.size()
@@ -113,7 +118,7 @@ def encode_batch(
     base_sequence: int = NO_SEQUENCE,
     transactional: bool = False,
 ) -> bytearray:
-    """Return one batch of the records that the columns hold, with base offset 0."""
+    """Return one batch of the records in the columns, with base offset 0."""
     builder = BatchBuilder()
     if timestamps_ms and timestamps_ms[0] < 0 and (latest_ms := max(timestamps_ms)) != NO_TIMESTAMP:
         builder._begin_at_zero()
@@ -165,14 +170,14 @@ def rewrite_batch(
 ) -> bytearray:
     """Return the batch of ``header`` with only these of its records.
 
-    Base and last offset, producer, sequence and flags stay, so that offsets and sequences are
-    the same to every reader although records are missing.
+    Base and last offset, producer, sequence and flags stay the same, so that readers see the same offsets and
+    sequences although records are missing.
 
     Args:
-        header: of the batch that the records came from.
-        records: a part of its records, in order; may be empty.
+        header: header of the batch that the records were read from.
+        records: some of its records, in order; may be empty.
         compression: the codec of the new batch.
-        delete_horizon_ms: written in place of the base timestamp, with the flag that says so.
+        delete_horizon_ms: written in place of the base timestamp, with the attribute that marks it.
     """
     horizon_ms = header.delete_horizon_ms if delete_horizon_ms is None else delete_horizon_ms
     base_timestamp_ms = header.base_timestamp_ms if horizon_ms is None else horizon_ms
@@ -181,7 +186,7 @@ def rewrite_batch(
     if records:
         builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, _NO_LIMIT)
         # The codec takes its first record's timestamp as the base of all deltas. A record of time 0,
-        # cut off again below, has it write the deltas from the base that is wanted.
+        # which is cut off below, makes the codec write the deltas from the wanted base.
         builder.append(0, 0, None, None, _NO_HEADERS)
         skipped = builder.size()
         for record in records:

@@ -1,10 +1,12 @@
 """Compression of a batch's records: gzip, snappy, lz4 and zstd, as Kafka's clients write them.
 
-* snappy is written in xerial's framing, as Java does: a 16-byte header, then blocks, each with its
-  length before it. Read is this and the raw block that librdkafka writes.
-* lz4 is the frame format with independent blocks; Kafka reads no other.
+* snappy is written in xerial's framing, as by Kafka's Java client: a 16-byte header, then blocks, each after
+  its
+  length. Both this framing and the raw block that librdkafka writes are read.
+* lz4 is the frame format with independent blocks; Kafka reads no other format.
 
-What comes out is bounded: a small batch that claims to hold gigabytes is refused, not unpacked.
+The decompressed size is bounded: a small batch that claims to hold gigabytes is refused before it is
+decompressed.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ LZ4: Final = 3
 ZSTD: Final = 4
 
 CODECS: Final[Mapping[str, int]] = {"none": NONE, "gzip": GZIP, "snappy": SNAPPY, "lz4": LZ4, "zstd": ZSTD}
-"""The number of each codec in a batch's attributes, by the name that settings use."""
+"""The number of each codec in a batch's attributes, by the codec's name in settings."""
 
 DECOMPRESSED_BYTES_MAX = 256 * 1024 * 1024
 
@@ -40,7 +42,11 @@ _ZSTD_LEVEL = 3
 
 
 def codec_number(name: str) -> int:
-    """The number of a codec. Raises ``InvalidConfigError`` if there is none of that name."""
+    """Return the number of a codec.
+
+    Raises:
+        InvalidConfigError: no codec has this name.
+    """
     try:
         return CODECS[name]
     except KeyError as error:
@@ -50,7 +56,7 @@ def codec_number(name: str) -> int:
 
 
 def compress(codec: int, data: bytes, level: int | None = None) -> bytes:
-    """Compress a batch's records, as hard as ``level`` says, by Kafka's numbers; ``None`` is its default."""
+    """Compress a batch's records at Kafka's compression ``level``; ``None`` is the codec's default level."""
     match codec:
         case 1:
             return _compress_gzip(data, level)
@@ -69,7 +75,7 @@ def decompress(codec: int, data: bytes, *, bytes_max: int = DECOMPRESSED_BYTES_M
     """Decompress a batch's records.
 
     Raises:
-        CorruptBatchError: they do not decompress, or would be larger than ``bytes_max``.
+        CorruptBatchError: the records do not decompress, or would be larger than ``bytes_max``.
     """
     if codec == NONE:
         return data
@@ -98,7 +104,7 @@ def _compress_snappy(data: bytes) -> bytes:
 
 
 def _compress_lz4(data: bytes, level: int | None) -> bytes:
-    # Kafka's 9, its default, is the fast mode; any other number is that of the thorough one.
+    # Kafka's default level 9 is the fast mode; any other number selects the high compression mode.
     chosen = _LZ4_LEVEL if level in (None, _LZ4_LEVEL_OF_KAFKA) else level
     compressor = cramjam.lz4.Compressor(level=chosen, content_checksum=False, block_linked=False)
     compressor.compress(data)
@@ -135,7 +141,7 @@ def _decompress_block(block: bytes, bytes_max: int) -> bytes:
 
 
 def _bounded(decompress_into: Callable[[bytes, bytearray], int]) -> Callable[[bytes, int], bytes]:
-    """Decompress into a buffer that grows up to the bound, as the size is not known before."""
+    """Decompress into a buffer that grows up to ``bytes_max``, because the size is not known before."""
 
     def decompress_bounded(data: bytes, bytes_max: int) -> bytes:
         size = min(bytes_max, max(64 * 1024, 6 * len(data)))
@@ -144,7 +150,7 @@ def _bounded(decompress_into: Callable[[bytes, bytearray], int]) -> Callable[[by
             try:
                 written = decompress_into(data, out)
             except cramjam.DecompressionError as error:
-                # The library has one error for everything; this text is how it says "no room".
+                # The library has one error class; this text means that the buffer is too small.
                 if "whole buffer" not in str(error):
                     raise
                 if size == bytes_max:

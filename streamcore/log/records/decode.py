@@ -1,10 +1,9 @@
-"""Reads the records of stored batches: as columns for readers, one by one for compaction.
+"""Decoding of stored batches: to columns for readers, to single records for compaction.
 
-The records are read by aiokafka's compiled codec, which checks every length against the bytes
-that are there; header, checksum and decompression are ours.
+aiokafka's compiled codec decodes the records; it checks every length against the available bytes. Header,
+checksum and decompression are implemented in this package.
 
-``decode_columns`` is the reading path of everything, so what it does per record is one list
-comprehension per column and nothing else.
+All reads go through ``decode_columns``, so its work per record is one list comprehension per column.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _MARKER_VALUE = struct.Struct(">hi")
 
 
 class BatchRecord(Protocol):
-    """One record as the codec hands it out; ``offset`` is the log's, not relative to the batch."""
+    """One record as the codec returns it; ``offset`` is the log's offset, not relative to the batch."""
 
     @property
     def offset(self) -> Offset: ...  # noqa: D102
@@ -53,21 +52,21 @@ class BatchRecord(Protocol):
 
 
 class AbortedTransaction(NamedTuple):
-    """A producer's transaction that was aborted; its records start at ``first_offset``."""
+    """An aborted transaction of a producer; its records start at ``first_offset``."""
 
     producer_id: ProducerId
     first_offset: Offset
 
 
 class Marker(NamedTuple):
-    """What a control batch says: a producer's transaction is committed, or aborted."""
+    """The content of a control batch: a producer's transaction is committed or aborted."""
 
     is_commit: bool
     coordinator_epoch: int
 
 
 def batch_records(data: Bytes, position: int, header: BatchHeader) -> list[BatchRecord]:
-    """Return the records of the batch at ``position``, whose checksum is already checked.
+    """Return the records of the batch at byte ``position``; the caller has checked the checksum.
 
     Raises:
         CorruptBatchError: the records do not decompress or do not fill the batch.
@@ -92,10 +91,10 @@ def batch_records(data: Bytes, position: int, header: BatchHeader) -> list[Batch
 
 
 def batch_marker(data: Bytes, position: int, header: BatchHeader) -> Marker:
-    """Return what the control batch at ``position`` says.
+    """Return the marker in the control batch at byte ``position``.
 
     Raises:
-        CorruptBatchError: it is not a commit or abort marker.
+        CorruptBatchError: the batch is not a commit or abort marker.
     """
     records = batch_records(data, position, header)
     key = (records[0].key if records else None) or b""
@@ -115,10 +114,10 @@ def decode_columns(
     start: Offset,
     aborted: Sequence[AbortedTransaction] = (),
 ) -> FetchedColumns:
-    """Turn whole batches into columns of the records from ``start`` on.
+    """Decode complete batches to columns of the records from offset ``start`` on.
 
-    Markers and the records of the ``aborted`` transactions are left out; ``next_offset`` is past
-    them. Without ``aborted``, which is how uncommitted data is read, all records come.
+    Markers and the records of the ``aborted`` transactions are left out; ``next_offset`` is after them. If
+    ``aborted`` is not given, as for readers of uncommitted data, all records are returned.
 
     Raises:
         CorruptBatchError: a batch fails its checksum or its structure.
@@ -165,7 +164,7 @@ def _append_records(
 
 
 class _AbortedFilter:
-    """Follows which transactions are aborted while batches are read in order."""
+    """Follows which transactions are aborted, while the caller passes batches in order."""
 
     def __init__(self, aborted: Sequence[AbortedTransaction]) -> None:
         self._waiting = sorted(aborted, key=lambda transaction: transaction.first_offset, reverse=True)

@@ -1,1 +1,1 @@
-"""Tools that look at the files of a log nobody runs: dump and verify."""
+"""Tools that read the files of a log that no process has open: dump and verify."""

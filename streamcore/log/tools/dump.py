@@ -1,9 +1,9 @@
-"""Shows what stands in the files of a log, for people: ``streamcore log dump``.
+"""Listing of the contents of a log's files: ``streamcore log dump``.
 
-Everything is read through this module's own eyes, batch by batch: no log has to be opened, nothing
-is changed, no lock is needed. A log that is being written may look torn at its very end.
+The module reads the files batch by batch with its own code: it opens no log, changes no file and takes no
+lock. A log that is being written may look torn at its end.
 
-``verification.py`` builds on this to tell whether the files are sound.
+``verification.py`` uses these functions to check the files.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _CODEC_NAMES = {number: name for name, number in CODECS.items()}
 
 
 class ReadOnlyFileSystem(PosixFileSystem):
-    """The files of the operating system, opened so that a read-only folder will do."""
+    """The files of the operating system, opened for reading only, so that a read-only folder is enough."""
 
     def open(self, path: Path, *, create: bool = False) -> File:
-        """Open a file to read."""
+        """Open a file for reading."""
         assert not create
         with storage_errors("open", path):
             return PosixFile(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
@@ -41,7 +41,7 @@ class ReadOnlyFileSystem(PosixFileSystem):
 
 @dataclass(frozen=True, slots=True)
 class DumpedRecord:
-    """One record as it is stored."""
+    """One stored record."""
 
     offset: Offset
     timestamp_ms: TimestampMs
@@ -52,7 +52,7 @@ class DumpedRecord:
 
 @dataclass(frozen=True, slots=True)
 class DumpedBatch:
-    """One batch as it is stored; ``problem`` says why it could not be read whole."""
+    """One stored batch; ``problem`` says why the batch could not be read completely."""
 
     file: Path
     position: int
@@ -69,7 +69,7 @@ class DumpedBatch:
 
 @dataclass(frozen=True, slots=True)
 class BrokenTail:
-    """From ``position`` on the file holds no whole batch."""
+    """The end of a file from byte ``position`` on, which holds no complete batch."""
 
     position: int
     text: str
@@ -80,7 +80,7 @@ def dump(
 ) -> Iterator[DumpedBatch]:
     """Yield the batches of a segment's data file, or of all segments below a folder, in order.
 
-    Bytes that are no batch end the file: nothing after them can be found again.
+    Bytes that are no batch end the file, because no batch can be found after them.
 
     Raises:
         UsageError: there is no data file at or below ``path``.
@@ -93,7 +93,7 @@ def dump(
 
 
 def data_files(file_system: FileSystem, path: Path) -> list[Path]:
-    """The data file itself, or all data files below a folder: by folder name, then by offset.
+    """Return the data file itself, or all data files below a folder, sorted by folder name, then by offset.
 
     Raises:
         UsageError: there is none.
@@ -105,7 +105,7 @@ def data_files(file_system: FileSystem, path: Path) -> list[Path]:
         found = [path]
     if not found:
         raise UsageError(
-            "no data file of a log here: give a .log file, a partition's folder or the log's folder, "
+            "no data file of a log found: give a .log file, a partition's folder or the log's folder, "
             + fact_text(path=path)
         )
     return found
@@ -126,7 +126,7 @@ def _is_data_file(name: str) -> bool:
 
 
 def stored_batches(file_system: FileSystem, path: Path) -> Iterator[StoredBatch | BrokenTail]:
-    """Yield each batch of a data file; last of all, if the file ends in something else, what that is."""
+    """Yield each batch of a data file; then, if other bytes follow, one ``BrokenTail``."""
     file = file_system.open(path)
     position = 0
     try:
@@ -140,10 +140,10 @@ def stored_batches(file_system: FileSystem, path: Path) -> Iterator[StoredBatch 
 
 
 def decoded_records(batch: StoredBatch) -> tuple[DumpedRecord, ...]:
-    """The records of a batch whose checksum is known to hold.
+    """Return the records of a batch whose checksum the caller has checked.
 
     Raises:
-        CorruptBatchError: they do not decode.
+        CorruptBatchError: the records do not decode.
     """
     is_append_time = bool(batch.header.attributes & APPEND_TIME_FLAG)
     return tuple(
@@ -159,10 +159,10 @@ def decoded_records(batch: StoredBatch) -> tuple[DumpedRecord, ...]:
 
 
 def decoded_marker(batch: StoredBatch) -> Marker | None:
-    """What a control batch says; ``None`` for records, and for a marker that compaction has emptied.
+    """Return the marker in a control batch; ``None`` for records, and for a marker emptied by compaction.
 
     Raises:
-        CorruptBatchError: it is no marker.
+        CorruptBatchError: the control batch is no marker.
     """
     if not batch.header.is_control or batch.header.record_count == 0:
         return None

@@ -1,12 +1,12 @@
-"""Tells whether the files of a log are sound: ``streamcore log verify``.
+"""Verification of a log's files: ``streamcore log verify``.
 
-Per data file: every batch is whole, passes its checksum and decodes; offsets grow, from batch to
-batch and from file to file, and so do leader epochs, as the partition's list of them says. Per index: every
-entry points at the batch it means, and every aborted transaction is listed. Reads everything, changes
-nothing; index files are read with this module's own eyes, not with those that wrote them.
+Per data file: every batch is complete, passes its checksum and decodes; offsets and leader epochs ascend from
+batch to batch and from file to file, and the epochs agree with the partition's list of leader epochs. Per
+index: every entry points at its batch, and every aborted transaction is listed. The verification reads
+everything and changes nothing; it reads index files with its own code, not with the code that writes them.
 
-A ``Problem`` that ``is_mended_at_start`` is what an unclean stop may leave, and the next start puts
-it right. Any other one means that stored bytes are not what was written.
+A ``Problem`` with ``is_mended_at_start`` is a normal result of an unclean stop, and the next start repairs
+it. Any other problem means that the stored bytes are not those that were written.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _TIME_ENTRY: Final = struct.Struct(">qI")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is not as it should be, and where."""
+    """A deviation, and the file and byte position where it is."""
 
     file: Path
     position: int | None
@@ -52,9 +52,9 @@ class Problem:
     is_mended_at_start: bool = False
 
     def __str__(self) -> str:
-        place = f"{self.file}" if self.position is None else f"{self.file} at {self.position}"
+        location = f"{self.file}" if self.position is None else f"{self.file} at {self.position}"
         remedy = " (the next start puts this right)" if self.is_mended_at_start else ""
-        return f"{place}: {self.text}{remedy}"
+        return f"{location}: {self.text}{remedy}"
 
 
 def verify(path: Path, *, file_system: FileSystem | None = None) -> Iterator[Problem]:
@@ -71,7 +71,7 @@ def verify(path: Path, *, file_system: FileSystem | None = None) -> Iterator[Pro
         epochs = _EpochCheck(files, segments[0].parent)
         if epochs.failure is not None:
             yield epochs.failure
-        # Read before the data: a log that is in use only moves it forward.
+        # Read before the data: a log in use only moves the recovery point forward.
         recovery_point = _recovery_point(files, segments[0].parent)
         for segment in segments:
             torn_from = recovery_point if segment == segments[-1] else None
@@ -88,14 +88,16 @@ def verify(path: Path, *, file_system: FileSystem | None = None) -> Iterator[Pro
 
 
 class _EpochCheck:
-    """A partition's list of leader epochs, held against the stamps of its batches; there may be no list."""
+    """A comparison of a partition's list of leader epochs with the epochs in its batches; the list may be
+    missing.
+    """
 
     def __init__(self, file_system: FileSystem, folder: Path) -> None:
         self.path = folder / EPOCHS_NAME
         self.failure: Problem | None = None
         self._listed = LeaderEpochs()
         self._highest = NO_EPOCH
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
         try:
             self._listed = decode_epochs(read_whole(file_system, self.path), self.path)
         except FileNotFoundError:
@@ -104,23 +106,25 @@ class _EpochCheck:
             self.failure = Problem(self.path, None, str(error), isinstance(error, CorruptDataError))
 
     def wrong_with(self, header: BatchHeader) -> str | None:
-        """What does not fit the batches before; once for each epoch."""
+        """Return what does not agree with the batches before, at most once for each epoch."""
         before, self._highest = self._highest, max(self._highest, header.leader_epoch)
         if header.leader_epoch < before:
             return f"leader epoch {header.leader_epoch} comes after {before}"
         starts = self._listed.starts
-        # What is before the log start is not listed, and may still be stored.
-        if not starts or header.base_offset < starts[0][1] or header.leader_epoch in self._told:
+        # Epochs before the log start are not listed, and their batches may still be stored.
+        if not starts or header.base_offset < starts[0][1] or header.leader_epoch in self._reported:
             return None
         listed = self._listed.epoch_at(header.base_offset)
         if listed == header.leader_epoch:
             return None
-        self._told.add(header.leader_epoch)
-        return f"is of leader epoch {header.leader_epoch}, and {self.path.name} says {listed}"
+        self._reported.add(header.leader_epoch)
+        return f"has leader epoch {header.leader_epoch}, and {self.path.name} has {listed}"
 
 
 def _recovery_point(file_system: FileSystem, folder: Path) -> Offset:
-    """Up to where a partition was synced for certain, by the checkpoint beside its folder; 0 without one."""
+    """Return the offset up to which a partition was synced, by the checkpoint beside its folder; 0 without
+    one.
+    """
     topic, _, number = folder.name.rpartition("-")
     if not topic or not number.isdigit():
         return 0
@@ -130,7 +134,7 @@ def _recovery_point(file_system: FileSystem, folder: Path) -> Offset:
 
 @dataclass(slots=True)
 class _OpenTransactions:
-    """Where each producer's open transaction has its first record, as far as it is still stored."""
+    """The first offset of each producer's open transaction, as far as it is still stored."""
 
     first_offsets: dict[ProducerId, Offset] = field(default_factory=dict)
 
@@ -143,7 +147,7 @@ class _OpenTransactions:
 
 
 class _SegmentCheck:
-    """One data file and its indexes, in one pass over the data."""
+    """A check of one data file and its indexes, in one pass over the data."""
 
     def __init__(
         self,
@@ -155,7 +159,9 @@ class _SegmentCheck:
         *,
         torn_from: Offset | None,
     ) -> None:
-        """``torn_from`` is where an unclean stop may have left a torn tail; ``None`` for a closed segment."""
+        """``torn_from`` is the offset from which an unclean stop may have torn the file; ``None`` for a
+        closed segment.
+        """
         parsed = parse_name(path.name)
         assert parsed is not None
         self._files = file_system
@@ -169,15 +175,17 @@ class _SegmentCheck:
         self.end_offset = max(self._base_offset, previous_end)
         self._max_timestamp_ms: TimestampMs = -1
         self._positions: dict[int, Offset] = {}
-        """Of the offset index: position, last offset; emptied as the batches are met."""
+        """Of the offset index: last offset by byte position; entries are removed as their batches are
+        read.
+        """
         self._times: dict[Offset, TimestampMs] = {}
-        """Of the time index: last offset, timestamp; emptied likewise."""
+        """Of the time index: timestamp by last offset; entries are removed as their batches are read."""
         self._aborts: dict[Offset, AbortedEntry] = {}
-        """Of the transaction index, by the marker's offset; emptied likewise."""
+        """Of the transaction index, by the marker's offset; entries are removed as their batches are read."""
         self._lists_aborts = False
 
     def problems(self) -> Iterator[Problem]:
-        """Check everything; ``end_offset`` is known when this has ended."""
+        """Yield all problems; ``end_offset`` is known when the iteration has ended."""
         if self._base_offset < self._previous_end:
             yield self._problem(None, f"begins before the end of the file before it, {self._previous_end}")
         yield from self._read_indexes()
@@ -222,7 +230,8 @@ class _SegmentCheck:
         header = batch.header
         if len(records) != header.record_count:
             yield self._problem(
-                batch.position, f"holds {len(records)} records and says it holds {header.record_count}"
+                batch.position,
+                f"holds {len(records)} records, and its header has a count of {header.record_count}",
             )
         offsets = [header.base_offset - 1, *(record.offset for record in records), header.end_offset]
         if any(earlier >= later for earlier, later in pairwise(offsets)):
@@ -231,7 +240,7 @@ class _SegmentCheck:
         if latest_ms != header.max_timestamp_ms:
             yield self._problem(
                 batch.position,
-                f"its latest record is of {latest_ms} and its header says {header.max_timestamp_ms}",
+                f"its latest timestamp is {latest_ms}, and its header has {header.max_timestamp_ms}",
             )
 
     def _check_abort(self, batch: StoredBatch, first_offset: Offset | None) -> Iterator[Problem]:
@@ -246,7 +255,7 @@ class _SegmentCheck:
         starts_late = first_offset is not None and entry.first_offset > first_offset
         if is_other or starts_late:
             yield self._problem(
-                batch.position, f"the transaction index says {entry} of this abort marker", is_mended=True
+                batch.position, f"the transaction index has {entry} for this abort marker", is_mended=True
             )
 
     def _check_entries(self, batch: StoredBatch) -> Iterator[Problem]:
@@ -256,17 +265,17 @@ class _SegmentCheck:
         if indexed_offset is not None and indexed_offset != header.last_offset:
             yield self._index_problem(
                 FileKind.OFFSET_INDEX,
-                f"says that offset {indexed_offset} is at {batch.position}, where {header.last_offset} is",
+                f"has offset {indexed_offset} at {batch.position}, where {header.last_offset} is",
             )
         indexed_ms = self._times.pop(header.last_offset, None)
         if indexed_ms is not None and indexed_ms != self._max_timestamp_ms:
             yield self._index_problem(
                 FileKind.TIME_INDEX,
-                f"says {indexed_ms} for offset {header.last_offset}, and it is {self._max_timestamp_ms}",
+                f"has {indexed_ms} for offset {header.last_offset}, and it is {self._max_timestamp_ms}",
             )
 
     def _read_indexes(self) -> Iterator[Problem]:
-        """Load what index files there are; they are caches, so a missing one is no problem."""
+        """Read the existing index files; indexes are caches, so a missing file is no problem."""
         data = self._read(FileKind.OFFSET_INDEX)
         if data is not None:
             if len(data) % _OFFSET_ENTRY.size:
@@ -289,17 +298,17 @@ class _SegmentCheck:
                 yield self._index_problem(FileKind.TRANSACTION_INDEX, str(error))
             else:
                 self._aborts = {entry.last_offset: entry for entry in entries}
-        # A closed segment without this file has no aborted transaction; the active one has it in memory.
+        # A closed segment without this file has no aborted transaction; the active one has a list in memory.
         self._lists_aborts = data is not None or self._torn_from is None
 
     def _unmet_entries(self) -> Iterator[Problem]:
         for position, offset in self._positions.items():
             yield self._index_problem(
-                FileKind.OFFSET_INDEX, f"says that offset {offset} is at {position}, where no batch is"
+                FileKind.OFFSET_INDEX, f"has offset {offset} at byte position {position}, where no batch is"
             )
         for offset, timestamp_ms in self._times.items():
             yield self._index_problem(
-                FileKind.TIME_INDEX, f"says {timestamp_ms} for offset {offset}, where no batch ends"
+                FileKind.TIME_INDEX, f"has timestamp {timestamp_ms} for offset {offset}, where no batch ends"
             )
         for entry in self._aborts.values():
             yield self._index_problem(FileKind.TRANSACTION_INDEX, f"lists {entry}, and there is no marker")

@@ -1,1 +1,1 @@
-"""The messages of each API, a module an API: requests, responses, and the structures inside them."""
+"""The messages of each API, one module per API: requests, responses, and the structures inside them."""

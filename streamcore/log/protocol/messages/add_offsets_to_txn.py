@@ -1,4 +1,4 @@
-"""AddOffsetsToTxn (key 25): makes a group's positions part of a transaction."""
+"""AddOffsetsToTxn (key 25): adds a group's committed offsets to a transaction."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from streamcore.log.protocol.fields import Int16, Int32, Int64, Message
 
 
 class AddOffsetsToTxnRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     transactional_id: str
     producer_id: Int64
@@ -15,7 +15,7 @@ class AddOffsetsToTxnRequest(Message):
 
 
 class AddOffsetsToTxnResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     error_code: Int16

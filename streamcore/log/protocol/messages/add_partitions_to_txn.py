@@ -1,4 +1,4 @@
-"""AddPartitionsToTxn (key 24): makes partitions part of a transaction."""
+"""AddPartitionsToTxn (key 24): adds partitions to a transaction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AddPartitionsToTxnTransaction(Message):
 
 
 class AddPartitionsToTxnRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     transactions: A[list[AddPartitionsToTxnTransaction], V("4+")] = []
     v3_and_below_transactional_id: A[str, V("0-3")] = ""
@@ -46,7 +46,7 @@ class AddPartitionsToTxnResult(Message):
 
 
 class AddPartitionsToTxnResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     error_code: A[Int16, V("4+")] = 0

@@ -22,7 +22,7 @@ class EntryData(Message):
 
 
 class AlterClientQuotasRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     entries: list[EntryData]
     validate_only: bool
@@ -35,7 +35,7 @@ class EntryDataResult(Message):
 
 
 class AlterClientQuotasResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     entries: list[EntryDataResult]

@@ -17,7 +17,7 @@ class AlterConfigsResource(Message):
 
 
 class AlterConfigsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     resources: list[AlterConfigsResource]
     validate_only: bool
@@ -31,7 +31,7 @@ class AlterConfigsResourceResponse(Message):
 
 
 class AlterConfigsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     responses: list[AlterConfigsResourceResponse]

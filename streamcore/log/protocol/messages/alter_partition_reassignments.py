@@ -18,7 +18,7 @@ class ReassignableTopic(Message):
 
 
 class AlterPartitionReassignmentsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     timeout_ms: Int32 = 60_000
     allow_replication_factor_change: A[bool, V("1+")] = True
@@ -37,7 +37,7 @@ class ReassignableTopicResponse(Message):
 
 
 class AlterPartitionReassignmentsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     allow_replication_factor_change: A[bool, V("1+")] = True

@@ -16,7 +16,7 @@ class AlterReplicaLogDir(Message):
 
 
 class AlterReplicaLogDirsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     dirs: list[AlterReplicaLogDir]
 
@@ -32,7 +32,7 @@ class AlterReplicaLogDirTopicResult(Message):
 
 
 class AlterReplicaLogDirsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     results: list[AlterReplicaLogDirTopicResult]

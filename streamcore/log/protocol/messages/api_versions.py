@@ -1,4 +1,4 @@
-"""ApiVersions (key 18): tells which requests a broker knows, in which versions."""
+"""ApiVersions (key 18): returns the APIs and versions that a broker serves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streamcore.log.protocol.fields import Int16, Int32, Int64, Message, Tag, V
 
 
 class ApiVersionsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     client_software_name: A[str, V("3+")] = ""
     client_software_version: A[str, V("3+")] = ""
@@ -33,7 +33,7 @@ class FinalizedFeatureKey(Message):
 
 
 class ApiVersionsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     error_code: Int16
     api_keys: list[ApiVersion]

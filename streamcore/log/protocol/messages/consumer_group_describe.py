@@ -1,4 +1,4 @@
-"""ConsumerGroupDescribe (key 69): shows groups of the newer protocol (KIP-848)."""
+"""ConsumerGroupDescribe (key 69): describes groups of the newer protocol (KIP-848)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streamcore.log.protocol.fields import Int8, Int16, Int32, Message, Uuid, V
 
 
 class ConsumerGroupDescribeRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     group_ids: list[str]
     include_authorized_operations: bool
@@ -51,7 +51,7 @@ class DescribedGroup(Message):
 
 
 class ConsumerGroupDescribeResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     groups: list[DescribedGroup]

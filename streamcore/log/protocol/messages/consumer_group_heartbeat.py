@@ -13,7 +13,7 @@ class TopicPartitions(Message):
 
 
 class ConsumerGroupHeartbeatRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     group_id: str
     member_id: str
@@ -32,7 +32,7 @@ class Assignment(Message):
 
 
 class ConsumerGroupHeartbeatResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     error_code: Int16

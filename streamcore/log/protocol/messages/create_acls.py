@@ -16,7 +16,7 @@ class AclCreation(Message):
 
 
 class CreateAclsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     creations: list[AclCreation]
 
@@ -27,7 +27,7 @@ class AclCreationResult(Message):
 
 
 class CreateAclsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     results: list[AclCreationResult]

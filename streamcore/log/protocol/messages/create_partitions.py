@@ -16,7 +16,7 @@ class CreatePartitionsTopic(Message):
 
 
 class CreatePartitionsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     topics: list[CreatePartitionsTopic]
     timeout_ms: Int32
@@ -30,7 +30,7 @@ class CreatePartitionsTopicResult(Message):
 
 
 class CreatePartitionsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     results: list[CreatePartitionsTopicResult]

@@ -26,7 +26,7 @@ class CreatableTopic(Message):
 
 
 class CreateTopicsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     topics: list[CreatableTopic]
     timeout_ms: Int32 = 60_000
@@ -53,7 +53,7 @@ class CreatableTopicResult(Message):
 
 
 class CreateTopicsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     topics: list[CreatableTopicResult]

@@ -16,7 +16,7 @@ class DeleteAclsFilter(Message):
 
 
 class DeleteAclsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     filters: list[DeleteAclsFilter]
 
@@ -40,7 +40,7 @@ class DeleteAclsFilterResult(Message):
 
 
 class DeleteAclsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     filter_results: list[DeleteAclsFilterResult]

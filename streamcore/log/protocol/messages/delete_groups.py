@@ -6,7 +6,7 @@ from streamcore.log.protocol.fields import Int16, Int32, Message
 
 
 class DeleteGroupsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     groups_names: list[str]
 
@@ -17,7 +17,7 @@ class DeletableGroupResult(Message):
 
 
 class DeleteGroupsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     results: list[DeletableGroupResult]

@@ -16,7 +16,7 @@ class DeleteRecordsTopic(Message):
 
 
 class DeleteRecordsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     topics: list[DeleteRecordsTopic]
     timeout_ms: Int32
@@ -34,7 +34,7 @@ class DeleteRecordsTopicResult(Message):
 
 
 class DeleteRecordsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     topics: list[DeleteRecordsTopicResult]

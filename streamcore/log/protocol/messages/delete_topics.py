@@ -13,7 +13,7 @@ class DeleteTopicState(Message):
 
 
 class DeleteTopicsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     topics: A[list[DeleteTopicState], V("6+")] = []
     topic_names: A[list[str], V("0-5")] = []
@@ -28,7 +28,7 @@ class DeletableTopicResult(Message):
 
 
 class DeleteTopicsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     responses: list[DeletableTopicResult]

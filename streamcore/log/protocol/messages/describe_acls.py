@@ -6,7 +6,7 @@ from streamcore.log.protocol.fields import Int8, Int16, Int32, Message
 
 
 class DescribeAclsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     resource_type_filter: Int8
     resource_name_filter: str | None
@@ -32,7 +32,7 @@ class DescribeAclsResource(Message):
 
 
 class DescribeAclsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     error_code: Int16

@@ -1,4 +1,4 @@
-"""DescribeClientQuotas (key 48): shows the quotas of clients."""
+"""DescribeClientQuotas (key 48): describes the quotas of clients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class ComponentData(Message):
 
 
 class DescribeClientQuotasRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     components: list[ComponentData]
     strict: bool
@@ -34,7 +34,7 @@ class EntryData(Message):
 
 
 class DescribeClientQuotasResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     error_code: Int16

@@ -1,4 +1,4 @@
-"""DescribeCluster (key 60): tells the cluster's id and its brokers."""
+"""DescribeCluster (key 60): returns the cluster's id and its brokers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streamcore.log.protocol.fields import Int8, Int16, Int32, Message, V
 
 
 class DescribeClusterRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     include_cluster_authorized_operations: bool
     endpoint_type: A[Int8, V("1+")] = 1
@@ -24,7 +24,7 @@ class DescribeClusterBroker(Message):
 
 
 class DescribeClusterResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     error_code: Int16

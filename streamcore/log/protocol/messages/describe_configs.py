@@ -1,4 +1,4 @@
-"""DescribeConfigs (key 32): shows the settings of topics, brokers and groups."""
+"""DescribeConfigs (key 32): describes the settings of topics, brokers and groups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class DescribeConfigsResource(Message):
 
 
 class DescribeConfigsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     resources: list[DescribeConfigsResource]
     include_synonyms: bool = False
@@ -47,7 +47,7 @@ class DescribeConfigsResult(Message):
 
 
 class DescribeConfigsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     results: list[DescribeConfigsResult]

@@ -1,4 +1,4 @@
-"""DescribeGroups (key 15): shows classic groups and their members."""
+"""DescribeGroups (key 15): describes classic groups and their members."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streamcore.log.protocol.fields import Int16, Int32, Message, V
 
 
 class DescribeGroupsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     groups: list[str]
     include_authorized_operations: A[bool, V("3+")] = False
@@ -35,7 +35,7 @@ class DescribedGroup(Message):
 
 
 class DescribeGroupsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: A[Int32, V("1+")] = 0
     groups: list[DescribedGroup]

@@ -1,4 +1,4 @@
-"""DescribeLogDirs (key 35): shows how much disk each partition takes."""
+"""DescribeLogDirs (key 35): returns the disk space of each partition."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class DescribableLogDirTopic(Message):
 
 
 class DescribeLogDirsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     topics: list[DescribableLogDirTopic] | None
 
@@ -40,7 +40,7 @@ class DescribeLogDirsResult(Message):
 
 
 class DescribeLogDirsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     error_code: A[Int16, V("3+")] = 0

@@ -1,4 +1,4 @@
-"""DescribeProducers (key 61): shows the producers that a partition remembers."""
+"""DescribeProducers (key 61): describes the producers that a partition remembers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class TopicRequest(Message):
 
 
 class DescribeProducersRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     topics: list[TopicRequest]
 
@@ -38,7 +38,7 @@ class TopicResponse(Message):
 
 
 class DescribeProducersResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     topics: list[TopicResponse]

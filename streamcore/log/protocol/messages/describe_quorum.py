@@ -1,4 +1,4 @@
-"""DescribeQuorum (key 55): shows the controllers of a cluster."""
+"""DescribeQuorum (key 55): describes the controllers of a cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TopicData(Message):
 
 
 class DescribeQuorumRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     topics: list[TopicData]
 
@@ -58,7 +58,7 @@ class Node(Message):
 
 
 class DescribeQuorumResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     error_code: Int16
     error_message: A[str | None, V("2+")] = None

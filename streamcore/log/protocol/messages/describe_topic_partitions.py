@@ -15,7 +15,7 @@ class Cursor(Message):
 
 
 class DescribeTopicPartitionsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     topics: list[TopicRequest]
     response_partition_limit: Int32 = 2000
@@ -44,7 +44,7 @@ class DescribeTopicPartitionsResponseTopic(Message):
 
 
 class DescribeTopicPartitionsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     topics: list[DescribeTopicPartitionsResponseTopic]

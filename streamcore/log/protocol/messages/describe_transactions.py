@@ -1,4 +1,4 @@
-"""DescribeTransactions (key 65): shows transactional ids."""
+"""DescribeTransactions (key 65): describes transactional ids."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from streamcore.log.protocol.fields import Int16, Int32, Int64, Message
 
 
 class DescribeTransactionsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     transactional_ids: list[str]
 
@@ -28,7 +28,7 @@ class TransactionState(Message):
 
 
 class DescribeTransactionsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     transaction_states: list[TransactionState]

@@ -1,4 +1,4 @@
-"""DescribeUserScramCredentials (key 50): shows which users have SCRAM passwords."""
+"""DescribeUserScramCredentials (key 50): describes which users have SCRAM passwords."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class UserName(Message):
 
 
 class DescribeUserScramCredentialsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     users: list[UserName] | None
 
@@ -28,7 +28,7 @@ class DescribeUserScramCredentialsResult(Message):
 
 
 class DescribeUserScramCredentialsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     error_code: Int16

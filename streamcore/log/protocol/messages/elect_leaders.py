@@ -1,4 +1,4 @@
-"""ElectLeaders (key 43): elects leaders of partitions anew."""
+"""ElectLeaders (key 43): elects new leaders of partitions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class TopicPartitions(Message):
 
 
 class ElectLeadersRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     election_type: A[Int8, V("1+")] = 0
     topic_partitions: list[TopicPartitions] | None
@@ -32,7 +32,7 @@ class ReplicaElectionResult(Message):
 
 
 class ElectLeadersResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     error_code: A[Int16, V("1+")] = 0

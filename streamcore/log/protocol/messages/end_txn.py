@@ -8,7 +8,7 @@ from streamcore.log.protocol.fields import Int16, Int32, Int64, Message, V
 
 
 class EndTxnRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     transactional_id: str
     producer_id: Int64
@@ -17,7 +17,7 @@ class EndTxnRequest(Message):
 
 
 class EndTxnResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     error_code: Int16

@@ -1,4 +1,4 @@
-"""Fetch (key 1): reads record batches, and waits for them if asked to."""
+"""Fetch (key 1): reads record batches, and waits for a minimum size if requested."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ForgottenTopic(Message):
 
 
 class FetchRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     cluster_id: A[str | None, Tag(0, "12+")] = None
     replica_id: A[Int32, V("0-14")] = -1
@@ -113,7 +113,7 @@ class NodeEndpoint(Message):
 
 
 class FetchResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     error_code: A[Int16, V("7+")] = 0

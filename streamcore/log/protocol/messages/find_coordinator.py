@@ -1,4 +1,4 @@
-"""FindCoordinator (key 10): tells which broker coordinates a group or a transactional id."""
+"""FindCoordinator (key 10): returns the broker that coordinates a group or a transactional id."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streamcore.log.protocol.fields import Int8, Int16, Int32, Message, V
 
 
 class FindCoordinatorRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     key: A[str, V("0-3")] = ""
     key_type: A[Int8, V("1+")] = 0
@@ -25,7 +25,7 @@ class Coordinator(Message):
 
 
 class FindCoordinatorResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: A[Int32, V("1+")] = 0
     error_code: A[Int16, V("0-3")] = 0

@@ -1,4 +1,4 @@
-"""Heartbeat (key 12): keeps a member's session, and tells it when to join again."""
+"""Heartbeat (key 12): extends a member's session, and reports a rebalance to the member."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streamcore.log.protocol.fields import Int16, Int32, Message, V
 
 
 class HeartbeatRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     group_id: str
     generation_id: Int32
@@ -17,7 +17,7 @@ class HeartbeatRequest(Message):
 
 
 class HeartbeatResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: A[Int32, V("1+")] = 0
     error_code: Int16

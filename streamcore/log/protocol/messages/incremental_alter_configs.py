@@ -18,7 +18,7 @@ class AlterConfigsResource(Message):
 
 
 class IncrementalAlterConfigsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     resources: list[AlterConfigsResource]
     validate_only: bool
@@ -32,7 +32,7 @@ class AlterConfigsResourceResponse(Message):
 
 
 class IncrementalAlterConfigsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     responses: list[AlterConfigsResourceResponse]

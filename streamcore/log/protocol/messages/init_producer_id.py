@@ -8,7 +8,7 @@ from streamcore.log.protocol.fields import Int16, Int32, Int64, Message, V
 
 
 class InitProducerIdRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     transactional_id: str | None
     transaction_timeout_ms: Int32
@@ -17,7 +17,7 @@ class InitProducerIdRequest(Message):
 
 
 class InitProducerIdResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     error_code: Int16

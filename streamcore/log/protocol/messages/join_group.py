@@ -1,4 +1,4 @@
-"""JoinGroup (key 11): lets a member take part in its group's next generation."""
+"""JoinGroup (key 11): adds a member to its group's next generation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class JoinGroupRequestProtocol(Message):
 
 
 class JoinGroupRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     group_id: str
     session_timeout_ms: Int32
@@ -32,7 +32,7 @@ class JoinGroupResponseMember(Message):
 
 
 class JoinGroupResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: A[Int32, V("2+")] = 0
     error_code: Int16

@@ -1,4 +1,4 @@
-"""LeaveGroup (key 13): takes members out of their group."""
+"""LeaveGroup (key 13): removes members from their group."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class MemberIdentity(Message):
 
 
 class LeaveGroupRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     group_id: str
     member_id: A[str, V("0-2")] = ""
@@ -28,7 +28,7 @@ class MemberResponse(Message):
 
 
 class LeaveGroupResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: A[Int32, V("1+")] = 0
     error_code: Int16

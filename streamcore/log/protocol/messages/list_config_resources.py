@@ -1,4 +1,4 @@
-"""ListConfigResources (key 74): lists what has settings."""
+"""ListConfigResources (key 74): lists the resources that have settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streamcore.log.protocol.fields import Int8, Int16, Int32, Message, V
 
 
 class ListConfigResourcesRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     resource_types: A[list[Int8], V("1+")] = []
 
@@ -19,7 +19,7 @@ class ConfigResource(Message):
 
 
 class ListConfigResourcesResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     error_code: Int16

@@ -8,7 +8,7 @@ from streamcore.log.protocol.fields import Int16, Int32, Message, V
 
 
 class ListGroupsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     states_filter: A[list[str], V("4+")] = []
     types_filter: A[list[str], V("5+")] = []
@@ -22,7 +22,7 @@ class ListedGroup(Message):
 
 
 class ListGroupsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: A[Int32, V("1+")] = 0
     error_code: Int16

@@ -1,4 +1,4 @@
-"""ListOffsets (key 2): finds offsets by time, or where a partition begins and ends."""
+"""ListOffsets (key 2): finds offsets by time, and the first and last offsets of partitions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ListOffsetsTopic(Message):
 
 
 class ListOffsetsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     replica_id: Int32
     isolation_level: A[Int8, V("2+")] = 0
@@ -41,7 +41,7 @@ class ListOffsetsTopicResponse(Message):
 
 
 class ListOffsetsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: A[Int32, V("2+")] = 0
     topics: list[ListOffsetsTopicResponse]

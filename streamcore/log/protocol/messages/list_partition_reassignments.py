@@ -1,4 +1,4 @@
-"""ListPartitionReassignments (key 46): shows partitions that are being moved."""
+"""ListPartitionReassignments (key 46): describes partitions that are being moved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class ListPartitionReassignmentsTopics(Message):
 
 
 class ListPartitionReassignmentsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     timeout_ms: Int32 = 60_000
     topics: list[ListPartitionReassignmentsTopics] | None = None
@@ -30,7 +30,7 @@ class OngoingTopicReassignment(Message):
 
 
 class ListPartitionReassignmentsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     error_code: Int16

@@ -8,7 +8,7 @@ from streamcore.log.protocol.fields import Int16, Int32, Int64, Message, V
 
 
 class ListTransactionsRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     state_filters: list[str]
     producer_id_filters: list[Int64]
@@ -23,7 +23,7 @@ class TransactionState(Message):
 
 
 class ListTransactionsResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     error_code: Int16

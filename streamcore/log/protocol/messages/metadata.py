@@ -1,4 +1,4 @@
-"""Metadata (key 3): tells which brokers, topics and partitions there are."""
+"""Metadata (key 3): returns the brokers, topics and partitions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class MetadataRequestTopic(Message):
 
 
 class MetadataRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     topics: A[list[MetadataRequestTopic] | None, Null("1+")]
     allow_auto_topic_creation: A[bool, V("4+")] = True
@@ -48,7 +48,7 @@ class MetadataResponseTopic(Message):
 
 
 class MetadataResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: A[Int32, V("3+")] = 0
     brokers: list[MetadataResponseBroker]

@@ -1,4 +1,4 @@
-"""OffsetCommit (key 8): commits a group's positions."""
+"""OffsetCommit (key 8): commits a group's offsets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class OffsetCommitRequestTopic(Message):
 
 
 class OffsetCommitRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     group_id: str
     generation_id_or_member_epoch: Int32 = -1
@@ -43,7 +43,7 @@ class OffsetCommitResponseTopic(Message):
 
 
 class OffsetCommitResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: A[Int32, V("3+")] = 0
     topics: list[OffsetCommitResponseTopic]

@@ -1,4 +1,4 @@
-"""OffsetDelete (key 47): forgets positions of a group."""
+"""OffsetDelete (key 47): deletes committed offsets of a group."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class OffsetDeleteRequestTopic(Message):
 
 
 class OffsetDeleteRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     group_id: str
     topics: list[OffsetDeleteRequestTopic]
@@ -32,7 +32,7 @@ class OffsetDeleteResponseTopic(Message):
 
 
 class OffsetDeleteResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     error_code: Int16
     throttle_time_ms: Int32

@@ -1,4 +1,4 @@
-"""OffsetFetch (key 9): tells the positions that groups have committed."""
+"""OffsetFetch (key 9): returns the committed offsets of groups."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class OffsetFetchRequestGroup(Message):
 
 
 class OffsetFetchRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     group_id: A[str, V("0-7")] = ""
     topics: A[list[OffsetFetchRequestTopic] | None, V("0-7"), Null("2-7")] = []
@@ -68,7 +68,7 @@ class OffsetFetchResponseGroup(Message):
 
 
 class OffsetFetchResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: A[Int32, V("3+")] = 0
     topics: A[list[OffsetFetchResponseTopic], V("0-7")] = []

@@ -1,4 +1,4 @@
-"""OffsetForLeaderEpoch (key 23): tells where a leader epoch ends."""
+"""OffsetForLeaderEpoch (key 23): returns the end offset of a leader epoch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class OffsetForLeaderTopic(Message):
 
 
 class OffsetForLeaderEpochRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     replica_id: A[Int32, V("3+")] = -2
     topics: list[OffsetForLeaderTopic]
@@ -38,7 +38,7 @@ class OffsetForLeaderTopicResult(Message):
 
 
 class OffsetForLeaderEpochResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     topics: list[OffsetForLeaderTopicResult]

@@ -21,7 +21,7 @@ class TopicProduceData(Message):
 
 
 class ProduceRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     transactional_id: str | None = None
     acks: Int16
@@ -64,7 +64,7 @@ class NodeEndpoint(Message):
 
 
 class ProduceResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     responses: list[TopicProduceResponse]
     throttle_time_ms: Int32 = 0

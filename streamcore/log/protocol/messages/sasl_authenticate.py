@@ -8,13 +8,13 @@ from streamcore.log.protocol.fields import Int16, Int64, Message, V
 
 
 class SaslAuthenticateRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     auth_bytes: bytes
 
 
 class SaslAuthenticateResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     error_code: Int16
     error_message: str | None

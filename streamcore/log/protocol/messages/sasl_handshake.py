@@ -6,13 +6,13 @@ from streamcore.log.protocol.fields import Int16, Message
 
 
 class SaslHandshakeRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     mechanism: str
 
 
 class SaslHandshakeResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     error_code: Int16
     mechanisms: list[str]

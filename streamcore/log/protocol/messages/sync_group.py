@@ -1,4 +1,4 @@
-"""SyncGroup (key 14): brings the leader's assignment, and gets a member its part."""
+"""SyncGroup (key 14): carries the leader's assignment, and returns a member's part of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class SyncGroupRequestAssignment(Message):
 
 
 class SyncGroupRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     group_id: str
     generation_id: Int32
@@ -25,7 +25,7 @@ class SyncGroupRequest(Message):
 
 
 class SyncGroupResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: A[Int32, V("1+")] = 0
     error_code: Int16

@@ -1,4 +1,4 @@
-"""TxnOffsetCommit (key 28): commits a group's positions inside a transaction."""
+"""TxnOffsetCommit (key 28): commits a group's offsets in a transaction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TxnOffsetCommitRequestTopic(Message):
 
 
 class TxnOffsetCommitRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     transactional_id: str
     group_id: str
@@ -43,7 +43,7 @@ class TxnOffsetCommitResponseTopic(Message):
 
 
 class TxnOffsetCommitResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     topics: list[TxnOffsetCommitResponseTopic]

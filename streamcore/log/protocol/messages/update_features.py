@@ -15,7 +15,7 @@ class FeatureUpdateKey(Message):
 
 
 class UpdateFeaturesRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     timeout_ms: Int32 = 60_000
     feature_updates: list[FeatureUpdateKey]
@@ -29,7 +29,7 @@ class UpdatableFeatureResult(Message):
 
 
 class UpdateFeaturesResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     throttle_time_ms: Int32
     error_code: Int16

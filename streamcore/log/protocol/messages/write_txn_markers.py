@@ -22,7 +22,7 @@ class WritableTxnMarker(Message):
 
 
 class WriteTxnMarkersRequest(Message):
-    """What a client asks."""
+    """The request."""
 
     markers: list[WritableTxnMarker]
 
@@ -43,6 +43,6 @@ class WritableTxnMarkerResult(Message):
 
 
 class WriteTxnMarkersResponse(Message):
-    """What it is answered."""
+    """The response."""
 
     markers: list[WritableTxnMarkerResult]

@@ -1,4 +1,4 @@
-"""One owner of a data folder."""
+"""A data folder has one owner."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ sys.stdin.read()
 """
 
 
-def test_the_second_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
+def test_a_second_owner_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
     with (
         DirectoryLock(tmp_path / "data"),
         pytest.raises(DirectoryInUseError, match=f"pid={os.getpid()}") as refusal,
@@ -33,7 +33,7 @@ def test_the_second_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None
     DirectoryLock(tmp_path / "data").release()
 
 
-def test_who_is_refused_is_told_where_the_folder_is_served(tmp_path: Path) -> None:
+def test_the_refusal_names_the_address_where_the_folder_is_served(tmp_path: Path) -> None:
     with DirectoryLock(tmp_path) as lock:
         lock.publish_address("127.0.0.1:9092")
         with pytest.raises(DirectoryInUseError, match=rf"--broker 127\.0\.0\.1:9092.*pid={os.getpid()}$"):
@@ -46,7 +46,7 @@ def test_who_is_refused_is_told_where_the_folder_is_served(tmp_path: Path) -> No
     assert "--broker" not in str(refusal.value)
 
 
-def test_a_process_that_is_killed_lets_go(tmp_path: Path) -> None:
+def test_a_killed_process_releases_the_folder(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)],

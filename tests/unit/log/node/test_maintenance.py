@@ -1,4 +1,4 @@
-"""Maintenance while others use the log."""
+"""Maintenance while other threads use the log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONFIG = {
 
 
 class CallingDisk(SimDisk):
-    """A disk that calls back, once, when compaction begins to write."""
+    """A disk that calls a function once, when compaction begins to write."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -127,7 +127,7 @@ def test_records_deleted_while_they_are_compacted_stay_deleted(
     assert not [name for name in disk.list_directory(Path("/data/log/table-0")) if "cleaned" in name]
 
 
-def test_a_data_file_that_is_missing_is_said_to_be_and_the_other_partitions_are_maintained(
+def test_a_missing_data_file_is_reported_and_the_other_partitions_are_maintained(
     disk: CallingDisk, log: EmbeddedLog
 ) -> None:
     log.create_topic("zebra", config={"retention.bytes": "300", "segment.bytes": "300"})

@@ -1,4 +1,4 @@
-"""When the jobs of maintenance are due, and that the broker's settings say so."""
+"""The times at which the jobs of maintenance are due, and the broker settings for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVENTS = TopicPartition("events", 0)
 
 
 def run(intervals_ms: dict[Job, int], until_s: int) -> dict[Job, list[int]]:
-    """The seconds at which each job is due, looked at once a second."""
+    """Return the seconds at which each job is due, with one look per second."""
     schedule = MaintenanceSchedule(lambda: intervals_ms, 0.0)
     due: dict[Job, list[int]] = {job: [] for job in intervals_ms}
     for now_s in range(1, until_s + 1):
@@ -46,7 +46,7 @@ def test_retention_looks_soon_after_the_start_and_then_by_its_interval() -> None
     assert run({Job.RETENTION: 2_000}, 7)[Job.RETENTION] == [2, 4, 6]
 
 
-def test_a_changed_interval_counts_at_once() -> None:
+def test_a_changed_interval_takes_effect_at_once() -> None:
     intervals_ms = {Job.COMPACTION: 3_600_000}
     schedule = MaintenanceSchedule(lambda: intervals_ms, 0.0)
     assert not schedule.take_due(100.0)
@@ -80,7 +80,7 @@ def test_an_impossible_interval_is_refused(text: str) -> None:
         EmbeddedLog.open("/data", file_system=SimDisk(), config={"log.retention.check.interval.ms": text})
 
 
-def test_a_pass_does_the_jobs_that_it_is_asked_for_alone() -> None:
+def test_a_pass_runs_only_the_requested_jobs() -> None:
     clock = ManualClock(1_700_000_000_000)
     disk = SimDisk(clock=clock)
     with EmbeddedLog.open("/data", file_system=disk, clock=clock, maintenance=False) as log:

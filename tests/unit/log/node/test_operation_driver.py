@@ -1,4 +1,4 @@
-"""Driving the broker from many threads: shared fsyncs, failed ones, progress, the end."""
+"""Driving the broker from many threads: shared fsyncs, failed fsyncs, progress, closing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIMIT_S = 20
 
 
 class DeletingDisk(SimDisk):
-    """Deletes the topic "gone" while it syncs its folder."""
+    """A disk that deletes the topic "gone" while it syncs the topic's folder."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -37,7 +37,7 @@ class DeletingDisk(SimDisk):
 
 
 class GatedDisk(SimDisk):
-    """A disk whose syncs can be held up, and are counted."""
+    """A disk that counts its syncs and can block them."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -101,7 +101,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def test_all_who_wait_during_one_sync_share_the_next(pool: ThreadPoolExecutor) -> None:
+def test_all_threads_that_wait_during_one_sync_share_the_next(pool: ThreadPoolExecutor) -> None:
     disk = GatedDisk()
     log = open_log(disk)
     producer = log.producer_port()
@@ -122,7 +122,7 @@ def test_all_who_wait_during_one_sync_share_the_next(pool: ThreadPoolExecutor) -
     assert disk.synced == ["events-0", "events-0"]
 
 
-def test_who_gives_a_time_limit_does_not_wait_longer_for_others(pool: ThreadPoolExecutor) -> None:
+def test_a_thread_with_a_timeout_does_not_wait_longer_for_others(pool: ThreadPoolExecutor) -> None:
     disk = GatedDisk()
     log = open_log(disk)
     producer = log.producer_port()
@@ -139,7 +139,7 @@ def test_who_gives_a_time_limit_does_not_wait_longer_for_others(pool: ThreadPool
     assert late.result(timeout_s=LIMIT_S).base_offset == 1
 
 
-def test_a_failed_sync_reaches_everybody_who_needs_the_partition_and_nobody_else() -> None:
+def test_a_failed_sync_reaches_all_threads_that_need_the_partition_and_no_others() -> None:
     disk = SimDisk(1)
     log = open_log(disk)
     producer = log.producer_port()
@@ -185,7 +185,7 @@ def test_readers_in_other_threads_wake_when_records_become_readable(pool: Thread
     assert waiting.result(LIMIT_S)
 
 
-def test_closing_the_log_wakes_whoever_waits(pool: ThreadPoolExecutor) -> None:
+def test_closing_the_log_wakes_all_waiting_threads(pool: ThreadPoolExecutor) -> None:
     log = EmbeddedLog.open("/data", file_system=SimDisk(1), maintenance=False)
     log.create_topic("events")
     reader = log.reader()
@@ -217,7 +217,7 @@ def test_relaxed_records_are_visible_at_once_and_safe_after_a_close() -> None:
     assert open_log(disk).offsets([FIRST])[FIRST].log_end == 1
 
 
-def test_relaxed_records_are_synced_in_passing_although_nobody_waits_for_it() -> None:
+def test_relaxed_records_are_synced_although_no_thread_waits_for_it() -> None:
     disk = SimDisk(1)
     log = EmbeddedLog.open("/data", file_system=disk, durability="relaxed", maintenance=False)
     log.create_topic("events", config={"retention.ms": "-1"})
@@ -229,7 +229,7 @@ def test_relaxed_records_are_synced_in_passing_although_nobody_waits_for_it() ->
     assert open_log(disk).offsets([FIRST])[FIRST].log_end == 1
 
 
-def test_deleting_a_topic_leaves_everything_else_at_work() -> None:
+def test_deleting_a_topic_does_not_disturb_other_topics() -> None:
     log = open_log(SimDisk(1))
     log.create_topic("gone")
     gone = TopicPartition("gone", 0)
@@ -267,7 +267,7 @@ def test_a_topic_that_is_deleted_while_it_is_synced_is_not_synced_again() -> Non
 
 
 class TickingClock(ManualClock):
-    """A clock that goes on by a second at each look."""
+    """A clock that moves by a second at each look."""
 
     def monotonic_s(self) -> float:
         self.advance(1_000)

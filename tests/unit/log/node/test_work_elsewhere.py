@@ -1,4 +1,4 @@
-"""Long work of an operation: done without the lock, carried to its end, its failures told to who asked."""
+"""Off-lock work of an operation: it runs without the lock and to its end, and its caller gets its failure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ PLACE = TopicPartition("t", 0)
 
 
 class HeldDisk(SimDisk):
-    """A disk on which making a folder of some name, or giving a file that name, waits until it is let go."""
+    """A disk on which creating a folder, or renaming a file, of some name waits until the test releases
+    it.
+    """
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -87,7 +89,7 @@ def test_the_log_goes_on_while_a_topic_is_made(
     assert set(log.topics()) == {"slow", "meanwhile"}
 
 
-def test_the_log_goes_on_while_it_is_written_down_how_far_it_is_synced(
+def test_the_log_goes_on_while_recovery_points_are_written(
     disk: HeldDisk, log: EmbeddedLog, pool: ThreadPoolExecutor
 ) -> None:
     log.create_topic("t")
@@ -106,7 +108,7 @@ def test_the_log_goes_on_while_it_is_written_down_how_far_it_is_synced(
     assert read_checkpoint(disk, Path("/data/log", RECOVERY_POINTS))[PLACE] == 1
 
 
-def test_of_two_who_make_the_same_topic_at_once_one_learns_that_it_exists(
+def test_of_two_concurrent_creations_of_a_topic_one_fails(
     disk: HeldDisk, log: EmbeddedLog, pool: ThreadPoolExecutor
 ) -> None:
     disk.held_name = "t-0"
@@ -123,7 +125,7 @@ def test_of_two_who_make_the_same_topic_at_once_one_learns_that_it_exists(
         second.result(LIMIT_S)
 
 
-def test_who_waits_for_a_topic_that_cannot_be_made_makes_it(
+def test_a_creation_that_waits_for_a_failed_creation_creates_the_topic(
     disk: HeldDisk, log: EmbeddedLog, pool: ThreadPoolExecutor
 ) -> None:
     disk.held_name = "t-0"
@@ -157,7 +159,7 @@ def test_a_failure_of_the_work_is_raised_inside_the_operation(log: EmbeddedLog) 
     assert log.topics() == {}
 
 
-def test_closing_waits_for_the_work_under_way_and_takes_no_more(
+def test_closing_waits_for_running_work_and_refuses_new_work(
     log: EmbeddedLog, pool: ThreadPoolExecutor
 ) -> None:
     begun, may_end = threading.Event(), threading.Event()

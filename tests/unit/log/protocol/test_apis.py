@@ -1,4 +1,4 @@
-"""The list of what is served, and what must hold for every table that it names."""
+"""The table of served APIs, and the rules for the messages of each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def versions_of(api: Api) -> range:
 
 
 def structures_of(message: type[Message], versions: range) -> Iterator[type[Message]]:
-    """A message and every structure inside it."""
+    """Return a message class and every structure inside it."""
     yield message
     inner = {field.kind.structure for version in versions for field in layout_of(message, version)}
     for structure in inner - {None}:
@@ -96,7 +96,7 @@ def test_a_codec_is_that_of_the_version_and_of_its_encoding(api: Api) -> None:
 
 
 @every_api
-def test_no_field_stands_in_a_table_for_versions_that_are_not_served(api: Api) -> None:
+def test_no_field_is_only_for_versions_that_are_not_served(api: Api) -> None:
     used = {(structure, field.name) for structure, _, field in fields_of(api)}
 
     for structure in {structure for structure, _ in used}:
@@ -134,7 +134,7 @@ def test_a_field_that_may_not_be_null_has_another_default(api: Api) -> None:
             assert field.default is not None, f"{structure.__name__}.{field.name} in version {version}"
 
 
-def test_the_messages_of_an_api_are_loaded_when_they_are_first_asked_for(project: Path) -> None:
+def test_the_messages_of_an_api_are_loaded_at_first_use(project: Path) -> None:
     program = (
         "import sys\n"
         "from streamcore.log.protocol.apis import API_VERSIONS\n"

@@ -1,4 +1,4 @@
-"""The codec: how each kind of field is written in plain and in flexible versions, and what is read of it."""
+"""The codec: the encoding of each kind of field in plain and in flexible versions, and its decoding."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ITS_NUMBERS = bytes.fromhex("01 fe ffff fffffffd 0000010000000000 3ff80000000000
 
 
 class Records:
-    """Records that are somewhere else: all that is known is how many bytes they are."""
+    """Records that are not bytes: only their length is known."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -133,7 +133,7 @@ def test_null_is_not_empty(message: Message, plain: bytes, flexible: bytes) -> N
     assert read(type(message), FLEXIBLE, flexible) == message
 
 
-def test_a_version_has_the_fields_that_it_has_and_reading_gives_the_others_their_defaults() -> None:
+def test_reading_a_version_gives_missing_fields_their_defaults() -> None:
     message = Aged(added=1, kept=2, dropped=3, name="n")
 
     assert written(message, PLAIN) == b"\x00\x00\x00\x02\x00\x00\x00\x03\x00\x01n"
@@ -149,7 +149,7 @@ def test_a_field_may_be_null_from_the_version_on_that_says_so() -> None:
 
 
 @BOTH
-def test_a_message_is_read_from_views_and_from_a_place_within(version: int) -> None:
+def test_a_message_is_read_from_views_and_from_a_position_within(version: int) -> None:
     data = b"header" + written(EVERYTHING, version)
 
     for form in (data, bytearray(data), memoryview(data)):
@@ -157,7 +157,7 @@ def test_a_message_is_read_from_views_and_from_a_place_within(version: int) -> N
 
 
 @BOTH
-def test_reading_at_a_place_tells_where_the_message_ends(version: int) -> None:
+def test_reading_at_a_position_returns_where_the_message_ends(version: int) -> None:
     data = b"header" + written(EVERYTHING, version) + b"rest"
 
     message, end = sample_codec(Everything, version).decode_at(data, 6)
@@ -181,7 +181,7 @@ def test_records_are_views_of_the_frame_and_nothing_else_is(version: int) -> Non
 
 
 @BOTH
-def test_records_that_are_elsewhere_are_named_in_their_places(version: int) -> None:
+def test_records_that_are_not_bytes_are_listed_with_their_positions(version: int) -> None:
     message = Sent(topic="t", first=Records(300), error=257, second=Records(0))
     inline = Sent(topic="t", first=b"r" * 300, error=257, second=b"")
 
@@ -202,7 +202,7 @@ def test_records_that_are_bytes_stay_in_the_message(version: int) -> None:
     assert read(Sent, version, part) == message
 
 
-def test_tagged_fields_are_written_in_the_order_of_their_numbers_and_only_where_they_say_something() -> None:
+def test_tagged_fields_are_written_by_number_and_only_if_they_differ_from_the_default() -> None:
     some = Tagged(number=1, name="n", counts=[5], part=Part(number=9, text=""))
 
     assert written(Tagged(number=1), FLEXIBLE) == b"\x01\x00"
@@ -218,7 +218,7 @@ def test_tagged_fields_do_not_exist_before_flexible_versions() -> None:
 
 
 @BOTH
-def test_what_two_messages_did_not_carry_is_not_one_object_in_both(version: int) -> None:
+def test_two_messages_do_not_share_the_default_of_a_missing_field(version: int) -> None:
     data = written(Tagged(), version)
     first = read(Tagged, version, data)
     assert isinstance(first, Tagged)

@@ -1,4 +1,4 @@
-"""The words in which messages are described."""
+"""The types and notes that describe messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_range_of_versions_holds_both_of_its_ends(text: str, first: int, last:
 
 
 @pytest.mark.parametrize("text", ["", "+", "-1", "3-", "1-2+", "a", "3 +"])
-def test_what_is_not_a_range_of_versions_is_noticed_when_the_table_is_loaded(text: str) -> None:
+def test_an_invalid_range_of_versions_fails_when_the_table_is_loaded(text: str) -> None:
     for note in (V, Null):
         with pytest.raises(AssertionError, match="not a range of versions"):
             note(text)
@@ -78,7 +78,7 @@ def test_a_layout_has_the_fields_of_its_version() -> None:
     assert [field.name for field in layout_of(Aged, FLEXIBLE)] == ["added", "kept", "name"]
 
 
-def test_a_layout_tells_tags_and_defaults() -> None:
+def test_a_layout_has_tags_and_defaults() -> None:
     fields = {field.name: field for field in layout_of(Tagged, FLEXIBLE)}
 
     assert {name: field.tag for name, field in fields.items()} == {

@@ -1,4 +1,4 @@
-"""Frames do not depend on how their bytes were cut, and cost no more than what has come of them."""
+"""Frames do not depend on how their bytes were cut, and take no more memory than the received bytes need."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def receiver(limit_bytes: int = LIMIT_BYTES) -> FrameReceiver:
 
 
 def feed(frames: FrameReceiver, data: bytes, sizes: list[int]) -> list[bytes]:
-    """Give bytes as a socket would: as many as fit, or as the next size says."""
+    """Pass bytes as a socket would: as many as fit, or as many as the next size says."""
     found: list[bytes] = []
     position = 0
     index = 0
@@ -49,7 +49,7 @@ def test_frames_do_not_depend_on_how_the_bytes_were_cut(bodies: list[bytes], siz
     assert frames.held_bytes == 0
 
 
-def test_a_large_frame_comes_whole_into_memory_that_grows_with_it() -> None:
+def test_a_large_frame_is_received_into_memory_that_grows_with_it() -> None:
     body = bytes(range(256)) * 25_000
     data = struct.pack(">i", len(body)) + body
     frames = receiver()
@@ -70,7 +70,7 @@ def test_a_large_frame_comes_whole_into_memory_that_grows_with_it() -> None:
     assert max(held) <= len(body)
 
 
-def test_a_length_alone_costs_nothing_of_note() -> None:
+def test_a_length_without_data_allocates_almost_no_memory() -> None:
     frames = receiver(100 * 1024 * 1024)
 
     feed(frames, struct.pack(">i", 100 * 1024 * 1024), [4])

@@ -1,4 +1,4 @@
-"""What stands before a request and a response, byte by byte."""
+"""The headers of requests and responses, byte by byte."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ PRODUCE_3 = b"\x00\x00\x00\x03\x00\x00\x00\x07"
 PRODUCE_9 = b"\x00\x00\x00\x09\x00\x00\x00\x07"
 
 
-def test_a_header_says_who_asks_what() -> None:
+def test_a_header_names_the_api_and_the_client() -> None:
     header = parse_header(PRODUCE_3 + b"\x00\x04name" + b"body")
 
     assert header == RequestHeader(0, 3, 7, "name", 14)
     assert body_start(PRODUCE_3 + b"\x00\x04name" + b"body", header, PRODUCE) == 14
 
 
-def test_a_client_need_not_have_a_name() -> None:
+def test_a_client_id_may_be_missing() -> None:
     assert parse_header(PRODUCE_3 + b"\xff\xff").client_id is None
     assert parse_header(PRODUCE_3 + b"\x00\x00").client_id == ""
 
 
-def test_a_header_is_read_where_it_was_received() -> None:
+def test_a_header_is_read_from_a_view_of_the_frame() -> None:
     frame = bytearray(PRODUCE_9 + b"\x00\x04name" + b"\x00" + b"body")
 
     for form in (frame, memoryview(frame)):

@@ -1,4 +1,4 @@
-"""What the codec refuses: always as a malformed message, and before anything is allocated for it."""
+"""Refusals of the codec: always a malformed message, and before any memory is allocated for it."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from tests.support.sample_messages import (
 NOT_NULLABLE = (Text, Blob, RecordsOnly, Numbers, Texts, Ids, Parts)
 NULLABLE = (NullableText, NullableBlob, NullableRecords, NullableNumbers, NullableParts)
 HELD_BYTES_MAX = 8192
-"""What a refusal may hold: its error and its traceback, and nothing that grows with a length."""
+"""The memory that a refusal may hold: its error and its traceback, and nothing that grows with a length."""
 
 
 def refused(message: type[Message], version: int, data: bytes) -> str:
-    """What the refusal says; it is a failure if it holds more than a little memory."""
+    """Return the text of the refusal; fail if the refusal holds more than a little memory."""
     codec = sample_codec(message, version)
     said = None
     tracemalloc.start()
@@ -59,7 +59,7 @@ def refused(message: type[Message], version: int, data: bytes) -> str:
 
 
 def plain_length(message: type[Message], length: int) -> bytes:
-    """A length as it stands before the value of a sample."""
+    """Return the length field before the value of a sample."""
     return length.to_bytes(2 if message in (Text, NullableText) else 4, "big", signed=True)
 
 
@@ -84,7 +84,7 @@ def test_a_length_beyond_the_data_is_refused_at_once(message: type[Message]) -> 
         refused(message, FLEXIBLE, varint + bytes(300))
 
 
-def test_an_array_of_numbers_is_held_against_the_size_of_its_numbers() -> None:
+def test_an_array_of_numbers_is_compared_with_the_size_of_its_numbers() -> None:
     whole = written(Numbers(value=[1, 2, 3]), PLAIN)
 
     assert "cut off" in refused(Numbers, PLAIN, whole[:-1])
@@ -107,7 +107,7 @@ def test_a_varint_of_more_than_31_bits_or_5_bytes_is_refused(message: type[Messa
     assert "too large" in refused(message, FLEXIBLE, varint + bytes(50))
 
 
-def test_a_varint_that_breaks_off_is_refused() -> None:
+def test_a_varint_that_is_cut_off_is_refused() -> None:
     for count in range(1, 5):
         refused(Text, FLEXIBLE, b"\x80" * count)
 
@@ -134,7 +134,7 @@ def test_a_value_that_lacks_its_last_byte_is_cut_off() -> None:
     assert "cut off" in refused(Ids, PLAIN, b"\x00\x00\x00\x01" + bytes(15))
 
 
-def test_a_structure_that_may_be_null_is_so_by_any_negative_mark() -> None:
+def test_any_negative_mark_makes_a_structure_null() -> None:
     assert read(NullablePart, PLAIN, b"\x80") == NullablePart(value=None)
     assert read(NullablePart, PLAIN, b"\x7f\x00\x01\x00\x00") == NullablePart(value=Part(number=1))
 
@@ -166,7 +166,7 @@ def test_a_tagged_field_beyond_the_data_is_refused_known_or_not() -> None:
             assert "cut off" in refused(Tagged, FLEXIBLE, b"\x01\x01" + tag + size + b"\x02n")
 
 
-def test_more_tagged_fields_than_there_is_room_for_are_refused() -> None:
+def test_more_tagged_fields_than_fit_into_the_data_are_refused() -> None:
     refused(Text, FLEXIBLE, b"\x01" + b"\xff\xff\xff\xff\x07" + bytes(40))
 
 
@@ -178,7 +178,7 @@ def test_bytes_after_the_message_are_refused(version: int) -> None:
     assert "300 bytes are left over" in refused(Text, version, data + bytes(300))
 
 
-def test_a_place_beyond_the_data_is_refused() -> None:
+def test_a_position_beyond_the_data_is_refused() -> None:
     for version in (PLAIN, FLEXIBLE):
         with pytest.raises(MalformedMessageError):
             sample_codec(Empty, version).decode(b"", 5)
@@ -221,7 +221,7 @@ def test_a_message_cut_off_anywhere_is_refused(version: int) -> None:
 @pytest.mark.parametrize(
     "message", [Numbers(value=[0] * (ELEMENTS_MAX + 1)), Texts(value=[""] * (ELEMENTS_MAX + 1))]
 )
-def test_a_message_of_too_many_elements_is_refused_before_they_are_made(
+def test_a_message_of_too_many_elements_is_refused_before_they_are_created(
     message: Message, version: int
 ) -> None:
     data = bytes(written(message, version))

@@ -24,7 +24,7 @@ DATA = b"some text that repeats, " * 10_000
 
 @pytest.mark.parametrize("codec", sorted(CODECS.values()))
 @pytest.mark.parametrize("data", [b"", b"x", DATA], ids=["empty", "short", "long"])
-def test_what_is_compressed_comes_back(codec: int, data: bytes) -> None:
+def test_compressed_data_decompresses_to_the_same(codec: int, data: bytes) -> None:
     assert decompress(codec, compress(codec, data)) == data
 
 

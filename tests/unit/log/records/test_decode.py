@@ -1,4 +1,4 @@
-"""Stored batches to columns of records."""
+"""Decoding of stored batches to columns of records."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_records_before_the_start_are_left_out() -> None:
     assert run.values == [b"c", b"d"]
 
 
-def test_the_logs_append_time_counts_for_all_records() -> None:
+def test_the_logs_append_time_holds_for_all_records() -> None:
     batch = encode_batch([None] * 2, [b"a", b"b"], [1, 2])
     patch_append_time(batch, 50)
 
@@ -142,7 +142,7 @@ def test_a_marker_says_what_it_ends() -> None:
     assert batch_marker(data, 0, header) == (True, 12)
 
 
-def test_a_damaged_batch_is_never_handed_out() -> None:
+def test_a_damaged_batch_is_never_returned() -> None:
     data = bytearray(plain(0, b"a" * 100))
     data[90] ^= 0xFF
 
@@ -163,7 +163,7 @@ def test_a_refused_record_leaves_the_builder_usable() -> None:
     assert run.timestamps_ms == [1, 3]
 
 
-def test_records_without_any_time_stay_so() -> None:
+def test_records_without_a_time_have_none_after_decoding() -> None:
     run = decode_columns(SOURCE, bytes(encode_batch([None] * 2, [b"a", b"b"], [-1, -1])), 0)
 
     assert run.timestamps_ms == [-1, -1]

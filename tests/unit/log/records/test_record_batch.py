@@ -46,7 +46,7 @@ def test_offsets_are_patched_without_touching_the_checksum() -> None:
     check_batch(batch, 0, header)
 
 
-def test_the_append_time_counts_and_the_checksum_fits_it() -> None:
+def test_the_append_time_holds_and_the_checksum_is_right() -> None:
     batch = bytearray(batch_at(0))
 
     patch_append_time(batch, 99)
@@ -77,7 +77,7 @@ def test_zeros_are_no_batch() -> None:
         parse_header(bytes(100))
 
 
-def test_another_version_is_refused_by_name() -> None:
+def test_another_version_is_refused_with_its_number() -> None:
     batch = bytearray(batch_at(0))
     batch[16] = 3
 

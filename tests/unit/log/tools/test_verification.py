@@ -1,4 +1,4 @@
-"""What the offline check of log files finds, and what the dump shows."""
+"""The problems that the offline check of log files finds, and the contents that the dump shows."""
 
 from __future__ import annotations
 
@@ -141,8 +141,8 @@ def test_segments_that_overlap_are_found(disk: SimDisk) -> None:
     assert texts == ["begins before the end of the file before it, 7", "offset 5 comes after 6"]
 
 
-def test_looking_where_no_log_is_says_what_to_give(disk: SimDisk) -> None:
-    with pytest.raises(UsageError, match="no data file of a log here"):
+def test_a_path_without_a_log_is_refused_with_advice(disk: SimDisk) -> None:
+    with pytest.raises(UsageError, match="no data file of a log found"):
         problems(disk, Path("/nowhere"))
     with pytest.raises(UsageError):
         list(dump(FIRST.with_suffix(".index"), file_system=disk))
@@ -156,13 +156,13 @@ EPOCHS = DIRECTORY / "leader-epoch-checkpoint"
     [
         (b"0\n2\n0 0\n5 7\n", []),
         (b"0\n1\n5 7\n", []),
-        (b"0\n1\n0 0\n", ["is of leader epoch 5, and leader-epoch-checkpoint says 0"]),
-        (b"0\n1\n5 0\n", ["is of leader epoch 0, and leader-epoch-checkpoint says 5"]),
+        (b"0\n1\n0 0\n", ["has leader epoch 5, and leader-epoch-checkpoint has 0"]),
+        (b"0\n1\n5 0\n", ["has leader epoch 0, and leader-epoch-checkpoint has 5"]),
         (b"0\n9\n", ["cannot be read"]),
         (b"1\n0\n", ["newer format"]),
     ],
 )
-def test_leader_epochs_are_held_against_the_batches(disk: SimDisk, listed: bytes, texts: list[str]) -> None:
+def test_leader_epochs_are_compared_with_the_batches(disk: SimDisk, listed: bytes, texts: list[str]) -> None:
     stamped = encode_batch([b"c"], [b"3"], [20])
     patch_offsets(stamped, 7, 5)
     disk.open(SECOND).truncate(0)
