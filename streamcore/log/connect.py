@@ -285,6 +285,10 @@ class ConnectedLog:
         """All topics, internal ones included."""
         return self._open().topics()
 
+    def described(self, names: Iterable[TopicName]) -> Mapping[TopicName, port.TopicDescription]:
+        """Those of the topics that exist, asked for at once."""
+        return self._open().described(names)
+
     def create_topic(
         self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> port.TopicDescription:

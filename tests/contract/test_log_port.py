@@ -113,6 +113,13 @@ def test_a_topic_that_is_created_keeps_its_records_unless_told_otherwise(
     assert house.log.create_topic("orders", config=given).config == made
 
 
+def test_topics_are_described_together_without_those_that_are_not_there(house: LogHouse) -> None:
+    created = house.log.create_topic("orders")
+
+    assert house.log.described(["orders", "nothing"]) == {"orders": created}
+    assert house.log.described([]) == {}
+
+
 def test_a_taken_name_is_refused(house: LogHouse) -> None:
     with pytest.raises(TopicExistsError):
         house.log.create_topic("events")

@@ -186,6 +186,9 @@ class Log(Protocol):
     def topics(self) -> Mapping[TopicName, TopicDescription]:
         """All topics, internal ones included."""
 
+    def described(self, names: Iterable[TopicName]) -> Mapping[TopicName, TopicDescription]:
+        """Those of the topics that exist, asked for at once."""
+
     def create_topic(
         self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> TopicDescription:

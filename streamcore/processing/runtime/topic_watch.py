@@ -13,7 +13,7 @@ from streamcore.model import TopicName
 from streamcore.processing.topology.plan import Plan
 from streamcore.state.changelog import changelog_topic
 
-_Seen: TypeAlias = Mapping[TopicName, tuple[UUID, int] | None]
+_Seen: TypeAlias = Mapping[TopicName, tuple[UUID, int]]
 
 
 class TopicWatch:
@@ -57,13 +57,9 @@ class TopicWatch:
 
     def has_other_topics(self) -> bool:
         """Whether a topic is gone, or another one of its name is there."""
-        before = {name: seen and seen[0] for name, seen in self._first.items()}
-        return any(before[name] != (seen and seen[0]) for name, seen in self._look().items())
+        now = {name: topic_id for name, (topic_id, _) in self._look().items()}
+        return now != {name: topic_id for name, (topic_id, _) in self._first.items()}
 
     def _look(self) -> _Seen:
-        topics = self._log.topics()
-        found = {name: topics.get(name) for name in self._names}
-        return {
-            name: None if topic is None else (topic.topic_id, topic.partition_count)
-            for name, topic in found.items()
-        }
+        found = self._log.described(self._names)
+        return {name: (topic.topic_id, topic.partition_count) for name, topic in found.items()}

@@ -101,6 +101,11 @@ class EmbeddedLog:
         with self._entered():
             return {state.name: _description(state) for state in self._broker.topics.values()}
 
+    def described(self, names: Iterable[TopicName]) -> Mapping[TopicName, TopicDescription]:
+        """Those of the topics that exist, asked for at once."""
+        topics = self.topics()
+        return {name: topics[name] for name in names if name in topics}
+
     def create_topic(
         self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> TopicDescription:

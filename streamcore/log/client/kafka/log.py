@@ -59,6 +59,10 @@ class KafkaLog:
         """All topics, internal ones included; what is not looked at is not asked for."""
         return self._topics.all()
 
+    def described(self, names: Iterable[TopicName]) -> Mapping[TopicName, TopicDescription]:
+        """Those of the topics that exist, asked for at once."""
+        return self._topics.described(names)
+
     def create_topic(
         self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> TopicDescription:
