@@ -135,6 +135,11 @@ def added_partitions_error(
             "a repartition topic has another number of partitions than the tables behind it were made with; "
             f"give it its former number, or start over with {RESET}: {facts}"
         )
+    if now < before:
+        return TopologyError(
+            "the input of tables has fewer partitions than their state was made with, as another topic may; "
+            f"start over with {RESET}: {facts}"
+        )
     followed = [
         store.name for store in sub_topology.stores if store.source_topic and store.source_topic.name == topic
     ]

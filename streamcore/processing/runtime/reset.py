@@ -225,12 +225,14 @@ def _partitions_before(
     """How many partitions the inputs had when they were read first, as far as it is known.
 
     A reset does not forget it: the records of a key lie in two partitions after it as before. It is
-    forgotten of a topic that holds no record any more.
+    forgotten of a topic that holds no record any more, or is another one than before.
     """
     existing = log.topics()
     found: dict[TopicName, int] = {}
     for name in names:
         record = records.inputs.get(name)
+        if record is not None and record.topic_id not in (None, existing[name].topic_id.hex):
+            continue
         counts = [] if record is None else [record.partitions]
         for part in members:
             if name in _inputs_of(part):
@@ -242,7 +244,7 @@ def _partitions_before(
                 counts += [existing[topic].partition_count for topic in topics if topic in existing]
         places = [TopicPartition(name, number) for number in range(existing[name].partition_count)]
         is_empty = all(marks.log_start == marks.log_end for marks in log.offsets(places).values())
-        if counts and not is_empty:
+        if counts and not is_empty and min(counts) < existing[name].partition_count:
             found[name] = min(counts)
     return found
 

@@ -177,6 +177,23 @@ def test_an_empty_topic_may_have_got_partitions_before_a_reset(house: House) -> 
     assert house.run(counting(), "counts") == {"c": 1}
 
 
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_an_input_that_was_made_again_may_have_any_number_of_partitions_after_a_reset(
+    house: House, partitions: int
+) -> None:
+    house.log.alter_topic("numbers", partitions=2)
+    house.run(counting())
+    house.log.delete_topic("numbers")
+    house.log.create_topic("numbers", partitions=partitions)
+    house.produce("numbers", ("c", 1))
+    with pytest.raises(sc.TopologyError, match="start over with `streamcore app MODULE:APP reset`"):
+        house.run(counting(on_recreated_topic="go-on"))
+
+    reset(house, counting())
+
+    assert house.run(counting(), "counts") == {"c": 1}
+
+
 def test_tables_that_are_not_declared_or_have_no_positions_are_refused_by_name(house: House) -> None:
     app = sc.App("counting")
     app.topic("numbers", key=str, value=int).global_table("whole")
