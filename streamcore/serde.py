@@ -209,6 +209,15 @@ def value_kind(value_type: Any) -> msgspec.inspect.Type:
     return kind
 
 
+def value_check(value_type: Any, codec: str) -> ValueCheck:
+    """The check whether values of a declared type come back as they are.
+
+    Raises:
+        UsageError: values of this type cannot be read again.
+    """
+    return ValueCheck(value_kind(value_type), codec, _model_fault)
+
+
 def type_name_of(found: Any) -> str:
     """A declared type in words."""
     return found.__name__ if isinstance(found, type) and not get_args(found) else str(found)

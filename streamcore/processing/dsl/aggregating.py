@@ -41,9 +41,11 @@ class Aggregating(Generic[K, V]):
         return self._aggregate(name, {"count": aggregations.count()}, on_error)
 
     @declares
-    def sum(self, name: str, of: Callable[[V], T | None], *, on_error: Policy = None) -> Table[K, T]:
+    def sum(
+        self, name: str, of: Callable[[V], T | None], *, value: type[T] | None = None, on_error: Policy = None
+    ) -> Table[K, T]:
         """Sum ``of`` over the records of each key, running."""
-        return self._aggregate(name, {"sum": aggregations.sum(of)}, on_error)
+        return self._aggregate(name, {"sum": aggregations.sum(of, value=value)}, on_error)
 
     @overload
     def aggregate(
@@ -66,10 +68,15 @@ class Aggregating(Generic[K, V]):
         return self._aggregate(name, named, on_error, into=into, single=False)
 
     @declares
-    def reduce(self, name: str, function: Callable[[V, V], V], *, on_error: Policy = None) -> Table[K, V]:
-        """Fold the values of each key with a function of two values; the first is the start."""
+    def reduce(
+        self, name: str, function: Callable[[V, V], V], *, value: Any = None, on_error: Policy = None
+    ) -> Table[K, V]:
+        """Fold the values of each key with a function of two values; the first is the start.
+
+        ``value=`` is their type, where the stream does not know it.
+        """
         check_function(function, step=shown(name), takes=("first", "second"))
-        return self._aggregate(name, {"reduce": aggregations.reducer(function)}, on_error)
+        return self._aggregate(name, {"reduce": aggregations.reducer(function)}, on_error, kept_type=value)
 
     @declares
     def fold(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_origin
 
-from streamcore.errors import TopologyError, UsageError, fact_text
+from streamcore.errors import SerdeError, TopologyError, UsageError, fact_text
 from streamcore.processing.dsl.checks import legal_name
 from streamcore.processing.dsl.loops import refuse_endless_loop
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy
@@ -195,6 +195,23 @@ def item_type(found: Any) -> Any:
     """The type of the items of an annotated iterable."""
     arguments = typing.get_args(found)
     return without_none(arguments[0]) if len(arguments) == 1 else None
+
+
+def lenient_serde_for(value_type: Any) -> Serde[Any]:
+    """The serde of what a step returns; one that cannot be written is refused only where it is to be."""
+    try:
+        return value_serde_for(value_type)
+    except UsageError as error:
+        reason = error
+
+        def encode(_: Any) -> bytes:
+            raise SerdeError(str(reason))
+
+        return Serde(encode=encode, decode=bytes, name=UNWRITABLE, type_name=str(reason))
+
+
+UNWRITABLE = "unwritable"
+"""The name of the serde of a type that cannot be written; its ``type_name`` says why."""
 
 
 def value_serde_for(value_type: Any, codec: str = "json") -> Serde[Any]:

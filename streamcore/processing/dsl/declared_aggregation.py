@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from streamcore.errors import SerdeError, TopologyError, fact_text
+from streamcore.errors import TopologyError, fact_text
+from streamcore.processing.dsl.accumulators import declared_accumulators
 from streamcore.processing.dsl.checks import check_function, check_policy, legal_name
 from streamcore.processing.dsl.flow import Destination, Flow
 from streamcore.processing.topology.aggregations import Aggregator
@@ -15,7 +16,6 @@ from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Aggregate, StoreSpec
 from streamcore.processing.topology.places import shown
 from streamcore.processing.topology.windows import TimeWindows
-from streamcore.serde import UNTYPED, Serde
 
 
 def declare_aggregation(
@@ -129,6 +129,7 @@ def aggregation_store(
     Raises:
         TopologyError: a name that cannot be an attribute, or values that cannot be kept.
     """
+    named, state_serde = declared_accumulators(name, named, value_type, kept_type)
     finishers = [aggregator.result for aggregator in named.values()]
     if single:
         finish = finishers[0]
@@ -155,7 +156,7 @@ def aggregation_store(
     store = StoreSpec(
         name=name,
         key_type=key_type,
-        value_serde=_state_serde(list(named.values()), value_type, kept_type),
+        value_serde=state_serde,
         windows=windows,
         aggregators=tuple(("" if single else name, aggregator) for name, aggregator in named.items()),
         result=result,
@@ -175,60 +176,3 @@ def _struct_of(name: str, named: dict[str, Aggregator]) -> Any:
         raise TopologyError(
             f"the names of aggregations are attribute names: {fact_text(store=name, error=error)}"
         ) from error
-
-
-def _state_serde(aggregators: list[Aggregator], value_type: Any, kept_type: Any) -> Serde[Any]:
-    """MessagePack of the accumulators; with types where an accumulator holds the stream's own values."""
-    types: list[Any] = []
-    only_counts = all(aggregator.kind == "count" for aggregator in aggregators)
-    for aggregator in aggregators:
-        if aggregator.keeps_values and value_type is not None:
-            types.append(value_type | None if isinstance(value_type, type) else value_type)
-        elif kept_type is not None:
-            types.append(kept_type)
-        else:
-            types.append(int if only_counts else Any)
-    if all(found is Any for found in types):
-        pack, unpack = UNTYPED.encode, UNTYPED.decode
-        # Accumulators stand as a list; an outer tuple would cost an extension on each record.
-        return Serde(
-            encode=lambda state: pack(list(state)),
-            decode=lambda data: tuple(unpack(data)),
-            name="msgpack",
-            value_type=Any,
-        )
-    state_type: Any = tuple[tuple(types)]  # type: ignore[misc]
-    try:
-        decoder = msgspec.msgpack.Decoder(state_type)
-    except TypeError as error:
-        raise TopologyError(
-            f"values of this type cannot be kept in an aggregation; use a dataclass or msgspec.Struct: "
-            f"{fact_text(type=value_type, error=error)}"
-        ) from error
-    encode = msgspec.msgpack.Encoder(enc_hook=_refuse).encode
-    if only_counts:
-        return Serde(encode=encode, decode=decoder.decode, name="msgpack", value_type=state_type)
-    expected = [_instances_of(value_type if found.keeps_values else kept_type) for found in aggregators]
-
-    def checked_encode(state: Any) -> bytes:
-        # What does not decode again would stop the application for good, at its next start.
-        for accumulator, types_held in zip(state, expected, strict=True):
-            if accumulator is not None and not isinstance(accumulator, types_held):
-                raise SerdeError(
-                    "the function of an aggregation returned another type than the state holds; declare it "
-                    f"with value=, or map the values first: {fact_text(given=type(accumulator).__name__)}"
-                )
-        return encode(state)
-
-    return Serde(encode=checked_encode, decode=decoder.decode, name="msgpack", value_type=state_type)
-
-
-def _instances_of(declared: Any) -> type | tuple[type, ...]:
-    """What ``isinstance`` may tell of a declared type: everything, where the type is not a plain class."""
-    if not isinstance(declared, type) or declared is Any:
-        return object
-    return (int, float) if declared is float else declared
-
-
-def _refuse(value: Any) -> Any:
-    raise SerdeError(f"an aggregation cannot store this value: {fact_text(given=type(value).__name__)}")

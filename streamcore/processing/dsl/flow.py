@@ -15,9 +15,10 @@ from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.dsl.checks import legal_name, type_name
 from streamcore.processing.dsl.declaration import (
     TOPIC_NAME_LENGTH_MAX,
+    UNWRITABLE,
     Declaration,
+    lenient_serde_for,
     named_after,
-    value_serde_for,
 )
 from streamcore.processing.dsl.topic_keys import internal_key_serde, output_key_serde
 from streamcore.processing.topology.error_policy import ErrorPolicy
@@ -51,7 +52,7 @@ class Shape:
 
     def with_values(self, value_type: Any) -> Shape:
         """The same keys with other values."""
-        return replace(self, value_type=value_type, value_serde=value_serde_for(value_type))
+        return replace(self, value_type=value_type, value_serde=lenient_serde_for(value_type))
 
     def with_keys(self, key_type: Any) -> Shape:
         """The same values under changed keys."""
@@ -148,7 +149,7 @@ class Flow:
             TopicSpec(
                 name=f"{self.declaration.app_id}-{name}-repartition",
                 key_serde=internal_key_serde(shape.key_type) if key_serde is None else key_serde,
-                value_serde=shape.value_serde,
+                value_serde=_writable(shape.value_serde),
                 key_type=shape.key_type,
                 value_type=shape.value_type,
                 partition_count=partitions,
@@ -193,7 +194,7 @@ class Flow:
             TopicSpec(
                 name=topic,
                 key_serde=output_key_serde(shape.key_type),
-                value_serde=shape.value_serde,
+                value_serde=_writable(shape.value_serde),
                 key_type=shape.key_type,
                 value_type=shape.value_type,
             )
@@ -204,3 +205,9 @@ def _policy_above(node: Node) -> ErrorPolicy | None:
     """The policy that all topics above a step declare: behind a repartition topic it still counts."""
     policies = {topic.on_error for topic in topics_above(node)}
     return policies.pop() if len(policies) == 1 else None
+
+
+def _writable(serde: Serde[Any]) -> Serde[Any]:
+    if serde.name == UNWRITABLE:
+        raise TopologyError(serde.type_name)
+    return serde

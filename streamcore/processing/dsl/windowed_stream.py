@@ -85,11 +85,12 @@ class WindowedStream(Generic[K, V]):
         name: str,
         of: Callable[[V], T | None],
         *,
+        value: type[T] | None = None,
         late: Destination[K | None, V | None] | str | None = None,
         on_error: ErrorPolicy | None = None,
     ) -> WindowedTable[K, T]:
         """Sum ``of`` over the records of each key and window."""
-        return self._aggregate(name, {"sum": aggregations.sum(of)}, late, on_error)
+        return self._aggregate(name, {"sum": aggregations.sum(of, value=value)}, late, on_error)
 
     @overload
     def aggregate(
@@ -130,12 +131,15 @@ class WindowedStream(Generic[K, V]):
         name: str,
         function: Callable[[V, V], V],
         *,
+        value: Any = None,
         late: Destination[K | None, V | None] | str | None = None,
         on_error: ErrorPolicy | None = None,
     ) -> WindowedTable[K, V]:
         """Fold the values of each key and window with a function of two values."""
         check_function(function, step=shown(name), takes=("first", "second"))
-        return self._aggregate(name, {"reduce": aggregations.reducer(function)}, late, on_error)
+        return self._aggregate(
+            name, {"reduce": aggregations.reducer(function)}, late, on_error, kept_type=value
+        )
 
     @declares
     def fold(

@@ -2,7 +2,7 @@
 
 An ``Aggregator`` keeps an accumulator. ``add`` is its meaning; ``add_many`` must give the same as
 adding one after the other and exists because it can be faster. Accumulators are stored, so they are
-plain data (numbers, text, bytes, lists, dicts) or of the declared ``accumulator_type``.
+plain data (``plain_data``) or of the declared type.
 
 ``None`` values of ``of`` are left out, as in SQL: they are never given to ``add``.
 """
@@ -13,6 +13,8 @@ import copy
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from functools import reduce
 from typing import Any, TypeAlias
 
@@ -32,6 +34,8 @@ class Aggregator:
     counts_none: bool = False
     keeps_values: bool = False
     """Whether the accumulator holds the stream's values themselves, and so needs their type."""
+    declared_type: Any = None
+    """The type of the accumulator, or of the values that it is made of, as the user declared it."""
     result_type: Any = None
 
 
@@ -56,29 +60,74 @@ def count(of: Of | None = None) -> Aggregator:
     )
 
 
-def sum(of: Of | None = None) -> Aggregator:
-    """The sum, 0 for no values."""
+def sum(of: Of | None = None, *, value: Any = None) -> Aggregator:
+    """The sum of numbers, Decimals or timedeltas; for no values 0, or what ``value()`` gives.
+
+    Ints grow without bound, Decimals keep all their digits. A NaN makes the sum NaN.
+
+    Args:
+        value: the type of the sum, where the annotation of ``of`` does not say it.
+    """
     return Aggregator(
         kind="sum",
-        initial=_zero,
-        add=operator.add,
-        # Not the builtin sum: from Python 3.12 it compensates floats, and the result would
-        # depend on where the batches were cut.
-        add_many=lambda accumulator, values: reduce(operator.add, values, accumulator),
+        initial=value if value in (Decimal, timedelta) else _zero,
+        add=_add,
+        add_many=_add_all,
         of=of,
+        declared_type=value,
+        result_type=value,
     )
 
 
+_EXACT = Context(prec=5_000, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
+"""Sums of Decimals keep their digits, so they do not depend on the order; infinities that meet give NaN."""
+_WITHOUT_SUM = (str, bytes, list, tuple, dict, set, frozenset)
+
+
+def _add(accumulator: Any, value: Any) -> Any:
+    if type(value) is Decimal or type(accumulator) is Decimal:
+        return _EXACT.add(accumulator, value)
+    try:
+        return accumulator + value
+    except TypeError:
+        # A timedelta, say, has no sum with the 0 that a sum begins with.
+        if type(accumulator) is not int or accumulator or isinstance(value, _WITHOUT_SUM):
+            raise
+        return value
+
+
+def _add_all(accumulator: Any, values: Sequence[Any]) -> Any:
+    try:
+        # Not the builtin sum: from Python 3.12 it compensates floats, and the result would
+        # depend on where the batches were cut.
+        total = reduce(operator.add, values, accumulator)
+    except (TypeError, ArithmeticError):
+        return reduce(_add, values, accumulator)
+    return reduce(_add, values, accumulator) if type(total) is Decimal else total
+
+
 def _add_min(accumulator: Any, value: Any) -> Any:
-    return value if accumulator is None or value < accumulator else accumulator
+    if accumulator is not None and (
+        value != value or not (accumulator != accumulator or value < accumulator)
+    ):
+        return accumulator
+    # Of the two zeros the positive one is given, so that their order does not matter.
+    return value + 0.0 if type(value) is float else value
 
 
 def _add_max(accumulator: Any, value: Any) -> Any:
-    return value if accumulator is None or value > accumulator else accumulator
+    if accumulator is not None and (
+        accumulator != accumulator or not (value != value or value > accumulator)
+    ):
+        return accumulator
+    return value + 0.0 if type(value) is float else value
 
 
-def min(of: Of | None = None) -> Aggregator:
-    """The smallest value, ``None`` for no values; of equal ones the first."""
+def min(of: Of | None = None, *, value: Any = None) -> Aggregator:
+    """The smallest value, ``None`` for no values; of equal ones the first.
+
+    NaN is greater than every number, as in DuckDB and PostgreSQL: it is the result only if all are NaN.
+    """
     return Aggregator(
         kind="min",
         initial=_none,
@@ -86,11 +135,16 @@ def min(of: Of | None = None) -> Aggregator:
         add_many=lambda accumulator, values: reduce(_add_min, values, accumulator),
         of=of,
         keeps_values=of is None,
+        declared_type=value,
+        result_type=value,
     )
 
 
-def max(of: Of | None = None) -> Aggregator:
-    """The largest value, ``None`` for no values; of equal ones the first."""
+def max(of: Of | None = None, *, value: Any = None) -> Aggregator:
+    """The largest value, ``None`` for no values; of equal ones the first.
+
+    NaN is greater than every number, as in DuckDB and PostgreSQL: it is the result if any is NaN.
+    """
     return Aggregator(
         kind="max",
         initial=_none,
@@ -98,6 +152,8 @@ def max(of: Of | None = None) -> Aggregator:
         add_many=lambda accumulator, values: reduce(_add_max, values, accumulator),
         of=of,
         keeps_values=of is None,
+        declared_type=value,
+        result_type=value,
     )
 
 
@@ -106,24 +162,24 @@ def _mean_start() -> list[Any]:
 
 
 def _add_mean(accumulator: list[Any], value: Any) -> list[Any]:
-    return [accumulator[0] + 1, accumulator[1] + value]
+    return [accumulator[0] + 1, _add(accumulator[1], value)]
 
 
-def mean_of(accumulator: Sequence[Any]) -> float | None:
+def mean_of(accumulator: Sequence[Any]) -> Any:
     """The mean that a stored ``[count, sum]`` stands for."""
     value_count, total = accumulator
     return total / value_count if value_count else None
 
 
 def mean(of: Of | None = None) -> Aggregator:
-    """The arithmetic mean, ``None`` for no values."""
+    """The arithmetic mean of numbers, Decimals or timedeltas, ``None`` for no values; NaN if any is NaN."""
     return Aggregator(
         kind="mean",
         initial=_mean_start,
         add=_add_mean,
         add_many=lambda accumulator, values: [
             accumulator[0] + len(values),
-            reduce(operator.add, values, accumulator[1]),
+            _add_all(accumulator[1], values),
         ],
         result=mean_of,
         of=of,
@@ -131,7 +187,7 @@ def mean(of: Of | None = None) -> Aggregator:
     )
 
 
-def first(of: Of | None = None) -> Aggregator:
+def first(of: Of | None = None, *, value: Any = None) -> Aggregator:
     """The value that came first in the partition."""
     return Aggregator(
         kind="first",
@@ -140,10 +196,12 @@ def first(of: Of | None = None) -> Aggregator:
         add_many=lambda accumulator, values: values[0] if accumulator is None else accumulator,
         of=of,
         keeps_values=of is None,
+        declared_type=value,
+        result_type=value,
     )
 
 
-def last(of: Of | None = None) -> Aggregator:
+def last(of: Of | None = None, *, value: Any = None) -> Aggregator:
     """The value that came last in the partition."""
     return Aggregator(
         kind="last",
@@ -152,6 +210,8 @@ def last(of: Of | None = None) -> Aggregator:
         add_many=lambda _, values: values[-1],
         of=of,
         keeps_values=of is None,
+        declared_type=value,
+        result_type=value,
     )
 
 
@@ -161,10 +221,12 @@ def aggregation(
     *,
     of: Of | None = None,
     result: Callable[[Any], Any] | None = None,
+    value: Any = None,
 ) -> Aggregator:
     """An aggregation of one's own: ``add(accumulator, value)`` returns the next accumulator.
 
-    The accumulator is stored as MessagePack of plain data. ``add`` must not change the one it was given.
+    The accumulator is stored as MessagePack of plain data, or of its type ``value``. ``add`` must not change
+    the one it was given.
     """
     return Aggregator(
         kind="custom",
@@ -174,6 +236,7 @@ def aggregation(
         result=result or (lambda accumulator: accumulator),
         of=of,
         counts_none=of is None,
+        declared_type=value,
     )
 
 

@@ -18,6 +18,10 @@ class Price(msgspec.Struct, frozen=True):
     amount: float
 
 
+def amount_of(price: Price) -> float:
+    return price.amount
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     records: int
@@ -34,7 +38,7 @@ def prices() -> Any:
 
 
 def test_several_aggregations_are_one_state_and_one_result_with_their_names() -> None:
-    store = prices().aggregate("stats", records=aggregations.count(), mean=aggregations.mean()).store
+    store = prices().aggregate("stats", records=aggregations.count(), mean=aggregations.mean(amount_of)).store
     state = stored(store, (2, [2, 5.0]))
 
     result = store.result(state)
@@ -45,7 +49,9 @@ def test_several_aggregations_are_one_state_and_one_result_with_their_names() ->
 
 def test_a_result_can_be_an_object_of_the_users_class() -> None:
     store = (
-        prices().aggregate("stats", into=Totals, records=aggregations.count(), total=aggregations.sum()).store
+        prices()
+        .aggregate("stats", into=Totals, records=aggregations.count(), total=aggregations.sum(amount_of))
+        .store
     )
 
     assert store.result((2, 3.5)) == Totals(2, 3.5)
@@ -73,11 +79,13 @@ def test_a_fold_stores_its_declared_or_annotated_type() -> None:
     assert stored(store, (Totals(1, 2.0),)) == (Totals(1, 2.0),)
 
 
-def test_a_state_of_another_type_than_declared_is_refused_before_it_is_stored() -> None:
-    reduced = prices().reduce("reduced", lambda one, two: one.amount + two.amount).store
+def test_an_accumulator_of_another_type_than_declared_is_refused_where_it_is_made() -> None:
+    store = prices().reduce("reduced", lambda one, two: one.amount + two.amount).store
+    ((_, reduced),) = store.aggregators
 
-    with pytest.raises(SerdeError, match=r"returned another type than the state holds.*given=float"):
-        reduced.value_serde.encode((3.5,))
+    for fold in (reduced.add, lambda accumulator, value: reduced.add_many(accumulator, [value])):
+        with pytest.raises(SerdeError, match=r"returned another type than the state holds.*given=float"):
+            fold(Price(1.0), Price(2.0))
 
 
 def test_a_whole_number_is_a_float_as_python_has_it() -> None:

@@ -115,7 +115,7 @@ def test_a_type_that_cannot_be_read_again_is_refused_when_declared(kind: Any) ->
     for declare in (
         lambda: app.topic("t", value=kind),
         lambda: app.table("s", key=str, value=kind),
-        lambda: app.topic("u", value=int).map(str, value=kind),
+        lambda: app.topic("u", value=int).map(str, value=kind).to("out"),
     ):
         with pytest.raises(UsageError):
             declare()
