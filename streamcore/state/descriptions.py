@@ -2,7 +2,7 @@
 
 The description lies in the store's own engine, as a note::
 
-    note  store/<name>  ->  JSON of ``StoreDescription``: {"version":1,"name":"...","kind":"kv",...}
+    note  store/<name>  ->  JSON of ``StoreDescription``: {"version":2,"name":"...","kind":"kv",...}
 
 It is also the guard against a declaration that changed: bytes that were written for one key type, value
 type or window size are never read as another. The same description lies in the log, beside the store's
@@ -20,7 +20,7 @@ from streamcore.errors import CorruptStoreError, TopologyError, UnsupportedVersi
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.value_forms import difference, merged
 
-DESCRIPTION_VERSION: Final = 1
+DESCRIPTION_VERSION: Final = 2
 
 
 class StoreDescription(msgspec.Struct, frozen=True, kw_only=True):

@@ -213,7 +213,7 @@ def test_a_description_may_say_more_than_before(engine: MemoryEngine) -> None:
 
 
 def test_a_description_of_a_newer_version_is_refused(engine: MemoryEngine) -> None:
-    engine.apply([], {}, {"store/counts": b'{"version":2,"something":"else"}'})
+    engine.apply([], {}, {"store/counts": b'{"version":9,"something":"else"}'})
 
     with pytest.raises(UnsupportedVersionError):
         store_description(engine, "counts")
