@@ -49,6 +49,20 @@ def slot_type(aggregator: Aggregator, value_type: Any, kept_type: Any) -> Any:
     return None if declared in (Any, object) else declared
 
 
+def result_field(aggregator: Aggregator, value_type: Any) -> Any:
+    """The type of an aggregation's attribute in a result; ``Any`` where JSON tells it without a type."""
+    found = aggregator.declared_type
+    if found is None and aggregator.kind not in ("count", "custom"):
+        found = value_type if aggregator.of is None else return_type(aggregator.of)
+    if found in (None, Any, object, bool, int, float, str, list, dict):
+        return Any
+    try:
+        value_check(found, "json")
+    except UsageError:
+        return Any
+    return Optional[found]  # noqa: UP045 - any annotation
+
+
 def refuse_values(name: str, aggregator: Aggregator, value_type: Any) -> None:
     """Refuse an aggregation whose values are known to have no order, or no sum.
 

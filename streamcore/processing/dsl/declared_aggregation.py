@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from streamcore.errors import TopologyError, fact_text
-from streamcore.processing.dsl.accumulators import declared_accumulators
+from streamcore.processing.dsl.accumulators import declared_accumulators, result_field
 from streamcore.processing.dsl.checks import check_function, check_policy, legal_name
 from streamcore.processing.dsl.flow import Destination, Flow
 from streamcore.processing.topology.aggregations import Aggregator
@@ -140,7 +140,7 @@ def aggregation_store(
         result = one_result
         result_type = next(iter(named.values())).result_type or kept_type or _kept(named, value_type)
     else:
-        shape = into if into is not None else _struct_of(name, named)
+        shape = into if into is not None else _struct_of(name, named, value_type)
         attributes = list(named)
 
         def object_result(state: Any) -> Any:
@@ -168,10 +168,11 @@ def _kept(named: dict[str, Aggregator], value_type: Any) -> Any:
     return value_type if any(aggregator.keeps_values for aggregator in named.values()) else None
 
 
-def _struct_of(name: str, named: dict[str, Aggregator]) -> Any:
+def _struct_of(name: str, named: dict[str, Aggregator], value_type: Any) -> Any:
     title = "".join(part.capitalize() for part in name.replace(".", "-").replace("_", "-").split("-"))
     try:
-        return msgspec.defstruct(title or "Result", [(attribute, Any) for attribute in named], frozen=True)
+        fields = [(attribute, result_field(found, value_type)) for attribute, found in named.items()]
+        return msgspec.defstruct(title or "Result", fields, frozen=True)
     except (TypeError, ValueError) as error:
         raise TopologyError(
             f"the names of aggregations are attribute names: {fact_text(store=name, error=error)}"

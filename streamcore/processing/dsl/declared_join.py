@@ -56,7 +56,9 @@ def declare_join(
     """Declare a join behind a flow, where the keys of both sides meet; return the flow of its results."""
     if isinstance(table, Table):
         flow = flow.keyed(name, beside=table.store.source_topic)
-    shape = flow.shape.with_values(return_type(function) if value_type is None else value_type)
+    shape = flow.shape.with_values(
+        return_type(function) if value_type is None else value_type, is_annotation=value_type is None
+    )
     node = TableJoin(
         name=name,
         parents=(flow.node,),

@@ -19,6 +19,7 @@ from streamcore.processing.dsl.declaration import (
     Declaration,
     lenient_serde_for,
     named_after,
+    value_serde_for,
 )
 from streamcore.processing.dsl.topic_keys import internal_key_serde, output_key_serde
 from streamcore.processing.topology.error_policy import ErrorPolicy
@@ -50,9 +51,18 @@ class Shape:
     def __str__(self) -> str:
         return f"key={type_name(self.key_type)} value={type_name(self.value_type)}"
 
-    def with_values(self, value_type: Any) -> Shape:
-        """The same keys with other values."""
-        return replace(self, value_type=value_type, value_serde=lenient_serde_for(value_type))
+    def with_values(self, value_type: Any, *, is_annotation: bool = False) -> Shape:
+        """The same keys with other values.
+
+        Args:
+            is_annotation: the type is what a function says that it returns: one that cannot be written is
+                refused only where it is to be.
+
+        Raises:
+            UsageError: values of this type cannot be written.
+        """
+        serde = lenient_serde_for(value_type) if is_annotation else value_serde_for(value_type)
+        return replace(self, value_type=value_type, value_serde=serde)
 
     def with_keys(self, key_type: Any) -> Shape:
         """The same values under changed keys."""

@@ -99,7 +99,9 @@ class Stream(Aggregating[K, V], Generic[K, V]):
 
         def build(function: Any, **step: Any) -> Stream[K, Any]:
             return self._with_values(
-                Map(function=function, **step), return_type(function) if value is None else value
+                Map(function=function, **step),
+                return_type(function) if value is None else value,
+                is_annotation=value is None,
             )
 
         return self._declared("map", build, function, name, on_error)
@@ -125,7 +127,7 @@ class Stream(Aggregating[K, V], Generic[K, V]):
 
         def build(function: Any, **step: Any) -> Stream[K, Any]:
             item = item_type(return_type(function)) if value is None else value
-            return self._with_values(FlatMap(function=function, **step), item)
+            return self._with_values(FlatMap(function=function, **step), item, is_annotation=value is None)
 
         return self._declared("flat_map", build, function, name, on_error, may_yield=True)
 
@@ -500,8 +502,9 @@ class Stream(Aggregating[K, V], Generic[K, V]):
 
         return declare if function is ... else declare(function)
 
-    def _with_values(self, node: Node, value_type: Any) -> Stream[K, Any]:
-        return Stream(self.flow.then(node, self.flow.shape.with_values(value_type)))
+    def _with_values(self, node: Node, value_type: Any, *, is_annotation: bool) -> Stream[K, Any]:
+        shape = self.flow.shape.with_values(value_type, is_annotation=is_annotation)
+        return Stream(self.flow.then(node, shape))
 
     def _with_records(self, node: Node, key_type: Any, value_type: Any) -> Stream[Any, Any]:
         check_key_type(key_type, step=node.name)

@@ -172,6 +172,29 @@ def test_an_accumulator_that_cannot_be_kept_is_an_error_of_its_record(
         assert [record.value for record in driver.read("dead")] == [b"1"]
 
 
+def price(value: int) -> Decimal:
+    return Decimal(value) / 4
+
+
+def test_results_of_declared_types_come_back_from_the_topic_that_they_are_written_to() -> None:
+    app = sc.App("app")
+    numbers = app.topic("numbers", key=str, value=int)
+    numbers.aggregate(
+        "t",
+        a=sc.sum(price),
+        b=sc.mean(price),
+        c=sc.max(lambda n: date(2024, 1, 1 + n), value=date),
+        d=sc.count(),
+    ).updates().to("out")
+
+    with TopologyDriver(app) as driver:
+        driver.send(numbers, key="k", value=1)
+        driver.send(numbers, key="k", value=3)
+        found = driver.read("out")[-1].value
+
+    assert (found.a, found.b, found.c, found.d) == (Decimal(1), Decimal("0.5"), date(2024, 1, 4), 2)
+
+
 def to_text(value: int) -> str:
     return str(value)
 

@@ -108,6 +108,23 @@ def test_a_stored_value_that_does_not_decode_is_named_with_table_key_and_class()
                 look()
 
 
+def to_complex(value: int) -> complex:
+    return complex(value)
+
+
+def test_what_a_step_returns_may_be_anything_as_long_as_it_is_not_written() -> None:
+    app = sc.App("app")
+    found: list[int] = []
+    numbers = app.topic("numbers", key=str, value=int)
+    numbers.map(to_complex).map(lambda value: int(value.real), value=int).foreach(found.append)
+
+    with TopologyDriver(app) as driver:
+        driver.send(numbers, key="k", value=3)
+        driver.process()
+
+    assert found == [3]
+
+
 @pytest.mark.parametrize("kind", [complex, type, Any.__class__])
 def test_a_type_that_cannot_be_read_again_is_refused_when_declared(kind: Any) -> None:
     app = sc.App("app")
@@ -115,7 +132,8 @@ def test_a_type_that_cannot_be_read_again_is_refused_when_declared(kind: Any) ->
     for declare in (
         lambda: app.topic("t", value=kind),
         lambda: app.table("s", key=str, value=kind),
-        lambda: app.topic("u", value=int).map(str, value=kind).to("out"),
+        lambda: app.topic("u", value=int).map(str, value=kind),
+        lambda: app.topic("v", value=int).map(to_complex).to("out"),
     ):
         with pytest.raises(UsageError):
             declare()
