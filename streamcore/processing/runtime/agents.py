@@ -217,6 +217,7 @@ class AgentRunner:
         """The event of a lane is done, or left out: the next may go under way."""
         self._under_way.pop(lane, None)
         lane.end_event()
+        lane.attempts = 0
         for other in self.lanes:
             other.depends_on.discard(lane)
         if not self._writes_foreign_keys:
@@ -277,7 +278,7 @@ class AgentRunner:
             if lane.retry_at_s is not None and self.turn.is_cut and self.is_boundary(lane.index):
                 self.next_index = lane.index
                 return True
-            under_way = lane.index >= 0 or not lane.is_waiting
+            under_way = lane.index >= 0 or (lane.call is not None and not lane.is_waiting)
         else:
             under_way = bool(self._under_way)
         if under_way:

@@ -45,7 +45,7 @@ class Lane:
         self.index = -1
         """Which event of the batch is under way; -1 for none."""
         self.attempts = 0
-        """How often the event under way has failed."""
+        """How often the event under way has failed, or the next one, if a cut came before its next try."""
         self.retry_at_s: float | None = None
         """When the event under way, which has failed, is tried again."""
         self.call: asyncio.Task[Any] | None = None
@@ -111,7 +111,6 @@ class Lane:
     def end_event(self) -> None:
         """The event under way is over, whichever way: its code may use nothing any more."""
         self.index = -1
-        self.attempts = 0
         self._number += 1
 
     async def close(self) -> None:
@@ -138,6 +137,7 @@ class Lane:
             end = len(listed)
             while (index := runner.next_index) < end:
                 if monotonic_s() >= turn.yield_at_s:
+                    turn.cut_if_due()
                     if turn.is_cut and runner.is_boundary(index):
                         break
                     await self._give_way()
@@ -157,6 +157,7 @@ class Lane:
         runner = self._runner
         while True:
             if runner.turn.monotonic_s() >= runner.turn.yield_at_s:
+                runner.turn.cut_if_due()
                 await self._give_way()
             index = runner.take(self) if self.redo_index is None else self.redo_index
             if index is None:

@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from streamcore.clock import Clock
 from streamcore.errors import UserCodeError
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.commit import TaskState
@@ -48,8 +49,9 @@ class Part:
     """Tasks that share rounds, outputs and commits."""
 
     def __init__(
-        self, states: Sequence[TaskState], outputs: Outputs, settings: WorkerSettings, now_ms: int
+        self, states: Sequence[TaskState], outputs: Outputs, settings: WorkerSettings, clock: Clock
     ) -> None:
+        now_ms = clock.now_ms()
         self.states = states
         self.outputs = outputs
         self.buffers: list[InputBuffer] = [buffer for state in states for buffer in state.task.inputs]
@@ -60,6 +62,7 @@ class Part:
         self.is_lost = False
         """Whether the worker's end has come in the middle of its work: it is not committed any more."""
         self._settings = settings
+        self._clock = clock
         self._with_agents = [state.task for state in states if state.task.agents]
         lanes = sum(len(agent.lanes) for task in self._with_agents for agent in task.agents)
         self._cut_makes_wait = lanes > 1
@@ -103,6 +106,7 @@ class Part:
         """Run a round, or what takes the place of one, beside everything else."""
         for task in self._with_agents:
             task.turn.begin()
+            task.turn.cut_if_due = self.cut_if_due
         self._round = asyncio.get_running_loop().create_task(work)
         self._round.add_done_callback(lambda _: ended())
 
@@ -182,6 +186,12 @@ class Part:
             or outputs.record_count >= settings.pending_records_max
             or outputs.value_bytes >= settings.pending_bytes_max
         )
+
+    def cut_if_due(self) -> None:
+        """Ask the round under way to end between two events, if it is time for a commit."""
+        due_ms, now_ms = self.commit_due_ms(), self._clock.now_ms()
+        if due_ms is not None and due_ms <= now_ms:
+            self.cut(now_ms)
 
     def cut(self, now_ms: int) -> None:
         """Ask the round under way to end between two events."""

@@ -15,10 +15,12 @@ TURN_S: Final = 0.01
 class Turn:
     """Shared by the agents of one part and the worker that runs them."""
 
-    __slots__ = ("is_cut", "is_stopping", "monotonic_s", "yield_at_s")
+    __slots__ = ("cut_if_due", "is_cut", "is_stopping", "monotonic_s", "yield_at_s")
 
     def __init__(self, monotonic_s: Callable[[], float]) -> None:
         self.monotonic_s = monotonic_s
+        self.cut_if_due: Callable[[], None] = lambda: None
+        """Looks whether it is time for a commit, and cuts the round for it."""
         self.yield_at_s = 0.0
         self.is_cut = False
         """Whether agents hand out no further event, and return when those under way are acknowledged."""

@@ -121,10 +121,9 @@ class TaskWorker:
             progress=self._progress,
             may_lose_end=settings.may_lose_end,
         )
-        now_ms = self._clock.now_ms()
         self._watch = TopicWatch(self._log, self.assembly.plan, self._clock, settings.topics_interval_ms)
         self.parts = [
-            Part(states, outputs, settings, now_ms)
+            Part(states, outputs, settings, self._clock)
             for states, outputs in zip(self.assembly.groups, self.assembly.outputs, strict=True)
         ]
         self._buffers = [(state, buffer) for state in self.assembly.states for buffer in state.task.inputs]
@@ -317,9 +316,7 @@ class TaskWorker:
         """Commit what is at rest if it is time for any of it; ask rounds that last too long to end."""
         now_ms = self._clock.now_ms()
         for part in self.parts:
-            due_ms = part.commit_due_ms()
-            if due_ms is not None and due_ms <= now_ms:
-                part.cut(now_ms)
+            part.cut_if_due()
         if any(not part.is_busy and part.is_commit_due(now_ms) for part in self.parts):
             return self.commit()
         return False
