@@ -160,11 +160,16 @@ class OperationDriver:
             with self._condition:
                 self._end_elsewhere()
 
-    def expire_members(self) -> None:
-        """Do what is due in groups by time."""
+    def expire_members(self) -> float:
+        """End the sessions and rebalances whose time is over; return the next such time, in seconds.
+
+        The time is on the clock's ``monotonic_s``; infinity means that none is pending. An operation that
+        begins a session may bring an earlier time.
+        """
         with self._condition:
             self._timekeeper.expire_members()
             self._announce(())
+            return self._timekeeper.next_deadline_s()
 
     def sync_all(self) -> None:
         """Make durable whatever was written so far."""

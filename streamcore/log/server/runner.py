@@ -42,7 +42,13 @@ _logger = logging.getLogger(__name__)
 R = TypeVar("R")
 
 _TICK_S: Final = 0.05
-"""How late the end of a session or of a rebalance may be noticed."""
+"""The time between two looks at the deadlines of groups, in seconds.
+
+If a deadline comes before the next look, the next look is at that deadline. So the runner is late only for a
+deadline that was set less than this time ahead, and by this time at most.
+"""
+_TICK_S_MIN: Final = 0.001
+"""The least time between two looks, in seconds: a failed look leaves a deadline that is over."""
 
 _WORKER_THREADS: Final = 2
 
@@ -274,5 +280,9 @@ class OperationRunner:
                 self._wake(running)
 
     def _tick(self) -> None:
-        self._ticking = self._loop.call_later(_TICK_S, self._tick)
-        self._driver.expire_members()
+        delay_s = _TICK_S
+        try:
+            next_s = self._driver.expire_members()
+            delay_s = min(_TICK_S, max(_TICK_S_MIN, next_s - self._clock.monotonic_s()))
+        finally:
+            self._ticking = self._loop.call_later(delay_s, self._tick)
