@@ -8,11 +8,21 @@ from pathlib import Path
 import pytest
 
 import streamcore as sc
+from streamcore.log.protocol.messages.create_partitions import (
+    CreatePartitionsRequest,
+    CreatePartitionsTopic,
+)
 from streamcore.log.protocol.messages.create_topics import (
     CreatableTopic,
     CreatableTopicConfig,
     CreateTopicsRequest,
 )
+from streamcore.log.protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
+from streamcore.log.protocol.messages.describe_configs import (
+    DescribeConfigsRequest,
+    DescribeConfigsResource,
+)
+from streamcore.log.protocol.messages.elect_leaders import ElectLeadersRequest, TopicPartitions
 from streamcore.log.protocol.messages.incremental_alter_configs import (
     AlterableConfig,
     AlterConfigsResource,
@@ -27,7 +37,8 @@ TOPIC, BROKER = 2, 4
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[WireClient]:
     with sc.serve(tmp_path, listen="127.0.0.1:0") as served:
-        served.log.create_topic("t")
+        served.log.create_topic("t", partitions=2)
+        served.log.create_topic("a_b")
         with client_of(served) as client:
             yield client
 
@@ -40,6 +51,22 @@ def client(tmp_path: Path) -> Iterator[WireClient]:
         ("new", {"retention.ms": "x"}, "Invalid value x for configuration retention.ms: ", "whole number"),
         ("new", {"retention.ms": "-5"}, "Invalid value -5 for configuration retention.ms: ", "from -1"),
         ("t", {}, "Topic 't' already exists.", "topic=t"),
+        ("", {}, "Topic name is invalid: the empty string is not allowed", "choose another"),
+        ("..", {}, "Topic name is invalid: '..' is not allowed", "choose another"),
+        (
+            "a b",
+            {},
+            "Topic name is invalid: 'a b' contains one or more characters other than ASCII alphanumerics, "
+            "'.', '_' and '-'",
+            "choose another",
+        ),
+        (
+            "x" * 250,
+            {},
+            f"Topic name is invalid: the length of '{'x' * 250}' is longer than the max allowed length 249",
+            "choose another",
+        ),
+        ("a.b", {}, "Topic 'a.b' collides with existing topic: a_b", "collides_with=a_b"),
     ],
 )
 def test_a_topic_that_cannot_be_created(
@@ -79,6 +106,89 @@ def test_a_setting_that_cannot_be_changed(
     answer = client.ask(IncrementalAlterConfigsRequest(resources=[wanted], validate_only=False), 1)
 
     assert str(answer.responses[0].error_message).startswith(kafkas)
+
+
+@pytest.mark.parametrize(
+    ("partitions", "replicas", "kafkas"),
+    [
+        (0, 1, "Number of partitions was set to an invalid non-positive value."),
+        (-2, 1, "Number of partitions was set to an invalid non-positive value."),
+        (1, 0, "Replication factor was set to an invalid non-positive value."),
+        (1, 3, "Unable to replicate the partition 3 time(s): The target replication factor of 3 cannot be"),
+        (10_001, 1, "Excessively large number of partitions per request."),
+    ],
+)
+def test_counts_that_no_topic_can_have(
+    client: WireClient, partitions: int, replicas: int, kafkas: str
+) -> None:
+    wanted = CreatableTopic(
+        name="new", num_partitions=partitions, replication_factor=replicas, configs=[], assignments=[]
+    )
+    answer = client.ask(CreateTopicsRequest(topics=[wanted], timeout_ms=1000), 7)
+
+    assert str(answer.topics[0].error_message).startswith(kafkas)
+
+
+@pytest.mark.parametrize(
+    ("topic", "count", "kafkas"),
+    [
+        ("t", 2, "Topic already has 2 partition(s)."),
+        ("t", 1, "The topic t currently has 2 partition(s); 1 would not be an increase."),
+        ("gone", 3, "This server does not host this topic-partition."),
+    ],
+)
+def test_partitions_that_cannot_be_added(client: WireClient, topic: str, count: int, kafkas: str) -> None:
+    wanted = CreatePartitionsTopic(name=topic, count=count, assignments=None)
+    request = CreatePartitionsRequest(topics=[wanted], timeout_ms=1000, validate_only=False)
+
+    assert str(client.ask(request, 3).results[0].error_message).startswith(kafkas)
+
+
+@pytest.mark.parametrize(
+    ("name", "topic_id", "kafkas"),
+    [
+        ("gone", bytes(16), "This server does not host this topic-partition."),
+        (None, bytes(range(16)), "This server does not host this topic ID."),
+    ],
+)
+def test_a_topic_to_delete_that_does_not_exist(
+    client: WireClient, name: str | None, topic_id: bytes, kafkas: str
+) -> None:
+    wanted = DeleteTopicState(name=name, topic_id=topic_id)
+    answer = client.ask(DeleteTopicsRequest(topics=[wanted], timeout_ms=1000), 6)
+
+    assert str(answer.responses[0].error_message).startswith(kafkas)
+
+
+def test_the_settings_of_a_topic_that_does_not_exist(client: WireClient) -> None:
+    change = AlterableConfig(name="retention.ms", config_operation=0, value="1")
+    wanted = AlterConfigsResource(resource_type=TOPIC, resource_name="gone", configs=[change])
+    changed = client.ask(IncrementalAlterConfigsRequest(resources=[wanted], validate_only=False), 1)
+    shown = client.ask(
+        DescribeConfigsRequest(
+            resources=[
+                DescribeConfigsResource(resource_type=TOPIC, resource_name="gone", configuration_keys=None)
+            ]
+        ),
+        4,
+    )
+
+    assert str(changed.responses[0].error_message).startswith("The topic 'gone' does not exist.")
+    assert str(shown.results[0].error_message).startswith("This server does not host this topic-partition.")
+
+
+@pytest.mark.parametrize(
+    ("topic", "index", "kafkas"),
+    [("gone", 0, "No such topic as gone"), ("t", 7, "No such partition as t-7")],
+)
+def test_a_leader_of_a_partition_that_does_not_exist(
+    client: WireClient, topic: str, index: int, kafkas: str
+) -> None:
+    wanted = TopicPartitions(topic=topic, partitions=[index])
+    request = ElectLeadersRequest(election_type=0, topic_partitions=[wanted], timeout_ms=1000)
+    result = client.ask(request, 2).replica_election_results[0].partition_result[0]
+
+    assert str(result.error_message).startswith(kafkas)
 
 
 def test_a_name_that_is_as_long_as_names_may_be_is_not_cut_off(client: WireClient) -> None:

@@ -162,9 +162,13 @@ def code_of(error: Exception) -> ErrorCode:
 
 def text_of(error: Exception) -> str:
     """What a response's message says of an error: Kafka's text, where programs may match one, then ours."""
-    source = error.facts.get("hint", error) if isinstance(error, Refused) else error
-    text = str(error.error() if isinstance(error, Refused) else error)
-    kafka_text = source.kafka_text if isinstance(source, StreamCoreError) else ""
+    kafka_text = error.kafka_text if isinstance(error, StreamCoreError | Refused) else ""
+    if isinstance(error, Refused):
+        hint = error.facts.get("hint")
+        if isinstance(hint, StreamCoreError):
+            kafka_text = kafka_text or hint.kafka_text
+        error = error.error()
+    text = str(error)
     return shortened(f"{kafka_text}: {text}" if kafka_text else text)
 
 

@@ -107,6 +107,8 @@ class Refused(Exception):
     """A request was refused; nothing was written for it."""
 
     def __init__(self, refusal: Refusal, **facts: object) -> None:
+        """``kafka_text=`` is no fact, but Kafka's text for this case, if programs may match it."""
+        self.kafka_text = str(facts.pop("kafka_text", ""))
         super().__init__(refusal, facts)
         self.refusal = refusal
         self.facts = facts
@@ -114,6 +116,7 @@ class Refused(Exception):
     def error(self) -> StreamCoreError:
         """The error that a program in this process gets; its cause has Kafka's name."""
         kind = _ERRORS.get(self.refusal, UsageError)
-        error = kind(f"{self.refusal.value}. {fact_text(code=self.refusal.name, **self.facts)}")
+        text = f"{self.refusal.value}. {fact_text(code=self.refusal.name, **self.facts)}"
+        error = kind(text, kafka_text=self.kafka_text)
         error.__cause__ = self
         return error

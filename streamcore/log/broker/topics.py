@@ -124,6 +124,9 @@ class Topics:
             # Kafka tells what is wrong with the settings before it tells that there is no such topic.
             self._catalog.ensure_possible(config)
             return self._catalog.with_config(name, config)
+        except UnknownTopicError as error:
+            error.kafka_text = f"The topic '{name}' does not exist."
+            return error
         except (StreamCoreError, Refused) as error:
             return error
 
@@ -151,7 +154,7 @@ class Topics:
     def _doomed(self, name: TopicName, topic_id: UUID | None) -> Outcome:
         state = self._catalog.topics.get(name)
         if topic_id is not None and (state is None or state.topic_id != topic_id):
-            return Refused(Refusal.UNKNOWN_TOPIC_ID, topic_id=topic_id.hex)
+            return unknown_topic_id(topic_id.hex)
         try:
             return self._catalog.topic(name)
         except UnknownTopicError as error:
@@ -181,7 +184,9 @@ class Topics:
         try:
             check_topic_name(name)
         except InvalidConfigError as error:
-            raise Refused(Refusal.INVALID_TOPIC_EXCEPTION, topic=repr(name)) from error
+            raise Refused(
+                Refusal.INVALID_TOPIC_EXCEPTION, kafka_text=error.kafka_text, topic=repr(name)
+            ) from error
         if "." in name or "_" in name:
             self._ensure_no_collision(name)
         if wanted.unset is not None:
@@ -197,6 +202,7 @@ class Topics:
         if wanted.partition_count <= current:
             raise Refused(
                 Refusal.INVALID_PARTITIONS,
+                kafka_text=_kafkas_text_of_no_increase(wanted, current),
                 topic=wanted.name,
                 partitions=current,
                 wanted=wanted.partition_count,
@@ -211,7 +217,12 @@ class Topics:
         plain = name.replace(".", "_")
         for other in self._catalog.topics:
             if other.replace(".", "_") == plain:
-                raise Refused(Refusal.INVALID_TOPIC_EXCEPTION, topic=name, collides_with=other)
+                raise Refused(
+                    Refusal.INVALID_TOPIC_EXCEPTION,
+                    kafka_text=f"Topic '{name}' collides with existing topic: {other}",
+                    topic=name,
+                    collides_with=other,
+                )
 
     # --- one change of a topic at a time --------------------------------------------------------
 
@@ -233,11 +244,30 @@ def _attempt(plan: _Plan, wanted: WantedTopic) -> Growth | StreamCoreError | Ref
         return error
 
 
+def unknown_topic_id(topic_id: str) -> Refused:
+    """Return the refusal of a topic id, given in hexadecimal, that no topic has."""
+    kafka_text = "This server does not host this topic ID."
+    return Refused(Refusal.UNKNOWN_TOPIC_ID, kafka_text=kafka_text, topic_id=topic_id)
+
+
 def _ensure_count(wanted: WantedTopic) -> None:
     if not 1 <= wanted.partition_count <= PARTITION_COUNT_MAX:
+        is_positive = wanted.partition_count > 0
         raise Refused(
             Refusal.INVALID_PARTITIONS,
+            kafka_text=""
+            if is_positive
+            else "Number of partitions was set to an invalid non-positive value.",
             topic=wanted.name,
             partitions=wanted.partition_count,
             partitions_max=PARTITION_COUNT_MAX,
         )
+
+
+def _kafkas_text_of_no_increase(wanted: WantedTopic, current: int) -> str:
+    if wanted.partition_count == current:
+        return f"Topic already has {current} partition(s)."
+    return (
+        f"The topic {wanted.name} currently has {current} partition(s); "
+        f"{wanted.partition_count} would not be an increase."
+    )

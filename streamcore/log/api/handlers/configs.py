@@ -201,7 +201,9 @@ def ensure_topic_name(name: str) -> None:
     try:
         check_topic_name(name)
     except InvalidConfigError as error:
-        raise Refused(Refusal.INVALID_TOPIC_EXCEPTION, topic=repr(name)) from error
+        raise Refused(
+            Refusal.INVALID_TOPIC_EXCEPTION, kafka_text=error.kafka_text, topic=repr(name)
+        ) from error
 
 
 def unknown_type(resource_type: int) -> Refused:

@@ -31,7 +31,6 @@ from streamcore.model import TopicPartition
 _ELECTION_TYPES: Final = (0, 1)
 
 _Outcome = tuple[ErrorCode, str | None]
-_UNKNOWN: Final[_Outcome] = (ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, "there is no such partition")
 
 
 def elect_leaders(request: ElectLeadersRequest, call: Call) -> ElectLeadersResponse:
@@ -65,8 +64,13 @@ def _elected(topic: str, index: int, code: _Outcome, call: Call) -> PartitionRes
     if code[0] is ErrorCode.NONE:
         code = (ErrorCode.ELECTION_NOT_NEEDED, "the one replica leads the partition already")
         if not call.broker.has_partition(TopicPartition(topic, index)):
-            code = _UNKNOWN
+            what = "partition" if topic in call.broker.topics else "topic"
+            code = _unknown(f"No such {what} as {topic}" + (f"-{index}" if what == "partition" else ""))
     return PartitionResult(partition_id=index, error_code=code[0], error_message=code[1])
+
+
+def _unknown(kafka_text: str) -> _Outcome:
+    return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"{kafka_text}: there is no such partition"
 
 
 def alter_partition_reassignments(
@@ -99,7 +103,11 @@ def _reassigned(topic: str, wanted: ReassignablePartition, call: Call) -> Reassi
     node_id = call.broker.identity.node_id
     outcome: _Outcome = (ErrorCode.NONE, None)
     if not call.broker.has_partition(TopicPartition(topic, wanted.partition_index)):
-        outcome = _UNKNOWN
+        outcome = _unknown(
+            f"Unable to find partition {topic}:{wanted.partition_index}."
+            if topic in call.broker.topics
+            else f"Unable to find a topic named {topic}."
+        )
     elif wanted.replicas is None:
         outcome = (ErrorCode.NO_REASSIGNMENT_IN_PROGRESS, "the partition is not being moved")
     elif wanted.replicas != [node_id]:

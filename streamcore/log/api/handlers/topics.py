@@ -14,7 +14,7 @@ from streamcore.log.api.handlers.configs import SOURCES
 from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
-from streamcore.log.broker.topics import Outcome, WantedTopic
+from streamcore.log.broker.topics import Outcome, WantedTopic, unknown_topic_id
 from streamcore.log.protocol.messages.create_partitions import (
     CreatePartitionsRequest,
     CreatePartitionsResponse,
@@ -82,8 +82,22 @@ def _wanted(topic: CreatableTopic, call: Call) -> WantedTopic:
     misplaced, replicas = None, topic.replication_factor
     # That there are too few brokers for the replicas is told after an impossible count of partitions.
     if replicas not in (_DEFAULT, 1) and (replicas < 1 or count >= 1):
-        misplaced = Refused(Refusal.INVALID_REPLICATION_FACTOR, topic=topic.name, replication_factor=replicas)
+        misplaced = Refused(
+            Refusal.INVALID_REPLICATION_FACTOR,
+            kafka_text=_kafkas_text_of_replicas(replicas),
+            topic=topic.name,
+            replication_factor=replicas,
+        )
     return WantedTopic(topic.name, count, config, unset, misplaced)
+
+
+def _kafkas_text_of_replicas(replicas: int) -> str:
+    if replicas < 1:
+        return "Replication factor was set to an invalid non-positive value."
+    return (
+        f"Unable to replicate the partition {replicas} time(s): The target replication factor of {replicas} "
+        "cannot be reached because only 1 broker(s) are registered."
+    )
 
 
 def _misassigned(topic: CreatableTopic, call: Call) -> Refused | None:
@@ -142,7 +156,12 @@ def _created(name: str, outcome: Outcome, call: Call) -> CreatableTopicResult:
 
 
 def _twice(name: str) -> Refused:
-    return Refused(Refusal.INVALID_REQUEST, topic=name, hint="name a topic once in a request")
+    return Refused(
+        Refusal.INVALID_REQUEST,
+        kafka_text="Duplicate topic name.",
+        topic=name,
+        hint="name a topic once in a request",
+    )
 
 
 # --- more partitions --------------------------------------------------------------------------
@@ -177,6 +196,8 @@ def _wanted_partitions(topic: CreatePartitionsTopic, call: Call) -> WantedTopic:
         if len(topic.assignments) != new_count:
             misplaced = Refused(
                 Refusal.INVALID_REPLICA_ASSIGNMENT,
+                kafka_text=f"Attempted to add {new_count} additional partition(s), but only "
+                f"{len(topic.assignments)} assignment(s) were specified.",
                 topic=topic.name,
                 new_partitions=new_count,
                 assignments=len(topic.assignments),
@@ -235,7 +256,7 @@ def _name_to_delete(name: str | None, topic_id: bytes, count: int, call: Call) -
         raise _twice(name or topic_id.hex())
     found = name if name is not None else call.broker.topic_name(topic_id)
     if found is None:
-        raise Refused(Refusal.UNKNOWN_TOPIC_ID, topic_id=topic_id.hex())
+        raise unknown_topic_id(topic_id.hex())
     call.ensure(AclOperation.DELETE, ResourceType.TOPIC, found)
     return found
 
@@ -253,5 +274,11 @@ def _too_many(wanted: Sequence[WantedTopic], call: Call) -> list[Outcome]:
     if new <= _NEW_PARTITIONS_MAX:
         return []
     hint = "ask for fewer partitions at once"
-    refused = Refused(Refusal.POLICY_VIOLATION, hint=hint, new=new, new_max=_NEW_PARTITIONS_MAX)
+    refused = Refused(
+        Refusal.POLICY_VIOLATION,
+        kafka_text="Excessively large number of partitions per request.",
+        hint=hint,
+        new=new,
+        new_max=_NEW_PARTITIONS_MAX,
+    )
     return [refused] * len(wanted)

@@ -27,6 +27,7 @@ from streamcore.log.storage.topics.topic_registry import TopicState
 from streamcore.model import TopicName, TopicPartition
 
 PARTITION_COUNT_MAX: Final = 100_000
+_KAFKAS_TEXT_OF_UNKNOWN: Final = "This server does not host this topic-partition."
 _PARSED_MAX: Final = 1_000
 
 
@@ -78,7 +79,8 @@ class Catalog:
             count = len(self.logs(target.topic))
             raise UnknownTopicError(
                 "the topic has no such partition, "
-                + fact_text(topic=target.topic, partition=target.partition, partitions=count)
+                + fact_text(topic=target.topic, partition=target.partition, partitions=count),
+                kafka_text=_KAFKAS_TEXT_OF_UNKNOWN,
             )
         return found
 
@@ -221,7 +223,9 @@ class Catalog:
 
 
 def _unknown(name: TopicName) -> UnknownTopicError:
-    return UnknownTopicError("there is no such topic, " + fact_text(topic=name))
+    return UnknownTopicError(
+        "there is no such topic, " + fact_text(topic=name), kafka_text=_KAFKAS_TEXT_OF_UNKNOWN
+    )
 
 
 def _check_partition_count(count: int) -> None:

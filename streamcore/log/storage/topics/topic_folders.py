@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
+from typing import Final
 
 from streamcore.errors import CorruptDataError, InvalidConfigError, StorageError, fact_text
 from streamcore.log.storage.files import FileSystem, remove_tree
@@ -18,7 +19,8 @@ from streamcore.model import TopicName, TopicPartition
 
 _log = logging.getLogger(__name__)
 
-_TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_NAME_LENGTH_MAX: Final = 249
+_TOPIC_NAME: Final = re.compile(rf"[a-zA-Z0-9._-]{{1,{_NAME_LENGTH_MAX}}}")
 
 
 def check_topic_name(name: TopicName) -> None:
@@ -26,8 +28,20 @@ def check_topic_name(name: TopicName) -> None:
     if name in (".", "..") or not _TOPIC_NAME.fullmatch(name):
         raise InvalidConfigError(
             "a topic name has 1 to 249 letters, digits, dots, underscores and hyphens, "
-            + fact_text(topic=repr(name))
+            + fact_text(topic=repr(name)),
+            kafka_text=f"Topic name is invalid: {_kafkas_reason(name)}",
         )
+
+
+def _kafkas_reason(name: TopicName) -> str:
+    """Return Kafka's text for an invalid name."""
+    if not name:
+        return "the empty string is not allowed"
+    if name in (".", ".."):
+        return f"'{name}' is not allowed"
+    if len(name) > _NAME_LENGTH_MAX:
+        return f"the length of '{name}' is longer than the max allowed length {_NAME_LENGTH_MAX}"
+    return f"'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
 
 
 def partitions_of(topic: TopicState) -> list[TopicPartition]:
