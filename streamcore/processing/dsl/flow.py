@@ -23,7 +23,7 @@ from streamcore.processing.dsl.declaration import (
 )
 from streamcore.processing.dsl.topic_keys import internal_key_serde, output_key_serde
 from streamcore.processing.topology.error_policy import ErrorPolicy
-from streamcore.processing.topology.nodes import Node, Repartition, TopicSpec
+from streamcore.processing.topology.nodes import Node, Repartition, Source, TopicSpec
 from streamcore.processing.topology.places import shown
 from streamcore.processing.topology.plan import topics_above
 from streamcore.serde import Serde
@@ -144,6 +144,20 @@ class Flow:
             function = getattr(self.node, "function", None)
             self._keyed = self.repartitioned(self.node.name if named_after(function) else for_step, None)
         return self._keyed
+
+    def durable_name(self) -> str:
+        """Return the name of the step that gives the stream, if the user's own text decides it.
+
+        Raises:
+            TopologyError: the step is called after its kind or with a number, which another step may change.
+        """
+        node = self.node
+        if isinstance(node, Source) or named_after(getattr(node, "function", None)) == node.name:
+            return node.name
+        raise TopologyError(
+            "a repartition topic keeps its name for ever: give it one, repartition(…, name='…'), or name the "
+            "step before by its function, which is no lambda: " + fact_text(step=node.name)
+        )
 
     def repartitioned(
         self,

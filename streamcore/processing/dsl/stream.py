@@ -387,10 +387,19 @@ class Stream(Aggregating[K, V], Generic[K, V]):
 
     @declares
     def repartition(
-        self, partitions: int | None = None, *, name: str, on_error: Policy = None
+        self, partitions: int | None = None, *, name: str | None = None, on_error: Policy = None
     ) -> Stream[K, V]:
-        """Go on through an internal topic, with its own number of partitions."""
-        legal_name(name, "repartition topic")
+        """Continue behind an internal topic with its own number of partitions.
+
+        Args:
+            partitions: as many as the source topic has, if not given.
+            name: names the topic ``<app>-<name>-repartition``. By default the name of the function of the
+                step before, or the topic that the stream reads.
+
+        Raises:
+            TopologyError: no name is given, and the step before is not named by a function or a topic.
+        """
+        name = legal_name(self.flow.durable_name() if name is None else name, "repartition topic")
         check_policy(on_error, step=name)
         if partitions is not None:
             check_count(partitions, "partitions=", PARTITION_COUNT_MAX, step=name)
