@@ -146,8 +146,7 @@ class FetchedColumns(RecordColumns):
     """Consecutive records of one partition as a reader returns them, with their offsets.
 
     ``next_offset`` is the offset at which the next read starts: after the last record, and after the markers
-    and
-    the aborted or compacted records that follow it.
+    and the aborted or compacted records that follow it.
     """
 
     partition: TopicPartition

@@ -2,8 +2,7 @@
 
 ``codec_of(message, version, is_flexible)`` returns the codec of one version; it is compiled at first use and
 kept. The compiled code is what one would write by hand for that version: adjacent fields of fixed size are
-one
-``struct`` call, an array is one loop (``decoding``, ``encoding``).
+one ``struct`` call, an array is one loop (``decoding``, ``encoding``).
 
 Encodings, by Kafka's protocol guide: numbers are big-endian; a string has an int16 length, other bytes and
 arrays an int32 length, -1 for null. In flexible versions (KIP-482) lengths are unsigned varints of the length
@@ -75,8 +74,7 @@ class Codec(Generic[M]):
 
         Args:
             may_have_rest: accept bytes after the message. Kafka's broker ignores them, and librdkafka's
-            Metadata
-                requests for all topics have some (seen with 2.12).
+            Metadata requests for all topics have some (seen with 2.12).
 
         Raises:
             MalformedMessageError: the bytes do not fit the message.

@@ -30,8 +30,7 @@ import msgspec
 VERSION_MAX: Final = 32_767
 TEXT_BYTES_MAX: Final = 32_767
 """The maximum length of a string in bytes, in flexible and in other versions: Kafka neither writes nor reads
-a
-longer one.
+a longer one.
 """
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
@@ -61,17 +60,15 @@ Uuid: TypeAlias = A[bytes, UUID_MARK]
 """Sixteen bytes; all zero for no id."""
 Records: TypeAlias = A[Bytes | Sized, RECORDS_MARK]
 """Record batches as they are stored. Decoded, they are a view of the frame. For encoding, an object that only
-has a
-length is enough, and it is sent after the bytes before it (``Codec.encode_parts``).
+has a length is enough, and it is sent after the bytes before it (``Codec.encode_parts``).
 """
 
 ZERO_UUID: Final = bytes(16)
 
 ELEMENTS_MAX: Final = 250_000
 """The maximum number of elements of all arrays of a decoded message, tagged fields included. An element of
-one byte
-on the wire may take a hundred bytes in memory, so a limit on the frame alone would not bound the memory of a
-request.
+one byte on the wire may take a hundred bytes in memory, so a limit on the frame alone would not bound the
+memory of a request.
 """
 
 

@@ -1,8 +1,7 @@
 """The fields of a message in one version, from the annotations of its class.
 
 ``layout_of`` evaluates the notes that ``fields`` defines; ``decoding`` and ``encoding`` generate code from
-the
-layout, and tests generate values from it.
+the layout, and tests generate values from it.
 """
 
 from __future__ import annotations

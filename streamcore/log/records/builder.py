@@ -98,8 +98,7 @@ class BatchBuilder:
         """Add a record with timestamp 0 as the base of the timestamp deltas; ``build`` cuts this record off.
 
         The codec takes its first record's timestamp as the base of all deltas, but treats -1 as "no base yet"
-        and
-        would write wrong deltas after it.
+        and would write wrong deltas after it.
         """
         before_bytes = self._builder.size()
         self._append(0, 0, None, None, _NO_HEADERS)

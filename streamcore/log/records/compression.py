@@ -1,8 +1,7 @@
 """Compression of a batch's records: gzip, snappy, lz4 and zstd, as Kafka's clients write them.
 
 * snappy is written in xerial's framing, as by Kafka's Java client: a 16-byte header, then blocks, each after
-  its
-  length. Both this framing and the raw block that librdkafka writes are read.
+  its length. Both this framing and the raw block that librdkafka writes are read.
 * lz4 is the frame format with independent blocks; Kafka reads no other format.
 
 The decompressed size is bounded: a small batch that claims to hold gigabytes is refused before it is

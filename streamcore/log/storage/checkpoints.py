@@ -1,15 +1,15 @@
-"""Small text files that note an offset for each partition, in Apache Kafka's format.
+"""Small text files that hold an offset for each partition, in Apache Kafka's format.
 
 File := version line (= 0) | count line | line*        line := topic SP partition SP offset
 
-The log keeps three of them in its root:
+The log has three of them in its root folder:
 
-* ``recovery-point-offset-checkpoint``: everything before it was synced when it was written; bad
+* ``recovery-point-offset-checkpoint``: everything before the offset was synced when it was written; bad
   bytes before it are corruption, bad bytes after it are a torn tail.
-* ``log-start-offset-checkpoint``: what retention and DeleteRecords have cut off.
-* ``cleaner-offset-checkpoint``: how far compaction has come.
+* ``log-start-offset-checkpoint``: the log start after retention and DeleteRecords.
+* ``cleaner-offset-checkpoint``: the offset up to which compaction has cleaned.
 
-Each is replaced in one step. A file with another version is refused, not guessed at.
+Each is replaced in one step. A file with another version is refused.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _VERSION = 0
 
 
 def read_checkpoint(file_system: FileSystem, path: Path) -> dict[TopicPartition, Offset]:
-    """The offsets in a checkpoint file; empty if there is none.
+    """Return the offsets in a checkpoint file; empty if there is no file.
 
     Raises:
         CorruptDataError: the file is not a checkpoint.
@@ -47,12 +47,12 @@ def read_checkpoint(file_system: FileSystem, path: Path) -> dict[TopicPartition,
 
 
 def checkpoint_bytes(rows: Collection[str]) -> bytes:
-    """The content of a checkpoint file with these rows, each of fields with a space between."""
+    """Return the content of a checkpoint file with these rows; each row is fields separated by spaces."""
     return "".join((f"{_VERSION}\n{len(rows)}\n", *(f"{row}\n" for row in rows))).encode("ascii")
 
 
 def checkpoint_rows(data: bytes, path: Path, *, columns: int) -> list[tuple[str, ...]]:
-    """The rows of a checkpoint file's content; all columns but the first are whole numbers."""
+    """Return the rows of a checkpoint file's content; all columns but the first are whole numbers."""
     try:
         lines = data.decode("ascii").split("\n")
         version, count = int(lines[0]), int(lines[1])
@@ -69,17 +69,17 @@ def checkpoint_rows(data: bytes, path: Path, *, columns: int) -> list[tuple[str,
                 int(field)
     except (ValueError, IndexError) as error:
         raise CorruptDataError(
-            "a checkpoint file cannot be read: remove it to have the log checked from its start, "
+            "a checkpoint file cannot be read: remove it, then the log is checked from its start, "
             + fact_text(path=path)
         ) from error
     return rows
 
 
 class LogCheckpoints:
-    """The three checkpoint files of one log, and what they say of each partition.
+    """The three checkpoint files of one log, and the offset of each partition in them.
 
-    Rows are kept as they are written: a file with many thousands of them is written every few seconds.
-    That, and the deletion of topics, happens outside of the owner's lock: every call may come from any
+    Rows are kept in written form, because a file with many thousands of rows is written every few seconds.
+    Writing, and the deletion of topics, runs outside the owner's lock: every method may be called from any
     thread, and notes are taken while a file is being written.
     """
 
@@ -90,39 +90,39 @@ class LogCheckpoints:
         self._write_turns = {name: threading.Lock() for name in CHECKPOINT_NAMES}
         self._offsets = {name: read_checkpoint(file_system, root / name) for name in CHECKPOINT_NAMES}
         self._rows = {
-            name: {target: _row(target, offset) for target, offset in offsets.items()}
+            name: {partition: _row(partition, offset) for partition, offset in offsets.items()}
             for name, offsets in self._offsets.items()
         }
         self._unwritten: set[str] = set()
 
-    def get(self, name: str, target: TopicPartition) -> Offset:
-        """What a checkpoint says of a partition; 0 if nothing."""
-        return self._offsets[name].get(target, 0)
+    def get(self, name: str, partition: TopicPartition) -> Offset:
+        """Return a partition's offset in a checkpoint; 0 if it has none."""
+        return self._offsets[name].get(partition, 0)
 
-    def note(self, name: str, target: TopicPartition, offset: Offset) -> None:
-        """Change what a checkpoint says of a partition, in memory."""
-        if self._offsets[name].get(target, 0) != offset:
+    def note(self, name: str, partition: TopicPartition, offset: Offset) -> None:
+        """Change a partition's offset in a checkpoint, in memory."""
+        if self._offsets[name].get(partition, 0) != offset:
             with self._turn:
-                self._offsets[name][target] = offset
-                self._rows[name][target] = _row(target, offset)
+                self._offsets[name][partition] = offset
+                self._rows[name][partition] = _row(partition, offset)
                 self._unwritten.add(name)
 
-    def put(self, name: str, target: TopicPartition, offset: Offset) -> None:
-        """Change what a checkpoint says of a partition; durable when it returns."""
-        self.note(name, target, offset)
+    def put(self, name: str, partition: TopicPartition, offset: Offset) -> None:
+        """Change a partition's offset in a checkpoint, durably."""
+        self.note(name, partition, offset)
         self.write(name)
 
-    def forget(self, targets: Iterable[TopicPartition]) -> None:
-        """Drop partitions, in memory."""
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
+        """Remove partitions, in memory."""
         with self._turn:
-            for target in targets:
+            for partition in partitions:
                 for name, offsets in self._offsets.items():
-                    if offsets.pop(target, None) is not None:
-                        del self._rows[name][target]
+                    if offsets.pop(partition, None) is not None:
+                        del self._rows[name][partition]
                         self._unwritten.add(name)
 
     def write(self, name: str) -> None:
-        """Write one of the files, durably, unless it says all this already."""
+        """Write one of the files, durably, unless its content is unchanged."""
         with self._write_turns[name]:
             with self._turn:
                 if name not in self._unwritten:
@@ -132,11 +132,11 @@ class LogCheckpoints:
             try:
                 write_whole(self._file_system, self._root / name, checkpoint_bytes(rows))
             except BaseException:
-                # The next call has to write, although nothing changes in between.
+                # The next call has to write, even if no offset changes in between.
                 with self._turn:
                     self._unwritten.add(name)
                 raise
 
 
-def _row(target: TopicPartition, offset: Offset) -> str:
-    return f"{target.topic} {target.partition} {offset}"
+def _row(partition: TopicPartition, offset: Offset) -> str:
+    return f"{partition.topic} {partition.partition} {offset}"

@@ -1,18 +1,18 @@
-"""The one door to the disk: a ``FileSystem`` object, so that a simulated disk can stand in.
+"""The interface to the disk: a ``FileSystem`` object, which tests replace by a simulated disk.
 
-What the protocols promise is the little that a crash lets a file system promise:
+The protocols promise only what a file system can promise about a crash:
 
 * ``File.append`` and ``truncate`` are durable once a later ``sync`` of that file has returned.
 * That a name exists, is gone, or points to another file is durable once ``sync_directory`` of its
   parent has returned.
 * Nothing else is ordered: unsynced writes may survive in any order, torn, or as zeros.
 
-A failed ``append`` may have written a part; the caller truncates back. A failed ``sync`` means that
-the bytes may be lost although a later ``sync`` would succeed: it is never retried. Until the machine
-restarts they can still be read; ``write_again`` gives the next ``sync`` something to write.
+A failed ``append`` may have written a part; the caller truncates the file back. After a failed ``sync`` the
+bytes may be lost although a later ``sync`` would succeed, so ``sync`` is never retried. Until the machine
+restarts the bytes can still be read; ``write_again`` gives the next ``sync`` data to write.
 
-Every refusal of the system (disk full, read-only, input/output error) is a ``StorageError`` that
-says what to do. Reading a file that is not there is ``FileNotFoundError``, as callers branch on it.
+Every error of the operating system (disk full, read-only, input/output error) is raised as a ``StorageError``
+that says what to do. Reading a missing file raises ``FileNotFoundError``, because callers branch on it.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _ADVICE = {
     errno.EROFS: "the file system is read-only: mount it writable or use another folder",
     errno.EACCES: "permission denied: give this user the right to read and write the folder",
     errno.EPERM: "permission denied: give this user the right to read and write the folder",
-    errno.ENOENT: "the system lets nobody make a folder there: use another folder",
+    errno.ENOENT: "the system allows no folder there: use another folder",
     errno.ENOTDIR: "a part of the path is a file, not a folder: use another folder",
-    errno.EEXIST: "a file stands where a folder should be: move it away or use another folder",
+    errno.EEXIST: "a file has the name of the folder: move it away or use another folder",
     errno.EMFILE: "too many open files: raise the limit (ulimit -n)",
     errno.EIO: "the disk reports an input/output error: check the disk before using it again",
 }
@@ -49,90 +49,112 @@ _BUFFERS_PER_WRITE = 1024
 _COPY_BYTES = 1024 * 1024
 
 _READ_WHAT_IS_CACHED = getattr(os, "RWF_NOWAIT", 0)
-"""Linux can say that a read would wait for the disk; elsewhere it waits."""
+"""Linux can report that a read would wait for the disk; on other systems the read waits."""
 
 
 class DiskSpace(NamedTuple):
-    """How much a disk holds, and how much of it this process may still fill."""
+    """The size of a disk, and the part of it that this process may still fill, in bytes."""
 
     total_bytes: int
     usable_bytes: int
 
 
 class File(Protocol):
-    """One open file: appended at its end, read anywhere. ``sync`` may run beside ``append``."""
+    """One open file: appended at its end, read anywhere. ``sync`` may run in parallel with ``append``."""
 
     def append(self, buffers: Sequence[Bytes]) -> None:
         """Write the buffers, one after the other, at the end of the file."""
 
     def read_at(self, position: int, size: int) -> bytes:
-        """Read ``size`` bytes from ``position``; fewer only where the file ends."""
+        """Read ``size`` bytes from byte ``position`` on; fewer only at the end of the file."""
 
     def read_ready(self, position: int, size: int) -> Bytes | None:
-        """Read up to ``size`` bytes if the disk need not be waited for; otherwise ``None``."""
+        """Read up to ``size`` bytes if the read does not wait for the disk; otherwise return ``None``."""
 
     def duplicate(self) -> File:
-        """Another handle on the same file, of use when this one is closed or the file has lost its name."""
+        """Return another handle on the same file; it works after this handle is closed or the name is
+        removed.
+        """
 
     def sync(self) -> None:
         """Return once everything appended or truncated before the call is durable (fdatasync)."""
 
     def write_again(self, position: int) -> None:
-        """Write what stands from ``position`` to the end once more, in its place."""
+        """Write the bytes from byte ``position`` to the end again, unchanged."""
 
     def truncate(self, size: int) -> None:
         """Cut the file to ``size`` bytes, which is at most its present size."""
 
     def size(self) -> int:
-        """The size in bytes, with what is appended but not yet synced."""
+        """Return the size in bytes, with appended bytes that are not yet synced."""
 
     def close(self) -> None:
-        """Give the file back; does not sync. A second call does nothing."""
+        """Close the file without a sync. A second call does nothing."""
 
 
 class FileSystem(Protocol):
     """Files and directories by path."""
 
     def open(self, path: Path, *, create: bool = False) -> File:
-        """Open a file to read and append, or create it empty if it is missing and ``create`` is set.
+        """Open a file to read and append; if it is missing and ``create`` is set, create it empty.
 
         Raises:
-            FileNotFoundError: it is missing and ``create`` is not set.
+            FileNotFoundError: the file is missing and ``create`` is not set.
         """
 
     def list_directory(self, path: Path) -> list[str]:
-        """The names in a directory, sorted. Raises ``FileNotFoundError``."""
+        """Return the names in a directory, sorted.
+
+        Raises:
+            FileNotFoundError: there is no such directory.
+        """
 
     def exists(self, path: Path) -> bool:
-        """Whether a file or directory of this name is there."""
+        """Whether there is a file or directory of this name."""
 
     def is_directory(self, path: Path) -> bool:
-        """Whether a directory of this name is there."""
+        """Whether there is a directory of this name."""
 
     def make_directory(self, path: Path) -> None:
-        """Make a directory, and the parents that are missing. It may be there already."""
+        """Create a directory and its missing parents. The directory may exist."""
 
     def rename(self, source: Path, target: Path) -> None:
-        """Rename in one step; a file of the target's name is replaced. Open files stay open."""
+        """Rename in one step; a file with the new name is replaced. Open files stay open."""
 
     def remove(self, path: Path) -> None:
-        """Remove a file. Raises ``FileNotFoundError``."""
+        """Remove a file.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
 
     def remove_directory(self, path: Path) -> None:
-        """Remove an empty directory. Raises ``FileNotFoundError``."""
+        """Remove an empty directory.
+
+        Raises:
+            FileNotFoundError: there is no such directory.
+        """
 
     def sync_directory(self, path: Path) -> None:
-        """Return once all names made, changed and removed in the directory are durable."""
+        """Return once all names created, changed and removed in the directory are durable."""
 
     def space(self, path: Path) -> DiskSpace:
-        """The space of the disk that a file or directory is on."""
+        """Return the space of the disk of a file or directory."""
 
     def modified_ms(self, path: Path) -> int:
-        """When a file's bytes last changed, in milliseconds since 1970. Raises ``FileNotFoundError``."""
+        """Return the time of a file's last write, in milliseconds since 1970.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
 
 
 def read_whole(file_system: FileSystem, path: Path) -> bytes:
-    """Read a file from start to end. Raises ``FileNotFoundError``."""
+    """Read a whole file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
     file = file_system.open(path)
     try:
         return file.read_at(0, file.size())
@@ -155,7 +177,7 @@ def write_whole(file_system: FileSystem, path: Path, data: Bytes) -> None:
 
 
 def write_beside(file_system: FileSystem, path: Path, data: Bytes) -> File:
-    """The first step of ``write_whole``; return the file, open, for the caller to sync and close."""
+    """Run the first step of ``write_whole``; return the open file for the caller to sync and close."""
     temporary = _temporary(path)
     if file_system.exists(temporary):
         file_system.remove(temporary)
@@ -169,7 +191,7 @@ def write_beside(file_system: FileSystem, path: Path, data: Bytes) -> File:
 
 
 def put_in_place(file_system: FileSystem, path: Path) -> None:
-    """The step of ``write_whole`` after the sync of the file; the folder's follows."""
+    """Run the step of ``write_whole`` after the sync of the file; the sync of the folder follows."""
     file_system.rename(_temporary(path), path)
 
 
@@ -178,7 +200,7 @@ def _temporary(path: Path) -> Path:
 
 
 def make_directory_durably(file_system: FileSystem, path: Path) -> None:
-    """Make a directory and the parents that are missing, each durable in the one above it."""
+    """Create a directory and its missing parents, each durable in its parent."""
     if not file_system.exists(path):
         make_directory_durably(file_system, path.parent)
         file_system.make_directory(path)
@@ -186,12 +208,12 @@ def make_directory_durably(file_system: FileSystem, path: Path) -> None:
 
 
 def remove_tree(file_system: FileSystem, path: Path) -> None:
-    """Remove a directory and all that is in it. Durable once the parent is synced."""
+    """Remove a directory and its content. Durable once the parent is synced."""
     for name in file_system.list_directory(path):
         if file_system.is_directory(path / name):
             remove_tree(file_system, path / name)
             continue
-        # A round of compaction that is being given up may be faster.
+        # Another thread that discards a round of compaction may remove the file first.
         with contextlib.suppress(FileNotFoundError):
             file_system.remove(path / name)
     file_system.remove_directory(path)
@@ -199,7 +221,7 @@ def remove_tree(file_system: FileSystem, path: Path) -> None:
 
 @contextlib.contextmanager
 def storage_errors(action: str, path: Path) -> Iterator[None]:
-    """Turn what the system refuses into a ``StorageError`` that says what to do."""
+    """Convert errors of the operating system to a ``StorageError`` that says what to do."""
     try:
         yield
     except FileNotFoundError:
@@ -209,7 +231,7 @@ def storage_errors(action: str, path: Path) -> Iterator[None]:
 
 
 def storage_error(action: str, path: Path, error: OSError) -> StorageError:
-    """Return the error that tells a person what the system refused and what to do about it."""
+    """Return the error that says what the operating system refused and what to do about it."""
     advice = _ADVICE.get(error.errno or 0, f"the file system refused ({error.strerror})")
     code = errno.errorcode.get(error.errno or 0, "unknown")
     return StorageError(f"cannot {action}: {advice}, " + fact_text(path=path, errno=code))
@@ -236,21 +258,21 @@ class PosixFile:
             written = os.pwritev(self._descriptor, buffers, self._size)
             if written != wanted:
                 # A short write is legal (a limit, a signal, a nearly full disk): write the rest
-                # in one piece; if the disk is full, this call says so.
+                # in one piece; if the disk is full, this call raises the error.
                 rest = memoryview(b"".join(buffers))[written:]
                 while rest:
                     count = os.pwrite(self._descriptor, rest, self._size + written)
                     written += count
                     rest = rest[count:]
         except OSError as error:
-            # The part that was written is there: the size must say so for the caller to cut it.
+            # A part was written: the size must include it so that the caller can cut it off.
             with contextlib.suppress(OSError):
                 self._size = os.fstat(self._descriptor).st_size
             raise storage_error("write", self._path, error) from error
         self._size += written
 
     def read_at(self, position: int, size: int) -> bytes:
-        """Read ``size`` bytes from ``position``; fewer only where the file ends."""
+        """Read ``size`` bytes from byte ``position`` on; fewer only at the end of the file."""
         try:
             data = os.pread(self._descriptor, size, position)
             if len(data) < size and position + len(data) < self._size:
@@ -265,7 +287,7 @@ class PosixFile:
         return data
 
     def read_ready(self, position: int, size: int) -> Bytes | None:
-        """Read up to ``size`` bytes if the disk need not be waited for; otherwise ``None``."""
+        """Read up to ``size`` bytes if the read does not wait for the disk; otherwise return ``None``."""
         data = bytearray(size)
         try:
             count = os.preadv(self._descriptor, [data], position, _READ_WHAT_IS_CACHED)
@@ -273,12 +295,14 @@ class PosixFile:
             return None
         except OSError as error:
             if error.errno == errno.EOPNOTSUPP:
-                return None  # by this file system; whoever asks will read in a thread
+                return None  # this file system does not support it; the caller then reads in a thread
             raise storage_error("read", self._path, error) from error
         return data if count == size else memoryview(data)[:count]
 
     def duplicate(self) -> File:
-        """Another handle on the same file, of use when this one is closed or the file has lost its name."""
+        """Return another handle on the same file; it works after this handle is closed or the name is
+        removed.
+        """
         with storage_errors("open", self._path):
             return PosixFile(self._path, fcntl.fcntl(self._descriptor, fcntl.F_DUPFD_CLOEXEC, 0))
 
@@ -290,7 +314,7 @@ class PosixFile:
             raise storage_error("sync", self._path, error) from error
 
     def write_again(self, position: int) -> None:
-        """Write what stands from ``position`` to the end once more, in its place."""
+        """Write the bytes from byte ``position`` to the end again, unchanged."""
         while rest := memoryview(self.read_at(position, _COPY_BYTES)):
             try:
                 position += os.pwrite(self._descriptor, rest, position)
@@ -307,11 +331,11 @@ class PosixFile:
         self._size = size
 
     def size(self) -> int:
-        """The size in bytes, with what is appended but not yet synced."""
+        """Return the size in bytes, with appended bytes that are not yet synced."""
         return self._size
 
     def close(self) -> None:
-        """Give the file back; does not sync. A second call does nothing."""
+        """Close the file without a sync. A second call does nothing."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -321,35 +345,35 @@ class PosixFileSystem:
     """The files of the operating system."""
 
     def open(self, path: Path, *, create: bool = False) -> File:
-        """Open a file to read and append, or create it empty if it is missing and ``create`` is set."""
+        """Open a file to read and append; if it is missing and ``create`` is set, create it empty."""
         flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
         with storage_errors("open", path):
             return PosixFile(path, os.open(path, flags, 0o644))
 
     def list_directory(self, path: Path) -> list[str]:
-        """The names in a directory, sorted. Raises ``FileNotFoundError``."""
+        """Return the names in a directory, sorted. Raises ``FileNotFoundError``."""
         with storage_errors("list", path):
             return sorted(os.listdir(path))
 
     def exists(self, path: Path) -> bool:
-        """Whether a file or directory of this name is there."""
+        """Whether there is a file or directory of this name."""
         return os.path.lexists(path)
 
     def is_directory(self, path: Path) -> bool:
-        """Whether a directory of this name is there."""
+        """Whether there is a directory of this name."""
         return os.path.isdir(path)
 
     def make_directory(self, path: Path) -> None:
-        """Make a directory, and the parents that are missing. It may be there already."""
+        """Create a directory and its missing parents. The directory may exist."""
         try:
-            with storage_errors("make a directory", path):
+            with storage_errors("create a directory", path):
                 path.mkdir(parents=True, exist_ok=True)
         except FileNotFoundError as error:
-            # Of a system's own folders, such as /proc: no caller has anything else to try.
-            raise storage_error("make a directory", path, error) from error
+            # For folders of the operating system, such as /proc: the caller has no alternative.
+            raise storage_error("create a directory", path, error) from error
 
     def rename(self, source: Path, target: Path) -> None:
-        """Rename in one step; a file of the target's name is replaced. Open files stay open."""
+        """Rename in one step; a file with the new name is replaced. Open files stay open."""
         with storage_errors("rename", source):
             os.rename(source, target)
 
@@ -364,7 +388,7 @@ class PosixFileSystem:
             os.rmdir(path)
 
     def sync_directory(self, path: Path) -> None:
-        """Return once all names made, changed and removed in the directory are durable."""
+        """Return once all names created, changed and removed in the directory are durable."""
         with storage_errors("sync a directory", path):
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
@@ -373,12 +397,14 @@ class PosixFileSystem:
                 os.close(descriptor)
 
     def space(self, path: Path) -> DiskSpace:
-        """The space of the disk that a file or directory is on."""
-        with storage_errors("look at the disk of", path):
+        """Return the space of the disk of a file or directory."""
+        with storage_errors("read the disk space of", path):
             found = os.statvfs(path)
         return DiskSpace(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
 
     def modified_ms(self, path: Path) -> int:
-        """When a file's bytes last changed, in milliseconds since 1970. Raises ``FileNotFoundError``."""
-        with storage_errors("look at", path):
+        """Return the time of a file's last write, in milliseconds since 1970. Raises
+        ``FileNotFoundError``.
+        """
+        with storage_errors("read the modification time of", path):
             return os.stat(path).st_mtime_ns // 1_000_000

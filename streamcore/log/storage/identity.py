@@ -1,10 +1,10 @@
-"""Which log this is: ids that stay the same for as long as its folder does, in Kafka's ``meta.properties``.
+"""The ids of a log, which stay the same for the life of its folder, in Kafka's ``meta.properties``.
 
 File := line*        line := "#" comment | name "=" value
 
-``version`` is 1. ``cluster.id`` is what clients are told, ``node.id`` the number of the one broker that
-serves the log, ``directory.id`` names the folder. Ids are UUIDs in URL-safe base64 without padding, as Kafka
-writes them; names that are not known here stay as they are.
+``version`` is 1. ``cluster.id`` is the cluster id that clients receive, ``node.id`` the number of the one
+broker that serves the log, ``directory.id`` names the folder. Ids are UUIDs in URL-safe base64 without
+padding, as Kafka writes them; unknown names are kept unchanged.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class LogIdentity:
 
 
 def read_or_make_identity(file_system: FileSystem, root: Path) -> LogIdentity:
-    """The identity of the log in a folder; a log that has none yet gets one, durably.
+    """Return the identity of the log in a folder; create it durably if the log has none yet.
 
     Raises:
         CorruptDataError: the file cannot be read.
@@ -63,8 +63,8 @@ def _parsed(data: bytes, path: Path) -> LogIdentity:
         return LogIdentity(values["cluster.id"], node_id, values.get("directory.id", values["cluster.id"]))
     except (KeyError, ValueError) as error:
         raise CorruptDataError(
-            "the identity of the log cannot be read: restore the file from a copy, or remove it to have "
-            "the log take a new cluster id, " + fact_text(path=path)
+            "the identity of the log cannot be read: restore the file from a copy, or remove it, then "
+            "the log gets a new cluster id, " + fact_text(path=path)
         ) from error
 
 
@@ -79,7 +79,7 @@ def _encoded(identity: LogIdentity) -> bytes:
 
 
 def _new_id() -> str:
-    """A random id; not one that begins with a hyphen, which command lines would take for an option."""
+    """Return a random id; not one that begins with a hyphen, which command lines would take for an option."""
     while True:
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode("ascii")
         if not text.startswith("-"):

@@ -1,11 +1,11 @@
-"""All partitions of one log: opens them, creates and deletes topics, and keeps house.
+"""All partitions of one log: opening, creation and deletion of topics, maintenance, closing.
 
-Layout of the root: ``topics.json`` (which topics there are), ``meta.properties`` (which log this is), a
-directory ``<topic>-<partition>`` for each partition, three checkpoint files, ``start-leader-epoch`` once
+Layout of the root folder: ``topics.json`` (the list of topics), ``meta.properties`` (the log's ids), a
+folder ``<topic>-<partition>`` for each partition, three checkpoint files, ``start-leader-epoch`` once
 there was an unclean stop, and ``.kafka_cleanshutdown`` after a clean one.
 
-One owner, as for a ``PartitionLog``. What a call changes is durable when it returns, and a crash in
-the middle leaves all of it or nothing.
+One owner, as for a ``PartitionLog``. A change is durable when the call returns, and a crash during the call
+leaves all of the change or nothing.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ from streamcore.log.storage.topics.topic_registry import (
 from streamcore.model import TopicName, TopicPartition
 
 _OPEN_FILES_MAX: Final = 256
-"""Files that are open at a time, when the files of many partitions are synced."""
+"""The maximum number of open files while the files of many partitions are synced."""
 
 CLEAN_STOP_NAME: Final = ".kafka_cleanshutdown"
 _CLEAN_STOP: Final = b'{"version":0,"brokerEpoch":-1}\n'
 
 
 class LogManager:
-    """The log of one data folder. Made by ``LogManager.open``."""
+    """The log of one data folder. Created by ``LogManager.open``."""
 
     def __init__(self, shelf: Shelf, identity: LogIdentity, clock: Clock) -> None:
         self.identity = identity
         self.catalog = Catalog(shelf, shelf.parts.settings.topic_defaults)
-        """Which topics there are. What it begins may run in another thread; see there."""
+        """The topics. The changes that it begins may run in another thread; see there."""
         self.settings = shelf.parts.settings
         self._shelf = shelf
         self._parts = shelf.parts
@@ -65,7 +65,7 @@ class LogManager:
     def open(
         cls, directory: Path, *, file_system: FileSystem, clock: Clock, settings: LogSettings | None = None
     ) -> Self:
-        """Open the log in a directory, or begin an empty one there.
+        """Open the log in a folder, or create an empty log there.
 
         After an unclean stop every partition is recovered first; see ``opening``.
 
@@ -82,8 +82,8 @@ class LogManager:
             file_system.sync_directory(directory.parent)
             registry = TopicRegistry()
             write_registry(file_system, directory, registry)
-        # A process that was killed may have left names here that a power cut would still undo: topics,
-        # checkpoints, the missing mark of a clean stop. What is read here must be here to stay.
+        # A killed process may have left names here that a power cut would still undo: topics,
+        # checkpoints, the removed mark of a clean stop. Make durable what is read here.
         file_system.sync_directory(directory)
         identity = read_or_make_identity(file_system, directory)
         parts = LogParts(
@@ -111,14 +111,14 @@ class LogManager:
             if highest is not None:
                 parts.leadership.begin_next(highest, file_system=file_system, root=directory)
         manager.checkpoint()
-        # From here on files change: the next stop is clean only if it says so again.
+        # From here on files change: only the next clean stop writes the mark again.
         if was_clean:
             file_system.remove(marker_path)
             file_system.sync_directory(directory)
         return manager
 
     def _finish_removals(self) -> None:
-        """Remove the folders of deleted topics that a crash has left, then forget them."""
+        """Remove the folders of deleted topics that a crash has left, then remove them from the registry."""
         removing = self._shelf.registry.current.removing
         if removing:
             remove_folders(removing, self._shelf)
@@ -127,10 +127,10 @@ class LogManager:
     def _open_topic(self, topic: TopicState, syncs: SyncBatch, *, was_clean: bool) -> None:
         config = self.catalog.parsed(topic.config)
         logs: list[PartitionLog] = []
-        for target in partitions_of(topic):
-            directory = self._shelf.root / str(target)
+        for partition in partitions_of(topic):
+            directory = self._shelf.root / str(partition)
             opening = Opening(
-                topic_partition=target,
+                topic_partition=partition,
                 directory=directory,
                 config=config,
                 was_clean=was_clean,
@@ -138,7 +138,7 @@ class LogManager:
                 syncs=syncs,
             )
             opened = open_partition(opening, self._parts)
-            logs.append(PartitionLog(target, topic.topic_id, directory, config, opened, self._parts))
+            logs.append(PartitionLog(partition, topic.topic_id, directory, config, opened, self._parts))
             if syncs.open_file_count >= _OPEN_FILES_MAX:
                 syncs.run()
         self.catalog.add(topic, logs)
@@ -149,7 +149,11 @@ class LogManager:
         return self._shelf.root
 
     def space(self) -> DiskSpace:
-        """The space of the disk that the log is on. Raises ``StorageError``."""
+        """Return the space of the log's disk.
+
+        Raises:
+            StorageError: the disk refused.
+        """
         return self._parts.file_system.space(self.root)
 
     # Topics
@@ -159,20 +163,24 @@ class LogManager:
         """All topics by name."""
         return self.catalog.topics
 
-    def partition(self, target: TopicPartition) -> PartitionLog:
-        """The log of one partition. Raises ``UnknownTopicError``."""
-        return self.catalog.partition(target)
+    def partition(self, partition: TopicPartition) -> PartitionLog:
+        """Return the log of one partition.
+
+        Raises:
+            UnknownTopicError: there is no such partition.
+        """
+        return self.catalog.partition(partition)
 
     def create_topic(
         self, name: TopicName, partition_count: int, config: Mapping[str, str] | None = None
     ) -> TopicState:
-        """Create a topic; durable when it returns.
+        """Create a topic, durably.
 
         Raises:
             TopicExistsError: the name is taken.
             InvalidConfigError: a bad name, count or setting.
-            StorageError: the disk refused; there is no such topic. Only if it also refuses to have that
-                written down, the next opening may find an empty one.
+            StorageError: the disk refused, and the topic does not exist. Only if the disk also refuses to
+                write that down, the next opening may find an empty topic.
         """
         self._ensure_open()
         return self._grow(self.catalog.new_topic(name, partition_count, config or {}))
@@ -183,41 +191,41 @@ class LogManager:
         self.catalog.complete_creation(change)
         return growth.topic
 
-    # Housekeeping
+    # Maintenance
 
     def begin_maintenance(
-        self, target: TopicPartition, *, deletes_old: bool = True, compacts: bool = True
+        self, partition: TopicPartition, *, deletes_old: bool = True, compacts: bool = True
     ) -> Compaction | None:
-        """The quick part of a partition's maintenance: retention, expiry of producers, how far it is synced.
+        """Run the quick part of a partition's maintenance: retention, expiry of producers, recovery point.
 
         Args:
-            deletes_old: apply retention, and forget silent producers.
+            deletes_old: apply retention, and remove producers that have not written for their expiry time.
             compacts: look for a compaction that is due.
 
         Returns:
-            The compaction that is due, if one is. Its ``run`` is the long part, for any thread; after
-            it call ``go_on_with`` until that says that there is no more to do.
+            The compaction, if one is due. Its ``run`` is the long part, for any thread; after it call
+            ``go_on_with`` until that returns false.
         """
         self._ensure_open()
-        partition = self.catalog.find(target)
-        if partition is None:
+        log = self.catalog.find(partition)
+        if log is None:
             return None
-        partition.note_recovery_point()
+        log.note_recovery_point()
         now_ms = self._clock.now_ms()
         if deletes_old:
-            partition.apply_retention(now_ms)
-            partition.expire_producers(now_ms)
-        partition.release_memory()
-        if not compacts or not partition.config.is_compacted:
+            log.apply_retention(now_ms)
+            log.expire_producers(now_ms)
+        log.release_memory()
+        if not compacts or not log.config.is_compacted:
             return None
-        return Compaction.begin(partition, now_ms=now_ms, bytes_max=self._parts.settings.compaction_bytes_max)
+        return Compaction.begin(log, now_ms=now_ms, bytes_max=self._parts.settings.compaction_bytes_max)
 
     def go_on_with(self, compaction: Compaction) -> bool:
-        """Put one cleaned segment of a compaction that has run in place; return whether there is more to do.
+        """Install one cleaned segment of a compaction that has run; return whether more segments follow.
 
         Raises:
-            StorageError: the compaction could not write; the partition goes on without it.
-            CorruptDataError: it found something damaged; likewise.
+            StorageError: the compaction could not write; the partition stays as it was.
+            CorruptDataError: the compaction found damaged data; likewise.
         """
         if self._is_closed or self.catalog.find(compaction.log.topic_partition) is not compaction.log:
             compaction.discard()
@@ -225,31 +233,39 @@ class LogManager:
         return compaction.complete_next()
 
     def free_removed(self) -> None:
-        """Give the space of removed files back, once they have waited. May run beside the owner."""
+        """Free the space of removed files whose delay is over. May run in parallel with the owner."""
         self._parts.open_files.removed.remove_due(self._clock.now_ms())
 
     def write_log_starts(self) -> None:
-        """Write down where partitions begin. For any thread. Raises ``StorageError``."""
+        """Write the checkpoint of log starts. For any thread.
+
+        Raises:
+            StorageError: the disk refused.
+        """
         self._parts.checkpoints.write(LOG_STARTS)
 
     def write_recovery_points(self) -> None:
-        """Write down the recovery points as last noted. For any thread. Raises ``StorageError``."""
+        """Write the checkpoint of recovery points as last noted. For any thread.
+
+        Raises:
+            StorageError: the disk refused.
+        """
         self._parts.checkpoints.write(RECOVERY_POINTS)
 
     def release_idle(self) -> None:
-        """Close the data files that nobody has read since the last call."""
+        """Close the data files that were not read since the last call."""
         self._parts.open_files.close_idle()
 
     def checkpoint(self) -> None:
-        """Write down how far each partition is synced; a crash then needs to look at less."""
+        """Write up to which offset each partition is synced, so that recovery after a crash reads less."""
         for partition in self.catalog.all_logs():
             partition.note_recovery_point()
         self.write_recovery_points()
 
     def close(self) -> None:
-        """Sync everything, write what makes the next opening fast, and note that the stop was clean.
+        """Sync everything, write the files that make the next opening fast, and mark the stop as clean.
 
-        Every partition is closed, even if one fails; then the stop is not clean.
+        Every partition is closed, even if one fails; then the stop is not marked as clean.
 
         Raises:
             StorageError: a partition could not be synced.
@@ -281,7 +297,7 @@ class LogManager:
 
 
 def attempt(action: Callable[[], None], failures: list[StorageError | CorruptDataError]) -> None:
-    """Run an action on one partition; add its failure to the list, so that the other partitions go on."""
+    """Run an action on one partition; append its failure to the list, so that the caller can continue."""
     try:
         action()
     except (StorageError, CorruptDataError) as error:

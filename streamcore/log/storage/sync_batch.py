@@ -1,10 +1,11 @@
-"""Collects what must be on disk before something is said, and syncs it side by side.
+"""A batch of files and folders to sync, which several threads sync at the same time.
 
-A file system writes its journal once for many syncs that come together. One after the other, the three or
-four syncs of a partition take minutes for thousands of partitions on a busy disk.
+A file system writes its journal once for all syncs that run at the same time. One after the other, the three
+or four syncs of a partition take minutes for thousands of partitions on a busy disk.
 
-Not for two things of which the second may not be durable without the first: within a batch, all files are
-synced before any name is given, all names are given before any folder is synced, and nothing else is ordered.
+Order: within a batch all files are synced before any file is renamed, all files are renamed before any folder
+is synced, and nothing else is ordered. So a batch is not for two things of which the second must not be
+durable without the first.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from streamcore.log.storage.files import Bytes, File, FileSystem, put_in_place, 
 
 
 class SyncBatch:
-    """Files and folders that are to be synced, and what is to be done after that."""
+    """Files and folders to sync, and the steps to run after their syncs."""
 
     def __init__(self, file_system: FileSystem, thread_count: int) -> None:
         self._file_system = file_system
@@ -30,33 +31,33 @@ class SyncBatch:
 
     @property
     def open_file_count(self) -> int:
-        """How many files are open until ``run``."""
+        """The number of files that stay open until ``run``."""
         return len(self._endings)
 
     def add_open(self, file: File, close: Callable[[], None]) -> None:
-        """An open file, which ``close`` gives back afterwards."""
+        """Add an open file; ``close`` is called after its sync."""
         self._files.append(file.sync)
         self._endings.append(close)
 
     def add_closed(self, path: Path) -> None:
-        """A file that is opened for its sync only."""
+        """Add a file that is opened only for its sync."""
         self._files.append(partial(self._sync_closed, path))
 
     def add_whole(self, path: Path, data: Bytes) -> None:
-        """A file whose content is replaced in one step, as by ``write_whole``. Add its folder, too."""
+        """Add a file whose content is replaced in one step, as by ``write_whole``. Add its folder, too."""
         file = write_beside(self._file_system, path, data)
         self.add_open(file, file.close)
         self._names.append(partial(put_in_place, self._file_system, path))
 
     def add_folder(self, path: Path) -> None:
-        """Which names a folder has."""
+        """Add a folder, so that the names in it become durable."""
         self._folders.append(partial(self._file_system.sync_directory, path))
 
     def run(self) -> None:
-        """Sync all of it, and begin anew.
+        """Sync everything in the batch, and empty the batch.
 
         Raises:
-            StorageError: the disk refused; what is durable is not known.
+            StorageError: the disk refused; which files are durable is unknown.
         """
         files, names, folders, endings = self._files, self._names, self._folders, self._endings
         self._files, self._names, self._folders, self._endings = [], [], [], []

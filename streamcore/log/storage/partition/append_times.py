@@ -86,5 +86,8 @@ class AppendTimes:
         except FileNotFoundError:
             return {}
         except (CorruptDataError, ValueError) as error:
-            _log.warning("the times of the data files count, as append-times cannot be read: %s", error)
+            _log.warning(
+                "the modification times of the data files are used, because append-times cannot be read: %s",
+                error,
+            )
             return {}

@@ -62,7 +62,7 @@ def checked_header(
     header = parse_header(batch)
     if header.batch_length + LENGTH_END != len(batch):
         raise CorruptBatchError(
-            "the bytes to append must be one whole batch, "
+            "the bytes to append must be one complete batch, "
             + fact_text(batch_bytes=header.size_bytes, given_bytes=len(batch))
         )
     check_batch(batch, 0, header)
@@ -101,7 +101,7 @@ def _check_client_rules(
 ) -> None:
     if header.attributes & COMPRESSION_MASK not in _CODEC_NUMBERS:
         raise InvalidRecordError(
-            "nobody can read a batch that is compressed like that: choose another codec, "
+            "a batch has an unknown compression codec: choose another codec, "
             + fact_text(codec=header.compression)
         )
     if header.attributes & CONTROL_FLAG:

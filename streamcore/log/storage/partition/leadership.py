@@ -67,8 +67,9 @@ def read_leadership(file_system: FileSystem, root: Path) -> Leadership:
         version, epoch, _ = (*map(int, lines[:2]), lines[2])
     except (ValueError, IndexError) as error:
         raise CorruptDataError(
-            "the leader epoch of the log cannot be read: restore the file from a copy, or write in it the "
-            "lines 0 and a number larger than any epoch that clients have seen, " + fact_text(path=path)
+            "the leader epoch of the log cannot be read: restore the file from a copy, or write two "
+            "lines into it: 0, and a number larger than any epoch that clients have seen, "
+            + fact_text(path=path)
         ) from error
     if version != _VERSION:
         raise UnsupportedVersionError(
@@ -133,5 +134,5 @@ def read_epochs(file_system: FileSystem, directory: Path) -> LeaderEpochs | None
     except FileNotFoundError:
         return None
     except CorruptIndexError as error:
-        _log.warning("they are taken from the batches: %s", error)
+        _log.warning("the leader epochs of a partition are read from its batches: %s", error)
         return None

@@ -29,7 +29,7 @@ class Marks:
         self.offsets = LogOffsets(log_start, log_end, log_end, log_end)
         """The marks as they stand now."""
 
-    def ensure_readable(self, start: Offset, place: TopicPartition) -> LogOffsets:
+    def ensure_readable(self, start: Offset, partition: TopicPartition) -> LogOffsets:
         """The marks, if there may be something to read at ``start``.
 
         Raises:
@@ -38,16 +38,16 @@ class Marks:
         offsets = self.offsets
         if not offsets.log_start <= start <= offsets.log_end:
             raise OffsetOutOfRangeError(
-                f"there is no such offset in {place}, "
+                f"there is no such offset in {partition}, "
                 + fact_text(offset=start, log_start=offsets.log_start, log_end=offsets.log_end)
             )
         return offsets
 
-    def ensure_deletable(self, end: Offset, place: TopicPartition) -> None:
+    def ensure_deletable(self, end: Offset, partition: TopicPartition) -> None:
         """Raise ``OffsetOutOfRangeError`` if records before ``end`` are not all visible yet."""
         if end > self._high_watermark:
             raise OffsetOutOfRangeError(
-                f"records of {place} can be deleted only up to the high watermark, "
+                f"records of {partition} can be deleted only up to the high watermark, "
                 + fact_text(offset=end, high_watermark=self._high_watermark)
             )
 

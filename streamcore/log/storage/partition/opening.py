@@ -87,7 +87,7 @@ def make_partition(directory: Path, topic_id: UUID, parts: LogParts) -> None:
 
 
 def new_log(
-    target: TopicPartition, topic_id: UUID, directory: Path, config: TopicConfig, parts: LogParts
+    partition: TopicPartition, topic_id: UUID, directory: Path, config: TopicConfig, parts: LogParts
 ) -> PartitionLog:
     """The partition in a folder that was just made."""
     segment = Segment(
@@ -102,7 +102,7 @@ def new_log(
         snapshots=[],
         is_settled=True,
     )
-    return PartitionLog(target, topic_id, directory, config, opened, parts)
+    return PartitionLog(partition, topic_id, directory, config, opened, parts)
 
 
 def open_partition(opening: Opening, parts: LogParts) -> OpenedLog:
@@ -294,7 +294,10 @@ def _walk(
     try:
         for batch in scan_batches(file, 0, size_bytes):
             if batch.header.base_offset < segment.end_offset:
-                raise CorruptBatchError("offsets go back, " + fact_text(base_offset=batch.header.base_offset))
+                raise CorruptBatchError(
+                    "the offsets of a batch are before those of the batch before it, "
+                    + fact_text(base_offset=batch.header.base_offset)
+                )
             if unsure_from is None and batch.header.end_offset > recovery_point:
                 unsure_from = batch.position
             segment.note(batch.header, opening.config.index_interval_bytes)
@@ -304,7 +307,7 @@ def _walk(
         if segment.end_offset < recovery_point:
             segment.release_file()
             raise CorruptDataError(
-                "a data file is damaged before the recovery point, where it was already durable: restore "
+                "a data file is damaged before the recovery point, where its bytes were durable: restore "
                 "the file from a copy; nothing was changed, "
                 + fact_text(
                     path=segment.data_path,
@@ -323,7 +326,9 @@ def _walk(
         )
         kept = keep_if_valuable(parts.file_system, segment.data_path, file, segment.size_bytes, size_bytes)
         if kept is not None:
-            _log.error("valid batches stood after the bad bytes: what was cut off is kept in %s", kept)
+            _log.error(
+                "valid batches followed the bad bytes: the bytes that were cut off are kept in %s", kept
+            )
         file.truncate(segment.size_bytes)
         is_torn = True
     if unsure_from is not None:

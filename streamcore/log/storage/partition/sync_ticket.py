@@ -33,8 +33,8 @@ class PartitionHealth:
         """Raise ``StorageError`` if the partition was given up."""
         if self.error is not None:
             raise StorageError(
-                f"partition {self._name} was given up because its disk failed: mend the disk and restart; "
-                f"everything acknowledged before is kept. First failure: {self.error}"
+                f"partition {self._name} was given up because its disk failed: repair the disk and restart; "
+                f"everything acknowledged before is kept, first_failure={self.error}"
             ) from self.error
 
 

@@ -1,1 +1,1 @@
-"""What a partition knows of idempotent producers, and the snapshot files that keep it."""
+"""The state of idempotent producers in a partition, and the snapshot files that store it."""

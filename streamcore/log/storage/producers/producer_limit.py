@@ -1,12 +1,12 @@
-"""Bounds how many producers a log remembers: anybody may come as a new producer, as often as they like.
+"""A bound on the producers that a log remembers, because any client may appear as any number of producers.
 
-There is a bound for each partition and one for the whole log. Where one is reached, those go that have been
-silent for longest, several at once. What a producer loses that is forgotten is only this: a batch that it
-sends twice is not recognised any more, and it may go on with any sequence number.
+There is a bound for each partition and one for the whole log. At a bound the producers that have not written
+for the longest time are removed, several at once. A removed producer loses only this: a batch that it sends
+twice is not recognised any more, and it may continue with any sequence number.
 
-A producer with an open transaction in the partition is never forgotten: where that transaction began is what
-the last stable offset goes by, and its marker has to find it. Where nobody else is left, new ones are
-refused.
+A producer with an open transaction in the partition is never removed: the last stable offset depends on the
+start of that transaction, and its marker has to find it. If all remembered producers have open transactions,
+new producers are refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from streamcore.errors import RequestTimeoutError, fact_text
 from streamcore.model import ProducerId, TimestampMs
 
 _SHARE_FORGOTTEN: Final = 8
-"""One in so many is forgotten at once, so that room is not made for each new producer anew."""
+"""One producer in so many is removed at once, so that not every new producer causes a removal."""
 
 
 class Remembered(Protocol):
@@ -30,20 +30,20 @@ class Remembered(Protocol):
     def __len__(self) -> int: ...
 
     def idle(self) -> Iterator[tuple[TimestampMs, ProducerId]]:
-        """Those without an open transaction, and when each was seen last."""
+        """Return the producers without an open transaction, with the time when each was seen last."""
 
     def forget(self, producer_id: ProducerId) -> None:
-        """Drop one."""
+        """Remove one producer."""
 
 
 class ProducerRoom:
-    """Room for the producers of all partitions of a log."""
+    """The bound on the producers of all partitions of a log."""
 
     def __init__(self, *, partition_count_max: int = 20_000, count_max: int = 200_000) -> None:
         self._partition_count_max = partition_count_max
         self._count_max = count_max
         self._partitions: WeakSet[Remembered] = WeakSet()
-        # Not less than there are: producers that go, and partitions that are deleted, are not taken off.
+        # An upper bound: removed producers and deleted partitions are not subtracted.
         self._count = 0
 
     def add_partition(self, producers: Remembered) -> None:
@@ -52,14 +52,14 @@ class ProducerRoom:
         self._count += len(producers)
 
     def note_new(self) -> None:
-        """A partition remembers one more."""
+        """Count one more producer of a partition."""
         self._count += 1
 
     def ensure_one_more(self, producers: Remembered) -> None:
-        """Have room for one more in a partition.
+        """Make room for one more producer in a partition.
 
         Raises:
-            RequestTimeoutError: there is none, and all that are remembered have transactions open.
+            RequestTimeoutError: there is no room, and all remembered producers have open transactions.
         """
         if len(producers) >= self._partition_count_max:
             forget_count = len(producers) - self._partition_count_max + 1
@@ -74,7 +74,7 @@ class ProducerRoom:
         idle = [(seen_ms, each, producers) for producers in partitions for seen_ms, each in producers.idle()]
         if len(idle) < count_min:
             raise RequestTimeoutError(
-                "as many producers are remembered as may be, all with open transactions: send again later, "
+                "the limit of producers is reached, and all have open transactions: send again later, "
                 + fact_text(producers_max=count_max)
             )
         going = nsmallest(max(count_min, count_max // _SHARE_FORGOTTEN), idle, key=itemgetter(0))

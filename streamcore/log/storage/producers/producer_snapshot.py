@@ -1,4 +1,4 @@
-"""Producer states in a file, so that opening a partition need not read all of its batches.
+"""The producer snapshot file, so that opening a partition need not read all of its batches.
 
 File := version i16 (= 1) | crc u32 | count i32 | entry*                                 big-endian
 entry := producer id i64 | epoch i16 | last sequence i32 | last offset i64 | offset delta i32
@@ -7,9 +7,9 @@ entry := producer id i64 | epoch i16 | last sequence i32 | last offset i64 | off
 The CRC-32C covers everything after it. ``<offset>.snapshot`` holds the states before the batch at
 ``offset``.
 
-A producer may have several requests on their way when the log is closed, and sends all of them again. So
-each of its remembered batches has an entry, the oldest first. Apache Kafka writes one for the last batch
-and, of several with one producer id, believes the last: it reads our files as if they were its own.
+A producer may have several requests in flight when the log is closed, and sends all of them again. So each of
+its remembered batches has an entry, the oldest first. Apache Kafka writes one entry for the last batch and,
+of several with one producer id, uses the last: it reads these files as if they were its own.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _NONE = -1
 
 
 def encode_snapshot(states: Iterable[ProducerState]) -> bytes:
-    """The bytes of the snapshot file."""
+    """Return the bytes of the snapshot file."""
     entries = [entry for state in states for entry in _encode_entries(state)]
     body = _COUNT.pack(len(entries)) + b"".join(entries)
     return _PREFIX.pack(VERSION, google_crc32c.value(body)) + body
 
 
 def decode_snapshot(data: bytes, *, offset: Offset) -> list[ProducerState]:
-    """Read a snapshot file.
+    """Decode a snapshot file.
 
     Raises:
-        CorruptIndexError: it is damaged; an older snapshot, or the log itself, says the same.
+        CorruptIndexError: it is damaged; an older snapshot, or the log itself, has the same facts.
         UnsupportedVersionError: a newer program wrote it.
     """
     if len(data) < _PREFIX.size + _COUNT.size:

@@ -1,13 +1,13 @@
-"""What a partition knows of each idempotent producer: recognises duplicates, gaps and old epochs.
+"""The state of each idempotent producer in a partition: detects duplicates, gaps and old epochs.
 
-Also follows transactions: which are open here and where they began, which is what the last stable
-offset is computed from.
+The states also follow transactions: the open ones and their first offsets, from which the last stable offset
+is computed.
 
-``check`` decides and changes nothing; ``note_batch`` and ``note_marker`` take in what stands in the
-log. Live and at opening the same two run, so they cannot disagree.
+``check`` decides and changes nothing; ``note_batch`` and ``note_marker`` apply what is in the log. Appending
+and opening run the same two functions, so they cannot disagree.
 
-A producer that is not known (new, or forgotten after ``producer.id.expiration.ms`` or for others, see
-``producer_room``) may begin with any sequence number.
+An unknown producer (a new one, or one removed after ``producer.id.expiration.ms`` or at the limit of
+``producer_limit``) may begin with any sequence number.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from streamcore.log.storage.producers.producer_limit import ProducerRoom
 from streamcore.model import Offset, ProducerId, TimestampMs
 
 BATCHES_KEPT = 5
-"""A producer has at most this many batches on their way, so only these can come again."""
+"""The maximum number of batches that a producer has in flight, and so of those that it can send again."""
 
 NO_EPOCH = -1
 
@@ -41,7 +41,7 @@ class NotedBatch(NamedTuple):
     base_offset: Offset
     last_offset: Offset
     append_time_ms: TimestampMs
-    """The log's append time as it was answered, -1 if the records carry their own."""
+    """The log's append time in the first answer, -1 if the records carry their own times."""
 
 
 class EndedTransaction(NamedTuple):
@@ -55,22 +55,22 @@ class EndedTransaction(NamedTuple):
 
 @dataclass(slots=True)
 class ProducerState:
-    """One producer, as this partition saw it last."""
+    """The state of one producer in this partition."""
 
     producer_id: ProducerId
     epoch: int = NO_EPOCH
     batches: list[NotedBatch] = field(default_factory=list)
-    """Its newest batches of this epoch, at most ``BATCHES_KEPT``, in their order."""
+    """The newest batches of this epoch, at most ``BATCHES_KEPT``, in order."""
     coordinator_epoch: int = -1
     transaction_first_offset: Offset | None = None
-    """Where its open transaction began, ``None`` if it has none open here."""
+    """The first offset of the open transaction, ``None`` if the producer has none open here."""
     last_seen_ms: TimestampMs = 0
     begins_anew: bool = False
-    """A marker has moved its epoch on, and nothing is written in it yet: its next sequence number is 0."""
+    """Whether a marker has raised the epoch and no batch followed: the next sequence number is then 0."""
 
     @property
     def last_sequence(self) -> int:
-        """The last sequence number of its present epoch, -1 if there is none."""
+        """The last sequence number of the present epoch, -1 if there is none."""
         return self.batches[-1].last_sequence if self.batches else NO_SEQUENCE
 
 
@@ -87,7 +87,7 @@ class ProducerStates:
         self._room: ProducerRoom | None = None
 
     def limit_by(self, room: ProducerRoom) -> None:
-        """Keep to a bound, which may be others', too."""
+        """Apply a bound, which other partitions may share."""
         self._room = room
         room.add_partition(self)
 
@@ -99,7 +99,7 @@ class ProducerStates:
 
     @property
     def by_id(self) -> Mapping[ProducerId, ProducerState]:
-        """The states by producer id, for looking, not for changing."""
+        """The states by producer id, for reading only."""
         return self._states
 
     def check(self, header: BatchHeader, *, from_client: bool) -> NotedBatch | None:
@@ -107,16 +107,16 @@ class ProducerStates:
 
         Args:
             header: of the batch; it has a producer id.
-            from_client: whether sequence numbers count; the log's own coordinators write without.
+            from_client: whether sequence numbers are checked; the log's own coordinators write without them.
 
         Returns:
-            The batch that it repeats, if the log has it already; it must not be appended again.
+            The batch in the log that this one repeats, if there is one; the batch must not be appended again.
 
         Raises:
             ProducerFencedError: a newer epoch of this producer id has written.
             OutOfOrderSequenceError: a batch before it is missing.
-            InvalidTransactionStateError: it is outside the transaction that its producer has open.
-            RequestTimeoutError: nobody can be forgotten for this producer.
+            InvalidTransactionStateError: the batch is outside the open transaction of its producer.
+            RequestTimeoutError: no producer can be removed to make room for this one.
         """
         state = self._states.get(header.producer_id)
         if state is None:
@@ -137,7 +137,7 @@ class ProducerStates:
             _ensure_in_sequence(state, header)
         if state.transaction_first_offset is not None and not header.is_transactional:
             raise InvalidTransactionStateError(
-                "a batch outside any transaction came while one is open: commit or abort it first, "
+                "a batch is outside the open transaction of its producer: commit or abort it first, "
                 + fact_text(producer_id=header.producer_id)
             )
         return None
@@ -147,7 +147,8 @@ class ProducerStates:
 
         Raises:
             FencedError: a newer producer or a newer coordinator has written.
-            RequestTimeoutError: nobody can be forgotten for this producer, which has nothing here.
+            RequestTimeoutError: no producer can be removed to make room for this one, which has no state
+            here.
         """
         state = self._states.get(producer_id)
         if state is None:
@@ -166,7 +167,7 @@ class ProducerStates:
             )
 
     def note_batch(self, header: BatchHeader, append_time_ms: TimestampMs, now_ms: TimestampMs) -> None:
-        """Take in a batch with a producer id that stands in the log."""
+        """Apply a batch with a producer id that is in the log."""
         state = self._state(header.producer_id, header.producer_epoch, now_ms)
         if header.base_sequence != NO_SEQUENCE:
             if len(state.batches) == BATCHES_KEPT:
@@ -187,7 +188,7 @@ class ProducerStates:
     def note_marker(
         self, header: BatchHeader, *, is_commit: bool, coordinator_epoch: int, now_ms: TimestampMs
     ) -> EndedTransaction | None:
-        """Take in a marker that stands in the log; return the transaction that it ends here, if any."""
+        """Apply a marker that is in the log; return the transaction that it ends here, if any."""
         before = self._states.get(header.producer_id)
         has_moved = before is not None and before.epoch != header.producer_epoch
         state = self._state(header.producer_id, header.producer_epoch, now_ms)
@@ -201,24 +202,26 @@ class ProducerStates:
         return EndedTransaction(header.producer_id, first_offset, header.last_offset, is_commit)
 
     def first_open_offset(self) -> Offset | None:
-        """Where the earliest open transaction begins."""
+        """The first offset of the earliest open transaction."""
         return min(self._open.values()) if self._open else None
 
     def expire(self, *, now_ms: TimestampMs, expiry_ms: int) -> int:
-        """Forget producers not seen for so long, unless they have a transaction open; return how many."""
+        """Remove producers not seen for so long, unless they have an open transaction; return their
+        number.
+        """
         expired = [producer_id for seen_ms, producer_id in self.idle() if now_ms - seen_ms >= expiry_ms]
         for producer_id in expired:
             self.forget(producer_id)
         return len(expired)
 
     def idle(self) -> Iterator[tuple[TimestampMs, ProducerId]]:
-        """Those without an open transaction, and when each was seen last."""
+        """Return the producers without an open transaction, with the time when each was seen last."""
         for state in self._states.values():
             if state.transaction_first_offset is None:
                 yield state.last_seen_ms, state.producer_id
 
     def forget(self, producer_id: ProducerId) -> None:
-        """Drop a producer without an open transaction."""
+        """Remove a producer without an open transaction."""
         assert producer_id not in self._open
         del self._states[producer_id]
 
@@ -249,13 +252,13 @@ def _ensure_in_sequence(state: ProducerState, header: BatchHeader) -> None:
     is_new_epoch = header.producer_epoch != state.epoch
     if not state.batches and not is_new_epoch and not state.begins_anew:
         # Known only through a marker or batches without sequence numbers: nothing to compare with.
-        # Its records may be deleted, and then it goes on from where it stood.
+        # Its records may be deleted, and it then continues with its next sequence number.
         return
     last_sequence = NO_SEQUENCE if is_new_epoch else state.last_sequence
     expected = (last_sequence + 1) & 0x7FFFFFFF
     if header.base_sequence != expected:
         raise OutOfOrderSequenceError(
-            "a producer's batches come out of order, one before this is missing, "
+            "a producer's batches are out of order, a batch before this one is missing, "
             + fact_text(
                 producer_id=header.producer_id,
                 epoch=header.producer_epoch,

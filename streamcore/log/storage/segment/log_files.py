@@ -1,4 +1,4 @@
-"""The names of files in a partition's directory, as Apache Kafka has them."""
+"""The names of files in a partition's folder, as in Apache Kafka."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ _NAME = re.compile(
 )
 
 PARTITION_METADATA = "partition.metadata"
-"""Says whose folder it is, to people and to Apache Kafka; not read here, as the registry says it, too."""
+"""The file that names the partition's topic, for people and for Apache Kafka. It is not read here, because
+the registry has the same facts.
+"""
 
 
 class FileKind(Enum):
-    """What a file of a segment holds; the value is its suffix."""
+    """The content of a segment's file; the value is the file's suffix."""
 
     DATA = "log"
     OFFSET_INDEX = "index"
@@ -32,29 +34,29 @@ class FileKind(Enum):
 INDEX_KINDS = (FileKind.OFFSET_INDEX, FileKind.TIME_INDEX, FileKind.TRANSACTION_INDEX)
 
 CLEANED = ".cleaned"
-"""Added to the name of a file that compaction has not finished: of no use after a crash."""
+"""The suffix of a file that compaction has not finished; it is removed after a crash."""
 
 SWAP = ".swap"
-"""Added to the name of a finished replacement, until the segments it replaces are gone."""
+"""The suffix of a finished replacement, until the segments that it replaces are gone."""
 
 DELETED = ".deleted"
-"""Ends the name of a file that is out of the log, and waits to be removed."""
+"""The suffix of a file that was removed from the log and waits to be removed from the disk."""
 
 
 def partition_metadata(topic_id: UUID) -> bytes:
-    """The content of ``partition.metadata``."""
+    """Return the content of ``partition.metadata``."""
     text = base64.urlsafe_b64encode(topic_id.bytes).rstrip(b"=").decode("ascii")
     return f"version: 0\ntopic_id: {text}\n".encode("ascii")
 
 
 def file_path(directory: Path, base_offset: Offset, kind: FileKind, suffix: str = "") -> Path:
-    """Where a file of the segment with this base offset is."""
+    """Return the path of a file of the segment with this base offset."""
     return directory / f"{base_offset:020d}.{kind.value}{suffix}"
 
 
 @lru_cache(maxsize=4096)
 def parse_name(name: str) -> tuple[Offset, FileKind, str] | None:
-    """Base offset, kind and suffix of a file name; ``None`` if the name is of no such file."""
+    """Return base offset, kind and suffix of a file name; ``None`` if it is not the name of such a file."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None

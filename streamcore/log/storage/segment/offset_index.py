@@ -1,17 +1,17 @@
-"""Maps offsets to positions in one segment's data file.
+"""The offset index of one segment: maps offsets to byte positions in the segment's data file.
 
-The index is sparse: an entry is made every ``index.interval.bytes``, so a lookup gives a position
-at or before the record, and the segment scans on from there.
+The index is sparse: an entry is made every ``index.interval.bytes``. A lookup returns a byte position at or
+before the record, and the segment scans the data file from there.
 
 File := entry*        entry := last offset of a batch - base offset u32 | the batch's position u32, big-endian
 
 Invariants:
 
-* Offsets and positions both grow strictly from entry to entry.
-* Every position is the start of a batch in the data file.
+* Offsets and byte positions both ascend strictly from entry to entry.
+* Every byte position is the start of a batch in the data file.
 
-Not checksummed: after an unclean stop the index is rebuilt from the data file, which is. The file
-is written when the segment is closed; while it is active the index lives in memory.
+The file has no checksum: after an unclean stop the index is rebuilt from the data file, which has checksums.
+The file is written when the segment is closed; the index of the active segment is in memory.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class OffsetIndex:
         self._positions.append(position)
 
     def lookup(self, offset: Offset) -> int:
-        """The position of a batch that starts at or before ``offset``; 0 if no entry does."""
+        """Return the byte position of a batch that starts at or before ``offset``; 0 if no entry does."""
         found = bisect_right(self._relative_offsets, offset - self._base_offset)
         return self._positions[found - 1] if found else 0
 
     def last_entry_until(self, position: int) -> tuple[int, Offset]:
-        """The last batch with an entry that is not after ``position``: where it stands, and its last offset.
+        """Return byte position and last offset of the last batch with an entry not after ``position``.
 
-        The begin of the segment, if there is none.
+        The start of the segment, if there is none.
         """
         found = bisect_right(self._positions, position)
         if not found:
@@ -62,17 +62,17 @@ class OffsetIndex:
         return self._positions[found - 1], self._base_offset + self._relative_offsets[found - 1]
 
     def last_position(self) -> int:
-        """The position of the last entry; 0 if there is none."""
+        """The byte position of the last entry; 0 if there is none."""
         return self._positions[-1] if self._positions else 0
 
     def truncate(self, size_bytes: int) -> None:
-        """Forget the entries of batches at or after this position."""
+        """Remove the entries of batches at or after this byte position."""
         while self._positions and self._positions[-1] >= size_bytes:
             self._positions.pop()
             self._relative_offsets.pop()
 
     def encode(self) -> bytes:
-        """The bytes of the index file."""
+        """Return the bytes of the index file."""
         entries = array("I", bytes(ENTRY_BYTES * len(self)))
         entries[0::2] = self._relative_offsets
         entries[1::2] = self._positions
@@ -82,7 +82,7 @@ class OffsetIndex:
 
     @classmethod
     def decode(cls, base_offset: Offset, data: bytes, *, data_file_bytes: int) -> OffsetIndex:
-        """Read an index file.
+        """Decode an index file.
 
         Raises:
             CorruptIndexError: the entries cannot belong to a data file of this size.

@@ -1,8 +1,8 @@
-"""Keeps a bounded number of data files open for reading.
+"""A bounded number of data files that are open for reading.
 
-A log may have many thousands of closed segments, but a process only so many file descriptors. The
-files that were read last stay open. Files that are being written are not held here: their segment
-owns them until everything in them is synced.
+A log may have many thousands of closed segments, but a process has few file descriptors. The files that were
+read last stay open. Files that are being written are not held here: their segment owns them until they are
+completely synced.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class OpenFiles:
         self._files: OrderedDict[Path, File] = OrderedDict()
         self._used: set[Path] = set()
         self.removed = RemovedFiles(file_system)
-        """Where a file goes that is read no more."""
+        """Receives a file that is not read any more."""
 
     def __len__(self) -> int:
         return len(self._files)
 
     def get(self, path: Path) -> File:
-        """The open file at ``path``; of use until the next call of any method here."""
+        """Return the open file at ``path``; it is valid until the next call of any method here."""
         self._used.add(path)
         file = self._files.get(path)
         if file is None:
@@ -45,14 +45,14 @@ class OpenFiles:
         return file
 
     def forget(self, path: Path) -> None:
-        """Close the file if it is open: it is about to be replaced, removed or written."""
+        """Close the file if it is open, because it is about to be replaced, removed or written."""
         self._used.discard(path)
         file = self._files.pop(path, None)
         if file is not None:
             file.close()
 
     def close_idle(self) -> None:
-        """Close what was not read since the last call, so that a log at rest holds no files open."""
+        """Close the files that were not read since the last call, so that an idle log has no open files."""
         for path in self._files.keys() - self._used:
             self._files.pop(path).close()
         self._used.clear()

@@ -1,4 +1,4 @@
-"""Walks through the batches of a data file, in large reads, checking each one."""
+"""Iteration over the batches of a data file, in large reads, with a check of each batch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CRC = slice(17, 21)
 
 
 class StoredBatch(NamedTuple):
-    """A batch, its header, and where in the data file it stands."""
+    """A batch, its header, and its byte position in the data file."""
 
     position: int
     header: BatchHeader
@@ -33,18 +33,18 @@ class StoredBatch(NamedTuple):
 def scan_batches(
     file: File, position: int, end: int, *, check: bool = True, chunk_bytes: int = CHUNK_BYTES
 ) -> Iterator[StoredBatch]:
-    """Yield the batches that stand in ``[position, end)`` of a data file.
+    """Yield the batches in ``[position, end)`` of a data file.
 
     Args:
         file: the data file.
-        position: where a batch starts.
-        end: where the last batch ends.
+        position: the byte position where a batch starts.
+        end: the byte position where the last batch ends.
         check: verify each batch's checksum.
-        chunk_bytes: how much is read at a time; a larger batch is read as a whole.
+        chunk_bytes: the number of bytes to read at a time; a larger batch is read as a whole.
 
     Raises:
-        CorruptBatchError: what stands after the last batch yielded is not a whole, valid batch.
-        UnsupportedVersionError: it is one, of a newer format.
+        CorruptBatchError: the bytes after the last yielded batch are not a complete, valid batch.
+        UnsupportedVersionError: they are a batch of a newer format.
     """
     chunk = b""
     chunk_at = position
@@ -77,11 +77,11 @@ def _header(chunk: bytes, start: int, position: int) -> BatchHeader:
         return parse_header(chunk, start)
     except CorruptBatchError as error:
         raise CorruptBatchError(
-            "no batch starts where one should, " + fact_text(position=position)
+            "there is no batch at a position where one should start, " + fact_text(position=position)
         ) from error
     except UnsupportedVersionError as error:
-        # Rubbish may look like any version. It is one only if its checksum holds, which every
-        # version since 2 has in the same place.
+        # Random bytes may look like any version. They are one only if the checksum is right, which
+        # every version since 2 has in the same place.
         length = int.from_bytes(chunk[start + 8 : start + LENGTH_END], "big")
         stop = start + LENGTH_END + length
         is_whole = stop <= len(chunk) and chunk[start + _MAGIC_AT] > MAGIC
@@ -89,7 +89,7 @@ def _header(chunk: bytes, start: int, position: int) -> BatchHeader:
         if is_whole and checksum(chunk, start, stop) == stored:
             raise
         raise CorruptBatchError(
-            "no batch starts where one should, " + fact_text(position=position)
+            "there is no batch at a position where one should start, " + fact_text(position=position)
         ) from error
 
 

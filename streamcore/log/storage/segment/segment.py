@@ -1,18 +1,17 @@
 """One data file of a partition and its indexes.
 
-A segment is *active* while it is the last one and appended to; then it is closed and only read,
-until retention removes it or compaction replaces it.
+A segment is *active* while it is the last one and receives appends; then it is closed and only read, until
+retention removes it or compaction replaces it.
 
-Files (names in ``log_files``): the data file is record batches, one after the other, nothing else.
-Its indexes are caches of what the data file says; the transaction index is, too, but rebuilding it
-needs the state of the producers before the segment, so it is made durable before anything that
-follows the segment is.
+Files (names in ``log_files``): the data file is consecutive record batches and nothing else. Its indexes are
+caches of the data file. The transaction index is a cache, too, but rebuilding it needs the state of the
+producers before the segment, so it is made durable before any data after the segment is.
 
 Invariants:
 
-* ``[base_offset, end_offset)`` holds the offsets of all its batches; they grow strictly.
-* ``size_bytes`` ends with a whole batch. A failed append is cut off again.
-* While anything is unsynced the segment owns its open file; a closed, synced segment is read
+* ``[base_offset, end_offset)`` holds the offsets of all its batches; they ascend strictly.
+* ``size_bytes`` is the end of a complete batch. A failed append is cut off again.
+* While any byte is unsynced the segment owns its open file; a closed, synced segment is read
   through the shared ``OpenFiles``.
 """
 
@@ -43,18 +42,18 @@ from streamcore.log.storage.segment.transaction_index import AbortedEntry, decod
 from streamcore.model import Offset, TimestampMs
 
 _OFFSET_FIELDS = struct.Struct(">qi11xi")
-"""Base offset, batch length and last offset delta: what finding an offset needs of a header."""
+"""Base offset, batch length and last offset delta: the header fields needed to find an offset."""
 
 _LOOKUP_CHUNK_BYTES = 16 * 1024
 
 
 class StoredRange(NamedTuple):
-    """Bytes of a data file: whole batches, one after the other."""
+    """Bytes of a data file: consecutive complete batches."""
 
     position: int
     size_bytes: int
     end_offset: Offset
-    """No offset in them is after this one; not always the first that is not in them."""
+    """No offset in the batches is after this one; not always the first offset that is not in them."""
 
 
 class Segment:
@@ -75,7 +74,7 @@ class Segment:
         self.size_bytes = size_bytes
         self.is_damaged = False
         self.last_append_ms: TimestampMs = NO_TIMESTAMP
-        """When it was appended to last, by the broker's clock; -1 until ``AppendTimes`` has looked it up."""
+        """The time of the last append, by the broker's clock; -1 until ``AppendTimes`` has looked it up."""
         self.data_path = file_path(directory, base_offset, FileKind.DATA)
         self._directory = directory
         self._file_system = file_system
@@ -88,14 +87,14 @@ class Segment:
         self._max_timestamp_offset = base_offset
         self._first_timestamp_ms: TimestampMs | None = None
         self._bytes_since_entry = 0
-        # Where the last read ended: the next read of the same reader starts there.
+        # The end of the last read: the next read of the same reader starts there.
         self._read_on: tuple[Offset, int] = (base_offset, 0)
 
     @classmethod
     def create(
         cls, directory: Path, base_offset: Offset, *, file_system: FileSystem, open_files: OpenFiles
     ) -> Segment:
-        """Create an empty segment. Its name is durable once the directory is synced."""
+        """Create an empty segment. Its name is durable once the folder is synced."""
         segment = cls(
             directory,
             base_offset,
@@ -105,7 +104,7 @@ class Segment:
             size_bytes=0,
         )
         segment._file = file_system.open(segment.data_path, create=True)
-        # What stands there already is left from a roll that failed after this step.
+        # A file that exists already is left from a roll that failed after this step.
         segment._file.truncate(0)
         segment._start_indexes()
         return segment
@@ -118,8 +117,8 @@ class Segment:
         """Write batches at the end, in one piece; ``headers`` have their final offsets and times.
 
         Raises:
-            StorageError: the file system refused. The segment is as it was before, unless
-                ``is_damaged`` says that not even that could be done.
+            StorageError: the file system refused. The segment is unchanged, unless ``is_damaged`` says that
+            it could not be restored.
         """
         file = self.file_to_write()
         try:
@@ -133,7 +132,7 @@ class Segment:
             self.note(header, index_interval_bytes)
 
     def note(self, header: BatchHeader, index_interval_bytes: int) -> None:
-        """Count a batch that stands at ``size_bytes`` of the data file as part of the segment."""
+        """Count a batch at ``size_bytes`` of the data file as part of the segment."""
         last_offset = header.base_offset + header.last_offset_delta
         size_bytes = header.batch_length + LENGTH_END
         if self.size_bytes == 0:
@@ -151,24 +150,24 @@ class Segment:
         self.end_offset = last_offset + 1
 
     def note_aborted(self, entry: AbortedEntry) -> None:
-        """Remember an aborted transaction whose marker is in this segment."""
+        """Record an aborted transaction whose marker is in this segment."""
         self.aborted().append(entry)
 
     def file_to_write(self) -> File:
-        """The data file, owned by the segment until ``release_file``."""
+        """Return the data file, which the segment owns until ``release_file``."""
         if self._file is None:
             self._open_files.forget(self.data_path)
             self._file = self._file_system.open(self.data_path)
         return self._file
 
     def release_file(self) -> None:
-        """Give the open file back; everything in it is synced or will not be needed."""
+        """Release the open file; all its bytes are synced or will not be needed."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def encoded_indexes(self) -> dict[FileKind, bytes]:
-        """The content of the index files; an empty transaction index only if it replaces another."""
+        """Return the content of the index files; an empty transaction index only if it replaces a file."""
         offset_index, time_index = self._indexes()
         time_index.maybe_append(self.max_timestamp_ms, self._max_timestamp_offset)
         contents = {FileKind.OFFSET_INDEX: offset_index.encode(), FileKind.TIME_INDEX: time_index.encode()}
@@ -192,7 +191,7 @@ class Segment:
         return files
 
     def index_entry_count(self) -> int:
-        """How many entries the larger of the indexes has."""
+        """The number of entries of the larger index."""
         offset_index, time_index = self._indexes()
         return max(len(offset_index), len(time_index))
 
@@ -200,7 +199,7 @@ class Segment:
 
     @property
     def max_timestamp_ms(self) -> TimestampMs:
-        """Largest timestamp in the segment, -1 if it has no record."""
+        """The largest timestamp in the segment, -1 if it has no record."""
         if self._max_timestamp_ms is None:
             _, time_index = self._indexes()
             self._max_timestamp_ms = time_index.last_timestamp_ms()
@@ -208,14 +207,16 @@ class Segment:
         return self._max_timestamp_ms
 
     def first_timestamp_ms(self) -> TimestampMs | None:
-        """Largest timestamp of the first batch, from which the segment's age counts; ``None`` if empty."""
+        """The largest timestamp of the first batch, from which the segment's age counts; ``None`` if
+        empty.
+        """
         if self._first_timestamp_ms is None and self.size_bytes:
             header = self._parse(self.file_to_read().read_at(0, HEADER_BYTES), 0)
             self._first_timestamp_ms = header.max_timestamp_ms
         return self._first_timestamp_ms
 
     def read(self, start: Offset, *, end: Offset, bytes_max: int) -> tuple[bytes, Offset]:
-        """Read whole batches, from the one that holds or follows ``start``, that begin before ``end``.
+        """Read complete batches that begin before ``end``, from the one that holds or follows ``start``.
 
         Returns:
             The batches, at least one if there is any, and the offset after the last of them.
@@ -240,7 +241,8 @@ class Segment:
         return (data if found.end == len(data) else data[: found.end]), next_offset
 
     def locate(self, start: Offset, *, end: Offset, bytes_max: int) -> StoredRange:
-        """Where the whole batches stand, from the one with or after ``start``, that begin before ``end``.
+        """Return the range of the complete batches that begin before ``end``, from the one with or after
+        ``start``.
 
         At least one batch, if there is any; otherwise as many as fit, counted in steps of the offset index.
         """
@@ -259,8 +261,8 @@ class Segment:
     ) -> Iterator[StoredBatch]:
         """Yield the stored batches, from the one that holds or follows ``start``.
 
-        The file is opened for this walk alone, so the segment may be read meanwhile. ``chunk_bytes`` are read
-        at a time: as much as is wanted at all, if that is less than the whole.
+        The file is opened only for this iteration, so the segment may be read in parallel. ``chunk_bytes``
+        are read at a time: pass the wanted number of bytes if it is less than the whole.
 
         Raises:
             CorruptDataError: a batch is damaged, or the file is missing; the message says what to do.
@@ -278,15 +280,15 @@ class Segment:
             file.close()
 
     def batches_from_time(self, timestamp_ms: TimestampMs) -> Iterator[StoredBatch]:
-        """Yield the stored batches, from one before which there is no record of this time or later."""
+        """Yield the stored batches, from a batch before which no record has this time or a later one."""
         if self.max_timestamp_ms >= timestamp_ms:
             _, time_index = self._indexes()
-            # The entry itself may be the batch looked for: it says "up to and including".
+            # The entry itself may be the wanted batch: its offset is inclusive.
             start = time_index.lookup(timestamp_ms - 1)
             yield from self.batches(start=start, chunk_bytes=_LOOKUP_CHUNK_BYTES)
 
     def aborted(self) -> list[AbortedEntry]:
-        """The aborted transactions whose markers are in this segment."""
+        """Return the aborted transactions whose markers are in this segment."""
         if self._aborted is None:
             try:
                 data = read_whole(self._file_system, self._path(FileKind.TRANSACTION_INDEX))
@@ -296,7 +298,11 @@ class Segment:
         return self._aborted
 
     def file_to_read(self) -> File:
-        """The data file; of use until the next call. Raises ``CorruptDataError`` if it is missing."""
+        """Return the data file; it is valid until the next call.
+
+        Raises:
+            CorruptDataError: the file is missing.
+        """
         if self._file is not None:
             return self._file
         try:
@@ -305,7 +311,11 @@ class Segment:
             raise self._missing() from error
 
     def modified_ms(self) -> TimestampMs:
-        """When the data file was written to last. Raises ``CorruptDataError`` if it is missing."""
+        """Return the time of the data file's last write.
+
+        Raises:
+            CorruptDataError: the file is missing.
+        """
         try:
             return self._file_system.modified_ms(self.data_path)
         except FileNotFoundError as error:
@@ -318,7 +328,7 @@ class Segment:
     # Opening, cutting, removing
 
     def load_end(self) -> None:
-        """Find ``end_offset`` of a cleanly closed last segment, and be ready to append."""
+        """Find ``end_offset`` of a cleanly closed last segment, and prepare the segment for appends."""
         if not self.size_bytes:
             self._start_indexes()
             return
@@ -336,13 +346,13 @@ class Segment:
         assert self.max_timestamp_ms >= NO_TIMESTAMP
 
     def start_over(self) -> None:
-        """Forget everything about the data file: its batches will be noted again, one by one."""
+        """Clear all facts about the data file; the caller notes its batches again, one by one."""
         self.size_bytes = 0
         self.end_offset = self.base_offset
         self._start_indexes()
 
     def remove_data(self) -> None:
-        """Remove the data file. The indexes go only after that is durable, see ``remove_indexes``.
+        """Remove the data file. Remove the indexes only when that is durable, see ``remove_indexes``.
 
         A data file without its transaction index would show aborted records.
         """
@@ -351,13 +361,13 @@ class Segment:
         self._file_system.remove(self.data_path)
 
     def take_out_data(self, *, delay_ms: int) -> None:
-        """As ``remove_data``, but its space is given back later, by somebody who has the time."""
+        """As ``remove_data``, but the space is freed later, in any thread."""
         self.release_file()
         self._open_files.forget(self.data_path)
         self._open_files.removed.take_out(self.data_path, delay_ms=delay_ms)
 
     def remove_indexes(self) -> None:
-        """Remove the index files that there are."""
+        """Remove the existing index files."""
         for kind in INDEX_KINDS:
             if self._file_system.exists(self._path(kind)):
                 self._file_system.remove(self._path(kind))
@@ -391,7 +401,7 @@ class Segment:
         return self._offset_index, self._time_index
 
     def _rebuilt_indexes(self) -> tuple[OffsetIndex, TimeIndex]:
-        """Read the data file from start to end and write the indexes that fit it."""
+        """Read the whole data file and write its indexes."""
         rebuilt = Segment(
             self._directory,
             self.base_offset,
@@ -410,7 +420,9 @@ class Segment:
         return offset_index, time_index
 
     def _position_of(self, offset: Offset) -> int:
-        """The position of the batch that holds ``offset`` or is the first after it; the size if none is."""
+        """Return the byte position of the batch that holds or follows ``offset``; the size if there is
+        none.
+        """
         read_on_offset, position = self._read_on
         if offset != read_on_offset:
             position = self._indexes()[0].lookup(offset)
@@ -440,7 +452,7 @@ class Segment:
 
     def _damaged(self, position: int) -> CorruptDataError:
         return CorruptDataError(
-            "a data file of the log is damaged: restore it from a copy, or look at it with "
+            "a data file of the log is damaged: restore it from a copy, or inspect it with "
             "`streamcore log verify`, " + fact_text(path=self.data_path, position=position)
         )
 

@@ -1,7 +1,7 @@
-"""The segments of one partition, oldest first: finds the right one and reads across them.
+"""The segments of one partition, oldest first: finds segments by offset and reads across them.
 
-Invariants: base offsets grow; there is always one segment, the last is the active one; an offset
-belongs to the last segment whose base is not after it.
+Invariants: base offsets ascend; there is always one segment, the last is the active one; an offset
+belongs to the last segment whose base offset is not after it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streamcore.model import Isolation, Offset
 
 
 class Found(NamedTuple):
-    """Whole batches, what a reader of committed data must drop from them, and where to read on."""
+    """Complete batches, the aborted transactions in them, and the offset at which to read next."""
 
     data: bytes
     aborted: tuple[AbortedTransaction, ...]
@@ -27,7 +27,7 @@ class Found(NamedTuple):
 
 
 class Located(NamedTuple):
-    """Where whole batches stand, and what a reader of committed data must drop from them."""
+    """The byte ranges of complete batches, and the aborted transactions in them."""
 
     segment: Segment
     stored: StoredRange
@@ -49,30 +49,30 @@ class Segments:
 
     @property
     def active(self) -> Segment:
-        """The segment that is appended to."""
+        """The segment that receives appends."""
         return self._segments[-1]
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all data files."""
+        """The size of all data files, in bytes."""
         return sum(segment.size_bytes for segment in self._segments)
 
     def leading(self, count: int) -> Sequence[Segment]:
-        """The ``count`` oldest segments."""
+        """Return the ``count`` oldest segments."""
         return self._segments[:count]
 
     def holding(self, offset: Offset) -> Segment:
-        """The segment that an offset belongs in."""
+        """Return the segment to which an offset belongs."""
         return self._segments[self.index_at(offset)]
 
     def add(self, segment: Segment) -> None:
-        """Make a new segment the active one."""
+        """Add a new segment, which becomes the active one."""
         self._segments.append(segment)
 
     def read(self, start: Offset, *, end: Offset, bytes_max: int, isolation: Isolation) -> Found:
-        """Read whole batches from the one that holds or follows ``start`` and begin before ``end``.
+        """Read complete batches that begin before ``end``, from the one that holds or follows ``start``.
 
-        If there is none, compaction has removed all of them, and reading goes on at ``end``.
+        If there is none, compaction has removed all of them, and reading continues at ``end``.
         """
         for index in range(self.index_at(start), len(self._segments)):
             data, next_offset = self._segments[index].read(start, end=end, bytes_max=bytes_max)
@@ -85,7 +85,8 @@ class Segments:
         return Found(b"", (), end)
 
     def locate(self, start: Offset, *, end: Offset, bytes_max: int, isolation: Isolation) -> Located | None:
-        """The whole batches from the one that holds or follows ``start`` and begin before ``end``, unread.
+        """Return the ranges of complete batches that begin before ``end``, from the one that holds or follows
+        ``start``.
 
         ``None`` if there is none: compaction has removed all of them.
         """
@@ -101,32 +102,34 @@ class Segments:
         return None
 
     def aborted_entries(self) -> list[AbortedEntry]:
-        """All aborted transactions whose markers are in the log, in the order of the markers."""
+        """Return all aborted transactions whose markers are in the log, in the order of the markers."""
         return [entry for segment in self._segments for entry in segment.aborted()]
 
     def delete_leading(self, count: int, *, file_system: FileSystem, directory: Path, delay_ms: int) -> None:
-        """Remove the oldest segments; the active one stays. Their data files go after ``delay_ms``."""
+        """Remove the oldest segments; the active one stays. Their data files are deleted after
+        ``delay_ms``.
+        """
         assert count < len(self._segments)
         gone = self._segments[:count]
         del self._segments[:count]
         for segment in gone:
             segment.take_out_data(delay_ms=delay_ms)
-        # A data file that a crash brings back must find its transaction index.
+        # If a crash brings a data file back, its transaction index must still be there.
         file_system.sync_directory(directory)
         for segment in gone:
             segment.remove_indexes()
 
     def index_of(self, run: Sequence[Segment]) -> int:
-        """Where a run of neighbours begins; they are closed."""
+        """Return the index of the first of some neighbouring closed segments."""
         first = self._segments.index(run[0])
         assert list(run) == self._segments[first : first + len(run)], "neighbours, in order"
         assert run[-1] is not self.active
         return first
 
     def replace(self, first: int, count: int, new: Segment) -> None:
-        """Put one segment in the place of ``count`` others."""
+        """Replace ``count`` segments by one."""
         self._segments[first : first + count] = [new]
 
     def index_at(self, offset: Offset) -> int:
-        """The place in the list of the segment that an offset belongs in."""
+        """Return the index of the segment to which an offset belongs."""
         return max(0, bisect_right(self._segments, offset, key=lambda segment: segment.base_offset) - 1)

@@ -1,12 +1,12 @@
-"""Maps timestamps to offsets in one segment: no record up to this offset is later than this time.
+"""The time index of one segment: maps timestamps to offsets.
 
 File := entry*        entry := timestamp i64 | offset - base offset u32, big-endian
 
-An entry says: the largest timestamp of all batches up to the one that ends at ``offset`` is
-``timestamp``, and that batch holds it. The last entry of a closed segment is the segment's largest
-timestamp, which retention decides by.
+An entry means: ``timestamp`` is the largest timestamp of all batches up to the one that ends at ``offset``,
+and that batch holds it. The last entry of a closed segment is the segment's largest timestamp, which
+retention uses.
 
-Invariants: timestamps and offsets grow strictly from entry to entry.
+Invariants: timestamps and offsets ascend strictly from entry to entry.
 
 Like the offset index it is a cache that is written when the segment is closed.
 """
@@ -39,13 +39,15 @@ class TimeIndex:
         return len(self._timestamps_ms)
 
     def maybe_append(self, timestamp_ms: TimestampMs, last_offset: Offset) -> None:
-        """Add an entry, unless the last one says as much already."""
+        """Add an entry, unless the timestamp is not above that of the last entry."""
         if timestamp_ms > self.last_timestamp_ms():
             self._timestamps_ms.append(timestamp_ms)
             self._relative_offsets.append(last_offset - self._base_offset)
 
     def lookup(self, timestamp_ms: TimestampMs) -> Offset:
-        """An offset up to which nothing is later than ``timestamp_ms``; the base offset if none is known."""
+        """Return an offset up to which no record is later than ``timestamp_ms``; the base offset if none
+        is known.
+        """
         found = bisect_right(self._timestamps_ms, timestamp_ms)
         return self._base_offset + (self._relative_offsets[found - 1] if found else 0)
 
@@ -58,12 +60,12 @@ class TimeIndex:
         return self._base_offset + (self._relative_offsets[-1] if self._relative_offsets else 0)
 
     def encode(self) -> bytes:
-        """The bytes of the index file."""
+        """Return the bytes of the index file."""
         return b"".join(map(_ENTRY.pack, self._timestamps_ms, self._relative_offsets))
 
     @classmethod
     def decode(cls, base_offset: Offset, data: bytes) -> TimeIndex:
-        """Read an index file.
+        """Decode an index file.
 
         Raises:
             CorruptIndexError: the entries are cut off or not in order.

@@ -1,9 +1,9 @@
-"""Keeps what recovery cuts off a data file, if it may be worth something.
+"""Copies of bytes that recovery cuts off a data file, if valid batches are among them.
 
-A torn tail is usually rubbish to its end. Valid batches behind the bad bytes are either writes that
-reached the disk out of order before a power cut, and were never acknowledged, or the sign that a
-byte in the middle was damaged. Nobody can tell, so they are kept in ``<data file>.<position>.cut``
-for a person to look at. The log itself never reads that file.
+A torn tail usually holds no valid bytes. Valid batches after the bad bytes are either writes that reached the
+disk out of order before a power cut, and were never acknowledged, or the sign that a byte in the middle was
+damaged. The log cannot distinguish the two, so it keeps the bytes in ``<data file>.<position>.cut`` for an
+operator to inspect. The log itself never reads that file.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _CHUNK_BYTES = 1024 * 1024
 def keep_if_valuable(
     file_system: FileSystem, data_path: Path, file: File, position: int, end: int
 ) -> Path | None:
-    """Copy ``[position, end)`` of a data file aside if a valid batch follows the bad one that starts it.
+    """Copy ``[position, end)`` of a data file if a valid batch follows the bad one at its start.
 
     Returns:
-        The file that now holds it, durable, or ``None`` if there was nothing worth keeping.
+        The path of the copy, which is durable, or ``None`` if no valid batch follows.
 
     Raises:
-        StorageError: there is no room for it; nothing is cut off then.
+        StorageError: there is no room for the copy; nothing is cut off then.
     """
     if not _has_valid_batch_after(file, position, end):
         return None

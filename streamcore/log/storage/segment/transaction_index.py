@@ -1,13 +1,13 @@
-"""Lists the aborted transactions whose abort marker stands in one segment.
+"""The transaction index of one segment: the aborted transactions whose abort marker is in the segment.
 
-A reader of committed data gets this list with the stored batches and drops the batches that are on
-it; so the log never has to look into batches to hide what was aborted.
+A reader of committed data gets this list with the stored batches and drops the batches of the listed
+transactions, so the log does not decode batches to hide aborted records.
 
 File := entry*    entry := version i16 (= 0) | producer id i64 | first offset i64 | last offset i64
                            | last stable offset i64, big-endian
 
-``last offset`` is the marker's own. ``last stable offset`` is what it was right after the abort: a
-reader that stops at or before it needs to look at no later entry.
+``last offset`` is the marker's offset. ``last stable offset`` is the last stable offset right after the
+abort: a reader that stops at or before it needs no later entry.
 """
 
 from __future__ import annotations
@@ -36,21 +36,23 @@ class AbortedEntry(NamedTuple):
 
 
 def aborted_entry(ended: EndedTransaction, first_open: Offset | None) -> AbortedEntry:
-    """The entry of a transaction that was just aborted; the earliest open one begins at ``first_open``."""
+    """Return the entry of a transaction that was just aborted; the earliest open one begins at
+    ``first_open``.
+    """
     last_stable = ended.last_offset + 1 if first_open is None else first_open
     return AbortedEntry(ended.producer_id, ended.first_offset, ended.last_offset, last_stable)
 
 
 def encode_entries(entries: Iterable[AbortedEntry]) -> bytes:
-    """The bytes of the index file."""
+    """Return the bytes of the index file."""
     return b"".join(_ENTRY.pack(VERSION, *entry) for entry in entries)
 
 
 def decode_entries(data: bytes, *, base_offset: Offset) -> list[AbortedEntry]:
-    """Read an index file.
+    """Decode an index file.
 
     Raises:
-        CorruptIndexError: it is cut off.
+        CorruptIndexError: the file is cut off.
         UnsupportedVersionError: a newer program wrote it.
     """
     if len(data) % ENTRY_BYTES:
@@ -69,11 +71,11 @@ def decode_entries(data: bytes, *, base_offset: Offset) -> list[AbortedEntry]:
 def overlapping(
     indexes: Iterable[Sequence[AbortedEntry]], *, start: Offset, end: Offset
 ) -> tuple[AbortedTransaction, ...]:
-    """The aborted transactions that a reader of ``[start, end)`` must know, by first offset.
+    """Return the aborted transactions that a reader of ``[start, end)`` must know, by first offset.
 
     Args:
-        indexes: of the segment that holds ``start`` and of those after it, in order; those not
-            needed are not asked for.
+        indexes: of the segment that holds ``start`` and of those after it, in order; consumed only as far as
+            needed.
     """
     found: list[AbortedTransaction] = []
     for entries in indexes:

@@ -67,19 +67,19 @@ class Catalog:
         for logs in self._logs.values():
             yield from logs
 
-    def find(self, target: TopicPartition) -> PartitionLog | None:
+    def find(self, partition: TopicPartition) -> PartitionLog | None:
         """A partition, if there is such a one."""
-        logs = self._logs.get(target.topic, ())
-        return logs[target.partition] if 0 <= target.partition < len(logs) else None
+        logs = self._logs.get(partition.topic, ())
+        return logs[partition.partition] if 0 <= partition.partition < len(logs) else None
 
-    def partition(self, target: TopicPartition) -> PartitionLog:
+    def partition(self, partition: TopicPartition) -> PartitionLog:
         """The log of one partition. Raises ``UnknownTopicError``."""
-        found = self.find(target)
+        found = self.find(partition)
         if found is None:
-            count = len(self.logs(target.topic))
+            count = len(self.logs(partition.topic))
             raise UnknownTopicError(
                 "the topic has no such partition, "
-                + fact_text(topic=target.topic, partition=target.partition, partitions=count),
+                + fact_text(topic=partition.topic, partition=partition.partition, partitions=count),
                 kafka_text=_KAFKAS_TEXT_OF_UNKNOWN,
             )
         return found
@@ -187,7 +187,7 @@ class Catalog:
     def complete_creation(self, change: NewPartitions) -> None:
         """Show what was made."""
         for growth in change.growths:
-            self.add(growth.topic, [change.logs[target] for target in growth.targets])
+            self.add(growth.topic, [change.logs[partition] for partition in growth.partitions])
 
     def begin_removal(self, names: Collection[TopicName]) -> Removal:
         """Delete topics: ``run``, in any thread; ``complete_removal``; and ``remove_files``, in any thread.
@@ -200,8 +200,8 @@ class Catalog:
     def abandon_removal(self, removal: Removal, error: StorageError) -> None:
         """The registry could not be written: what the next opening may not find takes no more."""
         if self._shelf.registry.is_in_doubt:
-            for target in removal.targets:
-                self.partition(target).health.fail(error)
+            for partition in removal.partitions:
+                self.partition(partition).health.fail(error)
 
     def complete_removal(self, removal: Removal) -> list[PartitionLog]:
         """Stop showing deleted topics; return what their partitions were."""

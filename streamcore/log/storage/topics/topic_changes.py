@@ -46,7 +46,7 @@ class Growth:
 
     topic: TopicState
     config: TopicConfig
-    targets: Sequence[TopicPartition]
+    partitions: Sequence[TopicPartition]
 
 
 class NewPartitions:
@@ -71,8 +71,8 @@ class NewPartitions:
         made: list[Path] = []
         try:
             self._clear_the_way()
-            for growth, target in self._targets():
-                path = shelf.root / str(target)
+            for growth, partition in self._new_partitions():
+                path = shelf.root / str(partition)
                 made.append(path)
                 make_partition(path, growth.topic.topic_id, shelf.parts)
             batch = shelf.parts.sync_batch()
@@ -89,17 +89,17 @@ class NewPartitions:
                 for path in made:
                     remove_leftover(shelf.parts.file_system, path)
             raise
-        for growth, target in self._targets():
-            path = shelf.root / str(target)
-            self.logs[target] = new_log(target, growth.topic.topic_id, path, growth.config, shelf.parts)
+        for growth, partition in self._new_partitions():
+            path = shelf.root / str(partition)
+            self.logs[partition] = new_log(partition, growth.topic.topic_id, path, growth.config, shelf.parts)
 
-    def _targets(self) -> Iterable[tuple[Growth, TopicPartition]]:
-        return ((growth, target) for growth in self.growths for target in growth.targets)
+    def _new_partitions(self) -> Iterable[tuple[Growth, TopicPartition]]:
+        return ((growth, partition) for growth in self.growths for partition in growth.partitions)
 
     def _clear_the_way(self) -> None:
         """Remove what a creation or a deletion that was cut short has left under these names."""
         file_system = self._shelf.parts.file_system
-        names = {str(target) for _, target in self._targets()}
+        names = {str(partition) for _, partition in self._new_partitions()}
         doomed = names.intersection(self._shelf.registry.current.removing)
         for name in names.intersection(file_system.list_directory(self._shelf.root)):
             if name in doomed:
@@ -110,7 +110,7 @@ class NewPartitions:
             _forget_offsets(doomed, self._shelf)
 
     def _registered(self, current: TopicRegistry) -> TopicRegistry:
-        names = {str(target) for _, target in self._targets()}
+        names = {str(partition) for _, partition in self._new_partitions()}
         topics = {**current.topics, **{growth.topic.name: growth.topic for growth in self.growths}}
         return TopicRegistry(topics, [name for name in current.removing if name not in names])
 
@@ -120,7 +120,7 @@ class Removal:
 
     def __init__(self, shelf: Shelf, topics: Mapping[TopicName, Sequence[TopicPartition]]) -> None:
         self.topics = topics
-        self.targets = [target for targets in topics.values() for target in targets]
+        self.partitions = [partition for partitions in topics.values() for partition in partitions]
         self._shelf = shelf
 
     def run(self) -> None:
@@ -134,17 +134,17 @@ class Removal:
 
     def remove_files(self) -> None:
         """Remove what nobody can find any more. For any thread; what cannot be removed now goes later."""
-        names = [str(target) for target in self.targets]
+        names = [str(partition) for partition in self.partitions]
         try:
             remove_folders(names, self._shelf)
         except StorageError as error:
-            _log.warning("topics are deleted, but not all of their files: they go later. %s", error)
+            _log.warning("topics are deleted, but some of their files are deleted later: %s", error)
             return
         self._shelf.registry.forget_removed(set(names))
 
     def _without(self, current: TopicRegistry) -> TopicRegistry:
         topics = {name: state for name, state in current.topics.items() if name not in self.topics}
-        return TopicRegistry(topics, [*current.removing, *map(str, self.targets)])
+        return TopicRegistry(topics, [*current.removing, *map(str, self.partitions)])
 
 
 class NewSettings:

@@ -74,7 +74,7 @@ def remove_unused(file_system: FileSystem, path: Path) -> None:
         try:
             if file.size():
                 raise StorageError(
-                    "a folder with data of an unknown topic is in the way: move it away, "
+                    "a folder with data of an unknown topic has the name of the new partition: move it away, "
                     + fact_text(path=path)
                 )
         finally:
@@ -88,4 +88,4 @@ def remove_leftover(file_system: FileSystem, path: Path) -> None:
         if file_system.exists(path):
             remove_tree(file_system, path)
     except StorageError as error:
-        _log.warning("an unused folder was left behind: %s", error)
+        _log.warning("an unused folder could not be removed: %s", error)

@@ -1,8 +1,8 @@
-"""The settings of a topic: Kafka's names and limits, and what each of them does here.
+"""The settings of a topic: Kafka's names and limits, and the effect of each setting here.
 
-A table to be read: ``topic_config`` makes typed values of it, the broker shows it to clients, a page of the
-documentation is written from it. Segments may be smaller than Kafka 4 allows (1 MiB), for small devices
-and tests.
+``topic_config`` parses typed values by this table, the broker shows it to clients, and a page of the
+documentation is generated from it. Segments may be smaller than Kafka 4 allows (1 MiB), for small devices and
+tests.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def _check_replicas(replicas: tuple[str, ...]) -> None:
 class TopicSetting:
     """One setting.
 
-    ``inherited`` names the broker's settings that count for topics that do not say, the first that is set;
-    each with what its value is multiplied by.
+    ``inherited`` names the broker settings that give the default of topics without this setting, each with
+    the factor of its unit; the first one that is set holds.
     """
 
     kind: Kind
@@ -71,53 +71,52 @@ TOPIC_SETTINGS: Final[Mapping[str, TopicSetting]] = MappingProxyType(
         ),
         "compression.gzip.level": TopicSetting(
             integer(1, 9, also=-1),
-            "How hard the broker compresses when it makes gzip of a batch; -1 is gzip's own default, 6.",
+            "The level at which the broker compresses a batch with gzip; -1 is gzip's own default, 6.",
             _from("compression.gzip.level"),
         ),
         "compression.lz4.level": TopicSetting(
             integer(1, 17),
-            "How hard the broker compresses when it makes lz4 of a batch; 9 is the fast mode, as in Kafka.",
+            "The level at which the broker compresses a batch with lz4; 9 is the fast mode, as in Kafka.",
             _from("compression.lz4.level"),
         ),
         "compression.type": TopicSetting(
             one_of("producer", "uncompressed", *(name for name in CODECS if name != "none")),
-            "How batches are compressed in the log: producer keeps them as they come, with anything else the "
-            "broker compresses what comes otherwise.",
+            "How batches are compressed in the log: producer keeps the producer's compression; with any "
+            "other value the broker compresses batches that have another codec.",
             _from("compression.type"),
         ),
         "compression.zstd.level": TopicSetting(
             integer(-131_072, 22),
-            "How hard the broker compresses when it makes zstd of a batch.",
+            "The level at which the broker compresses a batch with zstd.",
             _from("compression.zstd.level"),
         ),
         "delete.retention.ms": TopicSetting(
             integer(0),
-            "How long compaction keeps a tombstone after it first met it, so that readers learn of the "
-            "deletion.",
+            "How long compaction keeps a tombstone after it first read it, so that readers see the deletion.",
             _from("log.cleaner.delete.retention.ms"),
         ),
         "file.delete.delay.ms": TopicSetting(
             integer(0),
-            "How long a data file that retention, compaction or a deletion of records took out of the log "
-            "stays on the disk. The files of a deleted topic go at once.",
+            "How long a data file that retention, compaction or a deletion of records removed from the log "
+            "stays on the disk. The files of a deleted topic are deleted at once.",
             _from("log.segment.delete.delay.ms"),
         ),
         "flush.messages": TopicSetting(
             integer(1),
-            "After how many records a relaxed log waits for the disk before it shows more. A durable log "
-            "always waits for the disk.",
+            "After how many records a relaxed log syncs before it shows more. A durable log always syncs "
+            "first.",
             _from("log.flush.interval.messages"),
         ),
         "flush.ms": TopicSetting(
             integer(0),
-            "How long a relaxed log may leave records to the system before it has them on disk; never more "
-            "than about a second. A durable log always waits for the disk.",
+            "How long a relaxed log may wait before it syncs records; never more than about a second. A "
+            "durable log always syncs at once.",
             _from("log.flush.interval.ms"),
         ),
         "follower.replication.throttled.replicas": TopicSetting(words(_check_replicas), _ALONE),
         "index.interval.bytes": TopicSetting(
             integer(0, INT_MAX),
-            "About how many bytes of records lie between two entries of an index.",
+            "The approximate number of bytes of records between two entries of an index.",
             _from("log.index.interval.bytes"),
         ),
         "leader.replication.throttled.replicas": TopicSetting(words(_check_replicas), _ALONE),
@@ -125,12 +124,12 @@ TOPIC_SETTINGS: Final[Mapping[str, TopicSetting]] = MappingProxyType(
         "local.retention.ms": TopicSetting(integer(-2), _TIERED, _from("log.local.retention.ms")),
         "max.compaction.lag.ms": TopicSetting(
             integer(1),
-            "How long a record may wait for compaction, however little there is to gain.",
+            "The maximum time that a record waits for compaction, however small the dirty share is.",
             _from("log.cleaner.max.compaction.lag.ms"),
         ),
         "max.message.bytes": TopicSetting(
             integer(0, INT_MAX),
-            "How large a batch may be, as it is stored.",
+            "The maximum size of a batch in its stored form.",
             _from("message.max.bytes"),
         ),
         "message.timestamp.after.max.ms": TopicSetting(
@@ -145,43 +144,45 @@ TOPIC_SETTINGS: Final[Mapping[str, TopicSetting]] = MappingProxyType(
         ),
         "message.timestamp.type": TopicSetting(
             one_of("CreateTime", "LogAppendTime"),
-            "Whose time a record has: its producer's, or the broker's when it came.",
+            "The time of a record: the producer's time, or the broker's time of the append.",
             _from("log.message.timestamp.type"),
         ),
         "min.cleanable.dirty.ratio": TopicSetting(
             ratio(),
-            "Which share of a partition must be new before compaction is worth its work.",
+            "The share of a partition that must be new before compaction runs.",
             _from("log.cleaner.min.cleanable.ratio"),
         ),
         "min.compaction.lag.ms": TopicSetting(
             integer(0),
-            "How long compaction leaves a record alone.",
+            "The minimum time before compaction may remove a record.",
             _from("log.cleaner.min.compaction.lag.ms"),
         ),
         "min.insync.replicas": TopicSetting(
             only(1, "a partition has one replica, so this is 1"),
-            "How many replicas must have a record before it is acknowledged: the one there is.",
+            "How many replicas must have a record before it is acknowledged: always one.",
             _from("min.insync.replicas"),
         ),
         "preallocate": TopicSetting(
             never("data files grow as they are written"),
-            "Whether data files take their full size when they are made. They do not.",
+            "Whether data files get their full size when they are created. They do not.",
             _from("log.preallocate"),
         ),
         "remote.log.copy.disable": TopicSetting(boolean(), _TIERED),
         "remote.log.delete.on.disable": TopicSetting(boolean(), _TIERED),
         "remote.storage.enable": TopicSetting(
-            never("there is no tiered storage"), "Whether old segments go to other storage. They do not."
+            never("there is no tiered storage"),
+            "Whether old segments are moved to other storage. They are not.",
         ),
         "retention.bytes": TopicSetting(
             integer(-1),
-            "How much of a partition is kept at least, when old segments are deleted by size; -1 is all.",
+            "The minimum size that is kept of a partition, when old segments are deleted by size; -1 keeps "
+            "all.",
             _from("log.retention.bytes"),
         ),
         "retention.ms": TopicSetting(
             integer(-1),
-            "How long records are kept at least, when old segments are deleted by age: counted from the "
-            "later of their own time and the moment they were written; -1 is for ever.",
+            "The minimum time that records are kept, when old segments are deleted by age, counted from the "
+            "later of their own time and the time of their append; -1 keeps them for ever.",
             (
                 ("log.retention.ms", 1),
                 ("log.retention.minutes", _MINUTE_MS),
@@ -190,28 +191,28 @@ TOPIC_SETTINGS: Final[Mapping[str, TopicSetting]] = MappingProxyType(
         ),
         "segment.bytes": TopicSetting(
             integer(64, INT_MAX),
-            "How large a data file grows before the next one is begun.",
+            "The size of a data file at which the next one is begun.",
             _from("log.segment.bytes"),
         ),
         "segment.index.bytes": TopicSetting(
             integer(12, INT_MAX),
-            "How large an index grows before the next data file is begun.",
+            "The size of an index at which the next data file is begun.",
             _from("log.index.size.max.bytes"),
         ),
         "segment.jitter.ms": TopicSetting(
             integer(0),
-            "How much earlier than segment.ms a data file may be closed, chosen for each, so that not all "
-            "partitions begin new ones at once.",
+            "How much earlier than segment.ms a data file may be closed, chosen for each partition, so that "
+            "not all partitions begin new files at once.",
             (("log.roll.jitter.ms", 1), ("log.roll.jitter.hours", _HOUR_MS)),
         ),
         "segment.ms": TopicSetting(
             integer(1),
-            "How much time the records of a data file may span before the next one is begun.",
+            "The time span of the records of a data file at which the next one is begun.",
             (("log.roll.ms", 1), ("log.roll.hours", _HOUR_MS)),
         ),
         "unclean.leader.election.enable": TopicSetting(
             boolean(),
-            "Of no effect: there is no replica that could be behind.",
+            "Of no effect: no replica can be behind.",
             _from("unclean.leader.election.enable"),
         ),
     }

@@ -355,7 +355,7 @@ def test_what_a_client_may_not_append_is_refused() -> None:
     damaged[-2] ^= 1
     with pytest.raises(CorruptBatchError):
         one.log.append(damaged, now_ms=NOW_MS)
-    with pytest.raises(CorruptBatchError, match="one whole batch"):
+    with pytest.raises(CorruptBatchError, match="one complete batch"):
         one.log.append(encode_batch([b"k"], [b"v"], [NOW_MS]) * 2, now_ms=NOW_MS)
     assert one.log.offsets.log_end == 0
 
