@@ -17,14 +17,22 @@ import typer
 
 from streamcore.cli.app_reset import LogPlace, add_reset
 from streamcore.cli.applications import ApplicationArgument, code_place, load_app
-from streamcore.cli.options import DEFAULT_DATA, BrokerOption, CommandConfigOption, DataOption, security_of
+from streamcore.cli.options import (
+    DEFAULT_DATA,
+    BrokerOption,
+    CommandConfigOption,
+    DataOption,
+    LogLevelOption,
+    security_of,
+)
+from streamcore.cli.program_log import show_logging
 from streamcore.errors import StreamCoreError, TopologyError, UserCodeError, fact_text
 
 if TYPE_CHECKING:
     from streamcore.processing.dsl.app import App
 
-_PLACES = ("--data", "--broker", "--command-config")
-"""The options that say where the log is; they stand before MODULE:APP, or anywhere behind it."""
+_SHARED = ("--data", "--broker", "--command-config", "--log-level")
+"""The options of ``streamcore app`` itself; they stand before MODULE:APP, or anywhere behind it."""
 
 _FOLDER = "streamcore_data_folder"
 """The parameter of ``--data`` behind a command; a name that no function of a user has."""
@@ -49,14 +57,16 @@ def run_app_command(
     data: DataOption = DEFAULT_DATA,
     broker: BrokerOption = None,
     command_config: CommandConfigOption = None,
+    log_level: LogLevelOption = None,
 ) -> None:
     """Run a command of an application, or reset it. --help behind MODULE:APP lists its commands."""
     app = load_app(application)
-    context.args, given = without_places(app, context.args)
+    context.args, given = without_shared(app, context.args)
     data = Path(given.get("data", data))
     broker = given.get("broker", broker)
     if "command_config" in given:
         command_config = Path(given["command_config"])
+    show_logging(given.get("log_level", log_level))
     place = LogPlace(data, broker or None, security_of(broker, command_config))
     if not app.commands and context.args[:1] not in ([], ["reset"], ["-h"], ["--help"]):
         raise TopologyError(
@@ -69,8 +79,8 @@ def run_app_command(
     raise typer.Exit(code if isinstance(code, int) else 0)
 
 
-def without_places(app: App, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Take ``--data``, ``--broker`` and ``--command-config`` out of the words behind MODULE:APP.
+def without_shared(app: App, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Take the options of ``streamcore app`` itself out of the words behind MODULE:APP.
 
     Behind the name of a command, an option that its function has itself stays where it is.
 
@@ -88,7 +98,7 @@ def without_places(app: App, words: Sequence[str]) -> tuple[list[str], dict[str,
         name = flag[2:].replace("-", "_")
         if word == "--":
             return [*rest, word, *left], given
-        if flag in _PLACES and name not in own and (equals or left):
+        if flag in _SHARED and name not in own and (equals or left):
             given[name] = value if equals else left.pop(0)
             continue
         if not is_behind and not word.startswith("-"):

@@ -43,6 +43,15 @@ CommandConfigOption = Annotated[
         help="Login and certificates for the broker, in a properties file as Kafka's tools have it.",
     ),
 ]
+LogLevelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--log-level",
+        metavar="debug|info|warning|error",
+        help="The lowest level that is logged, to stderr, by the application's code and by StreamCore.",
+        show_default="info",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
 
 

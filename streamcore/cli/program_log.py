@@ -1,7 +1,8 @@
-"""Where a long-running command shows what is logged, by the application's code and by StreamCore: stderr.
+"""Logging of the commands that run for long or run an application's code: to stderr, from a level on.
 
-A program that has set up logging itself, when its module is imported, keeps what it has set up: handlers of
-the root logger stay, and only the level is set.
+Logging that the application's module sets up when it is imported stays: its handlers are kept, and so is its
+level unless ``--log-level`` is given. Commands therefore import the application before they call
+``show_logging``.
 """
 
 from __future__ import annotations
@@ -18,20 +19,27 @@ _LEVELS: Final = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+_DEFAULT: Final = "info"
 _NOISY: Final = ("asyncio", "uvicorn", "uvicorn.error", "uvicorn.access")
-"""Libraries whose information is of no use to people who run an application."""
+"""Loggers of libraries whose messages at INFO do not help the users of an application."""
 
 
-def show_logging(level: str) -> None:
-    """Show what is logged from a level on.
+def show_logging(level: str | None) -> None:
+    """Print log messages to stderr, from a level on.
+
+    Args:
+        level: the value of ``--log-level``. ``None`` is ``info``, or what the application has set up.
 
     Raises:
         UsageError: there is no such level.
     """
+    root = logging.getLogger()
+    if level is None and root.handlers:
+        return
+    level = level or _DEFAULT
     found = _LEVELS.get(level.lower())
     if found is None:
         raise UsageError(f"the log level is one of {', '.join(_LEVELS)}: {fact_text(given=repr(level))}")
-    root = logging.getLogger()
     root.setLevel(found)
     if found > logging.DEBUG:
         for name in _NOISY:

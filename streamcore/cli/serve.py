@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from streamcore.cli.options import DEFAULT_DATA, DataOption, settings_in
+from streamcore.cli.options import DEFAULT_DATA, DataOption, LogLevelOption, settings_in
+from streamcore.cli.program_log import show_logging
 from streamcore.errors import StreamCoreError, UsageError, fact_text
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def serve(
             help="Pace answers to librdkafka's clients, so that they are full, and pause, less often.",
         ),
     ] = True,
+    log_level: LogLevelOption = None,
     tls_certificate: Annotated[
         Path | None,
         typer.Option(
@@ -200,6 +202,7 @@ def serve(
         super_users=super_user or (),
         allow_if_no_rule=allow_if_no_rule,
     )
+    show_logging(log_level)
     _serve(
         _Options(
             data=data,

@@ -18,6 +18,7 @@ from streamcore.cli.options import (
     BrokerOption,
     CommandConfigOption,
     DataOption,
+    LogLevelOption,
     security_of,
 )
 from streamcore.cli.program_log import show_logging
@@ -104,14 +105,7 @@ def worker(
             help="How long events under way may take after SIGTERM; then they are cancelled, uncommitted.",
         ),
     ] = "10s",
-    log_level: Annotated[
-        str,
-        typer.Option(
-            "--log-level",
-            metavar="debug|info|warning|error",
-            help="What is logged, to stderr: by the application's code and by StreamCore.",
-        ),
-    ] = "info",
+    log_level: LogLevelOption = None,
     show_traceback: Annotated[
         bool, typer.Option("--traceback", help="Show the whole traceback of an error that ends the worker.")
     ] = False,
@@ -148,8 +142,9 @@ def worker(
         stop_timeout=stop_timeout,
         shows_traceback=show_traceback,
     )
+    app = load_app(application)
     show_logging(log_level)
-    _run(load_app(application), options)
+    _run(app, options)
 
 
 def _run(app: App, options: _Options) -> None:
