@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from streamcore.cli.output import print_line, run_and_report
+from streamcore.cli.output import open_missing_streams, print_line, run_and_report
 
 _MODULES = (
     "worker",
@@ -60,6 +60,7 @@ def build_app() -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code: 0, 1 for errors, 2 for usage, 130 for Ctrl-C."""
+    open_missing_streams()
     app = build_app()
     words = sys.argv[1:] if arguments is None else arguments
     sys.exit(run_and_report(lambda: app(args=list(words), prog_name="streamcore", standalone_mode=False)))

@@ -137,6 +137,15 @@ def cell_text(name: str, value: object) -> str:
     return str(value)
 
 
+def open_missing_streams() -> None:
+    """Open the null device for each standard stream that the caller has closed (``>&-``)."""
+    import os
+
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - open until the process ends
+
+
 def progress_bar() -> Progress:
     """A progress display on stderr; it shows nothing where nobody watches."""
     from rich.console import Console

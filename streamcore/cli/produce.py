@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -66,8 +68,8 @@ def produce(
         bool,
         typer.Option(
             "--json",
-            help="Lines are records as consume --json prints them, or text with --key-separator or --null. "
-            "What is printed is JSON, too.",
+            help="Read records as consume --json prints them (text with --key-separator or --null); "
+            "print the result as JSON.",
         ),
     ] = False,
 ) -> None:
@@ -81,6 +83,8 @@ def produce(
     null_value = None if null is None else null.encode(errors="surrogateescape")
     lines, log = _open(file, partial(open_log, data, broker, command_config))
     with log:
+        if not is_text:
+            is_text, lines = _is_plain_text(lines)
         if topic not in log.topics():
             raise UsageError(
                 f"create the topic first: streamcore topics create {topic} {fact_text(topic=topic)}"
@@ -174,6 +178,26 @@ def _open(file: Path | None, open_folder: Callable[[], ConnectedLog]) -> tuple[I
     log = open_folder()
     print_note("reading lines from the terminal; end with Ctrl-D")
     return sys.stdin.buffer, log
+
+
+def _is_plain_text(lines: Iterable[bytes]) -> tuple[bool, Iterable[bytes]]:
+    """Whether the input of ``--json`` is text, as version 0.1.0 had it; also return all lines.
+
+    The first line that is not blank decides: a record is a JSON object.
+    """
+    rest = iter(lines)
+    read: list[bytes] = []
+    for line in rest:
+        read.append(line)
+        if line.strip():
+            if line.lstrip().startswith((b"{", codecs.BOM_UTF8)):
+                break
+            print_note(
+                "warning: lines of text with --json are deprecated: --json reads records as consume --json "
+                "prints them, leave --json out to produce text"
+            )
+            return True, chain(read, rest)
+    return False, chain(read, rest)
 
 
 def _lines_of(file: Path) -> Iterator[bytes]:

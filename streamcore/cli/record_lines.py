@@ -92,8 +92,8 @@ def line_from_json(text: bytes) -> Line:
         )
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise UsageError(
-            'the line is no record as consume --json prints it, such as {"key":"a","value":"b"}: '
-            + str(error)
+            'the line is no record as consume --json prints it, such as {"key":"a","value":"b"}; '
+            f"leave --json out to produce lines as they are: {error}"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -232,6 +233,43 @@ def test_bytes_are_shown_on_one_line(data: bytes | None, text: str) -> None:
     assert bytes_text(data) == text
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("topics", "list"),
+        ("topics", "describe", "orders", "--json"),
+        ("groups", "list"),
+        ("consume", "orders"),
+        ("log", "dump"),
+        ("log", "verify"),
+        ("users", "list"),
+        ("describe", "tests.unit.cli.shop:app"),
+        ("app", "tests.unit.cli.shop:app", "topics"),
+        ("app", "tests.unit.cli.shop:app", "--help"),
+        ("produce", "orders", "--json"),
+        ("--version",),
+    ],
+)
+def test_a_command_whose_reader_has_gone_ends_with_1_and_without_a_word(
+    orders: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with contextlib.suppress(BrokenPipeError), open(writing, "w") as closed_pipe:
+        monkeypatch.setattr(sys, "stdout", closed_pipe)
+        code, _, error = orders(*words)
+
+    assert (code, error) == (1, "")
+
+
+def test_a_command_without_standard_streams_does_its_work(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert run("topics", "create", "t")[0] == 0
+    assert run("topics", "list")[0] == 0
+    monkeypatch.undo()
+
+
 def test_a_reader_that_goes_away_is_no_failure_worth_a_word(tmp_path: Path, project: Path) -> None:
     with connect(tmp_path) as log:
         log.create_topic("t")
@@ -308,6 +346,28 @@ def test_a_bad_line_is_named_and_the_lines_before_it_are_there(run: Run) -> None
         assert error in told
         assert "line=3 produced=2" in told
     assert [row["value"] for row in rows(run("consume", "t", "--json")[1])] == ["a", "b"] * 3
+
+
+def test_lines_of_text_with_json_are_deprecated_text(run: Run) -> None:
+    run("topics", "create", "t")
+
+    code, output, told = run("produce", "t", "--json", stdin=b"\nplain\n7\n{not json")
+
+    assert (code, output) == (0, '{"topic":"t","records":4}\n')
+    assert told.startswith("warning: lines of text with --json are deprecated")
+    assert told.count("\n") == 1
+    found = [row["value"] for row in rows(run("consume", "t", "--json")[1])]
+    assert found == ["", "plain", "7", "{not json"]
+
+
+def test_a_first_line_that_is_another_object_is_not_taken_as_text(run: Run) -> None:
+    run("topics", "create", "t")
+
+    code, _, told = run("produce", "t", "--json", stdin=b'{"amount":5}\n')
+
+    assert code == 1
+    assert "leave --json out to produce lines as they are" in told
+    assert "line=1 produced=0" in told
 
 
 def test_lines_of_text_keep_every_byte_but_their_end(run: Run) -> None:

@@ -176,6 +176,26 @@ def test_a_folder_in_use_is_refused_with_the_pid_and_what_to_do(command: RunComm
     assert "--http" in err
 
 
+@pytest.mark.parametrize("words", [("scan", "names"), ("get", "names", "k")])
+def test_a_stored_value_that_does_not_decode_is_one_line_with_table_and_key(
+    command: RunCommand, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    data = tmp_path / "bad"
+    other = sc.App("bad")
+    other.topic("people", key=str, value=dict).global_table("names")
+    with sc.connect(data) as log:
+        log.create_topic("people")
+        with log.producer() as producer:
+            producer.send_and_wait("people", key=b"k", value=b"\xff")
+    with sc.run(other, data=data) as running:
+        running.wait_until_caught_up(timeout="20s")
+
+    code, _, err = command("tables", *words, "--data", str(data))
+
+    assert (code, err.count("error: a stored value is not of the table's type")) == (1, 1)
+    assert "table=names key='k' data=b'\\xff'" in err
+
+
 def test_one_name_in_two_applications_asks_for_the_application(command: RunCommand, tmp_path: Path) -> None:
     data = str(tmp_path / "two")
     for app_id in ("one", "two"):
