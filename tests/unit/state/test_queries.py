@@ -66,6 +66,29 @@ def engine() -> MemoryEngine:
     return MemoryEngine()
 
 
+def test_a_stored_value_that_does_not_decode_is_named_with_table_and_key(engine: MemoryEngine) -> None:
+    engine.apply([StoreWrites("counts", [b"a", b"b"], [b"1", b"one"])], {}, position_note(POSITION))
+    view: StoreView[str, int] = StoreView(engine, COUNTS, int)
+
+    assert view.get("a") == Answer(1, POSITION)
+    for ask in (lambda: view.get("b"), lambda: list(view.all())):
+        with pytest.raises(SerdeError, match=r"stored value .* table=counts key='b'.* data=b'one'"):
+            ask()
+
+
+def test_a_stored_window_that_does_not_decode_is_named_with_table_and_key(engine: MemoryEngine) -> None:
+    windows(engine, HOURLY, ("a", 0))
+    view: StoreView[str, int] = StoreView(engine, HOURLY, int)
+
+    for ask in (
+        lambda: view.get("a", at=0),
+        lambda: list(view.windows("a")),
+        lambda: list(view.windows_between(None, None)),
+    ):
+        with pytest.raises(SerdeError, match=r"stored value .* table=hourly key=.*'a'.* data=b'a@0'"):
+            ask()
+
+
 def test_a_point_query_gives_value_and_position(engine: MemoryEngine) -> None:
     view = counts(engine, a=1)
 

@@ -167,7 +167,7 @@ def test_a_span_of_windows_takes_times(served: Served) -> None:
         ("/tables/seen", {"limit": "0"}, 400, "limit is a number from 1 to 10000"),
         ("/tables/seen", {"limit": "10001"}, 400, "limit is a number"),
         ("/tables/seen", {"limits": "3"}, 400, "parameter=limits"),
-        ("/tables/seen", {"prefix": "a", "from": "b"}, 400, "give a prefix, or from and to"),
+        ("/tables/seen", {"prefix": "a", "to": "b"}, 400, "give a prefix, or from and to"),
         ("/tables/seen/k3", {"at_least": "far"}, 400, "not a position"),
         ("/tables/seen/k3", {"at_least": "{}", "timeout": "soon"}, 400, "duration"),
         ("/topology", {"format": "svg"}, 400, "text or mermaid"),
@@ -310,3 +310,23 @@ def test_an_address_is_a_host_and_a_port(text: str, parts: tuple[str, int]) -> N
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="HOST:PORT"):
         host_and_port(text)
+
+
+def test_a_stored_value_that_does_not_decode_is_500_with_table_key_and_type(tmp_path: Path) -> None:
+    app = sc.App("ages")
+    app.topic("people", key=str, value=int).global_table("ages")
+    with sc.connect(tmp_path / "data") as log:
+        log.create_topic("people")
+        with log.producer() as producer:
+            producer.send_and_wait("people", key=b"ann", value=b"41")
+            producer.send_and_wait("people", key=b"bob", value=b"old")
+    worker = Worker(app, data=tmp_path / "data", state="memory")
+    running = Running(worker)
+    with WebServer(worker, "127.0.0.1:0", {}) as server, httpx.Client(base_url=server.url) as http:
+        running.wait_until_caught_up(timeout="20s")
+        replies = {path: http.get(f"/tables/ages{path}") for path in ("/ann", "/bob", "")}
+    running.stop()
+
+    assert {path: reply.status_code for path, reply in replies.items()} == {"/ann": 200, "/bob": 500, "": 500}
+    for path in ("/bob", ""):
+        assert "table=ages key='bob' type=int data=b'old'" in replies[path].json()["error"]
