@@ -4,26 +4,26 @@
 
 Declare an application::
 
-    App                                  what everything is declared on
-    Topic, Stream, WindowedStream        what operators are called on
+    App                                  an application; everything is declared on it
+    Topic, Stream, WindowedStream        objects with operators as methods
     AppTable, Table, WindowedTable, GlobalTable
-    Events                               what an agent iterates over: async def f(events: sc.Events[Order])
+    Events                               the argument of an agent: async def f(events: sc.Events[Order])
     count, sum, min, max, mean, first, last, aggregation, Aggregator    for stream.aggregate(...)
     stop, skip, retry, dead_letter       for on_error=
-    Record, Windowed, Serde              a record, a key in a window, a codec of your own
+    Record, Windowed, Serde              a record, a key in a window, a user-defined codec
 
 Run it::
 
     run, Worker, Running                 with sc.run(app) as running: ...
-    Answer, Position, TopicPartition     what queries of running.table(name) give
-    testing.TopologyDriver               a test of an application, without files and waiting
+    Answer, Position, TopicPartition     results of queries of running.table(name)
+    testing.TopologyDriver               tests of an application, without files and waiting
 
-Use the log by itself, or serve it to Kafka's clients::
+Use the log by itself, or serve it to Kafka clients::
 
     connect, connect_async, Log, Isolation
     serve, ServedLog, ServerSettings, Security, Tls
 
-Errors all derive from ``StreamCoreError``; ``streamcore.errors`` groups them by what to do about them.
+All errors derive from ``StreamCoreError``; ``streamcore.errors`` groups them by what to do about them.
 
 From the shell: ``streamcore --help``, or ``python -m streamcore --help``.
 """
@@ -227,7 +227,7 @@ _MODULES = {
     "stop": "processing.topology.error_policy",
     "sum": "processing.topology.aggregations",
 }
-"""Where the public names are defined; the errors are all in ``errors``."""
+"""The module that defines each public name; the errors are all in ``errors``."""
 
 
 def __getattr__(name: str) -> object:
@@ -238,7 +238,7 @@ def __getattr__(name: str) -> object:
 
         try:
             value = version("streamcore")
-        except PackageNotFoundError:  # run from its source folder, without an installation
+        except PackageNotFoundError:  # run from the source folder, without an installation
             value = "unknown"
     elif name in ("testing", "errors"):
         return import_module(f"streamcore.{name}")

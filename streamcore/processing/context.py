@@ -1,6 +1,6 @@
-"""What user code runs in: the task of the agent at hand, and where its ``send`` goes.
+"""The context of user code: the task of the current agent, and where ``send`` writes to.
 
-A context variable holds it, so agents that wait for something keep theirs while others run.
+A context variable holds it, so an agent that waits keeps its context while other agents run.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ class Sender(Protocol):
     """Writes records to topics for user code."""
 
     def send(self, topic: TopicSpec, records: Iterable[Record[Any, Any]]) -> int:
-        """Encode and write; return how many."""
+        """Encode and write records; return their number."""
 
 
 class TaskTable(Protocol):
-    """One task's part of a table."""
+    """The part of a table that belongs to one task."""
 
     def get(self, key: Any) -> Any:
-        """The value, or ``None``."""
+        """Return the value, or ``None``."""
 
     def put(self, key: Any, value: Any) -> None:
         """Set a value."""
@@ -35,22 +35,22 @@ class TaskTable(Protocol):
         """Remove a key."""
 
     def items(self) -> Iterable[tuple[Any, Any]]:
-        """All keys and values, in key order."""
+        """Return all keys and values, in key order."""
 
 
 class UserContext(Protocol):
-    """What stands behind user code while it runs."""
+    """What user code can reach while it runs: topics to send to, tables, the time of its event."""
 
     @property
     def sender(self) -> Sender:
-        """Where ``topic.send`` goes."""
+        """The sender that ``topic.send`` uses."""
 
     def table(self, store: StoreSpec) -> TaskTable:
-        """The part of a table that this code may use."""
+        """Return the part of a table that this code may use."""
 
     @property
     def event_time_ms(self) -> int | None:
-        """The time of the event at hand; ``None`` where there is none."""
+        """The time of the current event; ``None`` without an event."""
 
 
 _current: ContextVar[UserContext | None] = ContextVar("streamcore_user_context", default=None)
@@ -58,7 +58,7 @@ _current: ContextVar[UserContext | None] = ContextVar("streamcore_user_context",
 
 @contextmanager
 def user_context(context: UserContext) -> Iterator[None]:
-    """Run a block with this context."""
+    """Run the block with this context."""
     token = _current.set(context)
     try:
         yield
@@ -67,10 +67,10 @@ def user_context(context: UserContext) -> Iterator[None]:
 
 
 def current_sender(topic: str) -> Sender:
-    """Where records go now.
+    """Return the sender of the current context.
 
     Raises:
-        UsageError: nothing of the application is running here.
+        UsageError: no code of the application is running here.
     """
     context = _current.get()
     if context is None:
@@ -82,10 +82,10 @@ def current_sender(topic: str) -> Sender:
 
 
 def window_start_now(store: StoreSpec) -> int:
-    """The start of the window that the event at hand falls in; of several the last.
+    """Return the start of the window that holds the current event's time; of several, the last.
 
     Raises:
-        UsageError: no event is at hand here.
+        UsageError: there is no current event.
         InvalidTimestampError: the event has no time.
     """
     assert store.windows is not None
@@ -105,7 +105,7 @@ def window_start_now(store: StoreSpec) -> int:
 
 
 def table_in_task(store: StoreSpec) -> TaskTable:
-    """The current task's part of a table.
+    """Return the current task's part of a table.
 
     Raises:
         UsageError: there is no task here, or it does not own this table.

@@ -1,1 +1,1 @@
-"""What users declare with: applications, topics, streams, tables. Declaring runs nothing."""
+"""The declarations of an application: topics, streams, tables, agents. A declaration runs nothing."""

@@ -1,4 +1,4 @@
-"""The application: what a user declares things on. Declaring runs nothing."""
+"""The application: the object on which topics, tables, agents and timers are declared. Nothing runs here."""
 
 from __future__ import annotations
 
@@ -56,20 +56,20 @@ _IMMUTABLE = (int, float, str, bytes, bool)
 
 
 class Events(Protocol[V_co]):
-    """The stream that an agent iterates over. Asking for the next event acknowledges the one before."""
+    """The stream that an agent iterates over. A request for the next event acknowledges the one before."""
 
     def __aiter__(self) -> AsyncIterator[V_co]:
-        """The values."""
+        """Iterate over the values."""
 
     def items(self) -> AsyncIterator[tuple[Any, V_co]]:
-        """The keys and values."""
+        """Iterate over pairs of key and value."""
 
     def records(self) -> AsyncIterator[Record[Any, Any]]:
-        """The records: key, value, time, headers, topic, partition, offset."""
+        """Iterate over the records: key, value, time, headers, topic, partition, offset."""
 
 
 Form: TypeAlias = "UnionType | _SpecialForm | None"
-"""Types that type checkers cannot follow as values, ``Order | None`` and ``Any``; or none declared."""
+"""A type that type checkers cannot follow as a value (``Order | None``, ``Any``), or no declared type."""
 
 AgentFunction = Callable[[Any], Awaitable[Any]]
 AnyTable = AppTable[Any, Any] | Table[Any, Any] | WindowedTable[Any, Any] | GlobalTable[Any, Any]
@@ -79,7 +79,7 @@ class App(CalledFunctions):
     """A stream processing application.
 
     The ``app_id`` is the prefix of its group, internal topics and state: it must stay the same from one
-    release to the next. ``on_error`` is the policy where a step declares none.
+    release to the next. ``on_error`` is the error policy of steps that declare none.
     """
 
     @declares
@@ -90,12 +90,13 @@ class App(CalledFunctions):
         on_error: ErrorPolicy = stop,
         on_recreated_topic: Literal["stop", "start-over", "go-on"] = "stop",
     ) -> None:
-        """Begin an application without any step.
+        """Create an application without steps.
 
         Args:
-            app_id: stays the same from one release to the next.
-            on_error: the policy where a step declares none.
-            on_recreated_topic: what a start does when a topic that the application reads was deleted and made
+            app_id: the identity of the application; it stays the same from one release to the next.
+            on_error: the error policy of steps that declare none.
+            on_recreated_topic: what a start does when a topic that the application reads was deleted and
+            created
                 again: ``"stop"`` with an error, ``"start-over"`` with empty tables and the records of the new
                 topic, or ``"go-on"`` with the tables as they are.
 
@@ -202,25 +203,26 @@ class App(CalledFunctions):
         on_error: ErrorPolicy | None = None,
         config: Mapping[str, str] | None = None,
     ) -> Topic[Any, Any]:
-        """Declare a topic; it is created when the application starts, if the log has none of that name.
+        """Declare a topic; the start of the application creates it if it does not exist.
 
         Args:
             key: type of the keys, or a ``Serde``; without one, plain data as MessagePack.
             value: type of the values, likewise.
             codec: how types other than ``bytes`` and ``str`` are written: ``"json"`` or ``"msgpack"``.
-            partitions: of a new topic (default 1); an existing one must have as many.
+            partitions: the number of partitions of a new topic (default 1); an existing topic must have the
+            same.
             timestamp: returns the event time of a value: milliseconds since 1970, or a datetime with a zone.
-            idle_after: move event time on with the clock when no input has come for so long.
-            max_ahead: how far ahead of the clock an event time may be; a record with a later one is an error
-                of that record. Without it, any time until the year 9999 counts.
+            idle_after: after this time without input, event time advances with the clock.
+            max_ahead: how far ahead of the clock an event time may be; a record with a later time is an error
+                of that record. Without it, any time until the year 9999 is accepted.
             on_null: what streams and agents do with records without a value: ``"skip"`` or ``"pass"``. By
                 default they are skipped if the type of the values is declared and does not allow ``None``.
-                Tables take them as deletions in any case.
+                Tables treat them as deletions in any case.
             on_error: what happens to records that do not decode, or whose time cannot be used.
             config: settings of a new topic, by Kafka's names.
 
         Raises:
-            TopologyError: the topic is declared already, or an argument is not what it has to be.
+            TopologyError: the topic is declared already, or an argument is invalid.
             UsageError: keys or values of this type cannot be written.
         """
         check_policy(on_error, topic=shown(name))
@@ -283,10 +285,10 @@ class App(CalledFunctions):
     ) -> AppTable[Any, Any]:
         """Declare a table that agents write.
 
-        ``default`` is what ``table[key]`` gives for a key without a value; a function makes a new one.
+        ``default`` is the value of ``table[key]`` for a missing key; a function is called for a new default.
 
         Raises:
-            TopologyError: the name is taken, or the default is no value of the table.
+            TopologyError: the name is taken, or the default is not a value of the table.
             UsageError: keys or values of this type cannot be stored.
         """
         legal_name(name, "table")
@@ -349,12 +351,13 @@ class App(CalledFunctions):
         """Declare an agent: a coroutine function that iterates over the events of one stream, or of several.
 
         Args:
-            concurrency: how many events may be under way at once; events of one key keep their order.
+            concurrency: the number of events that may be under way at once; events of one key keep their
+            order.
             tables: tables that the function uses in a way that its code does not show, and aggregations
-                that it reads beside another stream than the one they are made of.
+                that it reads beside another stream than the one they are computed from.
 
         Raises:
-            TopologyError: the function is not ``async def``, or an argument is not what it has to be.
+            TopologyError: the function is not ``async def``, or an argument is invalid.
         """
         sources = (source, *more)
         for given in sources:
@@ -394,7 +397,7 @@ class App(CalledFunctions):
         return declare
 
     def _stores_of(self, tables: Any, agent: str) -> tuple[StoreSpec, ...]:
-        """The stores of the tables that an agent names; global tables are everywhere and need none."""
+        """Return the stores of the tables that an agent names; global tables need none in a task."""
         kinds = (AppTable, Table, WindowedTable, GlobalTable)
         if isinstance(tables, kinds) or not isinstance(tables, Sequence):
             raise TopologyError(
@@ -413,7 +416,7 @@ class App(CalledFunctions):
         return tuple(table.store for table in tables if not isinstance(table, GlobalTable))
 
     def plan(self) -> Plan:
-        """The topology, split into sub-topologies.
+        """Return the topology, split into sub-topologies.
 
         Raises:
             TopologyError: two tables have one name.
@@ -428,7 +431,7 @@ class App(CalledFunctions):
         )
 
     def describe(self, *, mermaid: bool = False) -> str:
-        """The topology as text, or as a Mermaid flowchart."""
+        """Return the topology as text, or as a Mermaid flowchart."""
         from streamcore.processing.topology.describe import mermaid_text, plain_text
 
         plan = self.plan()

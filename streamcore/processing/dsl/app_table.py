@@ -1,4 +1,4 @@
-"""Tables that agents write, as mappings."""
+"""Tables that agents write, with the interface of a mapping."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ V = TypeVar("V")
 class AppTable(TableAccess[K, V], Generic[K, V]):
     """A table that agents write: ``t[k]``, ``t[k] = v``, ``t[k] += 1``, ``del t[k]``, ``k in t``.
 
-    Each task of the agent has its own part of the table: the keys that this task wrote. ``len``, iteration,
-    ``keys``, ``values``, ``items`` and ``clear`` are about that part alone. A changed value must be assigned
-    back; mutating it in place does nothing.
+    Each task of the agent has a separate part of the table: the keys that this task wrote. ``len``,
+    iteration,
+    ``keys``, ``values``, ``items`` and ``clear`` apply to that part only. A changed value must be assigned
+    back; mutating it in place changes nothing in the table.
     """
 
     def __init__(self, declaration: Declaration, store: StoreSpec, value_type: Any = None) -> None:
@@ -39,12 +40,13 @@ class AppTable(TableAccess[K, V], Generic[K, V]):
 
     @declares
     def tumbling(self, size: Duration, *, retention: Duration | None = None) -> AppTable[K, V]:
-        """Make the table windowed: ``t[k]`` is the value in the window of the agent's current event.
+        """Return the table with tumbling windows: ``t[k]`` is the value in the window of the current event.
 
-        The table itself is then not to be used any more. Windows older than ``retention`` are dropped.
+        The table that ``app.table`` returned must not be used any more. Windows older than ``retention`` are
+        dropped.
 
         Raises:
-            TopologyError: a duration is wrong, or the table is windowed already.
+            TopologyError: a duration is invalid, or the table is windowed already.
         """
         size_ms = declared_ms(size, "a window's size", table=self.name)
         kept_ms = (
@@ -88,10 +90,10 @@ class AppTable(TableAccess[K, V], Generic[K, V]):
         return value  # type: ignore[no-any-return]
 
     def setdefault(self, key: K, default: V | None = None) -> V:
-        """Return the value of a key; one without a value is first given ``default``, or the table's own.
+        """Return the value of a key; a missing key is first set to ``default``, or to the table's default.
 
         Raises:
-            UsageError: there is neither.
+            UsageError: there is neither default.
         """
         value = self.get(key)
         if value is not None:
@@ -112,7 +114,7 @@ class AppTable(TableAccess[K, V], Generic[K, V]):
             self[key] = value
 
     def clear(self) -> None:
-        """Remove all keys of this task; of a windowed table all windows."""
+        """Remove all keys of this task; of a windowed table, in all windows."""
         store = table_in_task(self.store)
         for place in [place for place, _ in store.items()]:
             store.delete(place)

@@ -1,4 +1,4 @@
-"""What an application declares to be called without records: timers, cron entries, hooks, commands."""
+"""Functions of an application that no record calls: timers, cron entries, hooks, commands."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class CalledFunctions:
-    """The functions of an application that the worker or the command line calls."""
+    """The declarations of functions that the worker or the command line calls."""
 
     def __init__(self, declaration: Declaration) -> None:
         self.declaration = declaration
@@ -39,7 +39,7 @@ class CalledFunctions:
         """Call a function every ``interval``, on each worker, one call at a time.
 
         Raises:
-            TopologyError: the interval is no duration of at least 1 ms, or the name is taken.
+            TopologyError: the interval is not a duration of at least 1 ms, or the name is taken.
         """
         if callable(interval):
             raise TopologyError(f"write @app.timer('30s'): {fact_text(given=shown(interval))}")
@@ -54,13 +54,15 @@ class CalledFunctions:
 
         Args:
             expression: minute, hour, day of the month, month, day of the week.
-            timezone: where these times are, such as ``"Europe/Berlin"``; UTC by default. A time that a change
-                to summer time leaves out comes at the change; one that a change back repeats comes twice.
-            name: instead of the function's.
+            timezone: the time zone of these times, such as ``"Europe/Berlin"``; UTC by default. A time that
+                a change to summer time skips fires at the change; a time that a change back repeats fires
+                twice.
+            name: the name of the timer; that of the function by default.
 
         Raises:
-            TopologyError: it is no cron expression, its time never comes, there is no such time zone, or the
-                name is taken.
+            TopologyError: the expression is invalid or never matches, the time zone is unknown, or the name
+            is
+                taken.
         """
         if callable(expression):
             raise TopologyError(f"write @app.crontab('*/5 * * * *'): {fact_text(given=shown(expression))}")
@@ -81,23 +83,23 @@ class CalledFunctions:
         """Call a function on each worker when its tables are restored, before the first record.
 
         The function is plain or ``async``, may send to topics, and belongs to no partition, as a timer does.
-        The worker waits for it; an error stops the worker.
+        The worker waits for its end; an error stops the worker.
 
         Raises:
-            TopologyError: it is no function without parameters.
+            TopologyError: the object is not a function without parameters.
         """
         self.start_hooks.append(self._hook(function, "on_start"))
         return function
 
     @declares
     def on_stop(self, function: F) -> F:
-        """Call a function on each worker that ends, after its last commit, even if an error has stopped it.
+        """Call a function on each worker that ends, after its last commit, also after an error.
 
-        Functions are called in the opposite order of their declaration. An error is logged, and raised once
-        all have been called.
+        Functions are called in the reverse order of their declaration. An error is logged, and raised after
+        all functions were called.
 
         Raises:
-            TopologyError: it is no function without parameters.
+            TopologyError: the object is not a function without parameters.
         """
         self.stop_hooks.append(self._hook(function, "on_stop"))
         return function
@@ -113,7 +115,7 @@ class CalledFunctions:
         """Make a function a command, ``streamcore app MODULE:APP NAME ...``; its parameters are arguments.
 
         Raises:
-            TopologyError: the name is taken, or the function is none that can be called.
+            TopologyError: the name is taken, or the object is not a function that can be called.
         """
         if name is not None and not isinstance(name, str):
             raise TopologyError(

@@ -1,4 +1,4 @@
-"""Checks the arguments of declarations: functions, policies, names, numbers, durations.
+"""Checks of the arguments of declarations: functions, policies, names, numbers, durations.
 
 Each check raises ``TopologyError`` with the step and what to write instead; ``topology.places`` adds the
 user's file and line.
@@ -35,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def type_name(found: Any) -> str:
-    """A declared type as errors and reprs show it; ``Any`` where none is declared."""
+    """Return a declared type as errors and reprs show it; ``Any`` where none is declared."""
     if found is None:
         return "Any"
     return str(found) if get_args(found) else getattr(found, "__name__", str(found))
@@ -45,10 +45,10 @@ def type_name(found: Any) -> str:
 
 
 def legal_name(name: Any, what: str, *, length_max: int = 200) -> str:
-    """Return the name; it becomes part of topics and files.
+    """Return the name, if it can be part of names of topics and files.
 
     Raises:
-        TopologyError: it is empty or too long, or holds other characters than letters, digits, dot, dash
+        TopologyError: the name is empty or too long, or has characters other than letters, digits, dot, dash
             and underscore.
     """
     legal = isinstance(name, str) and _NAME.fullmatch(name) and name not in (".", "..")
@@ -66,13 +66,14 @@ def legal_name(name: Any, what: str, *, length_max: int = 200) -> str:
 def check_function(
     function: Any, *, step: str, takes: Sequence[str] = ("value",), may_yield: bool = False
 ) -> None:
-    """Refuse what cannot be called, once for each record, with the arguments ``takes``.
+    """Refuse an object that cannot be called once for each record, with the arguments ``takes``.
 
     Args:
-        may_yield: whether a generator function is right here.
+        may_yield: whether a generator function is allowed.
 
     Raises:
-        TopologyError: it is not callable, a coroutine or generator function, or takes other arguments.
+        TopologyError: the object is not callable, is a coroutine or generator function, or takes other
+            arguments.
     """
     if not callable(function):
         wanted = f"of ({', '.join(takes)})" if takes else "without parameters, such as 'lambda: 0'"
@@ -92,14 +93,14 @@ def check_function(
 
 
 def check_parameters(function: Any, *, step: str, takes: Sequence[str]) -> None:
-    """Refuse a function that cannot be called with these arguments, as far as its signature says.
+    """Refuse a function that cannot be called with these arguments, as far as its signature shows.
 
     Raises:
         TopologyError: its parameters do not fit.
     """
     try:
         signature = inspect.signature(function, follow_wrapped=False)
-    except (ValueError, TypeError):  # many functions written in C have none
+    except (ValueError, TypeError):  # many functions written in C have no signature
         return
     try:
         signature.bind(*takes)
@@ -111,7 +112,7 @@ def check_parameters(function: Any, *, step: str, takes: Sequence[str]) -> None:
 
 
 def called_function(function: Any) -> Any:
-    """What runs when an object is called: the function of a partial, the ``__call__`` of an object."""
+    """Return the function that a call of an object runs: that of a partial, or ``__call__`` of an object."""
     while isinstance(function, functools.partial):
         function = function.func
     if isinstance(function, type) or inspect.isroutine(function):
@@ -120,7 +121,7 @@ def called_function(function: Any) -> Any:
 
 
 def check_agent_function(function: Any, agent: str) -> None:
-    """Refuse what is no coroutine function of one argument, the events.
+    """Refuse an object that is not a coroutine function of one argument, the events.
 
     Raises:
         TopologyError: it is something else.
@@ -134,10 +135,10 @@ def check_agent_function(function: Any, agent: str) -> None:
 
 
 def check_called(function: Any, **place: object) -> None:
-    """Refuse what is not run by calling it: other objects, and generators.
+    """Refuse an object that a call does not run to its end: not a function, or a generator function.
 
     Raises:
-        TopologyError: it is something else than a function or a coroutine function.
+        TopologyError: the object is neither a function nor a coroutine function.
     """
     body = called_function(function)
     if not callable(function) or inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body):
@@ -151,7 +152,7 @@ def check_called(function: Any, **place: object) -> None:
 
 
 def check_policy(policy: Any, **place: object) -> None:
-    """Refuse an ``on_error`` that is not an error policy; ``None`` is the application's policy.
+    """Refuse an ``on_error`` that is not an error policy; ``None`` means the policy of the application.
 
     Raises:
         TopologyError: it is something else; the message says what to write.
@@ -169,7 +170,7 @@ def check_policy(policy: Any, **place: object) -> None:
 
 
 def app_policy(policy: Any, **place: object) -> ErrorPolicy:
-    """Return the policy of an application, which has no other to fall back to.
+    """Return the policy of an application, which has no policy above it.
 
     Raises:
         TopologyError: it is not an error policy.
@@ -181,10 +182,10 @@ def app_policy(policy: Any, **place: object) -> ErrorPolicy:
 
 
 def check_count(value: Any, what: str, count_max: int, **place: object) -> int:
-    """Return a number of things that is at least 1.
+    """Return a count that is an integer of at least 1.
 
     Raises:
-        TopologyError: it is no integer, or outside of what is possible.
+        TopologyError: the value is not an integer, or is out of range.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= count_max:
         raise TopologyError(
@@ -197,7 +198,8 @@ def declared_ms(value: Any, what: str, *, least_ms: int = 1, **place: object) ->
     """Return a declared duration in milliseconds.
 
     Raises:
-        TopologyError: it is no duration, shorter than ``least_ms``, or longer than a thousand years.
+        TopologyError: the value is not a duration, is shorter than ``least_ms``, or longer than a thousand
+        years.
     """
     try:
         found = duration_ms(value)
@@ -218,7 +220,7 @@ def check_config(config: Any, **place: object) -> dict[str, str]:
     """Return the settings of a topic.
 
     Raises:
-        TopologyError: they are no mapping of text to text.
+        TopologyError: the settings are not a mapping of text to text.
     """
     if config is None:
         return {}

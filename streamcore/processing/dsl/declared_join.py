@@ -53,7 +53,9 @@ def declare_join(
     on: Callable[[Any], Any] | None,
     value_type: Any,
 ) -> Flow:
-    """Declare a join behind a flow, where the keys of both sides meet; return the flow of its results."""
+    """Declare a join after a flow, where equal keys of both sides are in one partition; return the
+    results.
+    """
     if isinstance(table, Table):
         flow = flow.keyed(name, beside=table.store.source_topic)
     shape = flow.shape.with_values(

@@ -2,11 +2,12 @@
 
 A function names a table where its code loads it by name: as a global, from an enclosing function, as an
 attribute of a module (``tables.seen``), by an import inside the function, or as a default argument. The
-functions that it names in the same way are looked through, too, and theirs, five deep. A module alone names
-nothing: what else it holds is not used.
+functions that it names in the same way are searched, too, and the functions that these name, down to
+five levels. Naming a module does not name the tables that the module holds.
 
-What is reached in another way (through an object, a list, a function passed in) is not found. Such tables are
-declared, ``@app.agent(..., tables=[table])``; to use one all the same raises an error that says so.
+A table that is reached in another way (through an object, a list, a function argument) is not found. Such a
+table is declared, ``@app.agent(..., tables=[table])``; its use without the declaration raises an error that
+says so.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _NOTHING = object()
 
 
 def tables_used_by(function: Callable[..., Any]) -> tuple[StoreSpec, ...]:
-    """The stores of the tables that a function names, in the order of their names."""
+    """Return the stores of the tables that a function names, in the order of their names."""
     found: dict[int, StoreSpec] = {}
     for table in _named_by(function, set(), 0):
         found[id(table.store)] = table.store
@@ -62,13 +63,13 @@ def _named_by(function: Any, seen: set[int], depth: int) -> Iterator[AnyTable]:
 
 
 def _is_users(function: Any) -> bool:
-    """Whether a function is neither Python's nor this package's: those name no tables of a user's."""
+    """Whether a function is neither Python's nor this package's: those never name a user's tables."""
     package = str(getattr(function, "__module__", None) or "").partition(".")[0]
     return package != "streamcore" and package not in sys.stdlib_module_names
 
 
 def _enclosing(function: types.FunctionType) -> dict[str, Any]:
-    """The variables of enclosing functions that a function uses, as they are now."""
+    """Return the variables of enclosing functions that a function uses, with their present values."""
     found = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
@@ -79,7 +80,7 @@ def _enclosing(function: types.FunctionType) -> dict[str, Any]:
 
 
 def _loaded_by(code: types.CodeType, names: dict[str, Any], enclosing: dict[str, Any]) -> Iterator[Any]:
-    """What a function's code loads by name; of a module the attributes that follow its name."""
+    """Return what the code of a function loads by name; for a module, the attributes that follow its name."""
     local: dict[str, Any] = {}
     value: Any = _NOTHING
     imported: Any = _NOTHING
@@ -99,7 +100,7 @@ def _loaded_by(code: types.CodeType, names: dict[str, Any], enclosing: dict[str,
         if what == "LOAD_CONST":
             constant = name
         elif what == "IMPORT_NAME":
-            # ``import a.b`` gives the module a, ``from a.b import c`` the module a.b: the constant is (c,).
+            # ``import a.b`` loads the module a, ``from a.b import c`` the module a.b: the constant is (c,).
             imported = _module(name if constant else name.partition(".")[0], names)
             value = _NOTHING if constant else imported
         elif what == "IMPORT_FROM":
@@ -116,7 +117,9 @@ def _loaded_by(code: types.CodeType, names: dict[str, Any], enclosing: dict[str,
 
 
 def _module(name: str, names: dict[str, Any]) -> Any:
-    """A module that a function imports, if it is loaded; relative names are those of its own package."""
+    """Return a module that a function imports, if it is loaded; relative names start at the function's
+    package.
+    """
     package = names.get("__package__") or ""
     for full in (name, f"{package}.{name}".strip(".")):
         if full in sys.modules:

@@ -1,12 +1,12 @@
-"""Finds records that would go round for ever, in a graph of topics.
+"""Finds endless loops of records in a graph of topics.
 
-A topic leads to the topics that its records, or what is made of them, are written to: by ``to`` and by
-repartition topics, and by ``dead_letter`` policies when a record fails. Two kinds of rings are refused:
+A topic leads to the topics that its records, or records made of them, are written to: by ``to`` and by
+repartition topics, and by ``dead_letter`` policies when a record fails. Two kinds of loops are refused:
 
-* a ring with a dead letter in it: a record that always fails comes back to where it fails;
-* a ring of steps that each give every record on: the first record never ends.
+* a loop with a dead letter in it: a record that always fails is read again by the step where it fails;
+* a loop of steps that each pass on every record: the first record never ends.
 
-What agents send is not seen here.
+Records that agents send are not known here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _GIVE_EVERY_RECORD = (Source, Map, MapRecord, Peek, GroupBy, Merge, Repartition)
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """One way of records between topics: the step that writes, and on which condition."""
+    """One way of records from a topic to another: the step that writes, and on which condition."""
 
     start: str
     end: str
@@ -44,10 +44,10 @@ class _Way:
 
 
 def refuse_endless_loop(nodes: Sequence[Node], app_policy: ErrorPolicy) -> None:
-    """Refuse a graph in which records go round for ever.
+    """Refuse a graph with an endless loop of records.
 
     Raises:
-        TopologyError: they do; the message names the topics of the ring and the step that closes it.
+        TopologyError: there is one; the message names the topics of the loop and the step that closes it.
     """
     newest = nodes[-1]
     if not (_writes(newest) or isinstance(newest, Source) or _dead_letter_of(newest, app_policy)):
@@ -107,7 +107,9 @@ def _dead_letter_of(node: Node, app_policy: ErrorPolicy) -> DeadLetter | None:
 
 
 def _ring(way: _Way, ways: Sequence[_Way]) -> list[str] | None:
-    """The topics of a ring that begins with a way, from its start back to it; ``None`` if there is none."""
+    """Return the topics of a loop that begins with a way, from its start to its start; ``None`` if there
+    is none.
+    """
     before: dict[str, str] = {}
     waiting = [way.end]
     while waiting and way.start != way.end and way.start not in before:

@@ -1,4 +1,4 @@
-"""Tables that the topology keeps: aggregations, and topics as tables."""
+"""Tables that steps of the topology write: aggregations, and topics as tables."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ V = TypeVar("V")
 
 
 class Table(TableAccess[K, V], Generic[K, V]):
-    """A table that the topology keeps: an aggregation, or a topic's newest values.
+    """A table that a step of the topology writes: an aggregation, or the newest values of a topic.
 
-    Agents, timers and functions of steps may read it, see ``get``; it is written by its step alone.
+    Agents, timers and functions of steps may read it, see ``get``; only its step writes it.
     """
 
     def __init__(self, flow: Flow, store: StoreSpec) -> None:
@@ -38,24 +38,24 @@ class Table(TableAccess[K, V], Generic[K, V]):
 
     @property
     def node(self) -> Node:
-        """The step that keeps the table."""
+        """The step that writes the table."""
         return self.flow.node
 
     def updates(self) -> Stream[K, V]:
-        """Each change, in order: the key and its new value (``None`` where the key is deleted)."""
+        """Return the stream of changes, in order: the key and its new value (``None`` for a deleted key)."""
         from streamcore.processing.dsl.stream import Stream
 
         return Stream(self.flow)
 
     def to_stream(self) -> Stream[K, V]:
-        """The same as ``updates``."""
+        """Return the same stream as ``updates``."""
         return self.updates()
 
 
 class WindowedTable(TableAccess[K, V], Generic[K, V]):
     """An aggregation by key and window. Both its streams are keyed by ``sc.Windowed``.
 
-    Agents, timers and functions of steps may read it, see ``get``; it is written by its step alone.
+    Agents, timers and functions of steps may read it, see ``get``; only its step writes it.
     """
 
     def __init__(self, flow: Flow, store: StoreSpec) -> None:
@@ -76,17 +76,17 @@ class WindowedTable(TableAccess[K, V], Generic[K, V]):
 
     @property
     def node(self) -> Node:
-        """The step that keeps the table."""
+        """The step that writes the table."""
         return self.flow.node
 
     def updates(self) -> Stream[Windowed[K], V]:
-        """Each change of each window, as it happens."""
+        """Return the stream of changes of each window, as they happen."""
         from streamcore.processing.dsl.stream import Stream
 
         return Stream(self.flow)
 
     def final(self) -> Stream[Windowed[K], V]:
-        """One result per key and window, when the window closes; never changed afterwards."""
+        """Return one result per key and window, when the window closes; a result never changes later."""
         from streamcore.processing.dsl.stream import Stream
 
         if self._final is None:

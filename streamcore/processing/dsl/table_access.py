@@ -1,10 +1,10 @@
-"""Reading a table from user code: by key, and as a mapping.
+"""Reading of tables in user code: by key, and as a mapping.
 
-What a table holds here depends on the code that reads it:
+Which keys a read sees depends on the code that reads:
 
-* in an agent, or in the function of a step: the keys of its own task, with everything written so far;
+* in an agent, or in the function of a step: the keys of its task, with all writes so far;
 * in a timer: the keys of all tasks of its worker, as of the last commit;
-* a global table: all keys, in both.
+* of a global table: all keys, in both.
 
 Elsewhere reading raises ``UsageError``; outside of the application use ``running.table(name)``.
 """
@@ -28,7 +28,7 @@ Time = datetime | str | int
 
 
 class TableAccess(Generic[K, V]):
-    """The reading side of a table."""
+    """The reading methods of a table."""
 
     store: StoreSpec
 
@@ -41,11 +41,11 @@ class TableAccess(Generic[K, V]):
         """Return the value of a key, or ``default``.
 
         Args:
-            at: of a windowed table, a time in the window that is meant; the time of the agent's event if left
-                out. Of several windows the one that starts last.
+            at: for a windowed table, a time in the window to read; by default the time of the agent's event.
+                Of several windows that hold the time, the one that starts last is read.
 
         Raises:
-            UsageError: the table is not to be read here, or ``at`` is left out where no event is at hand.
+            UsageError: the table cannot be read here, or ``at`` is left out where no event is at hand.
         """
         place = self._place(key) if at is None else self._place_at(key, time_ms(at))
         value = None if place is None else table_in_task(self.store).get(place)
@@ -61,7 +61,7 @@ class TableAccess(Generic[K, V]):
         return table_in_task(self.store).get(self._place(key)) is not None
 
     def items(self) -> Iterator[tuple[Any, V]]:
-        """The keys and values, in the order of the stored keys; windows as ``sc.Windowed``."""
+        """Return keys and values, in the order of the stored keys; keys of windows as ``sc.Windowed``."""
         pairs = table_in_task(self.store).items()
         windows = self.store.windows
         if windows is None:
@@ -70,29 +70,29 @@ class TableAccess(Generic[K, V]):
         return ((Windowed(key, start, start + size_ms), value) for (key, start), value in pairs)
 
     def keys(self) -> Iterator[Any]:
-        """The keys, in the order of ``items``."""
+        """Return the keys, in the order of ``items``."""
         return (key for key, _ in self.items())
 
     def values(self) -> Iterator[V]:
-        """The values, in the order of ``items``."""
+        """Return the values, in the order of ``items``."""
         return (value for _, value in self.items())
 
     def __iter__(self) -> Iterator[Any]:
         return self.keys()
 
     def __len__(self) -> int:
-        """How many keys there are. Reads all of them: the stores keep no count."""
+        """Return the number of keys. Reads all of them: the stores keep no count."""
         return sum(1 for _ in self.items())
 
     def __bool__(self) -> bool:
         return next(self.items(), None) is not None
 
     def _place(self, key: K) -> Any:
-        """The key in the store: of a windowed table with the start of the window of the event at hand."""
+        """Return the key in the store; for a windowed table with the start of the current event's window."""
         return key if self.store.windows is None else (key, window_start_now(self.store))
 
     def _place_at(self, key: K, at_ms: int) -> Any:
-        """The key in the store for the window of a time; ``None`` if no window holds that time."""
+        """Return the key in the store for the window of a time; ``None`` if no window holds that time."""
         if self.store.windows is None:
             raise UsageError(f"at= is for windowed tables: {fact_text(table=self.name)}")
         starts = self.store.windows.starts_of(at_ms)

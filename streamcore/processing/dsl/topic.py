@@ -1,4 +1,4 @@
-"""Topics as an application declares them: streams to read, destinations to write, and tables made of them."""
+"""Declared topics: streams to read, destinations to write to, and the tables made of topics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ V = TypeVar("V")
 
 
 class _TopicFlow(Flow):
-    """A topic is a source only if something reads it: its node is declared with its first reader."""
+    """The flow of a topic. The source node is declared with its first reader: a topic need not be read."""
 
     def __init__(self, declaration: Declaration, spec: TopicSpec) -> None:
         shape = Shape(key_type=spec.key_type, value_type=spec.value_type, value_serde=spec.value_serde)
@@ -32,7 +32,7 @@ class _TopicFlow(Flow):
 
     @property
     def node(self) -> Node:
-        """The source."""
+        """The source node; the first access declares it."""
         if self._node is None:
             name = self.declaration.node_name(None, None, self._spec.name)
             self._node = self.declaration.add(Source(name=name, topic=self._spec))
@@ -40,12 +40,12 @@ class _TopicFlow(Flow):
 
     @property
     def name(self) -> str:
-        """The topic's name; asking for it declares nothing."""
+        """The topic's name; an access declares nothing."""
         return self._spec.name
 
 
 class Topic(Stream[K, V], Destination[K | None, V | None], Generic[K, V]):
-    """A declared topic: a stream to read, a destination to write to, a table to make."""
+    """A declared topic: a stream to read, a destination to write to, the source of a table."""
 
     def __init__(self, declaration: Declaration, spec: TopicSpec) -> None:
         Stream.__init__(self, _TopicFlow(declaration, spec))
@@ -57,10 +57,10 @@ class Topic(Stream[K, V], Destination[K | None, V | None], Generic[K, V]):
 
     @declares
     def table(self, name: str) -> Table[K, V]:
-        """The topic as a table: the newest value of each key. The topic is its own changelog.
+        """Return the topic as a table: the newest value of each key. The topic is the table's changelog.
 
         Raises:
-            TopologyError: the name is taken or not a name.
+            TopologyError: the name is taken or invalid.
         """
         store = self._store(name)
         node_name = self.declaration.node_name(None, None, name)
@@ -68,10 +68,10 @@ class Topic(Stream[K, V], Destination[K | None, V | None], Generic[K, V]):
 
     @declares
     def global_table(self, name: str) -> GlobalTable[K, V]:
-        """The whole topic as a table on every worker, whatever the partitions of what joins it.
+        """Return the whole topic as a table on every worker, whatever the partitions of streams that join it.
 
         Raises:
-            TopologyError: the name is taken or not a name.
+            TopologyError: the name is taken or invalid.
         """
         store = self._store(name)
         node_name = self.declaration.node_name(None, None, name)
@@ -90,8 +90,8 @@ class Topic(Stream[K, V], Destination[K | None, V | None], Generic[K, V]):
     ) -> None:
         """Write one record.
 
-        In an agent the record is part of the agent's commit, and takes the event's time unless one is
-        given. In a timer or command it is durable when this returns.
+        In an agent the record is part of the agent's commit, and has the event's time unless one is
+        given. In a timer or command it is durable when the call returns.
 
         Raises:
             InvalidTimestampError: the time is before 1970 or after the year 9999.
@@ -107,7 +107,7 @@ class Topic(Stream[K, V], Destination[K | None, V | None], Generic[K, V]):
         current_sender(self.spec.name).send(self.spec, [record])
 
     def send_many(self, records: Iterable[Record[Any, Any] | tuple[Any, Any]]) -> int:
-        """Write records, or pairs of key and value; return how many, once they are durable."""
+        """Write records, or pairs of key and value; return their number, once all are durable."""
         return _sender(self.spec).send(self.spec, map(_record, records))
 
     def send_and_wait(

@@ -1,6 +1,6 @@
-"""How keys stand in topics: in one form for each key, so that a key has one partition.
+"""Serdes of keys in topics: each key has one encoded form, so that it has one partition.
 
-Which keys are one key is said by the bytes that stores keep them under (``state.keys``).
+Which keys are equal is decided by the bytes under which stores keep them (``state.keys``).
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from streamcore.state.key_fields import INT_BIAS
 from streamcore.state.keys import KeyCodec, key_codec
 
 _OF_SEVERAL_FORMS = ("float", "decimal", "time", "any")
-"""Parts of the names of key codecs whose keys can stand in several forms for one key."""
+"""Parts of the names of key codecs in which one key can have several forms."""
 
 
 def key_serde_for(key_type: Any, codec: str = "json") -> Serde[Any]:
-    """The serde of a topic's keys: what stores call one key has one form, and so one partition.
+    """Return the serde of a topic's keys: keys that are equal in stores are encoded alike.
 
-    A key is turned into its declared type first, as stores do: ``True`` is 1 for ``int``, 0.0 stands for both
+    A key is converted to its declared type first, as in stores: ``True`` is 1 for ``int``, 0.0 stands for
+    both
     zeros, an instant is written in UTC, a decimal without zeros at its end. Without a declared type, a whole
     float is written as an int.
 
@@ -38,12 +39,12 @@ def key_serde_for(key_type: Any, codec: str = "json") -> Serde[Any]:
         return replace(serde, encode=lambda key: encode(_whole_numbers(key)))
     try:
         return _in_one_form(serde, key_codec(key_type))
-    except TopologyError:  # not for stores, but a topic can hold it
+    except TopologyError:  # no key of a store, but a topic can hold it
         return serde
 
 
 def _in_one_form(serde: Serde[Any], keys: KeyCodec[Any]) -> Serde[Any]:
-    """The same serde, but for keys in the form in which a store gives them."""
+    """Return the same serde, for keys in the form in which a store returns them."""
     encode, is_plain = serde.encode, keys.is_plain
     has_one_form = not any(part in keys.name for part in _OF_SEVERAL_FORMS)
 
@@ -56,7 +57,7 @@ def _in_one_form(serde: Serde[Any], keys: KeyCodec[Any]) -> Serde[Any]:
 
 
 def _whole_numbers(key: Any) -> Any:
-    """An untyped key with ints for whole floats, as stores write it."""
+    """Return an untyped key with ints for whole floats, as stores write it."""
     if type(key) is float and key.is_integer() and -INT_BIAS <= key < INT_BIAS:
         return int(key)
     if type(key) is tuple:
@@ -67,7 +68,7 @@ def _whole_numbers(key: Any) -> Any:
 
 
 def store_key_type(key_type: Any) -> Any:
-    """The type of the keys of a topic's tables; ``None`` where untyped keys are just as good."""
+    """Return the type of the keys of a topic's tables; ``None`` where untyped keys are equivalent."""
     if isinstance(key_type, Serde) or _is_plain_type(key_type):
         return None
     return key_type
@@ -88,13 +89,13 @@ _PLAIN_PARTS = (str, int, float, bool, bytes, types.NoneType, tuple, Any, Ellips
 
 
 def internal_key_serde(key_type: Any) -> Serde[Any]:
-    """How keys stand in the application's own topics: the bytes that stores use."""
+    """Return the serde of keys in the application's internal topics: the bytes that stores use."""
     codec = key_codec(key_type)
     return Serde(encode=codec.encode, decode=codec.decode, name=codec.name)
 
 
 def output_key_serde(key_type: Any) -> Serde[Any]:
-    """How keys stand in a topic that was given by name alone."""
+    """Return the serde of keys in a topic that was given by name only."""
     if typing.get_origin(key_type) is Windowed or key_type is Windowed:
         return _in_one_form(unchecked_serde_for(Windowed), key_codec(key_type))
     return key_serde_for(key_type)
