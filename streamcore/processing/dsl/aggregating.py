@@ -1,6 +1,6 @@
-"""The aggregations and windows of a stream: steps that need the records of a key in one partition.
+"""The aggregations and windows of a stream: steps that need all records of a key in one partition.
 
-Where the key was changed before, such a step goes through a repartition topic (``flow.keyed``).
+Where an earlier step changed the key, such a step reads from a repartition topic (``flow.keyed``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Policy = ErrorPolicy | None
 
 
 class Aggregating(Generic[K, V]):
-    """A stream as what can be aggregated by its keys.
+    """The aggregations and windows of a stream, by its keys.
 
     Arguments that an aggregation cannot take raise ``TopologyError``.
     """
@@ -61,9 +61,9 @@ class Aggregating(Generic[K, V]):
     ) -> Table[K, Any]:
         """Fold the values of each key into several aggregations at once.
 
-        The name is the identity of the state: the store, its changelog and its files are called after
-        it, so it must stay the same from one release to the next. The table's values have the given
-        names as attributes; ``into=SomeClass`` makes them objects of that class.
+        The name is the identity of the state: the store, its changelog and its files have this name, so it
+        must stay the same from one release to the next. The table's values have the given names as
+        attributes; ``into=SomeClass`` makes them objects of that class.
         """
         return self._aggregate(name, named, on_error, into=into, single=False)
 
@@ -99,16 +99,18 @@ class Aggregating(Generic[K, V]):
     def tumbling(
         self, size: Duration, *, grace: Duration = 0, retention: Duration | None = None
     ) -> WindowedStream[K, V]:
-        """Windows of one size, side by side. See ``hopping`` for ``grace`` and ``retention``."""
+        """Cut the stream into windows of one size, side by side. See ``hopping`` for ``grace`` and
+        ``retention``.
+        """
         return self.hopping(size, size, grace=grace, retention=retention)
 
     @declares
     def hopping(
         self, size: Duration, advance: Duration, *, grace: Duration = 0, retention: Duration | None = None
     ) -> WindowedStream[K, V]:
-        """Windows of one size, one starting every ``advance``.
+        """Cut the stream into windows of one size that start every ``advance``.
 
-        ``grace`` is how long after its end a window still takes records; ``retention`` how long after
+        ``grace`` is how long after its end a window still accepts records; ``retention`` how long after
         its end it can be queried (always, by default).
         """
         return WindowedStream(

@@ -1,7 +1,7 @@
-"""What an application has declared so far: its nodes in order, and names for what comes next.
+"""The graph of an application while it is declared: its nodes in order, and the names in use.
 
-Nothing here runs. Durable things are named by the user; other nodes are called after their function,
-or after their parent and kind, and a second one of the same name gets a number.
+Nothing here runs. The user names durable things; other nodes have the name of their function, or one
+made of their parent and kind, and a number is added to a name that is taken.
 """
 
 from __future__ import annotations
@@ -36,13 +36,15 @@ class Declaration:
     topics: dict[str, TopicSpec] = field(default_factory=dict)
     app_tables: list[StoreSpec] = field(default_factory=list)
     places: dict[tuple[str, str], str] = field(default_factory=dict)
-    """(kind, name) of each named thing -> where it was declared, ``FILE:LINE``."""
+    """(kind, name) of each named thing -> the place of its declaration, ``FILE:LINE``."""
 
     def add(self, node: N) -> N:
-        """Append a node; its parents are in the graph already.
+        """Append a node; its parents must be in the graph already.
 
         Raises:
-            TopologyError: records would go round for ever, see ``loops``, or dead letters into a changelog.
+            TopologyError: the node would close an endless loop of records, see ``loops``, or its policy
+            writes dead
+                letters to a changelog.
         """
         self.check_dead_letter(node.on_error, step=node.name)
         refuse_endless_loop([*self.nodes, node], self.on_error)
@@ -50,18 +52,18 @@ class Declaration:
         return node
 
     def node_name(self, wanted: str | None, function: Callable[..., Any] | None, default: str) -> str:
-        """The name of a node: as wanted, after its function, or after its place.
+        """Return the name of a node: the wanted name, that of its function, or the default.
 
         Raises:
-            TopologyError: the wanted name is taken or not a name.
+            TopologyError: the wanted name is taken or invalid.
         """
         return self.name("step", wanted, named_after(function) or default)
 
     def name(self, kind: str, wanted: str | None, default: str) -> str:
-        """Take a name among those of a kind: as wanted, else the default, with a number if it is taken.
+        """Take a name of a kind: the wanted one, else the default, with a number if the default is taken.
 
         Raises:
-            TopologyError: the wanted name is taken or not a name.
+            TopologyError: the wanted name is taken or invalid.
         """
         if wanted is not None:
             legal_name(wanted, kind)
@@ -78,7 +80,7 @@ class Declaration:
         """Take the name of a table: of its store, its files and its changelog topic.
 
         Raises:
-            TopologyError: another table has it, or the changelog's name would be too long.
+            TopologyError: another table has the name, or the changelog's name would be too long.
         """
         legal_name(name, "table")
         legal_name(changelog_topic(self.app_id, name), "table's changelog", length_max=TOPIC_NAME_LENGTH_MAX)
@@ -103,10 +105,10 @@ class Declaration:
         return spec
 
     def check_dead_letter(self, policy: ErrorPolicy | None, **place: object) -> None:
-        """Refuse a policy that writes to a topic which the application keeps for itself.
+        """Refuse a policy that writes to an internal topic of the application.
 
         Raises:
-            TopologyError: it does.
+            TopologyError: its dead letter topic is internal.
         """
         if isinstance(policy, DeadLetter) and self.is_internal_name(policy.topic):
             raise TopologyError(
@@ -115,7 +117,7 @@ class Declaration:
             )
 
     def is_internal_name(self, topic: str) -> bool:
-        """Whether a topic's name is one that this application gives to its changelogs and repartitions."""
+        """Whether a topic has the name of a changelog or repartition topic of this application."""
         return topic.startswith(f"{self.app_id}-") and topic.endswith(("-changelog", "-repartition"))
 
     def _take(self, kind: str, name: str) -> None:
@@ -129,10 +131,10 @@ class Declaration:
 
 
 def ensure_hashable_keys(key: Any, **place: object) -> None:
-    """Refuse a type of keys whose values cannot be told apart in a dict.
+    """Refuse a type of keys whose values cannot be the keys of a dict.
 
     Raises:
-        UsageError: they cannot be hashed.
+        UsageError: the values cannot be hashed.
     """
     kind = get_origin(key) or key
     if isinstance(kind, type) and kind.__hash__ is None:
@@ -143,17 +145,17 @@ def ensure_hashable_keys(key: Any, **place: object) -> None:
 
 
 def check_key_type(key: Any, **place: object) -> None:
-    """Refuse what is no type of keys; ``None`` declares none.
+    """Refuse an object that is not a type of keys; ``None`` declares no type.
 
     Raises:
-        UsageError: its values cannot be hashed, or it is no type that can be written.
+        UsageError: values of the type cannot be hashed, or cannot be written.
     """
     ensure_hashable_keys(key, **place)
     serde_for(key)
 
 
 def named_after(function: Callable[..., Any] | None) -> str | None:
-    """The name of a function that has one; lambdas, partials and the like have none."""
+    """Return the name of a function; ``None`` for lambdas, partials and the like."""
     name = getattr(function, "__name__", None)
     if not isinstance(name, str) or name == "<lambda>" or not isinstance(function, types.FunctionType):
         return None
@@ -161,7 +163,7 @@ def named_after(function: Callable[..., Any] | None) -> str | None:
 
 
 def return_type(function: Callable[..., Any]) -> Any:
-    """The annotated type of what a function returns, without ``None``; ``None`` if it says nothing."""
+    """Return the annotated return type of a function, without ``None``; ``None`` if it has no annotation."""
     try:
         found = typing.get_type_hints(function).get("return")
     except (NameError, TypeError, AttributeError):
@@ -170,7 +172,7 @@ def return_type(function: Callable[..., Any]) -> Any:
 
 
 def without_none(found: Any) -> Any:
-    """The type itself of an optional one; ``None`` for what tells nothing."""
+    """Return the type inside an optional one; ``None`` for types that say nothing about values."""
     if found in (Any, None, type(None), object):
         return None
     if typing.get_origin(found) in (typing.Union, types.UnionType):
@@ -180,7 +182,7 @@ def without_none(found: Any) -> Any:
 
 
 def allows_none(declared: Any) -> bool:
-    """Whether ``None`` is a value of a declared type; without a declared type it is."""
+    """Whether ``None`` is a value of a declared type; ``True`` without a declared type."""
     if declared in (None, Any, object, type(None)):
         return True
     origin = typing.get_origin(declared)
@@ -192,7 +194,7 @@ def allows_none(declared: Any) -> bool:
 
 
 def item_type(found: Any) -> Any:
-    """The type of the items of an annotated iterable."""
+    """Return the type of the items of an annotated iterable."""
     arguments = typing.get_args(found)
     return without_none(arguments[0]) if len(arguments) == 1 else None
 

@@ -1,8 +1,8 @@
-"""A place in the declared graph: a node, and the types of the records that it gives.
+"""A point in the declared graph: a node, and the types of the records that it emits.
 
 ``Stream`` and ``Table`` are the typed surface that users see; each holds a ``Flow``, which names new steps,
-keeps the types of keys and values, and inserts a repartition topic where a step needs equal keys together
-after the key was changed. A ``Destination`` is what records can be written to.
+keeps the types of keys and values, and inserts a repartition topic where a step needs equal keys in one
+partition after the key was changed. A ``Destination`` is a topic that records can be written to.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ REPARTITION_CONFIG = {
     "cleanup.policy": "delete",
     "segment.bytes": str(64 << 20),
 }
-"""The worker deletes what it has processed, in whole segments."""
+"""The worker deletes processed records, in whole segments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +65,12 @@ class Shape:
         return replace(self, value_type=value_type, value_serde=serde)
 
     def with_keys(self, key_type: Any) -> Shape:
-        """The same values under changed keys."""
+        """Return the shape with other keys, which a step changed."""
         return replace(self, key_type=key_type, key_changed=True)
 
 
 class Destination(Generic[K_contra, V_contra]):
-    """A declared topic as something to write to: it takes records of these keys and values."""
+    """A declared topic that a stream can be written to, with the types of its keys and values."""
 
     spec: TopicSpec
 
@@ -91,7 +91,7 @@ class Flow:
 
     @property
     def node(self) -> Node:
-        """The step that gives the records."""
+        """The step that emits the records."""
         assert self._node is not None
         return self._node
 
@@ -101,21 +101,23 @@ class Flow:
         return self.node.name
 
     def then(self, node: Node, shape: Shape | None = None) -> Flow:
-        """Declare a next step; without a shape, records keep theirs."""
+        """Declare the next step; without a shape, records keep theirs."""
         return Flow(self.declaration, self.declaration.add(node), self.shape if shape is None else shape)
 
     def step_name(self, wanted: str | None, function: Callable[..., Any] | None, kind: str) -> str:
-        """The name of a next step: as wanted, after its function, or after its place."""
+        """Return the name of a next step: the wanted one, that of its function, or one made of this
+        step's.
+        """
         return self.declaration.node_name(wanted, function, f"{self.node.name}.{kind}")
 
     def label(self, wanted: str | None, function: Any, kind: str) -> str:
-        """What errors call a step that is not declared yet; takes no name."""
+        """Return the text by which errors name a step that is not declared yet; takes no name."""
         if isinstance(wanted, str):
             return wanted
         return named_after(function) or f"{self.name}.{kind}"
 
     def ensure_same_app(self, declaration: Declaration, **place: object) -> None:
-        """Refuse what was declared on another application.
+        """Refuse an object that was declared on another application.
 
         Raises:
             TopologyError: the other application is another object, even if it has the same id.
@@ -127,14 +129,17 @@ class Flow:
             )
 
     def keyed(self, for_step: str, *, beside: TopicSpec | None = None) -> Flow:
-        """Where equal keys meet: here, or behind a repartition topic if the key was changed.
+        """Return the flow in which equal keys are in one partition: this one, or one behind a repartition
+        topic.
 
-        The topic is called after the function that made the keys, or, where that has no name, after
-        the step that needs it.
+        The repartition topic has the name of the function that made the keys, or, where that has no name, the
+        name of the step that needs it.
 
         Args:
-            beside: a topic that the keys must meet. A key's partition follows from its bytes, so a topic
-                that does not write keys as stores do gets a repartition topic that writes them its way.
+            beside: a topic with whose keys the keys must be co-partitioned. A key's partition follows from
+            its
+                bytes, so a topic that does not write keys as stores do gets a repartition topic that writes
+                them in the same way.
         """
         if not self.shape.key_changed:
             return self
@@ -167,7 +172,9 @@ class Flow:
         key_serde: Serde[Any] | None = None,
         on_error: ErrorPolicy | None = None,
     ) -> Flow:
-        """Go on behind a repartition topic of this name; its keys are written as stores write them."""
+        """Return the flow behind a repartition topic of this name; its keys are written as stores write
+        them.
+        """
         shape = self.shape
         topic = self.declaration.topic(
             TopicSpec(
@@ -191,10 +198,10 @@ class Flow:
         return self.then(node, replace(shape, key_changed=False))
 
     def output_topic(self, topic: Any, *, step: str) -> TopicSpec:
-        """The topic to write to, declared or given by name; a new name is declared with this shape.
+        """Return the topic to write to, declared or named; a new name is declared with this shape.
 
         Raises:
-            TopologyError: it is no topic, a topic of another application, or one of the internal topics.
+            TopologyError: the object is not a topic, is a topic of another application, or an internal topic.
         """
         if not isinstance(topic, str | Destination):
             raise TopologyError(
@@ -226,7 +233,7 @@ class Flow:
 
 
 def _policy_above(node: Node) -> ErrorPolicy | None:
-    """The policy that all topics above a step declare: behind a repartition topic it still counts."""
+    """Return the policy that all topics above a step declare: it also applies behind a repartition topic."""
     policies = {topic.on_error for topic in topics_above(node)}
     return policies.pop() if len(policies) == 1 else None
 

@@ -1,11 +1,11 @@
-"""Streams: every record counts. Each operator is a method and a decorator; building runs nothing.
+"""Streams: every record counts. Each operator is a method and a decorator; a declaration runs nothing.
 
 ``big = orders.filter(is_big)`` and ``@orders.filter`` over a function ``big`` declare the same step.
 Aggregations and windows are in ``aggregating``.
 
-Every operator raises ``TopologyError``, with the step and the user's file and line, for arguments that it
-cannot take: functions that are not called (``async def``), other error policies, topics and tables of other
-applications, names that are taken.
+Every operator raises ``TopologyError``, with the step and the user's file and line, for invalid arguments:
+``async def`` functions (steps call functions and do not await them), objects that are not error policies,
+topics and tables of other applications, names that are taken.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ class Stream(Aggregating[K, V], Generic[K, V]):
 
     @property
     def node(self) -> Node:
-        """The step that gives this stream."""
+        """The step that emits this stream."""
         return self.flow.node
 
     @property
     def name(self) -> str:
-        """The name of the step that gives this stream."""
+        """The name of the step that emits this stream."""
         return self.flow.name
 
     # -- on the value
@@ -192,7 +192,7 @@ class Stream(Aggregating[K, V], Generic[K, V]):
     ) -> Callable[[Callable[[V], object]], None]: ...
     @declares
     def foreach(self, function: Any = ..., *, name: str | None = None, on_error: Policy = None) -> Any:
-        """Call a function on each value: the end of the stream."""
+        """Call a function on each value; nothing follows this step."""
 
         def build(function: Any, **step: Any) -> None:
             self.flow.then(Foreach(function=function, **step))
@@ -282,9 +282,9 @@ class Stream(Aggregating[K, V], Generic[K, V]):
     def group_by(
         self, function: Any = ..., *, name: str | None = None, on_error: Policy = None, key: Any = None
     ) -> Any:
-        """Give each record a new key. A repartition topic comes only where a later step needs it.
+        """Give each record a new key. A repartition topic is added only where a later step needs it.
 
-        Records whose new key is ``None`` are left out by keyed steps.
+        Keyed steps leave out records whose new key is ``None``.
         """
 
         def build(function: Any, **step: Any) -> Stream[Any, V]:
@@ -301,7 +301,7 @@ class Stream(Aggregating[K, V], Generic[K, V]):
 
     @declares
     def branch(self, *, on_error: Policy = None, **arms: Callable[[V], object]) -> Branches[K, V]:
-        """Split: each value goes to the first arm whose function is true, or to ``.rest``."""
+        """Split the stream: each value is in the first arm whose function is true, or in ``.rest``."""
         if not arms or "rest" in arms:
             raise TopologyError(
                 "name at least one arm, and none of them 'rest', stream.branch(big=is_big): "
@@ -328,7 +328,7 @@ class Stream(Aggregating[K, V], Generic[K, V]):
 
     @declares
     def merge(self, *others: Stream[K, V], name: str | None = None) -> Stream[K, V]:
-        """Unite streams; records that come from one event keep its order, this stream's first."""
+        """Unite streams; records made of one event keep the order of the streams, this stream's first."""
         step = self.flow.label(name, None, "merge")
         if not others:
             raise TopologyError(f"name the streams to unite, a.merge(b): {fact_text(step=step)}")
@@ -359,7 +359,7 @@ class Stream(Aggregating[K, V], Generic[K, V]):
         name: str | None = None,
         on_error: Policy = None,
     ) -> None:
-        """Write to a topic. One given by name alone is written in this stream's own types."""
+        """Write to a topic. A topic given by name only is written with this stream's types."""
         step = self.flow.label(name, None, "to")
         check_policy(on_error, step=step)
         spec = self.flow.output_topic(topic, step=step)
@@ -376,7 +376,7 @@ class Stream(Aggregating[K, V], Generic[K, V]):
     def through(
         self, topic: Stream[K, V], *, name: str | None = None, on_error: Policy = None
     ) -> Stream[K, V]:
-        """Write to a declared topic and go on from there."""
+        """Write to a declared topic and return the stream of that topic."""
         if not isinstance(topic, Destination):
             raise TopologyError(
                 "go on through a declared topic, app.topic(...): "
@@ -389,15 +389,15 @@ class Stream(Aggregating[K, V], Generic[K, V]):
     def repartition(
         self, partitions: int | None = None, *, name: str | None = None, on_error: Policy = None
     ) -> Stream[K, V]:
-        """Continue behind an internal topic with its own number of partitions.
+        """Write to an internal topic and return the stream of that topic.
 
         Args:
-            partitions: as many as the source topic has, if not given.
-            name: names the topic ``<app>-<name>-repartition``. By default the name of the function of the
-                step before, or the topic that the stream reads.
+            partitions: the number of partitions; by default that of the source topic.
+            name: the topic is ``<app>-<name>-repartition``. By default the name of the function of the
+                previous step, or that of the topic that the stream reads.
 
         Raises:
-            TopologyError: no name is given, and the step before is not named by a function or a topic.
+            TopologyError: no name is given, and the previous step has no name of a function or topic.
         """
         name = legal_name(self.flow.durable_name() if name is None else name, "repartition topic")
         check_policy(on_error, step=name)
@@ -467,8 +467,9 @@ class Stream(Aggregating[K, V], Generic[K, V]):
     ) -> Any:
         """Join each value with a table's value of the same key.
 
-        ``how="left"`` also gives records without a match, with ``None`` for the table's value. A global
-        table may be looked up by another key, ``on=``.
+        ``how="left"`` also emits records without a match, with ``None`` for the table's value. ``on=``
+        computes
+        the key to look up; only global tables take it.
         """
         step = self.flow.label(name, function, "join")
         check_join(self.flow, table, how=how, on=on, step=step)
@@ -495,7 +496,7 @@ class Stream(Aggregating[K, V], Generic[K, V]):
         takes: tuple[str, ...] = ("value",),
         may_yield: bool = False,
     ) -> Any:
-        """Check a step and build it; without a function, return the decorator that does so."""
+        """Check and declare a step; without a function, return the decorator that does so."""
         check_policy(on_error, step=self.flow.label(name, function, verb))
 
         @declares
@@ -521,7 +522,7 @@ class Stream(Aggregating[K, V], Generic[K, V]):
 
 
 class Branches(Generic[K, V]):
-    """The arms of a split, as attributes; ``rest`` takes what no arm took."""
+    """The arms of a split, as attributes; ``rest`` has the values that no arm took."""
 
     def __init__(self, streams: dict[str, Stream[K, V]]) -> None:
         self._streams = streams

@@ -1,4 +1,4 @@
-"""A stream cut into windows: what follows is an aggregation by key and window."""
+"""A stream cut into windows: its next step is an aggregation by key and window."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ V = TypeVar("V")
 T = TypeVar("T")
 
 WINDOWS_OF_A_RECORD_MAX: Final = 100_000
-"""Each record is written to all windows that it falls in."""
+"""Each record is written to all windows that hold its time."""
 
 
 def declared_windows(
     size: Duration, advance: Duration, grace: Duration, retention: Duration | None, *, stream: str
 ) -> TimeWindows:
-    """Return windows as a user declares them.
+    """Return the windows that a user declared.
 
     Raises:
-        TopologyError: a duration is wrong, or the windows do not follow on one another.
+        TopologyError: a duration is invalid, or there are gaps between the windows.
     """
     size_ms = declared_ms(size, "a window's size", stream=stream)
     advance_ms = declared_ms(advance, "a window's advance", stream=stream)
@@ -54,7 +54,7 @@ class WindowedStream(Generic[K, V]):
     """A stream whose next aggregation is by key and window.
 
     In every aggregation ``late=topic`` receives the records whose windows are closed; they are counted
-    either way. Arguments that an aggregation cannot take raise ``TopologyError``.
+    in any case. Arguments that an aggregation cannot take raise ``TopologyError``.
     """
 
     def __init__(self, flow: Flow, windows: TimeWindows) -> None:

@@ -1,11 +1,11 @@
-"""Folds records into a store, by key or by key and window, and gives the final results of windows.
+"""Folds records into a store, by key or by key and window, and emits the final results of windows.
 
 Stored value := tuple of accumulators, one for each aggregator of the store. Accumulators are replaced,
-never changed in place, so a failing record leaves no trace and a result already given stays as it was.
+never changed in place, so a failing record leaves no trace and earlier results do not change.
 
-Two ways lead to the same state. Where nobody listens to the updates, the records of a batch are
-grouped first and each key's accumulators are written once. Where somebody does, or where a function
-of the user's fails, records go one by one.
+Two ways lead to the same state. Where no step reads the updates, the records of a batch are grouped by
+key and each key's accumulators are written once. Where a step reads them, or where a function of the
+user fails, records are folded one by one.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from streamcore.state.write_back import WriteBack
 
 
 class StreamTime(Protocol):
-    """How far event time has come in the task."""
+    """The stream time of the task."""
 
     @property
     def stream_time_ms(self) -> int:
-        """The highest timestamp processed, the batch at hand included."""
+        """The highest timestamp processed, the current batch included."""
 
     def stream_times(self, batch: Batch) -> Sequence[int]:
-        """For each fetched record of the batch's source, the stream time once it is processed."""
+        """Return, for each fetched record of the batch's source, the stream time after its processing."""
 
 
 class LateSink(Protocol):
-    """Where records go whose windows are closed."""
+    """The destination of records whose windows are closed."""
 
     def late(self, batch: Batch) -> None:
-        """Count the records, and write them to the topic for late ones if there is one."""
+        """Count the records, and write them to the topic for late records if there is one."""
 
 
 class AggregateOperator:
@@ -59,11 +59,11 @@ class AggregateOperator:
         self._emits = emits
 
     def process(self, batch: Batch) -> Batch | None:
-        """Fold the batch; return each record's new result if somebody listens."""
+        """Fold the batch; return each record's new result if a step reads the updates."""
         return self.fold(self._guard.with_values(self._guard.with_keys(batch)))
 
     def fold(self, batch: Batch) -> Batch | None:
-        """Fold records whose keys are the store's keys and whose values are not ``None``."""
+        """Fold records whose keys are keys of the store and whose values are not ``None``."""
         if not len(batch):
             return None
         if self._counts_only and not self._emits:
@@ -94,7 +94,7 @@ class AggregateOperator:
         self._store.mark_dirty(counts)
 
     def _columns(self, batch: Batch, keys: Sequence[Any]) -> tuple[Batch, Sequence[Any], list[list[Any]]]:
-        """For each aggregator the values it folds, after the user's ``of``."""
+        """Return for each aggregator the values to fold: the results of the user's ``of``."""
         columns: list[list[Any]] = []
         for aggregator in self._aggregators:
             if aggregator.of is None:
@@ -111,7 +111,7 @@ class AggregateOperator:
     def _fold_grouped(
         self, keys: Sequence[Any], columns: list[list[Any]], states: dict[Any, tuple[Any, ...]]
     ) -> bool:
-        """Fold key by key; false, with nothing changed, if a function failed."""
+        """Fold key by key; return ``False``, with nothing changed, if a function failed."""
         groups: dict[Any, list[int]] = {}
         for position, key in enumerate(keys):
             group = groups.get(key)
@@ -170,7 +170,7 @@ class AggregateOperator:
 
 
 def added(aggregator: Aggregator, accumulator: Any, value: Any) -> Any:
-    """One value folded in: the meaning of every faster way."""
+    """Return the accumulator with one value folded in: the reference for every faster way."""
     if value is None and not aggregator.counts_none:
         return accumulator
     return aggregator.add(accumulator, value)
@@ -189,7 +189,7 @@ class WindowedAggregateOperator:
         self._late = late
 
     def process(self, batch: Batch) -> Batch | None:
-        """Fold the batch; return each record's new result, keyed by window, if somebody listens."""
+        """Fold the batch; return each record's new result, keyed by window, if a step reads the updates."""
         batch = self._guard.with_values(self._guard.with_keys(batch))
         updates = self._fold.fold(self._in_windows(self._guard.with_times(batch)))
         if updates is None:
@@ -200,7 +200,9 @@ class WindowedAggregateOperator:
         )
 
     def _in_windows(self, batch: Batch) -> Batch:
-        """The records keyed by (key, window start), once for each window that is open for them."""
+        """Return the records keyed by (key, window start), once for each open window that holds their
+        time.
+        """
         if not len(batch):
             return batch
         size_ms = self._windows.size_ms
@@ -244,11 +246,11 @@ class WindowedAggregateOperator:
 
 
 class FinalOperator:
-    """Gives the result of each key and window when the window closes.
+    """Emits the result of each key and window when the window closes.
 
-    A window closes with the record that moves stream time past its end and grace. Results come in
-    the order of window start, then of key. Their timestamp is the last of the window. A result that
-    cannot be made is an error of the record that closed the window.
+    A window closes with the record that moves stream time past its end and grace. Results are in
+    the order of window start, then of key. Their timestamp is the last of the window. A failure to make a
+    result is an error of the record that closed the window.
     """
 
     def __init__(self, guard: Guard, store: WindowStore[Any, Any], spec: StoreSpec, time: StreamTime) -> None:

@@ -1,6 +1,6 @@
 """A batch of records on its way through a task, as columns of equal length.
 
-``origins`` says, for each record, which record of the fetched batch it came from, in ascending
+``origins`` is, for each record, the index of the fetched record that it was made from, in ascending
 order. It restores the order of events where paths meet again, and names the record in an error.
 """
 
@@ -17,23 +17,23 @@ from streamcore.processing.topology.error_policy import ErrorPolicy
 
 
 class BatchSource(Protocol):
-    """The fetched records that a batch came from: for errors, dead letters and the order of outputs."""
+    """The fetched records that a batch was made from: for errors, dead letters and the order of outputs."""
 
     orders: Sequence[int]
     """For each record, where it stands among those of other partitions: lower goes first."""
 
     on_error: ErrorPolicy | None
-    """The policy of the topic that the records were read from, if it declares one."""
+    """The policy of the topic that the records were read from, if the topic declares one."""
 
     def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
-        """The record as it stood in the log."""
+        """Return the record as the log holds it."""
 
 
 @dataclass(slots=True)
 class Batch:
     """Columns; ``headers`` is ``None`` when no record has any.
 
-    ``has_no_nulls`` says that no value is ``None``. Without it that is not known.
+    ``has_no_nulls`` means that no value is ``None``; ``False`` means that this is not known.
     """
 
     keys: list[Any]
@@ -48,7 +48,7 @@ class Batch:
         return len(self.values)
 
     def take(self, positions: Sequence[int]) -> Batch:
-        """The records at these positions, which ascend; one may be taken several times."""
+        """Return the records at these indexes, which ascend; an index may repeat."""
         headers = self.headers
         return Batch(
             [self.keys[position] for position in positions],
@@ -61,7 +61,7 @@ class Batch:
         )
 
     def where(self, flags: Sequence[Any]) -> Batch:
-        """The records whose flag is true."""
+        """Return the records whose flag is true."""
         return Batch(
             list(compress(self.keys, flags)),
             list(compress(self.values, flags)),
@@ -73,7 +73,7 @@ class Batch:
         )
 
     def of_origins(self, start: int, end: int) -> Batch:
-        """The records of the origins ``[start, end)``."""
+        """Return the records of the origins ``[start, end)``."""
         first, last = bisect_left(self.origins, start), bisect_left(self.origins, end)
         if first == 0 and last == len(self.origins):
             return self
@@ -88,11 +88,11 @@ class Batch:
         )
 
     def with_values(self, values: list[Any]) -> Batch:
-        """The same records with other values."""
+        """Return the same records with other values."""
         return Batch(self.keys, values, self.timestamps_ms, self.origins, self.headers, self.source)
 
     def with_keys(self, keys: list[Any]) -> Batch:
-        """The same records under other keys."""
+        """Return the same records under other keys."""
         return Batch(
             keys,
             self.values,
@@ -104,12 +104,12 @@ class Batch:
         )
 
     def headers_at(self, position: int) -> Headers:
-        """The headers of one record."""
+        """Return the headers of one record."""
         return () if self.headers is None else self.headers[position]
 
 
 def merged(batches: Iterable[Batch]) -> Batch | None:
-    """Unite batches of one source in the order of events; within an event, as given."""
+    """Unite batches of one source in the order of events; within an event, in the given order of batches."""
     full = [batch for batch in batches if len(batch)]
     if not full:
         return None

@@ -1,6 +1,6 @@
-"""Runs the user's functions over columns and applies the error policy to the one that fails.
+"""Runs the user's functions over columns and applies the error policy to a record that fails.
 
-This is the only place of the framework that catches whatever user code raises. A function runs
+This is the only module of the framework that catches every error of user code. A function runs
 over a whole column in one call of ``list.extend``; when it raises, the list holds the results of
 the records before, so the failing record is known without any work per record.
 """
@@ -26,7 +26,7 @@ from streamcore.processing.topology.times import no_time_error
 _VALUE_SHOWN_BYTES = 80
 
 ENDS_WORKER: Final = (KeyboardInterrupt, SystemExit)
-"""What application code raises to end the program: no policy applies, the worker stops."""
+"""Errors by which application code ends the program: no policy applies, the worker stops."""
 
 
 def each(
@@ -34,7 +34,7 @@ def each(
     arguments: Sequence[Any],
     failed: Callable[[int, BaseException], Any],
 ) -> list[Any]:
-    """Call ``function`` on each argument; where it raises, ``failed(position, error)`` gives the result."""
+    """Call ``function`` on each argument; where it raises, the result is that of ``failed(index, error)``."""
     results: list[Any] = []
     error: BaseException
     while True:
@@ -48,27 +48,27 @@ def each(
         else:
             if len(results) == len(arguments):
                 return results
-            # ``map`` takes a StopIteration from user code for its own end.
+            # ``map`` takes a StopIteration of user code for the end of its input.
             error = RuntimeError("application code raised StopIteration")
         results.append(failed(len(results), error))
 
 
 class FailureSink(Protocol):
-    """Where failing records go."""
+    """The destination of failing records."""
 
     def dead_letter(self, topic: str, batch: Batch, position: int, node: str, error: BaseException) -> None:
-        """Write the record that one of the batch came from, as it came, to ``topic``."""
+        """Write to ``topic`` the fetched record that a record of the batch was made from."""
 
     def count_failure(
         self, node: str, policy: str, record: Record[bytes | None, bytes | None], error: BaseException
     ) -> None:
-        """Count a record that did not pass, and log it."""
+        """Count a record that was left out or is tried again, and log it."""
 
     def count_left_out(self, node: str, reason: str, count: int) -> None:
         """Count records that a node left out, because of a null key or a null value."""
 
     def wait_ms(self, duration_ms: int) -> None:
-        """Wait before a retry."""
+        """Wait before a retry, in milliseconds."""
 
 
 class Guard:
@@ -82,10 +82,10 @@ class Guard:
     def map(
         self, function: Callable[[Any], Any], arguments: Sequence[Any], batch: Batch
     ) -> tuple[list[Any], list[int] | None]:
-        """Call ``function`` on each argument; the arguments stand beside the batch's records.
+        """Call ``function`` on each argument; the arguments are parallel to the batch's records.
 
         Returns:
-            The results, and the positions that they belong to: ``None`` if none was left out.
+            The results, and their indexes in the batch: ``None`` if no record was left out.
 
         Raises:
             UserCodeError: by policy; it names the record.
@@ -105,7 +105,9 @@ class Guard:
         return [results[position] for position in kept], kept
 
     def attempt(self, function: Callable[[Any], Any], arguments: Collection[Any]) -> list[Any] | None:
-        """Call ``function`` on each argument; ``None`` if any call fails. For work that can be done again."""
+        """Call ``function`` on each argument; return ``None`` if any call fails. For calls that can be
+        repeated.
+        """
         try:
             results = list(map(function, arguments))
         except ENDS_WORKER:
@@ -119,18 +121,18 @@ class Guard:
     ) -> None:
         """Apply a policy, by default the node's, to a record that failed outside ``map``.
 
-        Returns if the record is to be left out.
+        Returns if the record is left out; raises otherwise.
         """
         self._failed(None, None, batch, position, error, policy)
 
     def with_keys(self, batch: Batch) -> Batch:
-        """Leave out the records whose key is ``None``, and count them."""
+        """Return the records whose key is not ``None``; count the others."""
         if not holds_none(batch.keys):
             return batch
         return self.where(batch, [key is not None for key in batch.keys], "null_key")
 
     def with_values(self, batch: Batch) -> Batch:
-        """Leave out the records whose value is ``None``, and count them."""
+        """Return the records whose value is not ``None``; count the others."""
         if batch.has_no_nulls:
             return batch
         # By identity: ``None in values`` would call the ``__eq__`` of each value.
@@ -141,12 +143,12 @@ class Guard:
         return batch
 
     def where(self, batch: Batch, flags: list[bool], reason: str) -> Batch:
-        """Keep the records whose flag is true; count the others as left out for this reason."""
+        """Return the records whose flag is true; count the others as left out for this reason."""
         self._sink.count_left_out(self.node, reason, len(flags) - sum(flags))
         return batch.where(flags)
 
     def with_times(self, batch: Batch) -> Batch:
-        """Leave out the records that have no time; the policy of their topic decides about each of them.
+        """Return the records that have a time; the policy of their topic decides about each other record.
 
         Raises:
             UserCodeError: by policy; it names the record.
@@ -209,16 +211,16 @@ class Guard:
         raise AssertionError("a retry is made at least once")
 
     def note_retry(self, batch: Batch, position: int, error: BaseException) -> None:
-        """Count and log a record that is about to be tried again."""
+        """Count and log a record before it is tried again."""
         source = batch.source.record_at(batch.origins[position])
         self._sink.count_failure(self.node, "retry", source, error)
 
     def error_of(self, batch: Batch, position: int, error: BaseException) -> StreamCoreError:
-        """The error that stops the worker at a record of a batch."""
+        """Return the error that stops the worker at a record of a batch."""
         return self.error_for(batch.source.record_at(batch.origins[position]), error)
 
     def error_for(self, source: Record[bytes | None, bytes | None], error: BaseException) -> StreamCoreError:
-        """The error that stops the worker: it names the record, the node and the reason."""
+        """Return the error that stops the worker: it names the record, the node and the reason."""
         kind: type[StreamCoreError] = UserCodeError
         what = "application code failed"
         if isinstance(error, InvalidTimestampError):
@@ -242,7 +244,7 @@ class Guard:
 
 
 def shown(value: bytes | None) -> str:
-    """The start of a key or value, for a message."""
+    """Return the start of a key or value, for a message."""
     if value is None:
         return "None"
     text = repr(value[:_VALUE_SHOWN_BYTES])

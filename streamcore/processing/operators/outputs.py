@@ -1,8 +1,8 @@
-"""What a commit interval writes to topics: encoded columns for each partition, in the order of events.
+"""The records that a commit interval writes to topics: encoded columns per partition, in the order of events.
 
-Several steps, and several tasks, may write to one topic. Within a batch their records are put back
-into the order of events; across the tasks of one round they are merged by the order key of the record
-they came from, lowest first, so that a repartition topic is as much in time order as its inputs were.
+Several steps, and several tasks, may write to one topic. Within a batch their records are restored to
+the order of events; across the tasks of one round they are merged by the partition time of the record
+they were made from, lowest first, so that a repartition topic is as much in time order as its inputs.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from streamcore.processing.topology.nodes import TopicSpec
 
 @dataclass(slots=True)
 class _Part:
-    """What one step wrote to one partition for one batch, then what one batch wrote."""
+    """The records that one step wrote to one partition for one batch, later those of the whole batch."""
 
     columns: RecordColumns
     origins: Sequence[int]
     orders: Sequence[int]
 
     def take(self, positions: range) -> _Part:
-        """The records at these positions, which are consecutive."""
+        """Return the records at these indexes, which are consecutive."""
         start, stop = positions.start, positions.stop
         return _Part(self.columns.take(positions), self.origins[start:stop], self.orders[start:stop])
 
@@ -33,7 +33,9 @@ _Place = tuple[bool, TopicPartition]
 
 
 class BatchOutputs:
-    """Collects what the steps of one task write for one batch, until its records are done."""
+    """Collects the records that the steps of one task write for one batch, until the batch's records are
+    done.
+    """
 
     def __init__(self, outputs: Outputs) -> None:
         self._outputs = outputs
@@ -48,14 +50,14 @@ class BatchOutputs:
         origins: Sequence[int],
         orders: Sequence[int],
     ) -> None:
-        """Take what a step writes to a partition. The columns are not the caller's any more."""
+        """Add records that a step writes to a partition. The caller must not use the columns any more."""
         place = (topic.internal, TopicPartition(topic.name, partition))
         self._parts.setdefault(place, []).append(_Part(columns, origins, orders))
 
     def end_batch(self, before: int | None = None) -> None:
-        """Put what the steps wrote into the order of the batch's records, and hand it on.
+        """Sort the records into the order of the batch's records, and pass them on.
 
-        Where only the records of origins below ``before`` are done, what the others gave stays here.
+        If only the records of origins below ``before`` are done, the output of the others stays here.
         """
         parts_by_place, self._parts = self._parts, {}
         for place, parts in parts_by_place.items():
@@ -69,12 +71,12 @@ class BatchOutputs:
                 self._outputs.add(place, part)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all records."""
         self._parts.clear()
 
 
 class Outputs:
-    """Collects what the tasks that share rounds write, until the commit takes it."""
+    """Collects the records that the tasks with common rounds write, until the commit takes them."""
 
     def __init__(self) -> None:
         self.record_count = 0
@@ -83,13 +85,13 @@ class Outputs:
         self._round: dict[_Place, list[_Part]] = {}
 
     def add(self, place: _Place, part: _Part) -> None:
-        """Take what a batch wrote to a partition."""
+        """Add the records that a batch wrote to a partition."""
         self.record_count += len(part.columns)
         self.value_bytes += sum(len(value) for value in part.columns.values if value is not None)
         self._round.setdefault(place, []).append(part)
 
     def end_round(self) -> None:
-        """Merge what the tasks of one round wrote, by order key."""
+        """Merge the records that the tasks of one round wrote, by partition time."""
         for place, parts in self._round.items():
             part = parts[0] if len(parts) == 1 else _merged(parts, [o for p in parts for o in p.orders])
             ready = self._ready.get(place)
@@ -100,12 +102,12 @@ class Outputs:
         self._round.clear()
 
     def taken(self, *, internal: bool) -> dict[TopicPartition, RecordColumns]:
-        """What is ready for topics inside the application, or for those of the outside."""
+        """Return the records for the internal topics of the application, or those for all other topics."""
         assert not self._round
         return {target: columns for (inside, target), columns in self._ready.items() if inside is internal}
 
     def clear(self) -> None:
-        """Forget everything: it was committed, or must not be."""
+        """Drop all records: they are committed, or must not be."""
         self.record_count = 0
         self.value_bytes = 0
         self._ready.clear()
@@ -113,7 +115,7 @@ class Outputs:
 
 
 def _merged(parts: Sequence[_Part], sort_keys: Sequence[int]) -> _Part:
-    """Unite parts, sorted; equal sort keys keep the order of the parts."""
+    """Unite parts in sorted order; records of equal sort keys keep the order of the parts."""
     columns = RecordColumns()
     for part in parts:
         columns.extend(part.columns)

@@ -1,4 +1,4 @@
-"""Operators that write: they encode keys and values and hand them to the outputs."""
+"""Operators that write: they encode keys and values and add them to the outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamcore.state.dynamic_keys import is_plain
 
 
 class SinkOperator:
-    """Writes a stream to a topic: equal keys to one partition, records without key to each in turn."""
+    """Writes a stream to a topic: equal keys to one partition, records without a key to each in turn."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class SinkOperator:
         self._next_without_key = 0
 
     def process(self, batch: Batch) -> None:
-        """Encode the batch and hand it to the outputs."""
+        """Encode the batch and add it to the outputs."""
         if self._keyed_only:
             batch = self._guard.with_keys(batch)
         if not len(batch):
@@ -53,7 +53,7 @@ class SinkOperator:
         self._write(batch, keys, values)
 
     def write_encoded(self, batch: Batch) -> None:
-        """Hand a batch whose keys and values are bytes to the outputs."""
+        """Add a batch whose keys and values are bytes to the outputs."""
         self._write(batch, batch.keys, batch.values)
 
     def _write(self, batch: Batch, keys: list[bytes | None], values: list[bytes | None]) -> None:
@@ -61,7 +61,7 @@ class SinkOperator:
         source_orders = batch.source.orders
         orders = [source_orders[origin] for origin in batch.origins]
         if self._partition_count == 1:
-            # The outputs grow their columns in place; the batch's own must not grow with them.
+            # The outputs grow their columns in place; the batch's columns must not grow with them.
             columns.timestamps_ms = list(columns.timestamps_ms)
             columns.headers = None if columns.headers is None else list(columns.headers)
             self._outputs.add(self._topic, 0, columns, origins=batch.origins, orders=orders)
@@ -76,9 +76,11 @@ class SinkOperator:
             )
 
     def _encoded_once(self, keys: list[Any]) -> list[bytes | None] | None:
-        """The bytes of keys, each different one encoded once; ``None`` if they must be encoded one by one.
+        """Return the bytes of keys, each distinct one encoded once; ``None`` if they must be encoded one by
+        one.
 
-        Only keys that Python tells apart as their bytes do are put together: ``True`` and ``1`` are not.
+        Only keys whose equality in Python is that of their bytes are encoded once: ``True`` and ``1`` are
+        not.
         """
         present = [key for key in keys if key is not None] if holds_none(keys) else keys
         if not is_plain(present):

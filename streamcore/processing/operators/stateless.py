@@ -1,4 +1,4 @@
-"""The operators without state: each takes a batch and returns what is left of it, or made of it."""
+"""The operators without state: each takes a batch and returns the records that pass or are made of it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from streamcore.processing.operators.guard import Guard
 from streamcore.processing.topology.made_records import made_record
 
 _UNFINISHED: Final = (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)
-"""What a call of ``async def``, or of a function with ``yield``, returns before anything ran."""
+"""Results of a call of ``async def``, or of a function with ``yield``, whose code has not run."""
 
 
 class Operator(Protocol):
     """The running side of a node."""
 
     def process(self, batch: Batch) -> Batch | None:
-        """Take a batch; return what goes on to the children, ``None`` for nothing."""
+        """Process a batch; return the batch for the children, ``None`` for no records."""
 
 
 def guarded(guard: Guard, function: Callable[[Any], Any], batch: Batch) -> tuple[list[Any], Batch]:
@@ -31,14 +31,16 @@ def guarded(guard: Guard, function: Callable[[Any], Any], batch: Batch) -> tuple
     if results and isinstance(results[0], _UNFINISHED):
         for result in results:
             if isinstance(result, types.CoroutineType):
-                result.close()  # or Python warns of each
+                result.close()  # otherwise Python warns of each
         results, kept = guard.map(_finished, results, rest)
         rest = rest if kept is None else rest.take(kept)
     return results, rest
 
 
 def _finished(result: Any) -> Any:
-    """Refuse what a function leaves undone; a lambda around ``async def`` is not seen when it is declared."""
+    """Refuse a coroutine or generator as a result; a lambda around ``async def`` is not seen at
+    declaration.
+    """
     if isinstance(result, _UNFINISHED):
         if isinstance(result, types.CoroutineType):
             result.close()
@@ -112,18 +114,18 @@ class FlatMapOperator:
 
     def __init__(self, guard: Guard, function: Callable[[Any], Iterable[Any]]) -> None:
         self._guard = guard
-        # The iterable is used up under the guard: a generator fails where it is consumed.
+        # The iterable is consumed under the guard: a generator fails where it is consumed.
         self._function = lambda value: list(function(value))
 
     def process(self, batch: Batch) -> Batch:
-        """Return all the values that were made, in order."""
+        """Return all values that were made, in order."""
         groups, rest = guarded(self._guard, self._function, batch)
         spread = rest.take([position for position, group in enumerate(groups) for _ in group])
         return spread.with_values(list(chain.from_iterable(groups)))
 
 
 class PeekOperator:
-    """Calls a function on each value; the value goes on unchanged."""
+    """Calls a function on each value and passes the value on unchanged."""
 
     def __init__(self, guard: Guard, function: Callable[[Any], Any]) -> None:
         self._guard = guard
@@ -135,7 +137,7 @@ class PeekOperator:
 
 
 class ForeachOperator(PeekOperator):
-    """Calls a function on each value; nothing goes on."""
+    """Calls a function on each value; passes nothing on."""
 
     def process(self, batch: Batch) -> Batch:
         """Return nothing."""
@@ -144,7 +146,7 @@ class ForeachOperator(PeekOperator):
 
 
 class PassOperator:
-    """Gives on what it takes: the parents of a merge are united before."""
+    """Passes on its input: the parents of a merge are united before."""
 
     def process(self, batch: Batch) -> Batch:
         """Return the batch."""
@@ -165,7 +167,7 @@ class GroupByOperator:
 
 
 class MapRecordOperator:
-    """Replaces each record, or, if ``flat``, gives any number of records for each."""
+    """Replaces each record, or, if ``flat``, makes any number of records of each."""
 
     def __init__(self, guard: Guard, function: Callable[[Any], Any], *, flat: bool) -> None:
         self._guard = guard
@@ -199,7 +201,9 @@ class MapRecordOperator:
 
 
 def rows_of(batch: Batch) -> list[Record[Any, Any]]:
-    """The batch as records, each with the topic, partition and offset that it came from."""
+    """Return the batch as records, each with the topic, partition and offset of the fetched record it was
+    made from.
+    """
     source = batch.source
     rows = []
     for position, origin in enumerate(batch.origins):

@@ -1,8 +1,9 @@
-"""Looks the keys of a batch up in a store; the policy of the step decides about keys that do not fit it.
+"""Looks up the keys of a batch in a store; the policy of the step decides about keys that do not fit the
+store.
 
-A key may be of another type than the store's (where types are not declared), too large a number, or
-nothing that can be looked up at all, such as a list. Looking up all keys at once finds that out; only
-then are they tried one by one.
+A key may be of another type than the store's (where types are not declared), a number that is too large, or
+an object that cannot be a key at all, such as a list. A look-up of all keys at once finds that out; only
+then are the keys tried one by one.
 """
 
 from __future__ import annotations
@@ -15,17 +16,21 @@ from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 
 UNFIT = (SerdeError, TypeError)
-"""What looking up many keys raises, when one of them does not fit."""
+"""Errors that a look-up of many keys raises when one of them does not fit."""
 
 
 class Lookup(Protocol):
-    """Where the values of keys are found."""
+    """A source of values by key."""
 
     def identify(self, keys: Sequence[Any]) -> Sequence[Any]:
-        """What stands for each key in a dict: equal exactly if the keys are one key. ``None`` stays."""
+        """Return an identity for each key: a dict key that is equal exactly if the keys are one key.
+        ``None`` stays.
+        """
 
     def load(self, keys: Collection[Any]) -> dict[Any, Any]:
-        """A dict that holds the value of every one of these identities that has one; maybe others too."""
+        """Return a dict with the value of each of these identities that has one; it may hold other
+        identities.
+        """
 
     def ensure_key(self, key: Any) -> None:
         """Refuse a key that cannot be looked up, with ``SerdeError``."""
@@ -34,11 +39,11 @@ class Lookup(Protocol):
 def loaded(
     guard: Guard, lookup: Lookup, keys: Sequence[Any], batch: Batch
 ) -> tuple[Batch, Sequence[Any], dict[Any, Any]]:
-    """Look up the keys that stand beside the records of a batch; ``None`` stands for no key.
+    """Look up keys that are parallel to the records of a batch; ``None`` means no key.
 
     Returns:
-        The records whose keys fit, what stands for these keys, and a dict that holds the values of those
-        that have one, by what stands for them.
+        The records whose keys fit, the identities of these keys, and a dict from identity to value of the
+        keys that have a value.
 
     Raises:
         UserCodeError: by policy, for a key that does not fit.
@@ -51,7 +56,7 @@ def loaded(
 
 
 def fitting(guard: Guard, lookup: Lookup, keys: Sequence[Any], batch: Batch) -> tuple[Batch, Sequence[Any]]:
-    """The records whose keys can be looked up, and these keys; the policy decides about the others."""
+    """Return the records whose keys can be looked up, and these keys; the policy decides about the others."""
 
     def ensure(key: Any) -> None:
         hash(key)

@@ -1,4 +1,4 @@
-"""Operators that keep a topic as a table, and that look values up in tables."""
+"""Operators that keep a topic as a table, and that look up values in tables."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class TableSourceOperator:
         self._store = store
 
     def process(self, batch: Batch) -> Batch:
-        """Store the batch; return its records as the changes they are."""
+        """Store the batch; return its records as changes."""
         batch = self._guard.with_keys(batch)
         try:
             self._keep(batch)
         except UNFIT:
-            # Some may be stored already; doing it again does no harm.
+            # Some may be stored already; storing a record again changes nothing.
             batch, _ = fitting(self._guard, self._store, batch.keys, batch)
             self._keep(batch)
         return batch
@@ -40,9 +40,10 @@ class TableSourceOperator:
 
 
 class TableJoinOperator:
-    """Gives ``function(value, table value)`` for each record; without ``left`` only where there is one.
+    """Emits ``function(value, table value)`` for each record; without ``left`` only if there is a table
+    value.
 
-    A record without a value is left out. One without a key has no table value, so only ``left`` keeps it
+    A record without a value is left out. A record without a key has no table value, so only ``left`` keeps it
     (KIP-962).
     """
 
@@ -56,7 +57,7 @@ class TableJoinOperator:
         on: Callable[[Any], Any] | None,
         result: Callable[[Any], Any] | None = None,
     ) -> None:
-        """Make a join; ``result`` gives what the join sees of a stored value, of a table of aggregations."""
+        """Create a join; ``result`` converts a stored value of a table of aggregations to its result."""
         self._guard = guard
         self._table = table
         self._function = function

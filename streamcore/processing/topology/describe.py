@@ -1,6 +1,6 @@
-"""Shows a planned application to people: as plain text, or as a Mermaid flowchart.
+"""Shows a planned application: as plain text, as a Mermaid flowchart, or as plain data.
 
-Both show the same things in the same order, that of declaration: topics, sub-topologies with their
+All show the same things in the order of declaration: topics, sub-topologies with their
 steps and stores, and the global tables. Nothing here needs a log, so partitions are shown only where
 the application declares them.
 """
@@ -59,17 +59,17 @@ _UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), (
 
 
 def plain_text(plan: Plan) -> str:
-    """The application as indented text, for a terminal."""
+    """Return the application as indented text, for a terminal."""
     return "\n".join(_plain_lines(plan)) + "\n"
 
 
 def mermaid_text(plan: Plan) -> str:
-    """The application as a Mermaid flowchart: a box a sub-topology, rounded topics, round stores."""
+    """Return the application as a Mermaid flowchart: a box per sub-topology, rounded topics, round stores."""
     return "\n".join(_Flowchart(plan).lines()) + "\n"
 
 
 def described(plan: Plan) -> Iterator[dict[str, object]]:
-    """The application for programs: a plain dict for each sub-topology, then one for each global table."""
+    """Return the application as plain data: a dict for each sub-topology, then one for each global table."""
     for sub_topology in plan.sub_topologies:
         yield {
             "sub_topology": sub_topology.name,
@@ -98,7 +98,7 @@ def described(plan: Plan) -> Iterator[dict[str, object]]:
 
 
 def kind_of(node: Node) -> str:
-    """What a step is, in the words of the DSL."""
+    """Return the kind of a step, by the names of the DSL."""
     match node:
         case Filter():
             return "filter_not" if node.negated else "filter"
@@ -114,7 +114,7 @@ def kind_of(node: Node) -> str:
 
 
 def duration_text(duration_ms: int) -> str:
-    """A duration as one writes it: ``10s``, ``1h``; ``90s`` where no larger unit divides it."""
+    """Return a duration as users write it: ``10s``, ``1h``; ``90s`` where no larger unit divides it."""
     if duration_ms == 0:
         return "0s"
     return next(f"{duration_ms // size}{unit}" for unit, size in _UNITS_MS if duration_ms % size == 0)
@@ -206,7 +206,9 @@ def _changelog_of(app_id: str, store: StoreSpec) -> str:
 
 
 def _roots_from_elsewhere(sub_topology: SubTopology) -> list[Node]:
-    """The repartition steps that this sub-topology reads from; another one, or itself, writes to them."""
+    """Return the repartition steps whose topics this sub-topology reads; another one, or itself, writes
+    them.
+    """
     return [
         entry.root
         for entry in sub_topology.inputs
@@ -215,7 +217,7 @@ def _roots_from_elsewhere(sub_topology: SubTopology) -> list[Node]:
 
 
 def _written_by(sub_topology: SubTopology) -> list[TopicSpec]:
-    """The topics that the steps write, each once; changelogs and dead letters stand elsewhere."""
+    """Return the topics that the steps write, each once, without changelogs and dead letters."""
     found: list[TopicSpec] = []
     for node in sub_topology.nodes:
         for topic in _outputs_of(node):
@@ -236,7 +238,7 @@ def _outputs_of(node: Node) -> list[TopicSpec]:
 
 
 class _Flowchart:
-    """Gives each thing a short id: Mermaid's ids are words, and some words are its own."""
+    """Assigns short ids to the parts of a flowchart: names can collide with Mermaid's reserved words."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -295,6 +297,6 @@ class _Flowchart:
 
 
 def _label(what: str, name: str) -> str:
-    """Text for a quoted label; names of functions may hold letters that are not ASCII, but no quotes."""
+    """Return text for a quoted label; names of functions may hold non-ASCII letters, but no quotes."""
     escaped = name.replace("&", "#amp;").replace('"', "#quot;")
     return f"{escaped}<br/>{what}"

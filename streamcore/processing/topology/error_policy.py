@@ -1,7 +1,7 @@
-"""What happens to a record that fails: the four policies that an application chooses from.
+"""The error policies: what happens to a record that fails.
 
-A policy stands on the application, a topic (for bytes that do not decode), an operator or an
-agent; the nearest one counts. The default is ``stop``: nothing is committed past the record.
+A policy is declared on the application, a topic (for bytes that do not decode), an operator or an
+agent; the nearest one applies. The default is ``stop``: nothing is committed past the record.
 """
 
 from __future__ import annotations
@@ -28,28 +28,29 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Count the record and go on as if it had not been there."""
+    """Count the record and continue without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Call again, at most ``times`` times, waiting ``backoff_ms`` and twice as long each time; then stop.
+    """Call again, at most ``times`` times, and wait ``backoff_ms`` first and twice as long each time; then
+    stop.
 
-    No wait is longer than a minute, or than ``backoff_ms`` where that is more.
+    No wait is longer than a minute, or than ``backoff_ms`` if that is more.
     """
 
     times: int
     backoff_ms: int
 
     def wait_ms(self, attempt: int) -> int:
-        """How long to wait before an attempt to try again; the first is 1."""
+        """Return the wait before an attempt to try again, in milliseconds; the first attempt is 1."""
         longest_ms = max(_BACKOFF_MS_MAX, self.backoff_ms)
         return min(longest_ms, self.backoff_ms << min(attempt - 1, 62))
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Write the record as it came, with the reason in its headers, to a topic, and go on."""
+    """Write the record as it was read, with the reason in its headers, to a topic, and continue."""
 
     topic: str
 
@@ -62,12 +63,12 @@ skip = Skip()
 
 @declares
 def retry(times: int, backoff: str | timedelta | int = "100ms") -> Retry:
-    """Try a failing record again, ``times`` times at most, before stopping.
+    """Return the policy that tries a failing record again, ``times`` times at most, before it stops.
 
     The first wait is ``backoff``; each is twice as long as the one before, up to a minute.
 
     Raises:
-        UsageError: ``times`` is no integer of at least 1, or ``backoff`` is no duration.
+        UsageError: ``times`` is not an integer of at least 1, or ``backoff`` is not a duration.
     """
     if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= _TIMES_MAX:
         raise UsageError(f"retry from 1 to {_TIMES_MAX:,} times: {fact_text(times=shown(times))}")
@@ -79,7 +80,8 @@ def retry(times: int, backoff: str | timedelta | int = "100ms") -> Retry:
 
 @declares
 def dead_letter(topic: str) -> DeadLetter:
-    """Send failing records to ``topic``, as they came, with the reason in their headers.
+    """Return the policy that sends failing records to ``topic``, as they were read, with the reason in
+    headers.
 
     Raises:
         UsageError: ``topic`` is not the name of a topic.

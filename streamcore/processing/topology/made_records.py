@@ -1,7 +1,7 @@
-"""Checks the records that user code makes: what a step returns, and what ``send`` is given.
+"""Checks the records that user code makes: those that a step returns, and those given to ``send``.
 
-What is wrong with a record is said where the record is made, so that the error policy of that place decides
-about the event at hand. Later, in the commit, nobody could tell which event the record came from.
+A record is checked where it is made, so that the error policy of that step decides about the current event.
+The commit, which comes later, does not know the event that a record was made from.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from streamcore.processing.topology.times import NO_TIMESTAMP, given_time_ms
 
 
 def made_record(made: object) -> Record[Any, Any]:
-    """A record that a step's function returned, or that ``send_many`` was given, with checked fields.
+    """Return a record that a step's function returned, or that ``send_many`` was given, with checked fields.
 
-    ``topic``, ``partition`` and ``offset`` are left as they are: they say where a record came from.
+    ``topic``, ``partition`` and ``offset`` are unchanged: they say where a record was read.
 
     Raises:
-        UserCodeError: it is no ``sc.Record``.
-        InvalidTimestampError: its time is before 1970 or after the year 9999; -1 stands for none given.
+        UserCodeError: the object is not an ``sc.Record``.
+        InvalidTimestampError: its time is before 1970 or after the year 9999; -1 means no time.
         InvalidRecordError: its headers are not pairs of text and bytes.
-        UsageError: its time is no number of milliseconds.
+        UsageError: its time is not a number of milliseconds.
     """
     if not isinstance(made, Record):
         raise UserCodeError(f"return sc.Record from this step: {fact_text(given=type(made).__name__)}")
@@ -41,7 +41,7 @@ def made_record(made: object) -> Record[Any, Any]:
 
 
 def encoded(topic: TopicSpec, record: Record[Any, Any]) -> Record[bytes | None, bytes | None]:
-    """A record as it will stand in a topic.
+    """Return a record with encoded key and value, as a topic holds it.
 
     Raises:
         SerdeError: its key or its value is not of the topic's type.
@@ -51,7 +51,7 @@ def encoded(topic: TopicSpec, record: Record[Any, Any]) -> Record[bytes | None, 
         key = None if found is None else topic.key_serde.encode(found)
         what, found = "value", record.value
         value = None if found is None else topic.value_serde.encode(found)
-    except Exception as error:  # of the user's own serde, or of a class of the user's
+    except Exception as error:  # of the user's serde, or of a class of the user's
         facts = fact_text(topic=topic.name, value=repr(found)[:100], error=error)
         raise SerdeError(f"this {what} is not of the topic's type: {facts}") from error
     return Record(
@@ -60,10 +60,10 @@ def encoded(topic: TopicSpec, record: Record[Any, Any]) -> Record[bytes | None, 
 
 
 def checked_headers(headers: object) -> Headers:
-    """Headers as a tuple of pairs.
+    """Return headers as a tuple of pairs.
 
     Raises:
-        InvalidRecordError: they are not pairs of text and bytes; ``None`` may stand for the bytes.
+        InvalidRecordError: they are not pairs of text and bytes; the bytes may be ``None``.
     """
     if isinstance(headers, list | tuple):
         pairs = tuple(tuple(pair) if isinstance(pair, list | tuple) else () for pair in headers)
@@ -88,8 +88,9 @@ def _is_header(pair: tuple[Any, ...]) -> bool:
 
 
 def partition_without_key(source: Record[bytes | None, bytes | None], partition_count: int) -> int:
-    """Where a record without a key goes in a repartition topic: by the place of the record it came from.
+    """Return the partition of a record without a key in a repartition topic, by partition and offset of its
+    origin.
 
-    So the task that reads it, and thereby its order among others, follows from the records alone.
+    The task that reads the record, and its order among others, then depend on the records only.
     """
     return (source.partition + source.offset) % partition_count

@@ -1,15 +1,15 @@
-"""What a topology means: the specification of the operators, written to be read, not to be fast.
+"""The specification of the operators, as a program that is written to be read, not to be fast.
 
-One event at a time goes through all steps of its sub-topology, in the order of declaration; what it
-causes in a repartition topic goes on from there before the next event is taken. State is dicts. The
+One event at a time passes all steps of its sub-topology, in the order of declaration; the records that it
+causes in a repartition topic are processed before the next event is taken. State is dicts. The
 engine works on batches instead and must give the same outputs and the same state, however the
-batches are cut; property tests hold the two together. An operator is first written here.
+batches are cut; property tests compare the two. A new operator is written here first.
 
 A key is its bytes, as ``key_codec`` writes them for the declared type of the store's keys: state is kept by
 these bytes, or by these and the start of a window.
 
-Agents, timers, commits and what asks the clock (``idle_after``, ``max_ahead``) are not its part, nor is
-dropping windows whose retention is over.
+Left out are agents, timers, commits, the settings that need the clock (``idle_after``, ``max_ahead``), and
+the removal of windows whose retention is over.
 """
 
 from __future__ import annotations
@@ -65,25 +65,26 @@ from streamcore.state.keys import key_codec
 R = TypeVar("R")
 
 Event: TypeAlias = Record[Any, Any]
-"""A record whose key and value are objects, on its way through the steps. It keeps the place in the log
-of the record it came from."""
+"""A record with decoded key and value, on its way through the steps, with the topic, partition and
+offset of the record it was made from.
+"""
 Stored: TypeAlias = Record[bytes | None, bytes | None]
-"""A record as it stands in a topic."""
+"""A record as a topic holds it."""
 Results: TypeAlias = list[R]
-"""The result of a call, alone in a list, or an empty list where an error policy left the record out."""
+"""The result of a call, in a list, or an empty list where an error policy left the record out."""
 
 
 @dataclass
 class _Task:
-    """One sub-topology and one partition number: its stores, and how far event time has come in it."""
+    """One sub-topology and one partition number: its stores, and its stream time."""
 
     sub_topology: SubTopology
     stores: dict[str, dict[Any, Any]] = field(default_factory=lambda: defaultdict(dict))
     stream_time_ms: int = NO_TIME
     stream_time_before_ms: int = NO_TIME
-    """What it was before the event at hand."""
+    """The stream time before the current event."""
     topic: TopicSpec | None = None
-    """The topic of the event at hand."""
+    """The topic of the current event."""
 
 
 class Interpreter:
@@ -92,9 +93,11 @@ class Interpreter:
     def __init__(
         self, plan: Plan, partition_counts: Mapping[str, int], *, on_error: ErrorPolicy = stop
     ) -> None:
-        """Prepare an application with empty state; ``on_error`` is the policy of the application."""
+        """Create the interpreter of an application with empty state; ``on_error`` is the application's
+        policy.
+        """
         self.outputs: dict[str, list[Stored]] = defaultdict(list)
-        """For each topic, what was written to it, in order, with partitions and offsets."""
+        """For each topic, the records written to it, in order, with partitions and offsets."""
         self.late_count = 0
         self._plan = plan
         self._partition_counts = partition_counts
@@ -104,7 +107,7 @@ class Interpreter:
         self._written: list[Stored] = []
 
     def state(self, store: str, partition: int) -> list[tuple[Any, Any]]:
-        """What a store of one task keeps by key, or by (key, window start), in the order of its bytes."""
+        """Return a store of one task, by key or by (key, window start), in the order of the keys' bytes."""
         for (_, number), task in self._tasks.items():
             spec = task.sub_topology.store_of(store)
             if number == partition and spec is not None:
@@ -117,12 +120,16 @@ class Interpreter:
         return []
 
     def feed(self, stored: Stored) -> None:
-        """Take the next record of a topic, then everything that it causes in topics that are read here."""
+        """Process the next record of a topic, then all records that it causes in topics that are read
+        here.
+        """
         for written in self.take(stored):
             self.feed(written)
 
     def take(self, stored: Stored) -> list[Stored]:
-        """Take the next record of a topic; return what this writes to topics, which nobody has read yet."""
+        """Process the next record of a topic; return the records written to topics, which are not
+        processed yet.
+        """
         self._written = []
         for table in self._plan.global_tables:
             if table.topic.name == stored.topic:
@@ -138,10 +145,10 @@ class Interpreter:
     # -- one event
 
     def _enter(self, task: _Task, topic: TopicSpec, root: Node, stored: Stored) -> None:
-        """Decode a record and take it through the steps.
+        """Decode a record and pass it to the steps.
 
         A record that has a time moves stream time, even if it does not decode. A record without a value
-        reaches tables, and the stream only where the topic says so.
+        reaches tables; it reaches the stream only if the topic declares so.
         """
         policy = topic.on_error if topic.on_error is not None else self._on_error
         events = self._guarded(topic.name, policy, stored, lambda: _decoded(topic, stored))
@@ -158,14 +165,14 @@ class Interpreter:
                 given[node] = self._step(task, node, arrived, stored)
 
     def _step(self, task: _Task, node: Node, arrived: list[Event], stored: Stored) -> list[Event]:
-        """What a step gives for what arrives at it because of one stored record."""
+        """Return the output of a step for its input from one stored record."""
         if isinstance(node, Final):
             policy = node.on_error if node.on_error is not None else self._on_error
             return self._closed_windows(task, node, policy, stored)
         return [made for event in arrived for made in self._made(task, node, event, stored)]
 
     def _made(self, task: _Task, node: Node, event: Event, stored: Stored) -> list[Event]:
-        """What a step gives for one event."""
+        """Return the output of a step for one event."""
 
         def call(function: Callable[..., R], *arguments: Any) -> Results[R]:
             policy = node.on_error if node.on_error is not None else self._on_error
@@ -292,9 +299,9 @@ class Interpreter:
         start_ms: int | None,
         call: Callable[..., Results[Any]],
     ) -> list[Event]:
-        """Fold an event into the accumulators of its key and, of windows, the one that starts then.
+        """Fold an event into the accumulators of its key and, for windows, of the one that starts then.
 
-        Gives the new result if a step asks for it.
+        Returns the new result if a step reads it.
         """
         encoded = call(_key_bytes, node.store, event.key)
         if not encoded:
@@ -330,7 +337,9 @@ class Interpreter:
         return updates
 
     def _closed_windows(self, task: _Task, node: Final, policy: ErrorPolicy, stored: Stored) -> list[Event]:
-        """The results of the windows that this event closed, by start and then by the bytes of the key."""
+        """Return the results of the windows that this event closed, by start and then by the bytes of the
+        key.
+        """
         windows = node.store.windows
         assert windows is not None
         decode = key_codec(node.store.key_type).decode
@@ -374,7 +383,7 @@ class Interpreter:
         call: Callable[..., Results[Any]],
         came_from: Stored | None = None,
     ) -> None:
-        """Write an event; without a key it goes by the place of the record it came from, if that is given."""
+        """Write an event; without a key, its partition follows from the record it was made from, if given."""
         for value in call(_encoded, topic.value_serde, event.value):
             for key in call(_encoded, topic.key_serde, event.key):
                 partition = 0
@@ -383,7 +392,7 @@ class Interpreter:
                 self._append(topic.name, key, value, event.timestamp_ms, event.headers, partition)
 
     def _append_dead_letter(self, topic: str, stored: Stored, node: str, error: Exception) -> None:
-        """Write a record as it came, with where and why in its headers."""
+        """Write a record as it was read, with its place and the reason in its headers."""
         headers = (
             *stored.headers,
             ("streamcore.node", node.encode()),
@@ -403,7 +412,9 @@ class Interpreter:
         headers: Headers,
         partition: int = 0,
     ) -> None:
-        """Write a record; ``partition`` is where one without a key goes. Outside, that is not promised."""
+        """Write a record; ``partition`` is that of a record without a key, which topics of users do not
+        promise.
+        """
         if key is not None:
             partition = partition_of_key(key, self._partition_counts[topic])
         records = self.outputs[topic]
@@ -446,7 +457,9 @@ def _stopping_error(node: str, stored: Stored, error: Exception) -> StreamCoreEr
 
 
 def _decoded(topic: TopicSpec, stored: Stored) -> Event:
-    """A record as the application sees it; its time is that of the value, where the topic tells it."""
+    """Return a record as the application sees it; its time is computed from the value where the topic
+    declares so.
+    """
     try:
         key = None if stored.key is None else topic.key_serde.decode(stored.key)
         value = None if stored.value is None else topic.value_serde.decode(stored.value)
@@ -460,7 +473,7 @@ def _decoded(topic: TopicSpec, stored: Stored) -> Event:
 
 
 def _known_time_ms(topic: TopicSpec, stored: Stored, events: list[Event]) -> int:
-    """What a record says to stream time: its time, or ``NO_TIME`` where it has none."""
+    """Return the time of a record for stream time; ``NO_TIME`` if it has none."""
     if events:
         timestamp_ms = events[0].timestamp_ms
     else:
@@ -478,9 +491,9 @@ def _encoded(serde: Serde[Any], found: Any) -> bytes | None:
 
 
 def _records(function: Callable[[Event], Iterable[Event]], event: Event) -> list[Event]:
-    """What a function made of a record, each at the place that the record came from.
+    """Return the records that a function made of a record, with topic, partition and offset of that record.
 
-    A record without a time of its own has that of the one it was made from.
+    A record without a time gets that of the record it was made from.
     """
     made = list(map(made_record, function(event)))
     return [
@@ -505,7 +518,7 @@ def _takes(arm: Branch, value: Any) -> bool:
 
 
 def _key_bytes(store: StoreSpec, key: Any) -> bytes | None:
-    """The bytes that a key is to a store. Refuses a key of another type, and too large a number."""
+    """Return the bytes of a key in a store. Refuses a key of another type, and a number that is too large."""
     hash(key)
     return None if key is None else key_codec(store.key_type).encode(key)
 

@@ -1,10 +1,10 @@
-"""The nodes of a topology: what an application declared, frozen, with nothing running.
+"""The nodes of a topology: the frozen declarations of an application, with nothing running.
 
-A node names its parents; the graph is whatever can be reached from them. Nodes are compared by
+A node names its parents; the graph is all nodes that can be reached from them. Nodes are compared by
 identity. Types are erased here (``Any``): the DSL in ``stream.py`` and ``table.py`` keeps them.
 
 Order: an event passes the nodes in the order in which they were declared (which is a topological
-order); a node with several parents takes what its first parent gave first.
+order); a node with several parents takes the output of its first parent first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Function: TypeAlias = Callable[..., Any]
 class TopicSpec:
     """A topic that the application reads or writes.
 
-    ``partition_count`` is ``None`` where the application does not care: the topic as it exists,
+    ``partition_count`` is ``None`` where the application declares none: the topic as it exists,
     or one partition when it has to be created.
     """
 
@@ -40,7 +40,7 @@ class TopicSpec:
     max_ahead_ms: int | None = None
     """How far ahead of the clock an event time may be; ``None`` for any."""
     skips_nulls: bool = False
-    """Whether records without a value are left out of the topic's stream; tables take them in any case."""
+    """Whether records without a value are left out of the topic's stream; tables read them in any case."""
     on_error: ErrorPolicy | None = None
     config: dict[str, str] = field(default_factory=dict)
     internal: bool = False
@@ -50,8 +50,8 @@ class TopicSpec:
 class StoreSpec:
     """A named store of each task: its name is the identity of its changelog and files.
 
-    ``source_topic`` is set when a topic is its own changelog. ``aggregators`` tell tools how to
-    show what is stored; the one of a table of plain values has an empty name. ``value_serde`` encodes
+    ``source_topic`` is set when a topic is the store's changelog. ``aggregators`` tell tools how to
+    show the stored values; the one of a table of plain values has an empty name. ``value_serde`` encodes
     one stored value.
     """
 
@@ -67,13 +67,13 @@ class StoreSpec:
 
     @property
     def is_kept_by_step(self) -> bool:
-        """Whether a step of the topology writes it: then user code only reads it."""
+        """Whether a step of the topology writes the store: then user code can only read it."""
         return self.source_topic is not None or bool(self.aggregators)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Node:
-    """A declared step. ``on_error`` of ``None`` means the application's."""
+    """A declared step. ``on_error`` of ``None`` means the application's policy."""
 
     name: str
     parents: tuple[Node, ...] = ()
@@ -81,48 +81,50 @@ class Node:
 
     @property
     def leaves_out_null_keys(self) -> bool:
-        """Whether the step gives nothing for a record without a key, so that nobody need bring it one."""
+        """Whether the step emits nothing for a record without a key, so that such records need not reach
+        it.
+        """
         return False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Source(Node):
-    """Records of a topic."""
+    """Read the records of a topic."""
 
     topic: TopicSpec
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Map(Node):
-    """Each value by another."""
+    """Replace each value by another."""
 
     function: Function
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FlatMap(Node):
-    """Each value by any number of values."""
+    """Replace each value by any number of values."""
 
     function: Function
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MapRecord(Node):
-    """Each record by another; the key may change."""
+    """Replace each record by another; the key may change."""
 
     function: Function
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FlatMapRecord(Node):
-    """Each record by any number of records; keys may change."""
+    """Replace each record by any number of records; keys may change."""
 
     function: Function
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Filter(Node):
-    """Only the values for which ``function`` is true (or false, if ``negated``)."""
+    """Keep the values for which ``function`` is true (or false, if ``negated``)."""
 
     function: Function
     negated: bool = False
@@ -137,14 +139,14 @@ class Peek(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Foreach(Node):
-    """Call a function on each value; the end of the stream."""
+    """Call a function on each value; nothing follows this step."""
 
     function: Function
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GroupBy(Node):
-    """A new key for each record, computed from the value."""
+    """Give each record a new key, computed from the value."""
 
     function: Function
 
@@ -162,12 +164,12 @@ class Branch(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Merge(Node):
-    """The records of all parents."""
+    """Pass on the records of all parents."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Repartition(Node):
-    """Through an internal topic, so that equal keys meet in one partition.
+    """Write to an internal topic, so that equal keys are in one partition.
 
     The parent writes the topic; the children of this node read it, in another sub-topology.
     """
@@ -186,7 +188,7 @@ class To(Node):
 class Aggregate(Node):
     """Fold the values of each key, or of each key and window, into a store; emits each change.
 
-    Emits nothing for which no child asks.
+    Emits nothing where no child reads the changes.
     """
 
     store: StoreSpec
@@ -194,13 +196,13 @@ class Aggregate(Node):
 
     @property
     def leaves_out_null_keys(self) -> bool:
-        """Only records with a key are folded."""
+        """``True``: only records with a key are folded."""
         return True
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Final(Node):
-    """One result per key and window, when the window closes."""
+    """Emit one result per key and window, when the window closes."""
 
     store: StoreSpec
 
@@ -222,9 +224,9 @@ class GlobalTable(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TableJoin(Node):
-    """Each value with the table's value of the same key (or of ``on(value)``, for global tables).
+    """Join each value with the table's value of the same key (or of ``on(value)``, for global tables).
 
-    Not part of ``parents``: the table is read, it gives no records.
+    The table is not one of ``parents``: it is read, and emits no records to the join.
     """
 
     table: Node
@@ -235,21 +237,21 @@ class TableJoin(Node):
 
     @property
     def leaves_out_null_keys(self) -> bool:
-        """A left join gives the record without a table value."""
+        """``False`` for a left join, which emits the record without a table value."""
         return self.on is None and not self.left
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AgentNode(Node):
-    """A user coroutine over the stream."""
+    """Run a user coroutine over the stream."""
 
     function: Function
     concurrency: int
     tables: tuple[StoreSpec, ...] = ()
     keyed_only: bool = False
-    """Whether the stream's keys were changed before, so that records without a key are left out."""
+    """Whether an earlier step changed the stream's keys, so that records without a key are left out."""
 
     @property
     def leaves_out_null_keys(self) -> bool:
-        """What ``keyed_only`` says."""
+        """The value of ``keyed_only``."""
         return self.keyed_only

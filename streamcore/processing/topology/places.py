@@ -1,7 +1,7 @@
-"""Where in the user's program something is declared, or fails, for errors.
+"""The place in the user's program of a declaration or a failure, for errors.
 
-A public call that declares something is marked with ``declares``: what it refuses ends with ``at=FILE:LINE``,
-the line outside of this package that called it.
+A public call that declares something is marked with ``declares``: its errors end with ``at=FILE:LINE``,
+the line outside of this package that made the call.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LETTERS_MAX: Final = 80
 
 
 def user_place() -> str:
-    """The file and line that called into this package: ``FILE:LINE``."""
+    """Return the file and line that called this package: ``FILE:LINE``."""
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
         frame = frame.f_back
@@ -39,7 +39,7 @@ def user_place() -> str:
 
 
 def place_raised(error: BaseException) -> str:
-    """Where in the user's code an error arose: ``FILE:LINE``.
+    """Return the place in the user's code where an error was raised: ``FILE:LINE``.
 
     It is the innermost frame that is neither this package's, nor the standard library's, nor an installed
     library's; the innermost of all if there is no such frame.
@@ -63,7 +63,7 @@ _LIBRARIES: Final = _library_folders()
 def declares(function: F) -> F:
     """Mark a public call that declares something: its errors name the user's file and line.
 
-    Missing and unknown arguments are a ``TopologyError``, too.
+    Missing and unknown arguments raise ``TopologyError``, too.
     """
 
     @functools.wraps(function)
@@ -84,7 +84,7 @@ def declares(function: F) -> F:
 
 
 def add_fact(error: StreamCoreError, name: str, value: object) -> None:
-    """Add a fact to an error's message, unless it has one of this name."""
+    """Add a fact to an error's message, unless the message has a fact of this name."""
     message = str(error)
     if f" {name}=" not in message:
         separator = " " if _HAS_FACTS.search(message) else ": "
@@ -92,7 +92,7 @@ def add_fact(error: StreamCoreError, name: str, value: object) -> None:
 
 
 def shown(value: object) -> str:
-    """A wrong argument as errors show it: short, on one line."""
+    """Return a wrong argument as errors show it: short, on one line."""
     if isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType | type):
         return getattr(value, "__name__", repr(value))
     text = " ".join(repr(value).split())

@@ -1,8 +1,8 @@
 """Splits a declared application into sub-topologies and decides the partitions of its topics. Pure.
 
-A sub-topology is what hangs together without a repartition topic between, counting what shares a
-table. A task is one sub-topology and one partition number, so inputs that meet in a table must have the
-same number of partitions and bring equal keys to the same one; others are refused.
+A sub-topology is a set of nodes that are connected without a repartition topic between them; a shared table
+connects nodes, too. A task is one sub-topology and one partition number, so inputs that meet in a table must
+have the same number of partitions and the same partition for equal keys; others are refused.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from streamcore.processing.topology.nodes import (
 class Input:
     """A topic that a sub-topology reads, and the node where its records enter.
 
-    ``one_at_a_time`` is set where two steps meet in one store: a batch would let the second see
+    ``one_at_a_time`` is set where two steps use one store: in a batch the second would see
     what the first wrote for later events.
     """
 
@@ -43,9 +43,10 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class SubTopology:
-    """A part of the topology with no repartition inside. Named after its first store, agent or topic.
+    """A part of the topology with no repartition inside. Its name is that of its first store, agent or topic.
 
-    ``inputs`` stand in the order in which records of equal times are taken: topics read as tables first,
+    The order of ``inputs`` is the order in which records of equal times are taken: topics read as tables
+    first,
     then by the topic's name, wherever the program declares them.
     """
 
@@ -58,7 +59,7 @@ class SubTopology:
     """The repartition steps whose readers all leave out null keys: such records are not written at all."""
 
     def store_of(self, name: str) -> StoreSpec | None:
-        """The store of a name."""
+        """Return the store of a name."""
         return next((store for store in self.stores if store.name == name), None)
 
 
@@ -114,7 +115,7 @@ def _tables_named_by(
 
 
 def _tables_of(node: Node, named: Sequence[StoreSpec]) -> tuple[StoreSpec, ...]:
-    """The tables that a node's task must own: those that its function may write, and declared ones."""
+    """Return the tables that a node's task must own: those that its function may write, and declared ones."""
     found = [store for store in named if not store.is_kept_by_step]
     if isinstance(node, AgentNode):
         found += [store for store in node.tables if not any(store is known for known in found)]
@@ -126,10 +127,11 @@ def _add_tables_read(
     named: Mapping[Node, Sequence[StoreSpec]],
     used: dict[Node, tuple[StoreSpec, ...]],
 ) -> None:
-    """Add the tables that functions read and that the steps beside them keep.
+    """Add the tables that functions read and that steps of the same sub-topology write.
 
-    To name a table that another sub-topology keeps unites nothing: the function would see the keys of its own
-    partition, and they are others there. Only ``tables=`` does so.
+    A function that names a table of another sub-topology does not unite the two: the function would see the
+    keys of its partition number, which are other keys in the other sub-topology. Only ``tables=`` unites
+    them.
     """
     kept = [node.store for node in members if isinstance(node, Aggregate | TableSource)]
     for node in members:
@@ -149,7 +151,7 @@ def _refuse_equal_names(nodes: Iterable[Node], app_tables: Iterable[StoreSpec]) 
 
 
 def _grouped(nodes: Sequence[Node], used: Mapping[Node, tuple[StoreSpec, ...]]) -> list[list[Node]]:
-    """The nodes that hang together, each group in order of declaration."""
+    """Return the groups of connected nodes, each group in order of declaration."""
     leader: dict[object, object] = {}
 
     def find(item: object) -> object:
@@ -182,7 +184,9 @@ def _grouped(nodes: Sequence[Node], used: Mapping[Node, tuple[StoreSpec, ...]]) 
 
 
 def _reading_side(node: Node) -> object:
-    """A repartition node stands with its writers; what reads it hangs on its topic instead."""
+    """Return the node by which a reader is connected: a repartition node belongs to its writers, its readers
+    to its topic.
+    """
     return node.topic if isinstance(node, Repartition) else node
 
 
@@ -227,7 +231,7 @@ def _sub_topology(
 
 
 def _keyed_only(nodes: Sequence[Node]) -> frozenset[Node]:
-    """The repartition steps whose readers all leave out records without a key."""
+    """Return the repartition steps whose readers all leave out records without a key."""
     readers: dict[Node, list[Node]] = {}
     for node in nodes:
         for parent in node.parents:
@@ -262,7 +266,7 @@ def _meets_in_a_store(
 
 
 def topics_written_by(sub_topology: SubTopology) -> list[TopicSpec]:
-    """The topics that the steps of a sub-topology write. What agents send is not known."""
+    """Return the topics that the steps of a sub-topology write. Topics that agents send to are not known."""
     written = [node.topic for node in sub_topology.nodes if isinstance(node, To | Repartition)]
     written += [
         node.late for node in sub_topology.nodes if isinstance(node, Aggregate) and node.late is not None
@@ -285,8 +289,8 @@ def resolve_partitions(
     """Decide the number of partitions of every topic, and check that inputs fit together.
 
     Args:
-        existing: the partitions of the topics that the log has.
-        may_grow: topics that may have more partitions than declared, because they were added later.
+        existing: the number of partitions of each topic in the log.
+        may_grow: topics that may have more partitions than declared, because partitions were added later.
 
     Raises:
         TopologyError: a topic exists with another count than declared, or inputs that meet in a store
@@ -323,7 +327,9 @@ def resolve_partitions(
 
 
 def _resolve_repartition(plan: Plan, counts: dict[str, int]) -> None:
-    """Repartition topics take the count of the inputs they meet, else the largest of what flows in."""
+    """Set the count of repartition topics: that of the inputs they meet, else the largest of their
+    sources.
+    """
     waiting = [
         (sub_topology, entry.topic)
         for sub_topology in plan.sub_topologies
@@ -364,12 +370,12 @@ def _count_above(plan: Plan, topic: TopicSpec, counts: Mapping[str, int]) -> int
 
 
 def task_count(sub_topology: SubTopology, counts: Mapping[str, int]) -> int:
-    """How many tasks a sub-topology has: the largest number of partitions among its inputs."""
+    """Return the number of tasks of a sub-topology: the largest number of partitions among its inputs."""
     return max(counts[entry.topic.name] for entry in sub_topology.inputs)
 
 
 def _check_co_partitioned(sub_topology: SubTopology, counts: Mapping[str, int]) -> None:
-    """Refuse inputs that meet in a table and would not bring equal keys to one task."""
+    """Refuse inputs that meet in a table and are not co-partitioned."""
     if not sub_topology.stores:
         return
     first = sub_topology.inputs[0].topic
@@ -392,9 +398,11 @@ def _check_co_partitioned(sub_topology: SubTopology, counts: Mapping[str, int]) 
 
 
 def _check_keys_are_written_alike(node: Aggregate | TableJoin | AgentNode, members: Sequence[Node]) -> None:
-    """A key's partition follows from its bytes: the text ``7`` and eight bytes for 7 lie apart.
+    """Refuse topics that meet in a table and encode keys differently.
 
-    Of two serdes of the user's own nothing is known; they may well write the same.
+    A key's partition follows from its bytes: the text ``7`` and eight bytes for 7 are in different
+    partitions.
+    Two serdes of users cannot be compared; they may write the same bytes, so they pass.
     """
     topics = list(topics_above(node))
     if isinstance(node, TableJoin) and not isinstance(node.table, GlobalTable):
@@ -422,7 +430,7 @@ def _check_keys_are_written_alike(node: Aggregate | TableJoin | AgentNode, membe
 
 
 def topics_above(node: Node) -> Iterator[TopicSpec]:
-    """The topics that a node's records come from, without going through one."""
+    """Return the topics that a node's records are read from, without passing through another topic."""
     if isinstance(node, Source):
         yield node.topic
     for parent in node.parents:

@@ -1,4 +1,4 @@
-"""Functions of an application that no record calls: by the clock, at the start and the stop of a worker."""
+"""Functions that no record calls: called by the clock, or at the start and the stop of a worker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Timer:
     interval_ms: int | None = None
     crontab: str | None = None
     timezone: tzinfo | None = None
-    """Of the cron expression; ``None`` is UTC."""
+    """The time zone of the cron expression; ``None`` is UTC."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Which times a record may have, and how times that programs give are checked.
+"""The range of record times, and the checks of times that programs give.
 
 The time of a record is in milliseconds since 1970, at least 0 and at most the last millisecond of the year
-9999. A record of a topic whose time lies outside, -1 (Kafka's "no timestamp") among them, *has no time*: its
+9999. A record of a topic whose time is outside, such as -1 (Kafka's "no timestamp"), *has no time*: its
 steps see -1, and it does not move stream time. The upper bound is that of ``datetime``; it also keeps a
 client that writes microseconds or nanoseconds from closing all windows.
 """
@@ -27,7 +27,7 @@ NO_TIME: Final = -(2**63)
 
 
 def timestamps_seen(timestamps_ms: list[int]) -> list[int]:
-    """The timestamps of a topic's records as steps see them: -1 where a record has no time."""
+    """Return the timestamps of a topic's records as steps see them: -1 where a record has no time."""
     if not timestamps_ms or (min(timestamps_ms) >= 0 and max(timestamps_ms) <= TIME_MS_MAX):
         return timestamps_ms
     return [
@@ -36,17 +36,19 @@ def timestamps_seen(timestamps_ms: list[int]) -> list[int]:
 
 
 def times_known(timestamps_ms: Sequence[int]) -> Sequence[int]:
-    """What seen timestamps mean for stream time: ``NO_TIME``, which moves nothing, instead of -1."""
+    """Return timestamps for the computation of stream time: ``NO_TIME``, which moves nothing, instead of
+    -1.
+    """
     if not timestamps_ms or min(timestamps_ms) >= 0:
         return timestamps_ms
     return [timestamp_ms if timestamp_ms >= 0 else NO_TIME for timestamp_ms in timestamps_ms]
 
 
 def event_time_ms(timestamp: Callable[[Any], Any], value: Any) -> int:
-    """The time that the ``timestamp=`` function of a topic returns for a value.
+    """Return the event time of a value by the ``timestamp=`` function of its topic.
 
     Raises:
-        UserCodeError: the function fails, or returns something else than a time.
+        UserCodeError: the function fails, or its result is not a time.
     """
     try:
         found = timestamp(value)
@@ -68,7 +70,7 @@ def event_time_ms(timestamp: Callable[[Any], Any], value: Any) -> int:
 
 
 def given_time_ms(value: datetime | str | int) -> int:
-    """The milliseconds of a time that a program gives a record.
+    """Return a time that a program gives a record, in milliseconds since 1970.
 
     Raises:
         UsageError: the value is not a time.
@@ -97,7 +99,7 @@ def ensure_not_ahead(timestamp_ms: int, now_ms: int, ahead_ms_max: int) -> None:
 
 
 def no_time_error() -> InvalidTimestampError:
-    """What is wrong with a record that has no time, where a step needs one."""
+    """Return the error for a record that has no time, where a step needs one."""
     return InvalidTimestampError(
         "the step needs the record's time, and the record has none; set the timestamp where the record is "
         "produced, or declare timestamp= on its topic"

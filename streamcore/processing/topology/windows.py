@@ -1,4 +1,4 @@
-"""Which windows a timestamp falls in, and when a window is closed. Integers only.
+"""The windows of a timestamp, and when a window closes. Integers only.
 
 Windows are ``[start, end)``, aligned to 1970. A record counts while
 ``window end > stream time - grace``; from then on the window is closed and its result final.
@@ -22,7 +22,9 @@ class TimeWindows:
     advance_ms: int
     grace_ms: int = 0
     retention_ms: int | None = None
-    """How long after its end a closed window can still be queried; ``None`` keeps all."""
+    """How long after its end a closed window can still be queried, in milliseconds; ``None`` keeps all
+    windows.
+    """
 
     def __post_init__(self) -> None:
         if self.size_ms <= 0:
@@ -39,24 +41,24 @@ class TimeWindows:
         return self.advance_ms == self.size_ms
 
     def starts_of(self, timestamp_ms: int) -> list[int]:
-        """The starts of the windows that a timestamp falls in, earliest first."""
+        """Return the starts of the windows that hold a timestamp, earliest first."""
         first = ((timestamp_ms - self.size_ms) // self.advance_ms + 1) * self.advance_ms
         return list(range(max(0, first), timestamp_ms + 1, self.advance_ms))
 
     def is_closed(self, start_ms: int, stream_time_ms: int) -> bool:
-        """Whether a window takes no more records at this stream time."""
+        """Whether a window accepts no more records at this stream time."""
         return start_ms + self.size_ms + self.grace_ms <= stream_time_ms
 
     def closed_before(self, stream_time_ms: int) -> int:
-        """The exclusive bound of closed starts: a window is closed if and only if it starts before."""
+        """Return the exclusive bound of closed starts: a window is closed if and only if it starts before."""
         return stream_time_ms - self.size_ms - self.grace_ms + 1
 
     def closing_time_ms(self, start_ms: int) -> int:
-        """The stream time at which a window closes."""
+        """Return the stream time at which a window closes."""
         return start_ms + self.size_ms + self.grace_ms
 
     def expired_before(self, stream_time_ms: int) -> int | None:
-        """The exclusive bound of starts whose retention is over; ``None`` if windows are kept."""
+        """Return the exclusive bound of starts whose retention is over; ``None`` if windows are kept."""
         if self.retention_ms is None:
             return None
         return stream_time_ms - self.size_ms - max(self.grace_ms, self.retention_ms) + 1
