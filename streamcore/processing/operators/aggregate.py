@@ -103,8 +103,8 @@ class AggregateOperator:
             column, kept = self._guard.map(aggregator.of, batch.values, batch)
             if kept is not None:
                 batch = batch.take(kept)
-                keys = [keys[position] for position in kept]
-                columns = [[earlier[position] for position in kept] for earlier in columns]
+                keys = [keys[index] for index in kept]
+                columns = [[earlier[index] for index in kept] for earlier in columns]
             columns.append(column)
         return batch, keys, columns
 
@@ -113,21 +113,21 @@ class AggregateOperator:
     ) -> bool:
         """Fold key by key; return ``False``, with nothing changed, if a function failed."""
         groups: dict[Any, list[int]] = {}
-        for position, key in enumerate(keys):
+        for index, key in enumerate(keys):
             group = groups.get(key)
             if group is None:
-                groups[key] = [position]
+                groups[key] = [index]
             else:
-                group.append(position)
+                group.append(index)
         work = list(zip(self._aggregators, columns, strict=True))
 
         def folded(key: Any) -> tuple[Any, ...]:
             state = states.get(key)
-            positions = groups[key]
+            indexes = groups[key]
             accumulators = []
-            for index, (aggregator, column) in enumerate(work):
-                accumulator = aggregator.initial() if state is None else state[index]
-                values = [column[position] for position in positions]
+            for number, (aggregator, column) in enumerate(work):
+                accumulator = aggregator.initial() if state is None else state[number]
+                values = [column[index] for index in indexes]
                 if not aggregator.counts_none and None in values:
                     values = [value for value in values if value is not None]
                 accumulators.append(aggregator.add_many(accumulator, values) if values else accumulator)
@@ -148,16 +148,16 @@ class AggregateOperator:
     ) -> Batch | None:
         aggregators = self._aggregators
 
-        def step(position: int) -> Any:
-            key = keys[position]
+        def step(index: int) -> Any:
+            key = keys[index]
             state = states.get(key)
             new_state = tuple(
                 added(
                     aggregator,
-                    aggregator.initial() if state is None else state[index],
-                    columns[index][position],
+                    aggregator.initial() if state is None else state[number],
+                    columns[number][index],
                 )
-                for index, aggregator in enumerate(aggregators)
+                for number, aggregator in enumerate(aggregators)
             )
             result = self._result(new_state)
             states[key] = new_state
@@ -165,7 +165,7 @@ class AggregateOperator:
 
         results, kept = self._guard.map(step, range(len(batch)), batch)
         rest = batch if kept is None else batch.take(kept)
-        self._store.mark_dirty(keys if kept is None else [keys[position] for position in kept])
+        self._store.mark_dirty(keys if kept is None else [keys[index] for index in kept])
         return rest.with_values(results) if self._emits else None
 
 
@@ -226,23 +226,23 @@ class WindowedAggregateOperator:
 
     def _in_several_windows(self, batch: Batch) -> Batch:
         stream_times_ms = self._time.stream_times(batch)
-        positions: list[int] = []
+        indexes: list[int] = []
         keys: list[tuple[Any, int]] = []
         late: list[int] = []
-        for position, timestamp_ms in enumerate(batch.timestamps_ms):
-            stream_time_ms = stream_times_ms[batch.origins[position]]
-            key = batch.keys[position]
+        for index, timestamp_ms in enumerate(batch.timestamps_ms):
+            stream_time_ms = stream_times_ms[batch.origins[index]]
+            key = batch.keys[index]
             found = False
             for start_ms in self._windows.starts_of(timestamp_ms):
                 if not self._windows.is_closed(start_ms, stream_time_ms):
-                    positions.append(position)
+                    indexes.append(index)
                     keys.append((key, start_ms))
                     found = True
             if not found:
-                late.append(position)
+                late.append(index)
         if late:
             self._late.late(batch.take(late))
-        return batch.take(positions).with_keys(keys)
+        return batch.take(indexes).with_keys(keys)
 
 
 class FinalOperator:

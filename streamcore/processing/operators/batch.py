@@ -47,15 +47,15 @@ class Batch:
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, positions: Sequence[int]) -> Batch:
+    def take(self, indexes: Sequence[int]) -> Batch:
         """Return the records at these indexes, which ascend; an index may repeat."""
         headers = self.headers
         return Batch(
-            [self.keys[position] for position in positions],
-            [self.values[position] for position in positions],
-            [self.timestamps_ms[position] for position in positions],
-            [self.origins[position] for position in positions],
-            None if headers is None else [headers[position] for position in positions],
+            [self.keys[index] for index in indexes],
+            [self.values[index] for index in indexes],
+            [self.timestamps_ms[index] for index in indexes],
+            [self.origins[index] for index in indexes],
+            None if headers is None else [headers[index] for index in indexes],
             self.source,
             self.has_no_nulls,
         )
@@ -103,9 +103,9 @@ class Batch:
             self.has_no_nulls,
         )
 
-    def headers_at(self, position: int) -> Headers:
+    def headers_at(self, index: int) -> Headers:
         """Return the headers of one record."""
-        return () if self.headers is None else self.headers[position]
+        return () if self.headers is None else self.headers[index]
 
 
 def merged(batches: Iterable[Batch]) -> Batch | None:

@@ -38,9 +38,9 @@ def each(
     results: list[Any] = []
     error: BaseException
     while True:
-        position = len(results)
+        index = len(results)
         try:
-            results.extend(map(function, islice(arguments, position, None) if position else arguments))
+            results.extend(map(function, islice(arguments, index, None) if index else arguments))
         except ENDS_WORKER:
             raise
         except BaseException as raised:  # noqa: BLE001 - user code may raise anything
@@ -56,7 +56,7 @@ def each(
 class FailureSink(Protocol):
     """The destination of failing records."""
 
-    def dead_letter(self, topic: str, batch: Batch, position: int, node: str, error: BaseException) -> None:
+    def dead_letter(self, topic: str, batch: Batch, index: int, node: str, error: BaseException) -> None:
         """Write to ``topic`` the fetched record that a record of the batch was made from."""
 
     def count_failure(
@@ -92,17 +92,17 @@ class Guard:
         """
         dropped: set[int] = set()
 
-        def failed(position: int, error: BaseException) -> Any:
-            result = self._failed(function, arguments[position], batch, position, error)
+        def failed(index: int, error: BaseException) -> Any:
+            result = self._failed(function, arguments[index], batch, index, error)
             if result is _DROPPED:
-                dropped.add(position)
+                dropped.add(index)
             return result
 
         results = each(function, arguments, failed)
         if not dropped:
             return results, None
-        kept = [position for position in range(len(arguments)) if position not in dropped]
-        return [results[position] for position in kept], kept
+        kept = [index for index in range(len(arguments)) if index not in dropped]
+        return [results[index] for index in kept], kept
 
     def attempt(self, function: Callable[[Any], Any], arguments: Collection[Any]) -> list[Any] | None:
         """Call ``function`` on each argument; return ``None`` if any call fails. For calls that can be
@@ -117,13 +117,13 @@ class Guard:
         return results if len(results) == len(arguments) else None
 
     def failed(
-        self, batch: Batch, position: int, error: BaseException, policy: ErrorPolicy | None = None
+        self, batch: Batch, index: int, error: BaseException, policy: ErrorPolicy | None = None
     ) -> None:
         """Apply a policy, by default the node's, to a record that failed outside ``map``.
 
         Returns if the record is left out; raises otherwise.
         """
-        self._failed(None, None, batch, position, error, policy)
+        self._failed(None, None, batch, index, error, policy)
 
     def with_keys(self, batch: Batch) -> Batch:
         """Return the records whose key is not ``None``; count the others."""
@@ -157,9 +157,9 @@ class Guard:
         if not timestamps_ms or min(timestamps_ms) >= 0:
             return batch
         flags = [timestamp_ms >= 0 for timestamp_ms in timestamps_ms]
-        for position, has_time in enumerate(flags):
+        for index, has_time in enumerate(flags):
             if not has_time:
-                self.failed(batch, position, no_time_error(), batch.source.on_error)
+                self.failed(batch, index, no_time_error(), batch.source.on_error)
         return batch.where(flags)
 
     def _failed(
@@ -167,11 +167,11 @@ class Guard:
         function: Callable[[Any], Any] | None,
         argument: Any,
         batch: Batch,
-        position: int,
+        index: int,
         error: BaseException,
         policy: ErrorPolicy | None = None,
     ) -> Any:
-        source = batch.source.record_at(batch.origins[position])
+        source = batch.source.record_at(batch.origins[index])
         if policy is None:
             policy = self.policy
         match policy:
@@ -182,7 +182,7 @@ class Guard:
                 return _DROPPED
             case DeadLetter(topic):
                 self._sink.count_failure(self.node, "dead_letter", source, error)
-                self._sink.dead_letter(topic, batch, position, self.node, error)
+                self._sink.dead_letter(topic, batch, index, self.node, error)
                 return _DROPPED
             case Retry():
                 if function is None:
@@ -210,14 +210,14 @@ class Guard:
                     raise self.error_for(source, error) from error
         raise AssertionError("a retry is made at least once")
 
-    def note_retry(self, batch: Batch, position: int, error: BaseException) -> None:
+    def note_retry(self, batch: Batch, index: int, error: BaseException) -> None:
         """Count and log a record before it is tried again."""
-        source = batch.source.record_at(batch.origins[position])
+        source = batch.source.record_at(batch.origins[index])
         self._sink.count_failure(self.node, "retry", source, error)
 
-    def error_of(self, batch: Batch, position: int, error: BaseException) -> StreamCoreError:
+    def error_of(self, batch: Batch, index: int, error: BaseException) -> StreamCoreError:
         """Return the error that stops the worker at a record of a batch."""
-        return self.error_for(batch.source.record_at(batch.origins[position]), error)
+        return self.error_for(batch.source.record_at(batch.origins[index]), error)
 
     def error_for(self, source: Record[bytes | None, bytes | None], error: BaseException) -> StreamCoreError:
         """Return the error that stops the worker: it names the record, the node and the reason."""

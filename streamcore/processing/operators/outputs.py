@@ -23,13 +23,14 @@ class _Part:
     origins: Sequence[int]
     orders: Sequence[int]
 
-    def take(self, positions: range) -> _Part:
+    def take(self, indexes: range) -> _Part:
         """Return the records at these indexes, which are consecutive."""
-        start, stop = positions.start, positions.stop
-        return _Part(self.columns.take(positions), self.origins[start:stop], self.orders[start:stop])
+        start, stop = indexes.start, indexes.stop
+        return _Part(self.columns.take(indexes), self.origins[start:stop], self.orders[start:stop])
 
 
-_Place = tuple[bool, TopicPartition]
+_Output = tuple[bool, TopicPartition]
+"""Whether the topic is internal, and the partition."""
 
 
 class BatchOutputs:
@@ -39,7 +40,7 @@ class BatchOutputs:
 
     def __init__(self, outputs: Outputs) -> None:
         self._outputs = outputs
-        self._parts: dict[_Place, list[_Part]] = {}
+        self._parts: dict[_Output, list[_Part]] = {}
 
     def add(
         self,
@@ -51,24 +52,24 @@ class BatchOutputs:
         orders: Sequence[int],
     ) -> None:
         """Add records that a step writes to a partition. The caller must not use the columns any more."""
-        place = (topic.internal, TopicPartition(topic.name, partition))
-        self._parts.setdefault(place, []).append(_Part(columns, origins, orders))
+        output = (topic.internal, TopicPartition(topic.name, partition))
+        self._parts.setdefault(output, []).append(_Part(columns, origins, orders))
 
     def end_batch(self, before: int | None = None) -> None:
         """Sort the records into the order of the batch's records, and pass them on.
 
         If only the records of origins below ``before`` are done, the output of the others stays here.
         """
-        parts_by_place, self._parts = self._parts, {}
-        for place, parts in parts_by_place.items():
+        parts_by_output, self._parts = self._parts, {}
+        for output, parts in parts_by_output.items():
             part = parts[0] if len(parts) == 1 else _merged(parts, [o for p in parts for o in p.origins])
             if before is not None:
                 done = bisect_left(part.origins, before)
                 if done < len(part.origins):
-                    self._parts[place] = [part.take(range(done, len(part.origins)))]
+                    self._parts[output] = [part.take(range(done, len(part.origins)))]
                     part = part.take(range(done))
             if len(part.columns):
-                self._outputs.add(place, part)
+                self._outputs.add(output, part)
 
     def clear(self) -> None:
         """Drop all records."""
@@ -81,22 +82,22 @@ class Outputs:
     def __init__(self) -> None:
         self.record_count = 0
         self.value_bytes = 0
-        self._ready: dict[_Place, RecordColumns] = {}
-        self._round: dict[_Place, list[_Part]] = {}
+        self._ready: dict[_Output, RecordColumns] = {}
+        self._round: dict[_Output, list[_Part]] = {}
 
-    def add(self, place: _Place, part: _Part) -> None:
+    def add(self, output: _Output, part: _Part) -> None:
         """Add the records that a batch wrote to a partition."""
         self.record_count += len(part.columns)
         self.value_bytes += sum(len(value) for value in part.columns.values if value is not None)
-        self._round.setdefault(place, []).append(part)
+        self._round.setdefault(output, []).append(part)
 
     def end_round(self) -> None:
         """Merge the records that the tasks of one round wrote, by partition time."""
-        for place, parts in self._round.items():
+        for output, parts in self._round.items():
             part = parts[0] if len(parts) == 1 else _merged(parts, [o for p in parts for o in p.orders])
-            ready = self._ready.get(place)
+            ready = self._ready.get(output)
             if ready is None:
-                self._ready[place] = part.columns
+                self._ready[output] = part.columns
             else:
                 ready.extend(part.columns)
         self._round.clear()
@@ -104,7 +105,9 @@ class Outputs:
     def taken(self, *, internal: bool) -> dict[TopicPartition, RecordColumns]:
         """Return the records for the internal topics of the application, or those for all other topics."""
         assert not self._round
-        return {target: columns for (inside, target), columns in self._ready.items() if inside is internal}
+        return {
+            partition: columns for (inside, partition), columns in self._ready.items() if inside is internal
+        }
 
     def clear(self) -> None:
         """Drop all records: they are committed, or must not be."""
@@ -119,11 +122,11 @@ def _merged(parts: Sequence[_Part], sort_keys: Sequence[int]) -> _Part:
     columns = RecordColumns()
     for part in parts:
         columns.extend(part.columns)
-    positions = sorted(range(len(sort_keys)), key=sort_keys.__getitem__)
+    indexes = sorted(range(len(sort_keys)), key=sort_keys.__getitem__)
     orders = [order for part in parts for order in part.orders]
     origins = [origin for part in parts for origin in part.origins]
     return _Part(
-        columns.take(positions),
-        [origins[position] for position in positions],
-        [orders[position] for position in positions],
+        columns.take(indexes),
+        [origins[index] for index in indexes],
+        [orders[index] for index in indexes],
     )

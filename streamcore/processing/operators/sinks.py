@@ -49,7 +49,7 @@ class SinkOperator:
             keys, kept = _encoded(self._guard, self._topic.key_serde.encode, batch.keys, batch)
             if kept is not None:
                 batch = batch.take(kept)
-                values = [values[position] for position in kept]
+                values = [values[index] for index in kept]
         self._write(batch, keys, values)
 
     def write_encoded(self, batch: Batch) -> None:
@@ -66,13 +66,13 @@ class SinkOperator:
             columns.headers = None if columns.headers is None else list(columns.headers)
             self._outputs.add(self._topic, 0, columns, origins=batch.origins, orders=orders)
             return
-        for partition, positions in self._positions(keys, batch).items():
+        for partition, indexes in self._indexes(keys, batch).items():
             self._outputs.add(
                 self._topic,
                 partition,
-                columns.take(positions),
-                origins=[batch.origins[position] for position in positions],
-                orders=[orders[position] for position in positions],
+                columns.take(indexes),
+                origins=[batch.origins[index] for index in indexes],
+                orders=[orders[index] for index in indexes],
             )
 
     def _encoded_once(self, keys: list[Any]) -> list[bytes | None] | None:
@@ -91,7 +91,7 @@ class SinkOperator:
             return None
         return list(map(dict(zip(distinct, encoded, strict=True)).__getitem__, keys))
 
-    def _positions(self, keys: list[bytes | None], batch: Batch) -> dict[int, list[int]]:
+    def _indexes(self, keys: list[bytes | None], batch: Batch) -> dict[int, list[int]]:
         distinct = set(keys)
         partition_by_key: dict[bytes | None, int] = {
             key: self._partition_of(key, self._partition_count) for key in distinct if key is not None
@@ -99,7 +99,7 @@ class SinkOperator:
         if None in distinct:
             partition_by_key[None] = self._next_without_key
             self._next_without_key = (self._next_without_key + 1) % self._partition_count
-        positions: dict[int, list[int]] = {}
+        indexes: dict[int, list[int]] = {}
         partitions: Iterable[int] = map(partition_by_key.__getitem__, keys)
         if None in distinct and self._topic.internal:
             record_at, count = batch.source.record_at, self._partition_count
@@ -107,13 +107,13 @@ class SinkOperator:
                 partition_by_key[key] if key is not None else partition_without_key(record_at(origin), count)
                 for key, origin in zip(keys, batch.origins, strict=True)
             ]
-        for position, partition in enumerate(partitions):
-            found = positions.get(partition)
+        for index, partition in enumerate(partitions):
+            found = indexes.get(partition)
             if found is None:
-                positions[partition] = [position]
+                indexes[partition] = [index]
             else:
-                found.append(position)
-        return positions
+                found.append(index)
+        return indexes
 
 
 def _or_none(encode: Callable[[Any], bytes]) -> Callable[[Any], bytes | None]:

@@ -120,7 +120,7 @@ class FlatMapOperator:
     def process(self, batch: Batch) -> Batch:
         """Return all values that were made, in order."""
         groups, rest = guarded(self._guard, self._function, batch)
-        spread = rest.take([position for position, group in enumerate(groups) for _ in group])
+        spread = rest.take([index for index, group in enumerate(groups) for _ in group])
         return spread.with_values(list(chain.from_iterable(groups)))
 
 
@@ -182,7 +182,7 @@ class MapRecordOperator:
         """Return the records that were made, in order."""
         groups, kept = self._guard.map(self._made_from, rows_of(batch), batch)
         rest = batch if kept is None else batch.take(kept)
-        spread = rest.take([position for position, group in enumerate(groups) for _ in group])
+        spread = rest.take([index for index, group in enumerate(groups) for _ in group])
         made = list(chain.from_iterable(groups))
         headers: list[Headers] | None = None
         if any(record.headers for record in made):
@@ -206,14 +206,14 @@ def rows_of(batch: Batch) -> list[Record[Any, Any]]:
     """
     source = batch.source
     rows = []
-    for position, origin in enumerate(batch.origins):
+    for index, origin in enumerate(batch.origins):
         stored = source.record_at(origin)
         rows.append(
             Record(
-                batch.keys[position],
-                batch.values[position],
-                batch.timestamps_ms[position],
-                batch.headers_at(position),
+                batch.keys[index],
+                batch.values[index],
+                batch.timestamps_ms[index],
+                batch.headers_at(index),
                 stored.topic,
                 stored.partition,
                 stored.offset,

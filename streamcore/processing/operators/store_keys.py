@@ -66,7 +66,7 @@ def fitting(guard: Guard, lookup: Lookup, keys: Sequence[Any], batch: Batch) -> 
     _, kept = guard.map(ensure, keys, batch)
     if kept is None:
         return batch, keys
-    return batch.take(kept), [keys[position] for position in kept]
+    return batch.take(kept), [keys[index] for index in kept]
 
 
 def _loaded(lookup: Lookup, keys: Sequence[Any]) -> tuple[Sequence[Any], dict[Any, Any]]:
