@@ -66,7 +66,12 @@ class Lane:
         self._number = 0
         self._sent_before = 0
         self._waiting: asyncio.Future[None] | None = None
-        self._careful_until = _CAREFUL_EVENTS
+        self._may_be_careless = runner.stops
+        self._careful_until = _CAREFUL_EVENTS if runner.stops else 2**63
+        """The last event whose writes are journalled."""
+        if runner.stops and runner.node.concurrency > 1:
+            self._may_be_careless, self._careful_until = False, -1
+        self._tables: dict[int, TaskTable] = {}
         self._turn_number = 0
         self._touched = -1
 
@@ -173,7 +178,7 @@ class Lane:
 
     async def _give_way(self) -> None:
         """Give the event loop a turn. Where events take long, the writes of the next can be taken back."""
-        if self._number - self._turn_number < _FEW_EVENTS:
+        if self._may_be_careless and self._number - self._turn_number < _FEW_EVENTS:
             self._careful_until = self._number + _CAREFUL_EVENTS
         await asyncio.sleep(0)
         self._turn_number = self._number
@@ -243,14 +248,18 @@ class Lane:
         Raises:
             UsageError: the code has outlived its event.
         """
-        if _event_number.get() != self._number:
+        number = self._number
+        if _event_number.get() != number:
             self._ensure_under_way(table=store.name)
+        if number > self._careful_until:
+            self._touched = number
+            found = self._tables.get(id(store))
+            if found is None:
+                found = self._tables[id(store)] = self._runner.table_of(store)
+            return found
         runner = self._runner
         found = runner.table_of(store)
         if store.is_kept_by_step:  # it is only read here
-            return found
-        if runner.stops and (runner.node.concurrency > 1 or self._number > self._careful_until):
-            self._touched = self._number
             return found
         write_back = runner.stores[store.name]
         if runner.node.concurrency > 1:
