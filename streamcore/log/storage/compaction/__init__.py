@@ -1,1 +1,1 @@
-"""Compaction: what to clean, how a cleaned segment is written, and how it replaces the old ones."""
+"""Compaction: which segments to clean, writing a cleaned segment, and replacing the old ones by it."""

@@ -1,15 +1,15 @@
 """One round of compaction of one partition: reads its closed segments, writes cleaned ones.
 
-``compaction_plan`` says what compaction is for and what it keeps, ``compaction_round`` decides on
-each batch, ``swapping`` puts the new segments in place so that a crash leaves the old ones or the
-new. What is left for here is the walk over the files.
+``compaction_plan`` defines which records compaction keeps, ``compaction_round`` decides on each batch,
+``segment_replacement`` installs the new segments so that a crash leaves the old ones or the new. This module
+iterates over the files.
 
-A round has three parts, like a ``SyncTicket``: the partition's owner begins it, any thread runs it
-while the partition is used (closed segments do not change), and the owner completes it. ``compact``
-is the three in one, for an owner that has the time.
+A round has three parts, like a ``SyncTicket``: the partition's owner begins it, any thread runs it while the
+partition is in use (closed segments do not change), and the owner completes it. ``compact`` runs all three,
+for an owner that can wait.
 
-Memory: the keys of the dirty part up to ``bytes_max``, and one batch. If the keys do not all fit,
-the round ends where they no longer do, and the next one goes on from there.
+Memory: the keys of the dirty part up to ``bytes_max``, and one batch. If the keys do not all fit, the round
+ends at the first key that does not, and the next round continues from there.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ from streamcore.model import Offset, TimestampMs
 
 
 def compact(log: PartitionLog, *, now_ms: TimestampMs, bytes_max: int) -> bool:
-    """Compact a partition if that is worth it now; return whether a round was made.
+    """Compact a partition if a round is due; return whether a round was made.
 
     Raises:
-        StorageError: the disk refused. Before anything was replaced, the partition goes on.
+        StorageError: the disk refused. Before anything was replaced, the partition stays usable.
         CorruptDataError: a stored batch is damaged; nothing was replaced.
     """
     compaction = Compaction.begin(log, now_ms=now_ms, bytes_max=bytes_max)
@@ -63,14 +63,14 @@ def compact(log: PartitionLog, *, now_ms: TimestampMs, bytes_max: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Replacement:
-    """Closed segments and the cleaned one that takes their place."""
+    """Some closed segments and the cleaned segment that replaces them."""
 
     old: tuple[Segment, ...]
     cleaned: CleanedSegment
 
 
 class Compaction:
-    """A round that was begun: ``run`` writes cleaned segments, ``complete`` puts them in place."""
+    """A round that was begun: ``run`` writes cleaned segments, ``complete`` installs them."""
 
     def __init__(
         self, log: PartitionLog, part: CleanablePart, *, now_ms: TimestampMs, bytes_max: int
@@ -79,7 +79,7 @@ class Compaction:
         self._part = part
         self._now_ms = now_ms
         self._bytes_max = bytes_max
-        # Taken here because the owner goes on while the round runs.
+        # Taken here because the partition changes while the round runs.
         self._config = log.config
         self._closed_segments = tuple(log.closed_segments)
         self._aborted = tuple(log.segments.aborted_entries())
@@ -91,7 +91,7 @@ class Compaction:
 
     @classmethod
     def begin(cls, log: PartitionLog, *, now_ms: TimestampMs, bytes_max: int) -> Compaction | None:
-        """Return a round, or ``None`` if there is nothing worth one now. For the owner.
+        """Return a round, or ``None`` if none is due. For the owner.
 
         Args:
             log: the partition.
@@ -117,19 +117,19 @@ class Compaction:
         if not is_worth_it:
             return None
         if log.shows_unsynced:
-            # A crash could take a newer record or a marker after what it replaces is gone.
+            # A crash could lose an unsynced newer record or marker after the older records are gone.
             log.sync()
         return cls(log, part, now_ms=now_ms, bytes_max=bytes_max)
 
     def run(self) -> None:
-        """Write the cleaned segments. May run beside the owner, in any thread.
+        """Write the cleaned segments. May run in parallel with the owner, in any thread.
 
-        What goes wrong is said by ``complete``, as it takes the owner to know what it means.
+        ``complete`` raises the failures, because only the owner knows their meaning.
         """
         try:
             self._run()
         except FileNotFoundError as error:
-            # The folder of a partition that was deleted meanwhile: nobody completes its round.
+            # The folder of a partition that was deleted meanwhile: the round is not completed.
             self._failure = StorageError(f"a partition's folder is missing, {error}")
         except (StorageError, CorruptDataError) as error:
             self._failure = error
@@ -152,24 +152,25 @@ class Compaction:
         self._cleaned_to = newest.end_offset
 
     def complete(self) -> None:
-        """Put the cleaned segments in place. For the owner; raises what ``complete_next`` does."""
+        """Install the cleaned segments. For the owner; raises the errors of ``complete_next``."""
         while self.complete_next():
             pass
 
     def complete_next(self) -> bool:
-        """Put the next cleaned segment in place; return whether there is more to do. For the owner.
+        """Install the next cleaned segment; return whether more follow. For the owner.
 
-        What retention removed meanwhile stays removed: the replacements that it touches are dropped.
+        Segments that retention removed meanwhile stay removed: the replacements that contain them are
+        dropped.
 
         Raises:
-            StorageError: the disk refused. If it did in ``run``, the partition goes on with what it
-                had; otherwise it is given up, and mended when opened again.
-            CorruptDataError: a stored batch is damaged, or a file missing; nothing was replaced.
+            StorageError: the disk refused. If it refused in ``run``, the partition keeps its segments;
+                otherwise the partition is given up, and repaired by the next opening.
+            CorruptDataError: a stored batch is damaged, or a file is missing; nothing was replaced.
         """
         present = set(self.log.closed_segments)
         if self._failure is not None:
             self.discard()
-            # What was deleted while it was read is no damage. What is damaged is met again.
+            # Files deleted while they were read are no damage. Real damage is found again.
             if isinstance(self._failure, CorruptDataError) and not present.issuperset(self._closed_segments):
                 return False
             raise self._failure
@@ -184,13 +185,13 @@ class Compaction:
         return True
 
     def discard(self) -> None:
-        """Remove what was written of the round."""
+        """Remove the files that the round has written."""
         for replacement in self._replacements:
             replacement.cleaned.discard()
         self._replacements.clear()
 
     def _collect_newest(self) -> NewestOffsets:
-        """First pass: the newest offset of each key of the dirty part."""
+        """Run the first pass: the newest offset of each key of the dirty part."""
         first_dirty = self._part.first_dirty
         newest = NewestOffsets(bytes_max=self._bytes_max)
         newest.end_offset = first_dirty
@@ -218,7 +219,7 @@ class Compaction:
         return newest
 
     def _clean(self, old: tuple[Segment, ...], cleaning: CompactionRound) -> None:
-        """Second pass, one group: copy what stays into one new segment."""
+        """Run the second pass over one group: copy the records that stay into one new segment."""
         cleaned = self.log.begin_replacement(old[0].base_offset)
         listed = {
             (entry.producer_id, entry.last_offset): entry
@@ -246,9 +247,9 @@ class Compaction:
                 entry = listed.get((batch.header.producer_id, batch.header.last_offset))
                 is_emptied = isinstance(outcome, Rewrite) and not outcome.records
                 if entry is not None and batch.header.is_control and not is_emptied:
-                    # The entry goes with its marker, without which a reader would take what the
-                    # producer commits later for aborted. The marker stays a round longer than the
-                    # data, so no segment that a crash brings back holds aborted records unlisted.
+                    # The entry is dropped with its marker; a reader without the marker would take the
+                    # producer's later committed records for aborted. The marker stays a round longer than
+                    # the data, so no segment that a crash brings back holds aborted records without an entry.
                     aborted.append(entry)
         cleaned.finish(aborted)
 
@@ -268,7 +269,7 @@ def _producer_end(state: ProducerState) -> ProducerEnd:
 
 
 def _oldest_dirty_ms(segments: Sequence[Segment], part: CleanablePart) -> TimestampMs | None:
-    """The time of the first batch of the dirty part, as a stand-in for its oldest record."""
+    """Return the time of the first batch of the dirty part, in place of its oldest record's."""
     for segment in segments:
         if part.first_dirty < segment.end_offset <= part.end:
             header = _first_header(segment, part.first_dirty)

@@ -1,25 +1,25 @@
-"""Decides what compaction keeps: which part of a log to clean, and the fate of each batch and record.
+"""The rules of compaction: which part of a log to clean, and which batches and records to keep.
 
 Compaction keeps the newest record of each key and drops the older ones, without ever changing an
 offset. One round has two passes over the closed segments:
 
-1. the *dirty* part, from where the last round ended, fills ``NewestOffsets``;
-2. everything from the log start up to there is copied, without the records that a later one
-   replaces, which are aborted, or which are tombstones whose time is over.
+1. the *dirty* part, from the end of the last round, fills ``NewestOffsets``;
+2. everything from the log start to the end of that part is copied, without the records that a later one
+   replaces, that are aborted, or that are tombstones past their delete horizon.
 
-The rules, in the order in which they are asked:
+The rules, in the order of their checks:
 
-* Records of aborted transactions go at once. A marker stays while any data of its transaction is
-  left, and from then on until its *delete horizon*. It stays longer while there is a snapshot of
-  the producers from before it, in which its transaction is open.
-* A tombstone gets a delete horizon the first time that a round meets it: the time after which it
-  may go. Readers have until then to learn that the key is gone. The horizon stands in the batch.
-* A record without a key has no place in a compacted topic and goes.
-* The last batch of a producer that is still known keeps its header, although it may hold no record
-  any more: the sequence number in it is what recognises a duplicate. So does the last batch of
-  each new segment: a crash in the middle of the replacement is mended by where that segment ends.
+* Records of aborted transactions are dropped at once. A marker stays while any data of its transaction is
+  left, and from then on until its *delete horizon*. It stays longer while there is a producer snapshot from
+  before it, in which its transaction is open.
+* A tombstone gets a delete horizon in the first round that reads it: the time after which it may be dropped.
+  Readers have until then to see that the key is gone. The horizon is stored in the batch.
+* A record without a key is dropped, because a compacted topic has none.
+* The last batch of a known producer keeps its header, even without records, because its sequence number is
+  needed to detect a duplicate. So does the last batch of each new segment: the end of that segment is needed
+  to repair a crash in the middle of the replacement.
 
-Everything here is pure; ``compaction.py`` reads and writes the segments.
+Everything here is pure; ``compaction`` reads and writes the segments.
 """
 
 from __future__ import annotations
@@ -33,37 +33,37 @@ from streamcore.model import Offset, TimestampMs
 
 _DIGEST_BYTES: Final = 16
 NEWEST_OFFSET_BYTES: Final = 200
-"""What one entry of ``NewestOffsets`` costs, roughly: digest, integer and its place in the dictionary."""
+"""The approximate memory in bytes of one entry of ``NewestOffsets``: digest, integer and dictionary slot."""
 _RELATIVE_OFFSET_MAX: Final = 2**31 - 1
 
 
 class NewestOffsets:
     """The newest offset of each key of the dirty part, as far as memory allows.
 
-    Keys are held by digest (short ones as they are: a digest has a length that they have not), so
-    the memory does not depend on the size of keys. Two keys of one digest would lose a record; at
-    128 bits that does not happen.
+    Keys are held as digests (short keys unchanged: their length differs from a digest's), so the memory does
+    not depend on the size of keys. Two keys with the same digest would lose a record; with 128 bits that does
+    not happen.
     """
 
     def __init__(self, *, bytes_max: int) -> None:
         self._key_count_max = max(1, bytes_max // NEWEST_OFFSET_BYTES)
         self._offsets: dict[bytes, Offset] = {}
         self.end_offset: Offset = 0
-        """Past the last offset that was looked at: from here on every record is kept."""
+        """The end of the noted offsets: from here on every record is kept."""
 
     def __len__(self) -> int:
         return len(self._offsets)
 
     def has_room(self, key_count: int) -> bool:
-        """Whether so many more keys fit. A first batch always does, or no round would get on."""
+        """Whether so many more keys fit. A first batch always fits, so that every round makes progress."""
         return not self._offsets or len(self._offsets) + key_count <= self._key_count_max
 
     def note(self, key: bytes, offset: Offset) -> None:
-        """Remember a record; later ones of the same key replace it."""
+        """Record the offset of a key's record; a later record of the same key replaces it."""
         self._offsets[_short(key)] = offset
 
     def newest(self, key: bytes) -> Offset:
-        """The newest offset noted for a key, -1 if there is none."""
+        """Return the newest noted offset of a key, -1 if there is none."""
         return self._offsets.get(_short(key), -1)
 
 
@@ -74,28 +74,28 @@ def _short(key: bytes) -> bytes:
 
 
 class SegmentSize(Protocol):
-    """What the plan needs to know of a segment."""
+    """The facts about a segment that the plan needs."""
 
     @property
     def base_offset(self) -> Offset:
-        """Offset at which the segment begins."""
+        """The offset at which the segment begins."""
 
     @property
     def end_offset(self) -> Offset:
-        """Past the last offset of the segment."""
+        """The offset after the segment's last."""
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the data file."""
+        """The size of the data file in bytes."""
 
     @property
     def max_timestamp_ms(self) -> TimestampMs:
-        """Largest timestamp in the segment, -1 if it has no record."""
+        """The largest timestamp in the segment, -1 if it has no record."""
 
 
 @dataclass(frozen=True, slots=True)
 class CleanablePart:
-    """The part of a log that a round may clean: ``[first_dirty, end)`` is what no round has seen yet."""
+    """The part of a log that a round may clean; no round has cleaned ``[first_dirty, end)`` yet."""
 
     first_dirty: Offset
     end: Offset
@@ -104,7 +104,7 @@ class CleanablePart:
 
     @property
     def dirty_ratio(self) -> float:
-        """Share of the bytes that no round has seen yet."""
+        """The share of the bytes that no round has cleaned yet."""
         total_bytes = self.clean_bytes + self.dirty_bytes
         return self.dirty_bytes / total_bytes if total_bytes else 0.0
 
@@ -117,10 +117,10 @@ def cleanable_part(
     now_ms: TimestampMs,
     min_lag_ms: int,
 ) -> CleanablePart:
-    """Find what a round may clean.
+    """Return the part that a round may clean.
 
-    It never reaches into the active segment, which is not among ``closed_segments``, nor past the
-    last stable offset, nor into a segment with a record younger than ``min_lag_ms``.
+    It never contains the active segment, which is not among ``closed_segments``, nor offsets after the last
+    stable offset, nor a segment with a record younger than ``min_lag_ms``.
     """
     end = closed_segments[0].base_offset if closed_segments else 0
     clean_bytes = dirty_bytes = 0
@@ -145,7 +145,7 @@ def is_due(
     now_ms: TimestampMs,
     max_lag_ms: int,
 ) -> bool:
-    """Whether a round is worth its work now, or must not wait any longer."""
+    """Whether a round is worth its cost now, or must not wait any longer."""
     if part.dirty_bytes == 0:
         return False
     if oldest_dirty_ms is not None and now_ms - oldest_dirty_ms > max_lag_ms:
@@ -154,10 +154,10 @@ def is_due(
 
 
 def segment_groups(segments: Sequence[SegmentSize], *, segment_bytes_max: int) -> list[range]:
-    """Group neighbours that fit one segment together, as ranges of indexes.
+    """Group neighbours that fit into one segment together, as ranges of indexes.
 
-    Sizes before cleaning decide, so a group always fits. Without this, rounds would leave ever more
-    and ever smaller segments.
+    The sizes before cleaning count, so a group always fits. Without groups, rounds would leave more and more
+    ever smaller segments.
     """
     groups: list[range] = []
     start = 0

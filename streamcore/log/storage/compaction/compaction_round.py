@@ -1,8 +1,8 @@
-"""Decides what becomes of each batch in one round of compaction.
+"""Decision about each batch in one round of compaction.
 
-``CompactionRound`` is fed every batch of the part that is cleaned, in the order of the log, and
-answers with an ``Outcome``. ``compaction_plan.py`` says why the rules are what they are. Pure: the
-batches are read and the outcomes written by ``compaction.py``.
+The caller passes every batch of the cleaned part to ``CompactionRound``, in the order of the log, and gets an
+``Outcome`` for each. ``compaction_plan`` explains the rules. Pure: ``compaction`` reads the batches and
+writes the outcomes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from streamcore.model import Offset, ProducerId, TimestampMs
 
 
 class AbortedSpan(Protocol):
-    """An aborted transaction of one producer: its first record, and its marker."""
+    """An aborted transaction of one producer: its first offset, and its marker."""
 
     @property
     def producer_id(self) -> ProducerId: ...  # noqa: D102
@@ -29,14 +29,14 @@ class AbortedSpan(Protocol):
 
 
 class ProducerEnd(NamedTuple):
-    """Where a producer that is still known stands: its last data, if any is left, and its epoch."""
+    """The last data batch of a known producer, if any is left, and its epoch."""
 
     last_data_offset: Offset | None
     epoch: int
 
 
 class Keep(NamedTuple):
-    """Copy the batch as it is."""
+    """Copy the batch unchanged."""
 
 
 class Drop(NamedTuple):
@@ -45,7 +45,7 @@ class Drop(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """Write the batch with these of its records; a delete horizon is set if one is given."""
+    """Write the batch with these of its records; set a delete horizon if one is given."""
 
     records: Sequence[BatchRecord]
     delete_horizon_ms: TimestampMs | None = None
@@ -57,16 +57,16 @@ _DROP = Drop()
 
 
 class TransactionFollower:
-    """Follows, batch by batch, whose data is aborted and which markers have outlived their data."""
+    """Follows, batch by batch, which data is aborted and which markers have no data left."""
 
     def __init__(self, aborted: Iterable[AbortedSpan]) -> None:
         self._waiting = sorted(aborted, key=lambda span: span.first_offset, reverse=True)
         self._open_aborts: dict[ProducerId, bool] = {}
-        """Producers in an aborted transaction; the value tells whether any of its data was seen."""
+        """Producers in an aborted transaction; the value is whether any of its data was seen."""
         self._open_commits: set[ProducerId] = set()
 
     def is_aborted(self, header: BatchHeader) -> bool:
-        """Take a data batch; say whether its transaction was aborted."""
+        """Take a data batch; return whether its transaction was aborted."""
         self._open_up_to(header.last_offset)
         if not header.is_transactional:
             return False
@@ -77,7 +77,7 @@ class TransactionFollower:
         return False
 
     def outlives_data(self, header: BatchHeader, *, is_commit: bool) -> bool:
-        """Take a marker; say whether no data of its transaction is left before it."""
+        """Take a marker; return whether no data of its transaction is left before it."""
         self._open_up_to(header.last_offset)
         if is_commit:
             had_data = header.producer_id in self._open_commits
@@ -91,18 +91,18 @@ class TransactionFollower:
 
 
 class CompactionRound:
-    """The fate of each batch in ``[log start, end)``, taken in the order of the log.
+    """The decisions about the batches in ``[log start, end)``, taken in the order of the log.
 
     Args:
         newest: the newest offset of each key of the dirty part.
         aborted: all aborted transactions with records in the part.
-        producers: the producers that are still known.
-        group_ends: where the new segments end; the last batch of each keeps its header, so that
-            a segment is never empty and always ends where the ones that it replaces did.
-        oldest_snapshot: where the oldest producer snapshot stands; a recovery may begin there, with
-            transactions open that only a marker after it ends. So those markers stay.
+        producers: the known producers.
+        group_ends: the end offsets of the new segments; the last batch of each keeps its header, so that
+            a segment is never empty and always ends where the segments that it replaces did.
+        oldest_snapshot: the offset of the oldest producer snapshot; a recovery may begin there, with open
+            transactions that only a marker after it ends. So those markers stay.
         now_ms: the time of the round.
-        delete_retention_ms: how long tombstones and spent markers are kept from now on.
+        delete_retention_ms: how long tombstones and markers without data are kept from now on.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class CompactionRound:
         return Rewrite(()) if self._keeps_header(header) else _DROP
 
     def emptied_marker(self, header: BatchHeader) -> Outcome:
-        """Decide on a control batch of which an earlier round kept the header only."""
+        """Decide on a control batch of which an earlier round kept only the header."""
         return _KEEP if self._keeps_header(header) else _DROP
 
     def data(self, header: BatchHeader, records: Sequence[BatchRecord]) -> Outcome:
@@ -173,5 +173,5 @@ class CompactionRound:
             return False
         if end.last_data_offset is not None:
             return header.last_offset == end.last_data_offset
-        # Only a marker is left of this producer: it alone still tells the epoch that fences.
+        # Only a marker is left of this producer; it alone holds the epoch that fences.
         return header.is_control and header.producer_epoch == end.epoch

@@ -1,18 +1,18 @@
-"""Replaces segments by a cleaned one, so that a crash leaves the old ones or the new.
+"""Replacement of segments by a cleaned one, so that a crash leaves the old segments or the new one.
 
 1. The new data file is written under a name ending in ``.cleaned``, its indexes under names ending in
-   ``.swap``, and all are synced. Any thread may do that.
+   ``.swap``, and all are synced. Any thread may run this step.
 2. The data file is renamed to ``.swap``. From here on the replacement is decided, and
    ``complete_swaps`` at the next opening would finish it.
-3. The old segments but the first are removed, data files before indexes.
-4. The first one's offset and time index are removed, then the ``.swap`` files are renamed onto its
+3. The old segments except the first are removed, data files before indexes.
+4. The first segment's offset and time index are removed, then the ``.swap`` files are renamed to its
    names: the transaction index, the data file, and last the other indexes, so that these never stand
-   beside a data file that they do not fit. If a crash leaves them out, they are rebuilt when needed.
+   beside a data file that they do not fit. If a crash loses them, they are rebuilt when needed.
 
-The directory is synced between the steps, so that none can reach the disk before an earlier one.
+The directory is synced between the steps, so that no step reaches the disk before an earlier one.
 
 The new segment lists the aborted transactions whose markers it holds: compaction keeps a marker one
-round longer than its data, as a crash may bring back an earlier segment that still holds the data.
+round longer than its data, because a crash may bring back an earlier segment that still holds the data.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from streamcore.model import Offset
 
 
 class CleanedSegment:
-    """The segment that compaction writes: batches keep their offsets, some are missing."""
+    """The segment that compaction writes: batches keep their offsets, some batches are missing."""
 
     def __init__(
         self,
@@ -68,22 +68,22 @@ class CleanedSegment:
 
     @property
     def base_offset(self) -> Offset:
-        """Where it begins."""
+        """The offset at which the segment begins."""
         return self.segment.base_offset
 
     @property
     def end_offset(self) -> Offset:
-        """Past the last offset that was written to it."""
+        """The offset after the last one that was written."""
         return self.segment.end_offset
 
     def append(self, batch: Bytes, header: BatchHeader) -> None:
-        """Write a batch with the offsets that it has; ``header`` is of the batch as it is written."""
+        """Write a batch with its present offsets; ``header`` is the header of the batch as written."""
         assert header.base_offset >= self.end_offset
         self._file.append([batch])
         self.segment.note(header, self._index_interval_bytes)
 
     def finish(self, aborted: Sequence[AbortedEntry]) -> None:
-        """Write the indexes and make all that was written durable (step 1).
+        """Write the indexes and make everything written durable (step 1).
 
         Args:
             aborted: the aborted transactions whose markers were written.
@@ -98,13 +98,13 @@ class CleanedSegment:
         self._file_system.sync_directory(self._directory)
 
     def decide(self) -> None:
-        """Let the next opening finish what happens from here on (step 2)."""
+        """Decide the replacement, which the next opening would then finish (step 2)."""
         swap_path = file_path(self._directory, self.base_offset, FileKind.DATA, SWAP)
         self._file_system.rename(self._path, swap_path)
         self._file_system.sync_directory(self._directory)
 
     def discard(self) -> None:
-        """Give the replacement up and remove what was written."""
+        """Give up the replacement and remove its files."""
         self._file.close()
         swap_paths = [file_path(self._directory, self.base_offset, kind, SWAP) for kind in INDEX_KINDS]
         for path in (self._path, *swap_paths):
@@ -120,9 +120,9 @@ def swap_in(
     file_system: FileSystem,
     delay_ms: int,
 ) -> Segment:
-    """Put a decided replacement in the place of ``old`` (steps 3 and 4); return the new segment.
+    """Run steps 3 and 4 of a decided replacement of ``old``; return the new segment.
 
-    The old data files stay on the disk for ``delay_ms``, under names that count for nothing.
+    The old data files stay on the disk for ``delay_ms``, under names that the log does not read.
     """
     for segment in old[1:]:
         segment.take_out_data(delay_ms=delay_ms)
@@ -136,7 +136,7 @@ def swap_in(
 
 
 def complete_swaps(file_system: FileSystem, directory: Path, names: Iterable[str]) -> bool:
-    """Finish the replacements that a crash interrupted, drop the undecided; return whether there were any."""
+    """Finish replacements that a crash interrupted, remove undecided ones; return whether there were any."""
     found = [(name, parsed) for name in names if (parsed := parse_name(name)) is not None]
     decided = {base for _, (base, kind, suffix) in found if suffix == SWAP and kind is FileKind.DATA}
     has_any = False
@@ -162,7 +162,7 @@ def complete_swaps(file_system: FileSystem, directory: Path, names: Iterable[str
 
 
 def _rename_swap(file_system: FileSystem, directory: Path, base_offset: Offset) -> None:
-    # The offset and time index are of the old data file: gone before the new one takes its name.
+    # The offset and time index belong to the old data file: remove them before the new one takes its name.
     for kind in (FileKind.OFFSET_INDEX, FileKind.TIME_INDEX):
         path = file_path(directory, base_offset, kind)
         if file_system.exists(path):
@@ -198,7 +198,7 @@ def _end_offset(file_system: FileSystem, path: Path, base_offset: Offset) -> Off
         for batch in scan_batches(file, 0, file.size()):
             end_offset = batch.header.end_offset
     except CorruptBatchError as error:
-        # It was synced before it got this name.
+        # The file was synced before it got this name.
         raise CorruptBatchError(
             "a replacement written by compaction is damaged: restore the file from a copy, "
             + fact_text(path=path)

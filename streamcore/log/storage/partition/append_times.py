@@ -1,13 +1,13 @@
-"""When each segment of a partition was appended to last, over restarts.
+"""The time of the last append to each segment of a partition, kept over restarts.
 
-Retention never deletes what was appended less than ``retention.ms`` ago, however old the records' own
-times are. A segment in memory knows when it was appended to. The file ``append-times`` keeps that for the
-next process: ASCII, one item a line: the version (0), the number of rows, then for each segment
+Retention never deletes a segment with an append less than ``retention.ms`` ago, however old the records' own
+times are. In memory a segment has the time of its last append. The file ``append-times`` keeps it for the
+next process: ASCII, one item per line: the version (0), the number of rows, then for each segment
 ``base offset SP end offset SP time``.
 
-A row counts for a segment that ends where the row says. Otherwise, and without a file (a folder of an older
+A row is valid for a segment with the same end offset. Otherwise, and without a file (a folder of an older
 version or of Apache Kafka, a restored copy, a crash before the file was written), the modification time of
-the data file counts, which is never earlier than the last append.
+the data file is used, which is never earlier than the last append.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class AppendTimes:
-    """The file of one partition. It is read when it is first needed: most partitions never delete by time."""
+    """The file of one partition. It is read at first use, because most partitions never delete by time."""
 
     __slots__ = ("_directory", "_file_system", "_rows")
 
@@ -40,7 +40,7 @@ class AppendTimes:
         self._rows: dict[tuple[Offset, Offset], TimestampMs] | None = None
 
     def look_up(self, segments: Iterable[Segment]) -> None:
-        """Set ``last_append_ms`` of the segments where it is not known.
+        """Set ``last_append_ms`` of the segments where it is unknown.
 
         Raises:
             CorruptDataError: a data file is missing.
@@ -55,16 +55,16 @@ class AppendTimes:
     def save(self, closed: Sequence[Segment]) -> None:
         """Write the file if it lacks a closed segment; durable when it returns.
 
-        Raises as ``look_up`` does.
+        Raises the errors of ``look_up``.
         """
         saved = self._saved()
         if any((segment.base_offset, segment.end_offset) not in saved for segment in closed):
             write_whole(self._file_system, self._directory / APPEND_TIMES_NAME, self._encoded(closed))
 
     def save_with(self, syncs: SyncBatch, segments: Sequence[Segment]) -> None:
-        """Write the file; durable once the batch has run, to which the partition's folder is to be added.
+        """Write the file; durable once the batch has run, to which the caller adds the partition's folder.
 
-        Raises as ``look_up`` does.
+        Raises the errors of ``look_up``.
         """
         syncs.add_whole(self._directory / APPEND_TIMES_NAME, self._encoded(segments))
 

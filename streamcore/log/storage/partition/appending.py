@@ -1,8 +1,7 @@
-"""Decides whether a batch may be appended, and what it becomes. Pure; the shell is ``PartitionLog``.
+"""Decision whether a batch may be appended, and its conversion. Pure; the shell is ``PartitionLog``.
 
-Nothing here looks at single records unless the topic's settings force it: a compacted topic needs
-keys, a limit on how old records may be needs their times, and ``compression.type`` other than
-``producer`` may need new bytes.
+Single records are read only if the topic's settings require it: a compacted topic needs keys, a limit on the
+age of records needs their times, and ``compression.type`` other than ``producer`` may need new bytes.
 """
 
 from __future__ import annotations
@@ -117,12 +116,12 @@ def _check_client_rules(
 
 
 def recompressed(batch: WritableBytes, header: BatchHeader, config: TopicConfig) -> WritableBytes:
-    """Return the batch in the compression that the topic asks for; the same object if it is already.
+    """Return the batch in the topic's compression; the same object if it has that compression already.
 
-    A topic with ``compression.type=producer`` takes every batch as it comes.
+    A topic with ``compression.type=producer`` accepts every codec.
 
     Raises:
-        RecordTooLargeError: it is too large like that.
+        RecordTooLargeError: the recompressed batch is too large.
     """
     if config.compression_type == "producer":
         return batch
@@ -140,13 +139,15 @@ def recompressed(batch: WritableBytes, header: BatchHeader, config: TopicConfig)
 
 
 def jitter_ms(segment: Path, config: TopicConfig) -> int:
-    """How much earlier than ``segment.ms`` a segment is closed: the same for each, at each look."""
+    """Return how much earlier than ``segment.ms`` a segment is closed; the same value at each call for a
+    segment.
+    """
     limit_ms = min(config.segment_jitter_ms, config.segment_ms)
     return crc32(bytes(segment)) % limit_ms if limit_ms else 0
 
 
 class Room(NamedTuple):
-    """What a segment takes without a closer look: batches up to these bounds, each included."""
+    """The bounds, each included, within which a segment takes batches without a call of ``must_roll``."""
 
     size_bytes: int
     timestamp_ms: TimestampMs
@@ -157,11 +158,13 @@ NO_ROOM: Final = Room(-1, -1, -1)
 
 
 def room_in(active: Segment, config: TopicConfig) -> Room:
-    """How far ``must_roll`` says no for sure; nothing in an empty segment, whose age has yet to begin."""
+    """Return the bounds within which ``must_roll`` is certainly false; none for an empty segment, whose
+    age has not begun.
+    """
     first_timestamp_ms = active.first_timestamp_ms()
     if active.size_bytes == 0 or first_timestamp_ms is None:
         return NO_ROOM
-    # An index gets an entry after so many bytes, and at most one for each batch.
+    # An index gets an entry after so many bytes, and at most one per batch.
     entries_left = config.segment_index_bytes // 12 - active.index_entry_count() - 2
     bytes_left = max(0, entries_left) * max(config.index_interval_bytes, HEADER_BYTES)
     return Room(
@@ -174,7 +177,7 @@ def room_in(active: Segment, config: TopicConfig) -> Room:
 def must_roll(active: Segment, batch_bytes: int, header: BatchHeader, config: TopicConfig) -> bool:
     """Whether the active segment must be closed before this batch, whose offsets are known.
 
-    Age is by the records' own time, as in Kafka: the span between the segment's first record and
+    The age is by the records' own time, as in Kafka: the span between the segment's first record and
     this batch. An empty segment takes any batch.
     """
     if active.size_bytes == 0:

@@ -1,8 +1,8 @@
-"""Batches that were allowed and are written by the next call of the file system, all in one piece.
+"""Checked batches that the next call of the file system writes in one piece.
 
-Whoever appends decides on one batch after the other, as if each were written at once: each gets the offsets
+The caller decides on one batch after the other, as if each were written at once: each gets the offsets
 after those of the batch before. That is sound as long as no decision depends on a batch that is not written
-yet. So no two batches of one idempotent producer are in a group, and no group goes over the end of a segment.
+yet. So a group never has two batches of one idempotent producer, and never crosses the end of a segment.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Result: TypeAlias = BatchAppended | StreamCoreError
 
 
 class BatchGroup:
-    """Batches that stand one after the other and are not written yet, and the results of a whole call."""
+    """Consecutive batches that are not written yet, and the results of a whole call."""
 
     __slots__ = (
         "append_times_ms",
@@ -36,36 +36,38 @@ class BatchGroup:
     )
 
     def __init__(self, end_offset: Offset, config: TopicConfig, now_ms: TimestampMs) -> None:
-        """An empty group that begins at ``end_offset``, of a call that has no results yet."""
+        """Create an empty group that begins at ``end_offset``, of a call that has no results yet."""
         self.config = config
         self.now_ms = now_ms
         self.results: list[Result] = []
-        """Of all batches that the call has seen: those of this group, of groups before, and refused ones."""
+        """The results of all batches of the call so far: of this group, of groups before, and of refused
+        batches.
+        """
         self.begin(end_offset)
 
     def begin(self, end_offset: Offset) -> None:
-        """Begin the next group, with nothing in it."""
+        """Begin the next, empty group."""
         self.end_offset = end_offset
         self.size_bytes = 0
         self.batches: list[WritableBytes] = []
         self.headers: list[BatchHeader] = []
         self.append_times_ms: list[TimestampMs] = []
         self.indexes: list[int] = []
-        """Of the batches' results."""
+        """The index of each batch of this group in the results."""
         self.producer_ids: set[ProducerId] = set()
 
     def must_precede(self, producer_id: ProducerId, known: Container[ProducerId]) -> bool:
-        """Whether what is decided about a producer's batch depends on a batch of this group.
+        """Whether the check of a producer's batch depends on a batch of this group.
 
-        A batch of the same producer does, and so does one of a new producer: it may need the place of a
-        known one, whose batch may be here.
+        It does if the group has a batch of the same producer, or if the producer is new: then it may take the
+        place of a known producer, whose batch may be here.
         """
         return producer_id in self.producer_ids or (bool(self.producer_ids) and producer_id not in known)
 
     def add(
         self, batch: WritableBytes, header: BatchHeader, append_time_ms: TimestampMs = NO_TIMESTAMP
     ) -> None:
-        """Take in a batch whose ``header`` has its final offsets; its result is where it will stand."""
+        """Add a batch whose ``header`` has its final offsets; its result is its future offsets."""
         self.batches.append(batch)
         self.headers.append(header)
         self.append_times_ms.append(append_time_ms)
@@ -78,6 +80,6 @@ class BatchGroup:
         self.results.append(BatchAppended(header.base_offset, last_offset, append_time_ms))
 
     def refuse(self, error: StreamCoreError) -> None:
-        """Make an error the result of each batch of this group."""
+        """Set an error as the result of each batch of this group."""
         for index in self.indexes:
             self.results[index] = error

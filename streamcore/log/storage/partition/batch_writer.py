@@ -1,8 +1,8 @@
-"""Writes batches at the end of a partition, and notes what follows from that.
+"""Writing of batches at the end of a partition, and updates of the state that depends on them.
 
-Whatever is appended goes through here. Each batch is decided on (``appending``, ``producer_states``), gets
-its offsets, and is written together with its neighbours (``batch_group``); then the producers, the marks and
-the syncs take note. A segment that has no room for a batch is closed first.
+All appends go through here. Each batch is checked (``appending``, ``producer_states``), gets its offsets, and
+is written together with its neighbours (``batch_group``); then producers, marks and syncs are updated. A
+segment that has no room for a batch is closed first.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from streamcore.model import Offset, TimestampMs, TopicPartition
 
 
 class BatchWriter:
-    """The appending half of a ``PartitionLog``, which owns it and all of its parts."""
+    """The appending half of a ``PartitionLog``, which owns this object and all of its parts."""
 
     __slots__ = (
         "_epochs",
@@ -69,7 +69,9 @@ class BatchWriter:
         is_relaxed: bool,
         roll: Callable[[], None],
     ) -> None:
-        """``roll`` closes the active segment and opens the next; ``is_relaxed`` shows what is written."""
+        """``roll`` closes the active segment and opens the next; with ``is_relaxed`` written batches are
+        shown.
+        """
         self._partition = partition
         self._segments = segments
         self._states = states
@@ -91,7 +93,7 @@ class BatchWriter:
         from_client: bool,
         has_all_keys: bool,
     ) -> list[Result]:
-        """Write batches in their order; see ``PartitionLog.append_all``."""
+        """Write batches in order; see ``PartitionLog.append_all``."""
         group = BatchGroup(self._marks.offsets.log_end, config, now_ms)
         leader_epoch = self._epochs.current
         active, room = self._segments.active, self._room(config)
@@ -137,7 +139,7 @@ class BatchWriter:
         return group.results
 
     def append_marker(self, batch: WritableBytes, config: TopicConfig, now_ms: TimestampMs) -> BatchHeader:
-        """Write a marker; return its header. The caller takes note of what it ends, then calls ``show``.
+        """Write a marker; return its header. The caller applies its effect, then calls ``show``.
 
         Raises:
             StorageError: the disk refused; nothing was written.
@@ -151,7 +153,7 @@ class BatchWriter:
         return header
 
     def show(self, group_end: Offset, config: TopicConfig, now_ms: TimestampMs) -> None:
-        """Move the marks to the end of what was written."""
+        """Move the marks to the end of the written batches."""
         active = self._segments.active
         active.last_append_ms = max(active.last_append_ms, now_ms)
         self._syncing.note_time(now_ms)
@@ -196,7 +198,7 @@ class BatchWriter:
             self._marks.follow_transactions(self._states.first_open_offset())
 
     def _room(self, config: TopicConfig) -> Room:
-        """What the active segment takes without a closer look."""
+        """Return the bounds within which the active segment takes batches without a check."""
         active = self._segments.active
         if self._room_of is None or self._room_of[0] is not active or self._room_of[1] is not config:
             self._room_of, self._known_room = (active, config), NO_ROOM
@@ -205,14 +207,17 @@ class BatchWriter:
         return self._known_room
 
     def _make_room(self, batch: WritableBytes, header: BatchHeader, group: BatchGroup) -> BatchHeader:
-        """See to a segment that takes a batch, after the group; return the batch's header, which may change.
+        """Roll the segment if it has no room for a batch after the group; return the batch's header, which
+        may change.
 
         Raises:
-            StorageError: the next segment cannot be opened; the log is as it was.
+            StorageError: the next segment cannot be opened; the log is unchanged.
         """
         if group.batches:
             self._write(group)
-            header = header.at(group.end_offset, header.leader_epoch)  # if it failed, these are free again
+            header = header.at(
+                group.end_offset, header.leader_epoch
+            )  # after a failure these offsets are free again
         if must_roll(self._segments.active, len(batch), header, group.config):
             self._roll()
         return header

@@ -1,13 +1,15 @@
-"""Where the leader epochs of a partition begin: by this a reader finds out that what it has read is gone.
+"""The first offsets of a partition's leader epochs, by which a reader detects that records it has read are
+lost.
 
 Every batch is stamped with the leader epoch in which it was written. A new epoch begins where a start of the
-log may have lost records that somebody has seen (``leadership``). A reader knows the epoch of what it read
-last; if that epoch ends, by what is here, before the reader's position, then other records stand there now.
+log may have lost records that a reader has seen (``leadership``). A reader knows the epoch of the last record
+that it read; if that epoch ends before the reader's position, then other records are there now (KIP-101,
+KIP-320).
 
 File := version line (= 0) | count line | (epoch SP start offset) line *        ASCII, as Apache Kafka's
 
-Invariants: epochs and start offsets both grow strictly. An epoch without a batch has no entry, unless Apache
-Kafka wrote the file.
+Invariants: epochs and start offsets both ascend strictly. An epoch without a batch has no entry, unless
+Apache Kafka wrote the file.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ _VERSION: Final = 0
 
 
 class EpochEnd(NamedTuple):
-    """The last epoch up to the one asked for, and the offset at which the next one begins."""
+    """The last epoch not after the requested one, and the offset at which the next epoch begins."""
 
     epoch: int
     end_offset: Offset
@@ -51,7 +53,7 @@ class LeaderEpochs:
         self.highest = self._epochs[-1] if self._epochs else NO_EPOCH
         """The highest epoch that was ever noted, even if all of its records are gone."""
         self.is_changed = False
-        """Whether there is more, or less, than was read."""
+        """Whether the entries differ from those that were read."""
 
     @property
     def starts(self) -> list[tuple[int, Offset]]:
@@ -59,7 +61,7 @@ class LeaderEpochs:
         return list(zip(self._epochs, self._starts, strict=True))
 
     def note(self, epoch: int, offset: Offset) -> None:
-        """A batch of an epoch stands at this offset. Batches are noted in their order."""
+        """Record the epoch of a batch at this offset. Batches are noted in order."""
         if epoch <= (self._epochs[-1] if self._epochs else NO_EPOCH):
             return
         self.cut_end(offset)
@@ -69,18 +71,18 @@ class LeaderEpochs:
         self.is_changed = True
 
     def epoch_at(self, offset: Offset) -> int:
-        """The epoch of the batch at an offset that is in the log; -1 if it is not known."""
+        """Return the epoch of the batch at an offset in the log; -1 if unknown."""
         index = bisect_right(self._starts, offset)
         return self._epochs[index - 1] if index else NO_EPOCH
 
     def end_of(self, epoch: int, *, current: int, log_end: Offset) -> EpochEnd:
-        """Where an epoch ends.
+        """Return the end of an epoch.
 
         An epoch without records ends where the next one begins. The answer for an epoch from before
-        the first entry is that very epoch, and for one that is yet to come it is ``UNKNOWN_END``.
+        the first entry is that same epoch, and for a future epoch it is ``UNKNOWN_END``.
 
         Args:
-            current: the epoch in which batches are written now; it ends at ``log_end``.
+            current: the epoch of new batches; it ends at ``log_end``.
         """
         if epoch == current:
             return EpochEnd(current, log_end)
@@ -91,14 +93,14 @@ class LeaderEpochs:
         return EpochEnd(self._epochs[index - 1] if index else epoch, end_offset)
 
     def cut_end(self, end: Offset) -> None:
-        """Nothing stands at this offset or after it."""
+        """Remove the entries at this offset and after it."""
         index = bisect_left(self._starts, end)
         if index < len(self._starts):
             del self._epochs[index:], self._starts[index:]
             self.is_changed = True
 
     def cut_start(self, log_start: Offset) -> None:
-        """Nothing before this offset can be read any more; the epoch there begins with it now."""
+        """Remove the entries before a new log start; the epoch at that offset begins there now."""
         index = bisect_right(self._starts, log_start) - 1
         if index >= 0 and self._starts[index] < log_start:
             del self._epochs[:index], self._starts[:index]
@@ -107,17 +109,17 @@ class LeaderEpochs:
 
 
 def encode_epochs(epochs: LeaderEpochs) -> bytes:
-    """The bytes of the file."""
+    """Return the bytes of the file."""
     starts = epochs.starts
     lines = [str(_VERSION), str(len(starts)), *(f"{epoch} {start}" for epoch, start in starts)]
     return "".join(f"{line}\n" for line in lines).encode("ascii")
 
 
 def decode_epochs(data: bytes, path: Path) -> LeaderEpochs:
-    """Read the file.
+    """Decode the file.
 
     Raises:
-        CorruptIndexError: it is damaged; the batches say the same.
+        CorruptIndexError: it is damaged; the batches hold the same facts.
         UnsupportedVersionError: a newer program wrote it.
     """
     try:
@@ -140,7 +142,9 @@ def decode_epochs(data: bytes, path: Path) -> LeaderEpochs:
 
 
 def stored_epochs(segments: Sequence[Segment]) -> LeaderEpochs:
-    """The epochs by the batches' own stamps; only segments with a change inside are read whole."""
+    """Return the epochs by the stamps in the batches; only segments with a change inside are read
+    completely.
+    """
     epochs = LeaderEpochs()
     for segment in segments:
         if segment.size_bytes == 0:

@@ -1,17 +1,18 @@
-"""The leader epoch that batches are written in, and the files that keep one from being used twice.
+"""The leader epoch of new batches, and the files that prevent a second use of an epoch.
 
-After an unclean stop records may be missing that a reader has seen: with relaxed flushing all that was not
-synced, and where a disk lies, more. The log cannot know which; so each unclean start begins a new epoch for
-all partitions, and readers find out by asking where the epoch ends that they know (``leader_epochs``).
+After an unclean stop, records that a reader has seen may be missing: in relaxed mode all that were not
+synced, and more if the disk did not keep what it reported as synced. The log cannot know which, so each
+unclean start begins a new epoch for all partitions, and readers detect the loss by asking for the end of the
+epoch that they know (``leader_epochs``, KIP-101).
 
 An epoch must be on disk before the first batch is written in it: if a power cut took both, the next start
-would give the same number to other records. One file in the log's folder holds it for all partitions, so
-that a start costs one sync, however many there are.
+would give the same number to other records. One file in the log's folder holds the epoch for all partitions,
+so that a start costs one sync, however many partitions there are.
 
 File ``start-leader-epoch`` := version line (= 0) | epoch line                                         ASCII
 
-The partitions' own files (``leader-epoch-checkpoint``, as Apache Kafka's) follow when a segment is closed.
-That is enough: an unclean start looks at each batch of the segments after that anyway.
+The partitions' own files (``leader-epoch-checkpoint``, as Apache Kafka's) are written when a segment is
+closed. That is enough, because an unclean start reads each batch of the segments after that.
 """
 
 from __future__ import annotations
@@ -39,20 +40,20 @@ _VERSION: Final = 0
 
 
 class Leadership:
-    """The epoch that this start of the log has begun, for all of its partitions."""
+    """The epoch that this start of the log uses, for all of its partitions."""
 
     def __init__(self, epoch: int = 0) -> None:
         self.epoch = epoch
 
     def begin_next(self, highest: int, *, file_system: FileSystem, root: Path) -> None:
-        """Begin an epoch after all that there were, of which ``highest`` is one; durable when it returns."""
+        """Begin an epoch above all earlier ones, of which ``highest`` is one; durable when it returns."""
         epoch = max(self.epoch, highest) + 1
         write_whole(file_system, root / START_EPOCH_NAME, f"{_VERSION}\n{epoch}\n".encode("ascii"))
         self.epoch = epoch
 
 
 def read_leadership(file_system: FileSystem, root: Path) -> Leadership:
-    """What the last unclean start has begun; the first epoch if there was none.
+    """Return the epoch of the last unclean start; the first epoch if there was none.
 
     Raises:
         CorruptDataError: the file cannot be read.
@@ -80,7 +81,7 @@ def read_leadership(file_system: FileSystem, root: Path) -> Leadership:
 
 
 class PartitionEpochs:
-    """The epochs of one partition, the one that is written in now, and their file."""
+    """The epochs of one partition, its current epoch, and their file."""
 
     __slots__ = ("_directory", "_epochs", "_file_system", "_leadership")
 
@@ -94,40 +95,42 @@ class PartitionEpochs:
 
     @property
     def current(self) -> int:
-        """The epoch that batches are written in."""
+        """The epoch of new batches."""
         return max(self._epochs.highest, self._leadership.epoch)
 
     def note(self, epoch: int, offset: Offset) -> None:
-        """A batch was written."""
+        """Record the epoch of a written batch."""
         self._epochs.note(epoch, offset)
 
     def epoch_at(self, offset: Offset, log_end: Offset) -> int:
-        """The epoch of what is at an offset, or will be written there."""
+        """Return the epoch of the batch at an offset, or of the next batch at the log end."""
         return self._epochs.epoch_at(offset) if offset < log_end else self.current
 
     def end_of(self, epoch: int, log_end: Offset) -> EpochEnd:
-        """Where an epoch ends; see ``LeaderEpochs``."""
+        """Return the end of an epoch; see ``LeaderEpochs``."""
         return self._epochs.end_of(epoch, current=self.current, log_end=log_end)
 
     def cut_start(self, log_start: Offset) -> None:
-        """Nothing before this offset can be read any more."""
+        """Remove the epochs before a new log start."""
         self._epochs.cut_start(log_start)
 
     def save(self) -> None:
-        """Write the file if it says something else; durable when it returns."""
+        """Write the file if its content has changed; durable when it returns."""
         if self._epochs.is_changed:
             write_whole(self._file_system, self._directory / EPOCHS_NAME, encode_epochs(self._epochs))
             self._epochs.is_changed = False
 
     def save_with(self, syncs: SyncBatch) -> None:
-        """As ``save``, but durable once the batch has run, to which the partition's folder is to be added."""
+        """As ``save``, but durable once the batch has run; the caller adds the partition's folder to the
+        batch.
+        """
         if self._epochs.is_changed:
             syncs.add_whole(self._directory / EPOCHS_NAME, encode_epochs(self._epochs))
             self._epochs.is_changed = False
 
 
 def read_epochs(file_system: FileSystem, directory: Path) -> LeaderEpochs | None:
-    """What a partition's file says; ``None`` if there is none, or it is damaged."""
+    """Return the epochs in a partition's file; ``None`` if there is no file, or it is damaged."""
     path = directory / EPOCHS_NAME
     try:
         return decode_epochs(read_whole(file_system, path), path)

@@ -1,4 +1,4 @@
-"""What a ``PartitionLog`` is made of: components that a log's partitions share, and what opening found."""
+"""The parts of a ``PartitionLog``: components that a log's partitions share, and the result of opening."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streamcore.model import Offset
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogParts:
-    """The components that a partition works with; each is owned by the ``LogManager``."""
+    """The components that a partition uses; the ``LogManager`` owns them."""
 
     file_system: FileSystem
     open_files: OpenFiles
@@ -29,13 +29,13 @@ class LogParts:
     producer_room: ProducerRoom = field(default_factory=ProducerRoom)
 
     def sync_batch(self) -> SyncBatch:
-        """An empty batch of syncs."""
+        """Return an empty batch of syncs."""
         return SyncBatch(self.file_system, self.settings.sync_threads)
 
 
 @dataclass(slots=True)
 class OpenedLog:
-    """What opening a partition's directory found."""
+    """The result of opening a partition's directory."""
 
     segments: list[Segment]
     states: ProducerStates
@@ -43,4 +43,6 @@ class OpenedLog:
     epochs: LeaderEpochs
     snapshots: list[Offset]
     is_settled: bool = False
-    """Whether the files say all of this, durably: closing has nothing to add unless something is written."""
+    """Whether the files hold all of this, durably: closing then writes nothing unless something was
+    appended.
+    """

@@ -1,8 +1,8 @@
-"""Computes the four marks of a partition as it is appended to, synced and cut. Pure.
+"""The four marks of a partition, computed from appends, syncs and deletions. Pure.
 
-A transaction is undecided for readers of committed data until its marker is behind the high
-watermark: until then the last stable offset stays where the transaction began. Otherwise a power
-cut could take a marker that readers have already acted on.
+For readers of committed data a transaction is undecided until its marker is before the high watermark: until
+then the last stable offset stays at the transaction's first offset. Otherwise a power cut could take a marker
+that readers have already acted on.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from streamcore.model import LogOffsets, Offset, TopicPartition
 
 
 class Marks:
-    """The marks of one partition, and what they depend on."""
+    """The marks of one partition, and the facts that they depend on."""
 
     def __init__(self, log_start: Offset, log_end: Offset) -> None:
-        """The marks right after opening, when everything up to ``log_end`` is durable."""
+        """Create the marks right after opening, when everything up to ``log_end`` is durable."""
         self.synced_end = log_end
         """Everything before it is on disk."""
         self._log_start = log_start
         self._log_end = log_end
         self._high_watermark = log_end
         self._first_open: Offset | None = None
-        # Transactions that have ended, whose marker is not yet behind the high watermark.
-        # A list, as most partitions never have one and there may be thousands of partitions.
+        # Transactions that have ended, whose marker is not yet before the high watermark.
+        # A list, because most partitions never have one and there may be thousands of partitions.
         self._undecided: list[EndedTransaction] = []
         self.offsets = LogOffsets(log_start, log_end, log_end, log_end)
-        """The marks as they stand now."""
+        """The present marks."""
 
     def ensure_readable(self, start: Offset, partition: TopicPartition) -> LogOffsets:
-        """The marks, if there may be something to read at ``start``.
+        """Return the marks, if a read may start at ``start``.
 
         Raises:
-            OffsetOutOfRangeError: it is before the log start or after the log end.
+            OffsetOutOfRangeError: ``start`` is before the log start or after the log end.
         """
         offsets = self.offsets
         if not offsets.log_start <= start <= offsets.log_end:
@@ -52,19 +52,21 @@ class Marks:
             )
 
     def append(self, log_end: Offset) -> None:
-        """The log now ends here; readers see it only once ``show`` is called."""
+        """Set the log end; readers see the records only after ``show``."""
         self._log_end = log_end
         self._update()
 
     def follow_transactions(self, first_open: Offset | None, ended: EndedTransaction | None = None) -> None:
-        """Where the earliest open transaction begins, and the one that was just ended, if any."""
+        """Set the first offset of the earliest open transaction, and add the transaction that just ended,
+        if any.
+        """
         if ended is not None:
             self._undecided.append(ended)
         self._first_open = first_open
         self._update()
 
     def show(self, end: Offset) -> None:
-        """Readers may see everything before ``end``."""
+        """Make everything before ``end`` visible."""
         self._high_watermark = max(self._high_watermark, end)
         if self._undecided:
             self._undecided = [
@@ -73,7 +75,7 @@ class Marks:
         self._update()
 
     def cut_start(self, log_start: Offset) -> None:
-        """What is before ``log_start`` can no longer be read."""
+        """Set the log start: records before ``log_start`` can no longer be read."""
         self._log_start = log_start
         self._update()
 

@@ -1,7 +1,7 @@
-"""Finds offsets of a partition by time, as Apache Kafka answers ListOffsets.
+"""Lookup of offsets by time in a partition, as Apache Kafka answers ListOffsets.
 
-Markers count as records here: they stand in the log at a time, too, and reading may begin at one. What is
-at or after the visible end is not found.
+Markers count as records here: they have a time in the log, too, and reading may begin at one. Offsets at or
+after the visible end are not found.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from streamcore.model import Isolation, Offset, TimestampMs
 
 
 class FoundOffset(NamedTuple):
-    """A record's place, its time, and the leader epoch in which it was written."""
+    """The offset and time of a record, and the leader epoch in which it was written."""
 
     offset: Offset
     timestamp_ms: TimestampMs
@@ -27,7 +27,9 @@ class FoundOffset(NamedTuple):
 def offset_for_time(
     log: PartitionLog, timestamp_ms: TimestampMs, isolation: Isolation = Isolation.READ_UNCOMMITTED
 ) -> FoundOffset | None:
-    """The first record that is not earlier than a time; ``None`` if it is not there, or not visible."""
+    """Return the first record that is not earlier than a time; ``None`` if there is none, or it is not
+    visible.
+    """
     log_start, end = log.offsets.log_start, log.offsets.visible_end(isolation)
     segments = log.segments
     for segment in islice(segments, segments.index_at(log_start), None):
@@ -45,7 +47,7 @@ def offset_for_time(
 def offset_of_largest_time(
     log: PartitionLog, isolation: Isolation = Isolation.READ_UNCOMMITTED
 ) -> FoundOffset | None:
-    """The first record that has the largest timestamp; ``None`` if it is not there, or not visible."""
+    """Return the first record with the largest timestamp; ``None`` if there is none, or it is not visible."""
     segment = max(log.segments, key=lambda each: each.max_timestamp_ms)
     largest_ms = segment.max_timestamp_ms
     if largest_ms == NO_TIMESTAMP:

@@ -1,19 +1,19 @@
-"""Opens one partition's directory: finishes what a crash interrupted and finds out what is there.
+"""Opening of one partition's directory: finishes what a crash interrupted and reads the partition's state.
 
-After a clean stop the data is not read: the indexes and the producer snapshot say it all.
-Otherwise everything from the recovery point on is walked through, batch by batch:
+After a clean stop the data is not read: the indexes and the producer snapshot hold everything needed.
+Otherwise every batch from the recovery point on is read:
 
-* Bad bytes *after* the recovery point are a torn tail. They are cut off, and so is whatever follows:
-  a segment is made durable only after the one before it, so nothing there was acknowledged. If
-  valid batches follow in the same file, it may have been damage after all (the recovery point is
-  noted only now and then): the cut bytes are kept in a file beside it, see ``torn_tail``.
+* Bad bytes *after* the recovery point are a torn tail. They and all bytes after them are cut off: a segment
+  is made durable only after the one before it, so nothing there was acknowledged. If valid batches follow in
+  the same file, it may have been damage after all (the recovery point is written only from time to time): the
+  cut bytes are kept in a file beside it, see ``torn_tail``.
 * Bad bytes *before* it were durable once, and are corruption. The partition is refused; nothing is
   changed and no later segment is dropped.
 
-Invariant: what is visible after opening is durable. The part that was walked through is synced
-before anything can be read from it; the owner does that, for many partitions at once. Past the recovery
-point it is written once more before that: the process that wrote it may have ended because a sync failed,
-and then the bytes may be readable, count as written, and yet not be on the disk.
+Invariant: all visible records are durable after opening. The part that was read is synced before any record
+of it can be read by others; the owner does that, for many partitions at once. The part past the recovery
+point is written again before that sync: the process that wrote it may have ended because a sync failed, and
+then the bytes may be readable, count as written, and yet not be on the disk.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ from streamcore.model import Offset, TimestampMs, TopicPartition
 _log = logging.getLogger(__name__)
 
 _NEW_NAMES: Final = frozenset({PARTITION_METADATA, file_path(Path(), 0, FileKind.DATA).name})
-"""What a partition consists of to which nothing was ever written."""
+"""The parts of a partition to which nothing was ever written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """What is known of a partition before its directory is looked at."""
+    """The facts about a partition that are known before its directory is read."""
 
     topic_partition: TopicPartition
     directory: Path
@@ -68,14 +68,14 @@ class Opening:
     was_clean: bool
     now_ms: TimestampMs
     syncs: SyncBatch
-    """Takes what must be on disk before anybody sees the partition."""
+    """Collects the files that must be synced before the partition is visible."""
 
 
 def make_partition(directory: Path, topic_id: UUID, parts: LogParts) -> None:
-    """Make the folder of a new partition with its first segment.
+    """Create the folder of a new partition with its first segment.
 
-    What says whose it is, and the folder, are then to be synced. Many folders are made, and then synced,
-    much faster than they are made and synced one after the other.
+    The caller then syncs the metadata file and the folder. Creating many folders and then syncing them is
+    much faster than creating and syncing them one after the other.
     """
     parts.file_system.make_directory(directory)
     file = parts.file_system.open(directory / PARTITION_METADATA, create=True)
@@ -89,7 +89,7 @@ def make_partition(directory: Path, topic_id: UUID, parts: LogParts) -> None:
 def new_log(
     partition: TopicPartition, topic_id: UUID, directory: Path, config: TopicConfig, parts: LogParts
 ) -> PartitionLog:
-    """The partition in a folder that was just made."""
+    """Return the partition of a folder that was just created."""
     segment = Segment(
         directory, 0, file_system=parts.file_system, open_files=parts.open_files, end_offset=0, size_bytes=0
     )
@@ -106,7 +106,7 @@ def new_log(
 
 
 def open_partition(opening: Opening, parts: LogParts) -> OpenedLog:
-    """Return what a partition's directory holds, mended after a crash.
+    """Return the content of a partition's directory, repaired after a crash.
 
     Raises:
         CorruptDataError: durable data is damaged or missing.
@@ -149,7 +149,7 @@ def open_partition(opening: Opening, parts: LogParts) -> OpenedLog:
             parts.file_system.remove(file_path(directory, offset, FileKind.SNAPSHOT))
     is_untouched = is_untouched and log_end == 0
     if not (opening.was_clean or is_untouched):
-        # What a process that was killed has named, and what was mended.
+        # The names that a killed process has written, and the repairs.
         opening.syncs.add_folder(directory)
     return OpenedLog(
         segments=segments,
@@ -162,7 +162,7 @@ def open_partition(opening: Opening, parts: LogParts) -> OpenedLog:
 
 
 def _tidy(names: list[str], opening: Opening, parts: LogParts) -> list[Offset]:
-    """Remove what a crash left over; return the base offsets of the segments."""
+    """Remove the leftovers of a crash; return the base offsets of the segments."""
     parsed = [(name, found) for name in names if (found := parse_name(name))]
     bases = sorted(base for _, (base, kind, _) in parsed if kind is FileKind.DATA)
     for name in names:
@@ -200,9 +200,9 @@ def _segments(bases: list[Offset], opening: Opening, parts: LogParts) -> list[Se
 
 
 def _remove_deleted(segments: list[Segment], log_start: Offset, opening: Opening, parts: LogParts) -> None:
-    """Remove what stands wholly before the log start: a crash may have brought some of it back.
+    """Remove segments that are entirely before the log start: a crash may have brought some of them back.
 
-    Not all of it, perhaps: then there is a hole, and what stands before a hole must not be replayed.
+    Some of them may be missing: then there is a hole, and batches before a hole must not be replayed.
     """
     deleted = [segment for segment in segments[:-1] if segment.end_offset <= log_start]
     if deleted:
@@ -213,7 +213,7 @@ def _remove_deleted(segments: list[Segment], log_start: Offset, opening: Opening
 def _replayed(
     segments: list[Segment], snapshots: list[Offset], opening: Opening, parts: LogParts
 ) -> ProducerStates:
-    """The producer states at the log end, from the newest snapshot and the batches after it."""
+    """Return the producer states at the log end, from the newest snapshot and the batches after it."""
     states, start = _newest_states(
         snapshots, segments[0].base_offset, segments[-1].end_offset, opening, parts
     )
@@ -232,8 +232,8 @@ def _recovered(
     opening: Opening,
     parts: LogParts,
 ) -> tuple[ProducerStates, LeaderEpochs]:
-    """Walk through everything from the recovery point on; cut ``segments`` to what is valid."""
-    # A segment that ends at the recovery point is looked at, too: its data is durable, but it may
+    """Read every batch from the recovery point on; cut ``segments`` to the valid ones."""
+    # A segment that ends at the recovery point is read, too: its data is durable, but it may
     # have been closed since, and the indexes that were written then may be torn.
     first = next(
         (index for index, segment in enumerate(segments[:-1]) if segment.end_offset >= recovery_point),
@@ -248,7 +248,7 @@ def _recovered(
                 if batch.header.end_offset > start:
                     _note(batch, states, opening, None)
     end_offset = segments[first].base_offset
-    # What was written of the epochs may be older than what is walked through, or newer than what is left.
+    # The stored epochs may be older than the batches that were read, or newer than those that are left.
     epochs = read_epochs(parts.file_system, opening.directory) or stored_epochs(segments[:first])
     epochs.cut_end(end_offset)
     is_torn = False
@@ -259,7 +259,7 @@ def _recovered(
             next_base = segment.end_offset
             is_torn = _walk(segment, states, epochs, opening, recovery_point, parts)
             if not is_torn and segment.end_offset < next_base <= recovery_point:
-                # Compaction may have taken the last offsets of what was durable and closed.
+                # Compaction may have removed the last offsets of a durable, closed segment.
                 segment.end_offset = next_base
             end_offset = segment.end_offset
             index += 1
@@ -285,7 +285,7 @@ def _walk(
     recovery_point: Offset,
     parts: LogParts,
 ) -> bool:
-    """Note every batch of a segment; cut a torn tail off and return whether there was one."""
+    """Note every batch of a segment; cut off a torn tail and return whether there was one."""
     file = segment.file_to_write()
     size_bytes = segment.size_bytes
     unsure_from: int | None = None
@@ -337,7 +337,7 @@ def _walk(
 
 
 def _drop(segments: list[Segment], opening: Opening, parts: LogParts) -> None:
-    """Remove segments after a torn one: none of them was ever synced."""
+    """Remove the segments after a torn one: none of them was ever synced."""
     for segment in segments:
         _log.warning("removed %s: it follows a torn tail and was never acknowledged", segment.data_path)
     _remove(segments, opening, parts)
@@ -352,7 +352,7 @@ def _remove(segments: list[Segment], opening: Opening, parts: LogParts) -> None:
 
 
 def _note(batch: StoredBatch, states: ProducerStates, opening: Opening, segment: Segment | None) -> None:
-    """Take a stored batch into the producer states, and an abort into the segment's index."""
+    """Apply a stored batch to the producer states, and an abort to the segment's index."""
     header = batch.header
     if not header.has_producer:
         return
@@ -374,10 +374,10 @@ def _note(batch: StoredBatch, states: ProducerStates, opening: Opening, segment:
 def _newest_states(
     snapshots: list[Offset], first_base: Offset, before: Offset, opening: Opening, parts: LogParts
 ) -> tuple[ProducerStates, Offset]:
-    """The states of the newest readable snapshot from ``first_base`` to ``before``, and its offset."""
+    """Return the states of the newest readable snapshot from ``first_base`` to ``before``, and its offset."""
     for offset in reversed(snapshots):
-        # One from before the first segment is of no use: what followed it is deleted in part, and a
-        # producer seen there would be expected to go on from a sequence that is long past.
+        # A snapshot from before the first segment is useless: the batches after it are partly deleted,
+        # and an old sequence number of a producer would be expected to continue.
         if not first_base <= offset <= before:
             continue
         path = file_path(opening.directory, offset, FileKind.SNAPSHOT)
@@ -389,7 +389,7 @@ def _newest_states(
 
 
 def _start_again(segments: list[Segment], log_start: Offset, opening: Opening, parts: LogParts) -> None:
-    """Continue at the log start where a power cut took (relaxed, unsynced) data up to behind it."""
+    """Continue at the log start if a power cut took all (relaxed, unsynced) data after it."""
     new = Segment.create(
         opening.directory, log_start, file_system=parts.file_system, open_files=parts.open_files
     )

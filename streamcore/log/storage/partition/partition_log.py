@@ -1,13 +1,13 @@
 """One partition: an ordered, append-only log of record batches with its marks.
 
-The owner calls everything here, one call at a time; only a ``SyncTicket`` may be synced beside it.
+The owner calls all methods, one call at a time; only a ``SyncTicket`` may be synced in parallel.
 
-The life of a batch: ``append`` checks it (``appending``, ``producer_states``), gives it offsets and
+The life of a batch: ``append`` checks it (``appending``, ``producer_states``), assigns its offsets and
 writes it; a sync makes it durable; ``complete_sync`` moves the high watermark past it, and readers
-see it. With relaxed flushing they see it at once.
+see it. In relaxed mode readers see it at once.
 
-``marks`` computes what is visible, ``segments`` finds and reads the stored batches; what is left
-for here is the order in which things happen, and what a failure in between leaves.
+``marks`` computes which offsets are visible, ``segments`` finds and reads the stored batches. This module
+defines the order of the steps, and the state after a failure between them.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class PartitionLog:
         self.directory = directory
         self._parts = parts
         self.health = PartitionHealth(str(topic_partition))
-        """Whether the partition was given up, and why; also for whoever finds that it must be."""
+        """Whether the partition was given up, and why; a caller that finds a reason may give it up here."""
         self._segments = Segments(opened.segments)
         self._states = opened.states
         self._states.limit_by(parts.producer_room)
@@ -103,42 +103,44 @@ class PartitionLog:
 
     @property
     def leader_epoch(self) -> int:
-        """The leader epoch that batches are written in."""
+        """The leader epoch of new batches."""
         return self._epochs.current
 
     @property
     def offsets(self) -> LogOffsets:
-        """The four marks, as they stand now."""
+        """The four marks."""
         return self._marks.offsets
 
     @property
     def shows_unsynced(self) -> bool:
-        """Whether readers see what a crash may still take; only ever so with relaxed flushing."""
+        """Whether readers may see records that a crash can still take; only in relaxed mode."""
         return self._marks.offsets.high_watermark > self._marks.synced_end
 
     @property
     def active(self) -> Segment:
-        """The segment that is appended to."""
+        """The segment that receives appends."""
         return self._segments.active
 
     @property
     def closed_segments(self) -> Sequence[Segment]:
-        """The segments that are on disk for good, oldest first: not the active one, nor one still syncing."""
+        """The segments that are completely on disk, oldest first: without the active one and those still
+        syncing.
+        """
         return self._segments.leading(len(self._segments) - 1 - self._syncing.closing_count)
 
     @property
     def producer_states(self) -> Mapping[ProducerId, ProducerState]:
-        """What is known of each producer, for looking, not for changing."""
+        """The state of each producer, for reading only."""
         return self._states.by_id
 
     @property
     def oldest_snapshot(self) -> Offset | None:
-        """Where the oldest producer snapshot stands that an opening after a crash may begin with."""
+        """The offset of the oldest producer snapshot from which an opening after a crash may begin."""
         return self._snapshots.oldest
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all data files."""
+        """The size of all data files in bytes."""
         return self._segments.size_bytes
 
     @property
@@ -158,8 +160,9 @@ class PartitionLog:
     ) -> BatchAppended:
         """Write one batch at the end; its offsets are patched in place.
 
-        A batch that its producer sent before is not written again; the answer is the first one's.
-        It is durable, and visible, once a sync begun after this has been completed.
+        A batch that its producer sent before is not written again; its first result is returned.
+
+        The batch is durable, and visible, once a sync begun after this call has been completed.
 
         Args:
             has_all_keys: the caller encoded the batch itself and knows that each record has a key.
@@ -187,10 +190,10 @@ class PartitionLog:
         from_client: bool = True,
         has_all_keys: bool = False,
     ) -> list[BatchAppended | StreamCoreError]:
-        """Write batches at the end, in their order; return where each stands, or why it does not.
+        """Write batches at the end, in order; return the result or the error of each.
 
-        Each has its own fate, as by ``append``. Neighbours are written in one piece, so that many small
-        batches cost one call of the file system; if that fails, none of them is written.
+        Each batch succeeds or fails separately, as by ``append``. Neighbours are written in one piece, so
+        that many small batches cost one call of the file system; if that call fails, none of them is written.
         """
         before = self._marks.offsets.log_end
         results = self._writer.append_all(
@@ -210,7 +213,7 @@ class PartitionLog:
     ) -> BatchAppended:
         """Write the marker that commits or aborts a producer's transaction here.
 
-        Without an open transaction it is written all the same and changes nothing, so that a
+        Without an open transaction the marker is also written, and changes nothing, so that a
         coordinator may repeat it.
 
         Raises:
@@ -232,7 +235,7 @@ class PartitionLog:
         return BatchAppended(header.base_offset, header.last_offset, NO_TIMESTAMP)
 
     def roll(self) -> None:
-        """Close the active segment and open the next. A failure leaves the log as it was."""
+        """Close the active segment and open the next. On failure the log is unchanged."""
         self.health.ensure()
         closing = self.active
         if closing.size_bytes == 0:
@@ -258,12 +261,12 @@ class PartitionLog:
     # Making durable
 
     def begin_sync(self) -> SyncTicket | None:
-        """Return what must reach the disk so that all that is appended is durable; ``None`` if it is."""
+        """Return a ticket for everything unsynced; ``None`` if everything is durable."""
         self.health.ensure()
         return self._syncing.begin(self.active) if self.has_unsynced else None
 
     def complete_sync(self, ticket: SyncTicket) -> None:
-        """Show what a synced ticket has made durable.
+        """Show the records that a synced ticket has made durable.
 
         Raises:
             StorageError: the ticket's sync failed; the partition is given up.
@@ -274,7 +277,7 @@ class PartitionLog:
             self._snapshots.drop_old(self._marks.synced_end)
 
     def sync(self) -> None:
-        """Make all that is appended durable, and wait for it."""
+        """Make everything appended durable, and wait for it."""
         ticket = self.begin_sync()
         if ticket is not None:
             try:
@@ -285,10 +288,10 @@ class PartitionLog:
     # Reading
 
     def read(self, start: Offset, *, bytes_max: int, isolation: Isolation) -> ReadResult:
-        """Read whole batches from the one that holds ``start``, up to the visible end.
+        """Read complete batches from the one that holds ``start``, up to the visible end.
 
         At least one batch is returned if there is any, even if it is larger than ``bytes_max``;
-        otherwise a reader with a small buffer would stop for ever.
+        otherwise a reader with a small buffer would never advance.
 
         Raises:
             OffsetOutOfRangeError: ``start`` is before the log start or after the log end.
@@ -304,7 +307,7 @@ class PartitionLog:
     def locate(
         self, start: Offset, *, bytes_max: int, isolation: Isolation, at_least_one: bool = True
     ) -> LocateResult:
-        """Find what ``read`` would read, and leave it in its file.
+        """Return the byte ranges of the batches that ``read`` would return.
 
         Without ``at_least_one`` a first batch that is larger than ``bytes_max`` is left out, too.
 
@@ -324,22 +327,22 @@ class PartitionLog:
 
     @property
     def segments(self) -> Segments:
-        """All segments, for looking, not for changing."""
+        """All segments, for reading only."""
         self.health.ensure()
         return self._segments
 
     def epoch_at(self, offset: Offset) -> int:
-        """The leader epoch of the batch at an offset, or of the next one at the log end."""
+        """Return the leader epoch of the batch at an offset, or of the next one at the log end."""
         return self._epochs.epoch_at(offset, self._marks.offsets.log_end)
 
     def end_of_epoch(self, epoch: int) -> EpochEnd:
-        """Where a leader epoch ends, or the last one before it that has records."""
+        """Return the end of a leader epoch, or of the last one before it that has records."""
         return self._epochs.end_of(epoch, self._marks.offsets.log_end)
 
     # Cutting off the beginning
 
     def begin_deletion(self, offset: Offset) -> None:
-        """Note where the log start will be; ``delete_records_before`` is quick once that is written down.
+        """Note the future log start; ``delete_records_before`` is quick once the checkpoint is written.
 
         Raises:
             OffsetOutOfRangeError: ``offset`` is after the high watermark.
@@ -350,7 +353,7 @@ class PartitionLog:
             self._parts.checkpoints.note(LOG_STARTS, self.topic_partition, offset)
 
     def delete_records_before(self, offset: Offset) -> None:
-        """Move the log start forward, durably. Moving it back is silently not done.
+        """Move the log start forward, durably. An offset before the log start changes nothing.
 
         Raises:
             OffsetOutOfRangeError: ``offset`` is after the high watermark.
@@ -360,7 +363,7 @@ class PartitionLog:
         self._delete_expired(RetentionPolicy(retention_ms=None, retention_bytes=None), now_ms=0)
 
     def apply_retention(self, now_ms: TimestampMs) -> None:
-        """Delete the oldest segments as far as the topic's settings say, and log what is deleted.
+        """Delete the oldest segments according to the topic's settings, and log what is deleted.
 
         Raises:
             CorruptDataError: a data file is missing.
@@ -381,13 +384,13 @@ class PartitionLog:
         if offset <= self._marks.offsets.log_start:
             return
         # Durable before anything is removed: a crash may bring removed files back, but they are
-        # before the log start then and go again.
+        # before the log start then and are removed again.
         self._parts.checkpoints.put(LOG_STARTS, self.topic_partition, offset)
         self._marks.cut_start(offset)
         self._epochs.cut_start(offset)
 
     def _delete_expired(self, policy: RetentionPolicy, *, now_ms: TimestampMs) -> None:
-        # What is still syncing stays: its files are in use.
+        # A segment that is still syncing stays: its files are in use.
         segments = [*self.closed_segments, self.active]
         reasons = expired(
             segments,
@@ -413,15 +416,15 @@ class PartitionLog:
 
     @property
     def cleaned_to(self) -> Offset:
-        """How far compaction has come: the first offset that no round has seen."""
+        """The offset up to which compaction has cleaned: the first one that no round has cleaned."""
         return self._parts.checkpoints.get(CLEANED_TO, self.topic_partition)
 
     def note_cleaned_to(self, offset: Offset) -> None:
-        """Remember durably how far compaction has come."""
+        """Record durably the offset up to which compaction has cleaned."""
         self._parts.checkpoints.put(CLEANED_TO, self.topic_partition, offset)
 
     def begin_replacement(self, base_offset: Offset) -> CleanedSegment:
-        """Start to write the segment that will replace those from ``base_offset`` on."""
+        """Begin to write the segment that will replace those from ``base_offset`` on."""
         self.health.ensure()
         return CleanedSegment(
             self.directory,
@@ -432,10 +435,10 @@ class PartitionLog:
         )
 
     def replace_segments(self, old: Sequence[Segment], cleaned: CleanedSegment) -> None:
-        """Put a cleaned segment in the place of neighbouring closed ones.
+        """Replace neighbouring closed segments by a cleaned one.
 
-        A crash leaves the old ones or the new one. A failure on the way gives the partition up; the
-        next opening finishes what was decided.
+        A crash leaves the old segments or the new one. A failure in between gives the partition up; the
+        next opening finishes a decided replacement.
 
         Args:
             old: some of ``closed_segments``, neighbours.
@@ -450,7 +453,7 @@ class PartitionLog:
         assert cleaned.end_offset <= old[-1].end_offset
         try:
             self._append_times.look_up(old)
-            # Offsets may be missing in the new segment, which opening accepts only before this point.
+            # Offsets may be missing in the new segment, which opening accepts only before this offset.
             self.note_recovery_point()
             self._parts.checkpoints.write(RECOVERY_POINTS)
             cleaned.decide()
@@ -467,14 +470,14 @@ class PartitionLog:
         new.last_append_ms = max(segment.last_append_ms for segment in old)
         self._segments.replace(first, len(old), new)
 
-    # Housekeeping
+    # Maintenance
 
     def expire_producers(self, now_ms: TimestampMs) -> int:
-        """Forget producers that have been silent for long; return how many."""
+        """Remove producers that have not written for their expiry time; return their number."""
         return self._states.expire(now_ms=now_ms, expiry_ms=self._parts.settings.producer_expiry_ms)
 
     def release_memory(self) -> None:
-        """Give back what an idle partition does not need: index memory and the active file."""
+        """Free what an idle partition does not need: index memory and the active file."""
         for segment in self.closed_segments:
             segment.forget_indexes()
         if not self.has_unsynced and not self._syncing.is_under_way:
@@ -483,13 +486,13 @@ class PartitionLog:
     def note_recovery_point(self) -> None:
         """Put the recovery point into its checkpoint, in memory."""
         if self._is_left:
-            return  # a sync that came late: a new partition of the name must not find it
+            return  # so that a late sync does not touch a new partition of the same name
         self._parts.checkpoints.note(RECOVERY_POINTS, self.topic_partition, self._syncing.recovery_point())
 
     def close(self, syncs: SyncBatch) -> None:
-        """Sync what is appended, and write what lets the log open again without reading its data.
+        """Sync everything appended, and write the files that make the next opening fast.
 
-        That is durable once ``syncs`` has run; only then may the stop be called clean.
+        Both are durable once ``syncs`` has run; only then may the stop be marked as clean.
         """
         self.health.ensure()
         if self._is_settled:
@@ -507,12 +510,12 @@ class PartitionLog:
         self.release_files()
 
     def leave(self) -> None:
-        """Close all files for good: the partition is deleted, and others may take its place."""
+        """Close all files for good: the partition is deleted, and a new one may get its name."""
         self._is_left = True
         self.release_files()
 
     def release_files(self) -> None:
-        """Close all files, whatever state they are in."""
+        """Close all files, whether they are synced or not."""
         self._syncing.release_all()
         self.active.release_file()
         for segment in self._segments:

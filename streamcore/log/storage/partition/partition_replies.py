@@ -1,4 +1,4 @@
-"""What a partition answers: where a batch was put, and what was read."""
+"""Results of a partition: the offsets of an appended batch, and stored batches."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from streamcore.model import LogOffsets, Offset, TimestampMs
 
 
 class BatchAppended(NamedTuple):
-    """Where a batch stands now; ``last_offset`` is inclusive."""
+    """The offsets of an appended batch; ``last_offset`` is inclusive."""
 
     base_offset: Offset
     last_offset: Offset
     log_append_time_ms: TimestampMs
-    """The time that the log stamped the records with, -1 if they carry their own."""
+    """The log's append time, -1 if the records carry their own times."""
     is_duplicate: bool = False
 
 
 class StoredRecords:
-    """Whole batches that still stand in their data file, to be read piece by piece as somebody takes them.
+    """Complete batches in their data file, which the caller reads piece by piece.
 
-    They can be read whatever becomes of the partition meanwhile. ``close`` gives the file back.
+    They can be read even if the partition is deleted meanwhile. ``close`` closes the file.
     """
 
     __slots__ = ("_file", "_position", "_size_bytes")
 
     def __init__(self, file: File, position: int, size_bytes: int) -> None:
-        """``file`` is a handle of this object's own."""
+        """This object owns the handle ``file``."""
         self._file = file
         self._position = position
         self._size_bytes = size_bytes
@@ -39,12 +39,12 @@ class StoredRecords:
         return self._size_bytes
 
     def take_ready(self, bytes_max: int) -> Bytes | None:
-        """The next bytes, if they can be had without waiting for the disk; otherwise ``None``."""
+        """Return the next bytes if reading does not wait for the disk; otherwise ``None``."""
         data = self._file.read_ready(self._position, min(bytes_max, self._size_bytes))
         return None if data is None else self._taken(data)
 
     def take(self, bytes_max: int) -> Bytes:
-        """The next bytes; waits for the disk."""
+        """Return the next bytes; wait for the disk if needed."""
         return self._taken(self._file.read_at(self._position, min(bytes_max, self._size_bytes)))
 
     def _taken(self, data: Bytes) -> Bytes:
@@ -55,13 +55,13 @@ class StoredRecords:
         return data
 
     def close(self) -> None:
-        """Give the file back. A second call does nothing."""
+        """Close the file. A second call does nothing."""
         self._file.close()
 
 
 @dataclass(frozen=True, slots=True)
 class LocateResult:
-    """Stored batches, found but not read, and what a reader of committed data must drop from them."""
+    """The byte ranges of stored batches, and the aborted transactions in them."""
 
     records: StoredRecords | None
     aborted: tuple[AbortedTransaction, ...]
@@ -70,10 +70,10 @@ class LocateResult:
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
-    """Whole stored batches, and what a reader of committed data must drop from them."""
+    """Complete stored batches, and the aborted transactions in them."""
 
     data: bytes
     aborted: tuple[AbortedTransaction, ...]
     offsets: LogOffsets
     next_offset: Offset
-    """Where to read on: past the batches, or past a hole that compaction left."""
+    """The offset at which to read next: after the batches, or after a hole that compaction left."""

@@ -1,7 +1,7 @@
-"""Finds the records of a batch that a topic's settings refuse: without key, or with an impossible time. Pure.
+"""Checks of the records of a batch by a topic's settings: missing keys and impossible times. Pure.
 
-Records are looked at only where the settings force it. All bad ones are named, as in Kafka (KIP-467): a
-client then fails these for their own reason, and the rest of the batch with them. The texts are Kafka's.
+Records are read only if the settings require it. All bad records are named, as in Kafka (KIP-467): a client
+then fails these with their own reasons, and the rest of the batch with a common one. The texts are Kafka's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from streamcore.log.storage.topics.topic_config import TopicConfig
 from streamcore.model import TimestampMs, TopicPartition
 
 RECORD_ERRORS_MAX: Final = 10_000
-"""How many bad records are named. A batch may have millions, and an answer must not grow with them."""
+"""The maximum number of named bad records. A batch may have millions, and an answer must not grow with
+them.
+"""
 
 
 def ensure_records_allowed(
@@ -34,7 +36,7 @@ def ensure_records_allowed(
         has_all_keys: the caller encoded the batch itself and knows that each record has a key.
 
     Raises:
-        InvalidTimestampError: a time is out of the range that the topic allows.
+        InvalidTimestampError: a time is outside the range that the topic allows.
         InvalidRecordError: a record of a compacted topic has no key.
     """
     needs_keys = config.is_compacted and not has_all_keys
@@ -67,7 +69,7 @@ def ensure_records_allowed(
     if first_time_ms is not None:
         raise _out_of_range(first_time_ms, now_ms, found)
     if has_future_time and not found:
-        # The header claims a time that no record has; readers by time would believe it.
+        # The header claims a time that no record has; readers by time would use it.
         raise _out_of_range(header.max_timestamp_ms, now_ms, found)
     if found:
         raise InvalidRecordError(

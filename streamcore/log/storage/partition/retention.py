@@ -1,7 +1,7 @@
-"""Decides how many of the oldest segments are to be deleted, and why. Pure, but for what is logged.
+"""Decision which of the oldest segments to delete, and why. Pure, except for log messages.
 
 A segment's age counts from the later of its largest record time and its last append. Kafka counts from the
-record time alone, and so deletes a history that was loaded a moment ago.
+record time alone, and so deletes old records that were loaded a moment ago.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ _log = logging.getLogger(__name__)
 
 
 class SegmentSummary(Protocol):
-    """What retention needs to know of a segment."""
+    """The facts about a segment that retention needs."""
 
     @property
     def base_offset(self) -> Offset:
-        """The offset that the segment begins with."""
+        """The offset at which the segment begins."""
 
     @property
     def end_offset(self) -> Offset:
-        """Past the last offset of the segment."""
+        """The offset after the segment's last."""
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the data file."""
+        """The size of the data file in bytes."""
 
     @property
     def max_timestamp_ms(self) -> TimestampMs:
-        """Largest timestamp in the segment, -1 if no record has one."""
+        """The largest timestamp in the segment, -1 if no record has one."""
 
     @property
     def last_append_ms(self) -> TimestampMs:
-        """When the segment was appended to last, by the broker's clock."""
+        """The time of the last append, by the broker's clock."""
 
 
 class Reason(Enum):
-    """Why a segment is deleted; the values are for people."""
+    """The reason why a segment is deleted; the values appear in log messages."""
 
     BEFORE_START = "before the log start"
     TOO_OLD = "older than retention.ms"
@@ -54,14 +54,14 @@ class Reason(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionPolicy:
-    """How long and how much to keep; ``None`` is without limit."""
+    """The limits of age and size; ``None`` is no limit."""
 
     retention_ms: int | None
     retention_bytes: int | None
 
     @classmethod
     def of(cls, config: TopicConfig) -> RetentionPolicy:
-        """The policy that a topic's settings ask for."""
+        """Return the policy by a topic's settings."""
         if not config.deletes_old:
             return cls(retention_ms=None, retention_bytes=None)
         return cls(
@@ -78,9 +78,9 @@ def expired(
     high_watermark: Offset,
     now_ms: TimestampMs,
 ) -> list[Reason]:
-    """Return for each of the leading segments to delete why it goes.
+    """Return the reason for each of the leading segments to delete.
 
-    Only a prefix may go, or the log would have a hole. The active segment, which is the last
+    Only leading segments are deleted, or the log would have a hole. The active segment, which is the last
     one, always stays, and so does any segment that holds a record not yet visible.
     """
     kept_bytes = sum(segment.size_bytes for segment in segments)
@@ -106,7 +106,7 @@ def deletion_text(
     reasons: Sequence[Reason],
     config: TopicConfig,
 ) -> str:
-    """How much is deleted, and why, for the program's log."""
+    """Return the log message about deleted segments: how much, and why."""
     limits = {
         Reason.BEFORE_START: "",
         Reason.TOO_OLD: f"={config.retention_ms}",
@@ -121,7 +121,7 @@ def deletion_text(
 
 
 def is_outlived(segment: SegmentSummary, policy: RetentionPolicy, *, now_ms: TimestampMs) -> bool:
-    """Whether an active segment has nothing young enough to keep, so that it should be closed."""
+    """Whether an active segment has no record young enough to keep, so that it should be closed."""
     return segment.size_bytes > 0 and _is_too_old(segment, policy, now_ms)
 
 
@@ -135,7 +135,7 @@ def is_held_by_future_time(segment: SegmentSummary, policy: RetentionPolicy, *, 
 
 
 class FutureTimes:
-    """Logs once for each oldest segment that a record time in the future holds retention up."""
+    """Logs once per oldest segment that a record time in the future delays retention."""
 
     __slots__ = ("_partition", "_warned_offset")
 
@@ -144,7 +144,9 @@ class FutureTimes:
         self._warned_offset: Offset = -1
 
     def look_at(self, oldest: SegmentSummary, policy: RetentionPolicy, *, now_ms: TimestampMs) -> None:
-        """Log a warning if the partition's oldest segment is held so, unless it was logged before."""
+        """Log a warning if a future time keeps the partition's oldest segment, unless it was logged
+        before.
+        """
         if oldest.base_offset == self._warned_offset:
             return
         if not is_held_by_future_time(oldest, policy, now_ms=now_ms):

@@ -1,10 +1,10 @@
-"""The one piece of work that may be done beside the partition's owner: waiting for the disk.
+"""The sync of a partition, the only work that runs in parallel with the partition's owner.
 
 The owner takes a ticket (``PartitionLog.begin_sync``), any thread syncs it, and the owner completes
-it. Appends go on meanwhile and belong to the next ticket.
+it. Appends continue meanwhile and belong to the next ticket.
 
-A failed sync is the end of the partition until it is opened again: the operating system may have
-dropped the bytes and marked them clean, so that a second try would succeed and mean nothing.
+After a failed sync the partition is unusable until it is opened again: the operating system may have
+dropped the bytes and marked them clean, so that a second sync would succeed without writing them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from streamcore.model import Offset
 
 
 class PartitionHealth:
-    """Why a partition can no longer be used, if so. Shared by the owner and its tickets."""
+    """The reason why a partition can no longer be used, if there is one. Shared by the owner and its
+    tickets.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -39,9 +41,9 @@ class PartitionHealth:
 
 
 class SyncTicket:
-    """What must reach the disk so that everything before ``end_offset`` is durable.
+    """The files to sync so that everything before ``end_offset`` is durable.
 
-    ``closing_count`` is how many closed segments, the oldest that wait for it, it covers.
+    ``closing_count`` is the number of closed segments, the oldest first, that the ticket covers.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class SyncTicket:
             self._health.fail(error)
             raise
         except FileNotFoundError as error:
-            # Deleted meanwhile, or taken away by somebody else: there is nothing that could be synced.
+            # Deleted meanwhile, or removed from outside: there is nothing to sync.
             failure = StorageError(f"the folder of a partition is missing, {fact_text(path=self._directory)}")
             self._health.fail(failure)
             raise failure from error

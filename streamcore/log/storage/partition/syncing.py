@@ -1,7 +1,7 @@
-"""How far a partition is on disk: gives out what has to be synced, and takes note of what was.
+"""The syncs of a partition: which bytes are to be synced, and which are synced.
 
-A ticket covers everything that is written when it is given out. Only when it comes back synced do the
-marks move; and a segment that was closed is let go only when nobody syncs it any more.
+A ticket covers everything that is written when it is created. The marks move only when the ticket is
+completed; a closed segment's files are closed only when no ticket uses them any more.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from streamcore.log.storage.topics.topic_config import TopicConfig
 from streamcore.model import Offset, TimestampMs
 
 _RECOVERY_POINT_BYTES: Final = 64 * 1024 * 1024
-"""How much may be synced before the recovery point is written down again: what opening after a crash
-has to look at, and cannot tell torn from damaged in. ``LogManager.maintain`` does it more often."""
+"""How many bytes may be synced before the recovery point is written again. Opening after a crash has to read
+these bytes, and cannot distinguish a torn write from damage in them. Maintenance writes the recovery point
+more often.
+"""
 
 
 class Syncing:
@@ -38,12 +40,12 @@ class Syncing:
 
     @property
     def closing_count(self) -> int:
-        """How many closed segments are not yet on disk whole."""
+        """The number of closed segments that are not completely on disk."""
         return len(self._closing)
 
     @property
     def is_under_way(self) -> bool:
-        """Whether a ticket is out that has not come back."""
+        """Whether a ticket is not completed yet."""
         return self._closing.is_syncing
 
     @property
@@ -52,25 +54,25 @@ class Syncing:
         return self._marks.offsets.log_end > self._marks.synced_end or bool(self._closing)
 
     def note_written(self, size_bytes: int) -> None:
-        """So much was appended."""
+        """Count appended bytes."""
         self._bytes_since_recovery_point += size_bytes
 
     def note_time(self, now_ms: TimestampMs) -> None:
-        """Something is appended now."""
+        """Record the time of an append."""
         if not self.has_unsynced:
             self._unsynced_since_ms = now_ms
 
     def is_flush_due(self, config: TopicConfig, now_ms: TimestampMs) -> bool:
-        """Whether a relaxed log, too, shows no more before all of this is on disk."""
+        """Whether a relaxed log must sync before it shows more records."""
         unsynced_count = self._marks.offsets.log_end - self._marks.synced_end
         return unsynced_count >= config.flush_messages or now_ms - self._unsynced_since_ms >= config.flush_ms
 
     def add_closing(self, segment: Segment, files: list[File]) -> None:
-        """Take in a segment that was just closed, and the files that go with it."""
+        """Add a segment that was just closed, with its index and snapshot files."""
         self._closing.add(segment, files)
 
     def begin(self, active: Segment) -> SyncTicket:
-        """A ticket over all that is written."""
+        """Return a ticket for everything that is written."""
         ticket = SyncTicket(
             self._closing.files_to_sync(active.file_to_write()),
             self._directory if self._closing else None,
@@ -83,7 +85,7 @@ class Syncing:
         return ticket
 
     def complete(self, ticket: SyncTicket) -> bool:
-        """Show what a ticket has made durable; return whether the recovery point should be written down.
+        """Show the records that a ticket has made durable; return whether to write the recovery point.
 
         Raises:
             StorageError: the partition is given up.
@@ -91,7 +93,7 @@ class Syncing:
         self._closing.end_sync(ticket)
         self._health.ensure()
         if not ticket.is_synced:
-            return False  # The wait was interrupted: nothing is known to be durable.
+            return False  # The wait was interrupted: whether the bytes are durable is unknown.
         self._marks.synced_end = max(self._marks.synced_end, ticket.end_offset)
         self._marks.show(self._marks.synced_end)
         is_due = self._bytes_since_recovery_point > _RECOVERY_POINT_BYTES
@@ -101,13 +103,13 @@ class Syncing:
         return True
 
     def recovery_point(self) -> Offset:
-        """From where on opening must look at the data after a crash."""
+        """The offset from which opening after a crash must read the data."""
         end_offset = self._closing.first_end_offset()
         if end_offset is None:
             return self._marks.synced_end
-        # The data of a closing segment may be synced before its indexes are.
+        # The data of a closed segment may be synced before its indexes are.
         return min(self._marks.synced_end, end_offset - 1)
 
     def release_all(self) -> None:
-        """Close the files of closing segments, synced or not."""
+        """Close the files of closed segments, synced or not."""
         self._closing.release_all()

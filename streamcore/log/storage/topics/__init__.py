@@ -1,1 +1,1 @@
-"""Topics: their registry, folders, settings, and how topics are created, changed and deleted."""
+"""Topics: their registry, folders and settings, and their creation, change and deletion."""

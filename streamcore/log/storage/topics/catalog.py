@@ -1,8 +1,7 @@
-"""Which topics and partitions a log has, in memory, and how that changes.
+"""The topics and partitions of a log in memory, and their changes.
 
-A change is begun here, run by a ``topic_changes`` object in any thread, and completed here; only then does
-anybody see it. ``PartitionLog`` objects are handed out, so a partition is the same object for as long as
-it exists.
+A change is begun here, run by a ``topic_changes`` object in any thread, and completed here; only then is it
+visible. Callers hold ``PartitionLog`` objects, so a partition is the same object for as long as it exists.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ _PARSED_MAX: Final = 1_000
 
 
 class Catalog:
-    """The topics of one log, as everybody sees them."""
+    """The topics of one log, as all callers see them."""
 
     def __init__(self, shelf: Shelf, defaults: Mapping[str, str]) -> None:
         """``defaults`` are topic settings, by Kafka's names, for topics that do not set them."""
         self._shelf = shelf
         self._defaults = dict(defaults)
         self.change_count = 0
-        """How often a topic came, grew or went."""
+        """The number of creations, growths and deletions of topics."""
         self._topics: dict[TopicName, TopicState] = {}
         self._names: dict[bytes, TopicName] = {}
         self._logs: dict[TopicName, list[PartitionLog]] = {}
@@ -52,28 +51,36 @@ class Catalog:
 
     @property
     def names(self) -> Mapping[bytes, TopicName]:
-        """The names of topics by the bytes of their ids."""
+        """The names of topics by the bytes of their topic ids."""
         return MappingProxyType(self._names)
 
     def logs(self, name: TopicName) -> Sequence[PartitionLog]:
-        """The partitions of a topic, in their order. Raises ``UnknownTopicError``."""
+        """Return the partitions of a topic, in order.
+
+        Raises:
+            UnknownTopicError: there is no such topic.
+        """
         try:
             return self._logs[name]
         except KeyError as error:
             raise _unknown(name) from error
 
     def all_logs(self) -> Iterator[PartitionLog]:
-        """Every partition there is."""
+        """Yield every partition."""
         for logs in self._logs.values():
             yield from logs
 
     def find(self, partition: TopicPartition) -> PartitionLog | None:
-        """A partition, if there is such a one."""
+        """Return a partition; ``None`` if there is no such partition."""
         logs = self._logs.get(partition.topic, ())
         return logs[partition.partition] if 0 <= partition.partition < len(logs) else None
 
     def partition(self, partition: TopicPartition) -> PartitionLog:
-        """The log of one partition. Raises ``UnknownTopicError``."""
+        """Return the log of one partition.
+
+        Raises:
+            UnknownTopicError: there is no such partition.
+        """
         found = self.find(partition)
         if found is None:
             count = len(self.logs(partition.topic))
@@ -85,7 +92,7 @@ class Catalog:
         return found
 
     def add(self, topic: TopicState, logs: Sequence[PartitionLog]) -> None:
-        """Show a topic, or that it has more partitions."""
+        """Show a topic, or its additional partitions."""
         self.change_count += 1
         self._logs.setdefault(topic.name, []).extend(logs)
         self._topics[topic.name] = topic
@@ -94,7 +101,7 @@ class Catalog:
     # Settings
 
     def parsed(self, config: Mapping[str, str]) -> TopicConfig:
-        """What a topic with these settings obeys; topics that say the same share it.
+        """Return the typed settings of a topic; topics with the same settings share the object.
 
         Raises:
             InvalidConfigError: a setting is unknown or impossible.
@@ -109,16 +116,24 @@ class Catalog:
         return found
 
     def ensure_possible(self, config: Mapping[str, str]) -> None:
-        """Refuse what no topic can be given. Raises ``InvalidConfigError``."""
+        """Refuse settings that no topic can have.
+
+        Raises:
+            InvalidConfigError: a setting is unknown or impossible.
+        """
         self.parsed(config).ensure_consistent()
 
     @property
     def defaults(self) -> Mapping[str, str]:
-        """Topic settings for topics that do not set them, as far as the log sets any."""
+        """The log's topic settings for topics that do not set them."""
         return self._defaults
 
     def set_defaults(self, defaults: Mapping[str, str]) -> None:
-        """Change what topics obey that do not say otherwise. Raises ``InvalidConfigError``."""
+        """Replace the topic settings for topics that do not set them.
+
+        Raises:
+            InvalidConfigError: a setting is unknown or impossible.
+        """
         if defaults == self._defaults:
             return
         TopicConfig.parse(defaults)
@@ -128,7 +143,7 @@ class Catalog:
             self._obey(state)
 
     def with_config(self, name: TopicName, config: Mapping[str, str]) -> TopicState:
-        """A topic as it would be with these settings, in place of all that it has.
+        """Return a topic with these settings in place of all that it has.
 
         Raises:
             UnknownTopicError: there is no such topic.
@@ -139,11 +154,11 @@ class Catalog:
         return TopicState(name, state.topic_id, state.partition_count, dict(config))
 
     def begin_settings(self, states: Sequence[TopicState]) -> NewSettings:
-        """Give topics the settings of these states: ``run`` it, then ``complete_settings``."""
+        """Begin to give topics the settings of these states: ``run`` it, then ``complete_settings``."""
         return NewSettings(self._shelf, states)
 
     def complete_settings(self, change: NewSettings) -> None:
-        """Obey the new settings."""
+        """Apply the new settings."""
         for state in change.states:
             self._topics[state.name] = state
             self._obey(state)
@@ -156,7 +171,12 @@ class Catalog:
     # Topics
 
     def new_topic(self, name: TopicName, partition_count: int, config: Mapping[str, str]) -> Growth:
-        """A topic that may be created. Raises ``TopicExistsError``, ``InvalidConfigError``."""
+        """Return a topic that may be created.
+
+        Raises:
+            TopicExistsError: the name is taken.
+            InvalidConfigError: a bad name, count or setting.
+        """
         check_topic_name(name)
         _check_partition_count(partition_count)
         if name in self._topics:
@@ -169,7 +189,12 @@ class Catalog:
         return Growth(topic, self.parsed(config), partitions_of(topic))
 
     def more_partitions(self, name: TopicName, partition_count: int) -> Growth:
-        """A topic with more partitions than it has. Raises ``UnknownTopicError``, ``InvalidConfigError``."""
+        """Return a topic with more partitions than it has.
+
+        Raises:
+            UnknownTopicError: there is no such topic.
+            InvalidConfigError: the count is not higher, or too high.
+        """
         old = self.topic(name)
         _check_partition_count(partition_count)
         if partition_count <= old.partition_count:
@@ -181,16 +206,17 @@ class Catalog:
         return Growth(topic, self.parsed(old.config), partitions_of(topic)[old.partition_count :])
 
     def begin_creation(self, growths: Sequence[Growth]) -> NewPartitions:
-        """Make new partitions: ``run`` does the long part, in any thread; then ``complete_creation``."""
+        """Begin to create partitions: ``run`` is the long part, in any thread; then ``complete_creation``."""
         return NewPartitions(self._shelf, growths)
 
     def complete_creation(self, change: NewPartitions) -> None:
-        """Show what was made."""
+        """Show the created partitions."""
         for growth in change.growths:
             self.add(growth.topic, [change.logs[partition] for partition in growth.partitions])
 
     def begin_removal(self, names: Collection[TopicName]) -> Removal:
-        """Delete topics: ``run``, in any thread; ``complete_removal``; and ``remove_files``, in any thread.
+        """Begin to delete topics: ``run``, in any thread; ``complete_removal``; and ``remove_files``, in any
+        thread.
 
         Raises:
             UnknownTopicError: there is no such topic.
@@ -198,13 +224,15 @@ class Catalog:
         return Removal(self._shelf, {name: partitions_of(self.topic(name)) for name in names})
 
     def abandon_removal(self, removal: Removal, error: StorageError) -> None:
-        """The registry could not be written: what the next opening may not find takes no more."""
+        """Give up the partitions of a removal whose registry write failed: the next opening may not find
+        them.
+        """
         if self._shelf.registry.is_in_doubt:
             for partition in removal.partitions:
                 self.partition(partition).health.fail(error)
 
     def complete_removal(self, removal: Removal) -> list[PartitionLog]:
-        """Stop showing deleted topics; return what their partitions were."""
+        """Stop showing deleted topics; return their partitions."""
         removed: list[PartitionLog] = []
         self.change_count += 1
         for name in removal.topics:
@@ -215,7 +243,11 @@ class Catalog:
         return removed
 
     def topic(self, name: TopicName) -> TopicState:
-        """A topic by name. Raises ``UnknownTopicError``."""
+        """Return a topic by name.
+
+        Raises:
+            UnknownTopicError: there is no such topic.
+        """
         try:
             return self._topics[name]
         except KeyError as error:

@@ -1,7 +1,7 @@
-"""Kinds of settings: how a text becomes a value, which values are possible, and how one is written.
+"""Kinds of settings: the conversion of text to values, the possible values, and their text.
 
-Settings come as text, from a file, a command or a client, and are kept as text. A kind tells what the
-text means. What is impossible is a ``ValueError`` that says what would be possible.
+Settings come as text, from a file, a command or a client, and are kept as text. A kind defines the meaning of
+the text. An impossible value raises a ``ValueError`` that says which values are possible.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Value: TypeAlias = int | float | str | bool | tuple[str, ...]
 
 
 class SettingType(Enum):
-    """The types that Kafka tells clients, by its names."""
+    """The types of settings that Kafka reports to clients, by its names."""
 
     BOOLEAN = "boolean"
     STRING = "string"
@@ -33,19 +33,21 @@ class SettingType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type, narrowed to the values that are possible."""
+    """A type, restricted to the possible values."""
 
     type: SettingType
     parse: Callable[[str], Value]
-    """The value of a text. Raises ``ValueError``."""
+    """Convert a text to a value. Raises ``ValueError``."""
 
     def plain(self, text: str) -> str:
-        """The text in which a value is always shown, however it was given. Raises ``ValueError``."""
+        """Return the text in which a value is always shown, whichever text it was set with. Raises
+        ``ValueError``.
+        """
         return written(self.parse(text))
 
 
 def written(value: Value) -> str:
-    """A value as text."""
+    """Return a value as text."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
@@ -69,7 +71,7 @@ def integer(low: int, high: int = LONG_MAX, *, also: int | None = None) -> Kind:
 
 
 def only(value: int, reason: str) -> Kind:
-    """A number that cannot be another one, and why."""
+    """A number with one possible value, and the reason."""
 
     def parse(text: str) -> int:
         if int(text) != value:
@@ -92,7 +94,7 @@ def ratio() -> Kind:
 
 
 def one_of(*choices: str) -> Kind:
-    """One of a few words."""
+    """One of several words."""
 
     def parse(text: str) -> str:
         if text not in choices:
@@ -115,7 +117,7 @@ def boolean() -> Kind:
 
 
 def never(reason: str) -> Kind:
-    """What could be true or false, but not here."""
+    """A boolean that cannot be true here, and the reason."""
 
     def parse(text: str) -> bool:
         if _boolean(text):
@@ -126,7 +128,7 @@ def never(reason: str) -> Kind:
 
 
 def words(check: Callable[[tuple[str, ...]], None]) -> Kind:
-    """Words with commas between, perhaps none; ``check`` raises ``ValueError`` for what may not be."""
+    """Words separated by commas, perhaps none; ``check`` raises ``ValueError`` for impossible words."""
 
     def parse(text: str) -> tuple[str, ...]:
         found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

@@ -1,12 +1,13 @@
-"""Changes of which topics there are: long work, so that its owner may leave it to another thread.
+"""Changes of the topics of a log: long work, which the owner may leave to another thread.
 
 Each change has three parts, like a ``SyncTicket`` and a ``Compaction``: the owner begins it, any thread
-runs it, and the owner completes it, which shows the outcome to everybody. While it runs, the owner begins
-no other change of the same topic; changes of different topics may run side by side.
+runs it, and the owner completes it, which makes the result visible. While it runs, the owner begins no other
+change of the same topic; changes of different topics may run in parallel.
 
-What a crash leaves: the registry decides. New folders are durable before it names them, and it names them
-all at once; folders of a deleted topic go only after it has stopped naming them. So there is all of a
-change or nothing, but for folders that nobody knows, which the next change of that name removes.
+After a crash the registry decides. New folders are durable before the registry names them, and it names all
+folders of a change at once; folders of a deleted topic are removed only after the registry has stopped naming
+them. So a crash leaves all of a change or nothing, except for folders that the registry does not name, which
+the next change of that name removes.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """What a change works on: the root folder, its registry, and what partitions share."""
+    """What all changes use: the root folder, its registry, and the components that partitions share."""
 
     root: Path
     registry: RegistryFile
@@ -42,7 +43,7 @@ class Shelf:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """A topic as it is to become, and the partitions of it that are new."""
+    """A topic as it will be after the change, and its new partitions."""
 
     topic: TopicState
     config: TopicConfig
@@ -50,23 +51,23 @@ class Growth:
 
 
 class NewPartitions:
-    """Partitions that are made: of new topics, or more of old ones; all of them or none."""
+    """New partitions of new topics or of existing ones; all of them are created or none."""
 
     def __init__(self, shelf: Shelf, growths: Sequence[Growth]) -> None:
         self.growths = growths
         self.logs: dict[TopicPartition, PartitionLog] = {}
-        """What was made, once ``run`` has returned."""
+        """The created partitions, after ``run``."""
         self._shelf = shelf
 
     def run(self) -> None:
-        """Make the folders, then register the topics. For any thread.
+        """Create the folders, then register the topics. For any thread.
 
         Raises:
-            StorageError: the disk refused, and nothing was made. Only if it also refuses to have that
-                written down, the next opening may find it.
+            StorageError: the disk refused, and nothing was created. Only if the disk also refuses to write
+                that down, the next opening may find the new partitions.
         """
         shelf = self._shelf
-        # A folder is only touched when it is certain that the registry does not name it.
+        # A folder is touched only when it is certain that the registry does not name it.
         shelf.registry.settle()
         made: list[Path] = []
         try:
@@ -80,8 +81,8 @@ class NewPartitions:
                 batch.add_closed(path / PARTITION_METADATA)
                 batch.add_folder(path)
             batch.run()
-            # The folders are durable before the registry names them: one that it names and that is
-            # missing was there once, and perhaps with data. So opening never makes one anew.
+            # The folders are durable before the registry names them: a named folder that is missing
+            # existed once, perhaps with data. So opening never creates such a folder.
             shelf.parts.file_system.sync_directory(shelf.root)
             shelf.registry.change(self._registered)
         except StorageError:
@@ -97,7 +98,7 @@ class NewPartitions:
         return ((growth, partition) for growth in self.growths for partition in growth.partitions)
 
     def _clear_the_way(self) -> None:
-        """Remove what a creation or a deletion that was cut short has left under these names."""
+        """Remove the leftovers of interrupted creations and deletions under these names."""
         file_system = self._shelf.parts.file_system
         names = {str(partition) for _, partition in self._new_partitions()}
         doomed = names.intersection(self._shelf.registry.current.removing)
@@ -116,7 +117,7 @@ class NewPartitions:
 
 
 class Removal:
-    """Topics that are deleted, with their data; all of them or none."""
+    """Topics to delete, with their data; all of them are deleted or none."""
 
     def __init__(self, shelf: Shelf, topics: Mapping[TopicName, Sequence[TopicPartition]]) -> None:
         self.topics = topics
@@ -124,16 +125,18 @@ class Removal:
         self._shelf = shelf
 
     def run(self) -> None:
-        """Take the topics off the registry. For any thread; the owner then stops showing them.
+        """Remove the topics from the registry. For any thread; the owner then stops showing them.
 
         Raises:
-            StorageError: the disk refused, and the topics are as they were; if the registry is in doubt,
-                the next opening may not find them.
+            StorageError: the disk refused, and the topics are unchanged; if the registry is in doubt, the
+                next opening may not find them.
         """
         self._shelf.registry.change(self._without)
 
     def remove_files(self) -> None:
-        """Remove what nobody can find any more. For any thread; what cannot be removed now goes later."""
+        """Remove the files of the deleted topics. For any thread; files that cannot be removed now are
+        removed later.
+        """
         names = [str(partition) for partition in self.partitions]
         try:
             remove_folders(names, self._shelf)
@@ -148,14 +151,18 @@ class Removal:
 
 
 class NewSettings:
-    """Settings that topics are given, in place of those that they have."""
+    """Settings that replace those of some topics."""
 
     def __init__(self, shelf: Shelf, states: Sequence[TopicState]) -> None:
         self.states = states
         self._shelf = shelf
 
     def run(self) -> None:
-        """Register the settings. For any thread. Raises ``StorageError``; they are then as they were."""
+        """Register the settings. For any thread.
+
+        Raises:
+            StorageError: the disk refused, and the settings are unchanged.
+        """
         self._shelf.registry.change(self._registered)
 
     def _registered(self, current: TopicRegistry) -> TopicRegistry:
@@ -165,7 +172,7 @@ class NewSettings:
 
 
 def remove_folders(names: Iterable[str], shelf: Shelf) -> None:
-    """Remove the folders of deleted topics, durably, and what the checkpoints say of them."""
+    """Remove the folders of deleted topics, durably, and their rows in the checkpoints."""
     names = list(names)
     file_system = shelf.parts.file_system
     present = set(file_system.list_directory(shelf.root))
@@ -177,7 +184,9 @@ def remove_folders(names: Iterable[str], shelf: Shelf) -> None:
 
 
 def _forget_offsets(names: Iterable[str], shelf: Shelf) -> None:
-    """A topic of the same name must not find the old one's checkpoints."""
+    """Remove the checkpoint rows of deleted topics, so that a new topic of the same name does not find
+    them.
+    """
     shelf.parts.checkpoints.forget(parse_partition(name) for name in names)
     for name in CHECKPOINT_NAMES:
         shelf.parts.checkpoints.write(name)

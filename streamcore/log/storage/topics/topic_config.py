@@ -1,7 +1,7 @@
-"""What one topic obeys, as typed values; ``topic_settings`` says what each means and what is possible.
+"""The settings of one topic as typed values; ``topic_settings`` has their meaning and their limits.
 
-A topic stores only what was set, as text; ``TopicConfig.parse`` turns that into values and refuses
-what is unknown or impossible.
+A topic stores only the settings that were set, as text; ``TopicConfig.parse`` converts them and refuses
+unknown names and impossible values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DAY_MS: Final = 24 * 60 * 60 * 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicConfig:
-    """What one topic obeys. Times in milliseconds; -1 means without limit where Kafka says so."""
+    """The settings of one topic. Times are in milliseconds; -1 means no limit where Kafka says so."""
 
     cleanup_policy: tuple[str, ...] = ("delete",)
     retention_ms: int = 7 * _DAY_MS
@@ -70,12 +70,12 @@ class TopicConfig:
 
     @property
     def has_append_time(self) -> bool:
-        """Whether the log's clock, not the producer's, stamps the records."""
+        """Whether records get the time of the log's clock instead of the producer's."""
         return self.message_timestamp_type == "LogAppendTime"
 
     @property
     def compression_level(self) -> int | None:
-        """How hard to compress, if the topic's compression has levels."""
+        """The compression level, if the topic's compression has levels."""
         match self.compression_type:
             case "gzip":
                 return self.compression_gzip_level
@@ -88,10 +88,10 @@ class TopicConfig:
 
     @classmethod
     def parse(cls, settings: Mapping[str, str], *, defaults: Mapping[str, str] | None = None) -> TopicConfig:
-        """Return the typed settings; what is not given keeps its default.
+        """Return the typed settings; a missing setting has its default.
 
         Raises:
-            InvalidConfigError: a name is unknown (the message names close ones) or a value impossible.
+            InvalidConfigError: a name is unknown (the message names similar ones) or a value is impossible.
         """
         values = {
             name.replace(".", "_"): parsed_setting(name, text)
@@ -102,11 +102,11 @@ class TopicConfig:
     def ensure_consistent(self) -> None:
         """Refuse settings that exclude each other.
 
-        Only what is newly set is held to that. Topics that are there go on when a default has changed:
-        compaction then leaves records alone for as long as it must.
+        Only newly set settings are checked. An existing topic stays usable when a default has changed:
+        compaction then keeps records for the minimum lag.
 
         Raises:
-            InvalidConfigError: the message names them.
+            InvalidConfigError: the message names the settings.
         """
         if self.min_compaction_lag_ms > self.max_compaction_lag_ms:
             raise InvalidConfigError(
@@ -120,7 +120,11 @@ class TopicConfig:
 
 
 def parsed_setting(name: str, text: str) -> Value:
-    """The value of one setting. Raises ``InvalidConfigError``."""
+    """Return the value of one setting.
+
+    Raises:
+        InvalidConfigError: the name is unknown or the value is impossible.
+    """
     setting = TOPIC_SETTINGS.get(name)
     if setting is None:
         raise _unknown(name)
@@ -135,7 +139,7 @@ def parsed_setting(name: str, text: str) -> Value:
 
 @cache
 def default_settings() -> Mapping[str, str]:
-    """Every setting by its Kafka name, with its default as text."""
+    """Return every setting by its Kafka name, with its default as text."""
     config = TopicConfig()
     return MappingProxyType(
         {name: written(getattr(config, name.replace(".", "_"))) for name in TOPIC_SETTINGS}

@@ -1,8 +1,8 @@
-"""The folders of partitions in a log's root: how they are called, and what may stand in their way.
+"""The folders of partitions in a log's root folder: their names, and leftover folders with these names.
 
-A folder is called ``<topic>-<partition>``. Which ones belong to topics is said by the registry alone;
-one that it does not name is left from a creation or a deletion that was cut short. Such a folder is
-removed only if it holds no data.
+A folder is named ``<topic>-<partition>``. Only the registry decides which folders belong to topics; a folder
+that it does not name is left from an interrupted creation or deletion. Such a folder is removed only if it
+holds no data.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ def _kafkas_reason(name: TopicName) -> str:
 
 
 def partitions_of(topic: TopicState) -> list[TopicPartition]:
-    """A topic's partitions; the name of each is its folder's."""
+    """Return a topic's partitions; the name of each is the name of its folder."""
     return [TopicPartition(topic.name, number) for number in range(topic.partition_count)]
 
 
 def parse_partition(directory_name: str) -> TopicPartition:
-    """The partition whose folder has this name."""
+    """Return the partition whose folder has this name."""
     topic, _, partition = directory_name.rpartition("-")
     return TopicPartition(topic, int(partition))
 
 
 def ensure_no_partitions(file_system: FileSystem, root: Path) -> None:
-    """Raise unless the directory has no partitions, whose topics nobody would know."""
+    """Raise if the directory has folders of partitions, because no registry names their topics."""
     for name in file_system.list_directory(root):
         if file_system.is_directory(root / name):
             raise CorruptDataError(
@@ -66,7 +66,7 @@ def ensure_no_partitions(file_system: FileSystem, root: Path) -> None:
 
 
 def remove_unused(file_system: FileSystem, path: Path) -> None:
-    """Remove a directory that stands where a new partition goes, unless it holds data."""
+    """Remove a directory with the name of a new partition, unless it holds data."""
     for name in file_system.list_directory(path):
         if not name.endswith(".log"):
             continue
@@ -83,7 +83,9 @@ def remove_unused(file_system: FileSystem, path: Path) -> None:
 
 
 def remove_leftover(file_system: FileSystem, path: Path) -> None:
-    """Remove what a failed creation made, if the disk lets us: the next one would do it, too."""
+    """Remove the folders of a failed creation, if the disk allows it; otherwise the next creation removes
+    them.
+    """
     try:
         if file_system.exists(path):
             remove_tree(file_system, path)

@@ -3,9 +3,9 @@
 ``topics.json`:= {"version": 1, "topics": [{"name", "topic_id", "partition_count", "config"}],
 "removing": [directory, ...]}``
 
-A topic exists if it is in this file, not because directories exist. ``removing`` names directories
-of deleted topics until they are gone, so that a topic created again under the same name never sees
-the old one's data.
+A topic exists if it is in this file; directories alone mean nothing. ``removing`` names the directories of
+deleted topics until they are gone, so that a topic created again under the same name never sees the old
+topic's data.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic: ``topic_id`` tells one incarnation of a name from the next."""
+    """A topic; ``topic_id`` distinguishes topics that had the same name one after the other."""
 
     name: TopicName
     topic_id: UUID
     partition_count: int
     config: Mapping[str, str] = field(default_factory=dict)
-    """Only what was set, by Kafka's names."""
+    """Only the settings that were set, by Kafka's names."""
 
 
 class _StoredTopic(msgspec.Struct):
@@ -57,7 +57,7 @@ class _Registry(msgspec.Struct):
 
 @dataclass(slots=True)
 class TopicRegistry:
-    """All topics, and the directories that are to be removed."""
+    """All topics, and the directories to remove."""
 
     topics: dict[TopicName, TopicState] = field(default_factory=dict)
     removing: list[str] = field(default_factory=list)
@@ -109,10 +109,10 @@ def write_registry(file_system: FileSystem, root: Path, registry: TopicRegistry)
 
 
 class RegistryFile:
-    """The registry as it was last written, and whether a failed write has left its file in doubt.
+    """The registry as last written, and whether a failed write has left the file in doubt.
 
-    Long changes are written outside of the owner's lock: one writer at a time, each from what the one
-    before has left.
+    Long changes are written outside the owner's lock, by one writer at a time; each change starts from the
+    result of the change before.
     """
 
     def __init__(self, file_system: FileSystem, root: Path, registry: TopicRegistry) -> None:
@@ -124,15 +124,15 @@ class RegistryFile:
 
     @property
     def is_in_doubt(self) -> bool:
-        """Whether the file may say something else than ``current``, now or after a power cut."""
+        """Whether the file may differ from ``current``, now or after a power cut."""
         return self._is_in_doubt
 
     def change(self, changed: Callable[[TopicRegistry], TopicRegistry]) -> None:
-        """Write what ``changed`` makes of the registry; durable when it returns. For any thread.
+        """Write the registry that ``changed`` returns, durably. For any thread.
 
         Raises:
-            StorageError: the disk refused, and ``current`` holds; if ``is_in_doubt``, the next
-                opening may find either.
+            StorageError: the disk refused, and ``current`` holds; if ``is_in_doubt``, the next opening may
+                find either.
         """
         with self._turn:
             self._settle()
@@ -141,7 +141,7 @@ class RegistryFile:
             try:
                 write_registry(self._file_system, self._root, registry)
             except StorageError:
-                # The file may have its new content already, durable or not: take that back.
+                # The file may have its new content already, durable or not: write the old content again.
                 with suppress(StorageError):
                     self._settle()
                 raise
@@ -149,13 +149,17 @@ class RegistryFile:
             self.current = registry
 
     def forget_removed(self, names: Collection[str]) -> None:
-        """These folders are gone. The next change writes that down; until then it does no harm."""
+        """Remove the names of folders that are gone, in memory; the next change writes that."""
         with self._turn:
             removing = [name for name in self.current.removing if name not in names]
             self.current = TopicRegistry(self.current.topics, removing)
 
     def settle(self) -> None:
-        """End the doubt by writing ``current`` once more. Raises ``StorageError``."""
+        """End the doubt by writing ``current`` again.
+
+        Raises:
+            StorageError: the disk refused.
+        """
         with self._turn:
             self._settle()
 
