@@ -1,8 +1,8 @@
-"""Which consumer groups belong to applications, and the topic that says so.
+"""Which consumer groups belong to applications, and the topic that marks them.
 
-An application commits its positions for a group of its own name, in one transaction with its tables. A
-program that commits for that group makes the tables wrong, so clients refuse it where they can know: the
-application has the topic ``<group>-descriptions``.
+An application commits offsets for a group of its own name, in one transaction with its tables. Another
+program that commits for that group makes the tables wrong, so clients refuse it where they can detect it:
+the application has the topic ``<group>-descriptions``.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from streamcore.model import TopicName
 
 
 def descriptions_topic(app_id: str) -> TopicName:
-    """The topic that holds an application's descriptions of its tables and inputs."""
+    """Return the topic that holds an application's descriptions of its tables and inputs."""
     return f"{app_id}-descriptions"
 
 
 def worker_transactional_id(app_id: str) -> str:
-    """The transactional id of an application's worker: who uses it fences the one before."""
+    """Return the transactional id of an application's worker; a new user of the id fences the last."""
     return f"{app_id}-worker"
 
 
 def ensure_not_an_application(group: str, topics: Container[TopicName], doing: str) -> None:
-    """Refuse to do something with the positions of an application.
+    """Check that a group does not belong to an application.
 
     Args:
         topics: the topics that the log has.

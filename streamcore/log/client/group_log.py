@@ -1,7 +1,7 @@
-"""What programs need of a log's consumer groups, beside the port: to look at them and to be a member.
+"""What programs need of a log's consumer groups, besides the port: descriptions and memberships.
 
 The two adapters join groups differently: the embedded log speaks the group protocol with its broker
-(``embedded_member``), over a network librdkafka does (``kafka_member``). A consumer sees a ``Member``.
+(``embedded.member``); over a network librdkafka does (``kafka.member``). A consumer uses a ``Member``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from streamcore.model import CommittedPosition, TopicName, TopicPartition
 
 @dataclass(frozen=True, slots=True)
 class MemberSummary:
-    """A member and what it was given."""
+    """A member and its assignment."""
 
     member_id: str
     instance_id: str | None
@@ -33,8 +33,8 @@ class MemberSummary:
 class DescribedGroup:
     """A group as its coordinator knows it.
 
-    ``state`` is one of Kafka's names, ``Dead`` for a group that is not there. ``generation``
-    is -1 where the coordinator does not tell it.
+    ``state`` is one of Kafka's names, ``Dead`` for a group that does not exist. ``generation``
+    is -1 where the coordinator does not return it.
     """
 
     group: str
@@ -45,7 +45,7 @@ class DescribedGroup:
     kind: str = "classic"
     """Kafka's name for the group's protocol: ``classic`` or ``consumer``."""
     protocol_type: str = "consumer"
-    """What the members agree on by the classic protocol: ``consumer`` for who reads, ``connect``, …"""
+    """The protocol type of a classic group: ``consumer`` for readers, ``connect``, …"""
 
 
 class Member(Protocol):
@@ -59,37 +59,37 @@ class Member(Protocol):
         """The credentials of the last generation joined."""
 
     def follow(self, owned: OwnedPartitions) -> None:
-        """Do what the group asks; also says that the program is alive.
+        """Do what the group asks. A call also counts as a poll of the program.
 
         Raises:
-            StaleGenerationError: another member took this one's static instance id.
+            StaleGenerationError: another member has taken over this one's static instance id.
         """
 
     def commit(self, positions: Mapping[TopicPartition, CommittedPosition], owned: OwnedPartitions) -> None:
-        """Commit positions as a member.
+        """Commit offsets as a member.
 
         Raises:
-            StaleGenerationError: the partitions are another member's by now.
+            StaleGenerationError: another member owns the partitions now.
         """
 
     def stop(self) -> None:
-        """End the membership. A static member keeps its place until its session is over."""
+        """End the membership. The group keeps a static member until its session ends."""
 
 
 class GroupLog(port.Log, Protocol):
-    """A log whose groups can be looked at, and joined."""
+    """A log whose groups can be described and joined."""
 
     def group_names(self) -> list[str]:
-        """All groups that have members or committed positions, sorted."""
+        """Return all groups that have members or committed offsets, sorted."""
 
     def describe_group(self, group: str) -> DescribedGroup:
-        """A group's state and members."""
+        """Return a group's state and members."""
 
     def delete_group(self, group: str) -> None:
-        """Delete a group without members, with its positions. Raises ``UsageError``."""
+        """Delete a group without members, with its committed offsets. Raises ``UsageError``."""
 
     def delete_positions(self, group: str, partitions: Iterable[TopicPartition]) -> None:
-        """Forget committed positions that no member is using."""
+        """Delete committed offsets that no member uses."""
 
     def join(
         self,
@@ -99,7 +99,7 @@ class GroupLog(port.Log, Protocol):
         clock: Clock,
         wake: Callable[[], None],
     ) -> Member:
-        """Begin to be a member, which reads these topics.
+        """Start a membership that reads these topics.
 
-        ``wake`` may be called, from any thread, when ``follow`` has something to do.
+        ``wake`` may be called, from any thread, when ``follow`` has work.
         """

@@ -1,8 +1,8 @@
-"""The port through which everything above the log uses it.
+"""The port through which ``state`` and ``processing`` use the log.
 
-``state`` and ``processing`` see the log as a stranger would, through these protocols alone. The
-embedded adapter (``embedded.py``) calls the broker in this process; an adapter for Apache Kafka
-implements the same protocols with librdkafka. One contract suite (``tests/contract``) runs on each.
+They use these protocols alone, and nothing behind them. The embedded adapter (``embedded``) calls the broker
+in this process; the adapter for brokers (``kafka``) uses librdkafka. One contract suite (``tests/contract``)
+runs on each.
 
 Calls block until they are done; an acknowledged write is durable. Objects may be shared between
 threads unless their docstring says otherwise.
@@ -33,20 +33,22 @@ from streamcore.model import (
 
 @dataclass(frozen=True, slots=True)
 class TopicDescription:
-    """A topic as the log knows it: ``topic_id`` tells one incarnation of a name from the next."""
+    """A topic of the log. ``topic_id`` differs between a deleted topic and a new one of the same name."""
 
     name: TopicName
     topic_id: UUID
     partition_count: int
     config: Mapping[str, str] = field(default_factory=dict)
-    """Only what differs from the defaults, by Kafka's names: ``retention.ms``, ``cleanup.policy``, …"""
+    """Only the settings that differ from the defaults, by Kafka's names: ``retention.ms``,
+    ``cleanup.policy``, …
+    """
     has_settings: bool = True
-    """Whether the log told the settings; a broker may keep them from this user."""
+    """Whether the log returned the settings; a broker may hide them from this user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Where a run of records was written: offsets ``[base_offset, end_offset)`` of ``target``."""
+    """Where columns were written: offsets ``[base_offset, end_offset)`` of ``target``."""
 
     target: TopicPartition
     base_offset: Offset
@@ -56,26 +58,29 @@ class Appended:
 
 
 Outcome: TypeAlias = "tuple[int, Appended | StreamCoreError]"
-"""What became of a piece of a run: the place in the run where the piece ends (exclusive), and the consecutive
-offsets that it was given, or why it was refused."""
+"""The outcome of a piece of an append: the index where the piece ends (exclusive), and the consecutive
+offsets of
+its records, or why they were refused.
+"""
 
 
 class Acknowledgement(Protocol):
-    """The promise of an append."""
+    """The future of an append."""
 
     def result(self, timeout_s: float | None = None) -> Appended:
-        """Wait until the run is durable, and return where; raise the first thing that went wrong instead.
+        """Wait until the records are durable, and return their offsets; raise the first failure instead.
 
-        The range reaches from the first record to the last. Where other producers write to the same
-        partition it may hold records of theirs; ``outcomes`` has the pieces between them.
+        The range reaches from the first record to the last. If other producers write to the same partition,
+        it
+        may contain records of theirs; ``outcomes`` returns the pieces between them.
         """
 
     def outcomes(self, timeout_s: float | None = None) -> Sequence[Outcome]:
-        """Wait like ``result``, and return what became of each record, in pieces that cover the run.
+        """Wait like ``result``, and return the outcome of each record, in pieces that cover all.
 
         Raises:
-            RequestTimeoutError: the time given was not enough.
-            StreamCoreError: what concerns the whole run.
+            RequestTimeoutError: the timeout was over.
+            StreamCoreError: a failure that concerns all records.
         """
 
     def done(self) -> bool:
@@ -90,9 +95,9 @@ class Transaction(Protocol):
         partition: TopicPartition,
         columns: RecordColumns,
     ) -> Acknowledgement:
-        """Append records as part of the transaction; they are visible once it has committed.
+        """Append records in the transaction; they become visible when it commits.
 
-        The acknowledgement tells where they are; durable they are when the transaction is. A transaction
+        The acknowledgement has their offsets; they are durable when the transaction is. A transaction
         with a record that was refused does not commit.
         """
 
@@ -103,15 +108,15 @@ class Transaction(Protocol):
         *,
         membership: Membership | None = None,
     ) -> None:
-        """Make the group's positions part of the transaction: they move only if it commits.
+        """Add a group's committed offsets to the transaction; they change only if it commits.
 
         Raises:
-            StaleGenerationError: a membership was given, and the group has moved on without it.
+            StaleGenerationError: a membership was given, and another generation has begun without it.
         """
 
 
 class Producer(Protocol):
-    """Appends runs of records: idempotent, acknowledged once durable."""
+    """Appends columns of records: idempotent, acknowledged after they are durable."""
 
     time_min_ms: TimestampMs
     """The earliest time that a record can have, at least 0. A record without a time (-1) stays without."""
@@ -121,7 +126,7 @@ class Producer(Protocol):
         partition: TopicPartition,
         columns: RecordColumns,
     ) -> Acknowledgement:
-        """Append records outside any transaction; runs to one partition keep their order.
+        """Append records outside any transaction; appends to one partition keep their order.
 
         Raises:
             InvalidTimestampError: a time before ``time_min_ms`` that is not -1, or beyond 64 bits; nothing
@@ -131,7 +136,7 @@ class Producer(Protocol):
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Begin a transaction that commits when the block ends and aborts when it raises.
 
-        Commit returns once the decision is durable. Only for producers with a transactional id.
+        Commit returns after the decision is durable. Only for producers with a transactional id.
 
         Raises:
             ProducerFencedError: a newer producer with this id has taken over.
@@ -141,23 +146,24 @@ class Producer(Protocol):
         """Wait until everything appended so far is acknowledged."""
 
     def close(self) -> None:
-        """Flush and give up; an open transaction is aborted."""
+        """Flush and close; an open transaction is aborted."""
 
 
 class Reader(Protocol):
     """Reads assigned partitions, each from its own position. For one thread at a time."""
 
     def assign(self, positions: Mapping[TopicPartition, Offset]) -> None:
-        """Replace what is read by these partitions, from these positions."""
+        """Replace the partitions that are read, and their positions."""
 
     def fetch(self, source: TopicPartition, *, bytes_max: int) -> FetchedColumns | None:
         """Return what is visible from the position and move the position past it.
 
-        It never waits for records that are not visible yet. What is visible but has to come over a network is
-        waited for, for a bounded time.
+        It never waits for records that are not visible yet. For visible records that have to arrive over a
+        network it
+        waits, for a bounded time.
 
         At least one batch is returned if any is visible, even if it is larger than ``bytes_max``.
-        A run may be empty and still move the position (markers, aborted records). ``None``
+        The columns may be empty while the position moves (markers, aborted records). ``None``
         means that the position is at the visible end.
 
         Raises:
@@ -165,38 +171,38 @@ class Reader(Protocol):
         """
 
     def position(self, source: TopicPartition) -> Offset:
-        """The next offset that ``fetch`` would look at."""
+        """Return the next offset that ``fetch`` reads."""
 
     def visible_end(self, source: TopicPartition) -> Offset:
-        """Where reading would stop now, by this reader's isolation."""
+        """Return where reading stops now, by this reader's isolation."""
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until an assigned partition has something past its position; false on time-out."""
+        """Wait until an assigned partition has records past its position; return false on timeout."""
 
     def on_progress(self, callback: Callable[[], None] | None) -> None:
-        """Have ``callback`` called, from any thread, when something may have become readable."""
+        """Call ``callback``, from any thread, when records may have become readable."""
 
     def close(self) -> None:
         """Stop reading."""
 
 
 class Log(Protocol):
-    """A log: topics, their offsets, groups' committed positions, and ways to write and read."""
+    """A log: topics, their offsets, committed offsets of groups, and producers and readers."""
 
     def topics(self) -> Mapping[TopicName, TopicDescription]:
         """All topics, internal ones included."""
 
     def described(self, names: Iterable[TopicName]) -> Mapping[TopicName, TopicDescription]:
-        """Those of the topics that exist, asked for at once."""
+        """Return the descriptions of the topics that exist, in one request."""
 
     def create_topic(
         self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> TopicDescription:
-        """Create a topic, durably. It keeps its records for ever, unless ``config`` sets ``retention.ms``.
+        """Create a topic, durably. Records are kept for ever, unless ``config`` sets ``retention.ms``.
 
         Raises:
             TopicExistsError: the name is taken.
-            InvalidConfigError: a bad name, count, or an unknown or impossible setting.
+            InvalidConfigError: a name, count or setting is not valid.
         """
 
     def alter_topic(
@@ -206,34 +212,37 @@ class Log(Protocol):
         partitions: int | None = None,
         config: Mapping[str, str | None] | None = None,
     ) -> TopicDescription:
-        """Add partitions, or set settings (``None`` goes back to the default)."""
+        """Add partitions or change settings; the value ``None`` removes a setting."""
 
     def delete_topic(self, name: TopicName) -> None:
         """Delete a topic with its data. Raises ``UnknownTopicError``."""
 
     def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
-        """Move log starts forward; what is before them is no longer readable."""
+        """Move log starts forward; records before them cannot be read any more."""
 
     def offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
-        """The marks of partitions. Raises ``UnknownTopicError``."""
+        """Return the marks of partitions. Raises ``UnknownTopicError``."""
 
     def offsets_for_time(self, times: Mapping[TopicPartition, TimestampMs]) -> dict[TopicPartition, Offset]:
-        """For each partition the first offset whose timestamp is at or after; the log end if none is."""
+        """Return for each partition the first offset with a timestamp at or after a time, else the log
+        end.
+        """
 
     def committed(
         self, group: str, partitions: Iterable[TopicPartition] | None = None
     ) -> dict[TopicPartition, CommittedPosition]:
-        """A group's committed positions; partitions without one are left out."""
+        """Return a group's committed offsets; partitions without one are left out."""
 
     def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
-        """Commit positions outside any transaction and any membership, durably."""
+        """Commit offsets durably, outside any transaction and any membership."""
 
     def producer_port(self, *, transactional_id: str | None = None, compression: str = "none") -> Producer:
-        """A producer of runs. With a transactional id, older producers of that id are fenced and
-        their open transaction is aborted before this returns."""
+        """Return a producer of columns. With a transactional id, older producers of that id are fenced and
+        their open transaction is aborted before this returns.
+        """
 
     def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> Reader:
-        """A reader with nothing assigned yet."""
+        """Return a reader without partitions."""
 
     def close(self) -> None:
-        """Give everything back; everything acknowledged stays."""
+        """Release all resources; acknowledged records stay."""

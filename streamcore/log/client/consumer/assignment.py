@@ -1,7 +1,7 @@
-"""The partitions that a consumer owns: they come, they go, and the program is told.
+"""The partitions assigned to a consumer, and the callbacks of the program when they change.
 
-A rebalance acts on a consumer through this alone, in the program's own thread. What is read of the
-partitions is the readings' business (``readings``).
+A rebalance changes a consumer only through this module, in the program's own thread. ``fetch_state`` holds
+what was read of the partitions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from streamcore.model import Offset, TopicPartition
 
 
 class OwnedPartitions:
-    """What one consumer reads, changed by its group or by the program."""
+    """The partitions that one consumer reads; its group or the program changes them."""
 
     def __init__(
         self, log: port.Log, readings: Readings, group: str | None, settings: ConsumerSettings
@@ -29,13 +29,13 @@ class OwnedPartitions:
         return place in self._readings
 
     def places(self) -> tuple[TopicPartition, ...]:
-        """What is owned now."""
+        """Return the partitions assigned now."""
         return self._readings.places()
 
     def take(
         self, places: Sequence[TopicPartition], starts: Mapping[TopicPartition, Offset] | None = None
     ) -> None:
-        """Begin to read partitions: where they are committed, else where ``starts`` or the settings say."""
+        """Begin to read partitions at their committed offsets, else where ``starts`` or the settings say."""
         if not places:
             return
         committed = {} if self._group is None else self._log.committed(self._group, places)
@@ -45,17 +45,17 @@ class OwnedPartitions:
         self._readings.add({place: offsets[place] for place in places}, committed)
 
     def accept(self, places: Sequence[TopicPartition]) -> None:
-        """Take what the group gives, and tell the program."""
+        """Add the partitions that the group assigns, and call ``on_assigned``."""
         self.take(places)
         if self._settings.on_assigned is not None:
             self._settings.on_assigned(places)
 
     def revoke(self, places: Sequence[TopicPartition]) -> None:
-        """Tell the program that partitions go, which it may still commit, and let them go."""
+        """Call ``on_revoked``, in which the program can still commit, then remove the partitions."""
         self._give_up(places, self._settings.on_revoked)
 
     def lose(self, places: Sequence[TopicPartition]) -> None:
-        """Let go of partitions that are somebody else's already, and tell the program."""
+        """Remove partitions that another member owns already, and call ``on_lost``."""
         self._give_up(places, self._settings.on_lost or self._settings.on_revoked)
 
     def _give_up(self, places: Sequence[TopicPartition], callback: RebalanceCallback | None) -> None:

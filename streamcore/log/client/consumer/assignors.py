@@ -1,15 +1,15 @@
-"""Divides the partitions of a group's topics among its members. Pure; runs at the group's leader.
+"""Assignors: divide the partitions of a group's topics among its members. Pure; runs at the group's leader.
 
-Three assignors, under Kafka's names and with Kafka's bytes, so that members on any client agree:
+The three assignors have Kafka's names and bytes, so that members with any client agree:
 
-* ``range``: each topic in contiguous ranges; equal numbers of two topics meet at one member.
-* ``sticky``: balanced, moving as little as possible; members give everything up while they agree.
-* ``cooperative-sticky``: the same balance, but a member keeps what it will not lose. A partition that moves
-  is given to nobody in the round that takes it away, so that two members never hold it; its former
-  owner joins again when it has let go, and the next round hands it out.
+* ``range``: each topic in contiguous ranges; equal partition numbers of two topics go to the same member.
+* ``sticky``: balanced, with as few moves as possible; members revoke everything during a rebalance.
+* ``cooperative-sticky`` (KIP-429): the same balance, but a member keeps the partitions that it will not lose.
+  The round that revokes a partition assigns it to no member, so two members never own it. The former owner
+  joins again after the revocation, and the next round assigns the partition.
 
-Invariants of every assignor: only subscribed partitions that exist are given, each to at most one member,
-and the result depends on nothing but the arguments.
+Invariants of every assignor: only subscribed partitions that exist are assigned, each to at most one member,
+and the result depends only on the arguments.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Assignment: TypeAlias = dict[MemberId, tuple[TopicPartition, ...]]
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """A member as the leader sees it."""
+    """A member, as the leader knows it."""
 
     member_id: MemberId
     subscription: Subscription
@@ -44,35 +44,39 @@ class GroupMember:
 
     @property
     def order(self) -> tuple[bool, str]:
-        """Static members come first, by their own names, so that a restart does not move them."""
+        """Return the sort key: static members first, by their names, so that a restart moves no
+        partitions.
+        """
         return (False, self.instance_id) if self.instance_id is not None else (True, self.member_id)
 
 
 class Assignor(Protocol):
-    """A way to divide partitions, known to the group by its name."""
+    """A rule for dividing partitions, which the group knows by its name."""
 
     name: str
     is_cooperative: bool
 
     def user_data(self, owned: Sequence[TopicPartition], generation: int) -> bytes | None:
-        """What a member that owns these since that generation adds to its subscription."""
+        """Return what a member adds to its subscription about the partitions that it owns, and since when."""
 
     def assign(self, partition_counts: Mapping[TopicName, int], members: Sequence[GroupMember]) -> Assignment:
-        """Divide the partitions of the topics; topics not in the mapping do not exist."""
+        """Divide the partitions of the topics; a topic that is not in the mapping does not exist."""
 
 
 class RangeAssignor:
-    """Each topic in contiguous ranges, the first members getting one more where it does not divide."""
+    """Assigns each topic in contiguous ranges; the first members get one more where the division has a
+    rest.
+    """
 
     name = "range"
     is_cooperative = False
 
     def user_data(self, owned: Sequence[TopicPartition], generation: int) -> bytes | None:
-        """Nothing: ranges do not depend on the past."""
+        """Return nothing: ranges do not depend on earlier assignments."""
         return None
 
     def assign(self, partition_counts: Mapping[TopicName, int], members: Sequence[GroupMember]) -> Assignment:
-        """Divide each topic among the members that ask for it, in the members' order."""
+        """Divide each topic among the members that subscribe to it, in the members' order."""
         given: dict[MemberId, list[TopicPartition]] = {member.member_id: [] for member in members}
         for topic in sorted(partition_counts):
             takers = sorted((m for m in members if topic in m.subscription.topics), key=lambda m: m.order)
@@ -88,33 +92,33 @@ class RangeAssignor:
 
 
 class StickyAssignor:
-    """Balanced over all topics, with as few moves as the balance allows."""
+    """Balances over all topics, with as few moves as the balance allows."""
 
     name = "sticky"
     is_cooperative = False
 
     def user_data(self, owned: Sequence[TopicPartition], generation: int) -> bytes | None:
-        """The former assignment and its generation: an eager member owns nothing any more when it joins."""
+        """Return the last assignment and its generation: an eager member owns nothing when it joins."""
         return encode_user_data(StickyUserData(previous_assignment=by_topic(owned), generation=generation))
 
     def assign(self, partition_counts: Mapping[TopicName, int], members: Sequence[GroupMember]) -> Assignment:
-        """Keep what members have, give out the rest, then move from the fullest until nothing is won."""
+        """Keep the owned partitions, assign the others, then move from the fullest while that improves it."""
         claims = [(member.member_id, *_former_partitions(member.subscription)) for member in members]
         return _balance(partition_counts, members, claims)
 
 
 class CooperativeStickyAssignor:
-    """The sticky balance in two rounds, between which members keep what they will not lose."""
+    """The sticky balance in two rounds; between them members keep what they will not lose."""
 
     name = "cooperative-sticky"
     is_cooperative = True
 
     def user_data(self, owned: Sequence[TopicPartition], generation: int) -> bytes | None:
-        """The generation, for leaders whose subscription format does not carry it yet."""
+        """Return the generation, for leaders whose subscription format does not have the field."""
         return encode_user_data(CooperativeStickyUserData(generation=generation))
 
     def assign(self, partition_counts: Mapping[TopicName, int], members: Sequence[GroupMember]) -> Assignment:
-        """The balance, without the partitions that another member still holds."""
+        """Return the balance without the partitions that another member still owns."""
         claims = [
             (m.member_id, m.subscription.owned, _cooperative_generation(m.subscription)) for m in members
         ]
@@ -136,10 +140,10 @@ ASSIGNORS: Final[Mapping[str, Assignor]] = {
 
 
 def choose_assignors(names: Iterable[str]) -> tuple[Assignor, ...]:
-    """Find assignors by name, in order of preference.
+    """Return assignors by name, in order of preference.
 
     Raises:
-        UsageError: an unknown name, none at all, or cooperative and eager ones together.
+        UsageError: an unknown name, no name, or cooperative and eager assignors together.
     """
     wanted = tuple(names)
     unknown = [name for name in wanted if name not in ASSIGNORS]
@@ -156,7 +160,7 @@ def choose_assignors(names: Iterable[str]) -> tuple[Assignor, ...]:
 
 
 def _former_partitions(subscription: Subscription) -> tuple[tuple[TopicPartition, ...], int]:
-    """What an eager member had before it joined, and since when."""
+    """Return what an eager member owned before it joined, and the generation of that."""
     if subscription.owned:
         return subscription.owned, subscription.generation
     if subscription.user_data is None:
@@ -165,7 +169,10 @@ def _former_partitions(subscription: Subscription) -> tuple[tuple[TopicPartition
         former = decode_user_data(StickyUserData, subscription.user_data)
         return partitions_of(former.previous_assignment), former.generation
     except CorruptDataError:
-        return (), -1  # another client's own format: nothing is known, which only costs stickiness
+        return (
+            (),
+            -1,
+        )  # another client's format: the former assignment is unknown, which only costs stickiness
 
 
 def _cooperative_generation(subscription: Subscription) -> int:
@@ -182,11 +189,10 @@ def _balance(
     members: Sequence[GroupMember],
     claims: Iterable[tuple[MemberId, Sequence[TopicPartition], int]],
 ) -> Assignment:
-    """The sticky balance.
+    """Return the sticky balance.
 
-    A move is made only from a member to one that has at least two fewer, so each move lowers the
-    sum of squared loads and the loop ends. Where all members ask for the same topics, loads
-    end up at most one apart.
+    A partition moves only to a member that has at least two fewer, so each move lowers the sum of squared
+    loads, and the loop ends. If all members subscribe to the same topics, their loads differ by at most one.
     """
     takers: dict[TopicName, list[MemberId]] = {
         topic: [m.member_id for m in sorted(members, key=lambda m: m.order) if topic in m.subscription.topics]
@@ -209,7 +215,7 @@ def _balance(
     while moved:
         moved = False
         for giver in sorted(held, key=lambda member_id: (-len(held[member_id]), member_id)):
-            # From the back: what came last moves first, so what was owned stays.
+            # From the end: the partition that was added last moves first, so that owned ones stay.
             for place in reversed(held[giver].copy()):
                 taker = _least_loaded(takers[place.topic], held)
                 if len(held[giver]) > len(held[taker]) + 1:
@@ -224,7 +230,9 @@ def _undisputed(
     takers: Mapping[TopicName, Sequence[MemberId]],
     claims: Iterable[tuple[MemberId, Sequence[TopicPartition], int]],
 ) -> dict[TopicPartition, MemberId]:
-    """Former owners, the latest generation winning; two claims of one generation cancel out."""
+    """Return the former owners. The latest generation wins; two claims of one generation cancel each
+    other.
+    """
     best: dict[TopicPartition, tuple[int, MemberId | None]] = {}
     for member_id, partitions, generation in claims:
         for place in partitions:
@@ -241,5 +249,5 @@ def _undisputed(
 
 
 def _least_loaded(takers: Sequence[MemberId], held: Mapping[MemberId, Sequence[TopicPartition]]) -> MemberId:
-    """The first taker with the fewest partitions; takers are in the members' order."""
+    """Return the first candidate with the fewest partitions; candidates are in the members' order."""
     return min(takers, key=lambda member_id: len(held[member_id]))

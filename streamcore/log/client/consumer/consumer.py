@@ -1,11 +1,11 @@
 """The public consumer: reads topics, alone or as a member of a group.
 
-What is fetched ahead is kept per partition and handed out by ``poll``. The position of a partition is
-past what ``poll`` has returned, never past what was merely fetched, so ``commit`` cannot lose a record
-that nobody saw.
+Records are fetched ahead per partition and returned by ``poll``. The position of a partition is behind what
+``poll`` has returned, not behind what was fetched, so ``commit`` cannot skip a record that the program has
+not got.
 
-In a group, its membership (``group_log.Member``) does in ``poll`` what the group asks for: partitions are
-revoked and assigned, and the program's callbacks run, in the thread that polls.
+In a group, the membership (``group_log.Member``) does in ``poll`` what the group asks for: in the thread
+that polls, partitions are revoked and assigned, and the program's callbacks run.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Consumer:
             self._member = log.join(
                 group, self._topics, group_settings or GroupSettings(), clock, self._news.set
             )
-            # A consumer that is dropped without close() must not keep its partitions for ever.
+            # A consumer that the program drops without close() must not keep its partitions for ever.
             self._finalizer = weakref.finalize(self, self._member.stop)
         elif isinstance(assign, Mapping):
             self._owned.take(tuple(assign), assign)
@@ -92,13 +92,13 @@ class Consumer:
     # --- reading --------------------------------------------------------------------------------
 
     def poll(self, timeout: Duration = "1s", *, records_max: int | None = None) -> list[BytesRecord]:
-        """Return records as soon as there are any, and nothing when the time is over.
+        """Return records as soon as there are any, and none when the timeout is over.
 
-        Partitions take turns; each one's records come in order. Callbacks of a rebalance run in here.
+        Partitions take turns; the records of each are in order. Callbacks of a rebalance run in this call.
 
         Raises:
-            OffsetOutOfRangeError: the position is no longer there, and ``start`` does not say where else.
-            StaleGenerationError: another member took this one's static instance id.
+            OffsetOutOfRangeError: the position no longer exists, and ``start`` gives no other.
+            StaleGenerationError: another member has taken over this one's static instance id.
         """
         deadline_s = self._monotonic_s() + duration_ms(timeout) / 1000
         limit = self._settings.records_max if records_max is None else records_max
@@ -127,14 +127,15 @@ class Consumer:
         | Mapping[TopicPartition, Offset | CommittedPosition]
         | None = None,
     ) -> None:
-        """Make positions durable: where the group goes on after a restart.
+        """Store committed offsets durably: where the group continues after a restart.
 
         Args:
-            what: nothing: past everything that ``poll`` has returned; a record: past that record; or
-                positions by partition.
+            what: nothing: everything that ``poll`` has returned; a record: everything up to and including it;
+            or
+                offsets by partition.
 
         Raises:
-            StaleGenerationError: the partitions are another member's by now, which reads again from the last
+            StaleGenerationError: another member owns the partitions now and reads again from the last
                 commit.
             UsageError: the consumer has no group.
         """
@@ -153,7 +154,7 @@ class Consumer:
                 reading.committed = position.offset
 
     def commit_into(self, transaction: port.Transaction) -> None:
-        """Make the positions part of a transaction; see ``Transaction.commit_offsets``."""
+        """Add the positions to a transaction; see ``Transaction.commit_offsets``."""
         self._ensure_open()
         if self._group is None:
             raise UsageError("a consumer commits for its group: log.consumer(…, group=…)")
@@ -165,7 +166,7 @@ class Consumer:
     def committed(
         self, partitions: Iterable[PartitionLike] | None = None
     ) -> dict[TopicPartition, CommittedPosition]:
-        """The group's committed positions, of the assigned partitions if none are named."""
+        """Return the group's committed offsets, of the assigned partitions if none are named."""
         self._ensure_open()
         if self._group is None:
             return {}
@@ -173,11 +174,11 @@ class Consumer:
         return self._log.committed(self._group, places)
 
     def position(self, partition: PartitionLike) -> Offset:
-        """The offset of the next record that ``poll`` may return."""
+        """Return the offset of the next record that ``poll`` can return."""
         return self._reading(partition).position
 
     def seek(self, partition: PartitionLike, offset: Offset) -> None:
-        """Go on from an offset."""
+        """Set the position of a partition."""
         if offset < 0:
             raise UsageError(f"an offset is not negative {fact_text(offset=offset)}")
         self._reading(partition)
@@ -186,33 +187,33 @@ class Consumer:
     def seek_to_time(
         self, time: datetime | str | int, partitions: Iterable[PartitionLike] | None = None
     ) -> None:
-        """Go on from the first record whose time is at or after this one, in all partitions or in these."""
+        """Move all partitions, or these, to the first record at or after a time."""
         places = self._places(partitions)
         for place, offset in self._log.offsets_for_time(dict.fromkeys(places, time_ms(time))).items():
             self.seek(place, offset)
 
     def seek_to_beginning(self, partitions: Iterable[PartitionLike] | None = None) -> None:
-        """Go back to the first record that is still there, in all partitions or in these."""
+        """Move all partitions, or these, to the first record that still exists."""
         for place, marks in self._log.offsets(self._places(partitions)).items():
             self.seek(place, marks.log_start)
 
     def seek_to_end(self, partitions: Iterable[PartitionLike] | None = None) -> None:
-        """Skip what is there, in all partitions or in these."""
+        """Move all partitions, or these, to their end."""
         for place, marks in self._log.offsets(self._places(partitions)).items():
             self.seek(place, marks.visible_end(self._settings.isolation))
 
     def lag(self) -> dict[TopicPartition, int]:
-        """How many offsets each assigned partition has that ``poll`` has not returned yet."""
+        """Return for each assigned partition how many offsets ``poll`` has not returned yet."""
         return self._readings.lag()
 
     # --- assignment -----------------------------------------------------------------------------
 
     def assignment(self) -> frozenset[TopicPartition]:
-        """The partitions that this consumer reads now."""
+        """Return the partitions that this consumer reads now."""
         return frozenset(self._readings.places())
 
     def pause(self, partitions: Iterable[PartitionLike] | None = None) -> None:
-        """Return nothing of all partitions, or of these, until ``resume``."""
+        """Return no records of all partitions, or of these, until ``resume``."""
         self._readings.pause(self._places(partitions), True)
 
     def resume(self, partitions: Iterable[PartitionLike] | None = None) -> None:
@@ -220,11 +221,13 @@ class Consumer:
         self._readings.pause(self._places(partitions), False)
 
     def paused(self) -> frozenset[TopicPartition]:
-        """The partitions that are paused."""
+        """Return the partitions that are paused."""
         return frozenset(place for place, reading in self._readings.items() if reading.is_paused)
 
     def close(self) -> None:
-        """Leave the group, so that others take over at once. Nothing is committed. Twice is fine."""
+        """Leave the group, so that other members take over at once. Commits nothing; a second call does
+        nothing.
+        """
         if self._is_closed:
             return
         self._is_closed = True
@@ -246,7 +249,7 @@ class Consumer:
     # --- what is read ---------------------------------------------------------------------------
 
     def _follow_topics(self) -> None:
-        """Notice partitions that were added to the topics since; in a group its members notice them."""
+        """Read partitions that were added to the topics; in a group the membership does that."""
         now_s = self._monotonic_s()
         if self._member is not None or not self._topics or now_s < self._topics_checked_s + _TOPICS_CHECK_S:
             return

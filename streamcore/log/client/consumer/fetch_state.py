@@ -1,7 +1,7 @@
-"""The partitions that a consumer reads: where it is in each, and what is fetched beyond that.
+"""The fetch states of a consumer: for each partition the position, and the records fetched ahead.
 
-The position of a partition is past what was handed out, never past what was merely fetched. What is
-fetched ahead is bounded: a partition is fetched only when nothing of it is left.
+The position of a partition is behind the records that were returned, not behind those that were fetched.
+Memory is bounded: a partition is fetched only when all its fetched records were returned.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ BytesRecord: TypeAlias = Record[bytes | None, bytes | None]
 Start: TypeAlias = str | int | datetime
 
 _OWN_TURN_RECORDS = 1_000
-"""A partition with so many records at once ends the turn: the others have theirs in the next one."""
+"""A partition that returns this many records ends the turn; the other partitions have the next one."""
 
 
 @dataclass(slots=True)
 class Reading:
-    """One assigned partition: where the program is, and what is fetched beyond that."""
+    """The fetch state of one assigned partition: the program's position, and the records fetched ahead."""
 
     position: Offset
     records: list[BytesRecord] = field(default_factory=list)
-    """Fetched and not yet handed out, from ``taken`` on."""
+    """Records that were fetched; those from ``taken`` on were not returned yet."""
     taken: int = 0
     fetched_to: Offset = 0
-    """Where the last fetch ended: the position, once its records are handed out."""
+    """Where the last fetch ended: the position after all its records are returned."""
     committed: Offset = -1
     is_paused: bool = False
 
@@ -43,14 +43,14 @@ class Reading:
         self.fetched_to = self.position
 
     def keep(self, run: FetchedColumns) -> None:
-        """Take a fetched run; nothing fetched before is left."""
+        """Store fetched columns. All records that were fetched before must have been returned."""
         self.records, self.taken = run.records(), 0
         self.fetched_to = run.next_offset
         if not self.records:
             self.position = run.next_offset
 
     def hand_out(self, count_max: int) -> list[BytesRecord]:
-        """The next records, at most so many."""
+        """Return the next records, at most ``count_max``."""
         records, taken = self.records, self.taken
         if not records:
             return []
@@ -68,13 +68,13 @@ class Reading:
         return handed
 
     def move(self, offset: Offset) -> None:
-        """Go on from another place."""
+        """Set the position and drop the fetched records."""
         self.records, self.taken = [], 0
         self.position = self.fetched_to = offset
 
 
 class Readings:
-    """All partitions that a consumer reads, in the order in which they have their turns."""
+    """The fetch states of all partitions that a consumer reads, in the order of their turns."""
 
     def __init__(self, log: port.Log, *, start: Start, isolation: Isolation, fetch_bytes_max: int) -> None:
         _check_start(start)
@@ -94,23 +94,23 @@ class Readings:
         return len(self._by_place)
 
     def places(self) -> tuple[TopicPartition, ...]:
-        """The partitions, in the order in which they came."""
+        """Return the partitions, in the order in which they were added."""
         return tuple(self._by_place)
 
     def items(self) -> Iterable[tuple[TopicPartition, Reading]]:
-        """The partitions and where the consumer is in them."""
+        """Return the partitions and their fetch states."""
         return self._by_place.items()
 
     def get(self, place: TopicPartition) -> Reading | None:
-        """Where the consumer is in a partition, if it reads it."""
+        """Return the fetch state of a partition, or ``None`` if the consumer does not read it."""
         return self._by_place.get(place)
 
     def on_progress(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called, from any thread, when something may have become readable."""
+        """Call ``callback``, from any thread, when records may have become readable."""
         self._reader.on_progress(callback)
 
     def add(self, positions: Mapping[TopicPartition, Offset], committed: Iterable[TopicPartition]) -> None:
-        """Read more partitions from these positions, some of which are the group's committed ones."""
+        """Read more partitions from these positions, some of which are the group's committed offsets."""
         for place, position in positions.items():
             self._by_place[place] = Reading(position)
         for place in committed:
@@ -119,25 +119,25 @@ class Readings:
         self._is_reader_stale = True
 
     def remove(self, places: Iterable[TopicPartition]) -> None:
-        """Read these no more, and forget what was fetched."""
+        """Stop reading these partitions, and drop what was fetched of them."""
         for place in places:
             self._by_place.pop(place, None)
         self._order = list(self._by_place)
         self._is_reader_stale = True
 
     def move(self, place: TopicPartition, offset: Offset) -> None:
-        """Go on from another place."""
+        """Set the position of a partition and drop what was fetched of it."""
         self._by_place[place].move(offset)
         self._is_reader_stale = True
 
     def pause(self, places: Iterable[TopicPartition], is_paused: bool) -> None:
-        """Hand out nothing of these partitions, or do so again."""
+        """Pause or resume the return of records of these partitions."""
         for place in places:
             self._by_place[place].is_paused = is_paused
         self._is_reader_stale = True
 
     def lag(self) -> dict[TopicPartition, int]:
-        """How many offsets of each partition were not handed out yet."""
+        """Return how many offsets of each partition were not returned yet."""
         marks = self._log.offsets(self.places())
         return {
             place: max(0, marks[place].visible_end(self._isolation) - reading.position)
@@ -151,7 +151,7 @@ class Readings:
         self._order.clear()
 
     def collect(self, limit: int) -> list[BytesRecord]:
-        """One turn of the partitions, until there is about one fetch's worth of records."""
+        """Give each partition one turn, until the records of about one fetch are collected."""
         if self._is_reader_stale:
             self._assign_reader()
         collected: list[BytesRecord] = []
@@ -187,7 +187,7 @@ class Readings:
             reading.keep(run)
 
     def _reset(self, place: TopicPartition, reading: Reading, error: OffsetOutOfRangeError) -> None:
-        """Go on where ``start`` says, if it says so for any time."""
+        """Move a partition to its start or end, as ``start`` says. Raises ``error`` for another ``start``."""
         marks = self._log.offsets([place])[place]
         match self._start:
             case "earliest":
@@ -208,7 +208,7 @@ class Readings:
         self._is_reader_stale = False
 
     def start_offsets(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, Offset]:
-        """Where ``start`` says to begin."""
+        """Return the offsets where ``start`` says to begin."""
         match self._start:
             case "earliest":
                 return {place: marks.log_start for place, marks in self._log.offsets(places).items()}
@@ -216,7 +216,8 @@ class Readings:
                 marks = self._log.offsets(places)
                 return {place: mark.visible_end(self._isolation) for place, mark in marks.items()}
             case int() as offset:
-                # One offset for partitions of any length: where it is not in the log, the nearest that is.
+                # The offset is one for partitions of any length: outside a partition it
+                # means the nearest offset inside.
                 return {
                     place: min(max(offset, mark.log_start), mark.high_watermark)
                     for place, mark in self._log.offsets(places).items()

@@ -1,16 +1,15 @@
-"""A consumer's membership in its group: joins, assigns if it leads, stays alive, leaves.
+"""A consumer's membership in its group: joins, assigns if it is the leader, sends heartbeats, leaves.
 
-A thread per member talks to the coordinator, because joining waits for the other members and a
-member has to be heard of while its program works. What it learns becomes an event, which is picked up
-when the program polls (``embedded_member``), so callbacks and changes of the assignment happen in the
-program's own thread:
+Each member has a thread that talks to the coordinator, because a join waits for the other members and
+heartbeats must be sent while the program works. The thread reports events. The consumer takes them when the
+program polls (``embedded.member``), so callbacks and changes of the assignment run in the program's thread:
 
-* ``Joined``: the group agreed, this is the new assignment.
-* ``MustJoin``: the group is agreeing anew; say what is still owned, and join.
-* ``Lost``: the group went on without this member; what it owned belongs to others.
+* ``Joined``: a generation has begun; the event has the new assignment.
+* ``MustJoin``: a rebalance has begun; the consumer orders a join with the partitions that it still owns.
+* ``Lost``: the group has removed this member; other members own its partitions.
 
-Who does not call ``poll`` for ``max_poll_interval`` leaves the group by itself: a program that hangs
-keeps nothing.
+A member whose program does not call ``poll`` for ``max_poll_interval`` leaves the group, so that a program
+that hangs keeps no partitions.
 """
 
 from __future__ import annotations
@@ -46,16 +45,16 @@ from streamcore.model import CommittedPosition, TopicName, TopicPartition
 
 
 class CoordinatedLog(port.Log, Protocol):
-    """A log that takes the requests of the group protocol."""
+    """A log that answers the requests of the group protocol."""
 
     def join_group(self, request: JoinRequest) -> JoinReply:
         """Join or rejoin; waits for the other members."""
 
     def sync_group(self, request: SyncRequest) -> SyncReply:
-        """Get the member's assignment; waits for the leader's."""
+        """Return the member's assignment; waits for the leader's."""
 
     def heartbeat(self, group: str, membership: Membership) -> None:
-        """Say that the member is alive."""
+        """Renew the member's session."""
 
     def leave_group(self, group: str, member_id: str, *, instance_id: str | None = None) -> None:
         """Leave at once."""
@@ -67,12 +66,12 @@ class CoordinatedLog(port.Log, Protocol):
         *,
         membership: Membership | None = None,
     ) -> None:
-        """Commit positions as a member, or as nobody in particular."""
+        """Commit offsets, as a member or without a membership."""
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The group agreed on a generation."""
+    """A generation has begun."""
 
     membership: Membership
     assignor: Assignor
@@ -83,19 +82,19 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class MustJoin:
-    """The group is agreeing on another generation."""
+    """A rebalance has begun."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The membership is over."""
+    """The membership has ended."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The membership cannot go on."""
+    """The membership has failed and cannot continue."""
 
     error: StreamCoreError
 
@@ -105,7 +104,7 @@ MembershipEvent: TypeAlias = Joined | MustJoin | Lost | Failed
 
 @dataclass(slots=True)
 class _JoinOrder:
-    """What the consumer says when it asks its thread to join."""
+    """What the consumer passes to its thread for a join."""
 
     owned: tuple[TopicPartition, ...]
 
@@ -138,14 +137,14 @@ class GroupMembership:
         self._is_joining = False
         self._is_stopped = False
         self._polled_s = self._monotonic_s()
-        # The thread's own, read by others only where said:
+        # Owned by the thread; others read these only where a docstring says so:
         self._member_id = ""
         self._joined: Joined | None = None
         self._former: tuple[tuple[TopicPartition, ...], int] = ((), -1)
 
     @property
     def is_cooperative(self) -> bool:
-        """Whether partitions are kept while the group agrees."""
+        """Whether the member keeps its partitions during a rebalance."""
         return self._assignors[0].is_cooperative
 
     @property
@@ -160,7 +159,7 @@ class GroupMembership:
         return self._joined
 
     def order_join(self, owned: Sequence[TopicPartition]) -> None:
-        """Have the thread join; ``Joined`` or ``Lost`` will tell how it went."""
+        """Ask the thread to join; the outcome is the event ``Joined`` or ``Lost``."""
         with self._changed:
             self._order = _JoinOrder(tuple(owned))
             self._is_joining = True
@@ -173,19 +172,19 @@ class GroupMembership:
             self._changed.notify_all()
 
     def take_event(self) -> MembershipEvent | None:
-        """What has happened since the last call; also says that the program is alive."""
+        """Return the event since the last call, if any. A call also counts as a poll of the program."""
         with self._changed:
             self._polled_s = self._monotonic_s()
             event, self._event = self._event, None
             return event
 
     def wait_joined(self, timeout_s: float) -> bool:
-        """Wait until no join is under way; false if that takes longer."""
+        """Wait until no join is under way; return false on timeout."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._is_joining, timeout_s)
 
     def stop(self) -> None:
-        """End the membership. A static member keeps its place until its session is over."""
+        """End the membership. The group keeps a static member until its session ends."""
         with self._changed:
             if self._is_stopped:
                 return
@@ -230,7 +229,7 @@ class GroupMembership:
         with self._changed:
             if is_answer:
                 self._is_joining = False
-            if self._order is None:  # an order that came meanwhile makes the event old
+            if self._order is None:  # an order that arrived meanwhile makes the event obsolete
                 self._event = event
             self._changed.notify_all()
             is_orphan = self._is_stopped
@@ -259,7 +258,7 @@ class GroupMembership:
         self._publish(Lost(reason))
 
     def _join(self, owned: tuple[TopicPartition, ...]) -> MembershipEvent:
-        """Join and sync until a generation holds."""
+        """Join and sync until a generation is stable."""
         while not self._is_stopped:
             try:
                 reply = self._log.join_group(self._join_request(owned))
@@ -307,7 +306,7 @@ class GroupMembership:
         )
 
     def _partition_counts(self, reply: JoinReply) -> dict[TopicName, int]:
-        """The topics of all members, or of this one if it does not lead, as they are now."""
+        """Return the present topics of all members; only this member's if it is not the leader."""
         topics = set(self._topics)
         for member in reply.members:
             topics.update(decode_subscription(member.subscription).topics)
@@ -323,7 +322,7 @@ class GroupMembership:
         return {member_id: encode_assignment(partitions) for member_id, partitions in assigned.items()}
 
     def _after_refusal(self, error: StaleGenerationError) -> MembershipEvent:
-        """What a refusal means for this member, by Kafka's finer names."""
+        """Return what a refusal means for this member, by Kafka's names, which are finer than ours."""
         cause = error.__cause__ or error.__context__
         refusal = cause.refusal if isinstance(cause, Refused) else Refusal.UNKNOWN_MEMBER_ID
         if refusal is Refusal.FENCED_INSTANCE_ID:
@@ -337,12 +336,12 @@ class GroupMembership:
         return Lost(str(error))
 
     def _leave(self) -> None:
-        with contextlib.suppress(StaleGenerationError, ClosedError):  # gone already: that was the aim
+        with contextlib.suppress(StaleGenerationError, ClosedError):  # already removed, which was the purpose
             self._log.leave_group(self._group, self._member_id, instance_id=self._settings.instance_id)
 
 
 def partition_counts(
     topics: Mapping[TopicName, port.TopicDescription], wanted: Collection[TopicName]
 ) -> dict[TopicName, int]:
-    """The partition counts of those of the wanted topics that exist."""
+    """Return the partition counts of the wanted topics that exist."""
     return {name: topics[name].partition_count for name in wanted if name in topics}

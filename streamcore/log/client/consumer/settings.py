@@ -1,4 +1,4 @@
-"""How a consumer reads, and how it takes part in its group: values only."""
+"""The settings by which a consumer reads and takes part in its group."""
 
 from __future__ import annotations
 
@@ -20,19 +20,22 @@ class ConsumerSettings:
     """How a consumer reads."""
 
     start: Start = "earliest"
-    """Where to begin where nothing is committed: ``earliest``, ``latest``, an offset or a time. An offset
-    that a partition does not have, or has no more, means the nearest that it has."""
+    """Where to start without a committed offset: ``earliest``, ``latest``, an offset or a time. An offset
+        outside the partition means the nearest offset inside it.
+    """
     isolation: Isolation = Isolation.READ_COMMITTED
     fetch_bytes_max: int = 1024 * 1024
-    """How much is fetched of a partition at once; what is not handed out yet bounds memory by this."""
+    """The bytes fetched of a partition at once. They bound the memory for records not returned yet."""
     records_max: int = 100_000
-    """How many records one ``poll`` returns at most."""
+    """The most records that one ``poll`` returns."""
     on_assigned: RebalanceCallback | None = None
-    """Called in ``poll`` with the partitions that came; the place to seek."""
+    """Called in ``poll`` with the partitions that were assigned; the place to seek."""
     on_revoked: RebalanceCallback | None = None
-    """Called in ``poll`` with the partitions that go, while they can still be committed."""
+    """Called in ``poll`` with the partitions that are revoked, while they can still be committed."""
     on_lost: RebalanceCallback | None = None
-    """Called instead of ``on_revoked`` when they are already somebody else's; ``on_revoked`` by default."""
+    """Called instead of ``on_revoked`` when another member owns them already; by default ``on_revoked`` is
+    called.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,7 @@ class GroupSettings:
     assignors: Sequence[str] = ("range",)
     """``range``, ``sticky`` or ``cooperative-sticky``; the first that all members have is used."""
     instance_id: str | None = None
-    """A static member's name: it keeps its partitions over a restart within the session time-out."""
+    """A static member's name: the member keeps its partitions over a restart within the session timeout."""
     session_timeout: Duration = "45s"
     heartbeat_interval: Duration = "200ms"
     max_poll_interval: Duration = "5m"

@@ -1,10 +1,10 @@
 """The log in this process: the port's embedded adapter.
 
-A thin shell over a ``Node``, the running broker of a folder. What the calls *mean* is decided in
-``streamcore.log.broker``; a server for other processes may stand on the same node.
+It is a thin layer over a ``Node``, the running broker of a folder. ``streamcore.log.broker`` decides what the
+calls mean. A server for other processes may use the same node.
 
-Beside the port there are calls for the public producer and consumer, which do their own batching and group
-membership: encoded batches, producer identities, and the group protocol.
+Beside the port it has calls for the public producer and consumer, which batch and join groups themselves:
+encoded batches, producer identities, and the group protocol.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class EmbeddedLog:
     """A log in a folder that this process owns. Safe to share between threads."""
 
     def __init__(self, node: Node, clock: Clock) -> None:
-        """``clock`` measures how long a producer waits for an older one's transaction to end."""
+        """``clock`` measures how long a producer waits for the end of an older one's transaction."""
         self.node = node
-        """The running broker, which a server may serve meanwhile."""
+        """The running broker; a server may serve it at the same time."""
         self._broker = node.broker
         self._driver = node.driver
         self._clock = clock
@@ -102,7 +102,7 @@ class EmbeddedLog:
             return {state.name: _description(state) for state in self._broker.topics.values()}
 
     def described(self, names: Iterable[TopicName]) -> Mapping[TopicName, TopicDescription]:
-        """Those of the topics that exist, asked for at once."""
+        """Return the descriptions of the topics that exist, in one request."""
         topics = self.topics()
         return {name: topics[name] for name in names if name in topics}
 
@@ -111,11 +111,11 @@ class EmbeddedLog:
     ) -> TopicDescription:
         """Create a topic, durably.
 
-        It keeps its records for ever, unless ``config`` sets ``retention.ms``, or the log has a default.
+        Records are kept for ever, unless ``config`` sets ``retention.ms``, or the log has a default.
 
         Raises:
             TopicExistsError: the name is taken.
-            InvalidConfigError: a bad name, count, or an unknown or impossible setting.
+            InvalidConfigError: a name, count or setting is not valid.
         """
         with self._entered():
             has_default = "retention.ms" in self._broker.topic_defaults
@@ -129,30 +129,32 @@ class EmbeddedLog:
         partitions: int | None = None,
         config: Mapping[str, str | None] | None = None,
     ) -> TopicDescription:
-        """Add partitions, or set settings (``None`` goes back to the default)."""
+        """Add partitions or change settings; the value ``None`` removes a setting."""
         return _description(self._run(self._broker.alter_topic(name, partitions, dict(config or {}))))
 
     def delete_topic(self, name: TopicName) -> None:
-        """Delete a topic with its data and the positions committed for it."""
+        """Delete a topic with its data and the offsets committed for it."""
         outcome = self._run(self._broker.delete_topics({name: None}))[name]
         if isinstance(outcome, Exception):
             raise outcome
         self.node.free_removed()
 
     def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
-        """Move log starts forward; what is before them is no longer readable."""
+        """Move log starts forward; records before them cannot be read any more."""
         for outcome in self._run(self._broker.delete_records(before)).values():
             if not isinstance(outcome, int):
                 raise outcome
         self.node.free_removed()
 
     def offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
-        """The marks of partitions. Raises ``UnknownTopicError``."""
+        """Return the marks of partitions. Raises ``UnknownTopicError``."""
         with self._entered():
             return {partition: self._broker.partition(partition).offsets for partition in partitions}
 
     def offsets_for_time(self, times: Mapping[TopicPartition, TimestampMs]) -> dict[TopicPartition, Offset]:
-        """For each partition the first offset whose timestamp is at or after; the log end if none is."""
+        """Return for each partition the first offset with a timestamp at or after a time, else the log
+        end.
+        """
         with self._entered():
             return {
                 partition: self._broker.offset_for_time(partition, timestamp_ms)
@@ -162,7 +164,7 @@ class EmbeddedLog:
     def committed(
         self, group: str, partitions: Iterable[TopicPartition] | None = None
     ) -> dict[TopicPartition, CommittedPosition]:
-        """A group's committed positions, each decided: an open transaction over them is waited for.
+        """Return a group's committed offsets; waits for an open transaction that commits some.
 
         Raises:
             RequestTimeoutError: the transaction was not decided in time (``unstable_wait_ms``).
@@ -177,7 +179,7 @@ class EmbeddedLog:
         *,
         membership: Membership | None = None,
     ) -> None:
-        """Commit positions outside any transaction, durably.
+        """Commit offsets durably, outside any transaction.
 
         Raises:
             StaleGenerationError: the group does not know this membership any more.
@@ -188,13 +190,14 @@ class EmbeddedLog:
     def producer_port(
         self, *, transactional_id: str | None = None, compression: str = "none"
     ) -> EmbeddedProducer:
-        """A producer of runs. With a transactional id, older producers of that id are fenced and
-        their open transaction is aborted before this returns."""
+        """Return a producer of columns. With a transactional id, older producers of that id are fenced and
+        their open transaction is aborted before this returns.
+        """
         identity = self._run(_initialized(self._broker, transactional_id, self._clock))
         return EmbeddedProducer(self._driver, self._broker, identity, transactional_id, compression)
 
     def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> EmbeddedReader:
-        """A reader with nothing assigned yet."""
+        """Return a reader without partitions."""
         return EmbeddedReader(self._driver, self._broker, isolation)
 
     def close(self) -> None:
@@ -207,12 +210,12 @@ class EmbeddedLog:
         """Join or rejoin; waits for the other members, at most for the rebalance timeout.
 
         Raises:
-            StaleGenerationError: the member is not known (any more); join without a member id.
+            StaleGenerationError: the group does not know the member; join without a member id.
         """
         return self._run(self._broker.groups.join(request))
 
     def sync_group(self, request: SyncRequest) -> SyncReply:
-        """Get the member's assignment; waits for the leader's.
+        """Return the member's assignment; waits for the leader's.
 
         Raises:
             RebalanceInProgressError: another rebalance has begun; join again.
@@ -220,11 +223,11 @@ class EmbeddedLog:
         return self._run(self._broker.groups.sync(request))
 
     def heartbeat(self, group: str, membership: Membership) -> None:
-        """Say that the member is alive.
+        """Renew the member's session.
 
         Raises:
-            RebalanceInProgressError: join again, to agree on a new assignment.
-            StaleGenerationError: the group does not count on this member any more.
+            RebalanceInProgressError: join again for a new assignment.
+            StaleGenerationError: the group has removed this member.
         """
         self._run(self._broker.groups.heartbeat(group, membership))
 
@@ -233,12 +236,12 @@ class EmbeddedLog:
         self._run(self._broker.groups.leave(group, member_id, instance_id))
 
     def group_names(self) -> list[str]:
-        """All groups that have members or committed positions, sorted."""
+        """Return all groups that have members or committed offsets, sorted."""
         with self._entered():
             return self._broker.groups.names()
 
     def describe_group(self, group: str) -> DescribedGroup:
-        """A group's state and members."""
+        """Return a group's state and members."""
         with self._entered():
             found = self._broker.groups.describe(group)
         return DescribedGroup(
@@ -268,15 +271,15 @@ class EmbeddedLog:
         clock: Clock,
         wake: Callable[[], None],
     ) -> EmbeddedMember:
-        """Begin to be a member of a group."""
+        """Start a membership in a group."""
         return EmbeddedMember(self, group, topics, settings, clock, wake)
 
     def delete_group(self, group: str) -> None:
-        """Delete a group without members, with its positions. Raises ``UsageError``."""
+        """Delete a group without members, with its committed offsets. Raises ``UsageError``."""
         self._run(self._broker.groups.delete(group))
 
     def delete_positions(self, group: str, partitions: Iterable[TopicPartition]) -> None:
-        """Forget committed positions that no member is using."""
+        """Delete committed offsets that no member uses."""
         self._run(self._broker.groups.delete_positions(group, list(partitions)))
 
     @property
@@ -322,7 +325,7 @@ def _assignment(data: bytes) -> tuple[TopicPartition, ...]:
     try:
         return tuple(sorted(decode_assignment(data)))
     except CorruptDataError:
-        return ()  # another client's own format
+        return ()  # another client's format
 
 
 def _description(state: TopicState) -> TopicDescription:

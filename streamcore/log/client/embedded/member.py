@@ -1,8 +1,8 @@
 """A consumer's membership in a group of the log in this process.
 
-``membership`` talks with the coordinator in a thread of its own and reports events; here they are acted
-on in the consumer's thread: revoke, join, assign. With a cooperative assignor reading goes on while the
-group agrees.
+``consumer.membership`` talks to the coordinator in a thread of its own and reports events. This module
+handles them in the consumer's thread: revoke, join, assign. With a cooperative assignor the consumer reads
+during a rebalance.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class EmbeddedMember:
                 raise error
 
     def _accept(self, joined: Joined, owned: OwnedPartitions) -> None:
-        """Take a new assignment; let go what moves, and tell the group that it is free."""
+        """Take a new assignment; release the partitions that move, and join again to report that."""
         assigned = frozenset(joined.assignment)
         revoked = tuple(place for place in owned.places() if place not in assigned)
         owned.revoke(revoked)
@@ -91,7 +91,7 @@ class EmbeddedMember:
             owned.accept(added)
 
     def _follow_topics(self, owned: OwnedPartitions) -> None:
-        """Have the group assign anew when it leads and its topics have other partitions than before."""
+        """Ask for a rebalance if the member is the leader and its topics have other partitions."""
         now_s = self._monotonic_s()
         if now_s < self._topics_checked_s + _TOPICS_CHECK_S:
             return
@@ -106,7 +106,7 @@ class EmbeddedMember:
             self._membership.order_join(owned.places())
 
     def commit(self, positions: Mapping[TopicPartition, CommittedPosition], owned: OwnedPartitions) -> None:
-        """Commit as a member; a rebalance that is being completed is waited for, and then decides."""
+        """Commit as a member; if a rebalance is being completed, wait for its result first."""
         membership = self._membership
         deadline_s = self._monotonic_s() + _COMMIT_WAIT_S
         while True:
@@ -120,9 +120,9 @@ class EmbeddedMember:
                 self._log.commit_positions(self._group, positions, membership=credentials)
                 return
             except (RebalanceInProgressError, StaleGenerationError):
-                # A cooperative member may be between two generations. Once the next one holds, what it
-                # still reads may be committed in it: even a partition that the generation takes away
-                # is given to nobody else before this member has let go of it, which it does in poll.
+                # A cooperative member may be between two generations. After the next one is stable, the
+                # partitions it still reads may be committed in it: the group assigns a partition that the
+                # generation revokes to no other member before this member has released it, in poll.
                 left_s = deadline_s - self._monotonic_s()
                 if left_s <= 0 or not membership.wait_joined(left_s) or membership.membership == credentials:
                     raise

@@ -1,8 +1,8 @@
-"""Producers of runs, over the broker in this process.
+"""Producers of columns over the broker in this process.
 
-A run is encoded into batches of about ``BATCH_BYTES`` before the lock is taken, so that what
-happens under it costs per batch, not per record. Every producer is idempotent: batches carry its id
-and a sequence number per partition, which tell the log if one is missing.
+Columns are encoded into batches of about ``BATCH_BYTES`` outside the lock, so that the work under the lock
+costs per batch, not per record. Every producer is idempotent: a batch carries the producer id and a sequence
+number of its partition, which show the log a missing batch.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from streamcore.model import CommittedPosition, RecordColumns, TopicPartition
 
 
 class EmbeddedAcknowledgement:
-    """A run that is written; ``result`` waits until it is durable."""
+    """The future of columns that are written; ``result`` waits until they are durable."""
 
     __slots__ = ("_appended", "_driver", "_log")
 
@@ -43,15 +43,15 @@ class EmbeddedAcknowledgement:
         self._appended = appended
 
     def result(self, timeout_s: float | None = None) -> Appended:
-        """Wait until the run is durable, and return where it is.
+        """Wait until the records are durable, and return their offsets.
 
-        The time-out is for others' fsyncs; one that this call itself leads is brought to its end.
+        The timeout bounds the wait for fsyncs of other threads; a sync that this call leads is completed.
         """
         self._driver.run(_until_durable({self._log: self._appended.end_offset}), timeout_s=timeout_s)
         return self._appended
 
     def outcomes(self, timeout_s: float | None = None) -> Sequence[Outcome]:
-        """Wait like ``result``; the run lies in one piece."""
+        """Wait like ``result``; the records have consecutive offsets."""
         return _in_one_piece(self.result(timeout_s))
 
     def done(self) -> bool:
@@ -65,26 +65,26 @@ class EmbeddedAcknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class WrittenRun:
-    """A run of a transaction: where it is, is known at once; its commit makes it durable."""
+    """Columns appended in a transaction: their offsets are known at once; the commit makes them durable."""
 
     appended: Appended
 
     def result(self, timeout_s: float | None = None) -> Appended:
-        """Where the run is."""
+        """Return the offsets of the records."""
         return self.appended
 
     def outcomes(self, timeout_s: float | None = None) -> Sequence[Outcome]:
-        """Where the run is; it lies in one piece."""
+        """Return the offsets of the records; they are consecutive."""
         return _in_one_piece(self.appended)
 
     def done(self) -> bool:
-        """It is known."""
+        """Return true: the offsets are known."""
         return True
 
 
 @dataclass(slots=True)
 class _OpenTransaction:
-    """What a producer's open transaction has come to."""
+    """The state of a producer's open transaction."""
 
     has_joined: bool = False
     is_over: bool = False
@@ -92,8 +92,9 @@ class _OpenTransaction:
 
 
 class EmbeddedProducer:
-    """Appends runs: idempotent, and with a transactional id in transactions. Safe to share between
-    threads, but for its transaction."""
+    """Appends columns: idempotent, and with a transactional id in transactions. Safe to share between
+    threads, except for its transaction.
+    """
 
     time_min_ms = 0
 
@@ -111,7 +112,7 @@ class EmbeddedProducer:
         self.identity = identity
         self.transactional_id = transactional_id
         self._compression = compression
-        # Sequence numbers must reach the log in the order they are given out.
+        # Sequence numbers must reach the log in the order in which they are assigned.
         self._order = threading.Lock()
         self._sequences: dict[TopicPartition, int] = {}
         self._unflushed: dict[PartitionLog, int] = {}
@@ -123,7 +124,7 @@ class EmbeddedProducer:
         partition: TopicPartition,
         columns: RecordColumns,
     ) -> EmbeddedAcknowledgement:
-        """Append records outside any transaction; runs to one partition keep their order."""
+        """Append records outside any transaction; appends to one partition keep their order."""
         if self.transactional_id is not None:
             raise InvalidTransactionStateError(
                 "a transactional producer appends inside a transaction. "
@@ -161,7 +162,7 @@ class EmbeddedProducer:
             self._driver.run(_until_durable(ends))
 
     def close(self) -> None:
-        """Flush and give up; an open transaction is aborted."""
+        """Flush and close; an open transaction is aborted."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -189,7 +190,7 @@ class EmbeddedProducer:
     def _encoded(
         self, target: TopicPartition, columns: RecordColumns, bytes_max: int, is_transactional: bool
     ) -> list[tuple[bytearray, int]]:
-        """The run as batches, each with its count of records."""
+        """Return the columns as batches, each with its count of records."""
         sequence = self._sequences.get(target, 0)
         batches: list[tuple[bytearray, int]] = []
         waiting = list(reversed(cut_into_parts(columns, min(BATCH_BYTES, bytes_max))))
@@ -274,8 +275,8 @@ class EmbeddedProducer:
                 self._broker.transactions.end_transaction(self.transactional_id, self.identity, commit=commit)
             )
         except StreamCoreError:
-            # The block's own error matters more. What could not be aborted now, because this producer
-            # is fenced or the disk refuses, is never committed: it is aborted by whoever comes next.
+            # The block's own error matters more. A transaction that cannot be aborted now, because this
+            # producer is fenced or the disk fails, is never committed: the next producer aborts it.
             if not is_failing:
                 raise
 
@@ -298,7 +299,7 @@ class EmbeddedTransaction:
         partition: TopicPartition,
         columns: RecordColumns,
     ) -> WrittenRun:
-        """Append records as part of the transaction; they are visible once it has committed."""
+        """Append records in the transaction; they become visible when it commits."""
         self._ensure_not_over()
         return WrittenRun(self._producer._append(partition, columns, self._state)[0])
 
@@ -309,7 +310,7 @@ class EmbeddedTransaction:
         *,
         membership: Membership | None = None,
     ) -> None:
-        """Make the group's positions part of the transaction: they move only if it commits."""
+        """Add a group's committed offsets to the transaction; they change only if it commits."""
         self._ensure_not_over()
         self._producer._commit_positions(group, positions, membership, self._state)
 

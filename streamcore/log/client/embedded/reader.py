@@ -1,4 +1,4 @@
-"""Readers over the broker in this process: stored batches are read under the lock, decoded outside it."""
+"""Readers over the broker in this process: batches are read under the lock and decoded outside it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class EmbeddedReader:
         self._is_closed = False
 
     def assign(self, positions: Mapping[TopicPartition, Offset]) -> None:
-        """Replace what is read by these partitions, from these positions."""
+        """Replace the partitions that are read, and their positions."""
         self._ensure_open()
         with self._driver:
             self._assigned = {
@@ -70,22 +70,22 @@ class EmbeddedReader:
         return run
 
     def position(self, source: TopicPartition) -> Offset:
-        """The next offset that ``fetch`` would look at."""
+        """Return the next offset that ``fetch`` reads."""
         return self._of(source).position
 
     def visible_end(self, source: TopicPartition) -> Offset:
-        """Where reading would stop now, by this reader's isolation."""
+        """Return where reading stops now, by this reader's isolation."""
         self._ensure_open()
         with self._driver:
             return self._of(source).log.offsets.visible_end(self._isolation)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until an assigned partition has something past its position; false on time-out."""
+        """Wait until an assigned partition has records past its position; return false on timeout."""
         self._ensure_open()
         return self._driver.wait_until(self._has_more, timeout_s)
 
     def on_progress(self, callback: Callable[[], None] | None) -> None:
-        """Have ``callback`` called, from any thread, when something may have become readable."""
+        """Call ``callback``, from any thread, when records may have become readable."""
         self._driver.listen(self, None if callback is None else lambda _: callback())
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ _MECHANISMS = {
 
 
 class KafkaAccess:
-    """Who may log in at a broker, and who may do what."""
+    """The users of a broker that can log in, and the rules that say what they may do."""
 
     def __init__(self, connection: KafkaConnection) -> None:
         self._connection = connection
@@ -35,7 +35,7 @@ class KafkaAccess:
     # --- users ----------------------------------------------------------------------------------
 
     def users(self) -> Mapping[str, Mapping[str, int]]:
-        """All users: for each, the iterations of its credentials by the mechanism's name."""
+        """Return all users, each with the iterations of its credentials by the mechanism's name."""
         admin, timeout_s = self._connection.admin, self._connection.settings.request_timeout_s
         described = self._connection.answer(
             lambda: admin.describe_user_scram_credentials(request_timeout=timeout_s), "list users"
@@ -50,7 +50,9 @@ class KafkaAccess:
         }
 
     def set_password(self, user: str, password: str) -> None:
-        """Give a user, old or new, a password, for every mechanism. Raises ``UsageError``."""
+        """Set the password of a user for every mechanism; a missing user is created. Raises
+        ``UsageError``.
+        """
         if not user or not password:
             raise UsageError(f"a user has a name and a password. {fact_text(user=repr(user))}")
         self._alter(
@@ -65,7 +67,7 @@ class KafkaAccess:
         )
 
     def delete_user(self, user: str) -> None:
-        """Let a user log in no more. Raises ``UsageError`` if there is none."""
+        """Delete a user's credentials, so that it cannot log in. Raises ``UsageError`` if it has none."""
         known = self.users().get(user)
         if not known:
             raise UsageError(f"there is no such user. {fact_text(user=user)}")
@@ -86,13 +88,13 @@ class KafkaAccess:
             answers = admin.alter_user_scram_credentials([alteration], request_timeout=timeout_s)
             answers[user].result(timeout_s)
 
-        for alteration in alterations:  # Kafka takes one alteration of a user in a request
+        for alteration in alterations:  # Kafka accepts one alteration of a user in a request
             self._connection.retried(partial(ask, alteration), doing, user=user)
 
     # --- rules ----------------------------------------------------------------------------------
 
     def rules(self, wanted: AccessRuleFilter) -> list[AccessRule]:
-        """The rules that a filter chooses."""
+        """Return the rules that match a filter."""
         admin, timeout_s = self._connection.admin, self._connection.settings.request_timeout_s
         found = self._connection.answer(
             lambda: admin.describe_acls(_filter(wanted), request_timeout=timeout_s), "list rules"
@@ -100,7 +102,7 @@ class KafkaAccess:
         return sorted(map(_rule, found))
 
     def add_rules(self, rules: Sequence[AccessRule]) -> None:
-        """Add rules; those that are there already stay. Raises ``UsageError`` for one that makes no sense."""
+        """Add rules; existing ones stay. Raises ``UsageError`` for a rule that is not valid."""
         admin, timeout_s = self._connection.admin, self._connection.settings.request_timeout_s
         bindings = [_binding(rule) for rule in dict.fromkeys(rules)]
 
@@ -112,7 +114,7 @@ class KafkaAccess:
             self._connection.retried(ask, "add rules")
 
     def delete_rules(self, wanted: Sequence[AccessRuleFilter]) -> list[AccessRule]:
-        """Delete what any of the filters chooses; return it."""
+        """Delete the rules that match any of the filters; return the deleted rules."""
         admin, timeout_s = self._connection.admin, self._connection.settings.request_timeout_s
         filters = [_filter(each) for each in dict.fromkeys(wanted)]
 

@@ -1,11 +1,11 @@
-"""What a reader has received of one partition and not handed out yet.
+"""The records that a reader has received of one partition and not returned yet.
 
-librdkafka delivers the messages of all partitions through one queue, and tells by a message of its own
-when a partition's end is reached. A buffer keeps one partition's share as columns and knows, for the
-position behind what it holds, whether that is the end.
+librdkafka delivers the messages of all partitions through one queue, and reports the end of a partition by a
+special message. A buffer keeps the records of one partition as columns and knows whether the position behind
+them is the end.
 
-Invariant: offsets grow from chunk to chunk, and ``received_to`` is behind all of them. It moves past what
-is not delivered (markers, aborted records) with the next message, or when the end is reached.
+Invariant: offsets grow from chunk to chunk, and ``received_to`` is behind all of them. It moves past offsets
+that are not delivered (markers, aborted records) with the next message, or when the end is reached.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from streamcore.model import FetchedColumns, Headers, Offset, TimestampMs, Topic
 
 @dataclass(slots=True)
 class _Chunk:
-    """Records that came together, from ``taken`` on not handed out yet."""
+    """Records received together; those from ``taken`` on were not returned yet."""
 
     offsets: list[Offset]
     timestamps_ms: list[TimestampMs]
@@ -33,7 +33,7 @@ class _Chunk:
     values: list[bytes | None]
     headers: list[Headers] | None
     ends_bytes: list[int]
-    """Up to and including each record: how many bytes keys and values have."""
+    """For each record the bytes of keys and values up to and including it."""
     taken: int = 0
 
     @property
@@ -41,7 +41,7 @@ class _Chunk:
         return self.ends_bytes[-1] - (self.ends_bytes[self.taken - 1] if self.taken else 0)
 
     def count_within(self, bytes_max: int) -> int:
-        """How many of the next records have so many bytes; at least one."""
+        """Return how many of the next records have at most so many bytes together; at least one."""
         before = self.ends_bytes[self.taken - 1] if self.taken else 0
         end = bisect_right(self.ends_bytes, before + bytes_max, self.taken)
         return max(1, end - self.taken)
@@ -53,16 +53,16 @@ class PartitionBuffer:
     def __init__(self, source: TopicPartition, position: Offset) -> None:
         self.source = source
         self.position = position
-        """The next offset that ``take`` looks at."""
+        """The next offset that ``take`` returns."""
         self.received_to = position
         """The next offset to receive."""
         self.size_bytes = 0
         self.failure: StreamCoreError | None = None
-        """Why nothing more comes, once everything received is handed out."""
+        """Why no more records arrive, after everything received is returned."""
         self.is_halted = False
-        """Whether librdkafka was told to fetch no more of it for now."""
+        """Whether fetching is paused in librdkafka."""
         self.end_asked_s = float("-inf")
-        """When the broker was asked for the end."""
+        """The time at which the broker was asked for the end."""
         self._chunks: deque[_Chunk] = deque()
         self._end: Offset = -1
 
@@ -71,16 +71,16 @@ class PartitionBuffer:
         return self.received_to > self.position
 
     def is_at_end(self) -> bool:
-        """Whether the partition's end was seen at the position."""
+        """Whether the position is the partition's end, as far as it was reported."""
         return self._end == self.position
 
     def see_end(self, offset: Offset) -> None:
-        """Know that the visible end is here, and that everything before it has come."""
+        """Record that the visible end is here, and that everything before it was received."""
         self._end = offset
         self.received_to = max(self.received_to, offset)
 
     def add(self, messages: Sequence[Message]) -> None:
-        """Take messages, at least one, in their order and without errors."""
+        """Add messages, at least one, in order and without errors."""
         keys: list[bytes | None] = list(map(Message.key, messages))
         values: list[bytes | None] = list(map(Message.value, messages))
         offsets: list[Offset] = list(map(Message.offset, messages))
@@ -98,9 +98,9 @@ class PartitionBuffer:
         self.received_to = offsets[-1] + 1
 
     def take(self, bytes_max: int) -> FetchedColumns | None:
-        """The next records, about ``bytes_max`` bytes and at least one; the position moves behind them.
+        """Return the next records, about ``bytes_max`` bytes and at least one; move the position past them.
 
-        The run is empty where the position moves without records, and ``None`` where it does not move.
+        The columns are empty where the position moves without records; ``None`` where it does not move.
         """
         if not self.has_news():
             return None
@@ -132,7 +132,7 @@ def _lengths(column: list[bytes | None]) -> list[int]:
 
 
 def _move(chunk: _Chunk, count: int, run: FetchedColumns) -> None:
-    """Hand the next records of a chunk over to a run."""
+    """Move the next records of a chunk to columns."""
     start, end = chunk.taken, chunk.taken + count
     before = len(run.offsets)
     if not before and count == len(chunk.offsets):

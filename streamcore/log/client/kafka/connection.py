@@ -1,8 +1,8 @@
-"""Handles of librdkafka for one broker: made alike, asked within bounds, their errors translated.
+"""Handles of librdkafka for one broker: creation, bounded requests, translated errors.
 
-Each handle is a client of its own, with threads and connections of librdkafka's. The log has one for
-questions (``admin``); producers, readers and group members have one each. What librdkafka logs goes to
-Python's logging at the level of debugging; what matters comes as an error of a call.
+Each handle is a client with its own threads and connections in librdkafka. The log has one for requests
+(``admin``); producers, readers and group members have one each. librdkafka's log lines go to Python's logging
+at debug level; errors that matter are raised by the calls.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ _logger = logging.getLogger(__name__)
 
 _RETRY_S = 0.05
 _ATTEMPTS: Final = 6
-"""How many brokers may leave a question without answer, one after the other."""
+"""How many brokers may leave a request without an answer, one after the other."""
 
 Properties: TypeAlias = Mapping[str, str | int | float | bool]
 R = TypeVar("R")
 
 
 class _DebugLog:
-    """Where librdkafka logs: its own levels mean less here than the errors of calls."""
+    """Logs librdkafka's lines at debug level: the errors of calls say more than librdkafka's levels."""
 
     def log(self, level: int, text: str, *arguments: object) -> None:
-        """Take a line."""
+        """Log a line."""
         _logger.debug(text, *arguments)
 
 
 class KafkaConnection:
-    """What is needed to talk to one broker. Safe to share between threads."""
+    """The connection settings and the admin handle of one broker. Safe to share between threads."""
 
     def __init__(self, settings: KafkaSettings, clock: Clock) -> None:
-        """Prepare, and make sure that the broker answers.
+        """Create the admin handle, and check that the broker answers.
 
         Raises:
-            RequestTimeoutError: it does not.
-            UsageError: it does not let us in, or the properties make no sense.
+            RequestTimeoutError: the broker does not answer.
+            UsageError: authentication failed, or a property is not valid.
         """
         self.settings = settings
         self.clock = clock
@@ -58,30 +58,30 @@ class KafkaConnection:
 
     @property
     def admin(self) -> AdminClient:
-        """The handle for questions. Raises ``ClosedError`` once the log is closed."""
+        """Return the handle for requests. Raises ``ClosedError`` after the log is closed."""
         if self._admin is None:
             raise ClosedError("the log is closed; connect again")
         return self._admin
 
     def close(self) -> None:
-        """Let go of the handle for questions; librdkafka ends its threads with the last reference."""
+        """Drop the admin handle; librdkafka ends its threads with the last reference."""
         self._admin = None
 
     def producer(self, properties: Properties) -> Producer:
-        """A handle that produces."""
+        """Return a new handle that produces."""
         return self._made(Producer, properties)
 
     def consumer(self, properties: Properties) -> Consumer:
-        """A handle that consumes; ``group.id`` is among the properties."""
+        """Return a new handle that consumes; ``group.id`` is among the properties."""
         return self._made(Consumer, {"enable.auto.commit": False, **properties})
 
     def answer(self, ask: Callable[[], Future[R]], doing: str, **facts: object) -> R:
-        """What a broker answers to a question of the admin handle.
+        """Return a broker's answer to a request of the admin handle.
 
         Args:
-            ask: puts the question; put again when the broker is not ready for it.
-            doing: what fails if it fails, for the message.
-            facts: the same.
+            ask: sends the request; called again while the broker is not ready.
+            doing: what fails, for the error message.
+            facts: facts for the error message.
         """
         return self.retried(
             lambda: ask().result(self.settings.request_timeout_s), doing, asks_others=False, **facts
@@ -89,14 +89,14 @@ class KafkaConnection:
 
     @property
     def attempt_timeout_s(self) -> float:
-        """How long one broker may take for a question that another can answer as well."""
+        """How long one broker may take for a request that another can answer too, in seconds."""
         return max(min(1.0, self.settings.request_timeout_s), self.settings.request_timeout_s / _ATTEMPTS)
 
     def retried(self, call: Callable[[], R], doing: str, *, asks_others: bool = False, **facts: object) -> R:
-        """Make a blocking call of librdkafka, again while the broker is not ready for it.
+        """Run a blocking call of librdkafka; repeat it while the broker is not ready.
 
-        With ``asks_others`` a call that had no answer is made again, too: librdkafka then asks another
-        broker. For questions alone, which change nothing.
+        With ``asks_others`` a call without an answer is repeated too: librdkafka then asks another broker.
+        Only for requests that change nothing.
 
         Raises:
             RequestTimeoutError: there was no answer in ``request_timeout_s``.
@@ -120,7 +120,7 @@ class KafkaConnection:
             self.pause()
 
     def translated(self, raised: BaseException, doing: str, **facts: object) -> StreamCoreError:
-        """Our error for what a call of confluent-kafka raised; what is ours already stays."""
+        """Return our error for what a confluent-kafka call raised; errors of ours stay as they are."""
         if isinstance(raised, StreamCoreError):
             return raised
         error = error_in(raised)
@@ -129,22 +129,22 @@ class KafkaConnection:
         return translated(error, doing, **facts)
 
     def silence(self, doing: str, waited_s: float, **facts: object) -> RequestTimeoutError:
-        """The error for an answer that did not come."""
+        """Return the error for a missing answer."""
         return RequestTimeoutError(
             f"cannot {doing}: the broker does not answer; check the address, and that it runs. "
             + fact_text(**facts, brokers=self.settings.brokers, waited_s=round(waited_s, 1))
         )
 
     def pause(self) -> None:
-        """Wait a moment before asking again."""
+        """Wait before the next attempt."""
         self._pause.wait(_RETRY_S)
 
     def ensure_open(self) -> None:
-        """Raise ``ClosedError`` once the log is closed."""
+        """Raise ``ClosedError`` after the log is closed."""
         _ = self.admin
 
     def complain(self, error: KafkaError) -> None:
-        """Take what librdkafka reports beside the errors of calls."""
+        """Handle an error that librdkafka reports outside of calls."""
         self._complaint = error
         _logger.debug("librdkafka reports: %s", error)
 
@@ -166,7 +166,7 @@ class KafkaConnection:
             raise self.translated(raised, "connect", brokers=self.settings.brokers) from raised
 
     def _ensure_reachable(self, admin: AdminClient) -> None:
-        """Ask for something small, so that a wrong address or a wrong password is told at once."""
+        """Send a small request, so that a wrong address or password is reported at once."""
         wait_s = self.settings.connect_timeout_s
         deadline_s = self.clock.monotonic_s() + wait_s
         answer = admin.describe_cluster(request_timeout=wait_s + 1)

@@ -1,10 +1,10 @@
-"""A run on its way to a broker: what has become of it, told record by record.
+"""Columns on their way to a broker: the outcome of each record, from librdkafka's reports.
 
-librdkafka cuts a run into batches of its own and reports on each record, in order, once its batch is
-answered. A run joins the reports into pieces: records at consecutive offsets, or refused for one reason.
+librdkafka cuts columns into batches of its own and reports on each record, in order, after its batch is
+answered. A delivery joins the reports into pieces: records at consecutive offsets, or refused for one reason.
 
-A run does not wait and knows no locks: reports come from one thread at a time, and the producer
-(``kafka_producer``) seals it when nothing more will come.
+A delivery never waits and has no locks: reports come from one thread at a time, and the producer
+(``kafka.producer``) seals the delivery when no more reports will come.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from streamcore.model import Offset, TimestampMs, TopicPartition
 
 
 class KafkaRun:
-    """The promise of one run, and the receiver of librdkafka's reports on it."""
+    """The future of one append, and the receiver of librdkafka's reports on it."""
 
     __slots__ = (
         "_base_offset",
@@ -49,27 +49,27 @@ class KafkaRun:
         wait: Callable[[KafkaRun, float | None], None],
         reported_all: Callable[[KafkaRun], None],
     ) -> None:
-        """Promise ``count`` records.
+        """Expect ``count`` reports.
 
         Args:
-            target: where they go.
-            count: at least one.
-            size_bytes: what they count for while they are on their way.
-            wait: waits until the run is done.
-            reported_all: called when the last record was reported; seals the run.
+            target: the partition.
+            count: the number of records, at least one.
+            size_bytes: what the records count for while they are in flight.
+            wait: waits until the delivery is done.
+            reported_all: called when the last record was reported; seals the delivery.
         """
         self.target = target
         self.size_bytes = size_bytes
         self.is_done = False
         self.is_watched = False
-        """Whether somebody has asked what became of it; a failure nobody asked for is told by ``flush``."""
+        """Whether a caller has asked for the outcome; ``flush`` raises a failure that no caller asked for."""
         self._wait = wait
         self._reported_all = reported_all
         self._given = self._taken = count
         self._reported = 0
         self._rest: StreamCoreError | None = None
         self._outcomes: list[Outcome] = []
-        # The piece that is open: at these offsets, or refused.
+        # The open piece: consecutive offsets, or one refusal.
         self._base_offset: Offset = -1
         self._next_offset: Offset = -1
         self._log_append_time_ms: TimestampMs = -1
@@ -78,7 +78,9 @@ class KafkaRun:
     # --- the acknowledgement --------------------------------------------------------------------
 
     def result(self, timeout_s: float | None = None) -> Appended:
-        """Wait until the run is acknowledged, and return where; raise the first refusal instead."""
+        """Wait until all records are acknowledged, and return their offsets; raise the first refusal
+        instead.
+        """
         appended: list[Appended] = []
         for _, outcome in self.outcomes(timeout_s):
             if isinstance(outcome, StreamCoreError):
@@ -88,7 +90,7 @@ class KafkaRun:
         return Appended(self.target, first.base_offset, last.end_offset, first.log_append_time_ms)
 
     def outcomes(self, timeout_s: float | None = None) -> Sequence[Outcome]:
-        """Wait like ``result``, and return what became of each record, in pieces."""
+        """Wait like ``result``, and return the outcome of each record, in pieces."""
         self.is_watched = True
         if not self.is_done:
             self._wait(self, timeout_s)
@@ -135,7 +137,7 @@ class KafkaRun:
             self._reported_all(self)
 
     def seal(self, error: StreamCoreError | None = None) -> None:
-        """Be done; ``error`` is what became of records without a report."""
+        """Mark the delivery done; ``error`` is the outcome of records without a report."""
         self._end_piece()
         rest = error or self._rest
         if rest is not None and self._reported < self._given:
@@ -158,7 +160,7 @@ class KafkaRun:
 
 
 class NothingAppended:
-    """The acknowledgement of a run without records."""
+    """The acknowledgement of columns without records."""
 
     __slots__ = ("_appended",)
 
@@ -166,13 +168,13 @@ class NothingAppended:
         self._appended = Appended(target, log_end, log_end)
 
     def result(self, timeout_s: float | None = None) -> Appended:
-        """An empty range at the log end."""
+        """Return an empty range at the log end."""
         return self._appended
 
     def outcomes(self, timeout_s: float | None = None) -> Sequence[Outcome]:
-        """No pieces."""
+        """Return no pieces."""
         return []
 
     def done(self) -> bool:
-        """It is."""
+        """Return true."""
         return True

@@ -1,7 +1,7 @@
-"""What librdkafka and brokers complain about, as our errors: by how the caller should react.
+"""Translates the errors of librdkafka and of brokers to our errors, by what the caller should do.
 
-The table is by Kafka's and librdkafka's names; a name that is not in it becomes a plain
-``StreamCoreError``. The message says what was tried and what to do, and ends with the broker's name for it.
+The table has Kafka's and librdkafka's names; a name that is not in it becomes a plain ``StreamCoreError``.
+The message says what was tried and what to do, and ends with the broker's name of the error.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from streamcore.errors import (
 
 
 class TransactionGivenUpError(RetriableError):
-    """The record was not written because its transaction had failed; who commits is told why."""
+    """The record was not written because its transaction had failed; the commit raises the reason."""
 
 
 _CREATE = "there is no such topic or partition"
@@ -136,12 +136,12 @@ _REACTIONS: Final[Mapping[str, tuple[type[StreamCoreError], str]]] = {
 
 
 def translated(error: KafkaError, doing: str, **facts: object) -> StreamCoreError:
-    """Our error for one of librdkafka's or of a broker's.
+    """Return our error for an error of librdkafka or of a broker.
 
     Args:
-        error: theirs.
+        error: their error.
         doing: what failed, as in ``cannot {doing}``.
-        facts: which topic, group and so on.
+        facts: the topic, the group and so on.
     """
     kind, advice = _REACTIONS.get(error.name(), (StreamCoreError, "see what the broker says"))
     said = " ".join(error.str().split()).rstrip(".")
@@ -149,7 +149,7 @@ def translated(error: KafkaError, doing: str, **facts: object) -> StreamCoreErro
 
 
 def error_in(raised: BaseException) -> KafkaError | None:
-    """The error that a call of confluent-kafka raised, also where it came while another was under way."""
+    """Return the error of a confluent-kafka call, also where it was raised while another was handled."""
     found: BaseException | None = raised
     while found is not None:
         if isinstance(found, KafkaException) and found.args and isinstance(found.args[0], KafkaError):

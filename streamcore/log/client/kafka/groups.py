@@ -1,4 +1,4 @@
-"""Consumer groups of a broker: looked at, moved, deleted; their committed positions."""
+"""Consumer groups of a broker: description, deletion, and committed offsets."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class KafkaGroups:
     # --- groups ---------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
-        """All groups that have members or committed positions, sorted."""
+        """Return all groups that have members or committed offsets, sorted."""
         connection = self._connection
         timeout_s = connection.settings.request_timeout_s
         listed = connection.answer(
@@ -49,7 +49,7 @@ class KafkaGroups:
         return sorted(group.group_id for group in listed.valid)
 
     def describe(self, group: str) -> DescribedGroup:
-        """A group's state and members."""
+        """Return a group's state and members."""
         connection = self._connection
         timeout_s = connection.settings.request_timeout_s
 
@@ -82,7 +82,7 @@ class KafkaGroups:
         return connection.retried(ask, "describe the group", group=group)
 
     def delete(self, group: str) -> None:
-        """Delete a group without members, with its positions."""
+        """Delete a group without members, with its committed offsets."""
         connection = self._connection
         timeout_s = connection.settings.request_timeout_s
         connection.answer(
@@ -92,7 +92,7 @@ class KafkaGroups:
         )
 
     def delete_positions(self, group: str) -> None:
-        """Refused: librdkafka's binding has no call for it."""
+        """Raise ``UsageError``: librdkafka's binding has no call for it."""
         raise UsageError(
             "single positions cannot be deleted over a network: delete the group, or commit other positions. "
             + fact_text(group=group)
@@ -103,7 +103,7 @@ class KafkaGroups:
     def committed(
         self, group: str, partitions: Iterable[TopicPartition] | None
     ) -> dict[TopicPartition, CommittedPosition]:
-        """A group's committed positions; those that an open transaction holds are waited for.
+        """Return a group's committed offsets; waits for an open transaction that commits some.
 
         Raises:
             RequestTimeoutError: the transaction was not decided in time.
@@ -142,7 +142,7 @@ class KafkaGroups:
             connection.pause()
 
     def commit(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
-        """Commit positions outside any transaction and any membership.
+        """Commit offsets outside any transaction and any membership.
 
         Raises:
             UsageError: the group has members.
@@ -178,7 +178,7 @@ class KafkaGroups:
 
 
 def kafka_positions(positions: Mapping[TopicPartition, CommittedPosition]) -> list[KafkaPartition]:
-    """Positions as librdkafka takes them."""
+    """Return offsets in librdkafka's form."""
     return [
         KafkaPartition(place.topic, place.partition, position.offset, metadata=position.metadata)
         for place, position in positions.items()

@@ -1,9 +1,9 @@
 """A log behind Kafka's protocol: the port's adapter for brokers, over librdkafka.
 
-It works on any broker that speaks the protocol: StreamCore's own, served by another process, or Apache
-Kafka. What a broker cannot tell is told as far as it goes: the log end is the high watermark, and a group
-has no generation. A transaction's records are visible when the broker has marked them, which on Apache Kafka
-is a moment after the commit.
+It works with any broker that speaks the protocol: StreamCore's own, served by another process, or Apache
+Kafka. Where the protocol does not give a value, the nearest one is returned: the high watermark as log end,
+and no generation of a group. A transaction's records become visible when the broker has marked them; on
+Apache Kafka that is shortly after the commit.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class KafkaLog:
 
         Raises:
             RequestTimeoutError: the broker does not answer.
-            UsageError: it does not let us in, or the properties make no sense.
+            UsageError: authentication failed, or a property is not valid.
         """
         self._connection = KafkaConnection(settings, clock or SystemClock())
         self._topics = KafkaTopics(self._connection)
@@ -56,23 +56,23 @@ class KafkaLog:
     # --- topics ---------------------------------------------------------------------------------
 
     def topics(self) -> Mapping[TopicName, TopicDescription]:
-        """All topics, internal ones included; what is not looked at is not asked for."""
+        """All topics, internal ones included; a topic is described when it is looked at."""
         return self._topics.all()
 
     def described(self, names: Iterable[TopicName]) -> Mapping[TopicName, TopicDescription]:
-        """Those of the topics that exist, asked for at once."""
+        """Return the descriptions of the topics that exist, in one request."""
         return self._topics.described(names)
 
     def create_topic(
         self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> TopicDescription:
-        """Create a topic, with as many replicas as the broker gives by default.
+        """Create a topic, with the broker's default number of replicas.
 
-        It keeps its records for ever, whatever the broker's default, unless ``config`` sets ``retention.ms``.
+        Records are kept for ever, whatever the broker's default, unless ``config`` sets ``retention.ms``.
 
         Raises:
             TopicExistsError: the name is taken.
-            InvalidConfigError: a bad name, count, or an unknown or impossible setting.
+            InvalidConfigError: a name, count or setting is not valid.
         """
         return self._topics.create(name, partitions, own_topic_config(config))
 
@@ -83,7 +83,7 @@ class KafkaLog:
         partitions: int | None = None,
         config: Mapping[str, str | None] | None = None,
     ) -> TopicDescription:
-        """Add partitions, or set settings (``None`` goes back to the default)."""
+        """Add partitions or change settings; the value ``None`` removes a setting."""
         return self._topics.alter(name, partitions, config or {})
 
     def delete_topic(self, name: TopicName) -> None:
@@ -91,27 +91,29 @@ class KafkaLog:
         self._topics.delete(name)
 
     def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
-        """Move log starts forward; what is before them is no longer readable."""
+        """Move log starts forward; records before them cannot be read any more."""
         self._topics.delete_records(before)
 
     # --- offsets --------------------------------------------------------------------------------
 
     def offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
-        """The marks of partitions; the high watermark stands for the log end."""
+        """Return the marks of partitions, with the high watermark as log end."""
         return self._offsets.marks(partitions)
 
     def offsets_for_time(self, times: Mapping[TopicPartition, TimestampMs]) -> dict[TopicPartition, Offset]:
-        """For each partition the first offset whose timestamp is at or after; the log end if none is."""
+        """Return for each partition the first offset with a timestamp at or after a time, else the log
+        end.
+        """
         return self._offsets.for_times(times)
 
     def committed(
         self, group: str, partitions: Iterable[TopicPartition] | None = None
     ) -> dict[TopicPartition, CommittedPosition]:
-        """A group's committed positions; those that an open transaction holds are waited for."""
+        """Return a group's committed offsets; waits for an open transaction that commits some."""
         return self._groups.committed(group, partitions)
 
     def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
-        """Commit positions outside any transaction and any membership."""
+        """Commit offsets outside any transaction and any membership."""
         self._groups.commit(group, positions)
 
     # --- writing and reading --------------------------------------------------------------------
@@ -119,8 +121,9 @@ class KafkaLog:
     def producer_port(
         self, *, transactional_id: str | None = None, compression: str = "none"
     ) -> KafkaProducer:
-        """A producer of runs. With a transactional id, older producers of that id are fenced and
-        their open transaction is aborted before this returns."""
+        """Return a producer of columns. With a transactional id, older producers of that id are fenced and
+        their open transaction is aborted before this returns.
+        """
         return KafkaProducer(
             self._connection,
             self._topics,
@@ -130,26 +133,26 @@ class KafkaLog:
         )
 
     def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> KafkaReader:
-        """A reader with nothing assigned yet."""
+        """Return a reader without partitions."""
         self._connection.ensure_open()
         return KafkaReader(self._connection, self._offsets, isolation)
 
     # --- groups ---------------------------------------------------------------------------------
 
     def group_names(self) -> list[str]:
-        """All groups that have members or committed positions, sorted."""
+        """Return all groups that have members or committed offsets, sorted."""
         return self._groups.names()
 
     def describe_group(self, group: str) -> DescribedGroup:
-        """A group's state and members."""
+        """Return a group's state and members."""
         return self._groups.describe(group)
 
     def delete_group(self, group: str) -> None:
-        """Delete a group without members, with its positions. Raises ``UsageError``."""
+        """Delete a group without members, with its committed offsets. Raises ``UsageError``."""
         self._groups.delete(group)
 
     def delete_positions(self, group: str, partitions: Iterable[TopicPartition]) -> None:
-        """Refused: there is no call for it in librdkafka's binding."""
+        """Raise ``UsageError``: librdkafka's binding has no call for it."""
         self._groups.delete_positions(group)
 
     def join(
@@ -160,12 +163,12 @@ class KafkaLog:
         clock: Clock,
         wake: Callable[[], None],
     ) -> KafkaMember:
-        """Begin to be a member of a group."""
+        """Start a membership in a group."""
         self._connection.ensure_open()
         return KafkaMember(self._connection, group, topics, settings)
 
     def close(self) -> None:
-        """Let go of the broker. A second call does nothing. Close producers and readers before."""
+        """Close the connection. A second call does nothing. Close producers and readers before."""
         self._connection.close()
 
     def __enter__(self) -> Self:

@@ -1,9 +1,9 @@
-"""A consumer's membership in a group of a broker: librdkafka takes part, and this tells the consumer.
+"""A consumer's membership in a group of a broker, over librdkafka.
 
-The member has a handle of its own that subscribes and heartbeats but reads nothing: whatever the group
-assigns is read by the consumer's reader, which has another one. librdkafka calls back from within
-``follow``, so partitions move in the consumer's thread, and a program that does not poll for
-``max_poll_interval`` loses them as with any client of Kafka.
+The member has its own handle of librdkafka, which subscribes and sends heartbeats but reads nothing. The
+consumer's reader, which has another handle, reads the assigned partitions. librdkafka calls back inside
+``follow``, so partitions change in the consumer's thread. A program that does not poll for
+``max_poll_interval`` loses its partitions, as with any client of Kafka.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _PASSING: Final = frozenset(
         KafkaError._PARTITION_EOF,
     }
 )
-"""What librdkafka gets over by itself, or tells by a callback, too."""
+"""Errors from which librdkafka recovers, or which it also reports by a callback."""
 
 
 @dataclass(frozen=True, slots=True)
 class KafkaMembership(Membership):
-    """A member's credentials, in librdkafka's own form as well, which a transaction needs."""
+    """A member's credentials, also in librdkafka's form, which a transaction needs."""
 
     credentials: bytes = b""
 
@@ -79,7 +79,7 @@ class KafkaMember:
         return KafkaMembership(self._consumer.memberid() or "", -1, None, credentials)
 
     def follow(self, owned: OwnedPartitions) -> None:
-        """Let librdkafka call back, and raise what it cannot get over."""
+        """Run librdkafka's callbacks; raise an error that librdkafka cannot recover from."""
         self._owned = owned
         try:
             failure = self._failure()
@@ -90,7 +90,7 @@ class KafkaMember:
             raise failure
 
     def _failure(self) -> StreamCoreError | None:
-        """Serve what librdkafka has; return the first thing that ends the membership."""
+        """Serve librdkafka's events; return the first error that ends the membership."""
         try:
             while (message := self._consumer.poll(0)) is not None:
                 error = message.error()
@@ -104,7 +104,7 @@ class KafkaMember:
         return None
 
     def commit(self, positions: Mapping[TopicPartition, CommittedPosition], owned: OwnedPartitions) -> None:
-        """Commit as a member. Raises ``StaleGenerationError`` when the group has moved on."""
+        """Commit as a member. Raises ``StaleGenerationError`` if another generation has begun."""
         if not self._is_joined or not all(place in owned for place in positions):
             raise StaleGenerationError(
                 "the group gave these partitions to others; poll to join again. "
@@ -126,13 +126,13 @@ class KafkaMember:
                 )
 
     def _replaced(self) -> StaleGenerationError:
-        """The only end that librdkafka puts to a member."""
+        """Return the error of a static member that was replaced: librdkafka ends no member otherwise."""
         return StaleGenerationError(
             f"another member has taken this instance id: stop one of them. {fact_text(group=self._group)}"
         )
 
     def stop(self) -> None:
-        """Leave the group; a static member keeps its place until its session is over."""
+        """Leave the group; the group keeps a static member until its session ends."""
         self._owned = None
         self._is_joined = False
         self._consumer.close()
@@ -145,7 +145,7 @@ class KafkaMember:
             if self._owned is not None and (partitions or not self._is_cooperative):
                 self._owned.accept(_places(partitions))
         finally:
-            # The consumer reads them with its reader: this handle takes none.
+            # The consumer reads them with its reader: this handle gets no partitions.
             (consumer.incremental_assign if self._is_cooperative else consumer.assign)([])
 
     def _revoked(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
@@ -173,7 +173,7 @@ class KafkaMember:
 
 
 def strangers_credentials(connection: KafkaConnection, group: str) -> bytes:
-    """What stands, in a transaction, for who commits for a group without being a member."""
+    """Return the credentials by which a transaction commits for a group without a membership."""
     consumer = connection.consumer({"group.id": group})
     with contextlib.closing(consumer):
         credentials: bytes = consumer.consumer_group_metadata()

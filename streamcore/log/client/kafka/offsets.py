@@ -1,7 +1,7 @@
-"""The marks of partitions, and the offsets that belong to times, as a broker tells them.
+"""The marks of partitions, and offsets by time, from a broker.
 
-The protocol tells three of the four marks. The log end behind the high watermark is the broker's own
-business, so the high watermark stands for it.
+The protocol gives three of the four marks. It does not give the log end behind the high watermark, so the
+high watermark is returned for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streamcore.log.client.kafka.topics import KafkaTopics
 from streamcore.model import Isolation, LogOffsets, Offset, TimestampMs, TopicPartition
 
 NO_OFFSET: Final = -1
-"""Where no record has the time that was asked for, or a later one."""
+"""The offset in an answer if no record has the time or a later one."""
 
 Question: TypeAlias = tuple[Mapping[TopicPartition, OffsetSpec], Isolation]
 
@@ -37,7 +37,7 @@ class KafkaOffsets:
         self._topics = topics
 
     def marks(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
-        """The marks of partitions. Raises ``UnknownTopicError``."""
+        """Return the marks of partitions. Raises ``UnknownTopicError``."""
         wanted = self._existing(partitions)
         starts, stable, ends = self._asked(
             (dict.fromkeys(wanted, OffsetSpec.earliest()), Isolation.READ_UNCOMMITTED),
@@ -46,7 +46,7 @@ class KafkaOffsets:
         )
         marks = {}
         for place in wanted:
-            # The three are of different moments, and none of them goes back.
+            # The three are read at different times; no mark moves back.
             last_stable = max(starts[place], stable[place])
             high_watermark = max(last_stable, ends[place])
             marks[place] = LogOffsets(starts[place], last_stable, high_watermark, high_watermark)
@@ -55,12 +55,12 @@ class KafkaOffsets:
     def visible_ends(
         self, partitions: Iterable[TopicPartition], isolation: Isolation
     ) -> dict[TopicPartition, Offset]:
-        """Where readers with this isolation would stop now."""
+        """Return where readers with this isolation stop now."""
         (ends,) = self._asked((dict.fromkeys(self._existing(partitions), OffsetSpec.latest()), isolation))
         return ends
 
     def for_times(self, times: Mapping[TopicPartition, TimestampMs]) -> dict[TopicPartition, Offset]:
-        """For each partition the first offset whose timestamp is at or after; its end if none is."""
+        """Return for each partition the first offset with a timestamp at or after a time, else its end."""
         self._existing(times)
         specs = {place: OffsetSpec.for_timestamp(time_ms) for place, time_ms in times.items()}
         (found,) = self._asked((specs, Isolation.READ_UNCOMMITTED), lowest=NO_OFFSET)
@@ -74,7 +74,7 @@ class KafkaOffsets:
         return wanted
 
     def _asked(self, *questions: Question, lowest: Offset = 0) -> list[dict[TopicPartition, Offset]]:
-        """The answers to several questions, which are put at once."""
+        """Send several requests at once; return their answers."""
         if not questions[0][0]:
             return [{} for _ in questions]
         timeout_s = self._connection.attempt_timeout_s
@@ -103,7 +103,9 @@ class KafkaOffsets:
 
 
 def _told(place: KafkaPartition, offset: Offset, lowest: Offset) -> Offset:
-    """An answer's offset. For an answer that did not come librdkafka has no error, but a number below."""
+    """Return the offset of an answer. librdkafka marks a missing answer by a negative offset, not by an
+    error.
+    """
     if offset < lowest:
         raise RetriableError(
             "the broker did not tell an offset; try again. "

@@ -1,11 +1,12 @@
-"""Producers of runs over librdkafka: idempotent, acknowledged by all replicas, with or without transactions.
+"""Producers of columns over librdkafka: idempotent, acknowledged by all replicas, with or without
+transactions.
 
-librdkafka takes records one by one and reports on each; a run (``kafka_run``) joins the reports. Whoever
-waits does the work: one thread at a time lets librdkafka report, the others wait for it, so no thread
-is needed beside librdkafka's own. What is on its way is bounded in bytes: appending waits for room.
+librdkafka takes records one by one and reports on each; ``kafka.delivery`` joins the reports of columns. A
+thread that waits does the work: one thread at a time serves librdkafka's reports, the others wait for it, so
+no thread is needed besides librdkafka's. The bytes in flight are bounded: appending waits for space.
 
-An error that ends a handle (a newer producer has taken over) comes out of whatever call is under way,
-and reports may be lost with it. All that is on its way then fails with that error.
+An error that ends a handle (for example, a newer producer has taken over) is raised by whatever call is under
+way, and reports may be lost with it. Everything in flight then fails with that error.
 """
 
 from __future__ import annotations
@@ -49,28 +50,28 @@ _BATCH_HEADER_BYTES: Final = 61
 
 _PROPERTIES: Final[Properties] = {
     "enable.idempotence": True,
-    "linger.ms": 0.5,  # a run is handed over record by record: let some gather before the first batch goes
+    "linger.ms": 0.5,  # columns are produced record by record: wait for some before the first batch is sent
     "batch.size": BATCH_BYTES,
     "batch.num.messages": 1_000_000,
-    "message.max.bytes": 1_000_000_000,  # the topic's own limit counts
-    "queue.buffering.max.messages": 0,  # bounded here, in bytes
+    "message.max.bytes": 1_000_000_000,  # the topic's own limit applies
+    "queue.buffering.max.messages": 0,  # bounded by this class, in bytes
     "queue.buffering.max.kbytes": 2_097_151,
 }
 
 
 @dataclass(slots=True)
 class _OpenTransaction:
-    """What a producer's open transaction has come to."""
+    """The state of a producer's open transaction."""
 
     runs: list[Acknowledgement] = field(default_factory=list)
     is_over: bool = False
 
 
 class KafkaProducer:
-    """Appends runs. Safe to share between threads, but for its transaction."""
+    """Appends columns. Safe to share between threads, except for its transaction."""
 
     time_min_ms = 1
-    """librdkafka takes a time of 0 for the present one."""
+    """librdkafka replaces a time of 0 by the present time."""
 
     def __init__(
         self,
@@ -87,7 +88,7 @@ class KafkaProducer:
         self._topics = topics
         self._offsets = offsets
         self.transactional_id = transactional_id
-        # Records of a run stay together, and runs to a partition in order.
+        # Records of an append stay together, and appends to a partition in order.
         self._order = threading.Lock()
         self._changed = threading.Condition()
         self._is_polling = False
@@ -96,20 +97,22 @@ class KafkaProducer:
         self._failed: list[KafkaRun] = []
         self._transaction: _OpenTransaction | None = None
         self._strangers: dict[str, bytes] = {}
-        """Group -> what stands for nobody in particular, who commits for it."""
+        """Group -> the credentials for a commit without a membership."""
         self._end_of_handle: StreamCoreError | None = None
         properties: dict[str, Any] = {**_PROPERTIES, "compression.type": compression}
         if transactional_id is None:
             properties["delivery.timeout.ms"] = int(self._settings.acknowledge_timeout_s * 1000)
         else:
             properties["transactional.id"] = transactional_id
-            # Beginning anew at the first addresses, as after a broker was away, librdkafka (seen with 2.16)
-            # forgets who coordinates a group, and then waits for it in a transaction without end.
+            # After a reconnection to the first addresses, as when a broker was away, librdkafka
+            # (seen with 2.16)
+            # forgets the coordinator of a group, and then waits for it in a transaction without end.
             properties["metadata.recovery.strategy"] = "none"
             properties["metadata.recovery.rebootstrap.trigger.ms"] = 2**31 - 1
         self._producer: Producer | None = connection.producer(properties)
-        # librdkafka gets a producer id when it is connected. Given records before, it may miss that moment
-        # and try again after half a second (seen from 2.12 to 2.16).
+        # librdkafka gets a producer id after it has connected. With records before that, it may
+        # miss the event
+        # and try again only after half a second (seen from 2.12 to 2.16).
         self._producer.poll(_CONNECT_S)
         if transactional_id is not None:
             self._call(lambda handle, timeout_s: handle.init_transactions(timeout_s), "begin to produce")
@@ -121,7 +124,7 @@ class KafkaProducer:
         partition: TopicPartition,
         columns: RecordColumns,
     ) -> Acknowledgement:
-        """Append records outside any transaction; runs to one partition keep their order."""
+        """Append records outside any transaction; appends to one partition keep their order."""
         if self.transactional_id is not None:
             raise InvalidTransactionStateError(
                 "a transactional producer appends inside a transaction. "
@@ -145,8 +148,8 @@ class KafkaProducer:
         try:
             yield KafkaTransaction(self, state)
         except BaseException:
-            # The block's own error matters more. What could not be aborted now is never committed: it is
-            # aborted by whoever comes next.
+            # The block's own error matters more. A transaction that cannot be aborted now is never committed:
+            # the next producer aborts it.
             with suppress(StreamCoreError):
                 self._abort(state)
             raise
@@ -156,7 +159,7 @@ class KafkaProducer:
         """Wait until everything appended so far is acknowledged.
 
         Raises:
-            StreamCoreError: the first failure since the last flush that nobody asked about.
+            StreamCoreError: the first failure since the last flush that no caller has asked for.
         """
         with self._changed:
             waiting = list(self._unfinished)
@@ -169,7 +172,7 @@ class KafkaProducer:
                 raise failure
 
     def close(self) -> None:
-        """Flush and give up; an open transaction is aborted. A second call does nothing."""
+        """Flush and close; an open transaction is aborted. A second call does nothing."""
         if self._producer is None:
             return
         try:
@@ -200,7 +203,7 @@ class KafkaProducer:
             return run
 
     def _hand_over_in_parts(self, run: KafkaRun, columns: RecordColumns, bytes_max: int) -> None:
-        """Give librdkafka, which makes batches of one size for all topics, one batch after the other."""
+        """Produce batch by batch: librdkafka has one batch size for all topics."""
         taken = 0
         for part in cut_to_fit(columns, bytes_max):
             if run.is_done:
@@ -209,9 +212,9 @@ class KafkaProducer:
             self._wait_until(partial(run.has_reports, taken), None)
 
     def _hand_over(self, run: KafkaRun, columns: RecordColumns, taken: int) -> int:
-        """Give librdkafka the records from the place ``taken`` on; return where it stopped taking.
+        """Produce the records from the index ``taken`` on; return the index where librdkafka stopped.
 
-        The run knows if it did not take all.
+        The delivery is cut there if librdkafka did not take all.
         """
         topic, partition = run.target.topic, run.target.partition
         rows = zip(columns.keys, columns.values, columns.timestamps_ms, strict=True)
@@ -233,7 +236,7 @@ class KafkaProducer:
         return taken
 
     def _take_room(self, run: KafkaRun) -> None:
-        """Wait until the run may be on its way; one that is larger than the bound goes alone."""
+        """Wait until there is space in flight for the columns; columns above the limit go alone."""
         bytes_max = self._settings.pending_bytes_max
         self._wait_until(
             lambda: not self._pending_bytes or self._pending_bytes + run.size_bytes <= bytes_max, None
@@ -252,9 +255,9 @@ class KafkaProducer:
             )
 
     def _wait_until(self, is_reached: Callable[[], bool], timeout_s: float | None) -> bool:
-        """Let librdkafka report, or wait for the thread that does, until something holds.
+        """Serve reports, or wait for the thread that does, until a condition holds.
 
-        Without a time-out this ends all the same: each record is reported within its delivery time-out.
+        Without a timeout this ends too: each record is reported within its delivery timeout.
         """
         monotonic_s = self._connection.clock.monotonic_s
         deadline_s = None if timeout_s is None else monotonic_s() + timeout_s
@@ -278,14 +281,14 @@ class KafkaProducer:
                     self._changed.notify_all()
 
     def _report(self, timeout_s: float) -> None:
-        """Have librdkafka report what it has, waiting for something if need be."""
+        """Serve librdkafka's reports; wait for one if there is none."""
         try:
             self._handle().poll(timeout_s)
         except (KafkaException, SystemError, StreamCoreError) as raised:
             self._lose(raised)
 
     def _finish(self, run: KafkaRun, error: StreamCoreError | None = None) -> None:
-        """Seal a run: all its records were reported, or will not be."""
+        """Seal a delivery: all its records were reported, or will not be."""
         with self._changed:
             if run not in self._unfinished:
                 return
@@ -297,7 +300,7 @@ class KafkaProducer:
             self._changed.notify_all()
 
     def _lose(self, raised: BaseException) -> None:
-        """The handle is of no more use: everything on its way fails."""
+        """Fail everything in flight: the handle cannot be used any more."""
         self._end_of_handle = self._end_of_handle or self._translated(raised, "produce")
         with self._changed:
             waiting = list(self._unfinished)
@@ -314,7 +317,7 @@ class KafkaProducer:
                     run.result()
             except TransactionGivenUpError as error:
                 given_up = error
-            # What librdkafka has given up it does not commit, and says why.
+            # Records that librdkafka has given up are not committed; the error says why.
             self._call(lambda handle, timeout_s: handle.commit_transaction(timeout_s), "commit")
             if given_up is not None:
                 raise given_up
@@ -356,7 +359,7 @@ class KafkaProducer:
         )
 
     def _call(self, call: Callable[[Producer, float], None], doing: str, **facts: object) -> None:
-        """Make a call of the transactional producer, again as long as librdkafka says that this may help."""
+        """Run a call of the transactional producer; repeat it while librdkafka says that it is retriable."""
         monotonic_s = self._connection.clock.monotonic_s
         deadline_s = monotonic_s() + self._settings.request_timeout_s
         while True:
@@ -402,7 +405,7 @@ class KafkaTransaction:
         partition: TopicPartition,
         columns: RecordColumns,
     ) -> Acknowledgement:
-        """Append records as part of the transaction; they are visible once it has committed."""
+        """Append records in the transaction; they become visible when it commits."""
         self._ensure_not_over()
         run = self._producer._append(partition, columns)
         self._state.runs.append(run)
@@ -415,7 +418,7 @@ class KafkaTransaction:
         *,
         membership: Membership | None = None,
     ) -> None:
-        """Make the group's positions part of the transaction: they move only if it commits."""
+        """Add a group's committed offsets to the transaction; they change only if it commits."""
         self._ensure_not_over()
         self._producer._commit_positions(group, positions, membership)
 

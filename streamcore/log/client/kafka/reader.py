@@ -1,12 +1,12 @@
-"""Readers over librdkafka: assigned partitions, each received ahead into a buffer of its own.
+"""Readers over librdkafka: each assigned partition is received ahead into its own buffer.
 
-librdkafka fetches in the background into one bounded queue. Whoever needs something empties it (``_pump``),
-one thread at a time, into the buffers of the partitions (``kafka_buffer``). A partition whose buffer is
-full, because another one is read, is not fetched any more until it is read again. A thread of the
-reader's own pumps only while somebody wants to be told of progress.
+librdkafka fetches in the background into one bounded queue. A thread that needs records moves the queue's
+content (``_pump``), one thread at a time, into the buffers of the partitions (``kafka.buffer``). A partition
+whose buffer is full, because another one is read, is not fetched until it is read again. The reader has its
+own thread that pumps only while ``on_progress`` has a callback.
 
-Whether a position is at the visible end is known from librdkafka, which tells when it meets the end, or
-by asking the broker; that nothing has arrived proves nothing.
+librdkafka reports the visible end when it reaches it, or the broker is asked for it. A wait without records
+proves nothing.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from streamcore.log.client.kafka.offsets import KafkaOffsets
 from streamcore.model import FetchedColumns, Isolation, Offset, TopicPartition
 
 _MESSAGES_MAX: Final = 10_000
-"""How many messages leave librdkafka's queue at once."""
+"""How many messages are taken from librdkafka's queue at once."""
 _WAIT_S: Final = 0.05
-"""How long one wait for librdkafka lasts: closing a reader that watches takes up to this long."""
+"""How long one wait for librdkafka lasts; closing a reader with a callback takes up to this long."""
 _END_TRUST_S: Final = 0.02
 """How long the broker's answer that a position is at the end counts."""
 _EMPTY_TRUST_S: Final = 0.001
-"""How long librdkafka's queue is not looked into again that was empty: a worker looks for each partition."""
+"""How long an empty queue of librdkafka is not read again: a worker asks for each partition."""
 _PASSING: Final = frozenset({KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT})
-"""What librdkafka gets over by itself. Who waits for records is told by a time-out."""
+"""Errors from which librdkafka recovers. A wait for records ends by timeout."""
 
 _PROPERTIES: Final[Mapping[str, Any]] = {
-    "group.id": "streamcore-readers",  # asked for by librdkafka; nothing is committed, nobody joins
+    "group.id": "streamcore-readers",  # required by librdkafka; nothing is committed, and no group is joined
     "enable.partition.eof": True,
     "auto.offset.reset": "error",
     "check.crcs": True,
@@ -61,14 +61,14 @@ class KafkaReader:
         self._buffers: dict[TopicPartition, PartitionBuffer] = {}
         self._topic_names: list[str] = []
         self._known_ends: dict[TopicPartition, Offset] = {}
-        """Ends that were asked for: a position before its end has something to wait for."""
-        # Held while buffers change. Who pumps waits for librdkafka without it, but alone.
+        """Ends that were asked for: a position before its end has records to wait for."""
+        # Held while buffers change. The thread that pumps waits for librdkafka without it, but alone.
         self._changed = threading.Condition()
         self._empty_s = float("-inf")
-        """When librdkafka's queue was last found empty."""
+        """The time at which librdkafka's queue was last empty."""
         self._is_pumping = False
         self._claims = 0
-        """How many threads wait for their turn to change what is assigned."""
+        """How many threads wait for their turn to change the assignment."""
         self._watcher: threading.Thread | None = None
         self._callback: Callable[[], None] | None = None
         self._is_closed = False
@@ -83,7 +83,7 @@ class KafkaReader:
     # --- the port -------------------------------------------------------------------------------
 
     def assign(self, positions: Mapping[TopicPartition, Offset]) -> None:
-        """Replace what is read by these partitions, from these positions."""
+        """Replace the partitions that are read, and their positions."""
         self._ensure_open()
         ends = self._offsets.visible_ends(positions, self._isolation)
         with self._pumping(None), self._changed:
@@ -117,20 +117,20 @@ class KafkaReader:
         return run
 
     def position(self, source: TopicPartition) -> Offset:
-        """The next offset that ``fetch`` would look at."""
+        """Return the next offset that ``fetch`` reads."""
         return self._of(source).position
 
     def visible_end(self, source: TopicPartition) -> Offset:
-        """Where reading would stop now, by this reader's isolation: the broker is asked."""
+        """Ask the broker where reading stops now, by this reader's isolation."""
         self._ensure_open()
         return self._ask_end(self._of(source))
 
     def buffered_bytes(self, source: TopicPartition) -> int:
-        """How much of a partition has come and was not fetched yet."""
+        """Return the bytes received of a partition and not fetched yet."""
         return self._of(source).size_bytes
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until an assigned partition has something past its position; false on time-out."""
+        """Wait until an assigned partition has records past its position; return false on timeout."""
         self._ensure_open()
         deadline_s = self._monotonic_s() + timeout_s
         while not self._has_news():
@@ -141,7 +141,7 @@ class KafkaReader:
         return True
 
     def on_progress(self, callback: Callable[[], None] | None) -> None:
-        """Have ``callback`` called, from a thread of the reader's, when something may be readable."""
+        """Call ``callback``, from a thread of the reader, when records may be readable."""
         self._callback = callback
         if callback is not None and self._watcher is None:
             self._watcher = threading.Thread(
@@ -165,7 +165,7 @@ class KafkaReader:
     # --- the end --------------------------------------------------------------------------------
 
     def _is_at_end(self, buffer: PartitionBuffer) -> bool:
-        """Whether an empty buffer's position is at the visible end, as that was a moment ago."""
+        """Whether the position of an empty buffer was at the visible end a short time ago."""
         if buffer.failure is not None or buffer.is_at_end():
             return True
         end = self._known_ends[buffer.source]
@@ -182,7 +182,7 @@ class KafkaReader:
         return end
 
     def _ensure_in_range(self, buffer: PartitionBuffer) -> None:
-        """A position past the visible end is fine up to the high watermark: what is there is undecided."""
+        """Accept a position between visible end and high watermark: its records are undecided."""
         marks = self._offsets.marks([buffer.source])[buffer.source]
         if buffer.position > marks.high_watermark:
             raise OffsetOutOfRangeError(
@@ -191,7 +191,7 @@ class KafkaReader:
             )
 
     def _await(self, buffer: PartitionBuffer) -> None:
-        """Wait for what is known to be there: records, or that librdkafka tells of the end."""
+        """Wait for records that exist, or for librdkafka's report of the end."""
         timeout_s = self._connection.settings.request_timeout_s
         deadline_s = self._monotonic_s() + timeout_s
         while not (buffer.has_news() or buffer.is_at_end() or buffer.failure is not None):
@@ -204,7 +204,7 @@ class KafkaReader:
     # --- receiving ------------------------------------------------------------------------------
 
     def _pump(self, timeout_s: float) -> None:
-        """Put what has arrived into the buffers; wait for something, or for another thread that does."""
+        """Move what has arrived into the buffers; wait for messages, or for another thread that pumps."""
         with self._pumping(timeout_s) as is_alone:
             if not is_alone:
                 return
@@ -213,7 +213,7 @@ class KafkaReader:
             messages = self._consumer.consume(_MESSAGES_MAX, 0)
             self._empty_s = float("-inf") if messages else self._monotonic_s()
             if not messages and timeout_s > 0:
-                # A wait for more than one message would last until all of them are there.
+                # A wait for more than one message would last until all of them have arrived.
                 messages = self._consumer.consume(1, timeout_s)
                 if messages:
                     messages += self._consumer.consume(_MESSAGES_MAX, 0)
@@ -223,9 +223,9 @@ class KafkaReader:
 
     @contextmanager
     def _pumping(self, timeout_s: float | None) -> Iterator[bool]:
-        """Be the one that pumps; false if somebody else does, after waiting a while for news of it.
+        """Become the thread that pumps; return false after a bounded wait if another thread pumps.
 
-        Without a time-out it waits for its turn, and goes before all who have one.
+        Without a timeout it waits for its turn, with priority over threads that have a timeout.
         """
         with self._changed:
             if timeout_s is None:
@@ -247,7 +247,7 @@ class KafkaReader:
                     self._changed.notify_all()
 
     def _sort(self, messages: list[Message]) -> None:
-        """Give each buffer its messages, and stop fetching for those that are full."""
+        """Give each buffer its messages, and pause fetching for buffers that are full."""
         for place, group in self._by_partition(messages):
             buffer = self._buffers.get(place)
             if buffer is not None and not buffer.is_halted:
@@ -259,7 +259,7 @@ class KafkaReader:
             buffer.is_halted = True
 
     def _by_partition(self, messages: list[Message]) -> Iterator[tuple[TopicPartition, list[Message]]]:
-        """Consecutive messages of one partition; what concerns a topic comes for each of its partitions."""
+        """Group consecutive messages of one partition; a topic's error is repeated for each partition."""
         for number, same_number in groupby(messages, Message.partition):
             if len(self._topic_names) == 1 and number >= 0:
                 yield TopicPartition(self._topic_names[0], number), list(same_number)
@@ -293,9 +293,10 @@ class KafkaReader:
     # --- small things ---------------------------------------------------------------------------
 
     def _watch_once(self) -> bool:
-        """Wait for news and tell of it; false when the reader is closed."""
+        """Wait for messages and call the callback; return false when the reader is closed."""
         with self._changed:
-            # What is there was told of. Until it is fetched, librdkafka's bounded queue keeps the rest.
+            # These records were reported. Until they are fetched, librdkafka's bounded queue
+            # keeps the others.
             if not self._is_closed and (not self._buffers or self._has_news()):
                 self._changed.wait(_WAIT_S)
         if self._is_closed:
@@ -322,7 +323,7 @@ class KafkaReader:
 
 
 def _receive(buffer: PartitionBuffer, messages: list[Message]) -> None:
-    """Put messages of one partition into its buffer; among them may be errors and the end."""
+    """Add messages of one partition to its buffer; errors and the end may be among them."""
     start = 0
     for index, error in enumerate(map(Message.error, messages)):
         if error is None:
@@ -339,7 +340,9 @@ def _receive(buffer: PartitionBuffer, messages: list[Message]) -> None:
 
 
 def _watch(reference: weakref.ref[KafkaReader]) -> None:
-    """The thread of a reader: ends with it, also when it is dropped without being closed."""
+    """Run a reader's thread; it ends with the reader, also if the program drops the reader without
+    ``close``.
+    """
     is_watching = True
     while is_watching:
         reader = reference()

@@ -1,8 +1,8 @@
-"""Where a broker is and how to get in: addresses, and properties by Kafka's names.
+"""The address of a broker, and connection properties by Kafka's names.
 
-Kafka's own tools keep what a connection needs in a properties file (``--command-config``). The same
-names are taken here. Most are librdkafka's, too; where Kafka's Java clients have a form of their own
-(the login in ``sasl.jaas.config``, trust stores), it is translated, or refused with what to give instead.
+Kafka's own tools keep connection properties in a file (``--command-config``). The same names are accepted
+here. Most are librdkafka's too. Where Kafka's Java clients have another form (the login in
+``sasl.jaas.config``, trust stores), it is translated, or refused with the property to use instead.
 """
 
 from __future__ import annotations
@@ -38,34 +38,34 @@ class KafkaSettings:
     """How to reach a broker, and how long to wait for it."""
 
     brokers: str
-    """``HOST:PORT``, several with commas between: any of them leads to the others."""
+    """``HOST:PORT``, several separated by commas: the client finds all brokers through any of them."""
     properties: Mapping[str, str] = field(default_factory=dict)
-    """Security and names, as librdkafka knows them; see ``client_properties``."""
+    """Security settings and names, by librdkafka's names; see ``client_properties``."""
     connect_timeout_s: float = 5.0
     request_timeout_s: float = 30.0
-    """How long one answer may take, and how long what is visible may be on its way."""
+    """How long one answer may take, and how long until a visible record arrives."""
     acknowledge_timeout_s: float = 120.0
-    """How long a record may take to be acknowledged, all attempts together."""
+    """How long the acknowledgement of a record may take, with all attempts."""
     stable_wait_s: float = 10.0
-    """How long to wait for an open transaction over committed positions that are asked for."""
+    """How long to wait for an open transaction that commits the offsets asked for."""
     fetch_wait_ms: int = 20
-    """How long the broker holds back an empty answer. The end of a partition is known this late, too."""
+    """How long the broker delays an empty answer. The end of a partition is noticed this late too."""
     buffered_bytes_max: int = 8 * 1024 * 1024
-    """What a reader keeps of one partition while another one is read."""
+    """The bytes that a reader keeps of one partition while another one is read."""
     pending_bytes_max: int = 64 * 1024 * 1024
-    """What a producer may have on its way; appending waits when it is reached."""
+    """The bytes that a producer may have in flight; appending waits at this limit."""
 
 
 def is_broker(where: str) -> bool:
-    """Whether a text is the address of a broker, rather than the path of a folder."""
+    """Whether a text is the address of a broker, not the path of a folder."""
     return "://" in where or _ADDRESSES.fullmatch(where) is not None
 
 
 def broker_addresses(where: str) -> str:
-    """The addresses in ``HOST:PORT[,HOST:PORT]`` or ``kafka://HOST:PORT[,…]``, as librdkafka takes them.
+    """Return the addresses of ``HOST:PORT[,HOST:PORT]`` or ``kafka://HOST:PORT[,…]`` in librdkafka's form.
 
     Raises:
-        UsageError: it is something else.
+        UsageError: the text has another form.
     """
     text = where.removeprefix(SCHEME).rstrip("/")
     if _ADDRESSES.fullmatch(text) is None:
@@ -102,13 +102,13 @@ def read_properties(path: Path) -> dict[str, str]:
 
 
 def client_properties(given: Mapping[str, str]) -> dict[str, str]:
-    """Kafka's properties as librdkafka knows them.
+    """Return Kafka's properties by librdkafka's names.
 
     Raises:
-        InvalidConfigError: a property that has no meaning here, or a form that librdkafka cannot read.
+        InvalidConfigError: a property that does not apply here, or a form that librdkafka cannot read.
     """
     given = {name: str(value) for name, value in given.items()}
-    given.pop("bootstrap.servers", None)  # the address is given elsewhere
+    given.pop("bootstrap.servers", None)  # the address is an argument
     for name in given:
         if _KNOWN.fullmatch(name) is None:
             raise InvalidConfigError(
@@ -122,14 +122,14 @@ def client_properties(given: Mapping[str, str]) -> dict[str, str]:
         elif name == "ssl.endpoint.identification.algorithm":
             properties[name] = value or "none"
         elif name.startswith(("ssl.truststore.", "ssl.keystore.")) and name not in _RENAMED:
-            continue  # together, below
+            continue  # handled together below
         else:
             properties[_RENAMED.get(name, name)] = value
     return properties | _trust(given) | _identity(given)
 
 
 def _login(text: str) -> dict[str, str]:
-    """User and password out of a login in JAAS form."""
+    """Return user and password of a login in JAAS form."""
     found = _LOGIN.fullmatch(text)
     if found is None or not found[1].endswith(_LOGIN_MODULES):
         raise InvalidConfigError(
@@ -177,7 +177,7 @@ def _is_pem(kind: str | None, location: str) -> bool:
 
 
 def _logical_lines(text: str) -> Iterator[str]:
-    """The lines without comments and blanks; a backslash at the end continues one."""
+    """Return the lines without comments and blank lines; a backslash at the end continues a line."""
     held = ""
     for line in text.splitlines():
         line = line.lstrip()

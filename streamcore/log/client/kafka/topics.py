@@ -1,7 +1,7 @@
-"""Topics of a broker: asked for, made, changed, deleted.
+"""Topics of a broker: description, creation, change, deletion.
 
-A broker answers a change when it is decided; others may learn of it a little later. Whoever changes
-something here returns when the change can be seen.
+A broker answers a change when it is decided; other brokers may see it later. A call here that changes
+something returns when the change is visible.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from streamcore.log.client.port import TopicDescription
 from streamcore.model import Offset, TopicName, TopicPartition
 
 _KNOWN_S: Final = 1.0
-"""How long a description counts for who only wants to know whether a partition exists."""
+"""How long a description counts for a check whether a partition exists."""
 _SETTLE_S: Final = 5.0
 _DEFAULT_REPLICATION: Final = -1
 _MISSING: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID})
@@ -43,7 +43,7 @@ _UNTOLD: Final = frozenset(
         KafkaError._UNSUPPORTED_FEATURE,
     }
 )
-"""Where a broker does not tell this user a topic's settings, the topic is described without them."""
+"""If the broker does not show a topic's settings to this user, the topic is described without them."""
 
 R = TypeVar("R")
 
@@ -58,12 +58,12 @@ class KafkaTopics:
     # --- looking --------------------------------------------------------------------------------
 
     def all(self) -> Mapping[TopicName, TopicDescription]:
-        """All topics; what is not looked at is not asked for."""
+        """Return all topics; a topic is described when it is looked at."""
         self._connection.ensure_open()
         return _TopicsView(self)
 
     def names(self) -> list[TopicName]:
-        """The names of all topics."""
+        """Return the names of all topics."""
         connection = self._connection
         timeout_s = connection.attempt_timeout_s
         found = connection.retried(
@@ -72,7 +72,7 @@ class KafkaTopics:
         return sorted(found.topics)
 
     def described(self, names: Iterable[TopicName]) -> dict[TopicName, TopicDescription]:
-        """Those of the topics that exist."""
+        """Return the descriptions of the topics that exist."""
         wanted = sorted(set(names))
         if not wanted:
             return {}
@@ -87,10 +87,10 @@ class KafkaTopics:
         return found
 
     def of(self, target: TopicPartition) -> TopicDescription:
-        """The topic of a partition, as it was a moment ago.
+        """Return the topic of a partition, as described a short time ago.
 
         Raises:
-            UnknownTopicError: there is no such topic, or it has no such partition.
+            UnknownTopicError: the topic or the partition does not exist.
         """
         expires_s, topic = self._known.get(target.topic, (0.0, None))
         if (
@@ -101,7 +101,7 @@ class KafkaTopics:
             try:
                 topic = self.described([target.topic]).get(target.topic)
             except RequestTimeoutError:
-                # What was known serves: the call that the question is for finds out whether it still holds.
+                # The old description is used: the caller's own request detects whether it still holds.
                 if topic is None or target.partition >= topic.partition_count:
                     raise
         if topic is None:
@@ -116,7 +116,7 @@ class KafkaTopics:
     # --- changing -------------------------------------------------------------------------------
 
     def create(self, name: TopicName, partitions: int, config: Mapping[str, str]) -> TopicDescription:
-        """Create a topic with the broker's default of replicas."""
+        """Create a topic with the broker's default number of replicas."""
         if partitions < 1:
             raise InvalidConfigError(
                 f"a topic has at least one partition. {fact_text(partitions=partitions)}"
@@ -133,7 +133,7 @@ class KafkaTopics:
     def alter(
         self, name: TopicName, partitions: int | None, config: Mapping[str, str | None]
     ) -> TopicDescription:
-        """Add partitions, change settings."""
+        """Add partitions or change settings."""
         topic = self.of(TopicPartition(name, 0))
         if partitions is not None and partitions < topic.partition_count:
             raise InvalidConfigError(
@@ -198,7 +198,7 @@ class KafkaTopics:
     def _ask(self, wanted: list[TopicName], timeout_s: float) -> dict[TopicName, TopicDescription]:
         admin = self._connection.admin
         resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in wanted}
-        # Both at once: settings are asked for by name, the topics need not be known for it.
+        # Both at once: settings are asked for by name, without a description of the topics.
         topics = admin.describe_topics(TopicCollection(wanted), request_timeout=timeout_s)
         configs = admin.describe_configs(list(resources.values()), request_timeout=timeout_s)
         found: dict[TopicName, TopicDescription] = {}
@@ -222,7 +222,7 @@ class KafkaTopics:
     def _wait_until(
         self, name: TopicName, is_reached: Callable[[TopicDescription], bool]
     ) -> TopicDescription:
-        """Wait until a change can be seen. One that the broker has, but shows in other words, counts, too."""
+        """Wait until a change is visible. A change that the broker shows in another form counts too."""
         clock = self._connection.clock
         deadline_s = clock.monotonic_s() + _SETTLE_S
         while True:
@@ -236,7 +236,7 @@ class KafkaTopics:
 
 
 class _TopicsView(Mapping[TopicName, TopicDescription]):
-    """All topics, each described when it is looked at first, all at once when they are gone through."""
+    """All topics; each is described at its first access, all at once by an iteration over the values."""
 
     def __init__(self, topics: KafkaTopics) -> None:
         self._topics = topics
@@ -281,7 +281,7 @@ def _settings_of_its_own(entries: Mapping[str, ConfigEntry]) -> dict[str, str]:
 
 
 def _unless(codes: frozenset[int], answer: Future[R], timeout_s: float) -> R | None:
-    """An answer; ``None`` for one of these errors."""
+    """Return an answer, or ``None`` for one of these errors."""
     try:
         return answer.result(timeout_s)
     except KafkaException as raised:

@@ -1,13 +1,13 @@
 """Collects sent records into batches, one open batch per partition.
 
-Decides where a record goes (its partition, its batch) and when a batch is due: it is full, or it has
-waited for its linger. It waits for nothing and calls nothing; the producer holds its lock around every
-call here and takes the due batches away.
+It decides the partition and the batch of a record, and when a batch is due: it is full, or its linger is
+over. It never waits and runs no callback. The producer holds its lock around every call and takes the due
+batches.
 
 Invariants:
 
-* Records of a partition leave in the order in which they came.
-* ``pending_bytes`` counts every record added and not yet released, so the producer can bound it.
+* Records of a partition leave in the order in which they were added.
+* ``pending_bytes`` counts every record added and not yet released, so that the producer can bound it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BATCH_HEADER_BYTES = 61
 
 
 class Route:
-    """How records get to one topic's partitions, as the topic was when the route was made."""
+    """How records are distributed over one topic's partitions, as of the time when the route was made."""
 
     __slots__ = ("batch_bytes_max", "expires_s", "key_partitions", "open", "partition_count", "sticky")
 
@@ -67,12 +67,12 @@ class Accumulator:
         self._sealed: list[PendingBatch] = []
         self.pending_bytes = 0
         self.has_news = False
-        """Whether a batch was opened or sealed since the sender looked last."""
+        """Whether a batch was opened or sealed after the sender's last check."""
         self.newest_sealed: PendingBatch | None = None
-        """Batches are settled in the order of sealing, so all is settled when this one is."""
+        """Batches are settled in the order of sealing, so all are settled when this one is."""
 
     def due_s(self) -> float | None:
-        """When the sender has to come: ``-inf`` for at once, ``None`` for not at all."""
+        """The time at which the sender has work: ``-inf`` for at once, ``None`` for never."""
         if self._sealed:
             return float("-inf")
         return min((batch.deadline_s for batch in self._open), default=None)
@@ -87,7 +87,7 @@ class Accumulator:
         headers: Headers,
         size_bytes: int,
     ) -> PendingBatch:
-        """Put a record into the open batch of its partition, as its last."""
+        """Append a record to the open batch of its partition."""
         route = self._routes.get(topic) or self._look_up(topic)
         if partition is None:
             number = route.key_partitions[key] if key is not None else route.sticky.current
@@ -114,7 +114,7 @@ class Accumulator:
         columns: SizedColumns,
         pieces: list[tuple[PendingBatch, int, int]],
     ) -> None:
-        """Put many records into open batches; append where they went to ``pieces``."""
+        """Append many records to open batches; add the batches and index ranges to ``pieces``."""
         route = self._current_route(topic)
         if partition is not None:
             if not 0 <= partition < route.partition_count:
@@ -132,7 +132,7 @@ class Accumulator:
         columns: SizedColumns,
         pieces: list[tuple[PendingBatch, int, int]],
     ) -> None:
-        """Add columns to the partition's batches, as many as they fill."""
+        """Append columns to the partition's batches, as many as they fill."""
         ends = list(accumulate(columns.sizes_bytes))
         self.pending_bytes += ends[-1]
         row = taken_bytes = 0
@@ -168,16 +168,16 @@ class Accumulator:
                 self._seal(batch, route)
 
     def take_sealed(self) -> list[PendingBatch]:
-        """Hand over the sealed batches, in the order in which they are to be appended."""
+        """Return the sealed batches, in the order in which they must be appended."""
         sealed, self._sealed = self._sealed, []
         return sealed
 
     def release(self, batches: Sequence[PendingBatch]) -> None:
-        """Forget the bytes of batches that are settled."""
+        """Subtract the bytes of settled batches from ``pending_bytes``."""
         self.pending_bytes -= sum(batch.size_bytes for batch in batches)
 
     def forget_route(self, topic: TopicName) -> None:
-        """Look the topic up again for the next batch: something about it was not as expected."""
+        """Look the topic up again for the next batch, because the route was wrong."""
         route = self._routes.get(topic)
         if route is not None:
             route.expires_s = float("-inf")
@@ -185,7 +185,7 @@ class Accumulator:
     def _next_batch(
         self, topic: TopicName, partition: int | None, key: bytes | None, full: PendingBatch | None
     ) -> PendingBatch:
-        """The batch for a record that has none, or whose batch is full."""
+        """Return the batch for a record that has none, or whose batch is full."""
         if full is not None:
             self._seal(full, self._open[full])
         route = self._current_route(topic)
@@ -193,7 +193,7 @@ class Accumulator:
             partition = route.key_partitions[key] if key is not None else route.sticky.current
         elif partition >= route.partition_count:
             raise _no_partition(topic, partition, route.partition_count)
-        # The sticky partition may have moved to one whose batch is already open.
+        # The sticky partition may have changed to one whose batch is already open.
         return route.open[partition] or self._open_batch(route, TopicPartition(topic, partition))
 
     def _open_batch(self, route: Route, target: TopicPartition) -> PendingBatch:
@@ -214,7 +214,7 @@ class Accumulator:
         self.has_news = True
 
     def _current_route(self, topic: TopicName) -> Route:
-        """The topic's route, looked up anew if it has not been for a while."""
+        """Return the topic's route; look it up again if it is too old."""
         route = self._routes.get(topic)
         if route is None or self._monotonic_s() >= route.expires_s:
             return self._look_up(topic)
@@ -235,7 +235,7 @@ class Accumulator:
             old.expires_s, old.batch_bytes_max = expires_s, batch_bytes_max
             return old
         if old is not None:
-            # Keys move to other partitions: what is open under the old count goes first.
+            # Keys move to other partitions: batches opened with the old count are sent first.
             for batch in [batch for batch in old.open if batch is not None]:
                 self._seal(batch, old)
         route = Route(described.partition_count, batch_bytes_max, self._random, expires_s)
@@ -243,7 +243,7 @@ class Accumulator:
         return route
 
     def _route_with(self, topic: TopicName, partition: int) -> Route:
-        """The route as it is now: the partition may have been added since it was made."""
+        """Return the present route: the partition may have been added after the route was made."""
         route = self._look_up(topic)
         if not 0 <= partition < route.partition_count:
             raise _no_partition(topic, partition, route.partition_count)
@@ -251,7 +251,7 @@ class Accumulator:
 
 
 def _rows_by_partition(route: Route, keys: Sequence[bytes | None]) -> Mapping[int, list[int] | None]:
-    """Which rows go to which partition; ``None`` for all rows to one."""
+    """Return the indexes of the rows for each partition; ``None`` means all rows."""
     if route.partition_count == 1:
         return {0: None}
     numbers: list[int]

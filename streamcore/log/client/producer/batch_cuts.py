@@ -10,7 +10,7 @@ from typing import Final
 from streamcore.model import RecordColumns
 
 BATCH_BYTES: Final = 512 * 1024
-"""The size that a batch is made for, where the topic takes a batch of this size."""
+"""The intended size of a batch, if the topic accepts batches of this size."""
 
 RECORD_OVERHEAD_BYTES: Final = 21
 """The most bytes around a record of less than 2 GiB without headers: lengths, deltas, attributes."""

@@ -1,10 +1,10 @@
-"""Chooses the partition of a record: by its key, or one that stays for a while.
+"""Chooses the partition of a record: by its key, or, without a key, one that stays for a batch.
 
 A key's partition is ``(murmur2(key) & 0x7fffffff) % partition_count``, bit for bit as Kafka's Java client
-computes it, so that producers in any language send equal keys to the same place. Records without a
-key stick to one partition for a batch: a few full batches cost less than many small ones.
+computes it, so that producers in any language send equal keys to the same partition. Records without a key
+stick to one partition for a batch: a few full batches cost less than many small ones.
 
-What is stored depends on this function: it never changes.
+Stored data depends on this function: it never changes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CACHED_KEYS_MAX: Final = 100_000
 
 
 def murmur2(data: bytes) -> int:
-    """Hash bytes with MurmurHash2, 32 bit, under Kafka's seed; the result is unsigned."""
+    """Return the MurmurHash2 of bytes, 32 bit, with Kafka's seed; the result is unsigned."""
     length = len(data)
     value = _SEED ^ length
     whole = length & ~3
@@ -37,15 +37,16 @@ def murmur2(data: bytes) -> int:
 
 
 def partition_of_key(key: bytes, partition_count: int) -> int:
-    """The partition that every record with this key belongs to."""
+    """Return the partition of every record with this key."""
     return (murmur2(key) & 0x7FFFFFFF) % partition_count
 
 
 class KeyPartitions(dict[bytes, int]):
-    """Remembers the partition of keys seen, so that a hot key is hashed once.
+    """Caches the partition of keys, so that a hot key is hashed once.
 
-    A dictionary whose missing entries are computed: ``partitions[key]`` always answers. It forgets
-    everything when it holds ``CACHED_KEYS_MAX`` keys, which bounds it and costs a hot key one hash.
+    A dictionary whose missing entries are computed: ``partitions[key]`` always returns a partition. It is
+    cleared
+    when it holds ``CACHED_KEYS_MAX`` keys, which bounds it and costs a hot key one hash.
     """
 
     def __init__(self, partition_count: int) -> None:
@@ -53,7 +54,7 @@ class KeyPartitions(dict[bytes, int]):
         self.partition_count = partition_count
 
     def __missing__(self, key: bytes) -> int:
-        """Compute and remember."""
+        """Compute and store the partition."""
         if len(self) >= CACHED_KEYS_MAX:
             self.clear()
         partition = (murmur2(key) & 0x7FFFFFFF) % self.partition_count
@@ -69,7 +70,7 @@ class StickyPartition:
         self.current = -1
 
     def next(self, partition_count: int) -> int:
-        """Move on to another partition, if there is another, and return it."""
+        """Change to another partition, if there is another, and return it."""
         if self.current < 0:
             self.current = self._random.randrange(partition_count)
         elif partition_count > 1:

@@ -1,13 +1,13 @@
-"""Records on their way: the batch that collects them, and the futures that stand for them.
+"""Records that were sent and not acknowledged: their batches and their futures.
 
-A future is a batch and a place in it, so a send costs one small object; what became of the records is
-kept once per batch. A batch is filled, then sealed, then settled: its records are cut into
-pieces, normally one, and each piece was written or refused.
+A future is a batch and an index in it, so a send creates one small object; the outcomes are stored once per
+batch. A batch is filled, then sealed, then settled: its records are cut into pieces, normally one, and each
+piece was written or refused.
 
-Locks are the producer's business: a batch is filled under its lock, and settled by one thread.
+The producer owns the locks: a batch is filled under the producer's lock, and settled by one thread.
 
 The futures are ``concurrent.futures.Future``: ``asyncio.wrap_future``, ``concurrent.futures.wait`` and
-``as_completed`` take them, and a coroutine awaits them. None has a state of its own; they answer from their
+``as_completed`` take them, and a coroutine can await them. No future has its own state; it reads its
 batches.
 """
 
@@ -30,18 +30,19 @@ from streamcore.model import Headers, Offset, RecordColumns, TimestampMs, TopicN
 _logger = logging.getLogger(__name__)
 
 Timeout: TypeAlias = "str | timedelta | float | None"
-"""How long to wait: text, ``timedelta``, seconds as ``concurrent.futures`` has them, or for ever."""
+"""How long to wait: text, ``timedelta``, seconds as in ``concurrent.futures``, or without a limit."""
 
 F = TypeVar("F")
 R = TypeVar("R")
 
 _watch_lock = threading.RLock()
 """Held while a batch becomes settled and while a callback is added. Both are rare: one lock serves all.
-``concurrent.futures`` holds it for several futures at once, so it is reentrant."""
+``concurrent.futures`` holds it for several futures at once, so it is reentrant.
+"""
 
 
 def timeout_seconds(timeout: Timeout) -> float | None:
-    """A time-out as seconds."""
+    """Return a timeout in seconds."""
     if timeout is None or isinstance(timeout, int | float):
         return timeout
     return duration_ms(timeout) / 1000
@@ -58,20 +59,22 @@ class Sent:
 
     @property
     def position(self) -> dict[TopicPartition, Offset]:
-        """Past the record: what a table has to reach to reflect it."""
+        """Return the position behind the record: a table that reaches it includes the record."""
         return {TopicPartition(self.topic, self.partition): self.offset + 1}
 
 
 @dataclass(frozen=True, slots=True)
 class SentMany:
-    """Where the records of a ``send_many`` were written, durably: runs of offsets in order of sending."""
+    """Where the records of a ``send_many`` were written, durably: ranges of offsets in order of sending."""
 
     count: int
     ranges: tuple[Appended, ...]
 
     @property
     def position(self) -> dict[TopicPartition, Offset]:
-        """Past the last record in each partition: what a table has to reach to reflect them all."""
+        """Return the position behind the last record of each partition: a table that reaches it includes
+        all.
+        """
         reached: dict[TopicPartition, Offset] = {}
         for written in self.ranges:
             reached[written.target] = max(written.end_offset, reached.get(written.target, 0))
@@ -79,10 +82,10 @@ class SentMany:
 
 
 class Settler(Protocol):
-    """Who brings batches to their end: the producer's sender."""
+    """What settles batches: the producer's sender."""
 
     def settle(self, batch: PendingBatch, timeout_s: float | None) -> None:
-        """Send the batch now and wait until it is settled; ``RequestTimeoutError`` if that takes longer."""
+        """Send the batch now and wait until it is settled; raise ``RequestTimeoutError`` on timeout."""
 
     def hurry(self) -> None:
         """Send everything now, without waiting for it."""
@@ -111,12 +114,12 @@ class PendingBatch(RecordColumns):
         self.deadline_s = deadline_s
         self.size_bytes = 0
         self.covered = 0
-        """Up to which place (exclusive) it is known what became of the records."""
+        """The index (exclusive) up to which the outcomes are known."""
         self.starts: list[int] = []
         self.outcomes: list[Appended | Exception] = []
         self.is_settled = False
         self.is_watched = False
-        """Whether somebody has asked what became of it; a failure nobody asked for is told by ``flush``."""
+        """Whether a caller has asked for the outcome; ``flush`` raises a failure that no caller asked for."""
         self.callbacks: list[Callable[[], None]] = []
 
     __eq__ = object.__eq__
@@ -129,13 +132,13 @@ class PendingBatch(RecordColumns):
         self.headers.append(headers)
 
     def add_outcome(self, outcome: Appended | Exception, end: int | None = None) -> None:
-        """Say what became of the next records, up to the place ``end`` or all that are left."""
+        """Store the outcome of the next records, up to the index ``end`` or of all that are left."""
         self.starts.append(self.covered)
         self.outcomes.append(outcome)
         self.covered = len(self.values) if end is None else end
 
     def outcome(self, index: int) -> tuple[int, Appended | Exception]:
-        """What became of the record at a place of the batch, and at which place its piece began."""
+        """Return the outcome of the record at an index, and the index at which its piece begins."""
         piece = bisect_right(self.starts, index) - 1
         return self.starts[piece], self.outcomes[piece]
 
@@ -144,7 +147,7 @@ class PendingBatch(RecordColumns):
         return next((outcome for outcome in self.outcomes if isinstance(outcome, Exception)), None)
 
     def settle(self) -> list[Callable[[], None]]:
-        """Be settled, and drop the records; return who wants to be called, now that it is so."""
+        """Mark the batch settled, free its records, return the callbacks to run."""
         self.keys, self.values, self.timestamps_ms, self.headers = [], [], [], None
         with _watch_lock:
             self.is_settled = True
@@ -152,7 +155,7 @@ class PendingBatch(RecordColumns):
         return callbacks
 
     def watch(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called once when the batch is settled, which may be now."""
+        """Call ``callback`` once when the batch is settled, which may be now."""
         self.is_watched = True
         with _watch_lock:
             if not self.is_settled:
@@ -162,7 +165,7 @@ class PendingBatch(RecordColumns):
 
 
 class _BatchFuture(Future[R]):
-    """What ``concurrent.futures`` and ``asyncio`` ask of a future, answered from batches.
+    """The interface of a ``concurrent.futures`` and ``asyncio`` future, over batches.
 
     ``Future.__init__`` is never called: its condition and its result would cost more than the send.
     """
@@ -180,11 +183,11 @@ class _BatchFuture(Future[R]):
         return all(batch.is_settled for batch in self._batches())
 
     def running(self) -> bool:
-        """Whether the records are on their way."""
+        """Whether the records were not settled yet."""
         return not self.done()
 
     def cancel(self) -> bool:
-        """Return ``False``: a record on its way cannot be called back."""
+        """Return ``False``: a record that was sent cannot be withdrawn."""
         return False
 
     def cancelled(self) -> bool:
@@ -192,7 +195,7 @@ class _BatchFuture(Future[R]):
         return False
 
     def __await__(self) -> Generator[Any, None, R]:
-        """Send the records at once and wait for them; cancelling the wait leaves them on their way."""
+        """Send the records at once and wait for them; cancelling the wait does not cancel the records."""
         if not self.done():
             import asyncio
 
@@ -223,7 +226,7 @@ class _BatchFuture(Future[R]):
 
 
 class SendFuture(_BatchFuture[Sent]):
-    """The promise of one ``send``; await it, or call ``result``."""
+    """The future of one ``send``; await it, or call ``result``."""
 
     __slots__ = ("_batch", "_index", "_timestamp_ms")
 
@@ -240,10 +243,10 @@ class SendFuture(_BatchFuture[Sent]):
         return self._batch.is_settled
 
     def result(self, timeout: Timeout = None) -> Sent:
-        """Wait until the record is durable, and return where; whoever waits has it sent at once.
+        """Send the record at once, wait until it is durable, and return its offset.
 
         Raises:
-            RequestTimeoutError: the time given was not enough; the record is still on its way.
+            RequestTimeoutError: the timeout was over; the record may still be written.
             StreamCoreError: why the record was not written.
         """
         outcome = self._outcome(timeout)
@@ -262,7 +265,7 @@ class SendFuture(_BatchFuture[Sent]):
 
     @property
     def position(self) -> dict[TopicPartition, Offset]:
-        """Past the record, waiting for it if need be."""
+        """Wait for the record, and return the position behind it."""
         return self.result().position
 
     def _outcome(self, timeout: Timeout) -> Sent | Exception:
@@ -282,13 +285,13 @@ class SendFuture(_BatchFuture[Sent]):
 
 
 class SendManyFuture(_BatchFuture[SentMany]):
-    """The promise of one ``send_many``: done when every record is; await it, or call ``result``."""
+    """The future of one ``send_many``: done when every record is; await it, or call ``result``."""
 
     __slots__ = ("_pieces",)
 
     def __init__(self, pieces: Iterable[tuple[PendingBatch, int, int]]) -> None:
         self._pieces = tuple(pieces)
-        """Batches with the places ``[first, end)`` that belong to this call."""
+        """Batches, each with the range of indexes ``[first, end)`` that belongs to this call."""
 
     def __len__(self) -> int:
         return sum(end - first for _, first, end in self._pieces)
@@ -297,11 +300,11 @@ class SendManyFuture(_BatchFuture[SentMany]):
         return (batch for batch, _, _ in self._pieces)
 
     def result(self, timeout: Timeout = None) -> SentMany:
-        """Wait until all records are durable, and return where.
+        """Wait until all records are durable, and return their offsets.
 
         Raises:
-            RequestTimeoutError: the time given was not enough; the records are still on their way.
-            StreamCoreError: why some record was not written. Others may have been: to have all or
+            RequestTimeoutError: the timeout was over; the records may still be written.
+            StreamCoreError: why a record was not written. Others may have been: to write all or
                 none, send inside a transaction.
         """
         ranges: list[Appended] = []
@@ -336,7 +339,7 @@ class SendManyFuture(_BatchFuture[SentMany]):
         tickets = list(range(waiting))
 
         def one_done() -> None:
-            # Batches may be settled by two threads; taking from a list is atomic, so one takes the last.
+            # Two threads may settle batches; taking from a list is atomic, so one of them takes the last.
             if tickets.pop() == 0:
                 _call(callback, self)
 
@@ -345,7 +348,7 @@ class SendManyFuture(_BatchFuture[SentMany]):
 
     @property
     def position(self) -> dict[TopicPartition, Offset]:
-        """Past the last record in each partition, waiting for them if need be."""
+        """Wait for the records, and return the position behind the last record of each partition."""
         return self.result().position
 
     def _settle(self, timeout: Timeout) -> None:
@@ -360,7 +363,7 @@ def _call(callback: Callable[[F], object], future: F) -> None:
     try:
         callback(future)
     except Exception:
-        # As in concurrent.futures: the thread belongs to the producer, which goes on.
+        # As in concurrent.futures: the thread belongs to the producer, which continues.
         _logger.exception("a callback of a send failed")
 
 

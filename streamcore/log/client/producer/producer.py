@@ -1,7 +1,7 @@
 """The public producer: sends records one by one or many at once, from any thread.
 
-A record goes into its partition's open batch (``accumulator``) and leaves when the batch is full, when
-its linger is over, or when somebody waits for it (``sender``). A send returns a future (``pending``).
+A record joins its partition's open batch (``accumulator``). The batch is sent when it is full, when its
+linger is over, or when a caller waits for a record of it (``sender``). A send returns a future (``pending``).
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ from streamcore.model import CommittedPosition, TopicName, TopicPartition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProducerSettings:
-    """How a producer batches and what it may hold."""
+    """How a producer batches, and how many bytes it may hold."""
 
     linger: str | timedelta | int = "5ms"
-    """How long a record may wait for others; waiting for its future ends that at once."""
+    """How long a record may wait for others; a wait for its future ends that at once."""
     batch_bytes_max: int = 512 * 1024
     buffer_bytes_max: int = 32 * 1024 * 1024
-    """What may be on its way; ``send`` waits when it is reached."""
+    """The bytes that may be in flight; ``send`` waits at this limit."""
 
     def __post_init__(self) -> None:
         if self.batch_bytes_max < 1 or self.buffer_bytes_max < 1:
@@ -65,14 +65,14 @@ class ProducerSettings:
 
 
 class PositionSource(Protocol):
-    """A consumer, as far as a transaction is concerned: what it has read, in which group."""
+    """A consumer, as a transaction uses it: what it has read, and its group."""
 
     def commit_into(self, transaction: port.Transaction) -> None:
-        """Make the consumer's positions part of the transaction."""
+        """Add the consumer's positions to the transaction."""
 
 
 class Producer:
-    """Sends records: idempotent, acknowledged once durable. Safe to share between threads.
+    """Sends records: idempotent, acknowledged after they are durable. Safe to share between threads.
 
     With a transactional id, records are sent inside ``transaction()`` only.
     """
@@ -104,7 +104,7 @@ class Producer:
         self._lock = self._sender.lock
         self._is_transactional = is_transactional
         self._is_open = not is_transactional
-        """Whether a send is welcome: a transactional producer's only while its transaction is open."""
+        """Whether ``send`` is allowed: with a transactional id only while a transaction is open."""
         self._transaction: Transaction | None = None
 
     def send(
@@ -117,18 +117,18 @@ class Producer:
         timestamp_ms: int | datetime | str | None = None,
         headers: Iterable[tuple[str, bytes | None]] = (),
     ) -> SendFuture:
-        """Put a record on its way, and return the promise of its place.
+        """Send a record, and return the future of its offset.
 
         Args:
-            topic: where to; it must exist.
+            topic: the topic, which must exist.
             key: records with equal keys go to the same partition, in order.
             value: bytes, or ``None``: a tombstone in a compacted topic.
-            partition: this one, instead of the key's.
-            timestamp_ms: the record's time, from 1970 on; now if it is not given.
+            partition: the partition, instead of the key's.
+            timestamp_ms: the record's time, from 1970 on; the present time by default.
             headers: names and bytes, in order.
 
         Raises:
-            UnknownTopicError: there is no such topic or partition.
+            UnknownTopicError: the topic or the partition does not exist.
             UsageError: key, value or headers are not bytes.
             InvalidTimestampError: the time is before 1970 or beyond 64 bits; to a broker over the network
                 also the first millisecond of 1970, which librdkafka would replace with the present time.
@@ -184,22 +184,23 @@ class Producer:
     def send_many(
         self, topic: TopicName, records: Iterable[Sendable], *, partition: int | None = None
     ) -> SendManyFuture:
-        """Put many records on their way: the fast way to load a topic.
+        """Send many records: the fast way to load a topic.
 
-        The input may be endless: what is on its way stays bounded, and earlier records are durable while
-        later ones are still being read.
+        The input may be endless: the bytes in flight stay bounded, and earlier records become durable while
+        later ones are read.
 
         Args:
-            topic: where to; it must exist.
+            topic: the topic, which must exist.
             records: pairs of key and value, or ``sc.Record``, whose time and headers are kept; a record
-                without a time (``timestamp_ms=-1``) gets the present one. A record's own topic, partition
-                and offset say where it came from, and are not used.
-            partition: this one for all, instead of the keys' ones.
+                without a time (``timestamp_ms=-1``) gets the present one. The topic, partition and offset of
+                a
+                record say where it came from, and are not used.
+            partition: the partition of all records, instead of their keys' ones.
 
         Raises:
-            UnknownTopicError: there is no such topic or partition.
-            UsageError: an item is something else; those before it are on their way.
-            InvalidTimestampError: a record's time is one that ``send`` refuses; likewise.
+            UnknownTopicError: the topic or the partition does not exist.
+            UsageError: an item is something else; the items before it were sent.
+            InvalidTimestampError: ``send`` would refuse a record's time; the items before it were sent.
         """
         pieces: list[tuple[PendingBatch, int, int]] = []
         batches = self._batches
@@ -218,14 +219,14 @@ class Producer:
         """Send everything now and wait until it is durable.
 
         Raises:
-            RequestTimeoutError: the time given was not enough.
-            StreamCoreError: the first failure since the last flush that nobody asked a future about.
+            RequestTimeoutError: the timeout was over.
+            StreamCoreError: the first failure since the last flush for which no future was asked.
         """
         self._sender.flush(timeout_seconds(timeout))
         self._raise_unwatched()
 
     def has_room(self, size_bytes: int) -> bool:
-        """Whether a record of this size could be sent now without waiting."""
+        """Whether a record of this size can be sent now without waiting."""
         with self._lock:
             pending_bytes = self._batches.pending_bytes
         return (
@@ -237,7 +238,7 @@ class Producer:
         self._sender.hurry()
 
     def transaction(self) -> Transaction:
-        """Begin a transaction: use it in a ``with`` block, whose end commits and whose failure aborts.
+        """Begin a transaction for a ``with`` block: the block's end commits, an exception aborts.
 
         Raises:
             UsageError: the producer has no transactional id.
@@ -247,13 +248,13 @@ class Producer:
         return Transaction(self, self._target, self._sender)
 
     def close(self, timeout: Timeout = None) -> None:
-        """Send what is on its way, wait for it, and stop. A second call does nothing.
+        """Send the remaining records, wait for them, and stop. A second call does nothing.
 
         An open transaction is aborted.
 
         Raises:
-            RequestTimeoutError: the time given was not enough; what was left is not sent.
-            StreamCoreError: the first failure that nobody asked a future about. The producer is closed.
+            RequestTimeoutError: the timeout was over; the remaining records are not sent.
+            StreamCoreError: the first failure for which no future was asked. The producer is closed.
         """
         if self._sender.is_closed:
             return
@@ -264,7 +265,7 @@ class Producer:
         finally:
             self._is_open = False
             self._sender.close()
-            # Every record's outcome is known by now: a disk that failed has been told to who asked.
+            # Every record's outcome is known by now: a failed disk was reported by the futures.
             with contextlib.suppress(StorageError):
                 self._target.close()
         self._raise_unwatched()
@@ -295,7 +296,7 @@ class Producer:
                 raise failure
 
     def _enter_transaction(self, transaction: Transaction | None) -> None:
-        """Make this the open transaction, the only place where records may go; ``None`` ends it."""
+        """Set the open transaction, through which all records must go; ``None`` ends it."""
         with self._lock:
             if self._sender.is_closed and transaction is not None:
                 raise self._refusal()
@@ -306,7 +307,7 @@ class Producer:
 
 
 class Transaction:
-    """Records and positions that become visible together or not at all.
+    """Records and committed offsets that become visible together or not at all.
 
     The end of the ``with`` block commits; an exception in it, or one failed record, aborts.
     """
@@ -328,7 +329,7 @@ class Transaction:
         timestamp_ms: int | datetime | str | None = None,
         headers: Iterable[tuple[str, bytes | None]] = (),
     ) -> SendFuture:
-        """Send a record as part of the transaction; see ``Producer.send``."""
+        """Send a record in the transaction; see ``Producer.send``."""
         return self._producer.send(
             topic, key=key, value=value, partition=partition, timestamp_ms=timestamp_ms, headers=headers
         )
@@ -336,13 +337,13 @@ class Transaction:
     def send_many(
         self, topic: TopicName, records: Iterable[Sendable], *, partition: int | None = None
     ) -> SendManyFuture:
-        """Send many records as part of the transaction; see ``Producer.send_many``."""
+        """Send many records in the transaction; see ``Producer.send_many``."""
         return self._producer.send_many(topic, records, partition=partition)
 
     def commit_positions(
         self, group: str, positions: Mapping[TopicPartition, CommittedPosition | int]
     ) -> None:
-        """Make a group's positions part of the transaction: they move only if it commits.
+        """Add a group's committed offsets to the transaction; they change only if it commits.
 
         Raises:
             InvalidTransactionStateError: the transaction is not open.
@@ -356,16 +357,16 @@ class Transaction:
         )
 
     def commit_offsets(self, consumer: PositionSource) -> None:
-        """Make what the consumer has read part of the transaction: read, process, write, exactly once.
+        """Add the consumer's positions to the transaction, for exactly-once: read, process, write.
 
         Raises:
-            StaleGenerationError: the consumer's group has moved on; abort, and read again.
+            StaleGenerationError: another generation of the consumer's group has begun; abort, and read again.
             InvalidTransactionStateError: the transaction is not open.
         """
         consumer.commit_into(self._open_inner())
 
     def abort(self) -> None:
-        """Abort now; the rest of the ``with`` block may not send any more."""
+        """Abort now; the rest of the ``with`` block cannot send."""
         self._end(_Aborted())
 
     def __enter__(self) -> Self:
@@ -420,7 +421,7 @@ class Transaction:
 
 
 class _Aborted(Exception):
-    """What the port's context sees when a program aborts on purpose."""
+    """The exception that the port's context gets when a program aborts on purpose."""
 
 
 def _leave(context: AbstractContextManager[port.Transaction], error: BaseException | None) -> None:

@@ -1,7 +1,7 @@
-"""Turns an iterable of records into chunks of columns, at the speed of C where it can.
+"""Converts an iterable of records to chunks of columns, where possible with loops in C.
 
-A chunk is as large as pays off and as small as memory wants: chunks grow while records are small and shrink
-when they are large, so that one chunk stays near ``_CHUNK_BYTES`` whatever the input.
+A chunk is large enough for speed and bounded in memory: chunks grow while records are small and shrink when
+they are large, so that one chunk stays near ``_CHUNK_BYTES`` for any input.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class SizedColumns(RecordColumns):
 def column_chunks(
     records: Iterable[Sendable], now_ms: Callable[[], TimestampMs], time_min_ms: TimestampMs
 ) -> Iterator[SizedColumns]:
-    """Cut records into chunks; those without a time of their own get the chunk's.
+    """Cut records into chunks; records without a time get the chunk's.
 
     Args:
         time_min_ms: the earliest time that can be sent, at least 0.
@@ -73,7 +73,7 @@ def column_chunks(
 
 
 def as_bytes(name: str, data: object) -> bytes:
-    """Bytes of what holds bytes.
+    """Return the bytes of a bytes-like object.
 
     Raises:
         UsageError: it holds something else.
@@ -85,7 +85,7 @@ def as_bytes(name: str, data: object) -> bytes:
 
 
 def checked_headers(headers: Iterable[tuple[str, bytes | None]]) -> tuple[Headers, int]:
-    """Headers as a tuple, and the size that they take in a batch at most.
+    """Return headers as a tuple, and the most bytes that they take in a batch.
 
     Raises:
         UsageError: a name that is not text, or a value that is not bytes.

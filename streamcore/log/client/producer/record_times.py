@@ -1,4 +1,4 @@
-"""Which times a producer sends, and the refusal of the others.
+"""The times that a producer can send, and the refusal of others.
 
 A record's time is in milliseconds since 1970 and not negative, as in Kafka. The limits of 64-bit times and of
 librdkafka are checked here, before a record joins a batch: in a batch it would fail all others with it.

@@ -1,12 +1,12 @@
-"""Brings a producer's batches to the log: in order, in rounds, whoever does the work.
+"""Appends a producer's batches to the log: in order, in rounds, in the thread that waits.
 
-A round appends every batch that is due and waits once, so one fsync serves all of them. Whoever waits does
-the work: a caller in ``result`` or ``flush`` runs the round itself, and the sender thread runs
-those that nobody waits for. One thread at a time runs a round (the drain lock), so the order
-within a partition is the order of sending; what is sent meanwhile goes with the next round.
+A round appends every due batch and waits once, so that one fsync serves all of them. A thread that waits does
+the work: a caller in ``result`` or ``flush`` runs the round itself, and the sender thread runs the rounds
+for which no caller waits. One thread at a time runs a round (the drain lock), so the order within a partition
+is the order of sending; records sent meanwhile go with the next round.
 
-Two locks, taken in this order: the drain lock (appending), then ``lock`` (the accumulator). Callbacks
-run under neither, so they may send.
+Two locks, taken in this order: the drain lock (appending), then ``lock`` (the accumulator). Callbacks run
+under neither, so they may send.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ _FAILED_BATCHES_MAX = 64
 
 
 class AppendColumns(Protocol):
-    """Where a round goes: the ``append_columns`` of the port's producer, or of its open transaction."""
+    """Where a round appends: the ``append_columns`` of the port's producer, or of its open transaction."""
 
     def __call__(
         self,
         partition: TopicPartition,
         columns: RecordColumns,
     ) -> Acknowledgement:
-        """Append; see the port."""
+        """Append columns; see the port."""
 
 
 class Sender:
-    """The accumulator's other end. Safe to share between threads."""
+    """Sends the accumulator's batches. Safe to share between threads."""
 
     def __init__(self, clock: Clock, append_columns: AppendColumns, *, buffer_bytes_max: int) -> None:
         self.lock = threading.Lock()
@@ -62,7 +62,7 @@ class Sender:
         self._failed: list[PendingBatch] = []
 
     def append_to(self, append_columns: AppendColumns) -> None:
-        """Have the next rounds go somewhere else."""
+        """Set where the next rounds append."""
         with self._drain_lock:
             self._append_columns = append_columns
 
@@ -71,8 +71,8 @@ class Sender:
     def wait_for_room(self, size_bytes: int) -> None:
         """With ``lock`` held: wait until so many bytes may be added.
 
-        Who finds nobody draining does it: a callback that sends must not wait for its own thread. A record
-        larger than the buffer goes alone.
+        If no thread drains, the caller does: a callback that sends must not wait for its own thread. A record
+        larger than the buffer is sent alone.
 
         Raises:
             ClosedError: the producer was closed meanwhile.
@@ -91,7 +91,7 @@ class Sender:
                 raise ClosedError("the producer was closed while a send waited for room")
 
     def wake(self) -> None:
-        """With ``lock`` held: have the sender thread look at the batches; the first call starts it."""
+        """With ``lock`` held: wake the sender thread; the first call starts it."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="streamcore-sender", daemon=True)
             self._thread.start()
@@ -101,16 +101,16 @@ class Sender:
     # --- for who waits --------------------------------------------------------------------------
 
     def hurry(self) -> None:
-        """Have the sender thread drain now, without waiting for it."""
+        """Make the sender thread drain now, without waiting for it."""
         with self.lock:
             self._is_hurried = True
             self.wake()
 
     def settle(self, batch: PendingBatch, timeout_s: float | None) -> None:
-        """Bring a batch to its end: by this thread if it may take its time, else by the sender's.
+        """Settle a batch: in this thread if there is no timeout, else in the sender's.
 
         Raises:
-            RequestTimeoutError: the time given was not enough; the batch is still on its way.
+            RequestTimeoutError: the timeout was over; the batch may still be written.
         """
         if timeout_s is None:
             while not batch.is_settled:
@@ -127,7 +127,7 @@ class Sender:
                 self._changed.wait(left_s)
 
     def flush(self, timeout_s: float | None) -> None:
-        """Bring everything added so far to its end. Raises ``RequestTimeoutError``."""
+        """Settle everything added so far. Raises ``RequestTimeoutError``."""
         with self.lock:
             self.batches.seal_due(None)
             newest = self.batches.newest_sealed
@@ -135,7 +135,7 @@ class Sender:
             self.settle(newest, timeout_s)
 
     def take_failures(self) -> list[PendingBatch]:
-        """The batches that failed since the last call; many failures are cut short."""
+        """Return the batches that failed since the last call, up to a limit."""
         with self.lock:
             failed, self._failed = self._failed, []
         return failed
@@ -152,7 +152,7 @@ class Sender:
         _run_all(callbacks)
 
     def close(self) -> None:
-        """Take nothing more; what was not flushed fails. Returns when the thread has ended."""
+        """Accept nothing more and fail what was not flushed. Returns when the thread has ended."""
         with self.lock:
             self.is_closed = True
             self._changed.notify_all()
@@ -166,8 +166,8 @@ class Sender:
         """Run one round.
 
         Args:
-            until: do nothing if another thread has settled this one meanwhile.
-            only_due: leave batches that are neither full nor have waited long enough.
+            until: do nothing if another thread has settled this batch meanwhile.
+            only_due: leave batches that are neither full nor past their linger.
         """
         with self._drain_lock:
             if until is not None and until.is_settled:
@@ -180,7 +180,7 @@ class Sender:
             try:
                 self._append_round(taken)
             except BaseException as error:
-                # Ctrl-C in a caller that lends its thread, or a bug: nobody may wait for these for ever.
+                # Ctrl-C in the calling thread, or a bug: no caller may wait for these batches for ever.
                 lost = StreamCoreError(
                     f"sending was interrupted; the record may or may not be written: {error!r}"
                 )
@@ -210,7 +210,7 @@ class Sender:
     def _take_outcomes(
         self, batch: PendingBatch, first: int, end: int, acknowledgement: Acknowledgement
     ) -> None:
-        """Wait for what became of the records ``[first, end)``; what was refused is looked at closer."""
+        """Wait for the outcomes of the records ``[first, end)``; append refused parts again in halves."""
         try:
             outcomes = acknowledgement.outcomes()
         except StreamCoreError as error:
@@ -225,7 +225,7 @@ class Sender:
             start = first + length
 
     def _append_halves(self, batch: PendingBatch, first: int, end: int, refusal: StreamCoreError) -> None:
-        """A run, or a piece of one, is refused as a whole: find the guilty records, write the innocent."""
+        """Find the refused records of a piece that was refused as a whole; write the others."""
         if end - first == 1:
             batch.add_outcome(refusal, end)
             return
@@ -241,7 +241,7 @@ class Sender:
                 self._take_outcomes(batch, low, high, acknowledgement)
 
     def _settle(self, batches: Sequence[PendingBatch]) -> list[Callable[[], None]]:
-        """Give back the bytes of batches whose outcomes are known; return who wants to be called."""
+        """Release the bytes of batches whose outcomes are known; return the callbacks to run."""
         callbacks = [callback for batch in batches for callback in batch.settle()]
         with self.lock:
             self.batches.release(batches)
@@ -254,7 +254,7 @@ class Sender:
         return callbacks
 
     def _run(self) -> None:
-        """The sender thread: drains when something is due, until the producer is closed."""
+        """Run the sender thread: drain when a batch is due, until the producer is closed."""
         while True:
             with self.lock:
                 while not self.is_closed and not self._is_hurried:
@@ -269,7 +269,7 @@ class Sender:
             try:
                 self.drain(only_due=only_due)
             except Exception:
-                # The top of a thread: the batches have their error already, later ones want a sender.
+                # The top of a thread: the batches have their error, and later ones need the thread.
                 _logger.exception("a round of sends failed unexpectedly")
 
 
