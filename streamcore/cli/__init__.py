@@ -1,6 +1,6 @@
-"""The command line: a thin surface over the public names, one module per noun.
+"""The command line: a thin layer over the public names, with one module per noun.
 
-A command parses its words, calls the library, prints. ``main`` knows the commands, ``options`` what
-they share on the way in, ``output`` what they share on the way out. Modules import the library inside
-their functions, so that ``streamcore --help`` costs nothing but the words it prints.
+A command parses its words, calls the library and prints. ``main`` lists the commands, ``options`` holds the
+options that they share, ``output`` prints. Modules import the library inside their functions, so that
+``streamcore --help`` does not load it.
 """

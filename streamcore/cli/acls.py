@@ -1,7 +1,7 @@
-"""``streamcore acls``: the rules of who may do what where the log is served: list, add, delete.
+"""``streamcore acls``: list, add and delete the access rules of a log that is served.
 
-In the manner of Kafka's own tool: a rule is about a principal, an operation and a resource.
-``--producer`` and ``--consumer`` stand for the operations that such a client needs.
+The options follow Kafka's own tool: a rule names a principal, an operation and a resource. ``--producer``
+and ``--consumer`` stand for the operations that such a client needs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ acls = typer.Typer(
 )
 
 PrincipalArgument = Annotated[
-    list[str], typer.Argument(metavar="PRINCIPAL…", help="User:NAME, or NAME alone; User:* is everybody.")
+    list[str], typer.Argument(metavar="PRINCIPAL…", help="User:NAME, or NAME alone; User:* is every user.")
 ]
 PrincipalOption = Annotated[
     str | None, typer.Option("--principal", metavar="User:NAME", help="Only rules about this one.")
@@ -86,7 +86,9 @@ def list_rules(
     command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List rules: all, or those that apply to resources, wildcards and beginnings included."""
+    """List rules: all, or those that apply to the given resources, with those for all names and for
+    prefixes.
+    """
     from streamcore.log.broker.access.acl import AccessRuleFilter, PatternType
 
     who = None if principal is None else _principal(principal)
@@ -149,7 +151,7 @@ def delete_rules(
     command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete the rules that agree in all that is given, and show them."""
+    """Delete the rules that match everything that is given, and print them."""
     from streamcore.log.broker.access.acl import PatternType
 
     pattern = PatternType.PREFIXED if prefixed else PatternType.LITERAL
@@ -183,7 +185,7 @@ def _filters(
 def _wanted(
     resources: Sequence[ResourcePattern], operations: list[str], *, producer: bool, consumer: bool
 ) -> Iterator[tuple[ResourcePattern, AclOperation]]:
-    """The resources with what is to be ruled about them."""
+    """Return the resources that the options name, with the operations of their rules."""
     from streamcore.log.broker.access.acl import AclOperation, ResourceType
 
     O = AclOperation  # noqa: E741 - as in Kafka's tables
@@ -251,7 +253,7 @@ def _operations(given: list[str]) -> list[AclOperation]:
 
 
 def _principal(given: str) -> str:
-    """A principal; a name alone, be it that of a certificate, is a user's."""
+    """Parse a principal; a name without a type, such as that of a certificate, is a user's."""
     return given if re.match(r"\w+:", given) else f"User:{given}"
 
 

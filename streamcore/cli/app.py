@@ -1,7 +1,7 @@
-"""``streamcore app MODULE:APP COMMAND …``: runs a command of an application, or ``reset`` (``app_reset``).
+"""``streamcore app MODULE:APP COMMAND …``: run a command of an application, or ``reset`` (``app_reset``).
 
-Parameters of the function become arguments and options by their annotations, as Typer has it. A
-parameter annotated ``sc.Log`` is none of them: it receives the log of the data folder.
+The parameters of the command's function become arguments and options by their annotations, by Typer's rules.
+A parameter that is annotated ``sc.Log`` is not on the command line: it receives the log.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _SHARED = ("--data", "--broker", "--command-config", "--log-level")
 """The options of ``streamcore app`` itself; they stand before MODULE:APP, or anywhere behind it."""
 
 _FOLDER = "streamcore_data_folder"
-"""The parameter of ``--data`` behind a command; a name that no function of a user has."""
+"""The name of the parameter of ``--data`` behind a command; long, so that no user's function has it."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         "app",
-        # What follows MODULE:APP belongs to the application's own commands, --help included.
+        # The words behind MODULE:APP belong to the application's own commands, --help included.
         context_settings={
             "allow_extra_args": True,
             "ignore_unknown_options": True,
@@ -82,10 +82,10 @@ def run_app_command(
 def without_shared(app: App, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Take the options of ``streamcore app`` itself out of the words behind MODULE:APP.
 
-    Behind the name of a command, an option that its function has itself stays where it is.
+    Behind the name of a command, an option that the command's function declares itself is not taken.
 
     Returns:
-        The other words, and the values by parameter.
+        The other words, and the values by parameter name.
     """
     rest: list[str] = []
     given: dict[str, str] = {}
@@ -110,10 +110,10 @@ def without_shared(app: App, words: Sequence[str]) -> tuple[list[str], dict[str,
 
 
 def command_line(app: App, place: LogPlace) -> typer.Typer:
-    """The commands that an application declares as a command line.
+    """Return the command line of the commands that an application declares.
 
     Raises:
-        TopologyError: one has parameters that no command line can give.
+        TopologyError: a command has parameters that a command line cannot give.
     """
     found = typer.Typer(
         name=app.app_id,
@@ -136,7 +136,7 @@ def command_line(app: App, place: LogPlace) -> typer.Typer:
 def _add_command(
     found: typer.Typer, app: App, name: str, function: Callable[..., Any], place: LogPlace
 ) -> None:
-    """Add a command, and check at once that its parameters can be given on a command line."""
+    """Add a command, and check that a command line can give its parameters."""
     help_text = inspect.cleandoc(function.__doc__) if function.__doc__ else None
     alone = typer.Typer(add_completion=False)
     for group in (alone, found):
@@ -151,7 +151,7 @@ def _add_command(
 
 
 def _as_command(app: App, name: str, function: Callable[..., Any], place: LogPlace) -> Callable[..., None]:
-    """The function as Typer shall see it: without its logs, with ``--data``."""
+    """Return the function with the signature that Typer reads: without its logs, with ``--data``."""
     from streamcore.log.connect import ConnectedLog
 
     try:
@@ -191,7 +191,7 @@ def _as_command(app: App, name: str, function: Callable[..., Any], place: LogPla
                     + fact_text(command=name, error=f"{type(error).__name__}: {error}", at=code_place(error))
                 ) from error
 
-    del command.__wrapped__  # or the signature would be the function's
+    del command.__wrapped__  # Without this, Typer would read the signature of the function.
     command.__signature__ = inspect.Signature(given)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in given}
     return command

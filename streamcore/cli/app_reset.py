@@ -1,6 +1,7 @@
-"""``streamcore app MODULE:APP reset``: starts an application over, or the part of it that makes a table.
+"""``streamcore app MODULE:APP reset``: start an application over, or the part of it that makes a table.
 
-It says what it will do and asks, or takes ``--yes``. It refuses while the application runs.
+The command prints the plan of the reset and asks, unless ``--yes`` is given. It refuses while the application
+runs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LogPlace:
-    """The log that commands work on: of a folder, or of a broker instead."""
+    """The log that commands use: that of a folder, or that of a broker."""
 
     data: Path
     broker: str | None = None
@@ -32,7 +33,7 @@ class LogPlace:
 
 
 def add_reset(commands: typer.Typer, app: App, place: LogPlace) -> None:
-    """Add the command, unless the application declares one of its name."""
+    """Add the command ``reset``, unless the application declares one of this name."""
     if "reset" in app.commands:
         return
 
@@ -51,7 +52,7 @@ def add_reset(commands: typer.Typer, app: App, place: LogPlace) -> None:
             typer.Option("--offset", metavar="TOPIC:PARTITION:OFFSET", help="For one partition, repeatable."),
         ] = None,
         yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
         data: Annotated[Path, typer.Option("--data", help="The data folder of log and state.")] = place.data,
     ) -> None:
         """Start the application over: empty its tables and read its inputs again."""
@@ -91,21 +92,23 @@ def _reset(
             return
         if not yes:
             if not sys.stdin.isatty():
-                raise UsageError(f"nobody can be asked here: give --yes to reset {fact_text(app=app.app_id)}")
+                raise UsageError(
+                    f"standard input is no terminal: give --yes to reset {fact_text(app=app.app_id)}"
+                )
             typer.confirm("Do it?", abort=True)
         reset.carry_out(plan)
     print_note(f"{app.app_id} was reset; the next worker starts over")
 
 
 def plan_lines(plan: ResetPlan, folders: Sequence[Path]) -> list[str]:
-    """What a reset does, in words."""
+    """Return the plan of a reset as lines for people."""
     lines = [f"reset of {plan.app_id}: {', '.join(plan.parts) or 'nothing'}"]
     if plan.tables:
         lines.append(f"  empties  {', '.join(plan.tables)}")
     if plan.deleted_topics:
         lines.append(f"  deletes  {', '.join(plan.deleted_topics)}")
     lines += [f"  deletes  {folder}" for folder in folders]
-    lines += [f"  reads    {place} from {offset}" for place, offset in plan.positions.items()]
+    lines += [f"  reads    {partition} from {offset}" for partition, offset in plan.positions.items()]
     if plan.read_from_end:
         lines.append(f"  reads what it writes itself from the end: {', '.join(plan.read_from_end)}")
     if plan.written_again:

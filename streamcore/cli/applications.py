@@ -1,4 +1,4 @@
-"""Finds the application that ``MODULE:APP`` names, as a program in the current directory would import it."""
+"""Find the application that ``MODULE:APP`` names; the module is imported from the current directory, too."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ def load_app(where: str) -> App:
     """Import the module and return the application in it.
 
     Raises:
-        UsageError: no such module, it fails while it is imported, or there is no application of that name.
-        TopologyError: the application does not fit together.
+        UsageError: the module does not exist or fails when it is imported, or it has no application of that
+        name.
+        TopologyError: the declarations of the application contradict each other.
     """
     from streamcore.processing.dsl.app import App
 
@@ -59,7 +60,7 @@ def load_app(where: str) -> App:
 
 
 def code_place(error: BaseException) -> str:
-    """Where in the code an error arose, as ``file:line``."""
+    """Return the place in the code where an error was raised, as ``file:line``."""
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
@@ -90,7 +91,7 @@ def _import_failed(module: str, error: Exception) -> StreamCoreError:
 
 
 def _apps_of(module: str) -> str:
-    """The applications that a module does have, for the message."""
+    """Return the applications of a module, for an error's text."""
     from streamcore.processing.dsl.app import App
 
     names = [name for name, value in vars(sys.modules[module]).items() if isinstance(value, App)]

@@ -1,4 +1,4 @@
-"""``streamcore consume``: prints the records of a topic, up to its end, or on and on."""
+"""``streamcore consume``: print the records of a topic, up to its end or until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
 
 def consume(
-    topic: Annotated[str, typer.Argument(help="What to read.")],
+    topic: Annotated[str, typer.Argument(help="The topic to read.")],
     start: Annotated[
         str | None,
         typer.Option(
@@ -51,17 +51,17 @@ def consume(
         ),
     ] = None,
     last: Annotated[
-        int | None, typer.Option("--last", min=1, help="Begin with the newest records, so many of them.")
+        int | None, typer.Option("--last", min=1, help="Begin with this many of the newest records.")
     ] = None,
     records_max: Annotated[
-        int | None, typer.Option("--max", min=1, help="Stop after so many records.")
+        int | None, typer.Option("--max", min=1, help="Stop after this many records.")
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on at the end of the topic, until Ctrl-C.")
+        bool, typer.Option("--follow", "-f", help="Wait for more records at the end, until Ctrl-C.")
     ] = False,
     partition: Annotated[int | None, typer.Option("--partition", min=0, help="Only this one.")] = None,
     group: Annotated[
-        str | None, typer.Option("--group", help="Go on where this group stands, and commit what is printed.")
+        str | None, typer.Option("--group", help="Begin at this group's offsets; commit what is printed.")
     ] = None,
     uncommitted: Annotated[
         bool, typer.Option("--uncommitted", help="Records of open and aborted transactions too.")
@@ -108,19 +108,24 @@ def _print(records: Sequence[BytesRecord], as_json: bool) -> None:
         else:
             print_line(record_line(record))
     if records:
-        # What is read from a pipe is there at once, and committed for a group only after it is written.
+        # Flush: a pipe's reader gets the records at once, and before the group's offsets are committed.
         sys.stdout.flush()
 
 
 def _has_reached(
     consumer: Consumer, log: ConnectedLog, isolation: Isolation, ends: dict[TopicPartition, Offset]
 ) -> bool:
-    """Whether all is read that was there when a partition was seen first; others may go on writing."""
-    places = consumer.assignment()
-    fresh = [place for place in places if place not in ends]
-    if fresh:
-        ends.update((place, marks.visible_end(isolation)) for place, marks in log.offsets(fresh).items())
-    return bool(places) and all(consumer.position(place) >= ends[place] for place in places)
+    """Whether each partition is read up to the end that it had when it was first seen.
+
+    Other programs may write meanwhile; the command still ends.
+    """
+    assigned = consumer.assignment()
+    new = [partition for partition in assigned if partition not in ends]
+    if new:
+        ends.update(
+            (partition, marks.visible_end(isolation)) for partition, marks in log.offsets(new).items()
+        )
+    return bool(assigned) and all(consumer.position(partition) >= ends[partition] for partition in assigned)
 
 
 def _consumer(

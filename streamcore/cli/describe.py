@@ -1,4 +1,4 @@
-"""``streamcore describe``: shows what an application declares, without running anything."""
+"""``streamcore describe``: show what an application declares, without running it."""
 
 from __future__ import annotations
 

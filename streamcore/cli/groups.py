@@ -1,4 +1,4 @@
-"""``streamcore groups``: list, describe, reset, delete."""
+"""``streamcore groups``: list and describe consumer groups, move their committed offsets, delete them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from streamcore.cli.options import (
 )
 from streamcore.cli.output import print_note, print_rows
 
-groups = typer.Typer(help="Consumer groups: look at, move, delete.", no_args_is_help=True)
+groups = typer.Typer(help="Consumer groups: list, describe, reset, delete.", no_args_is_help=True)
 
 YesOption = Annotated[
     bool,
-    typer.Option("--yes", help="Also where the group is an application's, whose tables then do not fit."),
+    typer.Option("--yes", help="Also if the group is an application's; its tables then do not fit."),
 ]
 GroupArgument = Annotated[str, typer.Argument(help="The group.")]
 
@@ -37,7 +37,7 @@ def list_groups(
     command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List groups with their state and how far they lag behind."""
+    """List groups with their state and their lag."""
     with open_log(data, broker, command_config) as log:
         summaries = [log.describe_group(name) for name in log.groups()]
         print_rows(
@@ -64,7 +64,7 @@ def describe_group(
     command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show where a group stands in each partition, and which member reads it."""
+    """Show a group's committed offset and lag in each partition, and the member that reads it."""
     with open_log(data, broker, command_config) as log:
         summary = log.describe_group(group)
         if not as_json:
@@ -106,7 +106,7 @@ def reset_group(
     command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Move the positions of a group that nobody is a member of now."""
+    """Move the committed offsets of a group that has no members now."""
     with open_log(data, broker, command_config) as log:
         before = log.committed(group)
         positions = log.reset_group(group, to, topics=topic, dry_run=dry_run, of_application=yes)
@@ -136,7 +136,7 @@ def delete_group(
     command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a group with its committed positions."""
+    """Delete a group with its committed offsets."""
     with open_log(data, broker, command_config) as log:
         log.delete_group(group, of_application=yes)
         if as_json:

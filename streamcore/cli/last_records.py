@@ -1,4 +1,4 @@
-"""The last records of a topic, found from its end backwards."""
+"""Find the newest records of a topic by reading backwards from its end."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 def last_records(
     consumer: Consumer, log: ConnectedLog, isolation: Isolation, count: int
 ) -> list[BytesRecord]:
-    """Return the ``count`` newest records of all partitions, each partition's in order of its offsets.
+    """Return the ``count`` newest records of all partitions; those of one partition are in offset order.
 
-    Offsets without a record (of markers, of aborted and of compacted records) do not count: where they leave
-    too few records, twice as many offsets are read. The consumer is then at the end.
+    Offsets without a record (of markers, of aborted and of compacted records) do not count: if they leave too
+    few
+    records, the function reads again from twice as far back. Afterwards the consumer is at the end.
     """
     partitions = consumer.assignment()
     while not partitions:
@@ -48,7 +49,7 @@ def last_records(
 
 
 def _newest(kept: dict[TopicPartition, deque[BytesRecord]], count: int) -> list[BytesRecord]:
-    """Take from the ends of the partitions what has the latest time."""
+    """Take the records with the latest times from the ends of the partitions."""
     taken: list[BytesRecord] = []
     while len(taken) < count and any(kept.values()):
         tails = {partition: records[-1] for partition, records in kept.items() if records}

@@ -1,4 +1,4 @@
-"""``streamcore log``: shows and checks the files of a log, whether or not somebody runs it."""
+"""``streamcore log``: show and check the files of a log, also while a process has it open."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def dump_log(
     broker: BrokerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the record batches that are stored, as they are stored."""
+    """Print the stored record batches, as they are on disk."""
     from streamcore.log.tools.dump import dump
 
     refuse_broker(broker)
@@ -59,7 +59,7 @@ def verify_log(
     broker: BrokerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every batch and index; exit code 1 if stored bytes are not what was written."""
+    """Check every batch and index; exit with 1 if stored bytes have changed."""
     from streamcore.log.tools.verification import verify
 
     refuse_broker(broker)
@@ -85,10 +85,10 @@ def verify_log(
 
 
 def _paths(data: Path, what: str | None) -> list[Path]:
-    """The folders or the file that are meant.
+    """Return the folders or the file that the argument names.
 
     Raises:
-        UsageError: nothing is there.
+        UsageError: nothing of this name exists.
     """
     root = data / "log"
     if what is None:

@@ -1,7 +1,7 @@
-"""The command ``streamcore``: the list of its commands, and one place where failures become exit codes.
+"""The command ``streamcore``: the list of its commands, and the one place where errors become exit codes.
 
-A module of commands has ``register(app)``, which adds its commands or its group, and stands in
-``_MODULES`` in the order of the help page. It imports the library inside its functions.
+Each module of commands has ``register(app)``, which adds its command or its group. ``_MODULES`` lists the
+modules in the order of the help page. A module imports the library inside its functions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MODULES = (
 
 
 def build_app() -> typer.Typer:
-    """Put the commands together."""
+    """Build the command line from all modules of commands."""
     app = typer.Typer(
         name="streamcore",
         help="Stream processing on an embedded, durable, Kafka-format log.",
@@ -59,7 +59,7 @@ def build_app() -> typer.Typer:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code: 0, 1 for errors, 2 for usage, 130 for Ctrl-C."""
+    """Run the command line and exit: with 0, 1 for errors, 2 for a wrong command line, 130 for Ctrl-C."""
     open_missing_streams()
     app = build_app()
     words = sys.argv[1:] if arguments is None else arguments

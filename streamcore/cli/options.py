@@ -1,4 +1,4 @@
-"""Options that every command shares, and the log that they name."""
+"""Options that commands share, and opening the log that they name."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line
 
 
 class NegativeNumbers(TyperCommand):
-    """A command whose last argument may be a negative number, which is no option: ``tables get t -5``."""
+    """A command whose last argument may be a negative number: ``tables get t -5``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put negative numbers behind ``--``, but for those that are the value of an option."""
+        """Move negative numbers behind ``--``, except those that are an option's value."""
         if "--" not in args:
             with_value = {
                 name
@@ -78,10 +78,10 @@ class NegativeNumbers(TyperCommand):
 
 
 def settings_in(words: Sequence[str], option: str) -> dict[str, str]:
-    """Read ``NAME=VALUE`` words, each name once.
+    """Parse ``NAME=VALUE`` words, each name once.
 
     Raises:
-        UsageError: a word is something else, or a name is given twice.
+        UsageError: a word has another form, or a name is given twice.
     """
     settings: dict[str, str] = {}
     for word in words:
@@ -99,10 +99,10 @@ def settings_in(words: Sequence[str], option: str) -> dict[str, str]:
 
 
 def refuse_broker(broker: str | None) -> None:
-    """Say plainly that the files of a log are looked at where they lie.
+    """Refuse ``--broker`` for a command that reads the files of a log.
 
     Raises:
-        UsageError: if a broker was named.
+        UsageError: a broker is named.
     """
     if broker:
         raise UsageError(
@@ -112,10 +112,10 @@ def refuse_broker(broker: str | None) -> None:
 
 
 def security_of(broker: str | None, command_config: Path | None) -> dict[str, str] | None:
-    """What a properties file says about getting into a broker; ``None`` without a broker.
+    """Read the settings for the connection to a broker from a properties file; ``None`` without a broker.
 
     Raises:
-        UsageError: the file cannot be read, or there is no broker to use it for.
+        UsageError: the file cannot be read, or no broker is named.
     """
     if not broker:
         if command_config is not None:
@@ -139,11 +139,11 @@ def open_log(
     Args:
         data: the folder.
         broker: used instead of the folder, if given.
-        command_config: for the broker.
-        create: begin a new log if the folder holds none; commands that only look must not.
+        command_config: the properties file for the broker.
+        create: create a log if the folder has none; commands that only read do not set it.
 
     Raises:
-        UsageError: no log there, another process holds it, or the broker does not let us in.
+        UsageError: the folder has no log, another process has it open, or authentication failed.
     """
     from streamcore.log.connect import broker_place, connect
 

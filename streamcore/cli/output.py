@@ -1,8 +1,8 @@
-"""What commands print: rows for people or for programs, and errors as one line.
+"""The output of commands: rows for people or for programs, and errors as one line.
 
-For people, rows become a table with the first row's keys as its head. For programs (``--json``), each
-row is one JSON object a line, printed as it comes, so that endless output can be piped. Errors go
-to stderr; stdout carries nothing but the answer.
+For people, rows become a table with the first row's keys as its head. For programs (``--json``), each row is
+one JSON object on a line, printed at once, so that endless output can be piped. Errors and notes go to
+stderr; stdout has only the answer.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 Row = Mapping[str, object]
 
 _OTHER_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
-"""Line ends of Unicode, which JSON leaves as they are within a string."""
+"""Unicode's line ends, which JSON does not escape within a string."""
 
 _COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
-"""``ClickException``, of whichever click this version of typer stands on."""
+"""``ClickException`` of the click version that the installed Typer uses."""
 
 
 def print_rows(rows: Iterable[Row], as_json: bool, *, empty: str = "nothing to show") -> None:
     """Print rows as a table, or as one JSON object a line.
 
     Args:
-        rows: mappings of one shape; a table collects them, JSON prints each as it comes.
-        as_json: for programs instead of people.
-        empty: what people read instead of a table without rows.
+        rows: mappings of one shape; a table collects all of them, JSON prints each at once.
+        as_json: print JSON for programs instead of a table.
+        empty: the text that is printed instead of a table without rows.
     """
     if as_json:
         for row in rows:
@@ -59,7 +59,7 @@ def print_rows(rows: Iterable[Row], as_json: bool, *, empty: str = "nothing to s
         )
     for row in collected:
         table.add_row(*(Text(cell_text(name, value)) for name, value in row.items()))
-    # A pipe has no width: give it one that folds nothing, so that grep and cut see whole rows.
+    # A pipe has no width. A large one folds nothing, so that grep and cut see whole rows.
     console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=10_000)
     with console.capture() as capture:
         console.print(table)
@@ -67,7 +67,7 @@ def print_rows(rows: Iterable[Row], as_json: bool, *, empty: str = "nothing to s
 
 
 def print_json(row: Row) -> None:
-    """Print one JSON object as a line of its own, for every program's idea of a line."""
+    """Print one JSON object as one line; characters that some programs take for a line end are escaped."""
     import msgspec
 
     text = msgspec.json.encode(row, enc_hook=json_value).decode()
@@ -82,12 +82,12 @@ def print_line(text: str) -> None:
 
 
 def print_note(text: str) -> None:
-    """Tell people something beside the answer, on stderr."""
+    """Print a note to people, on stderr."""
     sys.stderr.write(text + "\n")
 
 
 def print_error(error: BaseException) -> None:
-    """Print an error as one line on stderr, red where a person sees it."""
+    """Print an error as one line on stderr, in red on a terminal."""
     line = f"error: {' '.join(str(error).split()) or type(error).__name__}"
     if sys.stderr.isatty():
         line = f"\x1b[31m{line}\x1b[0m"
@@ -95,14 +95,14 @@ def print_error(error: BaseException) -> None:
 
 
 def json_value(value: object) -> object:
-    """Stand-ins for what JSON has no form for: text where bytes are text, base64 where not."""
+    """Replace a value that JSON has no form for: bytes by text or base64, others by ``str``."""
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes_json(bytes(value))
     return str(value)
 
 
 def bytes_json(data: bytes | None) -> object:
-    """Bytes as JSON shows them: text if they are UTF-8, otherwise ``{"base64": …}``."""
+    """Return bytes in the form for JSON: a string if they are UTF-8, otherwise ``{"base64": …}``."""
     if data is None:
         return None
     try:
@@ -112,7 +112,7 @@ def bytes_json(data: bytes | None) -> object:
 
 
 def bytes_text(data: bytes | None) -> str:
-    """Bytes as people read them: text if they are printable UTF-8, otherwise Python's form."""
+    """Return bytes in the form for people: text if they are printable UTF-8, otherwise Python's form."""
     if data is None:
         return "null"
     try:
@@ -123,7 +123,7 @@ def bytes_text(data: bytes | None) -> str:
 
 
 def cell_text(name: str, value: object) -> str:
-    """A value as a table's cell shows it: times by columns whose names end in ``_ms``."""
+    """Return a value as text for a table's cell; columns whose names end in ``_ms`` hold times."""
     if value is None:
         return "-"
     if isinstance(value, bytes):
@@ -147,7 +147,7 @@ def open_missing_streams() -> None:
 
 
 def progress_bar() -> Progress:
-    """A progress display on stderr; it shows nothing where nobody watches."""
+    """Return a progress display on stderr; it shows nothing unless stderr is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -164,11 +164,13 @@ def progress_bar() -> Progress:
 
 
 def run_and_report(run: Callable[[], object]) -> int:
-    """Run a command; return its exit code, with every expected failure printed as one line.
+    """Run a command and return its exit code; print every expected error as one line.
 
-    A command line that is wrong is 2, errors of this package and of the operating system are 1, an interrupt
-    is 130 as shells have it. A reader that went away (``| head``) is 1 without a line. What is left is a bug
-    and keeps its traceback.
+    The code is 2 for a wrong command line, 1 for errors of this package and of the operating system, and 130
+    for
+    an interrupt, as in shells. If the reader of the output has gone (``| head``), the code is 1 and nothing
+    is
+    printed. Any other exception is a bug and is raised.
 
     Args:
         run: the command; an integer that it returns is the exit code.
@@ -194,7 +196,7 @@ def run_and_report(run: Callable[[], object]) -> int:
         _print_usage_error(error)
         return 2
     except SystemError as error:
-        # What an extension module makes of an interrupt that arrives within its call.
+        # An interrupt within a call of an extension module arrives as the cause of a SystemError.
         if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
             return 130
         raise
@@ -202,7 +204,7 @@ def run_and_report(run: Callable[[], object]) -> int:
 
 
 def _print_usage_error(error: Any) -> None:
-    """Print what is wrong with a command line, and where to read how it is right."""
+    """Print what is wrong with a command line, and the command that prints the help."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         return
@@ -226,7 +228,7 @@ def _exit_code(stop: SystemExit) -> int:
 
 
 def _discard_stdout() -> None:
-    # The interpreter flushes stdout once more at exit and would complain about the same pipe.
+    # The interpreter flushes stdout again at exit and would report the same broken pipe.
     import os
 
     sink = os.open(os.devnull, os.O_WRONLY)

@@ -1,8 +1,8 @@
 """Standard input from a command that may have the same data folder open: ``consume … | produce …``.
 
-One process has a folder open at a time. A command that reads a pipe therefore opens the folder when the first
-line has come. Where a command of the same pipe still has it, the input is kept in a temporary file until it
-ends, and the folder is opened then.
+One process has a folder open at a time. A command that reads a pipe therefore opens the folder after the
+first line has arrived. If another command of the same pipe has the folder open then, the input is kept in a
+temporary file until it ends, and the folder is opened afterwards.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ _PAUSE_S = 0.02
 
 
 def open_after_input(stream: BinaryIO, open_folder: Callable[[], T]) -> tuple[Iterable[bytes], T]:
-    """Return the lines of a pipe, and what ``open_folder`` opens.
+    """Return the lines of a pipe, and the result of ``open_folder``.
 
     Raises:
-        DirectoryInUseError: a process outside of this pipe has the folder open.
+        DirectoryInUseError: a process outside of this pipe has the folder open, or one of the pipe still has
+        it
+            5 s after the input has ended.
     """
     first = stream.readline()
     begun = [first] if first else []
@@ -44,14 +46,14 @@ def open_after_input(stream: BinaryIO, open_folder: Callable[[], T]) -> tuple[It
         try:
             return chain(begun, spool), open_folder()
         except DirectoryInUseError:
-            # The other command has closed its output, and ends now.
+            # The other command has closed its output, so it ends soon.
             if time.monotonic() > deadline_s:
                 raise
             time.sleep(_PAUSE_S)
 
 
 def _is_of_this_pipe(error: DirectoryInUseError) -> bool:
-    """Whether the process that holds the folder was started together with this one, or is about to end."""
+    """Whether the process that has the folder open belongs to this process group, or has ended."""
     pid = str(error).rpartition("pid=")[2]
     if not pid.isdecimal():
         return True

@@ -1,4 +1,4 @@
-"""``streamcore produce``: lines of a file or of standard input become records."""
+"""``streamcore produce``: append the lines of a file or of standard input as records."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ def register(app: typer.Typer) -> None:
 
 
 def produce(
-    topic: Annotated[str, typer.Argument(help="Where to; it must exist.")],
+    topic: Annotated[str, typer.Argument(help="The topic to write to; it must exist.")],
     key_separator: Annotated[
-        str | None, typer.Option("--key-separator", help="What stands between key and value of a line.")
+        str | None, typer.Option("--key-separator", help="The text between key and value of a line.")
     ] = None,
     null: Annotated[
-        str | None, typer.Option("--null", help="A value of just this text is null: a tombstone.")
+        str | None, typer.Option("--null", help="A value that equals this text is null: a tombstone.")
     ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
-            "--file", "-f", help="Read this instead of standard input.", exists=True, dir_okay=False
+            "--file", "-f", help="Read this file instead of standard input.", exists=True, dir_okay=False
         ),
     ] = None,
     partition: Annotated[
-        int | None, typer.Option("--partition", min=0, help="This one, not the key's.")
+        int | None, typer.Option("--partition", min=0, help="Write to this partition, not the key's.")
     ] = None,
     compression: Annotated[
         str, typer.Option("--compression", help="none, gzip, snappy, lz4 or zstd.")
@@ -109,7 +109,7 @@ def produce(
 
 
 class _Loader:
-    """Sends lines, and knows which line was refused, though the log answers later."""
+    """Send lines, and find the line that was refused, although the log answers later."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class _Loader:
         """Send a line.
 
         Raises:
-            UsageError: this line or one before it is refused. What was read before is written by then.
+            UsageError: this line or one before it is refused. All lines before the refused one are written.
         """
         self._number = number
         try:
@@ -151,7 +151,7 @@ class _Loader:
             self._ensure_written(*self._pending.popleft())
 
     def finish(self) -> int:
-        """Wait for all; return how many records were written."""
+        """Wait for all lines; return the number of written records."""
         self._producer.hurry()
         while self._pending:
             self._ensure_written(*self._pending.popleft())
@@ -181,7 +181,7 @@ def _open(file: Path | None, open_folder: Callable[[], ConnectedLog]) -> tuple[I
 
 
 def _is_plain_text(lines: Iterable[bytes]) -> tuple[bool, Iterable[bytes]]:
-    """Whether the input of ``--json`` is text, as version 0.1.0 had it; also return all lines.
+    """Whether the input of ``--json`` is text, as in version 0.1.0; return this and all lines.
 
     The first line that is not blank decides: a record is a JSON object.
     """

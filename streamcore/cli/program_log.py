@@ -1,8 +1,7 @@
-"""Logging of the commands that run for long or run an application's code: to stderr, from a level on.
+"""Logging to stderr for the commands that run an application's code or serve a log.
 
-Logging that the application's module sets up when it is imported stays: its handlers are kept, and so is its
-level unless ``--log-level`` is given. Commands therefore import the application before they call
-``show_logging``.
+Logging that the application's module sets up when it is imported is kept: its handlers, and its level unless
+``--log-level`` is given. Commands therefore import the application before they call ``show_logging``.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ def show_logging(level: str | None) -> None:
     """Print log messages to stderr, from a level on.
 
     Args:
-        level: the value of ``--log-level``. ``None`` is ``info``, or what the application has set up.
+        level: the value of ``--log-level``. ``None`` means ``info``, or the application's own logging.
 
     Raises:
-        UsageError: there is no such level.
+        UsageError: the level does not exist.
     """
     root = logging.getLogger()
     if level is None and root.handlers:

@@ -1,12 +1,12 @@
-"""Records as lines: what ``streamcore consume`` prints, and what ``streamcore produce --json`` reads.
+"""Records as lines: the output of ``streamcore consume``, and the input of ``streamcore produce --json``.
 
 ::
 
     {"topic":"orders","partition":0,"offset":7,"timestamp_ms":1600000000000,
      "key":"ada","value":{"base64":"/w=="},"headers":[["trace","1"]]}
 
-Bytes are a string where they are UTF-8 and ``{"base64":"..."}`` where not; ``null`` is no key, or a
-tombstone. What is read may leave out everything but ``value``. Any other JSON as key or value is taken as its
+Bytes are a string if they are UTF-8, otherwise ``{"base64":"..."}``. A ``null`` key is no key, a ``null``
+value is a tombstone. A line to produce needs only ``value``. Any other JSON as key or value stands for its
 own text, as it is written. Topic and offset are those of the record that was read, and are not used.
 """
 
@@ -54,7 +54,7 @@ _DECODER = msgspec.json.Decoder(_JsonRecord)
 
 
 def record_row(record: BytesRecord) -> dict[str, object]:
-    """Return a record for programs."""
+    """Return a record as a row for programs."""
     return {
         "topic": record.topic,
         "partition": record.partition,
@@ -67,7 +67,7 @@ def record_row(record: BytesRecord) -> dict[str, object]:
 
 
 def record_line(record: BytesRecord) -> str:
-    """Return a record for people: when, where, key, value, headers."""
+    """Return a record as a line for people: time, partition and offset, key, value, headers."""
     place = f"{record.topic}-{record.partition}@{record.offset}"
     parts = [f"{time_text(record.timestamp_ms):<24}", place, bytes_text(record.key), bytes_text(record.value)]
     parts.extend(f"{name}={bytes_text(value)}" for name, value in record.headers)
@@ -75,10 +75,10 @@ def record_line(record: BytesRecord) -> str:
 
 
 def line_from_json(text: bytes) -> Line:
-    """Read a line that ``record_row`` may have written.
+    """Parse a line in the form of ``record_row``.
 
     Raises:
-        UsageError: the line is something else.
+        UsageError: the line has another form.
     """
     try:
         found = _DECODER.decode(text)
@@ -98,11 +98,11 @@ def line_from_json(text: bytes) -> Line:
 
 
 def line_from_text(text: bytes, separator: bytes | None, null: bytes | None) -> Line:
-    """Read a line of text: a value, or a key and a value with a separator between.
+    """Parse a line of text: a value, or a key and a value with a separator between them.
 
     Args:
-        separator: what ends the key; without one, records have no key.
-        null: a value of just this is a tombstone.
+        separator: the end of the key; without a separator, records have no key.
+        null: a value that equals this text is a tombstone.
 
     Raises:
         UsageError: the line has no separator.

@@ -1,4 +1,4 @@
-"""Reads the tables of a running worker over its HTTP surface."""
+"""Read the tables of a running worker over HTTP."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Row = dict[str, Any]
 
 
 class RemoteTables:
-    """The tables of the worker that answers at an address."""
+    """The tables of the worker at an address."""
 
     def __init__(self, address: str) -> None:
-        """Nothing is asked yet; ``address`` is ``HOST:PORT``, with or without ``http://``."""
+        """Set the address: ``HOST:PORT``, with or without ``http://``. Nothing is sent yet."""
         self._address = address.removeprefix("http://").rstrip("/")
 
     def tables(self) -> list[Row]:
-        """What tables there are."""
+        """Return one row per table."""
         reply = self._ask("/tables", {})
         return [{"app": reply["application"], **table} for table in reply["tables"]]
 
     def get(self, name: str, key: str, at: str | None) -> list[Row]:
-        """The value of a key; without ``at``, all windows of a key of a windowed table."""
-        # As a parameter: a proxy rewrites paths that have dots.
+        """Return the value of a key; without ``at``, all windows of a key of a windowed table."""
+        # The key is a parameter, because proxies rewrite paths that contain dots.
         words = {"key": key, **({} if at is None else {"at": at})}
         reply = self._ask(_path(name), words, missing={})
         if "rows" in reply:
@@ -49,7 +49,7 @@ class RemoteTables:
         left = limit
         seen: list[Row] = []
         while left is None or left > 0:
-            # Windows go on at the last start that came, and leave out what came of it before.
+            # The next page begins at the last start of this one, without the rows already returned.
             wanted = PAGE_ROWS if left is None else min(PAGE_ROWS, left + len(seen))
             words = {"prefix": prefix, "from": start, "to": end, "limit": str(min(PAGE_ROWS, wanted))}
             reply = self._ask(_path(name), {k: v for k, v in words.items() if v is not None})

@@ -1,4 +1,4 @@
-"""``streamcore serve``: serves the log of a folder to Kafka's clients until it is stopped."""
+"""``streamcore serve``: serve the log of a folder to Kafka's clients until a signal stops the command."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def serve(
         typer.Option(
             "--advertise",
             metavar="[SCHEME://]HOST:PORT",
-            help="What clients are told, where it differs; one for each --listen, or with its scheme.",
+            help="The address that clients get, if it differs; one for each --listen, or with its scheme.",
         ),
     ] = None,
     durability: Annotated[
@@ -107,7 +107,7 @@ def serve(
         typer.Option(
             "--tls-key",
             metavar="PEM",
-            help="Its key, if it is in a file of its own.",
+            help="The certificate's key, if it is in another file.",
             rich_help_panel=_ENCRYPTION,
         ),
     ] = None,
@@ -134,7 +134,7 @@ def serve(
         typer.Option(
             "--tls-client-certificates",
             metavar="required|requested|none",
-            help="With requested, clients may also come without one.",
+            help="With requested, clients may also connect without one.",
             show_default="required with --tls-client-ca",
             rich_help_panel=_ENCRYPTION,
         ),
@@ -171,7 +171,7 @@ def serve(
         typer.Option(
             "--super-user",
             metavar="User:NAME",
-            help="Who may do anything without a rule, repeatable.",
+            help="A principal that needs no rule for anything, repeatable.",
             rich_help_panel=_ACCESS,
         ),
     ] = None,
@@ -179,7 +179,7 @@ def serve(
         bool,
         typer.Option(
             "--allow-if-no-rule",
-            help="Whatever no rule speaks of is everybody's.",
+            help="Allow everything that no rule is about.",
             rich_help_panel=_ACCESS,
         ),
     ] = False,
@@ -244,7 +244,7 @@ def _tls(
 
 
 def _mechanisms(given: list[str]) -> list[str] | dict[str, list[str]]:
-    """``A,B`` for all listeners, or ``SCHEME=A,B`` for each scheme."""
+    """Parse ``A,B`` for all listeners, or ``SCHEME=A,B`` for each scheme."""
     by_scheme: dict[str, list[str]] = {}
     for text in given:
         scheme, _, names = text.rpartition("=")
@@ -293,11 +293,12 @@ def _serve(options: _Options) -> None:
 
 @contextmanager
 def made_to_stay() -> Iterator[None]:
-    """Keep Python's collector of cycles away from what is made in the block, now and later.
+    """Keep objects that are made in the block out of Python's cycle collector, for ever.
 
-    Ten thousand partitions are some 400,000 objects. To look through them for cycles stops all threads for
-    a tenth of a second each time, and finds nothing. Only for a process of our own: what is a cycle when the
-    block ends is never freed.
+    Ten thousand partitions are about 400,000 objects. A collection of all of them stops all threads for a
+    tenth
+    of a second each time and finds nothing. Use it only in a process that ends with the command: cycles that
+    exist when the block ends are never freed.
     """
     gc.disable()
     try:
@@ -308,7 +309,7 @@ def made_to_stay() -> Iterator[None]:
 
 
 def _reload_on_hangup(served: ServedLog) -> None:
-    """Read certificates again at SIGHUP, as daemons do."""
+    """Read the certificates again at SIGHUP."""
     from streamcore.cli.output import print_error
     from streamcore.cli.worker_display import say
 

@@ -1,8 +1,8 @@
-"""SIGTERM and SIGINT for a worker: the first asks it to stop in order, a second one ends it at once.
+"""SIGTERM and SIGINT: the first signal stops a worker or a server in order, the second ends the process.
 
-While nothing is processed yet (a restore may take its time), the first one interrupts: a restore goes on
-where it was. The handlers are Python's own, not the event loop's, because application code may hold the
-loop for long. Where it holds the loop longer than stopping may take, the process is ended.
+Before anything is processed (a restore can take long), the first signal interrupts; the next start continues
+the restore. The handlers are Python's own, not the event loop's, because application code can block the
+loop. If it blocks the loop for longer than stopping may take, the process is ended.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-    """Watches for the signals while the block lasts."""
+    """Handle the signals while the block lasts."""
 
     def __init__(self, stopping: str = "committing and stopping", *, limit_s: float | None = None) -> None:
-        """Prepare.
+        """Set what a signal prints, and the limit.
 
         Args:
-            stopping: what people are told that the program does now.
+            stopping: what the program does after the first signal, for the message.
             limit_s: how long stopping may take; then the process ends with status 1.
         """
         self._stopping = stopping
@@ -39,7 +39,7 @@ class StopSignals:
         self._before: dict[signal.Signals, object] = {}
 
     def ask_with(self, ask: Callable[[], None]) -> None:
-        """From now on a signal calls this instead of interrupting; it must be fit for a signal handler."""
+        """Call a function at a signal instead of interrupting; it must be safe in a signal handler."""
         self._ask = ask
         if self.is_stopped:
             ask()
@@ -58,7 +58,7 @@ class StopSignals:
                 self._limit.start()
             self._ask()
         else:
-            # Nothing is lost: what is not committed is processed again at the next start.
+            # No committed work is lost: the next start processes again what is not committed.
             os._exit(128 + number)
 
     def __enter__(self) -> Self:
@@ -77,8 +77,8 @@ class StopSignals:
 
 def _end_at_limit() -> None:
     print_note(
-        "the application's code does not give way; ended without waiting for it, what is not committed is "
-        "processed at the next start"
+        "the application's code blocks the event loop; ended without waiting for it, what is not committed "
+        "is processed at the next start"
     )
     sys.stderr.flush()
     os._exit(1)

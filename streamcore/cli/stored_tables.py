@@ -1,7 +1,8 @@
-"""Reads the tables in a data folder that nobody runs, without the application: stores describe themselves.
+"""Read the tables in a data folder that no process has open, without the application's code.
 
-Types that only the application knows come out as plain data: a class as its fields, an aggregation of the
-user's own as its accumulator. Nothing in the folder is changed, but for the lock while it is read.
+Stores describe themselves. Types that only the application knows are returned as plain data: a class as its
+fields, a user's own aggregation as its accumulator. The folder is not changed; its lock is held while it is
+read.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ Decode = Callable[[bytes], Any]
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A table as it lies in one task."""
+    """The part of a table that one task has."""
 
     app: str
     table: str
@@ -51,7 +52,7 @@ class _Part:
         return StoreView(self.engine, self.description, decoder_of(self.description))
 
     def position(self) -> Position:
-        """How far the task has come; a global table has come as far as its checkpoint says."""
+        """Return how far the task has processed its inputs; for a global table, its checkpoint."""
         if not self.is_global:
             return self.view.position()
         reached = checkpoint(self.engine, self.description.name)
@@ -62,13 +63,13 @@ class _Part:
 
 
 class StoredTables:
-    """The tables in a folder, for as long as ``open_stored`` holds it."""
+    """The tables in a folder, while ``open_stored`` holds its lock."""
 
     def __init__(self, parts: list[_Part]) -> None:
         self._parts = parts
 
     def tables(self) -> list[Row]:
-        """What tables there are."""
+        """Return one row per table."""
         rows = []
         for app, name in sorted({(part.app, part.table) for part in self._parts}):
             parts = [part for part in self._parts if (part.app, part.table) == (app, name)]
@@ -89,7 +90,7 @@ class StoredTables:
         return rows
 
     def get(self, name: str, key: str, at: str | None) -> list[Row]:
-        """The value of a key; without ``at``, all windows of a key of a windowed table."""
+        """Return the value of a key; without ``at``, all windows of a key of a windowed table."""
         parts = self._parts_of(name)
         codec = _codec(parts)
         wanted = parse_key(codec, key)
@@ -151,11 +152,11 @@ class StoredTables:
 
 @contextmanager
 def open_stored(data: Path, app: str | None) -> Iterator[StoredTables]:
-    """Hold a folder while its tables are read.
+    """Lock a folder while its tables are read.
 
     Raises:
-        DirectoryInUseError: a process runs it; the message names its pid.
-        UsageError: there is no state in it, or none of this application.
+        DirectoryInUseError: a process has it open; the message names its pid.
+        UsageError: the folder has no state, or none of this application.
     """
     directory = StateDirectory(data / "state")
     if not directory.root.is_dir():
@@ -172,7 +173,7 @@ def open_stored(data: Path, app: str | None) -> Iterator[StoredTables]:
                 f"started with the same, or stop it: {fact_text(data=data, pid=_pid_in(error))}"
             ) from error
         except StorageError:
-            pass  # a folder that cannot be written is nobody's, and can be read
+            pass  # A folder that cannot be written cannot be locked; no process has it open for writing.
         folders = directory.folders()
         apps = sorted({folder.app for folder in folders})
         if app is not None and app not in apps:
@@ -190,7 +191,7 @@ def open_stored(data: Path, app: str | None) -> Iterator[StoredTables]:
 
 
 def decoder_of(description: StoreDescription) -> Decode:
-    """How to read a store's values without the application."""
+    """Return the function that decodes a store's values without the application."""
     if not description.aggregations:
         return SERDES_BY_NAME.get(description.value_codec, BYTES).decode
     names = [name for name, _ in description.aggregations]

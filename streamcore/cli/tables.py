@@ -1,4 +1,4 @@
-"""``streamcore tables``: lists and reads tables, of a folder that nobody runs or of a running worker."""
+"""``streamcore tables``: list and read the tables of a folder that no process has open, or of a worker."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WorkersBrokerOption = Annotated[
         "--broker",
         envvar="STREAMCORE_BROKER",
         metavar="HOST:PORT",
-        help="Of no effect: tables lie in the worker's folder, whatever log it works on.",
+        help="No effect: tables lie in the worker's folder, whatever log it works on.",
     ),
 ]
 AppOption = Annotated[
@@ -39,15 +39,15 @@ class TableReader(Protocol):
     """Reads tables: ``StoredTables`` from a folder, ``RemoteTables`` from a worker."""
 
     def tables(self) -> list[Row]:
-        """What tables there are."""
+        """Return one row per table."""
 
     def get(self, name: str, key: str, at: str | None) -> list[Row]:
-        """The rows of a key."""
+        """Return the rows of a key."""
 
     def scan(
         self, name: str, start: str | None, end: str | None, limit: int | None, prefix: str | None = None
     ) -> Iterator[Row]:
-        """The rows of a span, or of the keys with a prefix."""
+        """Return the rows of a range, or of the keys with a prefix."""
 
 
 def register(app: typer.Typer) -> None:
@@ -63,7 +63,7 @@ def list_tables(
     broker: WorkersBrokerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List tables and how far into their inputs they reach."""
+    """List tables, with the position in their inputs that they reflect."""
     with _reader(data, http, app) as reader:
         rows = reader.tables()
         print_rows(rows if as_json else map(_listed, rows), as_json, empty="no tables")
@@ -82,7 +82,7 @@ def get_key(
     broker: WorkersBrokerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the value of a key; exit code 1 if it has none."""
+    """Print the value of a key; exit with 1 if it has none."""
     with _reader(data, http, app) as reader:
         rows = reader.get(name, key, at)
     if not rows:
@@ -98,11 +98,11 @@ def scan_table(
     start: Annotated[
         str | None, typer.Option("--from", help="The first key; of a windowed table, the first time.")
     ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Where to stop; this one is left out.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Where to stop, exclusive.")] = None,
     prefix: Annotated[
-        str | None, typer.Option("--prefix", help="Only keys that begin so; of str and bytes keys.")
+        str | None, typer.Option("--prefix", help="Only keys with this prefix; for str and bytes keys.")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after so many rows.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many rows.")] = None,
     data: DataOption = DEFAULT_DATA,
     http: HttpOption = None,
     app: AppOption = None,
@@ -139,7 +139,7 @@ def _print(rows: Iterable[Row], as_json: bool) -> None:
 
 
 def _columns(rows: list[Row]) -> list[Row]:
-    """Rows as people read them: the fields of values as columns, if all values have the same."""
+    """Return rows for people: the fields of values as columns, if all values have the same fields."""
     first = rows[0]["value"] if rows else None
     fields = list(first) if isinstance(first, dict) else []
     spread = bool(fields) and all(

@@ -1,4 +1,4 @@
-"""``streamcore topics``: list, create, describe, alter, delete."""
+"""``streamcore topics``: list, create, describe, alter and delete topics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamcore.cli.options import (
 from streamcore.cli.output import print_note, print_rows
 from streamcore.errors import UsageError, fact_text
 
-topics = typer.Typer(help="Topics: create, look at, change, delete.", no_args_is_help=True)
+topics = typer.Typer(help="Topics: list, create, describe, alter, delete.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(help="The topic.")]
 ConfigOption = Annotated[
@@ -70,7 +70,7 @@ def create_topic(
     command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Create a topic. It keeps its records for ever, unless --config retention.ms=... says otherwise."""
+    """Create a topic. It keeps its records for ever, unless --config retention.ms=... is given."""
     with open_log(data, broker, command_config, create=True) as log:
         topic = log.create_topic(name, partitions=partitions, config=settings_in(config or (), "--config"))
         if as_json:
@@ -89,7 +89,7 @@ def describe_topic(
     command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a topic's settings and the marks of each partition."""
+    """Show a topic's settings and the offsets of each partition."""
     from streamcore.errors import UnknownTopicError
     from streamcore.model import TopicPartition
 
@@ -112,13 +112,13 @@ def describe_topic(
                         if as_json
                         else {}
                     ),
-                    "partition": place.partition,
+                    "partition": topic_partition.partition,
                     "log_start": mark.log_start,
                     "last_stable": mark.last_stable,
                     "high_watermark": mark.high_watermark,
                     "log_end": mark.log_end,
                 }
-                for place, mark in sorted(marks.items())
+                for topic_partition, mark in sorted(marks.items())
             ),
             as_json,
         )

@@ -1,4 +1,4 @@
-"""``streamcore users``: who can log in where the log is served: list, add, delete."""
+"""``streamcore users``: list, add and delete the users of a log that is served."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamcore.cli.options import (
 from streamcore.cli.output import print_note, print_rows
 from streamcore.errors import UsageError
 
-users = typer.Typer(help="Users, by whose passwords clients log in.", no_args_is_help=True)
+users = typer.Typer(help="Users who log in with a password: list, add, delete.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(help="The user.")]
 
@@ -35,7 +35,7 @@ def list_users(
     command_config: CommandConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List users, and how they can log in. Passwords are nowhere to be read."""
+    """List users, and their login mechanisms. Passwords cannot be read."""
     with open_log(data, broker, command_config) as log:
         print_rows(
             (
@@ -57,7 +57,9 @@ def add_user(
     broker: BrokerOption = None,
     command_config: CommandConfigOption = None,
 ) -> None:
-    """Add a user, or give one another password. Asks for it, so that it is in no history of a shell."""
+    """Add a user, or change the password of one. The password is asked for, not taken from the command
+    line.
+    """
     password = _read_password() if password_stdin else _ask_password(name)
     with open_log(data, broker, command_config, create=True) as log:
         is_new = name not in log.access.users()
@@ -72,7 +74,7 @@ def delete_user(
     broker: BrokerOption = None,
     command_config: CommandConfigOption = None,
 ) -> None:
-    """Delete a user. Connections that are open stay until they have to log in again."""
+    """Delete a user. Open connections stay until they have to authenticate again."""
     with open_log(data, broker, command_config) as log:
         log.access.delete_user(name)
     print_note(f"deleted {name}")
@@ -87,6 +89,6 @@ def _read_password() -> str:
 
 def _ask_password(name: str) -> str:
     if not sys.stdin.isatty():
-        raise UsageError("nobody is there to be asked for the password: use --password-stdin")
+        raise UsageError("standard input is no terminal: give the password with --password-stdin")
     password: str = typer.prompt(f"password of {name}", hide_input=True, confirmation_prompt=True)
     return password

@@ -1,4 +1,4 @@
-"""``streamcore worker``: runs an application on the log of a folder or of a broker until it is stopped."""
+"""``streamcore worker``: run an application on the log of a folder or of a broker until a signal stops it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _REFRESH_S = 0.2
 _STOP_MARGIN_S = 20.0
-"""How much longer than its events the worker may take to stop: for the last commit to a slow broker."""
+"""How much longer than its events the worker may take to stop: time for the last commit to a slow broker."""
 
 
 def register(app: typer.Typer) -> None:
@@ -168,7 +168,7 @@ def _run(app: App, options: _Options) -> None:
             stop_timeout=options.stop_timeout,
             progress=restore,
         )
-        # Open before the worker opens it, too: the first lines say what is there.
+        # Opened before the worker opens it, because the first lines show the plan on this log.
         log = undo.enter_context(worker.connect())
         if worker.broker is None:
             place = f"embedded log in {options.data} ({options.durability})"
@@ -225,7 +225,7 @@ async def _work(worker: Worker, signals: StopSignals, restore: RestoreDisplay, o
 
     def ended(future: asyncio.Future[None]) -> None:
         if not future.cancelled():
-            future.exception()  # is raised by ``stop``
+            future.exception()  # ``worker.stop`` raises the error.
         stopping.set()
 
     signals.ask_with(ask_to_stop)

@@ -1,7 +1,7 @@
-"""What ``streamcore worker`` tells people: what it runs, how restore and processing go, what it did.
+"""The output of ``streamcore worker``: the plan, the progress of restore and processing, a summary.
 
-On a terminal, restore and processing have progress bars; elsewhere they are plain lines, so that a log
-file stays readable.
+On a terminal, restore and processing have progress bars; elsewhere they are plain lines, so that a log file
+stays readable.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _LINE_EVERY_S = 2.0
 
 
 def say(text: str) -> None:
-    """Print a line at once, also into a pipe."""
+    """Print a line and flush it, also into a pipe."""
     print_line(text)
     sys.stdout.flush()
 
 
 def plan_lines(plan: Plan, counts: Mapping[str, int]) -> list[str]:
-    """The topics with their partitions, the tables, and how many tasks: what the worker will run."""
+    """Return the worker's plan as lines: topics with their partitions, tables, tasks."""
     from streamcore.processing.topology.plan import task_count
 
     tasks = {found.name: task_count(found, counts) for found in plan.sub_topologies}
@@ -69,18 +69,18 @@ def _table_text(store: StoreSpec) -> str:
 
 
 class RestoreDisplay:
-    """Shows how the restore of stores goes; costs nothing when there is nothing to restore."""
+    """Shows the progress of restores; prints nothing if there is nothing to restore."""
 
     def __init__(self) -> None:
         self.stores: dict[str, tuple[int, int]] = {}
-        """How many records of its changelog each store has replayed, and of how many."""
+        """For each store, how many changelog records are replayed, and of how many."""
         self._is_tty = sys.stderr.isatty()
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._told_s: dict[str, float] = {}
 
     def __call__(self, name: str, done: int, total: int) -> None:
-        """Take over how far a store is."""
+        """Set the progress of a store."""
         self.stores[name] = (done, total)
         if self._is_tty:
             self._draw(name, done, total)
@@ -105,7 +105,7 @@ class RestoreDisplay:
         say(f"restoring {name}: {done:,} of {total:,} records")
 
     def close(self) -> None:
-        """Take the bars away."""
+        """Remove the progress bars."""
         bars, self._bars = self._bars, None
         if bars is not None:
             bars.stop()
@@ -132,7 +132,7 @@ class ProcessingDisplay:
 
     @property
     def is_shown(self) -> bool:
-        """Whether anybody watches."""
+        """Whether stderr is a terminal."""
         return self._bars is not None
 
     def update(self) -> None:
@@ -148,7 +148,7 @@ class ProcessingDisplay:
         )
 
     def summary(self) -> str:
-        """What was done, and how fast."""
+        """Return how much was processed, and how fast."""
         elapsed_s = max(time.monotonic() - self._started_s, 1e-6)
         outside = inside = 0
         for state in self._tasks.assembly.states:
@@ -167,7 +167,7 @@ class ProcessingDisplay:
         return "; ".join(parts)
 
     def _inputs(self) -> list[InputBuffer]:
-        """The inputs from outside; repartition topics grow while they are read, and would mislead."""
+        """Return the external inputs; repartition topics grow while they are read and would mislead."""
         return [
             buffer
             for state in self._tasks.assembly.states
@@ -192,6 +192,6 @@ def _records(count: int) -> str:
 
 
 def tell_stop(signal_name: str, stopping: str) -> None:
-    """Print that a signal has come, what happens now, and how to end it at once."""
+    """Print the signal's name, what the program does now, and how to end it at once."""
     again = "press Ctrl-C again" if signal_name == "SIGINT" else f"send {signal_name} again"
     print_note(f"{signal_name}: {stopping}; {again} to stop at once")
