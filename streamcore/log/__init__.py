@@ -1,7 +1,7 @@
 """The log: topics split into partitions, append-only, durable, in Kafka's record format.
 
-What a program uses is exported here, loaded at first use; it comes in by ``streamcore.log.connect``.
-The rooms behind are ``records`` (bytes), ``storage`` (files), ``broker`` (decisions) and ``client``
+What programs use is exported here and loaded at first use; ``streamcore.log.connect`` opens a log.
+The packages behind are ``records`` (bytes), ``storage`` (files), ``broker`` (decisions) and ``client``
 (producers and consumers).
 """
 

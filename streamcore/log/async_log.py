@@ -1,11 +1,11 @@
 """The log for programs with an event loop: the same calls, awaited.
 
-A thin layer over the blocking client. Sends do not need a thread: their future calls back. What waits
-(polls, commits, topics) runs in threads of this layer's own, one per consumer, so that a hundred idle
-consumers do not starve the loop's default executor, and each consumer keeps to one thread at a time.
+A thin layer over the blocking client. Sends need no thread: their future calls back. Calls that wait
+(polls, commits, topics) run in threads of this layer, one per consumer, so that a hundred idle
+consumers do not occupy the loop's default executor, and each consumer is used by one thread at a time.
 
-A method whose blocking twin needs nothing more is made by ``_awaited``: the parameters and the docstring are
-those of the twin.
+``_awaited`` makes a method from its blocking twin where that is enough: the parameters and the docstring
+are those of the twin.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Twin(Generic[B]):
 def _awaited(
     method: Callable[Concatenate[B, P], R],
 ) -> Callable[Concatenate[_Twin[B], P], Coroutine[Any, Any, R]]:
-    """Make the awaited twin of a blocking method."""
+    """Return the awaited twin of a blocking method."""
 
     @wraps(method)
     async def call(self: _Twin[B], /, *arguments: P.args, **named: P.kwargs) -> R:
@@ -68,7 +68,7 @@ class AsyncProducer(_Twin[Producer]):
         timestamp_ms: Any = None,
         headers: Iterable[tuple[str, bytes | None]] = (),
     ) -> SendFuture:
-        """Put a record on its way; await what this returns for its place. Waits only for room."""
+        """Send a record; await the returned future for its offset. This call waits only for buffer space."""
         send = partial(
             self._blocking.send,
             topic,
@@ -123,7 +123,7 @@ class AsyncTransaction(_Twin[Transaction]):
     abort = _awaited(Transaction.abort)
 
     async def commit_offsets(self, consumer: AsyncConsumer) -> None:
-        """Make what the consumer has read part of the transaction."""
+        """Add the consumer's positions to the transaction."""
         await consumer.run(lambda blocking: self._blocking.commit_offsets(blocking))
 
     async def __aenter__(self) -> Self:
@@ -157,7 +157,7 @@ class AsyncConsumer(_Twin[Consumer]):
         return records
 
     async def run(self, call: Callable[[Consumer], R]) -> R:
-        """Call something of the blocking consumer in its own thread."""
+        """Call a function of the blocking consumer in the consumer's thread."""
         return await _run(self._executor, partial(call, self._blocking))
 
     commit = _awaited(Consumer.commit)
@@ -170,15 +170,15 @@ class AsyncConsumer(_Twin[Consumer]):
     resume = _awaited(Consumer.resume)
 
     def position(self, partition: PartitionLike) -> Offset:
-        """The offset of the next record that ``poll`` may return."""
+        """Return the offset of the next record that ``poll`` can return."""
         return self._blocking.position(partition)
 
     def assignment(self) -> frozenset[TopicPartition]:
-        """The partitions that this consumer reads now."""
+        """Return the partitions that this consumer reads now."""
         return self._blocking.assignment()
 
     async def close(self) -> None:
-        """Leave the group and stop; a poll under way is waited for."""
+        """Wait for a poll that is under way, leave the group and stop."""
         try:
             await self.run(lambda consumer: consumer.close())
         finally:
@@ -198,15 +198,19 @@ class AsyncLog(_Twin[ConnectedLog]):
 
     @property
     def blocking(self) -> ConnectedLog:
-        """The log itself, for what has no twin here."""
+        """The blocking log, for calls that have no twin here."""
         return self._blocking
 
     def producer(self, **settings: Any) -> AsyncProducerOpening:
-        """A producer, with the settings of ``ConnectedLog.producer``: ``async with log.producer() as …``."""
+        """Return a producer, with the settings of ``ConnectedLog.producer``: ``async with log.producer()
+        as …``.
+        """
         return AsyncProducerOpening(partial(self._blocking.producer, **settings), self._executor)
 
     def consumer(self, *topics: TopicName | Iterable[TopicName], **settings: Any) -> AsyncConsumerOpening:
-        """A consumer, with the settings of ``ConnectedLog.consumer``: ``async with log.consumer(…) as …``."""
+        """Return a consumer, with the settings of ``ConnectedLog.consumer``: ``async with log.consumer(…)
+        as …``.
+        """
         return AsyncConsumerOpening(partial(self._blocking.consumer, *topics, **settings))
 
     topics = _awaited(ConnectedLog.topics)
@@ -224,11 +228,11 @@ class AsyncLog(_Twin[ConnectedLog]):
     delete_positions = _awaited(ConnectedLog.delete_positions)
 
     async def run(self, call: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
-        """Make a blocking call in a thread of the log's own."""
+        """Run a blocking call in a thread of the log."""
         return await _run(self._executor, partial(call, *arguments, **named))
 
     async def close(self) -> None:
-        """Give the log back; everything acknowledged stays."""
+        """Release the log; acknowledged records stay."""
         try:
             await self.run(self._blocking.close)
         finally:
@@ -247,7 +251,7 @@ T = TypeVar("T", bound="AsyncProducer | AsyncConsumer | AsyncLog")
 
 
 class _Opening(Generic[T]):
-    """Something that is opened by ``await`` or by ``async with``, and closed at the block's end."""
+    """An object that ``await`` or ``async with`` opens; the end of the block closes it."""
 
     _opened: T | None = None
 
@@ -269,7 +273,7 @@ class _Opening(Generic[T]):
 
 
 class AsyncProducerOpening(_Opening[AsyncProducer]):
-    """A producer to be: await it, or enter it."""
+    """A producer that ``await`` or ``async with`` opens."""
 
     def __init__(self, make: Callable[[], Producer], executor: ThreadPoolExecutor) -> None:
         self._make = make
@@ -280,7 +284,7 @@ class AsyncProducerOpening(_Opening[AsyncProducer]):
 
 
 class AsyncConsumerOpening(_Opening[AsyncConsumer]):
-    """A consumer to be: await it, or enter it."""
+    """A consumer that ``await`` or ``async with`` opens."""
 
     def __init__(self, make: Callable[[], Consumer]) -> None:
         self._make = make
@@ -295,7 +299,7 @@ class AsyncConsumerOpening(_Opening[AsyncConsumer]):
 
 
 class AsyncConnection(_Opening[AsyncLog]):
-    """A connection to be: await it, or enter it."""
+    """A connection that ``await`` or ``async with`` opens."""
 
     def __init__(self, connect: Callable[[], ConnectedLog]) -> None:
         self._connect = connect
@@ -317,7 +321,7 @@ def connect_async(
     config: Mapping[str, str] | None = None,
     clock: Clock | None = None,
 ) -> AsyncConnection:
-    """``connect`` for programs with an event loop: enter it with ``async with``, or ``await`` it."""
+    """``connect`` for programs with an event loop: use it with ``async with`` or ``await``."""
     return AsyncConnection(
         lambda: connect(where, durability=durability, security=security, config=config, clock=clock)
     )

@@ -1,10 +1,10 @@
-"""The way in: ``connect`` opens a log and gives what programs use of it.
+"""``connect``: opens a log and returns what programs use of it.
 
-``ConnectedLog`` is the port (``client/port.py``) with the public producer, the public consumer and
-groups on top. What is below is a log in a folder, or one behind a broker; it does not look.
+``ConnectedLog`` is the port (``client/port.py``) with the public producer, the public consumer and groups
+added. The log behind it is in a folder, or behind a broker; ``ConnectedLog`` works the same for both.
 
-A folder is open once in a process: connecting to it again shares it, and it is given back when the last
-one closes. Another process is refused.
+A process opens a folder once: a second ``connect`` shares the open log, and the last ``close`` releases the
+folder. Another process is refused.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ IsolationName: TypeAlias = Literal["read_committed", "read_uncommitted"]
 
 
 class ProgramLog(GroupLog, Protocol):
-    """What stands behind a connection: a log with its groups, and with who may use it."""
+    """The log behind a connection: a log with its groups, users and access rules."""
 
     @property
     def access(self) -> AccessControl:
@@ -68,7 +68,7 @@ class ConnectedLog:
     """A log: its topics, its groups, producers and consumers. Safe to share between threads."""
 
     def __init__(self, log: ProgramLog, clock: Clock, release: Callable[[], None]) -> None:
-        """``release`` gives the log back, once."""
+        """``release`` releases the log; it is called once."""
         self._log = log
         self._clock = clock
         self._release = release
@@ -85,15 +85,15 @@ class ConnectedLog:
         batch_bytes_max: int = 512 * 1024,
         buffer_bytes_max: int = 32 * 1024 * 1024,
     ) -> Producer:
-        """A producer: idempotent, every acknowledged record durable.
+        """Return a producer: idempotent, every acknowledged record durable.
 
         Args:
             transactional_id: for exactly-once; an older producer of this id is fenced and its open
                 transaction aborted.
             compression: none, gzip, snappy, lz4 or zstd.
-            linger: how long a record may wait for others; waiting for its future ends that at once.
-            batch_bytes_max: how large a batch may grow.
-            buffer_bytes_max: what may be on its way; ``send`` waits when it is reached.
+            linger: how long a record may wait for others; a wait for its future ends that at once.
+            batch_bytes_max: the most bytes of a batch.
+            buffer_bytes_max: the bytes that may be in flight; ``send`` waits at this limit.
         """
         settings = ProducerSettings(
             linger=linger, batch_bytes_max=batch_bytes_max, buffer_bytes_max=buffer_bytes_max
@@ -126,25 +126,25 @@ class ConnectedLog:
         on_lost: RebalanceCallback | None = None,
         client_id: str = "streamcore",
     ) -> Consumer:
-        """A consumer of topics, alone or in a group, or of given partitions.
+        """Return a consumer of topics, alone or in a group, or of given partitions.
 
         Args:
             topics: what to read. With a group, its members share the partitions.
-            group: whose committed positions count; ``commit`` moves them.
-            start: where to begin where nothing is committed: ``earliest``, ``latest``, an offset, or a time.
-            assign: partitions to read, instead of topics; a mapping gives each its offset. A group then
-                only names the committed positions.
+            group: the group whose committed offsets are used; ``commit`` changes them.
+            start: where to begin without a committed offset: ``earliest``, ``latest``, an offset, or a time.
+            assign: partitions to read, instead of topics; a mapping gives each its offset. A group is then
+                only used for committed offsets.
             isolation: ``read_committed`` hides open and aborted transactions.
-            records_max: how many records a ``poll`` returns at most.
-            fetch_bytes_max: how much of a partition is fetched at once.
+            records_max: the most records that a ``poll`` returns.
+            fetch_bytes_max: the bytes fetched of a partition at once.
             assignor: ``range``, ``sticky``, ``cooperative-sticky``, or several in order of preference.
-            group_instance_id: makes this a static member, whose partitions wait for its restart.
-            session_timeout: after how long without a sign of life a member is given up.
-            heartbeat_interval: how often a member gives that sign, and learns of a rebalance.
-            max_poll_interval: after how long without ``poll`` a member leaves by itself.
-            on_assigned: called with the partitions that came.
-            on_revoked: called with the partitions that go, before they go.
-            on_lost: called with the partitions that are gone already; ``on_revoked`` by default.
+            group_instance_id: makes this a static member, which keeps its partitions over a restart.
+            session_timeout: the time without a heartbeat after which the group removes a member.
+            heartbeat_interval: the time between heartbeats, by which a member also learns of a rebalance.
+            max_poll_interval: the time without ``poll`` after which a member leaves by itself.
+            on_assigned: called with the partitions that were assigned.
+            on_revoked: called with the partitions that are revoked, before they are removed.
+            on_lost: called with the partitions that another member owns already; ``on_revoked`` by default.
             client_id: a name for people, in descriptions of the group.
 
         Raises:
@@ -179,11 +179,13 @@ class ConnectedLog:
     # --- groups -----------------------------------------------------------------------------------
 
     def groups(self) -> list[str]:
-        """All groups that have members or committed positions, sorted."""
+        """Return all groups that have members or committed offsets, sorted."""
         return self._open().group_names()
 
     def describe_group(self, group: str) -> GroupSummary:
-        """A group's state, members and positions. Raises ``UsageError`` for a group that is not there."""
+        """Return a group's state, members and committed offsets. Raises ``UsageError`` if it does not
+        exist.
+        """
         log = self._open()
         self._ensure_group(group)
         description = log.describe_group(group)
@@ -192,7 +194,7 @@ class ConnectedLog:
         return summarize(description, committed, self._marks(each.partition for each in summary.positions))
 
     def group_members(self, group: str) -> Sequence[MemberSummary]:
-        """The members of a group; none of a group that is not there."""
+        """Return the members of a group; none if the group does not exist."""
         return self._open().describe_group(group).members
 
     def join_group(
@@ -202,7 +204,7 @@ class ConnectedLog:
         settings: GroupSettings,
         wake: Callable[[], None],
     ) -> Member:
-        """Begin to be a member of a group without reading; see ``group_log``. To be stopped."""
+        """Start a membership in a group without reading; the caller stops it. See ``group_log``."""
         return self._open().join(group, topics, settings, self._clock, wake)
 
     def reset_group(
@@ -214,16 +216,16 @@ class ConnectedLog:
         dry_run: bool = False,
         of_application: bool = False,
     ) -> dict[TopicPartition, CommittedPosition]:
-        """Move the positions of a group that has no members; return where they are then.
+        """Move the committed offsets of a group without members; return the new offsets.
 
         Args:
-            group: a new name makes a new group.
+            group: a name that does not exist creates a group.
             to: ``earliest``, ``latest``, an offset, ``+n`` or ``-n``, a time, a duration back from now, or
                 an offset for each partition.
-            topics: only these; all that the group has positions in by default.
-            dry_run: only say where they would be.
-            of_application: also where the group belongs to an application, which then refuses to start or, if
-                it has no tables, goes on from there.
+            topics: only these; by default all topics with committed offsets of the group.
+            dry_run: return the new offsets without a change.
+            of_application: also if the group belongs to an application, which then refuses to start or, if
+                it has no tables, continues from there.
 
         Raises:
             UsageError: the group has members, nothing to reset, or belongs to an application.
@@ -252,13 +254,13 @@ class ConnectedLog:
         return positions
 
     def delete_group(self, group: str, *, of_application: bool = False) -> None:
-        """Delete a group without members, with its positions.
+        """Delete a group without members, with its committed offsets.
 
         Args:
-            of_application: also where the group belongs to an application.
+            of_application: also if the group belongs to an application.
 
         Raises:
-            UsageError: the group has members, is not there, or belongs to an application.
+            UsageError: the group has members, does not exist, or belongs to an application.
         """
         if not of_application:
             ensure_not_an_application(group, self._open().topics(), "delete the group")
@@ -267,10 +269,10 @@ class ConnectedLog:
     def delete_positions(
         self, group: str, partitions: Iterable[TopicPartition], *, of_application: bool = False
     ) -> None:
-        """Forget committed positions that no member is using.
+        """Delete committed offsets that no member uses.
 
         Args:
-            of_application: also where the group belongs to an application.
+            of_application: also if the group belongs to an application.
 
         Raises:
             UsageError: a member uses one of them, or the group belongs to an application.
@@ -286,7 +288,7 @@ class ConnectedLog:
         return self._open().topics()
 
     def described(self, names: Iterable[TopicName]) -> Mapping[TopicName, port.TopicDescription]:
-        """Those of the topics that exist, asked for at once."""
+        """Return the descriptions of the topics that exist, in one request."""
         return self._open().described(names)
 
     def create_topic(
@@ -294,12 +296,12 @@ class ConnectedLog:
     ) -> port.TopicDescription:
         """Create a topic, durably.
 
-        It keeps its records for ever, unless ``config`` sets ``retention.ms``, or the log was opened with a
+        Records are kept for ever, unless ``config`` sets ``retention.ms``, or the log was opened with a
         default for it. ``{"retention.ms": "86400000"}`` keeps them for a day or more after their append.
 
         Raises:
             TopicExistsError: the name is taken.
-            InvalidConfigError: a bad name, count, or an unknown or impossible setting.
+            InvalidConfigError: a name, count or setting is not valid.
         """
         return self._open().create_topic(name, partitions=partitions, config=config)
 
@@ -310,7 +312,7 @@ class ConnectedLog:
         partitions: int | None = None,
         config: Mapping[str, str | None] | None = None,
     ) -> port.TopicDescription:
-        """Add partitions, or set settings (``None`` goes back to the default)."""
+        """Add partitions or change settings; the value ``None`` removes a setting."""
         return self._open().alter_topic(name, partitions=partitions, config=config)
 
     def delete_topic(self, name: TopicName) -> None:
@@ -318,40 +320,42 @@ class ConnectedLog:
         self._open().delete_topic(name)
 
     def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
-        """Move log starts forward; what is before them is no longer readable."""
+        """Move log starts forward; records before them cannot be read any more."""
         self._open().delete_records(before)
 
     def offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
-        """The marks of partitions. Raises ``UnknownTopicError``."""
+        """Return the marks of partitions. Raises ``UnknownTopicError``."""
         return self._open().offsets(partitions)
 
     def offsets_for_time(self, times: Mapping[TopicPartition, TimestampMs]) -> dict[TopicPartition, Offset]:
-        """For each partition the first offset whose timestamp is at or after; the log end if none is."""
+        """Return for each partition the first offset with a timestamp at or after a time, else the log
+        end.
+        """
         return self._open().offsets_for_time(times)
 
     def committed(
         self, group: str, partitions: Iterable[TopicPartition] | None = None
     ) -> dict[TopicPartition, CommittedPosition]:
-        """A group's committed positions; partitions without one are left out."""
+        """Return a group's committed offsets; partitions without one are left out."""
         return self._open().committed(group, partitions)
 
     def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
-        """Commit positions outside any transaction and any membership, durably."""
+        """Commit offsets durably, outside any transaction and any membership."""
         self._open().commit_positions(group, positions)
 
     def producer_port(
         self, *, transactional_id: str | None = None, compression: str = "none"
     ) -> port.Producer:
-        """A producer of runs; see the port."""
+        """Return a producer of columns; see the port."""
         return self._open().producer_port(transactional_id=transactional_id, compression=compression)
 
     def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> port.Reader:
-        """A reader of runs; see the port."""
+        """Return a reader of columns; see the port."""
         return self._open().reader(isolation=isolation)
 
     @property
     def access(self) -> AccessControl:
-        """Who may log in where the log is served, and who may do what."""
+        """Return the users and access rules of the served log."""
         return self._open().access
 
     @property
@@ -361,14 +365,14 @@ class ConnectedLog:
 
     @property
     def embedded(self) -> EmbeddedLog:
-        """The log in this process, for tools. Raises ``UsageError`` where it is behind a broker."""
+        """Return the log in this process, for tools. Raises ``UsageError`` if it is behind a broker."""
         log = self._open()
         if not isinstance(log, EmbeddedLog):
             raise UsageError("the log is behind a broker: connect to a data folder for this")
         return log
 
     def close(self) -> None:
-        """Give the log back; everything acknowledged stays. Close producers and consumers before."""
+        """Release the log; acknowledged records stay. Close producers and consumers before."""
         if not self._is_closed:
             self._is_closed = True
             self._release()
@@ -387,7 +391,7 @@ class ConnectedLog:
         return self._log
 
     def _marks(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
-        """Marks of those of the partitions that exist."""
+        """Return the marks of the partitions that exist."""
         log = self._open()
         topics = log.topics()
         return log.offsets(
@@ -409,22 +413,23 @@ def connect(
     config: Mapping[str, str] | None = None,
     clock: Clock | None = None,
 ) -> ConnectedLog:
-    """Open the log in a folder, which is created if it is new, or connect to a broker.
+    """Open the log in a folder, which is created if it does not exist, or connect to a broker.
 
     Args:
         where: the data folder, or a broker: ``HOST:PORT``, or ``kafka://HOST:PORT,HOST:PORT``.
-        durability: ``durable`` acknowledges what is on disk. ``relaxed`` acknowledges at once: a power cut
-            may take the last seconds, the death of this process alone takes nothing. For a folder; a broker
-            has its own.
+        durability: ``durable`` acknowledges after the record is on disk. ``relaxed`` acknowledges at once: a
+            power failure may lose the last seconds; the end of this process alone loses nothing. For a
+            folder;
+            a broker has its own.
         security: for a broker: ``security.protocol``, ``sasl.*``, ``ssl.*``, by Kafka's names.
         config: for a folder: settings of the broker by Kafka's names, fixed while the log is open.
         clock: for tests.
 
     Raises:
-        DirectoryInUseError: another process has the folder; the message names its pid.
+        DirectoryInUseError: another process has the folder open; the message names its pid.
         RequestTimeoutError: the broker does not answer.
         InvalidConfigError: a setting is unknown, impossible, or cannot be set.
-        UsageError: an address that is none, or a broker that does not let us in.
+        UsageError: an address is not valid, or the authentication at the broker failed.
     """
     clock = clock or SystemClock()
     if isinstance(where, str) and is_broker(where):
@@ -448,7 +453,7 @@ def connect(
 
 
 def broker_place(broker: str) -> str:
-    """A broker's address as ``connect`` tells it from a folder, whatever it is called.
+    """Return a broker's address in the form by which ``connect`` knows it from a folder.
 
     Raises:
         UsageError: it is no address.
@@ -457,10 +462,10 @@ def broker_place(broker: str) -> str:
 
 
 def hold_folder(folder: Path) -> AbstractContextManager[object]:
-    """Keep other processes out of a folder that holds state, but no log.
+    """Lock a folder that holds state, but no log, against other processes.
 
     Raises:
-        DirectoryInUseError: another process has it; the message names its pid.
+        DirectoryInUseError: another process has the folder open; the message names its pid.
     """
     return DirectoryLock(folder)
 

@@ -1,4 +1,4 @@
-"""What people want to know of a consumer group, and where a reset moves its positions."""
+"""Summaries of consumer groups for people, and the offsets that a reset commits."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ now, or an offset for each partition."""
 
 @dataclass(frozen=True, slots=True)
 class PositionSummary:
-    """Where a group stands in a partition. ``lag`` is ``None`` where nothing is committed, and leaves out
-    what lies behind the last stable offset.
+    """A group's committed offset in a partition. ``lag`` is ``None`` without a committed offset; it does not
+    count what lies behind the last stable offset.
     """
 
     partition: TopicPartition
@@ -34,7 +34,7 @@ class PositionSummary:
 
 @dataclass(frozen=True, slots=True)
 class GroupSummary:
-    """A group: its state by Kafka's names, its members and its positions."""
+    """A group: its state by Kafka's names, its members and its committed offsets."""
 
     group: str
     state: str
@@ -45,7 +45,7 @@ class GroupSummary:
 
     @property
     def lag(self) -> int:
-        """How much the group has not committed yet, over all partitions."""
+        """How many offsets the group has not committed yet, over all partitions."""
         return sum(position.lag or 0 for position in self.positions)
 
 
@@ -54,11 +54,11 @@ def summarize(
     committed: Mapping[TopicPartition, CommittedPosition],
     marks: Mapping[TopicPartition, LogOffsets],
 ) -> GroupSummary:
-    """Put a group's description and its positions together.
+    """Return the summary of a group.
 
     Args:
         description: from the coordinator.
-        committed: the group's positions.
+        committed: the group's committed offsets.
         marks: of the partitions that still exist.
     """
     owners = {place: member.member_id for member in description.members for place in member.assignment}
@@ -95,7 +95,7 @@ def reset_positions(
     committed: Mapping[TopicPartition, CommittedPosition],
     now_ms: int,
 ) -> dict[TopicPartition, CommittedPosition]:
-    """Where a reset moves a group's positions; offsets outside of the log are brought inside.
+    """Return the offsets that a reset commits; offsets outside the log are moved to its nearest end.
 
     Raises:
         UsageError: the target is not understood.

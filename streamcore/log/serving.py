@@ -1,6 +1,6 @@
-"""``serve``: opens a log in this process and lets Kafka's clients in.
+"""``serve``: opens a log in this process and serves it to Kafka clients.
 
-The log can be used here meanwhile, as by ``connect``; the folder opens the same way when nobody serves it.
+This process can use the log at the same time, as by ``connect``. The folder is the same as without a server.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from streamcore.log.server.switch_interval import short_switch_interval
 DEFAULT_LISTEN: Final = "127.0.0.1:9092"
 
 _LOOK_S: Final = 1.0
-"""How late the end of a server that failed may be noticed."""
+"""How late the end of a failed server may be noticed, in seconds."""
 
 
 class ServedLog:
-    """A log that is being served, until it is closed. Made by ``serve``."""
+    """A log that is served until it is closed. ``serve`` returns it."""
 
     def __init__(self, log: ConnectedLog, server: Server, resources: ExitStack) -> None:
         self._server = server
@@ -41,19 +41,19 @@ class ServedLog:
 
     @property
     def address(self) -> str:
-        """Where clients reach it: ``HOST:PORT``, several with commas between."""
+        """Where clients connect: ``HOST:PORT``, several separated by commas."""
         return ",".join(f"{each.host}:{each.port}" for each in self._server.addresses)
 
     @property
     def listeners(self) -> list[str]:
-        """Where clients reach it and how: ``scheme://HOST:PORT`` for each listening address, in order."""
+        """Where clients connect, and how: ``scheme://HOST:PORT`` for each listener, in order."""
         return self._server.listening
 
     def reload_certificates(self) -> None:
-        """Read the files of the TLS certificates again, for connections to come.
+        """Read the files of the TLS certificates again, for new connections.
 
         Raises:
-            UsageError: something is wrong with them; what was read before stays in use.
+            UsageError: a file is not valid; the certificates read before stay in use.
         """
         self._server.reload_certificates()
 
@@ -61,16 +61,17 @@ class ServedLog:
         """Serve until the event is set.
 
         Raises:
-            ServerFailedError: serving has ended by itself.
+            ServerFailedError: the server has stopped because of an error.
         """
         while not stopping.wait(_LOOK_S):
             self._server.ensure_serving()
 
     def close(self) -> None:
-        """Take no more requests, answer those under way, make everything durable. Again does nothing.
+        """Accept no more requests, answer those under way, make everything durable. A second call does
+        nothing.
 
         Raises:
-            ServerFailedError: serving had ended by itself; all the rest is done.
+            ServerFailedError: the server had stopped because of an error; the rest of the close is done.
         """
         self._resources.close()
 
@@ -97,23 +98,23 @@ def serve(
     """Open the log in a folder and serve it over Kafka's protocol.
 
     Args:
-        data: the folder, which is created if it is new.
+        data: the folder, which is created if it does not exist.
         listen: ``HOST:PORT`` or ``SCHEME://HOST:PORT``, or several; the schemes are ``plaintext``, ``ssl``,
             ``sasl_plaintext`` and ``sasl_ssl``; port 0 is any free one.
-        advertise: the ``HOST:PORT`` that clients are told, where it is not the one listened to; for several
-            listeners, one for each in their order, or with the scheme of the one that is meant. At
-            ``0.0.0.0`` without it, each client is told the address that it has come to.
+        advertise: the ``HOST:PORT`` that clients get, if it differs from the address listened to; for several
+            listeners, one for each in their order, or with the scheme of its listener. At
+            ``0.0.0.0`` without it, each client gets the address that it has connected to.
         durability: as for ``connect``.
         settings: limits on connections and requests.
-        security: certificates, how clients authenticate, whether what they do needs a rule that allows it.
+        security: certificates, how clients authenticate, whether access rules are checked.
         config: settings of the broker by Kafka's names, such as ``{"log.retention.hours": "24"}``; they are
             listed in ``docs/broker-settings.md``.
         clock: for tests.
 
     Raises:
         InvalidConfigError: a setting is unknown, impossible, or cannot be set.
-        DirectoryInUseError: another process has the folder; the message names its pid.
-        UsageError: an address is not free, or none; or a certificate is not good.
+        DirectoryInUseError: another process has the folder open; the message names its pid.
+        UsageError: an address is in use or not valid, or a certificate is not valid.
     """
     clock = clock or SystemClock()
     listeners = parse_listeners(_texts(listen), _texts(advertise))

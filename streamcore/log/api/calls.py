@@ -1,11 +1,11 @@
-"""What a handler knows of the request it answers: its version, who asks, and the broker that decides.
+"""What a handler knows of its request: the version, the client, and the broker that decides.
 
-A handler is ``handler(request, call)``. It returns the response; or an operation, where something has to
-be waited for; or ``None``, if the client wants no answer.
+A handler is ``handler(request, call)``. It returns the response, or an operation if it has to wait, or
+``None`` if the client wants no answer.
 
-What a client may do is asked here: ``call.may`` where a response tells of each resource by itself,
-``call.ensure`` where a refusal is the whole answer. Without an authorizer everything is allowed but
-to touch the topic that holds what passwords are checked against.
+Handlers check access here: ``call.may`` where a response has a result for each resource, ``call.ensure``
+where a refusal is the whole answer. Without an authorizer everything is allowed, except access to the topic
+that holds the credentials.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from streamcore.log.protocol.fields import Message
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where clients reach the broker."""
+    """The address at which clients reach the broker."""
 
     host: str
     port: int
 
 
 class PasswordChecker(Protocol):
-    """Checks passwords where nobody waits for it."""
+    """Checks passwords outside the broker's lock and event loop."""
 
     def check(self, check: PasswordCheck) -> Promise[bool]:
-        """Begin to check; the promise is kept under the driver's lock."""
+        """Begin a check; the future is completed under the driver's lock."""
 
     def give_up(self, promise: Promise[bool]) -> None:
-        """Nobody waits for this one any more."""
+        """Drop a check whose result is not needed any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a client that has to authenticate by SASL is authenticated with."""
+    """What the authentication of a client by SASL needs."""
 
     session: SaslSession
     passwords: PasswordChecker
@@ -60,13 +60,13 @@ class Caller:
 
     host: str
     endpoint: Endpoint
-    """The address that it was told, or will be told, to reach this broker by."""
+    """The address at which this client reaches the broker, as answered to it."""
     principal: str = ANONYMOUS
-    """Changes once, when the client has proved who it is."""
+    """Changes once, after the client has authenticated."""
     authorizer: Authorizer | None = None
-    """Who decides what it may do; with none, it may do everything."""
+    """Decides what the client may do; without one, everything is allowed."""
     login: Login | None = None
-    """With none, it is not asked who it is, or has shown a certificate."""
+    """Without one, the client is anonymous, or has sent a certificate."""
 
 
 _REFUSALS: Final = {
@@ -79,7 +79,7 @@ _REFUSALS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request on its way to an answer."""
+    """One request being handled."""
 
     version: int
     client_id: str | None
@@ -97,28 +97,28 @@ class Call:
         )
 
     def may_somewhere(self, operation: AclOperation, resource_type: ResourceType) -> bool:
-        """Whether there may be a resource on which the client may do an operation."""
+        """Whether the client may do an operation on at least one possible resource."""
         caller = self.caller
         return caller.authorizer is None or caller.authorizer.allows_somewhere(
             caller.principal, caller.host, operation, resource_type
         )
 
     def ensure(self, operation: AclOperation, resource_type: ResourceType, name: str = CLUSTER_NAME) -> None:
-        """Do nothing if the client may do an operation on a resource.
+        """Check that the client may do an operation on a resource.
 
         Raises:
-            Refused: it may not; with the refusal of this type of resource.
+            Refused: the client may not; with the refusal of this type of resource.
         """
         if not self.may(operation, resource_type, name):
             facts = {resource_type.name.lower(): name, "operation": operation.name}
             raise Refused(_REFUSALS[resource_type], **facts)
 
     def may_describe(self, topic: str) -> bool:
-        """Whether the client may know of a topic."""
+        """Whether the client may describe a topic."""
         return self.may(AclOperation.DESCRIBE, ResourceType.TOPIC, topic)
 
     def operations(self, resource_type: ResourceType, name: str = CLUSTER_NAME) -> int:
-        """What the client may do with a resource: a bit for each operation, by its number."""
+        """Return the operations that the client may do on a resource, as bits by operation number."""
         caller = self.caller
         if caller.authorizer is None:
             return all_operations(resource_type)
@@ -126,7 +126,7 @@ class Call:
 
 
 OPERATIONS_NOT_ASKED: Final = -(2**31)
-"""Stands in a response for the bits of operations that nobody asked for."""
+"""The bits of operations in a response to a request that did not ask for them."""
 
 Reply: TypeAlias = Message | None
 Handler: TypeAlias = Callable[[Any, Call], Reply | Operation[Reply]]

@@ -1,7 +1,7 @@
-"""Kafka's error codes, and which one tells a client what the broker's own errors say.
+"""Kafka's error codes, and the code for each of the broker's errors.
 
-Nowhere else are the numbers used. ``code_of`` is for what may go wrong with any request; a handler that
-knows better, because a code means something of its own in its API, says so itself.
+The numbers are used only here. ``code_of`` holds for errors of any request; a handler whose API gives a
+code another meaning chooses the code itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from streamcore.log.broker.refusals import Refused
 
 
 class ErrorCode(IntEnum):
-    """What a response says of a request, a topic or a partition."""
+    """The error code in a response, of a request, a topic or a partition."""
 
     UNKNOWN_SERVER_ERROR = -1
     NONE = 0
@@ -149,11 +149,11 @@ _CODES: Final[tuple[tuple[type[Exception], ErrorCode], ...]] = (
     (CorruptDataError, _E.CORRUPT_MESSAGE),
     (UsageError, _E.INVALID_REQUEST),
 )
-"""The first that fits counts: narrower errors stand before wider ones."""
+"""The first entry that fits is used: narrower errors stand before wider ones."""
 
 
 def code_of(error: Exception) -> ErrorCode:
-    """The code for an error of the broker."""
+    """Return the code for an error of the broker."""
     cause = error if isinstance(error, Refused) else error.__cause__
     if isinstance(cause, Refused):
         return ErrorCode[cause.refusal.name]
@@ -161,7 +161,9 @@ def code_of(error: Exception) -> ErrorCode:
 
 
 def text_of(error: Exception) -> str:
-    """What a response's message says of an error: Kafka's text, where programs may match one, then ours."""
+    """Return the message of a response for an error: Kafka's text, where programs may match one, then
+    ours.
+    """
     kafka_text = error.kafka_text if isinstance(error, StreamCoreError | Refused) else ""
     if isinstance(error, Refused):
         hint = error.facts.get("hint")
@@ -173,5 +175,5 @@ def text_of(error: Exception) -> str:
 
 
 def shortened(text: str) -> str:
-    """A text for a response: it may quote a name of the request that is as long as texts may be."""
+    """Return a text with at most ``_TEXT_CHARS_MAX`` characters: it may quote a long name of the request."""
     return text if len(text) <= _TEXT_CHARS_MAX else text[: _TEXT_CHARS_MAX - 1] + "…"

@@ -1,15 +1,15 @@
-"""Recognises a Produce request that is like one before, but for its records.
+"""Recognizes a Produce request that equals an earlier one except for its records.
 
 A producer of single records sends the same bytes again and again: only the correlation id and the batch
-change. So the first request of a kind is decoded and its answer encoded by the tables of messages, and both
-are kept as a pattern. A later request is held against the pattern byte by byte; where it fits, only the batch
-has to be looked at, and the answer is the one of the pattern with four numbers put in.
+change. So the first request of a kind is decoded and its answer encoded by the message tables, and both
+are kept as a pattern. A later request is compared with the pattern byte by byte. If it fits, only the batch
+is parsed, and the answer is the pattern's with four numbers replaced.
 
     request: key, version | correlation id | prefix: client id ... partition | length | records | end
     answer:  length | correlation id | ... | base offset | append time | log start | ...
 
-A pattern is made of requests with one batch for one partition that want an answer and are in no transaction.
-A request that fits no pattern is not wrong: it is decoded and handled like any other.
+Patterns are made of requests with one batch for one partition that want an answer and are in no transaction.
+A request that fits no pattern is decoded and handled as usual.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ _FIRST_FIELDS: Final = struct.Struct(">8xi4xb4xh")
 _PLACE: Final = struct.Struct(">qqq")
 _PLACE_WITHOUT_LOG_START: Final = struct.Struct(">qq")
 _NOT_AN_OFFSET: Final = b"\xff\xff\xff\xff\xff\xff\xff\xfe"
-"""Stands for the base offset in an encoded answer; no name of a topic has such bytes."""
+"""A placeholder for the base offset in an encoded answer; no topic name contains these bytes."""
 _FLEXIBLE_END: Final = b"\x00\x00\x00"
-"""Three structures end with the records, each with no tagged fields."""
+"""Three structures end after the records, each with no tagged fields."""
 
 
 class ProducePattern:
-    """The bytes that requests to one partition have in common, what they mean, and what they are answered."""
+    """The bytes that requests to one partition have in common, their meaning, and their answer."""
 
     __slots__ = (
         "_answer",
@@ -70,13 +70,13 @@ class ProducePattern:
     def __init__(
         self, header: RequestHeader, prefix: bytes, topic: TopicProduceData, partition: TopicPartition
     ) -> None:
-        """``topic`` is as it stands in the request, without its batches."""
+        """``topic`` is the topic as in the request, without its batches."""
         self.version = version = header.version
         self.client_id = header.client_id
         self.topic = topic
         self.partition = partition
         self.topic_id = topic.topic_id if version >= _TOPIC_IDS_FROM else None
-        """What the request calls the topic by, if not by its name."""
+        """The topic's id or name in the request, if it differs from ``name``."""
         self._start = struct.pack(">hh", PRODUCE.key, version)
         self._prefix = prefix
         self._end = _FLEXIBLE_END if PRODUCE.is_flexible(version) else b""
@@ -94,7 +94,7 @@ class ProducePattern:
         self._place_at = self._answer.rindex(_NOT_AN_OFFSET)
 
     def batch_in(self, frame: bytearray) -> memoryview | None:
-        """The batch of a request, if the request fits the pattern and the batch has a plain header."""
+        """Return the batch of a request, if the request fits the pattern and the batch has a plain header."""
         prefix = self._prefix
         if not (frame.startswith(self._start) and frame.startswith(prefix, _PREFIX_AT)):
             return None
@@ -111,7 +111,7 @@ class ProducePattern:
                         size = (size & 16383) | frame[position] << 14
                         position += 1
                         if size > 2097151:
-                            return None  # a batch so large gains nothing here
+                            return None  # a pattern gains nothing for so large a batch
                 size -= 1
                 end -= len(_FLEXIBLE_END)
                 if not frame.endswith(_FLEXIBLE_END):
@@ -133,7 +133,7 @@ class ProducePattern:
     def answer(
         self, correlation_id: int, base_offset: Offset, append_time_ms: TimestampMs, log_start: Offset
     ) -> bytearray:
-        """The frame that tells where the batch of a request stands."""
+        """Return the answer's frame, with the offset of a request's batch."""
         answer = bytearray(self._answer)
         _CORRELATION_ID.pack_into(answer, 4, correlation_id)
         if self._has_log_start:
@@ -144,13 +144,13 @@ class ProducePattern:
 
 
 def correlation_id_of(frame: Bytes) -> int:
-    """The number by which a client knows the answer to a request."""
+    """Return the number that links an answer to its request."""
     (correlation_id,) = _CORRELATION_ID.unpack_from(frame, 4)
     return int(correlation_id)
 
 
 def sole_topic(request: ProduceRequest) -> TopicProduceData | None:
-    """The topic of a request of which there can be a pattern."""
+    """Return the topic of a request that can become a pattern, else ``None``."""
     if request.transactional_id is not None or request.acks not in _ACKS or len(request.topic_data) != 1:
         return None
     (topic,) = request.topic_data
@@ -160,13 +160,13 @@ def sole_topic(request: ProduceRequest) -> TopicProduceData | None:
 def pattern_of(
     frame: bytearray, header: RequestHeader, topic: TopicProduceData, name: TopicName
 ) -> ProducePattern | None:
-    """The pattern of a request for one batch, if there is one that the request itself fits.
+    """Return the pattern of a request for one batch, if there is one that the request itself fits.
 
     Args:
         frame: the request.
         header: its header.
         topic: its ``sole_topic``.
-        name: what the topic is called here, whatever it is called by in the request.
+        name: the topic's name here, whether the request has its name or its id.
     """
     (data,) = topic.partition_data
     if not isinstance(data.records, memoryview) or len(data.records) < HEADER_BYTES:

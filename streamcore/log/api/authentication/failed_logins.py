@@ -1,9 +1,9 @@
-"""Makes guessing passwords slow: after failures, the outcome of the next attempts is told later.
+"""Makes guessing passwords slow: after failures, the answers to the next attempts are delayed.
 
 Failures fill a bucket for their user at their address, and one for the address as a whole; both leak. While a
-bucket is fuller than it may be, the outcome of an attempt waits until that much would have leaked,
-be it good or bad: going away meanwhile tells a guesser nothing. A client with a wrong password that tries
-again each second makes its own user wait, and nobody else who comes from the same address.
+bucket is above its limit, the answer to an attempt waits until the excess would have leaked, for success and
+failure alike: a guesser who disconnects meanwhile learns nothing. A client with a wrong password that tries
+again each second delays its own user, and no other user of the same address.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _KEYS_MAX: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """How many failures are free, how many more each second, and how long anybody waits at most."""
+    """How many failures are free, how many more each second, and the longest delay."""
 
     free: float
     per_s: float
@@ -35,7 +35,7 @@ class _Levels:
         self._bucket = bucket
         self._keys_max = keys_max
         self._levels: dict[Hashable, tuple[float, float]] = {}
-        """How full, and when it was."""
+        """The level, and the time at which it was computed."""
 
     def __len__(self) -> int:
         return len(self._levels)
@@ -51,7 +51,7 @@ class _Levels:
 
     def add(self, key: Hashable, now_s: float) -> None:
         bucket = self._bucket
-        # No fuller than leaks in the longest wait: when an attack is over, so is what it did to others.
+        # At most what leaks in the longest delay: the effect on other clients ends soon after an attack.
         full = bucket.free + bucket.per_s * bucket.wait_s_max
         level = min(self.level(key, now_s) + 1, full)
         self._levels.pop(key, None)
@@ -59,7 +59,7 @@ class _Levels:
         self._forget(now_s)
 
     def _forget(self, now_s: float) -> None:
-        """Keep neither empty buckets nor too many."""
+        """Drop empty buckets, and the oldest if there are too many."""
         while self._levels:
             oldest = next(iter(self._levels))
             if len(self._levels) <= self._keys_max and self.level(oldest, now_s):
@@ -68,21 +68,21 @@ class _Levels:
 
 
 class FailedLogins:
-    """The failures of late."""
+    """The recent failures."""
 
     def __init__(self, *, keys_max: int = _KEYS_MAX) -> None:
         self._of_users = _Levels(OF_USER, keys_max)
         self._of_addresses = _Levels(OF_ADDRESS, keys_max)
 
     def __len__(self) -> int:
-        """How many buckets there are."""
+        """Return the number of buckets."""
         return len(self._of_users) + len(self._of_addresses)
 
     def wait_s(self, address: str, user: str, now_s: float) -> float:
-        """How long the outcome of an attempt that is made now has to wait."""
+        """Return how long the answer to an attempt made now has to wait, in seconds."""
         return max(self._of_users.wait_s((address, user), now_s), self._of_addresses.wait_s(address, now_s))
 
     def add(self, address: str, user: str, now_s: float) -> None:
-        """An attempt has failed."""
+        """Record a failed attempt."""
         self._of_users.add((address, user), now_s)
         self._of_addresses.add(address, now_s)

@@ -1,12 +1,12 @@
 """Authentication of one connection by SASL, as a state machine without I/O.
 
-The client chooses a mechanism (SaslHandshake), then messages of the mechanism go back and forth: in requests
-of their own (SaslAuthenticate) if the handshake's version was 1, as bare frames if it was 0. Then
-the connection has a principal, and may ask. If sessions have an end, the client authenticates again before
-it, as the same user by the same mechanism (KIP-368); a request after it ends the connection.
+The client chooses a mechanism (SaslHandshake), then exchanges messages of the mechanism: in requests
+(SaslAuthenticate) if the handshake's version was 1, as bare frames if it was 0. Then the connection has a
+principal, and may send requests. If sessions have an end, the client authenticates again before it, as the
+same user by the same mechanism (KIP-368); a request after it ends the connection.
 
-``TRANSITIONS`` is the whole of it. A message in the wrong state, or one that fails, ends in ``FAILED``, from
-where nothing leads on: the owner sends the answer, if there is one, and closes the connection.
+``TRANSITIONS`` is the complete machine. A message in the wrong state, or one that fails, leads to ``FAILED``,
+which has no transitions: the owner sends the answer, if there is one, and closes the connection.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from streamcore.log.protocol.apis import API_VERSIONS, SASL_AUTHENTICATE, SASL_H
 
 PLAIN: Final = "PLAIN"
 MECHANISMS: Final = (PLAIN, *(mechanism.value for mechanism in ScramMechanism))
-"""All that are known here."""
+"""All mechanisms supported."""
 
 _PLAIN_CHECKS_BY: Final = (ScramMechanism.SHA_512, ScramMechanism.SHA_256)
 _WHILE_AUTHENTICATING: Final = frozenset({API_VERSIONS.key, SASL_HANDSHAKE.key, SASL_AUTHENTICATE.key})
 
 
 class SaslState(Enum):
-    """How far a connection has come."""
+    """The state of a connection's authentication."""
 
     NEW = "nothing is chosen"
     IN_REQUESTS = "a mechanism is chosen, its messages come in requests"
@@ -59,22 +59,24 @@ TRANSITIONS: Final[Mapping[SaslState, frozenset[SaslState]]] = {
 
 
 class CredentialSource(Protocol):
-    """Where credentials are found; ``broker.users`` is one."""
+    """Where credentials are looked up; ``broker.users`` is one."""
 
     def credentials(self, name: str) -> Mapping[ScramMechanism, ScramCredential]:
-        """A user's credentials; none of a user that does not exist."""
+        """Return a user's credentials; none for a user that does not exist."""
 
     def decoy(self, name: str, mechanism: ScramMechanism) -> ScramCredential:
-        """A credential that no password fits."""
+        """Return a credential that fits no password."""
 
 
 @dataclass(frozen=True, slots=True)
 class SaslSettings:
-    """How clients of one listening address authenticate."""
+    """How clients of one listener authenticate."""
 
     mechanisms: Sequence[str]
     session_s: float | None = None
-    """After so long a client has to authenticate again; never if ``None`` (``connections.max.reauth.ms``)."""
+    """The time after which a client must authenticate again; ``None`` for never
+    (``connections.max.reauth.ms``).
+    """
 
 
 class UnsupportedMechanism(Exception):
@@ -82,14 +84,14 @@ class UnsupportedMechanism(Exception):
 
 
 class IllegalSaslState(Exception):
-    """It is not the time for this message."""
+    """The message is not allowed in this state."""
 
 
 Step: TypeAlias = Challenge | Accepted | PasswordCheck
 
 
 class SaslSession:
-    """The state of one connection."""
+    """The authentication state of one connection."""
 
     def __init__(
         self, settings: SaslSettings, credentials: CredentialSource, new_nonce: Callable[[], str]
@@ -102,13 +104,13 @@ class SaslSession:
         self._checked_user = ""
         self.state = SaslState.NEW
         self.user: str | None = None
-        """Who the client is; ``None`` until it has proved it."""
+        """The client's user; ``None`` before it is proved."""
         self.ends_s = float("inf")
-        """When the session ends, by the monotonic clock."""
+        """The end of the session, by the monotonic clock."""
 
     @property
     def claimed_user(self) -> str:
-        """Who the client says it is; empty if it has not said it yet."""
+        """The user name that the client has sent; empty before that."""
         return self._checked_user if self._scram is None else self._scram.user
 
     @property
@@ -117,21 +119,22 @@ class SaslSession:
         return self.state is SaslState.IN_FRAMES
 
     def admits(self, key: int, now_s: float) -> bool:
-        """Whether a request of this kind may come now, be it only to learn that it may not."""
+        """Whether a request of this kind may be handled now, also if its answer is a refusal."""
         if self.state is SaslState.AUTHENTICATED:
             return now_s < self.ends_s or key == SASL_HANDSHAKE.key
         return self.state is not SaslState.FAILED and key in _WHILE_AUTHENTICATING
 
     def choose(self, mechanism: str, *, in_frames: bool) -> None:
-        """The client chooses a mechanism.
+        """Choose a mechanism for the client.
 
         Raises:
             UnsupportedMechanism: it is not offered here.
-            IllegalSaslState: it has chosen already, or would authenticate again as it may not.
+            IllegalSaslState: a mechanism is chosen already, or the session does not allow to authenticate
+            again.
         """
         if self.state is SaslState.AUTHENTICATED:
             if self.settings.session_s is None:
-                raise IllegalSaslState  # nothing has to be done again, so nothing ends by asking
+                raise IllegalSaslState  # sessions have no end here, so this request changes nothing
             if in_frames or mechanism != self._mechanism:
                 raise self._out_of_place()
         elif self.state is not SaslState.NEW:
@@ -146,11 +149,12 @@ class SaslSession:
         self._move_to(SaslState.IN_FRAMES if in_frames else SaslState.IN_REQUESTS)
 
     def receive(self, token: bytes, *, now_s: float) -> Step:
-        """Take a message of the mechanism. A ``PasswordCheck`` is to be done, and told to ``checked``.
+        """Handle a message of the mechanism. The owner runs a ``PasswordCheck``, and passes its result to
+        ``checked``.
 
         Raises:
-            IllegalSaslState: none is due.
-            AuthenticationFailed: it does not prove what it should.
+            IllegalSaslState: no message is expected.
+            AuthenticationFailed: the proof is wrong.
         """
         if self.state is SaslState.AUTHENTICATED:
             raise IllegalSaslState
@@ -166,7 +170,7 @@ class SaslSession:
         return step
 
     def checked(self, *, is_right: bool, now_s: float) -> Accepted:
-        """A password was checked. Raises ``AuthenticationFailed``."""
+        """Handle the result of a password check. Raises ``AuthenticationFailed``."""
         assert self.state is SaslState.CHECKING
         try:
             if not is_right:
@@ -203,7 +207,9 @@ class SaslSession:
         return PasswordCheck(user, password, mechanism, self._credential(user, mechanism))
 
     def _credential(self, user: str, mechanism: ScramMechanism) -> ScramCredential:
-        decoy = self._credentials.decoy(user, mechanism)  # made for everybody, so that all take as long
+        decoy = self._credentials.decoy(
+            user, mechanism
+        )  # computed for every user, so that all take the same time
         return self._credentials.credentials(user).get(mechanism, decoy)
 
     def _out_of_place(self) -> IllegalSaslState:

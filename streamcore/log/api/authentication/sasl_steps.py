@@ -1,7 +1,7 @@
-"""What a message of an authentication leads to, whatever the mechanism; pure values.
+"""The results of a message of an authentication, for all mechanisms; pure values.
 
-A failure says the same whether the user is unknown, the password wrong or the mechanism not set up for
-the user: who guesses shall not learn which.
+A failure has the same text whether the user is unknown, the password wrong or the mechanism not set up for
+the user, so that a guesser cannot learn which.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class PasswordCheck:
-    """Find out whether the password fits: milliseconds of work, not to be done where others wait for it."""
+    """A check of the password: milliseconds of work, to be done outside the broker's lock and event loop."""
 
     user: str
     password: str = field(repr=False)
@@ -36,12 +36,12 @@ class PasswordCheck:
     credential: ScramCredential
 
     def is_right(self) -> bool:
-        """Do the work."""
+        """Check the password."""
         return self.credential.fits(self.mechanism, self.password)
 
 
 class AuthenticationFailed(Exception):
-    """The client is not who it says, or does not say it right. The text is for the client."""
+    """The authentication failed. The text is sent to the client."""
 
     def __init__(
         self, text: str = "authentication failed: check the user name, the password and the mechanism"
@@ -50,5 +50,5 @@ class AuthenticationFailed(Exception):
 
 
 def malformed(mechanism: str) -> AuthenticationFailed:
-    """The failure of a message that is none of its mechanism."""
+    """Return the failure for a message that does not have its mechanism's form."""
     return AuthenticationFailed(f"the message is none of the mechanism's, mechanism={mechanism}")

@@ -1,4 +1,4 @@
-"""The server's side of SCRAM (RFC 5802, RFC 7677) as Kafka's clients speak it.
+"""The server's side of SCRAM (RFC 5802, RFC 7677) as Kafka's clients use it.
 
 client first := gs2 header | "n=" user ",r=" client nonce extension*
 gs2 header   := ("n" | "y") "," ["a=" user] ","
@@ -6,12 +6,12 @@ server first := "r=" client nonce, server nonce ",s=" salt ",i=" iterations
 client final := "c=" gs2 header ",r=" both nonces extension* ",p=" proof
 server final := "v=" signature
 
-In user names "," is written "=2C" and "=" is written "=3D". Channel binding is not offered, so a client may
-say that it cannot ("n") or that it could ("y"), and not that it does. Extensions are ignored, but for one
-that must be understood ("m=") and for Kafka's delegation tokens ("tokenauth"), which there are none of.
+In user names "," is written "=2C" and "=" is written "=3D". Channel binding is not offered: a client may send
+that it does not support it ("n") or that it would ("y"), not that it uses it. Extensions are ignored, except
+one that must be understood ("m=") and Kafka's delegation tokens ("tokenauth"), which do not exist here.
 
-A user that does not exist has a credential, too, which no proof fits: all messages look as they do for
-one that does.
+A user that does not exist also gets a credential, which fits no proof: all messages look as they do for an
+existing user.
 """
 
 from __future__ import annotations
@@ -44,25 +44,25 @@ CredentialOf = Callable[[str, ScramMechanism], ScramCredential]
 
 
 class ScramExchange:
-    """One authentication: two messages come, and two go."""
+    """One authentication: two messages are received, and two are sent."""
 
     def __init__(self, mechanism: ScramMechanism, credential_of: CredentialOf, server_nonce: str) -> None:
-        """``credential_of`` finds one for every name; ``server_nonce`` was never used before."""
+        """``credential_of`` returns one for every name; ``server_nonce`` was never used before."""
         self._mechanism = mechanism
         self._credential_of = credential_of
         self._server_nonce = server_nonce
         self._credential: ScramCredential | None = None
         self.user = ""
-        """Who the client says it is."""
+        """The user name that the client has sent."""
         self._gs2_header = ""
         self._nonce = ""
         self._first_messages = ""
 
     def receive(self, token: bytes) -> Challenge | Accepted:
-        """Take the client's next message.
+        """Handle the client's next message.
 
         Raises:
-            AuthenticationFailed: it makes no sense, or the proof does not fit.
+            AuthenticationFailed: the message is malformed, or the proof is wrong.
         """
         try:
             message = token.decode()

@@ -1,4 +1,6 @@
-"""Access rules (ACLs): shown, added, deleted. All of it is security that is off where no authorizer is."""
+"""Access rules (ACLs): described, added, deleted. Without an authorizer each request is answered
+SECURITY_DISABLED.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +42,13 @@ from streamcore.log.protocol.messages.describe_acls import (
 )
 
 _UNKNOWN: Final = 0
-"""Kafka's number for what neither side knows."""
+"""Kafka's number for an unknown type."""
 
 N = TypeVar("N", bound=IntEnum)
 
 
 def describe_acls(request: DescribeAclsRequest, call: Call) -> DescribeAclsResponse:
-    """Show the rules that a filter chooses, by their resources."""
+    """Return the rules that match a filter, by their resources."""
     try:
         _ensure_secured(call, AclOperation.DESCRIBE)
         wanted = _filter_of(request)
@@ -79,7 +81,7 @@ def describe_acls(request: DescribeAclsRequest, call: Call) -> DescribeAclsRespo
 
 
 def create_acls(request: CreateAclsRequest, call: Call) -> Operation[CreateAclsResponse]:
-    """Add rules; each has a fate of its own."""
+    """Add rules; each rule has its own result."""
     fates: list[Refused | None] = []
     try:
         _ensure_secured(call, AclOperation.ALTER)
@@ -103,7 +105,7 @@ def create_acls(request: CreateAclsRequest, call: Call) -> Operation[CreateAclsR
 
 
 def delete_acls(request: DeleteAclsRequest, call: Call) -> Operation[DeleteAclsResponse]:
-    """Delete the rules that filters choose; the answer names them."""
+    """Delete the rules that match filters; the answer names them."""
     try:
         _ensure_secured(call, AclOperation.ALTER)
         wanted = [_filter_of(each) for each in request.filters]
@@ -121,7 +123,7 @@ def _ensure_secured(call: Call, operation: AclOperation) -> None:
 
 
 def _rule_of(creation: AclCreation) -> AccessRule | None:
-    """The rule; ``None`` if one of its numbers is not known here."""
+    """Return the rule, or ``None`` if one of its numbers is unknown."""
     kind = _member(ResourceType, creation.resource_type)
     pattern = _member(PatternType, creation.resource_pattern_type)
     operation = _member(AclOperation, creation.operation)
@@ -133,10 +135,10 @@ def _rule_of(creation: AclCreation) -> AccessRule | None:
 
 
 def _filter_of(wanted: DescribeAclsRequest | DeleteAclsFilter) -> AccessRuleFilter | None:
-    """The filter; ``None`` if it is for something not known here, of which there are no rules.
+    """Return the filter, or ``None`` if it asks for a type that has no rules here.
 
     Raises:
-        Refused: it is for what the client itself does not know.
+        Refused: the filter asks for the type "unknown".
     """
     numbers = (
         wanted.resource_type_filter,

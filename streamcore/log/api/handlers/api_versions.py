@@ -1,7 +1,7 @@
-"""Tells clients what is served; the first request of every connection.
+"""ApiVersions: the APIs and versions that are served; the first request of every connection.
 
-Features tell a client more than versions do: with ``transaction.version`` 2 it ends transactions with a new
-epoch each (KIP-890), with ``group.version`` 1 it may use the newer group protocol (KIP-848).
+Features say more than versions: with ``transaction.version`` 2 a client ends each transaction with a new
+epoch (KIP-890); with ``group.version`` 1 it may use the consumer group protocol (KIP-848).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from streamcore.log.protocol.messages.api_versions import (
 _SOFTWARE: Final = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
 _NAMED_FROM: Final = 3
 _MIN_ZERO_FROM: Final = 4
-"""Before it, clients do not understand a feature that is supported from 0."""
+"""Clients with an earlier version do not understand a feature whose lowest level is 0."""
 _FEATURES_EPOCH: Final = 0
-"""Features do not change while a broker runs; clients ignore them below 0."""
+"""Features do not change while a broker runs; clients ignore epochs below 0."""
 
 
 def api_versions(request: ApiVersionsRequest, call: Call) -> ApiVersionsResponse:
-    """Answer with all that is served."""
+    """Return all APIs and versions that are served."""
     if call.version >= _NAMED_FROM and not (
         _SOFTWARE.fullmatch(request.client_software_name)
         and _SOFTWARE.fullmatch(request.client_software_version)
@@ -55,7 +55,7 @@ def api_versions(request: ApiVersionsRequest, call: Call) -> ApiVersionsResponse
 
 
 def unsupported_version() -> ApiVersionsResponse:
-    """The answer to a version that is not served: in version 0, with the versions that are."""
+    """Return the answer to a version that is not served: in version 0, with the served versions."""
     rows = [row for row in _served() if row.api_key == API_VERSIONS.key]
     return ApiVersionsResponse(error_code=ErrorCode.UNSUPPORTED_VERSION, api_keys=rows)
 

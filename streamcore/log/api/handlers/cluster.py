@@ -1,4 +1,4 @@
-"""The cluster: one broker, which is its own controller and the quorum that agrees with itself."""
+"""The cluster: one broker, which is its own controller and the only voter of the quorum."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _BROKERS: Final = 1
 _CONTROLLERS: Final = 2
 
 _METADATA: Final = [("__cluster_metadata", [0])]
-"""The one partition that Kafka's quorum agrees on; here it stands for the broker's own state."""
+"""The one partition of Kafka's metadata quorum; here it stands for the broker's own state."""
 _NODES_FROM: Final = 2
 
 _RESULTS_UNTIL: Final = 1
@@ -52,7 +52,7 @@ _EXACT, _DEFAULT, _ANY = range(3)
 
 
 def describe_cluster(request: DescribeClusterRequest, call: Call) -> DescribeClusterResponse:
-    """Tell who this is."""
+    """Return this broker as the cluster."""
     identity = call.broker.identity
     endpoint = call.caller.endpoint
     if request.endpoint_type != _BROKERS:
@@ -82,7 +82,7 @@ def describe_cluster(request: DescribeClusterRequest, call: Call) -> DescribeClu
 
 
 def describe_quorum(request: DescribeQuorumRequest, call: Call) -> DescribeQuorumResponse:
-    """Tell of the quorum of one, by how far the broker's own state has come."""
+    """Answer DescribeQuorum with one voter at the state log's end offset."""
     try:
         call.ensure(AclOperation.DESCRIBE, ResourceType.CLUSTER)
     except Refused as refused:
@@ -145,7 +145,7 @@ def _no_quorum(index: int) -> PartitionDataResult:
 
 
 def update_features(request: UpdateFeaturesRequest, call: Call) -> UpdateFeaturesResponse:
-    """Take what leaves the features as they are; they are those of the program, and refuse the rest."""
+    """Accept updates that leave the features as they are; refuse others: features belong to the program."""
     response = UpdateFeaturesResponse(
         throttle_time_ms=0, error_code=ErrorCode.NONE, error_message=None, results=[]
     )
@@ -183,7 +183,7 @@ def _update_refusal(update: FeatureUpdateKey, version: int) -> str | None:
 
 
 def describe_client_quotas(request: DescribeClientQuotasRequest, call: Call) -> DescribeClientQuotasResponse:
-    """There are no quotas."""
+    """Return no quotas."""
     response = DescribeClientQuotasResponse(
         throttle_time_ms=0, error_code=ErrorCode.NONE, error_message="", entries=[]
     )

@@ -1,6 +1,6 @@
-"""Settings of topics, brokers, groups and loggers, changed by clients: one by one, or all at once.
+"""AlterConfigs and IncrementalAlterConfigs: change settings of topics, brokers, groups and loggers.
 
-The changes of one resource are made all or none. Those of several topics are made durable together.
+The changes of one resource are applied all or none. Those of several topics are made durable together.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ R = TypeVar(
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a client wants of one resource."""
+    """What a client asks for one resource."""
 
     resource_type: int
     name: str
@@ -47,7 +47,7 @@ class _Asked:
 def incremental(
     request: incremental_alter_configs.IncrementalAlterConfigsRequest, call: Call
 ) -> Operation[incremental_alter_configs.IncrementalAlterConfigsResponse]:
-    """Make single changes."""
+    """Apply single changes."""
     asked = [
         _Asked(
             resource.resource_type,
@@ -65,7 +65,7 @@ def incremental(
 def whole(
     request: alter_configs.AlterConfigsRequest, call: Call
 ) -> Operation[alter_configs.AlterConfigsResponse]:
-    """Replace all that is set."""
+    """Replace all settings of a resource."""
     asked = [
         _Asked(
             resource.resource_type,
@@ -81,7 +81,7 @@ def whole(
 
 
 def _answers(response: type[R], asked: Sequence[_Asked], call: Call) -> Operation[list[R]]:
-    """Change each resource; returns what is answered for them, in their order."""
+    """Change each resource; return the results in their order."""
     failures = yield from _altered(asked, call)
     return [
         response(
@@ -95,7 +95,7 @@ def _answers(response: type[R], asked: Sequence[_Asked], call: Call) -> Operatio
 
 
 def _altered(asked: Sequence[_Asked], call: Call) -> Operation[list[_Failure | None]]:
-    """Change each resource; returns why one was not, in their order."""
+    """Change each resource; return in their order why a resource was not changed, else ``None``."""
     counts = Counter((each.resource_type, each.name) for each in asked)
     failures: dict[tuple[int, str], _Failure] = {}
     topics: dict[str, _Asked] = {}
@@ -154,7 +154,7 @@ def _topic_config(asked: _Asked, current: Mapping[str, str]) -> dict[str, str]:
 
 
 def _ensure_values(changes: Sequence[SettingChange]) -> None:
-    """Kafka looks for values before it looks for what they are set for."""
+    """Check for missing values first, as Kafka does, before the names of the settings."""
     for change in changes:
         if change.value is None and change.kind is not ChangeKind.DELETE:
             raise Refused(Refusal.INVALID_REQUEST, setting=change.name, value="null")

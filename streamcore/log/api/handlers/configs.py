@@ -1,4 +1,4 @@
-"""Settings of topics, brokers, groups and loggers, shown to clients; the names of what has settings."""
+"""DescribeConfigs and ListConfigResources: settings of topics, brokers, groups and loggers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from streamcore.log.storage.topics.topic_folders import check_topic_name
 
 
 class ConfigType(IntEnum):
-    """What has settings."""
+    """The types of resources that have settings."""
 
     TOPIC = 2
     BROKER = 4
@@ -65,7 +65,7 @@ _TYPES_FROM: Final = 1
 
 
 def describe_configs(request: DescribeConfigsRequest, call: Call) -> DescribeConfigsResponse:
-    """Show the settings of each resource, all or those that are named."""
+    """Return the settings of each resource, all or those that are named."""
     describing = _Describing(request)
     return DescribeConfigsResponse(
         throttle_time_ms=0, results=[_result(resource, describing, call) for resource in request.resources]
@@ -73,7 +73,7 @@ def describe_configs(request: DescribeConfigsRequest, call: Call) -> DescribeCon
 
 
 class _Describing:
-    """Makes the entries of one response; those of topics that say the same are made once."""
+    """Makes the entries of one response; topics with equal settings share theirs."""
 
     def __init__(self, request: DescribeConfigsRequest) -> None:
         self._request = request
@@ -81,11 +81,11 @@ class _Describing:
         self._kept: list[Sequence[Described]] = []
 
     def entries(self, found: Sequence[Described], keys: Sequence[str]) -> list[DescribeConfigsResourceResult]:
-        """The entries of some settings, all or those of these names."""
+        """Return the entries of settings, all or those of these names."""
         place = (id(found), tuple(keys))
         made = self._made.get(place)
         if made is None:
-            self._kept.append(found)  # so that its id stays its own
+            self._kept.append(found)  # so that no other object gets its id
             made = [_entry(each, self._request) for each in found if not keys or each.name in keys]
             self._made[place] = made
         return made
@@ -147,7 +147,7 @@ def _entry(setting: Described, request: DescribeConfigsRequest) -> DescribeConfi
 
 
 def list_config_resources(request: ListConfigResourcesRequest, call: Call) -> ListConfigResourcesResponse:
-    """Name what has settings: of the types asked for, or of all."""
+    """Return the resources with settings: of the types asked for, or of all."""
     wanted: Sequence[int] = request.resource_types or list(ConfigType)
     if call.version < _TYPES_FROM:
         wanted = _LISTED_BEFORE_TYPES
@@ -186,7 +186,7 @@ def _names(resource_type: int, call: Call) -> Iterable[str]:
 
 
 def ensure_may(operation: AclOperation, resource_type: int, name: str, call: Call) -> None:
-    """Raise ``Refused`` if the client may not look at, or change, the settings of a resource."""
+    """Raise ``Refused`` if the client may not describe or alter the settings of a resource."""
     match resource_type:
         case ConfigType.TOPIC:
             call.ensure(operation, ResourceType.TOPIC, name)
@@ -197,7 +197,7 @@ def ensure_may(operation: AclOperation, resource_type: int, name: str, call: Cal
 
 
 def ensure_topic_name(name: str) -> None:
-    """Raise ``Refused`` for what no topic can be called."""
+    """Raise ``Refused`` if the name is not valid for a topic."""
     try:
         check_topic_name(name)
     except InvalidConfigError as error:
@@ -207,7 +207,7 @@ def ensure_topic_name(name: str) -> None:
 
 
 def unknown_type(resource_type: int) -> Refused:
-    """The refusal of a type of resource that has no settings here."""
+    """Return the refusal of a type of resource that has no settings here."""
     if resource_type == ConfigType.CLIENT_METRICS:
         return Refused(Refusal.INVALID_REQUEST, hint="clients are not asked for their metrics")
     return Refused(Refusal.INVALID_REQUEST, resource_type=resource_type)

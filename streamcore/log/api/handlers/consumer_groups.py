@@ -1,4 +1,4 @@
-"""Groups of the newer protocol (KIP-848): a member's heartbeat, and how such a group is shown."""
+"""Consumer groups (KIP-848): a member's heartbeat, and the description of groups."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _CONSUMER_MEMBER: Final = 1
 def consumer_group_heartbeat(
     request: heartbeats.ConsumerGroupHeartbeatRequest, call: Call
 ) -> Operation[heartbeats.ConsumerGroupHeartbeatResponse]:
-    """Join, stay or leave; tells the member what it has when that changes."""
+    """Join, stay or leave; return the member's assignment when it changes."""
     owned = request.topic_partitions
     try:
         _ensure_allowed(request, call)
@@ -96,7 +96,7 @@ def _ensure_allowed(request: heartbeats.ConsumerGroupHeartbeatRequest, call: Cal
 
 
 def _ensure_makes_sense(request: heartbeats.ConsumerGroupHeartbeatRequest, call: Call) -> None:
-    """The checks that need no group, in Kafka's order."""
+    """Run the checks that need no group, in Kafka's order."""
     epoch = request.member_epoch
     if call.version >= _MEMBER_ID_FROM or epoch > _JOIN or epoch == _LEAVE:
         _ensure_said(request.member_id, "member id")
@@ -131,7 +131,7 @@ def _nonsense(because: str) -> Refused:
 def consumer_group_describe(
     request: ConsumerGroupDescribeRequest, call: Call
 ) -> ConsumerGroupDescribeResponse:
-    """Show groups with their members, what they have, and what they are to have."""
+    """Describe groups with their members, assignments, and target assignments."""
     return ConsumerGroupDescribeResponse(
         throttle_time_ms=0, groups=[_described(name, request, call) for name in request.group_ids]
     )
@@ -169,7 +169,7 @@ def _failed(name: str, code: ErrorCode, message: str | None = None) -> Described
 
 
 def _topics_of(group: DescribedGroup) -> set[str]:
-    """The topics that its members name, have, or are to have."""
+    """Return the topics that members subscribe to, own, or have as target."""
     return {
         topic
         for member in group.members
@@ -211,7 +211,7 @@ def _member(group: ConsumerGroup, member: ConsumerMember, topics: GroupTopics) -
 
 
 def _assignment(places: Iterable[PlaceId], topics: GroupTopics) -> Assignment:
-    """Places by topic; those of topics that are gone are left out."""
+    """Return partitions by topic, without those of deleted topics."""
     return Assignment(
         topic_partitions=[
             TopicPartitions(topic_id=topic_id, topic_name=name, partitions=numbers)

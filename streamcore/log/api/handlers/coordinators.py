@@ -1,4 +1,4 @@
-"""FindCoordinator: there is one broker, and it coordinates everything."""
+"""FindCoordinator: the one broker coordinates everything."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BATCHED_FROM: Final = 4
 
 
 def find_coordinator(request: FindCoordinatorRequest, call: Call) -> FindCoordinatorResponse:
-    """Answer with this broker."""
+    """Return this broker for every key."""
     keys = request.coordinator_keys if call.version >= _BATCHED_FROM else [request.key]
     found = [_coordinator(key, request.key_type, call) for key in keys]
     if call.version >= _BATCHED_FROM:

@@ -1,4 +1,4 @@
-"""What the broker can do beyond the versions of its requests: Kafka's features, and their levels."""
+"""Kafka's features and their levels: what the broker supports beyond the versions of its requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Feature:
 
 
 FEATURES: Final = (
-    Feature("group.version", 1),  # the newer group protocol (KIP-848)
+    Feature("group.version", 1),  # the consumer group protocol (KIP-848)
     Feature("transaction.version", 2),  # an epoch for each transaction (KIP-890)
 )
-"""By name."""
+"""The features by name."""

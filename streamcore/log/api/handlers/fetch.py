@@ -1,7 +1,7 @@
-"""Fetch: tells what is visible, and leaves the records in their files until the connection takes them.
+"""Fetch: returns what is visible; records stay in their files until the connection sends them.
 
-A fetch waits until there is as much as it asks for, or its time is over. Sessions (KIP-227) are not made:
-every fetch names all of its partitions, which a broker may ask of its clients by answering with session 0.
+A fetch waits until there are as many bytes as it asks for, or until its time is over. Sessions (KIP-227) are
+not supported: every fetch names all of its partitions. A broker declares that by session id 0.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from streamcore.model import Isolation, TopicPartition
 
 _TOPIC_IDS_FROM: Final = 13
 _OPEN_FILES_MAX: Final = 64
-"""Partitions that one response has records of. Each holds a file open until its records are sent."""
+"""The most partitions with records in one response. Each holds a file open until its records are sent."""
 _ENDPOINTS_FROM: Final = 16
 _NAMES_ALL: Final = (0, -1)
-"""Epochs of a session that begins, or of none: such a request names all that it wants, whatever its id."""
+"""Epochs of a new session, or of none: such a request names all its partitions, whatever its session id."""
 
 _NOT_LOOKED_AT: Final = frozenset(
     {
@@ -44,11 +44,11 @@ _NOT_LOOKED_AT: Final = frozenset(
         ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
     }
 )
-"""Failures that come with an empty list of aborted transactions, not with none, as Kafka has it."""
+"""Failures that carry an empty list of aborted transactions, not null, as in Kafka."""
 
 
 def fetch(request: FetchRequest, call: Call) -> Operation[FetchResponse]:
-    """Answer with what is there, or once there is enough."""
+    """Answer with what is visible, at once or when there is enough."""
     if request.session_epoch not in _NAMES_ALL:
         return FetchResponse(
             throttle_time_ms=0, error_code=ErrorCode.FETCH_SESSION_ID_NOT_FOUND, responses=[]
@@ -70,7 +70,7 @@ class _Gathering:
     def __init__(self, request: FetchRequest, call: Call) -> None:
         self._request = request
         self._call = call
-        # No broker has a replica of anything here.
+        # No broker is a replica of any partition here.
         self._is_from_replica = max(request.replica_id, request.replica_state.replica_id) >= 0
         self._isolation = Isolation(min(1, max(0, request.isolation_level)))
         self._bytes_left = min(request.max_bytes, call.broker.settings.fetch_bytes_max)
@@ -79,10 +79,10 @@ class _Gathering:
         self._endpoints: list[NodeEndpoint] = []
         self.found_bytes = 0
         self.is_urgent = False
-        """Whether there is something that the client should hear of at once."""
+        """Whether the answer has something that the client must get at once."""
 
     def response(self) -> FetchResponse:
-        """Look, and tell."""
+        """Return the response with what is visible now."""
         has_ids = self._call.version >= _TOPIC_IDS_FROM
         responses: list[FetchableTopicResponse] = []
         for topic in self._request.topics:
@@ -95,7 +95,7 @@ class _Gathering:
         return FetchResponse(throttle_time_ms=0, responses=responses, node_endpoints=self._endpoints)
 
     def close(self) -> None:
-        """Give back the files of a response that is not sent."""
+        """Close the files of a response that is not sent."""
         for records in self._found:
             records.close()
 
@@ -153,7 +153,7 @@ class _Gathering:
         )
 
     def _diverged(self, log: PartitionLog, wanted: FetchPartition, end: EpochEnd) -> PartitionData:
-        """Tell that other records stand now where the client has read, and up to where they are the same."""
+        """Answer that the log has other records where the client has read, and where they begin to differ."""
         self.is_urgent = True
         offsets = log.offsets
         return PartitionData(
@@ -168,7 +168,7 @@ class _Gathering:
         )
 
     def _told_of_epoch(self, failed: PartitionData, log: PartitionLog) -> PartitionData:
-        """With the leader and its epoch, for a client that knows an older one and would have to ask."""
+        """Add the leader and its epoch, for a client with an older one."""
         if failed.error_code == ErrorCode.FENCED_LEADER_EPOCH and self._call.version >= _ENDPOINTS_FROM:
             identity, endpoint = self._call.broker.identity, self._call.caller.endpoint
             failed.current_leader = LeaderIdAndEpoch(
@@ -189,16 +189,16 @@ class _Gathering:
 
 
 def _not_a_replica(wanted: FetchPartition) -> ErrorCode:
-    """What a broker hears that fetches as if it had a replica, like one that knows an older assignment."""
+    """Return the error for a broker that fetches as a replica; it is that for an old assignment."""
     has_epoch = wanted.current_leader_epoch >= 0
     return ErrorCode.UNKNOWN_LEADER_EPOCH if has_epoch else ErrorCode.NOT_LEADER_OR_FOLLOWER
 
 
 def _diverging(log: PartitionLog, wanted: FetchPartition) -> EpochEnd | None:
-    """Where the epoch ends that the client read last, if that is before its position (KIP-595).
+    """Return the end of the client's last epoch, if that is before its position (KIP-595).
 
     Raises:
-        OffsetOutOfRangeError: there was no such epoch, or the position is before the log start.
+        OffsetOutOfRangeError: the epoch does not exist, or the position is before the log start.
     """
     end = log.end_of_epoch(wanted.last_fetched_epoch)
     log_start = log.offsets.log_start

@@ -1,4 +1,4 @@
-"""Joining, following and leaving a group by the classic protocol."""
+"""The classic group protocol: join, sync, heartbeat, leave."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WITHOUT_MEMBER_ID: Final = frozenset({Refusal.GROUP_MAX_SIZE_REACHED, Refusal.G
 
 
 def host_of(call: Call) -> str:
-    """The client's host as Kafka writes it."""
+    """Return the client's host in Kafka's form."""
     return f"/{call.caller.host}"
 
 
@@ -38,7 +38,7 @@ def _ensure_may_read(group: str, call: Call) -> None:
 
 
 def join_group(request: JoinGroupRequest, call: Call) -> Operation[JoinGroupResponse]:
-    """Join; answered when the generation begins."""
+    """Join; the answer is sent when the generation begins."""
     rebalance_timeout_ms = request.rebalance_timeout_ms
     joining = JoinRequest(
         group=request.group_id,
@@ -100,7 +100,7 @@ def _join_refused(error: Exception, request: JoinGroupRequest, call: Call) -> Jo
 
 
 def sync_group(request: SyncGroupRequest, call: Call) -> Operation[SyncGroupResponse]:
-    """Get the member's assignment; the leader brings everybody's."""
+    """Return the member's assignment; the leader sends the assignments of all members."""
     if call.version >= _SYNC_PROTOCOL_FROM and None in (request.protocol_type, request.protocol_name):
         return SyncGroupResponse(error_code=ErrorCode.INCONSISTENT_GROUP_PROTOCOL, assignment=b"")
     syncing = SyncRequest(
@@ -124,7 +124,7 @@ def sync_group(request: SyncGroupRequest, call: Call) -> Operation[SyncGroupResp
 
 
 def heartbeat(request: HeartbeatRequest, call: Call) -> Operation[HeartbeatResponse]:
-    """Keep the member's session, and tell it when to join again."""
+    """Renew the member's session; refuse it if the member must join again."""
     membership = Membership(request.member_id, request.generation_id, request.group_instance_id)
     try:
         _ensure_may_read(request.group_id, call)
@@ -135,7 +135,7 @@ def heartbeat(request: HeartbeatRequest, call: Call) -> Operation[HeartbeatRespo
 
 
 def leave_group(request: LeaveGroupRequest, call: Call) -> Operation[LeaveGroupResponse]:
-    """Take members out of their group at once."""
+    """Remove members from their group at once."""
     leaving = [Leaving(each.member_id, each.group_instance_id) for each in request.members]
     if call.version < _LEAVE_BATCHED_FROM:
         leaving = [Leaving(request.member_id)]

@@ -1,4 +1,4 @@
-"""Positions of groups: committed, told, forgotten."""
+"""OffsetCommit, OffsetFetch, OffsetDelete: the committed offsets of groups."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _NO_OFFSET: Final = -1
 
 
 def offset_commit(request: OffsetCommitRequest, call: Call) -> Operation[OffsetCommitResponse]:
-    """Commit the positions that can be; each of the others gets its error, and holds up nobody."""
+    """Commit the offsets that can be committed; each other one gets its error, and delays none."""
     if not call.may(AclOperation.READ, ResourceType.GROUP, request.group_id):
         return _commit_denied(request)
     answers: list[OffsetCommitResponseTopic] = []
@@ -103,7 +103,7 @@ def _commit_denied(request: OffsetCommitRequest) -> OffsetCommitResponse:
 
 
 def _committed_topic(topic: OffsetCommitRequestTopic, call: Call) -> tuple[TopicName | None, ErrorCode]:
-    """A topic's name, and the error if there is none."""
+    """Return a topic's name, and the error if it does not exist."""
     if call.version >= _COMMIT_TOPIC_IDS_FROM:
         return call.broker.topic_name(topic.topic_id), ErrorCode.UNKNOWN_TOPIC_ID
     return topic.name, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
@@ -132,7 +132,7 @@ def _commit(
 
 
 def _commit_code(error: Exception, version: int) -> ErrorCode:
-    """Older clients do not know the newer protocol's errors."""
+    """Return the code of an error; older clients get another one for errors of consumer groups."""
     is_stale = isinstance(error, Refused) and error.refusal is Refusal.STALE_MEMBER_EPOCH
     if is_stale and version < _COMMIT_EPOCHS_FROM:
         return ErrorCode.UNSUPPORTED_VERSION
@@ -144,17 +144,17 @@ def _commit_code(error: Exception, version: int) -> ErrorCode:
 
 @dataclass(frozen=True, slots=True)
 class _AskedTopic:
-    """A topic whose positions are asked for; without a name there is none of its id."""
+    """A topic whose committed offsets are asked for; the name is missing if no topic has the id."""
 
     name: TopicName | None
     topic_id: bytes
     partitions: Sequence[int]
     is_denied: bool = False
-    """The client may not know of it."""
+    """Whether the client may not describe the topic."""
 
 
 def offset_fetch(request: OffsetFetchRequest, call: Call) -> Operation[OffsetFetchResponse]:
-    """Tell the positions of one group, or of several."""
+    """Return the committed offsets of one group, or of several."""
     if call.version >= _FETCH_GROUPS_FROM:
         groups: list[OffsetFetchResponseGroup] = []
         for wanted in request.groups:
@@ -204,7 +204,9 @@ def _asked(name: TopicName | None, topic_id: bytes, partitions: Sequence[int], c
 
 
 def _all_topics(fetched: FetchedPositions, call: Call, has_ids: bool) -> list[_AskedTopic]:
-    """All topics with positions that the client may know of; by id, only those that still exist."""
+    """Return all topics with committed offsets that the client may describe; by id, only those that still
+    exist.
+    """
     numbers: dict[TopicName, list[int]] = {}
     for place in sorted(fetched.found):
         numbers.setdefault(place.topic, []).append(place.partition)
@@ -240,7 +242,7 @@ def _position(
 
 
 def _single_group(request: OffsetFetchRequest, call: Call) -> Operation[OffsetFetchResponse]:
-    """The same in the words of before, when a request named one group."""
+    """Return the answer in the older form, for a request of one group."""
     asked: list[_AskedTopic] | None = None
     if request.topics is not None:
         asked = [_asked(each.name, ZERO_UUID, each.partition_indexes, call) for each in request.topics]
@@ -277,7 +279,7 @@ _OF_THE_GROUP: Final = frozenset(
 
 
 def offset_delete(request: OffsetDeleteRequest, call: Call) -> Operation[OffsetDeleteResponse]:
-    """Forget positions in topics that no member subscribes to."""
+    """Delete committed offsets in topics to which no member subscribes."""
     if not call.may(AclOperation.DELETE, ResourceType.GROUP, request.group_id):
         return OffsetDeleteResponse(
             error_code=ErrorCode.GROUP_AUTHORIZATION_FAILED, throttle_time_ms=0, topics=[]

@@ -1,4 +1,4 @@
-"""Groups as a whole: listed, shown, deleted."""
+"""ListGroups, DescribeGroups, DeleteGroups."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CLASSIC: Final = "classic"
 
 
 def may_describe(group: str, call: Call) -> bool:
-    """Whether the client may know of a group."""
+    """Whether the client may describe a group."""
     return call.may(AclOperation.DESCRIBE, ResourceType.GROUP, group)
 
 
@@ -60,7 +60,7 @@ def list_groups(request: ListGroupsRequest, call: Call) -> ListGroupsResponse:
 
 
 def describe_groups(request: DescribeGroupsRequest, call: Call) -> DescribeGroupsResponse:
-    """Show groups of the classic protocol with their members."""
+    """Describe groups of the classic protocol with their members."""
     return DescribeGroupsResponse(groups=[_described(name, request, call) for name in request.groups])
 
 

@@ -1,7 +1,8 @@
-"""OffsetForLeaderEpoch: tells where an epoch ends. By that a client knows whether what it read still stands.
+"""OffsetForLeaderEpoch (KIP-320): where an epoch ends, by which a client checks whether its records still
+exist.
 
-A client says with many requests which epoch it believes to be the partition's (KIP-320). One that knows an
-older epoch has to look again before it goes on; one that knows a newer one has been elsewhere.
+A client sends with many requests the epoch that it believes to be the partition's. A client with an older
+epoch must refresh its metadata first; a client with a newer one has asked another log.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from streamcore.model import TopicPartition
 
 
 def epoch_error(believed: int, current: int) -> ErrorCode | None:
-    """What is wrong with the leader epoch that a client believes in, if it says one."""
+    """Return the error for the leader epoch that a client sends, if it sends a wrong one."""
     if believed in (NO_EPOCH, current):
         return None
     return ErrorCode.FENCED_LEADER_EPOCH if believed < current else ErrorCode.UNKNOWN_LEADER_EPOCH
 
 
 def offset_for_leader_epoch(request: OffsetForLeaderEpochRequest, call: Call) -> OffsetForLeaderEpochResponse:
-    """Look each partition's epoch up."""
+    """Return the end of each partition's epoch."""
     topics = [
         OffsetForLeaderTopicResult(
             topic=topic.topic, partitions=[_end_of(topic.topic, each, call) for each in topic.partitions]

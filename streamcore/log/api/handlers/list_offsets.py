@@ -1,7 +1,7 @@
-"""ListOffsets: the offsets at which partitions begin and end, and those of times.
+"""ListOffsets: the first and last offsets of partitions, and offsets by time.
 
-Negative times have a meaning each. The newer ones are about tiered storage, which there is none of: nothing
-is elsewhere, so the log begins here, and nothing waits to be moved.
+Each negative time has its own meaning. The newer ones concern tiered storage, which does not exist here:
+all records are local, so the local log start is the log start, and nothing waits for upload.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _KNOWN_FROM: Final = {
     _LATEST_TIERED: 9,
     _EARLIEST_PENDING_UPLOAD: 11,
 }
-"""The version from which on a negative time has its meaning."""
+"""The version in which a negative time got its meaning."""
 
 _NO_TIME: Final = -1
 
 
 def list_offsets(request: ListOffsetsRequest, call: Call) -> ListOffsetsResponse:
-    """Look each partition up; one that is asked for twice has no single answer."""
+    """Return the offset of each partition; a partition that is named twice is an error."""
     asked: dict[str, list[ListOffsetsPartition]] = {}
     for topic in request.topics:
         asked.setdefault(topic.name, []).extend(topic.partitions)

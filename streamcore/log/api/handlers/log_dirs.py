@@ -1,4 +1,4 @@
-"""The one folder of the log: how much each partition takes of it, and how much room is left."""
+"""The one folder of the log: the size of each partition, and the free space."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from streamcore.model import TopicPartition
 
 
 def describe_log_dirs(request: DescribeLogDirsRequest, call: Call) -> DescribeLogDirsResponse:
-    """Tell the sizes of partitions, all or those asked for."""
+    """Return the sizes of partitions, all or those asked for."""
     try:
         call.ensure(AclOperation.DESCRIBE, ResourceType.CLUSTER)
     except Refused as refused:
@@ -70,7 +70,7 @@ def _sizes(wanted: Iterable[tuple[str, Iterable[int]]], call: Call) -> list[Desc
 
 
 def alter_replica_log_dirs(request: AlterReplicaLogDirsRequest, call: Call) -> AlterReplicaLogDirsResponse:
-    """Leave partitions in the one folder, and refuse to have them in another."""
+    """Accept the one folder for a partition, and refuse any other."""
     results: dict[str, dict[int, ErrorCode]] = {}
     for folder in request.dirs:
         for topic in folder.topics:

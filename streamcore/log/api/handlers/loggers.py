@@ -1,4 +1,4 @@
-"""The levels of the broker's own loggers, by Kafka's names of levels. They count until the process ends."""
+"""The levels of the broker's loggers, by Kafka's names of levels. A change holds until the process ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LEVELS: Final = {
 
 
 def ensure_this_node(resource: str, call: Call) -> None:
-    """Raise ``Refused`` if another node's loggers are meant."""
+    """Raise ``Refused`` if the resource names another node."""
     node = str(call.broker.identity.node_id)
     if resource != node:
         raise Refused(Refusal.INVALID_REQUEST, broker=repr(resource), only_broker=node)
@@ -40,7 +40,7 @@ def _names() -> list[str]:
 
 
 def described_loggers() -> list[Described]:
-    """All loggers of this program, each with the level that counts for it."""
+    """Return all loggers of this program, each with its effective level."""
     return [_described(name) for name in _names()]
 
 
@@ -59,10 +59,10 @@ def _described(name: str) -> Described:
 
 
 def change_loggers(changes: Sequence[SettingChange], *, validate_only: bool) -> None:
-    """Set levels, or leave them to the logger above.
+    """Set levels, or remove them so that the parent's level applies.
 
     Raises:
-        Refused: there is no such logger or level, or the change is of lists.
+        Refused: an unknown logger or level, or an operation on lists.
     """
     names = _names()
     for change in changes:

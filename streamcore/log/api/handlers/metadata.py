@@ -1,10 +1,10 @@
 """Metadata: the one broker, and topics with their partitions.
 
-Clients ask for it again and again, some for all topics, and a topic may have thousands of partitions. So
-what is said of a topic is kept encoded, until the topic changes.
+Clients send the request again and again, some for all topics, and a topic may have thousands of partitions.
+So the description of a topic is cached encoded, until the topic changes.
 
-A topic that the client may not describe is not told apart from one that does not exist: asked for by name,
-either is refused; asked for all, neither is there.
+A client cannot distinguish a topic that it may not describe from one that does not exist: asked for by name,
+both are refused; in the list of all topics, both are missing.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from streamcore.log.storage.topics.topic_registry import TopicState
 
 _KEY: Final = 3
 _IDS_FROM: Final = 12
-"""Earlier versions have a place for ids, but a client may not ask by them yet."""
+"""Earlier versions have a field for ids, but clients may not ask by id yet."""
 _NO_ID: Final = bytes(16)
 _KEPT_BYTES_MAX: Final = 32 * 1024 * 1024
 _ENTRY_BYTES: Final = 512
-"""About what an entry takes beside its bytes: its key, its epochs, its place."""
+"""About the bytes of an entry besides its description: its key, its epochs, its list item."""
 
 
 class Fragments:
-    """What is said of topics, encoded, by topic, version, and what the client is told that it may do."""
+    """Encoded descriptions of topics, by topic, version, and the operations that the client may do."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[bytes, int, int], tuple[tuple[int, ...], bytes]] = {}
         self._size_bytes = 0
 
     def of(self, state: TopicState, operations: int, call: Call) -> bytes:
-        """A topic as it is now."""
+        """Return the present description of a topic."""
         key = (state.topic_id.bytes, call.version, operations)
         epochs = tuple([log.leader_epoch for log in call.broker.partitions_of(state.name)])
         kept = self._kept.get(key)
@@ -106,19 +106,19 @@ def metadata(request: MetadataRequest, call: Call) -> Operation[MetadataResponse
 
 
 class _Asking:
-    """The topics that a client names, one way or the other.
+    """The topics that a client asks for, by name or by id.
 
-    Where one is asked for by its id, all are: a name beside an id is not looked at.
+    If one is asked for by its id, all are: a name beside an id is ignored.
     """
 
     def __init__(self, request: MetadataRequest, call: Call) -> None:
         self._request = request
         self._call = call
         self.failed: dict[bytes | str, MetadataResponseTopic] = {}
-        """What is to be said of those that are not shown."""
+        """The answers for topics that are not described."""
 
     def found(self) -> Operation[Sequence[TopicState]]:
-        """Those that are there, or may be created."""
+        """Return the topics that exist or may be created."""
         wanted: Sequence[MetadataRequestTopic] = self._request.topics or ()
         ids = [each.topic_id for each in wanted if each.topic_id != _NO_ID]
         if ids:
@@ -151,7 +151,7 @@ class _Asking:
         return found
 
     def _create(self, names: Sequence[str]) -> Operation[None]:
-        """Create those that are not there, if that may be."""
+        """Create missing topics, if the request and the settings allow it."""
         broker = self._call.broker
         may_create = self._request.allow_auto_topic_creation and broker.settings.auto_create_topics
         wanted: list[WantedTopic] = []
@@ -172,14 +172,14 @@ class _Asking:
                 self.failed[each.name] = _failed(each.name, code_of(outcome))
 
     def _creation_error(self, name: str) -> ErrorCode | None:
-        """Why a topic of this name cannot be created by anybody who asks for it."""
+        """Return why no client can create a topic of this name by asking for it."""
         try:
             check_topic_name(name)
             self._call.broker.ensure_may_create(name)
         except InvalidConfigError:
             return ErrorCode.INVALID_TOPIC_EXCEPTION
         except Refused:
-            return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION  # the broker makes that one when it needs it
+            return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION  # the broker creates that topic when it needs it
         return None
 
 

@@ -1,4 +1,4 @@
-"""DeleteRecords: moves the beginnings of partitions forward."""
+"""DeleteRecords: moves the log starts of partitions forward."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from streamcore.log.protocol.messages.delete_records import (
 from streamcore.model import Offset, TopicPartition
 
 _ALL: Final = -1
-"""Stands for everything that can be read."""
+"""The offset that means everything that can be read."""
 _NOTHING: Final = -1
 
 
 def delete_records(request: DeleteRecordsRequest, call: Call) -> Operation[DeleteRecordsResponse]:
-    """Delete the records before an offset, of each partition by itself."""
+    """Delete the records before an offset; each partition has its own result."""
     results: dict[TopicPartition, DeleteRecordsPartitionResult] = {}
     before: dict[TopicPartition, Offset] = {}
     for topic in request.topics:

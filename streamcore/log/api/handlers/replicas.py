@@ -1,4 +1,4 @@
-"""Leaders and replicas: there is one of each, so that nothing is to be elected or moved."""
+"""Leaders and replicas: each partition has one, so that none can be elected or moved."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _Outcome = tuple[ErrorCode, str | None]
 
 
 def elect_leaders(request: ElectLeadersRequest, call: Call) -> ElectLeadersResponse:
-    """Say of each partition that its one replica leads it already."""
+    """Answer for each partition that its one replica is the leader already."""
     if request.topic_partitions is None:
         wanted: list[tuple[str, Sequence[int]]] = [
             (name, ()) for name in call.broker.topics if call.may_describe(name)
@@ -76,7 +76,7 @@ def _unknown(kafka_text: str) -> _Outcome:
 def alter_partition_reassignments(
     request: AlterPartitionReassignmentsRequest, call: Call
 ) -> AlterPartitionReassignmentsResponse:
-    """Leave partitions where they are, and refuse to have them anywhere else."""
+    """Accept this broker as the place of a partition, and refuse any other."""
     response = AlterPartitionReassignmentsResponse(
         throttle_time_ms=0,
         # As in Kafka it says so even to who forbids it, if there is nothing to be moved.
@@ -123,7 +123,7 @@ def _reassigned(topic: str, wanted: ReassignablePartition, call: Call) -> Reassi
 def list_partition_reassignments(
     request: ListPartitionReassignmentsRequest, call: Call
 ) -> ListPartitionReassignmentsResponse:
-    """Nothing is ever on its way."""
+    """Return no reassignments."""
     response = ListPartitionReassignmentsResponse(
         throttle_time_ms=0, error_code=ErrorCode.NONE, error_message=None, topics=[]
     )

@@ -1,7 +1,7 @@
-"""Authentication: the requests that carry it, the time that a failure takes.
+"""SaslHandshake and SaslAuthenticate, and the delay of a failure.
 
-A failed attempt is answered late, and equally late whatever was wrong, so that the time tells nothing. After
-many failures every outcome is told later still, see ``failed_logins``.
+The answer to a failed attempt is delayed, by the same time for every cause, so that the time reveals nothing.
+After many failures every answer is delayed longer; see ``failed_logins``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from streamcore.log.protocol.messages.sasl_handshake import SaslHandshakeRequest
 _logger = logging.getLogger(__name__)
 
 _FAILURE_DELAY_S: Final = 0.1
-"""``connection.failed.authentication.delay.ms``."""
+"""``connection.failed.authentication.delay.ms``, in seconds."""
 _NO_END_S: Final = float("inf")
 
 
@@ -44,7 +44,7 @@ def sasl_handshake(request: SaslHandshakeRequest, call: Call) -> SaslHandshakeRe
 
 
 def sasl_authenticate(request: SaslAuthenticateRequest, call: Call) -> Operation[SaslAuthenticateResponse]:
-    """Take a message of the mechanism that was chosen."""
+    """Handle a message of the chosen mechanism."""
     login = call.caller.login
     if login is None:
         return _failed(ErrorCode.ILLEGAL_SASL_STATE, "nobody authenticates at this address")
@@ -65,10 +65,10 @@ def sasl_authenticate(request: SaslAuthenticateRequest, call: Call) -> Operation
 
 
 def sasl_frame(frame: bytes, call: Call) -> Operation[bytes]:
-    """Take a message that came as a bare frame; return the one to answer it with.
+    """Handle a message that came as a bare frame; return the frame of the answer.
 
     Raises:
-        ConnectionRefusedByHandler: it fails, which has no other answer here.
+        ConnectionRefusedByHandler: the authentication failed; without a request there is no other answer.
     """
     login = call.caller.login
     assert login is not None
@@ -79,7 +79,7 @@ def sasl_frame(frame: bytes, call: Call) -> Operation[bytes]:
 
 
 def _answer(token: bytes, login: Login, call: Call) -> Operation[bytes]:
-    """Go on with an authentication."""
+    """Continue an authentication."""
     session = login.session
     began_s = call.clock.monotonic_s()
     try:
@@ -102,7 +102,7 @@ def _answer(token: bytes, login: Login, call: Call) -> Operation[bytes]:
 
 
 def _checked(check: PasswordCheck, login: Login, call: Call) -> Operation[Accepted]:
-    """Have a password checked elsewhere."""
+    """Check a password outside the lock."""
     promise = login.passwords.check(check)
     try:
         yield Kept(promise, _NO_END_S)

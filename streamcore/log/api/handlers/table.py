@@ -1,7 +1,7 @@
-"""Which function answers which request; loaded at the first request of its kind.
+"""The function that answers each request; its module is loaded at the first request of its kind.
 
-Each asks by itself what the client may do, of the topics, groups and so on that the request names. Nobody
-asks before it: what may be done depends on more than on the kind of request.
+Each function checks what the client may do with the topics, groups and so on that the request names. Nothing
+checks before it: the access needed depends on more than the kind of request.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ HANDLERS: Final[Mapping[int, str]] = MappingProxyType(
 
 @cache
 def handler_of(key: int) -> Handler:
-    """The function that answers an API's requests."""
+    """Return the function that answers an API's requests."""
     module, function = HANDLERS[key].split(".")
     handler: Handler = getattr(import_module(f"streamcore.log.api.handlers.{module}"), function)
     return handler

@@ -1,4 +1,4 @@
-"""DescribeTopicPartitions: topics with their partitions, by name, a bounded number at a time."""
+"""DescribeTopicPartitions (KIP-966): topics with their partitions, by name, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from streamcore.log.protocol.messages.describe_topic_partitions import (
 )
 
 _PARTITIONS_MAX: Final = 2_000
-"""In one answer, whatever is asked for (``max.request.partition.size.limit``)."""
+"""The most partitions of one answer (``max.request.partition.size.limit``)."""
 _NO_ID: Final = bytes(16)
 
 
 def describe_topic_partitions(
     request: DescribeTopicPartitionsRequest, call: Call
 ) -> DescribeTopicPartitionsResponse:
-    """Describe topics from the cursor on, until there is as much as was asked for."""
+    """Describe topics from the cursor on, up to the limit of the request."""
     names = sorted({topic.name for topic in request.topics} or call.broker.topics)
     start = request.cursor
     if start is not None:

@@ -1,4 +1,4 @@
-"""Topics: created, given more partitions, deleted."""
+"""CreateTopics, CreatePartitions, DeleteTopics."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _DEFAULT: Final = -1
 _DELETE_STATES_FROM: Final = 6
 _NO_ID: Final = bytes(16)
 _NEW_PARTITIONS_MAX: Final = 10_000
-"""Of one request, as in Kafka."""
+"""The most new partitions of one request, as in Kafka."""
 
 
 # --- creating ---------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def _wanted(topic: CreatableTopic, call: Call) -> WantedTopic:
     if count == _DEFAULT:
         count = call.broker.settings.default_partition_count
     misplaced, replicas = None, topic.replication_factor
-    # That there are too few brokers for the replicas is told after an impossible count of partitions.
+    # As in Kafka, an impossible count of partitions is reported before too few brokers for the replicas.
     if replicas not in (_DEFAULT, 1) and (replicas < 1 or count >= 1):
         misplaced = Refused(
             Refusal.INVALID_REPLICATION_FACTOR,
@@ -101,7 +101,7 @@ def _kafkas_text_of_replicas(replicas: int) -> str:
 
 
 def _misassigned(topic: CreatableTopic, call: Call) -> Refused | None:
-    """A client may say which brokers have which partition, if it says that this one has all."""
+    """Return the refusal of an assignment of replicas; allowed is only: every partition at this broker."""
     if topic.num_partitions != _DEFAULT or topic.replication_factor != _DEFAULT:
         return Refused(
             Refusal.INVALID_REQUEST,
@@ -168,7 +168,7 @@ def _twice(name: str) -> Refused:
 
 
 def create_partitions(request: CreatePartitionsRequest, call: Call) -> Operation[CreatePartitionsResponse]:
-    """Give topics more partitions."""
+    """Add partitions to topics."""
     results: list[CreatePartitionsTopicResult] = []
     wanted: list[WantedTopic] = []
     counts = Counter(topic.name for topic in request.topics)
@@ -266,7 +266,7 @@ def _fail(result: DeletableTopicResult, error: Refused | StreamCoreError) -> Non
 
 
 def _too_many(wanted: Sequence[WantedTopic], call: Call) -> list[Outcome]:
-    """The refusal of all that a request wants, if it is more than one request may have made."""
+    """Return the refusal of all topics, if the request creates more partitions than one request may."""
     new = 0
     for each in wanted:
         state = call.broker.topics.get(each.name)

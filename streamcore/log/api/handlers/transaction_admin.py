@@ -1,4 +1,4 @@
-"""Transactions and producers for those who look after them: telling what is there, and ending what hangs."""
+"""Transactions and producers for administrators: descriptions, and the end of hanging transactions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MARKERS_AT_ONCE_MAX: Final = 500
 def describe_transactions(
     request: descriptions.DescribeTransactionsRequest, call: Call
 ) -> descriptions.DescribeTransactionsResponse:
-    """Tell of transactional ids by name."""
+    """Describe transactional ids by name."""
     states = [_description(name, call) for name in request.transactional_ids]
     return descriptions.DescribeTransactionsResponse(throttle_time_ms=0, transaction_states=states)
 
@@ -93,7 +93,7 @@ def _topics(found: TransactionDescription, call: Call) -> list[descriptions.Topi
 def list_transactions(
     request: listing.ListTransactionsRequest, call: Call
 ) -> listing.ListTransactionsResponse:
-    """Tell which transactional ids there are."""
+    """List transactional ids."""
     response = listing.ListTransactionsResponse(
         throttle_time_ms=0,
         error_code=ErrorCode.NONE,
@@ -134,7 +134,7 @@ def list_transactions(
 def describe_producers(
     request: producers.DescribeProducersRequest, call: Call
 ) -> producers.DescribeProducersResponse:
-    """Tell which producers partitions remember."""
+    """Return the producers that partitions remember."""
     topics = [
         producers.TopicResponse(
             name=topic.name,
@@ -179,7 +179,7 @@ def _producer(state: ProducerState) -> producers.ProducerState:
 
 
 def write_txn_markers(request: WriteTxnMarkersRequest, call: Call) -> Operation[WriteTxnMarkersResponse]:
-    """End transactions in partitions as an administrator says, whatever the coordinator knows of them."""
+    """End transactions in partitions as an administrator asks, whatever the coordinator's state is."""
     results: list[WritableTxnMarkerResult] = []
     for marker in request.markers:
         targets = [
@@ -189,7 +189,7 @@ def write_txn_markers(request: WriteTxnMarkersRequest, call: Call) -> Operation[
         ]
         codes: dict[TopicPartition, ErrorCode] = {}
         for start in range(0, len(targets), _MARKERS_AT_ONCE_MAX):
-            # Others have their turn in between, while these go to the disk.
+            # Other operations run in between, while these records are synced.
             part = targets[start : start + _MARKERS_AT_ONCE_MAX]
             codes.update((target, _written(marker, target, call)) for target in part)
             yield call.broker.written_to(target for target in part if codes[target] is ErrorCode.NONE)

@@ -1,10 +1,10 @@
-"""Producers' identities and transactions, as the producers themselves ask for them.
+"""Producers' identities and transactions: the requests of producers.
 
-Clients that know transactions of version 2 (KIP-890, ``transaction.version`` in ApiVersions) are told by the
-versions of their requests: EndTxn 5 moves the epoch, Produce 12 and TxnOffsetCommit 5 join by themselves.
-Older requests keep the epoch and name partitions first.
+The version of a request shows whether the client knows transactions of version 2 (KIP-890,
+``transaction.version`` in ApiVersions): EndTxn 5 raises the epoch; Produce 12 and TxnOffsetCommit 5 add
+partitions without a request of their own. Older requests keep the epoch and add partitions first.
 
-Which code a fenced producer gets depends on what its version of a request knows; see ``_fencing_code``.
+The error code for a fenced producer depends on the version of the request; see ``_fencing_code``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _VERSION_2: Final = 2
 
 
 def init_producer_id(request: InitProducerIdRequest, call: Call) -> Operation[InitProducerIdResponse]:
-    """Give a producer its identity."""
+    """Return a producer id and epoch."""
     answer = InitProducerIdResponse(throttle_time_ms=0, error_code=ErrorCode.NONE, producer_epoch=_NONE)
     expected = None
     if (request.producer_id == _NONE) != (request.producer_epoch == _NONE):
@@ -74,7 +74,7 @@ def init_producer_id(request: InitProducerIdRequest, call: Call) -> Operation[In
 
 
 def _ensure_may_write(transactional_id: str | None, call: Call) -> None:
-    """Do nothing if the client may be a producer, with a transactional id or without one."""
+    """Raise ``Refused`` if the client may not be a producer, with a transactional id or without one."""
     if transactional_id is not None:
         call.ensure(AclOperation.WRITE, ResourceType.TRANSACTIONAL_ID, transactional_id)
     elif not call.may_somewhere(AclOperation.WRITE, ResourceType.TOPIC):
@@ -82,7 +82,7 @@ def _ensure_may_write(transactional_id: str | None, call: Call) -> None:
 
 
 def _fencing_code(error: Exception, call: Call, *, knows_from: int) -> ErrorCode:
-    """The code for an error: before a version, ``PRODUCER_FENCED`` went by another name."""
+    """Return the code of an error: before a version, ``PRODUCER_FENCED`` had another name."""
     code = code_of(error)
     if code is ErrorCode.PRODUCER_FENCED and call.version < knows_from:
         return ErrorCode.INVALID_PRODUCER_EPOCH
@@ -95,7 +95,7 @@ def _fencing_code(error: Exception, call: Call, *, knows_from: int) -> ErrorCode
 def add_partitions_to_txn(
     request: AddPartitionsToTxnRequest, call: Call
 ) -> Operation[AddPartitionsToTxnResponse]:
-    """Make partitions part of a transaction: all of them, or none. Brokers ask for several at once."""
+    """Add partitions to a transaction: all or none. Brokers send several transactions at once."""
     if call.version < _BATCHED_FROM:
         identity = ProducerIdentity(request.v3_and_below_producer_id, request.v3_and_below_producer_epoch)
         topics = request.v3_and_below_topics
@@ -158,7 +158,7 @@ def _verified(
 
 
 def _looked_up(topics: list[AddPartitionsToTxnTopic], call: Call) -> tuple[list[TopicPartition], _Codes]:
-    """The partitions; and if one of them cannot join, what is answered for all, as nothing is done then."""
+    """Return the partitions; if one cannot be added, also the results for all, as none is added then."""
     asked = [TopicPartition(topic.name, number) for topic in topics for number in topic.partitions]
     impossible: _Codes = {}
     for topic in topics:
@@ -192,7 +192,7 @@ def _results(topics: list[AddPartitionsToTxnTopic], codes: _Codes) -> list[AddPa
 
 
 def add_offsets_to_txn(request: AddOffsetsToTxnRequest, call: Call) -> Operation[AddOffsetsToTxnResponse]:
-    """Make the partition of a group's positions part of a transaction."""
+    """Add the partition of a group's committed offsets to a transaction."""
     identity = ProducerIdentity(request.producer_id, request.producer_epoch)
     code = ErrorCode.NONE
     try:
@@ -206,7 +206,7 @@ def add_offsets_to_txn(request: AddOffsetsToTxnRequest, call: Call) -> Operation
 
 
 def txn_offset_commit(request: TxnOffsetCommitRequest, call: Call) -> Operation[TxnOffsetCommitResponse]:
-    """Make a group's positions part of a transaction."""
+    """Add a group's committed offsets to a transaction."""
     positions: dict[TopicPartition, CommittedPosition] = {}
     codes: dict[TopicPartition, ErrorCode] = {}
     too_long: list[TopicPartition] = []
@@ -250,7 +250,7 @@ def txn_offset_commit(request: TxnOffsetCommitRequest, call: Call) -> Operation[
 
 
 def _group_code(request: TxnOffsetCommitRequest, call: Call) -> ErrorCode:
-    """What keeps the client from committing positions of the group in the transaction, whichever they are."""
+    """Return the error that forbids every commit for the group in the transaction, if there is one."""
     try:
         call.ensure(AclOperation.WRITE, ResourceType.TRANSACTIONAL_ID, request.transactional_id)
         call.ensure(AclOperation.READ, ResourceType.GROUP, request.group_id)
@@ -270,7 +270,7 @@ def _positions(
 def _committed_in_transaction(
     request: TxnOffsetCommitRequest, positions: dict[TopicPartition, CommittedPosition], call: Call
 ) -> Operation[ErrorCode]:
-    """Write the positions, and wait for the disk: the client may outlive this process, and commit then."""
+    """Write the offsets and wait for the disk: the client may commit after this process has ended."""
     identity = ProducerIdentity(request.producer_id, request.producer_epoch)
     membership = Membership(request.member_id, request.generation_id, request.group_instance_id)
     try:
@@ -297,7 +297,7 @@ def _committed_in_transaction(
 
 
 def end_txn(request: EndTxnRequest, call: Call) -> Operation[EndTxnResponse]:
-    """Commit or abort."""
+    """Commit or abort a transaction."""
     moves_epoch = call.version >= _EPOCH_MOVES_FROM
     answer = EndTxnResponse(throttle_time_ms=0, error_code=ErrorCode.NONE)
     try:

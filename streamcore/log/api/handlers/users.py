@@ -1,4 +1,4 @@
-"""Users' SCRAM credentials: which there are, set, deleted. Passwords come salted, and are not shown again."""
+"""SCRAM credentials of users: described, set, deleted. Passwords arrive salted, and are never returned."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BY_CODE = {mechanism.code: mechanism for mechanism in ScramMechanism}
 def describe_user_scram_credentials(
     request: DescribeUserScramCredentialsRequest, call: Call
 ) -> DescribeUserScramCredentialsResponse:
-    """Tell by which mechanisms users can log in: those asked for, or all."""
+    """Return the mechanisms by which users can log in: of the users asked for, or of all."""
     try:
         call.ensure(AclOperation.DESCRIBE, ResourceType.CLUSTER)
     except Refused as refused:
@@ -70,7 +70,7 @@ def _described(name: str, count: int, call: Call) -> DescribeUserScramCredential
 def alter_user_scram_credentials(
     request: AlterUserScramCredentialsRequest, call: Call
 ) -> Operation[AlterUserScramCredentialsResponse]:
-    """Set and delete credentials; each user has a fate of its own."""
+    """Set and delete credentials; each user has its own result."""
     alterations: list[Alteration] = [
         CredentialDeletion(each.name, _BY_CODE.get(each.mechanism)) for each in request.deletions
     ]
