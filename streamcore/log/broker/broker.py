@@ -1,9 +1,9 @@
 """The broker as one object: topics, batches in and out, groups, transactions.
 
-It stands on the open partitions and knows neither sockets nor threads. Its owner calls it from one
-thread at a time, drives the operations it returns (``operations``), and makes durable what
-``unsynced`` names. The rules themselves are in the modules around: ``transaction_coordinator``,
-``group_coordinator``, ``committed_offsets``.
+The broker works on the open partitions and has neither sockets nor threads. Its owner calls it from one
+thread at a time, drives the operations it returns (``operations``), and makes durable what ``unsynced``
+names. The rules are in other modules: ``transactions.coordinator``, ``groups.coordinator``,
+``groups.positions``.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ from streamcore.model import CommittedPosition, Offset, TimestampMs, TopicName, 
 INTERNAL_TOPICS: Final = frozenset({OFFSETS_TOPIC, TRANSACTIONS_TOPIC, PRODUCER_IDS_TOPIC, STATE_TOPIC})
 
 _METADATA_LOG: Final = "__cluster_metadata"
-"""What Kafka keeps such things in. Clients ask its quorum about it, and may not create it."""
+"""The topic in which Kafka keeps such state. Clients ask its quorum about it, and may not create it."""
 
 
 class Broker:
-    """All that a log decides, over its partitions."""
+    """All decisions of a log over its partitions."""
 
     def __init__(
         self,
@@ -82,7 +82,9 @@ class Broker:
         *,
         config: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """``config`` is what ``settings`` and those of the log were made of, by Kafka's names."""
+        """``config`` is the settings by Kafka's names from which ``settings`` and those of the log were
+        made.
+        """
         self._logs = logs
         self._clock = clock
         self._partitions = partitions = Partitions(logs, clock)
@@ -124,7 +126,9 @@ class Broker:
         return self._partitions.unsynced
 
     def recover(self) -> Operation[None]:
-        """Replay the internal topics and finish what a crash interrupted. Before anything else."""
+        """Replay the internal topics and complete what a crash interrupted. Run before any other
+        operation.
+        """
         self.state.load()
         self.groups.load()
         self.transactions.load()
@@ -143,17 +147,21 @@ class Broker:
         return self._logs.root
 
     def disk_space(self) -> DiskSpace:
-        """The space of the disk that the log is on. Raises ``StorageError``."""
+        """Return the space of the log's disk.
+
+        Raises:
+            StorageError: the disk refused.
+        """
         return self._logs.space()
 
     @property
     def state_log(self) -> PartitionLog | None:
-        """Where the broker's own state is kept, if there is any."""
+        """The partition with the broker's own state, if there is one."""
         return self._logs.catalog.find(TopicPartition(STATE_TOPIC, 0))
 
     @property
     def settings(self) -> BrokerSettings:
-        """What the broker obeys now."""
+        """The broker's present settings."""
         return self.configuration.settings
 
     # --- topics -------------------------------------------------------------------------------
@@ -165,15 +173,15 @@ class Broker:
 
     @property
     def topic_defaults(self) -> Mapping[str, str]:
-        """What topics obey that do not say otherwise, as far as the broker's settings say it."""
+        """The topic settings for topics that do not set them, as far as the broker's settings have any."""
         return self._logs.catalog.defaults
 
     def topic_name(self, topic_id: bytes) -> TopicName | None:
-        """The name of the topic with an id."""
+        """Return the name of the topic with an id."""
         return self._logs.catalog.names.get(topic_id)
 
     def is_internal(self, name: TopicName) -> bool:
-        """Whether a topic is one of those in which the broker keeps its own state."""
+        """Whether the broker keeps its own state in the topic."""
         return name in INTERNAL_TOPICS
 
     def create_topic(
@@ -193,7 +201,7 @@ class Broker:
     def alter_topic(
         self, name: TopicName, partition_count: int | None, config: Mapping[str, str | None]
     ) -> Operation[TopicState]:
-        """Add partitions, or set settings; ``None`` goes back to the default."""
+        """Add partitions, or change settings; ``None`` resets a setting to its default."""
         _ensure_not_hidden(name)
         state = self.topic(name)
         if partition_count is not None and partition_count < state.partition_count:
@@ -209,14 +217,15 @@ class Broker:
         return self.topic(name)
 
     def ensure_may_create(self, name: TopicName) -> None:
-        """Raise ``Refused`` for the name of a topic that is the broker's to make, or Kafka's controller's."""
+        """Raise ``Refused`` for the name of a topic that only the broker, or Kafka's controller, creates."""
         if name == _METADATA_LOG or (name in INTERNAL_TOPICS and name not in self.topics):
             raise Refused(Refusal.INVALID_REQUEST, topic=name, hint="the log makes this topic itself")
 
     def delete_topics(self, ids: Mapping[TopicName, UUID | None]) -> Operation[dict[TopicName, Outcome]]:
-        """Delete topics, and every group's positions in them; each that may not be deleted has its error.
+        """Delete topics, and every group's committed offsets in them; return the error of each that is not
+        deleted.
 
-        With an id only the topic of that id is meant. Those that are deleted are returned as they were.
+        With an id only the topic of that id is deleted. Deleted topics are returned as they were before.
         """
         outcomes: dict[TopicName, Outcome] = {}
         for name in INTERNAL_TOPICS.intersection(ids):
@@ -225,10 +234,10 @@ class Broker:
         return {**outcomes, **(yield from self.topic_changes.delete(others, self._forget_positions))}
 
     def _forget_positions(self, topics: Collection[TopicName]) -> Operation[None]:
-        """Forget what groups have committed in topics that are about to be deleted.
+        """Delete the committed offsets of all groups in topics that are about to be deleted.
 
-        This goes first: a crash between the two leaves a topic that is read from its start again, rather
-        than positions that a new topic of the name would inherit.
+        This runs first: a crash between the two steps leaves a topic that is read from its start again,
+        instead of committed offsets that a new topic of the same name would inherit.
         """
         for name in topics:
             self.groups.forget_topic(name)
@@ -236,13 +245,21 @@ class Broker:
             yield self._partitions.written(self._logs.catalog.logs(OFFSETS_TOPIC))
 
     def topic(self, name: TopicName) -> TopicState:
-        """A topic by name. Raises ``UnknownTopicError``."""
+        """Return a topic by name.
+
+        Raises:
+            UnknownTopicError: there is no such topic.
+        """
         return self._logs.catalog.topic(name)
 
     # --- partitions ---------------------------------------------------------------------------
 
     def partition(self, partition: TopicPartition) -> PartitionLog:
-        """A partition. Raises ``UnknownTopicError``."""
+        """Return a partition.
+
+        Raises:
+            UnknownTopicError: there is no such partition.
+        """
         return self._partitions.get(partition)
 
     def has_partition(self, partition: TopicPartition) -> bool:
@@ -250,15 +267,19 @@ class Broker:
         return self._partitions.exists(partition)
 
     def partitions_of(self, topic: TopicName) -> Sequence[PartitionLog]:
-        """The partitions of a topic, in their order. Raises ``UnknownTopicError``."""
+        """Return the partitions of a topic, in order.
+
+        Raises:
+            UnknownTopicError: there is no such topic.
+        """
         return self._logs.catalog.logs(topic)
 
     def all_partitions(self) -> list[TopicPartition]:
-        """Every partition of every topic."""
+        """Return every partition of every topic."""
         return self._partitions.all()
 
     def offset_for_time(self, partition: TopicPartition, timestamp_ms: TimestampMs) -> Offset:
-        """The first offset whose record is of this time or later; the log end if none is."""
+        """Return the first offset whose record has this time or a later one; the log end if there is none."""
         log = self.partition(partition)
         found = offset_for_time(log, timestamp_ms)
         return log.offsets.log_end if found is None else found.offset
@@ -266,9 +287,9 @@ class Broker:
     def delete_records(
         self, before: Mapping[TopicPartition, Offset]
     ) -> Operation[dict[TopicPartition, Offset | StreamCoreError]]:
-        """Move log starts forward, durably; returns where each partition begins then, or why not.
+        """Move log starts forward, durably; return the new log start or the error of each partition.
 
-        All of them are written down together, elsewhere; what is left to do here is quick.
+        The log starts are written together, as off-lock work; the remaining work is quick.
         """
         outcomes: dict[TopicPartition, Offset | StreamCoreError] = {}
         logs: dict[TopicPartition, PartitionLog] = {}
@@ -305,12 +326,12 @@ class Broker:
         *,
         joins_as: int | None = 0,
     ) -> Operation[list[AppendedBatch]]:
-        """Write encoded batches; each has its own fate, and none is durable yet.
+        """Write encoded batches; each succeeds or fails separately, and none is durable yet.
 
         Args:
-            transactional_id: whose transaction the transactional batches are part of.
-            joins_as: the client's version of transactions, if their partitions are to join that transaction
-                first; ``None`` if they must be part of it already.
+            transactional_id: the transactional id of the transactional batches.
+            joins_as: the client's version of transactions, if their partitions are to be added to the
+                transaction first; ``None`` if they must be part of it already.
         """
         if transactional_id is None or joins_as is None:
             return self._append_each(batches, transactional_id, {})
@@ -352,9 +373,10 @@ class Broker:
         *,
         has_all_keys: bool = False,
     ) -> AppendedBatch:
-        """Write one encoded batch, whose transaction is already seen to.
+        """Write one encoded batch, whose transaction is already checked.
 
-        ``has_all_keys`` is for a caller in this process that encoded the batch and knows it.
+        ``has_all_keys`` is for a caller in this process that encoded the batch and knows that each record has
+        a key.
         """
         written = self._partitions.append(self.partition(target), batch, has_all_keys=has_all_keys)
         return AppendedBatch(
@@ -366,15 +388,15 @@ class Broker:
         )
 
     def find_partition(self, partition: TopicPartition) -> PartitionLog | None:
-        """A partition, if there is such a one."""
+        """Return a partition; ``None`` if there is no such partition."""
         return self._logs.catalog.find(partition)
 
     def append_group(
         self, log: PartitionLog, batches: Sequence[WritableBytes]
     ) -> list[BatchAppended | StreamCoreError]:
-        """Write clients' batches that are in no transaction to one partition; none is durable yet.
+        """Write clients' batches without a transaction to one partition; none is durable yet.
 
-        Each has its own fate, also if the partition was deleted since the caller found it.
+        Each succeeds or fails separately, also if the partition was deleted since the caller found it.
         """
         partition = log.topic_partition
         if self.find_partition(partition) is not log:
@@ -388,10 +410,12 @@ class Broker:
         transactional_id: str,
         client_version: int,
     ) -> Operation[dict[ProducerIdentity, Refused | StreamCoreError]]:
-        """Make the partitions of transactional batches part of the transaction; whose are not, and why."""
+        """Add the partitions of transactional batches to the transaction; return the refused ones with
+        their errors.
+        """
         joining: dict[ProducerIdentity, list[TopicPartition]] = {}
         for target, batch in batches:
-            with suppress(CorruptBatchError):  # it is refused when its turn comes
+            with suppress(CorruptBatchError):  # the check at its append refuses it
                 header = parse_header(batch)
                 if header.is_transactional and self.has_partition(target):
                     joining.setdefault(_identity(header), []).append(target)
@@ -410,7 +434,7 @@ class Broker:
         transactional_id: str | None,
         unjoined: Mapping[ProducerIdentity, Refused | StreamCoreError],
     ) -> None:
-        """See to it that a coordinator will decide the batch (KIP-890); nobody else would."""
+        """Ensure that a coordinator will decide the batch (KIP-890); otherwise it would stay undecided."""
         identity = _identity(header)
         if identity in unjoined:
             raise unjoined[identity]
@@ -422,7 +446,7 @@ class Broker:
         self.transactions.ensure_may_write(transactional_id, identity, target)
 
     def durable_batches(self, appended: Sequence[AppendedBatch]) -> Operation[None]:
-        """Wait until batches are durable; those with an error are passed over."""
+        """Wait until batches are durable; batches with an error are skipped."""
         ends: dict[TopicPartition, Offset] = {}
         for batch in appended:
             if batch.error is None:
@@ -430,16 +454,16 @@ class Broker:
         yield DurableUntil(tuple((self.partition(target), end) for target, end in ends.items()))
 
     def describe_transaction(self, transactional_id: str) -> TransactionDescription | None:
-        """A transactional id, if it is known."""
+        """Return a transactional id, or ``None`` if it is unknown."""
         record = self.transactions.table.get(transactional_id)
         return None if record is None else described(record)
 
     def list_transactions(self, wanted: TransactionFilter) -> list[TransactionDescription]:
-        """The transactional ids that are looked for, sorted."""
+        """Return the transactional ids that a filter accepts, sorted."""
         return listed(self.transactions.table, wanted, self._clock.now_ms())
 
     def written_to(self, partitions: Iterable[TopicPartition]) -> DurableUntil:
-        """The wait for all that was written to partitions so far."""
+        """Return the wait for everything that was written to partitions so far."""
         return self._partitions.written(map(self.partition, partitions))
 
     def commit_positions_in_transaction(
@@ -452,7 +476,7 @@ class Broker:
         *,
         joins_as: int | None = 0,
     ) -> Operation[None]:
-        """Make a group's positions part of the transaction, as ``append_batches`` does with records."""
+        """Add a group's committed offsets to the transaction, as ``append_batches`` does with records."""
         target = self.groups.partition_for(group)
         if joins_as is not None:
             yield from self.transactions.join(transactional_id, identity, (target,), version=joins_as)
@@ -464,7 +488,7 @@ class Broker:
     def expire_due(
         self, *, transactions: bool = True, transactional_ids: bool = True, committed_offsets: bool = True
     ) -> Operation[None]:
-        """Do what is due by time: of transactions and members, of transactional ids, of committed offsets."""
+        """Run what is due by time: for transactions and members, transactional ids, committed offsets."""
         if transactions:
             yield from self.transactions.end_late()
             self.groups.expire_members()
@@ -476,28 +500,28 @@ class Broker:
     def begin_maintenance(
         self, partition: TopicPartition, *, deletes_old: bool, compacts: bool
     ) -> Compaction | None:
-        """Retention of one partition, and the compaction that is due; see ``LogManager``."""
+        """Run retention of one partition; return the compaction that is due. See ``LogManager``."""
         return self._logs.begin_maintenance(partition, deletes_old=deletes_old, compacts=compacts)
 
     def go_on_with(self, compaction: Compaction) -> bool:
-        """Put one cleaned segment in place; return whether there is more to do."""
+        """Install one cleaned segment; return whether more follow."""
         return self._logs.go_on_with(compaction)
 
     def write_recovery_points(self) -> None:
-        """Write down how far partitions were synced at their maintenance; for any thread."""
+        """Write the recovery points that were noted by the last maintenance; for any thread."""
         self._logs.write_recovery_points()
 
     def release_idle(self) -> None:
-        """Close the data files that nobody reads any more."""
+        """Close the data files that are not read any more."""
         self._logs.release_idle()
 
     def free_removed(self) -> None:
-        """Give the space of removed files back to the system, once it is time; for any thread."""
+        """Free the space of removed files whose delay is over; for any thread."""
         self._logs.free_removed()
 
 
 def _ensure_not_hidden(topic: TopicName) -> None:
-    """Only the broker itself touches the topic with its users and their rules."""
+    """Refuse the topic with users and rules, which only the broker itself reads and writes."""
     if topic == STATE_TOPIC:
         raise UsageError(f"the log keeps its users and access rules in this topic. topic={topic}")
 

@@ -1,8 +1,8 @@
-"""What belongs to the log as a whole and is changed while it runs: settings, users, who may do what.
+"""State of the log as a whole that changes while it runs: settings, users, access rules.
 
-Everything of this sort is a value with a kind and a name, kept in one compacted internal topic. Who has
-something to keep asks for a ``StateTable`` of a kind of its own, with the type of its values; this module
-knows none of them. A table is the replay of its records, at start as after a change.
+Each item is a value with a kind and a name, stored in one compacted internal topic. An owner of such state
+creates a ``StateTable`` with its own kind and the type of its values; this module knows none of them. A table
+is the replay of its records, at start as after a change.
 
 Record := key: kind "/" name, UTF-8 | value: JSON {"version": ..., "value": ...}; null deletes
 
@@ -12,8 +12,8 @@ not read them. A kind has no "/" in it; a name may.
 Invariants:
 
 * Changes that are written together are one batch: a crash leaves all of them or none.
-* A change counts for the next decision at once, and is answered when it is durable.
-* Records of a kind that nobody asked for stay as they are: a newer program may have written them.
+* A change is effective for the next decision at once, and is answered when it is durable.
+* Records of an unknown kind stay unchanged: a newer program may have written them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Listener: TypeAlias = Callable[[str, V | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One record to write; made by a ``StateTable``."""
+    """One record to write; created by a ``StateTable``."""
 
     kind: str
     name: str
@@ -70,23 +70,23 @@ class StateTable(Generic[V]):
 
     @property
     def values(self) -> Mapping[str, V]:
-        """All values by name, as they stand now."""
+        """The present values by name."""
         return MappingProxyType(self._values)
 
     def put(self, name: str, value: V) -> Change:
-        """The change that gives a name a value; it counts once it is written."""
+        """Return the change that sets the value of a name; it is effective once written."""
         stored = _Stored(self._version, msgspec.Raw(msgspec.json.encode(value)))
         return Change(self.kind, name, msgspec.json.encode(stored))
 
     def delete(self, name: str) -> Change:
-        """The change that takes a name away."""
+        """Return the change that deletes a name."""
         return Change(self.kind, name, None)
 
     def replay(self, name: str, data: bytes | None) -> None:
         """Apply one record.
 
         Raises:
-            CorruptDataError: it cannot be read.
+            CorruptDataError: the record cannot be read.
             UnsupportedVersionError: a newer program wrote it.
         """
         value = None if data is None else self._decoded(name, data)
@@ -114,14 +114,14 @@ class StateTable(Generic[V]):
 
 
 class ClusterState:
-    """All tables, over the one topic that keeps them."""
+    """All tables, stored in one topic."""
 
     def __init__(self, topic: InternalTopic) -> None:
         self._topic = topic
         self._tables: dict[str, StateTable[Any]] = {}
 
     def add(self, table: StateTable[V]) -> StateTable[V]:
-        """Keep a table here; before ``load``."""
+        """Add a table; before ``load``."""
         assert table.kind not in self._tables
         self._tables[table.kind] = table
         return table
@@ -134,7 +134,7 @@ class ClusterState:
                 self._replay(kind, name, entry.value)
 
     def write(self, changes: Sequence[Change]) -> Operation[None]:
-        """Make changes, all or none, durably.
+        """Write changes, all or none, durably.
 
         Raises:
             StorageError: the disk refused; nothing has changed.

@@ -1,8 +1,8 @@
-"""When which group has to be looked at next.
+"""The next deadline of each group.
 
-A heap of moments, of which a group's earliest counts. A group that is put off does not touch the heap: it
-is woken too early once, and says when it is due then. So a heartbeat, which only ever puts off, costs
-nothing here.
+A heap of times, of which a group's earliest counts. Postponing a group's deadline does not change the heap:
+the group is woken too early once, and then adds its real deadline. So a heartbeat, which only postpones,
+costs nothing here.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _STALE_MIN: Final = 64
 
 
 class Deadlines:
-    """Groups by the moment at which they want to be woken."""
+    """Groups by the time of their next wake-up."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, str]] = []
         self._wanted: dict[str, float] = {}
 
     def wake(self, name: str, moment_s: float) -> None:
-        """Wake a group at this moment, or before."""
+        """Wake a group at this time, or before."""
         if moment_s >= self._wanted.get(name, NEVER_S):
             return
         self._wanted[name] = moment_s
@@ -33,7 +33,7 @@ class Deadlines:
             heappush(self._heap, (moment_s, name))
 
     def take_due(self, now_s: float) -> list[str]:
-        """The groups whose moment has come; they are woken once."""
+        """Return the groups whose time has come; each is returned once."""
         due: list[str] = []
         while self.next_s <= now_s:
             _, name = heappop(self._heap)
@@ -43,7 +43,7 @@ class Deadlines:
 
     @property
     def next_s(self) -> float:
-        """The next moment; infinity if there is none."""
+        """Return the next time; infinity if there is none."""
         while self._heap and self._wanted.get(self._heap[0][1]) != self._heap[0][0]:
             heappop(self._heap)
         return self._heap[0][0] if self._heap else NEVER_S

@@ -1,7 +1,7 @@
-"""The broker's own compacted topics, in which coordinators keep their state as records.
+"""The broker's internal compacted topics, in which coordinators keep their state as records.
 
 A coordinator is the replay of its topic: the same ``replay`` runs for a record just appended and
-for one read back at start. A state that ran ahead of the disk is never acted on: replies wait until
+for one read at start. State that is not yet durable is never shown: replies wait until
 the records are durable, and a partition whose fsync fails refuses every later call.
 
 A topic is created when its first record is written, so that a log without groups or transactions
@@ -25,7 +25,7 @@ _READ_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ReplayedRecord:
-    """A stored record; ``producer_id`` is that of the transaction it belongs to, if any."""
+    """A stored record; ``producer_id`` is the producer id of its transaction, if it has one."""
 
     offset: Offset
     key: bytes
@@ -42,7 +42,7 @@ class ReplayedMarker:
 
 
 class InternalTopic:
-    """One internal topic: which partition a name belongs to, appending, and replay."""
+    """One internal topic: the partition of a name, appending, and replay."""
 
     def __init__(
         self, name: TopicName, partition_count: int, config: Mapping[str, str], partitions: Partitions
@@ -53,13 +53,13 @@ class InternalTopic:
         self._partitions = partitions
 
     def partition_for(self, name: str) -> TopicPartition:
-        """The partition that keeps what belongs to a group or a transactional id."""
+        """Return the partition of a group or a transactional id."""
         state = self._partitions.logs.topics.get(self.name)
         count = self._new_partition_count if state is None else state.partition_count
         return TopicPartition(self.name, (_java_hash(name) & 0x7FFFFFFF) % count)
 
     def log_for(self, name: str) -> PartitionLog:
-        """The partition for a name, opened; the topic is created if need be."""
+        """Return the open partition of a name; create the topic if it does not exist."""
         if self.name not in self._partitions.logs.topics:
             self._partitions.logs.create_topic(self.name, self._new_partition_count, dict(self._config))
         return self._partitions.get(self.partition_for(name))
@@ -72,19 +72,19 @@ class InternalTopic:
         producer_id: ProducerId = NO_PRODUCER_ID,
         producer_epoch: int = -1,
     ) -> Offset:
-        """Append the records of one name as one batch; returns the first one's offset."""
+        """Append the records of one name as one batch; return the first record's offset."""
         return self._partitions.append_records(
             self.log_for(name), records, producer_id=producer_id, producer_epoch=producer_epoch
         )
 
     def written(self, name: str) -> DurableUntil:
-        """The wait for everything written so far to the partition of a name."""
+        """Return the wait for everything written so far to the partition of a name."""
         if self.name not in self._partitions.logs.topics:
             return DurableUntil(())
         return self._partitions.written([self.log_for(name)])
 
     def replay(self) -> Iterator[ReplayedRecord | ReplayedMarker]:
-        """Everything stored, partition by partition, in the order it was written."""
+        """Yield everything stored, partition by partition, in the order of writing."""
         state = self._partitions.logs.topics.get(self.name)
         for index in range(0 if state is None else state.partition_count):
             yield from _replay_partition(self._partitions.get(TopicPartition(self.name, index)))
@@ -99,7 +99,7 @@ def _replay_partition(log: PartitionLog) -> Iterator[ReplayedRecord | ReplayedMa
             if header.is_control:
                 if (
                     header.record_count
-                ):  # of the others compaction has kept the header: all they ended is gone
+                ):  # compaction has kept only the header of others: all records that they ended are gone
                     marker: Marker = batch_marker(data, start, header)
                     yield ReplayedMarker(header.producer_id, marker.is_commit)
                 continue
@@ -110,7 +110,7 @@ def _replay_partition(log: PartitionLog) -> Iterator[ReplayedRecord | ReplayedMa
 
 
 def _java_hash(text: str) -> int:
-    """Java's ``String.hashCode``, by which Kafka chooses the partition of a group."""
+    """Return Java's ``String.hashCode``, by which Kafka chooses the partition of a group."""
     units = text.encode("utf-16-be")
     result = 0
     for place in range(0, len(units), 2):

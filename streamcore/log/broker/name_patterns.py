@@ -12,10 +12,10 @@ from typing import Any, Final
 from streamcore.log.broker.refusals import Refusal, Refused
 
 PATTERN_LENGTH_MAX: Final = 4_096
-"""The most letters of an expression."""
+"""The maximum length of an expression in characters."""
 
 _MEMORY_BYTES_MAX: Final = 1024 * 1024
-"""The most memory of a compiled expression; RE2 refuses one that needs more."""
+"""The maximum memory of a compiled expression; RE2 refuses one that needs more."""
 _COMPILED_KEPT: Final = 64
 
 
@@ -40,7 +40,7 @@ def compile_pattern(text: str) -> NamePattern:
     Raises:
         Refused: ``INVALID_REGULAR_EXPRESSION``: RE2 does not accept it, or it is too long or too large.
     """
-    import re2  # loaded at the first pattern: most logs never see one
+    import re2  # imported at the first pattern: most logs have none
 
     if len(text) > PATTERN_LENGTH_MAX:
         reason = f"it has more than {PATTERN_LENGTH_MAX:,} letters"

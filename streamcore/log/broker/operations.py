@@ -1,12 +1,10 @@
-"""What the broker's answers wait for, without anybody waiting inside the broker.
+"""Operations of the broker: the waits of a request, without a waiting thread inside the broker.
 
-An operation is a generator. It runs up to a point where something outside has to happen, yields
-what that is, and is resumed once it has happened; its return value is the reply. The embedded
-adapter drives operations with a lock and a condition, a server would drive the very same ones from
-its event loop, a test by hand.
+An operation is a generator. It runs up to a point where something outside has to happen, yields a wait, and
+is resumed when the wait is over; its return value is the reply. The node drives operations with a lock and a
+condition, a server drives the same ones from its event loop, a test by hand.
 
-Between two steps other operations may run: what was checked before a ``yield`` has to be checked
-again after it.
+Between two steps other operations may run: a check before a ``yield`` has to be repeated after it.
 """
 
 from __future__ import annotations
@@ -30,25 +28,25 @@ class DurableUntil:
     marks: tuple[tuple[PartitionLog, Offset], ...]
 
     def missing(self, deleted: Container[PartitionLog]) -> list[PartitionLog]:
-        """The partitions that are not there yet. One that was deleted meanwhile has nothing to wait for."""
+        """Return the partitions that are not durable yet. A deleted partition is not waited for."""
         return [log for log, end in self.marks if log.offsets.high_watermark < end and log not in deleted]
 
     def failure(self) -> StorageError | None:
-        """Why one of the partitions will never be there, if so."""
+        """Return why one of the partitions will never be durable, or ``None``."""
         return next((error for log, _ in self.marks if (error := log.health.error) is not None), None)
 
 
 @dataclass(slots=True)
 class Promise(Generic[R]):
-    """A reply that some other operation will give; kept once, read by who waits for it."""
+    """A reply that another operation will give; set once."""
 
     reply: R | None = None
     is_kept: bool = False
     listeners: dict[object, Callable[[], None]] = field(default_factory=dict)
-    """Called once it is kept, by their owners; for those who cannot wait by asking again and again."""
+    """Callbacks of owners that cannot poll, called once the reply is set."""
 
     def keep(self, reply: R) -> None:
-        """Give the reply."""
+        """Set the reply."""
         assert not self.is_kept
         self.reply = reply
         self.is_kept = True
@@ -57,21 +55,21 @@ class Promise(Generic[R]):
 
 
 class Keepable(Protocol):
-    """A promise of anything."""
+    """A future of any type."""
 
     listeners: dict[object, Callable[[], None]]
 
     @property
     def is_kept(self) -> bool:
-        """Whether the reply is there."""
+        """Whether the reply is set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Wait until a promise is kept, or until a moment of the monotonic clock has passed.
+    """Wait until a future has its reply, or until a time of the monotonic clock.
 
-    While somebody waits, the broker's ``expire`` must be called as time passes: it is what keeps
-    the promises of a rebalance whose members do not come back.
+    During the wait the broker's ``expire_members`` must be called as time passes: it completes a rebalance
+    whose members do not return.
     """
 
     promise: Keepable
@@ -80,7 +78,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class MoreVisible:
-    """Wait until one of these partitions shows more to readers, or until a moment has passed."""
+    """Wait until one of these partitions shows more records to readers, or until a time."""
 
     logs: tuple[PartitionLog, ...]
     deadline_s: float
@@ -88,10 +86,10 @@ class MoreVisible:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Have long work done without the broker's lock, in any thread, and go on after it.
+    """Run blocking work outside the broker lock, in any thread, then resume the operation.
 
-    Everybody else goes on meanwhile, so the work must keep to what nobody else touches. What it raises is
-    raised where it was asked for. Work that was begun is carried to its end, whoever stops waiting for it.
+    Other operations run meanwhile, so the work must use only what no other operation changes. An error of the
+    work is raised in the operation. Work that was begun runs to its end, even if the operation is abandoned.
     """
 
     work: Callable[[], None]
@@ -107,10 +105,10 @@ class Unsynced:
 
     logs: dict[int, PartitionLog] = field(default_factory=dict)
     deleted: WeakSet[PartitionLog] = field(default_factory=WeakSet)
-    """Partitions that are gone, for those who still wait for them."""
+    """Deleted partitions, for operations that still wait for them."""
 
     def add(self, log: PartitionLog) -> None:
-        """Remember a partition that was appended to."""
+        """Add a partition that was appended to."""
         self.logs[id(log)] = log
 
     def forget(self, log: PartitionLog) -> None:
@@ -119,7 +117,7 @@ class Unsynced:
         self.deleted.add(log)
 
     def take(self) -> list[PartitionLog]:
-        """Hand over all of them, and start anew."""
+        """Return all of them, and clear the set."""
         taken = list(self.logs.values())
         self.logs.clear()
         return taken

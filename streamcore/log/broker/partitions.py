@@ -1,4 +1,4 @@
-"""The broker's one way to its partitions: every append goes through here, and is noted as unsynced."""
+"""The broker's access to its partitions: every append goes through here, and is noted as unsynced."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ class Partitions:
         self._clock = clock
 
     def get(self, partition: TopicPartition) -> PartitionLog:
-        """A partition. Raises ``UnknownTopicError``."""
+        """Return a partition.
+
+        Raises:
+            UnknownTopicError: there is no such partition.
+        """
         return self.logs.partition(partition)
 
     def exists(self, partition: TopicPartition) -> bool:
@@ -33,7 +37,7 @@ class Partitions:
         return self.logs.catalog.find(partition) is not None
 
     def all(self) -> list[TopicPartition]:
-        """Every partition of every topic."""
+        """Return every partition of every topic."""
         return [log.topic_partition for log in self.logs.catalog.all_logs()]
 
     def append(
@@ -49,7 +53,9 @@ class Partitions:
     def append_all(
         self, log: PartitionLog, batches: Sequence[WritableBytes]
     ) -> list[BatchAppended | StreamCoreError]:
-        """Append clients' batches to a partition, each with its own fate; see ``PartitionLog.append_all``."""
+        """Append clients' batches to a partition; each succeeds or fails separately. See
+        ``PartitionLog.append_all``.
+        """
         appended = log.append_all(batches, now_ms=self._clock.now_ms())
         if log.has_unsynced:
             self.unsynced.add(log)
@@ -63,10 +69,10 @@ class Partitions:
         producer_id: ProducerId = NO_PRODUCER_ID,
         producer_epoch: int = -1,
     ) -> Offset:
-        """Append the broker's own records as one batch; returns the first one's offset.
+        """Append the broker's own records as one batch; return the first record's offset.
 
-        With a producer id they belong to that producer's transaction. They carry no sequence:
-        the broker does not retry, so there are no duplicates to be told apart.
+        With a producer id they belong to that producer's transaction. They carry no sequence: the broker does
+        not retry, so there are no duplicates.
         """
         now_ms = self._clock.now_ms()
         batch = encode_batch(
@@ -82,8 +88,8 @@ class Partitions:
     def ensure_first_or_known(self, target: TopicPartition, header: BatchHeader) -> None:
         """Refuse a producer's batch from the middle of a transaction that has nothing in the partition.
 
-        Where each transaction has its own epoch, sequence numbers begin anew with it: so one before
-        this is missing, as it would be the first. A partition that remembers no sequence takes any else.
+        Where each transaction has its own epoch, sequence numbers begin at 0 with it, so a batch before this
+        one is missing. Otherwise a partition that has no sequence of a producer accepts any.
         """
         state = self.get(target).producer_states.get(header.producer_id)
         has_begun = state is not None and state.epoch == header.producer_epoch and state.batches
@@ -102,21 +108,21 @@ class Partitions:
         commit: bool,
         coordinator_epoch: int,
     ) -> None:
-        """Write a marker as it is asked for; one that is older than what stands there is refused."""
+        """Write a requested marker; a marker that is older than the partition's state is refused."""
         log.append_marker(producer_id, producer_epoch, commit, coordinator_epoch, now_ms=self._clock.now_ms())
         self.unsynced.add(log)
 
     def end_transaction(
         self, log: PartitionLog, producer_id: ProducerId, producer_epoch: int, *, commit: bool
     ) -> None:
-        """Write the marker that our own coordinator has decided on; there is no newer one."""
+        """Write the marker that the broker's own coordinator has decided; none is newer."""
         state = log.producer_states.get(producer_id)
         coordinator_epoch = 0
         if state is not None:
-            # Another coordinator wrote here: the folder was Apache Kafka's, or somebody had a marker written.
+            # Another coordinator wrote here: the folder was Apache Kafka's, or a client wrote a marker.
             coordinator_epoch = max(coordinator_epoch, state.coordinator_epoch)
             producer_epoch = max(producer_epoch, state.epoch)
-        with suppress(RequestTimeoutError):  # there is no room for a marker that would end nothing
+        with suppress(RequestTimeoutError):  # no room for a marker that would end nothing
             self.append_marker(
                 log, producer_id, producer_epoch, commit=commit, coordinator_epoch=coordinator_epoch
             )
@@ -135,10 +141,10 @@ class Partitions:
         }
 
     def producer_ids(self) -> Iterator[ProducerId]:
-        """The producer ids that partitions remember."""
+        """Return the producer ids in the partitions' states."""
         for log in self.logs.catalog.all_logs():
             yield from log.producer_states
 
     def written(self, logs: Iterable[PartitionLog]) -> DurableUntil:
-        """The wait for all that was written to these partitions so far."""
+        """Return the wait for everything that was written to these partitions so far."""
         return DurableUntil(tuple((log, log.offsets.log_end) for log in logs))

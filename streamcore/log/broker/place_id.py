@@ -1,4 +1,4 @@
-"""How the newer group protocol names a partition: by the id of its topic."""
+"""The name of a partition in the newer group protocol (KIP-848): by the id of its topic."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class PlaceId(NamedTuple):
-    """A partition of one incarnation of a topic."""
+    """A partition by the id of its topic, which a new topic of the same name does not have."""
 
     topic_id: bytes
     partition: int

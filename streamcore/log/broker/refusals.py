@@ -1,8 +1,8 @@
-"""Why the broker refuses a request: Kafka's names for it, and the error that a program gets.
+"""The reasons why the broker refuses a request: Kafka's error names, and the errors that programs get.
 
-Operations raise ``Refused``. The wire protocol answers with the name's number; the embedded
-adapter raises ``Refused.error()``, which is grouped by what a caller can do about it. Clients of
-the protocol need the finer names: they keep their member id after one, and drop it after another.
+Operations raise ``Refused``. The wire protocol answers with the name's number; the embedded log raises
+``Refused.error()``, whose class says how a caller can react. Clients of the protocol need the finer names:
+they keep their member id after one, and drop it after another.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from streamcore.errors import (
 
 
 class Refusal(Enum):
-    """Kafka's error names, as far as the broker decides them; values say what to do."""
+    """Kafka's error names that the broker returns; the values say what to do."""
 
     UNKNOWN_MEMBER_ID = "the group does not know this member; join again without a member id"
     MEMBER_ID_REQUIRED = "join again with the member id given here"
@@ -107,14 +107,14 @@ class Refused(Exception):
     """A request was refused; nothing was written for it."""
 
     def __init__(self, refusal: Refusal, **facts: object) -> None:
-        """``kafka_text=`` is no fact, but Kafka's text for this case, if programs may match it."""
+        """``kafka_text=`` is not a fact but Kafka's text for this case, if programs may match it."""
         self.kafka_text = str(facts.pop("kafka_text", ""))
         super().__init__(refusal, facts)
         self.refusal = refusal
         self.facts = facts
 
     def error(self) -> StreamCoreError:
-        """The error that a program in this process gets; its cause has Kafka's name."""
+        """Return the error for a program in this process; its cause has Kafka's name."""
         kind = _ERRORS.get(self.refusal, UsageError)
         text = f"{self.refusal.value}. {fact_text(code=self.refusal.name, **self.facts)}"
         error = kind(text, kafka_text=self.kafka_text)

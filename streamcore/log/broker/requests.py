@@ -1,7 +1,7 @@
-"""The values that go in and out of the broker, where plain arguments are not enough.
+"""The arguments and results of the broker, where plain values are not enough.
 
-They are shaped after Kafka's requests, because the wire protocol maps onto them one to one, but
-know nothing of its versions and encodings.
+They follow Kafka's requests, because the wire protocol maps to them one to one, but are independent of its
+versions and encodings.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from streamcore.log.broker.place_id import PlaceId
 from streamcore.model import Offset, ProducerId, TimestampMs, TopicName, TopicPartition
 
 IN_PROCESS_HOST: Final = "in-process"
-"""The client host of members that live in the broker's own process, and end with it."""
+"""The client host of members in the broker's own process, which end with the process."""
 
 
 def all_topics(name: TopicName) -> bool:
-    """Who may see all topics."""
+    """Return true for every topic: a visibility without restriction."""
     del name
     return True
 
 
 @dataclass(frozen=True, slots=True)
 class ProducerIdentity:
-    """Who a producer is, and which incarnation of it."""
+    """The id and the epoch of a producer."""
 
     producer_id: ProducerId
     epoch: int
@@ -34,9 +34,9 @@ class ProducerIdentity:
 
 @dataclass(frozen=True, slots=True)
 class AppendedBatch:
-    """What became of one batch: offsets ``[base_offset, end_offset)`` of ``target``, or ``error``.
+    """The result of one batch: offsets ``[base_offset, end_offset)`` of ``target``, or ``error``.
 
-    Written is not yet durable: that is waited for apart, so that many batches share one fsync.
+    Written is not yet durable: the caller waits for that separately, so that many batches share one fsync.
     """
 
     target: TopicPartition
@@ -49,7 +49,7 @@ class AppendedBatch:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A group member's credentials: which member, of which generation."""
+    """A group member's credentials: its member id and generation."""
 
     member_id: str
     generation: int
@@ -58,11 +58,11 @@ class Membership:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinRequest:
-    """A consumer asks to take part in its group's next generation.
+    """A consumer's request to join its group's next generation.
 
     ``member_id`` is empty at first; the reply gives one. ``protocols`` are the assignors that the
     member can use, the preferred one first, each with the member's subscription in that
-    protocol's own bytes, which the broker does not look into.
+    protocol's own bytes, which the broker does not read.
     """
 
     group: str
@@ -77,14 +77,14 @@ class JoinRequest:
     is_member_id_required: bool = False
     """Answer a first join with ``MEMBER_ID_REQUIRED`` and an id, as Kafka does from JoinGroup 4 on."""
     can_skip_assignment: bool = True
-    """A leader that comes back understands ``JoinReply.skip_assignment``, as from JoinGroup 9 on."""
+    """A restarted leader understands ``JoinReply.skip_assignment``, as from JoinGroup 9 on."""
     may_see: Callable[[TopicName], bool] = all_topics
-    """The topics that a pattern of other members may stand for."""
+    """Whether the member may see a topic that matches a pattern of other members."""
 
 
 @dataclass(frozen=True, slots=True)
 class JoinedMember:
-    """One member as its leader sees it."""
+    """One member as the group's leader sees it."""
 
     member_id: str
     instance_id: str | None
@@ -93,7 +93,7 @@ class JoinedMember:
 
 @dataclass(frozen=True, slots=True)
 class JoinReply:
-    """The generation that a member is in; the leader also gets the members, to assign for them."""
+    """The member's generation; the leader also gets the members, to assign for them."""
 
     member_id: str
     generation: int
@@ -102,7 +102,7 @@ class JoinReply:
     leader_id: str
     members: tuple[JoinedMember, ...] = ()
     skip_assignment: bool = False
-    """The leader must not compute an assignment: the group keeps the one it has (static members)."""
+    """The leader must not compute an assignment: the group keeps its present one (static members)."""
 
     @property
     def is_leader(self) -> bool:
@@ -112,19 +112,19 @@ class JoinReply:
 
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
-    """A member asks for its assignment; the leader brings everybody's."""
+    """A member's request for its assignment; the leader's request has the assignments of all members."""
 
     group: str
     membership: Membership
     assignments: Mapping[str, bytes] = field(default_factory=dict)
     protocol_type: str | None = None
     protocol: str | None = None
-    """Where these are given, they must be the group's."""
+    """If given, they must be the group's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """Who leaves; a static member may be named by its instance id alone."""
+    """A member that leaves; a static member may be named by its instance id alone."""
 
     member_id: str
     instance_id: str | None = None
@@ -141,9 +141,9 @@ class SyncReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerHeartbeat:
-    """A member of the newer protocol joins (epoch 0), stays, or leaves (-1; -2 for a while).
+    """A member of the newer protocol (KIP-848) joins (epoch 0), stays, or leaves (-1; -2 for a while).
 
-    ``None`` stands for what is as before.
+    ``None`` means unchanged.
     """
 
     group: str
@@ -156,22 +156,22 @@ class ConsumerHeartbeat:
     pattern: str | None = None
     assignor: str | None = None
     owned: Set[PlaceId] | None = None
-    """The partitions that the member has."""
+    """The partitions that the member owns."""
     client_id: str = ""
     client_host: str = IN_PROCESS_HOST
     may_see: Callable[[TopicName], bool] = all_topics
-    """The topics that a pattern may stand for."""
+    """Whether the member may see a topic that matches a pattern."""
 
     @property
     def is_full(self) -> bool:
-        """Whether the member tells everything, and so wants to be told everything."""
+        """Whether the member sends its whole state, and so expects its whole state in the reply."""
         has_subscription = self.topics is not None or self.pattern is not None
         return self.rebalance_timeout_ms != -1 and has_subscription and self.owned is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumerHeartbeatReply:
-    """Where a member of the newer protocol stands; ``assigned`` is ``None`` if it knows that already."""
+    """The state of a member of the newer protocol; ``assigned`` is ``None`` if the member has it already."""
 
     member_id: str
     epoch: int
@@ -181,7 +181,7 @@ class ConsumerHeartbeatReply:
 
 @dataclass(frozen=True, slots=True)
 class MemberDescription:
-    """A member, for people."""
+    """The description of a member."""
 
     member_id: str
     instance_id: str | None
@@ -193,7 +193,7 @@ class MemberDescription:
 
 @dataclass(frozen=True, slots=True)
 class GroupDescription:
-    """A group, for people: ``state`` is one of Kafka's names, ``Dead`` for an unknown group."""
+    """The description of a group: ``state`` is one of Kafka's names, ``Dead`` for an unknown group."""
 
     group: str
     state: str
@@ -208,7 +208,7 @@ class GroupDescription:
 
 @dataclass(frozen=True, slots=True)
 class TransactionDescription:
-    """A transactional id, for people."""
+    """The description of a transactional id."""
 
     transactional_id: str
     state: str

@@ -1,4 +1,4 @@
-"""The broker's settings, as values; limits on whatever a client can make us keep."""
+"""The broker's settings as values, with limits on everything that a client can make the broker keep."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _INTERNAL_TOPIC = MappingProxyType(
         "cleanup.policy": "compact",
         # Small segments: the active one is never compacted, and all of it is replayed at start.
         "segment.bytes": str(2 * 1024 * 1024),
-        # Nobody follows these topics from outside, so no tombstone or marker has to wait for a slow reader.
+        # No client reads these topics, so no tombstone or marker has to wait for a slow reader.
         "delete.retention.ms": "0",
         "retention.ms": "-1",
     }
@@ -20,70 +20,74 @@ _INTERNAL_TOPIC = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSettings:
-    """What the broker allows, and how long it keeps what nobody uses."""
+    """The limits of the broker, and how long it keeps unused state."""
 
     auto_create_topics: bool = True
-    """Whether a topic that a client asks for by name comes into being."""
+    """Whether a topic that a client requests by name is created."""
     default_partition_count: int = 1
-    """Partitions of topics for which nobody says how many."""
+    """The number of partitions of a new topic for which no number is given."""
     fetch_bytes_max: int = 55 * 1024 * 1024
-    """Records in one answer to a fetch, but for a first batch that is larger."""
+    """The maximum size of the records in one answer to a fetch, except for a first batch that is larger."""
 
     offsets_partition_count: int = 1
-    """Partitions of ``__consumer_offsets``, when it is created."""
+    """The number of partitions of ``__consumer_offsets``, when it is created."""
     transactions_partition_count: int = 1
-    """Partitions of ``__transaction_state``, when it is created."""
+    """The number of partitions of ``__transaction_state``, when it is created."""
     internal_topic_config: Mapping[str, str] = field(default_factory=lambda: _INTERNAL_TOPIC)
 
     transaction_timeout_ms: int = 60_000
-    """For producers that do not say how long their transactions may stay open."""
+    """The transaction timeout of producers that do not give one."""
     transaction_timeout_ms_max: int = 900_000
     transactional_id_expiration_ms: int = 7 * 24 * 3_600_000
     transactional_id_count_max: int = 100_000
-    """Transactional ids that are remembered. For one more the id that is idle for longest is forgotten, and
-    its producer has to begin anew; if none is idle, the new one is refused."""
+    """The maximum number of transactional ids. At the limit the id that was idle for the longest time is
+    removed, and its producer has to begin again; if no id is idle, the new one is refused.
+    """
     producer_id_block_count: int = 1_000
-    """Producer ids reserved by one durable record; a restart skips what is left of a block."""
+    """The number of producer ids reserved by one durable record; a restart skips the rest of a block."""
 
     session_timeout_ms_min: int = 10
     session_timeout_ms_max: int = 1_800_000
     initial_rebalance_delay_ms: int = 0
     new_member_timeout_ms: int = 300_000
-    """How long somebody who joins a group for the first time may wait for the others."""
+    """The maximum time that the first members of a group wait for others."""
     group_size_max: int = 1_000
     group_count_max: int = 100_000
-    """Groups with members, and as many with positions."""
+    """The maximum number of groups with members, and of groups with committed offsets."""
     group_id_bytes_max: int = 8_192
-    """Of the names of groups, members and static instances, each."""
+    """The maximum length of each name of a group, member and static instance."""
     group_member_bytes_max: int = 1_048_576
-    """Subscription bytes of one member, over all of its protocols."""
+    """The maximum size of the subscriptions of one member, over all of its protocols."""
     group_bytes_max: int = 4 * 1_048_576
-    """What the members of one group say of themselves. A generation also has to fit into one segment."""
+    """The maximum size of the metadata of the members of one group. A generation also has to fit into one
+    segment.
+    """
     consumer_session_timeout_ms: int = 45_000
-    """Members of the newer group protocol that are not heard of for so long are taken out."""
+    """The session timeout of members of the newer group protocol (KIP-848)."""
     consumer_heartbeat_interval_ms: int = 5_000
-    """How often members of the newer group protocol are to be heard of."""
+    """The heartbeat interval of members of the newer group protocol."""
     unused_group_ms: int = 600_000
-    """How long a group is kept that has neither members nor positions."""
+    """How long a group is kept that has neither members nor committed offsets."""
 
     offsets_retention_ms: int | None = None
-    """How long positions that nobody uses are kept; ``None`` keeps them until they are deleted. Kafka's
-    seven days would make an application that rests for longer, or one quiet partition of it, begin anew
-    on tables that know the past already."""
+    """How long unused committed offsets are kept; ``None`` keeps them until they are deleted. With Kafka's
+    seven days an application that rests for longer, or one quiet partition of it, would begin from the start
+    on tables that already contain the past.
+    """
     position_metadata_length_max: int = 4_096
-    """Characters of the note of a committed position."""
+    """The maximum number of characters of the note of a committed offset."""
     unstable_wait_ms: int = 10_000
-    """How long ``committed`` waits for an open transaction over the positions asked for."""
+    """How long ``committed`` waits for an open transaction that commits the requested offsets."""
 
     retention_check_interval_ms: int = 300_000
-    """How often retention looks for old segments, and for producers that are silent."""
+    """How often retention looks for old segments, and for producers to remove."""
     compaction_check_interval_ms: int = 15_000
-    """How often compaction looks whether there is something to do."""
+    """How often compaction looks for partitions that are due."""
     recovery_points_interval_ms: int = 60_000
-    """How often it is written down up to where partitions are synced."""
+    """How often the recovery points are written."""
     offsets_retention_check_interval_ms: int = 600_000
     transaction_abort_interval_ms: int = 10_000
-    """How often transactions whose time is over are looked for."""
+    """How often transactions after their timeout are looked for."""
     transactional_id_check_interval_ms: int = 3_600_000
 
     user_count_max: int = 10_000

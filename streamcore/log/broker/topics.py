@@ -1,8 +1,8 @@
-"""Topics come, grow, get other settings and go, while everybody else goes on.
+"""Creation, growth, settings and deletion of topics, while other operations run.
 
-The disk work of a change is done elsewhere (``storage.topic_changes``). Meanwhile its topics are taken:
-another change of one of them waits for its turn, and then finds what the first one has left. So of two
-equal requests at once, one creates and the other learns that the topic exists.
+The disk work of a change is off-lock work (``storage.topics.topic_changes``). Meanwhile its topics are taken:
+another change of one of them waits for its turn, and then sees the result of the first one. So of two equal
+requests at the same time, one creates the topic and the other gets the error that it exists.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ _FOR_EVER_S: Final = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class WantedTopic:
-    """A topic that somebody wants to have, or how many partitions it should have."""
+    """A topic to create, or the new partition count of a topic."""
 
     name: TopicName
     partition_count: int
     config: Mapping[str, str] = field(default_factory=dict)
     unset: str | None = None
-    """A setting that is named without a value."""
+    """The name of a setting without a value."""
     misplaced: Refused | None = None
-    """What is wrong with where its replicas are wanted. Kafka looks at that after the settings."""
+    """The error in the requested placement of replicas. Kafka checks it after the settings."""
 
 
 Outcome: TypeAlias = TopicState | StreamCoreError | Refused
-"""The topic as it is now, or why not."""
+"""The topic after the change, or the error."""
 
 ConfigChange: TypeAlias = Callable[[Mapping[str, str]], Mapping[str, str]]
-"""From what is set for a topic to what is to be set."""
+"""Returns the settings to set for the present settings of a topic."""
 
 _Plan: TypeAlias = Callable[[WantedTopic], Growth]
 
 
 class Topics:
-    """The changes of a log's topics, each topic's one at a time."""
+    """The changes of a log's topics, one at a time per topic."""
 
     def __init__(self, catalog: Catalog, unsynced: Unsynced) -> None:
         self._catalog = catalog
@@ -65,14 +65,15 @@ class Topics:
     def create(
         self, wanted: Sequence[WantedTopic], *, validate_only: bool = False
     ) -> Operation[list[Outcome]]:
-        """Create topics, durably; each that may not be created has its error, the others are made together.
+        """Create topics, durably; return the error of each that may not be created. The others are created
+        together.
 
-        With ``validate_only`` nothing is made, and what would have been is returned.
+        With ``validate_only`` nothing is created, and the topics that would be created are returned.
         """
         return (yield from self._make(wanted, self._new, validate_only=validate_only))
 
     def grow(self, wanted: Sequence[WantedTopic], *, validate_only: bool = False) -> Operation[list[Outcome]]:
-        """Give topics more partitions, durably; as ``create``."""
+        """Add partitions to topics, durably; as ``create``."""
         return (yield from self._make(wanted, self._grown, validate_only=validate_only))
 
     def _make(
@@ -97,10 +98,10 @@ class Topics:
     def set_configs(
         self, changes: Mapping[TopicName, ConfigChange], *, validate_only: bool = False
     ) -> Operation[dict[TopicName, Outcome]]:
-        """Change what is set for topics, durably; each that may not be changed has its error.
+        """Change the settings of topics, durably; return the error of each that may not be changed.
 
-        A change is called with what is set when the topic's turn has come. With ``validate_only`` nothing
-        is changed, and what would have been is returned.
+        A change is called with the topic's settings when its turn has come. With ``validate_only`` nothing is
+        changed, and the topics that would result are returned.
         """
         yield from self._take(changes)
         try:
@@ -121,7 +122,7 @@ class Topics:
         try:
             topic = self._catalog.topics.get(name)
             config = change({} if topic is None else topic.config)
-            # Kafka tells what is wrong with the settings before it tells that there is no such topic.
+            # Kafka reports an error in the settings before the error that there is no such topic.
             self._catalog.ensure_possible(config)
             return self._catalog.with_config(name, config)
         except UnknownTopicError as error:
@@ -135,10 +136,10 @@ class Topics:
         ids: Mapping[TopicName, UUID | None],
         prepare: Callable[[Collection[TopicName]], Operation[None]],
     ) -> Operation[dict[TopicName, Outcome]]:
-        """Delete topics with their data, durably; each that is not there has its error.
+        """Delete topics with their data, durably; return the error of each that does not exist.
 
-        Which are there is found when their turn has come: with an id only that topic is meant, not another
-        one that has its name by then. ``prepare`` is what has to be done before, for those that are deleted.
+        Topics are looked up when their turn has come: with an id only the topic of that id is deleted, not
+        another one that has its name by then. ``prepare`` runs before, for the topics that are deleted.
         """
         yield from self._take(ids)
         try:
@@ -213,7 +214,9 @@ class Topics:
         return self._catalog.more_partitions(wanted.name, wanted.partition_count)
 
     def _ensure_no_collision(self, name: TopicName) -> None:
-        """Names that differ only in dots and underscores would be one name to those who watch Kafka's."""
+        """Refuse a name that differs from a topic's only in dots and underscores, which Kafka's metrics
+        cannot distinguish.
+        """
         plain = name.replace(".", "_")
         for other in self._catalog.topics:
             if other.replace(".", "_") == plain:

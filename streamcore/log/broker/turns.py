@@ -1,7 +1,7 @@
-"""Lets operations on one name go on in the order in which they came, although each of them may wait.
+"""Runs operations on one name in the order of their arrival, although each of them may wait.
 
-A producer sends batches without waiting for answers, and they must be appended as they came: the first one of
-a transaction waits for the disk before it is, and those behind it would overtake it.
+A producer sends batches without waiting for answers, and they must be appended in order: the first batch of a
+transaction waits for the disk before its append, and later batches would overtake it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ _FOR_EVER_S: Final = float("inf")
 
 
 class Turns:
-    """Whose turn it is, by name."""
+    """The operations that wait for their turn, by name."""
 
     def __init__(self) -> None:
         self._last: dict[str, Promise[object]] = {}
 
     def take(self, name: str) -> Operation[Promise[object]]:
-        """Wait until all who came before have ended their turn; then end this one with ``end``."""
+        """Wait until all operations that arrived before have ended their turn; then end this one with
+        ``end``.
+        """
         before = self._last.get(name)
         mine: Promise[object] = Promise()
         self._last[name] = mine
@@ -29,7 +31,7 @@ class Turns:
                 while not before.is_kept:
                     yield Kept(before, _FOR_EVER_S)
             except BaseException:
-                # Given up. Who comes after waits for those before, all the same.
+                # Abandoned. Operations that arrive later still wait for those before.
                 if before.is_kept:
                     self.end(name, mine)
                 else:
@@ -38,7 +40,7 @@ class Turns:
         return mine
 
     def end(self, name: str, mine: Promise[object]) -> None:
-        """Let the next one go on, once this operation waits again or is done."""
+        """Start the next operation, once this one waits again or is complete."""
         mine.keep(None)
         if self._last.get(name) is mine:
             del self._last[name]

@@ -1,11 +1,11 @@
-"""The running broker of one folder: the held folder, the open partitions, the driver, and maintenance.
+"""The running broker of one folder: the locked folder, the open partitions, the driver, and maintenance.
 
-A ``Node`` is what a log in this process and a server stand on. The node takes the folder's lock, opens the
+A ``Node`` is the base of a log in this process and of a server. The node takes the folder's lock, opens the
 partitions, builds the one ``Broker`` over them, and drives the broker's operations under one lock
-(``operation_driver``). What the operations mean is decided in ``streamcore.log.broker``.
+(``operation_driver``). ``streamcore.log.broker`` implements the operations.
 
-A node needs no thread: each call brings its own work to an end. On a real disk a few threads sync partitions
-side by side, and the maintenance thread calls ``maintain``; a simulation has neither and calls it itself.
+A node needs no thread: each call completes its own work. On a real disk a few threads sync partitions in
+parallel, and the maintenance thread calls ``maintain``; a simulation has neither and calls it itself.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Node:
         self, broker: Broker, driver: OperationDriver, lock: DirectoryLock | None, resources: ExitStack
     ) -> None:
         self.broker = broker
-        """The decisions; its operations are driven by ``driver``, or stepped by a server."""
+        """The broker; ``driver`` drives its operations, or a server steps them."""
         self.driver = driver
         """The lock over the broker, and the syncs that all callers share."""
         self._maintenance = Maintenance(driver, broker)

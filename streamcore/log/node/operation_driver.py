@@ -1,14 +1,14 @@
 """Drives the broker's operations for the threads of one process.
 
-The only lock of the embedded log is here. It is held while the broker decides and writes, and
-given up while anybody waits: for the disk, for other members of a group, or for long work.
+This is the only lock of the embedded log. The lock is held while the broker decides and writes, and released
+while a thread waits: for the disk, for other members of a group, or for off-lock work.
 
-Group commit. Whoever first needs something on disk becomes the leader of a round: it takes all
-partitions that have unsynced bytes, syncs them without the lock, and tells everybody. Who comes
-meanwhile waits for the next round, which one of them leads. So any number of waiting threads costs
-one fsync a partition and round, and a single thread never waits for a round that is not its own.
+Group commit. The first thread that needs a sync becomes the leader of a round: it takes all partitions that
+have unsynced bytes, syncs them without the lock, and wakes the other threads. Threads that arrive meanwhile
+wait for the next round, which one of them leads. So any number of waiting threads costs one fsync per
+partition and round, and a single thread never waits for another thread's round.
 
-With one thread nothing here waits on a condition, so a simulation runs through it unchanged.
+With one thread no call waits on a condition, so a simulation runs the same code.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ ProgressListener: TypeAlias = Callable[[Sequence[PartitionLog]], None]
 
 @dataclass(frozen=True, slots=True)
 class Ended(Generic[R]):
-    """An operation has come to its reply."""
+    """An operation has returned its reply."""
 
     reply: R
 
 
 class Timekeeper(Protocol):
-    """The part of the broker whose promises are kept as time passes."""
+    """The part of the broker that completes waiting requests as time passes."""
 
     def expire_members(self) -> None:
-        """Do what is due."""
+        """End the sessions and rebalances whose time is over."""
 
     def next_deadline_s(self) -> float:
-        """When something is due next."""
+        """Return the next such time, in seconds of the monotonic clock."""
 
 
 class OperationDriver:
@@ -73,7 +73,7 @@ class OperationDriver:
         shows_unsynced: bool = False,
         sync_threads: SyncThreads | None = None,
     ) -> None:
-        """``shows_unsynced``: records are visible once written, so every operation may be news to readers.
+        """``shows_unsynced``: records are visible once written, so every operation may show records.
 
         Without ``sync_threads`` the partitions of a round are synced one after the other.
         """
@@ -103,11 +103,12 @@ class OperationDriver:
     def run(self, operation: Operation[R], *, timeout_s: float | None = None) -> R:
         """Drive an operation to its reply.
 
-        ``timeout_s`` bounds the wait for others' fsyncs; a round that this thread leads is ended.
+        ``timeout_s`` bounds the wait for other threads' fsyncs; a round that this thread leads runs to its
+        end.
 
         Raises:
-            RequestTimeoutError: the time was not enough.
-            StreamCoreError: what the broker refused, as the caller can act on it.
+            RequestTimeoutError: the operation did not complete within ``timeout_s``.
+            StreamCoreError: the broker refused the operation; the class says how the caller should react.
         """
         deadline_s = None if timeout_s is None else self._clock.monotonic_s() + timeout_s
         try:
@@ -127,12 +128,13 @@ class OperationDriver:
             raise refused.error() from refused  # the cause has Kafka's name for it
 
     def step(self, operation: Operation[R], error: BaseException | None = None) -> Wait | Ended[R]:
-        """Go on with an operation up to its next wait, for an owner that waits in a way of its own.
+        """Run an operation up to its next wait, for a caller that waits by itself.
 
-        ``error`` is why what it waited for will not come.
+        ``error`` is the reason why the wait before failed.
 
         Raises:
-            StreamCoreError: what the broker refused; ``Refused`` as it is, for who knows Kafka's names.
+            StreamCoreError: the broker refused the operation; ``Refused`` is not converted, for callers that
+                use Kafka's names.
         """
         with self._condition:
             try:
@@ -143,7 +145,7 @@ class OperationDriver:
                 self._announce(self._shown_unsynced())
 
     def act(self, action: Callable[[], R]) -> R:
-        """Call a function that waits for nothing, under the lock; return what it returns."""
+        """Call a function that does not wait, under the lock; return its result."""
         with self._condition:
             try:
                 return action()
@@ -151,7 +153,7 @@ class OperationDriver:
                 self._announce(self._shown_unsynced())
 
     def work_elsewhere(self, wait: Elsewhere) -> None:
-        """Do an operation's long work, without the lock. Raises what the work does."""
+        """Run an operation's off-lock work. Raises the errors of the work."""
         with self._condition:
             self._begin_elsewhere()
         try:
@@ -172,18 +174,18 @@ class OperationDriver:
             return self._timekeeper.next_deadline_s()
 
     def sync_all(self) -> None:
-        """Make durable whatever was written so far."""
+        """Sync everything that was written so far."""
         with self._condition:
             logs = list(self._unsynced.logs.values())
             self._wait_durable(DurableUntil(tuple((log, log.offsets.log_end) for log in logs)))
             if self._shows_unsynced and not self._is_syncing:
-                # What is visible is not waited for, and yet not to be left to the system for long.
+                # No thread waits for visible records, but they must be synced within about a second.
                 behind = [log for log in logs if log.has_unsynced]
                 if behind:
                     self._sync_round(behind)
 
     def wait_until(self, is_true: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait until something holds that appending or syncing can bring about."""
+        """Wait until a condition holds that appending or syncing can change."""
         deadline_s = self._clock.monotonic_s() + timeout_s
         with self._condition:
             while not is_true():
@@ -194,7 +196,9 @@ class OperationDriver:
         return True
 
     def listen(self, owner: object, callback: ProgressListener | None) -> None:
-        """Have ``callback`` called, without the lock, with the partitions that may show more to readers."""
+        """Register a callback, which is called without the lock with the partitions that may show more
+        records.
+        """
         with self._condition:
             if callback is None:
                 self._listeners.pop(owner, None)
@@ -202,7 +206,7 @@ class OperationDriver:
                 self._listeners[owner] = callback
 
     def close(self) -> None:
-        """Make everything durable and wake whoever waits; they get ``ClosedError``."""
+        """Sync everything and wake all waiting threads; they get ``ClosedError``."""
         try:
             self.sync_all()
         finally:
@@ -215,8 +219,8 @@ class OperationDriver:
     # --- waiting, with the lock held ----------------------------------------------------------
 
     def _wait_for(self, wait: Wait, deadline_s: float | None) -> Exception | None:
-        """Wait; returns the failure that the operation is to hear of."""
-        # What others wait for may be done by now, although this operation is not.
+        """Wait; return the failure to throw into the operation."""
+        # The waits of other operations may be over now, although this operation is not.
         self._announce(())
         match wait:
             case DurableUntil():
@@ -270,7 +274,7 @@ class OperationDriver:
                 return
             until_s = min(wait.deadline_s, self._timekeeper.next_deadline_s())
             if not self._wait(until_s - now_s) and self._clock.monotonic_s() == now_s:
-                return  # the clock stands still: a simulation has nobody else who could keep it
+                return  # the clock stands still: in a simulation no other thread would complete the future
 
     def _wait(self, timeout_s: float) -> bool:
         if timeout_s <= 0:
@@ -282,13 +286,13 @@ class OperationDriver:
             self._waiting_count -= 1
 
     def _sync_round(self, missing: list[PartitionLog]) -> bool:
-        """Sync everything unsynced, without the lock meanwhile; false if there was nothing.
+        """Sync everything unsynced, without the lock meanwhile; return false if there was nothing.
 
         Raises:
             StorageError: one of the ``missing`` is given up, and will never be durable.
         """
         for log in missing:
-            self._unsynced.add(log)  # if it has failed, ``begin_sync`` says so
+            self._unsynced.add(log)  # if it has failed, ``begin_sync`` raises the error
         tickets: list[tuple[PartitionLog, SyncTicket]] = []
         failure: StorageError | None = None
         for log in self._unsynced.take():
@@ -322,11 +326,13 @@ class OperationDriver:
         self._announce([log for log, _ in tickets])
 
     def _shown_unsynced(self) -> Sequence[PartitionLog]:
-        """The partitions that show more since the last sync, if they need no sync for that."""
+        """Return the partitions that show more records since the last sync, if these need no sync."""
         return list(self._unsynced.logs.values()) if self._shows_unsynced and self._listeners else ()
 
     def _announce(self, progressed: Sequence[PartitionLog]) -> None:
-        """Wake whoever waits here; tell the listeners, without the lock, what became readable."""
+        """Wake the waiting threads; call the listeners, without the lock, with the partitions that show
+        more.
+        """
         if self._waiting_count:
             self._condition.notify_all()
         if not progressed or not self._listeners:

@@ -1,1 +1,1 @@
-"""Who may do what: users with their credentials, rules, and decisions by them."""
+"""Access control: users with their credentials, access rules, and decisions by them."""

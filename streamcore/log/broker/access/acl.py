@@ -1,8 +1,8 @@
-"""The words of access control: resources, operations, and rules about who may do what.
+"""The types of access control: resources, operations, and access rules.
 
-Numbers and names are those of Kafka's protocol and tools. A *principal* is who asks, ``User:alice``; a rule
-says of one principal and one host that an operation on the resources of a pattern is allowed or
-denied. Filters choose rules, to show or to delete them.
+Numbers and names are those of Kafka's protocol and tools. A *principal* is the name of a client's user in
+rules, ``User:alice``. A rule allows or denies one principal, from one host, an operation on the resources of
+a pattern. Filters select rules, to list or to delete them.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Final
 ANYBODY: Final = "User:*"
 ANYWHERE: Final = "*"
 ANYTHING: Final = "*"
-"""As the name of a literal pattern."""
+"""As a literal pattern's name: all resources."""
 CLUSTER_NAME: Final = "kafka-cluster"
-"""The one resource of type ``CLUSTER``."""
+"""The name of the only resource of type ``CLUSTER``."""
 ANONYMOUS: Final = "User:ANONYMOUS"
-"""The principal of whoever came without authentication."""
+"""The principal of a client without authentication."""
 
 
 class ResourceType(IntEnum):
-    """What there is to protect; ``ANY`` is for filters."""
+    """The types of protected resources; ``ANY`` is for filters."""
 
     ANY = 1
     TOPIC = 2
@@ -35,17 +35,17 @@ class ResourceType(IntEnum):
 
 
 class PatternType(IntEnum):
-    """How a name stands for resources; ``ANY`` and ``MATCH`` are for filters."""
+    """How a name selects resources; ``ANY`` and ``MATCH`` are for filters."""
 
     ANY = 1
     MATCH = 2
-    """Whatever applies to the resource of the filter's name: its own, wildcards, prefixes."""
+    """All patterns that match the filter's name: literal, wildcard and prefix."""
     LITERAL = 3
     PREFIXED = 4
 
 
 class AclOperation(IntEnum):
-    """What can be done with resources; ``ANY`` is for filters."""
+    """The operations on resources; ``ANY`` is for filters."""
 
     ANY = 1
     ALL = 2
@@ -65,7 +65,7 @@ class AclOperation(IntEnum):
 
 
 class Permission(IntEnum):
-    """What a rule says; ``ANY`` is for filters."""
+    """Whether a rule allows or denies; ``ANY`` is for filters."""
 
     ANY = 1
     DENY = 2
@@ -78,7 +78,7 @@ IMPLYING: Final[dict[AclOperation, frozenset[AclOperation]]] = {
     _O.DESCRIBE: frozenset({_O.READ, _O.WRITE, _O.DELETE, _O.ALTER}),
     _O.DESCRIBE_CONFIGS: frozenset({_O.ALTER_CONFIGS}),
 }
-"""Operations that are allowed, too, where one of these is. What is denied implies nothing."""
+"""The operations that allow another operation, too. Denying an operation implies nothing."""
 
 OPERATIONS: Final[dict[ResourceType, tuple[AclOperation, ...]]] = {
     ResourceType.TOPIC: (
@@ -105,19 +105,19 @@ OPERATIONS: Final[dict[ResourceType, tuple[AclOperation, ...]]] = {
     ResourceType.DELEGATION_TOKEN: (_O.DESCRIBE,),
     ResourceType.USER: (_O.CREATE_TOKENS, _O.DESCRIBE_TOKENS),
 }
-"""What can be done with each type of resource."""
+"""The operations on each type of resource."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ResourcePattern:
-    """The resources that a rule is about: the one of a name, all (``*``), or those whose names begin so."""
+    """The resources of a rule: one by name, all (``*``), or those whose names have a prefix."""
 
     type: ResourceType
     name: str
     pattern: PatternType = PatternType.LITERAL
 
     def covers(self, name: str) -> bool:
-        """Whether the resource of this name, and of the type, is one of them."""
+        """Whether the resource of this type and name matches the pattern."""
         if self.pattern is PatternType.PREFIXED:
             return name.startswith(self.name)
         return self.name in (name, ANYTHING)
@@ -134,13 +134,13 @@ class AccessRule:
     permission: Permission
 
     def speaks_of(self, principal: str, host: str) -> bool:
-        """Whether it is about this client."""
+        """Whether the rule applies to this client."""
         return self.principal in (principal, ANYBODY) and (
             self.host in (host, ANYWHERE) or _is_same_address(self.host, host)
         )
 
     def includes(self, operation: AclOperation) -> bool:
-        """Whether it is about this operation; to allow one may be to allow another."""
+        """Whether the rule applies to this operation; to allow one operation may allow others."""
         if self.operation in (operation, AclOperation.ALL):
             return True
         return self.permission is Permission.ALLOW and self.operation in IMPLYING.get(operation, ())
@@ -148,7 +148,7 @@ class AccessRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessRuleFilter:
-    """Chooses rules: those that agree in everything that is given."""
+    """Selects the rules that match in every given field."""
 
     type: ResourceType = ResourceType.ANY
     name: str | None = None
@@ -159,7 +159,7 @@ class AccessRuleFilter:
     permission: Permission = Permission.ANY
 
     def chooses(self, rule: AccessRule) -> bool:
-        """Whether a rule is one of them."""
+        """Whether the filter selects a rule."""
         return (
             self._chooses_resource(rule.resource)
             and self.principal in (None, rule.principal)
@@ -177,7 +177,7 @@ class AccessRuleFilter:
 
 
 def _is_same_address(one: str, other: str) -> bool:
-    """Whether two ways to write an IPv6 address mean the same."""
+    """Whether two texts are the same IPv6 address."""
     if ":" not in one or ":" not in other:
         return False
     try:

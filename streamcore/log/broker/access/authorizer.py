@@ -1,10 +1,10 @@
-"""Decides whether a client may do something: deny unless a rule allows it, and deny where a rule denies it.
+"""Decision whether a client may do something: deny unless a rule allows it, and deny where a rule denies it.
 
-Super users may do anything. For anybody else all rules about the resource count: one that denies wins over
-any that allow, and where none speaks of the client the answer is no. ``allows_where_no_rule_is`` opens
-resources that have no rule at all.
+Super users may do anything. For other principals all rules about the resource are evaluated: a denying rule
+wins over any allowing rule, and without a matching rule the operation is denied. ``allows_where_no_rule_is``
+allows everything on resources that have no rule at all.
 
-Decisions are remembered, a bounded number of them, until a rule changes.
+A bounded number of decisions is cached until a rule changes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _Question = tuple[str, str, AclOperation, ResourceType, str]
 
 
 class Authorizer:
-    """Answers for every request what its client may do."""
+    """Decides for every request what its client may do."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Authorizer:
     def allows(
         self, principal: str, host: str, operation: AclOperation, resource_type: ResourceType, name: str
     ) -> bool:
-        """Whether a principal, asking from a host, may do an operation on a resource."""
+        """Whether a principal, from a host, may do an operation on a resource."""
         if self._decided_at_change != self._rules.change_count:
             self._decisions.clear()
             self._decided_at_change = self._rules.change_count
@@ -74,7 +74,8 @@ class Authorizer:
     ) -> bool:
         """Whether there may be a resource of a type on which the principal may do the operation (KIP-679).
 
-        A denial that covers all that an allowing rule covers takes it away; any other leaves something.
+        A denying rule that covers everything that an allowing rule covers cancels it; any other denying rule
+        leaves some resources.
         """
         if self.is_super_user(principal):
             return True
@@ -93,7 +94,7 @@ class Authorizer:
         )
 
     def operations(self, principal: str, host: str, resource_type: ResourceType, name: str) -> int:
-        """What may be done with a resource: a bit for each operation, by its number."""
+        """Return the allowed operations on a resource, a bit for each operation by its number."""
         return sum(
             1 << operation
             for operation in OPERATIONS[resource_type]
@@ -125,12 +126,12 @@ class Authorizer:
 
 
 def all_operations(resource_type: ResourceType) -> int:
-    """The bits of everything that can be done with a type of resource."""
+    """Return the bits of all operations on a type of resource."""
     return sum(1 << operation for operation in OPERATIONS[resource_type])
 
 
 def _takes_away(denial: AccessRule, allowing: AccessRule) -> bool:
-    """Whether a denial covers everything that an allowing rule covers."""
+    """Whether a denying rule covers everything that an allowing rule covers."""
     denied, allowed = denial.resource, allowing.resource
     if denied.pattern is PatternType.PREFIXED:
         return allowed.name.startswith(denied.name) and not _is_everything(allowing)

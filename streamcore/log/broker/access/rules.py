@@ -1,11 +1,11 @@
-"""The access rules of a log, kept in its cluster state and found by the resource they are about.
+"""The access rules of a log, stored in its cluster state and indexed by resource.
 
 Value of kind ``access-rules``, by ``TYPE:PATTERN:name`` of the resources: an array of rules, each
-``{principal, host, operation, permission}`` with Kafka's names for the last two. With a resource's last
-rule its value goes.
+``{principal, host, operation, permission}`` with Kafka's names for the last two. The value is deleted with a
+resource's last rule.
 
-A resource is asked about far more often than a rule is changed: a literal name is one look-up, and prefixes
-are found by cutting the name to each length that any prefix has.
+Lookups are far more frequent than changes of rules: a literal name is one lookup, and prefixes are found by
+cutting the name to each length that any prefix has.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.refusals import Refusal, Refused
 
 _RULES_OF_RESOURCE_MAX: Final = 1_000
-"""They are one record."""
+"""The maximum number of rules of one resource pattern, because they are one record."""
 _TEXT_BYTES_MAX: Final = 1_024
-"""Of a name, a principal or a host."""
+"""The maximum length of a name, a principal or a host."""
 
 
 class _StoredRule(msgspec.Struct, frozen=True):
@@ -56,7 +56,7 @@ class AccessRules:
         self._prefix_lengths: dict[ResourceType, Counter[int]] = {}
         self._count = 0
         self.change_count = 0
-        """Grows with each change, for who remembers what followed from the rules."""
+        """The number of changes, for caches of decisions."""
 
     def __len__(self) -> int:
         return self._count
@@ -66,7 +66,7 @@ class AccessRules:
             yield from rules
 
     def about(self, resource_type: ResourceType, name: str) -> Iterator[AccessRule]:
-        """The rules that cover one resource."""
+        """Return the rules that cover one resource."""
         found = self._by_resource
         yield from found.get(ResourcePattern(resource_type, name), ())
         if name != ANYTHING:
@@ -77,15 +77,15 @@ class AccessRules:
                 yield from found.get(prefix, ())
 
     def of_type(self, resource_type: ResourceType) -> Iterator[AccessRule]:
-        """The rules about resources of a type."""
+        """Return the rules about resources of a type."""
         return (rule for rule in self if rule.resource.type is resource_type)
 
     def chosen(self, wanted: AccessRuleFilter) -> list[AccessRule]:
-        """The rules that a filter chooses, in order."""
+        """Return the rules that a filter selects, in order."""
         return sorted(rule for rule in self if wanted.chooses(rule))
 
     def add(self, rules: Sequence[AccessRule]) -> Operation[list[Refused | None]]:
-        """Add rules, those that are there already included; each has a fate of its own."""
+        """Add rules; an existing rule is no error. Each rule succeeds or fails separately."""
         fates: list[Refused | None] = []
         changed: dict[ResourcePattern, set[AccessRule]] = {}
         new_count = 0
@@ -104,7 +104,7 @@ class AccessRules:
         return fates
 
     def delete(self, filters: Sequence[AccessRuleFilter]) -> Operation[list[list[AccessRule]]]:
-        """Delete what each filter chooses; return it, filter by filter."""
+        """Delete the rules that each filter selects; return them, filter by filter."""
         chosen = [self.chosen(each) for each in filters]
         changed: dict[ResourcePattern, set[AccessRule]] = {}
         for rule in {rule for rules in chosen for rule in rules}:
@@ -134,7 +134,7 @@ class AccessRules:
         if resource.pattern is PatternType.PREFIXED:
             lengths = self._prefix_lengths.setdefault(resource.type, Counter())
             lengths[len(resource.name)] += bool(rules) - bool(before)
-            lengths += Counter()  # keeps what is above zero
+            lengths += Counter()  # keeps the counts above zero
         self.change_count += 1
 
     def _ensure_room(self, rule: AccessRule, resource_count: int, new_count: int) -> None:

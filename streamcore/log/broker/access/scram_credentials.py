@@ -1,12 +1,12 @@
-"""What a password leaves behind on our side: enough to check it, not enough to log in with it (RFC 5802).
+"""SCRAM credentials (RFC 5802): enough to check a password, not enough to log in with it.
 
 salted password := PBKDF2-HMAC(password, salt, iterations)
 stored key      := H(HMAC(salted password, "Client Key"))
 server key      := HMAC(salted password, "Server Key")
 
-Who reads a credential can try passwords against it, each for the price of the iterations, and can pretend to
-be the server. So it is neither printed nor shown to clients. Passwords are UTF-8 as given: Kafka and its
-clients do not normalise them.
+A reader of a credential can try passwords against it, each at the cost of the iterations, and can pretend to
+be the server. So a credential is neither printed nor shown to clients. Passwords are UTF-8 as given: Kafka
+and its clients do not normalise them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import msgspec
 ITERATIONS_MIN: Final = 4_096
 ITERATIONS_MAX: Final = 16_384
 ITERATIONS: Final = 8_192
-"""For passwords that are set here; of those that a client salts, the client decides."""
+"""The iterations for passwords that are set here; a client that salts a password chooses its own number."""
 SALT_BYTES: Final = 32
 SALT_BYTES_MAX: Final = 256
 
 
 class ScramMechanism(Enum):
-    """The two that Kafka knows, by their names in SASL; ``code`` is their number in admin requests."""
+    """Kafka's two SCRAM mechanisms, by their names in SASL; ``code`` is their number in admin requests."""
 
     SHA_256 = "SCRAM-SHA-256"
     SHA_512 = "SCRAM-SHA-512"
@@ -48,15 +48,15 @@ class ScramMechanism(Enum):
         return 32 if self is ScramMechanism.SHA_256 else 64
 
     def hash(self, data: bytes) -> bytes:
-        """H of the RFC."""
+        """The function H of the RFC."""
         return hashlib.new(self.hash_name, data).digest()
 
     def hmac(self, key: bytes, data: bytes) -> bytes:
-        """HMAC of the RFC."""
+        """The function HMAC of the RFC."""
         return hmac.digest(key, data, self.hash_name)
 
     def salted(self, password: str, salt: bytes, iterations: int) -> bytes:
-        """Hi of the RFC: milliseconds of work, on purpose."""
+        """The function Hi of the RFC; slow on purpose (milliseconds)."""
         return hashlib.pbkdf2_hmac(self.hash_name, password.encode(), salt, iterations)
 
 
@@ -72,7 +72,7 @@ class ScramCredential(msgspec.Struct, frozen=True):
         return f"ScramCredential(iterations={self.iterations})"
 
     def fits(self, mechanism: ScramMechanism, password: str) -> bool:
-        """Whether it is the credential of this password; as much work as the iterations say."""
+        """Whether this is the credential of the password; the cost depends on the iterations."""
         salted = mechanism.salted(password, self.salt, self.iterations)
         return hmac.compare_digest(_stored_key(mechanism, salted), self.stored_key)
 
@@ -80,14 +80,14 @@ class ScramCredential(msgspec.Struct, frozen=True):
 def credential_of_password(
     mechanism: ScramMechanism, password: str, salt: bytes, iterations: int = ITERATIONS
 ) -> ScramCredential:
-    """The credential of a password."""
+    """Return the credential of a password, with a new salt unless one is given."""
     return credential_of_salted(mechanism, mechanism.salted(password, salt, iterations), salt, iterations)
 
 
 def credential_of_salted(
     mechanism: ScramMechanism, salted: bytes, salt: bytes, iterations: int
 ) -> ScramCredential:
-    """The credential of a password that came salted."""
+    """Return the credential of a password that was salted before."""
     server_key = mechanism.hmac(salted, b"Server Key")
     return ScramCredential(iterations, salt, _stored_key(mechanism, salted), server_key)
 

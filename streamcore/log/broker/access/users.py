@@ -1,13 +1,14 @@
-"""Users and what their passwords are checked against, kept in the cluster state.
+"""Users and the credentials that passwords are checked against, stored in the cluster state.
 
-One store serves every mechanism: a user has a credential for each SCRAM mechanism, and PLAIN checks the
-password it is sent against one of them. No password is kept, nor anything one could log in with.
+One store serves every mechanism: a user has a credential for each SCRAM mechanism (RFC 5802), and PLAIN
+checks the received password against one of them. Neither passwords nor other secrets that allow a login are
+stored.
 
 Value of kind ``user``, by the user's name: ``{"credentials": {mechanism: {iterations, salt, stored_key,
 server_key}}}``, bytes in base64. Kind ``user-decoy`` has one value, named ``key``: the secret from which
-salts of users that do not exist are made, so that nobody learns by asking who exists.
+salts of unknown users are derived, so that a login attempt does not reveal which users exist.
 
-Invariant: a user that is listed has at least one credential.
+Invariant: a listed user has at least one credential.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class _StoredKey(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class CredentialDeletion:
-    """A user shall not log in by this mechanism any more. ``None`` is a mechanism that is not known here."""
+    """Removes a user's credential for one mechanism. ``None`` is an unknown mechanism."""
 
     user: str
     mechanism: ScramMechanism | None
@@ -61,7 +62,7 @@ class CredentialDeletion:
 
 @dataclass(frozen=True, slots=True)
 class CredentialUpsertion:
-    """A user's password for a mechanism, salted by the client."""
+    """Sets a user's password for a mechanism, salted by the client."""
 
     user: str
     mechanism: ScramMechanism | None
@@ -74,7 +75,7 @@ Alteration = CredentialDeletion | CredentialUpsertion
 
 
 class Users:
-    """Who may log in, and by what."""
+    """All users and their credentials."""
 
     def __init__(
         self, state: ClusterState, *, user_count_max: int, random_bytes: Callable[[int], bytes]
@@ -87,16 +88,16 @@ class Users:
         self._unstored_decoy_key = random_bytes(_DECOY_KEY_BYTES)
 
     def names(self) -> list[str]:
-        """All users, sorted."""
+        """Return all users, sorted."""
         return sorted(self._users.values)
 
     def credentials(self, name: str) -> Mapping[ScramMechanism, ScramCredential]:
-        """A user's credentials; none of a user that does not exist."""
+        """Return a user's credentials; none for an unknown user."""
         user = self._users.values.get(name)
         return _NO_CREDENTIALS if user is None else user.credentials
 
     def decoy(self, name: str, mechanism: ScramMechanism) -> ScramCredential:
-        """A credential for a user that has none, the same each time, which no password fits."""
+        """Return a credential for an unknown user, the same each time, which no password fits."""
         stored = self._decoys.values.get(_DECOY_NAME)
         key = self._unstored_decoy_key if stored is None else stored.secret
         salt = mechanism.hmac(key, name.encode())[:SALT_BYTES]
@@ -104,13 +105,13 @@ class Users:
         return ScramCredential(self._usual_iterations(mechanism), salt, nothing, nothing)
 
     def _usual_iterations(self, mechanism: ScramMechanism) -> int:
-        """Those of some user, since most logs have their users from one tool."""
+        """Return the iterations of one user, because most logs have their users from one tool."""
         user = next(iter(self._users.values.values()), None)
         credential = None if user is None else user.credentials.get(mechanism)
         return ITERATIONS if credential is None else credential.iterations
 
     def set_password(self, name: str, password: str) -> Operation[None]:
-        """Give a user, old or new, a password, for every mechanism.
+        """Set a user's password for every mechanism; create an unknown user.
 
         Raises:
             Refused: the name or the password is empty, or there are too many users.
@@ -126,19 +127,20 @@ class Users:
         yield from self._state.write(self._changes({name: credentials}))
 
     def delete(self, name: str) -> Operation[None]:
-        """Let a user log in no more.
+        """Delete a user.
 
         Raises:
-            Refused: there is none of this name.
+            Refused: there is no user of this name.
         """
         if name not in self._users.values:
             raise Refused(Refusal.RESOURCE_NOT_FOUND, user=name)
         yield from self._state.write(self._changes({name: {}}))
 
     def alter(self, alterations: Sequence[Alteration]) -> Operation[dict[str, Refused | None]]:
-        """Do what Kafka's admin request asks; each user has a fate of its own, and at most one alteration.
+        """Apply the alterations of Kafka's admin request; each user succeeds or fails separately, with at
+        most one alteration.
 
-        Of several things that are wrong with a user's, the first counts.
+        Of several errors in a user's alteration the first is returned.
         """
         fates: dict[str, Refused | None] = {}
         changed: dict[str, dict[ScramMechanism, ScramCredential]] = {}
@@ -157,7 +159,7 @@ class Users:
         return fates
 
     def _altered(self, alteration: Alteration, *, new_count: int) -> dict[ScramMechanism, ScramCredential]:
-        """What a user's credentials are afterwards."""
+        """Return a user's credentials after the alteration."""
         name, mechanism = alteration.user, alteration.mechanism
         _ensure_name(name)
         if mechanism is None:

@@ -1,1 +1,1 @@
-"""Settings of the broker, of topics that do not say, and of groups; how clients see and change them."""
+"""Settings of the broker, defaults of topics, settings of groups, and how clients see and change them."""

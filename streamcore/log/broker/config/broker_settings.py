@@ -1,8 +1,8 @@
-"""The settings of a broker by Kafka's names: what each is here, read from ``broker_settings.tsv``.
+"""The settings of a broker by Kafka's names, with the meaning of each, read from ``broker_settings.tsv``.
 
-Clients look for any of Kafka's settings, so all are there. Those that mean something here are said to; those
-that do not are shown with Kafka's default, and say why they have no effect. The table is read when it is
-first asked for: a broker that nobody asks about its settings does not need it.
+Clients look for any of Kafka's settings, so the table has all of them. Settings without effect here are shown
+with Kafka's default and the reason. The table is read at first use: most brokers are never asked about their
+settings.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NONE: Final = "-"
 
 
 class Meaning(Enum):
-    """What a setting is here."""
+    """What a setting applies to."""
 
     TOPIC = "topic"
     BROKER = "broker"
@@ -53,20 +53,20 @@ class BrokerSetting:
     default: str | None
     meaning: Meaning
     attribute: str
-    """Of the settings object that ``meaning`` names."""
+    """The attribute of the settings object that ``meaning`` names."""
     is_changeable: bool
-    """Whether it can be changed while the broker runs."""
+    """Whether the setting can be changed while the broker runs."""
     documentation: str
 
     @property
     def is_settable(self) -> bool:
-        """Whether it can be set when the broker starts."""
+        """Whether the setting can be set when the broker starts."""
         return self.meaning in (Meaning.TOPIC, Meaning.BROKER, Meaning.LOG, Meaning.SERVER)
 
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """A topic's setting that takes its default from a broker's, times ``factor``."""
+    """A topic's setting that takes its default from a broker's setting, times ``factor``."""
 
     topic_setting: str
     factor: int
@@ -74,7 +74,7 @@ class Inherited:
 
 @cache
 def inheritance() -> Mapping[str, Inherited]:
-    """Which setting of topics each of the broker's is the default of."""
+    """Return for each broker setting the topic setting whose default it is."""
     return MappingProxyType(
         {
             name: Inherited(topic_setting, factor)
@@ -86,7 +86,7 @@ def inheritance() -> Mapping[str, Inherited]:
 
 @cache
 def broker_settings() -> Mapping[str, BrokerSetting]:
-    """All settings by name."""
+    """Return all settings by name."""
     text = files(__package__).joinpath(_FILE).read_text("utf-8")
     reasons: dict[str, str] = {}
     settings: dict[str, BrokerSetting] = {}
@@ -141,7 +141,7 @@ def _kind(type_: SettingType, limits: str) -> Kind:
 
 
 def _scaled(kind: Kind, type_: SettingType, factor: int) -> Kind:
-    """A kind in a larger unit; -1, which is without limit, stays what it is."""
+    """Return a kind in a larger unit; -1, which means no limit, is not scaled."""
     if factor == 1:
         return kind
 
@@ -154,7 +154,7 @@ def _scaled(kind: Kind, type_: SettingType, factor: int) -> Kind:
 
 
 def in_topic_unit(name: str, text: str) -> str:
-    """The value of a broker's setting as the topics' setting that it is the default of has it."""
+    """Convert the value of a broker setting to the unit of the topic setting whose default it is."""
     inherited = inheritance()[name]
     if inherited.factor == 1:
         return text
@@ -163,7 +163,11 @@ def in_topic_unit(name: str, text: str) -> str:
 
 
 def setting_named(name: str) -> BrokerSetting:
-    """A setting by name. Raises ``InvalidConfigError``, with names that are close."""
+    """Return a setting by name.
+
+    Raises:
+        InvalidConfigError: there is none; the message has similar names.
+    """
     found = broker_settings().get(name)
     if found is None:
         known = [each.name for each in broker_settings().values() if each.is_settable]
@@ -174,7 +178,11 @@ def setting_named(name: str) -> BrokerSetting:
 
 
 def checked(name: str, text: str) -> BrokerSetting:
-    """A setting that may be set to this. Raises ``InvalidConfigError``."""
+    """Return a setting that may have this value.
+
+    Raises:
+        InvalidConfigError: the setting is unknown, cannot be set, or cannot have this value.
+    """
     setting = setting_named(name)
     if not setting.is_settable:
         raise InvalidConfigError(

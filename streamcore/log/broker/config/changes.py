@@ -1,4 +1,4 @@
-"""Changes of settings, as clients ask for them: set, taken back, words added to a list or taken off. Pure."""
+"""Changes of settings by clients: set, unset, append words to a list or remove them. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamcore.log.storage.topics.setting_kinds import SettingType
 
 
 class ChangeKind(Enum):
-    """What is done with a setting; the values are Kafka's numbers."""
+    """The kind of a change; the values are Kafka's numbers."""
 
     SET = 0
     DELETE = 1
@@ -30,7 +30,7 @@ class SettingChange:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What has to be known of a setting to change it: its type, and what counts where nothing is set."""
+    """The facts about a setting that a change needs: its type, and its value where nothing is set."""
 
     type: SettingType
     default: str | None
@@ -39,7 +39,7 @@ class Known:
 def changed(
     current: Mapping[str, str], changes: Sequence[SettingChange], known: Callable[[str], Known | None]
 ) -> dict[str, str]:
-    """What is set after the changes; whether it may be set is not looked at.
+    """Return the settings after the changes; the values are not checked.
 
     Raises:
         Refused: a setting is named twice, has no value, or is no list.
@@ -59,7 +59,7 @@ def changed(
             continue
         setting = known(change.name)
         if setting is None:
-            result[change.name] = change.value  # refused as unknown where values are looked at
+            result[change.name] = change.value  # the check of values refuses it as unknown
             continue
         if setting.type is not SettingType.LIST:
             raise Refused(Refusal.INVALID_CONFIG, setting=change.name, hint="only lists are added to")

@@ -1,12 +1,12 @@
-"""What is set for the broker, for topics that do not say, and for groups; and how it is changed meanwhile.
+"""The settings of the broker, the defaults of topics, the settings of groups, and their changes.
 
-A setting of the broker has a value on several levels, the first that has one counts: what a client has
-set for this node, what it has set for all nodes, what was set when the broker was started, and the default.
-A topic's setting comes before all of these with what is set for the topic, and takes its default from the
-broker's settings (``inheritance``).
+A setting of the broker may have a value on several levels, and the first one counts: the value that a client
+has set for this node, the one set for all nodes, the one set at the start of the broker, and the default. A
+topic's own setting comes before all of these; its default comes from the broker's settings (``inheritance``).
 
-What clients set is kept in the cluster state: kind ``broker-settings``, by the number of the node or "" for
-all, and kind ``group-settings``, by the name of the group; each value is settings and their values, as text.
+The settings that clients set are stored in the cluster state: kind ``broker-settings``, by the number of the
+node or "" for all, and kind ``group-settings``, by the name of the group; each value is settings and their
+values, as text.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ _DESCRIBED_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a broker is started with."""
+    """The settings with which a broker is started."""
 
     settings: BrokerSettings
     log_settings: LogSettings
     config: Mapping[str, str]
-    """By Kafka's names; already part of the two above, as far as they have it."""
+    """By Kafka's names; the two fields above contain them already, as far as they have the attributes."""
 
 
 class Configuration:
-    """The settings of a broker, as they stand now."""
+    """The present settings of a broker."""
 
     def __init__(self, start: Start, node_id: int, state: ClusterState, catalog: Catalog) -> None:
         self._start = start
@@ -65,7 +65,9 @@ class Configuration:
         self._groups = state.add(StateTable("group-settings", dict[str, str]))
         self._static = start.config
         self.settings = start.settings
-        """What the broker obeys now. Others keep what does not change while it runs."""
+        """The broker's present settings. Callers keep only values that do not change while the broker
+        runs.
+        """
         self._obey()
 
     # --- what counts ----------------------------------------------------------------------------
@@ -75,12 +77,12 @@ class Configuration:
         self._advertised.update(config)
 
     def consumer_session_timeout_ms(self, group: str) -> int:
-        """How long a member of a group of the newer protocol may be silent."""
+        """The session timeout of a member of a group of the newer protocol (KIP-848)."""
         text = self._groups.values.get(group, {}).get("consumer.session.timeout.ms")
         return self.settings.consumer_session_timeout_ms if text is None else int(text)
 
     def consumer_heartbeat_interval_ms(self, group: str) -> int:
-        """How often members of a group of the newer protocol are to be heard of."""
+        """The heartbeat interval of members of a group of the newer protocol (KIP-848)."""
         text = self._groups.values.get(group, {}).get("consumer.heartbeat.interval.ms")
         return self.settings.consumer_heartbeat_interval_ms if text is None else int(text)
 
@@ -99,7 +101,7 @@ class Configuration:
     # --- showing --------------------------------------------------------------------------------
 
     def broker(self, resource: str) -> list[Described]:
-        """The settings of the node; or those that are set for all nodes, if that is asked for.
+        """Return the settings of the node, or those that are set for all nodes.
 
         Raises:
             Refused: there is no such node.
@@ -115,7 +117,7 @@ class Configuration:
         ]
 
     def topic(self, config: Mapping[str, str]) -> Sequence[Described]:
-        """The settings of a topic for which these are set; the same object for the same ones."""
+        """Return the typed settings of a topic with these settings; the same object for equal settings."""
         key = tuple(sorted(config.items()))
         found = self._described_topics.get(key)
         if found is None:
@@ -158,7 +160,11 @@ class Configuration:
         return found
 
     def group(self, name: str) -> list[Described]:
-        """The settings of a group. Raises ``Refused`` for the group without a name."""
+        """Return the settings of a group.
+
+        Raises:
+            Refused: the group has no name.
+        """
         _ensure_group(name)
         values = self._groups.values.get(name, {})
         started = self._started()
@@ -183,11 +189,11 @@ class Configuration:
         return found
 
     def groups_with_settings(self) -> list[str]:
-        """The groups for which something is set."""
+        """Return the groups that have settings."""
         return list(self._groups.values)
 
     def _started(self) -> dict[str, str]:
-        """What was set at the start, and what the broker was told since."""
+        """Return the settings at the start, and those that were advertised since."""
         return {
             **texts_of(self.settings, Meaning.BROKER),
             **texts_of(self._start.log_settings, Meaning.LOG),
@@ -228,7 +234,7 @@ class Configuration:
     def change_broker(
         self, resource: str, changes: Sequence[SettingChange], *, replace_all: bool, validate_only: bool
     ) -> Operation[None]:
-        """Change what is set for the node, or for all; with ``replace_all`` nothing else stays set.
+        """Change the settings for the node, or for all; with ``replace_all`` all other settings are unset.
 
         Raises:
             Refused: there is no such node, or the setting cannot be changed while the broker runs.
@@ -252,11 +258,11 @@ class Configuration:
     def change_group(
         self, group: str, changes: Sequence[SettingChange], *, replace_all: bool, validate_only: bool
     ) -> Operation[None]:
-        """Change what is set for a group, which need not exist.
+        """Change the settings of a group, which need not exist.
 
         Raises:
             Refused: the group has no name.
-            InvalidConfigError: a setting is unknown, impossible, or not obeyed.
+            InvalidConfigError: a setting is unknown, impossible, or has no effect here.
         """
         _ensure_group(group)
         current = {} if replace_all else self._groups.values.get(group, {})
@@ -273,7 +279,7 @@ class Configuration:
 
 
 def known_topic_setting(name: str) -> Known | None:
-    """What a change has to know of a topic's setting, if there is one of this name."""
+    """Return what a change needs to know about a topic's setting; ``None`` for an unknown name."""
     setting = TOPIC_SETTINGS.get(name)
     return None if setting is None else Known(setting.kind.type, default_settings()[name])
 
@@ -308,7 +314,11 @@ def _ensure_group(name: str) -> None:
 
 
 def broker_config(defaults: Mapping[str, str]) -> dict[str, str]:
-    """Defaults of topics, by the topics' names, as settings of the broker. Raises ``InvalidConfigError``."""
+    """Convert defaults of topics, by the topics' names, to settings of the broker.
+
+    Raises:
+        InvalidConfigError: a setting is unknown or has no broker setting.
+    """
     config: dict[str, str] = {}
     for name, value in defaults.items():
         parsed_setting(name, value)
@@ -320,7 +330,7 @@ def broker_config(defaults: Mapping[str, str]) -> dict[str, str]:
 
 
 def topic_defaults_of(values: Mapping[str, str]) -> dict[str, str]:
-    """What topics obey that do not say otherwise: of the broker's settings for one, the first that is set."""
+    """Return the defaults of topics; of the broker's settings for one, the first that is set."""
     defaults: dict[str, str] = {}
     for name, setting in TOPIC_SETTINGS.items():
         for broker_name, _ in setting.inherited:

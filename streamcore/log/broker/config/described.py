@@ -1,4 +1,4 @@
-"""Settings as clients are shown them: a value, where it comes from, and what it would be otherwise."""
+"""Descriptions of settings for clients: a value, its source, and the values of other levels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streamcore.log.storage.topics.setting_kinds import SettingType
 
 
 class Source(Enum):
-    """Where a value comes from, by Kafka's names."""
+    """The source of a value, by Kafka's names."""
 
     DYNAMIC_TOPIC = "what is set for the topic"
     DYNAMIC_BROKER = "what is set for the node"
@@ -22,7 +22,7 @@ class Source(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A value that a setting has on one of its levels, and the name that it has there."""
+    """The value of a setting on one level, and its name there."""
 
     name: str
     value: str | None
@@ -31,7 +31,9 @@ class Level:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """A setting as clients are shown it; ``levels`` are all that have a value, the one that counts first."""
+    """The description of a setting for clients; ``levels`` are all that have a value, the effective one
+    first.
+    """
 
     name: str
     value: str | None
@@ -43,5 +45,5 @@ class Described:
 
     @property
     def is_sensitive(self) -> bool:
-        """Whether the value is not for everybody's eyes."""
+        """Whether the value must not be shown."""
         return self.type is SettingType.PASSWORD

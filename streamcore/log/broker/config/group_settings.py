@@ -17,7 +17,7 @@ _STREAMS: Final = "Of no effect: the group protocol of Kafka Streams is not serv
 
 @dataclass(frozen=True, slots=True)
 class GroupSetting:
-    """One setting; ``broker_setting`` is what Kafka calls its default among the broker's."""
+    """One setting; ``broker_setting`` is Kafka's name of its default among the broker's settings."""
 
     kind: Kind
     default: str
@@ -83,7 +83,7 @@ GROUP_SETTINGS: Final[Mapping[str, GroupSetting]] = MappingProxyType(
 
 
 def ensure_group_setting(name: str, value: str) -> None:
-    """Raise ``InvalidConfigError`` for a setting that is unknown, not obeyed, or cannot have the value."""
+    """Raise ``InvalidConfigError`` for a setting that is unknown, has no effect, or cannot have the value."""
     setting = GROUP_SETTINGS.get(name)
     if setting is None:
         known = [each for each, setting in GROUP_SETTINGS.items() if setting.is_obeyed]

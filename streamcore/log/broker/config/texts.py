@@ -1,4 +1,4 @@
-"""Between settings by Kafka's names, as text, and the attributes of the settings objects that obey them."""
+"""Conversion between settings by Kafka's names, as text, and the attributes of the settings objects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FOR_EVER_MINUTES: Final = INT_MAX
 
 
 def attribute_value(setting: BrokerSetting, text: str) -> Value | None:
-    """The value that an attribute has for a text."""
+    """Return the value of an attribute for a text."""
     value = setting.kind.parse(text)
     if setting.attribute == "offsets_retention_ms":
         assert isinstance(value, int)
@@ -47,7 +47,7 @@ def _attribute_text(attribute: str, value: Value | None) -> str:
 
 
 def configured(settings: S, meaning: Meaning, config: Mapping[str, str]) -> S:
-    """A settings object with what ``config`` says of it; the rest of ``config`` is for others."""
+    """Return a settings object with the values in ``config``; settings of other objects are ignored."""
     named = [(setting_named(name), text) for name, text in config.items()]
     return replace(
         settings,
@@ -60,7 +60,7 @@ def configured(settings: S, meaning: Meaning, config: Mapping[str, str]) -> S:
 
 
 def texts_of(settings: object, meaning: Meaning) -> dict[str, str]:
-    """What a settings object says, by Kafka's names."""
+    """Return the values of a settings object as texts, by Kafka's names."""
     return {
         setting.name: _attribute_text(setting.attribute, getattr(settings, setting.attribute))
         for setting in broker_settings().values()

@@ -1,1 +1,1 @@
-"""Producers and their transactions: identities, epochs, states, and the records that keep them."""
+"""Producers and their transactions: identities, epochs, states, and their records."""

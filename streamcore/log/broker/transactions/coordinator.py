@@ -1,38 +1,37 @@
-"""Decides transactions: who may write them, and when all of one is committed or none.
+"""The transaction coordinator: who may write a transaction, and when all of it is committed or none.
 
 The state of each transactional id is its newest record in ``__transaction_state``. A commit takes
-these steps, each durable before the next is written; a crash after a step leaves what stands
-behind the arrow:
+these steps, each durable before the next is written; a crash after a step has the result after the arrow:
 
-1. data and positions are appended, as transactional records      → an open transaction: aborted
+1. data and committed offsets are appended, as transactional records  → an open transaction: aborted
 2. they are durable in all partitions                             → still open: aborted
-3. PrepareCommit is durable: **the decision**                     → committed: the next start goes on here
+3. PrepareCommit is durable: **the decision**                     → committed: the next start continues here
 4. a commit marker is durable in every partition                  → committed, readers see it
-5. CompleteCommit is appended, durable with whatever comes next   → committed; 4 is found to be done
+5. CompleteCommit is appended, durable with whatever comes next   → committed; step 4 is found to be done
 
 Why each waits for the one before: PrepareCommit before the data (2) would commit records that a
-crash takes. CompleteCommit before the markers (4) would forget that they are still to be written.
+crash takes. CompleteCommit before the markers (4) would lose that they are still to be written.
 And a new transaction of the same id must not begin before CompleteCommit is durable: a start that
 found PrepareCommit would commit what the new transaction had written by then. So ``join`` waits for
 it, in the same fsync as for the record that begins the transaction.
 
-Where the epoch moves with each ending (``transaction_rules``), PrepareCommit has the new epoch, and the
-producer id that follows where epochs are used up, which is reserved durably before. So 5 needs nothing
-that is not in 3: a start that goes on at 3 gives the producer the very identity that it was answered.
-The answer goes out after 4. A producer that did not hear it asks again with the epoch before, and is
-told the same, before and after a crash.
+Where each ending raises the epoch (``rules``), PrepareCommit holds the new epoch, and, where epochs are used
+up, the next producer id, which is reserved durably before. So step 5 needs nothing that is not in step 3: a
+start that continues at 3 gives the producer the same identity as the answer did. The answer is sent after
+step 4. A producer that did not receive it repeats the request with the epoch before, and gets the same
+answer, before and after a crash.
 
-Later partitions of a transaction are recorded without waiting. A crash may therefore leave
-records of an open transaction that the coordinator has not heard of; ``recover`` looks for those in
-the partitions' own producer states and adopts or aborts them, so none stays undecided for ever.
-While the log is open every transactional batch is covered: ``ensure_may_write`` is asked last, with
-nothing in between it and the append.
+Later partitions of a transaction are recorded without waiting. A crash may therefore leave records of an open
+transaction in partitions that the coordinator's records do not name; ``recover`` looks for those in the
+partitions' own producer states and adopts or aborts them, so that none stays undecided for ever. While the
+log is open every transactional batch is covered: ``ensure_may_write`` is called last, with nothing between it
+and the append.
 
-An abort goes the same way, though nothing depends on its order: without PrepareAbort an open
+An abort takes the same steps, although nothing depends on their order: without PrepareAbort an open
 transaction is aborted all the same.
 
-Nothing here waits for another operation: where one is ending the id's transaction, the answer is
-``CONCURRENT_TRANSACTIONS``. Kafka's clients ask again; for others there is ``ended``.
+No operation here waits for another one: where another operation is ending the id's transaction, the answer is
+``CONCURRENT_TRANSACTIONS``. Kafka's clients repeat the request; other callers use ``ended``.
 """
 
 from __future__ import annotations
@@ -92,7 +91,7 @@ class TransactionCoordinator:
         self._settings = settings
         self._on_marker = on_marker
         self._table = TransactionTable()
-        # By the monotonic clock, because the wall clock may be set: when an open one began.
+        # When an open transaction began, by the monotonic clock, because the wall clock may be set.
         self._began_s: dict[str, float] = {}
         # The ids for which an operation is between two steps of an ending.
         self._endings: dict[str, Promise[object]] = {}
@@ -100,7 +99,7 @@ class TransactionCoordinator:
     # --- state --------------------------------------------------------------------------------
 
     def replay(self, transactional_id: str, record: TransactionRecord | None) -> None:
-        """Apply one record; ``None`` forgets the id."""
+        """Apply one record; ``None`` removes the id."""
         self._table.put(transactional_id, record)
         if record is None or record.state is not _S.ONGOING:
             self._began_s.pop(transactional_id, None)
@@ -118,7 +117,7 @@ class TransactionCoordinator:
 
     @property
     def table(self) -> TransactionTable:
-        """Every transactional id with its newest record, for looking, not for changing."""
+        """Every transactional id with its newest record, for reading only."""
         return self._table
 
     # --- identities ---------------------------------------------------------------------------
@@ -129,12 +128,12 @@ class TransactionCoordinator:
         timeout_ms: int | None = None,
         expected: ProducerIdentity | None = None,
     ) -> Operation[ProducerIdentity]:
-        """Give a producer its identity; for a transactional id, fence the older ones first.
+        """Give a producer its identity; for a transactional id, fence older producers first.
 
-        Fencing is the new epoch: once its record is written every call with an older one is
-        refused. What the older producer left open is aborted, what it had decided is completed,
-        before the identity is given out. ``expected`` is what a producer thinks it is, when it
-        asks for a new epoch after an error of its own.
+        The new epoch fences: once its record is written every call with an older one is refused. Before the
+        identity is returned, an open transaction of the older producer is aborted and a decided one is
+        completed. ``expected`` is the identity that a producer has when it requests a new epoch after an
+        error.
         """
         if transactional_id is None:
             return ProducerIdentity((yield from self._producer_ids.next_id()), 0)
@@ -180,7 +179,7 @@ class TransactionCoordinator:
         return timeout_ms
 
     def _make_room(self) -> None:
-        """Forget the id that is idle for longest, where there are as many as there may be."""
+        """Remove the id that was idle for the longest time, if the limit is reached."""
         while len(self._table) >= self._settings.transactional_id_count_max:
             idle = next((each for each in self._table if self._is_idle(each)), None)
             if idle is None:
@@ -201,7 +200,7 @@ class TransactionCoordinator:
         *,
         version: int = 0,
     ) -> Operation[None]:
-        """Make partitions part of the transaction, beginning one if none is open.
+        """Add partitions to the transaction; begin one if none is open.
 
         Only the beginning is waited for; see the module. ``version`` is the client's.
         """
@@ -222,14 +221,14 @@ class TransactionCoordinator:
     def add_partitions(
         self, transactional_id: str, identity: ProducerIdentity, adding: Collection[TopicPartition]
     ) -> Operation[None]:
-        """Make partitions part of the transaction, and wait until that is durable."""
+        """Add partitions to the transaction, and wait until that is durable."""
         yield from self.join(transactional_id, identity, adding)
         yield self._topic.written(transactional_id)
 
     def ensure_may_write(
         self, transactional_id: str, identity: ProducerIdentity, target: TopicPartition
     ) -> None:
-        """Refuse a transactional batch that no open transaction covers: nobody would ever decide it."""
+        """Refuse a transactional batch that no open transaction covers: it would stay undecided."""
         self._ensure_settled(transactional_id)
         current = rules.owned(self._table.get(transactional_id), transactional_id, identity)
         if current.is_preparing:
@@ -242,12 +241,13 @@ class TransactionCoordinator:
     def end_transaction(
         self, transactional_id: str, identity: ProducerIdentity, *, commit: bool, version: int = 0
     ) -> Operation[ProducerIdentity]:
-        """Commit or abort the open transaction; done when its markers are durable.
+        """Commit or abort the open transaction; complete when its markers are durable.
 
-        Asked again, because the answer was lost or a disk refused, it goes on or answers the same.
+        A repeated call, after a lost answer or a disk error, continues the ending or returns the same answer.
 
         Returns:
-            What the producer is from now on: under version 2 of transactions, not what it was.
+            The producer's identity from now on: under version 2 of transactions it differs from the one
+                before.
         """
         self._ensure_settled(transactional_id)
         current = self._table.get(transactional_id)
@@ -276,7 +276,7 @@ class TransactionCoordinator:
             yield from self._carry_out(prepared)
 
     def _abort_for_others(self, current: TransactionRecord) -> Operation[None]:
-        """Abort an open transaction because a newer producer has come, or because its time is over."""
+        """Abort an open transaction because of a newer producer or its timeout."""
         with self._ending(current.transactional_id):
             yield from self._carry_out(rules.prepared_for_others(current, self._clock.now_ms()))
 
@@ -286,7 +286,7 @@ class TransactionCoordinator:
         yield from self._write_markers(prepared, list(self._logs_of(prepared)))
 
     def _complete(self, prepared: TransactionRecord) -> Operation[None]:
-        """Go on with an ending that a crash or a full disk interrupted.
+        """Continue an ending that a crash or a full disk interrupted.
 
         A partition in which the producer has nothing open has its marker already, or no data.
         """
@@ -303,7 +303,7 @@ class TransactionCoordinator:
     def _write_markers(
         self, prepared: TransactionRecord, missing: list[tuple[TopicPartition, PartitionLog]]
     ) -> Operation[None]:
-        """Write markers, and once all of the transaction's are durable, that it is complete."""
+        """Write markers, and once all of the transaction's are durable, the record of completion."""
         commit = prepared.state is _S.PREPARE_COMMIT
         identity = prepared.identity
         for partition, log in missing:
@@ -321,7 +321,7 @@ class TransactionCoordinator:
 
     @contextmanager
     def _ending(self, transactional_id: str) -> Iterator[None]:
-        """Mark an ending as under way, so that no other operation on the id comes between."""
+        """Mark an ending as running, so that no other operation on the id comes between its steps."""
         promise: Promise[object] = Promise()
         self._endings[transactional_id] = promise
         try:
@@ -331,7 +331,7 @@ class TransactionCoordinator:
             promise.keep(None)
 
     def _ensure_settled(self, transactional_id: str) -> None:
-        """Refuse what comes between two steps of another operation."""
+        """Refuse a request between two steps of another operation."""
         if not transactional_id:
             raise Refused(Refusal.INVALID_REQUEST, transactional_id=repr(transactional_id))
         if transactional_id in self._endings:
@@ -354,7 +354,7 @@ class TransactionCoordinator:
         coordinator_epoch: int,
         version: int,
     ) -> None:
-        """End a producer's transaction in one partition as somebody says who knows better.
+        """End a producer's transaction in one partition, on the request of an administrator.
 
         Raises:
             UnknownTopicError: there is no such partition.
@@ -373,7 +373,7 @@ class TransactionCoordinator:
     # --- time and restarts --------------------------------------------------------------------
 
     def end_late(self) -> Operation[None]:
-        """Abort transactions that stayed open too long, and complete those that were interrupted."""
+        """Abort transactions after their timeout, and complete those that were interrupted."""
         now_s = self._clock.monotonic_s()
         for name in list(self._began_s):
             if name not in self._began_s:
@@ -388,7 +388,7 @@ class TransactionCoordinator:
                 yield from self._complete(current)
 
     def forget_unused(self) -> None:
-        """Forget transactional ids that no producer has used for ``transactional.id.expiration.ms``."""
+        """Remove transactional ids that no producer has used for ``transactional.id.expiration.ms``."""
         unused_since_ms = self._clock.now_ms() - self._settings.transactional_id_expiration_ms
         for current in self._table.not_written_since(unused_since_ms):
             if self._is_idle(current):
@@ -405,13 +405,15 @@ class TransactionCoordinator:
         self._table.put_in_order()
 
     def recover(self) -> Operation[None]:
-        """After ``load``: finish what is decided, and take in hand whatever is open in a partition."""
+        """After ``load``: complete decided transactions, and adopt or abort transactions that are open in
+        a partition.
+        """
         for partition in self._partitions.all():
             log = self._partitions.get(partition)
             for producer_id, epoch in self._partitions.open_transactions(log).items():
                 current = self._table.of_producer(producer_id)
                 if current is None or not self._is_adopted(current, epoch, partition):
-                    # Its owner is fenced, or its transaction never became known: nobody can commit it.
+                    # Its owner is fenced, or its transaction was never recorded: no producer can commit it.
                     self._partitions.end_transaction(log, producer_id, epoch, commit=False)
                     self._on_marker(partition, producer_id, False)
         for record in self._table.preparing():

@@ -1,4 +1,4 @@
-"""Tells of transactions: all of them, or those that somebody looks for. Pure."""
+"""Listing and description of transactions. Pure."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ STATES_BY_NAME = {state.kafka_name: state for state in TransactionState}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionFilter:
-    """Which transactional ids are meant; what is ``None`` or empty lets all through."""
+    """A filter of transactional ids; a criterion that is ``None`` or empty accepts all ids."""
 
     states: Collection[TransactionState] | None = None
     producer_ids: Collection[ProducerId] = ()
     longer_than_ms: int | None = None
-    """How long ago the transaction began; ids without one are let through, as Kafka does."""
+    """The minimum age of the transaction; ids without a transaction are accepted, as in Kafka."""
     has_name: Callable[[str], bool] | None = None
 
     def lets_through(self, record: TransactionRecord, now_ms: TimestampMs) -> bool:
-        """Whether a transactional id is among those."""
+        """Whether the filter accepts a transactional id."""
         if self.states is not None and record.state not in self.states:
             return False
         if self.producer_ids and record.identity.producer_id not in self.producer_ids:
@@ -36,7 +36,7 @@ class TransactionFilter:
 
 
 def described(record: TransactionRecord) -> TransactionDescription:
-    """What people are told of a transactional id."""
+    """Return the description of a transactional id."""
     return TransactionDescription(
         record.transactional_id,
         record.state.kafka_name,
@@ -50,6 +50,6 @@ def described(record: TransactionRecord) -> TransactionDescription:
 def listed(
     table: TransactionTable, wanted: TransactionFilter, now_ms: TimestampMs
 ) -> list[TransactionDescription]:
-    """The transactional ids that are let through, sorted."""
+    """Return the transactional ids that the filter accepts, sorted."""
     found = [described(record) for record in table if wanted.lets_through(record, now_ms)]
     return sorted(found, key=lambda each: each.transactional_id)

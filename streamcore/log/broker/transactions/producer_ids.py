@@ -1,8 +1,8 @@
-"""Gives out producer ids, none of them twice, whatever crashes.
+"""Allocation of producer ids, each at most once, also across crashes.
 
-Ids are reserved in blocks by a record of the internal topic ``__producer_ids``; an id is given out
-only once the block that holds it is durable. What a crash leaves is a block of which some ids were
-never given out; the next start begins after it.
+Ids are reserved in blocks by a record of the internal topic ``__producer_ids``; an id is returned only once
+the record of its block is durable. A crash leaves a block of which some ids were never used; the next start
+begins after the block.
 
 Record := key b"next" | value: the first id not reserved, decimal
 """
@@ -23,7 +23,7 @@ _MADE_UP_FROM: Final = 2**62
 
 
 class ProducerIds:
-    """The next producer id, and up to where ids are reserved."""
+    """The next producer id, and the end of the reserved ids."""
 
     def __init__(self, topic: InternalTopic, block_count: int) -> None:
         self._topic = topic
@@ -32,9 +32,9 @@ class ProducerIds:
         self._reserved_end: ProducerId = 0
 
     def recover(self, seen: Iterable[ProducerId]) -> None:
-        """Go on after every id that was reserved, or that stored batches carry: a folder may be Kafka's.
+        """Continue after every id that is reserved, or that stored batches carry: a folder may be Kafka's.
 
-        An id that no log ever gives out was made up by a peer. It must not use up all that are left.
+        An id that no log ever allocates was invented by a client. It must not use up the remaining ids.
         """
         highest_seen = max((each for each in seen if each < _MADE_UP_FROM), default=NO_PRODUCER_ID)
         for entry in self._topic.replay():
@@ -44,13 +44,13 @@ class ProducerIds:
         self._next = self._reserved_end
 
     def next_id(self) -> Operation[ProducerId]:
-        """Give out an id."""
+        """Allocate an id."""
         while self._next >= self._reserved_end:
             start = self._next
             end = start + self._block_count
             self._topic.append(TOPIC, [(_KEY, str(end).encode())])
             yield self._topic.written(TOPIC)
-            # Others may have waited for a block of their own, written before or after this one.
+            # Other operations may have reserved a block meanwhile, written before or after this one.
             self._reserved_end = max(self._reserved_end, end)
         producer_id = self._next
         self._next += 1

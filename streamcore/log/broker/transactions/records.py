@@ -1,7 +1,7 @@
 """The state of a transactional id, and its records in ``__transaction_state``.
 
 The table of the records is in ``log.protocol.coordinator_records``. Each record replaces the one before; a
-null value forgets the transactional id. Partitions are null in state Empty.
+null value removes the transactional id. Partitions are null in state Empty.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NOT_STARTED: Final = -1
 
 
 class TransactionState(Enum):
-    """Where the transaction of a transactional id stands; the values are Kafka's."""
+    """The state of the transaction of a transactional id; the values are Kafka's."""
 
     EMPTY = 0
     ONGOING = 1
@@ -60,12 +60,13 @@ TRANSITIONS: Final[dict[TransactionState, frozenset[TransactionState]]] = {
     _S.DEAD: frozenset(),
     _S.PREPARE_EPOCH_FENCE: frozenset({_S.PREPARE_ABORT}),
 }
-"""From each state, the states that may follow. A client whose epoch moves with each transaction (version 2)
-may abort one that it has not begun."""
+"""The possible next states of each state. A client whose epoch is raised with each transaction (version 2)
+may abort a transaction that it has not begun.
+"""
 
 
 class TransactionRecord(msgspec.Struct, frozen=True):
-    """All that is known of one transactional id: each record replaces the one before."""
+    """The state of one transactional id; each record replaces the one before."""
 
     transactional_id: str
     identity: ProducerIdentity
@@ -75,16 +76,18 @@ class TransactionRecord(msgspec.Struct, frozen=True):
     updated_ms: TimestampMs
     started_ms: TimestampMs = NOT_STARTED
     previous_producer_id: ProducerId = NO_PRODUCER_ID
-    """The producer id of the record before this one: it may be another only where epochs were used up."""
+    """The producer id of the record before this one; it differs only where the epochs of that id were used
+    up.
+    """
     next_producer_id: ProducerId = NO_PRODUCER_ID
-    """While an ending is prepared that uses up the epochs: the producer id from then on."""
+    """The next producer id, while an ending is prepared that uses up the epochs."""
     client_version: int = 0
-    """The version of transactions (KIP-890) that the client uses: 2 if its epoch moves with each."""
+    """The client's version of transactions (KIP-890): 2 if each ending raises the epoch."""
     last_epoch: int = NO_EPOCH
-    """The epoch before this one, if the producer that had it may go on with this one; not stored."""
+    """The epoch before this one, if the producer that had it may continue with this one; not stored."""
 
     def moved_to(self, state: TransactionState, now_ms: TimestampMs) -> TransactionRecord:
-        """The same in another state."""
+        """Return the record with another state."""
         assert state in TRANSITIONS[self.state], f"no way from {self.state} to {state}"
         producer_id = self.identity.producer_id
         return replace(self, state=state, updated_ms=now_ms, previous_producer_id=producer_id)
@@ -119,7 +122,11 @@ def encode_value(record: TransactionRecord) -> bytes:
 
 
 def decode_key(key: bytes) -> str | None:
-    """Decode the transactional id of a key; return ``None`` for another kind. Raises ``CorruptDataError``."""
+    """Decode the transactional id of a key; return ``None`` for another kind.
+
+    Raises:
+        CorruptDataError: the bytes are not a key.
+    """
     if record_version(key) != TRANSACTION_KEY.written:
         return None
     return TRANSACTION_KEY.decode(key).transactional_id

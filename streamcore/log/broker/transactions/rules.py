@@ -1,12 +1,12 @@
-"""Decides what a producer may do to its transaction, by the newest record of its id. Pure.
+"""The rules of what a producer may do to its transaction, by the newest record of its id. Pure.
 
-There are two ways of using transactions, side by side. Up to version 1 a producer keeps its epoch from one
-transaction to the next, and only a newer producer, or time, moves it on. From version 2 on (KIP-890) every
-ending moves the epoch: what was sent for one transaction and arrives late can never get into the next,
-and an ending that is asked for again is told from the next one by its epoch.
+There are two versions of transactions, side by side. Up to version 1 a producer keeps its epoch from one
+transaction to the next, and only a newer producer, or a timeout, raises it. From version 2 on (KIP-890) every
+ending raises the epoch: a late batch of one transaction can never get into the next, and the epoch
+distinguishes a repeated ending from the ending of the next transaction.
 
-Epochs are used up at ``EPOCH_LAST``: the producer then goes on under a new producer id, from epoch 0. One
-epoch more is kept for the markers of that last transaction, and for fencing; no producer ever has it.
+Epochs are used up at ``EPOCH_LAST``: the producer then continues under a new producer id, from epoch 0. One
+more epoch is kept for the markers of that last transaction, and for fencing; no producer ever has it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EPOCH_LAST: Final = 32_766
 """The last epoch that a producer gets."""
 
 EPOCH_PER_TRANSACTION: Final = 2
-"""From this version of transactions on, each ending moves the epoch."""
+"""The first version of transactions in which each ending raises the epoch."""
 
 _S = TransactionState
 
@@ -39,7 +39,7 @@ _S = TransactionState
 def owned(
     record: TransactionRecord | None, transactional_id: str, identity: ProducerIdentity
 ) -> TransactionRecord:
-    """The record, if it is this producer's."""
+    """Return the record, if it belongs to this producer."""
     if record is None or record.identity.producer_id != identity.producer_id:
         raise Refused(Refusal.INVALID_PRODUCER_ID_MAPPING, transactional_id=transactional_id)
     if record.identity.epoch != identity.epoch or identity.epoch > EPOCH_LAST:
@@ -65,11 +65,11 @@ def is_used_up(record: TransactionRecord) -> bool:
 
 
 def ensure_may_go_on(record: TransactionRecord, expected: ProducerIdentity) -> None:
-    """Refuse a producer that asks for its next epoch and has been overtaken.
+    """Refuse a producer that requests its next epoch if a newer producer exists.
 
-    It may have asked before and not heard the answer, or time may have aborted its transaction; so who
-    had the epoch before is let in as long as nobody else has come. Not while a transaction is open:
-    only who began it may have it aborted.
+    The producer may have requested it before and lost the answer, or a timeout may have aborted its
+    transaction; so the owner of the epoch before is accepted as long as no other producer has appeared. This
+    does not hold while a transaction is open: only the producer that began it may have it aborted.
     """
     if expected == record.identity:
         return
@@ -80,7 +80,7 @@ def ensure_may_go_on(record: TransactionRecord, expected: ProducerIdentity) -> N
 
 
 def _is_rolled_over(record: TransactionRecord, before: ProducerIdentity) -> bool:
-    """Whether a producer was the last of its producer id, and this record is of the next one."""
+    """Whether a producer was the last of its producer id, and this record is of the next id."""
     return (
         before == ProducerIdentity(record.previous_producer_id, EPOCH_LAST)
         and record.identity.producer_id != before.producer_id
@@ -96,11 +96,11 @@ def initialized(
     new_producer_id: ProducerId | None,
     now_ms: TimestampMs,
 ) -> TransactionRecord:
-    """The record that gives a producer its identity; nothing of the id is open or being ended.
+    """Return the record that gives a producer its identity; no transaction of the id is open or being ended.
 
     Args:
-        expected: what the producer was, if it goes on; ``ensure_may_go_on`` was asked.
-        new_producer_id: where the present one ``is_used_up``.
+        expected: the identity of a producer that continues; the caller called ``ensure_may_go_on``.
+        new_producer_id: the next producer id, where the present one ``is_used_up``.
     """
     identity, last_epoch = record.identity, record.last_epoch
     if new_producer_id is not None or expected is None or expected == identity:
@@ -123,7 +123,7 @@ def initialized(
 def first_record(
     transactional_id: str, producer_id: ProducerId, timeout_ms: int, now_ms: TimestampMs
 ) -> TransactionRecord:
-    """The record of an id that nobody has used."""
+    """Return the record of an id that was never used."""
     return TransactionRecord(
         transactional_id,
         ProducerIdentity(producer_id, 0),
@@ -136,7 +136,7 @@ def first_record(
 
 
 def with_next_epoch(record: TransactionRecord) -> TransactionRecord:
-    """The same under the next epoch, so that whoever uses the present one is refused."""
+    """Return the record with the next epoch, so that the owner of the present one is refused."""
     identity = record.identity
     assert identity.epoch <= EPOCH_LAST
     return replace(
@@ -152,7 +152,9 @@ def with_next_epoch(record: TransactionRecord) -> TransactionRecord:
 def joined(
     record: TransactionRecord, joining: frozenset[TopicPartition], *, version: int, now_ms: TimestampMs
 ) -> TransactionRecord:
-    """The record with more partitions in the open transaction, or of one that begins with them."""
+    """Return the record with more partitions in the open transaction, or of a transaction that begins with
+    them.
+    """
     begins = record.state is not _S.ONGOING
     return replace(
         record.moved_to(_S.ONGOING, now_ms),
@@ -174,12 +176,12 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class GoOn:
-    """The ending was decided and interrupted: take its next steps."""
+    """The ending was decided and interrupted: run its next steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlreadyEnded:
-    """It has ended that way already; the answer was lost."""
+    """The transaction has ended in the requested way already; the answer was lost."""
 
 
 Ending: TypeAlias = Prepare | GoOn | AlreadyEnded
@@ -203,7 +205,7 @@ def ending(
         record, is_repeated = _owned_or_before(record, transactional_id, identity)
         may_be_empty = not commit and not is_repeated
         if may_be_empty and record.state in (_S.EMPTY, _S.COMPLETE_COMMIT, _S.COMPLETE_ABORT):
-            # The client does not know whether its first batch came, so it aborts in any case.
+            # The client does not know whether its first batch arrived, so it aborts in any case.
             return Prepare(_S.PREPARE_ABORT)
     if record.state is _S.ONGOING:
         return Prepare(prepared)
@@ -217,7 +219,7 @@ def ending(
 def _owned_or_before(
     record: TransactionRecord | None, transactional_id: str, identity: ProducerIdentity
 ) -> tuple[TransactionRecord, bool]:
-    """The record, and whether the producer has the epoch from before the ending that it shows."""
+    """Return the record, and whether the producer has the epoch before the ending in the record."""
     if record is None:
         raise Refused(Refusal.INVALID_PRODUCER_ID_MAPPING, transactional_id=transactional_id)
     is_over = record.state in (_S.COMPLETE_COMMIT, _S.COMPLETE_ABORT)
@@ -229,9 +231,9 @@ def _owned_or_before(
 
 
 def _is_before(record: TransactionRecord, identity: ProducerIdentity) -> bool:
-    """Whether a producer had the epoch that the ending has moved on from."""
+    """Whether a producer has the epoch that the ending has raised."""
     if record.client_version < EPOCH_PER_TRANSACTION and record.last_epoch != identity.epoch:
-        return False  # the ending kept the epoch, and the one before it is somebody else's
+        return False  # the ending kept the epoch, and the one before it belongs to another producer
     current = record.identity
     return identity == ProducerIdentity(current.producer_id, current.epoch - 1) or (
         _is_rolled_over(record, identity)
@@ -246,10 +248,11 @@ def prepared(
     next_producer_id: ProducerId,
     now_ms: TimestampMs,
 ) -> TransactionRecord:
-    """The record that decides how a producer's transaction ends; the markers carry its epoch.
+    """Return the record that decides how a producer's transaction ends; the markers carry its epoch.
 
     Args:
-        next_producer_id: where this ending uses up the present one's epochs; otherwise none.
+        next_producer_id: the next producer id, where this ending uses up the present id's epochs; otherwise
+            none.
     """
     is_empty = record.state is not _S.ONGOING
     moved = record.moved_to(state, now_ms)
@@ -265,16 +268,16 @@ def prepared(
 
 
 def prepared_for_others(record: TransactionRecord, now_ms: TimestampMs) -> TransactionRecord:
-    """The record that decides that an open transaction is aborted over its producer's head.
+    """Return the record that decides to abort an open transaction without its producer.
 
-    The epoch moves on with it, so that producer is fenced: it must not believe that its next records
-    belong to the transaction it had begun.
+    The record raises the epoch, so that the producer is fenced: otherwise it would add its next records to
+    the aborted transaction.
     """
     return with_next_epoch(record.moved_to(_S.PREPARE_ABORT, now_ms))
 
 
 def completed(record: TransactionRecord, now_ms: TimestampMs) -> TransactionRecord:
-    """The record that says that all markers of a prepared ending are written."""
+    """Return the record that all markers of a prepared ending are written."""
     state = _S.COMPLETE_COMMIT if record.state is _S.PREPARE_COMMIT else _S.COMPLETE_ABORT
     identity = record.identity
     if record.next_producer_id != NO_PRODUCER_ID:

@@ -1,7 +1,7 @@
-"""Every transactional id with its newest record, and the ways in which they are looked for.
+"""Every transactional id with its newest record, and the lookups of records.
 
-Records stand in the order in which they were written, so the ids that nobody has used for longest are the
-first. Ids of which one ending is prepared are known apart: there are few, and they must not be overlooked.
+Records are in the order in which they were written, so the ids that were not used for the longest time are
+first. Ids with a prepared ending are also kept separately: there are few, and none must be missed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from streamcore.model import ProducerId, TimestampMs
 
 
 class TransactionTable:
-    """Records by transactional id; changed by ``put`` alone."""
+    """Records by transactional id; only ``put`` changes it."""
 
     def __init__(self) -> None:
         self._records: dict[str, TransactionRecord] = {}
@@ -24,18 +24,18 @@ class TransactionTable:
         return len(self._records)
 
     def __iter__(self) -> Iterator[TransactionRecord]:
-        """All records, the one that was written longest ago first."""
+        """Iterate over all records, the oldest first."""
         return iter(self._records.values())
 
     def __getitem__(self, transactional_id: str) -> TransactionRecord:
         return self._records[transactional_id]
 
     def get(self, transactional_id: str) -> TransactionRecord | None:
-        """The record of an id, if it is known."""
+        """Return the record of an id, or ``None``."""
         return self._records.get(transactional_id)
 
     def put(self, transactional_id: str, record: TransactionRecord | None) -> None:
-        """Replace the record of an id; ``None`` forgets it."""
+        """Replace the record of an id; ``None`` removes the id."""
         before = self._records.pop(transactional_id, None)
         if before is not None:
             self._names.pop(before.identity.producer_id, None)
@@ -47,18 +47,18 @@ class TransactionTable:
                 self._preparing[transactional_id] = None
 
     def of_producer(self, producer_id: ProducerId) -> TransactionRecord | None:
-        """The record of the id to which a producer id belongs now."""
+        """Return the record of the id to which a producer id belongs now."""
         name = self._names.get(producer_id)
         return None if name is None else self._records[name]
 
     def preparing(self) -> list[TransactionRecord]:
-        """The records of endings that are decided and not complete."""
+        """Return the records of endings that are decided and not complete."""
         return [self._records[name] for name in self._preparing]
 
     def not_written_since(self, moment_ms: TimestampMs) -> list[TransactionRecord]:
-        """The records that were written last before a moment."""
+        """Yield the records that were last written before a time."""
         return [record for record in self._records.values() if record.updated_ms < moment_ms]
 
     def put_in_order(self) -> None:
-        """After a replay partition by partition: have the records stand as they were written."""
+        """Sort the records by the time of writing, after a replay partition by partition."""
         self._records = dict(sorted(self._records.items(), key=lambda item: item[1].updated_ms))
