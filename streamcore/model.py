@@ -11,6 +11,7 @@ Invariants:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -172,7 +173,7 @@ class FetchedColumns(RecordColumns):
 
 
 @dataclass(frozen=True, slots=True)
-class CommittedPosition:
+class CommittedOffset:
     """A group's committed offset of one partition, with a note of at most 4,096 characters.
 
     The offset is the next one to read after a restart.
@@ -182,3 +183,13 @@ class CommittedPosition:
     metadata: str = ""
     leader_epoch: int = -1
     """The leader epoch of the last record read, if the client sends it; -1 for none."""
+
+
+def __getattr__(name: str) -> object:
+    """Return the class that an old name stood for, with a warning; the old name goes in version 0.3."""
+    if name == "CommittedPosition":
+        warnings.warn(
+            "streamcore.model.CommittedPosition is now CommittedOffset", DeprecationWarning, stacklevel=2
+        )
+        return CommittedOffset
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

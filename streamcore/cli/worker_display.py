@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from streamcore.log.client.port import Log
-    from streamcore.processing.runtime.inputs import InputBuffer
+    from streamcore.processing.runtime.inputs import RecordQueue
     from streamcore.processing.runtime.worker import TaskWorker
     from streamcore.processing.topology.nodes import StoreSpec
     from streamcore.processing.topology.plan import Plan
@@ -166,7 +166,7 @@ class ProcessingDisplay:
         parts += [f"{_records(count)} failed in {node} ({how})" for (node, how), count in failures.items()]
         return "; ".join(parts)
 
-    def _inputs(self) -> list[InputBuffer]:
+    def _inputs(self) -> list[RecordQueue]:
         """Return the external inputs; repartition topics grow while they are read and would mislead."""
         return [
             buffer

@@ -44,7 +44,7 @@ from streamcore.log.node.directory_lock import DirectoryLock
 from streamcore.log.node.node import Durability
 from streamcore.log.node.shared_node import SharedNode
 from streamcore.model import (
-    CommittedPosition,
+    CommittedOffset,
     Isolation,
     LogOffsets,
     Offset,
@@ -215,7 +215,7 @@ class ConnectedLog:
         topics: Iterable[TopicName] | None = None,
         dry_run: bool = False,
         of_application: bool = False,
-    ) -> dict[TopicPartition, CommittedPosition]:
+    ) -> dict[TopicPartition, CommittedOffset]:
         """Move the committed offsets of a group without members; return the new offsets.
 
         Args:
@@ -335,11 +335,11 @@ class ConnectedLog:
 
     def committed(
         self, group: str, partitions: Iterable[TopicPartition] | None = None
-    ) -> dict[TopicPartition, CommittedPosition]:
+    ) -> dict[TopicPartition, CommittedOffset]:
         """Return a group's committed offsets; partitions without one are left out."""
         return self._open().committed(group, partitions)
 
-    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
+    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit offsets durably, outside any transaction and any membership."""
         self._open().commit_positions(group, positions)
 

@@ -11,7 +11,7 @@ from streamcore.durations import duration_ms, time_ms
 from streamcore.errors import UsageError, fact_text
 from streamcore.log.client import port
 from streamcore.log.client.group_log import DescribedGroup, MemberSummary
-from streamcore.model import CommittedPosition, LogOffsets, Offset, TopicPartition
+from streamcore.model import CommittedOffset, LogOffsets, Offset, TopicPartition
 
 ResetTarget: TypeAlias = "str | int | datetime | timedelta | Mapping[TopicPartition, Offset]"
 """``earliest``, ``latest``, an offset, ``+n`` or ``-n`` from the committed one, a time, a duration back from
@@ -51,7 +51,7 @@ class GroupSummary:
 
 def summarize(
     description: DescribedGroup,
-    committed: Mapping[TopicPartition, CommittedPosition],
+    committed: Mapping[TopicPartition, CommittedOffset],
     marks: Mapping[TopicPartition, LogOffsets],
 ) -> GroupSummary:
     """Return the summary of a group.
@@ -92,9 +92,9 @@ def reset_positions(
     partitions: Iterable[TopicPartition],
     to: ResetTarget,
     *,
-    committed: Mapping[TopicPartition, CommittedPosition],
+    committed: Mapping[TopicPartition, CommittedOffset],
     now_ms: int,
-) -> dict[TopicPartition, CommittedPosition]:
+) -> dict[TopicPartition, CommittedOffset]:
     """Return the offsets that a reset commits; offsets outside the log are moved to its nearest end.
 
     Raises:
@@ -106,7 +106,7 @@ def reset_positions(
     else:
         wanted = _wanted(log, marks, to, committed, now_ms)
     return {
-        place: CommittedPosition(min(max(offset, marks[place].log_start), marks[place].last_stable))
+        place: CommittedOffset(min(max(offset, marks[place].log_start), marks[place].last_stable))
         for place, offset in wanted.items()
     }
 
@@ -115,7 +115,7 @@ def _wanted(
     log: port.Log,
     marks: Mapping[TopicPartition, LogOffsets],
     to: str | int | datetime | timedelta,
-    committed: Mapping[TopicPartition, CommittedPosition],
+    committed: Mapping[TopicPartition, CommittedOffset],
     now_ms: int,
 ) -> dict[TopicPartition, Offset]:
     if isinstance(to, str):

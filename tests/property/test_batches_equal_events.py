@@ -21,7 +21,7 @@ from streamcore.processing.dsl.app import App
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
 from streamcore.processing.runtime.failures import FailureLog
-from streamcore.processing.runtime.inputs import InputBuffer
+from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.runtime.task import Task, TaskId, TaskTime
 from streamcore.processing.topology.meaning import Interpreter
 from streamcore.processing.topology.nodes import StoreSpec
@@ -125,7 +125,7 @@ def by_batches(
         wait_ms=lambda duration_ms: None,
     )
     buffers = [
-        InputBuffer(TopicPartition(entry.topic.name, partition), entry.topic, 0)
+        RecordQueue(TopicPartition(entry.topic.name, partition), entry.topic, 0)
         for entry in sub_topology.inputs
     ]
     for rank, buffer in enumerate(buffers):

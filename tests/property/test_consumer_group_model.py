@@ -32,7 +32,7 @@ from streamcore.log.broker.groups.consumer_group_records import (
 from streamcore.log.broker.groups.draft import GroupDraft
 from streamcore.log.broker.groups.records import GroupKey
 from streamcore.log.broker.groups.topics import GroupTopics
-from streamcore.log.broker.place_id import PlaceId
+from streamcore.log.broker.partition_id import PartitionId
 from streamcore.log.broker.requests import all_topics
 from streamcore.log.storage.topics.topic_registry import TopicState
 
@@ -64,7 +64,7 @@ class Client:
     """What a member knows of itself."""
 
     epoch: int = 0
-    owned: set[PlaceId] = field(default_factory=set)
+    owned: set[PartitionId] = field(default_factory=set)
     topics: tuple[str, ...] = ()
     pattern: str = ""
     assignor: str | None = None
@@ -171,11 +171,11 @@ class World:
     # --- what must hold -------------------------------------------------------------------------
 
     def check(self) -> None:
-        users: dict[PlaceId, str] = {}
+        users: dict[PartitionId, str] = {}
         for name, client in self.clients.items():
             for place in client.owned:
                 assert users.setdefault(place, name) == name, f"{place} is used by {users[place]} and {name}"
-        held: dict[PlaceId, str] = {}
+        held: dict[PartitionId, str] = {}
         for member in self.group.members.values():
             for place in member.holding.places:
                 assert held.setdefault(place, member.member_id) == member.member_id, place
@@ -200,7 +200,7 @@ class World:
             assert client.owned == self.group.target_of(name)
             assert client.epoch == self.group.target_epoch
         wanted = {
-            PlaceId(topic_id, number)
+            PartitionId(topic_id, number)
             for topic_id, count in self.topics.counts(self.group.subscribed_topics()).items()
             for number in range(count)
         }

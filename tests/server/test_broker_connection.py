@@ -31,7 +31,7 @@ from streamcore.log.client.kafka.log import KafkaLog
 from streamcore.log.client.kafka.settings import KafkaSettings
 from streamcore.log.connect import ConnectedLog, connect
 from streamcore.log.serving import ServedLog
-from streamcore.model import CommittedPosition, Record, TopicPartition
+from streamcore.model import CommittedOffset, Record, TopicPartition
 
 WAIT_S = 20.0
 
@@ -202,7 +202,7 @@ def test_a_group_goes_on_where_it_committed_and_can_be_looked_at_moved_and_delet
 
     with log.consumer(topic, group=topic) as consumer:
         read_all(consumer, 10)
-        consumer.commit({place: CommittedPosition(4, "half")})
+        consumer.commit({place: CommittedOffset(4, "half")})
         committed = consumer.committed([place])
     with pytest.raises(UsageError, match="no such group"):
         log.describe_group(f"{topic}-other")
@@ -212,10 +212,10 @@ def test_a_group_goes_on_where_it_committed_and_can_be_looked_at_moved_and_delet
     moved = log.reset_group(topic, "-2")
     log.delete_group(topic)
 
-    assert committed == {place: CommittedPosition(4, "half")}
+    assert committed == {place: CommittedOffset(4, "half")}
     assert (position.committed, position.log_end, position.lag, position.metadata) == (4, 10, 6, "half")
     assert [record.offset for record in rest] == list(range(4, 10))
-    assert moved == {place: CommittedPosition(2)}
+    assert moved == {place: CommittedOffset(2)}
     assert topic not in log.groups()
 
 
@@ -257,7 +257,7 @@ def test_read_process_write_is_exactly_once(log: ConnectedLog, topic: str) -> No
         with pytest.raises(InvalidTransactionStateError):
             producer.send(topic, value=b"outside")
 
-    assert log.committed(topic, [source]) == {source: CommittedPosition(5)}
+    assert log.committed(topic, [source]) == {source: CommittedOffset(5)}
     with log.consumer(assign=[target]) as consumer:
         assert [record.value for record in read_all(consumer, 5)] == [b"0", b"1", b"2", b"3", b"4"]
 

@@ -27,7 +27,7 @@ from streamcore.log.protocol.messages.describe_topic_partitions import (
     TopicRequest,
 )
 from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
-from streamcore.model import CommittedPosition, TopicPartition
+from streamcore.model import CommittedOffset, TopicPartition
 from tests.support.serving import FETCH_VERSION, batch, client_of, fetch, fetch_request, produce
 from tests.support.wire_client import WireClient
 
@@ -474,7 +474,7 @@ def test_a_topic_is_deleted_under_who_reads_it_and_writes_to_it(
 def test_a_topic_made_again_has_nothing_of_the_old_one(client: WireClient, served: sc.ServedLog) -> None:
     create(client, topic("t", config={"retention.ms": "-1"}))
     produce(client, "t", batch(b"a", b"b"))
-    served.log.embedded.commit_positions("g", {TopicPartition("t", 0): CommittedPosition(2)})
+    served.log.embedded.commit_positions("g", {TopicPartition("t", 0): CommittedOffset(2)})
     delete(client, ("t", NO_ID))
 
     create(client, topic("t"))

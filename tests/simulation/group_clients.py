@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamcore.log.broker.operations import DurableUntil, Kept, Operation
-from streamcore.log.broker.place_id import PlaceId
-from streamcore.log.broker.refusals import Refused
+from streamcore.log.broker.api_errors import ApiError
+from streamcore.log.broker.operations import Completed, DurableUntil, Operation
+from streamcore.log.broker.partition_id import PartitionId
 from streamcore.log.broker.requests import (
     ConsumerHeartbeat,
     JoinReply,
@@ -37,13 +37,13 @@ class Waiting:
         self._log = log
         self._operation = operation
         self.reply: object = None
-        self.refused: Refused | None = None
+        self.refused: ApiError | None = None
         self.is_over = False
-        self._waits_for: Kept | None = None
+        self._waits_for: Completed | None = None
         self.go_on()
 
     def go_on(self) -> None:
-        if self.is_over or (self._waits_for is not None and not self._waits_for.promise.is_kept):
+        if self.is_over or (self._waits_for is not None and not self._waits_for.promise.is_done):
             return
         try:
             while True:
@@ -53,10 +53,10 @@ class Waiting:
                     return
                 if isinstance(step, DurableUntil):
                     self._log.node.driver.sync_all()
-                elif isinstance(step, Kept) and not step.promise.is_kept:
+                elif isinstance(step, Completed) and not step.promise.is_done:
                     self._waits_for = step
                     return
-        except Refused as refused:
+        except ApiError as refused:
             self.refused, self.is_over = refused, True
 
 
@@ -98,7 +98,7 @@ class NewClient(Client):
     def act(self, log: EmbeddedLog) -> None:
         topics = log.node.broker.groups.topics
         owned = {
-            PlaceId(topic_id, place.partition)
+            PartitionId(topic_id, place.partition)
             for place in self.used
             if (topic_id := topics.id_of(place.topic)) is not None
         }
@@ -203,7 +203,7 @@ class ClassicClient(Client):
         reply: Any = synced.reply
         self.used = set(decode_assignment(reply.assignment))
 
-    def _rejoin(self, refused: Refused) -> None:
+    def _rejoin(self, refused: ApiError) -> None:
         if refused.refusal.name == "UNKNOWN_MEMBER_ID":
             self.id = ""
         self.generation, self.used = -1, set()

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import AppendedBatch, ProducerIdentity
 from streamcore.log.records.builder import encode_batch
-from streamcore.model import CommittedPosition, TopicPartition
+from streamcore.model import CommittedOffset, TopicPartition
 
 R = TypeVar("R")
 
@@ -27,7 +27,7 @@ class Connection(Protocol):
     """What a producer needs of the world: its broker, whichever that is by now."""
 
     def ask(self, asked: Callable[[Broker], Operation[R]]) -> R:
-        """Have a request answered, asking again after each crash. Raises ``Refused``."""
+        """Have a request answered, asking again after each crash. Raises ``ApiError``."""
 
 
 @dataclass
@@ -72,7 +72,7 @@ class RemoteProducer:
         )
 
     def send(self, target: TopicPartition, batch: bytes) -> AppendedBatch:
-        """Send a batch, and wait until it is durable. Raises ``Refused``, or what else is wrong with it."""
+        """Send a batch, and wait until it is durable. Raises ``ApiError``, or what else is wrong with it."""
         if self.version < 2 and target not in self._joined:
             identity = self.identity
             self._connection.ask(
@@ -82,7 +82,7 @@ class RemoteProducer:
         return self._connection.ask(lambda broker: produced(broker, self.name, self.version, target, batch))
 
     def commit_position(self, source: TopicPartition, offset: int) -> None:
-        """Make its group's position part of the transaction. Raises ``Refused``."""
+        """Make its group's position part of the transaction. Raises ``ApiError``."""
         identity = self.identity
         if self.version < 2:
             self._connection.ask(
@@ -97,13 +97,13 @@ class RemoteProducer:
             self.name,
             self.identity,
             self.group,
-            {source: CommittedPosition(offset)},
+            {source: CommittedOffset(offset)},
             joins_as=2 if self.version >= 2 else None,
         )
         yield broker.written_to([broker.groups.partition_for(self.group)])
 
     def end(self, *, commit: bool) -> None:
-        """Commit or abort. Raises ``Refused``."""
+        """Commit or abort. Raises ``ApiError``."""
         asked = self.identity
         identity = self._connection.ask(
             lambda broker: broker.transactions.end_transaction(
@@ -114,7 +114,7 @@ class RemoteProducer:
         self._go_on_as(identity)
 
     def recover(self) -> None:
-        """Ask for the next epoch, after something went wrong. Raises ``Refused`` if it was overtaken."""
+        """Ask for the next epoch, after something went wrong. Raises ``ApiError`` if it was overtaken."""
         expected = self.identity
         identity = self._connection.ask(
             lambda broker: broker.transactions.init_producer_id(self.name, 60_000, expected)
@@ -136,6 +136,6 @@ def produced(
     (appended,) = yield from broker.append_batches([(target, bytearray(batch))], name, joins_as=joins_as)
     if appended.error is not None:
         cause = appended.error.__cause__
-        raise cause if isinstance(cause, Refused) else appended.error
+        raise cause if isinstance(cause, ApiError) else appended.error
     yield from broker.durable_batches([appended])
     return appended

@@ -25,7 +25,7 @@ from streamcore.log.broker.groups.consumer_group import ConsumerGroup
 from streamcore.log.broker.requests import Membership
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.client.embedded.log import EmbeddedLog
-from streamcore.model import CommittedPosition, TopicPartition
+from streamcore.model import CommittedOffset, TopicPartition
 from streamcore.testing.sim_disk import PowerCut, SimDisk
 from tests.simulation.group_clients import SESSION_MS, ClassicClient, Client, NewClient, Waiting
 
@@ -135,7 +135,7 @@ class World:
         committing = Waiting(
             log,
             log.node.broker.groups.commit_positions(
-                client.group, {place: CommittedPosition(self.next_number)}, membership, knows_epochs=True
+                client.group, {place: CommittedOffset(self.next_number)}, membership, knows_epochs=True
             ),
         )
         if committing.refused is None:

@@ -23,9 +23,9 @@ import pytest
 
 from streamcore.clock import ManualClock
 from streamcore.errors import StorageError, StreamCoreError
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation, Wait
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.model import TopicPartition
@@ -118,14 +118,14 @@ class World:
             self.disk.fail_sync(self.random.randrange(1, 20))
 
     def ask(self, asked: Callable[[Broker], Operation[R]]) -> R:
-        """Have a request answered, asking again after each crash. Raises ``Refused``."""
+        """Have a request answered, asking again after each crash. Raises ``ApiError``."""
         for _ in range(ATTEMPTS_MAX):
             try:
                 return driven(self.log, asked(self.log.node.broker))
             except (PowerCut, StorageError):
                 self.restart()
-            except Refused as refused:
-                if refused.refusal is not Refusal.CONCURRENT_TRANSACTIONS:
+            except ApiError as refused:
+                if refused.refusal is not ErrorName.CONCURRENT_TRANSACTIONS:
                     raise
                 self.attempt(self.log.maintain)
         raise AssertionError("a request is never answered")
@@ -152,7 +152,7 @@ class World:
                 is_commit = False
         except StreamCoreError as error:
             raise AssertionError(f"{transaction} was not taken") from error
-        except Refused:
+        except ApiError:
             transaction.outcome = False
             self.replace_or_recover(producer)
             return
@@ -160,7 +160,7 @@ class World:
         try:
             producer.end(commit=is_commit)
             transaction.outcome = is_commit
-        except Refused:
+        except ApiError:
             # A commit that was carried out before a crash may be refused once somebody newer is there.
             if self.restart_count == restart_count or not is_commit:
                 transaction.outcome = False
@@ -196,14 +196,14 @@ class World:
         if not self.late:
             return
         name, version, target, batch = self.late.pop(self.random.randrange(len(self.late)))
-        with pytest.raises((Refused, StreamCoreError)):
+        with pytest.raises((ApiError, StreamCoreError)):
             self.ask(lambda broker: produced(broker, name, version, target, batch))
 
     def replace_or_recover(self, producer: RemoteProducer) -> None:
         """Go on with the next epoch, or, where that is not given, as a new instance."""
         try:
             producer.recover()
-        except Refused:
+        except ApiError:
             self.producers[producer.name] = RemoteProducer(self, producer.name, version=producer.version)
 
     def take_over(self) -> None:
@@ -214,16 +214,16 @@ class World:
         self.transactions.append(transaction)
         try:
             self.fill(older, transaction)
-        except Refused:
+        except ApiError:
             self.replace_or_recover(older)
             return
         newer = RemoteProducer(self, name, version=self.random.choice([0, 2]))
         self.producers[name] = newer
-        with pytest.raises(Refused):
+        with pytest.raises(ApiError):
             older.end(commit=True)
-        with pytest.raises(Refused):
+        with pytest.raises(ApiError):
             older.recover()
-        with pytest.raises((Refused, StreamCoreError)):
+        with pytest.raises((ApiError, StreamCoreError)):
             older.send(OUTPUTS[0], bytes(older.encoded(OUTPUTS[0], [LATE])))
 
     def maintain(self) -> None:

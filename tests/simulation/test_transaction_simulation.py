@@ -25,7 +25,7 @@ from streamcore.errors import ProducerFencedError, RetriableError, StorageError
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.client.embedded.producer import EmbeddedProducer
-from streamcore.model import CommittedPosition, RecordColumns, TopicPartition
+from streamcore.model import CommittedOffset, RecordColumns, TopicPartition
 from streamcore.testing.sim_disk import PowerCut, SimDisk
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "80"))
@@ -112,7 +112,7 @@ class World:
                 self.random.shuffle(steps)
                 for target in steps:
                     if target is None:
-                        transaction.commit_positions("copier", {INPUT: CommittedPosition(copy.end)})
+                        transaction.commit_positions("copier", {INPUT: CommittedOffset(copy.end)})
                         continue
                     values = [b"%d" % copy.number] * (copy.end - copy.start)
                     transaction.append_columns(
@@ -134,7 +134,7 @@ class World:
         transaction = context.__enter__()
         transaction.append_columns(copy.targets[0], RecordColumns([None], [b"%d" % copy.number], [0]))
         if self.random.random() < 0.5:
-            transaction.commit_positions("copier", {INPUT: CommittedPosition(1_000_000)})
+            transaction.commit_positions("copier", {INPUT: CommittedOffset(1_000_000)})
         if self.random.random() < 0.3:
             self.clock.advance(TIMEOUT_MS + 1)
             log.maintain()

@@ -9,7 +9,7 @@ from streamcore.clock import ManualClock
 from streamcore.log.broker.groups.consumer_group import ConsumerGroup
 from streamcore.log.broker.groups.coordinator import GroupCoordinator
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.place_id import PlaceId
+from streamcore.log.broker.partition_id import PartitionId
 from streamcore.log.broker.requests import ConsumerHeartbeat, ConsumerHeartbeatReply
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.testing.sim_disk import SimDisk
@@ -51,8 +51,8 @@ class GroupHouse:
         assert topic_id is not None
         return topic_id
 
-    def places(self, name: str, *partitions: int) -> set[PlaceId]:
-        return {PlaceId(self.topic_id(name), number) for number in partitions}
+    def places(self, name: str, *partitions: int) -> set[PartitionId]:
+        return {PartitionId(self.topic_id(name), number) for number in partitions}
 
     def pass_time(self, milliseconds: int) -> None:
         self.clock.advance(milliseconds)
@@ -69,7 +69,7 @@ class NewMember:
     pattern: str | None = None
     instance_id: str | None = None
     epoch: int = 0
-    owned: set[PlaceId] = field(default_factory=set)
+    owned: set[PartitionId] = field(default_factory=set)
 
     def request(self, epoch: int, **changes: object) -> ConsumerHeartbeat:
         fields: dict[str, object] = {

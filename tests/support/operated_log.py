@@ -12,7 +12,7 @@ from streamcore.log.broker.requests import (
 )
 from streamcore.log.broker.transactions.listing import TransactionFilter
 from streamcore.log.client.embedded.log import EmbeddedLog
-from streamcore.model import CommittedPosition, TopicPartition
+from streamcore.model import CommittedOffset, TopicPartition
 
 
 class OperatedLog(EmbeddedLog):
@@ -39,7 +39,7 @@ class OperatedLog(EmbeddedLog):
         transactional_id: str,
         identity: ProducerIdentity,
         group: str,
-        positions: Mapping[TopicPartition, CommittedPosition],
+        positions: Mapping[TopicPartition, CommittedOffset],
         *,
         membership: Membership | None = None,
     ) -> None:

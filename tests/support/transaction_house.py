@@ -8,9 +8,9 @@ from typing import TypeVar
 import pytest
 
 from streamcore.clock import ManualClock
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation, Wait
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import AppendedBatch, ProducerIdentity
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.records.builder import encode_batch
@@ -128,14 +128,14 @@ def _once(wait: Wait) -> Operation[None]:
     yield wait
 
 
-def refusal_of(operation: Generator[Wait, None, object]) -> Refusal:
+def refusal_of(operation: Generator[Wait, None, object]) -> ErrorName:
     """Why an operation is refused at its first step."""
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ApiError) as caught:
         next(operation)
     return caught.value.refusal
 
 
-def refusal_in(appended: AppendedBatch) -> Refusal | None:
+def refusal_in(appended: AppendedBatch) -> ErrorName | None:
     """Why a batch was refused, if Kafka has a name for it."""
     cause = None if appended.error is None else appended.error.__cause__
-    return cause.refusal if isinstance(cause, Refused) else None
+    return cause.refusal if isinstance(cause, ApiError) else None

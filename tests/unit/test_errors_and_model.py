@@ -82,3 +82,10 @@ def test_windows_of_a_key_sort_by_time() -> None:
 def test_partitions_sort_and_show_as_tools_write_them() -> None:
     assert str(TopicPartition("orders", 10)) == "orders-10"
     assert sorted([TopicPartition("b", 0), TopicPartition("a", 10), TopicPartition("a", 9)])[0].partition == 9
+
+
+def test_the_old_name_of_a_committed_offset_still_works_with_a_warning() -> None:
+    import streamcore.model as model
+
+    with pytest.warns(DeprecationWarning, match="CommittedOffset"):
+        assert model.CommittedPosition is model.CommittedOffset

@@ -20,10 +20,10 @@ from streamcore.log.api.authentication.sasl import SaslSession
 from streamcore.log.api.authentication.sasl_steps import PasswordCheck
 from streamcore.log.broker.access.acl import ANONYMOUS, CLUSTER_NAME, AclOperation, ResourceType
 from streamcore.log.broker.access.authorizer import Authorizer, all_operations
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.cluster_state import TOPIC as STATE_TOPIC
-from streamcore.log.broker.operations import Operation, Promise
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.operations import Operation, OperationFuture
 from streamcore.log.protocol.fields import Message
 
 
@@ -38,10 +38,10 @@ class Endpoint:
 class PasswordChecker(Protocol):
     """Checks passwords outside the broker's lock and event loop."""
 
-    def check(self, check: PasswordCheck) -> Promise[bool]:
+    def check(self, check: PasswordCheck) -> OperationFuture[bool]:
         """Begin a check; the future is completed under the driver's lock."""
 
-    def give_up(self, promise: Promise[bool]) -> None:
+    def give_up(self, promise: OperationFuture[bool]) -> None:
         """Drop a check whose result is not needed any more."""
 
 
@@ -70,10 +70,10 @@ class Caller:
 
 
 _REFUSALS: Final = {
-    ResourceType.TOPIC: Refusal.TOPIC_AUTHORIZATION_FAILED,
-    ResourceType.GROUP: Refusal.GROUP_AUTHORIZATION_FAILED,
-    ResourceType.CLUSTER: Refusal.CLUSTER_AUTHORIZATION_FAILED,
-    ResourceType.TRANSACTIONAL_ID: Refusal.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    ResourceType.TOPIC: ErrorName.TOPIC_AUTHORIZATION_FAILED,
+    ResourceType.GROUP: ErrorName.GROUP_AUTHORIZATION_FAILED,
+    ResourceType.CLUSTER: ErrorName.CLUSTER_AUTHORIZATION_FAILED,
+    ResourceType.TRANSACTIONAL_ID: ErrorName.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 }
 
 
@@ -111,7 +111,7 @@ class Call:
         """
         if not self.may(operation, resource_type, name):
             facts = {resource_type.name.lower(): name, "operation": operation.name}
-            raise Refused(_REFUSALS[resource_type], **facts)
+            raise ApiError(_REFUSALS[resource_type], **facts)
 
     def may_describe(self, topic: str) -> bool:
         """Whether the client may describe a topic."""

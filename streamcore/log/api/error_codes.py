@@ -31,7 +31,7 @@ from streamcore.errors import (
     UnsupportedVersionError,
     UsageError,
 )
-from streamcore.log.broker.refusals import Refused
+from streamcore.log.broker.api_errors import ApiError
 
 
 class ErrorCode(IntEnum):
@@ -154,8 +154,8 @@ _CODES: Final[tuple[tuple[type[Exception], ErrorCode], ...]] = (
 
 def code_of(error: Exception) -> ErrorCode:
     """Return the code for an error of the broker."""
-    cause = error if isinstance(error, Refused) else error.__cause__
-    if isinstance(cause, Refused):
+    cause = error if isinstance(error, ApiError) else error.__cause__
+    if isinstance(cause, ApiError):
         return ErrorCode[cause.refusal.name]
     return next((code for kind, code in _CODES if isinstance(error, kind)), _E.UNKNOWN_SERVER_ERROR)
 
@@ -164,8 +164,8 @@ def text_of(error: Exception) -> str:
     """Return the message of a response for an error: Kafka's text, where programs may match one, then
     ours.
     """
-    kafka_text = error.kafka_text if isinstance(error, StreamCoreError | Refused) else ""
-    if isinstance(error, Refused):
+    kafka_text = error.kafka_text if isinstance(error, StreamCoreError | ApiError) else ""
+    if isinstance(error, ApiError):
         hint = error.facts.get("hint")
         if isinstance(hint, StreamCoreError):
             kafka_text = kafka_text or hint.kafka_text

@@ -30,21 +30,22 @@ from streamcore.errors import (
 )
 from streamcore.log.broker.access.rules import AccessRules
 from streamcore.log.broker.access.users import Users
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.cluster_state import TOPIC as STATE_TOPIC
 from streamcore.log.broker.cluster_state import ClusterState
 from streamcore.log.broker.config.configuration import Configuration, Start
 from streamcore.log.broker.groups.coordinator import TOPIC as OFFSETS_TOPIC
 from streamcore.log.broker.groups.coordinator import GroupCoordinator
 from streamcore.log.broker.internal_topic import InternalTopic
-from streamcore.log.broker.operations import DurableUntil, Elsewhere, Operation, Unsynced
+from streamcore.log.broker.operations import DurableUntil, OffLockWork, Operation, Unsynced
 from streamcore.log.broker.partitions import Partitions
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import (
     AppendedBatch,
     Membership,
     ProducerIdentity,
     TransactionDescription,
 )
+from streamcore.log.broker.serial_queue import SerialQueue
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.broker.topics import Outcome, Topics, WantedTopic
 from streamcore.log.broker.transactions.coordinator import TOPIC as TRANSACTIONS_TOPIC
@@ -53,7 +54,6 @@ from streamcore.log.broker.transactions.listing import TransactionFilter, descri
 from streamcore.log.broker.transactions.producer_ids import TOPIC as PRODUCER_IDS_TOPIC
 from streamcore.log.broker.transactions.producer_ids import ProducerIds
 from streamcore.log.broker.transactions.rules import EPOCH_PER_TRANSACTION
-from streamcore.log.broker.turns import Turns
 from streamcore.log.records.batch import BatchHeader, WritableBytes, parse_header
 from streamcore.log.storage.compaction.compaction import Compaction
 from streamcore.log.storage.files import DiskSpace
@@ -63,7 +63,7 @@ from streamcore.log.storage.partition.offset_lookup import offset_for_time
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.partition.partition_replies import BatchAppended
 from streamcore.log.storage.topics.topic_registry import TopicState
-from streamcore.model import CommittedPosition, Offset, TimestampMs, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, Offset, TimestampMs, TopicName, TopicPartition
 
 INTERNAL_TOPICS: Final = frozenset({OFFSETS_TOPIC, TRANSACTIONS_TOPIC, PRODUCER_IDS_TOPIC, STATE_TOPIC})
 
@@ -88,7 +88,7 @@ class Broker:
         self._logs = logs
         self._clock = clock
         self._partitions = partitions = Partitions(logs, clock)
-        self._turns = Turns()
+        self._queues = SerialQueue()
 
         def internal(name: TopicName, partition_count: int) -> InternalTopic:
             return InternalTopic(name, partition_count, settings.internal_topic_config, partitions)
@@ -217,9 +217,9 @@ class Broker:
         return self.topic(name)
 
     def ensure_may_create(self, name: TopicName) -> None:
-        """Raise ``Refused`` for the name of a topic that only the broker, or Kafka's controller, creates."""
+        """Raise ``ApiError`` for the name of a topic that only the broker, or Kafka's controller, creates."""
         if name == _METADATA_LOG or (name in INTERNAL_TOPICS and name not in self.topics):
-            raise Refused(Refusal.INVALID_REQUEST, topic=name, hint="the log makes this topic itself")
+            raise ApiError(ErrorName.INVALID_REQUEST, topic=name, hint="the log makes this topic itself")
 
     def delete_topics(self, ids: Mapping[TopicName, UUID | None]) -> Operation[dict[TopicName, Outcome]]:
         """Delete topics, and every group's committed offsets in them; return the error of each that is not
@@ -305,7 +305,7 @@ class Broker:
                 outcomes[place] = error
         if logs:
             try:
-                yield Elsewhere(self._logs.write_log_starts)
+                yield OffLockWork(self._logs.write_log_starts)
             except StorageError as error:
                 return {**outcomes, **dict.fromkeys(logs, error)}
         for place, log in logs.items():
@@ -335,18 +335,18 @@ class Broker:
         """
         if transactional_id is None or joins_as is None:
             return self._append_each(batches, transactional_id, {})
-        turn = yield from self._turns.take(transactional_id)
+        turn = yield from self._queues.take(transactional_id)
         try:
             unjoined = yield from self._join_targets(batches, transactional_id, joins_as)
             return self._append_each(batches, transactional_id, unjoined, joins_as=joins_as)
         finally:
-            self._turns.end(transactional_id, turn)
+            self._queues.end(transactional_id, turn)
 
     def _append_each(
         self,
         batches: Sequence[tuple[TopicPartition, WritableBytes]],
         transactional_id: str | None,
-        unjoined: Mapping[ProducerIdentity, Refused | StreamCoreError],
+        unjoined: Mapping[ProducerIdentity, ApiError | StreamCoreError],
         *,
         joins_as: int = 0,
     ) -> list[AppendedBatch]:
@@ -359,7 +359,7 @@ class Broker:
                     if joins_as >= EPOCH_PER_TRANSACTION:
                         self._partitions.ensure_first_or_known(target, header)
                 appended.append(self.append_batch(target, batch, header))
-            except Refused as refused:
+            except ApiError as refused:
                 appended.append(AppendedBatch(target, error=refused.error()))
             except StreamCoreError as error:
                 appended.append(AppendedBatch(target, error=error))
@@ -409,7 +409,7 @@ class Broker:
         batches: Sequence[tuple[TopicPartition, WritableBytes]],
         transactional_id: str,
         client_version: int,
-    ) -> Operation[dict[ProducerIdentity, Refused | StreamCoreError]]:
+    ) -> Operation[dict[ProducerIdentity, ApiError | StreamCoreError]]:
         """Add the partitions of transactional batches to the transaction; return the refused ones with
         their errors.
         """
@@ -419,11 +419,11 @@ class Broker:
                 header = parse_header(batch)
                 if header.is_transactional and self.has_partition(target):
                     joining.setdefault(_identity(header), []).append(target)
-        unjoined: dict[ProducerIdentity, Refused | StreamCoreError] = {}
+        unjoined: dict[ProducerIdentity, ApiError | StreamCoreError] = {}
         for identity, targets in joining.items():
             try:
                 yield from self.transactions.join(transactional_id, identity, targets, version=client_version)
-            except (Refused, StreamCoreError) as error:
+            except (ApiError, StreamCoreError) as error:
                 unjoined[identity] = error
         return unjoined
 
@@ -432,7 +432,7 @@ class Broker:
         target: TopicPartition,
         header: BatchHeader,
         transactional_id: str | None,
-        unjoined: Mapping[ProducerIdentity, Refused | StreamCoreError],
+        unjoined: Mapping[ProducerIdentity, ApiError | StreamCoreError],
     ) -> None:
         """Ensure that a coordinator will decide the batch (KIP-890); otherwise it would stay undecided."""
         identity = _identity(header)
@@ -441,7 +441,7 @@ class Broker:
         if transactional_id is None:
             owner = self.transactions.table.of_producer(header.producer_id)
             if owner is None:
-                raise Refused(Refusal.INVALID_PRODUCER_ID_MAPPING, producer_id=header.producer_id)
+                raise ApiError(ErrorName.INVALID_PRODUCER_ID_MAPPING, producer_id=header.producer_id)
             transactional_id = owner.transactional_id
         self.transactions.ensure_may_write(transactional_id, identity, target)
 
@@ -471,7 +471,7 @@ class Broker:
         transactional_id: str,
         identity: ProducerIdentity,
         group: str,
-        positions: Mapping[TopicPartition, CommittedPosition],
+        positions: Mapping[TopicPartition, CommittedOffset],
         membership: Membership | None = None,
         *,
         joins_as: int | None = 0,

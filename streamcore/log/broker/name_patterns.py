@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 
 PATTERN_LENGTH_MAX: Final = 4_096
 """The maximum length of an expression in characters."""
@@ -44,7 +44,7 @@ def compile_pattern(text: str) -> NamePattern:
 
     if len(text) > PATTERN_LENGTH_MAX:
         reason = f"it has more than {PATTERN_LENGTH_MAX:,} letters"
-        raise Refused(Refusal.INVALID_REGULAR_EXPRESSION, because=reason)
+        raise ApiError(ErrorName.INVALID_REGULAR_EXPRESSION, because=reason)
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MEMORY_BYTES_MAX
@@ -52,4 +52,4 @@ def compile_pattern(text: str) -> NamePattern:
         return NamePattern(re2.compile(text, options=options))
     except (re2.error, UnicodeEncodeError) as error:
         reason = error.args[0].decode("utf-8", "replace") if isinstance(error, re2.error) else str(error)
-        raise Refused(Refusal.INVALID_REGULAR_EXPRESSION, because=reason) from error
+        raise ApiError(ErrorName.INVALID_REGULAR_EXPRESSION, because=reason) from error

@@ -37,42 +37,42 @@ class DurableUntil:
 
 
 @dataclass(slots=True)
-class Promise(Generic[R]):
+class OperationFuture(Generic[R]):
     """A reply that another operation will give; set once."""
 
     reply: R | None = None
-    is_kept: bool = False
+    is_done: bool = False
     listeners: dict[object, Callable[[], None]] = field(default_factory=dict)
     """Callbacks of owners that cannot poll, called once the reply is set."""
 
     def keep(self, reply: R) -> None:
         """Set the reply."""
-        assert not self.is_kept
+        assert not self.is_done
         self.reply = reply
-        self.is_kept = True
+        self.is_done = True
         for listener in self.listeners.values():
             listener()
 
 
-class Keepable(Protocol):
+class AnyFuture(Protocol):
     """A future of any type."""
 
     listeners: dict[object, Callable[[], None]]
 
     @property
-    def is_kept(self) -> bool:
+    def is_done(self) -> bool:
         """Whether the reply is set."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Completed:
     """Wait until a future has its reply, or until a time of the monotonic clock.
 
     During the wait the broker's ``expire_members`` must be called as time passes: it completes a rebalance
     whose members do not return.
     """
 
-    promise: Keepable
+    promise: AnyFuture
     deadline_s: float
 
 
@@ -85,7 +85,7 @@ class MoreVisible:
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
+class OffLockWork:
     """Run blocking work outside the broker lock, in any thread, then resume the operation.
 
     Other operations run meanwhile, so the work must use only what no other operation changes. An error of the
@@ -95,7 +95,7 @@ class Elsewhere:
     work: Callable[[], None]
 
 
-Wait: TypeAlias = DurableUntil | Kept | MoreVisible | Elsewhere
+Wait: TypeAlias = DurableUntil | Completed | MoreVisible | OffLockWork
 Operation: TypeAlias = Generator[Wait, None, R]
 
 

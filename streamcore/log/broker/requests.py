@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamcore.errors import StreamCoreError
-from streamcore.log.broker.place_id import PlaceId
+from streamcore.log.broker.partition_id import PartitionId
 from streamcore.model import Offset, ProducerId, TimestampMs, TopicName, TopicPartition
 
 IN_PROCESS_HOST: Final = "in-process"
@@ -155,7 +155,7 @@ class ConsumerHeartbeat:
     topics: Sequence[TopicName] | None = None
     pattern: str | None = None
     assignor: str | None = None
-    owned: Set[PlaceId] | None = None
+    owned: Set[PartitionId] | None = None
     """The partitions that the member owns."""
     client_id: str = ""
     client_host: str = IN_PROCESS_HOST
@@ -176,7 +176,7 @@ class ConsumerHeartbeatReply:
     member_id: str
     epoch: int
     heartbeat_interval_ms: int = 0
-    assigned: Set[PlaceId] | None = None
+    assigned: Set[PartitionId] | None = None
 
 
 @dataclass(frozen=True, slots=True)

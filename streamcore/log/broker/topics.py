@@ -20,8 +20,8 @@ from streamcore.errors import (
     UnknownTopicError,
     fact_text,
 )
-from streamcore.log.broker.operations import Elsewhere, Kept, Operation, Promise, Unsynced
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.api_errors import ApiError, ErrorName
+from streamcore.log.broker.operations import Completed, OffLockWork, Operation, OperationFuture, Unsynced
 from streamcore.log.storage.topics.catalog import PARTITION_COUNT_MAX, Catalog
 from streamcore.log.storage.topics.topic_changes import Growth
 from streamcore.log.storage.topics.topic_folders import check_topic_name
@@ -40,11 +40,11 @@ class WantedTopic:
     config: Mapping[str, str] = field(default_factory=dict)
     unset: str | None = None
     """The name of a setting without a value."""
-    misplaced: Refused | None = None
+    misplaced: ApiError | None = None
     """The error in the requested placement of replicas. Kafka checks it after the settings."""
 
 
-Outcome: TypeAlias = TopicState | StreamCoreError | Refused
+Outcome: TypeAlias = TopicState | StreamCoreError | ApiError
 """The topic after the change, or the error."""
 
 ConfigChange: TypeAlias = Callable[[Mapping[str, str]], Mapping[str, str]]
@@ -60,7 +60,7 @@ class Topics:
         self._catalog = catalog
         self._unsynced = unsynced
         self._taken: set[TopicName] = set()
-        self._freed: Promise[None] = Promise()
+        self._freed: OperationFuture[None] = OperationFuture()
 
     def create(
         self, wanted: Sequence[WantedTopic], *, validate_only: bool = False
@@ -87,7 +87,7 @@ class Topics:
             if growths and not validate_only:
                 change = self._catalog.begin_creation(growths)
                 try:
-                    yield Elsewhere(change.run)
+                    yield OffLockWork(change.run)
                 except StorageError as error:
                     return [error if isinstance(each, Growth) else each for each in planned]
                 self._catalog.complete_creation(change)
@@ -110,7 +110,7 @@ class Topics:
             if states and not validate_only:
                 settings = self._catalog.begin_settings(states)
                 try:
-                    yield Elsewhere(settings.run)
+                    yield OffLockWork(settings.run)
                 except StorageError as error:
                     return {name: error if each in states else each for name, each in outcomes.items()}
                 self._catalog.complete_settings(settings)
@@ -128,7 +128,7 @@ class Topics:
         except UnknownTopicError as error:
             error.kafka_text = f"The topic '{name}' does not exist."
             return error
-        except (StreamCoreError, Refused) as error:
+        except (StreamCoreError, ApiError) as error:
             return error
 
     def delete(
@@ -164,14 +164,14 @@ class Topics:
     def _remove(self, names: Sequence[TopicName], outcomes: dict[TopicName, Outcome]) -> Operation[None]:
         removal = self._catalog.begin_removal(names)
         try:
-            yield Elsewhere(removal.run)
+            yield OffLockWork(removal.run)
         except StorageError as error:
             self._catalog.abandon_removal(removal, error)
             outcomes.update(dict.fromkeys(names, error))
             return
         for log in self._catalog.complete_removal(removal):
             self._unsynced.forget(log)
-        yield Elsewhere(removal.remove_files)
+        yield OffLockWork(removal.remove_files)
 
     # --- what may be made -----------------------------------------------------------------------
 
@@ -185,13 +185,13 @@ class Topics:
         try:
             check_topic_name(name)
         except InvalidConfigError as error:
-            raise Refused(
-                Refusal.INVALID_TOPIC_EXCEPTION, kafka_text=error.kafka_text, topic=repr(name)
+            raise ApiError(
+                ErrorName.INVALID_TOPIC_EXCEPTION, kafka_text=error.kafka_text, topic=repr(name)
             ) from error
         if "." in name or "_" in name:
             self._ensure_no_collision(name)
         if wanted.unset is not None:
-            raise Refused(Refusal.INVALID_CONFIG, topic=name, setting=wanted.unset, value="null")
+            raise ApiError(ErrorName.INVALID_CONFIG, topic=name, setting=wanted.unset, value="null")
         self._catalog.ensure_possible(wanted.config)
         if wanted.misplaced is not None:
             raise wanted.misplaced
@@ -201,8 +201,8 @@ class Topics:
     def _grown(self, wanted: WantedTopic) -> Growth:
         current = self._catalog.topic(wanted.name).partition_count
         if wanted.partition_count <= current:
-            raise Refused(
-                Refusal.INVALID_PARTITIONS,
+            raise ApiError(
+                ErrorName.INVALID_PARTITIONS,
                 kafka_text=_kafkas_text_of_no_increase(wanted, current),
                 topic=wanted.name,
                 partitions=current,
@@ -220,8 +220,8 @@ class Topics:
         plain = name.replace(".", "_")
         for other in self._catalog.topics:
             if other.replace(".", "_") == plain:
-                raise Refused(
-                    Refusal.INVALID_TOPIC_EXCEPTION,
+                raise ApiError(
+                    ErrorName.INVALID_TOPIC_EXCEPTION,
                     kafka_text=f"Topic '{name}' collides with existing topic: {other}",
                     topic=name,
                     collides_with=other,
@@ -231,33 +231,33 @@ class Topics:
 
     def _take(self, names: Collection[TopicName]) -> Operation[None]:
         while not self._taken.isdisjoint(names):
-            yield Kept(self._freed, _FOR_EVER_S)
+            yield Completed(self._freed, _FOR_EVER_S)
         self._taken.update(names)
 
     def _free(self, names: Collection[TopicName]) -> None:
         self._taken.difference_update(names)
-        freed, self._freed = self._freed, Promise()
+        freed, self._freed = self._freed, OperationFuture()
         freed.keep(None)
 
 
-def _attempt(plan: _Plan, wanted: WantedTopic) -> Growth | StreamCoreError | Refused:
+def _attempt(plan: _Plan, wanted: WantedTopic) -> Growth | StreamCoreError | ApiError:
     try:
         return plan(wanted)
-    except (StreamCoreError, Refused) as error:
+    except (StreamCoreError, ApiError) as error:
         return error
 
 
-def unknown_topic_id(topic_id: str) -> Refused:
+def unknown_topic_id(topic_id: str) -> ApiError:
     """Return the refusal of a topic id, given in hexadecimal, that no topic has."""
     kafka_text = "This server does not host this topic ID."
-    return Refused(Refusal.UNKNOWN_TOPIC_ID, kafka_text=kafka_text, topic_id=topic_id)
+    return ApiError(ErrorName.UNKNOWN_TOPIC_ID, kafka_text=kafka_text, topic_id=topic_id)
 
 
 def _ensure_count(wanted: WantedTopic) -> None:
     if not 1 <= wanted.partition_count <= PARTITION_COUNT_MAX:
         is_positive = wanted.partition_count > 0
-        raise Refused(
-            Refusal.INVALID_PARTITIONS,
+        raise ApiError(
+            ErrorName.INVALID_PARTITIONS,
             kafka_text=""
             if is_positive
             else "Number of partitions was set to an invalid non-positive value.",

@@ -13,9 +13,9 @@ from typing import Protocol
 from streamcore.clock import Clock
 from streamcore.log.broker.requests import Membership
 from streamcore.log.client import port
-from streamcore.log.client.consumer.assignment import OwnedPartitions
+from streamcore.log.client.consumer.assignment import ConsumerAssignment
 from streamcore.log.client.consumer.settings import GroupSettings
-from streamcore.model import CommittedPosition, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, TopicName, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +58,14 @@ class Member(Protocol):
     def membership(self) -> Membership | None:
         """The credentials of the last generation joined."""
 
-    def follow(self, owned: OwnedPartitions) -> None:
+    def follow(self, owned: ConsumerAssignment) -> None:
         """Do what the group asks. A call also counts as a poll of the program.
 
         Raises:
             StaleGenerationError: another member has taken over this one's static instance id.
         """
 
-    def commit(self, positions: Mapping[TopicPartition, CommittedPosition], owned: OwnedPartitions) -> None:
+    def commit(self, positions: Mapping[TopicPartition, CommittedOffset], owned: ConsumerAssignment) -> None:
         """Commit offsets as a member.
 
         Raises:

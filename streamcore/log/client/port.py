@@ -19,7 +19,7 @@ from uuid import UUID
 from streamcore.errors import StreamCoreError
 from streamcore.log.broker.requests import Membership
 from streamcore.model import (
-    CommittedPosition,
+    CommittedOffset,
     FetchedColumns,
     Isolation,
     LogOffsets,
@@ -104,7 +104,7 @@ class Transaction(Protocol):
     def commit_positions(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedPosition],
+        positions: Mapping[TopicPartition, CommittedOffset],
         *,
         membership: Membership | None = None,
     ) -> None:
@@ -230,10 +230,10 @@ class Log(Protocol):
 
     def committed(
         self, group: str, partitions: Iterable[TopicPartition] | None = None
-    ) -> dict[TopicPartition, CommittedPosition]:
+    ) -> dict[TopicPartition, CommittedOffset]:
         """Return a group's committed offsets; partitions without one are left out."""
 
-    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
+    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit offsets durably, outside any transaction and any membership."""
 
     def producer_port(self, *, transactional_id: str | None = None, compression: str = "none") -> Producer:

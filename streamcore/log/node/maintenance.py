@@ -14,7 +14,7 @@ from typing import Final
 
 from streamcore.errors import CorruptDataError, StorageError
 from streamcore.log.broker.broker import Broker
-from streamcore.log.broker.operations import Elsewhere
+from streamcore.log.broker.operations import OffLockWork
 from streamcore.log.node.maintenance_schedule import ALL_JOBS, Job
 from streamcore.log.node.operation_driver import OperationDriver
 from streamcore.log.storage.log_manager import attempt
@@ -56,8 +56,8 @@ class Maintenance:
                 for partition in partitions:
                     attempt(partial(self._maintain, partition, jobs), failures)
             if Job.RECOVERY_POINTS in jobs:
-                write_down = Elsewhere(self._broker.write_recovery_points)
-                attempt(partial(self._driver.work_elsewhere, write_down), failures)
+                write_down = OffLockWork(self._broker.write_recovery_points)
+                attempt(partial(self._driver.run_off_lock, write_down), failures)
             if Job.FILES in jobs:
                 with self._driver:
                     self._broker.release_idle()

@@ -22,16 +22,16 @@ from typing import Generic, Protocol, Self, TypeAlias, TypeVar
 
 from streamcore.clock import Clock
 from streamcore.errors import ClosedError, RequestTimeoutError, StorageError
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.broker.operations import (
+    Completed,
     DurableUntil,
-    Elsewhere,
-    Kept,
     MoreVisible,
+    OffLockWork,
     Operation,
     Unsynced,
     Wait,
 )
-from streamcore.log.broker.refusals import Refused
 from streamcore.log.node.sync_threads import SyncThreads
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.partition.sync_ticket import SyncTicket
@@ -87,7 +87,7 @@ class OperationDriver:
         self._is_closed = False
         self._listeners: dict[object, ProgressListener] = {}
         self._waiting_count = 0
-        self._elsewhere_count = 0
+        self._off_lock_count = 0
 
     # The lock, for calls that need no waiting: ``with driver: ...``
 
@@ -124,7 +124,7 @@ class OperationDriver:
                 finally:
                     operation.close()
                     self._announce(self._shown_unsynced())
-        except Refused as refused:
+        except ApiError as refused:
             raise refused.error() from refused  # the cause has Kafka's name for it
 
     def step(self, operation: Operation[R], error: BaseException | None = None) -> Wait | Ended[R]:
@@ -133,7 +133,7 @@ class OperationDriver:
         ``error`` is the reason why the wait before failed.
 
         Raises:
-            StreamCoreError: the broker refused the operation; ``Refused`` is not converted, for callers that
+            StreamCoreError: the broker refused the operation; ``ApiError`` is not converted, for callers that
                 use Kafka's names.
         """
         with self._condition:
@@ -152,15 +152,15 @@ class OperationDriver:
             finally:
                 self._announce(self._shown_unsynced())
 
-    def work_elsewhere(self, wait: Elsewhere) -> None:
+    def run_off_lock(self, wait: OffLockWork) -> None:
         """Run an operation's off-lock work. Raises the errors of the work."""
         with self._condition:
-            self._begin_elsewhere()
+            self._begin_off_lock()
         try:
             wait.work()
         finally:
             with self._condition:
-                self._end_elsewhere()
+                self._end_off_lock()
 
     def expire_members(self) -> float:
         """End the sessions and rebalances whose time is over; return the next such time, in seconds.
@@ -213,7 +213,7 @@ class OperationDriver:
             with self._condition:
                 self._is_closed = True
                 self._condition.notify_all()
-                while self._elsewhere_count:
+                while self._off_lock_count:
                     self._condition.wait()
 
     # --- waiting, with the lock held ----------------------------------------------------------
@@ -225,16 +225,16 @@ class OperationDriver:
         match wait:
             case DurableUntil():
                 self._wait_durable(wait, deadline_s)
-            case Kept():
-                self._wait_kept(wait)
-            case Elsewhere():
-                return self._work_unlocked(wait)
+            case Completed():
+                self._wait_completed(wait)
+            case OffLockWork():
+                return self._run_unlocked(wait)
             case MoreVisible():
                 raise AssertionError("threads wait for records by ``wait_until``")
         return None
 
-    def _work_unlocked(self, wait: Elsewhere) -> Exception | None:
-        self._begin_elsewhere()
+    def _run_unlocked(self, wait: OffLockWork) -> Exception | None:
+        self._begin_off_lock()
         self._condition.release()
         try:
             wait.work()
@@ -242,16 +242,16 @@ class OperationDriver:
             return error
         finally:
             self._condition.acquire()
-            self._end_elsewhere()
+            self._end_off_lock()
         return None
 
-    def _begin_elsewhere(self) -> None:
+    def _begin_off_lock(self) -> None:
         if self._is_closed:
             raise ClosedError("the log was closed")
-        self._elsewhere_count += 1
+        self._off_lock_count += 1
 
-    def _end_elsewhere(self) -> None:
-        self._elsewhere_count -= 1
+    def _end_off_lock(self) -> None:
+        self._off_lock_count -= 1
         if self._is_closed:
             self._condition.notify_all()
 
@@ -264,13 +264,13 @@ class OperationDriver:
             elif not self._sync_round(missing):
                 raise StorageError("records were written that no sync covers: reopen the log")
 
-    def _wait_kept(self, wait: Kept) -> None:
-        while not wait.promise.is_kept:
+    def _wait_completed(self, wait: Completed) -> None:
+        while not wait.promise.is_done:
             if self._is_closed:
                 raise ClosedError("the log was closed while waiting for it")
             self._timekeeper.expire_members()
             now_s = self._clock.monotonic_s()
-            if wait.promise.is_kept or now_s >= wait.deadline_s:
+            if wait.promise.is_done or now_s >= wait.deadline_s:
                 return
             until_s = min(wait.deadline_s, self._timekeeper.next_deadline_s())
             if not self._wait(until_s - now_s) and self._clock.monotonic_s() == now_s:

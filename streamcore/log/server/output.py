@@ -88,7 +88,7 @@ class Output:
                 return
             if data is None:
                 self._is_reading = True
-                self._readers.submit(part.take, _CHUNK_BYTES).add_done_callback(self._read_elsewhere)
+                self._readers.submit(part.take, _CHUNK_BYTES).add_done_callback(self._read_off_lock)
                 return
             self._write_records(part, data)
 
@@ -98,7 +98,7 @@ class Output:
             part.close()
             self._parts.popleft()
 
-    def _read_elsewhere(self, reading: Future[Bytes]) -> None:
+    def _read_off_lock(self, reading: Future[Bytes]) -> None:
         """In the thread that has read."""
         self._loop.call_soon_threadsafe(self._take_read, reading)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from streamcore.log.api.authentication.sasl_steps import PasswordCheck
-from streamcore.log.broker.operations import Promise
+from streamcore.log.broker.operations import OperationFuture
 from streamcore.log.node.operation_driver import OperationDriver
 
 
@@ -20,13 +20,13 @@ class PasswordThread:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="streamcore-server-passwords")
         self._waiting: dict[int, Future[None]] = {}
 
-    def check(self, check: PasswordCheck) -> Promise[bool]:
+    def check(self, check: PasswordCheck) -> OperationFuture[bool]:
         """Begin to check; the promise is kept under the driver's lock."""
-        promise = Promise[bool]()
+        promise = OperationFuture[bool]()
         self._waiting[id(promise)] = self._pool.submit(self._keep, promise, check)
         return promise
 
-    def give_up(self, promise: Promise[bool]) -> None:
+    def give_up(self, promise: OperationFuture[bool]) -> None:
         """Nobody waits for this one any more."""
         self._waiting.pop(id(promise)).cancel()
 
@@ -34,7 +34,7 @@ class PasswordThread:
         """End the thread; what it has not begun is not done."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _keep(self, promise: Promise[bool], check: PasswordCheck) -> None:
+    def _keep(self, promise: OperationFuture[bool], check: PasswordCheck) -> None:
         is_right = check.is_right()
         with self._driver:
             promise.keep(is_right)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Reading(Protocol):
+class FetchState(Protocol):
     """A connection, as far as memory goes."""
 
     @property
@@ -28,30 +28,30 @@ class RequestMemory:
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._enough_bytes = bytes_max * 3 // 4
-        self._held: dict[Reading, int] = {}
-        self._favoured: Reading | None = None
+        self._held: dict[FetchState, int] = {}
+        self._favoured: FetchState | None = None
         self.held_bytes = 0
         self.is_short = False
 
-    def add(self, reading: Reading) -> None:
+    def add(self, reading: FetchState) -> None:
         """A connection has come."""
         self._held[reading] = 0
 
-    def remove(self, reading: Reading) -> None:
+    def remove(self, reading: FetchState) -> None:
         """A connection is gone, and with it what it held."""
         self.held_bytes -= self._held.pop(reading)
         if reading is self._favoured:
             self._favoured = None
         self._reconsider()
 
-    def hold(self, reading: Reading, size_bytes: int) -> None:
+    def hold(self, reading: FetchState, size_bytes: int) -> None:
         """A connection now holds so much."""
         self.held_bytes += size_bytes - self._held[reading]
         self._held[reading] = size_bytes
         if self.is_short or self.held_bytes > self._bytes_max:
             self._reconsider()
 
-    def may_read(self, reading: Reading) -> bool:
+    def may_read(self, reading: FetchState) -> bool:
         """Whether a connection may be read from."""
         return not self.is_short or reading is self._favoured
 

@@ -26,10 +26,10 @@ from typing import Any, Final, Generic, TypeVar
 from streamcore.clock import Clock
 from streamcore.errors import StorageError
 from streamcore.log.broker.operations import (
+    Completed,
     DurableUntil,
-    Elsewhere,
-    Kept,
     MoreVisible,
+    OffLockWork,
     Operation,
     Unsynced,
     Wait,
@@ -77,7 +77,7 @@ class Running(Generic[R]):
     def cancel(self) -> None:
         """Give it up where it waits; from long work that was begun it comes back first."""
         self.is_wanted = False
-        if not self.is_over and not isinstance(self.wait, Elsewhere):
+        if not self.is_over and not isinstance(self.wait, OffLockWork):
             self.is_over = True
             self._runner.take_back(self)
             self.operation.close()
@@ -139,7 +139,7 @@ class OperationRunner:
                 step = self._driver.step(running.operation, error)
                 if isinstance(step, Ended):
                     break
-                if not running.is_wanted and not isinstance(step, Elsewhere):
+                if not running.is_wanted and not isinstance(step, OffLockWork):
                     running.is_over = True
                     running.operation.close()
                     return
@@ -163,9 +163,9 @@ class OperationRunner:
                     return False
                 self._for_disk[running] = wait
                 self.ask_sync()
-            case Kept():
+            case Completed():
                 with self._driver:
-                    if wait.promise.is_kept:
+                    if wait.promise.is_done:
                         return False
                     wait.promise.listeners[running] = lambda: self._wake_from_any_thread(running)
                 self._set_timer(running, wait.deadline_s)
@@ -173,9 +173,9 @@ class OperationRunner:
                 for log in wait.logs:
                     self._for_records.setdefault(log, set()).add(running)
                 self._set_timer(running, wait.deadline_s)
-            case Elsewhere():
-                work = self._workers.submit(self._driver.work_elsewhere, wait)
-                work.add_done_callback(lambda done: self._worked_elsewhere(running, done))
+            case OffLockWork():
+                work = self._workers.submit(self._driver.run_off_lock, wait)
+                work.add_done_callback(lambda done: self._ran_off_lock(running, done))
         running.wait = wait
         return True
 
@@ -188,9 +188,9 @@ class OperationRunner:
         match wait:
             case DurableUntil():
                 self._for_disk.pop(running, None)
-            case Kept():
+            case Completed():
                 wait.promise.listeners.pop(running, None)
-            case Elsewhere() | None:
+            case OffLockWork() | None:
                 pass
             case MoreVisible():
                 for log in wait.logs:
@@ -200,7 +200,7 @@ class OperationRunner:
                         if not waiting:
                             del self._for_records[log]
 
-    def _worked_elsewhere(self, running: Running[Any], done: Future[None]) -> None:
+    def _ran_off_lock(self, running: Running[Any], done: Future[None]) -> None:
         """In the thread that did an operation's long work."""
         with suppress(RuntimeError):  # the loop has ended: nobody is left to answer
             self._loop.call_soon_threadsafe(self._wake, running, done.exception())

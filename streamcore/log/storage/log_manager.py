@@ -25,7 +25,7 @@ from streamcore.log.storage.partition.leadership import read_leadership
 from streamcore.log.storage.partition.log_parts import LogParts
 from streamcore.log.storage.partition.opening import Opening, open_partition
 from streamcore.log.storage.partition.partition_log import PartitionLog
-from streamcore.log.storage.producers.producer_limit import ProducerRoom
+from streamcore.log.storage.producers.producer_limit import ProducerLimit
 from streamcore.log.storage.segment.open_files import OpenFiles
 from streamcore.log.storage.settings import LogSettings
 from streamcore.log.storage.sync_batch import SyncBatch
@@ -92,7 +92,7 @@ class LogManager:
             checkpoints=LogCheckpoints(file_system, directory),
             settings=settings,
             leadership=read_leadership(file_system, directory),
-            producer_room=ProducerRoom(
+            producer_limit=ProducerLimit(
                 partition_count_max=settings.partition_producer_count_max,
                 count_max=settings.producer_count_max,
             ),

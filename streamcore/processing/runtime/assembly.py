@@ -11,7 +11,7 @@ from streamcore.clock import Clock
 from streamcore.errors import fact_text
 from streamcore.log.client.port import Log, Producer
 from streamcore.log.client.producer.partitioner import KeyPartitions
-from streamcore.model import CommittedPosition, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, TopicName, TopicPartition
 from streamcore.processing.dsl.app import App
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
@@ -30,7 +30,7 @@ from streamcore.processing.runtime.guards import (
     replaced_input_error,
     replaced_inputs,
 )
-from streamcore.processing.runtime.inputs import InputBuffer, warn_of_gap
+from streamcore.processing.runtime.inputs import RecordQueue, warn_of_gap
 from streamcore.processing.runtime.parts import connected
 from streamcore.processing.runtime.reset import carry_out, connected_parts, plan_reset, readers_of
 from streamcore.processing.runtime.task import Task, TaskId, TaskTime
@@ -259,7 +259,7 @@ class _Opening:
         self._progress = progress
         self._may_lose_end = may_lose_end
         self._topics = dict(log.topics())
-        self._first_positions: dict[TopicPartition, CommittedPosition] = {}
+        self._first_positions: dict[TopicPartition, CommittedOffset] = {}
 
     def task_state(
         self, sub_topology: SubTopology, task_id: TaskId, engine: KeyValueEngine, outputs: Outputs
@@ -293,7 +293,7 @@ class _Opening:
                 position = max(position, committed[source].offset)
                 found_ms, order = times_in(committed[source].metadata)
                 stream_time_ms = max(stream_time_ms, found_ms)
-            inputs.append(InputBuffer(source, topic, position, order))
+            inputs.append(RecordQueue(source, topic, position, order))
         changelogs: dict[str, TopicPartition] = {}
         followed: dict[str, TopicPartition] = {}
         stores: dict[str, WriteBack[Any, Any]] = {}
@@ -316,7 +316,7 @@ class _Opening:
         for buffer in inputs:
             if buffer.source not in committed or not committed[buffer.source].metadata:
                 note = position_metadata(stream_time_ms, buffer.order)
-                self._first_positions[buffer.source] = CommittedPosition(buffer.position, note)
+                self._first_positions[buffer.source] = CommittedOffset(buffer.position, note)
         return TaskState(
             task=task,
             engine=engine,
@@ -334,7 +334,7 @@ class _Opening:
         self,
         engine: KeyValueEngine,
         changelogs: Mapping[str, TopicPartition],
-        committed: Mapping[TopicPartition, CommittedPosition],
+        committed: Mapping[TopicPartition, CommittedOffset],
         sources: list[TopicPartition],
     ) -> None:
         if any(source.topic in self._ground.replaced_inputs for source in sources):
@@ -354,7 +354,7 @@ class _Opening:
         engine: KeyValueEngine,
         store: StoreSpec,
         source: TopicPartition,
-        inputs: list[InputBuffer],
+        inputs: list[RecordQueue],
     ) -> None:
         until = None
         transform = None

@@ -11,9 +11,9 @@ from uuid import UUID
 from streamcore.clock import Clock
 from streamcore.errors import SerdeError, UsageError, fact_text
 from streamcore.log.client.port import Acknowledgement, Producer, Transaction
-from streamcore.model import CommittedPosition, Offset, RecordColumns, TopicPartition
+from streamcore.model import CommittedOffset, Offset, RecordColumns, TopicPartition
 from streamcore.processing.operators.outputs import Outputs
-from streamcore.processing.runtime.inputs import InputBuffer
+from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.runtime.task import Task
 from streamcore.processing.topology.times import NO_TIME
 from streamcore.state import changelog
@@ -126,7 +126,7 @@ def commit(
         for change in changes:
             _append_changelogs(transaction, change, now_ms)
         positions = {
-            buffer.source: CommittedPosition(buffer.position, _note(change.state.task, buffer))
+            buffer.source: CommittedOffset(buffer.position, _note(change.state.task, buffer))
             for change in changes
             for buffer in change.state.task.inputs
         }
@@ -204,7 +204,7 @@ def _apply(change: _TaskChanges, now_ms: int) -> None:
 _NOTE_VERSION = "1"
 
 
-def _note(task: Task, buffer: InputBuffer) -> str:
+def _note(task: Task, buffer: RecordQueue) -> str:
     return position_metadata(task.time.stream_time_ms, buffer.order)
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.log.client.port import TopicDescription
-from streamcore.model import CommittedPosition, LogOffsets, Offset, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, LogOffsets, Offset, TopicName, TopicPartition
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, task_count
 from streamcore.state import changelog
@@ -234,7 +234,7 @@ def replaced_ids(records: ApplicationRecords, store: StoreSpec) -> frozenset[UUI
 
 
 def ensure_within_log(
-    committed: Mapping[TopicPartition, CommittedPosition], offsets: Mapping[TopicPartition, LogOffsets]
+    committed: Mapping[TopicPartition, CommittedOffset], offsets: Mapping[TopicPartition, LogOffsets]
 ) -> None:
     """Refuse committed positions behind the end of their partitions.
 
@@ -253,7 +253,7 @@ def ensure_within_log(
 def ensure_own_positions(
     app_id: str,
     sources: Sequence[TopicPartition],
-    committed: Mapping[TopicPartition, CommittedPosition],
+    committed: Mapping[TopicPartition, CommittedOffset],
     reflected: Mapping[TopicPartition, Offset],
     records: ApplicationRecords,
     tables: list[str],

@@ -17,7 +17,7 @@ from streamcore.durations import time_text
 from streamcore.errors import fact_text
 from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import FetchedColumns, TopicPartition
-from streamcore.processing.runtime.inputs import InputBuffer
+from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.topology.plan import SubTopology
 
 _logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class InputWatch:
                 if any(store.windows is not None for store in sub_topology.stores):
                     self._windowed.add(name)
 
-    def look(self, buffer: InputBuffer, run: FetchedColumns, now_ms: int) -> None:
+    def look(self, buffer: RecordQueue, run: FetchedColumns, now_ms: int) -> None:
         """Look at what a buffer was filled with."""
         topic = buffer.source.topic
         partition_count = self._partition_counts.get(topic)

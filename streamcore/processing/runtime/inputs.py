@@ -123,7 +123,7 @@ class DecodedRun:
         self.timestamps_ms = each(checked, self.timestamps_ms, failed)
 
 
-class Slice:
+class QueueSlice:
     """Consecutive records of one run, as the source of a batch. Origins count from its start."""
 
     __slots__ = ("_decoded", "_start", "end", "known_times_ms", "on_error", "orders", "timestamps_ms")
@@ -198,7 +198,7 @@ class Moment:
         return Record(None, None, self.known_times_ms[0])
 
 
-class InputBuffer:
+class RecordQueue:
     """One partition that a task reads: at most one fetched run, and the position behind what is done."""
 
     def __init__(
@@ -215,7 +215,7 @@ class InputBuffer:
         self.caught_up = False
         """Whether the last fetch found nothing more."""
         self._decoded: DecodedRun | None = None
-        self._in_work: Slice | None = None
+        self._in_work: QueueSlice | None = None
         self._cursor = 0
         self._fetched_to = position
         self._last_order = order
@@ -277,20 +277,20 @@ class InputBuffer:
         find = bisect_right if self.rank <= rank else bisect_left
         return find(orders, order, self._cursor) - self._cursor
 
-    def take(self, count: int) -> Slice:
+    def take(self, count: int) -> QueueSlice:
         """Take the next ``count`` records, at least one. The position moves when they are done."""
         decoded = self._decoded
         assert decoded is not None
         assert self._in_work is None
         end = self._cursor + count
-        self._in_work = taken = Slice(decoded, self._cursor, end)
+        self._in_work = taken = QueueSlice(decoded, self._cursor, end)
         if end == len(decoded.orders):
             self._decoded = None
         else:
             self._cursor = end
         return taken
 
-    def done(self, taken: Slice, count: int) -> None:
+    def done(self, taken: QueueSlice, count: int) -> None:
         """The first ``count`` records of what was taken are done: move the position behind them."""
         if count:
             self.position = taken.offset_behind(count)

@@ -20,7 +20,7 @@ from streamcore.errors import UserCodeError
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.commit import TaskState
 from streamcore.processing.runtime.idle import IdleTime
-from streamcore.processing.runtime.inputs import InputBuffer
+from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.topology.nodes import Repartition, To
 from streamcore.processing.topology.plan import Plan, SubTopology
@@ -54,7 +54,7 @@ class Part:
         now_ms = clock.now_ms()
         self.states = states
         self.outputs = outputs
-        self.buffers: list[InputBuffer] = [buffer for state in states for buffer in state.task.inputs]
+        self.buffers: list[RecordQueue] = [buffer for state in states for buffer in state.task.inputs]
         self.idle_time = IdleTime(states, now_ms)
         self.last_commit_ms = now_ms
         self.is_idle = False

@@ -17,7 +17,7 @@ from streamcore.clock import Clock
 from streamcore.errors import UnknownTopicError, UsageError, fact_text
 from streamcore.log.client.port import Log, Producer
 from streamcore.log.groups import ResetTarget, reset_positions
-from streamcore.model import CommittedPosition, Offset, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, Offset, TopicName, TopicPartition
 from streamcore.processing.topology.nodes import Repartition, TopicSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, topics_written_by
 from streamcore.state import changelog
@@ -143,7 +143,7 @@ def plan_reset(
         for name in read_again
     }
     from_end = [name for name in read_again if name in written_names]
-    positions: dict[TopicPartition, CommittedPosition] = {}
+    positions: dict[TopicPartition, CommittedOffset] = {}
     for names, target in (([n for n in read_again if n not in from_end], to), (from_end, "latest")):
         positions |= reset_positions(
             log, [place for name in names for place in places[name]], target, committed={}, now_ms=now_ms
@@ -211,7 +211,7 @@ def carry_out(log: Log, reset: ResetPlan, producer: Producer, clock: Clock) -> N
         if reset.positions:
             transaction.commit_positions(
                 reset.app_id,
-                {place: CommittedPosition(offset) for place, offset in reset.positions.items()},
+                {place: CommittedOffset(offset) for place, offset in reset.positions.items()},
             )
 
 

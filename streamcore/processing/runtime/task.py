@@ -25,7 +25,7 @@ from streamcore.processing.operators.outputs import BatchOutputs, Outputs
 from streamcore.processing.operators.stateless import Operator
 from streamcore.processing.runtime.agents import AgentRunner
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper
-from streamcore.processing.runtime.inputs import InputBuffer, Moment, RoundEnd, Slice
+from streamcore.processing.runtime.inputs import Moment, QueueSlice, RecordQueue, RoundEnd
 from streamcore.processing.runtime.reading import global_table, part_of_task
 from streamcore.processing.runtime.turns import Turn
 from streamcore.processing.topology import nodes
@@ -97,8 +97,8 @@ def steps_before_agent(sub_topology: SubTopology) -> frozenset[Node] | None:
 class _Work:
     """A batch of which an agent has not acknowledged everything yet."""
 
-    input: InputBuffer
-    taken: Slice
+    input: RecordQueue
+    taken: QueueSlice
     outputs: list[Batch | None]
     """What the steps before the agent made of the whole batch."""
     done_count: int = 0
@@ -123,7 +123,7 @@ class TaskTime:
         """For each record of the batch's source, the stream time once it is processed."""
         source = batch.source
         if self._times is None or self._times[0] is not source:
-            assert isinstance(source, Slice | Moment)
+            assert isinstance(source, QueueSlice | Moment)
             times = list(accumulate(source.known_times_ms, max, initial=self._before_ms))
             del times[0]
             self._times = (source, times)
@@ -137,7 +137,7 @@ class Task:
         self,
         task_id: TaskId,
         sub_topology: SubTopology,
-        inputs: Sequence[InputBuffer],
+        inputs: Sequence[RecordQueue],
         stores: Mapping[str, WriteBack[Any, Any]],
         time: TaskTime,
         outputs: Outputs,

@@ -33,7 +33,7 @@ from streamcore.processing.runtime.commit import Guarantee, commit
 from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.global_tables import Progress
 from streamcore.processing.runtime.input_watch import InputWatch
-from streamcore.processing.runtime.inputs import InputBuffer, warn_of_gap
+from streamcore.processing.runtime.inputs import RecordQueue, warn_of_gap
 from streamcore.processing.runtime.parts import Part
 from streamcore.processing.runtime.purging import RepartitionPurge
 from streamcore.processing.runtime.sending import DirectSender
@@ -275,7 +275,7 @@ class TaskWorker:
             if not self._is_stopping():
                 raise
 
-    def _fill(self, buffer: InputBuffer) -> None:
+    def _fill(self, buffer: RecordQueue) -> None:
         while buffer.is_empty:
             try:
                 run = self._reader.fetch(buffer.source, bytes_max=self._fetch_bytes)

@@ -23,7 +23,7 @@ from typing import Final
 from streamcore.clock import Clock
 from streamcore.errors import DirectoryInUseError, StreamCoreError, UsageError, fact_text
 from streamcore.log.client.application_groups import descriptions_topic
-from streamcore.log.client.consumer.assignment import OwnedPartitions
+from streamcore.log.client.consumer.assignment import ConsumerAssignment
 from streamcore.log.client.consumer.settings import GroupSettings
 from streamcore.log.client.group_log import Member, MemberSummary
 from streamcore.log.connect import ConnectedLog
@@ -200,7 +200,7 @@ class WorkerPresence:
                 member.stop()
 
 
-class _NothingOwned(OwnedPartitions):
+class _NothingOwned(ConsumerAssignment):
     """What the group gives is not read: the worker reads its inputs whatever the group says."""
 
     def __init__(self) -> None:

@@ -82,14 +82,14 @@ def asked_to_stop() -> threading.Event:
     return stopping
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """What was expected to be refused was not, or an answer is not what it should be."""
 
 
 def expect(is_so: bool, found: Any) -> None:
     """Complain of an answer that is not what it should be."""
     if not is_so:
-        raise Refused(f"unexpected answer: {found!r}")
+        raise ApiError(f"unexpected answer: {found!r}")
 
 
 @contextmanager
@@ -113,4 +113,4 @@ def refused(kind: type[Exception], *texts: str) -> Iterator[None]:
         if not any(text.lower() in complaint for text in texts):
             raise
     else:
-        raise Refused(f"not refused as expected: {texts}")
+        raise ApiError(f"not refused as expected: {texts}")

@@ -10,7 +10,7 @@ import pytest
 
 from streamcore.errors import ClosedError, InvalidRecordError, UsageError
 from streamcore.log.async_log import AsyncLog, connect_async
-from streamcore.model import CommittedPosition, TopicPartition
+from streamcore.model import CommittedOffset, TopicPartition
 
 
 def run(tmp_path: Path, work: Callable[[AsyncLog], Awaitable[None]]) -> None:
@@ -82,7 +82,7 @@ def test_a_transaction_commits_or_aborts_with_its_block(tmp_path: Path) -> None:
             await transaction.commit_positions("g", {TopicPartition("t", 0): 3})
         with pytest.raises(ValueError, match="mine"):
             await fail(log)
-        assert await log.run(log.blocking.committed, "g") == {TopicPartition("t", 0): CommittedPosition(3)}
+        assert await log.run(log.blocking.committed, "g") == {TopicPartition("t", 0): CommittedOffset(3)}
         async with log.consumer("t") as consumer:
             seen = [record.value for record in await consumer.poll("1s")]
             seen += [record.value for record in await consumer.poll("50ms")]

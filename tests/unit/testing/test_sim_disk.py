@@ -215,9 +215,9 @@ def test_what_a_failed_sync_dropped_is_read_until_the_crash_unless_it_is_written
 
             disk.crash()
 
-            is_kept = read_whole(disk, ROOT / "a") == b"x" * 700
-            assert is_kept or not is_written_again
-            lost_count += not is_kept
+            is_done = read_whole(disk, ROOT / "a") == b"x" * 700
+            assert is_done or not is_written_again
+            lost_count += not is_done
     assert lost_count > len(SEEDS) / 2
 
 

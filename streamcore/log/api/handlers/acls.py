@@ -19,8 +19,8 @@ from streamcore.log.broker.access.acl import (
     ResourcePattern,
     ResourceType,
 )
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.protocol.messages.create_acls import (
     AclCreation,
     AclCreationResult,
@@ -52,7 +52,7 @@ def describe_acls(request: DescribeAclsRequest, call: Call) -> DescribeAclsRespo
     try:
         _ensure_secured(call, AclOperation.DESCRIBE)
         wanted = _filter_of(request)
-    except Refused as refused:
+    except ApiError as refused:
         return DescribeAclsResponse(
             throttle_time_ms=0, error_code=code_of(refused), error_message=text_of(refused), resources=[]
         )
@@ -82,16 +82,16 @@ def describe_acls(request: DescribeAclsRequest, call: Call) -> DescribeAclsRespo
 
 def create_acls(request: CreateAclsRequest, call: Call) -> Operation[CreateAclsResponse]:
     """Add rules; each rule has its own result."""
-    fates: list[Refused | None] = []
+    fates: list[ApiError | None] = []
     try:
         _ensure_secured(call, AclOperation.ALTER)
-    except Refused as refused:
+    except ApiError as refused:
         fates = [refused] * len(request.creations)
     else:
         read = [_rule_of(each) for each in request.creations]
         added = yield from call.broker.access_rules.add([rule for rule in read if rule is not None])
         of_known = iter(added)
-        fates = [Refused(Refusal.INVALID_REQUEST) if rule is None else next(of_known) for rule in read]
+        fates = [ApiError(ErrorName.INVALID_REQUEST) if rule is None else next(of_known) for rule in read]
     return CreateAclsResponse(
         throttle_time_ms=0,
         results=[
@@ -109,7 +109,7 @@ def delete_acls(request: DeleteAclsRequest, call: Call) -> Operation[DeleteAclsR
     try:
         _ensure_secured(call, AclOperation.ALTER)
         wanted = [_filter_of(each) for each in request.filters]
-    except Refused as refused:
+    except ApiError as refused:
         return _deleted([_refused(refused) for _ in request.filters])
     deleted = yield from call.broker.access_rules.delete([each for each in wanted if each is not None])
     of_known = iter(deleted)
@@ -118,7 +118,7 @@ def delete_acls(request: DeleteAclsRequest, call: Call) -> Operation[DeleteAclsR
 
 def _ensure_secured(call: Call, operation: AclOperation) -> None:
     if call.caller.authorizer is None:
-        raise Refused(Refusal.SECURITY_DISABLED)
+        raise ApiError(ErrorName.SECURITY_DISABLED)
     call.ensure(operation, ResourceType.CLUSTER)
 
 
@@ -147,7 +147,7 @@ def _filter_of(wanted: DescribeAclsRequest | DeleteAclsFilter) -> AccessRuleFilt
         wanted.permission_type,
     )
     if _UNKNOWN in numbers:
-        raise Refused(Refusal.INVALID_REQUEST, type=numbers[0], pattern=numbers[1])
+        raise ApiError(ErrorName.INVALID_REQUEST, type=numbers[0], pattern=numbers[1])
     kind = _member(ResourceType, wanted.resource_type_filter)
     pattern = _member(PatternType, wanted.pattern_type_filter)
     operation = _member(AclOperation, wanted.operation)
@@ -193,7 +193,7 @@ def _chosen(rules: Sequence[AccessRule]) -> DeleteAclsFilterResult:
     )
 
 
-def _refused(refused: Refused) -> DeleteAclsFilterResult:
+def _refused(refused: ApiError) -> DeleteAclsFilterResult:
     return DeleteAclsFilterResult(
         error_code=code_of(refused), error_message=text_of(refused), matching_acls=[]
     )

@@ -9,7 +9,7 @@ from streamcore.log.api.calls import OPERATIONS_NOT_ASKED, Call
 from streamcore.log.api.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.api.handlers.features import FEATURES
 from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
-from streamcore.log.broker.refusals import Refused
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.protocol.messages.describe_client_quotas import (
     ComponentData,
     DescribeClientQuotasRequest,
@@ -85,7 +85,7 @@ def describe_quorum(request: DescribeQuorumRequest, call: Call) -> DescribeQuoru
     """Answer DescribeQuorum with one voter at the state log's end offset."""
     try:
         call.ensure(AclOperation.DESCRIBE, ResourceType.CLUSTER)
-    except Refused as refused:
+    except ApiError as refused:
         return DescribeQuorumResponse(error_code=code_of(refused), error_message=text_of(refused), topics=[])
     wanted = [
         (topic.topic_name, [each.partition_index for each in topic.partitions]) for topic in request.topics
@@ -151,7 +151,7 @@ def update_features(request: UpdateFeaturesRequest, call: Call) -> UpdateFeature
     )
     try:
         call.ensure(AclOperation.ALTER, ResourceType.CLUSTER)
-    except Refused as refused:
+    except ApiError as refused:
         response.error_code, response.error_message = code_of(refused), text_of(refused)
         return response
     for update in request.feature_updates:
@@ -189,7 +189,7 @@ def describe_client_quotas(request: DescribeClientQuotasRequest, call: Call) -> 
     )
     try:
         call.ensure(AclOperation.DESCRIBE_CONFIGS, ResourceType.CLUSTER)
-    except Refused as refused:
+    except ApiError as refused:
         response.error_code, response.error_message = code_of(refused), text_of(refused)
         response.entries = None
         return response

@@ -17,16 +17,16 @@ from streamcore.log.api.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.api.handlers.configs import ConfigType, ensure_may, ensure_topic_name, unknown_type
 from streamcore.log.api.handlers.loggers import change_loggers, ensure_this_node
 from streamcore.log.broker.access.acl import AclOperation
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.config.changes import ChangeKind, SettingChange, changed
 from streamcore.log.broker.config.configuration import known_topic_setting
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.protocol.messages import alter_configs, incremental_alter_configs
 from streamcore.log.storage.topics.topic_registry import TopicState
 
 _KINDS: Final = {kind.value: kind for kind in ChangeKind}
 
-_Failure = Refused | StreamCoreError
+_Failure = ApiError | StreamCoreError
 
 R = TypeVar(
     "R", alter_configs.AlterConfigsResourceResponse, incremental_alter_configs.AlterConfigsResourceResponse
@@ -39,7 +39,7 @@ class _Asked:
 
     resource_type: int
     name: str
-    changes: Sequence[SettingChange] | Refused
+    changes: Sequence[SettingChange] | ApiError
     replace_all: bool
     validate_only: bool
 
@@ -103,9 +103,9 @@ def _altered(asked: Sequence[_Asked], call: Call) -> Operation[list[_Failure | N
         place = (each.resource_type, each.name)
         try:
             if counts[place] > 1:
-                raise Refused(Refusal.INVALID_REQUEST, hint="name each resource once", resource=each.name)
+                raise ApiError(ErrorName.INVALID_REQUEST, hint="name each resource once", resource=each.name)
             ensure_may(AclOperation.ALTER_CONFIGS, each.resource_type, each.name, call)
-            if isinstance(each.changes, Refused):
+            if isinstance(each.changes, ApiError):
                 raise each.changes
             _ensure_values(each.changes)
             if each.resource_type == ConfigType.TOPIC:
@@ -113,7 +113,7 @@ def _altered(asked: Sequence[_Asked], call: Call) -> Operation[list[_Failure | N
                 topics[each.name] = each
             else:
                 yield from _other_altered(each, each.changes, call)
-        except (Refused, StreamCoreError) as error:
+        except (ApiError, StreamCoreError) as error:
             failures[place] = error
     for name, failure in (yield from _topics_altered(topics, call)).items():
         failures[ConfigType.TOPIC, name] = failure
@@ -149,7 +149,7 @@ def _topics_altered(topics: Mapping[str, _Asked], call: Call) -> Operation[dict[
 
 
 def _topic_config(asked: _Asked, current: Mapping[str, str]) -> dict[str, str]:
-    assert not isinstance(asked.changes, Refused)
+    assert not isinstance(asked.changes, ApiError)
     return changed({} if asked.replace_all else current, asked.changes, known_topic_setting)
 
 
@@ -157,20 +157,20 @@ def _ensure_values(changes: Sequence[SettingChange]) -> None:
     """Check for missing values first, as Kafka does, before the names of the settings."""
     for change in changes:
         if change.value is None and change.kind is not ChangeKind.DELETE:
-            raise Refused(Refusal.INVALID_REQUEST, setting=change.name, value="null")
+            raise ApiError(ErrorName.INVALID_REQUEST, setting=change.name, value="null")
 
 
 def _ensure_topic(name: str) -> None:
     if not name:
-        raise Refused(Refusal.INVALID_REQUEST, hint="settings for all topics are those of the brokers")
+        raise ApiError(ErrorName.INVALID_REQUEST, hint="settings for all topics are those of the brokers")
     ensure_topic_name(name)
 
 
-def _changes(resource: incremental_alter_configs.AlterConfigsResource) -> list[SettingChange] | Refused:
+def _changes(resource: incremental_alter_configs.AlterConfigsResource) -> list[SettingChange] | ApiError:
     changes: list[SettingChange] = []
     for each in resource.configs:
         kind = _KINDS.get(each.config_operation)
         if kind is None:
-            return Refused(Refusal.INVALID_REQUEST, setting=each.name, operation=each.config_operation)
+            return ApiError(ErrorName.INVALID_REQUEST, setting=each.name, operation=each.config_operation)
         changes.append(SettingChange(each.name, kind, each.value))
     return changes

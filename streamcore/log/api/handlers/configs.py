@@ -11,8 +11,8 @@ from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.api.handlers.loggers import described_loggers, ensure_this_node
 from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.config.described import Described, Source
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.protocol.messages.describe_configs import (
     DescribeConfigsRequest,
     DescribeConfigsResource,
@@ -97,7 +97,7 @@ def _result(resource: DescribeConfigsResource, describing: _Describing, call: Ca
     try:
         ensure_may(AclOperation.DESCRIBE_CONFIGS, resource.resource_type, resource.resource_name, call)
         found = _described(resource.resource_type, resource.resource_name, call)
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         code, message = code_of(error), text_of(error)
     return DescribeConfigsResult(
         error_code=code,
@@ -153,7 +153,7 @@ def list_config_resources(request: ListConfigResourcesRequest, call: Call) -> Li
         wanted = _LISTED_BEFORE_TYPES
     try:
         call.ensure(AclOperation.DESCRIBE_CONFIGS, ResourceType.CLUSTER)
-    except Refused as refused:
+    except ApiError as refused:
         return ListConfigResourcesResponse(
             throttle_time_ms=0, error_code=code_of(refused), config_resources=[]
         )
@@ -186,7 +186,7 @@ def _names(resource_type: int, call: Call) -> Iterable[str]:
 
 
 def ensure_may(operation: AclOperation, resource_type: int, name: str, call: Call) -> None:
-    """Raise ``Refused`` if the client may not describe or alter the settings of a resource."""
+    """Raise ``ApiError`` if the client may not describe or alter the settings of a resource."""
     match resource_type:
         case ConfigType.TOPIC:
             call.ensure(operation, ResourceType.TOPIC, name)
@@ -197,17 +197,17 @@ def ensure_may(operation: AclOperation, resource_type: int, name: str, call: Cal
 
 
 def ensure_topic_name(name: str) -> None:
-    """Raise ``Refused`` if the name is not valid for a topic."""
+    """Raise ``ApiError`` if the name is not valid for a topic."""
     try:
         check_topic_name(name)
     except InvalidConfigError as error:
-        raise Refused(
-            Refusal.INVALID_TOPIC_EXCEPTION, kafka_text=error.kafka_text, topic=repr(name)
+        raise ApiError(
+            ErrorName.INVALID_TOPIC_EXCEPTION, kafka_text=error.kafka_text, topic=repr(name)
         ) from error
 
 
-def unknown_type(resource_type: int) -> Refused:
+def unknown_type(resource_type: int) -> ApiError:
     """Return the refusal of a type of resource that has no settings here."""
     if resource_type == ConfigType.CLIENT_METRICS:
-        return Refused(Refusal.INVALID_REQUEST, hint="clients are not asked for their metrics")
-    return Refused(Refusal.INVALID_REQUEST, resource_type=resource_type)
+        return ApiError(ErrorName.INVALID_REQUEST, hint="clients are not asked for their metrics")
+    return ApiError(ErrorName.INVALID_REQUEST, resource_type=resource_type)

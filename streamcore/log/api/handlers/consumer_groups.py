@@ -11,13 +11,13 @@ from streamcore.log.api.error_codes import ErrorCode, code_of, shortened, text_o
 from streamcore.log.api.handlers.group_membership import host_of
 from streamcore.log.api.handlers.groups import may_describe
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.consumer_group import ConsumerGroup
 from streamcore.log.broker.groups.consumer_group_member import ConsumerMember
 from streamcore.log.broker.groups.target_assignment import ASSIGNORS
 from streamcore.log.broker.groups.topics import GroupTopics
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.place_id import PlaceId
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.partition_id import PartitionId
 from streamcore.log.broker.requests import ConsumerHeartbeat
 from streamcore.log.protocol.messages import consumer_group_heartbeat as heartbeats
 from streamcore.log.protocol.messages.consumer_group_describe import (
@@ -58,13 +58,13 @@ def consumer_group_heartbeat(
                 assignor=request.server_assignor,
                 owned=None
                 if owned is None
-                else {PlaceId(each.topic_id, number) for each in owned for number in each.partitions},
+                else {PartitionId(each.topic_id, number) for each in owned for number in each.partitions},
                 client_id=call.client_id or "",
                 client_host=host_of(call),
                 may_see=call.may_describe,
             )
         )
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         return heartbeats.ConsumerGroupHeartbeatResponse(
             throttle_time_ms=0,
             error_code=code_of(error),
@@ -116,7 +116,7 @@ def _ensure_makes_sense(request: heartbeats.ConsumerGroupHeartbeatRequest, call:
         raise _nonsense("there is no such epoch")
     assignor = request.server_assignor
     if assignor is not None and assignor not in ASSIGNORS:
-        raise Refused(Refusal.UNSUPPORTED_ASSIGNOR, assignor=assignor, known=",".join(ASSIGNORS))
+        raise ApiError(ErrorName.UNSUPPORTED_ASSIGNOR, assignor=assignor, known=",".join(ASSIGNORS))
 
 
 def _ensure_said(text: str | None, what: str) -> None:
@@ -124,8 +124,8 @@ def _ensure_said(text: str | None, what: str) -> None:
         raise _nonsense(f"the {what} is empty")
 
 
-def _nonsense(because: str) -> Refused:
-    return Refused(Refusal.INVALID_REQUEST, because=because)
+def _nonsense(because: str) -> ApiError:
+    return ApiError(ErrorName.INVALID_REQUEST, because=because)
 
 
 def consumer_group_describe(
@@ -210,7 +210,7 @@ def _member(group: ConsumerGroup, member: ConsumerMember, topics: GroupTopics) -
     )
 
 
-def _assignment(places: Iterable[PlaceId], topics: GroupTopics) -> Assignment:
+def _assignment(places: Iterable[PartitionId], topics: GroupTopics) -> Assignment:
     """Return partitions by topic, without those of deleted topics."""
     return Assignment(
         topic_partitions=[
@@ -221,7 +221,7 @@ def _assignment(places: Iterable[PlaceId], topics: GroupTopics) -> Assignment:
     )
 
 
-def _by_topic(places: Iterable[PlaceId]) -> dict[bytes, list[int]]:
+def _by_topic(places: Iterable[PartitionId]) -> dict[bytes, list[int]]:
     by_topic: dict[bytes, list[int]] = {}
     for place in sorted(places):
         by_topic.setdefault(place.topic_id, []).append(place.partition)

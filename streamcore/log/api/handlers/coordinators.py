@@ -7,7 +7,7 @@ from typing import Final
 from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
-from streamcore.log.broker.refusals import Refused
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.protocol.messages.find_coordinator import (
     Coordinator,
     FindCoordinatorRequest,
@@ -39,7 +39,7 @@ def _coordinator(key: str, key_type: int, call: Call) -> Coordinator:
         return _refused(key, ErrorCode.INVALID_REQUEST, "coordinators are of groups (0) and transactions (1)")
     try:
         call.ensure(AclOperation.DESCRIBE, _KINDS[key_type], key)
-    except Refused as refused:
+    except ApiError as refused:
         return _refused(key, code_of(refused), text_of(refused))
     endpoint = call.caller.endpoint
     return Coordinator(

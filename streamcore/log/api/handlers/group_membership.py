@@ -8,8 +8,8 @@ from streamcore.errors import StreamCoreError
 from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import JoinReply, JoinRequest, Leaving, Membership, SyncRequest
 from streamcore.log.protocol.messages.heartbeat import HeartbeatRequest, HeartbeatResponse
 from streamcore.log.protocol.messages.join_group import (
@@ -25,7 +25,9 @@ _LEAVE_BATCHED_FROM: Final = 3
 _SYNC_PROTOCOL_FROM: Final = 5
 _NULL_PROTOCOL_FROM: Final = 7
 _SKIP_ASSIGNMENT_FROM: Final = 9
-_WITHOUT_MEMBER_ID: Final = frozenset({Refusal.GROUP_MAX_SIZE_REACHED, Refusal.GROUP_AUTHORIZATION_FAILED})
+_WITHOUT_MEMBER_ID: Final = frozenset(
+    {ErrorName.GROUP_MAX_SIZE_REACHED, ErrorName.GROUP_AUTHORIZATION_FAILED}
+)
 
 
 def host_of(call: Call) -> str:
@@ -57,7 +59,7 @@ def join_group(request: JoinGroupRequest, call: Call) -> Operation[JoinGroupResp
     try:
         _ensure_may_read(request.group_id, call)
         reply = yield from call.broker.groups.join(joining)
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         return _join_refused(error, request, call)
     return _joined(reply, call)
 
@@ -86,9 +88,9 @@ def _no_protocol(call: Call) -> str | None:
 
 def _join_refused(error: Exception, request: JoinGroupRequest, call: Call) -> JoinGroupResponse:
     member_id = request.member_id
-    if isinstance(error, Refused) and error.refusal is Refusal.MEMBER_ID_REQUIRED:
+    if isinstance(error, ApiError) and error.refusal is ErrorName.MEMBER_ID_REQUIRED:
         member_id = str(error.facts["member_id"])
-    elif isinstance(error, Refused) and error.refusal in _WITHOUT_MEMBER_ID:
+    elif isinstance(error, ApiError) and error.refusal in _WITHOUT_MEMBER_ID:
         member_id = ""
     return JoinGroupResponse(
         error_code=code_of(error),
@@ -113,7 +115,7 @@ def sync_group(request: SyncGroupRequest, call: Call) -> Operation[SyncGroupResp
     try:
         _ensure_may_read(request.group_id, call)
         reply = yield from call.broker.groups.sync(syncing)
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         return SyncGroupResponse(error_code=code_of(error), assignment=b"")
     return SyncGroupResponse(
         error_code=ErrorCode.NONE,
@@ -129,7 +131,7 @@ def heartbeat(request: HeartbeatRequest, call: Call) -> Operation[HeartbeatRespo
     try:
         _ensure_may_read(request.group_id, call)
         yield from call.broker.groups.heartbeat(request.group_id, membership)
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         return HeartbeatResponse(error_code=code_of(error))
     return HeartbeatResponse(error_code=ErrorCode.NONE)
 
@@ -141,10 +143,10 @@ def leave_group(request: LeaveGroupRequest, call: Call) -> Operation[LeaveGroupR
         leaving = [Leaving(request.member_id)]
     try:
         _ensure_may_read(request.group_id, call)
-        refusals = yield from call.broker.groups.leave_all(request.group_id, leaving)
-    except (Refused, StreamCoreError) as error:
+        api_errors = yield from call.broker.groups.leave_all(request.group_id, leaving)
+    except (ApiError, StreamCoreError) as error:
         return LeaveGroupResponse(error_code=code_of(error))
-    codes = [ErrorCode.NONE if each is None else ErrorCode[each.name] for each in refusals]
+    codes = [ErrorCode.NONE if each is None else ErrorCode[each.name] for each in api_errors]
     if call.version < _LEAVE_BATCHED_FROM:
         return LeaveGroupResponse(error_code=codes[0])
     return LeaveGroupResponse(

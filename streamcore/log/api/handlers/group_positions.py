@@ -10,9 +10,9 @@ from streamcore.errors import StreamCoreError
 from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.positions import FetchedPositions
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import Membership
 from streamcore.log.protocol.fields import ZERO_UUID
 from streamcore.log.protocol.messages.offset_commit import (
@@ -38,7 +38,7 @@ from streamcore.log.protocol.messages.offset_fetch import (
     OffsetFetchResponseTopic,
     OffsetFetchResponseTopics,
 )
-from streamcore.model import CommittedPosition, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, TopicName, TopicPartition
 
 _COMMIT_TOPIC_IDS_FROM: Final = 10
 _COMMIT_EPOCHS_FROM: Final = 9
@@ -56,7 +56,7 @@ def offset_commit(request: OffsetCommitRequest, call: Call) -> Operation[OffsetC
     if not call.may(AclOperation.READ, ResourceType.GROUP, request.group_id):
         return _commit_denied(request)
     answers: list[OffsetCommitResponseTopic] = []
-    wanted: list[tuple[TopicPartition, CommittedPosition, OffsetCommitResponsePartition]] = []
+    wanted: list[tuple[TopicPartition, CommittedOffset, OffsetCommitResponsePartition]] = []
     for topic in request.topics:
         answer = OffsetCommitResponseTopic(name=topic.name, topic_id=topic.topic_id, partitions=[])
         answers.append(answer)
@@ -75,7 +75,7 @@ def offset_commit(request: OffsetCommitRequest, call: Call) -> Operation[OffsetC
             elif not call.broker.has_partition(place):
                 outcome.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
             else:
-                position = CommittedPosition(
+                position = CommittedOffset(
                     each.committed_offset, each.committed_metadata or "", each.committed_leader_epoch
                 )
                 wanted.append((place, position, outcome))
@@ -112,7 +112,7 @@ def _committed_topic(topic: OffsetCommitRequestTopic, call: Call) -> tuple[Topic
 def _commit(
     request: OffsetCommitRequest,
     call: Call,
-    wanted: Sequence[tuple[TopicPartition, CommittedPosition, OffsetCommitResponsePartition]],
+    wanted: Sequence[tuple[TopicPartition, CommittedOffset, OffsetCommitResponsePartition]],
 ) -> Operation[None]:
     groups = call.broker.groups
     positions = {place: position for place, position, _ in wanted if not groups.is_too_long(position)}
@@ -124,7 +124,7 @@ def _commit(
         yield from groups.commit_positions(
             request.group_id, positions, membership, knows_epochs=call.version >= _COMMIT_EPOCHS_FROM
         )
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         code = _commit_code(error, call.version)
     for place, _, outcome in wanted:
         is_refused = code is not ErrorCode.NONE or place in positions
@@ -133,7 +133,7 @@ def _commit(
 
 def _commit_code(error: Exception, version: int) -> ErrorCode:
     """Return the code of an error; older clients get another one for errors of consumer groups."""
-    is_stale = isinstance(error, Refused) and error.refusal is Refusal.STALE_MEMBER_EPOCH
+    is_stale = isinstance(error, ApiError) and error.refusal is ErrorName.STALE_MEMBER_EPOCH
     if is_stale and version < _COMMIT_EPOCHS_FROM:
         return ErrorCode.UNSUPPORTED_VERSION
     return code_of(error)
@@ -183,7 +183,7 @@ def _group_positions(
         fetched = yield from call.broker.groups.fetch_positions(
             wanted.group_id, member_id=wanted.member_id, epoch=wanted.member_epoch
         )
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         return OffsetFetchResponseGroup(group_id=wanted.group_id, topics=[], error_code=code_of(error))
     return OffsetFetchResponseGroup(
         group_id=wanted.group_id,
@@ -250,7 +250,7 @@ def _single_group(request: OffsetFetchRequest, call: Call) -> Operation[OffsetFe
     try:
         call.ensure(AclOperation.DESCRIBE, ResourceType.GROUP, request.group_id)
         fetched = yield from call.broker.groups.fetch_positions(request.group_id)
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         code = code_of(error)
     topics = _all_topics(fetched, call, has_ids=False) if asked is None else asked
     answers: list[OffsetFetchResponseTopic] = []
@@ -273,7 +273,7 @@ def _single_group(request: OffsetFetchRequest, call: Call) -> Operation[OffsetFe
 # --- forgetting ---------------------------------------------------------------------------------------
 
 _OF_THE_GROUP: Final = frozenset(
-    {Refusal.INVALID_GROUP_ID, Refusal.GROUP_ID_NOT_FOUND, Refusal.NON_EMPTY_GROUP}
+    {ErrorName.INVALID_GROUP_ID, ErrorName.GROUP_ID_NOT_FOUND, ErrorName.NON_EMPTY_GROUP}
 )
 """Refusals that concern the group, not a topic."""
 
@@ -288,7 +288,7 @@ def offset_delete(request: OffsetDeleteRequest, call: Call) -> Operation[OffsetD
     if not request.topics:
         try:
             yield from call.broker.groups.delete_positions(request.group_id, [])
-        except Refused as refused:
+        except ApiError as refused:
             return OffsetDeleteResponse(error_code=code_of(refused), throttle_time_ms=0, topics=[])
     for topic in request.topics:
         places = [TopicPartition(topic.name, each.partition_index) for each in topic.partitions]
@@ -298,7 +298,7 @@ def offset_delete(request: OffsetDeleteRequest, call: Call) -> Operation[OffsetD
         code = ErrorCode.NONE
         try:
             yield from call.broker.groups.delete_positions(request.group_id, existing)
-        except Refused as refused:
+        except ApiError as refused:
             if refused.refusal in _OF_THE_GROUP:
                 return OffsetDeleteResponse(error_code=code_of(refused), throttle_time_ms=0, topics=[])
             code = code_of(refused)

@@ -8,8 +8,8 @@ from streamcore.errors import StreamCoreError
 from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of, shortened
 from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import GroupDescription
 from streamcore.log.protocol.messages.delete_groups import (
     DeletableGroupResult,
@@ -125,7 +125,7 @@ def delete_groups(request: DeleteGroupsRequest, call: Call) -> Operation[DeleteG
         try:
             call.ensure(AclOperation.DELETE, ResourceType.GROUP, name)
             yield from call.broker.groups.delete(name)
-        except (Refused, StreamCoreError) as error:
+        except (ApiError, StreamCoreError) as error:
             code = code_of(error)
         results.append(DeletableGroupResult(group_id=name, error_code=code))
     return DeleteGroupsResponse(throttle_time_ms=0, results=results)

@@ -11,7 +11,7 @@ from streamcore.errors import StreamCoreError
 from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
-from streamcore.log.broker.refusals import Refused
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.protocol.messages.offset_for_leader_epoch import (
     EpochEndOffset,
     OffsetForLeaderEpochRequest,
@@ -46,7 +46,7 @@ def _end_of(topic: str, wanted: OffsetForLeaderPartition, call: Call) -> EpochEn
     try:
         call.ensure(AclOperation.DESCRIBE, ResourceType.TOPIC, topic)
         log = call.broker.partition(TopicPartition(topic, wanted.partition))
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         answer.error_code = code_of(error)
         return answer
     wrong = epoch_error(wanted.current_leader_epoch, log.leader_epoch)

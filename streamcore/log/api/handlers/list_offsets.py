@@ -14,7 +14,7 @@ from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of
 from streamcore.log.api.handlers.leader_epochs import epoch_error
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
-from streamcore.log.broker.refusals import Refused
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.protocol.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsPartitionResponse,
@@ -96,7 +96,7 @@ def _looked_up(
         found = _found(log, wanted.timestamp, isolation)
     except ValueError:
         return _refused(number, ErrorCode.INVALID_REQUEST)
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         return _refused(number, code_of(error))
     answer = ListOffsetsPartitionResponse(partition_index=number, error_code=ErrorCode.NONE)
     if found is not None:

@@ -8,7 +8,7 @@ from streamcore.errors import StorageError
 from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of
 from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
-from streamcore.log.broker.refusals import Refused
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.protocol.messages.alter_replica_log_dirs import (
     AlterReplicaLogDirPartitionResult,
     AlterReplicaLogDirsRequest,
@@ -29,7 +29,7 @@ def describe_log_dirs(request: DescribeLogDirsRequest, call: Call) -> DescribeLo
     """Return the sizes of partitions, all or those asked for."""
     try:
         call.ensure(AclOperation.DESCRIBE, ResourceType.CLUSTER)
-    except Refused as refused:
+    except ApiError as refused:
         return DescribeLogDirsResponse(throttle_time_ms=0, error_code=code_of(refused), results=[])
     if request.topics is None:
         wanted: Iterable[tuple[str, Iterable[int]]] = [

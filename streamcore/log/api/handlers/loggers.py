@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamcore.log.api.calls import Call
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.config.changes import ChangeKind, SettingChange
 from streamcore.log.broker.config.described import Described, Level, Source
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.storage.topics.setting_kinds import SettingType
 
 _ROOT: Final = "streamcore"
@@ -24,10 +24,10 @@ _LEVELS: Final = {
 
 
 def ensure_this_node(resource: str, call: Call) -> None:
-    """Raise ``Refused`` if the resource names another node."""
+    """Raise ``ApiError`` if the resource names another node."""
     node = str(call.broker.identity.node_id)
     if resource != node:
-        raise Refused(Refusal.INVALID_REQUEST, broker=repr(resource), only_broker=node)
+        raise ApiError(ErrorName.INVALID_REQUEST, broker=repr(resource), only_broker=node)
 
 
 def _names() -> list[str]:
@@ -67,12 +67,12 @@ def change_loggers(changes: Sequence[SettingChange], *, validate_only: bool) -> 
     names = _names()
     for change in changes:
         if change.kind in (ChangeKind.APPEND, ChangeKind.SUBTRACT):
-            raise Refused(Refusal.INVALID_REQUEST, logger=change.name, hint="a level is no list")
+            raise ApiError(ErrorName.INVALID_REQUEST, logger=change.name, hint="a level is no list")
         if change.name not in names:
-            raise Refused(Refusal.INVALID_CONFIG, logger=change.name, hint="there is no such logger")
+            raise ApiError(ErrorName.INVALID_CONFIG, logger=change.name, hint="there is no such logger")
         if change.kind is ChangeKind.SET and change.value not in _LEVELS:
-            raise Refused(
-                Refusal.INVALID_CONFIG, logger=change.name, level=change.value, known=",".join(_LEVELS)
+            raise ApiError(
+                ErrorName.INVALID_CONFIG, logger=change.name, level=change.value, known=",".join(_LEVELS)
             )
     if not validate_only:
         for change in changes:

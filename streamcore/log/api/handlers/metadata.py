@@ -17,9 +17,9 @@ from streamcore.errors import InvalidConfigError
 from streamcore.log.api.calls import OPERATIONS_NOT_ASKED, Call
 from streamcore.log.api.error_codes import ErrorCode, code_of
 from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.topics import WantedTopic
 from streamcore.log.protocol.apis import APIS
 from streamcore.log.protocol.codec import codec_of
@@ -178,7 +178,7 @@ class _Asking:
             self._call.broker.ensure_may_create(name)
         except InvalidConfigError:
             return ErrorCode.INVALID_TOPIC_EXCEPTION
-        except Refused:
+        except ApiError:
             return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION  # the broker creates that topic when it needs it
         return None
 

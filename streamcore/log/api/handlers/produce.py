@@ -23,8 +23,8 @@ from streamcore.errors import (
 from streamcore.log.api.calls import Call, ConnectionRefusedByHandler
 from streamcore.log.api.error_codes import ErrorCode, code_of, shortened, text_of
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import AppendedBatch
 from streamcore.log.protocol.messages.produce import (
     BatchIndexAndErrorMessage,
@@ -284,7 +284,7 @@ def _answer(result: PartitionProduceResponse, batch: AppendedBatch, call: Call) 
     if batch.error is not None:
         _refuse(result, batch.error, call)
         by_partition = result.error_code not in _WITHOUT_LOG_START
-        if isinstance(batch.error.__cause__, Refused):
+        if isinstance(batch.error.__cause__, ApiError):
             by_partition = False  # a transaction's coordinator said so
         if by_partition and call.broker.has_partition(batch.target):
             result.log_start_offset = call.broker.partition(batch.target).offsets.log_start

@@ -8,8 +8,8 @@ from streamcore.errors import StreamCoreError
 from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.protocol.messages.delete_records import (
     DeleteRecordsPartition,
     DeleteRecordsPartitionResult,
@@ -36,7 +36,7 @@ def delete_records(request: DeleteRecordsRequest, call: Call) -> Operation[Delet
             )
             try:
                 before[place] = _end(place, wanted, call)
-            except (Refused, StreamCoreError) as error:
+            except (ApiError, StreamCoreError) as error:
                 results[place].error_code = code_of(error)
     outcomes = yield from call.broker.delete_records(before)
     for place, outcome in outcomes.items():
@@ -60,11 +60,11 @@ def _end(place: TopicPartition, wanted: DeleteRecordsPartition, call: Call) -> O
     call.ensure(AclOperation.DELETE, ResourceType.TOPIC, place.topic)
     log = call.broker.partition(place)
     if call.broker.is_internal(place.topic):
-        raise Refused(
-            Refusal.INVALID_TOPIC_EXCEPTION, topic=place.topic, hint="the log keeps its state there"
+        raise ApiError(
+            ErrorName.INVALID_TOPIC_EXCEPTION, topic=place.topic, hint="the log keeps its state there"
         )
     if log.config.is_compacted and not log.config.deletes_old:
-        raise Refused(
-            Refusal.POLICY_VIOLATION, topic=place.topic, hint="cleanup.policy of the topic is not delete"
+        raise ApiError(
+            ErrorName.POLICY_VIOLATION, topic=place.topic, hint="cleanup.policy of the topic is not delete"
         )
     return log.offsets.high_watermark if wanted.offset == _ALL else wanted.offset

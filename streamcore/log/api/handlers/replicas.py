@@ -8,7 +8,7 @@ from typing import Final
 from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
-from streamcore.log.broker.refusals import Refused
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.protocol.messages.alter_partition_reassignments import (
     AlterPartitionReassignmentsRequest,
     AlterPartitionReassignmentsResponse,
@@ -46,7 +46,7 @@ def elect_leaders(request: ElectLeadersRequest, call: Call) -> ElectLeadersRespo
         call.ensure(AclOperation.ALTER, ResourceType.CLUSTER)
         if wanted and request.election_type not in _ELECTION_TYPES:
             code = (ErrorCode.INVALID_REQUEST, f"there is no election of type {request.election_type}")
-    except Refused as refused:
+    except ApiError as refused:
         code = (code_of(refused), text_of(refused))
     return ElectLeadersResponse(
         throttle_time_ms=0,
@@ -87,7 +87,7 @@ def alter_partition_reassignments(
     )
     try:
         call.ensure(AclOperation.ALTER, ResourceType.CLUSTER)
-    except Refused as refused:
+    except ApiError as refused:
         response.error_code, response.error_message = code_of(refused), text_of(refused)
         return response
     response.responses = [
@@ -129,6 +129,6 @@ def list_partition_reassignments(
     )
     try:
         call.ensure(AclOperation.DESCRIBE, ResourceType.CLUSTER)
-    except Refused as refused:
+    except ApiError as refused:
         response.error_code, response.error_message = code_of(refused), text_of(refused)
     return response

@@ -13,7 +13,7 @@ from streamcore.log.api.authentication.sasl import IllegalSaslState, Unsupported
 from streamcore.log.api.authentication.sasl_steps import Accepted, AuthenticationFailed, PasswordCheck
 from streamcore.log.api.calls import Call, ConnectionRefusedByHandler, Login
 from streamcore.log.api.error_codes import ErrorCode
-from streamcore.log.broker.operations import Kept, Operation, Promise
+from streamcore.log.broker.operations import Completed, Operation, OperationFuture
 from streamcore.log.protocol.messages.sasl_authenticate import (
     SaslAuthenticateRequest,
     SaslAuthenticateResponse,
@@ -91,12 +91,12 @@ def _answer(token: bytes, login: Login, call: Call) -> Operation[bytes]:
         _logger.info("%s peer=%s", failed, host)
         wait_s = login.failures.wait_s(host, session.claimed_user, began_s)
         login.failures.add(host, session.claimed_user, began_s)
-        yield Kept(Promise(), began_s + wait_s + _FAILURE_DELAY_S)
+        yield Completed(OperationFuture(), began_s + wait_s + _FAILURE_DELAY_S)
         raise
     if isinstance(step, Accepted):
         wait_s = login.failures.wait_s(call.caller.host, step.user, began_s)
         if wait_s:
-            yield Kept(Promise(), began_s + wait_s)
+            yield Completed(OperationFuture(), began_s + wait_s)
         call.caller.principal = f"User:{step.user}"
     return step.token
 
@@ -105,7 +105,7 @@ def _checked(check: PasswordCheck, login: Login, call: Call) -> Operation[Accept
     """Check a password outside the lock."""
     promise = login.passwords.check(check)
     try:
-        yield Kept(promise, _NO_END_S)
+        yield Completed(promise, _NO_END_S)
     finally:
         login.passwords.give_up(promise)
     return login.session.checked(is_right=bool(promise.reply), now_s=call.clock.monotonic_s())

@@ -9,7 +9,7 @@ from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of
 from streamcore.log.api.handlers.configs import ensure_topic_name
 from streamcore.log.broker.access.acl import ResourceType
-from streamcore.log.broker.refusals import Refused
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.protocol.messages.describe_topic_partitions import (
     Cursor,
     DescribeTopicPartitionsRequest,
@@ -66,7 +66,7 @@ def _described(
     topic.topic_authorized_operations = call.operations(ResourceType.TOPIC, name)
     try:
         ensure_topic_name(name)
-    except Refused as refused:
+    except ApiError as refused:
         topic.error_code = code_of(refused)
         return topic
     state = call.broker.topics.get(name)

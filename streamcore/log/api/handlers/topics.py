@@ -12,8 +12,8 @@ from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.api.handlers.configs import SOURCES
 from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.topics import Outcome, WantedTopic, unknown_topic_id
 from streamcore.log.protocol.messages.create_partitions import (
     CreatePartitionsRequest,
@@ -55,7 +55,7 @@ def create_topics(request: CreateTopicsRequest, call: Call) -> Operation[CreateT
         try:
             if counts[topic.name] == 1:
                 wanted.append(_wanted(topic, call))
-        except Refused as refused:
+        except ApiError as refused:
             results.append(_created(topic.name, refused, call))
     outcomes: Sequence[Outcome] = _too_many(wanted, call)
     if not outcomes:
@@ -82,8 +82,8 @@ def _wanted(topic: CreatableTopic, call: Call) -> WantedTopic:
     misplaced, replicas = None, topic.replication_factor
     # As in Kafka, an impossible count of partitions is reported before too few brokers for the replicas.
     if replicas not in (_DEFAULT, 1) and (replicas < 1 or count >= 1):
-        misplaced = Refused(
-            Refusal.INVALID_REPLICATION_FACTOR,
+        misplaced = ApiError(
+            ErrorName.INVALID_REPLICATION_FACTOR,
             kafka_text=_kafkas_text_of_replicas(replicas),
             topic=topic.name,
             replication_factor=replicas,
@@ -100,29 +100,29 @@ def _kafkas_text_of_replicas(replicas: int) -> str:
     )
 
 
-def _misassigned(topic: CreatableTopic, call: Call) -> Refused | None:
+def _misassigned(topic: CreatableTopic, call: Call) -> ApiError | None:
     """Return the refusal of an assignment of replicas; allowed is only: every partition at this broker."""
     if topic.num_partitions != _DEFAULT or topic.replication_factor != _DEFAULT:
-        return Refused(
-            Refusal.INVALID_REQUEST,
+        return ApiError(
+            ErrorName.INVALID_REQUEST,
             topic=topic.name,
             hint="with assignments, the numbers of partitions and replicas are -1",
         )
     if sorted(each.partition_index for each in topic.assignments) != list(range(len(topic.assignments))):
-        return Refused(
-            Refusal.INVALID_REPLICA_ASSIGNMENT,
+        return ApiError(
+            ErrorName.INVALID_REPLICA_ASSIGNMENT,
             topic=topic.name,
             hint="partitions count from 0, without a gap",
         )
     return _wrong_brokers(topic.name, [each.broker_ids for each in topic.assignments], call)
 
 
-def _wrong_brokers(topic: str, assignments: Sequence[Sequence[int]], call: Call) -> Refused | None:
+def _wrong_brokers(topic: str, assignments: Sequence[Sequence[int]], call: Call) -> ApiError | None:
     node_id = call.broker.identity.node_id
     for broker_ids in assignments:
         if list(broker_ids) != [node_id]:
-            return Refused(
-                Refusal.INVALID_REPLICA_ASSIGNMENT, topic=topic, brokers=list(broker_ids), broker=node_id
+            return ApiError(
+                ErrorName.INVALID_REPLICA_ASSIGNMENT, topic=topic, brokers=list(broker_ids), broker=node_id
             )
     return None
 
@@ -155,9 +155,9 @@ def _created(name: str, outcome: Outcome, call: Call) -> CreatableTopicResult:
     return result
 
 
-def _twice(name: str) -> Refused:
-    return Refused(
-        Refusal.INVALID_REQUEST,
+def _twice(name: str) -> ApiError:
+    return ApiError(
+        ErrorName.INVALID_REQUEST,
         kafka_text="Duplicate topic name.",
         topic=name,
         hint="name a topic once in a request",
@@ -177,7 +177,7 @@ def create_partitions(request: CreatePartitionsRequest, call: Call) -> Operation
             if counts[topic.name] == 1:
                 call.ensure(AclOperation.ALTER, ResourceType.TOPIC, topic.name)
                 wanted.append(_wanted_partitions(topic, call))
-        except Refused as refused:
+        except ApiError as refused:
             results.append(_grown(topic.name, refused))
     outcomes: Sequence[Outcome] = _too_many(wanted, call)
     if not outcomes:
@@ -194,8 +194,8 @@ def _wanted_partitions(topic: CreatePartitionsTopic, call: Call) -> WantedTopic:
         new_count = topic.count - state.partition_count
         misplaced = _wrong_brokers(topic.name, [each.broker_ids for each in topic.assignments], call)
         if len(topic.assignments) != new_count:
-            misplaced = Refused(
-                Refusal.INVALID_REPLICA_ASSIGNMENT,
+            misplaced = ApiError(
+                ErrorName.INVALID_REPLICA_ASSIGNMENT,
                 kafka_text=f"Attempted to add {new_count} additional partition(s), but only "
                 f"{len(topic.assignments)} assignment(s) were specified.",
                 topic=topic.name,
@@ -226,7 +226,7 @@ def delete_topics(request: DeleteTopicsRequest, call: Call) -> Operation[DeleteT
         results += [result] * (count if key == (None, _NO_ID) else 1)
         try:
             doomed.setdefault(_name_to_delete(*key, count, call), []).append(result)
-        except (Refused, UnknownTopicError) as error:
+        except (ApiError, UnknownTopicError) as error:
             _fail(result, error)
     for name, asked in doomed.items():
         if len(asked) > 1:
@@ -251,7 +251,7 @@ def delete_topics(request: DeleteTopicsRequest, call: Call) -> Operation[DeleteT
 
 def _name_to_delete(name: str | None, topic_id: bytes, count: int, call: Call) -> str:
     if (name is None) == (topic_id == _NO_ID):
-        raise Refused(Refusal.INVALID_REQUEST, topic=name, hint="say which topic by its name or by its id")
+        raise ApiError(ErrorName.INVALID_REQUEST, topic=name, hint="say which topic by its name or by its id")
     if count > 1:
         raise _twice(name or topic_id.hex())
     found = name if name is not None else call.broker.topic_name(topic_id)
@@ -261,7 +261,7 @@ def _name_to_delete(name: str | None, topic_id: bytes, count: int, call: Call) -
     return found
 
 
-def _fail(result: DeletableTopicResult, error: Refused | StreamCoreError) -> None:
+def _fail(result: DeletableTopicResult, error: ApiError | StreamCoreError) -> None:
     result.error_code, result.error_message = code_of(error), text_of(error)
 
 
@@ -274,8 +274,8 @@ def _too_many(wanted: Sequence[WantedTopic], call: Call) -> list[Outcome]:
     if new <= _NEW_PARTITIONS_MAX:
         return []
     hint = "ask for fewer partitions at once"
-    refused = Refused(
-        Refusal.POLICY_VIOLATION,
+    refused = ApiError(
+        ErrorName.POLICY_VIOLATION,
         kafka_text="Excessively large number of partitions per request.",
         hint=hint,
         new=new,

@@ -9,9 +9,9 @@ from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.api.handlers.configs import ensure_topic_name
 from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.broker.name_patterns import compile_pattern
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import ProducerIdentity, TransactionDescription
 from streamcore.log.broker.transactions.listing import STATES_BY_NAME, TransactionFilter
 from streamcore.log.protocol.messages import describe_producers as producers
@@ -107,7 +107,7 @@ def list_transactions(
     if request.transactional_id_pattern:
         try:
             has_name = compile_pattern(request.transactional_id_pattern).matches
-        except Refused as refused:
+        except ApiError as refused:
             response.error_code = code_of(refused)
             return response
     wanted = TransactionFilter(
@@ -156,7 +156,7 @@ def _active_producers(target: TopicPartition, call: Call) -> producers.Partition
         ensure_topic_name(target.topic)
         call.ensure(AclOperation.READ, ResourceType.TOPIC, target.topic)
         log = call.broker.partition(target)
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         answer.error_code, answer.error_message = code_of(error), text_of(error)
     else:
         answer.active_producers = [_producer(state) for state in log.producer_states.values()]
@@ -214,7 +214,7 @@ def _written(marker: WritableTxnMarker, target: TopicPartition, call: Call) -> E
             coordinator_epoch=marker.coordinator_epoch,
             version=marker.transaction_version,
         )
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         code = code_of(error)
         return ErrorCode.INVALID_PRODUCER_EPOCH if code is ErrorCode.PRODUCER_FENCED else code
     return ErrorCode.NONE

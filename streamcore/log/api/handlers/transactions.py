@@ -16,8 +16,8 @@ from streamcore.errors import StreamCoreError
 from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of
 from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import Membership, ProducerIdentity
 from streamcore.log.protocol.messages.add_offsets_to_txn import (
     AddOffsetsToTxnRequest,
@@ -40,7 +40,7 @@ from streamcore.log.protocol.messages.txn_offset_commit import (
     TxnOffsetCommitResponsePartition,
     TxnOffsetCommitResponseTopic,
 )
-from streamcore.model import CommittedPosition, TopicPartition
+from streamcore.model import CommittedOffset, TopicPartition
 
 _NONE: Final = -1
 _BATCHED_FROM: Final = 4
@@ -66,7 +66,7 @@ def init_producer_id(request: InitProducerIdRequest, call: Call) -> Operation[In
         identity = yield from call.broker.transactions.init_producer_id(
             request.transactional_id, request.transaction_timeout_ms, expected
         )
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         answer.error_code = _fencing_code(error, call, knows_from=_INIT_KNOWS_FENCED_FROM)
     else:
         answer.producer_id, answer.producer_epoch = identity.producer_id, identity.epoch
@@ -74,7 +74,7 @@ def init_producer_id(request: InitProducerIdRequest, call: Call) -> Operation[In
 
 
 def _ensure_may_write(transactional_id: str | None, call: Call) -> None:
-    """Raise ``Refused`` if the client may not be a producer, with a transactional id or without one."""
+    """Raise ``ApiError`` if the client may not be a producer, with a transactional id or without one."""
     if transactional_id is not None:
         call.ensure(AclOperation.WRITE, ResourceType.TRANSACTIONAL_ID, transactional_id)
     elif not call.may_somewhere(AclOperation.WRITE, ResourceType.TOPIC):
@@ -137,7 +137,7 @@ def _joined(
     outcome = ErrorCode.NONE
     try:
         yield from call.broker.transactions.add_partitions(transactional_id, identity, asked)
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         outcome = _fencing_code(error, call, knows_from=_OTHERS_KNOW_FENCED_FROM)
     return dict.fromkeys(asked, outcome)
 
@@ -152,7 +152,7 @@ def _verified(
         codes[target] = ErrorCode.NONE
         try:
             call.broker.transactions.ensure_may_write(transactional_id, identity, target)
-        except Refused as refused:
+        except ApiError as refused:
             codes[target] = code_of(refused)
     return codes
 
@@ -200,18 +200,18 @@ def add_offsets_to_txn(request: AddOffsetsToTxnRequest, call: Call) -> Operation
         call.ensure(AclOperation.READ, ResourceType.GROUP, request.group_id)
         target = call.broker.groups.partition_for(request.group_id)
         yield from call.broker.transactions.add_partitions(request.transactional_id, identity, [target])
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         code = _fencing_code(error, call, knows_from=_OTHERS_KNOW_FENCED_FROM)
     return AddOffsetsToTxnResponse(throttle_time_ms=0, error_code=code)
 
 
 def txn_offset_commit(request: TxnOffsetCommitRequest, call: Call) -> Operation[TxnOffsetCommitResponse]:
     """Add a group's committed offsets to a transaction."""
-    positions: dict[TopicPartition, CommittedPosition] = {}
+    positions: dict[TopicPartition, CommittedOffset] = {}
     codes: dict[TopicPartition, ErrorCode] = {}
     too_long: list[TopicPartition] = []
     for target, each in _positions(request):
-        position = CommittedPosition(
+        position = CommittedOffset(
             each.committed_offset, each.committed_metadata or "", each.committed_leader_epoch
         )
         if not call.may(AclOperation.READ, ResourceType.TOPIC, target.topic):
@@ -254,7 +254,7 @@ def _group_code(request: TxnOffsetCommitRequest, call: Call) -> ErrorCode:
     try:
         call.ensure(AclOperation.WRITE, ResourceType.TRANSACTIONAL_ID, request.transactional_id)
         call.ensure(AclOperation.READ, ResourceType.GROUP, request.group_id)
-    except Refused as refused:
+    except ApiError as refused:
         return code_of(refused)
     return ErrorCode.NONE
 
@@ -268,7 +268,7 @@ def _positions(
 
 
 def _committed_in_transaction(
-    request: TxnOffsetCommitRequest, positions: dict[TopicPartition, CommittedPosition], call: Call
+    request: TxnOffsetCommitRequest, positions: dict[TopicPartition, CommittedOffset], call: Call
 ) -> Operation[ErrorCode]:
     """Write the offsets and wait for the disk: the client may commit after this process has ended."""
     identity = ProducerIdentity(request.producer_id, request.producer_epoch)
@@ -283,7 +283,7 @@ def _committed_in_transaction(
             joins_as=_VERSION_2 if call.version >= _IMPLICIT_JOIN_FROM else None,
         )
         yield call.broker.written_to([call.broker.groups.partition_for(request.group_id)])
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         code = code_of(error)
         if code is ErrorCode.PRODUCER_FENCED:
             return ErrorCode.INVALID_PRODUCER_EPOCH
@@ -308,7 +308,7 @@ def end_txn(request: EndTxnRequest, call: Call) -> Operation[EndTxnResponse]:
             commit=request.committed,
             version=_VERSION_2 if moves_epoch else 0,
         )
-    except (Refused, StreamCoreError) as error:
+    except (ApiError, StreamCoreError) as error:
         answer.error_code = _fencing_code(error, call, knows_from=_OTHERS_KNOW_FENCED_FROM)
     else:
         if moves_epoch:

@@ -9,8 +9,8 @@ from streamcore.log.api.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.access.scram_credentials import ScramMechanism
 from streamcore.log.broker.access.users import Alteration, CredentialDeletion, CredentialUpsertion
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.protocol.messages.alter_user_scram_credentials import (
     AlterUserScramCredentialsRequest,
     AlterUserScramCredentialsResponse,
@@ -32,7 +32,7 @@ def describe_user_scram_credentials(
     """Return the mechanisms by which users can log in: of the users asked for, or of all."""
     try:
         call.ensure(AclOperation.DESCRIBE, ResourceType.CLUSTER)
-    except Refused as refused:
+    except ApiError as refused:
         return DescribeUserScramCredentialsResponse(
             throttle_time_ms=0, error_code=code_of(refused), error_message=text_of(refused), results=[]
         )
@@ -51,9 +51,9 @@ def _described(name: str, count: int, call: Call) -> DescribeUserScramCredential
     credentials = call.broker.users.credentials(name)
     refused = None
     if count > 1:
-        refused = Refused(Refusal.DUPLICATE_RESOURCE, user=name)
+        refused = ApiError(ErrorName.DUPLICATE_RESOURCE, user=name)
     elif not credentials:
-        refused = Refused(Refusal.RESOURCE_NOT_FOUND, user=name)
+        refused = ApiError(ErrorName.RESOURCE_NOT_FOUND, user=name)
     if refused is not None:
         return DescribeUserScramCredentialsResult(
             user=name, error_code=code_of(refused), error_message=text_of(refused), credential_infos=[]
@@ -80,10 +80,10 @@ def alter_user_scram_credentials(
         )
         for each in request.upsertions
     ]
-    fates: dict[str, Refused | None]
+    fates: dict[str, ApiError | None]
     try:
         call.ensure(AclOperation.ALTER, ResourceType.CLUSTER)
-    except Refused as refused:
+    except ApiError as refused:
         fates = dict.fromkeys((each.user for each in alterations), refused)
     else:
         fates = yield from call.broker.users.alter(alterations)

@@ -28,9 +28,9 @@ from streamcore.log.broker.access.acl import (
     ResourcePattern,
     ResourceType,
 )
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.cluster_state import ClusterState, StateTable
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refusal, Refused
 
 _RULES_OF_RESOURCE_MAX: Final = 1_000
 """The maximum number of rules of one resource pattern, because they are one record."""
@@ -84,9 +84,9 @@ class AccessRules:
         """Return the rules that a filter selects, in order."""
         return sorted(rule for rule in self if wanted.chooses(rule))
 
-    def add(self, rules: Sequence[AccessRule]) -> Operation[list[Refused | None]]:
+    def add(self, rules: Sequence[AccessRule]) -> Operation[list[ApiError | None]]:
         """Add rules; an existing rule is no error. Each rule succeeds or fails separately."""
-        fates: list[Refused | None] = []
+        fates: list[ApiError | None] = []
         changed: dict[ResourcePattern, set[AccessRule]] = {}
         new_count = 0
         for rule in rules:
@@ -98,7 +98,7 @@ class AccessRules:
                     changed[rule.resource] = ruled | {rule}
                     new_count += 1
                 fates.append(None)
-            except Refused as refused:
+            except ApiError as refused:
                 fates.append(refused)
         yield from self._write(changed)
         return fates
@@ -140,8 +140,11 @@ class AccessRules:
     def _ensure_room(self, rule: AccessRule, resource_count: int, new_count: int) -> None:
         count = self._count + new_count
         if count >= self._rule_count_max or resource_count >= _RULES_OF_RESOURCE_MAX:
-            raise Refused(
-                Refusal.POLICY_VIOLATION, rules=count, of_the_resource=resource_count, name=rule.resource.name
+            raise ApiError(
+                ErrorName.POLICY_VIOLATION,
+                rules=count,
+                of_the_resource=resource_count,
+                name=rule.resource.name,
             )
 
 
@@ -161,7 +164,7 @@ def _ensure_sensible(rule: AccessRule) -> None:
     elif max(len(text.encode()) for text in (resource.name, rule.principal, rule.host)) > _TEXT_BYTES_MAX:
         facts = {"text_bytes_max": _TEXT_BYTES_MAX}
     if facts:
-        raise Refused(Refusal.INVALID_REQUEST, **facts)
+        raise ApiError(ErrorName.INVALID_REQUEST, **facts)
 
 
 def _name_of(resource: ResourcePattern) -> str:

@@ -31,9 +31,9 @@ from streamcore.log.broker.access.scram_credentials import (
     credential_of_password,
     credential_of_salted,
 )
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.cluster_state import Change, ClusterState, StateTable
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refusal, Refused
 
 _NAME_BYTES_MAX: Final = 1_024
 _DECOY_NAME: Final = "key"
@@ -118,7 +118,7 @@ class Users:
         """
         _ensure_name(name)
         if not password:
-            raise Refused(Refusal.UNACCEPTABLE_CREDENTIAL, user=name, password_bytes=0)
+            raise ApiError(ErrorName.UNACCEPTABLE_CREDENTIAL, user=name, password_bytes=0)
         self._ensure_room(name)
         credentials = {
             mechanism: credential_of_password(mechanism, password, self._random_bytes(SALT_BYTES))
@@ -133,16 +133,16 @@ class Users:
             Refused: there is no user of this name.
         """
         if name not in self._users.values:
-            raise Refused(Refusal.RESOURCE_NOT_FOUND, user=name)
+            raise ApiError(ErrorName.RESOURCE_NOT_FOUND, user=name)
         yield from self._state.write(self._changes({name: {}}))
 
-    def alter(self, alterations: Sequence[Alteration]) -> Operation[dict[str, Refused | None]]:
+    def alter(self, alterations: Sequence[Alteration]) -> Operation[dict[str, ApiError | None]]:
         """Apply the alterations of Kafka's admin request; each user succeeds or fails separately, with at
         most one alteration.
 
         Of several errors in a user's alteration the first is returned.
         """
-        fates: dict[str, Refused | None] = {}
+        fates: dict[str, ApiError | None] = {}
         changed: dict[str, dict[ScramMechanism, ScramCredential]] = {}
         for alteration in alterations:
             name = alteration.user
@@ -150,10 +150,10 @@ class Users:
                 continue
             try:
                 if changed.pop(name, None) is not None:
-                    raise Refused(Refusal.DUPLICATE_RESOURCE, user=name)
+                    raise ApiError(ErrorName.DUPLICATE_RESOURCE, user=name)
                 changed[name] = self._altered(alteration, new_count=len(changed))
                 fates[name] = None
-            except Refused as refused:
+            except ApiError as refused:
                 fates[name] = refused
         yield from self._state.write(self._changes(changed))
         return fates
@@ -163,12 +163,12 @@ class Users:
         name, mechanism = alteration.user, alteration.mechanism
         _ensure_name(name)
         if mechanism is None:
-            raise Refused(Refusal.UNSUPPORTED_SASL_MECHANISM, user=name)
+            raise ApiError(ErrorName.UNSUPPORTED_SASL_MECHANISM, user=name)
         credentials = dict(self.credentials(name))
         match alteration:
             case CredentialDeletion():
                 if mechanism not in credentials:
-                    raise Refused(Refusal.RESOURCE_NOT_FOUND, user=name, mechanism=mechanism.value)
+                    raise ApiError(ErrorName.RESOURCE_NOT_FOUND, user=name, mechanism=mechanism.value)
                 del credentials[mechanism]
             case CredentialUpsertion():
                 self._ensure_room(name, new_count)
@@ -190,13 +190,13 @@ class Users:
     def _ensure_room(self, name: str, new_count: int = 0) -> None:
         count = len(self._users.values)
         if name not in self._users.values and count + new_count >= self._user_count_max:
-            raise Refused(Refusal.POLICY_VIOLATION, users=count, user_count_max=self._user_count_max)
+            raise ApiError(ErrorName.POLICY_VIOLATION, users=count, user_count_max=self._user_count_max)
 
 
 def _ensure_name(name: str) -> None:
     size = len(name.encode())
     if not 0 < size <= _NAME_BYTES_MAX:
-        raise Refused(Refusal.UNACCEPTABLE_CREDENTIAL, name_bytes=size, name_bytes_max=_NAME_BYTES_MAX)
+        raise ApiError(ErrorName.UNACCEPTABLE_CREDENTIAL, name_bytes=size, name_bytes_max=_NAME_BYTES_MAX)
 
 
 def _ensure_acceptable(upsertion: CredentialUpsertion, mechanism: ScramMechanism) -> None:
@@ -210,6 +210,6 @@ def _ensure_acceptable(upsertion: CredentialUpsertion, mechanism: ScramMechanism
     elif len(upsertion.salted_password) != mechanism.hash_bytes:
         facts = {"salted_bytes": len(upsertion.salted_password), "wanted_bytes": mechanism.hash_bytes}
     if facts:
-        raise Refused(
-            Refusal.UNACCEPTABLE_CREDENTIAL, user=upsertion.user, mechanism=mechanism.value, **facts
+        raise ApiError(
+            ErrorName.UNACCEPTABLE_CREDENTIAL, user=upsertion.user, mechanism=mechanism.value, **facts
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.storage.topics.setting_kinds import SettingType
 
 
@@ -46,14 +46,14 @@ def changed(
     """
     names = [change.name for change in changes]
     if len(set(names)) != len(names):
-        raise Refused(Refusal.INVALID_REQUEST, hint="name each setting once")
+        raise ApiError(ErrorName.INVALID_REQUEST, hint="name each setting once")
     result = dict(current)
     for change in changes:
         if change.kind is ChangeKind.DELETE:
             result.pop(change.name, None)
             continue
         if change.value is None:
-            raise Refused(Refusal.INVALID_REQUEST, setting=change.name, value="null")
+            raise ApiError(ErrorName.INVALID_REQUEST, setting=change.name, value="null")
         if change.kind is ChangeKind.SET:
             result[change.name] = change.value
             continue
@@ -62,7 +62,7 @@ def changed(
             result[change.name] = change.value  # the check of values refuses it as unknown
             continue
         if setting.type is not SettingType.LIST:
-            raise Refused(Refusal.INVALID_CONFIG, setting=change.name, hint="only lists are added to")
+            raise ApiError(ErrorName.INVALID_CONFIG, setting=change.name, hint="only lists are added to")
         words = _words(result.get(change.name, setting.default or ""))
         wanted = _words(change.value)
         if change.kind is ChangeKind.APPEND:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamcore.errors import InvalidConfigError, fact_text
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.cluster_state import ClusterState, StateTable
 from streamcore.log.broker.config.broker_settings import (
     BrokerSetting,
@@ -30,7 +31,6 @@ from streamcore.log.broker.config.described import Described, Level, Source
 from streamcore.log.broker.config.group_settings import GROUP_SETTINGS, ensure_group_setting
 from streamcore.log.broker.config.texts import configured, texts_of
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.storage.settings import LogSettings
 from streamcore.log.storage.topics.catalog import Catalog
@@ -250,7 +250,7 @@ class Configuration:
         try:
             TopicConfig.parse(topic_defaults_of({**self._static, **both})).ensure_consistent()
         except InvalidConfigError as error:
-            raise Refused(Refusal.INVALID_REQUEST, hint=error) from error
+            raise ApiError(ErrorName.INVALID_REQUEST, hint=error) from error
         if not validate_only:
             table = self._brokers
             yield from self._state.write([table.put(resource, values) if values else table.delete(resource)])
@@ -275,7 +275,7 @@ class Configuration:
 
     def _ensure_node(self, resource: str) -> None:
         if resource not in (ALL_NODES, self._node):
-            raise Refused(Refusal.INVALID_REQUEST, broker=repr(resource), only_broker=self._node)
+            raise ApiError(ErrorName.INVALID_REQUEST, broker=repr(resource), only_broker=self._node)
 
 
 def known_topic_setting(name: str) -> Known | None:
@@ -301,16 +301,16 @@ def _ensure_changeable(name: str, value: str) -> None:
             "it cannot be changed while the broker runs",
             kafka_text=f"Cannot update these configs dynamically: [{name}]",
         )
-        raise Refused(Refusal.INVALID_REQUEST, setting=name, hint=hint)
+        raise ApiError(ErrorName.INVALID_REQUEST, setting=name, hint=hint)
     try:
         checked(name, value)
     except InvalidConfigError as error:
-        raise Refused(Refusal.INVALID_REQUEST, hint=error) from error
+        raise ApiError(ErrorName.INVALID_REQUEST, hint=error) from error
 
 
 def _ensure_group(name: str) -> None:
     if not name:
-        raise Refused(Refusal.INVALID_REQUEST, hint="a group needs a name")
+        raise ApiError(ErrorName.INVALID_REQUEST, hint="a group needs a name")
 
 
 def broker_config(defaults: Mapping[str, str]) -> dict[str, str]:

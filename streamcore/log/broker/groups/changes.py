@@ -29,7 +29,7 @@ from streamcore.log.broker.groups.reconciliation import Goal, reconciled
 from streamcore.log.broker.groups.target_assignment import ASSIGNORS, Subscriber
 from streamcore.log.broker.groups.topics import GroupTopics
 from streamcore.log.broker.name_patterns import compile_pattern
-from streamcore.log.broker.place_id import PlaceId
+from streamcore.log.broker.partition_id import PartitionId
 from streamcore.model import TimestampMs, TopicName
 
 
@@ -119,7 +119,7 @@ def advance(
     draft: GroupDraft,
     member_id: str,
     topics: GroupTopics,
-    owned: Set[PlaceId] | None,
+    owned: Set[PartitionId] | None,
     *,
     has_new_subscription: bool,
 ) -> Holding:

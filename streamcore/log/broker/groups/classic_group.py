@@ -18,12 +18,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.classic_generation import members_of
 from streamcore.log.broker.groups.classic_member import Member, chosen_protocol
 from streamcore.log.broker.groups.classic_states import TRANSITIONS, GroupState, JoinRules
 from streamcore.log.broker.groups.records import StoredGroup
-from streamcore.log.broker.operations import Promise
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.operations import OperationFuture
 from streamcore.log.broker.requests import (
     JoinedMember,
     JoinReply,
@@ -116,8 +116,8 @@ class ClassicGroup:
     def rename(self, old_id: str, new_id: str) -> Member:
         """Give a static member another id; requests with the old id are fenced."""
         member = self.members.pop(old_id)
-        member.answer_join(Refusal.FENCED_INSTANCE_ID)
-        member.answer_sync(Refusal.FENCED_INSTANCE_ID)
+        member.answer_join(ErrorName.FENCED_INSTANCE_ID)
+        member.answer_sync(ErrorName.FENCED_INSTANCE_ID)
         member.member_id = new_id
         self.members[new_id] = member
         assert member.instance_id is not None
@@ -155,7 +155,7 @@ class ClassicGroup:
         for member in self.members.values():
             if self.state is _S.COMPLETING_REBALANCE:
                 member.assignment = b""  # the assignment of an earlier generation
-            member.answer_sync(Refusal.REBALANCE_IN_PROGRESS)
+            member.answer_sync(ErrorName.REBALANCE_IN_PROGRESS)
             self.wake_by(member.deadline_s)
         self.awaited_syncs.clear()
         self.deadline_s = self._rebalance_deadline_s(now_s)
@@ -212,12 +212,12 @@ class ClassicGroup:
 
     # --- assignments --------------------------------------------------------------------------
 
-    def sync(self, request: SyncRequest, now_s: float) -> Promise[SyncReply | Refusal]:
+    def sync(self, request: SyncRequest, now_s: float) -> OperationFuture[SyncReply | ErrorName]:
         """Return the future of a member's assignment; it is done at once if the assignment is there."""
         member = self.current(request.membership)
         self._ensure_protocol_meant(request.protocol_type, self.protocol_type)
         self._ensure_protocol_meant(request.protocol, self.protocol)
-        promise: Promise[SyncReply | Refusal] = Promise()
+        promise: OperationFuture[SyncReply | ErrorName] = OperationFuture()
         match self.state:
             case _S.STABLE:
                 self.awaited_syncs.discard(member.member_id)
@@ -225,15 +225,17 @@ class ClassicGroup:
                 promise.keep(SyncReply(member.assignment, self.protocol_type, self.protocol))
             case _S.COMPLETING_REBALANCE:
                 self.awaited_syncs.discard(member.member_id)
-                member.answer_sync(Refusal.REBALANCE_IN_PROGRESS)
+                member.answer_sync(ErrorName.REBALANCE_IN_PROGRESS)
                 member.syncing = promise
             case _:
-                promise.keep(Refusal.REBALANCE_IN_PROGRESS)
+                promise.keep(ErrorName.REBALANCE_IN_PROGRESS)
         return promise
 
     def _ensure_protocol_meant(self, meant: str | None, actual: str) -> None:
         if meant is not None and meant != actual:
-            raise Refused(Refusal.INCONSISTENT_GROUP_PROTOCOL, group=self.name, offered=meant, common=actual)
+            raise ApiError(
+                ErrorName.INCONSISTENT_GROUP_PROTOCOL, group=self.name, offered=meant, common=actual
+            )
 
     def awaits_assignment_by(self, member_id: str) -> bool:
         """Whether this member is the leader whose assignment the generation needs."""
@@ -280,19 +282,19 @@ class ClassicGroup:
     # --- staying and leaving ------------------------------------------------------------------
 
     def heartbeat(self, membership: Membership, now_s: float) -> None:
-        """Renew the member's session. Raises ``Refused`` if the member has to join again."""
+        """Renew the member's session. Raises ``ApiError`` if the member has to join again."""
         member = self.current(membership)
         self.refresh(member, now_s)
         if self.state is _S.PREPARING_REBALANCE:
-            raise Refused(Refusal.REBALANCE_IN_PROGRESS, group=self.name)
+            raise ApiError(ErrorName.REBALANCE_IN_PROGRESS, group=self.name)
 
     def ensure_may_commit(
         self, membership: Membership | None, now_s: float, *, is_transactional: bool = False
     ) -> None:
-        """Check that the committing client still owns the partitions. Raises ``Refused``."""
+        """Check that the committing client still owns the partitions. Raises ``ApiError``."""
         if membership is None:
             if self.members:
-                raise Refused(Refusal.NON_EMPTY_GROUP, group=self.name)
+                raise ApiError(ErrorName.NON_EMPTY_GROUP, group=self.name)
             return
         if membership.generation < 0:
             if self.state is _S.EMPTY:
@@ -300,20 +302,20 @@ class ClassicGroup:
             if not membership.member_id and membership.instance_id is None:
                 if is_transactional:
                     return  # older producers do not name a member
-                raise Refused(Refusal.UNKNOWN_MEMBER_ID, group=self.name)
+                raise ApiError(ErrorName.UNKNOWN_MEMBER_ID, group=self.name)
         member = self.current(membership)
         if not is_transactional and self.state is _S.COMPLETING_REBALANCE:
-            raise Refused(Refusal.REBALANCE_IN_PROGRESS, group=self.name)
+            raise ApiError(ErrorName.REBALANCE_IN_PROGRESS, group=self.name)
         if self.state is not _S.COMPLETING_REBALANCE:
             self.refresh(member, now_s)
 
-    def leave(self, leaving: Iterable[Leaving], now_s: float) -> list[Refusal | None]:
+    def leave(self, leaving: Iterable[Leaving], now_s: float) -> list[ErrorName | None]:
         """Remove members together; return the refusal for each that could not be removed."""
-        outcomes: list[Refusal | None] = []
+        outcomes: list[ErrorName | None] = []
         for each in leaving:
             try:
                 self._leave(each)
-            except Refused as refused:
+            except ApiError as refused:
                 outcomes.append(refused.refusal)
             else:
                 outcomes.append(None)
@@ -344,8 +346,8 @@ class ClassicGroup:
             self.instances.pop(member.instance_id, None)
         if self.leader_id == member.member_id:
             self.leader_id = next(iter(self.members), "")
-        member.answer_join(Refusal.UNKNOWN_MEMBER_ID)
-        member.answer_sync(Refusal.UNKNOWN_MEMBER_ID)
+        member.answer_join(ErrorName.UNKNOWN_MEMBER_ID)
+        member.answer_sync(ErrorName.UNKNOWN_MEMBER_ID)
 
     def _go_on(self, now_s: float) -> None:
         if self.state is not _S.EMPTY:
@@ -354,8 +356,8 @@ class ClassicGroup:
     def dissolve(self) -> None:
         """End the group because a consumer group replaces it; waiting members have to join again."""
         for member in self.members.values():
-            member.answer_join(Refusal.REBALANCE_IN_PROGRESS)
-            member.answer_sync(Refusal.REBALANCE_IN_PROGRESS)
+            member.answer_join(ErrorName.REBALANCE_IN_PROGRESS)
+            member.answer_sync(ErrorName.REBALANCE_IN_PROGRESS)
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -413,24 +415,24 @@ class ClassicGroup:
     # --- members ------------------------------------------------------------------------------
 
     def known(self, member_id: str, instance_id: str | None) -> Member:
-        """Return a member by its id and, if it is static, its instance id. Raises ``Refused``."""
+        """Return a member by its id and, if it is static, its instance id. Raises ``ApiError``."""
         if instance_id is not None:
             owner = self.instances.get(instance_id)
             if owner is None:
-                raise Refused(Refusal.UNKNOWN_MEMBER_ID, group=self.name, instance_id=instance_id)
+                raise ApiError(ErrorName.UNKNOWN_MEMBER_ID, group=self.name, instance_id=instance_id)
             if owner != member_id:
-                raise Refused(Refusal.FENCED_INSTANCE_ID, group=self.name, instance_id=instance_id)
+                raise ApiError(ErrorName.FENCED_INSTANCE_ID, group=self.name, instance_id=instance_id)
         member = self.members.get(member_id)
         if member is None:
-            raise Refused(Refusal.UNKNOWN_MEMBER_ID, group=self.name, member_id=member_id)
+            raise ApiError(ErrorName.UNKNOWN_MEMBER_ID, group=self.name, member_id=member_id)
         return member
 
     def current(self, membership: Membership) -> Member:
-        """Return a member of the present generation. Raises ``Refused``."""
+        """Return a member of the present generation. Raises ``ApiError``."""
         member = self.known(membership.member_id, membership.instance_id)
         if membership.generation != self.generation:
-            raise Refused(
-                Refusal.ILLEGAL_GENERATION,
+            raise ApiError(
+                ErrorName.ILLEGAL_GENERATION,
                 group=self.name,
                 generation=membership.generation,
                 current_generation=self.generation,

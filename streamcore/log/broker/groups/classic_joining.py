@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.classic_group import ClassicGroup
 from streamcore.log.broker.groups.classic_member import Member, chosen_protocol, ensure_protocols_fit
 from streamcore.log.broker.groups.classic_states import GroupState
-from streamcore.log.broker.operations import Promise
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.operations import OperationFuture
 from streamcore.log.broker.requests import JoinReply, JoinRequest
 
 _S = GroupState
@@ -22,7 +22,7 @@ _S = GroupState
 
 def join(
     group: ClassicGroup, request: JoinRequest, new_id: str, now_s: float
-) -> Promise[JoinReply | Refusal]:
+) -> OperationFuture[JoinReply | ErrorName]:
     """Add a member to the next generation, or return the present one to it.
 
     Raises:
@@ -37,11 +37,11 @@ def join(
             return _come_back(group, request, new_id, now_s)
         if request.is_member_id_required and request.instance_id is None:
             group.promise_id(new_id, now_s + request.session_timeout_ms / 1000)
-            raise Refused(Refusal.MEMBER_ID_REQUIRED, group=group.name, member_id=new_id)
+            raise ApiError(ErrorName.MEMBER_ID_REQUIRED, group=group.name, member_id=new_id)
         return _join_generation(group, group.add(request, new_id), request, now_s)
     if request.member_id in group.promised_ids:
         if request.instance_id is not None:
-            raise Refused(Refusal.UNKNOWN_MEMBER_ID, group=group.name, instance_id=request.instance_id)
+            raise ApiError(ErrorName.UNKNOWN_MEMBER_ID, group=group.name, instance_id=request.instance_id)
         return _join_generation(group, group.add(request, request.member_id), request, now_s)
     member = group.known(request.member_id, request.instance_id)
     if _has_missed_an_answer(group, member, request):
@@ -64,14 +64,14 @@ def _ensure_room(group: ClassicGroup, member_id: str) -> None:
     size_max = group.rules.size_max
     has_too_many_promised = not member_id and len(group.promised_ids) >= size_max
     if not is_in and (taken >= size_max or has_too_many_promised):
-        raise Refused(Refusal.GROUP_MAX_SIZE_REACHED, group=group.name, size_max=size_max)
+        raise ApiError(ErrorName.GROUP_MAX_SIZE_REACHED, group=group.name, size_max=size_max)
 
 
 def _ensure_bytes_fit(group: ClassicGroup, request: JoinRequest) -> None:
     others = (each.protocols for name, each in group.members.items() if name != request.member_id)
     size_bytes = sum(len(data) for protocols in (request.protocols, *others) for _, data in protocols)
     if size_bytes > group.rules.bytes_max:
-        raise Refused(Refusal.GROUP_MAX_SIZE_REACHED, group=group.name, bytes_max=group.rules.bytes_max)
+        raise ApiError(ErrorName.GROUP_MAX_SIZE_REACHED, group=group.name, bytes_max=group.rules.bytes_max)
 
 
 def _has_missed_an_answer(group: ClassicGroup, member: Member, request: JoinRequest) -> bool:
@@ -84,11 +84,11 @@ def _has_missed_an_answer(group: ClassicGroup, member: Member, request: JoinRequ
 
 def _join_generation(
     group: ClassicGroup, member: Member, request: JoinRequest, now_s: float
-) -> Promise[JoinReply | Refusal]:
+) -> OperationFuture[JoinReply | ErrorName]:
     """Register the member's wait, and begin the next generation if it is complete."""
-    promise: Promise[JoinReply | Refusal] = Promise()
+    promise: OperationFuture[JoinReply | ErrorName] = OperationFuture()
     _update(member, request)
-    member.answer_join(Refusal.REBALANCE_IN_PROGRESS)
+    member.answer_join(ErrorName.REBALANCE_IN_PROGRESS)
     member.joining = promise
     if member.is_new:
         member.session_deadline_s = now_s + group.rules.new_member_timeout_ms / 1000
@@ -100,7 +100,7 @@ def _join_generation(
 
 def _come_back(
     group: ClassicGroup, request: JoinRequest, new_id: str, now_s: float
-) -> Promise[JoinReply | Refusal]:
+) -> OperationFuture[JoinReply | ErrorName]:
     """Give a restarted static member its former state."""
     assert request.instance_id is not None
     former_leader_id = group.leader_id
@@ -127,7 +127,7 @@ def _update(member: Member, request: JoinRequest) -> None:
     member.rebalance_timeout_ms = request.rebalance_timeout_ms
 
 
-def _kept(reply: JoinReply) -> Promise[JoinReply | Refusal]:
-    promise: Promise[JoinReply | Refusal] = Promise()
+def _kept(reply: JoinReply) -> OperationFuture[JoinReply | ErrorName]:
+    promise: OperationFuture[JoinReply | ErrorName] = OperationFuture()
     promise.keep(reply)
     return promise

@@ -11,8 +11,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from streamcore.log.broker.operations import Promise
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.api_errors import ApiError, ErrorName
+from streamcore.log.broker.operations import OperationFuture
 from streamcore.log.broker.requests import JoinReply, JoinRequest, SyncReply
 
 Protocols: TypeAlias = tuple[tuple[str, bytes], ...]
@@ -33,8 +33,8 @@ class Member:
     assignment: bytes = b""
     is_new: bool = False
     """Whether the member has been in no generation yet."""
-    joining: Promise[JoinReply | Refusal] | None = None
-    syncing: Promise[SyncReply | Refusal] | None = None
+    joining: OperationFuture[JoinReply | ErrorName] | None = None
+    syncing: OperationFuture[SyncReply | ErrorName] | None = None
 
     def subscription(self, protocol: str) -> bytes:
         """Return the member's subscription in a protocol."""
@@ -46,13 +46,13 @@ class Member:
         is_excused = not self.is_new and (self.joining is not None or self.syncing is not None)
         return float("inf") if is_excused else self.session_deadline_s
 
-    def answer_join(self, reply: JoinReply | Refusal) -> None:
+    def answer_join(self, reply: JoinReply | ErrorName) -> None:
         """Complete the member's wait for the generation, if it waits."""
         promise, self.joining = self.joining, None
         if promise is not None:
             promise.keep(reply)
 
-    def answer_sync(self, reply: SyncReply | Refusal) -> None:
+    def answer_sync(self, reply: SyncReply | ErrorName) -> None:
         """Complete the member's wait for its assignment, if it waits."""
         promise, self.syncing = self.syncing, None
         if promise is not None:
@@ -77,16 +77,16 @@ def chosen_protocol(members: Collection[Member]) -> str:
 def ensure_protocols_fit(
     group: str, protocol_type: str, members: Collection[Member], request: JoinRequest
 ) -> None:
-    """Check that a member shares a protocol with all others. Raises ``Refused``."""
+    """Check that a member shares a protocol with all others. Raises ``ApiError``."""
     names = {name for name, _ in request.protocols}
     if not names or not request.protocol_type:
-        raise Refused(Refusal.INCONSISTENT_GROUP_PROTOCOL, group=group)
+        raise ApiError(ErrorName.INCONSISTENT_GROUP_PROTOCOL, group=group)
     if not members:
         return
     common = common_protocols(members)
     if request.protocol_type != protocol_type or names.isdisjoint(common):
-        raise Refused(
-            Refusal.INCONSISTENT_GROUP_PROTOCOL,
+        raise ApiError(
+            ErrorName.INCONSISTENT_GROUP_PROTOCOL,
             group=group,
             offered=",".join(sorted(names)),
             common=",".join(sorted(common)),

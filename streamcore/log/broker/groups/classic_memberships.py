@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamcore.errors import StreamCoreError
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.classic_generation import stored_generation
 from streamcore.log.broker.groups.classic_group import ClassicGroup
 from streamcore.log.broker.groups.classic_joining import join
 from streamcore.log.broker.groups.store import GroupStore, kept
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import (
     IN_PROCESS_HOST,
     JoinReply,
@@ -39,7 +39,7 @@ class ClassicMemberships:
         self._ensure_small(request)
         if group is None:
             if request.member_id:
-                raise Refused(Refusal.UNKNOWN_MEMBER_ID, group=request.group, member_id=request.member_id)
+                raise ApiError(ErrorName.UNKNOWN_MEMBER_ID, group=request.group, member_id=request.member_id)
             self._store.ensure_room(request.group)
             group = self._store.new_classic(request.group)
         name = request.client_id or _NO_NAME if request.instance_id is None else request.instance_id
@@ -50,7 +50,7 @@ class ClassicMemberships:
             if not group.is_empty:
                 self._store.groups[group.name] = group
             self._settle(group)
-        if promise.is_kept:
+        if promise.is_done:
             yield self._store.topic.written(group.name)  # a static member may have a new id
         return (yield from kept(promise, request.group))
 
@@ -74,7 +74,7 @@ class ClassicMemberships:
         """Renew the member's session."""
         group.heartbeat(membership, self._store.clock.monotonic_s())
 
-    def leave(self, leaving: Sequence[Leaving], group: ClassicGroup) -> list[Refusal | None]:
+    def leave(self, leaving: Sequence[Leaving], group: ClassicGroup) -> list[ErrorName | None]:
         """Remove members at once; return the refusal for each that could not be removed."""
         outcomes = group.leave(leaving, self._store.clock.monotonic_s())
         self._settle(group)
@@ -102,4 +102,4 @@ class ClassicMemberships:
     def _ensure_small(self, request: JoinRequest) -> None:
         size_bytes = sum(len(name) + len(metadata) for name, metadata in request.protocols)
         if size_bytes > self._settings.group_member_bytes_max:
-            raise Refused(Refusal.INVALID_REQUEST, group=request.group, subscription_bytes=size_bytes)
+            raise ApiError(ErrorName.INVALID_REQUEST, group=request.group, subscription_bytes=size_bytes)

@@ -13,18 +13,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from streamcore.log.broker.groups.records import StoredPosition
+from streamcore.log.broker.groups.records import StoredOffset
 from streamcore.log.records.batch import NO_PRODUCER_ID
 from streamcore.model import Offset, ProducerId, TopicPartition
 
-_Entry = tuple[Offset, StoredPosition | None]
+_Entry = tuple[Offset, StoredOffset | None]
 
 
 class CommittedOffsets:
     """Committed offsets by group and partition; changed by ``replay`` and ``replay_marker`` alone."""
 
     def __init__(self) -> None:
-        self._by_group: dict[str, dict[TopicPartition, tuple[Offset, StoredPosition]]] = {}
+        self._by_group: dict[str, dict[TopicPartition, tuple[Offset, StoredOffset]]] = {}
         self._pending: dict[ProducerId, dict[tuple[str, TopicPartition], _Entry]] = {}
         self._pending_of: dict[str, Counter[TopicPartition]] = {}
         """The number of open transactions for each partition of a group."""
@@ -33,7 +33,7 @@ class CommittedOffsets:
         self,
         group: str,
         partition: TopicPartition,
-        stored: StoredPosition | None,
+        stored: StoredOffset | None,
         *,
         at: Offset,
         producer_id: ProducerId = NO_PRODUCER_ID,
@@ -71,7 +71,7 @@ class CommittedOffsets:
         if not pending:
             del self._pending_of[group]
 
-    def _set(self, group: str, partition: TopicPartition, stored: StoredPosition | None, at: Offset) -> None:
+    def _set(self, group: str, partition: TopicPartition, stored: StoredOffset | None, at: Offset) -> None:
         positions = self._by_group.setdefault(group, {})
         current = positions.get(partition)
         if current is not None and current[0] > at:
@@ -83,7 +83,7 @@ class CommittedOffsets:
         if not positions:
             del self._by_group[group]
 
-    def positions(self, group: str) -> Mapping[TopicPartition, StoredPosition]:
+    def positions(self, group: str) -> Mapping[TopicPartition, StoredOffset]:
         """Return a group's committed offsets without pending ones."""
         return {partition: entry[1] for partition, entry in self._by_group.get(group, {}).items()}
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.consumer_group_member import ConsumerMember, Holding, MemberProfile
 from streamcore.log.broker.groups.consumer_group_records import (
     ConsumerGroupKey,
@@ -35,8 +36,7 @@ from streamcore.log.broker.groups.consumer_group_records import (
     TargetEpoch,
 )
 from streamcore.log.broker.groups.target_assignment import ASSIGNORS, DEFAULT_ASSIGNOR
-from streamcore.log.broker.place_id import PlaceId
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.partition_id import PartitionId
 from streamcore.log.broker.requests import Membership
 from streamcore.model import TimestampMs, TopicName
 
@@ -84,9 +84,9 @@ class ConsumerGroup:
     topics_hash: int = 0
     target_epoch: int = _FIRST_EPOCH
     members: dict[str, ConsumerMember] = field(default_factory=dict)
-    targets: dict[str, frozenset[PlaceId]] = field(default_factory=dict)
+    targets: dict[str, frozenset[PartitionId]] = field(default_factory=dict)
     patterns: dict[str, ResolvedPattern] = field(default_factory=dict)
-    owners: dict[PlaceId, str] = field(default_factory=dict)
+    owners: dict[PartitionId, str] = field(default_factory=dict)
     """The member that has a partition, or has not yet confirmed that it gave it up."""
     instances: dict[str, str] = field(default_factory=dict)
     """The member id of each static instance."""
@@ -172,10 +172,10 @@ class ConsumerGroup:
     # --- members ------------------------------------------------------------------------------
 
     def member(self, member_id: str) -> ConsumerMember:
-        """Return a member. Raises ``Refused``: ``UNKNOWN_MEMBER_ID``."""
+        """Return a member. Raises ``ApiError``: ``UNKNOWN_MEMBER_ID``."""
         member = self.members.get(member_id)
         if member is None:
-            raise Refused(Refusal.UNKNOWN_MEMBER_ID, group=self.name, member_id=member_id)
+            raise ApiError(ErrorName.UNKNOWN_MEMBER_ID, group=self.name, member_id=member_id)
         return member
 
     def instance(self, instance_id: str) -> ConsumerMember | None:
@@ -193,12 +193,12 @@ class ConsumerGroup:
             return self.member(member_id)
         member = self.instance(instance_id)
         if member is None:
-            raise Refused(Refusal.UNKNOWN_MEMBER_ID, group=self.name, instance_id=instance_id)
+            raise ApiError(ErrorName.UNKNOWN_MEMBER_ID, group=self.name, instance_id=instance_id)
         if member.member_id != member_id:
-            raise Refused(Refusal.FENCED_INSTANCE_ID, group=self.name, instance_id=instance_id)
+            raise ApiError(ErrorName.FENCED_INSTANCE_ID, group=self.name, instance_id=instance_id)
         return member
 
-    def target_of(self, member_id: str) -> frozenset[PlaceId]:
+    def target_of(self, member_id: str) -> frozenset[PartitionId]:
         """Return the target assignment of a member."""
         return self.targets.get(member_id, frozenset())
 
@@ -242,7 +242,7 @@ class ConsumerGroup:
     def ensure_may_commit(
         self,
         membership: Membership,
-        places: Mapping[PlaceId, object],
+        places: Mapping[PartitionId, object],
         *,
         is_transactional: bool,
         knows_epochs: bool,
@@ -264,13 +264,13 @@ class ConsumerGroup:
                 return
         member = self.member(membership.member_id)
         if not knows_epochs and not is_transactional and not member.is_classic:
-            raise Refused(Refusal.UNSUPPORTED_VERSION, group=self.name)
+            raise ApiError(ErrorName.UNSUPPORTED_VERSION, group=self.name)
         holding = member.holding
         if membership.generation == holding.epoch:
             return
         has_generations = member.is_classic or is_transactional  # producers do not know epochs
-        stale = Refused(
-            Refusal.ILLEGAL_GENERATION if has_generations else Refusal.STALE_MEMBER_EPOCH,
+        stale = ApiError(
+            ErrorName.ILLEGAL_GENERATION if has_generations else ErrorName.STALE_MEMBER_EPOCH,
             group=self.name,
             epoch=membership.generation,
             current_epoch=holding.epoch,
@@ -293,8 +293,8 @@ class ConsumerGroup:
             return
         member = self.member(member_id or "")
         if member.holding.epoch != epoch:
-            raise Refused(
-                Refusal.ILLEGAL_GENERATION if member.is_classic else Refusal.STALE_MEMBER_EPOCH,
+            raise ApiError(
+                ErrorName.ILLEGAL_GENERATION if member.is_classic else ErrorName.STALE_MEMBER_EPOCH,
                 group=self.name,
                 epoch=epoch,
                 current_epoch=member.holding.epoch,

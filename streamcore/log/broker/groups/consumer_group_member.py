@@ -20,10 +20,10 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from streamcore.log.broker.place_id import PlaceId
+from streamcore.log.broker.partition_id import PartitionId
 from streamcore.model import TopicName
 
-Epochs: TypeAlias = Mapping[PlaceId, int]
+Epochs: TypeAlias = Mapping[PartitionId, int]
 """Partitions, each with the epoch at which the member got it; commits of an older epoch are fenced."""
 
 NO_PLACES: Final[Epochs] = MappingProxyType({})

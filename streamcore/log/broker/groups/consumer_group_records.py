@@ -21,7 +21,7 @@ from streamcore.log.broker.groups.consumer_group_member import (
     MemberProfile,
     MemberState,
 )
-from streamcore.log.broker.place_id import PlaceId
+from streamcore.log.broker.partition_id import PartitionId
 from streamcore.log.protocol.coordinator_records import (
     ClassicMemberMetadata,
     ClassicProtocol,
@@ -86,7 +86,7 @@ class TargetEpoch:
 class MemberTarget:
     """The partitions that a member is to have."""
 
-    places: frozenset[PlaceId] = frozenset()
+    places: frozenset[PartitionId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def _value_of(message: Message) -> ConsumerGroupValue:
         case ConsumerGroupTargetAssignmentMemberValue():
             return MemberTarget(
                 frozenset(
-                    PlaceId(topic.topic_id, partition)
+                    PartitionId(topic.topic_id, partition)
                     for topic in message.topic_partitions
                     for partition in topic.partitions
                 )
@@ -239,7 +239,7 @@ def _profile(message: ConsumerGroupMemberMetadataValue) -> MemberProfile:
     )
 
 
-def _by_topic(places: Iterable[PlaceId]) -> Iterable[tuple[bytes, list[PlaceId]]]:
+def _by_topic(places: Iterable[PartitionId]) -> Iterable[tuple[bytes, list[PartitionId]]]:
     for topic_id, of_topic in groupby(sorted(places), key=lambda place: place.topic_id):
         yield topic_id, list(of_topic)
 
@@ -255,15 +255,15 @@ def _with_epochs(epochs: Epochs) -> list[CurrentTopicPartitions]:
     ]
 
 
-def _epochs(topics: Iterable[CurrentTopicPartitions], default_epoch: int) -> dict[PlaceId, int]:
+def _epochs(topics: Iterable[CurrentTopicPartitions], default_epoch: int) -> dict[PartitionId, int]:
     """Partitions with their epochs. Records of Kafka before 4.2 have none; the member's epoch counts then."""
-    found: dict[PlaceId, int] = {}
+    found: dict[PartitionId, int] = {}
     for topic in topics:
         epochs = topic.assignment_epochs or []
         if len(epochs) != len(topic.partitions):
             epochs = [default_epoch] * len(topic.partitions)
         found.update(
-            (PlaceId(topic.topic_id, partition), epoch)
+            (PartitionId(topic.topic_id, partition), epoch)
             for partition, epoch in zip(topic.partitions, epochs, strict=True)
         )
     return found

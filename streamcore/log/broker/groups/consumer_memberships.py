@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.changes import (
     advance,
     leave_for_a_while,
@@ -28,7 +29,6 @@ from streamcore.log.broker.groups.records import GroupKey
 from streamcore.log.broker.groups.store import GroupStore
 from streamcore.log.broker.groups.topics import GroupTopics
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import IN_PROCESS_HOST, ConsumerHeartbeat, ConsumerHeartbeatReply
 from streamcore.log.broker.settings import BrokerSettings
 
@@ -108,7 +108,7 @@ class ConsumerMemberships:
             self._ensure_room(len(group.members), request.member_id in group.members, request)
             return GroupDraft(group), None
         if request.epoch != 0:
-            raise Refused(Refusal.GROUP_ID_NOT_FOUND, group=request.group)
+            raise ApiError(ErrorName.GROUP_ID_NOT_FOUND, group=request.group)
         if group is None:
             self._store.ensure_room(request.group)
             return GroupDraft(ConsumerGroup(request.group)), None
@@ -119,7 +119,7 @@ class ConsumerMemberships:
     def _ensure_room(self, size: int, is_member: bool, request: ConsumerHeartbeat) -> None:
         limit = self._settings.group_size_max
         if size >= limit and not is_member:
-            raise Refused(Refusal.GROUP_MAX_SIZE_REACHED, group=request.group, size_max=limit)
+            raise ApiError(ErrorName.GROUP_MAX_SIZE_REACHED, group=request.group, size_max=limit)
 
     def _joining(self, draft: GroupDraft, member_id: str, request: ConsumerHeartbeat) -> ConsumerMember:
         """Return a new member, or a static one that is back."""
@@ -130,8 +130,8 @@ class ConsumerMemberships:
         if old is None:
             return group.members.get(member_id, ConsumerMember(member_id))
         if not old.is_classic and old.holding.epoch != LEFT_FOR_A_WHILE:
-            raise Refused(
-                Refusal.UNRELEASED_INSTANCE_ID,
+            raise ApiError(
+                ErrorName.UNRELEASED_INSTANCE_ID,
                 group=group.name,
                 instance_id=request.instance_id,
                 owner=old.member_id,
@@ -156,14 +156,14 @@ class ConsumerMemberships:
         return profile
 
     def ensure_small(self, group: ConsumerGroup, member_id: str, profile: MemberProfile) -> None:
-        """Refuse a member whose texts are too large, alone or with all others. Raises ``Refused``."""
+        """Refuse a member whose texts are too large, alone or with all others. Raises ``ApiError``."""
         size_bytes, settings = profile.size_bytes, self._settings
         if size_bytes > settings.group_member_bytes_max:
-            raise Refused(Refusal.INVALID_REQUEST, group=group.name, subscription_bytes=size_bytes)
+            raise ApiError(ErrorName.INVALID_REQUEST, group=group.name, subscription_bytes=size_bytes)
         others = (each for name, each in group.members.items() if name != member_id)
         if size_bytes + sum(each.profile.size_bytes for each in others) > settings.group_bytes_max:
-            raise Refused(
-                Refusal.GROUP_MAX_SIZE_REACHED, group=group.name, bytes_max=settings.group_bytes_max
+            raise ApiError(
+                ErrorName.GROUP_MAX_SIZE_REACHED, group=group.name, bytes_max=settings.group_bytes_max
             )
 
     def _session_s(self, group: str) -> float:
@@ -190,7 +190,7 @@ class ConsumerMemberships:
     def _leave(self, request: ConsumerHeartbeat) -> ConsumerHeartbeatReply:
         group = self._store.groups.get(request.group)
         if not isinstance(group, ConsumerGroup):
-            raise Refused(Refusal.GROUP_ID_NOT_FOUND, group=request.group)
+            raise ApiError(ErrorName.GROUP_ID_NOT_FOUND, group=request.group)
         member = group.known(request.member_id, request.instance_id)
         if request.epoch == LEFT_FOR_A_WHILE and request.instance_id is not None:
             draft = GroupDraft(group)
@@ -264,7 +264,7 @@ def _staying(group: ConsumerGroup, request: ConsumerHeartbeat) -> ConsumerMember
         and request.owned <= holding.assigned.keys()
     )
     if request.epoch != holding.epoch and not (request.epoch < holding.epoch and has_lost_answer):
-        raise Refused(
-            Refusal.FENCED_MEMBER_EPOCH, group=group.name, epoch=request.epoch, current_epoch=holding.epoch
+        raise ApiError(
+            ErrorName.FENCED_MEMBER_EPOCH, group=group.name, epoch=request.epoch, current_epoch=holding.epoch
         )
     return member

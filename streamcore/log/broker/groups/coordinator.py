@@ -21,6 +21,7 @@ from typing import Final
 
 from streamcore.clock import Clock
 from streamcore.errors import InvalidRecordError, StorageError
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.classic_group import ClassicGroup
 from streamcore.log.broker.groups.classic_memberships import ClassicMemberships
 from streamcore.log.broker.groups.classic_states import JoinRules
@@ -35,7 +36,6 @@ from streamcore.log.broker.groups.store import Group, GroupStore
 from streamcore.log.broker.groups.topics import GroupTopics, TopicSource
 from streamcore.log.broker.internal_topic import InternalTopic
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import (
     ConsumerHeartbeat,
     ConsumerHeartbeatReply,
@@ -49,11 +49,11 @@ from streamcore.log.broker.requests import (
     SyncRequest,
 )
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.model import CommittedPosition, ProducerId, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, ProducerId, TopicName, TopicPartition
 
 __all__ = ["TOPIC", "GroupCoordinator"]
 
-_UNKNOWN: Final = Refusal.UNKNOWN_MEMBER_ID
+_UNKNOWN: Final = ErrorName.UNKNOWN_MEMBER_ID
 _TRY_AGAIN_S: Final = 1.0
 
 
@@ -88,7 +88,7 @@ class GroupCoordinator:
 
     def committed(
         self, group: str, partitions: Sequence[TopicPartition] | None
-    ) -> Operation[dict[TopicPartition, CommittedPosition]]:
+    ) -> Operation[dict[TopicPartition, CommittedOffset]]:
         """Return the group's committed offsets once they are durable and no open transaction can change them.
 
         Raises:
@@ -105,7 +105,7 @@ class GroupCoordinator:
     def commit_positions(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedPosition],
+        positions: Mapping[TopicPartition, CommittedOffset],
         membership: Membership | None = None,
         *,
         knows_epochs: bool = False,
@@ -119,14 +119,14 @@ class GroupCoordinator:
     def append_in_transaction(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedPosition],
+        positions: Mapping[TopicPartition, CommittedOffset],
         identity: ProducerIdentity,
         membership: Membership | None,
     ) -> None:
         """Append offsets as part of a producer's open transaction; they are pending until its marker."""
         self._positions.append_in_transaction(group, positions, identity, membership)
 
-    def is_too_long(self, position: CommittedPosition) -> bool:
+    def is_too_long(self, position: CommittedOffset) -> bool:
         """Whether an offset's metadata is longer than allowed."""
         return self._positions.is_too_long(position)
 
@@ -177,7 +177,7 @@ class GroupCoordinator:
             self._classic.heartbeat(membership, group)
         yield from ()
 
-    def leave_all(self, name: str, leaving: Sequence[Leaving]) -> Operation[list[Refusal | None]]:
+    def leave_all(self, name: str, leaving: Sequence[Leaving]) -> Operation[list[ErrorName | None]]:
         """Remove members at once; return the refusal for each that could not be removed."""
         self._ensure_named(name)
         group = self._store.groups.get(name)
@@ -194,7 +194,7 @@ class GroupCoordinator:
         """Remove a member at once."""
         (refusal,) = yield from self.leave_all(group, [Leaving(member_id, instance_id)])
         if refusal is not None:
-            raise Refused(refusal, group=group, member_id=member_id)
+            raise ApiError(refusal, group=group, member_id=member_id)
 
     # --- the newer protocol -------------------------------------------------------------------
 
@@ -226,9 +226,9 @@ class GroupCoordinator:
         """Delete a group without members, and its committed offsets."""
         group = self._store.groups.get(name)
         if group is None and not self._store.offsets.has(name):
-            raise Refused(Refusal.GROUP_ID_NOT_FOUND, group=name)
+            raise ApiError(ErrorName.GROUP_ID_NOT_FOUND, group=name)
         if group is not None and group.members:
-            raise Refused(Refusal.NON_EMPTY_GROUP, group=name)
+            raise ApiError(ErrorName.NON_EMPTY_GROUP, group=name)
         self._positions.forget(name, sorted(self._store.offsets.partitions(name)))
         if group is not None:
             self._store.forget(name, _tombstones(group))
@@ -291,7 +291,7 @@ class GroupCoordinator:
         self._ensure_named(name)
         group = self._store.groups.get(name)
         if group is None or not group.members:
-            raise Refused(_UNKNOWN, group=name)
+            raise ApiError(_UNKNOWN, group=name)
         return group
 
     def _ensure_may_join(self, request: JoinRequest) -> None:
@@ -299,8 +299,8 @@ class GroupCoordinator:
         self._ensure_short(request.group, request.member_id, request.instance_id, request.client_id)
         settings, asked_ms = self._settings, request.session_timeout_ms
         if not settings.session_timeout_ms_min <= asked_ms <= settings.session_timeout_ms_max:
-            raise Refused(
-                Refusal.INVALID_SESSION_TIMEOUT,
+            raise ApiError(
+                ErrorName.INVALID_SESSION_TIMEOUT,
                 session_timeout_ms=asked_ms,
                 min_ms=settings.session_timeout_ms_min,
                 max_ms=settings.session_timeout_ms_max,
@@ -308,13 +308,13 @@ class GroupCoordinator:
 
     def _ensure_named(self, group: str) -> None:
         if not group:
-            raise Refused(Refusal.INVALID_GROUP_ID)
+            raise ApiError(ErrorName.INVALID_GROUP_ID)
 
     def _ensure_short(self, *names: str | None) -> None:
         limit = self._settings.group_id_bytes_max
         for name in names:
             if name is not None and len(name.encode()) > limit:
-                raise Refused(Refusal.INVALID_GROUP_ID, bytes=len(name.encode()), bytes_max=limit)
+                raise ApiError(ErrorName.INVALID_GROUP_ID, bytes=len(name.encode()), bytes_max=limit)
 
 
 def _is_empty(group: Group) -> bool:

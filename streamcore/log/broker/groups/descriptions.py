@@ -11,7 +11,7 @@ from streamcore.log.broker.groups.consumer_group import ConsumerGroup
 from streamcore.log.broker.groups.consumer_group_member import ConsumerMember
 from streamcore.log.broker.groups.store import Group
 from streamcore.log.broker.groups.topics import GroupTopics
-from streamcore.log.broker.place_id import PlaceId
+from streamcore.log.broker.partition_id import PartitionId
 from streamcore.log.broker.requests import GroupDescription, MemberDescription
 from streamcore.log.protocol.consumer_protocol import (
     Subscription,
@@ -49,7 +49,7 @@ def summarize_group(name: str, group: Group | None) -> GroupDescription:
             return GroupDescription(name, GroupState.EMPTY.value)
 
 
-def named_places(places: Iterable[PlaceId], topics: GroupTopics) -> list[TopicPartition]:
+def named_places(places: Iterable[PartitionId], topics: GroupTopics) -> list[TopicPartition]:
     """Return partitions by the names of their topics, without those of deleted topics."""
     return sorted(
         TopicPartition(name, place.partition)

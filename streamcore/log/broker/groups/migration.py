@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from streamcore.errors import CorruptDataError
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.classic_group import ClassicGroup
 from streamcore.log.broker.groups.classic_member import Member, chosen_protocol
 from streamcore.log.broker.groups.consumer_group import ConsumerGroup
@@ -32,8 +33,7 @@ from streamcore.log.broker.groups.consumer_group_records import GroupEpoch, Kind
 from streamcore.log.broker.groups.draft import GroupDraft
 from streamcore.log.broker.groups.records import GroupKey, StoredGroup, StoredMember
 from streamcore.log.broker.groups.topics import GroupTopics
-from streamcore.log.broker.place_id import PlaceId
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.partition_id import PartitionId
 from streamcore.log.protocol.consumer_protocol import (
     Subscription,
     decode_assignment,
@@ -58,21 +58,21 @@ def upgrade(group: ClassicGroup, topics: GroupTopics) -> GroupDraft:
     if not group.members:
         return draft
     if not group.has_consumers:
-        raise Refused(Refusal.GROUP_ID_NOT_FOUND, group=group.name, protocol_type=group.protocol_type)
+        raise ApiError(ErrorName.GROUP_ID_NOT_FOUND, group=group.name, protocol_type=group.protocol_type)
     try:
         profiles = {each.member_id: _profile(group, each) for each in group.members.values()}
         assigned = {each.member_id: decode_assignment(each.assignment) for each in group.members.values()}
         is_custom = any(has_user_data(each.assignment) for each in group.members.values())
     except CorruptDataError as error:
-        raise Refused(Refusal.GROUP_ID_NOT_FOUND, group=group.name, because=str(error)) from error
+        raise ApiError(ErrorName.GROUP_ID_NOT_FOUND, group=group.name, because=str(error)) from error
     if is_custom:
-        raise Refused(Refusal.GROUP_ID_NOT_FOUND, group=group.name, protocol=group.protocol)
+        raise ApiError(ErrorName.GROUP_ID_NOT_FOUND, group=group.name, protocol=group.protocol)
     topics_hash = topics.hash_of({name for profile in profiles.values() for name in profile.topics})
     draft.put(Kind.EPOCH, GroupEpoch(group.generation, topics_hash))
     draft.put(Kind.TARGET, TargetEpoch(group.generation))
     for member_id, profile in profiles.items():
         # A custom assignor may have given a partition to two members: only one can keep it.
-        places = place_ids(assigned[member_id], topics) - draft.group.owners.keys()
+        places = partition_ids(assigned[member_id], topics) - draft.group.owners.keys()
         epochs = dict.fromkeys(places, group.generation)
         draft.put(Kind.PROFILE, profile, member_id)
         draft.put(Kind.MEMBER_TARGET, MemberTarget(frozenset(places)), member_id)
@@ -133,10 +133,10 @@ def profile_of(subscription: Subscription, before: MemberProfile, member: Member
     )
 
 
-def place_ids(partitions: Iterable[TopicPartition], topics: GroupTopics) -> set[PlaceId]:
+def partition_ids(partitions: Iterable[TopicPartition], topics: GroupTopics) -> set[PartitionId]:
     """Convert partitions to topic ids, without those of topics that do not exist."""
     return {
-        PlaceId(topic_id, partition.partition)
+        PartitionId(topic_id, partition.partition)
         for partition in partitions
         if (topic_id := topics.id_of(partition.topic)) is not None
     }

@@ -16,17 +16,17 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamcore.errors import CorruptDataError
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.changes import advance, replace_static, retarget, subscribe
 from streamcore.log.broker.groups.classic_member import Member
 from streamcore.log.broker.groups.consumer_group import NEVER_S, ConsumerGroup
 from streamcore.log.broker.groups.consumer_group_member import ConsumerMember, MemberState
 from streamcore.log.broker.groups.consumer_memberships import ConsumerMemberships
 from streamcore.log.broker.groups.draft import GroupDraft
-from streamcore.log.broker.groups.migration import classic_assignment, place_ids, profile_of
+from streamcore.log.broker.groups.migration import classic_assignment, partition_ids, profile_of
 from streamcore.log.broker.groups.store import GroupStore
 from streamcore.log.broker.groups.topics import GroupTopics
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import (
     JoinReply,
     JoinRequest,
@@ -61,7 +61,7 @@ class MixedMemberships:
         member_id = request.member_id or str(uuid.uuid4())
         self._ensure_may_join(request, group, member_id)
         if request.is_member_id_required and request.instance_id is None and not request.member_id:
-            raise Refused(Refusal.MEMBER_ID_REQUIRED, group=group.name, member_id=member_id)
+            raise ApiError(ErrorName.MEMBER_ID_REQUIRED, group=group.name, member_id=member_id)
         subscription = _subscription(request)
         draft = GroupDraft(group)
         returning = group.instance(request.instance_id) if request.instance_id is not None else None
@@ -84,15 +84,15 @@ class MixedMemberships:
     def _ensure_may_join(self, request: JoinRequest, group: ConsumerGroup, member_id: str) -> None:
         limit = self._settings.group_size_max
         if len(group.members) >= limit and member_id not in group.members:
-            raise Refused(Refusal.GROUP_MAX_SIZE_REACHED, group=group.name, size_max=limit)
+            raise ApiError(ErrorName.GROUP_MAX_SIZE_REACHED, group=group.name, size_max=limit)
         names = {name for name, _ in request.protocols}
         classic = [
             each.profile.classic for each in group.members.values() if each.profile.classic is not None
         ]
         common = names.intersection(*({name for name, _ in traits.protocols} for traits in classic))
         if request.protocol_type != _PROTOCOL_TYPE or not common:
-            raise Refused(
-                Refusal.INCONSISTENT_GROUP_PROTOCOL, group=group.name, offered=",".join(sorted(names))
+            raise ApiError(
+                ErrorName.INCONSISTENT_GROUP_PROTOCOL, group=group.name, offered=",".join(sorted(names))
             )
 
     def _joining(
@@ -109,7 +109,7 @@ class MixedMemberships:
     def _advance(
         self, draft: GroupDraft, member_id: str, subscription: Subscription, is_new_subscription: bool
     ) -> None:
-        owned = place_ids(subscription.owned, self._topics)
+        owned = partition_ids(subscription.owned, self._topics)
         advance(draft, member_id, self._topics, owned, has_new_subscription=is_new_subscription)
 
     def _turn_classic(
@@ -138,11 +138,11 @@ class MixedMemberships:
         assert member.profile.classic is not None
         protocol = member.profile.classic.protocols[0][0]
         if request.protocol_type not in (None, _PROTOCOL_TYPE) or request.protocol not in (None, protocol):
-            raise Refused(Refusal.INCONSISTENT_GROUP_PROTOCOL, group=group.name, offered=request.protocol)
+            raise ApiError(ErrorName.INCONSISTENT_GROUP_PROTOCOL, group=group.name, offered=request.protocol)
         holding = member.holding
         if group.epoch > holding.epoch and holding.state is not MemberState.UNREVOKED_PARTITIONS:
             self._expect_join(group, member)
-            raise Refused(Refusal.REBALANCE_IN_PROGRESS, group=group.name)
+            raise ApiError(ErrorName.REBALANCE_IN_PROGRESS, group=group.name)
         group.watch(member.member_id).sync_s = NEVER_S
         self._watch(group, member)
         yield self._store.topic.written(group.name)
@@ -160,7 +160,7 @@ class MixedMemberships:
         )
         if has_step:
             self._expect_join(group, member)
-            raise Refused(Refusal.REBALANCE_IN_PROGRESS, group=group.name)
+            raise ApiError(ErrorName.REBALANCE_IN_PROGRESS, group=group.name)
 
     def _expect_join(self, group: ConsumerGroup, member: ConsumerMember) -> None:
         watch = group.watch(member.member_id)
@@ -170,15 +170,15 @@ class MixedMemberships:
             group.wake_by(watch.join_s)
             self._store.watch(group)
 
-    def leave(self, leaving: Sequence[Leaving], group: ConsumerGroup) -> list[Refusal | None]:
+    def leave(self, leaving: Sequence[Leaving], group: ConsumerGroup) -> list[ErrorName | None]:
         """Remove members at once; return the refusal for each that could not be removed."""
         found: dict[str, ConsumerMember] = {}
-        outcomes: list[Refusal | None] = []
+        outcomes: list[ErrorName | None] = []
         for each in leaving:
             try:
                 member_id = each.member_id or group.instances.get(each.instance_id or "", "")
                 member = group.known(member_id, each.instance_id)
-            except Refused as refused:
+            except ApiError as refused:
                 outcomes.append(refused.refusal)
             else:
                 found[member.member_id] = member
@@ -192,7 +192,7 @@ def _subscription(request: JoinRequest) -> Subscription:
     try:
         return decode_subscription(request.protocols[0][1])
     except CorruptDataError as error:
-        raise Refused(Refusal.INCONSISTENT_GROUP_PROTOCOL, group=request.group) from error
+        raise ApiError(ErrorName.INCONSISTENT_GROUP_PROTOCOL, group=request.group) from error
 
 
 def _as_member(request: JoinRequest, member_id: str) -> Member:
@@ -209,13 +209,13 @@ def _as_member(request: JoinRequest, member_id: str) -> Member:
 
 
 def _current(group: ConsumerGroup, membership: Membership) -> ConsumerMember:
-    """Return a classic member of the generation that it sends. Raises ``Refused``."""
+    """Return a classic member of the generation that it sends. Raises ``ApiError``."""
     member = group.known(membership.member_id, membership.instance_id)
     if not member.is_classic:
-        raise Refused(Refusal.UNKNOWN_MEMBER_ID, group=group.name, member_id=member.member_id)
+        raise ApiError(ErrorName.UNKNOWN_MEMBER_ID, group=group.name, member_id=member.member_id)
     if member.holding.epoch != membership.generation:
-        raise Refused(
-            Refusal.ILLEGAL_GENERATION,
+        raise ApiError(
+            ErrorName.ILLEGAL_GENERATION,
             group=group.name,
             generation=membership.generation,
             current_generation=member.holding.epoch,

@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamcore.errors import CorruptDataError
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.classic_group import ClassicGroup
 from streamcore.log.broker.groups.classic_states import GroupState
 from streamcore.log.broker.groups.consumer_group import ConsumerGroup
-from streamcore.log.broker.groups.migration import place_ids
-from streamcore.log.broker.groups.records import StoredPosition, encode_position, encode_position_key
+from streamcore.log.broker.groups.migration import partition_ids
+from streamcore.log.broker.groups.records import StoredOffset, encode_position, encode_position_key
 from streamcore.log.broker.groups.store import Group, GroupStore
 from streamcore.log.broker.groups.topics import GroupTopics
-from streamcore.log.broker.operations import Kept, Operation, Promise
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.operations import Completed, Operation, OperationFuture
 from streamcore.log.broker.requests import Membership, ProducerIdentity
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.protocol.consumer_protocol import decode_subscription
 from streamcore.log.records.batch import NO_PRODUCER_ID
-from streamcore.model import CommittedPosition, ProducerId, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, ProducerId, TopicName, TopicPartition
 
 TOPIC: Final = "__consumer_offsets"
 
@@ -35,7 +35,7 @@ TOPIC: Final = "__consumer_offsets"
 class FetchedPositions:
     """A group's committed offsets, and those that an open transaction may still change."""
 
-    found: Mapping[TopicPartition, CommittedPosition]
+    found: Mapping[TopicPartition, CommittedOffset]
     unstable: frozenset[TopicPartition]
 
 
@@ -46,13 +46,13 @@ class GroupPositions:
         self._store = store
         self._topics = topics
         self._settings = settings
-        self._decided: Promise[object] = Promise()
+        self._decided: OperationFuture[object] = OperationFuture()
 
     # --- told ---------------------------------------------------------------------------------
 
     def committed(
         self, group: str, partitions: Sequence[TopicPartition] | None
-    ) -> Operation[dict[TopicPartition, CommittedPosition]]:
+    ) -> Operation[dict[TopicPartition, CommittedOffset]]:
         """Return the group's committed offsets once they are durable and no open transaction can change them.
 
         Raises:
@@ -62,11 +62,11 @@ class GroupPositions:
         deadline_s = clock.monotonic_s() + self._settings.unstable_wait_ms / 1000
         while offsets.is_unstable(group, partitions):
             if clock.monotonic_s() >= deadline_s:
-                raise Refused(Refusal.UNSTABLE_OFFSET_COMMIT, group=group)
+                raise ApiError(ErrorName.UNSTABLE_OFFSET_COMMIT, group=group)
             waited_for = self._decided
-            yield Kept(waited_for, deadline_s)
-            if not waited_for.is_kept:
-                raise Refused(Refusal.UNSTABLE_OFFSET_COMMIT, group=group)
+            yield Completed(waited_for, deadline_s)
+            if not waited_for.is_done:
+                raise ApiError(ErrorName.UNSTABLE_OFFSET_COMMIT, group=group)
         found = offsets.positions(group)
         yield self._store.topic.written(group)
         return {
@@ -97,7 +97,7 @@ class GroupPositions:
     def commit(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedPosition],
+        positions: Mapping[TopicPartition, CommittedOffset],
         membership: Membership | None,
         *,
         knows_epochs: bool = False,
@@ -112,9 +112,10 @@ class GroupPositions:
                 self._ensure_consumer_may_commit(known, membership, positions, knows_epochs)
             case None if membership is not None and membership.generation >= 0:
                 if self._store.offsets.has(group):
-                    raise Refused(Refusal.UNKNOWN_MEMBER_ID, group=group, member_id=membership.member_id)
-                raise Refused(
-                    Refusal.GROUP_ID_NOT_FOUND if knows_epochs else Refusal.ILLEGAL_GENERATION, group=group
+                    raise ApiError(ErrorName.UNKNOWN_MEMBER_ID, group=group, member_id=membership.member_id)
+                raise ApiError(
+                    ErrorName.GROUP_ID_NOT_FOUND if knows_epochs else ErrorName.ILLEGAL_GENERATION,
+                    group=group,
                 )
             case None:
                 self._store.ensure_room(group)
@@ -126,7 +127,7 @@ class GroupPositions:
     def append_in_transaction(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedPosition],
+        positions: Mapping[TopicPartition, CommittedOffset],
         identity: ProducerIdentity,
         membership: Membership | None,
     ) -> None:
@@ -137,17 +138,17 @@ class GroupPositions:
                 known.ensure_may_commit(membership, self._store.clock.monotonic_s(), is_transactional=True)
                 self._store.watch(known)
             case ConsumerGroup() if membership is not None:
-                places = dict.fromkeys(place_ids(positions, self._topics))
+                places = dict.fromkeys(partition_ids(positions, self._topics))
                 known.ensure_may_commit(membership, places, is_transactional=True, knows_epochs=True)
             case None if membership is not None and membership.generation >= 0:
-                raise Refused(Refusal.ILLEGAL_GENERATION, group=group)
+                raise ApiError(ErrorName.ILLEGAL_GENERATION, group=group)
             case _:
                 self._store.ensure_room(group)
         self._ensure_short(positions)
         if positions:
             self._append(group, positions, identity)
 
-    def is_too_long(self, position: CommittedPosition) -> bool:
+    def is_too_long(self, position: CommittedOffset) -> bool:
         """Whether an offset's metadata is longer than allowed."""
         return len(position.metadata) > self._settings.position_metadata_length_max
 
@@ -155,27 +156,27 @@ class GroupPositions:
         """Decide the offsets of a producer's transaction in a partition."""
         if partition.topic == TOPIC:
             self._store.offsets.replay_marker(producer_id, is_commit)
-            decided, self._decided = self._decided, Promise()
+            decided, self._decided = self._decided, OperationFuture()
             decided.keep(None)
 
     def _ensure_consumer_may_commit(
         self,
         group: ConsumerGroup,
         membership: Membership | None,
-        positions: Mapping[TopicPartition, CommittedPosition],
+        positions: Mapping[TopicPartition, CommittedOffset],
         knows_epochs: bool,
     ) -> None:
         if membership is not None:
-            places = dict.fromkeys(place_ids(positions, self._topics))
+            places = dict.fromkeys(partition_ids(positions, self._topics))
             group.ensure_may_commit(membership, places, is_transactional=False, knows_epochs=knows_epochs)
         elif group.members:
-            raise Refused(Refusal.NON_EMPTY_GROUP, group=group.name)
+            raise ApiError(ErrorName.NON_EMPTY_GROUP, group=group.name)
 
-    def _ensure_short(self, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
+    def _ensure_short(self, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
         for partition, position in positions.items():
             if self.is_too_long(position):
-                raise Refused(
-                    Refusal.OFFSET_METADATA_TOO_LARGE,
+                raise ApiError(
+                    ErrorName.OFFSET_METADATA_TOO_LARGE,
                     partition=partition,
                     length_max=self._settings.position_metadata_length_max,
                 )
@@ -183,11 +184,11 @@ class GroupPositions:
     def _append(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedPosition],
+        positions: Mapping[TopicPartition, CommittedOffset],
         identity: ProducerIdentity | None = None,
     ) -> None:
         now_ms = self._store.clock.now_ms()
-        stored = {partition: StoredPosition(position, now_ms) for partition, position in positions.items()}
+        stored = {partition: StoredOffset(position, now_ms) for partition, position in positions.items()}
         producer_id = NO_PRODUCER_ID if identity is None else identity.producer_id
         at = self._store.topic.append(
             group,
@@ -207,11 +208,11 @@ class GroupPositions:
         """Delete committed offsets of topics that no member subscribes to."""
         known = self._store.groups.get(group)
         if known is None and not self._store.offsets.has(group):
-            raise Refused(Refusal.GROUP_ID_NOT_FOUND, group=group)
+            raise ApiError(ErrorName.GROUP_ID_NOT_FOUND, group=group)
         if isinstance(known, ClassicGroup) and known.members and not known.has_consumers:
-            raise Refused(Refusal.NON_EMPTY_GROUP, group=group)
+            raise ApiError(ErrorName.NON_EMPTY_GROUP, group=group)
         if used := sorted({each.topic for each in partitions if _subscribes(known, each.topic)}):
-            raise Refused(Refusal.GROUP_SUBSCRIBED_TO_TOPIC, group=group, topics=",".join(used))
+            raise ApiError(ErrorName.GROUP_SUBSCRIBED_TO_TOPIC, group=group, topics=",".join(used))
         present = self._store.offsets.partitions(group)
         self.forget(group, [each for each in partitions if each in present])
         yield self._store.topic.written(group)
@@ -248,7 +249,7 @@ class GroupPositions:
             )
 
 
-def _is_old(group: Group | None, partition: TopicPartition, stored: StoredPosition, old_ms: int) -> bool:
+def _is_old(group: Group | None, partition: TopicPartition, stored: StoredOffset, old_ms: int) -> bool:
     """Whether an offset was not used since a time."""
     if stored.committed_ms >= old_ms:
         return False

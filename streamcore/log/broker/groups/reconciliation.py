@@ -19,9 +19,9 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.consumer_group_member import Epochs, Holding, MemberState
-from streamcore.log.broker.place_id import PlaceId
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.partition_id import PartitionId
 
 _S = MemberState
 
@@ -31,15 +31,15 @@ class Goal:
     """The target that a member should reach."""
 
     epoch: int
-    places: Set[PlaceId]
-    is_free: Callable[[PlaceId], bool]
+    places: Set[PartitionId]
+    is_free: Callable[[PartitionId], bool]
     """Whether no member has a partition or is about to give it up."""
     is_subscribed: Callable[[bytes], bool]
     """Whether the member subscribes to the topic with an id, and the topic exists."""
 
 
 def reconciled(
-    holding: Holding, goal: Goal, owned: Set[PlaceId] | None, *, has_new_subscription: bool = False
+    holding: Holding, goal: Goal, owned: Set[PartitionId] | None, *, has_new_subscription: bool = False
 ) -> Holding:
     """Return the next holding; the same one if there is no step to take.
 
@@ -62,11 +62,11 @@ def reconciled(
             return _towards(holding, goal, owned)
         case _S.UNKNOWN:
             if owned is None or owned:
-                raise Refused(Refusal.FENCED_MEMBER_EPOCH, state=holding.state.name)
+                raise ApiError(ErrorName.FENCED_MEMBER_EPOCH, state=holding.state.name)
             return _towards(holding, goal, owned)
 
 
-def _towards(holding: Holding, goal: Goal, owned: Set[PlaceId] | None) -> Holding:
+def _towards(holding: Holding, goal: Goal, owned: Set[PartitionId] | None) -> Holding:
     wanted = {place for place in goal.places if goal.is_subscribed(place.topic_id)}
     kept = {place: epoch for place, epoch in holding.assigned.items() if place in wanted}
     revoking = {place: epoch for place, epoch in holding.assigned.items() if place not in wanted}
@@ -79,7 +79,7 @@ def _towards(holding: Holding, goal: Goal, owned: Set[PlaceId] | None) -> Holdin
     return holding.moved(state, goal.epoch, kept | dict.fromkeys(free, goal.epoch))
 
 
-def _fitting(holding: Holding, goal: Goal, owned: Set[PlaceId] | None) -> Holding:
+def _fitting(holding: Holding, goal: Goal, owned: Set[PartitionId] | None) -> Holding:
     """Remove partitions that the member no longer subscribes to: the target may be older than that."""
     gone = {p: epoch for p, epoch in holding.assigned.items() if not goal.is_subscribed(p.topic_id)}
     if not gone:
@@ -91,7 +91,7 @@ def _fitting(holding: Holding, goal: Goal, owned: Set[PlaceId] | None) -> Holdin
     return holding.moved(holding.state, holding.epoch, kept, holding.revoking)
 
 
-def _still_owns(revoking: Epochs, owned: Set[PlaceId] | None) -> bool:
+def _still_owns(revoking: Epochs, owned: Set[PartitionId] | None) -> bool:
     if not revoking:
         return False
     return owned is None or not owned.isdisjoint(revoking)

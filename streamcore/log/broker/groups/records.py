@@ -20,11 +20,11 @@ from streamcore.log.protocol.coordinator_records import (
     OffsetCommitValue,
     record_version,
 )
-from streamcore.model import CommittedPosition, TimestampMs, TopicPartition
+from streamcore.model import CommittedOffset, TimestampMs, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
-class PositionKey:
+class OffsetKey:
     """The key of a committed offset."""
 
     group: str
@@ -39,10 +39,10 @@ class GroupKey:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredPosition:
+class StoredOffset:
     """A committed offset, and when it was committed."""
 
-    position: CommittedPosition
+    position: CommittedOffset
     committed_ms: TimestampMs
 
 
@@ -79,7 +79,7 @@ def encode_position_key(group: str, partition: TopicPartition) -> bytes:
     )
 
 
-def encode_position(stored: StoredPosition) -> bytes:
+def encode_position(stored: StoredOffset) -> bytes:
     """Encode the value of a committed offset."""
     return OFFSET_VALUE.encode(
         OffsetCommitValue(
@@ -122,22 +122,22 @@ def encode_group(stored: StoredGroup) -> bytes:
     )
 
 
-def decode_key(key: bytes) -> PositionKey | GroupKey | None:
+def decode_key(key: bytes) -> OffsetKey | GroupKey | None:
     """Decode a key; return ``None`` for a kind that is not of this module. Raises ``CorruptDataError``."""
     kind = record_version(key)
     if kind <= OFFSET_KEY.last:
         named = OFFSET_KEY.decode(key)
-        return PositionKey(named.group, TopicPartition(named.topic, named.partition))
+        return OffsetKey(named.group, TopicPartition(named.topic, named.partition))
     if kind == GROUP_KEY.written:
         return GroupKey(GROUP_KEY.decode(key).group)
     return None
 
 
-def decode_position(value: bytes) -> StoredPosition:
+def decode_position(value: bytes) -> StoredOffset:
     """Decode a committed offset. Raises ``UnsupportedVersionError``, ``CorruptDataError``."""
     stored = OFFSET_VALUE.decode(value)
-    position = CommittedPosition(stored.offset, stored.metadata, stored.leader_epoch)
-    return StoredPosition(position, stored.commit_timestamp)
+    position = CommittedOffset(stored.offset, stored.metadata, stored.leader_epoch)
+    return StoredOffset(position, stored.commit_timestamp)
 
 
 def decode_group(value: bytes) -> StoredGroup:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias, TypeVar
 
 from streamcore.clock import Clock
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.deadlines import Deadlines
 from streamcore.log.broker.groups.classic_group import ClassicGroup
 from streamcore.log.broker.groups.classic_states import JoinRules
@@ -28,7 +29,7 @@ from streamcore.log.broker.groups.consumer_group_records import (
 from streamcore.log.broker.groups.draft import GroupDraft, GroupRecord
 from streamcore.log.broker.groups.records import (
     GroupKey,
-    PositionKey,
+    OffsetKey,
     StoredGroup,
     decode_group,
     decode_key,
@@ -37,8 +38,7 @@ from streamcore.log.broker.groups.records import (
     encode_group_key,
 )
 from streamcore.log.broker.internal_topic import InternalTopic, ReplayedMarker, ReplayedRecord
-from streamcore.log.broker.operations import Kept, Operation, Promise
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.operations import Completed, Operation, OperationFuture
 
 R = TypeVar("R")
 
@@ -66,11 +66,11 @@ class GroupStore:
         return self.offsets.groups().union(self.groups)
 
     def ensure_room(self, name: str) -> None:
-        """Refuse another group if the limit is reached. Raises ``Refused``."""
+        """Refuse another group if the limit is reached. Raises ``ApiError``."""
         if name in self.groups or self.offsets.has(name):
             return
         if max(len(self.groups), self.offsets.group_count) >= self._group_count_max:
-            raise Refused(Refusal.POLICY_VIOLATION, group=name, groups_max=self._group_count_max)
+            raise ApiError(ErrorName.POLICY_VIOLATION, group=name, groups_max=self._group_count_max)
 
     def new_classic(self, name: str) -> ClassicGroup:
         """Return an empty group that is not in the store."""
@@ -126,7 +126,7 @@ class GroupStore:
             self._replay(consumer_key, decoded)
             return
         match decode_key(entry.key):
-            case PositionKey(group, partition):
+            case OffsetKey(group, partition):
                 position = None if entry.value is None else decode_position(entry.value)
                 self.offsets.replay(
                     group, partition, position, at=entry.offset, producer_id=entry.producer_id
@@ -174,12 +174,12 @@ def _encoded(record: GroupRecord) -> tuple[bytes, bytes | None]:
     return encode_consumer_group_record((key, value))
 
 
-def kept(promise: Promise[R | Refusal], group: str) -> Operation[R]:
+def kept(promise: OperationFuture[R | ErrorName], group: str) -> Operation[R]:
     """Wait for a future and return its reply; raise a refusal."""
-    while not promise.is_kept:
-        yield Kept(promise, _FOR_EVER_S)
+    while not promise.is_done:
+        yield Completed(promise, _FOR_EVER_S)
     reply = promise.reply
-    if isinstance(reply, Refusal):
-        raise Refused(reply, group=group)
+    if isinstance(reply, ErrorName):
+        raise ApiError(reply, group=group)
     assert reply is not None
     return reply

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from streamcore.log.broker.place_id import PlaceId
+from streamcore.log.broker.partition_id import PartitionId
 
 TopicCounts: TypeAlias = Mapping[bytes, int]
 """The number of partitions of each topic, by its id."""
@@ -35,7 +35,7 @@ class Subscriber:
     instance_id: str | None
     topic_ids: Set[bytes]
     """Only topics that exist."""
-    target: Set[PlaceId]
+    target: Set[PartitionId]
     """The member's former target."""
 
     @property
@@ -44,7 +44,7 @@ class Subscriber:
         return (False, self.instance_id) if self.instance_id is not None else (True, self.member_id)
 
 
-Targets: TypeAlias = dict[str, set[PlaceId]]
+Targets: TypeAlias = dict[str, set[PartitionId]]
 TargetAssignor: TypeAlias = Callable[[TopicCounts, Sequence[Subscriber]], Targets]
 
 
@@ -74,7 +74,7 @@ def range_by_topic(counts: TopicCounts, subscribers: Sequence[Subscriber]) -> Ta
         first = 0
         for index, taker in enumerate(takers):
             end = first + share + (index < rest)
-            targets[taker].update(PlaceId(topic_id, number) for number in range(first, end))
+            targets[taker].update(PartitionId(topic_id, number) for number in range(first, end))
             first = end
     return targets
 
@@ -97,13 +97,13 @@ def _kept(counts: TopicCounts, subscribers: Sequence[Subscriber]) -> Targets:
     }
 
 
-def _unassigned(counts: TopicCounts, topic_ids: Iterable[bytes], targets: Targets) -> list[PlaceId]:
+def _unassigned(counts: TopicCounts, topic_ids: Iterable[bytes], targets: Targets) -> list[PartitionId]:
     taken = set().union(*targets.values())
     return [
         place
         for topic_id in sorted(topic_ids)
         for number in range(counts[topic_id])
-        if (place := PlaceId(topic_id, number)) not in taken
+        if (place := PartitionId(topic_id, number)) not in taken
     ]
 
 

@@ -44,10 +44,10 @@ from msgspec.structs import replace
 
 from streamcore.clock import Clock
 from streamcore.errors import UnknownTopicError
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.internal_topic import InternalTopic, ReplayedRecord
-from streamcore.log.broker.operations import Kept, Operation, Promise
+from streamcore.log.broker.operations import Completed, Operation, OperationFuture
 from streamcore.log.broker.partitions import Partitions
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.broker.transactions import rules
@@ -94,7 +94,7 @@ class TransactionCoordinator:
         # When an open transaction began, by the monotonic clock, because the wall clock may be set.
         self._began_s: dict[str, float] = {}
         # The ids for which an operation is between two steps of an ending.
-        self._endings: dict[str, Promise[object]] = {}
+        self._endings: dict[str, OperationFuture[object]] = {}
 
     # --- state --------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ class TransactionCoordinator:
             return self._settings.transaction_timeout_ms
         limit_ms = self._settings.transaction_timeout_ms_max
         if not 0 < timeout_ms <= limit_ms:
-            raise Refused(Refusal.INVALID_TRANSACTION_TIMEOUT, timeout_ms=timeout_ms, limit_ms=limit_ms)
+            raise ApiError(ErrorName.INVALID_TRANSACTION_TIMEOUT, timeout_ms=timeout_ms, limit_ms=limit_ms)
         return timeout_ms
 
     def _make_room(self) -> None:
@@ -183,7 +183,7 @@ class TransactionCoordinator:
         while len(self._table) >= self._settings.transactional_id_count_max:
             idle = next((each for each in self._table if self._is_idle(each)), None)
             if idle is None:
-                raise Refused(Refusal.COORDINATOR_NOT_AVAILABLE, transactional_ids=len(self._table))
+                raise ApiError(ErrorName.COORDINATOR_NOT_AVAILABLE, transactional_ids=len(self._table))
             self._forget(idle.transactional_id)
 
     def _is_idle(self, record: TransactionRecord) -> bool:
@@ -207,7 +207,7 @@ class TransactionCoordinator:
         self._ensure_settled(transactional_id)
         current = rules.owned(self._table.get(transactional_id), transactional_id, identity)
         if current.is_preparing:
-            raise Refused(Refusal.CONCURRENT_TRANSACTIONS, transactional_id=transactional_id)
+            raise ApiError(ErrorName.CONCURRENT_TRANSACTIONS, transactional_id=transactional_id)
         if current.state is _S.ONGOING and current.partitions.issuperset(joining):
             return
         for partition in joining:
@@ -232,9 +232,11 @@ class TransactionCoordinator:
         self._ensure_settled(transactional_id)
         current = rules.owned(self._table.get(transactional_id), transactional_id, identity)
         if current.is_preparing:
-            raise Refused(Refusal.CONCURRENT_TRANSACTIONS, transactional_id=transactional_id)
+            raise ApiError(ErrorName.CONCURRENT_TRANSACTIONS, transactional_id=transactional_id)
         if current.state is not _S.ONGOING or target not in current.partitions:
-            raise Refused(Refusal.TRANSACTION_ABORTABLE, transactional_id=transactional_id, partition=target)
+            raise ApiError(
+                ErrorName.TRANSACTION_ABORTABLE, transactional_id=transactional_id, partition=target
+            )
 
     # --- ending -------------------------------------------------------------------------------
 
@@ -322,7 +324,7 @@ class TransactionCoordinator:
     @contextmanager
     def _ending(self, transactional_id: str) -> Iterator[None]:
         """Mark an ending as running, so that no other operation on the id comes between its steps."""
-        promise: Promise[object] = Promise()
+        promise: OperationFuture[object] = OperationFuture()
         self._endings[transactional_id] = promise
         try:
             yield
@@ -333,15 +335,15 @@ class TransactionCoordinator:
     def _ensure_settled(self, transactional_id: str) -> None:
         """Refuse a request between two steps of another operation."""
         if not transactional_id:
-            raise Refused(Refusal.INVALID_REQUEST, transactional_id=repr(transactional_id))
+            raise ApiError(ErrorName.INVALID_REQUEST, transactional_id=repr(transactional_id))
         if transactional_id in self._endings:
-            raise Refused(Refusal.CONCURRENT_TRANSACTIONS, transactional_id=transactional_id)
+            raise ApiError(ErrorName.CONCURRENT_TRANSACTIONS, transactional_id=transactional_id)
 
     def ended(self, transactional_id: str, deadline_s: float) -> Operation[bool]:
         """Wait while another operation is ending the id's transaction; false if it takes too long."""
         while (ending := self._endings.get(transactional_id)) is not None:
-            yield Kept(ending, deadline_s)
-            if not ending.is_kept:
+            yield Completed(ending, deadline_s)
+            if not ending.is_done:
                 return False
         return True
 
@@ -364,7 +366,7 @@ class TransactionCoordinator:
         is_open = self._partitions.open_transactions(log).get(identity.producer_id) == identity.epoch
         if is_open and version >= rules.EPOCH_PER_TRANSACTION:
             # The marker of a transaction has the epoch after its own: this is of the one before.
-            raise Refused(Refusal.PRODUCER_FENCED, partition=target, epoch=identity.epoch)
+            raise ApiError(ErrorName.PRODUCER_FENCED, partition=target, epoch=identity.epoch)
         self._partitions.append_marker(
             log, identity.producer_id, identity.epoch, commit=commit, coordinator_epoch=coordinator_epoch
         )

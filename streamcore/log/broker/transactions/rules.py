@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.broker.transactions.records import (
     NO_EPOCH,
@@ -41,15 +41,15 @@ def owned(
 ) -> TransactionRecord:
     """Return the record, if it belongs to this producer."""
     if record is None or record.identity.producer_id != identity.producer_id:
-        raise Refused(Refusal.INVALID_PRODUCER_ID_MAPPING, transactional_id=transactional_id)
+        raise ApiError(ErrorName.INVALID_PRODUCER_ID_MAPPING, transactional_id=transactional_id)
     if record.identity.epoch != identity.epoch or identity.epoch > EPOCH_LAST:
         raise _fenced_off(record, identity)
     return record
 
 
-def _fenced_off(record: TransactionRecord, identity: ProducerIdentity) -> Refused:
-    return Refused(
-        Refusal.PRODUCER_FENCED,
+def _fenced_off(record: TransactionRecord, identity: ProducerIdentity) -> ApiError:
+    return ApiError(
+        ErrorName.PRODUCER_FENCED,
         transactional_id=record.transactional_id,
         epoch=identity.epoch,
         current_epoch=record.identity.epoch,
@@ -213,7 +213,9 @@ def ending(
         return AlreadyEnded()
     if record.state is prepared:
         return GoOn()
-    raise Refused(Refusal.INVALID_TXN_STATE, transactional_id=transactional_id, state=record.state.kafka_name)
+    raise ApiError(
+        ErrorName.INVALID_TXN_STATE, transactional_id=transactional_id, state=record.state.kafka_name
+    )
 
 
 def _owned_or_before(
@@ -221,7 +223,7 @@ def _owned_or_before(
 ) -> tuple[TransactionRecord, bool]:
     """Return the record, and whether the producer has the epoch before the ending in the record."""
     if record is None:
-        raise Refused(Refusal.INVALID_PRODUCER_ID_MAPPING, transactional_id=transactional_id)
+        raise ApiError(ErrorName.INVALID_PRODUCER_ID_MAPPING, transactional_id=transactional_id)
     is_over = record.state in (_S.COMPLETE_COMMIT, _S.COMPLETE_ABORT)
     if (is_over or record.is_preparing) and _is_before(record, identity):
         return record, True

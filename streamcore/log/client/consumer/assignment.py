@@ -9,28 +9,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from streamcore.log.client import port
-from streamcore.log.client.consumer.fetch_state import Readings
+from streamcore.log.client.consumer.fetch_state import FetchStates
 from streamcore.log.client.consumer.settings import ConsumerSettings, RebalanceCallback
 from streamcore.model import Offset, TopicPartition
 
 
-class OwnedPartitions:
+class ConsumerAssignment:
     """The partitions that one consumer reads; its group or the program changes them."""
 
     def __init__(
-        self, log: port.Log, readings: Readings, group: str | None, settings: ConsumerSettings
+        self, log: port.Log, readings: FetchStates, group: str | None, settings: ConsumerSettings
     ) -> None:
         self._log = log
-        self._readings = readings
+        self._fetch_states = readings
         self._group = group
         self._settings = settings
 
     def __contains__(self, place: TopicPartition) -> bool:
-        return place in self._readings
+        return place in self._fetch_states
 
     def places(self) -> tuple[TopicPartition, ...]:
         """Return the partitions assigned now."""
-        return self._readings.places()
+        return self._fetch_states.places()
 
     def take(
         self, places: Sequence[TopicPartition], starts: Mapping[TopicPartition, Offset] | None = None
@@ -40,9 +40,9 @@ class OwnedPartitions:
             return
         committed = {} if self._group is None else self._log.committed(self._group, places)
         fresh = [place for place in places if place not in committed]
-        offsets = dict(starts) if starts is not None else self._readings.start_offsets(fresh)
+        offsets = dict(starts) if starts is not None else self._fetch_states.start_offsets(fresh)
         offsets.update((place, position.offset) for place, position in committed.items())
-        self._readings.add({place: offsets[place] for place in places}, committed)
+        self._fetch_states.add({place: offsets[place] for place in places}, committed)
 
     def accept(self, places: Sequence[TopicPartition]) -> None:
         """Add the partitions that the group assigns, and call ``on_assigned``."""
@@ -65,4 +65,4 @@ class OwnedPartitions:
             if callback is not None:
                 callback(places)
         finally:
-            self._readings.remove(places)
+            self._fetch_states.remove(places)

@@ -22,8 +22,8 @@ from streamcore.durations import duration_ms, time_ms
 from streamcore.errors import ClosedError, UnknownTopicError, UsageError, fact_text
 from streamcore.log.client import port
 from streamcore.log.client.application_groups import ensure_not_an_application
-from streamcore.log.client.consumer.assignment import OwnedPartitions
-from streamcore.log.client.consumer.fetch_state import BytesRecord, Reading, Readings
+from streamcore.log.client.consumer.assignment import ConsumerAssignment
+from streamcore.log.client.consumer.fetch_state import BytesRecord, FetchState, FetchStates
 from streamcore.log.client.consumer.settings import (
     ConsumerSettings,
     Duration,
@@ -31,7 +31,7 @@ from streamcore.log.client.consumer.settings import (
     PartitionLike,
 )
 from streamcore.log.client.group_log import GroupLog, Member
-from streamcore.model import CommittedPosition, Offset, Record, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, Offset, Record, TopicName, TopicPartition
 
 _WAIT_S_MAX = 0.5
 _TOPICS_CHECK_S = 1.0
@@ -68,14 +68,14 @@ class Consumer:
         if group is not None:
             ensure_not_an_application(group, log.topics(), "read as a member of the group")
         self._ensure_topics_exist(self._topics or tuple(_place(place).topic for place in assign))
-        self._readings = Readings(
+        self._fetch_states = FetchStates(
             log,
             start=self._settings.start,
             isolation=self._settings.isolation,
             fetch_bytes_max=self._settings.fetch_bytes_max,
         )
-        self._readings.on_progress(self._news.set)
-        self._owned = OwnedPartitions(log, self._readings, group, self._settings)
+        self._fetch_states.on_progress(self._news.set)
+        self._owned = ConsumerAssignment(log, self._fetch_states, group, self._settings)
         if group is not None and self._topics:
             self._member = log.join(
                 group, self._topics, group_settings or GroupSettings(), clock, self._news.set
@@ -110,7 +110,7 @@ class Consumer:
             if self._member is not None:
                 self._member.follow(self._owned)
             self._follow_topics()
-            records = self._readings.collect(limit)
+            records = self._fetch_states.collect(limit)
             if records:
                 return records
             left_s = deadline_s - self._monotonic_s()
@@ -124,7 +124,7 @@ class Consumer:
         self,
         what: BytesRecord
         | Record[Any, Any]
-        | Mapping[TopicPartition, Offset | CommittedPosition]
+        | Mapping[TopicPartition, Offset | CommittedOffset]
         | None = None,
     ) -> None:
         """Store committed offsets durably: where the group continues after a restart.
@@ -150,7 +150,7 @@ class Consumer:
         else:
             self._log.commit_positions(self._group, positions)
         for place, position in positions.items():
-            if (reading := self._readings.get(place)) is not None:
+            if (reading := self._fetch_states.get(place)) is not None:
                 reading.committed = position.offset
 
     def commit_into(self, transaction: port.Transaction) -> None:
@@ -165,12 +165,14 @@ class Consumer:
 
     def committed(
         self, partitions: Iterable[PartitionLike] | None = None
-    ) -> dict[TopicPartition, CommittedPosition]:
+    ) -> dict[TopicPartition, CommittedOffset]:
         """Return the group's committed offsets, of the assigned partitions if none are named."""
         self._ensure_open()
         if self._group is None:
             return {}
-        places = self._readings.places() if partitions is None else [_place(place) for place in partitions]
+        places = (
+            self._fetch_states.places() if partitions is None else [_place(place) for place in partitions]
+        )
         return self._log.committed(self._group, places)
 
     def position(self, partition: PartitionLike) -> Offset:
@@ -182,7 +184,7 @@ class Consumer:
         if offset < 0:
             raise UsageError(f"an offset is not negative {fact_text(offset=offset)}")
         self._reading(partition)
-        self._readings.move(_place(partition), offset)
+        self._fetch_states.move(_place(partition), offset)
 
     def seek_to_time(
         self, time: datetime | str | int, partitions: Iterable[PartitionLike] | None = None
@@ -204,25 +206,25 @@ class Consumer:
 
     def lag(self) -> dict[TopicPartition, int]:
         """Return for each assigned partition how many offsets ``poll`` has not returned yet."""
-        return self._readings.lag()
+        return self._fetch_states.lag()
 
     # --- assignment -----------------------------------------------------------------------------
 
     def assignment(self) -> frozenset[TopicPartition]:
         """Return the partitions that this consumer reads now."""
-        return frozenset(self._readings.places())
+        return frozenset(self._fetch_states.places())
 
     def pause(self, partitions: Iterable[PartitionLike] | None = None) -> None:
         """Return no records of all partitions, or of these, until ``resume``."""
-        self._readings.pause(self._places(partitions), True)
+        self._fetch_states.pause(self._places(partitions), True)
 
     def resume(self, partitions: Iterable[PartitionLike] | None = None) -> None:
         """End ``pause``."""
-        self._readings.pause(self._places(partitions), False)
+        self._fetch_states.pause(self._places(partitions), False)
 
     def paused(self) -> frozenset[TopicPartition]:
         """Return the partitions that are paused."""
-        return frozenset(place for place, reading in self._readings.items() if reading.is_paused)
+        return frozenset(place for place, reading in self._fetch_states.items() if reading.is_paused)
 
     def close(self) -> None:
         """Leave the group, so that other members take over at once. Commits nothing; a second call does
@@ -236,7 +238,7 @@ class Consumer:
                 self._finalizer.detach()
                 self._member.stop()
         finally:
-            self._readings.close()
+            self._fetch_states.close()
 
     def __enter__(self) -> Self:
         return self
@@ -257,22 +259,20 @@ class Consumer:
         self._owned.take([place for place in self._all_partitions() if place not in self._owned])
 
     def _positions_of(
-        self, what: Record[Any, Any] | Mapping[TopicPartition, Offset | CommittedPosition] | None
-    ) -> dict[TopicPartition, CommittedPosition]:
+        self, what: Record[Any, Any] | Mapping[TopicPartition, Offset | CommittedOffset] | None
+    ) -> dict[TopicPartition, CommittedOffset]:
         if what is None:
             return {
-                place: CommittedPosition(reading.position)
-                for place, reading in self._readings.items()
+                place: CommittedOffset(reading.position)
+                for place, reading in self._fetch_states.items()
                 if reading.position != reading.committed
             }
         if isinstance(what, Record):
             if what.offset < 0:
                 raise UsageError("only a record that was read has a position to commit")
-            return {TopicPartition(what.topic, what.partition): CommittedPosition(what.offset + 1)}
+            return {TopicPartition(what.topic, what.partition): CommittedOffset(what.offset + 1)}
         return {
-            _place(place): position
-            if isinstance(position, CommittedPosition)
-            else CommittedPosition(position)
+            _place(place): position if isinstance(position, CommittedOffset) else CommittedOffset(position)
             for place, position in what.items()
         }
 
@@ -295,17 +295,17 @@ class Consumer:
 
     def _places(self, partitions: Iterable[PartitionLike] | None) -> list[TopicPartition]:
         if partitions is None:
-            return list(self._readings.places())
+            return list(self._fetch_states.places())
         places = [_place(place) for place in partitions]
         for place in places:
             self._reading(place)
         return places
 
-    def _reading(self, partition: PartitionLike) -> Reading:
+    def _reading(self, partition: PartitionLike) -> FetchState:
         self._ensure_open()
-        reading = self._readings.get(_place(partition))
+        reading = self._fetch_states.get(_place(partition))
         if reading is None:
-            facts = fact_text(partition=_place(partition), assigned=len(self._readings))
+            facts = fact_text(partition=_place(partition), assigned=len(self._fetch_states))
             raise UsageError(f"the partition is not assigned to this consumer {facts}")
         return reading
 

@@ -27,7 +27,7 @@ _OWN_TURN_RECORDS = 1_000
 
 
 @dataclass(slots=True)
-class Reading:
+class FetchState:
     """The fetch state of one assigned partition: the program's position, and the records fetched ahead."""
 
     position: Offset
@@ -73,7 +73,7 @@ class Reading:
         self.position = self.fetched_to = offset
 
 
-class Readings:
+class FetchStates:
     """The fetch states of all partitions that a consumer reads, in the order of their turns."""
 
     def __init__(self, log: port.Log, *, start: Start, isolation: Isolation, fetch_bytes_max: int) -> None:
@@ -83,7 +83,7 @@ class Readings:
         self._isolation = isolation
         self._fetch_bytes_max = fetch_bytes_max
         self._reader = log.reader(isolation=isolation)
-        self._by_place: dict[TopicPartition, Reading] = {}
+        self._by_place: dict[TopicPartition, FetchState] = {}
         self._order: list[TopicPartition] = []
         self._is_reader_stale = False
 
@@ -97,11 +97,11 @@ class Readings:
         """Return the partitions, in the order in which they were added."""
         return tuple(self._by_place)
 
-    def items(self) -> Iterable[tuple[TopicPartition, Reading]]:
+    def items(self) -> Iterable[tuple[TopicPartition, FetchState]]:
         """Return the partitions and their fetch states."""
         return self._by_place.items()
 
-    def get(self, place: TopicPartition) -> Reading | None:
+    def get(self, place: TopicPartition) -> FetchState | None:
         """Return the fetch state of a partition, or ``None`` if the consumer does not read it."""
         return self._by_place.get(place)
 
@@ -112,7 +112,7 @@ class Readings:
     def add(self, positions: Mapping[TopicPartition, Offset], committed: Iterable[TopicPartition]) -> None:
         """Read more partitions from these positions, some of which are the group's committed offsets."""
         for place, position in positions.items():
-            self._by_place[place] = Reading(position)
+            self._by_place[place] = FetchState(position)
         for place in committed:
             self._by_place[place].committed = positions[place]
         self._order = list(self._by_place)
@@ -175,7 +175,7 @@ class Readings:
                 break
         return collected
 
-    def _fetch(self, place: TopicPartition, reading: Reading) -> None:
+    def _fetch(self, place: TopicPartition, reading: FetchState) -> None:
         while not reading.records:
             try:
                 run = self._reader.fetch(place, bytes_max=self._fetch_bytes_max)
@@ -186,7 +186,7 @@ class Readings:
                 return
             reading.keep(run)
 
-    def _reset(self, place: TopicPartition, reading: Reading, error: OffsetOutOfRangeError) -> None:
+    def _reset(self, place: TopicPartition, reading: FetchState, error: OffsetOutOfRangeError) -> None:
         """Move a partition to its start or end, as ``start`` says. Raises ``error`` for another ``start``."""
         marks = self._log.offsets([place])[place]
         match self._start:

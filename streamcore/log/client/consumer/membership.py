@@ -29,7 +29,7 @@ from streamcore.errors import (
     StreamCoreError,
     fact_text,
 )
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.requests import JoinReply, JoinRequest, Membership, SyncReply, SyncRequest
 from streamcore.log.client import port
 from streamcore.log.client.consumer.assignors import Assignor, GroupMember, choose_assignors
@@ -41,7 +41,7 @@ from streamcore.log.protocol.consumer_protocol import (
     encode_assignment,
     encode_subscription,
 )
-from streamcore.model import CommittedPosition, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, TopicName, TopicPartition
 
 
 class CoordinatedLog(port.Log, Protocol):
@@ -62,7 +62,7 @@ class CoordinatedLog(port.Log, Protocol):
     def commit_positions(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedPosition],
+        positions: Mapping[TopicPartition, CommittedOffset],
         *,
         membership: Membership | None = None,
     ) -> None:
@@ -324,13 +324,13 @@ class GroupMembership:
     def _after_refusal(self, error: StaleGenerationError) -> MembershipEvent:
         """Return what a refusal means for this member, by Kafka's names, which are finer than ours."""
         cause = error.__cause__ or error.__context__
-        refusal = cause.refusal if isinstance(cause, Refused) else Refusal.UNKNOWN_MEMBER_ID
-        if refusal is Refusal.FENCED_INSTANCE_ID:
+        refusal = cause.refusal if isinstance(cause, ApiError) else ErrorName.UNKNOWN_MEMBER_ID
+        if refusal is ErrorName.FENCED_INSTANCE_ID:
             self._joined = None
             return Failed(error)
-        if isinstance(cause, Refused) and refusal is Refusal.MEMBER_ID_REQUIRED:
+        if isinstance(cause, ApiError) and refusal is ErrorName.MEMBER_ID_REQUIRED:
             self._member_id = str(cause.facts["member_id"])
-        elif refusal is not Refusal.ILLEGAL_GENERATION:
+        elif refusal is not ErrorName.ILLEGAL_GENERATION:
             self._member_id = ""
         self._joined = None
         return Lost(str(error))

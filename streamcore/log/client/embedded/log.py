@@ -16,9 +16,9 @@ from typing import Self, TypeVar
 
 from streamcore.clock import Clock, SystemClock
 from streamcore.errors import CorruptDataError
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.requests import (
     JoinReply,
     JoinRequest,
@@ -42,7 +42,7 @@ from streamcore.log.protocol.consumer_protocol import decode_assignment
 from streamcore.log.storage.files import FileSystem
 from streamcore.log.storage.topics.topic_registry import TopicState
 from streamcore.model import (
-    CommittedPosition,
+    CommittedOffset,
     Isolation,
     LogOffsets,
     Offset,
@@ -163,7 +163,7 @@ class EmbeddedLog:
 
     def committed(
         self, group: str, partitions: Iterable[TopicPartition] | None = None
-    ) -> dict[TopicPartition, CommittedPosition]:
+    ) -> dict[TopicPartition, CommittedOffset]:
         """Return a group's committed offsets; waits for an open transaction that commits some.
 
         Raises:
@@ -175,7 +175,7 @@ class EmbeddedLog:
     def commit_positions(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedPosition],
+        positions: Mapping[TopicPartition, CommittedOffset],
         *,
         membership: Membership | None = None,
     ) -> None:
@@ -314,8 +314,8 @@ def _initialized(broker: Broker, transactional_id: str | None, clock: Clock) -> 
     while True:
         try:
             return (yield from broker.transactions.init_producer_id(transactional_id, None))
-        except Refused as refused:
-            if refused.refusal is not Refusal.CONCURRENT_TRANSACTIONS or transactional_id is None:
+        except ApiError as refused:
+            if refused.refusal is not ErrorName.CONCURRENT_TRANSACTIONS or transactional_id is None:
                 raise
             if not (yield from broker.transactions.ended(transactional_id, deadline_s)):
                 raise

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from streamcore.clock import Clock
 from streamcore.errors import RebalanceInProgressError, StaleGenerationError, fact_text
 from streamcore.log.broker.requests import Membership
-from streamcore.log.client.consumer.assignment import OwnedPartitions
+from streamcore.log.client.consumer.assignment import ConsumerAssignment
 from streamcore.log.client.consumer.membership import (
     CoordinatedLog,
     Failed,
@@ -24,7 +24,7 @@ from streamcore.log.client.consumer.membership import (
     partition_counts,
 )
 from streamcore.log.client.consumer.settings import GroupSettings
-from streamcore.model import CommittedPosition, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, TopicName, TopicPartition
 
 _logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class EmbeddedMember:
         """The credentials of the last generation joined."""
         return self._membership.membership
 
-    def follow(self, owned: OwnedPartitions) -> None:
+    def follow(self, owned: ConsumerAssignment) -> None:
         """Do what the group asks of this member."""
         membership = self._membership
         match membership.take_event():
@@ -79,7 +79,7 @@ class EmbeddedMember:
                 owned.lose(owned.places())
                 raise error
 
-    def _accept(self, joined: Joined, owned: OwnedPartitions) -> None:
+    def _accept(self, joined: Joined, owned: ConsumerAssignment) -> None:
         """Take a new assignment; release the partitions that move, and join again to report that."""
         assigned = frozenset(joined.assignment)
         revoked = tuple(place for place in owned.places() if place not in assigned)
@@ -90,7 +90,7 @@ class EmbeddedMember:
         if added or not joined.assignor.is_cooperative:
             owned.accept(added)
 
-    def _follow_topics(self, owned: OwnedPartitions) -> None:
+    def _follow_topics(self, owned: ConsumerAssignment) -> None:
         """Ask for a rebalance if the member is the leader and its topics have other partitions."""
         now_s = self._monotonic_s()
         if now_s < self._topics_checked_s + _TOPICS_CHECK_S:
@@ -105,7 +105,7 @@ class EmbeddedMember:
                 owned.revoke(owned.places())
             self._membership.order_join(owned.places())
 
-    def commit(self, positions: Mapping[TopicPartition, CommittedPosition], owned: OwnedPartitions) -> None:
+    def commit(self, positions: Mapping[TopicPartition, CommittedOffset], owned: ConsumerAssignment) -> None:
         """Commit as a member; if a rebalance is being completed, wait for its result first."""
         membership = self._membership
         deadline_s = self._monotonic_s() + _COMMIT_WAIT_S

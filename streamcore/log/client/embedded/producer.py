@@ -29,7 +29,7 @@ from streamcore.log.node.operation_driver import OperationDriver
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.compression import codec_number
 from streamcore.log.storage.partition.partition_log import PartitionLog
-from streamcore.model import CommittedPosition, RecordColumns, TopicPartition
+from streamcore.model import CommittedOffset, RecordColumns, TopicPartition
 
 
 class EmbeddedAcknowledgement:
@@ -64,7 +64,7 @@ class EmbeddedAcknowledgement:
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenRun:
+class AppendedColumns:
     """Columns appended in a transaction: their offsets are known at once; the commit makes them durable."""
 
     appended: Appended
@@ -248,7 +248,7 @@ class EmbeddedProducer:
     def _commit_positions(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedPosition],
+        positions: Mapping[TopicPartition, CommittedOffset],
         membership: Membership | None,
         transaction: _OpenTransaction,
     ) -> None:
@@ -298,15 +298,15 @@ class EmbeddedTransaction:
         self,
         partition: TopicPartition,
         columns: RecordColumns,
-    ) -> WrittenRun:
+    ) -> AppendedColumns:
         """Append records in the transaction; they become visible when it commits."""
         self._ensure_not_over()
-        return WrittenRun(self._producer._append(partition, columns, self._state)[0])
+        return AppendedColumns(self._producer._append(partition, columns, self._state)[0])
 
     def commit_positions(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedPosition],
+        positions: Mapping[TopicPartition, CommittedOffset],
         *,
         membership: Membership | None = None,
     ) -> None:

@@ -19,7 +19,7 @@ from streamcore.log.client.port import Appended, Outcome
 from streamcore.model import Offset, TimestampMs, TopicPartition
 
 
-class KafkaRun:
+class Delivery:
     """The future of one append, and the receiver of librdkafka's reports on it."""
 
     __slots__ = (
@@ -46,8 +46,8 @@ class KafkaRun:
         count: int,
         size_bytes: int,
         *,
-        wait: Callable[[KafkaRun, float | None], None],
-        reported_all: Callable[[KafkaRun], None],
+        wait: Callable[[Delivery, float | None], None],
+        reported_all: Callable[[Delivery], None],
     ) -> None:
         """Expect ``count`` reports.
 

@@ -17,7 +17,7 @@ from streamcore.errors import RequestTimeoutError, StaleGenerationError, UsageEr
 from streamcore.log.client.group_log import DescribedGroup, MemberSummary
 from streamcore.log.client.kafka.connection import KafkaConnection
 from streamcore.log.client.kafka.errors import translated
-from streamcore.model import CommittedPosition, TopicPartition
+from streamcore.model import CommittedOffset, TopicPartition
 
 _STATES = {
     ConsumerGroupState.UNKNOWN: "Unknown",
@@ -102,7 +102,7 @@ class KafkaGroups:
 
     def committed(
         self, group: str, partitions: Iterable[TopicPartition] | None
-    ) -> dict[TopicPartition, CommittedPosition]:
+    ) -> dict[TopicPartition, CommittedOffset]:
         """Return a group's committed offsets; waits for an open transaction that commits some.
 
         Raises:
@@ -123,7 +123,7 @@ class KafkaGroups:
             undecided = [place for place in answer if place.error is not None]
             if not undecided:
                 return {
-                    _place(found): CommittedPosition(found.offset, found.metadata or "")
+                    _place(found): CommittedOffset(found.offset, found.metadata or "")
                     for found in answer
                     if found.offset >= 0
                 }
@@ -141,7 +141,7 @@ class KafkaGroups:
                 )
             connection.pause()
 
-    def commit(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
+    def commit(self, group: str, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit offsets outside any transaction and any membership.
 
         Raises:
@@ -177,7 +177,7 @@ class KafkaGroups:
         return found
 
 
-def kafka_positions(positions: Mapping[TopicPartition, CommittedPosition]) -> list[KafkaPartition]:
+def kafka_positions(positions: Mapping[TopicPartition, CommittedOffset]) -> list[KafkaPartition]:
     """Return offsets in librdkafka's form."""
     return [
         KafkaPartition(place.topic, place.partition, position.offset, metadata=position.metadata)

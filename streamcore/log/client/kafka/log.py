@@ -27,7 +27,7 @@ from streamcore.log.client.kafka.topics import KafkaTopics
 from streamcore.log.client.own_topics import own_topic_config
 from streamcore.log.client.port import TopicDescription
 from streamcore.model import (
-    CommittedPosition,
+    CommittedOffset,
     Isolation,
     LogOffsets,
     Offset,
@@ -108,11 +108,11 @@ class KafkaLog:
 
     def committed(
         self, group: str, partitions: Iterable[TopicPartition] | None = None
-    ) -> dict[TopicPartition, CommittedPosition]:
+    ) -> dict[TopicPartition, CommittedOffset]:
         """Return a group's committed offsets; waits for an open transaction that commits some."""
         return self._groups.committed(group, partitions)
 
-    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedPosition]) -> None:
+    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit offsets outside any transaction and any membership."""
         self._groups.commit(group, positions)
 

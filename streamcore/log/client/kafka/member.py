@@ -20,12 +20,12 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from streamcore.durations import duration_ms
 from streamcore.errors import StaleGenerationError, StreamCoreError, UsageError, fact_text
 from streamcore.log.broker.requests import Membership
-from streamcore.log.client.consumer.assignment import OwnedPartitions
+from streamcore.log.client.consumer.assignment import ConsumerAssignment
 from streamcore.log.client.consumer.settings import GroupSettings
 from streamcore.log.client.kafka.connection import KafkaConnection
 from streamcore.log.client.kafka.errors import translated
 from streamcore.log.client.kafka.groups import kafka_positions
-from streamcore.model import CommittedPosition, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, TopicName, TopicPartition
 
 _logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class KafkaMember:
         self._connection = connection
         self._group = group
         self._is_cooperative = _COOPERATIVE in settings.assignors
-        self._owned: OwnedPartitions | None = None
+        self._owned: ConsumerAssignment | None = None
         self._is_joined = False
         self._consumer: Consumer = connection.consumer(_properties(group, settings))
         self._consumer.subscribe(
@@ -78,7 +78,7 @@ class KafkaMember:
         credentials: bytes = self._consumer.consumer_group_metadata()
         return KafkaMembership(self._consumer.memberid() or "", -1, None, credentials)
 
-    def follow(self, owned: OwnedPartitions) -> None:
+    def follow(self, owned: ConsumerAssignment) -> None:
         """Run librdkafka's callbacks; raise an error that librdkafka cannot recover from."""
         self._owned = owned
         try:
@@ -103,7 +103,7 @@ class KafkaMember:
             return self._connection.translated(raised, "take part in the group", group=self._group)
         return None
 
-    def commit(self, positions: Mapping[TopicPartition, CommittedPosition], owned: OwnedPartitions) -> None:
+    def commit(self, positions: Mapping[TopicPartition, CommittedOffset], owned: ConsumerAssignment) -> None:
         """Commit as a member. Raises ``StaleGenerationError`` if another generation has begun."""
         if not self._is_joined or not all(place in owned for place in positions):
             raise StaleGenerationError(

@@ -29,7 +29,7 @@ from streamcore.errors import (
 )
 from streamcore.log.broker.requests import Membership
 from streamcore.log.client.kafka.connection import KafkaConnection, Properties
-from streamcore.log.client.kafka.delivery import KafkaRun, NothingAppended
+from streamcore.log.client.kafka.delivery import Delivery, NothingAppended
 from streamcore.log.client.kafka.errors import TransactionGivenUpError, error_in
 from streamcore.log.client.kafka.groups import kafka_positions
 from streamcore.log.client.kafka.member import KafkaMembership, strangers_credentials
@@ -39,7 +39,7 @@ from streamcore.log.client.port import Acknowledgement
 from streamcore.log.client.producer.batch_cuts import BATCH_BYTES, columns_bytes, cut_to_fit
 from streamcore.log.client.producer.record_times import ensure_writable
 from streamcore.log.records.compression import codec_number
-from streamcore.model import CommittedPosition, Isolation, RecordColumns, TopicPartition
+from streamcore.model import CommittedOffset, Isolation, RecordColumns, TopicPartition
 
 _POLL_S: Final = 0.1
 _CONNECT_S: Final = 0.02
@@ -92,9 +92,9 @@ class KafkaProducer:
         self._order = threading.Lock()
         self._changed = threading.Condition()
         self._is_polling = False
-        self._unfinished: dict[KafkaRun, None] = {}
+        self._unfinished: dict[Delivery, None] = {}
         self._pending_bytes = 0
-        self._failed: list[KafkaRun] = []
+        self._failed: list[Delivery] = []
         self._transaction: _OpenTransaction | None = None
         self._strangers: dict[str, bytes] = {}
         """Group -> the credentials for a commit without a membership."""
@@ -192,7 +192,7 @@ class KafkaProducer:
             ends = self._offsets.visible_ends([target], Isolation.READ_UNCOMMITTED)
             return NothingAppended(target, ends[target])
         ensure_writable(columns.timestamps_ms, self.time_min_ms)
-        run = KafkaRun(target, count, columns_bytes(columns), wait=self._wait_for, reported_all=self._finish)
+        run = Delivery(target, count, columns_bytes(columns), wait=self._wait_for, reported_all=self._finish)
         bytes_max = int(topic.config.get("max.message.bytes", _MESSAGE_BYTES_MAX)) - _BATCH_HEADER_BYTES
         with self._order:
             self._take_room(run)
@@ -202,7 +202,7 @@ class KafkaProducer:
             self._hand_over_in_parts(run, columns, bytes_max)
             return run
 
-    def _hand_over_in_parts(self, run: KafkaRun, columns: RecordColumns, bytes_max: int) -> None:
+    def _hand_over_in_parts(self, run: Delivery, columns: RecordColumns, bytes_max: int) -> None:
         """Produce batch by batch: librdkafka has one batch size for all topics."""
         taken = 0
         for part in cut_to_fit(columns, bytes_max):
@@ -211,7 +211,7 @@ class KafkaProducer:
             taken = self._hand_over(run, part, taken)
             self._wait_until(partial(run.has_reports, taken), None)
 
-    def _hand_over(self, run: KafkaRun, columns: RecordColumns, taken: int) -> int:
+    def _hand_over(self, run: Delivery, columns: RecordColumns, taken: int) -> int:
         """Produce the records from the index ``taken`` on; return the index where librdkafka stopped.
 
         The delivery is cut there if librdkafka did not take all.
@@ -235,7 +235,7 @@ class KafkaProducer:
             run.cut(taken, error)
         return taken
 
-    def _take_room(self, run: KafkaRun) -> None:
+    def _take_room(self, run: Delivery) -> None:
         """Wait until there is space in flight for the columns; columns above the limit go alone."""
         bytes_max = self._settings.pending_bytes_max
         self._wait_until(
@@ -247,7 +247,7 @@ class KafkaProducer:
 
     # --- waiting --------------------------------------------------------------------------------
 
-    def _wait_for(self, run: KafkaRun, timeout_s: float | None) -> None:
+    def _wait_for(self, run: Delivery, timeout_s: float | None) -> None:
         if not self._wait_until(lambda: run.is_done, timeout_s):
             raise RequestTimeoutError(
                 "the records are not acknowledged yet; wait longer. "
@@ -287,7 +287,7 @@ class KafkaProducer:
         except (KafkaException, SystemError, StreamCoreError) as raised:
             self._lose(raised)
 
-    def _finish(self, run: KafkaRun, error: StreamCoreError | None = None) -> None:
+    def _finish(self, run: Delivery, error: StreamCoreError | None = None) -> None:
         """Seal a delivery: all its records were reported, or will not be."""
         with self._changed:
             if run not in self._unfinished:
@@ -341,7 +341,7 @@ class KafkaProducer:
     def _commit_positions(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedPosition],
+        positions: Mapping[TopicPartition, CommittedOffset],
         membership: Membership | None,
     ) -> None:
         if not positions:
@@ -414,7 +414,7 @@ class KafkaTransaction:
     def commit_positions(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedPosition],
+        positions: Mapping[TopicPartition, CommittedOffset],
         *,
         membership: Membership | None = None,
     ) -> None:

@@ -45,7 +45,7 @@ from streamcore.log.client.producer.record_columns import (
 )
 from streamcore.log.client.producer.record_times import TIME_MS_MAX, sendable_time_ms
 from streamcore.log.client.producer.sender import Sender
-from streamcore.model import CommittedPosition, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, TopicName, TopicPartition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,9 +340,7 @@ class Transaction:
         """Send many records in the transaction; see ``Producer.send_many``."""
         return self._producer.send_many(topic, records, partition=partition)
 
-    def commit_positions(
-        self, group: str, positions: Mapping[TopicPartition, CommittedPosition | int]
-    ) -> None:
+    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedOffset | int]) -> None:
         """Add a group's committed offsets to the transaction; they change only if it commits.
 
         Raises:
@@ -351,7 +349,7 @@ class Transaction:
         self._open_inner().commit_positions(
             group,
             {
-                place: position if isinstance(position, CommittedPosition) else CommittedPosition(position)
+                place: position if isinstance(position, CommittedOffset) else CommittedOffset(position)
                 for place, position in positions.items()
             },
         )

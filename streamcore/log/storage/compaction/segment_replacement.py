@@ -3,7 +3,7 @@
 1. The new data file is written under a name ending in ``.cleaned``, its indexes under names ending in
    ``.swap``, and all are synced. Any thread may run this step.
 2. The data file is renamed to ``.swap``. From here on the replacement is decided, and
-   ``complete_swaps`` at the next opening would finish it.
+   ``complete_replacements`` at the next opening would finish it.
 3. The old segments except the first are removed, data files before indexes.
 4. The first segment's offset and time index are removed, then the ``.swap`` files are renamed to its
    names: the transaction index, the data file, and last the other indexes, so that these never stand
@@ -112,7 +112,7 @@ class CleanedSegment:
                 self._file_system.remove(path)
 
 
-def swap_in(
+def replace_segments(
     directory: Path,
     cleaned: CleanedSegment,
     old: Sequence[Segment],
@@ -135,7 +135,7 @@ def swap_in(
     return cleaned.segment
 
 
-def complete_swaps(file_system: FileSystem, directory: Path, names: Iterable[str]) -> bool:
+def complete_replacements(file_system: FileSystem, directory: Path, names: Iterable[str]) -> bool:
     """Finish replacements that a crash interrupted, remove undecided ones; return whether there were any."""
     found = [(name, parsed) for name in names if (parsed := parse_name(name)) is not None]
     decided = {base for _, (base, kind, suffix) in found if suffix == SWAP and kind is FileKind.DATA}

@@ -8,7 +8,7 @@ from streamcore.log.storage.checkpoints import LogCheckpoints
 from streamcore.log.storage.files import FileSystem
 from streamcore.log.storage.partition.leader_epochs import LeaderEpochs
 from streamcore.log.storage.partition.leadership import Leadership
-from streamcore.log.storage.producers.producer_limit import ProducerRoom
+from streamcore.log.storage.producers.producer_limit import ProducerLimit
 from streamcore.log.storage.producers.producer_states import ProducerStates
 from streamcore.log.storage.segment.open_files import OpenFiles
 from streamcore.log.storage.segment.segment import Segment
@@ -26,7 +26,7 @@ class LogParts:
     checkpoints: LogCheckpoints
     settings: LogSettings
     leadership: Leadership = field(default_factory=Leadership)
-    producer_room: ProducerRoom = field(default_factory=ProducerRoom)
+    producer_limit: ProducerLimit = field(default_factory=ProducerLimit)
 
     def sync_batch(self) -> SyncBatch:
         """Return an empty batch of syncs."""

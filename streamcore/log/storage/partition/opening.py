@@ -28,7 +28,7 @@ from streamcore.errors import CorruptBatchError, CorruptDataError, CorruptIndexE
 from streamcore.log.records.batch import NO_TIMESTAMP
 from streamcore.log.records.decode import batch_marker
 from streamcore.log.storage.checkpoints import LOG_STARTS, RECOVERY_POINTS
-from streamcore.log.storage.compaction.segment_replacement import complete_swaps
+from streamcore.log.storage.compaction.segment_replacement import complete_replacements
 from streamcore.log.storage.files import read_whole
 from streamcore.log.storage.partition.leader_epochs import LeaderEpochs, stored_epochs
 from streamcore.log.storage.partition.leadership import read_epochs
@@ -121,7 +121,7 @@ def open_partition(opening: Opening, parts: LogParts) -> OpenedLog:
             "the folder of a partition is missing: restore it from a copy, " + fact_text(path=directory)
         ) from error
     is_untouched = set(names) == _NEW_NAMES
-    if complete_swaps(parts.file_system, directory, names):
+    if complete_replacements(parts.file_system, directory, names):
         names = parts.file_system.list_directory(directory)
     bases = _tidy(names, opening, parts)
     recovery_point = parts.checkpoints.get(RECOVERY_POINTS, opening.topic_partition)

@@ -24,7 +24,7 @@ from streamcore.log.records.batch import (
 )
 from streamcore.log.records.builder import encode_marker
 from streamcore.log.storage.checkpoints import CLEANED_TO, LOG_STARTS, RECOVERY_POINTS
-from streamcore.log.storage.compaction.segment_replacement import CleanedSegment, swap_in
+from streamcore.log.storage.compaction.segment_replacement import CleanedSegment, replace_segments
 from streamcore.log.storage.partition.append_times import AppendTimes
 from streamcore.log.storage.partition.batch_writer import BatchWriter
 from streamcore.log.storage.partition.leader_epochs import EpochEnd
@@ -79,7 +79,7 @@ class PartitionLog:
         """Whether the partition was given up, and why; a caller that finds a reason may give it up here."""
         self._segments = Segments(opened.segments)
         self._states = opened.states
-        self._states.limit_by(parts.producer_room)
+        self._states.limit_by(parts.producer_limit)
         self._epochs = PartitionEpochs(opened.epochs, parts.leadership, parts.file_system, directory)
         self._append_times = AppendTimes(parts.file_system, directory)
         self._future_times = FutureTimes(topic_partition)
@@ -457,7 +457,7 @@ class PartitionLog:
             self.note_recovery_point()
             self._parts.checkpoints.write(RECOVERY_POINTS)
             cleaned.decide()
-            new = swap_in(
+            new = replace_segments(
                 self.directory,
                 cleaned,
                 old,

@@ -36,7 +36,7 @@ class Remembered(Protocol):
         """Remove one producer."""
 
 
-class ProducerRoom:
+class ProducerLimit:
     """The bound on the producers of all partitions of a log."""
 
     def __init__(self, *, partition_count_max: int = 20_000, count_max: int = 200_000) -> None:

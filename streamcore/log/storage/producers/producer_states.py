@@ -24,7 +24,7 @@ from streamcore.errors import (
     fact_text,
 )
 from streamcore.log.records.batch import NO_SEQUENCE, BatchHeader
-from streamcore.log.storage.producers.producer_limit import ProducerRoom
+from streamcore.log.storage.producers.producer_limit import ProducerLimit
 from streamcore.model import Offset, ProducerId, TimestampMs
 
 BATCHES_KEPT = 5
@@ -84,9 +84,9 @@ class ProducerStates:
             for state in self._states.values()
             if state.transaction_first_offset is not None
         }
-        self._room: ProducerRoom | None = None
+        self._room: ProducerLimit | None = None
 
-    def limit_by(self, room: ProducerRoom) -> None:
+    def limit_by(self, room: ProducerLimit) -> None:
         """Apply a bound, which other partitions may share."""
         self._room = room
         room.add_partition(self)

@@ -14,7 +14,7 @@ from streamcore.log.api.calls import Call, Caller, Endpoint
 from streamcore.log.api.handlers.table import HANDLERS, handler_of
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.access.authorizer import Authorizer
-from streamcore.log.broker.refusals import Refused
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.protocol.apis import API_VERSIONS, APIS, SASL_AUTHENTICATE, SASL_HANDSHAKE, Api
 from streamcore.log.protocol.fields import ZERO_UUID, Message
 from streamcore.log.protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
@@ -93,7 +93,7 @@ def let_in(log: sc.Log, request: Message, version: int, authorizer: Authorizer) 
     """Let a handler go as far as it does not have to wait."""
     caller = Caller(host="10.0.0.1", endpoint=Endpoint("h", 1), authorizer=authorizer)
     call = Call(version, "client", caller, log.embedded.node.broker, SystemClock())
-    with log.embedded.node.driver, suppress(Refused, StopIteration):
+    with log.embedded.node.driver, suppress(ApiError, StopIteration):
         reply = handler_of(KEYS[type(request)])(request, call)
         if isinstance(reply, Generator):
             next(reply)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.broker.name_patterns import PATTERN_LENGTH_MAX, compile_pattern
-from streamcore.log.broker.refusals import Refused
 
 NAMES = st.text("aAbB01._-", min_size=1, max_size=6)
 
@@ -72,11 +72,11 @@ def test_what_is_of_res_own_syntax_is_understood(pattern: str, matching: str, ot
     ],
 )
 def test_what_is_not_understood_is_refused(pattern: str) -> None:
-    with pytest.raises(Refused, match="INVALID_REGULAR_EXPRESSION"):
+    with pytest.raises(ApiError, match="INVALID_REGULAR_EXPRESSION"):
         compile_pattern(pattern)
 
 
 @pytest.mark.parametrize("pattern", ["((){1000}){1000}", "((a{100}){100}){100}"])
 def test_expressions_that_would_grow_without_end_are_refused(pattern: str) -> None:
-    with pytest.raises(Refused, match="INVALID_REGULAR_EXPRESSION"):
+    with pytest.raises(ApiError, match="INVALID_REGULAR_EXPRESSION"):
         compile_pattern(pattern)

@@ -21,7 +21,7 @@ from streamcore.testing.sim_disk import SimDisk
 from tests.support.serving import NOW_MS, batch
 
 
-class Turns:
+class SerialQueue:
     """The part of an event loop that a group waits with, turned by hand."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class GroupsOnASimulatedDisk:
         )
         self.node.driver.run(self.node.broker.create_topic("t", 1, {}))
         self.partition = TopicPartition("t", 0)
-        self.turns = Turns()
+        self.turns = SerialQueue()
         self.sync_count = 0
         self.groups = GroupedProduce(self.node.broker, self.node.driver, self.turns, self._ask_sync)
 

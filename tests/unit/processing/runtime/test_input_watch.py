@@ -10,7 +10,7 @@ import streamcore as sc
 from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import FetchedColumns, TopicPartition
 from streamcore.processing.runtime.input_watch import SAMPLED_KEYS, InputWatch
-from streamcore.processing.runtime.inputs import InputBuffer
+from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.topology.plan import resolve_partitions
 
 DAY_MS = 86_400_000
@@ -29,7 +29,7 @@ def counting(*, partitions: int = 4) -> sc.App:
 
 def filled(
     app: sc.App, keys: list[bytes | None], *, partition: int = 0, time_ms: int = 0
-) -> tuple[InputBuffer, FetchedColumns]:
+) -> tuple[RecordQueue, FetchedColumns]:
     source = TopicPartition("events", partition)
     run = FetchedColumns(
         keys=keys,
@@ -39,7 +39,7 @@ def filled(
         offsets=list(range(len(keys))),
         next_offset=len(keys),
     )
-    buffer = InputBuffer(source, app.declaration.topics["events"], 0)
+    buffer = RecordQueue(source, app.declaration.topics["events"], 0)
     buffer.fill(run)
     return buffer, run
 

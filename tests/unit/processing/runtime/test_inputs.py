@@ -11,7 +11,7 @@ import pytest
 from streamcore.errors import SerdeError, UserCodeError
 from streamcore.model import FetchedColumns, TopicPartition
 from streamcore.processing.operators.guard import Guard
-from streamcore.processing.runtime.inputs import InputBuffer
+from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.topology.error_policy import skip, stop
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.processing.topology.times import NO_TIME
@@ -27,11 +27,11 @@ def buffer_of(
     keys: list[bytes | None] | None = None,
     timestamp: Callable[[Any], Any] | None = None,
     order: int = NO_TIME,
-) -> InputBuffer:
+) -> RecordQueue:
     topic = TopicSpec(
         name="numbers", key_serde=serde_for(int), value_serde=serde_for(int), timestamp=timestamp
     )
-    buffer = InputBuffer(SOURCE, topic, 10, order)
+    buffer = RecordQueue(SOURCE, topic, 10, order)
     count = len(values)
     buffer.fill(
         FetchedColumns(
@@ -109,7 +109,7 @@ def test_a_failing_timestamp_function_is_an_error_of_user_code_that_names_the_re
 
 def test_a_time_too_far_ahead_of_the_clock_is_a_failing_record_and_moves_nothing() -> None:
     topic = TopicSpec(name="numbers", key_serde=BYTES, value_serde=BYTES, max_ahead_ms=100)
-    buffer = InputBuffer(SOURCE, topic, 0)
+    buffer = RecordQueue(SOURCE, topic, 0)
     run = FetchedColumns(
         keys=[None] * 3,
         values=[b"a", b"b", b"c"],
@@ -178,7 +178,7 @@ def test_what_is_in_work_moves_the_position_as_far_as_it_is_done_and_holds_other
 
 
 def test_an_empty_run_moves_the_position_alone() -> None:
-    buffer = InputBuffer(SOURCE, buffer_of().topic, 10)
+    buffer = RecordQueue(SOURCE, buffer_of().topic, 10)
 
     buffer.fill(FetchedColumns([], [], [], None, partition=SOURCE, offsets=[], next_offset=14))
 

@@ -13,7 +13,7 @@ from streamcore.log.broker.access.acl import (
     ResourcePattern,
     ResourceType,
 )
-from streamcore.log.broker.refusals import Refusal
+from streamcore.log.broker.api_errors import ErrorName
 from streamcore.log.broker.settings import BrokerSettings
 from tests.support.state_fixture import StatefulBroker
 
@@ -146,7 +146,7 @@ def test_a_rule_that_makes_no_sense_is_refused_and_takes_no_other_with_it(wrong:
 
     fates = place.run(place.broker.access_rules.add([LITERAL, wrong, EVERY]))
 
-    assert [fate and fate.refusal for fate in fates] == [None, Refusal.INVALID_REQUEST, None]
+    assert [fate and fate.refusal for fate in fates] == [None, ErrorName.INVALID_REQUEST, None]
     assert set(place.broker.access_rules) == {LITERAL, EVERY}
 
 
@@ -159,4 +159,4 @@ def test_there_are_only_so_many_rules_in_all_and_of_one_resource() -> None:
 
     refused = [index for index, fate in enumerate(fates) if fate is not None]
     assert refused == [1_000, 1_002]
-    assert [fate and fate.refusal for fate in again] == [Refusal.POLICY_VIOLATION, None]
+    assert [fate and fate.refusal for fate in again] == [ErrorName.POLICY_VIOLATION, None]

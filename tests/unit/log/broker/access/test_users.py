@@ -12,8 +12,8 @@ from streamcore.log.broker.access.scram_credentials import (
     ScramMechanism,
 )
 from streamcore.log.broker.access.users import Alteration, CredentialDeletion, CredentialUpsertion
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.cluster_state import TOPIC
-from streamcore.log.broker.refusals import Refusal, Refused
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.storage.files import read_whole
 from tests.support.partition_fixture import ROOT
@@ -36,7 +36,7 @@ def upsertion(
     return CredentialUpsertion(user, mechanism, iterations, salt, salted)
 
 
-def fates(place: StatefulBroker, *alterations: Alteration) -> dict[str, Refusal | None]:
+def fates(place: StatefulBroker, *alterations: Alteration) -> dict[str, ErrorName | None]:
     found = place.run(place.broker.users.alter(alterations))
     return {user: None if refused is None else refused.refusal for user, refused in found.items()}
 
@@ -131,23 +131,23 @@ def test_an_admin_sets_and_deletes_one_mechanism_at_a_time() -> None:
 @pytest.mark.parametrize(
     ("alteration", "refusal"),
     [
-        (upsertion("new", iterations=ITERATIONS_MIN - 1), Refusal.UNACCEPTABLE_CREDENTIAL),
-        (upsertion("new", iterations=ITERATIONS_MAX + 1), Refusal.UNACCEPTABLE_CREDENTIAL),
-        (upsertion("new", iterations=-1), Refusal.UNACCEPTABLE_CREDENTIAL),
-        (upsertion("new", salt=b""), Refusal.UNACCEPTABLE_CREDENTIAL),
-        (upsertion("new", salt=b"s" * 257), Refusal.UNACCEPTABLE_CREDENTIAL),
-        (upsertion("new", salted=b""), Refusal.UNACCEPTABLE_CREDENTIAL),
-        (upsertion("new", SHA_512, salted=b"p" * 32), Refusal.UNACCEPTABLE_CREDENTIAL),
-        (upsertion(""), Refusal.UNACCEPTABLE_CREDENTIAL),
-        (upsertion("new", None), Refusal.UNSUPPORTED_SASL_MECHANISM),
-        (CredentialDeletion("", SHA_256), Refusal.UNACCEPTABLE_CREDENTIAL),
-        (CredentialDeletion("new", None), Refusal.UNSUPPORTED_SASL_MECHANISM),
-        (CredentialDeletion("new", SHA_256), Refusal.RESOURCE_NOT_FOUND),
-        (CredentialDeletion("old", SHA_512), Refusal.RESOURCE_NOT_FOUND),
+        (upsertion("new", iterations=ITERATIONS_MIN - 1), ErrorName.UNACCEPTABLE_CREDENTIAL),
+        (upsertion("new", iterations=ITERATIONS_MAX + 1), ErrorName.UNACCEPTABLE_CREDENTIAL),
+        (upsertion("new", iterations=-1), ErrorName.UNACCEPTABLE_CREDENTIAL),
+        (upsertion("new", salt=b""), ErrorName.UNACCEPTABLE_CREDENTIAL),
+        (upsertion("new", salt=b"s" * 257), ErrorName.UNACCEPTABLE_CREDENTIAL),
+        (upsertion("new", salted=b""), ErrorName.UNACCEPTABLE_CREDENTIAL),
+        (upsertion("new", SHA_512, salted=b"p" * 32), ErrorName.UNACCEPTABLE_CREDENTIAL),
+        (upsertion(""), ErrorName.UNACCEPTABLE_CREDENTIAL),
+        (upsertion("new", None), ErrorName.UNSUPPORTED_SASL_MECHANISM),
+        (CredentialDeletion("", SHA_256), ErrorName.UNACCEPTABLE_CREDENTIAL),
+        (CredentialDeletion("new", None), ErrorName.UNSUPPORTED_SASL_MECHANISM),
+        (CredentialDeletion("new", SHA_256), ErrorName.RESOURCE_NOT_FOUND),
+        (CredentialDeletion("old", SHA_512), ErrorName.RESOURCE_NOT_FOUND),
     ],
 )
 def test_what_is_refused_changes_nothing_and_takes_nobody_with_it(
-    alteration: Alteration, refusal: Refusal
+    alteration: Alteration, refusal: ErrorName
 ) -> None:
     place = StatefulBroker()
     fates(place, upsertion("old"))
@@ -173,7 +173,7 @@ def test_a_user_is_altered_once_in_a_request(second: Alteration) -> None:
 
     found = fates(place, upsertion("alice"), second, upsertion("bob"))
 
-    assert found == {"alice": Refusal.DUPLICATE_RESOURCE, "bob": None}
+    assert found == {"alice": ErrorName.DUPLICATE_RESOURCE, "bob": None}
     assert place.broker.users.names() == ["bob"]
 
 
@@ -184,8 +184,8 @@ def test_of_what_is_wrong_with_a_users_alterations_the_first_counts() -> None:
     found = fates(place, unknown_mechanism, upsertion("alice"), none_there, upsertion("bob"))
 
     assert found == {
-        "alice": Refusal.UNSUPPORTED_SASL_MECHANISM,
-        "bob": Refusal.RESOURCE_NOT_FOUND,
+        "alice": ErrorName.UNSUPPORTED_SASL_MECHANISM,
+        "bob": ErrorName.RESOURCE_NOT_FOUND,
     }
     assert place.broker.users.names() == []
 
@@ -196,7 +196,7 @@ def test_there_are_only_so_many_users() -> None:
     found = fates(place, upsertion("a"), upsertion("b"), upsertion("c"))
     again = fates(place, upsertion("a", SHA_512))
 
-    assert found == {"a": None, "b": None, "c": Refusal.POLICY_VIOLATION}
+    assert found == {"a": None, "b": None, "c": ErrorName.POLICY_VIOLATION}
     assert again == {"a": None}
     with pytest.raises(UsageError, match="user_count_max=2"):
         place.run(place.broker.users.set_password("c", "secret"))
@@ -220,7 +220,7 @@ def test_a_log_whose_users_nobody_changed_has_no_topic_for_them() -> None:
     place = StatefulBroker()
 
     place.broker.users.decoy("nobody", SHA_256)
-    with pytest.raises(Refused):
+    with pytest.raises(ApiError):
         next(place.broker.users.delete("nobody"))
 
     assert TOPIC not in place.broker.topics

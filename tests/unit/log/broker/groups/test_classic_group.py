@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.classic_generation import stored_generation
 from streamcore.log.broker.groups.classic_group import ClassicGroup as Group
 from streamcore.log.broker.groups.classic_joining import join as join_group
 from streamcore.log.broker.groups.classic_states import GroupState, JoinRules
-from streamcore.log.broker.operations import Promise
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.operations import OperationFuture
 from streamcore.log.broker.requests import JoinReply, JoinRequest, Leaving, Membership, SyncReply, SyncRequest
 
 REQUEST = JoinRequest(
@@ -19,25 +19,25 @@ REQUEST = JoinRequest(
 )
 
 
-def joined(promise: Promise[JoinReply | Refusal]) -> JoinReply:
+def joined(promise: OperationFuture[JoinReply | ErrorName]) -> JoinReply:
     assert isinstance(promise.reply, JoinReply), promise
     return promise.reply
 
 
-def synced(promise: Promise[SyncReply | Refusal]) -> SyncReply:
+def synced(promise: OperationFuture[SyncReply | ErrorName]) -> SyncReply:
     assert isinstance(promise.reply, SyncReply), promise
     return promise.reply
 
 
 def join(
     group: Group, member_id: str, request: JoinRequest = REQUEST, now_s: float = 0
-) -> Promise[JoinReply | Refusal]:
+) -> OperationFuture[JoinReply | ErrorName]:
     """Join as a known member if there is one of this id, else as a new one."""
     known = member_id if member_id in group.members else ""
     return join_group(group, replace(request, member_id=known), member_id, now_s)
 
 
-def sync(group: Group, member_id: str) -> Promise[SyncReply | Refusal]:
+def sync(group: Group, member_id: str) -> OperationFuture[SyncReply | ErrorName]:
     return group.sync(SyncRequest("g", membership(group, member_id)), 0)
 
 
@@ -79,9 +79,9 @@ def test_a_second_member_waits_until_the_first_has_joined_again() -> None:
     group = stable_group("a")
 
     second = join(group, "b")
-    with pytest.raises(Refused, match="REBALANCE_IN_PROGRESS"):
+    with pytest.raises(ApiError, match="REBALANCE_IN_PROGRESS"):
         group.heartbeat(membership(group, "a"), 0)
-    is_kept_before = second.is_kept
+    is_kept_before = second.is_done
     first = join(group, "a")
 
     assert not is_kept_before
@@ -97,7 +97,7 @@ def test_followers_wait_for_the_leaders_assignment() -> None:
 
     follower = sync(group, "b")
     leader = sync(group, "a")
-    before = follower.is_kept
+    before = follower.is_done
     assign(group, {"a": b"1", "b": b"2"})
 
     assert not before
@@ -113,7 +113,7 @@ def test_a_rebalance_sends_those_back_who_wait_for_an_assignment() -> None:
 
     join(group, "c")
 
-    assert waiting.reply is Refusal.REBALANCE_IN_PROGRESS
+    assert waiting.reply is ErrorName.REBALANCE_IN_PROGRESS
 
 
 def test_an_assignment_that_comes_after_the_group_moved_on_is_dropped() -> None:
@@ -178,7 +178,7 @@ def test_a_rebalance_goes_on_without_those_who_do_not_come() -> None:
     waiting = join(group, "b", replace(slow, protocols=(("range", b"more"),)), now_s=1)
 
     group.expire(60.9)
-    before = waiting.is_kept
+    before = waiting.is_done
     group.expire(61.0)
 
     assert not before
@@ -195,20 +195,20 @@ def test_a_leader_that_brings_no_assignment_is_given_up() -> None:
 
     group.expire(60.0)
 
-    assert waiting.reply is Refusal.REBALANCE_IN_PROGRESS
+    assert waiting.reply is ErrorName.REBALANCE_IN_PROGRESS
     assert set(group.members) == {"b"}
 
 
 def test_calls_of_an_older_generation_or_an_unknown_member_are_refused() -> None:
     group = stable_group("a")
 
-    with pytest.raises(Refused, match="ILLEGAL_GENERATION"):
+    with pytest.raises(ApiError, match="ILLEGAL_GENERATION"):
         group.heartbeat(Membership("a", group.generation - 1), 0)
-    with pytest.raises(Refused, match="UNKNOWN_MEMBER_ID"):
+    with pytest.raises(ApiError, match="UNKNOWN_MEMBER_ID"):
         group.sync(SyncRequest("g", Membership("x", group.generation)), 0)
-    with pytest.raises(Refused, match="UNKNOWN_MEMBER_ID"):
+    with pytest.raises(ApiError, match="UNKNOWN_MEMBER_ID"):
         join_group(group, replace(REQUEST, member_id="x"), "new", 0)
-    with pytest.raises(Refused, match="ILLEGAL_GENERATION"):
+    with pytest.raises(ApiError, match="ILLEGAL_GENERATION"):
         group.ensure_may_commit(Membership("a", 99), 0)
 
 
@@ -220,14 +220,14 @@ def test_positions_are_taken_while_members_prepare_but_not_before_they_have_thei
     group.ensure_may_commit(owner, 0)
     join(group, "a")
 
-    with pytest.raises(Refused, match="REBALANCE_IN_PROGRESS"):
+    with pytest.raises(ApiError, match="REBALANCE_IN_PROGRESS"):
         group.ensure_may_commit(membership(group, "a"), 0)
 
 
 def test_nobody_from_outside_moves_the_positions_of_a_group_with_members() -> None:
     group = stable_group("a")
 
-    with pytest.raises(Refused, match="NON_EMPTY_GROUP"):
+    with pytest.raises(ApiError, match="NON_EMPTY_GROUP"):
         group.ensure_may_commit(None, 0)
     Group("empty").ensure_may_commit(None, 0)
 
@@ -253,11 +253,11 @@ def test_a_leader_that_joins_again_asks_for_a_new_assignment() -> None:
 def test_members_without_a_common_assignor_do_not_meet() -> None:
     group = stable_group("a")
 
-    with pytest.raises(Refused, match="INCONSISTENT_GROUP_PROTOCOL"):
+    with pytest.raises(ApiError, match="INCONSISTENT_GROUP_PROTOCOL"):
         join(group, "b", replace(REQUEST, protocols=(("sticky", b""),)))
-    with pytest.raises(Refused, match="INCONSISTENT_GROUP_PROTOCOL"):
+    with pytest.raises(ApiError, match="INCONSISTENT_GROUP_PROTOCOL"):
         join(group, "b", replace(REQUEST, protocol_type="connect"))
-    with pytest.raises(Refused, match="INCONSISTENT_GROUP_PROTOCOL"):
+    with pytest.raises(ApiError, match="INCONSISTENT_GROUP_PROTOCOL"):
         join(Group("h"), "b", replace(REQUEST, protocols=()))
 
 
@@ -287,17 +287,17 @@ def test_a_restarted_static_member_gets_its_assignment_without_a_rebalance() -> 
     assert group.state is GroupState.STABLE
     assert (reply.member_id, reply.skip_assignment, reply.generation) == ("new", True, 1)
     assert synced(group.sync(SyncRequest("g", Membership("new", 1, "i")), 0)).assignment == b"mine"
-    with pytest.raises(Refused, match="FENCED_INSTANCE_ID"):
+    with pytest.raises(ApiError, match="FENCED_INSTANCE_ID"):
         group.heartbeat(Membership("old", 1, "i"), 0)
 
 
 def test_a_promised_member_is_waited_for_until_its_time_is_over() -> None:
     group = stable_group("a")
-    with pytest.raises(Refused, match="MEMBER_ID_REQUIRED"):
+    with pytest.raises(ApiError, match="MEMBER_ID_REQUIRED"):
         join_group(group, replace(REQUEST, is_member_id_required=True), "promised", 0)
 
     first = join(group, "a")
-    before = first.is_kept
+    before = first.is_done
     group.expire(10.0)
 
     assert not before
@@ -306,7 +306,7 @@ def test_a_promised_member_is_waited_for_until_its_time_is_over() -> None:
 
 def test_a_first_generation_does_not_wait_for_who_was_only_promised_an_id() -> None:
     group = Group("g")
-    with pytest.raises(Refused, match="MEMBER_ID_REQUIRED"):
+    with pytest.raises(ApiError, match="MEMBER_ID_REQUIRED"):
         join_group(group, replace(REQUEST, is_member_id_required=True), "promised", 0)
 
     other = join(group, "a")
@@ -320,7 +320,7 @@ def test_a_first_generation_may_wait_for_more_members() -> None:
     first = join_group(group, REQUEST, "a", 0)
     second = join_group(group, REQUEST, "b", 1.0)
     group.expire(3.0)
-    before = first.is_kept
+    before = first.is_done
     group.expire(6.0)
 
     assert not before
@@ -364,11 +364,11 @@ def test_who_joins_for_the_first_time_does_not_wait_for_ever() -> None:
     waiting = join(group, "b", patient)
 
     group.expire(299.9)
-    before = waiting.is_kept
+    before = waiting.is_done
     group.expire(300.0)
 
     assert not before
-    assert waiting.reply is Refusal.UNKNOWN_MEMBER_ID
+    assert waiting.reply is ErrorName.UNKNOWN_MEMBER_ID
     assert set(group.members) == {"a"}
 
 
@@ -380,7 +380,7 @@ def test_an_assignment_that_could_not_be_stored_sends_everybody_back() -> None:
 
     group.take_back_assignment(stored_generation(group, 0, {}), 0)
 
-    assert [each.reply for each in waiting] == [Refusal.REBALANCE_IN_PROGRESS] * 2
+    assert [each.reply for each in waiting] == [ErrorName.REBALANCE_IN_PROGRESS] * 2
     assert group.state is GroupState.PREPARING_REBALANCE
 
 
@@ -391,7 +391,7 @@ def test_members_that_leave_together_make_one_rebalance() -> None:
 
     outcomes = group.leave([Leaving("a"), Leaving("nobody"), Leaving("b")], 0)
 
-    assert outcomes == [None, Refusal.UNKNOWN_MEMBER_ID, None]
+    assert outcomes == [None, ErrorName.UNKNOWN_MEMBER_ID, None]
     assert joined(waiting).generation == generation + 1
 
 
@@ -401,7 +401,7 @@ def test_syncing_for_another_protocol_is_refused() -> None:
 
     assert synced(group.sync(syncing, 0)).assignment == b"a"
     for wrong in (replace(syncing, protocol_type="connect"), replace(syncing, protocol="sticky")):
-        with pytest.raises(Refused, match="INCONSISTENT_GROUP_PROTOCOL"):
+        with pytest.raises(ApiError, match="INCONSISTENT_GROUP_PROTOCOL"):
             group.sync(wrong, 0)
 
 
@@ -412,7 +412,7 @@ def test_a_full_group_loses_its_last_ones_in_a_rebalance_and_keeps_those_who_cam
         join(group, "a")
     assign(group, {})
 
-    with pytest.raises(Refused, match="GROUP_MAX_SIZE_REACHED"):
+    with pytest.raises(ApiError, match="GROUP_MAX_SIZE_REACHED"):
         join(group, "c")
     join(group, "a")
     other = join(group, "b")
@@ -424,7 +424,7 @@ def test_what_members_say_in_all_is_bounded() -> None:
     group = Group("g", JoinRules(bytes_max=100))
     join(group, "a", replace(REQUEST, protocols=(("range", b"x" * 60),)))
 
-    with pytest.raises(Refused, match="GROUP_MAX_SIZE_REACHED"):
+    with pytest.raises(ApiError, match="GROUP_MAX_SIZE_REACHED"):
         join(group, "b", replace(REQUEST, protocols=(("range", b"x" * 60),)))
     join(group, "a", replace(REQUEST, protocols=(("range", b"x" * 100),)))
 

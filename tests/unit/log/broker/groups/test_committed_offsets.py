@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from streamcore.log.broker.groups.committed_offsets import CommittedOffsets
-from streamcore.log.broker.groups.records import StoredPosition
-from streamcore.model import CommittedPosition, TopicPartition
+from streamcore.log.broker.groups.records import StoredOffset
+from streamcore.model import CommittedOffset, TopicPartition
 
 FIRST = TopicPartition("t", 0)
 SECOND = TopicPartition("t", 1)
 
 
-def at(offset: int) -> StoredPosition:
-    return StoredPosition(CommittedPosition(offset), 0)
+def at(offset: int) -> StoredOffset:
+    return StoredOffset(CommittedOffset(offset), 0)
 
 
 def test_the_last_record_of_a_partition_counts() -> None:

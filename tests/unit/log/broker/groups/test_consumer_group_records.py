@@ -25,7 +25,7 @@ from streamcore.log.broker.groups.consumer_group_records import (
     decode_consumer_group_value,
     encode_consumer_group_record,
 )
-from streamcore.log.broker.place_id import PlaceId
+from streamcore.log.broker.partition_id import PartitionId
 
 ID = bytes(range(16))
 HEX = ID.hex()
@@ -46,10 +46,10 @@ PROFILE = MemberProfile(
         (Kind.PROFILE, MemberProfile(instance_id="i", rack="r", classic=ClassicTraits(9, (("p", b"m"),))),
          "0000" "0269" "0272" "01" "01" "01" "01" "ffffffff" "00" "01" "00" "0c"
          "01" "00000009" "02" "0270" "026d" "00" "00"),
-        (Kind.MEMBER_TARGET, MemberTarget(frozenset({PlaceId(ID, 1), PlaceId(ID, 0)})),
+        (Kind.MEMBER_TARGET, MemberTarget(frozenset({PartitionId(ID, 1), PartitionId(ID, 0)})),
          "0000" "02" + HEX + "03" "00000000" "00000001" "00" "00"),
         (Kind.HOLDING,
-         Holding(3, 2, MemberState.UNREVOKED_PARTITIONS, {PlaceId(ID, 4): 3}, {PlaceId(ID, 5): 2}),
+         Holding(3, 2, MemberState.UNREVOKED_PARTITIONS, {PartitionId(ID, 4): 3}, {PartitionId(ID, 5): 2}),
          "0000" "00000003" "00000002" "01"
          "02" + HEX + "02" "00000004" "01" "00" "05" "02" "00000003"
          "02" + HEX + "02" "00000005" "01" "00" "05" "02" "00000002" "00"),
@@ -87,7 +87,7 @@ def test_places_without_epochs_count_as_of_the_members_epoch() -> None:
 
     holding = decode_consumer_group_value(Kind.HOLDING, before_4_2)
 
-    assert holding == Holding(3, 2, assigned={PlaceId(ID, 4): 3})
+    assert holding == Holding(3, 2, assigned={PartitionId(ID, 4): 3})
 
 
 def test_a_state_that_is_not_known_is_kept_as_such() -> None:
@@ -105,7 +105,7 @@ def test_a_newer_version_is_refused() -> None:
 
 
 TEXTS = st.text(max_size=200)
-PLACES = st.builds(PlaceId, st.binary(min_size=16, max_size=16), st.integers(0, 1000))
+PLACES = st.builds(PartitionId, st.binary(min_size=16, max_size=16), st.integers(0, 1000))
 EPOCHS = st.dictionaries(PLACES, st.integers(0, 2**31 - 1), max_size=20)
 VALUES: dict[Kind, st.SearchStrategy[ConsumerGroupValue]] = {
     Kind.EPOCH: st.builds(GroupEpoch, st.integers(0, 2**31 - 1), st.integers(-(2**63), 2**63 - 1)),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from streamcore.errors import StreamCoreError
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.broker.groups.consumer_group import ConsumerGroupState
-from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import Membership
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.model import CommittedPosition, TopicPartition
+from streamcore.model import CommittedOffset, TopicPartition
 from tests.support.group_house import GROUP, GroupHouse, NewMember
 
 SESSION_MS = 45_000
@@ -24,7 +24,7 @@ def house() -> GroupHouse:
 
 def refused(error: pytest.ExceptionInfo[StreamCoreError]) -> str:
     cause = error.value.__cause__
-    assert isinstance(cause, Refused)
+    assert isinstance(cause, ApiError)
     return cause.refusal.name
 
 
@@ -270,7 +270,7 @@ def test_there_are_no_more_groups_than_the_log_may_keep() -> None:
 
     with pytest.raises(StreamCoreError) as error:
         house.log.node.driver.run(
-            house.groups.commit_positions("another", {TopicPartition("t", 0): CommittedPosition(1)})
+            house.groups.commit_positions("another", {TopicPartition("t", 0): CommittedOffset(1)})
         )
 
     assert refused(error) == "POLICY_VIOLATION"
@@ -311,12 +311,12 @@ def test_positions_are_taken_from_who_owned_the_partition_at_that_epoch(house: G
     def commit(member_id: str, epoch: int, partition: int) -> None:
         house.log.commit_positions(
             GROUP,
-            {TopicPartition("t", partition): CommittedPosition(1)},
+            {TopicPartition("t", partition): CommittedOffset(1)},
             membership=Membership(member_id, epoch),
         )
 
     def commit_as_member(member_id: str, epoch: int, partition: int) -> None:
-        positions = {TopicPartition("t", partition): CommittedPosition(1)}
+        positions = {TopicPartition("t", partition): CommittedOffset(1)}
         membership = Membership(member_id, epoch)
         house.log.node.driver.run(
             house.groups.commit_positions(GROUP, positions, membership, knows_epochs=True)

@@ -14,11 +14,11 @@ from streamcore.errors import (
     StaleGenerationError,
     UsageError,
 )
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.requests import JoinRequest, Membership, SyncRequest
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.protocol.consumer_protocol import Subscription, encode_subscription
-from streamcore.model import CommittedPosition, TopicPartition
+from streamcore.model import CommittedOffset, TopicPartition
 from streamcore.testing.sim_disk import SimDisk
 from tests.support.operated_log import OperatedLog
 
@@ -27,7 +27,7 @@ FIRST = TopicPartition("events", 0)
 SECOND = TopicPartition("others", 0)
 SUBSCRIPTION = encode_subscription(Subscription(("events",)))
 REQUEST = JoinRequest(group="g", protocols=(("range", SUBSCRIPTION),))
-AT = CommittedPosition(5)
+AT = CommittedOffset(5)
 
 
 class House:
@@ -128,10 +128,10 @@ def test_a_first_join_may_be_answered_with_a_member_id_only(house: House) -> Non
     with pytest.raises(StaleGenerationError) as caught:
         house.log.join_group(asking)
     cause = caught.value.__cause__
-    assert isinstance(cause, Refused)
+    assert isinstance(cause, ApiError)
     reply = house.log.join_group(replace(asking, member_id=str(cause.facts["member_id"])))
 
-    assert cause.refusal is Refusal.MEMBER_ID_REQUIRED
+    assert cause.refusal is ErrorName.MEMBER_ID_REQUIRED
     assert reply.member_id == cause.facts["member_id"]
 
 
@@ -139,7 +139,7 @@ def test_what_makes_no_sense_is_refused(house: House) -> None:
     with pytest.raises(UsageError, match="INVALID_GROUP_ID"):
         house.log.commit_positions("", {FIRST: AT})
     with pytest.raises(UsageError, match="OFFSET_METADATA_TOO_LARGE"):
-        house.log.commit_positions("g", {FIRST: CommittedPosition(1, "x" * 4097)})
+        house.log.commit_positions("g", {FIRST: CommittedOffset(1, "x" * 4097)})
     with pytest.raises(InvalidConfigError):
         house.log.join_group(replace(REQUEST, session_timeout_ms=1))
     with pytest.raises(StaleGenerationError):
@@ -218,7 +218,7 @@ def test_positions_under_an_open_transaction_do_not_expire(house: House) -> None
     house.log.commit_positions("g", {FIRST: AT})
     identity = house.log.init_producer_id("t", timeout_ms=900_000)
     house.clock.advance(7 * DAY_MS - 1000)
-    house.log.commit_positions_in_transaction("t", identity, "g", {FIRST: CommittedPosition(6)})
+    house.log.commit_positions_in_transaction("t", identity, "g", {FIRST: CommittedOffset(6)})
     house.clock.advance(2000)
 
     house.log.maintain()
@@ -254,7 +254,7 @@ def test_a_group_whose_record_the_disk_refuses_does_not_keep_the_others_from_exp
 def test_a_position_under_an_open_transaction_is_deleted_with_what_is_pending(house: House) -> None:
     house.log.commit_positions("g", {FIRST: AT})
     identity = house.log.init_producer_id("t", timeout_ms=60_000)
-    house.log.commit_positions_in_transaction("t", identity, "g", {FIRST: CommittedPosition(9)})
+    house.log.commit_positions_in_transaction("t", identity, "g", {FIRST: CommittedOffset(9)})
 
     house.log.delete_positions("g", [FIRST])
     house.log.end_transaction("t", identity, commit=True)
@@ -264,10 +264,10 @@ def test_a_position_under_an_open_transaction_is_deleted_with_what_is_pending(ho
 
 
 def test_the_epoch_of_the_last_record_read_is_given_back(house: House) -> None:
-    house.log.commit_positions("g", {FIRST: CommittedPosition(5, "note", leader_epoch=3)})
+    house.log.commit_positions("g", {FIRST: CommittedOffset(5, "note", leader_epoch=3)})
 
-    assert house.log.committed("g") == {FIRST: CommittedPosition(5, "note", 3)}
-    assert house.open().committed("g") == {FIRST: CommittedPosition(5, "note", 3)}
+    assert house.log.committed("g") == {FIRST: CommittedOffset(5, "note", 3)}
+    assert house.open().committed("g") == {FIRST: CommittedOffset(5, "note", 3)}
 
 
 def test_a_refused_first_join_leaves_no_group(house: House) -> None:

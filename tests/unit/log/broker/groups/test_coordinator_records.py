@@ -10,16 +10,16 @@ from streamcore.errors import CorruptDataError, UnsupportedVersionError
 from streamcore.log.broker.groups import records as group_records
 from streamcore.log.broker.groups.records import (
     GroupKey,
-    PositionKey,
+    OffsetKey,
     StoredGroup,
     StoredMember,
-    StoredPosition,
+    StoredOffset,
 )
 from streamcore.log.broker.internal_topic import _java_hash
 from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.broker.transactions import records as transaction_records
 from streamcore.log.broker.transactions.records import TransactionRecord, TransactionState
-from streamcore.model import CommittedPosition, TopicPartition
+from streamcore.model import CommittedOffset, TopicPartition
 
 INT64 = st.integers(0, 2**63 - 1)
 INT32 = st.integers(0, 2**31 - 1)
@@ -51,12 +51,12 @@ GROUPS = st.builds(
 def test_a_position_key_is_read_back(group: str, partition: TopicPartition) -> None:
     key = group_records.encode_position_key(group, partition)
 
-    assert group_records.decode_key(key) == PositionKey(group, partition)
+    assert group_records.decode_key(key) == OffsetKey(group, partition)
 
 
 @given(INT64, NAMES, INT64)
 def test_a_position_is_read_back(offset: int, note: str, committed_ms: int) -> None:
-    stored = StoredPosition(CommittedPosition(offset, note), committed_ms)
+    stored = StoredOffset(CommittedOffset(offset, note), committed_ms)
 
     assert group_records.decode_position(group_records.encode_position(stored)) == stored
 
@@ -93,7 +93,7 @@ def test_a_transaction_is_read_back(record: TransactionRecord) -> None:
 
 def test_the_bytes_are_those_of_kafka() -> None:
     key = group_records.encode_position_key("g", TopicPartition("t", 3))
-    value = group_records.encode_position(StoredPosition(CommittedPosition(7, "m"), 9))
+    value = group_records.encode_position(StoredOffset(CommittedOffset(7, "m"), 9))
     transaction = TransactionRecord(
         "x",
         ProducerIdentity(3, 32767),

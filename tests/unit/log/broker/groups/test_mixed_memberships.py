@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from streamcore.errors import RebalanceInProgressError, StaleGenerationError, StreamCoreError
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.broker.groups.classic_group import ClassicGroup
-from streamcore.log.broker.refusals import Refused
 from streamcore.log.broker.requests import JoinReply, JoinRequest, Membership, SyncRequest
 from streamcore.log.protocol.consumer_protocol import (
     Subscription,
@@ -179,7 +179,7 @@ def test_a_group_of_another_kind_is_not_taken_over(house: GroupHouse) -> None:
     with pytest.raises(StreamCoreError) as error:
         NewMember(house, "new", ("t",)).join()
 
-    assert isinstance(error.value.__cause__, Refused)
+    assert isinstance(error.value.__cause__, ApiError)
     assert error.value.__cause__.refusal.name == "GROUP_ID_NOT_FOUND"
     assert house.log.describe_group(GROUP).protocol_type == "connect"
 

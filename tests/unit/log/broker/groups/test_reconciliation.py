@@ -6,27 +6,27 @@ from collections.abc import Iterable
 
 import pytest
 
+from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.broker.groups.consumer_group_member import Holding, MemberState
 from streamcore.log.broker.groups.reconciliation import Goal, reconciled
-from streamcore.log.broker.place_id import PlaceId
-from streamcore.log.broker.refusals import Refused
+from streamcore.log.broker.partition_id import PartitionId
 
 TOPIC, OTHER = b"t" * 16, b"o" * 16
-P0, P1, P2 = (PlaceId(TOPIC, number) for number in range(3))
-Q0 = PlaceId(OTHER, 0)
+P0, P1, P2 = (PartitionId(TOPIC, number) for number in range(3))
+Q0 = PartitionId(OTHER, 0)
 
 
 def goal(
     epoch: int,
-    places: Iterable[PlaceId],
-    taken: Iterable[PlaceId] = (),
+    places: Iterable[PartitionId],
+    taken: Iterable[PartitionId] = (),
     topics: Iterable[bytes] = (TOPIC, OTHER),
 ) -> Goal:
     taken, topics = set(taken), set(topics)
     return Goal(epoch, set(places), lambda place: place not in taken, topics.__contains__)
 
 
-def stable(epoch: int, *places: PlaceId) -> Holding:
+def stable(epoch: int, *places: PartitionId) -> Holding:
     return Holding(epoch, epoch - 1, assigned=dict.fromkeys(places, epoch))
 
 
@@ -104,6 +104,6 @@ def test_a_topic_left_while_others_are_given_up_is_added_to_them() -> None:
 def test_a_state_of_a_newer_program_is_left_only_with_empty_hands() -> None:
     unknown = Holding(2, 1, MemberState.UNKNOWN, {P0: 2})
 
-    with pytest.raises(Refused, match="FENCED_MEMBER_EPOCH"):
+    with pytest.raises(ApiError, match="FENCED_MEMBER_EPOCH"):
         reconciled(unknown, goal(3, {P0}), {P0})
     assert reconciled(unknown, goal(3, {P0}), set()).state is MemberState.STABLE

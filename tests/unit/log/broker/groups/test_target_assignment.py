@@ -17,13 +17,16 @@ from streamcore.log.broker.groups.target_assignment import (
     range_by_topic,
     uniform,
 )
-from streamcore.log.broker.place_id import PlaceId
+from streamcore.log.broker.partition_id import PartitionId
 
 A, B, C = (name * 16 for name in (b"a", b"b", b"c"))
 
 
 def member(
-    name: str, topics: Iterable[bytes] = (A,), target: Iterable[PlaceId] = (), instance_id: str | None = None
+    name: str,
+    topics: Iterable[bytes] = (A,),
+    target: Iterable[PartitionId] = (),
+    instance_id: str | None = None,
 ) -> Subscriber:
     return Subscriber(name, instance_id, frozenset(topics), frozenset(target))
 
@@ -80,11 +83,11 @@ def test_a_restarted_static_member_finds_its_own_range() -> None:
 
 
 def test_a_topic_that_is_gone_and_partitions_that_never_were_are_not_kept() -> None:
-    gone = {PlaceId(C, 0), PlaceId(A, 7), PlaceId(A, 0)}
+    gone = {PartitionId(C, 0), PartitionId(A, 7), PartitionId(A, 0)}
 
     targets = uniform({A: 1}, [member("m", target=gone)])
 
-    assert targets == {"m": {PlaceId(A, 0)}}
+    assert targets == {"m": {PartitionId(A, 0)}}
 
 
 @pytest.mark.parametrize("assignor", ASSIGNORS.values(), ids=ASSIGNORS)
@@ -103,7 +106,7 @@ def test_every_partition_that_somebody_subscribes_to_has_one_owner(
 
     given_out = [place for places in targets.values() for place in places]
     wanted = set().union(*(m.topic_ids for m in members))
-    assert sorted(given_out) == sorted(PlaceId(t, n) for t in wanted for n in range(counts[t]))
+    assert sorted(given_out) == sorted(PartitionId(t, n) for t in wanted for n in range(counts[t]))
     for each in members:
         assert {place.topic_id for place in targets[each.member_id]} <= each.topic_ids
     assert assignor(counts, members) == targets

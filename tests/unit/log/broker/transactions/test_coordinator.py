@@ -10,12 +10,12 @@ from streamcore.errors import (
     ProducerFencedError,
     UsageError,
 )
+from streamcore.log.broker.api_errors import ErrorName
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import DurableUntil
-from streamcore.log.broker.refusals import Refusal
 from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.records.builder import encode_batch
-from streamcore.model import CommittedPosition, RecordColumns, TopicPartition
+from streamcore.model import CommittedOffset, RecordColumns, TopicPartition
 from streamcore.testing.sim_disk import PowerCut
 from tests.support.transaction_house import NOW_MS, TARGET, House, refusal_of
 
@@ -159,7 +159,7 @@ def test_what_was_decided_before_a_crash_is_completed_at_the_next_start(house: H
         house = House()
         identity = house.log.init_producer_id("t")
         house.append("t", identity)
-        house.log.commit_positions_in_transaction("t", identity, "g", {TARGET: CommittedPosition(1)})
+        house.log.commit_positions_in_transaction("t", identity, "g", {TARGET: CommittedOffset(1)})
         house.disk.crash_at(moment)
         try:
             house.log.end_transaction("t", identity, commit=True)
@@ -204,8 +204,8 @@ def test_another_operation_does_not_come_between_two_steps_of_an_ending(house: H
     first_wait = next(ending)
 
     assert isinstance(first_wait, DurableUntil)
-    assert refusal_of(broker.transactions.join("t", identity, [TARGET])) is Refusal.CONCURRENT_TRANSACTIONS
+    assert refusal_of(broker.transactions.join("t", identity, [TARGET])) is ErrorName.CONCURRENT_TRANSACTIONS
     again = broker.transactions.end_transaction("t", identity, commit=False)
-    assert refusal_of(again) is Refusal.CONCURRENT_TRANSACTIONS
+    assert refusal_of(again) is ErrorName.CONCURRENT_TRANSACTIONS
     house.log._driver.run(ending)
     assert house.state("t") == "CompleteCommit"

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from streamcore.errors import OutOfOrderSequenceError
-from streamcore.log.broker.operations import DurableUntil, Kept
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.api_errors import ApiError, ErrorName
+from streamcore.log.broker.operations import Completed, DurableUntil
 from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.broker.transactions.rules import EPOCH_LAST
-from streamcore.model import CommittedPosition, TopicPartition
+from streamcore.model import CommittedOffset, TopicPartition
 from streamcore.testing.sim_disk import PowerCut
 from tests.support.transaction_house import TARGET, House, refusal_in, refusal_of
 
@@ -57,7 +57,7 @@ def test_what_comes_late_for_a_transaction_never_gets_into_the_next(house: House
 
     late = house.produce(old, sequence=1)
 
-    assert refusal_in(late) is Refusal.PRODUCER_FENCED
+    assert refusal_in(late) is ErrorName.PRODUCER_FENCED
     house.end(new)
     assert house.visible_count() == 1
 
@@ -69,9 +69,9 @@ def test_an_ending_that_is_asked_for_again_is_answered_the_same(house: House) ->
     answers = [house.end(identity) for _ in range(3)]
 
     assert set(answers) == {ProducerIdentity(identity.producer_id, 1)}
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ApiError) as caught:
         house.end(identity, commit=False)
-    assert caught.value.refusal is Refusal.INVALID_TXN_STATE
+    assert caught.value.refusal is ErrorName.INVALID_TXN_STATE
 
 
 def test_aborting_nothing_moves_the_epoch_too(house: House) -> None:
@@ -80,7 +80,7 @@ def test_aborting_nothing_moves_the_epoch_too(house: House) -> None:
     moved = house.end(identity, commit=False)
 
     assert moved.epoch == 1
-    assert refusal_in(house.produce(identity)) is Refusal.PRODUCER_FENCED
+    assert refusal_in(house.produce(identity)) is ErrorName.PRODUCER_FENCED
 
 
 def test_a_producer_goes_on_under_a_new_id_when_its_epochs_are_used_up(house: House) -> None:
@@ -92,7 +92,7 @@ def test_a_producer_goes_on_under_a_new_id_when_its_epochs_are_used_up(house: Ho
     assert last.epoch == EPOCH_LAST
     assert (new.producer_id != last.producer_id, new.epoch) == (True, 0)
     assert house.end(last) == new
-    assert refusal_in(house.produce(last, sequence=1)) is Refusal.INVALID_PRODUCER_ID_MAPPING
+    assert refusal_in(house.produce(last, sequence=1)) is ErrorName.INVALID_PRODUCER_ID_MAPPING
     assert house.produce(new).error is None
     house.end(new)
     assert house.visible_count() == 2
@@ -110,7 +110,7 @@ def test_what_was_acknowledged_is_committed_although_the_power_goes_off(
         identity = start(house)
         house.produce(identity)
         house.produce(identity, target=OTHER)
-        house.log.commit_positions_in_transaction("t", identity, "g", {TARGET: CommittedPosition(1)})
+        house.log.commit_positions_in_transaction("t", identity, "g", {TARGET: CommittedOffset(1)})
         house.wait_for(house.broker.written_to([house.broker.groups.partition_for("g")]))
         house.disk.crash_at(moment)
         with suppress(PowerCut):
@@ -141,7 +141,7 @@ def test_batches_are_appended_as_they_came_although_the_first_waits_for_the_disk
     waits = [next(operation) for operation in operations]
     results = [house.run(operation)[0] for operation in operations]
 
-    assert [type(wait) for wait in waits] == [DurableUntil, Kept, Kept]
+    assert [type(wait) for wait in waits] == [DurableUntil, Completed, Completed]
     assert [(each.base_offset, each.error) for each in results] == [(0, None), (1, None), (2, None)]
 
 
@@ -190,7 +190,7 @@ def test_an_ending_under_way_is_not_waited_for_but_can_be(house: House) -> None:
     waiting = transactions.ended("t", house.clock.monotonic_s() + 1)
     next(waiting)
 
-    assert set(refused) == {Refusal.CONCURRENT_TRANSACTIONS}
+    assert set(refused) == {ErrorName.CONCURRENT_TRANSACTIONS}
     house.run(ending)
     with pytest.raises(StopIteration) as stopped:
         next(waiting)
@@ -205,7 +205,7 @@ def test_a_transaction_that_ends_while_a_batch_waits_to_join_it_does_not_get_the
     house.end(identity, commit=False)
     ((appended),) = house.run(joining)
 
-    assert refusal_in(appended) is Refusal.PRODUCER_FENCED
+    assert refusal_in(appended) is ErrorName.PRODUCER_FENCED
     assert house.log.offsets([TARGET])[TARGET].log_end == 1  # the marker alone
 
 
@@ -214,10 +214,10 @@ def test_a_fenced_producer_that_asks_for_its_next_epoch_ends_nobodys_transaction
     new = house.init()
     house.produce(new)
 
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ApiError) as caught:
         house.init(expected=old)
 
-    assert caught.value.refusal is Refusal.PRODUCER_FENCED
+    assert caught.value.refusal is ErrorName.PRODUCER_FENCED
     house.end(new)
     assert house.visible_count() == 1
 
@@ -241,11 +241,11 @@ def test_a_producer_whose_time_was_over_goes_on_with_the_next_epoch(house: House
     house.clock.advance(1001)
     house.log.maintain()
 
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ApiError) as caught:
         house.end(identity)
     moved = house.init(expected=identity)
 
-    assert caught.value.refusal is Refusal.INVALID_TXN_STATE
+    assert caught.value.refusal is ErrorName.INVALID_TXN_STATE
     assert moved.epoch == identity.epoch + 1
     assert house.visible_count() == 0
 
@@ -257,6 +257,6 @@ def test_partitions_that_wait_to_join_a_transaction_learn_that_it_has_ended(hous
 
     house.end(identity, commit=False, version=0)
 
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ApiError) as caught:
         house.run(joining)
-    assert caught.value.refusal is Refusal.TRANSACTION_ABORTABLE
+    assert caught.value.refusal is ErrorName.TRANSACTION_ABORTABLE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamcore.errors import FencedError, ProducerFencedError, UnknownTopicError
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.broker.transactions.listing import TransactionFilter, listed
@@ -40,9 +40,9 @@ def test_the_id_that_is_idle_for_longest_makes_room_for_a_new_one() -> None:
 
     assert names_of(house) == ["another", "newer", "open"]
     assert [each.transactional_id for each in house.crash().transactions()] == ["another", "newer", "open"]
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ApiError) as caught:
         house.end(older, "older", commit=False)
-    assert caught.value.refusal is Refusal.INVALID_PRODUCER_ID_MAPPING
+    assert caught.value.refusal is ErrorName.INVALID_PRODUCER_ID_MAPPING
 
 
 def test_a_new_id_is_refused_while_all_that_may_be_have_open_transactions() -> None:
@@ -51,12 +51,12 @@ def test_a_new_id_is_refused_while_all_that_may_be_have_open_transactions() -> N
     for name, identity in identities.items():
         house.produce(identity, name=name)
 
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ApiError) as caught:
         house.init("c")
     house.end(identities["a"], "a")
     house.init("c")
 
-    assert caught.value.refusal is Refusal.COORDINATOR_NOT_AVAILABLE
+    assert caught.value.refusal is ErrorName.COORDINATOR_NOT_AVAILABLE
     assert names_of(house) == ["b", "c"]
 
 
@@ -130,10 +130,10 @@ def test_a_late_marker_does_not_end_the_next_transaction_where_epochs_move(house
     identity = house.end(house.init(), commit=False)
     house.produce(identity)
 
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ApiError) as caught:
         mark(house, identity, version=2)
 
-    assert caught.value.refusal is Refusal.PRODUCER_FENCED
+    assert caught.value.refusal is ErrorName.PRODUCER_FENCED
     house.end(identity)
     assert house.visible_count() == 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamcore.log.broker.refusals import Refusal, Refused
+from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.broker.transactions import rules
 from streamcore.log.broker.transactions.records import TransactionRecord, TransactionState
@@ -18,8 +18,8 @@ EMPTY, ONGOING = _S.EMPTY, _S.ONGOING
 PREPARE_COMMIT, PREPARE_ABORT = _S.PREPARE_COMMIT, _S.PREPARE_ABORT
 COMMITTED, ABORTED = _S.COMPLETE_COMMIT, _S.COMPLETE_ABORT
 
-MAPPING, FENCED = Refusal.INVALID_PRODUCER_ID_MAPPING, Refusal.PRODUCER_FENCED
-INVALID = Refusal.INVALID_TXN_STATE
+MAPPING, FENCED = ErrorName.INVALID_PRODUCER_ID_MAPPING, ErrorName.PRODUCER_FENCED
+INVALID = ErrorName.INVALID_TXN_STATE
 
 
 def record_in(
@@ -43,7 +43,7 @@ def outcome_of(record: TransactionRecord, epoch: int, *, commit: bool, version: 
     identity = ProducerIdentity(7, epoch)
     try:
         step = rules.ending(record, "x", identity, commit=commit, version=version)
-    except Refused as refused:
+    except ApiError as refused:
         return refused.refusal
     return step.state if isinstance(step, rules.Prepare) else type(step)
 
@@ -107,10 +107,10 @@ def test_an_ending_that_moves_the_epoch_fits_the_state(
 @pytest.mark.parametrize("version", [0, 2])
 def test_a_producer_of_another_id_has_nothing_to_end(version: int) -> None:
     for state in (EMPTY, ONGOING, PREPARE_COMMIT, COMMITTED):
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(ApiError) as caught:
             rules.ending(record_in(state), "x", ProducerIdentity(8, 5), commit=True, version=version)
         assert caught.value.refusal is MAPPING
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ApiError) as caught:
         rules.ending(None, "x", ProducerIdentity(8, 5), commit=True, version=version)
     assert caught.value.refusal is MAPPING
 
@@ -164,7 +164,7 @@ def test_nobody_is_ever_the_owner_of_the_epoch_of_the_last_markers() -> None:
         rules.prepared_for_others(record_in(ONGOING, rules.EPOCH_LAST, client_version=0), NOW_MS), NOW_MS
     )
 
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ApiError) as caught:
         rules.owned(record, "x", record.identity)
 
     assert record.identity.epoch == 32_767
@@ -217,7 +217,7 @@ def test_a_producer_that_was_overtaken_may_not_go_on() -> None:
 
     for how, record in records.items():
         who = ProducerIdentity(6, 5) if how == "under another id" else overtaken
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(ApiError) as caught:
             rules.ensure_may_go_on(record, who)
         assert caught.value.refusal is FENCED, how
 

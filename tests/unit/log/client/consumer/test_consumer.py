@@ -14,7 +14,7 @@ from streamcore.errors import ClosedError, OffsetOutOfRangeError, UnknownTopicEr
 from streamcore.log.client.consumer.consumer import Consumer
 from streamcore.log.client.consumer.fetch_state import BytesRecord
 from streamcore.log.connect import ConnectedLog, connect
-from streamcore.model import CommittedPosition, Record, TopicPartition
+from streamcore.model import CommittedOffset, Record, TopicPartition
 
 ONE = TopicPartition("one", 0)
 START_MS = 1_356_998_400_000  # 2013-01-01T00:00Z
@@ -75,7 +75,7 @@ def test_a_committed_position_wins_over_start(log: ConnectedLog) -> None:
     with log.consumer(assign=[ONE], group="g") as consumer:
         records = consumer.poll()
         consumer.commit(records[6])
-        assert consumer.committed() == {ONE: CommittedPosition(7)}
+        assert consumer.committed() == {ONE: CommittedOffset(7)}
 
     with log.consumer(assign=[("one", 0)], group="g", start="earliest") as consumer:
         assert values(drain(consumer)) == [b"7", b"8", b"9"]
@@ -86,15 +86,15 @@ def test_commit_covers_what_poll_returned_and_nothing_that_was_only_fetched(log:
         assert len(consumer.poll(records_max=3)) == 3
         consumer.commit()
 
-        assert log.committed("g") == {ONE: CommittedPosition(3)}
+        assert log.committed("g") == {ONE: CommittedOffset(3)}
         assert consumer.position(ONE) == 3
 
 
 def test_positions_can_be_committed_by_partition_with_a_note(log: ConnectedLog) -> None:
     with log.consumer(assign=[ONE], group="g") as consumer:
-        consumer.commit({ONE: CommittedPosition(5, "a note")})
+        consumer.commit({ONE: CommittedOffset(5, "a note")})
 
-        assert consumer.committed([("one", 0)]) == {ONE: CommittedPosition(5, "a note")}
+        assert consumer.committed([("one", 0)]) == {ONE: CommittedOffset(5, "a note")}
 
 
 def test_records_max_cuts_a_poll_without_losing_the_rest(log: ConnectedLog) -> None:
@@ -184,7 +184,7 @@ def test_reading_and_writing_in_one_transaction_happens_once(log: ConnectedLog) 
             transaction.commit_offsets(consumer)
             transaction.abort()
 
-    assert log.committed("copy") == {ONE: CommittedPosition(4)}
+    assert log.committed("copy") == {ONE: CommittedOffset(4)}
     with log.consumer("t") as copied:
         assert sorted(values(drain(copied)), key=str) == [b"0", b"1", b"2", b"3"]
 

@@ -11,7 +11,7 @@ from streamcore.errors import (
     RecordTooLargeError,
     RequestTimeoutError,
 )
-from streamcore.log.client.kafka.delivery import KafkaRun
+from streamcore.log.client.kafka.delivery import Delivery
 from streamcore.log.client.port import Appended
 from streamcore.model import TopicPartition
 
@@ -20,12 +20,12 @@ TOO_LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
 NO_KEY = KafkaError(KafkaError.INVALID_RECORD)
 
 
-def never(run: KafkaRun, timeout_s: float | None) -> None:
+def never(run: Delivery, timeout_s: float | None) -> None:
     raise RequestTimeoutError("nothing more is reported")
 
 
-def run_of(count: int) -> KafkaRun:
-    return KafkaRun(TARGET, count, 100, wait=never, reported_all=KafkaRun.seal)
+def run_of(count: int) -> Delivery:
+    return Delivery(TARGET, count, 100, wait=never, reported_all=Delivery.seal)
 
 
 def at(offset: int, *, time: tuple[int, int] = (1, 5)) -> Message:

@@ -28,7 +28,7 @@ from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.log.client.producer.pending import SendFuture, SendManyFuture
 from streamcore.log.client.producer.producer import Producer, ProducerSettings
 from streamcore.log.client.producer.record_columns import Sendable
-from streamcore.model import CommittedPosition, Headers, Record, RecordColumns, TopicPartition
+from streamcore.model import CommittedOffset, Headers, Record, RecordColumns, TopicPartition
 
 Row = tuple[bytes | None, bytes | None, int, Headers]
 LONG_LINGER = "1h"
@@ -65,7 +65,7 @@ class MemoryPort:
         self.refuses: Callable[[Row], Exception | None] = lambda row: None
         self.gate = threading.Event()
         self.gate.set()
-        self.positions: dict[TopicPartition, CommittedPosition] = {}
+        self.positions: dict[TopicPartition, CommittedOffset] = {}
         self.ended: list[str] = []
         self.is_closed = False
 
@@ -126,7 +126,7 @@ class MemoryTransaction:
     def commit_positions(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedPosition],
+        positions: Mapping[TopicPartition, CommittedOffset],
         *,
         membership: Membership | None = None,
     ) -> None:
@@ -510,7 +510,7 @@ def test_a_transaction_commits_what_was_sent_in_it(port: MemoryPort) -> None:
 
         assert port.ended == ["commit"]
         assert port.values("one") == [b"a", b"b", b"c", b"d"]
-        assert port.positions == {TopicPartition("in", 0): CommittedPosition(5)}
+        assert port.positions == {TopicPartition("in", 0): CommittedOffset(5)}
 
 
 def test_an_exception_in_the_block_aborts_and_what_was_not_sent_fails(port: MemoryPort) -> None:

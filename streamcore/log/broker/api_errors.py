@@ -1,7 +1,7 @@
 """The reasons why the broker refuses a request: Kafka's error names, and the errors that programs get.
 
-Operations raise ``Refused``. The wire protocol answers with the name's number; the embedded log raises
-``Refused.error()``, whose class says how a caller can react. Clients of the protocol need the finer names:
+Operations raise ``ApiError``. The wire protocol answers with the name's number; the embedded log raises
+``ApiError.error()``, whose class says how a caller can react. Clients of the protocol need the finer names:
 they keep their member id after one, and drop it after another.
 """
 
@@ -25,7 +25,7 @@ from streamcore.errors import (
 )
 
 
-class Refusal(Enum):
+class ErrorName(Enum):
     """Kafka's error names that the broker returns; the values say what to do."""
 
     UNKNOWN_MEMBER_ID = "the group does not know this member; join again without a member id"
@@ -80,33 +80,33 @@ class Refusal(Enum):
     INVALID_REPLICA_ASSIGNMENT = "partitions can only be assigned to the one broker there is"
 
 
-_ERRORS: Final[dict[Refusal, type[StreamCoreError]]] = {
-    Refusal.UNKNOWN_MEMBER_ID: StaleGenerationError,
-    Refusal.MEMBER_ID_REQUIRED: StaleGenerationError,
-    Refusal.ILLEGAL_GENERATION: StaleGenerationError,
-    Refusal.FENCED_INSTANCE_ID: StaleGenerationError,
-    Refusal.REBALANCE_IN_PROGRESS: RebalanceInProgressError,
-    Refusal.INVALID_SESSION_TIMEOUT: InvalidConfigError,
-    Refusal.UNSTABLE_OFFSET_COMMIT: RequestTimeoutError,
-    Refusal.INVALID_TRANSACTION_TIMEOUT: InvalidConfigError,
-    Refusal.INVALID_PRODUCER_ID_MAPPING: ProducerFencedError,
-    Refusal.INVALID_PRODUCER_EPOCH: ProducerFencedError,
-    Refusal.PRODUCER_FENCED: ProducerFencedError,
-    Refusal.INVALID_TXN_STATE: InvalidTransactionStateError,
-    Refusal.TRANSACTION_ABORTABLE: InvalidTransactionStateError,
-    Refusal.COORDINATOR_NOT_AVAILABLE: RequestTimeoutError,
-    Refusal.CONCURRENT_TRANSACTIONS: ConcurrentTransactionsError,
-    Refusal.INVALID_TOPIC_EXCEPTION: InvalidConfigError,
-    Refusal.INVALID_PARTITIONS: InvalidConfigError,
-    Refusal.INVALID_CONFIG: InvalidConfigError,
-    Refusal.UNKNOWN_TOPIC_ID: UnknownTopicError,
+_ERRORS: Final[dict[ErrorName, type[StreamCoreError]]] = {
+    ErrorName.UNKNOWN_MEMBER_ID: StaleGenerationError,
+    ErrorName.MEMBER_ID_REQUIRED: StaleGenerationError,
+    ErrorName.ILLEGAL_GENERATION: StaleGenerationError,
+    ErrorName.FENCED_INSTANCE_ID: StaleGenerationError,
+    ErrorName.REBALANCE_IN_PROGRESS: RebalanceInProgressError,
+    ErrorName.INVALID_SESSION_TIMEOUT: InvalidConfigError,
+    ErrorName.UNSTABLE_OFFSET_COMMIT: RequestTimeoutError,
+    ErrorName.INVALID_TRANSACTION_TIMEOUT: InvalidConfigError,
+    ErrorName.INVALID_PRODUCER_ID_MAPPING: ProducerFencedError,
+    ErrorName.INVALID_PRODUCER_EPOCH: ProducerFencedError,
+    ErrorName.PRODUCER_FENCED: ProducerFencedError,
+    ErrorName.INVALID_TXN_STATE: InvalidTransactionStateError,
+    ErrorName.TRANSACTION_ABORTABLE: InvalidTransactionStateError,
+    ErrorName.COORDINATOR_NOT_AVAILABLE: RequestTimeoutError,
+    ErrorName.CONCURRENT_TRANSACTIONS: ConcurrentTransactionsError,
+    ErrorName.INVALID_TOPIC_EXCEPTION: InvalidConfigError,
+    ErrorName.INVALID_PARTITIONS: InvalidConfigError,
+    ErrorName.INVALID_CONFIG: InvalidConfigError,
+    ErrorName.UNKNOWN_TOPIC_ID: UnknownTopicError,
 }
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """A request was refused; nothing was written for it."""
 
-    def __init__(self, refusal: Refusal, **facts: object) -> None:
+    def __init__(self, refusal: ErrorName, **facts: object) -> None:
         """``kafka_text=`` is not a fact but Kafka's text for this case, if programs may match it."""
         self.kafka_text = str(facts.pop("kafka_text", ""))
         super().__init__(refusal, facts)

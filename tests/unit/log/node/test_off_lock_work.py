@@ -12,7 +12,7 @@ import pytest
 
 from streamcore.clock import ManualClock
 from streamcore.errors import ClosedError, StorageError, TopicExistsError
-from streamcore.log.broker.operations import Elsewhere, Operation
+from streamcore.log.broker.operations import OffLockWork, Operation
 from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.storage.checkpoints import RECOVERY_POINTS, read_checkpoint
 from streamcore.model import RecordColumns, TopicPartition
@@ -65,7 +65,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 def doing(work: Callable[[], None]) -> Operation[str]:
     try:
-        yield Elsewhere(work)
+        yield OffLockWork(work)
     except StorageError:
         return "refused"
     return "done"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class PlaceId(NamedTuple):
+class PartitionId(NamedTuple):
     """A partition by the id of its topic, which a new topic of the same name does not have."""
 
     topic_id: bytes

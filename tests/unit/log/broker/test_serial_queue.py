@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from streamcore.log.broker.operations import Operation, Promise
-from streamcore.log.broker.turns import Turns
+from streamcore.log.broker.operations import Operation, OperationFuture
+from streamcore.log.broker.serial_queue import SerialQueue
 
 
-def worker(turns: Turns, name: str, mark: str, trace: list[str]) -> Operation[None]:
+def worker(turns: SerialQueue, name: str, mark: str, trace: list[str]) -> Operation[None]:
     turn = yield from turns.take(name)
     trace.append(mark)
     turns.end(name, turn)
@@ -17,19 +17,19 @@ def finish(operation: Operation[None]) -> bool:
     return next(operation, None) is None
 
 
-def holder(turns: Turns, name: str) -> Promise[object]:
+def holder(turns: SerialQueue, name: str) -> OperationFuture[object]:
     """Somebody whose turn it is."""
     taking = turns.take(name)
     try:
         next(taking)
     except StopIteration as stop:
-        promise: Promise[object] = stop.value
+        promise: OperationFuture[object] = stop.value
         return promise
     raise AssertionError("somebody else has the turn")
 
 
 def test_who_comes_first_goes_first_although_the_last_is_asked_first() -> None:
-    turns, trace = Turns(), list[str]()
+    turns, trace = SerialQueue(), list[str]()
     first = holder(turns, "x")
     operations = [worker(turns, "x", mark, trace) for mark in "abc"]
     for operation in operations:
@@ -44,14 +44,14 @@ def test_who_comes_first_goes_first_although_the_last_is_asked_first() -> None:
 
 
 def test_other_names_do_not_wait() -> None:
-    turns, trace = Turns(), list[str]()
+    turns, trace = SerialQueue(), list[str]()
     holder(turns, "x")
 
     assert finish(worker(turns, "y", "a", trace))
 
 
 def test_who_gives_up_lets_the_next_wait_for_those_before() -> None:
-    turns, trace = Turns(), list[str]()
+    turns, trace = SerialQueue(), list[str]()
     first = holder(turns, "x")
     operations = [worker(turns, "x", mark, trace) for mark in "abcd"]
     for operation in operations:
@@ -68,7 +68,7 @@ def test_who_gives_up_lets_the_next_wait_for_those_before() -> None:
 
 
 def test_who_gives_up_when_its_turn_has_come_passes_it_on() -> None:
-    turns, trace = Turns(), list[str]()
+    turns, trace = SerialQueue(), list[str]()
     first = holder(turns, "x")
     operations = [worker(turns, "x", mark, trace) for mark in "ab"]
     for operation in operations:
