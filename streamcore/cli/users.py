@@ -89,6 +89,6 @@ def _read_password() -> str:
 
 def _ask_password(name: str) -> str:
     if not sys.stdin.isatty():
-        raise UsageError("standard input is no terminal: give the password with --password-stdin")
+        raise UsageError("standard input is no terminal: use --password-stdin")
     password: str = typer.prompt(f"password of {name}", hide_input=True, confirmation_prompt=True)
     return password
