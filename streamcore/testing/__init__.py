@@ -1,4 +1,4 @@
-"""What users need to test their own applications: a topology driver, and a disk that can crash."""
+"""Tools for testing applications: a topology driver, and a simulated disk that can crash."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""The bytes of one simulated file: what is there now, what is durable, what a crash may leave.
+"""The bytes of one simulated file: the present ones, the durable ones, and those that a crash leaves.
 
-Between two syncs a file is a list of changes over its durable content. A power cut may keep each
-512-byte sector as it was after any of those changes, or as zeros where the file had grown but
-nothing was written yet; within a sector a write happens or does not. ``after_crash`` picks one of
-these outcomes, from the harmless (everything, nothing, a clean prefix) to the vicious (every
-sector on its own).
+Between two syncs a file is a list of changes over its durable content. After a power cut, each 512-byte
+sector is as it was after any of those changes, or zeros where the file had grown and nothing was written
+yet; a write changes a sector completely or not at all. ``after_crash`` chooses one of these outcomes: from
+harmless ones (all changes, none, a clean prefix) to the worst (each sector for itself).
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ SECTOR_BYTES: Final = 512
 
 @dataclass(slots=True)
 class _Change:
-    """Bytes written at a position, or (``data`` is ``None``) a cut to that position."""
+    """Bytes written at a byte position; ``data`` of ``None`` is a truncation to it."""
 
     position: int
     data: bytes | None
     is_lost: bool = False
-    """A failed sync dropped it: it can still be read, but no later sync writes it."""
+    """Whether a failed sync dropped the change: it can still be read, but no later sync writes it."""
 
 
 class SimContent:
@@ -31,7 +30,7 @@ class SimContent:
 
     def __init__(self, durable: bytes = b"", *, modified_ms: int = 0) -> None:
         self.modified_ms = modified_ms
-        """When the bytes last changed, by the clock of the machine; a crash keeps it."""
+        """The time of the last change of the bytes, by the machine's clock; a crash keeps it."""
         self.current = bytearray(durable)
         self._durable = durable
         self._changes: list[_Change] = []
@@ -42,16 +41,16 @@ class SimContent:
         self.current += data
 
     def write_again(self, position: int) -> None:
-        """Write what is there from ``position`` on in its place, not durably."""
+        """Write the bytes from ``position`` on again in place, not durably."""
         self._changes.append(_Change(position, bytes(self.current[position:])))
 
     def truncate(self, size: int) -> None:
-        """Cut, not durably."""
+        """Truncate, not durably."""
         self._changes.append(_Change(size, None))
         del self.current[size:]
 
     def overwrite(self, position: int, data: bytes) -> None:
-        """Damage bytes in place, as a failing disk does: durable at once, whatever was there."""
+        """Damage bytes in place, as a failing disk does: durable at once, over any content."""
         end = position + len(data)
         assert end <= len(self.current)
         self.current[position:end] = data
@@ -61,10 +60,10 @@ class SimContent:
         self._durable = bytes(durable)
 
     def sync(self) -> None:
-        """Make durable what is there, except for what a failed sync has dropped."""
+        """Make the present bytes durable, except those that a failed sync has dropped."""
         if any(change.is_lost for change in self._changes):
             # The pages of the failed sync count as clean: the system never writes them again.
-            # Their place in the file stays, filled with whatever the disk held.
+            # Their range in the file stays, filled with the bytes that the disk had there.
             content = _applied(self._durable, [c for c in self._changes if not c.is_lost])
             self._durable = bytes(content.ljust(len(self.current), b"\0")[: len(self.current)])
         elif self._changes:
@@ -72,12 +71,12 @@ class SimContent:
         self._changes.clear()
 
     def fail_sync(self, random: Random) -> None:
-        """Drop some of the unsynced changes from what any later sync will write."""
+        """Drop some unsynced changes, so that no later sync writes them."""
         for change in self._changes:
             change.is_lost = change.is_lost or random.random() < 0.7
 
     def after_crash(self, random: Random) -> SimContent:
-        """What the file holds when the power is back."""
+        """Return the file's bytes after a power cut."""
         return SimContent(self._bytes_after_crash(random), modified_ms=self.modified_ms)
 
     def _bytes_after_crash(self, random: Random) -> bytes:
@@ -94,7 +93,7 @@ class SimContent:
         return self._shuffled_sectors(changes, random)
 
     def _torn_prefix(self, changes: list[_Change], random: Random) -> bytes:
-        """The first changes whole, the next one as far as some sector."""
+        """Return the content after the first changes, with the next one up to some sector."""
         whole_count = random.randrange(len(changes))
         content = _applied(self._durable, changes[:whole_count])
         torn = changes[whole_count]
@@ -106,17 +105,17 @@ class SimContent:
         return bytes(content)
 
     def _shuffled_sectors(self, changes: list[_Change], random: Random) -> bytes:
-        """Each sector as it was after some change, or zeros; the length likewise."""
+        """Return each sector as it was after some change, or zeros; the length likewise."""
         versions = [bytearray(self._durable)]
         for change in changes:
             versions.append(_applied(bytes(versions[-1]), [change]))
         intact = min([len(self._durable), *(change.position for change in changes)])
         size = len(random.choice(versions)) if random.random() < 0.5 else len(versions[-1])
-        # Durable bytes below the first change are nobody's to lose.
+        # Durable bytes below the first change cannot be lost.
         size = max(size, intact)
         result = bytearray(size)
         result[:intact] = self._durable[:intact]
-        # Only what the file has grown by can be there without having been written.
+        # Only bytes by which the file has grown can exist without having been written.
         grown_from = min([len(self._durable), *(c.position for c in changes if c.data is None)])
         zero_share = random.choice((0.0, 0.3, 1.0))
         for start in range(intact - intact % SECTOR_BYTES, size, SECTOR_BYTES):

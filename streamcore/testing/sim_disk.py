@@ -1,25 +1,25 @@
-"""A disk in memory that forgets what was not synced, fills up and fails, all under one seed.
+"""A disk in memory that loses unsynced bytes, fills up and fails, all by one seed.
 
-``SimDisk`` is a ``FileSystem``, so a whole log runs on it: in one thread, in microseconds, and the
-same way each time for the same seed. It keeps only the promises that a file system makes:
+``SimDisk`` is a ``FileSystem``, so a whole log runs on it: in one thread, in microseconds, and in the same
+way each time for the same seed. It makes only the promises of a file system:
 
 * Bytes are safe once their file was synced, names once their directory was synced. ``crash`` may
-  lose, tear or reorder everything else (``sim_content.py`` says how), and undo any creation,
-  rename and removal.
-* After a failed sync the bytes may be gone although a later sync succeeds.
-* A write to a full disk may have written a part.
+  lose, tear or reorder everything else (see ``sim_content.py``), and undo any creation, rename and
+  removal.
+* After a failed sync the bytes may be lost although a later sync succeeds.
+* A write to a full disk may write a part.
 
 A test looks like this::
 
     disk = SimDisk(seed=7)
-    disk.crash_at(random.randrange(1, 100))     # the power goes off at some operation
+    disk.crash_at(random.randrange(1, 100))     # cut the power at some operation
     try:
         run(disk)
     except PowerCut:
-        disk.crash()                            # the power is back; now look at what is left
+        disk.crash()                            # the power is back; check what is left
 
-Every change and sync counts as one operation; reading does not, since a crash at a read is the
-same as one at the next change. The methods may be called from several threads.
+Every change and every sync counts as one operation. Reads do not count, because a crash at a read equals a
+crash at the next change. The methods may be called from several threads.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ _DISK_BYTES = 2**40
 
 
 class PowerCut(BaseException):
-    """The simulated machine lost power; no code of it may run on, so no ``except Exception`` sees it."""
+    """The simulated machine lost power. No code of it may run on, so ``except Exception`` does not catch
+    it.
+    """
 
 
 @dataclass(eq=False, slots=True)
@@ -56,7 +58,7 @@ _Node = SimContent | _Directory
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _NameChange:
-    """Names that change together: directory, name, and what the name stands for from now on."""
+    """Names that change together: directory, name, and what the name refers to from now on."""
 
     changes: tuple[tuple[_Directory, str, _Node | None], ...]
 
@@ -75,8 +77,8 @@ class SimDisk:
         """Make an empty disk.
 
         Args:
-            seed: of what crashes and failed syncs leave.
-            clock: the clock of the machine, by which files are modified; without it their times are 0.
+            seed: decides what crashes and failed syncs leave.
+            clock: the machine's clock for the times of files; without it their times are 0.
         """
         self._random = Random(seed)
         self._clock = clock
@@ -90,20 +92,20 @@ class SimDisk:
         self._syncs_to_failure = -1
         self._free_bytes: int | None = None
         self.operation_count = 0
-        """Changes and syncs so far: the moments at which ``crash_at`` can strike."""
+        """Changes and syncs so far: ``crash_at`` counts them."""
 
     # Faults
 
     def crash_at(self, operation_count: int | None) -> None:
-        """Cut the power at the ``operation_count``-th operation from now; ``None`` takes it back."""
+        """Cut the power at the ``operation_count``-th operation from now; ``None`` cancels this."""
         self._operations_to_crash = -1 if operation_count is None else operation_count
 
     def fill_after(self, free_bytes: int | None) -> None:
-        """Be full once so many more bytes were written; ``None`` gives room without end."""
+        """Fill the disk after this many more written bytes; ``None`` removes the limit."""
         self._free_bytes = free_bytes
 
     def fail_sync(self, sync_count: int | None = 1) -> None:
-        """Fail the ``sync_count``-th sync of a file or directory from now; ``None`` takes it back."""
+        """Fail the ``sync_count``-th sync of a file or directory from now; ``None`` cancels this."""
         self._syncs_to_failure = -1 if sync_count is None else sync_count
 
     def damage(self, path: Path, position: int, data: bytes) -> None:
@@ -112,9 +114,9 @@ class SimDisk:
             self._file(path).overwrite(position, data)
 
     def crash(self) -> None:
-        """Lose power and get it back: only what was synced is sure to be there.
+        """Cut the power and restore it: only synced bytes and names are sure to exist.
 
-        Files opened before can only be closed. Faults that were asked for are taken back.
+        Files opened before can only be closed. Planned faults are cancelled.
         """
         with self._lock:
             self._note("crash", "")
@@ -128,8 +130,9 @@ class SimDisk:
     def kill(self) -> None:
         """End the process but not the machine: everything that was written can be read.
 
-        Files opened before can only be closed. What a failed sync has dropped is still there to be
-        read, and gone after the next ``crash``. Faults that were asked for are taken back.
+        Files opened before can only be closed. Bytes that a failed sync has dropped can still be read, until
+        the
+        next ``crash``. Planned faults are cancelled.
         """
         with self._lock:
             self._note("kill", "")
@@ -141,7 +144,7 @@ class SimDisk:
         self._free_bytes = None
 
     def trace_digest(self) -> str:
-        """A digest of every operation so far: equal seeds and calls give equal digests."""
+        """Return a digest of all operations so far: equal seeds and calls give equal digests."""
         return self._trace.hexdigest()
 
     # FileSystem
@@ -163,23 +166,23 @@ class SimDisk:
             return _SimFile(self, path, node, self._process)
 
     def list_directory(self, path: Path) -> list[str]:
-        """The names in a directory, sorted. Raises ``FileNotFoundError``."""
+        """Return the names in a directory, sorted. Raises ``FileNotFoundError``."""
         with self._lock:
             self._ensure_power()
             return sorted(self._directory(path).entries)
 
     def exists(self, path: Path) -> bool:
-        """Whether a file or directory of this name is there."""
+        """Whether a file or directory of this name exists."""
         with self._lock:
             return self._find(path) is not None
 
     def is_directory(self, path: Path) -> bool:
-        """Whether a directory of this name is there."""
+        """Whether a directory of this name exists."""
         with self._lock:
             return isinstance(self._find(path), _Directory)
 
     def make_directory(self, path: Path) -> None:
-        """Make a directory, and the parents that are missing. It may be there already."""
+        """Make a directory and its missing parents. It may exist already."""
         with self._lock:
             node: _Node = self._root
             for name in _names(path):
@@ -191,7 +194,7 @@ class SimDisk:
                 node = node.entries[name]
 
     def rename(self, source: Path, target: Path) -> None:
-        """Rename in one step; a file of the target's name is replaced. Open files stay open."""
+        """Rename atomically; a file of the new name is replaced. Open files stay open."""
         with self._lock:
             source_directory, target_directory = (
                 self._directory(source.parent),
@@ -222,14 +225,14 @@ class SimDisk:
                 self._change_names((self._directory(path.parent), path.name, None))
 
     def space(self, path: Path) -> DiskSpace:
-        """The space of the disk, which is a terabyte until it is told to be full."""
+        """Return the space of the disk: a terabyte, or what ``fill_after`` sets."""
         with self._lock:
             self._node(path)
             free_bytes = _DISK_BYTES if self._free_bytes is None else self._free_bytes
             return DiskSpace(_DISK_BYTES, max(0, free_bytes))
 
     def modified_ms(self, path: Path) -> int:
-        """When a file's bytes last changed, in milliseconds since 1970. Raises ``FileNotFoundError``."""
+        """Return the time of a file's last change, in ms since 1970. Raises ``FileNotFoundError``."""
         with self._lock:
             return self._file(path).modified_ms
 
@@ -311,7 +314,7 @@ class SimDisk:
         self._unsynced_names.append(_NameChange(changes))
 
     def _keep_some_names(self) -> None:
-        """Of the unsynced names a crash keeps all, none, the first few or any; renames stay whole."""
+        """Keep all unsynced name changes, none, the first few or any; a rename stays whole."""
         changes = self._unsynced_names
         choice = self._random.random()
         if choice < 0.2:
@@ -362,9 +365,9 @@ class SimDisk:
 
 
 class _Operation:
-    """One change or sync: counted, traced, and perhaps the last before the power goes off.
+    """One change or sync: counted, traced, and the last one if the power is cut at it.
 
-    The power goes off before or after the change: nobody learns which, and both must be survived.
+    The power is cut before or after the change: the program cannot know which, and must survive both.
     """
 
     __slots__ = ("_cuts_after", "_disk")
@@ -403,7 +406,7 @@ class _SimFile:
         self._is_open = True
 
     def append(self, buffers: Sequence[Bytes]) -> None:
-        """Write the buffers, one after the other, at the end of the file."""
+        """Write the buffers, in order, at the end of the file."""
         with self._disk._lock:
             self._disk._append(self._path, self._usable_content(), b"".join(buffers))
 
@@ -413,11 +416,13 @@ class _SimFile:
             return bytes(self._usable_content().current[position : position + size])
 
     def read_ready(self, position: int, size: int) -> Bytes | None:
-        """Read up to ``size`` bytes; here nothing has to be waited for."""
+        """Read up to ``size`` bytes; a simulated file never waits."""
         return self.read_at(position, size)
 
     def duplicate(self) -> File:
-        """Another handle on the same file, of use when this one is closed or the file has lost its name."""
+        """Return another handle on the same file, which works after this one is closed or the file is
+        removed.
+        """
         with self._disk._lock:
             return _SimFile(self._disk, self._path, self._usable_content(), self._process)
 
@@ -427,24 +432,24 @@ class _SimFile:
             self._disk._sync(self._path, self._usable_content())
 
     def write_again(self, position: int) -> None:
-        """Write what stands from ``position`` to the end once more, in its place."""
+        """Write the bytes from ``position`` to the end again, in place."""
         with self._disk._lock:
             self._disk._write_again(self._path, self._usable_content(), position)
 
     def truncate(self, size: int) -> None:
-        """Cut the file to ``size`` bytes, which is at most its present size."""
+        """Truncate the file to ``size`` bytes, at most its present size."""
         with self._disk._lock:
             content = self._usable_content()
             assert size <= len(content.current)
             self._disk._truncate(self._path, content, size)
 
     def size(self) -> int:
-        """The size in bytes, with what is appended but not yet synced."""
+        """The size in bytes, including appended bytes that are not synced."""
         with self._disk._lock:
             return len(self._usable_content().current)
 
     def close(self) -> None:
-        """Give the file back; does not sync. A second call does nothing."""
+        """Close the file without a sync. A second call does nothing."""
         self._is_open = False
 
     def _usable_content(self) -> SimContent:

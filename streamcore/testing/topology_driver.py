@@ -1,11 +1,11 @@
-"""Drives an application in a test: no files, no ports, no waiting.
+"""Run an application in a test, without files, ports and waiting.
 
-The application runs on the real log over a simulated disk, with state in memory and a clock that moves
-only by ``advance``. Everything sent is processed before anything is read, so tests need no sleeps.
-``crash`` takes away what was not durable and starts the application again.
+The application runs on the real log over a simulated disk, with state in memory and a clock that only
+``advance`` moves. Everything that was sent is processed before anything is read, so tests need no sleeps.
+``crash`` loses what is not durable and starts the application again.
 
-A driver may also be used inside a running event loop, in a notebook or in an ``async`` test: the application
-then runs in a thread, and each call blocks the caller's loop until it is done.
+A driver works inside a running event loop too, in a notebook or in an ``async`` test: the application then
+runs in a thread, and each call blocks the caller's loop until it returns.
 """
 
 from __future__ import annotations
@@ -46,11 +46,12 @@ _FOLDER = Path("/driver")
 
 
 class TopologyDriver:
-    """Feeds an application and reads what it made.
+    """Sends records to an application and reads its results.
 
-    ``seed`` decides what a crash leaves of what was not durable. ``slice_records_max`` cuts batches: 1
-    takes one event at a time; ``fetch_bytes_max`` cuts what is fetched of a partition at once, but not
-    what was sent at once. ``disk`` can be made full or broken.
+    ``seed`` decides what a crash leaves of what is not durable. ``slice_records_max`` limits the records of a
+    batch: with 1, each event is a batch. ``fetch_bytes_max`` limits what one fetch reads of a partition; a
+    batch
+    that was sent as one is not cut. ``disk`` can be filled or made to fail.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class TopologyDriver:
     ) -> None:
         """Write a record as bytes, for tests with input that does not decode.
 
-        As a client can, this writes any time: ``at=-1`` is a record without one.
+        Any time can be written, as by a client: ``at=-1`` is a record without a time.
         """
         timestamp_ms = self.clock.now_ms() if at is None else time_ms(at)
         target = TopicPartition(self._spec(topic).name, partition)
@@ -126,7 +127,7 @@ class TopologyDriver:
         ).result()
 
     def advance(self, duration: str | timedelta | int) -> None:
-        """Process what was sent, then move the clock: timers, cron entries and idle sources follow it."""
+        """Process what was sent, then move the clock, and with it timers, cron entries and idle inputs."""
         self.process()
         until_ms = self.clock.now_ms() + duration_ms(duration)
         while True:
@@ -141,10 +142,11 @@ class TopologyDriver:
         self.process()
 
     def process(self) -> None:
-        """Process everything that was sent, and commit it. Reading does this by itself.
+        """Process everything that was sent, and commit it. Reading does this first.
 
-        An application that failed has stopped: this raises its error again, while ``read`` and ``table``
-        show what it had committed. ``crash`` starts it again.
+        An application that failed is stopped: this method raises the error again, while ``read`` and
+        ``table`` return
+        what was committed. ``crash`` starts the application again.
 
         Raises:
             UserCodeError: by the error policy of the step that failed.
@@ -154,7 +156,7 @@ class TopologyDriver:
         self._run_until_end(close_windows=False)
 
     def close_windows(self) -> None:
-        """Close the windows that are open: the input has ended."""
+        """Close the open windows, because the input has ended."""
         if self._failure is not None:
             raise self._failure
         self._run_until_end(close_windows=True)
@@ -162,7 +164,7 @@ class TopologyDriver:
     # -- looking
 
     def read(self, topic: Topic[Any, Any] | str) -> list[Record[Any, Any]]:
-        """The committed records of a topic since the last ``read`` of it, partition after partition."""
+        """Return the committed records of a topic since the last ``read``, partition after partition."""
         if self._failure is None:
             self.process()
         spec = self._spec(topic)
@@ -178,7 +180,7 @@ class TopologyDriver:
         return found
 
     def table(self, table: AnyTable) -> TableView:
-        """Return a table of the application, given by its name or as declared, as of everything sent.
+        """Return a table of the application, by its name or its declaration, as of everything sent.
 
         Raises:
             UsageError: the application has no such table.
@@ -188,16 +190,17 @@ class TopologyDriver:
 
     @property
     def late_count(self) -> int:
-        """How many records came after their windows had closed, since the start or the last crash."""
+        """The number of records that arrived after their windows had closed, since the last start."""
         return sum(self._worker.late_counts.values())
 
     # -- faults
 
     def crash(self) -> None:
-        """Take away everything that is not durable, as a power cut would, and start again.
+        """Lose everything that is not durable, as a power cut does, and start again.
 
-        What was sent but not yet processed is in the log, and processed after the restart. State is
-        kept or lost, task by task, as the seed has it; what is lost is restored from the changelogs.
+        Records that were sent but not processed are in the log, and are processed after the restart. The seed
+        decides
+        for each task whether its state is kept or lost; lost state is restored from the changelogs.
         """
         self._is_open = False
         self._do(self._worker.abandon())
@@ -206,15 +209,15 @@ class TopologyDriver:
         self._start()
 
     def crash_at(self, operation_count: int) -> None:
-        """Crash while the application next works, at the n-th operation on its files from there.
+        """Crash while the application works, at the n-th operation on its files from now on.
 
-        It starts again and goes on by itself; if it needs fewer operations, nothing happens.
+        The application then starts again and continues; if it needs fewer operations, nothing happens.
         """
         assert operation_count >= 1
         self._crash_at = operation_count
 
     def close(self) -> None:
-        """Stop. The driver cannot be used any more."""
+        """Stop the application. The driver cannot be used any more."""
         if self._is_open:
             self._is_open = False
             self._do(self._worker.close())
@@ -236,7 +239,7 @@ class TopologyDriver:
             _FOLDER,
             clock=self.clock,
             file_system=self.disk,
-            # The events of a test have any time, whatever the driver's clock says.
+            # The events of a test may have any time, whatever the driver's clock says.
             topic_defaults={"message.timestamp.after.max.ms": str(2**63 - 1), "retention.ms": "-1"},
             maintenance=False,
         )
@@ -271,7 +274,7 @@ class TopologyDriver:
             self.disk.crash_at(None)
 
     def _stop_after(self, error: StreamCoreError) -> None:
-        """Process nothing from here on; what is not committed is forgotten when somebody looks."""
+        """Process nothing more; the next call forgets what is not committed."""
         self._do(self._worker.abandon())
         self._failure = error
         self._shows_committed = False
@@ -291,7 +294,7 @@ class TopologyDriver:
         return self._work.run(work)
 
     def _processed(self, store: StoreSpec, position: Position, timeout_ms: int) -> None:
-        """Everything is processed before a table is given out."""
+        """Do not wait: everything is processed before a table is returned."""
 
     def _spec(self, topic: Topic[Any, Any] | str) -> TopicSpec:
         if not isinstance(topic, str):
@@ -305,10 +308,10 @@ class TopologyDriver:
 
 
 class _Work:
-    """Runs coroutines to their end in a loop of its own, whether or not the caller is in a running loop."""
+    """Runs coroutines in an event loop of its own, whether or not the caller is in a running loop."""
 
     def __init__(self) -> None:
-        # With a factory, the runner leaves the event loop of the caller's thread as it is.
+        # With a factory, the runner does not change the event loop of the caller's thread.
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._runner.get_loop()
         self._thread: ThreadPoolExecutor | None = None
@@ -324,7 +327,7 @@ class _Work:
             self._thread.shutdown()
 
     def _outside_of_loops(self, call: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
-        """Call in this thread, or in another one if a loop runs in this one: a thread runs one loop."""
+        """Call a function in this thread, or in another one if this thread runs a loop."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -335,18 +338,18 @@ class _Work:
 
 
 class _Engines:
-    """The states of tasks, in memory. A crash keeps or loses each of them whole."""
+    """The states of tasks, in memory. A crash keeps or loses each of them completely."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
         self._engines: dict[str, MemoryEngine] = {}
 
     def open(self, app: str, task: str) -> KeyValueEngine:
-        """The state of a task, as the last crash left it."""
+        """Return the state of a task, as the last crash left it."""
         return self._engines.setdefault(task, MemoryEngine())
 
     def crash(self) -> None:
-        """Lose some."""
+        """Lose some states."""
         self._engines = {
             task: engine for task, engine in self._engines.items() if self._random.random() < 0.5
         }

@@ -1,1 +1,1 @@
-"""HTTP beside a running worker: queries, health, metrics, topology. ``server`` is the way in."""
+"""HTTP of a running worker: queries, health, metrics, topology. ``server`` starts it."""

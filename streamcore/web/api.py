@@ -1,4 +1,4 @@
-"""The HTTP surface of a running worker; JSON, but for metrics and topology.
+"""The HTTP API of a running worker. Answers are JSON, except for metrics and topology.
 
 ::
 
@@ -8,14 +8,15 @@
     GET /tables/NAME/KEY                 the same
     GET /health  /metrics  /topology     ?format=mermaid for the topology as a flowchart
 
-``at_least`` (a position as text) makes an answer wait until the table reflects it, ``timeout`` limits that.
-NAME and KEY are read from the bytes of the request line, each percent-encoding decoded once: all that follows
-the slash behind NAME is the key, also nothing at all, dots, slashes and line ends. Bytes that are not UTF-8
-become surrogates, which only keys of bytes take (``streamcore.state.text_forms``). A client or a proxy that
-rewrites paths (``.`` and ``..``) asks by ``?key=``.
+With ``at_least`` (a position as text) the answer waits until the table reflects it, at most ``timeout``.
+NAME and KEY are read from the bytes of the request line, each percent-encoding decoded once. KEY is
+everything behind the slash that follows NAME: it may be empty and may hold dots, slashes and line ends.
+Bytes that are not UTF-8 become surrogates, which only keys of bytes accept
+(``streamcore.state.text_forms``). Clients and proxies rewrite the paths ``.`` and ``..``; ``?key=`` is for
+these keys.
 
-Queries run in threads, so neither they nor the health check wait for one another, and none of them runs
-in the worker's own loop.
+Queries run in threads. They and the health check do not wait for one another, and none of them runs in the
+worker's event loop.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ _POLL_MAX_S = 0.1
 
 
 def make_api(worker: Worker, restores: Mapping[str, tuple[int, int]]) -> Starlette:
-    """The application that answers for a worker, which may still be starting.
+    """Return the ASGI application that answers for a worker, which may still be starting.
 
-    ``restores`` tells how far each store's restore is, and of how much.
+    ``restores`` holds each store's restored and total number of records.
     """
     api = _Api(worker, restores)
     routes = [
@@ -68,13 +69,13 @@ def make_api(worker: Worker, restores: Mapping[str, tuple[int, int]]) -> Starlet
         Route("/topology", api.topology),
     ]
     found = Starlette(routes=routes, exception_handlers={Exception: _failed, HTTPException: _refused})
-    # With one slash more at the end, a path names another key.
+    # An additional slash at the end of a path is part of the key.
     found.router.redirect_slashes = False
     return found
 
 
 class _RestOfPath(Convertor[str]):
-    """All that follows, with line ends, which Starlette's own ``path`` does not match."""
+    """The rest of a path, with line ends, which Starlette's own ``path`` does not match."""
 
     regex = r"[\s\S]*"
 
@@ -92,7 +93,7 @@ register_url_convertor("rest", _RestOfPath())
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A question about tables: from the request line of ``/tables/NAME/KEY?words``."""
+    """A request about tables, from the request line ``/tables/NAME/KEY?words``."""
 
     table: str | None
     key: str | None
@@ -100,7 +101,7 @@ class _Asked:
 
 
 def _asked(request: Request) -> _Asked:
-    """Read the question from the request line.
+    """Parse the request line.
 
     Raises:
         HttpError: a parameter is given twice, or a key in the path and as a parameter.
@@ -124,12 +125,12 @@ def _asked(request: Request) -> _Asked:
 
 
 def _decoded(part: bytes) -> str:
-    """Undo the percent-encoding; bytes that are not UTF-8 become surrogates (PEP 383)."""
+    """Decode percent-encoding; bytes that are not UTF-8 become surrogates (PEP 383)."""
     return unquote_to_bytes(part).decode(errors="surrogateescape")
 
 
 class _Api:
-    """The handlers."""
+    """The handlers of the requests."""
 
     def __init__(self, worker: Worker, restores: Mapping[str, tuple[int, int]]) -> None:
         self._worker = worker
@@ -137,7 +138,7 @@ class _Api:
         self._metrics = WorkerMetrics(worker, restores)
 
     async def tables(self, request: Request) -> Response:
-        """Answer what tables there are, the rows of a table, or the value of a key."""
+        """Answer with the tables, the rows of a table, or the value of a key."""
         try:
             if not self._worker.is_open:
                 raise HttpError(503, "the tables are not ready: the worker is starting or stopping")
@@ -157,7 +158,7 @@ class _Api:
             return _error(status_of(error), str(error), reason=getattr(error, "reason", None))
 
     async def health(self, request: Request) -> Response:
-        """Whether the worker works: 200, or 503 with the reason."""
+        """Answer 200 if the worker works, else 503 with the reason."""
         failure = self._worker.failure()
         if failure is not None:
             return _json({"status": "failing", "reason": f"{type(failure).__name__}: {failure}"}, 503)
@@ -171,11 +172,11 @@ class _Api:
         return _json({"status": "ok", "application": self._worker.app.app_id})
 
     async def metrics(self, request: Request) -> Response:
-        """The numbers, for Prometheus."""
+        """Answer with the metrics, for Prometheus."""
         return Response(await run_in_threadpool(self._metrics.text), media_type=CONTENT_TYPE)
 
     async def topology(self, request: Request) -> Response:
-        """The application, as text or as a Mermaid flowchart."""
+        """Answer with the application as text or as a Mermaid flowchart."""
         style = request.query_params.get("format", "text")
         if style not in ("text", "mermaid"):
             return _error(400, f"the format is text or mermaid: {fact_text(format=repr(style)[:50])}")
@@ -230,7 +231,7 @@ def _error(status: int, message: str, *, reason: str | None = None) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    """What the router itself refuses: no such page, or not a GET."""
+    """Answer a request that the router refuses: no such page, or not a GET."""
     assert isinstance(error, HTTPException)
     pages = "/tables, /tables/NAME, /tables/NAME/KEY, /health, /metrics, /topology"
     message = f"there is no such page, try {pages}" if error.status_code == 404 else error.detail
@@ -238,5 +239,5 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """What we did not expect: the worker goes on, the asker learns that it is not his fault."""
+    """Answer 500 for an unexpected exception; the worker goes on."""
     return _error(500, f"{type(error).__name__}: {error}")

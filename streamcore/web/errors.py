@@ -1,4 +1,4 @@
-"""How failures become HTTP answers: a status and ``{"error": "..."}``."""
+"""Errors as HTTP answers: a status and ``{"error": "..."}``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from streamcore.errors import (
 
 
 class HttpError(Exception):
-    """An answer other than 200, with what to do about it."""
+    """An error with its HTTP status and a text that says what to do."""
 
     def __init__(self, status: int, message: str, *, reason: str | None = None) -> None:
-        """``reason`` is a word for programs, where the status says too little."""
+        """Set status and text; ``reason`` is a word for programs, if the status is not specific enough."""
         super().__init__(message)
         self.status = status
         self.reason = reason
 
 
 def status_of(error: Exception) -> int:
-    """Whose turn it is: 4xx the asker's, 503 later, 504 took too long, 500 ours."""
+    """Return the status of an error: 4xx for a wrong request, 503 not ready, 504 timed out, 500 others."""
     match error:
         case HttpError():
             return error.status

@@ -33,7 +33,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class WorkerMetrics(Collector):
-    """The numbers of one worker; ``restores`` says how far each store's restore is, and of how much."""
+    """The metrics of one worker; ``restores`` holds each store's restored and total number of records."""
 
     def __init__(self, worker: Worker, restores: Mapping[str, tuple[int, int]]) -> None:
         self._worker = worker
@@ -42,15 +42,15 @@ class WorkerMetrics(Collector):
         self._registry.register(self)
 
     def text(self) -> bytes:
-        """The numbers as they are now, in Prometheus' text format."""
+        """Return the present metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def describe(self) -> list[Metric]:
-        """Nothing is known before it is collected."""
+        """Return nothing: metrics are known when they are collected."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """The numbers as they are now."""
+        """Return the present metrics."""
         try:
             tasks: TaskWorker | None = self._worker.tasks
         except ClosedError:
@@ -116,7 +116,7 @@ def _counts(tasks: TaskWorker) -> Iterator[Metric]:
     for state in tasks.assembly.states:
         processed.add_metric([str(state.task.task_id)], state.task.processed_count)
         late.add_metric([str(state.task.task_id)], state.task.late_count)
-    # Copied in one step: the worker goes on counting in its own thread.
+    # Copied in one step, because the worker counts in another thread.
     for (node, policy), count in sorted(tasks.assembly.builder.failures.counts.copy().items()):
         failures.add_metric([node, policy], count)
     for (node, reason), count in sorted(tasks.assembly.builder.failures.left_out.copy().items()):

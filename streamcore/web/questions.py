@@ -1,6 +1,6 @@
-"""What is asked of a table, read from the words of a request; pure. And the answers, as rows.
+"""Queries of tables from the parameters of a request, and their answers as rows; without I/O.
 
-A question is about one key (``key_answer``) or about a span of keys or windows (``span_answer``).
+A query is for one key (``key_answer``) or for a range of keys or windows (``span_answer``).
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """How fresh an answer has to be, and how long to wait for that."""
+    """The position that an answer must reflect, and how long to wait for it."""
 
     position: Position
     timeout_ms: int
 
 
 def freshness_of(words: Words) -> Freshness | None:
-    """What ``at_least`` and ``timeout`` ask for.
+    """Parse ``at_least`` and ``timeout``.
 
     Raises:
-        HttpError: ``at_least`` is no position.
-        UsageError: ``timeout`` is no duration.
+        HttpError: ``at_least`` is not a position.
+        UsageError: ``timeout`` is not a duration.
     """
     text = words.get("at_least")
     if text is None:
@@ -59,10 +59,10 @@ def freshness_of(words: Words) -> Freshness | None:
 
 
 def limit_of(words: Words) -> int:
-    """How many rows an answer may have.
+    """Return the most rows that an answer may have.
 
     Raises:
-        UsageError: it is no number, or out of bounds.
+        UsageError: the limit is not a number, or out of bounds.
     """
     text = words.get("limit", str(LIMIT_DEFAULT))
     if not (_LIMIT.fullmatch(text) and 1 <= int(text) <= LIMIT_MAX):
@@ -71,10 +71,10 @@ def limit_of(words: Words) -> int:
 
 
 def ensure_known(words: Words, *known: str) -> None:
-    """Refuse words that mean nothing here: a typing error would otherwise change the answer.
+    """Refuse unknown parameters: ignoring a typing error would give another answer.
 
     Raises:
-        UsageError: a word is not known.
+        UsageError: a parameter is not known.
     """
     for word in words:
         if word not in known:
@@ -84,12 +84,12 @@ def ensure_known(words: Words, *known: str) -> None:
 
 
 def key_answer(view: TableView, text: str, words: Words) -> Json:
-    """Answer for one key: its value, or with a windowed table and without ``at`` its windows.
+    """Answer for one key: its value, or, for a windowed table without ``at``, its windows.
 
     Raises:
-        HttpError: the text is no key of this table, or the key has no value.
+        HttpError: the text is not a key of this table, or the key has no value.
         SerdeError: the stored value does not decode.
-        UsageError: the question does not fit the table.
+        UsageError: the parameters do not fit the table.
     """
     codec = key_codec(view.store.key_type)
     key = _key(view, text)
@@ -107,12 +107,12 @@ def key_answer(view: TableView, text: str, words: Words) -> Json:
 
 
 def span_answer(view: TableView, words: Words) -> Json:
-    """Answer for a span: keys ``[from, to)``, keys with a prefix, or windows that start in ``[from, to)``.
+    """Answer for a range: keys ``[from, to)``, keys with a prefix, or windows that start in ``[from, to)``.
 
     Raises:
-        HttpError: a bound is no key of this table.
+        HttpError: a bound is not a key of this table.
         SerdeError: a stored key or value does not decode.
-        UsageError: the question does not fit the table.
+        UsageError: the parameters do not fit the table.
     """
     limit = limit_of(words)
     if view.is_windowed:
@@ -125,7 +125,7 @@ def span_answer(view: TableView, words: Words) -> Json:
         if "to" in words:
             raise UsageError(f"give a prefix, or from and to: {fact_text(table=view.name)}")
         prefix = _prefix(view, words["prefix"])
-        # A page goes on behind the one before it.
+        # The next page begins at ``from``.
         begin = max(prefix, _key(view, words["from"])) if "from" in words else prefix
         return _rows(
             view, lambda: takewhile(lambda row: row.key.startswith(prefix), view.range(begin, None)), limit
@@ -136,7 +136,7 @@ def span_answer(view: TableView, words: Words) -> Json:
 
 
 def _key(view: TableView, text: str) -> Any:
-    """Read a key of the table; a text that is none is the client's mistake, unlike what is stored."""
+    """Parse a key of the table; another text is the client's error (400), unlike stored bytes (500)."""
     try:
         return parse_key(key_codec(view.store.key_type), text)
     except SerdeError as error:
@@ -152,7 +152,7 @@ def _prefix(view: TableView, text: str) -> Any:
 
 
 def table_facts(view: TableView, *, is_global: bool) -> Json:
-    """What a table is."""
+    """Return the description of a table."""
     windows = view.store.windows
     codec = key_codec(view.store.key_type)
     return {
@@ -166,9 +166,9 @@ def table_facts(view: TableView, *, is_global: bool) -> Json:
 
 
 def _rows(view: TableView, ask: Callable[[], Iterator[Answer[Any]]], limit: int) -> Json:
-    """The first of these, and where to go on: ``next`` is the first key that did not fit."""
+    """Return the first rows, and where the next page begins: ``next`` is the first key that is left out."""
     codec = key_codec(view.store.key_type)
-    # Read before the rows: they are then at least as fresh.
+    # Read the position before the rows: the rows are then at least as fresh.
     position = view.position()
     found = ask()
     rows = [answer_row(answer, codec, with_position=False) for answer in islice(found, limit)]

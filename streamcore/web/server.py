@@ -1,4 +1,4 @@
-"""Listens for HTTP in a thread of its own, beside the worker, whose loop user code may hold for long."""
+"""The HTTP server, in a thread of its own, because user code can block the worker's event loop."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _ADDRESS = re.compile(r"(?:\[(?P<bracketed>[0-9a-fA-F:.%]+)\]|(?P<host>[^:\[\]/]
 _CONNECTIONS_MAX = 256
 _STOP_S = 2
 _REQUEST_LINE_BYTES_MAX = 1 << 20
-"""The key is in the request line: 100 KB of any bytes fit, each percent-encoded."""
+"""The request line holds the key: 100 KB of any bytes fit, each percent-encoded."""
 
 
 class WebServer:
-    """Answers for a worker from construction until ``close``, also while it starts and stops."""
+    """Answers requests from construction until ``close``, also while the worker starts and stops."""
 
     def __init__(self, worker: Worker, address: str, restores: Mapping[str, tuple[int, int]]) -> None:
-        """Listen at ``HOST:PORT``; port 0 is any that is free.
+        """Listen at ``HOST:PORT``; port 0 chooses a free port.
 
         Raises:
-            UsageError: it is no address, or it is taken or not ours.
+            UsageError: the address is malformed, taken, or not one of this machine.
         """
         host, port = host_and_port(address)
         self._socket = _listen(host, port)
@@ -52,12 +52,12 @@ class WebServer:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The URL of the server."""
         host, port = self._socket.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def close(self) -> None:
-        """Finish what is being answered, for two seconds at most, and stop."""
+        """Finish the running requests, for at most two seconds, and stop."""
         self._server.should_exit = True
         self._thread.join(_STOP_S + 1)
         self._socket.close()
@@ -75,10 +75,10 @@ class WebServer:
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """The parts of ``HOST:PORT``; an empty host is this machine alone.
+    """Parse ``HOST:PORT``; an empty host is 127.0.0.1.
 
     Raises:
-        UsageError: it is no address.
+        UsageError: the address is malformed.
     """
     found = _ADDRESS.fullmatch(address)
     if found is None or int(found["port"]) > 65535:
