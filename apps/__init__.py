@@ -1,1 +1,1 @@
-"""Applications on real data: what a newcomer reads first. Each is a package with its own README."""
+"""Example applications on real data, to be read first. Each is a package with a README."""

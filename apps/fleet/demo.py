@@ -1,6 +1,6 @@
-"""The main job from nothing to answers: load the year, process it, show tables, ask for one key.
+"""Run the application from an empty folder to results: load the year, process it, print tables, query a key.
 
-``python -m apps.fleet.demo --data FOLDER``, or ``make demo``. What is done already is not done again.
+``python -m apps.fleet.demo --data FOLDER``, or ``make demo``. Completed steps are not repeated.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def process(log: sc.Log, running: sc.Running, bars: Progress) -> None:
-    """Wait until the application has done all events, and show how far it is."""
+    """Wait until the application has processed all events, and show its progress."""
     partitions = [
         TopicPartition(topic.name, number)
         for topic in (planes, flights)
@@ -81,14 +81,14 @@ def process(log: sc.Log, running: sc.Running, bars: Progress) -> None:
 
 
 def _done_and_total(log: sc.Log, partitions: Sequence[TopicPartition]) -> tuple[int, int]:
-    """How far the application's committed positions are, and where they will end."""
+    """Return the sums of the application's committed offsets and of the partitions' ends."""
     committed = log.committed(app.app_id, partitions)
     done = sum(position.offset for position in committed.values())
     return done, sum(offsets.last_stable for offsets in log.offsets(partitions).values())
 
 
 def ask(running: sc.Running, window: sc.Windowed[str], data: Path, console: Console) -> None:
-    """Query one hour, and print the command that does the same from a shell."""
+    """Query one hour, and print the shell command of the same query."""
     begun_s = time.perf_counter()
     answer = running.table(hourly.name).get(window.key, at=window.start_ms)
     took_ms = (time.perf_counter() - begun_s) * 1000

@@ -1,4 +1,4 @@
-"""What the topics of the fleet hold: flights as they happen, and the aircraft that fly them."""
+"""The records of the fleet's topics: events of flights, and aircraft."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Flight:
     """One event of one flight: it departed, it landed, or it was cancelled.
 
-    ``ts`` is when that happened, in milliseconds since 1970: of a departure the scheduled time and
-    the delay, of a landing the departure and the time in the air, of a cancelled flight the
-    scheduled time. Delays are minutes; early is negative.
+    ``ts`` is the time of the event, in milliseconds since 1970: for a departure the scheduled time plus the
+    delay, for a landing the departure plus the time in the air, for a cancelled flight the scheduled time.
+    Delays are minutes; a negative delay is early.
     """
 
     ts: int
@@ -29,7 +29,7 @@ class Flight:
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """An aircraft as the registry knows it."""
+    """An aircraft in the registry."""
 
     tailnum: str
     manufacturer: str

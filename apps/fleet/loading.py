@@ -1,7 +1,8 @@
-"""Puts the year into the log: the registry and all events, in one transaction.
+"""Write the year to the log: the registry and all events, in one transaction.
 
-One transaction, so that a crash in the middle leaves nothing to be seen, and the next attempt begins
-anew: the topics hold the whole year once, or nothing.
+One transaction, so that the topics hold the whole year once, or nothing: after a crash in the middle no
+record
+is visible, and the next attempt begins again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from apps.fleet.events import Flight, Plane
 from apps.fleet.topics import flights, planes
 
 REGISTERED_MS = 1356998400000
-"""New Year of 2013: the registry is older than all flights, so joins find it."""
+"""New Year of 2013, before all flights, so that joins find the registry."""
 
 PROGRESS_EVERY = 5_000
 
@@ -24,7 +25,7 @@ Item = TypeVar("Item")
 
 
 def is_loaded(log: sc.Log) -> bool:
-    """Whether the year is in the log; what an aborted attempt left is not seen."""
+    """Whether the year is in the log; records of an aborted attempt do not count."""
     if flights.name not in log.topics():
         return False
     with log.consumer(flights.name, start="earliest") as consumer:
@@ -34,7 +35,7 @@ def is_loaded(log: sc.Log) -> bool:
 def load(log: sc.Log, events: Iterable[Flight], registry: Iterable[Plane], progress: Progress) -> None:
     """Create the topics and write everything, durably.
 
-    ``progress`` hears how many more are on their way, every few thousand.
+    ``progress`` is called with the number of further records, every few thousand.
     """
     for topic in (planes, flights):
         if topic.name not in log.topics():
@@ -59,7 +60,7 @@ def load(log: sc.Log, events: Iterable[Flight], registry: Iterable[Plane], progr
 
 
 def told(items: Iterable[Item], progress: Progress) -> Iterator[Item]:
-    """The items; after each few thousand of them ``progress`` hears how many."""
+    """Yield the items; call ``progress`` with their number after every few thousand."""
     remaining = iter(items)
     while chunk := list(islice(remaining, PROGRESS_EVERY)):
         yield from chunk

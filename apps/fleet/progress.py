@@ -1,4 +1,4 @@
-"""Progress for people: bars with counts and rates, and a load that shows them."""
+"""Progress for people: bars with counts and rates, and loading with a bar."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from apps.fleet.loading import is_loaded, load
 
 
 class RateColumn(ProgressColumn):
-    """How many events a second."""
+    """A column with the events per second."""
 
     def render(self, task: Task) -> Text:
-        """The speed of a task, once there is one."""
+        """Return the speed of a task, if it is known."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:>9,.0f} a second" if speed else "", style="cyan")
 
 
 def bars_on(console: Console) -> Progress:
-    """Progress bars with counts and rates."""
+    """Return progress bars with counts and rates."""
     return Progress(
         SpinnerColumn(finished_text="[green]✓[/]"),
         TextColumn("{task.description}"),
@@ -45,7 +45,7 @@ def bars_on(console: Console) -> Progress:
 
 
 def load_if_needed(log: sc.Log, find_source: Callable[[], Path], bars: Progress) -> None:
-    """Read the source and put it into the log, unless it is there already."""
+    """Read the source and write it to the log, unless it is there already."""
     if is_loaded(log):
         bars.console.print("The events are in the log already.")
         return

@@ -1,4 +1,4 @@
-"""Tables for people: the hours with the most delay, and the makers whose aircraft left most often."""
+"""Tables for people: the hours with the most delay, and the manufacturers with the most departures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamcore.durations import time_text
 
 
 def worst_hours(hours: Iterable[tuple[sc.Windowed[str], Hour]], count: int = 10) -> Table:
-    """The hours in which an airport lost the most minutes, worst first."""
+    """Return a table of the hours and airports with the most minutes of delay, in descending order."""
     worst = sorted(hours, key=lambda row: (-row[1].delay, row[0].start_ms, row[0].key))[:count]
     table = Table(title="The worst hours of 2013", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("airport")
@@ -35,7 +35,7 @@ def worst_hours(hours: Iterable[tuple[sc.Windowed[str], Hour]], count: int = 10)
 
 
 def busiest_makers(makers: Iterable[tuple[str, Maker]], count: int = 10) -> Table:
-    """The manufacturers whose aircraft left most often."""
+    """Return a table of the manufacturers with the most departures."""
     busiest = sorted(makers, key=lambda row: (-row[1].departures, row[0]))[:count]
     table = Table(title="The busiest makers", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("manufacturer")

@@ -1,4 +1,4 @@
-"""The application and its inputs: what the steps, the loader and the demonstration all name."""
+"""The application and its inputs, which the steps, the loader and the demonstration use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from apps.fleet.events import Flight, Plane
 
 KEEP_FOR_EVER = {
     "retention.ms": "-1"
-}  # the events are of 2013: by their own times they are long past any retention
+}  # the events are of 2013: by their own times they are older than any retention
 
 app = sc.App("fleet")
 
