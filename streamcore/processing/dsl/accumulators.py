@@ -1,4 +1,4 @@
-"""How accumulators are stored: their types, the look at each before it is kept, and their bytes.
+"""The stored form of accumulators: their types, the check of each before it is kept, and their bytes.
 
 ::
 
@@ -6,9 +6,9 @@
     accumulator  := plain data as in ``plain_data``
                   | of a declared class: MessagePack by msgspec, with longer ints as in ``plain_data``
 
-An accumulator that could not be stored, or not be read again, is an error of the record that made it: every
-accumulator that a function of the user's returns is looked at. Of a container that the function changes in
-place there is one look for all records of a key in a batch.
+An accumulator that cannot be stored, or not be read again, is an error of the record that made it: every
+accumulator that a function of the user returns is checked. A container that the function changes in
+place is checked once for all records of a key in a batch.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _WITHOUT_SUM: set[type] = {str, bytes, list, tuple, dict, set, frozenset, date, 
 
 
 def slot_type(aggregator: Aggregator, value_type: Any, kept_type: Any) -> Any:
-    """The declared type of an accumulator; ``None`` for plain data."""
+    """Return the declared type of an accumulator; ``None`` for plain data."""
     declared = aggregator.declared_type or kept_type
     if declared is None and aggregator.keeps_values:
         declared = value_type
@@ -50,7 +50,7 @@ def slot_type(aggregator: Aggregator, value_type: Any, kept_type: Any) -> Any:
 
 
 def result_field(aggregator: Aggregator, value_type: Any) -> Any:
-    """The type of an aggregation's attribute in a result; ``Any`` where JSON tells it without a type."""
+    """Return the type of an aggregation's attribute in a result; ``Any`` where JSON needs no type."""
     found = aggregator.declared_type
     if found is None and aggregator.kind not in ("count", "custom"):
         found = value_type if aggregator.of is None else return_type(aggregator.of)
@@ -88,7 +88,7 @@ def refuse_values(name: str, aggregator: Aggregator, value_type: Any) -> None:
 
 
 def checked(aggregator: Aggregator, declared: Any) -> Aggregator:
-    """The same aggregation, but an accumulator that cannot be stored is an error where it is made.
+    """Return the aggregation with a check: an accumulator that cannot be stored fails where it is made.
 
     Raises:
         UsageError: values of the declared type cannot be read again.
@@ -159,7 +159,7 @@ def _from_extension(code: int, data: memoryview) -> Any:
 
 
 def state_serde(types: Sequence[Any], *, only_counts: bool) -> Serde[Any]:
-    """The serde of tuples of accumulators; ``None`` is the type of one that is plain data."""
+    """Return the serde of tuples of accumulators; a type of ``None`` means plain data."""
     if only_counts:
         counts: Any = tuple[tuple(int for _ in types)]  # type: ignore[misc]
         return Serde(
@@ -219,13 +219,13 @@ _EXTENSION_OF_INT = (
     b"\xc7",
     b"\xc8",
 )
-"""What stands before an int of more than 64 bits in MessagePack."""
+"""The first byte of an int of more than 64 bits in MessagePack."""
 
 
 def declared_accumulators(
     name: str, named: dict[str, Aggregator], value_type: Any, kept_type: Any
 ) -> tuple[dict[str, Aggregator], Serde[Any]]:
-    """The aggregations with a look at what they make, and the serde of what a store keeps of them.
+    """Return the aggregations with their checks, and the serde of the stored accumulators.
 
     Raises:
         TopologyError: values of this type have no order or no sum, or cannot be kept.

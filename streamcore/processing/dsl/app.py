@@ -96,9 +96,8 @@ class App(CalledFunctions):
             app_id: the identity of the application; it stays the same from one release to the next.
             on_error: the error policy of steps that declare none.
             on_recreated_topic: what a start does when a topic that the application reads was deleted and
-            created
-                again: ``"stop"`` with an error, ``"start-over"`` with empty tables and the records of the new
-                topic, or ``"go-on"`` with the tables as they are.
+                created again: ``"stop"`` with an error, ``"start-over"`` with empty tables and the records of
+                the new topic, or ``"go-on"`` with the tables as they are.
 
         Raises:
             TopologyError: ``on_recreated_topic`` is none of these.

@@ -60,9 +60,8 @@ class CalledFunctions:
             name: the name of the timer; that of the function by default.
 
         Raises:
-            TopologyError: the expression is invalid or never matches, the time zone is unknown, or the name
-            is
-                taken.
+            TopologyError: the expression is invalid or never matches, the time zone is unknown, or the
+                name is taken.
         """
         if callable(expression):
             raise TopologyError(f"write @app.crontab('*/5 * * * *'): {fact_text(given=shown(expression))}")

@@ -43,8 +43,7 @@ class Declaration:
 
         Raises:
             TopologyError: the node would close an endless loop of records, see ``loops``, or its policy
-            writes dead
-                letters to a changelog.
+                writes dead letters to a changelog.
         """
         self.check_dead_letter(node.on_error, step=node.name)
         refuse_endless_loop([*self.nodes, node], self.on_error)
@@ -88,7 +87,7 @@ class Declaration:
         return name
 
     def topic(self, spec: TopicSpec) -> TopicSpec:
-        """Register a topic; two declarations of one name are refused.
+        """Register a topic.
 
         Raises:
             TopologyError: the name is declared already.
@@ -200,7 +199,7 @@ def item_type(found: Any) -> Any:
 
 
 def lenient_serde_for(value_type: Any) -> Serde[Any]:
-    """The serde of what a step returns; one that cannot be written is refused only where it is to be."""
+    """Return the serde of a step's results; a type that cannot be written fails only when it is written."""
     try:
         return value_serde_for(value_type)
     except UsageError as error:
@@ -213,9 +212,9 @@ def lenient_serde_for(value_type: Any) -> Serde[Any]:
 
 
 UNWRITABLE = "unwritable"
-"""The name of the serde of a type that cannot be written; its ``type_name`` says why."""
+"""The name of the serde of a type that cannot be written; its ``type_name`` holds the reason."""
 
 
 def value_serde_for(value_type: Any, codec: str = "json") -> Serde[Any]:
-    """The serde of a value by its type; plain data where the type is unknown."""
+    """Return the serde of values of a type; plain data where the type is unknown."""
     return UNTYPED if value_type is None else serde_for(value_type, codec=codec)

@@ -1,4 +1,4 @@
-"""Declares aggregations: the step, and the store with the form of its accumulators and results."""
+"""Declares aggregations: the step, and the store with the serdes of its accumulators and results."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ def declare_aggregation(
     late: Destination[Any, Any] | str | None = None,
     on_error: ErrorPolicy | None = None,
 ) -> tuple[Flow, StoreSpec]:
-    """Declare an aggregation behind a flow, where equal keys meet; return its flow of updates and its store.
+    """Declare an aggregation after a flow; return the flow of its updates, and its store.
 
-    The arguments are those of ``aggregation_store``; ``late`` is the topic for late records.
+    A repartition topic is inserted where equal keys may be in different partitions. The arguments are
+    those of ``aggregation_store``; ``late`` is the topic for late records.
 
     Raises:
-        TopologyError: the name is taken, or an argument is not what it has to be.
+        TopologyError: the name is taken, or an argument is invalid.
     """
     legal_name(name, "table")
     check_policy(on_error, step=name)
@@ -64,11 +65,11 @@ def declare_aggregation(
 
 
 def check_aggregators(name: str, named: dict[str, Aggregator], into: Any) -> None:
-    """Refuse aggregations that cannot be run, of a store of this name.
+    """Refuse invalid aggregations of a store of this name.
 
     Raises:
-        TopologyError: there is none, one is no aggregation, one has a function that is not called with what
-            aggregations are called with, or ``into`` does not take their names.
+        TopologyError: there is no aggregation, an object is not an aggregation, a function of one does not
+            take the arguments of its call, or ``into`` does not take the names.
     """
     if not named:
         raise TopologyError(f"name at least one aggregation: {fact_text(store=name)}")

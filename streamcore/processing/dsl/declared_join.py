@@ -53,8 +53,9 @@ def declare_join(
     on: Callable[[Any], Any] | None,
     value_type: Any,
 ) -> Flow:
-    """Declare a join after a flow, where equal keys of both sides are in one partition; return the
-    results.
+    """Declare a join after a flow; return the flow of its results.
+
+    A repartition topic is inserted where equal keys may be in different partitions.
     """
     if isinstance(table, Table):
         flow = flow.keyed(name, beside=table.store.source_topic)

@@ -52,11 +52,11 @@ class Shape:
         return f"key={type_name(self.key_type)} value={type_name(self.value_type)}"
 
     def with_values(self, value_type: Any, *, is_annotation: bool = False) -> Shape:
-        """The same keys with other values.
+        """Return the shape with other values.
 
         Args:
-            is_annotation: the type is what a function says that it returns: one that cannot be written is
-                refused only where it is to be.
+            is_annotation: the type is the annotated result of a function: a type that cannot be written is
+                refused only where it would be written.
 
         Raises:
             UsageError: values of this type cannot be written.
@@ -105,9 +105,7 @@ class Flow:
         return Flow(self.declaration, self.declaration.add(node), self.shape if shape is None else shape)
 
     def step_name(self, wanted: str | None, function: Callable[..., Any] | None, kind: str) -> str:
-        """Return the name of a next step: the wanted one, that of its function, or one made of this
-        step's.
-        """
+        """Return the name of a next step: the wanted one, that of its function, or one by its kind."""
         return self.declaration.node_name(wanted, function, f"{self.node.name}.{kind}")
 
     def label(self, wanted: str | None, function: Any, kind: str) -> str:
@@ -129,15 +127,13 @@ class Flow:
             )
 
     def keyed(self, for_step: str, *, beside: TopicSpec | None = None) -> Flow:
-        """Return the flow in which equal keys are in one partition: this one, or one behind a repartition
-        topic.
+        """Return the flow in which equal keys are in one partition: this one or a repartition topic's.
 
-        The repartition topic has the name of the function that made the keys, or, where that has no name, the
-        name of the step that needs it.
+        The repartition topic has the name of the function that made the keys, or, where that has no name,
+        the name of the step that needs it.
 
         Args:
-            beside: a topic with whose keys the keys must be co-partitioned. A key's partition follows from
-            its
+            beside: a topic with which the keys must be co-partitioned. A key's partition follows from its
                 bytes, so a topic that does not write keys as stores do gets a repartition topic that writes
                 them in the same way.
         """
@@ -151,10 +147,10 @@ class Flow:
         return self._keyed
 
     def durable_name(self) -> str:
-        """Return the name of the step that gives the stream, if the user's own text decides it.
+        """Return the name of the step that emits the stream, if the user's text decides it.
 
         Raises:
-            TopologyError: the step is called after its kind or with a number, which another step may change.
+            TopologyError: the name comes from the step's kind or has a number, so another step may change it.
         """
         node = self.node
         if isinstance(node, Source) or named_after(getattr(node, "function", None)) == node.name:
@@ -172,9 +168,7 @@ class Flow:
         key_serde: Serde[Any] | None = None,
         on_error: ErrorPolicy | None = None,
     ) -> Flow:
-        """Return the flow behind a repartition topic of this name; its keys are written as stores write
-        them.
-        """
+        """Return the flow behind a repartition topic of this name, with keys written as in stores."""
         shape = self.shape
         topic = self.declaration.topic(
             TopicSpec(

@@ -468,8 +468,7 @@ class Stream(Aggregating[K, V], Generic[K, V]):
         """Join each value with a table's value of the same key.
 
         ``how="left"`` also emits records without a match, with ``None`` for the table's value. ``on=``
-        computes
-        the key to look up; only global tables take it.
+        computes the key to look up; only global tables take it.
         """
         step = self.flow.label(name, function, "join")
         check_join(self.flow, table, how=how, on=on, step=step)

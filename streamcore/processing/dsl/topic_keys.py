@@ -23,10 +23,9 @@ _OF_SEVERAL_FORMS = ("float", "decimal", "time", "any")
 def key_serde_for(key_type: Any, codec: str = "json") -> Serde[Any]:
     """Return the serde of a topic's keys: keys that are equal in stores are encoded alike.
 
-    A key is converted to its declared type first, as in stores: ``True`` is 1 for ``int``, 0.0 stands for
-    both
-    zeros, an instant is written in UTC, a decimal without zeros at its end. Without a declared type, a whole
-    float is written as an int.
+    A key is converted to its declared type first, as in stores: ``True`` is 1 for ``int``, 0.0 stands
+    for both zeros, an instant is written in UTC, a decimal without zeros at its end. Without a declared
+    type, a whole float is written as an int.
 
     Raises:
         UsageError: for an unknown codec or a type that the codec cannot hold.

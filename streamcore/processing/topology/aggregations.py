@@ -1,10 +1,10 @@
-"""The aggregations: how the values of a key fold into one.
+"""The aggregations: how the values of a key are folded into one.
 
-An ``Aggregator`` keeps an accumulator. ``add`` is its meaning; ``add_many`` must give the same as
-adding one after the other and exists because it can be faster. Accumulators are stored, so they are
-plain data (``plain_data``) or of the declared type.
+An ``Aggregator`` keeps an accumulator. ``add`` defines its result; ``add_many`` must give the same as
+a call of ``add`` for each value, and exists because it can be faster. Accumulators are stored, so they
+are plain data (``plain_data``) or of the declared type.
 
-``None`` values of ``of`` are left out, as in SQL: they are never given to ``add``.
+``None`` values of ``of`` are left out, as in SQL: ``add`` never receives them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Aggregator:
     of: Of | None = None
     counts_none: bool = False
     keeps_values: bool = False
-    """Whether the accumulator holds the stream's values themselves, and so needs their type."""
+    """Whether the accumulator holds values of the stream, and so needs their type."""
     declared_type: Any = None
     """The type of the accumulator, or of the values that it is made of, as the user declared it."""
     result_type: Any = None
@@ -48,7 +48,7 @@ def _zero() -> int:
 
 
 def count(of: Of | None = None) -> Aggregator:
-    """How many records; with ``of``, how many for which it is not ``None``."""
+    """Count the records; with ``of``, the records for which it is not ``None``."""
     return Aggregator(
         kind="count",
         initial=_zero,
@@ -61,12 +61,12 @@ def count(of: Of | None = None) -> Aggregator:
 
 
 def sum(of: Of | None = None, *, value: Any = None) -> Aggregator:
-    """The sum of numbers, Decimals or timedeltas; for no values 0, or what ``value()`` gives.
+    """Sum numbers, Decimals or timedeltas; the sum of no values is 0, or the result of ``value()``.
 
     Ints grow without bound, Decimals keep all their digits. A NaN makes the sum NaN.
 
     Args:
-        value: the type of the sum, where the annotation of ``of`` does not say it.
+        value: the type of the sum, where the annotation of ``of`` does not name it.
     """
     return Aggregator(
         kind="sum",
@@ -90,7 +90,7 @@ def _add(accumulator: Any, value: Any) -> Any:
     try:
         return accumulator + value
     except TypeError:
-        # A timedelta, say, has no sum with the 0 that a sum begins with.
+        # A timedelta, for example, cannot be added to the 0 that a sum begins with.
         if type(accumulator) is not int or accumulator or isinstance(value, _WITHOUT_SUM):
             raise
         return value
@@ -111,7 +111,7 @@ def _add_min(accumulator: Any, value: Any) -> Any:
         value != value or not (accumulator != accumulator or value < accumulator)
     ):
         return accumulator
-    # Of the two zeros the positive one is given, so that their order does not matter.
+    # Of the two zeros the positive one is the result, so that their order does not matter.
     return value + 0.0 if type(value) is float else value
 
 
@@ -166,7 +166,7 @@ def _add_mean(accumulator: list[Any], value: Any) -> list[Any]:
 
 
 def mean_of(accumulator: Sequence[Any]) -> Any:
-    """The mean that a stored ``[count, sum]`` stands for."""
+    """Return the mean of a stored ``[count, sum]``."""
     value_count, total = accumulator
     return total / value_count if value_count else None
 
@@ -188,7 +188,7 @@ def mean(of: Of | None = None) -> Aggregator:
 
 
 def first(of: Of | None = None, *, value: Any = None) -> Aggregator:
-    """The value that came first in the partition."""
+    """The value of the first record in the partition."""
     return Aggregator(
         kind="first",
         initial=_none,
@@ -202,7 +202,7 @@ def first(of: Of | None = None, *, value: Any = None) -> Aggregator:
 
 
 def last(of: Of | None = None, *, value: Any = None) -> Aggregator:
-    """The value that came last in the partition."""
+    """The value of the last record in the partition."""
     return Aggregator(
         kind="last",
         initial=_none,
@@ -223,10 +223,10 @@ def aggregation(
     result: Callable[[Any], Any] | None = None,
     value: Any = None,
 ) -> Aggregator:
-    """An aggregation of one's own: ``add(accumulator, value)`` returns the next accumulator.
+    """Return a user-defined aggregation: ``add(accumulator, value)`` returns the next accumulator.
 
     The accumulator is stored as MessagePack of plain data, or of its type ``value``. ``add`` must not change
-    the one it was given.
+    the accumulator that it is given.
     """
     return Aggregator(
         kind="custom",
@@ -241,7 +241,7 @@ def aggregation(
 
 
 def reducer(function: Callable[[Any, Any], Any]) -> Aggregator:
-    """What ``stream.reduce`` folds with: the first value is the start."""
+    """Return the aggregation of ``stream.reduce``: the first value is the first accumulator."""
 
     def add(accumulator: Any, value: Any) -> Any:
         return value if accumulator is None else function(accumulator, value)
@@ -256,7 +256,7 @@ def reducer(function: Callable[[Any, Any], Any]) -> Aggregator:
 
 
 def folder(initial: Any, function: Callable[[Any, Any], Any]) -> Aggregator:
-    """What ``stream.fold`` folds with; ``initial`` is a value or a function that makes one."""
+    """Return the aggregation of ``stream.fold``; ``initial`` is a value or a function that makes one."""
     return Aggregator(
         kind="fold",
         # A copy for each key: a function that changes its accumulator in place must not reach the others.
@@ -268,4 +268,4 @@ def folder(initial: Any, function: Callable[[Any, Any], Any]) -> Aggregator:
 
 
 RESULTS_BY_KIND: dict[str, Callable[[Any], Any]] = {"mean": mean_of}
-"""How tools turn a stored accumulator into its result; other kinds are their own result."""
+"""The functions by which tools turn a stored accumulator into its result; other kinds need none."""
