@@ -126,7 +126,7 @@ class ProcessingDisplay:
         self._tasks = tasks
         self._log = log
         self._started_s = time.monotonic()
-        self._begun_at = sum(buffer.position for buffer in self._inputs())
+        self._begun_at = sum(queue.position for queue in self._inputs())
         self._bars: Progress | None = progress_bar() if sys.stderr.isatty() else None
         self._bar = self._bars.add_task("processing", total=None) if self._bars is not None else None
 
@@ -140,10 +140,10 @@ class ProcessingDisplay:
         if self._bars is None or self._bar is None:
             return
         inputs = self._inputs()
-        marks = self._log.offsets([buffer.source for buffer in inputs])
+        marks = self._log.offsets([queue.partition for queue in inputs])
         self._bars.update(
             self._bar,
-            completed=sum(buffer.position for buffer in inputs) - self._begun_at,
+            completed=sum(queue.position for queue in inputs) - self._begun_at,
             total=sum(mark.last_stable for mark in marks.values()) - self._begun_at,
         )
 
@@ -152,7 +152,7 @@ class ProcessingDisplay:
         elapsed_s = max(time.monotonic() - self._started_s, 1e-6)
         outside = inside = 0
         for state in self._tasks.assembly.states:
-            if all(buffer.topic.internal for buffer in state.task.inputs):
+            if all(queue.topic.internal for queue in state.task.inputs):
                 inside += state.task.processed_count
             else:
                 outside += state.task.processed_count
@@ -169,10 +169,10 @@ class ProcessingDisplay:
     def _inputs(self) -> list[RecordQueue]:
         """Return the external inputs; repartition topics grow while they are read and would mislead."""
         return [
-            buffer
+            queue
             for state in self._tasks.assembly.states
-            for buffer in state.task.inputs
-            if not buffer.topic.internal
+            for queue in state.task.inputs
+            if not queue.topic.internal
         ]
 
     def __enter__(self) -> Self:

@@ -88,11 +88,11 @@ def inputs(draw: st.DrawFn, plan: Plan, counts: dict[str, int]) -> list[Stored]:
 
 
 def by_time(plan: Plan, records: list[Stored], highest: dict[tuple[str, int], int]) -> list[Stored]:
-    """The records in the order in which a worker takes them: lowest order key first.
+    """The records in the order in which a worker takes them: lowest partition time first.
 
     Of equal ones it takes those of the first task first, and in a task those of the first input.
 
-    ``highest`` holds the order key that each partition has reached, and goes on with these records.
+    ``highest`` holds the partition time that each partition has reached, and goes on with these records.
     """
     ranks = {
         (entry.topic.name, partition): (number, partition, index)

@@ -49,7 +49,7 @@ class Given:
 
 
 def order_of_events(inputs: list[list[Stored]], plan: Plan, sub_topology: SubTopology) -> list[Stored]:
-    """The records of a task's inputs, lowest order key first; of equal ones those of the first input."""
+    """The records of a task's inputs, lowest partition time first; of equal ones those of the first input."""
     keyed: list[tuple[int, int, Stored]] = []
     for index, (entry, records) in enumerate(zip(sub_topology.inputs, inputs, strict=True)):
         order = NO_TIME
@@ -124,35 +124,35 @@ def by_batches(
         failures=FailureLog(lambda: 0.0),
         wait_ms=lambda duration_ms: None,
     )
-    buffers = [
+    queues = [
         RecordQueue(TopicPartition(entry.topic.name, partition), entry.topic, 0)
         for entry in sub_topology.inputs
     ]
-    for rank, buffer in enumerate(buffers):
-        buffer.rank = rank
+    for rank, queue in enumerate(queues):
+        queue.rank = rank
     engine = MemoryEngine()
     stores = {store.name: write_back(store, engine) for store in sub_topology.stores}
     task = Task(
-        TaskId(sub_topology.name, partition), sub_topology, buffers, stores, TaskTime(NO_TIME), outputs
+        TaskId(sub_topology.name, partition), sub_topology, queues, stores, TaskTime(NO_TIME), outputs
     )
     builder.build(task)
 
     async def process() -> None:
-        if len(buffers) == 1:
+        if len(queues) == 1:
             rest = inputs[0]
             while rest:
                 count = cuts.draw(st.integers(1, len(rest)), label="records in a batch")
-                buffers[0].fill(run_of(buffers[0].source, rest[:count]))
+                queues[0].fill(run_of(queues[0].partition, rest[:count]))
                 rest = rest[count:]
                 await task.process(None)
                 outputs.end_round()
                 maybe_commit()
         else:
-            for buffer, records in zip(buffers, inputs, strict=True):
+            for queue, records in zip(queues, inputs, strict=True):
                 if records:
-                    buffer.fill(run_of(buffer.source, records))
+                    queue.fill(run_of(queue.partition, records))
             for order in sorted(cuts.draw(st.lists(st.integers(0, 30_000), max_size=4), label="rounds")):
-                await task.process((order, cuts.draw(st.integers(0, len(buffers) - 1))))
+                await task.process((order, cuts.draw(st.integers(0, len(queues) - 1))))
                 outputs.end_round()
                 maybe_commit()
             await task.process(None)

@@ -17,11 +17,11 @@ class Fetched:
     """Records of the topic ``in``, partition 3, from offset 100; each is as old as its place."""
 
     values: list[Any]
-    orders: Sequence[int] = ()
+    partition_times_ms: Sequence[int] = ()
     on_error: ErrorPolicy | None = None
 
     def __post_init__(self) -> None:
-        self.orders = self.orders or list(range(len(self.values)))
+        self.partition_times_ms = self.partition_times_ms or list(range(len(self.values)))
 
     def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
         return Record(b"k", repr(self.values[origin]).encode(), origin, (), "in", 3, 100 + origin)

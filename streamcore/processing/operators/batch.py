@@ -19,8 +19,10 @@ from streamcore.processing.topology.error_policy import ErrorPolicy
 class BatchSource(Protocol):
     """The fetched records that a batch was made from: for errors, dead letters and the order of outputs."""
 
-    orders: Sequence[int]
-    """For each record, where it stands among those of other partitions: lower goes first."""
+    partition_times_ms: Sequence[int]
+    """For each record, its partition time: the record with the lowest of several partitions is taken
+    first.
+    """
 
     on_error: ErrorPolicy | None
     """The policy of the topic that the records were read from, if the topic declares one."""

@@ -21,12 +21,14 @@ class _Part:
 
     columns: RecordColumns
     origins: Sequence[int]
-    orders: Sequence[int]
+    partition_times_ms: Sequence[int]
 
     def take(self, indexes: range) -> _Part:
         """Return the records at these indexes, which are consecutive."""
         start, stop = indexes.start, indexes.stop
-        return _Part(self.columns.take(indexes), self.origins[start:stop], self.orders[start:stop])
+        return _Part(
+            self.columns.take(indexes), self.origins[start:stop], self.partition_times_ms[start:stop]
+        )
 
 
 _Output = tuple[bool, TopicPartition]
@@ -49,11 +51,11 @@ class BatchOutputs:
         columns: RecordColumns,
         *,
         origins: Sequence[int],
-        orders: Sequence[int],
+        partition_times_ms: Sequence[int],
     ) -> None:
         """Add records that a step writes to a partition. The caller must not use the columns any more."""
         output = (topic.internal, TopicPartition(topic.name, partition))
-        self._parts.setdefault(output, []).append(_Part(columns, origins, orders))
+        self._parts.setdefault(output, []).append(_Part(columns, origins, partition_times_ms))
 
     def end_batch(self, before: int | None = None) -> None:
         """Sort the records into the order of the batch's records, and pass them on.
@@ -94,7 +96,11 @@ class Outputs:
     def end_round(self) -> None:
         """Merge the records that the tasks of one round wrote, by partition time."""
         for output, parts in self._round.items():
-            part = parts[0] if len(parts) == 1 else _merged(parts, [o for p in parts for o in p.orders])
+            part = (
+                parts[0]
+                if len(parts) == 1
+                else _merged(parts, [time for each in parts for time in each.partition_times_ms])
+            )
             ready = self._ready.get(output)
             if ready is None:
                 self._ready[output] = part.columns
@@ -123,10 +129,10 @@ def _merged(parts: Sequence[_Part], sort_keys: Sequence[int]) -> _Part:
     for part in parts:
         columns.extend(part.columns)
     indexes = sorted(range(len(sort_keys)), key=sort_keys.__getitem__)
-    orders = [order for part in parts for order in part.orders]
+    partition_times_ms = [time_ms for part in parts for time_ms in part.partition_times_ms]
     origins = [origin for part in parts for origin in part.origins]
     return _Part(
         columns.take(indexes),
         [origins[index] for index in indexes],
-        [orders[index] for index in indexes],
+        [partition_times_ms[index] for index in indexes],
     )

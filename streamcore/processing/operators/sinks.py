@@ -58,13 +58,15 @@ class SinkOperator:
 
     def _write(self, batch: Batch, keys: list[bytes | None], values: list[bytes | None]) -> None:
         columns = RecordColumns(keys, values, batch.timestamps_ms, batch.headers)
-        source_orders = batch.source.orders
-        orders = [source_orders[origin] for origin in batch.origins]
+        source_times_ms = batch.source.partition_times_ms
+        partition_times_ms = [source_times_ms[origin] for origin in batch.origins]
         if self._partition_count == 1:
             # The outputs grow their columns in place; the batch's columns must not grow with them.
             columns.timestamps_ms = list(columns.timestamps_ms)
             columns.headers = None if columns.headers is None else list(columns.headers)
-            self._outputs.add(self._topic, 0, columns, origins=batch.origins, orders=orders)
+            self._outputs.add(
+                self._topic, 0, columns, origins=batch.origins, partition_times_ms=partition_times_ms
+            )
             return
         for partition, indexes in self._indexes(keys, batch).items():
             self._outputs.add(
@@ -72,7 +74,7 @@ class SinkOperator:
                 partition,
                 columns.take(indexes),
                 origins=[batch.origins[index] for index in indexes],
-                orders=[orders[index] for index in indexes],
+                partition_times_ms=[partition_times_ms[index] for index in indexes],
             )
 
     def _encoded_once(self, keys: list[Any]) -> list[bytes | None] | None:

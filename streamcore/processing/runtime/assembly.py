@@ -286,14 +286,14 @@ class _Opening:
         inputs = []
         stream_time_ms = NO_TIME
         for source, topic in sources.items():
-            position, order = offsets[source].log_start, NO_TIME
+            position, time_ms = offsets[source].log_start, NO_TIME
             if source in committed:
                 if committed[source].offset < position:
                     warn_of_gap(source, committed[source].offset, position)
                 position = max(position, committed[source].offset)
-                found_ms, order = times_in(committed[source].metadata)
+                found_ms, time_ms = times_in(committed[source].metadata)
                 stream_time_ms = max(stream_time_ms, found_ms)
-            inputs.append(RecordQueue(source, topic, position, order))
+            inputs.append(RecordQueue(source, topic, position, time_ms))
         changelogs: dict[str, TopicPartition] = {}
         followed: dict[str, TopicPartition] = {}
         stores: dict[str, WriteBack[Any, Any]] = {}
@@ -307,16 +307,16 @@ class _Opening:
             self._restore(engine, store, source, inputs)
             stores[store.name] = _write_back(engine, store)
         self._ensure_own_positions(engine, changelogs, committed, list(sources))
-        reached = Position({buffer.source: buffer.position for buffer in inputs})
+        reached = Position({queue.partition: queue.position for queue in inputs})
         if task_position(engine) != reached:
             engine.apply([], {}, position_note(reached))
         turn = Turn(self._clock.monotonic_s)
         task = Task(task_id, sub_topology, inputs, stores, TaskTime(stream_time_ms), outputs, turn)
         self._builder.build(task)
-        for buffer in inputs:
-            if buffer.source not in committed or not committed[buffer.source].metadata:
-                note = position_metadata(stream_time_ms, buffer.order)
-                self._first_positions[buffer.source] = CommittedOffset(buffer.position, note)
+        for queue in inputs:
+            if queue.partition not in committed or not committed[queue.partition].metadata:
+                note = position_metadata(stream_time_ms, queue.partition_time_ms)
+                self._first_positions[queue.partition] = CommittedOffset(queue.position, note)
         return TaskState(
             task=task,
             engine=engine,
@@ -326,7 +326,7 @@ class _Opening:
                 name: self._topics[target.topic].topic_id
                 for name, target in {**changelogs, **followed}.items()
             },
-            committed={buffer.source: buffer.position for buffer in inputs},
+            committed={queue.partition: queue.position for queue in inputs},
             committed_time_ms=stream_time_ms,
         )
 
@@ -359,7 +359,7 @@ class _Opening:
         until = None
         transform = None
         if store.source_topic is not None:
-            until = next(buffer.position for buffer in inputs if buffer.source == source)
+            until = next(queue.position for queue in inputs if queue.partition == source)
             transform = topic_transform(
                 store.source_topic,
                 store.key_type,

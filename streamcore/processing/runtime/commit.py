@@ -126,9 +126,9 @@ def commit(
         for change in changes:
             _append_changelogs(transaction, change, now_ms)
         positions = {
-            buffer.source: CommittedOffset(buffer.position, _note(change.state.task, buffer))
+            queue.partition: CommittedOffset(queue.position, _note(change.state.task, queue))
             for change in changes
-            for buffer in change.state.task.inputs
+            for queue in change.state.task.inputs
         }
         if positions:
             transaction.commit_positions(group, positions)
@@ -144,7 +144,7 @@ def commit(
 
 def _changes_of(state: TaskState) -> _TaskChanges | None:
     task = state.task
-    positions = {buffer.source: buffer.position for buffer in task.inputs}
+    positions = {queue.partition: queue.position for queue in task.inputs}
     moved = positions != state.committed or task.time.stream_time_ms != state.committed_time_ms
     drained = []
     for store in task.stores.values():
@@ -204,21 +204,21 @@ def _apply(change: _TaskChanges, now_ms: int) -> None:
 _NOTE_VERSION = "1"
 
 
-def _note(task: Task, buffer: RecordQueue) -> str:
-    return position_metadata(task.time.stream_time_ms, buffer.order)
+def _note(task: Task, queue: RecordQueue) -> str:
+    return position_metadata(task.time.stream_time_ms, queue.partition_time_ms)
 
 
-def position_metadata(stream_time_ms: int, order: int) -> str:
-    """What a committed position says beside the offset, to go on exactly from there.
+def position_metadata(stream_time_ms: int, partition_time_ms: int) -> str:
+    """Return the note beside a committed offset, from which a restart continues exactly.
 
-    Note := "1" | stream time of the task | order key that the partition had reached, separated by blanks;
+    Note := "1" | stream time of the task | partition time of the last record done, separated by blanks;
     both in milliseconds, decimal.
     """
-    return f"{_NOTE_VERSION} {stream_time_ms} {order}"
+    return f"{_NOTE_VERSION} {stream_time_ms} {partition_time_ms}"
 
 
 def times_in(note: str) -> tuple[int, int]:
-    """The stream time and the order key in the note of a committed position; before all times without one.
+    """Return stream time and partition time of the note of a committed offset; before all times without one.
 
     Raises:
         UsageError: the note was written by a newer version, or by another program.

@@ -152,5 +152,5 @@ class TaskFailures:
             partition,
             RecordColumns([source.key], [source.value], [source.timestamp_ms], [headers]),
             origins=[origin],
-            orders=[batch.source.orders[origin]],
+            partition_times_ms=[batch.source.partition_times_ms[origin]],
         )

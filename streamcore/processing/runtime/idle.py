@@ -30,7 +30,7 @@ class IdleTime:
         self._watched: list[_Watched] = []
         for state in states:
             task = state.task
-            spans = [buffer.topic.idle_after_ms for buffer in task.inputs]
+            spans = [queue.topic.idle_after_ms for queue in task.inputs]
             declared = [span for span in spans if span is not None]
             if declared and len(declared) == len(spans):
                 self._watched.append(_Watched(task, max(declared), 0, now_ms, task.time.stream_time_ms))

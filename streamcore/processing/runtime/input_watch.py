@@ -48,23 +48,25 @@ class InputWatch:
                 if any(store.windows is not None for store in sub_topology.stores):
                     self._windowed.add(name)
 
-    def look(self, buffer: RecordQueue, run: FetchedColumns, now_ms: int) -> None:
-        """Look at what a buffer was filled with."""
-        topic = buffer.source.topic
+    def look(self, queue: RecordQueue, run: FetchedColumns, now_ms: int) -> None:
+        """Check the fetched records that a queue was filled with."""
+        topic = queue.partition.topic
         partition_count = self._partition_counts.get(topic)
         if partition_count is not None:
-            self._look_at_keys(buffer.source, run.keys, partition_count)
+            self._look_at_keys(queue.partition, run.keys, partition_count)
         if (
             self._ahead_ms_max is not None
             and topic in self._windowed
-            and buffer.newest_ms - now_ms > self._ahead_ms_max
-            and buffer.source not in self._logged_ahead
+            and queue.newest_ms - now_ms > self._ahead_ms_max
+            and queue.partition not in self._logged_ahead
         ):
-            self._logged_ahead.add(buffer.source)
+            self._logged_ahead.add(queue.partition)
             _logger.warning(
                 "an event time is far ahead of the clock and closes the windows before it; check the unit of "
                 "the times, or declare max_ahead= on the topic: %s",
-                fact_text(partition=buffer.source, time=time_text(buffer.newest_ms), clock=time_text(now_ms)),
+                fact_text(
+                    partition=queue.partition, time=time_text(queue.newest_ms), clock=time_text(now_ms)
+                ),
             )
 
     def _look_at_keys(

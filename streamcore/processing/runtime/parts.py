@@ -54,7 +54,7 @@ class Part:
         now_ms = clock.now_ms()
         self.states = states
         self.outputs = outputs
-        self.buffers: list[RecordQueue] = [buffer for state in states for buffer in state.task.inputs]
+        self.queues: list[RecordQueue] = [queue for state in states for queue in state.task.inputs]
         self.idle_time = IdleTime(states, now_ms)
         self.last_commit_ms = now_ms
         self.is_idle = False
@@ -88,7 +88,7 @@ class Part:
     @property
     def has_records(self) -> bool:
         """Whether there is anything for a round."""
-        return not all(buffer.is_empty for buffer in self.buffers)
+        return not all(queue.is_empty for queue in self.queues)
 
     async def begin_round(self, monotonic_s: float, ended: Callable[[], None]) -> int | None:
         """Take what is waiting; return how many records were processed.
@@ -139,9 +139,9 @@ class Part:
 
     async def _process(self) -> int:
         offered = [
-            (order, buffer.rank)
-            for buffer in self.buffers
-            if (order := buffer.offered_order(self._slice_records)) is not None
+            (time_ms, queue.rank)
+            for queue in self.queues
+            if (time_ms := queue.offered_time_ms(self._slice_records)) is not None
         ]
         until = min(offered, default=None)
         if len(self._with_agents) > 1:

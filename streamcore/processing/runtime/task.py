@@ -25,7 +25,7 @@ from streamcore.processing.operators.outputs import BatchOutputs, Outputs
 from streamcore.processing.operators.stateless import Operator
 from streamcore.processing.runtime.agents import AgentRunner
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper
-from streamcore.processing.runtime.inputs import Moment, QueueSlice, RecordQueue, RoundEnd
+from streamcore.processing.runtime.inputs import QueueSlice, RecordQueue, RoundEnd, TimeAdvance
 from streamcore.processing.runtime.reading import global_table, part_of_task
 from streamcore.processing.runtime.turns import Turn
 from streamcore.processing.topology import nodes
@@ -123,7 +123,7 @@ class TaskTime:
         """For each record of the batch's source, the stream time once it is processed."""
         source = batch.source
         if self._times is None or self._times[0] is not source:
-            assert isinstance(source, QueueSlice | Moment)
+            assert isinstance(source, QueueSlice | TimeAdvance)
             times = list(accumulate(source.known_times_ms, max, initial=self._before_ms))
             del times[0]
             self._times = (source, times)
@@ -167,7 +167,7 @@ class Task:
         self._work: _Work | None = None
         # A topic with fewer partitions than the sub-topology has tasks is no input of the last ones.
         numbers = {entry.topic.name: number for number, entry in enumerate(sub_topology.inputs)}
-        self._entry_numbers = [numbers[buffer.source.topic] for buffer in inputs]
+        self._entry_numbers = [numbers[queue.partition.topic] for queue in inputs]
         self._entries = [sub_topology.inputs[number] for number in self._entry_numbers]
         self._one_at_a_time = [entry.one_at_a_time for entry in self._entries]
 
@@ -263,30 +263,30 @@ class Task:
         return processed
 
     def _next_input(self, end: RoundEnd | None) -> tuple[int, int] | None:
-        """Which input to take from, the one with the lowest order key, and how many records stay lowest."""
-        waiting = [index for index, buffer in enumerate(self.inputs) if buffer.count_until(end)]
+        """Return the input with the lowest partition time, and how many of its records stay lowest."""
+        waiting = [index for index, queue in enumerate(self.inputs) if queue.count_until(end)]
         if not waiting:
             return None
-        heads = {index: (self.inputs[index].head_order(), self.inputs[index].rank) for index in waiting}
+        heads = {index: (self.inputs[index].head_time_ms(), self.inputs[index].rank) for index in waiting}
         chosen = min(waiting, key=heads.__getitem__)
-        buffer = self.inputs[chosen]
+        queue = self.inputs[chosen]
         count = min(
-            [buffer.count_until(end)]
-            + [buffer.count_until(head) for index, head in heads.items() if index != chosen]
+            [queue.count_until(end)]
+            + [queue.count_until(head) for index, head in heads.items() if index != chosen]
         )
         return chosen, 1 if self._one_at_a_time[chosen] else count
 
     async def _process_slice(self, chosen: int, count: int) -> int:
         """Take records of an input through the steps; return how many are done."""
-        buffer = self.inputs[chosen]
-        taken = buffer.take(count)
+        queue = self.inputs[chosen]
+        taken = queue.take(count)
         batch = taken.batch(self._guards[chosen])
         outputs = self._entered(chosen, batch)
         if self._before_agent is not None:
             for step in self._steps:
                 if step.node in self._before_agent:
                     self._take_step(step, outputs, batch)
-            work = _Work(buffer, taken, outputs)
+            work = _Work(queue, taken, outputs)
             for step in self._steps:
                 if isinstance(step.operator, AgentRunner) and (events := _arrived(step, outputs)) is not None:
                     step.operator.begin(step.operator.wanted(events))
@@ -294,7 +294,7 @@ class Task:
         self.time.advance(taken.known_times_ms)
         if not await self._run(outputs, batch):
             return 0
-        buffer.done(taken, count)
+        queue.done(taken, count)
         return count
 
     def _entered(self, input_index: int, batch: Batch) -> list[Batch | None]:
@@ -351,9 +351,9 @@ class Task:
         if stream_time_ms <= self.time.stream_time_ms:
             return
         self.time.advance([stream_time_ms])
-        moment = Moment(stream_time_ms)
+        advance = TimeAdvance(stream_time_ms)
         with user_context(self):
-            await self._run([None] * len(self.places), Batch([], [], [], [], None, moment))
+            await self._run([None] * len(self.places), Batch([], [], [], [], None, advance))
 
     def closing_time_ms(self) -> int | None:
         """The stream time at which the last open window closes; ``None`` if none is open."""

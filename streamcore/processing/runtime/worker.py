@@ -126,17 +126,17 @@ class TaskWorker:
             Part(states, outputs, settings, self._clock)
             for states, outputs in zip(self.assembly.groups, self.assembly.outputs, strict=True)
         ]
-        self._buffers = [(state, buffer) for state in self.assembly.states for buffer in state.task.inputs]
-        for rank, (_, buffer) in enumerate(self._buffers):
-            buffer.rank = rank
-        self._reader.assign({buffer.source: buffer.position for _, buffer in self._buffers})
+        self._queues = [(state, queue) for state in self.assembly.states for queue in state.task.inputs]
+        for rank, (_, queue) in enumerate(self._queues):
+            queue.rank = rank
+        self._reader.assign({queue.partition: queue.position for _, queue in self._queues})
         self.watch = InputWatch(
             self.assembly.plan.sub_topologies,
             self.assembly.counts,
             ahead_ms_max=settings.ahead_warning_ms,
         )
         self._sender = DirectSender(self._plain_producer, self.assembly.counts, self._clock)
-        share_bytes = settings.buffered_bytes_max // max(1, len(self._buffers))
+        share_bytes = settings.buffered_bytes_max // max(1, len(self._queues))
         self._fetch_bytes = min(settings.fetch_bytes_max, max(_FETCH_BYTES_MIN, share_bytes))
 
     async def _follow_topics(self) -> bool:
@@ -244,10 +244,10 @@ class TaskWorker:
 
     async def _begin(self, part: Part) -> bool:
         """Begin a round of a part; return whether it processed anything at once."""
-        for buffer in part.buffers:
-            if buffer.is_empty:
+        for queue in part.queues:
+            if queue.is_empty:
                 with self._unless_stopping():
-                    self._fill(buffer)
+                    self._fill(queue)
         started_s = self._clock.monotonic_s()
         if part.has_records:
             part.is_idle = False
@@ -275,25 +275,25 @@ class TaskWorker:
             if not self._is_stopping():
                 raise
 
-    def _fill(self, buffer: RecordQueue) -> None:
-        while buffer.is_empty:
+    def _fill(self, queue: RecordQueue) -> None:
+        while queue.is_empty:
             try:
-                run = self._reader.fetch(buffer.source, bytes_max=self._fetch_bytes)
+                run = self._reader.fetch(queue.partition, bytes_max=self._fetch_bytes)
             except OffsetOutOfRangeError:
                 # Retention or DeleteRecords overtook us: what is gone cannot be processed any more.
-                log_start = self._log.offsets([buffer.source])[buffer.source].log_start
-                if log_start <= buffer.position:
+                log_start = self._log.offsets([queue.partition])[queue.partition].log_start
+                if log_start <= queue.position:
                     raise
-                warn_of_gap(buffer.source, buffer.position, log_start)
-                buffer.position = log_start
-                self._reader.assign({each.source: each.fetch_position for _, each in self._buffers})
+                warn_of_gap(queue.partition, queue.position, log_start)
+                queue.position = log_start
+                self._reader.assign({each.partition: each.fetch_position for _, each in self._queues})
                 continue
-            buffer.caught_up = run is None
+            queue.caught_up = run is None
             if run is None:
                 return
             now_ms = self._clock.now_ms()
-            buffer.fill(run, now_ms)
-            self.watch.look(buffer, run, now_ms)
+            queue.fill(run, now_ms)
+            self.watch.look(queue, run, now_ms)
 
     async def close_windows(self) -> bool:
         """Close the windows still open, because the input has ended; return whether there were any."""
@@ -362,11 +362,11 @@ class TaskWorker:
             return False
         try:
             return all(
-                buffer.is_empty
-                and state.committed.get(buffer.source) == buffer.position
-                and buffer.position >= self._written.get(buffer.source, 0)
-                and buffer.position >= self._reader.visible_end(buffer.source)
-                for state, buffer in self._buffers
+                queue.is_empty
+                and state.committed.get(queue.partition) == queue.position
+                and queue.position >= self._written.get(queue.partition, 0)
+                and queue.position >= self._reader.visible_end(queue.partition)
+                for state, queue in self._queues
             ) and not self._watch.sees_change(now=True)
         except UnknownTopicError:  # a topic was deleted; the next step decides what that means
             return False
@@ -485,7 +485,7 @@ class TaskWorker:
 
     def sources(self) -> Iterable[TopicPartition]:
         """The partitions that the tasks read."""
-        return [buffer.source for _, buffer in self._buffers]
+        return [queue.partition for _, queue in self._queues]
 
     async def abandon(self) -> None:
         """Stop agents and timers and touch nothing else: as if the process were gone."""

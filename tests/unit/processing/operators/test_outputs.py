@@ -22,8 +22,8 @@ def written(outputs: Outputs, topic: TopicSpec = OUT, partition: int = 0) -> lis
 def test_steps_of_one_batch_write_in_the_order_of_events_and_for_one_event_in_their_own() -> None:
     outputs = Outputs()
     batch = BatchOutputs(outputs)
-    batch.add(OUT, 0, columns(b"a1", b"c1"), origins=[0, 2], orders=[5, 5])
-    batch.add(OUT, 0, columns(b"a2", b"b2"), origins=[0, 1], orders=[5, 5])
+    batch.add(OUT, 0, columns(b"a1", b"c1"), origins=[0, 2], partition_times_ms=[5, 5])
+    batch.add(OUT, 0, columns(b"a2", b"b2"), origins=[0, 1], partition_times_ms=[5, 5])
     batch.end_batch()
     outputs.end_round()
 
@@ -33,9 +33,9 @@ def test_steps_of_one_batch_write_in_the_order_of_events_and_for_one_event_in_th
 def test_tasks_of_one_round_are_merged_by_order_key_and_for_equal_keys_the_first_goes_first() -> None:
     outputs = Outputs()
     batch = BatchOutputs(outputs)
-    batch.add(OUT, 0, columns(b"first 1", b"first 5"), origins=[0, 1], orders=[1, 5])
+    batch.add(OUT, 0, columns(b"first 1", b"first 5"), origins=[0, 1], partition_times_ms=[1, 5])
     batch.end_batch()
-    batch.add(OUT, 0, columns(b"second 3", b"second 5"), origins=[0, 1], orders=[3, 5])
+    batch.add(OUT, 0, columns(b"second 3", b"second 5"), origins=[0, 1], partition_times_ms=[3, 5])
     batch.end_batch()
     outputs.end_round()
 
@@ -46,7 +46,7 @@ def test_a_round_comes_after_the_one_before_whatever_its_order_keys() -> None:
     outputs = Outputs()
     batch = BatchOutputs(outputs)
     for order in (9, 1):
-        batch.add(OUT, 0, columns(b"%d" % order), origins=[0], orders=[order])
+        batch.add(OUT, 0, columns(b"%d" % order), origins=[0], partition_times_ms=[order])
         batch.end_batch()
         outputs.end_round()
 
@@ -56,8 +56,8 @@ def test_a_round_comes_after_the_one_before_whatever_its_order_keys() -> None:
 def test_what_goes_outside_is_told_from_what_stays_in_the_application() -> None:
     outputs = Outputs()
     batch = BatchOutputs(outputs)
-    batch.add(OUT, 1, columns(b"out"), origins=[0], orders=[0])
-    batch.add(INSIDE, 0, columns(b"in"), origins=[0], orders=[0])
+    batch.add(OUT, 1, columns(b"out"), origins=[0], partition_times_ms=[0])
+    batch.add(INSIDE, 0, columns(b"in"), origins=[0], partition_times_ms=[0])
     batch.end_batch()
     outputs.end_round()
 
@@ -68,11 +68,11 @@ def test_what_goes_outside_is_told_from_what_stays_in_the_application() -> None:
 def test_headers_of_some_leave_the_others_without() -> None:
     outputs = Outputs()
     batch = BatchOutputs(outputs)
-    batch.add(OUT, 0, columns(b"a"), origins=[0], orders=[0])
-    batch.add(OUT, 0, columns(b"b", headers=[(("h", b"x"),)]), origins=[1], orders=[0])
+    batch.add(OUT, 0, columns(b"a"), origins=[0], partition_times_ms=[0])
+    batch.add(OUT, 0, columns(b"b", headers=[(("h", b"x"),)]), origins=[1], partition_times_ms=[0])
     batch.end_batch()
     outputs.end_round()
-    batch.add(OUT, 0, columns(b"c"), origins=[0], orders=[1])
+    batch.add(OUT, 0, columns(b"c"), origins=[0], partition_times_ms=[1])
     batch.end_batch()
     outputs.end_round()
 
@@ -83,7 +83,7 @@ def test_headers_of_some_leave_the_others_without() -> None:
 def test_records_and_bytes_are_counted_until_cleared() -> None:
     outputs = Outputs()
     batch = BatchOutputs(outputs)
-    batch.add(OUT, 0, columns(b"abc", None), origins=[0, 1], orders=[0, 0])
+    batch.add(OUT, 0, columns(b"abc", None), origins=[0, 1], partition_times_ms=[0, 0])
     batch.end_batch()
 
     assert (outputs.record_count, outputs.value_bytes) == (2, 3)
@@ -97,8 +97,8 @@ def test_records_and_bytes_are_counted_until_cleared() -> None:
 def test_of_a_batch_that_is_done_in_part_only_that_part_is_handed_on() -> None:
     outputs = Outputs()
     batch = BatchOutputs(outputs)
-    batch.add(OUT, 0, columns(b"a", b"c", b"d"), origins=[0, 2, 3], orders=[0, 2, 3])
-    batch.add(OUT, 0, columns(b"b"), origins=[1], orders=[1])
+    batch.add(OUT, 0, columns(b"a", b"c", b"d"), origins=[0, 2, 3], partition_times_ms=[0, 2, 3])
+    batch.add(OUT, 0, columns(b"b"), origins=[1], partition_times_ms=[1])
 
     batch.end_batch(before=2)
     outputs.end_round()
@@ -106,7 +106,7 @@ def test_of_a_batch_that_is_done_in_part_only_that_part_is_handed_on() -> None:
     assert outputs.record_count == 2
     outputs.clear()
 
-    batch.add(OUT, 0, columns(b"c2"), origins=[2], orders=[2])
+    batch.add(OUT, 0, columns(b"c2"), origins=[2], partition_times_ms=[2])
     batch.end_batch(before=2)
     assert outputs.record_count == 0
 

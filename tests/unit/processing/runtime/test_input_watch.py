@@ -39,9 +39,9 @@ def filled(
         offsets=list(range(len(keys))),
         next_offset=len(keys),
     )
-    buffer = RecordQueue(source, app.declaration.topics["events"], 0)
-    buffer.fill(run)
-    return buffer, run
+    queue = RecordQueue(source, app.declaration.topics["events"], 0)
+    queue.fill(run)
+    return queue, run
 
 
 def key_in(partition: int) -> bytes:

@@ -1,4 +1,4 @@
-"""The waiting inputs of a task: event times, order keys, what does not decode, and where rounds end."""
+"""The waiting inputs of a task: event times, partition times, what does not decode, and where rounds end."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tests.support.operator_parts import Failures, guard
 SOURCE = TopicPartition("numbers", 1)
 
 
-def buffer_of(
+def queue_of(
     *values: bytes | None,
     times_ms: list[int] | None = None,
     keys: list[bytes | None] | None = None,
     timestamp: Callable[[Any], Any] | None = None,
-    order: int = NO_TIME,
+    partition_time_ms: int = NO_TIME,
 ) -> RecordQueue:
     topic = TopicSpec(
         name="numbers", key_serde=serde_for(int), value_serde=serde_for(int), timestamp=timestamp
     )
-    buffer = RecordQueue(SOURCE, topic, 10, order)
+    queue = RecordQueue(SOURCE, topic, 10, partition_time_ms)
     count = len(values)
-    buffer.fill(
+    queue.fill(
         FetchedColumns(
             keys or [None] * count,
             list(values),
@@ -44,36 +44,36 @@ def buffer_of(
             next_offset=10 + count + 5,
         )
     )
-    return buffer
+    return queue
 
 
 def test_order_keys_are_the_running_maximum_of_event_times_across_fetches() -> None:
-    buffer = buffer_of(b"1", b"2", b"3", times_ms=[5, 9, 7], order=6)
+    queue = queue_of(b"1", b"2", b"3", times_ms=[5, 9, 7], partition_time_ms=6)
 
-    taken = buffer.take(3)
+    taken = queue.take(3)
 
-    assert list(taken.orders) == [6, 9, 9]
+    assert list(taken.partition_times_ms) == [6, 9, 9]
     assert taken.timestamps_ms == [5, 9, 7]
-    buffer.done(taken, 3)
-    assert buffer.order == 9
+    queue.done(taken, 3)
+    assert queue.partition_time_ms == 9
 
 
 def test_where_the_value_tells_the_time_a_record_that_cannot_has_none() -> None:
-    buffer = buffer_of(b"1", None, b"?", b"7", times_ms=[90, 91, 92, 93], timestamp=lambda value: value * 100)
+    queue = queue_of(b"1", None, b"?", b"7", times_ms=[90, 91, 92, 93], timestamp=lambda value: value * 100)
 
-    taken = buffer.take(4)
+    taken = queue.take(4)
 
     assert taken.timestamps_ms == [100, -1, -1, 700]
-    assert list(taken.orders) == [100, 100, 100, 700]
+    assert list(taken.partition_times_ms) == [100, 100, 100, 700]
 
 
 @pytest.mark.parametrize("stored_ms", [-1, -5, -(2**63), 253_402_300_800_000, 2**63 - 1])
 def test_a_time_before_1970_or_after_9999_is_none_and_moves_nothing(stored_ms: int) -> None:
-    taken = buffer_of(b"1", b"2", b"3", times_ms=[stored_ms, 7, stored_ms]).take(3)
+    taken = queue_of(b"1", b"2", b"3", times_ms=[stored_ms, 7, stored_ms]).take(3)
 
     assert taken.timestamps_ms == [-1, 7, -1]
     assert list(taken.known_times_ms) == [NO_TIME, 7, NO_TIME]
-    assert list(taken.orders) == [NO_TIME, 7, 7]
+    assert list(taken.partition_times_ms) == [NO_TIME, 7, 7]
     assert taken.record_at(0).timestamp_ms == stored_ms
 
 
@@ -83,7 +83,7 @@ def test_a_time_before_1970_or_after_9999_is_none_and_moves_nothing(stored_ms: i
 )
 def test_what_is_no_time_is_a_failing_record(told: Any) -> None:
     failures = Failures()
-    taken = buffer_of(b"1", times_ms=[90], timestamp=lambda value: told).take(1)
+    taken = queue_of(b"1", times_ms=[90], timestamp=lambda value: told).take(1)
 
     batch = taken.batch(guard(skip, failures))
 
@@ -95,13 +95,13 @@ def test_an_aware_datetime_is_a_time() -> None:
     zone = timezone(timedelta(hours=1))
     told = {1: datetime(1970, 1, 1, 0, 0, 1, 500, tzinfo=UTC), 2: datetime(1970, 1, 1, 1, 0, 2, tzinfo=zone)}
 
-    taken = buffer_of(b"1", b"2", times_ms=[90, 91], timestamp=told.__getitem__).take(2)
+    taken = queue_of(b"1", b"2", times_ms=[90, 91], timestamp=told.__getitem__).take(2)
 
     assert taken.timestamps_ms == [1_000, 2_000]
 
 
 def test_a_failing_timestamp_function_is_an_error_of_user_code_that_names_the_record() -> None:
-    taken = buffer_of(b"1", keys=[b"5"], timestamp={}.__getitem__).take(1)
+    taken = queue_of(b"1", keys=[b"5"], timestamp={}.__getitem__).take(1)
 
     with pytest.raises(UserCodeError, match=r"offset=10 key=b'5' .*timestamp= failed: KeyError: 1"):
         taken.batch(Guard("numbers:decode", stop, Failures()))
@@ -109,7 +109,7 @@ def test_a_failing_timestamp_function_is_an_error_of_user_code_that_names_the_re
 
 def test_a_time_too_far_ahead_of_the_clock_is_a_failing_record_and_moves_nothing() -> None:
     topic = TopicSpec(name="numbers", key_serde=BYTES, value_serde=BYTES, max_ahead_ms=100)
-    buffer = RecordQueue(SOURCE, topic, 0)
+    queue = RecordQueue(SOURCE, topic, 0)
     run = FetchedColumns(
         keys=[None] * 3,
         values=[b"a", b"b", b"c"],
@@ -120,17 +120,17 @@ def test_a_time_too_far_ahead_of_the_clock_is_a_failing_record_and_moves_nothing
     )
     failures = Failures()
 
-    buffer.fill(run, 1_000)
-    taken = buffer.take(3)
+    queue.fill(run, 1_000)
+    taken = queue.take(3)
 
     assert taken.batch(guard(skip, failures)).values == [b"a", b"c"]
-    assert list(taken.orders) == [50, 50, 1_100]
+    assert list(taken.partition_times_ms) == [50, 50, 1_100]
     assert failures.counted == [("step", "skip")]
 
 
 def test_keys_and_values_that_do_not_decode_are_left_to_the_guard_in_order() -> None:
     failures = Failures()
-    taken = buffer_of(b"1", b"?", b"3", b"4", keys=[b"1", b"2", b"?", None]).take(4)
+    taken = queue_of(b"1", b"?", b"3", b"4", keys=[b"1", b"2", b"?", None]).take(4)
 
     batch = taken.batch(guard(skip, failures))
 
@@ -141,68 +141,68 @@ def test_keys_and_values_that_do_not_decode_are_left_to_the_guard_in_order() -> 
 
 
 def test_failures_outside_a_slice_are_not_its_own() -> None:
-    buffer = buffer_of(b"?", b"2", b"?")
+    queue = queue_of(b"?", b"2", b"?")
     failures = Failures()
 
-    buffer.done(buffer.take(1), 1)
-    batch = buffer.take(1).batch(guard(skip, failures))
+    queue.done(queue.take(1), 1)
+    batch = queue.take(1).batch(guard(skip, failures))
 
     assert (batch.values, failures.counted) == ([2], [])
 
 
 def test_the_position_moves_behind_what_is_done_and_at_the_end_behind_all_that_was_fetched() -> None:
-    buffer = buffer_of(b"1", b"2")
+    queue = queue_of(b"1", b"2")
 
-    buffer.done(buffer.take(1), 1)
-    assert (buffer.position, buffer.is_empty, buffer.fetch_position) == (11, False, 17)
+    queue.done(queue.take(1), 1)
+    assert (queue.position, queue.is_empty, queue.fetch_position) == (11, False, 17)
 
-    taken = buffer.take(1)
-    assert (buffer.position, buffer.is_empty, buffer.fetch_position) == (11, False, 17)
+    taken = queue.take(1)
+    assert (queue.position, queue.is_empty, queue.fetch_position) == (11, False, 17)
 
-    buffer.done(taken, 1)
-    assert (buffer.position, buffer.is_empty, buffer.fetch_position) == (17, True, 17)
+    queue.done(taken, 1)
+    assert (queue.position, queue.is_empty, queue.fetch_position) == (17, True, 17)
 
 
 def test_what_is_in_work_moves_the_position_as_far_as_it_is_done_and_holds_others_at_its_end() -> None:
-    buffer = buffer_of(b"1", b"2", b"3", times_ms=[5, 9, 7])
+    queue = queue_of(b"1", b"2", b"3", times_ms=[5, 9, 7])
 
-    taken = buffer.take(3)
-    buffer.done(taken, 2)
+    taken = queue.take(3)
+    queue.done(taken, 2)
 
-    assert (buffer.position, buffer.order, buffer.is_empty) == (12, 9, False)
-    assert buffer.count_until(None) == 0
-    assert buffer.offered_order(1) == 9
+    assert (queue.position, queue.partition_time_ms, queue.is_empty) == (12, 9, False)
+    assert queue.count_until(None) == 0
+    assert queue.offered_time_ms(1) == 9
 
-    buffer.done(taken, 3)
-    assert (buffer.position, buffer.is_empty) == (18, True)
+    queue.done(taken, 3)
+    assert (queue.position, queue.is_empty) == (18, True)
 
 
 def test_an_empty_run_moves_the_position_alone() -> None:
-    buffer = RecordQueue(SOURCE, buffer_of().topic, 10)
+    queue = RecordQueue(SOURCE, queue_of().topic, 10)
 
-    buffer.fill(FetchedColumns([], [], [], None, partition=SOURCE, offsets=[], next_offset=14))
+    queue.fill(FetchedColumns([], [], [], None, partition=SOURCE, offsets=[], next_offset=14))
 
-    assert (buffer.position, buffer.is_empty) == (14, True)
+    assert (queue.position, queue.is_empty) == (14, True)
 
 
 def test_a_buffer_offers_what_was_fetched_unless_it_is_at_the_end_of_its_partition() -> None:
-    buffer = buffer_of(b"1", b"2", b"3", times_ms=[5, 6, 7])
+    queue = queue_of(b"1", b"2", b"3", times_ms=[5, 6, 7])
 
-    assert buffer.offered_order(2) == 6
-    assert buffer.offered_order(3) == 7
+    assert queue.offered_time_ms(2) == 6
+    assert queue.offered_time_ms(3) == 7
 
-    buffer.caught_up = True
+    queue.caught_up = True
 
-    assert buffer.offered_order(2) == 6
-    assert buffer.offered_order(3) is None
+    assert queue.offered_time_ms(2) == 6
+    assert queue.offered_time_ms(3) is None
 
 
 def test_a_round_takes_the_records_of_its_last_order_key_up_to_one_input() -> None:
-    buffer = buffer_of(b"1", b"2", b"3", b"4", times_ms=[5, 6, 6, 7])
-    buffer.rank = 2
+    queue = queue_of(b"1", b"2", b"3", b"4", times_ms=[5, 6, 6, 7])
+    queue.rank = 2
 
-    assert buffer.count_until(None) == 4
-    assert buffer.count_until((6, 1)) == 1
-    assert buffer.count_until((6, 2)) == 3
-    assert buffer.count_until((6, 3)) == 3
-    assert buffer.count_until((4, 9)) == 0
+    assert queue.count_until(None) == 4
+    assert queue.count_until((6, 1)) == 1
+    assert queue.count_until((6, 2)) == 3
+    assert queue.count_until((6, 3)) == 3
+    assert queue.count_until((4, 9)) == 0

@@ -273,26 +273,26 @@ def test_reading_a_table_by_a_key_of_another_type_is_an_error_not_a_miss() -> No
 
 
 def test_reduce_and_fold_keep_typed_values() -> None:
-    class FetchState(msgspec.Struct, frozen=True):
+    class Reading(msgspec.Struct, frozen=True):
         at: int
         level: float
 
     app = sc.App("folds")
-    readings = app.topic("readings", key=str, value=FetchState)
+    readings = app.topic("readings", key=str, value=Reading)
     readings.reduce("highest", lambda first, second: first if first.level >= second.level else second)
     readings.fold("levels", list, lambda levels, reading: [*levels, reading.level])
     readings.aggregate("both", last=sc.last(), mean=sc.mean(lambda reading: reading.level))
 
     with TopologyDriver(app) as driver:
         for at, level in [(1, 2.0), (2, 5.0), (3, 4.0)]:
-            driver.send(readings, key="s", value=FetchState(at, level))
+            driver.send(readings, key="s", value=Reading(at, level))
         driver.process()
         driver.crash()
 
-        assert driver.table("highest").get("s").value == FetchState(2, 5.0)  # type: ignore[union-attr]
+        assert driver.table("highest").get("s").value == Reading(2, 5.0)  # type: ignore[union-attr]
         assert driver.table("levels").get("s").value == [2.0, 5.0, 4.0]  # type: ignore[union-attr]
         both = driver.table("both").get("s").value  # type: ignore[union-attr]
-        assert (both.last, both.mean) == (FetchState(3, 4.0), 11 / 3)
+        assert (both.last, both.mean) == (Reading(3, 4.0), 11 / 3)
 
 
 def test_timers_and_cron_follow_the_clock() -> None:
