@@ -1,4 +1,4 @@
-"""The options of a server as settings by Kafka's names, for clients that ask the broker for its settings."""
+"""A server's options as settings by Kafka's names, for DescribeConfigs."""
 
 from __future__ import annotations
 

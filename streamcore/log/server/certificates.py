@@ -1,11 +1,11 @@
-"""Reads from an X.509 certificate what the server needs: whose it is, and until when it is good.
+"""Reads the subject and the end of validity from an X.509 certificate.
 
-The owner's name is written as Kafka's brokers write it (RFC 2253 in Java's reading of it), because access
-rules name it: the last part first, ``CN=alice,OU=Test,O=Example\\, Inc.``; types that the RFC has no word for
-as their number, with the encoded value in hexadecimal.
+The subject is written as Kafka's brokers write it (RFC 2253 as Java reads it), because access rules name it:
+the last part first, ``CN=alice,OU=Test,O=Example\\, Inc.``; a type without a name in the RFC as its number,
+with the encoded value in hexadecimal.
 
-A certificate has passed the TLS library by the time it comes here, so what does not fit is our own mistake
-or a form that nobody uses.
+The TLS library has checked a certificate before it is read here, so a form that does not parse is an error
+in this module or a form that is not in use.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class _Element(NamedTuple):
 
 
 class CertificateFacts(NamedTuple):
-    """What is read from a certificate."""
+    """The facts of a certificate that the server needs."""
 
     subject: str
     expires_ms: int
 
 
 def certificate_facts(der: bytes) -> CertificateFacts:
-    """Read a certificate in its binary form. Raises ``ValueError`` if it is none."""
+    """Read a certificate in its binary form. Raises ``ValueError`` if it does not parse."""
     try:
         (certificate,) = _elements(der)
         signed = next(_elements(certificate.content))
@@ -63,7 +63,7 @@ def certificate_facts(der: bytes) -> CertificateFacts:
 
 
 def _name(content: bytes) -> str:
-    """A name in RFC 2253: relative names from the last to the first, parts of one joined by ``+``."""
+    """Return a name in RFC 2253: relative names from the last to the first, parts of one joined by ``+``."""
     return ",".join(
         "+".join(_attribute(*_elements(part.content)) for part in _elements(relative.content))
         for relative in reversed(list(_elements(content)))

@@ -1,13 +1,13 @@
-"""One connection: bytes to requests, requests to answers, in order.
+"""One connection: from bytes to requests, and from requests to answers, in order.
 
 A client gets its answers in the order of its requests. Requests are also *begun* in that order, each when
-the one before is answered, as Kafka does it. Produce is the exception: batches that come while others
-wait for the disk are written meanwhile, so that one sync serves all of them. And a Fetch may be held for a
-moment, for the good of a client that pauses when it is full (see ``fetch_pace``).
+the one before is answered, as in Kafka. Produce is the exception: batches that arrive while others
+wait for the disk are written meanwhile, so that one sync serves all of them. A Fetch may be held for a short
+time, for a client that pauses when its queue is full (see ``fetch_pace``).
 
-What a peer can make us keep is bounded: so many requests that are not answered, one unfinished frame, one
-response that it does not take. Beyond that nothing is read from it. Who has yet to authenticate is held to
-much less, and to a time.
+The memory of a peer is bounded: a number of unanswered requests, one unfinished frame, one response that the
+peer does not take. Beyond that nothing is read from it. A client that has not authenticated has lower limits,
+and a time limit.
 """
 
 from __future__ import annotations
@@ -57,20 +57,21 @@ _UNSUPPORTED_VERSION_ANSWER: Final = 0
 _WAITING_FOR_OTHERS: Final = (1, 11, 14)
 """Fetch waits for producers, JoinGroup and SyncGroup wait for other members: perhaps for long."""
 _GIVEN_UP: Final = (FETCH, SASL_AUTHENTICATE)
-"""They change nothing, so nobody has to see them through when their client is gone."""
+"""These requests change nothing, so they are cancelled when their connection closes."""
 _PATTERNS_MAX: Final = 16
-"""So many kinds of Produce requests are remembered of a connection."""
+"""The most kinds of Produce requests remembered for a connection."""
 _FRAME_LENGTH: Final = struct.Struct(">i")
 _NO_HEADER: Final = RequestHeader(SASL_AUTHENTICATE.key, 0, 0, None, 0)
-"""Stands where a frame is a message of an authentication, and no request."""
+"""Marks a frame that is a message of an authentication, not a request."""
 
 
 @dataclass(slots=True)
 class _Request:
     """A request that was begun: its answer once there is one, and until then the operation that finds it.
 
-    The operation knows the request. So that what they hold is freed at once, and not when the interpreter
-    looks for cycles, the request forgets the operation at its end.
+    The operation refers to the request. The request drops the operation at its end, so that their memory is
+    freed
+    at once, and not when the interpreter looks for cycles.
     """
 
     header: RequestHeader
@@ -84,7 +85,7 @@ class Connection(asyncio.BufferedProtocol):
     """The server's side of one connection."""
 
     def __init__(self, parts: ListenerParts, arrival: Peer | None = None) -> None:
-        """``arrival`` is the connection as it was counted until now."""
+        """``arrival`` is the entry of the connection in the limits during its TLS handshake."""
         self._listener = parts
         self._arrival = arrival
         self._server = server = parts.server
@@ -94,11 +95,11 @@ class Connection(asyncio.BufferedProtocol):
         self._waiting: deque[bytearray] = deque()
         self._begun: deque[_Request | GroupedRequest] = deque()
         self._patterns: list[ProducePattern] = []
-        """Of Produce requests that have come, and may come again but for their records."""
+        """The patterns of Produce requests of this connection."""
         self._queued_bytes = 0
         self._pace: FetchPace | None = None
         self._holding: asyncio.TimerHandle | None = None
-        """Set while a Fetch is held, which is the first that waits."""
+        """Set while the first waiting request, a Fetch, is held."""
         self._is_going_on = False
         self._is_reading_paused = False
         self._is_closing = False
@@ -106,11 +107,11 @@ class Connection(asyncio.BufferedProtocol):
     # --- the transport's calls ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Somebody came."""
+        """Register the connection; abort it if a limit is reached."""
         self._transport = transport
         self._output = Output(transport, self._server.readers, self._go_on)
         self._caller = self._listener.caller_of(transport)
-        # A peer that vanished without a word is noticed within minutes, whatever it was waiting for.
+        # A peer that vanished without closing is noticed within minutes, whatever the connection waits for.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.last_active_s = self._server.clock.monotonic_s()
         if self._caller.login is not None:
@@ -120,11 +121,11 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next bytes go."""
+        """Return the memory for the next bytes."""
         return self._receiver.buffer()
 
     def buffer_updated(self, count: int) -> None:
-        """Bytes have come."""
+        """Handle received bytes."""
         self.last_active_s = self._server.clock.monotonic_s()
         try:
             frames = self._receiver.received(count)
@@ -139,20 +140,20 @@ class Connection(asyncio.BufferedProtocol):
             self._keep_to_limits()
 
     def eof_received(self) -> bool:
-        """The peer sends no more; what it asked is answered no more either."""
+        """Close the connection: a peer that sends no more gets no more answers."""
         return False
 
     def pause_writing(self) -> None:
-        """The peer does not take what it is sent."""
+        """Stop sending: the peer does not take more."""
         self._output.pause()
 
     def resume_writing(self) -> None:
-        """The peer has taken what it was sent."""
+        """Send again: the peer has taken the bytes before."""
         self.last_active_s = self._server.clock.monotonic_s()
         self._output.resume()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """It is over, for whatever reason."""
+        """Release everything of the connection, which is closed."""
         self._is_closing = True
         self._server.connections.remove(self, self._caller.host)
         self._server.memory.remove(self)
@@ -161,34 +162,34 @@ class Connection(asyncio.BufferedProtocol):
             self._holding.cancel()
         for request in self._begun:
             running, request.running = request.running, None
-            # Whatever changes something goes on to its end, although nobody waits for the answer.
+            # An operation that changes something is completed, although its answer cannot be sent.
             if request.api in _GIVEN_UP and running is not None:
                 running.cancel()
             _close_records(request.answer or ())
         self._begun.clear()
-        # Now, and not when the interpreter finds that nobody uses the connection any more.
+        # Now, and not when the interpreter finds that the connection is not used any more.
         self._receiver.drop()
         self._output.close()
 
     def close(self) -> None:
-        """End the connection once what was answered is sent."""
-        if not self._is_closing:  # asyncio's TLS forgets at a second time how to abort
+        """Close the connection after the answers that are ready were sent."""
+        if not self._is_closing:  # asyncio's TLS cannot abort at a second call
             self._is_closing = True
             self._transport.close()
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """Close the connection at once."""
         self._is_closing = True
         self._transport.abort()
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is under way."""
+        """Whether no request is under way."""
         return not self._begun and not self._waiting and not self._output.is_congested
 
     @property
     def is_working(self) -> bool:
-        """Whether something is under way that does not wait for other clients."""
+        """Whether a request is under way that does not wait for other clients."""
         return any(request.api.key not in _WAITING_FOR_OTHERS for request in self._begun)
 
     @property
@@ -204,9 +205,10 @@ class Connection(asyncio.BufferedProtocol):
     # --- requests -------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
-        """Begin what may be begun."""
+        """Begin the requests that may begin."""
         if self._is_going_on:
-            return  # an answer that came at once leads here again: the loop below goes on by itself
+            # an answer that is ready at once calls this method again: the loop below continues by itself
+            return
         self._is_going_on = True
         try:
             while self._waiting and not self._is_closing and self._may_begin():
@@ -223,11 +225,11 @@ class Connection(asyncio.BufferedProtocol):
         if not self._begun:
             return not self._is_held()
         is_produce = self._waiting[0][:2] == b"\x00\x00"
-        # Only another Produce begins after a Produce, so the first tells of all.
+        # Only another Produce may begin after a Produce, so the first one stands for all.
         return is_produce and self._begun[0].api is PRODUCE
 
     def _is_held(self) -> bool:
-        """Whether the first request is a Fetch that had better wait a little."""
+        """Whether the first request is a Fetch to be held; then set a timer for it."""
         if self._pace is None or self._waiting[0][:2] != b"\x00\x01":
             return False
         if self._holding is None:
@@ -273,14 +275,14 @@ class Connection(asyncio.BufferedProtocol):
         elif isinstance(request, FetchRequest) and self._pace is not None:
             request.max_bytes = self._pace.bytes_max(request.max_bytes)
         elif isinstance(request, ProduceRequest):
-            self._server.produce.write()  # what came before goes first
+            self._server.produce.write()  # earlier batches are written first
             self._learn_pattern(frame, header, request)
         call = self._call(header)
         self._begun.append(begun)
         self._run(begun, _as_operation(handler_of(header.key), request, call), partial(self._answer, begun))
 
     def _begin_grouped(self, frame: bytearray) -> bool:
-        """Begin a request that fits a pattern and may write there; false if it goes the way of all others."""
+        """Begin a request that fits a pattern and may write there; return false for any other request."""
         for pattern in self._patterns:
             batch = pattern.batch_in(frame)
             if batch is not None:
@@ -307,7 +309,7 @@ class Connection(asyncio.BufferedProtocol):
         return True
 
     def _learn_pattern(self, frame: bytearray, header: RequestHeader, request: ProduceRequest) -> None:
-        """Remember what a request looks like, if others like it can be grouped."""
+        """Remember the pattern of a request, if requests like it can be grouped."""
         topic = sole_topic(request)
         if topic is None:
             return
@@ -332,7 +334,7 @@ class Connection(asyncio.BufferedProtocol):
         self._answer_in_version(request, reply, request.pattern.version, request.correlation_id)
 
     def _begin_bare(self, frame: bytes) -> None:
-        """A message of an authentication, without a header, and without one in its answer."""
+        """Begin a message of an authentication, which has no header, and none in its answer."""
         begun = _Request(_NO_HEADER, SASL_AUTHENTICATE, len(frame))
 
         def answer(token: bytes) -> None:
@@ -379,7 +381,7 @@ class Connection(asyncio.BufferedProtocol):
         self.send_answers()
 
     def send_answers(self) -> None:
-        """Send what is answered, as far as everything before it is."""
+        """Send the answers that are ready and whose predecessors are answered."""
         if self._is_closing:
             return
         while self._begun and (answer := self._begun[0].answer) is not None:
@@ -398,7 +400,7 @@ class Connection(asyncio.BufferedProtocol):
     # --- authentication -------------------------------------------------------------------------
 
     def _await_login(self) -> None:
-        """Hold the connection to what an authentication needs."""
+        """Set the limits of a connection that has not authenticated."""
         settings = self._server.settings
         self.deadline_s = self.last_active_s + settings.authentication_s
         self._requests_max = settings.authentication_requests_max
@@ -406,7 +408,7 @@ class Connection(asyncio.BufferedProtocol):
         self._receiver.frame_bytes_min = 0
 
     def _see_login(self, login: Login) -> None:
-        """Let the connection in, or end it, once its authentication has come to that."""
+        """Lift the limits on success; close the connection on failure."""
         state = login.session.state
         if state is SaslState.FAILED:
             self.close()
@@ -420,7 +422,7 @@ class Connection(asyncio.BufferedProtocol):
     # --- limits and failures --------------------------------------------------------------------
 
     def _keep_to_limits(self) -> None:
-        """Account for the memory that the connection's requests hold, and read on or not."""
+        """Count the memory of the connection's requests; pause or resume reading."""
         if self._is_closing:
             return
         memory = self._server.memory
@@ -430,7 +432,7 @@ class Connection(asyncio.BufferedProtocol):
             self.read_or_not()
 
     def read_or_not(self) -> None:
-        """Read from the peer, or leave it waiting, as the limits say."""
+        """Pause or resume reading from the peer, by the limits."""
         is_full = len(self._waiting) + len(self._begun) >= self._requests_max
         is_paused = is_full or not self._server.memory.may_read(self)
         if is_paused == self._is_reading_paused or self._is_closing:
@@ -442,7 +444,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def _refuse(self, error: MalformedMessageError) -> None:
-        """The peer does not speak the protocol: nothing that follows can be trusted."""
+        """Close the connection: the peer does not speak the protocol, so its next bytes have no meaning."""
         _logger.info("closed a connection whose request makes no sense: %s peer=%s", error, self._caller.host)
         self.close()
 
@@ -456,7 +458,7 @@ class Connection(asyncio.BufferedProtocol):
 
 
 def _as_operation(handler: Handler, request: Message, call: Call) -> Operation[Reply]:
-    """Any handler as an operation, so that it runs where operations do: under the broker's lock."""
+    """Return a handler's result as an operation, so that the handler runs under the broker's lock."""
     reply = handler(request, call)
     if reply is None or isinstance(reply, Message):
         return reply

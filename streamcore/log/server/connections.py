@@ -1,4 +1,4 @@
-"""Who is connected, how many may be, and who has been silent for too long."""
+"""The connections of a server: their limits, and the end of those that are silent for too long."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _logger = logging.getLogger(__name__)
 
 
 class Peer(Protocol):
-    """A connection, as far as its right to be there goes."""
+    """A connection, as the limits use it."""
 
     last_active_s: float
     deadline_s: float
-    """By when it has to have said who it is."""
+    """The time by which the peer must have authenticated."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is under way."""
+        """Whether no request is under way."""
 
     @property
     def is_inside_frame(self) -> bool:
@@ -33,13 +33,13 @@ class Peer(Protocol):
 
     @property
     def is_working(self) -> bool:
-        """Whether something is under way that does not wait for other clients."""
+        """Whether a request is under way that does not wait for other clients."""
 
     def close(self) -> None:
-        """End the connection once what was answered is sent."""
+        """Close the connection after the answers that are ready were sent."""
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """Close the connection at once."""
 
 
 class Connections:
@@ -58,9 +58,9 @@ class Connections:
         return iter(list(self._peers))
 
     def admit(self, peer: Peer, address: str, instead_of: Peer | None = None) -> bool:
-        """Take a connection in; false if there are too many, in all or from its address.
+        """Register a connection; return false if there are too many, in all or from its address.
 
-        ``instead_of`` gives its place up: the same connection, when it was still arriving.
+        ``instead_of`` is removed: the entry of the same connection during its TLS handshake.
         """
         if instead_of is not None:
             self.remove(instead_of, address)
@@ -82,7 +82,7 @@ class Connections:
         return is_admitted
 
     def remove(self, peer: Peer, address: str) -> None:
-        """A connection is gone; again does nothing."""
+        """Remove a closed connection; a second call does nothing."""
         if peer not in self._peers:
             return
         self._peers.remove(peer)
@@ -91,7 +91,7 @@ class Connections:
             del self._by_address[address]
 
     def end_silent(self, now_s: float) -> None:
-        """End the connections that have nothing under way, stopped amid something, or are late."""
+        """Close the connections that are idle, stopped inside a frame, or late to authenticate."""
         for peer in self:
             silent_s = now_s - peer.last_active_s
             if now_s >= peer.deadline_s:

@@ -1,7 +1,7 @@
-"""Room for connections: each takes a file descriptor, and many systems give 1,024 unless asked.
+"""Raises the limit of file descriptors: each connection needs one, and many systems allow 1,024 by default.
 
-What a process may take without asking anybody is its soft limit, what it may ask for its hard limit. A
-partition that is written to keeps a file open, too, so all that the system gives is taken.
+The soft limit is what a process may open; it may raise the soft limit up to the hard limit. A partition that
+is written to keeps a file open too, so the soft limit is raised to the hard limit.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _FOR_FILES: Final = 1024
 
 
 def make_room(connections_max: int) -> None:
-    """Raise the limit as far as may be, and warn if so many connections will not fit.
+    """Raise the soft limit as far as possible, and warn if it is too low for so many connections.
 
-    Programs that are started from here inherit it.
+    Child processes inherit the limit.
     """
     try:
         import resource
@@ -27,7 +27,7 @@ def make_room(connections_max: int) -> None:
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        with suppress(ValueError, OSError):  # some systems give less than they say
+        with suppress(ValueError, OSError):  # some systems refuse the hard limit that they report
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
     wanted = connections_max + _FOR_FILES

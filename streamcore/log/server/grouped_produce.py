@@ -1,14 +1,14 @@
-"""Appends the batches of small Produce requests together, and answers the requests together.
+"""Appends the batches of small Produce requests together, and sends their answers together.
 
-Requests that come in one turn of the event loop are kept until its end. Then the batches of each partition
-are written in one piece, in the order in which they came. After that there is nothing to do for a request but
-to wait until its partition is on disk: it stands in a queue of its partition, and whenever partitions were
-synced the heads of the queues are answered, and the answers of a connection are sent together.
+Requests of one turn of the event loop are collected until its end. Then the batches of each partition are
+written in one piece, in the order of arrival. After that a request only waits until its partition is on
+disk: it is in a queue of its partition. After each sync the heads of the queues are answered, and the
+answers of a connection are sent together.
 
-Only requests that fit a ``ProducePattern`` come here. A batch that is refused, or whose disk fails, is
-answered for by the handler of Produce, as if the request had gone there.
+Only requests that fit a ``ProducePattern`` are handled here. The handler of Produce answers for a batch that
+is refused, or whose disk fails, as for any other request.
 
-Everything happens in the event loop.
+All methods run in the event loop.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ Results: TypeAlias = list[BatchAppended | StreamCoreError]
 
 
 class Loop(Protocol):
-    """What is needed of an event loop."""
+    """The part of an event loop that is used here."""
 
     def call_soon(self, callback: Callable[[], None], /) -> object:
-        """Call back with the next turn."""
+        """Call a function in the next turn."""
 
 
 class Asker(Protocol):
-    """The connection that a request came over."""
+    """The connection of a request."""
 
     def send_answers(self) -> None:
-        """Send the answers that are there, as far as their order allows."""
+        """Send the answers that are ready, in order."""
 
     def acknowledge(self, request: GroupedRequest, appended: AppendedBatch) -> None:
         """Answer a request by the handler of Produce."""
@@ -56,7 +56,7 @@ class Asker(Protocol):
 
 
 class GroupedRequest:
-    """A request with one batch, from its coming until its answer."""
+    """A request with one batch, from its arrival to its answer."""
 
     __slots__ = (
         "answer",
@@ -99,7 +99,7 @@ class GroupedProduce:
         loop: Loop,
         ask_sync: Callable[[], None],
     ) -> None:
-        """``ask_sync`` makes whoever syncs do so soon, and call ``progressed`` then."""
+        """``ask_sync`` starts a sync; ``progressed`` must be called after it."""
         self._broker = broker
         self._driver = driver
         self._loop = loop
@@ -118,7 +118,7 @@ class GroupedProduce:
             group.append(request)
 
     def write(self) -> None:
-        """Write what was added; called earlier where a batch that goes another way must come after it."""
+        """Write what was added; called earlier if a batch that is not grouped must come after it."""
         if not self._unwritten:
             return
         groups, self._unwritten = self._unwritten, {}
@@ -147,7 +147,7 @@ class GroupedProduce:
         results: Results,
         done: dict[Asker, None],
     ) -> None:
-        """Answer the requests that are durable already or were refused; put the others into the queue."""
+        """Answer the requests that are durable or refused; put the others into their queues."""
         waiting = self._unsynced.get(log)
         end = log.offsets.high_watermark
         for request, result in zip(group, results, strict=True):
@@ -166,7 +166,7 @@ class GroupedProduce:
             waiting.append(request)
 
     def progressed(self, deleted: Container[PartitionLog]) -> None:
-        """Partitions were synced, or a sync has failed: answer whom this concerns."""
+        """Answer requests after a sync of partitions, or after a failed one."""
         done: dict[Asker, None] = {}
         given_up: list[tuple[PartitionLog, GroupedRequest]] = []
         for log, waiting in list(self._unsynced.items()):

@@ -1,14 +1,14 @@
-"""Where a server listens, how it speaks there, and the address that clients are told to come back to.
+"""The listeners of a server, and the addresses that clients get from the broker.
 
 listen    := [scheme "://"] host ":" port      advertise := the same
 scheme    := "plaintext" | "ssl" | "sasl_plaintext" | "sasl_ssl", in any case
 
-The schemes are Kafka's security protocols. An advertised address with a scheme is that of the listener with
-this scheme, as in Kafka's ``advertised.listeners``; without one, the first is that of the first
-listener, and so on.
+The schemes are Kafka's security protocols. An advertised address with a scheme belongs to the listener with
+this scheme, as in Kafka's ``advertised.listeners``; without schemes, the first belongs to the first listener,
+and so on.
 
-Who listens at every address of the machine and advertises none tells each client the address at which this
-client has come: it is one that the client can reach, whichever network it is in.
+A listener at all addresses of the machine without an advertised address gives each client the address at
+which this client has connected: the client can reach it, whichever network it is in.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Final
 from streamcore.errors import UsageError, fact_text
 
 _ANYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Hosts that stand for all addresses of a machine, and where the machine itself reaches them."""
+"""Hosts that mean all addresses of a machine, each with the one by which the machine itself reaches them."""
 
 
 class Scheme(Enum):
@@ -34,12 +34,12 @@ class Scheme(Enum):
 
     @property
     def has_tls(self) -> bool:
-        """Whether everything is encrypted."""
+        """Whether the connection is encrypted."""
         return self in (Scheme.SSL, Scheme.SASL_SSL)
 
     @property
     def has_sasl(self) -> bool:
-        """Whether clients authenticate before they ask anything."""
+        """Whether clients must authenticate before other requests."""
         return self in (Scheme.SASL_PLAINTEXT, Scheme.SASL_SSL)
 
 
@@ -47,7 +47,7 @@ class Scheme(Enum):
 class Listener:
     """One listening address. Port 0 is any free port; an advertised port of 0 is the one listened to.
 
-    Without an advertised host, clients are told the address that they have come to.
+    Without an advertised host, clients get the address that they have connected to.
     """
 
     host: str
@@ -58,15 +58,15 @@ class Listener:
 
     @property
     def local_host(self) -> str:
-        """Where this machine reaches it, or what is advertised."""
+        """Return the host by which this machine reaches the listener, or the advertised one."""
         return self.advertised_host or _ANYWHERE[self.host]
 
 
 def parse_listeners(listen: Sequence[str], advertise: Sequence[str] = ()) -> list[Listener]:
-    """Read where to listen and what clients are told.
+    """Return the listeners for the given addresses, with their advertised addresses.
 
     Raises:
-        UsageError: something is not an address, or it is not clear which listener it is for.
+        UsageError: an address is not valid, or an advertised address fits no listener or several.
     """
     listeners = [_listener(text) for text in listen]
     addresses = [_address(text) for text in advertise]
@@ -92,7 +92,7 @@ def parse_listeners(listen: Sequence[str], advertise: Sequence[str] = ()) -> lis
 
 
 def scheme_of(text: str) -> Scheme:
-    """The scheme of a name. Raises ``UsageError``."""
+    """Return the scheme of a name. Raises ``UsageError``."""
     try:
         return Scheme(text.lower())
     except ValueError:

@@ -12,14 +12,16 @@ from streamcore.log.server.listeners import Listener
 
 _BACKLOG: Final = 256
 _NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
-"""A name may have addresses of a kind that this machine does not have."""
+"""Errors for a kind of address that this machine does not have: a name may have addresses of several
+kinds.
+"""
 
 
 def listening_sockets(listener: Listener) -> list[socket.socket]:
-    """The sockets of a listener: one for each address that its host has here, all with the same port.
+    """Return the sockets of a listener: one for each address of its host, all with the same port.
 
     Raises:
-        UsageError: the address is taken, or not this machine's.
+        UsageError: the address is in use, or not one of this machine.
     """
     with ExitStack() as undo:
         try:

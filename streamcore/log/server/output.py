@@ -1,8 +1,8 @@
-"""Sends what requests are answered with, no faster than the peer takes it.
+"""Sends answers, no faster than the peer takes them.
 
-Records are read from their files only when the peer has taken what went before, a chunk at a time. So a
-slow peer costs one chunk, not the whole response. What is not in the system's page cache is read in a
-thread, so that nobody waits for the disk of somebody who reads old data.
+Records are read from their files in chunks, each after the peer has taken the bytes before it. So a slow peer
+costs the memory of one chunk, not of the whole response. Data outside the system's page cache is read in a
+thread, so that a reader of old data does not delay others.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Part: TypeAlias = bytes | bytearray | memoryview | StoredRecords
 
 
 class Output:
-    """The sending half of a connection. Everything here happens in the event loop."""
+    """The sending half of a connection. All methods run in the event loop."""
 
     def __init__(
         self, transport: asyncio.Transport, readers: Executor, on_drained: Callable[[], None]
     ) -> None:
-        """``on_drained`` is called when there is room for another response again."""
+        """``on_drained`` is called when another response may be sent again."""
         self._transport = transport
         self._readers = readers
         self._on_drained = on_drained
@@ -41,11 +41,11 @@ class Output:
 
     @property
     def is_congested(self) -> bool:
-        """Whether something waits that the peer has not yet made room for."""
+        """Whether bytes wait because the peer does not take them."""
         return bool(self._parts) or self._is_paused
 
     def send(self, parts: Sequence[Part]) -> None:
-        """Send these after whatever waits."""
+        """Send parts after those that wait."""
         if self._is_closed:
             _close(parts)
             return
@@ -53,20 +53,20 @@ class Output:
         self._pump()
 
     def pause(self) -> None:
-        """The peer does not take more for now."""
+        """Stop sending: the peer does not take more."""
         self._is_paused = True
 
     def resume(self) -> None:
-        """The peer has taken what there was."""
+        """Send again: the peer has taken the bytes before."""
         self._is_paused = False
         self._pump()
         if not self.is_congested:
             self._on_drained()
 
     def close(self) -> None:
-        """The connection is gone: give back the files of what was not sent."""
+        """Close the files of parts that were not sent, because the connection is closed."""
         self._is_closed = True
-        self._on_drained = _nobody_waits  # without it the connection would be part of a cycle
+        self._on_drained = _nobody_waits  # without this the connection would be part of a reference cycle
         if not self._is_reading:
             self._drop()
 
@@ -88,7 +88,7 @@ class Output:
                 return
             if data is None:
                 self._is_reading = True
-                self._readers.submit(part.take, _CHUNK_BYTES).add_done_callback(self._read_off_lock)
+                self._readers.submit(part.take, _CHUNK_BYTES).add_done_callback(self._has_read)
                 return
             self._write_records(part, data)
 
@@ -98,8 +98,8 @@ class Output:
             part.close()
             self._parts.popleft()
 
-    def _read_off_lock(self, reading: Future[Bytes]) -> None:
-        """In the thread that has read."""
+    def _has_read(self, reading: Future[Bytes]) -> None:
+        """Send a chunk that a thread has read; called in that thread."""
         self._loop.call_soon_threadsafe(self._take_read, reading)
 
     def _take_read(self, reading: Future[Bytes]) -> None:

@@ -1,4 +1,4 @@
-"""What the connections of one server share, and what each of them is told about its client."""
+"""The objects that the connections of one server share, and what a connection knows of its client."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NONCE_BYTES = 24
 
 @dataclass(slots=True, kw_only=True)
 class ServerParts:
-    """Made by the server, used by its connections."""
+    """The shared objects of a server, for its connections."""
 
     broker: Broker
     clock: Clock
@@ -37,7 +37,7 @@ class ServerParts:
     runner: OperationRunner
     produce: GroupedProduce
     readers: Executor
-    """Threads that read what is not in the system's page cache."""
+    """Threads that read data outside the system's page cache."""
     connections: Connections
     memory: RequestMemory
     passwords: PasswordThread
@@ -48,16 +48,16 @@ class ServerParts:
 
 @dataclass(frozen=True, slots=True)
 class ListenerParts:
-    """What the connections of one listening address share."""
+    """The shared objects of one listener, for its connections."""
 
     server: ServerParts
     listener: Listener
     port: int
     sasl: SaslSettings | None
-    """How clients authenticate, where they have to."""
+    """How clients authenticate, where the listener requires it."""
 
     def caller_of(self, transport: asyncio.Transport) -> Caller:
-        """Who has connected, as far as is known by now."""
+        """Return the client of a connection, as far as it is known before SASL."""
         peer = transport.get_extra_info("peername")
         server = self.server
         login = None
@@ -78,7 +78,7 @@ class ListenerParts:
 
 
 def _principal_of(transport: asyncio.Transport) -> str:
-    """Whom the client's certificate names, if it has shown one."""
+    """Return the principal of the client's certificate, if the client has sent one."""
     certificate = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
     return ANONYMOUS if certificate is None else f"User:{certificate_facts(certificate).subject}"
 

@@ -1,6 +1,6 @@
-"""Checks passwords in a thread of its own: one at a time, so that guessing takes one core at most.
+"""Checks passwords in one thread, one at a time, so that guessing uses at most one core.
 
-As many checks wait as there are connections that authenticate; whoever goes away takes its check along.
+At most as many checks wait as connections authenticate; a connection that closes withdraws its check.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from streamcore.log.node.operation_driver import OperationDriver
 
 
 class PasswordThread:
-    """The thread, and the promises that it is to keep."""
+    """The thread, and the checks that wait for it."""
 
     def __init__(self, driver: OperationDriver) -> None:
         self._driver = driver
@@ -21,17 +21,17 @@ class PasswordThread:
         self._waiting: dict[int, Future[None]] = {}
 
     def check(self, check: PasswordCheck) -> OperationFuture[bool]:
-        """Begin to check; the promise is kept under the driver's lock."""
+        """Begin a check; the future is completed under the driver's lock."""
         promise = OperationFuture[bool]()
         self._waiting[id(promise)] = self._pool.submit(self._keep, promise, check)
         return promise
 
     def give_up(self, promise: OperationFuture[bool]) -> None:
-        """Nobody waits for this one any more."""
+        """Drop a check whose result is not needed any more."""
         self._waiting.pop(id(promise)).cancel()
 
     def stop(self) -> None:
-        """End the thread; what it has not begun is not done."""
+        """End the thread; checks that have not begun are dropped."""
         self._pool.shutdown(cancel_futures=True)
 
     def _keep(self, promise: OperationFuture[bool], check: PasswordCheck) -> None:

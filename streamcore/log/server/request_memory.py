@@ -1,9 +1,8 @@
 """Bounds the memory that requests of all connections take while they are received and answered.
 
-When there is no more, nobody is read from: what is being answered is answered, and gives memory back. What
-holds memory may also be unfinished frames, which only reading on can end; so one connection at a
-time, the one whose frame began first, is read from all the same. The bound is therefore ``bytes_max``
-and one frame.
+When the memory is used up, no connection is read from; requests under way are answered, and release memory.
+But unfinished frames may hold the memory, and only more bytes complete them. So one connection at a time, the
+one whose frame began first, is read from even then. The bound is therefore ``bytes_max`` and one frame.
 """
 
 from __future__ import annotations
@@ -11,49 +10,49 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class FetchState(Protocol):
-    """A connection, as far as memory goes."""
+class ReadConnection(Protocol):
+    """A connection, as the memory bound uses it."""
 
     @property
     def is_inside_frame(self) -> bool:
         """Whether a frame has begun and is not complete."""
 
     def read_or_not(self) -> None:
-        """Think again about whether to read from the peer."""
+        """Decide again whether to read from the peer."""
 
 
 class RequestMemory:
-    """How much is held, and who may read on when it is too much."""
+    """The memory held, and the connections that may read while it is used up."""
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._enough_bytes = bytes_max * 3 // 4
-        self._held: dict[FetchState, int] = {}
-        self._favoured: FetchState | None = None
+        self._held: dict[ReadConnection, int] = {}
+        self._favoured: ReadConnection | None = None
         self.held_bytes = 0
         self.is_short = False
 
-    def add(self, reading: FetchState) -> None:
-        """A connection has come."""
-        self._held[reading] = 0
+    def add(self, connection: ReadConnection) -> None:
+        """Register a connection."""
+        self._held[connection] = 0
 
-    def remove(self, reading: FetchState) -> None:
-        """A connection is gone, and with it what it held."""
-        self.held_bytes -= self._held.pop(reading)
-        if reading is self._favoured:
+    def remove(self, connection: ReadConnection) -> None:
+        """Remove a closed connection, with the memory that it held."""
+        self.held_bytes -= self._held.pop(connection)
+        if connection is self._favoured:
             self._favoured = None
         self._reconsider()
 
-    def hold(self, reading: FetchState, size_bytes: int) -> None:
-        """A connection now holds so much."""
-        self.held_bytes += size_bytes - self._held[reading]
-        self._held[reading] = size_bytes
+    def hold(self, connection: ReadConnection, size_bytes: int) -> None:
+        """Set the bytes that a connection holds."""
+        self.held_bytes += size_bytes - self._held[connection]
+        self._held[connection] = size_bytes
         if self.is_short or self.held_bytes > self._bytes_max:
             self._reconsider()
 
-    def may_read(self, reading: FetchState) -> bool:
+    def may_read(self, connection: ReadConnection) -> bool:
         """Whether a connection may be read from."""
-        return not self.is_short or reading is self._favoured
+        return not self.is_short or connection is self._favoured
 
     def _reconsider(self) -> None:
         if not self.is_short:

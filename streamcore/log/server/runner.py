@@ -1,15 +1,15 @@
 """Drives the broker's operations from an event loop: the counterpart of the threads' ``OperationDriver``.
 
-An operation is stepped under the driver's lock, as any thread would do it. Where it waits, nothing is
-blocked: it is put aside, and goes on when what it waits for has come.
+An operation is stepped under the driver's lock, as in a thread. Where it waits, the loop does not block: the
+operation is suspended, and resumed when what it waits for has happened.
 
-* The disk: a thread of its own syncs whenever something was written, once for all who wait by then. Each
-  round's end, whoever led it, is a chance for those who wait for a sync or for visible records.
-* A promise: whoever keeps it says so.
+* The disk: a sync thread runs a round whenever something was written, one for all operations that wait by
+  then. After each round, also of other threads, operations that wait for a sync or for records are checked.
+* A future: its completion resumes the operation.
 * Time: a timer of the loop.
-* Long work: a few threads that do nothing else.
+* Off-lock work: a few threads.
 
-Everything here happens in the loop, but for ``_sync`` and ``_progressed``.
+All methods run in the loop, except ``_sync`` and ``_progressed``.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ If a deadline comes before the next look, the next look is at that deadline. So 
 deadline that was set less than this time ahead, and by this time at most.
 """
 _TICK_S_MIN: Final = 0.001
-"""The least time between two looks, in seconds: a failed look leaves a deadline that is over."""
+"""The least time between two looks, in seconds: after a failed look the deadline is still in the past."""
 
 _WORKER_THREADS: Final = 2
 
 
 class Running(Generic[R]):
-    """An operation on its way; ``cancel`` when nobody wants its reply any more."""
+    """An operation under way; ``cancel`` it when its reply is not needed any more."""
 
     __slots__ = ("_runner", "done", "failed", "is_over", "is_wanted", "operation", "timer", "wait")
 
@@ -75,7 +75,7 @@ class Running(Generic[R]):
         self.is_wanted = True
 
     def cancel(self) -> None:
-        """Give it up where it waits; from long work that was begun it comes back first."""
+        """Stop the operation where it waits; off-lock work that has begun is completed first."""
         self.is_wanted = False
         if not self.is_over and not isinstance(self.wait, OffLockWork):
             self.is_over = True
@@ -109,13 +109,13 @@ class OperationRunner:
         """Called in the loop after each round of syncs, with the partitions that were deleted."""
 
     def start(self) -> None:
-        """Begin to sync, to hear of progress, and to look at the time."""
+        """Start the sync thread, the listener for progress, and the timer for deadlines."""
         self._driver.listen(self, self._progressed)
         self._thread.start()
         self._tick()
 
     def stop(self) -> None:
-        """End the threads, after the work under way; what still waits will not go on."""
+        """End the threads, after the work under way; waiting operations are not resumed."""
         if self._ticking is not None:
             self._ticking.cancel()
         self._driver.listen(self, None)
@@ -156,7 +156,7 @@ class OperationRunner:
             running.done(step.reply)
 
     def _put_aside(self, running: Running[Any], wait: Wait) -> bool:
-        """Remember what an operation waits for; false if it is there already."""
+        """Register what an operation waits for; return false if it has happened already."""
         match wait:
             case DurableUntil():
                 if not wait.missing(self._unsynced.deleted):
@@ -180,7 +180,7 @@ class OperationRunner:
         return True
 
     def take_back(self, running: Running[Any]) -> None:
-        """Stop waiting on behalf of an operation."""
+        """Cancel the registration of an operation's wait."""
         wait, running.wait = running.wait, None
         if running.timer is not None:
             running.timer.cancel()
@@ -201,8 +201,8 @@ class OperationRunner:
                             del self._for_records[log]
 
     def _ran_off_lock(self, running: Running[Any], done: Future[None]) -> None:
-        """In the thread that did an operation's long work."""
-        with suppress(RuntimeError):  # the loop has ended: nobody is left to answer
+        """Resume an operation after its off-lock work; called in the thread of the work."""
+        with suppress(RuntimeError):  # the loop has ended: no connection is left to answer
             self._loop.call_soon_threadsafe(self._wake, running, done.exception())
 
     def _wake(self, running: Running[Any], error: BaseException | None = None) -> None:
@@ -221,7 +221,7 @@ class OperationRunner:
     # --- progress -------------------------------------------------------------------------------
 
     def ask_sync(self) -> None:
-        """Have synced soon whatever was written."""
+        """Start a sync of everything written, or another one after the present round."""
         if self._is_syncing:
             self._is_sync_asked = True
         else:
@@ -229,7 +229,7 @@ class OperationRunner:
             self._sync_requests.put(True)
 
     def _end_sync(self) -> None:
-        """Begin the next round, with the next turn: clients that were just answered may have sent more."""
+        """Begin the next round in the next turn: clients that were just answered may have sent more."""
         if self._is_sync_asked:
             self._loop.call_soon(self._begin_next_sync)
         else:
@@ -242,12 +242,12 @@ class OperationRunner:
         self._sync_requests.put(True)
 
     def _sync(self) -> None:
-        """In its own thread: sync whatever was written, as long as somebody asks."""
+        """Run the sync thread: one round for each request in the queue."""
         while self._sync_requests.get():
             try:
                 self._driver.sync_all()
             except StorageError:
-                self._progressed(())  # the partition knows that it has failed, who waits has to learn it
+                self._progressed(())  # the partition has the failure; operations that wait for it must get it
             except Exception:
                 _logger.exception(
                     "syncing has failed; what waits for it is tried again with the next request"
@@ -257,7 +257,7 @@ class OperationRunner:
                 self._loop.call_soon_threadsafe(self._end_sync)
 
     def _progressed(self, logs: Iterable[PartitionLog]) -> None:
-        """In any thread: these partitions were synced, or show more."""
+        """Report partitions that were synced or show more; called in any thread."""
         with self._news_lock:
             if self._news is not None:
                 self._news.update(logs)

@@ -1,4 +1,4 @@
-"""Who may come in and what they may do there, as values: certificates, mechanisms, super users."""
+"""The security settings of a server, as values: certificates, mechanisms, super users."""
 
 from __future__ import annotations
 
@@ -19,52 +19,53 @@ _DEFAULT_MECHANISMS: Final[Mapping[Scheme, Sequence[str]]] = {
     Scheme.SASL_PLAINTEXT: _SCRAM,
     Scheme.SASL_SSL: (*_SCRAM, "PLAIN"),
 }
-"""PLAIN sends the password itself, so it is there unasked only where everything is encrypted."""
+"""PLAIN sends the password itself, so it is a default only for encrypted listeners."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """The server's certificate, and what it wants of clients. Files are PEM."""
+    """The server's certificate, and whether clients need one. Files are PEM."""
 
     certificate: str | Path
-    """The server's certificate, followed by those that lead to its CA."""
+    """The server's certificate, followed by the intermediate certificates up to its CA."""
     key: str | Path | None = None
-    """Its private key; in the certificate's file if not given."""
+    """The private key; by default in the certificate's file."""
     key_password: str | None = field(default=None, repr=False)
     client_ca: str | Path | None = None
-    """Certificates of clients are good if one of these CAs has signed them."""
+    """The CAs whose signature makes a client's certificate valid."""
     client_certificates: ClientCertificates | None = None
-    """Whether clients of ``ssl`` show a certificate; with a ``client_ca`` they must, unless it says less."""
+    """Whether clients of ``ssl`` send a certificate; with a ``client_ca`` it is required by default."""
 
     @property
     def wanted_of_clients(self) -> ClientCertificates:
-        """Whether clients of ``ssl`` show a certificate, also where nothing is said."""
+        """Whether clients of ``ssl`` send a certificate, with the default applied."""
         return self.client_certificates or ("none" if self.client_ca is None else "required")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Security:
-    """What a server asks of its clients. The default asks nothing."""
+    """What a server requires of its clients. The default requires nothing."""
 
     tls: Tls | None = None
     """For listeners with the schemes ``ssl`` and ``sasl_ssl``."""
     sasl_mechanisms: Sequence[str] | Mapping[str, Sequence[str]] = ()
-    """PLAIN, SCRAM-SHA-256, SCRAM-SHA-512; by scheme, where listeners differ. SCRAM alone for
-    ``sasl_plaintext``, all for ``sasl_ssl`` where nothing is said."""
+    """PLAIN, SCRAM-SHA-256, SCRAM-SHA-512; by scheme, if listeners differ. The default is SCRAM alone for
+        ``sasl_plaintext``, and all for ``sasl_ssl``.
+    """
     session_s: float | None = None
-    """Clients authenticate again before so much time is over (``connections.max.reauth.ms``)."""
+    """The time within which clients must authenticate again (``connections.max.reauth.ms``)."""
     authorize: bool = False
     """Allow only what an access rule allows."""
     super_users: Sequence[str] = ()
     """Principals that may do anything, such as ``User:admin``."""
     allow_if_no_rule: bool = False
-    """Whether a resource without any rule is everybody's (``allow.everyone.if.no.acl.found``)."""
+    """Whether all may use a resource without any rule (``allow.everyone.if.no.acl.found``)."""
 
     def ensure_fits(self, listeners: Sequence[Listener]) -> None:
-        """Do nothing if it says all that the listeners need.
+        """Check that the settings fit the listeners.
 
         Raises:
-            UsageError: something is missing, unknown or of no use.
+            UsageError: something is missing, unknown or without effect.
         """
         for listener in listeners:
             if listener.scheme.has_tls and self.tls is None:
@@ -81,7 +82,7 @@ class Security:
             raise UsageError("super users count for nothing without --authorize: add it, or leave them out")
 
     def sasl_settings(self, scheme: Scheme) -> SaslSettings:
-        """How clients authenticate at listeners of a scheme. Raises ``UsageError``."""
+        """Return how clients authenticate at listeners of a scheme. Raises ``UsageError``."""
         given = self.sasl_mechanisms
         if isinstance(given, Mapping):
             given = {scheme_of(name): names for name, names in given.items()}.get(scheme, ())

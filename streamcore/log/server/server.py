@@ -1,6 +1,6 @@
-"""Serves a log to Kafka's clients: an event loop in a thread of its own, over a log that is open here.
+"""Serves an open log to Kafka clients, with an event loop in a thread of its own.
 
-The log stays usable in this process meanwhile: threads and connections meet at the driver's lock.
+This process can use the log at the same time: threads and connections share the driver's lock.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _STOP_POLL_S: Final = 0.005
 
 
 class Server:
-    """A log, served. Not for a log of a simulated disk."""
+    """A log that is served. Not for a log of a simulated disk."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Server:
         settings: ServerSettings,
         security: Security,
     ) -> None:
-        """Raises ``UsageError`` if the listeners need what the security does not have."""
+        """Raises ``UsageError`` if the security settings lack something that the listeners need."""
         security.ensure_fits(listeners)
         self._node = node
         self._listeners = listeners
@@ -66,10 +66,10 @@ class Server:
         self.addresses: list[Endpoint] = []
 
     def start(self) -> None:
-        """Listen; returns once connections are taken.
+        """Listen; return after connections are accepted.
 
         Raises:
-            UsageError: an address is not free, or not this machine's.
+            UsageError: an address is in use, or not one of this machine.
         """
         make_room(self._settings.connections_max)
         self._thread.start()
@@ -77,35 +77,35 @@ class Server:
 
     @property
     def listening(self) -> list[str]:
-        """Where clients reach it and how, listener by listener."""
+        """Where clients connect, and how, listener by listener."""
         return [
             f"{listener.scheme.value}://{listener.advertised_host or listener.host or '*'}:{address.port}"
             for listener, address in zip(self._listeners, self.addresses, strict=True)
         ]
 
     def reload_certificates(self) -> None:
-        """Read the files of the TLS certificates again, for connections to come; from any thread.
+        """Read the files of the TLS certificates again, for new connections; from any thread.
 
         Raises:
-            UsageError: something is wrong with them; what was read before stays in use.
+            UsageError: a file is not valid; the certificates read before stay in use.
         """
         if self._contexts is not None:
             self._contexts.reload()
 
     def stop(self) -> None:
-        """Take no more connections, let requests that are under way end, and close.
+        """Accept no more connections, complete the requests that are under way, and close.
 
         Raises:
-            ServerFailedError: it has ended by itself.
+            ServerFailedError: the server had stopped because of an error.
         """
         if self._loop is not None and self._stopping is not None and self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # it is over already
+            with contextlib.suppress(RuntimeError):  # it has ended already
                 self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
         self.ensure_serving()
 
     def ensure_serving(self) -> None:
-        """Raises ``ServerFailedError`` if it has ended by itself."""
+        """Raise ``ServerFailedError`` if the server has stopped because of an error."""
         if self._failure is not None:
             raise ServerFailedError(
                 "connections are not served any more, because of a bug: stop and start again, and report "
@@ -172,7 +172,7 @@ class Server:
     async def _listen(
         self, listener: Listener, parts: ServerParts, undo: contextlib.AsyncExitStack
     ) -> Endpoint:
-        """Take the connections of a listener."""
+        """Accept the connections of a listener."""
         loop = asyncio.get_running_loop()
         scheme = listener.scheme
         sockets = listening_sockets(listener)
@@ -190,7 +190,7 @@ class Server:
         return Endpoint(listener.local_host, listener.advertised_port or port)
 
     async def _end_connections(self, parts: ServerParts) -> None:
-        """Let what is under way end, then close everything."""
+        """Complete the requests that are under way, then close all connections."""
         deadline_s = self._clock.monotonic_s() + self._settings.stop_s
         while len(parts.connections):
             is_late = self._clock.monotonic_s() >= deadline_s

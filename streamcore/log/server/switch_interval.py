@@ -1,8 +1,8 @@
 """Shortens the interpreter's switch interval while a log is served in this process.
 
-The switch interval says how long one thread keeps the interpreter while another one wants it. Python's own
-5 ms would be added to each sync that ends while requests are worked on. The interval belongs to the whole
-process: the last log that ends being served sets it back, unless the program has changed it meanwhile.
+The switch interval is how long one thread keeps the interpreter while another one wants it. Python's default
+of 5 ms would be added to each sync that ends while requests are handled. The interval holds for the whole
+process: the last server that stops restores it, unless the program has changed it meanwhile.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SERVING_INTERVAL_S: Final = 0.001
 
 
 class _Shortened:
-    """How many servers need the short interval, and the one before them."""
+    """How many servers need the short interval, and the interval before the first of them."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

@@ -1,8 +1,8 @@
-"""Makes the TLS side of a listener from files, and makes it again when they have changed.
+"""The TLS contexts of listeners, made from files and made again when the files change.
 
-Clients need TLS 1.2 or newer. A certificate that has expired, a key that is not its own, a file that is not
-there are told before anything listens; at a later reading they are told, too, and what was read before
-stays in use.
+Clients need TLS 1.2 or newer. An expired certificate, a key of another certificate, or a missing file is an
+error before the server listens. At a later reading it is an error too, and the contexts made before stay in
+use.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _VERIFY_MODES: Final = {
 
 
 class TlsContexts:
-    """What new connections are encrypted with, by the scheme of their listener."""
+    """The TLS contexts of new connections, by the scheme of their listener."""
 
     def __init__(self, tls: Tls, clock: Clock) -> None:
         """Raises ``UsageError``, as ``reload`` does."""
@@ -34,11 +34,11 @@ class TlsContexts:
         self.reload()
 
     def of(self, scheme: Scheme) -> ssl.SSLContext:
-        """For the next connection of a listener."""
+        """Return the context for a new connection of a listener."""
         return self._contexts[scheme]
 
     def reload(self) -> None:
-        """Read the files again; connections that are open go on with what they have.
+        """Read the files again; open connections keep their contexts.
 
         Raises:
             UsageError: a file is missing, unreadable, expired, or does not fit the others.
@@ -64,7 +64,7 @@ def _server_context(tls: Tls, scheme: Scheme, clock: Clock) -> ssl.SSLContext:
             + fact_text(client_certificates=wanted)
         )
     if scheme is Scheme.SASL_SSL:
-        return context  # whoever comes here proves who it is by SASL, as with Kafka
+        return context  # clients of this listener authenticate by SASL instead, as with Kafka
     try:
         context.load_verify_locations(tls.client_ca)
     except OSError as error:
@@ -97,7 +97,7 @@ def _load_certificate(context: ssl.SSLContext, tls: Tls, clock: Clock) -> None:
 
 
 def _ensure_good(path: str | Path, clock: Clock) -> None:
-    """The server's own certificate stands first in its file."""
+    """Check the validity of the server's certificate, which is the first in its file."""
     text = Path(path).read_text("ascii", "replace")
     begin, end = text.find(ssl.PEM_HEADER), text.find(ssl.PEM_FOOTER)
     facts = certificate_facts(ssl.PEM_cert_to_DER_cert(text[begin : end + len(ssl.PEM_FOOTER)]))

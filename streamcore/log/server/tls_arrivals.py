@@ -1,7 +1,7 @@
-"""Takes connections of a listener with TLS, and lets them in once they are encrypted.
+"""Accepts connections of a listener with TLS, and hands them over after the TLS handshake.
 
-They are counted from the moment they are taken, so that peers which never finish, or never begin, use up
-their own share and nobody else's; and each has only so much time.
+They count in the limits from the accept on, so that peers that never finish the handshake use up only the
+limit of their own address; and each handshake has a time limit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RETRY_S: Final = 1.0
 
 
 class Arrival:
-    """A peer that is not yet in: a connection that is being encrypted."""
+    """A connection during its TLS handshake."""
 
     is_idle = False
     is_inside_frame = False
@@ -38,16 +38,16 @@ class Arrival:
         self._end = end
 
     def close(self) -> None:
-        """Give it up."""
+        """Abort the handshake."""
         self._end()
 
     def abort(self) -> None:
-        """Give it up."""
+        """Abort the handshake."""
         self._end()
 
 
 class TlsAcceptor:
-    """Takes the connections of one listening socket."""
+    """Accepts the connections of one listening socket."""
 
     def __init__(self, parts: ListenerParts, listening: socket.socket, contexts: TlsContexts) -> None:
         self._parts = parts
@@ -56,7 +56,7 @@ class TlsAcceptor:
         self._arriving: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Take connections until cancelled; those that are not yet in are given up then."""
+        """Accept connections until cancelled; then abort the handshakes that are under way."""
         loop = asyncio.get_running_loop()
         try:
             while True:

@@ -129,8 +129,7 @@ class SaslSession:
 
         Raises:
             UnsupportedMechanism: it is not offered here.
-            IllegalSaslState: a mechanism is chosen already, or the session does not allow to authenticate
-            again.
+            IllegalSaslState: a mechanism is chosen already, and another authentication is not allowed.
         """
         if self.state is SaslState.AUTHENTICATED:
             if self.settings.session_s is None:

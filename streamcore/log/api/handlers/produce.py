@@ -1,7 +1,7 @@
-"""Produce: batches go to their partitions as they came, and are acknowledged once they are on disk.
+"""Produce: appends batches as they arrived, and acknowledges them after they are on disk.
 
-Nothing is done per record. The batches are views of the request's frame; offsets are written into them
-there.
+No work is done per record. The batches are views of the request's frame; the offsets are written into that
+memory.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _ABORTABLE_FROM: Final = 11
 _IMPLICIT_JOIN_FROM: Final = 12
 _TOPIC_IDS_FROM: Final = 13
 _TRANSACTIONS_2: Final = 2
-"""The version of transactions in which producing is joining."""
+"""The version of transactions in which Produce adds the partition."""
 
 _KAFKAS_MAGICS: Final = (0, 1, MAGIC)
-"""Versions of the format that there have been."""
+"""The versions of the record format."""
 _WITHOUT_LOG_START: Final = frozenset(
     {
         ErrorCode.CORRUPT_MESSAGE,
@@ -58,14 +58,16 @@ _WITHOUT_LOG_START: Final = frozenset(
         ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
     }
 )
-"""Refusals by a partition that come without the log start; so do those by a transaction's coordinator."""
+"""Refusals by a partition that are answered without the log start; so are those by a transaction
+coordinator.
+"""
 
 _FIRST_FIELDS: Final = struct.Struct(">8xi4xb4xh")
 """Of a batch: its length, its format's version, its attributes."""
 
 
 class _Target(NamedTuple):
-    """Where a batch goes, and what will be answered for it."""
+    """The partition of a batch, and its part of the answer."""
 
     partition: TopicPartition
     batch: memoryview
@@ -73,20 +75,20 @@ class _Target(NamedTuple):
 
 
 def produce(request: ProduceRequest, call: Call) -> Operation[ProduceResponse | None]:
-    """Append the batches; each has its own fate."""
+    """Append the batches; each batch has its own result."""
     response = ProduceResponse(responses=[])
     targets = _targets(request, call, response)
     if not _may_use_transactional_id(request, call):
         targets = []
         for partition in (each for topic in response.responses for each in topic.partition_responses):
             partition.error_code = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-    # From this version on producing to a partition makes it part of the transaction (KIP-890).
+    # From this version on a Produce adds its partition to the transaction (KIP-890).
     appended = yield from call.broker.append_batches(
         [(target.partition, target.batch) for target in targets],
         request.transactional_id,
         joins_as=_TRANSACTIONS_2 if call.version >= _IMPLICIT_JOIN_FROM else None,
     )
-    # Who wants no answer has its records synced, too: only then they can be read.
+    # Records are synced also for ``acks=0``: they become readable only then.
     appended = yield from _durable(appended, call)
     for target, batch in zip(targets, appended, strict=True):
         _answer(target.result, batch, call)
@@ -98,7 +100,7 @@ def produce(request: ProduceRequest, call: Call) -> Operation[ProduceResponse | 
 
 
 def acknowledge(appended: AppendedBatch, topic: TopicProduceData, call: Call) -> Operation[ProduceResponse]:
-    """Answer for the one batch of a request, which was appended or refused before, once it is durable."""
+    """Return the answer for the one batch of a request, appended or refused before, after it is durable."""
     result = PartitionProduceResponse(index=appended.target.partition, error_code=0, base_offset=-1)
     (appended,) = yield from _durable([appended], call)
     _answer(result, appended, call)
@@ -107,7 +109,7 @@ def acknowledge(appended: AppendedBatch, topic: TopicProduceData, call: Call) ->
 
 
 def _targets(request: ProduceRequest, call: Call, response: ProduceResponse) -> list[_Target]:
-    """The batches that can be appended; the response says of the others why not."""
+    """Return the batches that can be appended; the response gets the errors of the others."""
     targets: list[_Target] = []
     has_ids = call.version >= _TOPIC_IDS_FROM
     for topic in request.topic_data:
@@ -145,14 +147,16 @@ def _ensure_may_be_written_to(target: TopicPartition, request: ProduceRequest, c
 
 
 def _first_of(error: Exception, target: TopicPartition, call: Call) -> Exception:
-    """Of what is wrong with a batch and its place, what a client hears of: that there is no such place."""
+    """Return the error to answer if the batch is wrong and may be for a missing partition: the missing
+    partition wins.
+    """
     if isinstance(error, _InternalTopicError) or call.broker.has_partition(target):
         return error
     return UnknownTopicError(f"there is no such partition, partition={target}")
 
 
 def _may_use_transactional_id(request: ProduceRequest, call: Call) -> bool:
-    """Whether there is nothing transactional in a request, or the client may use its transactional id."""
+    """Whether the request has nothing transactional, or the client may use its transactional id."""
     batches = (each.records for topic in request.topic_data for each in topic.partition_data)
     if call.caller.authorizer is None or not any(map(_is_transactional, batches)):
         return True
@@ -168,7 +172,7 @@ def _is_transactional(records: object) -> bool:
 
 
 def _single_batch(data: PartitionProduceData, transactional_id: str | None, version: int) -> memoryview:
-    """The one batch that a request has for a partition."""
+    """Return the one batch that a request has for a partition."""
     records = data.records
     if not isinstance(records, memoryview) or len(records) < HEADER_BYTES:
         raise InvalidRecordError("a request to produce has one batch for each partition, and this has none")
@@ -189,19 +193,19 @@ def _single_batch(data: PartitionProduceData, transactional_id: str | None, vers
 
 
 class _ImpossibleAcksError(UsageError):
-    """There are not as many brokers as are to acknowledge the records."""
+    """``acks`` asks for more brokers than there are."""
 
 
 class _InternalTopicError(UsageError):
-    """Clients do not write to this topic."""
+    """Clients may not write to this topic."""
 
 
 class _ZstdTooEarlyError(UsageError):
-    """The batch is compressed in a way that readers of this version's time do not know."""
+    """The batch is compressed by zstd, which readers with this version do not know."""
 
 
 class _NobodysTransactionError(UsageError):
-    """The batch is part of a transaction, and the request does not say of whose."""
+    """The batch is part of a transaction, and the request has no transactional id."""
 
 
 def _refuse(result: PartitionProduceResponse, error: Exception, call: Call) -> None:
@@ -227,7 +231,7 @@ def _refuse(result: PartitionProduceResponse, error: Exception, call: Call) -> N
 
 
 def _kafkas_summary(error: InvalidRecordError) -> str:
-    """What Kafka says of a batch with bad records, which programs may match."""
+    """Return Kafka's text for a batch with invalid records, which programs may match."""
     if isinstance(error, InvalidTimestampError):
         return "One or more records have been rejected due to invalid timestamp"
     shown = ", ".join(
@@ -241,14 +245,14 @@ def _kafkas_summary(error: InvalidRecordError) -> str:
 
 
 def _code_for(error: Exception, version: int) -> ErrorCode:
-    """The code for an error, in the words that the version knows."""
+    """Return the code for an error, as the version of the request knows it."""
     code = code_of(error)
     if code is ErrorCode.PRODUCER_FENCED:
         return ErrorCode.INVALID_PRODUCER_EPOCH
     if code is ErrorCode.TRANSACTION_ABORTABLE and version < _ABORTABLE_FROM:
         return ErrorCode.INVALID_TXN_STATE
     if code is ErrorCode.CONCURRENT_TRANSACTIONS and version < _IMPLICIT_JOIN_FROM:
-        return ErrorCode.NOT_ENOUGH_REPLICAS  # what such a client sends again after
+        return ErrorCode.NOT_ENOUGH_REPLICAS  # after this error such a client sends the batch again
     return code
 
 
@@ -265,7 +269,7 @@ def _durable(appended: list[AppendedBatch], call: Call) -> Operation[list[Append
 
 
 def _unknown_if_deleted(call: Call, batch: AppendedBatch) -> AppendedBatch:
-    """The same batch, unless its topic was deleted since it was appended."""
+    """Return the batch, or the error if its topic was deleted after the append."""
     if batch.error is not None or call.broker.has_partition(batch.target):
         return batch
     error = UnknownTopicError("the topic was deleted meanwhile, " + fact_text(topic=batch.target.topic))
@@ -273,7 +277,7 @@ def _unknown_if_deleted(call: Call, batch: AppendedBatch) -> AppendedBatch:
 
 
 def _failed_if_lost(call: Call, batch: AppendedBatch) -> AppendedBatch:
-    """The same batch, or the failure of its disk."""
+    """Return the batch, or the error if its disk has failed."""
     if batch.error is not None or not call.broker.has_partition(batch.target):
         return batch
     failure = call.broker.partition(batch.target).health.error
@@ -285,7 +289,7 @@ def _answer(result: PartitionProduceResponse, batch: AppendedBatch, call: Call) 
         _refuse(result, batch.error, call)
         by_partition = result.error_code not in _WITHOUT_LOG_START
         if isinstance(batch.error.__cause__, ApiError):
-            by_partition = False  # a transaction's coordinator said so
+            by_partition = False  # a transaction coordinator has refused it
         if by_partition and call.broker.has_partition(batch.target):
             result.log_start_offset = call.broker.partition(batch.target).offsets.log_start
         return
