@@ -51,7 +51,7 @@ def restore_state(folder: Path, work: str, value_type: str) -> tuple[Cost, int]:
             await worker.open()
         try:
             changelogs = [
-                source for state in worker.tasks.assembly.states for source in state.changelogs.values()
+                source for state in worker.tasks.task_set.states for source in state.changelogs.values()
             ]
             offsets = worker.log.offsets(changelogs).values()
             assert any(True for table in worker.table_names() for _ in worker.table(table).all())
@@ -63,7 +63,7 @@ def restore_state(folder: Path, work: str, value_type: str) -> tuple[Cost, int]:
 
 
 def _ensure_right(worker: Worker, check: Check, count: int) -> None:
-    processed = sum(state.task.processed_count for state in worker.tasks.assembly.states)
+    processed = sum(state.task.processed_count for state in worker.tasks.task_set.states)
     assert processed >= count, f"{processed} events of {count}"
     check(worker, count)
 

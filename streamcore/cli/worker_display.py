@@ -151,7 +151,7 @@ class ProcessingDisplay:
         """Return how much was processed, and how fast."""
         elapsed_s = max(time.monotonic() - self._started_s, 1e-6)
         outside = inside = 0
-        for state in self._tasks.assembly.states:
+        for state in self._tasks.task_set.states:
             if all(queue.topic.internal for queue in state.task.inputs):
                 inside += state.task.processed_count
             else:
@@ -162,7 +162,7 @@ class ProcessingDisplay:
         late = sum(self._tasks.late_counts.values())
         if late:
             parts.append(f"{_records(late)} late")
-        failures = self._tasks.assembly.builder.failures.counts
+        failures = self._tasks.task_set.builder.failures.counts
         parts += [f"{_records(count)} failed in {node} ({how})" for (node, how), count in failures.items()]
         return "; ".join(parts)
 
@@ -170,7 +170,7 @@ class ProcessingDisplay:
         """Return the external inputs; repartition topics grow while they are read and would mislead."""
         return [
             queue
-            for state in self._tasks.assembly.states
+            for state in self._tasks.task_set.states
             for queue in state.task.inputs
             if not queue.topic.internal
         ]

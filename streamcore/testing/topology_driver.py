@@ -29,8 +29,8 @@ from streamcore.processing.dsl.topic import Topic
 from streamcore.processing.runtime.commit import Guarantee
 from streamcore.processing.runtime.outside import AnyTable
 from streamcore.processing.runtime.settings import WorkerSettings
+from streamcore.processing.runtime.table_query import TableQuery, table_query
 from streamcore.processing.runtime.topics import dead_letter_spec, dead_letter_topics
-from streamcore.processing.runtime.views import TableView, table_view
 from streamcore.processing.runtime.worker import TaskWorker
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
 from streamcore.processing.topology.times import given_time_ms
@@ -179,14 +179,14 @@ class TopologyDriver:
         reader.close()
         return found
 
-    def table(self, table: AnyTable) -> TableView:
+    def table(self, table: AnyTable) -> TableQuery:
         """Return a table of the application, by its name or its declaration, as of everything sent.
 
         Raises:
             UsageError: the application has no such table.
         """
         self._process_or_recover()
-        return table_view(self._worker.assembly, table, self._processed, lambda: True)
+        return table_query(self._worker.task_set, table, self._processed, lambda: True)
 
     @property
     def late_count(self) -> int:

@@ -38,7 +38,7 @@ from starlette.routing import Route
 
 from streamcore.errors import RequestTimeoutError, StreamCoreError, fact_text
 from streamcore.processing.runtime.running import Worker
-from streamcore.processing.runtime.views import TableView
+from streamcore.processing.runtime.table_query import TableQuery
 from streamcore.web.errors import HttpError, status_of
 from streamcore.web.metrics import CONTENT_TYPE, WorkerMetrics
 from streamcore.web.questions import (
@@ -184,7 +184,7 @@ class _Api:
 
     # -- within
 
-    async def _wait_for(self, view: TableView, wanted: Freshness) -> None:
+    async def _wait_for(self, view: TableQuery, wanted: Freshness) -> None:
         freshness = self._worker.freshness(view.store, wanted.position)
         deadline_s = time.monotonic() + wanted.timeout_ms / 1000
         pause_s = _POLL_S
@@ -202,7 +202,7 @@ class _Api:
             await asyncio.sleep(pause_s)
             pause_s = min(_POLL_MAX_S, pause_s * 1.5)
 
-    def _view(self, name: str) -> TableView:
+    def _view(self, name: str) -> TableQuery:
         known = self._worker.table_names()
         if name not in known:
             tables = ",".join(known) or "none"
@@ -214,7 +214,7 @@ class _Api:
     def _tables(self, words: Words) -> object:
         ensure_known(words)
         worker = self._worker
-        global_tables = worker.tasks.assembly.global_tables
+        global_tables = worker.tasks.task_set.global_tables
         facts = [
             table_facts(worker.table(name), is_global=name in global_tables) for name in worker.table_names()
         ]

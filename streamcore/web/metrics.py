@@ -86,12 +86,12 @@ class WorkerMetrics(Collector):
             "streamcore_stream_time_seconds", "The highest event time processed", labels=["task"]
         )
         committed = {
-            source: offset for state in tasks.assembly.states for source, offset in state.committed.items()
+            source: offset for state in tasks.task_set.states for source, offset in state.committed.items()
         }
         for source, marks in sorted(self._worker.log.offsets(committed).items()):
             left = max(0, marks.last_stable - committed[source])
             lag.add_metric([source.topic, str(source.partition)], left)
-        for state in tasks.assembly.states:
+        for state in tasks.task_set.states:
             if state.committed_time_ms != NO_TIME:
                 stream_time.add_metric([str(state.task.task_id)], state.committed_time_ms / 1000)
         yield lag
@@ -113,13 +113,13 @@ def _counts(tasks: TaskWorker) -> Iterator[Metric]:
         "Records that a step leaves out, because their key or their value is null",
         labels=["node", "reason"],
     )
-    for state in tasks.assembly.states:
+    for state in tasks.task_set.states:
         processed.add_metric([str(state.task.task_id)], state.task.processed_count)
         late.add_metric([str(state.task.task_id)], state.task.late_count)
     # Copied in one step, because the worker counts in another thread.
-    for (node, policy), count in sorted(tasks.assembly.builder.failures.counts.copy().items()):
+    for (node, policy), count in sorted(tasks.task_set.builder.failures.counts.copy().items()):
         failures.add_metric([node, policy], count)
-    for (node, reason), count in sorted(tasks.assembly.builder.failures.left_out.copy().items()):
+    for (node, reason), count in sorted(tasks.task_set.builder.failures.left_out.copy().items()):
         left_out.add_metric([node, reason], count)
     yield processed
     yield late

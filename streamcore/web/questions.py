@@ -13,7 +13,7 @@ from typing import Any
 
 from streamcore.durations import duration_ms, time_ms
 from streamcore.errors import SerdeError, UsageError, fact_text
-from streamcore.processing.runtime.views import TableView
+from streamcore.processing.runtime.table_query import TableQuery
 from streamcore.state.keys import key_codec
 from streamcore.state.position import Position
 from streamcore.state.queries import Answer
@@ -83,7 +83,7 @@ def ensure_known(words: Words, *known: str) -> None:
             )
 
 
-def key_answer(view: TableView, text: str, words: Words) -> Json:
+def key_answer(view: TableQuery, text: str, words: Words) -> Json:
     """Answer for one key: its value, or, for a windowed table without ``at``, its windows.
 
     Raises:
@@ -106,7 +106,7 @@ def key_answer(view: TableView, text: str, words: Words) -> Json:
     return {"table": view.name, **answer_row(answer, codec, key)}
 
 
-def span_answer(view: TableView, words: Words) -> Json:
+def span_answer(view: TableQuery, words: Words) -> Json:
     """Answer for a range: keys ``[from, to)``, keys with a prefix, or windows that start in ``[from, to)``.
 
     Raises:
@@ -135,7 +135,7 @@ def span_answer(view: TableView, words: Words) -> Json:
     return _rows(view, lambda: view.range(start, end), limit)
 
 
-def _key(view: TableView, text: str) -> Any:
+def _key(view: TableQuery, text: str) -> Any:
     """Parse a key of the table; another text is the client's error (400), unlike stored bytes (500)."""
     try:
         return parse_key(key_codec(view.store.key_type), text)
@@ -143,7 +143,7 @@ def _key(view: TableView, text: str) -> Any:
         raise HttpError(400, f"{error} {fact_text(table=view.name)}") from error
 
 
-def _prefix(view: TableView, text: str) -> Any:
+def _prefix(view: TableQuery, text: str) -> Any:
     codec = key_codec(view.store.key_type)
     try:
         return parse_prefix(codec, text)
@@ -151,7 +151,7 @@ def _prefix(view: TableView, text: str) -> Any:
         raise HttpError(400, f"{error} {fact_text(table=view.name)}") from error
 
 
-def table_facts(view: TableView, *, is_global: bool) -> Json:
+def table_facts(view: TableQuery, *, is_global: bool) -> Json:
     """Return the description of a table."""
     windows = view.store.windows
     codec = key_codec(view.store.key_type)
@@ -165,7 +165,7 @@ def table_facts(view: TableView, *, is_global: bool) -> Json:
     }
 
 
-def _rows(view: TableView, ask: Callable[[], Iterator[Answer[Any]]], limit: int) -> Json:
+def _rows(view: TableQuery, ask: Callable[[], Iterator[Answer[Any]]], limit: int) -> Json:
     """Return the first rows, and where the next page begins: ``next`` is the first key that is left out."""
     codec = key_codec(view.store.key_type)
     # Read the position before the rows: the rows are then at least as fresh.

@@ -12,7 +12,7 @@ from streamcore.clock import ManualClock
 from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.model import RecordColumns, TopicPartition
 from streamcore.processing.runtime.settings import WorkerSettings
-from streamcore.processing.runtime.views import table_view
+from streamcore.processing.runtime.table_query import table_query
 from streamcore.processing.runtime.worker import TaskWorker
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.memory import MemoryEngine
@@ -83,7 +83,7 @@ class House:
 
 def table_of(worker: TaskWorker, table: str) -> Mapping[Any, Any]:
     """What a table holds."""
-    view = table_view(worker.assembly, table, lambda *_: None, lambda: True)
+    view = table_query(worker.task_set, table, lambda *_: None, lambda: True)
     return {answer.key: answer.value for answer in view.all()}
 
 

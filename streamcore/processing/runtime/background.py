@@ -26,7 +26,7 @@ from streamcore.processing.runtime.commit import Guarantee
 from streamcore.processing.runtime.global_tables import Progress
 from streamcore.processing.runtime.outside import AnyTable, AnyTopic
 from streamcore.processing.runtime.running import DEFAULT_DATA, Worker, new_event_loop, still_busy
-from streamcore.processing.runtime.views import TableView
+from streamcore.processing.runtime.table_query import TableQuery
 
 
 class Running:
@@ -91,7 +91,7 @@ class Running:
         self._ensure_going()
         return self._worker.log
 
-    def table(self, table: AnyTable) -> TableView:
+    def table(self, table: AnyTable) -> TableQuery:
         """Return a table, given by its name or as declared, for reading.
 
         Raises:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from streamcore.log.client.port import Log
 from streamcore.model import TopicPartition
-from streamcore.processing.runtime.assembly import Assembly
+from streamcore.processing.runtime.task_set import TaskSet
 from streamcore.processing.topology.nodes import Repartition, StoreSpec, To
 from streamcore.processing.topology.plan import SubTopology
 from streamcore.state.position import Position, task_position
@@ -20,14 +20,14 @@ class Freshness:
     end of the topic between them is the position to wait for here. What agents send is not followed.
     """
 
-    def __init__(self, assembly: Assembly, log: Log, store: StoreSpec, wanted: Position) -> None:
-        self._assembly = assembly
+    def __init__(self, task_set: TaskSet, log: Log, store: StoreSpec, wanted: Position) -> None:
+        self._task_set = task_set
         self._log = log
         self._wanted = wanted
         self._ends: dict[str, dict[TopicPartition, int]] = {}
-        self._keeper = assembly.global_tables.get(store.name)
+        self._keeper = task_set.global_tables.get(store.name)
         self._sub_topology = next(
-            (found for found in assembly.plan.sub_topologies if found.store_of(store.name) is not None), None
+            (found for found in task_set.plan.sub_topologies if found.store_of(store.name) is not None), None
         )
 
     def is_reached(self) -> bool:
@@ -50,7 +50,7 @@ class Freshness:
             if topic not in self._ends:
                 if not all(self._reflects(writer) for writer in writers):
                     return False
-                places = [TopicPartition(topic, number) for number in range(self._assembly.counts[topic])]
+                places = [TopicPartition(topic, number) for number in range(self._task_set.counts[topic])]
                 # Of what is committed the last may not be shown yet: a broker marks it a moment later.
                 self._ends[topic] = {
                     place: marks.high_watermark for place, marks in self._log.offsets(places).items()
@@ -61,13 +61,13 @@ class Freshness:
 
     def _covers(self, sub_topology: SubTopology, wanted: Mapping[TopicPartition, int]) -> bool:
         reached = Position()
-        for state in self._assembly.states:
+        for state in self._task_set.states:
             if state.task.sub_topology is sub_topology:
                 reached = reached.merge(task_position(state.engine))
         return reached.covers(wanted)
 
     def _writers(self, topic: str) -> Iterator[SubTopology]:
-        plans: Sequence[SubTopology] = self._assembly.plan.sub_topologies
+        plans: Sequence[SubTopology] = self._task_set.plan.sub_topologies
         for sub_topology in plans:
             for node in sub_topology.nodes:
                 if isinstance(node, Repartition | To) and node.topic.name == topic:

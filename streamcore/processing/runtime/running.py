@@ -30,15 +30,15 @@ from streamcore.log.client.producer.pending import Sent, SentMany
 from streamcore.log.connect import ConnectedLog, broker_place, connect, hold_folder
 from streamcore.model import Headers, Record
 from streamcore.processing.dsl.app import App
-from streamcore.processing.runtime.assembly import EngineSource
 from streamcore.processing.runtime.collecting import COLLECTOR_PACE
 from streamcore.processing.runtime.commit import Guarantee
 from streamcore.processing.runtime.freshness import Freshness
 from streamcore.processing.runtime.global_tables import Progress
 from streamcore.processing.runtime.outside import AnyTable, AnyTopic, OutsideSender
 from streamcore.processing.runtime.settings import WorkerSettings
+from streamcore.processing.runtime.table_query import TableQuery, stores_of, table_query
+from streamcore.processing.runtime.task_set import EngineSource
 from streamcore.processing.runtime.topics import topics_of
-from streamcore.processing.runtime.views import TableView, stores_of, table_view
 from streamcore.processing.runtime.worker import TaskWorker
 from streamcore.processing.runtime.worker_presence import alone_in_process, worker_presence
 from streamcore.processing.topology.nodes import StoreSpec
@@ -288,15 +288,15 @@ class Worker:
 
     def table_names(self) -> list[str]:
         """The tables of the application, sorted."""
-        return sorted(store.name for store in stores_of(self.tasks.assembly))
+        return sorted(store.name for store in stores_of(self.tasks.task_set))
 
-    def table(self, table: AnyTable) -> TableView:
+    def table(self, table: AnyTable) -> TableQuery:
         """Return a table, given by its name or as declared, for reading.
 
         Raises:
             UsageError: the application has no such table.
         """
-        return table_view(self.tasks.assembly, table, self._wait_for, lambda: self.is_open)
+        return table_query(self.tasks.task_set, table, self._wait_for, lambda: self.is_open)
 
     # -- sending to it
 
@@ -351,7 +351,7 @@ class Worker:
 
     def freshness(self, store: StoreSpec, position: Position) -> Freshness:
         """Answers whether a store reflects a position, for callers that wait in their own way."""
-        return Freshness(self.tasks.assembly, self.log, store, position)
+        return Freshness(self.tasks.task_set, self.log, store, position)
 
     def _wait_for(self, store: StoreSpec, position: Position, timeout_ms: int) -> None:
         """Wait, in any thread but the worker's own, until a store reflects a position."""

@@ -28,7 +28,6 @@ from streamcore.log.client.port import Log
 from streamcore.model import Isolation, Offset, TopicPartition
 from streamcore.processing.context import TaskTable
 from streamcore.processing.dsl.app import App
-from streamcore.processing.runtime.assembly import Assembly, EngineSource, assemble
 from streamcore.processing.runtime.commit import Guarantee, commit
 from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.global_tables import Progress
@@ -38,9 +37,10 @@ from streamcore.processing.runtime.parts import Part
 from streamcore.processing.runtime.purging import RepartitionPurge
 from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.settings import WorkerSettings
+from streamcore.processing.runtime.table_query import committed_table
+from streamcore.processing.runtime.task_set import EngineSource, TaskSet, open_task_set
 from streamcore.processing.runtime.timers import Timers, call_hook
 from streamcore.processing.runtime.topic_watch import TopicWatch
-from streamcore.processing.runtime.views import committed_table
 from streamcore.processing.runtime.waking import Waking
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.state.engine import KeyValueEngine
@@ -87,8 +87,8 @@ class TaskWorker:
         self._wait_ms = wait_ms
         self._engines = _OpenEngines(engines)
         self._failures = FailureLog(clock.monotonic_s)
-        self.assembly: Assembly
-        self._assemble()
+        self.task_set: TaskSet
+        self._open_task_set()
         now_ms = clock.now_ms()
         self._waking = Waking()
         self.timers = Timers(
@@ -107,10 +107,10 @@ class TaskWorker:
         self._written: dict[TopicPartition, Offset] = {}
         """Where what this worker has written ends. A broker may show it a moment after the commit."""
 
-    def _assemble(self) -> None:
+    def _open_task_set(self) -> None:
         """Open the tasks; once more, with their engines as they are, after topics have changed."""
         settings = self.settings
-        self.assembly = assemble(
+        self.task_set = open_task_set(
             self.app,
             self._log,
             self._engines,
@@ -121,21 +121,21 @@ class TaskWorker:
             progress=self._progress,
             may_lose_end=settings.may_lose_end,
         )
-        self._watch = TopicWatch(self._log, self.assembly.plan, self._clock, settings.topics_interval_ms)
+        self._watch = TopicWatch(self._log, self.task_set.plan, self._clock, settings.topics_interval_ms)
         self.parts = [
             Part(states, outputs, settings, self._clock)
-            for states, outputs in zip(self.assembly.groups, self.assembly.outputs, strict=True)
+            for states, outputs in zip(self.task_set.groups, self.task_set.outputs, strict=True)
         ]
-        self._queues = [(state, queue) for state in self.assembly.states for queue in state.task.inputs]
+        self._queues = [(state, queue) for state in self.task_set.states for queue in state.task.inputs]
         for rank, (_, queue) in enumerate(self._queues):
             queue.rank = rank
         self._reader.assign({queue.partition: queue.position for _, queue in self._queues})
         self.watch = InputWatch(
-            self.assembly.plan.sub_topologies,
-            self.assembly.counts,
+            self.task_set.plan.sub_topologies,
+            self.task_set.counts,
             ahead_ms_max=settings.ahead_warning_ms,
         )
-        self._sender = DirectSender(self._plain_producer, self.assembly.counts, self._clock)
+        self._sender = DirectSender(self._plain_producer, self.task_set.counts, self._clock)
         share_bytes = settings.buffered_bytes_max // max(1, len(self._queues))
         self._fetch_bytes = min(settings.fetch_bytes_max, max(_FETCH_BYTES_MIN, share_bytes))
 
@@ -157,12 +157,12 @@ class TaskWorker:
             self._written.clear()
         else:
             self.commit()
-        before = self.assembly
+        before = self.task_set
         for part in self.parts:
             await part.abandon()
-        self._assemble()
+        self._open_task_set()
         former = {str(state.task.task_id): state.task for state in before.states}
-        for state in self.assembly.states:
+        for state in self.task_set.states:
             task = former.get(str(state.task.task_id))
             if task is not None:
                 state.task.late_count, state.task.processed_count = task.late_count, task.processed_count
@@ -185,7 +185,7 @@ class TaskWorker:
         Raises:
             UsageError: the application has no such table.
         """
-        return committed_table(self.assembly, store)
+        return committed_table(self.task_set, store)
 
     # -- start and stop
 
@@ -221,7 +221,7 @@ class TaskWorker:
 
     async def _step(self) -> bool:
         moved = False
-        for keeper in self.assembly.global_tables.values():
+        for keeper in self.task_set.global_tables.values():
             with self._unless_stopping():
                 moved |= keeper.follow()
         self.timers.start_due(self._clock.now_ms())
@@ -351,7 +351,7 @@ class TaskWorker:
         for part in resting:
             part.last_commit_ms = now_ms
         if not self._is_stopping():
-            self._purge.purge_if_due(self.assembly.plan, self.assembly.states, now_ms)
+            self._purge.purge_if_due(self.task_set.plan, self.task_set.states, now_ms)
         return committed is not None
 
     # -- running
@@ -481,7 +481,7 @@ class TaskWorker:
     @property
     def late_counts(self) -> dict[str, int]:
         """Records that came too late, by task."""
-        return {str(state.task.task_id): state.task.late_count for state in self.assembly.states}
+        return {str(state.task.task_id): state.task.late_count for state in self.task_set.states}
 
     def sources(self) -> Iterable[TopicPartition]:
         """The partitions that the tasks read."""
@@ -515,7 +515,7 @@ class TaskWorker:
                 continue
             except StreamCoreError as error:
                 _logger.warning("the log did not answer while the worker closed, nothing is lost: %s", error)
-        self.assembly.close()
+        self.task_set.close()
         if failure is not None:
             raise failure
 

@@ -328,11 +328,11 @@ def test_a_table_behind_a_repartition_goes_on_when_its_source_gets_partitions(ho
     async def work() -> None:
         worker = house.worker(app)
         await worker.run_until_end()
-        view = worker.assembly
+        view = worker.task_set
         house.log.alter_topic("numbers", partitions=2)
         house.produce("numbers", ("a", 1), partition=1)
         await worker.run_until_end()
-        assert worker.assembly is not view
+        assert worker.task_set is not view
         assert table_of(worker, "counts") == {"a": 3, "b": 1}
         await worker.close()
 

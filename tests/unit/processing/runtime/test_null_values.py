@@ -22,7 +22,7 @@ def values_of(driver: TopologyDriver, topic: Any) -> list[Any]:
 
 
 def left_out(driver: TopologyDriver) -> dict[tuple[str, str], int]:
-    return driver._worker.assembly.builder.failures.left_out
+    return driver._worker.task_set.builder.failures.left_out
 
 
 @pytest.mark.parametrize("value", [Order, dict, str, bytes, sc.Serde(encode=bytes, decode=bytes)])
@@ -175,7 +175,7 @@ def test_records_without_a_key_pass_a_repartition_that_was_asked_for_and_spread(
             driver.send(lines, value=line)
 
         assert sorted(values_of(driver, "out")) == list("ABCDEFGH")
-        counts = [state.task.processed_count for state in driver._worker.assembly.states]
+        counts = [state.task.processed_count for state in driver._worker.task_set.states]
         assert counts == [8, 2, 2, 2, 2]
 
 
@@ -236,4 +236,4 @@ def test_values_that_cannot_be_compared_pass_and_such_keys_are_errors_of_their_r
         assert answer is not None
         assert answer.value == 2
         assert list(driver.table("never").all()) == []
-        assert driver._worker.assembly.builder.failures.counts == {("never.repartition", "skip"): 2}
+        assert driver._worker.task_set.builder.failures.counts == {("never.repartition", "skip"): 2}

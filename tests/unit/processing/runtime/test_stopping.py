@@ -85,7 +85,7 @@ def test_an_event_that_takes_longer_than_the_stop_may_is_cancelled_and_left_unco
 
         await run_until(worker, reached)
 
-        (state,) = (state for state in worker.assembly.states if "seen" in state.task.stores)
+        (state,) = (state for state in worker.task_set.states if "seen" in state.task.stores)
         assert committed(log) == 2
         assert dict(state.task.stores["seen"].items()) == {"n": 2}
         await worker.close()

@@ -98,7 +98,7 @@ def test_a_stored_value_that_does_not_decode_is_named_with_table_key_and_class()
     with TopologyDriver(application(Note)) as driver:
         driver.send_bytes("notes", key=b"good", value=b'{"text":"a"}')
         driver.process()
-        engine = driver._worker.assembly.states[0].engine
+        engine = driver._worker.task_set.states[0].engine
         from streamcore.state.engine import StoreWrites
 
         engine.apply([StoreWrites("newest", [b"bad"], [b'{"text":5}'])])

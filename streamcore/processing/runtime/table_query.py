@@ -10,9 +10,9 @@ from typing import Any
 from streamcore.durations import duration_ms, time_ms
 from streamcore.errors import ClosedError, UsageError, fact_text
 from streamcore.model import Offset, TopicPartition, Windowed
-from streamcore.processing.runtime.assembly import Assembly, description_of
 from streamcore.processing.runtime.outside import AnyTable, table_name
 from streamcore.processing.runtime.reading import ReadOnlyTable
+from streamcore.processing.runtime.task_set import TaskSet, description_of
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.state.keys import KeyCodec, key_codec
 from streamcore.state.position import Position
@@ -22,7 +22,7 @@ Time = datetime | str | int
 WaitForPosition = Callable[[StoreSpec, Position, int], None]
 
 
-class TableView:
+class TableQuery:
     """One table of a running application, for reading, from any thread.
 
     Reads see what is committed. ``position`` in an answer tells how far into the inputs that reaches.
@@ -145,30 +145,30 @@ class TableView:
             raise ClosedError(f"the application has stopped; run it again: {fact_text(table=self.name)}")
 
 
-def stores_of(assembly: Assembly) -> list[StoreSpec]:
+def stores_of(task_set: TaskSet) -> list[StoreSpec]:
     """All tables of an application on a log: global ones, then those of tasks."""
-    found = [keeper.store for keeper in assembly.global_tables.values()]
-    for sub_topology in assembly.plan.sub_topologies:
+    found = [keeper.store for keeper in task_set.global_tables.values()]
+    for sub_topology in task_set.plan.sub_topologies:
         found += sub_topology.stores
     return found
 
 
-def table_view(
-    assembly: Assembly, table: AnyTable, wait_for: WaitForPosition, is_open: Callable[[], bool]
-) -> TableView:
+def table_query(
+    task_set: TaskSet, table: AnyTable, wait_for: WaitForPosition, is_open: Callable[[], bool]
+) -> TableQuery:
     """Return the view of a table, given by its name or as declared, over the engines that hold it.
 
     Raises:
         UsageError: the application has no table of this name.
     """
-    stores = {store.name: store for store in stores_of(assembly)}
+    stores = {store.name: store for store in stores_of(task_set)}
     name = table_name(table, stores)
     store = stores[name]
-    keeper = assembly.global_tables.get(name)
+    keeper = task_set.global_tables.get(name)
     if keeper is not None:
         parts = [(keeper.engine, keeper.store_name(source.partition)) for source in keeper.sources]
     else:
-        parts = [(state.engine, name) for state in assembly.states if name in state.task.stores]
+        parts = [(state.engine, name) for state in task_set.states if name in state.task.stores]
     decode, result = store.value_serde.decode, store.result
     shown = decode if result is None else (lambda data: result(decode(data)))
     views = [
@@ -181,18 +181,18 @@ def table_view(
         )
         for engine, part in parts
     ]
-    return TableView(store, views, wait_for, is_open, None if keeper is None else keeper.position)
+    return TableQuery(store, views, wait_for, is_open, None if keeper is None else keeper.position)
 
 
-def committed_table(assembly: Assembly, store: StoreSpec) -> ReadOnlyTable:
+def committed_table(task_set: TaskSet, store: StoreSpec) -> ReadOnlyTable:
     """A table as timers read it: the parts of all tasks of this worker, as of the last commit.
 
     Raises:
         UsageError: the application has no such table.
     """
-    if not any(known is store for known in stores_of(assembly)):
+    if not any(known is store for known in stores_of(task_set)):
         raise UsageError(f"the table is not one of this application's: {fact_text(table=store.name)}")
-    view = table_view(assembly, store.name, lambda *_: None, lambda: True)
+    view = table_query(task_set, store.name, lambda *_: None, lambda: True)
 
     def get(place: Any) -> Any:
         key, at = place if view.is_windowed else (place, None)

@@ -70,7 +70,7 @@ class EngineSource(Protocol):
 
 
 @dataclass(slots=True)
-class Assembly:
+class TaskSet:
     """An application on a log, ready to process."""
 
     plan: Plan
@@ -155,7 +155,7 @@ def _descriptions(plan: Plan) -> dict[str, StoreDescription]:
     }
 
 
-def assemble(
+def open_task_set(
     app: App,
     log: Log,
     engines: EngineSource,
@@ -166,7 +166,7 @@ def assemble(
     wait_ms: Callable[[int], None] | None,
     progress: Progress | None = None,
     may_lose_end: bool = False,
-) -> Assembly:
+) -> TaskSet:
     """Make everything an application needs to run, with state restored to the last commit.
 
     Args:
@@ -198,12 +198,12 @@ def assemble(
         failures=failures,
         wait_ms=wait_ms,
     )
-    assembly = Assembly(plan, counts, [], [], {}, builder)
+    task_set = TaskSet(plan, counts, [], [], {}, builder)
     opening = _Opening(app, log, clock, builder, ground, progress, may_lose_end)
     try:
         if plan.global_tables:
             engine = engines.open(app.app_id, GLOBAL_TASK)
-            assembly.engines.append(engine)
+            task_set.engines.append(engine)
             for table in plan.global_tables:
                 keeper = GlobalTableKeeper(
                     table,
@@ -217,8 +217,8 @@ def assemble(
                     name = keeper.store_name(source.partition)
                     describe_store(engine, description_of(table.store, name, follows=table.topic.name))
                 keeper.follow(progress)
-                assembly.global_tables[table.store.name] = keeper
-        builder.global_tables = assembly.global_tables
+                task_set.global_tables[table.store.name] = keeper
+        builder.global_tables = task_set.global_tables
         for group in connected(plan):
             outputs = Outputs()
             states: list[TaskState] = []
@@ -227,15 +227,15 @@ def assemble(
                     task_id = TaskId(sub_topology.name, partition)
                     # Without stores there is nothing to keep but the position, which the log has, too.
                     engine = engines.open(app.app_id, str(task_id)) if sub_topology.stores else MemoryEngine()
-                    assembly.engines.append(engine)
+                    task_set.engines.append(engine)
                     states.append(opening.task_state(sub_topology, task_id, engine, outputs))
-            assembly.groups.append(states)
-            assembly.outputs.append(outputs)
+            task_set.groups.append(states)
+            task_set.outputs.append(outputs)
         opening.record(plan, producer)
     except BaseException:
-        assembly.close()
+        task_set.close()
         raise
-    return assembly
+    return task_set
 
 
 class _Opening:
