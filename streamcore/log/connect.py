@@ -247,7 +247,7 @@ class ConnectedLog:
             places = list(self._marks(committed))
         if not places:
             facts = fact_text(group=group)
-            raise UsageError(f"the group has no positions: name the topics to give it some {facts}")
+            raise UsageError(f"the group has no committed offsets: name the topics to reset {facts}")
         positions = reset_positions(log, places, to, committed=committed, now_ms=self._clock.now_ms())
         if not dry_run:
             log.commit_positions(group, positions)
@@ -402,7 +402,7 @@ class ConnectedLog:
 
     def _ensure_group(self, group: str) -> None:
         if group not in self._open().group_names():
-            raise UsageError(f"there is no such group {fact_text(group=group)}")
+            raise UsageError(f"the group does not exist {fact_text(group=group)}")
 
 
 def connect(
@@ -435,12 +435,12 @@ def connect(
     if isinstance(where, str) and is_broker(where):
         if durability != "durable":
             raise UsageError(
-                "how durable a broker is, is set where it runs: leave durability out. "
+                "durability is set at the broker: leave durability= out. "
                 + fact_text(broker=where, durability=durability)
             )
         if config:
             raise UsageError(
-                "a broker is given its settings where it runs: leave config out. "
+                "settings of a broker are set at the broker: leave config= out. "
                 + fact_text(broker=where, settings=",".join(config))
             )
         return _connect_to_broker(where, security or {}, clock)

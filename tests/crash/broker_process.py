@@ -24,7 +24,7 @@ START_S_MAX: Final = 30.0
 STOP_S_MAX: Final = 30.0
 _POLL_S: Final = 0.01
 _PORTS: Final = (20_000, 32_000)
-FAULTS: Final = ("Traceback", "a request failed", "the server has ended")
+FAULTS: Final = ("Traceback", "a request failed", "the server has stopped because of an error")
 """What the log of a sound broker never has."""
 
 

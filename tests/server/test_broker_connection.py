@@ -204,7 +204,7 @@ def test_a_group_goes_on_where_it_committed_and_can_be_looked_at_moved_and_delet
         read_all(consumer, 10)
         consumer.commit({place: CommittedOffset(4, "half")})
         committed = consumer.committed([place])
-    with pytest.raises(UsageError, match="no such group"):
+    with pytest.raises(UsageError, match="the group does not exist"):
         log.describe_group(f"{topic}-other")
     (position,) = log.describe_group(topic).positions
     with log.consumer(topic, group=topic) as consumer:

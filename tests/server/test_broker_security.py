@@ -117,7 +117,7 @@ def test_users_are_added_listed_and_deleted_over_the_network(ca: Authority, serv
             pass
         users = dict(log.access.users())
         log.access.delete_user("bob")
-        with pytest.raises(UsageError, match="no such user"):
+        with pytest.raises(UsageError, match="the user does not exist"):
             log.access.delete_user("bob")
 
     assert users["bob"] == users["admin"] == {"SCRAM-SHA-256": 8192, "SCRAM-SHA-512": 8192}

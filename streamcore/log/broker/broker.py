@@ -206,7 +206,7 @@ class Broker:
         state = self.topic(name)
         if partition_count is not None and partition_count < state.partition_count:
             raise InvalidConfigError(
-                "partitions can be added, not taken away. "
+                "partitions can be added, not removed. "
                 f"topic={name} partitions={state.partition_count} asked={partition_count}"
             )
         if config:

@@ -445,7 +445,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _refuse(self, error: MalformedMessageError) -> None:
         """Close the connection: the peer does not speak the protocol, so its next bytes have no meaning."""
-        _logger.info("closed a connection whose request makes no sense: %s peer=%s", error, self._caller.host)
+        _logger.info("closed a connection after an invalid request: %s peer=%s", error, self._caller.host)
         self.close()
 
     def fail(self, error: Exception) -> None:

@@ -249,9 +249,7 @@ class OperationRunner:
             except StorageError:
                 self._progressed(())  # the partition has the failure; operations that wait for it must get it
             except Exception:
-                _logger.exception(
-                    "syncing has failed; what waits for it is tried again with the next request"
-                )
+                _logger.exception("a sync has failed; the next request tries it again")
                 self._progressed(())
             with suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._end_sync)

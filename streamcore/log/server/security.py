@@ -79,7 +79,7 @@ class Security:
             if ":" not in principal:
                 raise UsageError(f"a super user is a principal, User:NAME {fact_text(given=principal)}")
         if self.super_users and not self.authorize:
-            raise UsageError("super users count for nothing without --authorize: add it, or leave them out")
+            raise UsageError("super users have no effect without --authorize: add it, or remove them")
 
     def sasl_settings(self, scheme: Scheme) -> SaslSettings:
         """Return how clients authenticate at listeners of a scheme. Raises ``UsageError``."""

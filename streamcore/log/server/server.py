@@ -108,7 +108,7 @@ class Server:
         """Raise ``ServerFailedError`` if the server has stopped because of an error."""
         if self._failure is not None:
             raise ServerFailedError(
-                "connections are not served any more, because of a bug: stop and start again, and report "
+                "the server has stopped because of a bug: start it again, and report "
                 "what the program has logged " + fact_text(error=repr(self._failure))
             ) from self._failure
 
@@ -123,7 +123,7 @@ class Server:
                 self._ready.set_exception(error)
             else:
                 self._failure = error
-                _logger.exception("the server has ended")
+                _logger.exception("the server has stopped because of an error")
 
     async def _serve(self) -> None:
         self._loop = loop = asyncio.get_running_loop()

@@ -64,7 +64,7 @@ class TlsAcceptor:
                     peer, address = await loop.sock_accept(self._listening)
                 except OSError as error:
                     if error.errno in _NO_MORE:
-                        _logger.warning("cannot take connections for now: %s", error)
+                        _logger.warning("cannot accept connections for now: %s", error)
                         await asyncio.sleep(_RETRY_S)
                     continue
                 task = loop.create_task(self._arrive(peer, str(address[0])))

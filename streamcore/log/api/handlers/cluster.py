@@ -176,7 +176,7 @@ def _update_refusal(update: FeatureUpdateKey, version: int) -> str | None:
         return f"nothing is updated: there is no such type of update, {facts} type={update.upgrade_type}"
     if update.max_version_level != levels[update.feature]:
         return (
-            "nothing is updated: the levels of features are those of the program, which is to be upgraded, "
+            "nothing is updated: features have the levels of the program, so upgrade the program, "
             f"{facts} present={levels[update.feature]}"
         )
     return None

@@ -209,5 +209,5 @@ def ensure_topic_name(name: str) -> None:
 def unknown_type(resource_type: int) -> ApiError:
     """Return the refusal of a type of resource that has no settings here."""
     if resource_type == ConfigType.CLIENT_METRICS:
-        return ApiError(ErrorName.INVALID_REQUEST, hint="clients are not asked for their metrics")
+        return ApiError(ErrorName.INVALID_REQUEST, hint="metrics of clients are not supported")
     return ApiError(ErrorName.INVALID_REQUEST, resource_type=resource_type)

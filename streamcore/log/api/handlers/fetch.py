@@ -204,7 +204,7 @@ def _diverging(log: PartitionLog, wanted: FetchPartition) -> EpochEnd | None:
     log_start = log.offsets.log_start
     if end == UNKNOWN_END or wanted.fetch_offset < log_start:
         raise OffsetOutOfRangeError(
-            "there is no such place in the partition. "
+            "the position is not in the partition. "
             + fact_text(epoch=wanted.last_fetched_epoch, offset=wanted.fetch_offset, log_start=log_start)
         )
     is_other = end.epoch < wanted.last_fetched_epoch or end.end_offset < wanted.fetch_offset

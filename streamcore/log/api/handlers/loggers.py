@@ -67,9 +67,9 @@ def change_loggers(changes: Sequence[SettingChange], *, validate_only: bool) -> 
     names = _names()
     for change in changes:
         if change.kind in (ChangeKind.APPEND, ChangeKind.SUBTRACT):
-            raise ApiError(ErrorName.INVALID_REQUEST, logger=change.name, hint="a level is no list")
+            raise ApiError(ErrorName.INVALID_REQUEST, logger=change.name, hint="a level is not a list")
         if change.name not in names:
-            raise ApiError(ErrorName.INVALID_CONFIG, logger=change.name, hint="there is no such logger")
+            raise ApiError(ErrorName.INVALID_CONFIG, logger=change.name, hint="the logger does not exist")
         if change.kind is ChangeKind.SET and change.value not in _LEVELS:
             raise ApiError(
                 ErrorName.INVALID_CONFIG, logger=change.name, level=change.value, known=",".join(_LEVELS)

@@ -143,7 +143,7 @@ def _ensure_may_be_written_to(target: TopicPartition, request: ProduceRequest, c
     if request.acks not in _ACKS:
         raise _ImpossibleAcksError(f"acks is 0, 1 or -1 for all, acks={request.acks}")
     if call.broker.is_internal(target.topic):
-        raise _InternalTopicError("this topic is for the broker itself: choose another, " + str(target))
+        raise _InternalTopicError("only the broker writes to this topic: choose another, " + str(target))
 
 
 def _first_of(error: Exception, target: TopicPartition, call: Call) -> Exception:
@@ -175,20 +175,20 @@ def _single_batch(data: PartitionProduceData, transactional_id: str | None, vers
     """Return the one batch that a request has for a partition."""
     records = data.records
     if not isinstance(records, memoryview) or len(records) < HEADER_BYTES:
-        raise InvalidRecordError("a request to produce has one batch for each partition, and this has none")
+        raise InvalidRecordError("a Produce request has one batch for each partition, and this one has none")
     length, magic, attributes = _FIRST_FIELDS.unpack_from(records)
     if magic not in _KAFKAS_MAGICS:
-        raise CorruptBatchError(f"there is no such format of records. version={magic}")
+        raise CorruptBatchError(f"the record format is unknown. version={magic}")
     if magic != MAGIC:
         raise UnsupportedVersionError(f"only record batches of format version 2 are taken, version={magic}")
     if LENGTH_END + length > len(records):
-        raise InvalidRecordError("the batch is cut off: a request to produce has a whole one")
+        raise InvalidRecordError("the batch is cut off: send a complete one")
     if LENGTH_END + length < len(records):
-        raise InvalidRecordError("a request to produce has one batch for each partition, and this has more")
+        raise InvalidRecordError("a Produce request has one batch for each partition, and this one has more")
     if attributes & 7 == ZSTD and version < _ZSTD_FROM:
         raise _ZstdTooEarlyError("zstd needs Produce version 7: upgrade the client or choose another codec")
     if attributes & TRANSACTIONAL_FLAG and transactional_id is None:
-        raise _NobodysTransactionError("transactional batches come with their producer's transactional id")
+        raise _NobodysTransactionError("a transactional batch needs its producer's transactional id")
     return records
 
 

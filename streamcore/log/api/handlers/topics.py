@@ -251,7 +251,7 @@ def delete_topics(request: DeleteTopicsRequest, call: Call) -> Operation[DeleteT
 
 def _name_to_delete(name: str | None, topic_id: bytes, count: int, call: Call) -> str:
     if (name is None) == (topic_id == _NO_ID):
-        raise ApiError(ErrorName.INVALID_REQUEST, topic=name, hint="say which topic by its name or by its id")
+        raise ApiError(ErrorName.INVALID_REQUEST, topic=name, hint="name a topic by its name or by its id")
     if count > 1:
         raise _twice(name or topic_id.hex())
     found = name if name is not None else call.broker.topic_name(topic_id)

@@ -141,7 +141,7 @@ class Consumer:
         """
         self._ensure_open()
         if self._group is None:
-            raise UsageError("a consumer commits for its group: log.consumer(…, group=…)")
+            raise UsageError("a commit needs a group: log.consumer(…, group=…)")
         positions = self._positions_of(what)
         if not positions:
             return
@@ -157,7 +157,7 @@ class Consumer:
         """Add the positions to a transaction; see ``Transaction.commit_offsets``."""
         self._ensure_open()
         if self._group is None:
-            raise UsageError("a consumer commits for its group: log.consumer(…, group=…)")
+            raise UsageError("a commit needs a group: log.consumer(…, group=…)")
         positions = self._positions_of(None)
         if positions:
             membership = None if self._member is None else self._member.membership
@@ -269,7 +269,7 @@ class Consumer:
             }
         if isinstance(what, Record):
             if what.offset < 0:
-                raise UsageError("only a record that was read has a position to commit")
+                raise UsageError("only a record that was read can be committed")
             return {TopicPartition(what.topic, what.partition): CommittedOffset(what.offset + 1)}
         return {
             _place(place): position if isinstance(position, CommittedOffset) else CommittedOffset(position)

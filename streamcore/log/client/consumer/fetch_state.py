@@ -197,7 +197,7 @@ class FetchStates:
             case _:
                 raise error
         facts = fact_text(partition=place, position=reading.position, reset_to=offset)
-        _logger.warning("the position is out of range, reading goes on elsewhere %s", facts)
+        _logger.warning("the position is out of range, continuing at another offset %s", facts)
         reading.move(offset)
         self._assign_reader()
 

@@ -72,7 +72,7 @@ class EmbeddedMember:
             case Lost(reason):
                 if owned.places():
                     facts = fact_text(group=self._group, reason=reason)
-                    _logger.warning("the membership is lost, joining again %s", facts)
+                    _logger.warning("the group has removed this member, joining again %s", facts)
                 owned.lose(owned.places())
                 membership.order_join(())
             case Failed(error):
@@ -113,7 +113,7 @@ class EmbeddedMember:
             credentials = membership.membership
             if credentials is None:
                 raise StaleGenerationError(
-                    "the group gave these partitions to others; poll to join again "
+                    "the group has assigned these partitions to other members; poll to join again "
                     + fact_text(group=self._group)
                 )
             try:

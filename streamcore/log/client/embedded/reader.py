@@ -52,7 +52,10 @@ class EmbeddedReader:
         start = assigned.position
         with self._driver:
             if self._broker.partition(source) is not assigned.log:
-                raise UnknownTopicError("the topic was deleted and made anew. " + fact_text(source=source))
+                raise UnknownTopicError(
+                    "the topic was deleted and created again: assign its partitions again. "
+                    + fact_text(source=source)
+                )
             result = assigned.log.read(start, bytes_max=bytes_max, isolation=self._isolation)
         if result.next_offset == start:
             return None
@@ -62,8 +65,8 @@ class EmbeddedReader:
             with self._driver:
                 path = assigned.log.segments.holding(start).data_path
             raise CorruptDataError(
-                "a stored batch is damaged: restore the data file from a copy, and look with `streamcore log "
-                "verify` what else is; seeking past the damage gives up what it holds, "
+                "a stored batch is damaged: restore the data file from a copy, and look for more damage with "
+                "`streamcore log verify`; a seek past the damage skips its records, "
                 + fact_text(source=source, read_from=start, path=path, found=error)
             ) from error
         assigned.position = run.next_offset = result.next_offset

@@ -70,7 +70,7 @@ class KafkaAccess:
         """Delete a user's credentials, so that it cannot log in. Raises ``UsageError`` if it has none."""
         known = self.users().get(user)
         if not known:
-            raise UsageError(f"there is no such user. {fact_text(user=user)}")
+            raise UsageError(f"the user does not exist. {fact_text(user=user)}")
         self._alter(
             user,
             [

@@ -92,7 +92,7 @@ _REACTIONS: Final[Mapping[str, tuple[type[StreamCoreError], str]]] = {
     "KAFKA_STORAGE_ERROR": (StorageError, "the broker's disk refuses; see its log"),
     "NON_EMPTY_GROUP": (UsageError, "the group has members: stop them first"),
     "GROUP_SUBSCRIBED_TO_TOPIC": (UsageError, "a member of the group reads the topic: stop it first"),
-    "GROUP_ID_NOT_FOUND": (UsageError, "there is no such group"),
+    "GROUP_ID_NOT_FOUND": (UsageError, "the group does not exist"),
     "INVALID_GROUP_ID": (UsageError, "give the group another name"),
     "INCONSISTENT_GROUP_PROTOCOL": (
         UsageError,

@@ -94,7 +94,7 @@ class KafkaGroups:
     def delete_positions(self, group: str) -> None:
         """Raise ``UsageError``: librdkafka's binding has no call for it."""
         raise UsageError(
-            "single positions cannot be deleted over a network: delete the group, or commit other positions. "
+            "a broker deletes no single committed offsets: delete the group, or commit other offsets. "
             + fact_text(group=group)
         )
 
@@ -136,7 +136,7 @@ class KafkaGroups:
                 )
             if connection.clock.monotonic_s() >= deadline_s:
                 raise RequestTimeoutError(
-                    "an open transaction holds committed positions; try again once it is decided. "
+                    "an open transaction holds committed offsets; try again after it has ended. "
                     + fact_text(group=group, partitions=",".join(str(_place(each)) for each in undecided))
                 )
             connection.pause()
@@ -165,7 +165,7 @@ class KafkaGroups:
                     raise translated(place.error, "commit positions", group=group, partition=_place(place))
         except StaleGenerationError as error:
             raise UsageError(
-                f"the group has members, who commit for it: stop them first. {fact_text(group=group)}"
+                f"the group has members, which commit for it: stop them first. {fact_text(group=group)}"
             ) from error
 
     def _asked(self, question: ConsumerGroupTopicPartitions) -> list[KafkaPartition]:

@@ -107,7 +107,7 @@ class KafkaMember:
         """Commit as a member. Raises ``StaleGenerationError`` if another generation has begun."""
         if not self._is_joined or not all(place in owned for place in positions):
             raise StaleGenerationError(
-                "the group gave these partitions to others; poll to join again. "
+                "the group has assigned these partitions to other members; poll to join again. "
                 + fact_text(group=self._group)
             )
         try:
@@ -158,7 +158,9 @@ class KafkaMember:
     def _lost(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         self._is_joined = False
         if self._owned is not None and self._owned.places():
-            _logger.warning("the membership is lost, joining again %s", fact_text(group=self._group))
+            _logger.warning(
+                "the group has removed this member, joining again %s", fact_text(group=self._group)
+            )
         try:
             if self._owned is not None:
                 self._owned.lose(self._owned.places())

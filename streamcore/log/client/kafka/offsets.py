@@ -108,7 +108,7 @@ def _told(place: KafkaPartition, offset: Offset, lowest: Offset) -> Offset:
     """
     if offset < lowest:
         raise RetriableError(
-            "the broker did not tell an offset; try again. "
+            "the broker returned no offset; try again. "
             + fact_text(topic=place.topic, partition=place.partition)
         )
     return offset

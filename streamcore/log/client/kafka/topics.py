@@ -137,7 +137,7 @@ class KafkaTopics:
         topic = self.of(TopicPartition(name, 0))
         if partitions is not None and partitions < topic.partition_count:
             raise InvalidConfigError(
-                "partitions can be added, not taken away. "
+                "partitions can be added, not removed. "
                 + fact_text(topic=name, partitions=topic.partition_count, wanted=partitions)
             )
         admin, timeout_s = self._connection.admin, self._connection.settings.request_timeout_s

@@ -88,7 +88,7 @@ class Sender:
                 finally:
                     self.lock.acquire()
             if self.is_closed:
-                raise ClosedError("the producer was closed while a send waited for room")
+                raise ClosedError("the producer was closed while a send waited for buffer space")
 
     def wake(self) -> None:
         """With ``lock`` held: wake the sender thread; the first call starts it."""
