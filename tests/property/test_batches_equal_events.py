@@ -15,8 +15,8 @@ from hypothesis import event, given, note
 from hypothesis import strategies as st
 
 from streamcore.errors import SerdeError, UserCodeError
-from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import FetchedColumns, Record, TopicPartition
+from streamcore.partitioning import partition_of_key
 from streamcore.processing.dsl.app import App
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder

@@ -15,8 +15,8 @@ from typing import Final
 
 from streamcore.durations import time_text
 from streamcore.errors import fact_text
-from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import FetchedColumns, TopicPartition
+from streamcore.partitioning import partition_of_key
 from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.topology.plan import SubTopology
 

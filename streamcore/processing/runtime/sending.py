@@ -9,8 +9,8 @@ from typing import Any
 from streamcore.clock import Clock
 from streamcore.errors import SerdeError, UsageError, fact_text
 from streamcore.log.client.port import Producer
-from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import Headers, Record, RecordColumns, TopicPartition
+from streamcore.partitioning import partition_of_key
 from streamcore.processing.operators.guard import each
 from streamcore.processing.topology.made_records import made_record
 from streamcore.processing.topology.nodes import TopicSpec

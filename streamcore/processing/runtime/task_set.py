@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from streamcore.clock import Clock
 from streamcore.errors import fact_text
 from streamcore.log.client.port import Log, Producer
-from streamcore.log.client.producer.partitioner import KeyPartitions
 from streamcore.model import CommittedOffset, TopicName, TopicPartition
+from streamcore.partitioning import KeyPartitions
 from streamcore.processing.dsl.app import App
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder

@@ -23,8 +23,8 @@ from typing import Any, TypeAlias, TypeVar
 from msgspec.structs import replace
 
 from streamcore.errors import SerdeError, StreamCoreError, UserCodeError, fact_text
-from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import Headers, Record, Windowed
+from streamcore.partitioning import partition_of_key
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy, Retry, Skip, Stop, stop
 from streamcore.processing.topology.made_records import made_record, partition_without_key
 from streamcore.processing.topology.nodes import (

@@ -19,10 +19,11 @@ from random import Random
 
 from streamcore.errors import UnknownTopicError, UsageError, fact_text
 from streamcore.log.client.port import TopicDescription
-from streamcore.log.client.producer.partitioner import KeyPartitions, StickyPartition
 from streamcore.log.client.producer.pending import PendingBatch, Settler
 from streamcore.log.client.producer.record_columns import SizedColumns
+from streamcore.log.client.producer.sticky_partition import StickyPartition
 from streamcore.model import Headers, TimestampMs, TopicName, TopicPartition
+from streamcore.partitioning import KeyPartitions
 
 _ROUTE_LIFETIME_S = 1.0
 _BATCH_HEADER_BYTES = 61

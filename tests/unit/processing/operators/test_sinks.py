@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from streamcore.errors import SerdeError
-from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import RecordColumns, TopicPartition
+from streamcore.partitioning import partition_of_key
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.outputs import BatchOutputs, Outputs
 from streamcore.processing.operators.sinks import SinkOperator

@@ -7,8 +7,8 @@ import logging
 import pytest
 
 import streamcore as sc
-from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.model import FetchedColumns, TopicPartition
+from streamcore.partitioning import partition_of_key
 from streamcore.processing.runtime.input_watch import SAMPLED_KEYS, InputWatch
 from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.topology.plan import resolve_partitions

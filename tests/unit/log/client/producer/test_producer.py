@@ -24,11 +24,11 @@ from streamcore.errors import (
 )
 from streamcore.log.broker.requests import Membership
 from streamcore.log.client.port import Appended, Outcome, TopicDescription
-from streamcore.log.client.producer.partitioner import partition_of_key
 from streamcore.log.client.producer.pending import SendFuture, SendManyFuture
 from streamcore.log.client.producer.producer import Producer, ProducerSettings
 from streamcore.log.client.producer.record_columns import Sendable
 from streamcore.model import CommittedOffset, Headers, Record, RecordColumns, TopicPartition
+from streamcore.partitioning import partition_of_key
 
 Row = tuple[bytes | None, bytes | None, int, Headers]
 LONG_LINGER = "1h"

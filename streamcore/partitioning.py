@@ -1,8 +1,8 @@
-"""Chooses the partition of a record: by its key, or, without a key, one that stays for a batch.
+"""The partition of a key.
 
-A key's partition is ``(murmur2(key) & 0x7fffffff) % partition_count``, bit for bit as Kafka's Java client
-computes it, so that producers in any language send equal keys to the same partition. Records without a key
-stick to one partition for a batch: a few full batches cost less than many small ones.
+It is ``(murmur2(key) & 0x7fffffff) % partition_count``, bit for bit as Kafka's Java client computes it, so
+that producers in any language send equal keys to the same partition. Pure functions and a cache: producers,
+the tasks of an application and the specification of its results all use them.
 
 Stored data depends on this function: it never changes.
 """
@@ -10,7 +10,6 @@ Stored data depends on this function: it never changes.
 from __future__ import annotations
 
 import struct
-from random import Random
 from typing import Final
 
 _SEED: Final = 0x9747B28C
@@ -45,8 +44,7 @@ class KeyPartitions(dict[bytes, int]):
     """Caches the partition of keys, so that a hot key is hashed once.
 
     A dictionary whose missing entries are computed: ``partitions[key]`` always returns a partition. It is
-    cleared
-    when it holds ``CACHED_KEYS_MAX`` keys, which bounds it and costs a hot key one hash.
+    cleared when it holds ``CACHED_KEYS_MAX`` keys, which bounds it and costs a hot key one hash.
     """
 
     def __init__(self, partition_count: int) -> None:
@@ -60,20 +58,3 @@ class KeyPartitions(dict[bytes, int]):
         partition = (murmur2(key) & 0x7FFFFFFF) % self.partition_count
         self[key] = partition
         return partition
-
-
-class StickyPartition:
-    """The partition for records without a key: one until its batch is full, then another."""
-
-    def __init__(self, random: Random) -> None:
-        self._random = random
-        self.current = -1
-
-    def next(self, partition_count: int) -> int:
-        """Change to another partition, if there is another, and return it."""
-        if self.current < 0:
-            self.current = self._random.randrange(partition_count)
-        elif partition_count > 1:
-            step = self._random.randrange(1, partition_count)
-            self.current = (self.current + step) % partition_count
-        return self.current

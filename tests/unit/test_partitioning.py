@@ -1,15 +1,12 @@
-"""Partitions of keys are Kafka's; records without a key stick for a while."""
+"""Partitions of keys are Kafka's."""
 
 from __future__ import annotations
 
-from random import Random
-
 import pytest
 
-from streamcore.log.client.producer import partitioner
-from streamcore.log.client.producer.partitioner import (
+from streamcore import partitioning
+from streamcore.partitioning import (
     KeyPartitions,
-    StickyPartition,
     murmur2,
     partition_of_key,
 )
@@ -42,29 +39,10 @@ def test_remembered_partitions_equal_computed_ones() -> None:
 
 
 def test_the_memory_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partitioner, "CACHED_KEYS_MAX", 10)
+    monkeypatch.setattr(partitioning, "CACHED_KEYS_MAX", 10)
     partitions = KeyPartitions(5)
 
     for number in range(1_000):
         partitions[b"%d" % number]
 
     assert len(partitions) <= 10
-
-
-def test_the_sticky_partition_always_moves_to_another_and_reaches_all() -> None:
-    sticky = StickyPartition(Random(1))
-    before = sticky.next(4)
-    seen = {before}
-    for _ in range(100):
-        after = sticky.next(4)
-        assert after != before
-        seen.add(after)
-        before = after
-
-    assert seen == {0, 1, 2, 3}
-
-
-def test_the_only_partition_is_the_sticky_one() -> None:
-    sticky = StickyPartition(Random(1))
-
-    assert [sticky.next(1) for _ in range(3)] == [0, 0, 0]
