@@ -1,19 +1,19 @@
 """Runs agents: user coroutines that iterate over events.
 
-An agent is called once and then lives on across batches. Asking for the next event acknowledges the one
-before; an event whose code raises is never acknowledged, its policy decides. Under a policy that goes on
-(skip, retry, dead letter) what the failed event wrote to tables and topics is taken back first.
+An agent is called once and then stays active across batches. A request for the next event acknowledges the
+one before; an event whose code raises is never acknowledged, its policy decides. Under a policy that
+continues (skip, retry, dead letter) the writes of the failed event to tables and topics are undone first.
 
-Events are handed out in the order of the batch, so those that have been are always the first of it. A *cut*
-hands out no more; once those under way are acknowledged, what is done is the beginning of the batch and
-nothing else, and can be committed. The rest is handed out later.
+Events are handed out in the order of the batch, so those handed out are always the first of it. After a
+*cut* no more are handed out; once those under way are acknowledged, the acknowledged events are a prefix of
+the batch, and can be committed. The rest is handed out later.
 
-With ``concurrency=n`` there are n lanes, each a call of the function of its own, and up to n events under
-way. Those of one key are never under way together, so they keep their order.
+With ``concurrency=n`` there are n lanes, each with a separate call of the function, and up to n events under
+way. Events of one key are never under way together, so they keep their order.
 
-Where writes can be taken back, what an event has used of another's that is still under way makes it wait for
-the other's acknowledgement; it is done again only if the other fails. An agent that writes keys other than
-its event's is soon in everybody's way: from then on it works on one event at a time.
+Where writes can be undone, an event that has read writes of another event under way waits for the other's
+acknowledgement; it is repeated only if the other fails. An agent that writes keys other than its event's
+soon conflicts with all its lanes: from then on it works on one event at a time.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class AgentRunner:
         sink_for: Callable[[TopicSpec, Guard], SinkOperator],
         wait_ms: Callable[[int], None] | None,
     ) -> None:
-        """Make an agent; ``wait_ms`` passes the time before a retry, ``None`` is the event loop's sleep."""
+        """Create the runner of an agent; ``wait_ms`` waits before a retry, ``None`` is the event loop's
+        sleep.
+        """
         self.node = node
         self.guard = guard
         self.turn = turn
@@ -65,7 +67,7 @@ class AgentRunner:
         """Whether effects of events that are not acknowledged are mixed with those of others."""
         self.batch: Batch | None = None
         self.next_index = 0
-        """The next event of the batch to hand out."""
+        """The index in the batch of the next event to hand out."""
         self.lanes = [Lane(self) for _ in range(node.concurrency)]
         self._wait_ms = wait_ms
         self._sink_for = sink_for
@@ -83,7 +85,7 @@ class AgentRunner:
     # -- the task's side
 
     def wanted(self, batch: Batch) -> Batch:
-        """The records that are events for the agent: with a key, where the stream's keys were changed."""
+        """Return the records that are events for the agent: with a key, if the stream's keys were changed."""
         return self.guard.with_keys(batch) if self.node.keyed_only else batch
 
     def begin(self, batch: Batch) -> None:
@@ -94,7 +96,7 @@ class AgentRunner:
         self.next_index = 0
 
     async def process(self) -> int:
-        """Hand events out until all are acknowledged or a cut comes; return how many are acknowledged.
+        """Hand out events until all are acknowledged or a cut is requested; return the number acknowledged.
 
         Raises:
             UserCodeError: by the error policy of the agent.
@@ -118,7 +120,7 @@ class AgentRunner:
                 return self.next_index
 
     def wake(self) -> None:
-        """Look again whether there is anything to wait for, because a cut was asked for."""
+        """Check again whether there is anything to wait for, because a cut was requested."""
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
@@ -135,7 +137,7 @@ class AgentRunner:
                 lane.call.cancel()
 
     def hand_on(self) -> None:
-        """Give what acknowledged events sent to the outputs."""
+        """Add the records that acknowledged events sent to the outputs."""
         batch = self.batch
         sent: list[tuple[int, TopicSpec, Record[Any, Any]]] = []
         for lane in self.lanes:
@@ -175,7 +177,7 @@ class AgentRunner:
     # -- the lanes' side
 
     def rows(self, rows: Rows) -> Sequence[Any]:
-        """The events of the batch, in the form that a lane asks for."""
+        """Return the events of the batch, in the form that a lane needs."""
         found = self._rows.get(rows)
         if found is None:
             assert self.batch is not None
@@ -190,14 +192,14 @@ class AgentRunner:
         return index == 0 or index >= len(self._origins) or self._origins[index] != self._origins[index - 1]
 
     def sink(self, topic: TopicSpec) -> SinkOperator:
-        """What writes to a topic. Raises ``UsageError`` for one that the application does not have."""
+        """Return the operator that writes to a topic. Raises ``UsageError`` for a topic of no step."""
         sink = self._sinks.get(topic.name)
         if sink is None:
             sink = self._sinks[topic.name] = self._sink_for(topic, self.guard)
         return sink
 
     def take(self, lane: Lane) -> int | None:
-        """Hand the next event to a lane, if one may go under way beside the others."""
+        """Hand the next event to a lane, if it may be under way beside the others."""
         index = self.next_index
         if (
             index >= len(self._origins)
@@ -214,7 +216,7 @@ class AgentRunner:
         return index
 
     def acknowledged(self, lane: Lane) -> None:
-        """The event of a lane is done, or left out: the next may go under way."""
+        """Record that the event of a lane is done, or left out: the next may be under way."""
         self._under_way.pop(lane, None)
         lane.end_event()
         lane.attempts = 0
@@ -229,7 +231,7 @@ class AgentRunner:
                 other.resume()
 
     def may_acknowledge(self, lane: Lane) -> bool:
-        """Whether all whose writes the event has used are at their end, too."""
+        """Whether all events whose writes the event has read have ended, too."""
         reached = [lane]
         for each in reached:
             if not each.is_asking:
@@ -238,18 +240,18 @@ class AgentRunner:
         return True
 
     def note_use(self, lane: Lane, store: str, key: Any) -> None:
-        """Find the events under way that have written a key which another uses."""
+        """Find the events under way that have written a key which another event reads."""
         for other in self.lanes:
             journal = None if other is lane else other.journals.get(store)
             if journal is not None and (journal.before if key is ANY else key in journal.before):
                 lane.depends_on.add(other)
 
     def next_write(self) -> int:
-        """A number for a write, in the order of all writes."""
+        """Return a number for a write, in the order of all writes."""
         return next(self._write_numbers)
 
     def note_foreign_write(self, store: str) -> None:
-        """An event writes a key that is not its own: work on one event at a time from here."""
+        """Record that an event writes another key: work on one event at a time from here."""
         if self._writes_foreign_keys:
             return
         self._writes_foreign_keys = True
@@ -261,12 +263,12 @@ class AgentRunner:
         )
 
     def lane_waits(self) -> None:
-        """A lane has nothing to do."""
+        """Record that a lane has nothing to do."""
         if self._is_at_rest():
             self.wake()
 
     def call_ended(self, lane: Lane) -> None:
-        """The function of a lane has ended, though it should not have."""
+        """Record that the function of a lane has ended, which is an error."""
         self._ended.append(lane)
         self.wake()
 
@@ -320,7 +322,7 @@ class AgentRunner:
         lane.resume()
 
     def _take_back(self, lane: Lane) -> None:
-        """Undo the event of a lane, and those that have used what it wrote: these are done again."""
+        """Undo the event of a lane, and those that have read its writes: these are repeated."""
         undone = [lane]
         for each in undone:
             undone += [other for other in self.lanes if each in other.depends_on and other not in undone]
@@ -373,7 +375,7 @@ class AgentRunner:
 
 
 def _outcome(call: asyncio.Task[Any] | None) -> BaseException:
-    """What ended the function of a lane."""
+    """Return how the function of a lane ended."""
     assert call is not None
     if call.cancelled():
         return asyncio.CancelledError()

@@ -1,4 +1,4 @@
-"""Runs an application in a thread of its own: ``sc.run``."""
+"""Runs an application in a separate thread: ``sc.run``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from streamcore.processing.runtime.table_query import TableQuery
 
 
 class Running:
-    """An application at work in a thread of its own; made by ``run``."""
+    """An application that runs in a separate thread; created by ``run``."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -69,7 +69,7 @@ class Running:
 
     @property
     def failure(self) -> BaseException | None:
-        """What stopped the application; ``None`` while it runs, and after it was stopped in order."""
+        """The error that stopped the application; ``None`` while it runs, and after an orderly stop."""
         if self._error is not None:
             return self._error
         return self._worker.failure()
@@ -78,7 +78,7 @@ class Running:
         """Wait until the application ends; return if it was stopped in order.
 
         Raises:
-            RequestTimeoutError: it goes on for longer than ``timeout``; without one, there is no bound.
+            RequestTimeoutError: the application runs longer than ``timeout``; without one, there is no bound.
             UserCodeError: and other errors that stopped the application.
         """
         if not self._ended.wait(None if timeout is None else duration_ms(timeout) / 1000):
@@ -87,12 +87,12 @@ class Running:
 
     @property
     def log(self) -> ConnectedLog:
-        """The log it works on: to produce to and to read from."""
+        """The application's log: to produce to and to read from."""
         self._ensure_going()
         return self._worker.log
 
     def table(self, table: AnyTable) -> TableQuery:
-        """Return a table, given by its name or as declared, for reading.
+        """Return the query object of a table, given by its name or as declared.
 
         Raises:
             UsageError: the application has no such table.
@@ -110,7 +110,7 @@ class Running:
         partition: int | None = None,
         headers: Headers = (),
     ) -> Sent:
-        """Write a record to a topic of the application, and return where, once it is durable.
+        """Write a record to a topic of the application; return its partition and offset, once it is durable.
 
         ``table.get(key, at_least=sent.position)`` waits until a table reflects it. For the arguments and the
         errors see ``Worker.send``.
@@ -121,9 +121,9 @@ class Running:
         ).result()
 
     def send_many(self, topic: AnyTopic, records: Iterable[Record[Any, Any] | tuple[Any, Any]]) -> SentMany:
-        """Write records, or pairs of key and value; return where, once all are durable.
+        """Write records, or pairs of key and value; return their offsets, once all are durable.
 
-        Raises like ``send``; records before the one that is refused may be written.
+        Raises like ``send``; records before the refused one may be written.
         """
         self._ensure_going()
         return self._worker.outside.send_many(topic, records).result()
@@ -169,7 +169,9 @@ class Running:
         return caught_up
 
     def stop(self) -> None:
-        """Commit what is done and stop. Raises what stopped the application before, if anything did."""
+        """Commit the work that is done and stop. Raises the error that stopped the application before, if
+        any.
+        """
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._worker._stopping.set)
         self._thread.join()
@@ -202,11 +204,12 @@ def run(
 ) -> Iterator[Running]:
     """Run an application in a thread while the block lasts; see ``Worker`` for the arguments.
 
-    An application that fails meanwhile is logged as an error; the failure is the cause of what its log and
+    A failure of the application is logged as an error; it is the cause of the errors that its log and
     tables raise from then on.
 
     Raises:
-        UserCodeError: and whatever else stopped the application, at the end of the block at the latest.
+        UserCodeError: and any other error that stopped the application, at the end of the block at the
+        latest.
     """
     worker = Worker(
         app,

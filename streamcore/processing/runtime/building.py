@@ -1,4 +1,4 @@
-"""Makes the running side of a task's nodes: one operator for each step."""
+"""Creates the running side of a task's nodes: one operator for each step."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ from streamcore.state.windowed import WindowStore
 
 @dataclass(slots=True)
 class TaskBuilder:
-    """What the steps of all tasks share, and the knowledge of which node becomes which operator."""
+    """The objects that the steps of all tasks share, and the choice of the operator for each node."""
 
     on_error: ErrorPolicy
     counts: Mapping[str, int]
     partition_of: Callable[[bytes, int], int]
     failures: FailureLog
     wait_ms: Callable[[int], None] | None = None
-    """How time passes before a retry; ``None`` waits for the machine's clock."""
+    """Waits before a retry; ``None`` waits by the machine's clock."""
     global_tables: Mapping[str, GlobalTableKeeper] = field(default_factory=dict)
 
     def build(self, task: Task) -> None:
-        """Give a task its steps."""
+        """Create the steps of a task."""
         sub_topology = task.sub_topology
         task.global_tables = self.global_tables
         asked_for = {parent for node in sub_topology.nodes for parent in node.parents}
@@ -137,7 +137,7 @@ class TaskBuilder:
                 raise AssertionError(f"no operator for {type(node).__name__}")
 
     def sink(self, task: Task, topic: TopicSpec, guard: Guard, *, keyed_only: bool = False) -> SinkOperator:
-        """A step that writes to a topic."""
+        """Return the operator that writes to a topic."""
         return SinkOperator(
             guard,
             topic,
@@ -170,14 +170,14 @@ class TaskBuilder:
 
 
 class _LateRecords:
-    """Counts late records in the task, and writes them where they are wanted."""
+    """Counts late records in the task, and writes them to a topic if one is declared."""
 
     def __init__(self, task: Task, sink: SinkOperator | None) -> None:
         self._task = task
         self._sink = sink
 
     def late(self, batch: Batch) -> None:
-        """Take records whose windows are closed."""
+        """Count and write records whose windows are closed."""
         self._task.late_count += len(batch)
         if self._sink is not None:
             self._sink.process(batch)

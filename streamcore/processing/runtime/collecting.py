@@ -1,13 +1,13 @@
-"""Paces Python's garbage collector for work in batches, while at least one worker is open.
+"""Reduces the work of Python's garbage collector while at least one worker is open.
 
 A fetched batch is some ten thousand objects that live until the batch is processed and are then freed
-by their reference counts. By default the collector looks for cycles after each 700 new objects (2,000
-since Python 3.13), so it goes through the batch again and again and finds nothing: that was a third to
-a half of the CPU time of a count by key. Paced, it looks once in a batch or two. Cycles made by the
-application's own code are collected as surely as before, only later.
+by their reference counts. By default the collector searches for cycles after each 700 new objects (2,000
+since Python 3.13), so it traverses the batch again and again and finds nothing: that was a third to
+a half of the CPU time of a count by key. With the wider thresholds it runs once in a batch or two. Cycles
+made by the application's code are still collected, only later.
 
-The collector belongs to the whole process, so its thresholds are put back when the last worker closes,
-and are left alone where the program has already chosen wider ones or turned it off.
+The collector belongs to the whole process, so its thresholds are restored when the last worker closes,
+and are not changed where the program has set wider ones or disabled the collector.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from contextlib import contextmanager
 from typing import Final
 
 YOUNG_OBJECTS_MAX: Final = 50_000
-"""How many more container objects may be made than freed before the collector looks at the new ones."""
+"""The surplus of created over freed container objects after which the collector runs."""
 
 _OLDER_GENERATIONS: Final = (10, 10)
 
 
 class CollectorPace:
-    """Counts who wants the collector paced; the first sets the thresholds, the last puts them back."""
+    """Counts the open workers; the first sets the thresholds, the last restores them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -34,7 +34,7 @@ class CollectorPace:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Pace the collector while the block lasts."""
+        """Use the wider thresholds while the block lasts."""
         with self._lock:
             self._holder_count += 1
             found = gc.get_threshold()

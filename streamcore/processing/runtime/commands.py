@@ -1,9 +1,8 @@
 """Runs a command of an application: a function with ``@app.command()``, outside all tasks.
 
 A command may write topics with ``topic.send``, ``topic.send_many`` and ``topic.send_and_wait``, which go
-to the log, in a data folder or behind a broker, at once. The log is opened when something first needs it,
-so a command that needs none leaves no folder behind. The application's topics are then made, as a worker
-would.
+to the log, in a data folder or behind a broker, at once. The log is opened at the first use, so a command
+that does not use it creates no folder. The application's topics are created then, as a worker does.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from streamcore.processing.topology.nodes import StoreSpec
 
 
 class CommandContext:
-    """What stands behind a command while it runs: the log, and a sender over it."""
+    """The context of a command while it runs: the log, and a sender to it."""
 
     def __init__(
         self,
@@ -39,7 +38,7 @@ class CommandContext:
         security: Mapping[str, str] | None = None,
         durability: Literal["durable", "relaxed"] = "durable",
     ) -> None:
-        """Nothing is opened yet; with a broker, the folder is not used."""
+        """Create the context; nothing is opened yet. With a broker, the folder is not used."""
         self._app = app
         self._where = data if broker is None else broker_place(broker)
         self._security = security
@@ -49,12 +48,12 @@ class CommandContext:
 
     @property
     def log(self) -> ConnectedLog:
-        """The log; opened, and its topics made, at the first use.
+        """The log; opened, and its topics created, at the first use.
 
         Raises:
-            DirectoryInUseError: another process has the folder.
+            DirectoryInUseError: another process uses the folder.
             RequestTimeoutError: the broker does not answer.
-            TopologyError: the application does not fit onto this log.
+            TopologyError: the application does not fit this log.
         """
         if self._log is None:
             log = connect(self._where, durability=self._durability, security=self._security)
@@ -69,30 +68,30 @@ class CommandContext:
 
     @cached_property
     def sender(self) -> DirectSender:
-        """Where ``topic.send`` goes; durable when it returns."""
+        """The sender that ``topic.send`` uses; records are durable when it returns."""
         self._producer = self.log.producer_port()
         return DirectSender(self._producer, self._counts, SystemClock())
 
     @property
     def event_time_ms(self) -> None:
-        """Commands have no event at hand."""
+        """``None``: a command has no event."""
 
     def table(self, store: StoreSpec) -> TaskTable:
-        """Commands belong to no task, so they have no table."""
+        """Raise ``UsageError``: commands belong to no task, so they have no table."""
         raise UsageError(
             "a command belongs to no partition; write tables in agents, read them with "
             f"`streamcore tables` or sc.run: {fact_text(table=store.name)}"
         )
 
     def call(self, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        """Run a function of the application, plain or async, with this context; return its result."""
+        """Run a function of the application, plain or async, in this context; return its result."""
         with user_context(self):
             if inspect.iscoroutinefunction(function):
                 return asyncio.run(function(**arguments))
             return function(**arguments)
 
     def close(self) -> None:
-        """Wait for what was sent and give the folder back."""
+        """Wait for the records that were sent and release the folder."""
         producer, self._producer = self._producer, None
         log, self._log = self._log, None
         try:

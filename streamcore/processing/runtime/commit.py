@@ -1,4 +1,4 @@
-"""The commit: everything a worker's tasks did since the last one becomes durable, all of it or none of it."""
+"""The commit: all work of a worker's tasks since the last one becomes durable, or none of it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Guarantee(Enum):
 
     @classmethod
     def named(cls, name: str | Guarantee) -> Guarantee:
-        """The guarantee of this name. Raises ``UsageError`` for another."""
+        """Return the guarantee of this name. Raises ``UsageError`` for an unknown name."""
         if isinstance(name, Guarantee):
             return name
         try:
@@ -43,7 +43,7 @@ class Guarantee(Enum):
 
 @dataclass(slots=True)
 class TaskState:
-    """A task with its engine, and which topics its stores follow."""
+    """A task with its engine, and the topics that its stores follow."""
 
     task: Task
     engine: KeyValueEngine
@@ -52,7 +52,7 @@ class TaskState:
     followed: Mapping[str, TopicPartition]
     """Store -> the partition of the topic that is its changelog."""
     topic_ids: Mapping[str, UUID]
-    """Store -> the incarnation of the topic in either of them."""
+    """Store -> the id of the topic in either of them."""
     committed: dict[TopicPartition, Offset]
     committed_time_ms: int
 
@@ -63,17 +63,19 @@ class _TaskChanges:
     positions: dict[TopicPartition, Offset]
     drained: list[tuple[WriteBack[Any, Any], StoreWrites]]
     appended: dict[str, Acknowledgement]
-    """Store -> the run that tells its changelog about the writes."""
+    """Store -> the changelog columns of its writes."""
 
     def ends(self) -> dict[str, Offset]:
-        """Store -> the offset of what it follows that it reaches with the writes. Once committed."""
+        """Store -> the offset, in the topic that it follows, that it reaches with the writes. Once
+        committed.
+        """
         reached = {store: run.result().end_offset for store, run in self.appended.items()}
         reached |= {name: self.positions[source] for name, source in self.state.followed.items()}
         return reached
 
 
 class Committable(Protocol):
-    """Tasks with the outputs that they share, at rest."""
+    """Tasks at rest, with the outputs that they share."""
 
     @property
     def states(self) -> Sequence[TaskState]:
@@ -81,7 +83,7 @@ class Committable(Protocol):
 
     @property
     def outputs(self) -> Outputs:
-        """What they wrote to topics."""
+        """The records that they wrote to topics."""
 
 
 def commit(
@@ -93,19 +95,20 @@ def commit(
     guarantee: Guarantee,
     clock: Clock,
 ) -> dict[TopicPartition, Offset] | None:
-    """Commit the pending work of parts at rest; return where the outputs end, or ``None`` if there was none.
+    """Commit the pending work of parts at rest; return the end offsets of the outputs, or ``None`` without
+    work.
 
-    The order is the whole of exactly-once:
+    Exactly-once depends on this order only:
 
-    1. outputs, repartition and changelog records go into one transaction;
-    2. the input positions they came from join it, with the stream time in their notes;
-    3. the transaction commits, and from here on the log holds the truth;
-    4. the stores apply the same writes, stamped with the changelog offsets that they reach.
+    1. outputs, repartition and changelog records are written in one transaction;
+    2. the offsets of their inputs are added to it, with the stream time in their notes;
+    3. the transaction commits; from here on the log defines the state;
+    4. the stores apply the same writes, with the changelog offsets that they reach.
 
     A crash before 3 leaves no trace. A crash between 3 and 4 leaves a store behind its changelog, which
-    is the very case that a restore mends at every start. Under at-least-once, records for topics outside
-    the application are made durable before 1 and not again by the transaction: a crash may repeat them.
-    State and repartition topics are in the transaction either way, so no table ever counts twice.
+    the restore at every start repairs. Under at-least-once, records for topics outside
+    the application are made durable before 1 and are not in the transaction: a crash may repeat them.
+    State and repartition topics are in the transaction in both cases, so no table ever counts twice.
     """
     changes = [found for part in parts for state in part.states if (found := _changes_of(state)) is not None]
     written = [part.outputs for part in parts if part.outputs.record_count]

@@ -1,7 +1,7 @@
-"""Where failing records go: counted, logged, and written to dead letter topics.
+"""The handling of failing records: counted, logged, and written to dead letter topics.
 
-A record that is skipped, retried or set aside is a warning in the log, with its place and its error. A node
-that fails again and again has a few lines a minute, and the number of those left out.
+A record that is skipped, retried or written to a dead letter topic is a warning in the log, with its place
+and its error. The lines of one node are limited to a few per minute; they include the number of omitted ones.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DONE: Final = {
 
 @dataclass(slots=True)
 class _Span:
-    """What of a node's failures was logged since a time."""
+    """The logged and omitted failures of a node since a time."""
 
     since_s: float
     logged: int = 0
@@ -56,7 +56,7 @@ class FailureLog:
     def count(
         self, node: str, policy: str, record: Record[bytes | None, bytes | None], error: BaseException
     ) -> None:
-        """Count a record that did not pass, and log it."""
+        """Count a record that was left out or is tried again, and log it."""
         node = node.removesuffix(":decode")
         self.counts[node, policy] = self.counts.get((node, policy), 0) + 1
         self._warn(
@@ -118,7 +118,7 @@ class TaskFailures:
     def count_failure(
         self, node: str, policy: str, record: Record[bytes | None, bytes | None], error: BaseException
     ) -> None:
-        """Count a record that did not pass, and log it."""
+        """Count a record that was left out or is tried again, and log it."""
         self._log.count(node, policy, record, error)
 
     def count_left_out(self, node: str, reason: str, count: int) -> None:
@@ -126,14 +126,14 @@ class TaskFailures:
         self._log.count_left_out(node, reason, count)
 
     def wait_ms(self, duration_ms: int) -> None:
-        """Wait before a retry."""
+        """Wait before a retry, in milliseconds."""
         if self._wait_ms is not None:
             self._wait_ms(duration_ms)
         else:
             time.sleep(duration_ms / 1000)
 
     def dead_letter(self, topic: str, batch: Batch, position: int, node: str, error: BaseException) -> None:
-        """Write the record as it came, with where and why in its headers."""
+        """Write the record as it was read, with its place and the reason in its headers."""
         origin = batch.origins[position]
         source = batch.source.record_at(origin)
         reason = f"{type(error).__name__}: {error}"

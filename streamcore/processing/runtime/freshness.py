@@ -1,4 +1,4 @@
-"""Whether a table reflects a position in topics that may lie several topics before it."""
+"""Whether a table reflects a position of topics that may be several topics before it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from streamcore.state.position import Position, task_position
 
 
 class Freshness:
-    """Answers, step by step, whether a store has come as far as a position.
+    """Checks, step by step, whether a store reflects a position.
 
-    A store reflects a position when its sub-topology has processed the position's partitions, where it
-    reads them, and what sub-topologies before it made of them: once such a one reflects the position, the
-    end of the topic between them is the position to wait for here. What agents send is not followed.
+    A store reflects a position when its sub-topology has processed the partitions of the position that it
+    reads, and the records that sub-topologies before it made of them: once an earlier sub-topology reflects
+    the position, the end of the topic between the two is the position to wait for here. Records that agents
+    send are not followed.
     """
 
     def __init__(self, task_set: TaskSet, log: Log, store: StoreSpec, wanted: Position) -> None:
@@ -51,7 +52,7 @@ class Freshness:
                 if not all(self._reflects(writer) for writer in writers):
                     return False
                 places = [TopicPartition(topic, number) for number in range(self._task_set.counts[topic])]
-                # Of what is committed the last may not be shown yet: a broker marks it a moment later.
+                # The end of the committed records may not be visible yet: a broker marks it slightly later.
                 self._ends[topic] = {
                     place: marks.high_watermark for place, marks in self._log.offsets(places).items()
                 }

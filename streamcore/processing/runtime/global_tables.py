@@ -24,10 +24,11 @@ Progress = Callable[[str, int, int], None]
 
 
 def topic_transform(topic: TopicSpec, key_type: Any, *, checks_values: bool) -> Transform | None:
-    """What turns a topic's bytes into a store's, for a table that follows it; ``None`` if they are equal.
+    """Return the function from a topic's bytes to a store's, for a table that follows it; ``None`` if they
+    are equal.
 
-    Records whose key does not decode or fit the store are left out, as they were when an error policy
-    left them out; with ``checks_values`` also those whose value does not decode or tells no time.
+    Records whose key does not decode or fit the store are left out, as an error policy leaves them
+    out; with ``checks_values`` also those whose value does not decode or has no time.
     """
     if topic.key_serde.name in ("str", "bytes") and not checks_values:
         return None
@@ -62,7 +63,7 @@ def topic_transform(topic: TopicSpec, key_type: Any, *, checks_values: bool) -> 
 
 
 class GlobalTableKeeper:
-    """Holds one global table: a store that is brought to the end of its topic, again and again."""
+    """Holds one global table: a store that is brought to the end of its topic repeatedly."""
 
     def __init__(
         self,
@@ -84,7 +85,7 @@ class GlobalTableKeeper:
         self._reached = dict.fromkeys(self._sources, -1)
 
     def store_name(self, partition: int) -> str:
-        """The engine's name for what came from one partition: each has a checkpoint of its own."""
+        """Return the engine's name for the records of one partition: each has a separate checkpoint."""
         return f"{self.store.name}@{partition}"
 
     @property
@@ -93,7 +94,7 @@ class GlobalTableKeeper:
         return self._sources
 
     def follow(self, progress: Progress | None = None) -> bool:
-        """Take over what is new in the topic; return whether there was anything."""
+        """Apply new records of the topic; return whether there were any."""
         moved = False
         offsets = self._log.offsets(self._sources)
         for source in self._sources:
@@ -114,7 +115,7 @@ class GlobalTableKeeper:
         return moved
 
     def position(self) -> Position:
-        """How far the table has come in its topic."""
+        """Return the position that the table has reached in its topic."""
         found = {}
         for source in self._sources:
             reached = checkpoint(self.engine, self.store_name(source.partition))
@@ -127,26 +128,26 @@ class GlobalTableKeeper:
         self._codec.encode(key)
 
     def identify(self, keys: Sequence[Any]) -> Sequence[Any]:
-        """What stands for each key in a dict: equal exactly if the keys are one key."""
+        """Return an identity for each key: a dict key that is equal exactly if the keys are one key."""
         return self._codec.identify_many(keys)
 
     def get(self, key: Any) -> Any:
-        """The value of a key, or ``None``.
+        """Return the value of a key, or ``None``.
 
         Raises:
-            SerdeError: the key is none of the table's.
+            SerdeError: the key is not a key of the table.
         """
         (identity,) = self.identify([key])
         return self.load([identity]).get(identity)
 
     def items(self) -> Iterator[tuple[Any, Any]]:
-        """All keys and values, in the order of the stored keys."""
+        """Return all keys and values, in the order of the stored keys."""
         parts = [self.engine.scan(self.store_name(source.partition), None, None) for source in self._sources]
         decode_key, decode = self._codec.decode, self.store.value_serde.decode
         return ((decode_key(key), decode(data)) for key, data in heapq.merge(*parts))
 
     def load(self, keys: Collection[Any]) -> dict[Any, Any]:
-        """The values of those of these identities that have one."""
+        """Return the values of those of these identities that have one."""
         wanted = list(keys)
         encoded = self._codec.encode_identities(wanted)
         found: dict[Any, Any] = {}
@@ -161,7 +162,7 @@ class GlobalTableKeeper:
         serde = self.store.value_serde
         try:
             return serde.decode(data)
-        except Exception as error:  # of the user's own serde, or of a class of the user's
+        except Exception as error:  # of the user's serde, or of a class of the user's
             (encoded,) = self._codec.encode_identities((identity,))
             raise undecodable(
                 error,

@@ -1,8 +1,8 @@
-"""Compares an application with what it left in the log, before it processes anything.
+"""Compares an application with its records in the log, before it processes anything.
 
-Another declaration, another topic under an old name, added partitions, positions that another program moved:
-each would give wrong tables without an error. What is compared is in ``<app>-descriptions``
-(``state.application_records``), in the committed positions and in the state of each task.
+Another declaration, another topic under an old name, added partitions, offsets that another program moved:
+each would give wrong tables without an error. Compared are ``<app>-descriptions``
+(``state.application_records``), the committed offsets and the state of each task.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RESET: Final = "`streamcore app MODULE:APP reset`"
 
 
 def ensure_no_reset_is_open(records: ApplicationRecords) -> None:
-    """Refuse to run where a reset was begun and not completed.
+    """Refuse to run if a reset was begun and not completed.
 
     Raises:
         UsageError: with the command that completes it.
@@ -48,7 +48,7 @@ def ensure_no_reset_is_open(records: ApplicationRecords) -> None:
 
 
 def inputs_of(plan: Plan) -> list[TopicName]:
-    """The topics that an application reads, repartition topics and those of global tables among them."""
+    """Return the topics that an application reads, with repartition topics and those of global tables."""
     names = [entry.topic.name for sub_topology in plan.sub_topologies for entry in sub_topology.inputs]
     names += [table.topic.name for table in plan.global_tables]
     return list(dict.fromkeys(names))
@@ -57,9 +57,9 @@ def inputs_of(plan: Plan) -> list[TopicName]:
 def replaced_inputs(
     plan: Plan, records: ApplicationRecords, existing: Mapping[TopicName, TopicDescription]
 ) -> list[TopicName]:
-    """The topics that were deleted, or deleted and made again, since the application read them.
+    """Return the topics that were deleted, or deleted and created again, since the application read them.
 
-    The topic of a global table does not count: the table equals its topic, whichever that is.
+    The topic of a global table does not count: the table equals its topic, also a new one.
     """
     found = []
     read = [entry.topic.name for sub_topology in plan.sub_topologies for entry in sub_topology.inputs]
@@ -75,7 +75,7 @@ def replaced_inputs(
 def replaced_input_error(
     app_id: str, name: TopicName, existing: Mapping[TopicName, TopicDescription]
 ) -> TopologyError:
-    """The error for an input that is another topic than before, or is gone."""
+    """Return the error for an input that is another topic than before, or is deleted."""
     state = "deleted and made again" if name in existing else "deleted"
     return TopologyError(
         f"a topic that the application reads was {state}, and its tables hold what came from the old one; "
@@ -90,7 +90,7 @@ def ensure_partitions(
     counts: Mapping[TopicName, int],
     existing: Mapping[TopicName, TopicDescription],
 ) -> None:
-    """Refuse tables whose input has another number of partitions than their state was made with.
+    """Refuse tables whose input has another number of partitions than when their state was made.
 
     Raises:
         TopologyError: with what to do.
@@ -126,7 +126,7 @@ def ensure_partitions(
 def added_partitions_error(
     sub_topology: SubTopology, topic: TopicName, before: int, now: int
 ) -> TopologyError:
-    """The error for tables over a topic whose number of partitions changed."""
+    """Return the error for tables over a topic whose number of partitions changed."""
     tables = [store.name for store in sub_topology.stores]
     spec = next(entry.topic for entry in sub_topology.inputs if entry.topic.name == topic)
     facts = fact_text(topic=topic, partitions_before=before, partitions=now, tables=",".join(tables))
@@ -170,14 +170,14 @@ def ensure_tables(
     descriptions: Mapping[str, StoreDescription],
     existing: Mapping[TopicName, TopicDescription],
 ) -> None:
-    """Refuse tables whose changelog means something else now, or is not the one that is described.
+    """Refuse tables whose changelog has another description, or is not the described topic.
 
     Args:
         descriptions: of the tables with changelogs, as they are declared.
         existing: the topics before missing changelogs are created.
 
     Raises:
-        TopologyError: a table is declared in another way than it was written.
+        TopologyError: a table is declared differently from when it was written.
         UsageError: a changelog was deleted.
     """
     for name, description in descriptions.items():
@@ -203,7 +203,7 @@ def record_tables(
     descriptions: Mapping[str, StoreDescription],
     changelog_ids: Mapping[str, UUID],
 ) -> None:
-    """Write what the tables hold, and which changelogs are theirs."""
+    """Write the descriptions of the tables, and the topic ids of their changelogs."""
     for name, description in descriptions.items():
         before = records.tables.get(name) or TableRecord()
         described = description if before.description is None else updated(before.description, description)
@@ -218,14 +218,14 @@ def record_tables(
 
 
 def record_inputs(changes: RecordChanges, plan: Plan, topics: Mapping[TopicName, TopicDescription]) -> None:
-    """Write which topics the application reads, and how many partitions they have."""
+    """Write the topics that the application reads, and their numbers of partitions."""
     for name in inputs_of(plan):
         topic = topics[name]
         changes.input(name, InputRecord(topic_id=topic.topic_id.hex, partitions=topic.partition_count))
 
 
 def replaced_ids(records: ApplicationRecords, store: StoreSpec) -> frozenset[UUID]:
-    """The former changelogs of a table, which resets deleted."""
+    """Return the former changelogs of a table, which resets deleted."""
     record = records.tables.get(store.name)
     return frozenset() if record is None else frozenset(map(UUID, record.replaced_ids))
 
@@ -236,7 +236,7 @@ def replaced_ids(records: ApplicationRecords, store: StoreSpec) -> frozenset[UUI
 def ensure_within_log(
     committed: Mapping[TopicPartition, CommittedOffset], offsets: Mapping[TopicPartition, LogOffsets]
 ) -> None:
-    """Refuse committed positions behind the end of their partitions.
+    """Refuse committed offsets past the end of their partitions.
 
     Raises:
         UsageError: a partition has fewer records than the application processed.
@@ -260,19 +260,19 @@ def ensure_own_positions(
     *,
     may_lose_end: bool,
 ) -> None:
-    """Refuse positions of a task with state that the application did not commit itself.
+    """Refuse committed offsets of a task with state that the application did not commit itself.
 
-    The application commits a note beside each position; programs that move positions do not.
+    The application commits a note beside each offset; programs that move offsets do not.
 
     Args:
         sources: the inputs of the task.
-        committed: their positions; those without one are left out.
+        committed: their committed offsets; inputs without one are left out.
         reflected: the position that the task's state reflects.
-        tables: those of the task that hold anything. Without any, moved positions do no harm.
+        tables: those of the task that hold anything. Without any, moved offsets do no harm.
         may_lose_end: the log does not wait for the disk, so state may be ahead of it after a power cut.
 
     Raises:
-        UsageError: the positions are another program's, or gone.
+        UsageError: the offsets were committed by another program, or are missing.
     """
     known = {source for source in sources if _was_read(records, source)}
     moved = [source for source in committed if source in known and not committed[source].metadata]

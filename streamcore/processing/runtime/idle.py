@@ -1,7 +1,7 @@
-"""Lets event time go on when a source that declares ``idle_after`` falls silent.
+"""Advances event time when a source that declares ``idle_after`` has no new records.
 
-Once no input of a task has brought a record for ``idle_after``, the task's stream time moves as the clock
-does: by the time since the last record came. Windows then close when their end would have passed.
+Once no input of a task has received a record for ``idle_after``, the task's stream time advances with the
+clock: by the time since the last record arrived. Windows then close when their end would have passed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Watched:
 
 
 class IdleTime:
-    """Watches the tasks all of whose inputs declare ``idle_after``."""
+    """Watches the tasks whose inputs all declare ``idle_after``."""
 
     def __init__(self, states: Sequence[TaskState], now_ms: int) -> None:
         self._watched: list[_Watched] = []
@@ -36,7 +36,7 @@ class IdleTime:
                 self._watched.append(_Watched(task, max(declared), 0, now_ms, task.time.stream_time_ms))
 
     def due(self, now_ms: int) -> Iterator[tuple[Task, int]]:
-        """The idle tasks, each with the stream time to move to."""
+        """Return the idle tasks, each with the stream time to move to."""
         for watched in self._watched:
             task = watched.task
             if task.processed_count != watched.processed_count:
@@ -48,5 +48,5 @@ class IdleTime:
                 yield task, watched.stream_time_ms + silent_ms
 
     def next_due_ms(self, now_ms: int) -> int | None:
-        """When to look again; ``None`` if nothing is watched."""
+        """Return the time of the next check; ``None`` if nothing is watched."""
         return now_ms + min(watched.idle_after_ms for watched in self._watched) if self._watched else None

@@ -1,10 +1,10 @@
-"""Notices in what is fetched what makes results wrong without an error: it is counted, and logged once.
+"""Detects fetched records that make results wrong without an error; counts them, and logs once.
 
 * Keys in other partitions than murmur2 gives them. A producer with another partitioner (librdkafka's default
-  is CRC32) sends them there, and a table or a join that reads two such topics does not find them together.
+  is CRC32) writes them there, and a table or a join that reads two such topics does not find them together.
 * Event times far ahead of the clock, which close every window that is open.
 
-A few records of each fetch are looked at, so that the cost does not grow with what is fetched.
+A few records of each fetch are checked, so that the cost does not grow with the size of a fetch.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from streamcore.processing.topology.plan import SubTopology
 _logger = logging.getLogger(__name__)
 
 SAMPLED_KEYS: Final = 4
-"""How many keys of a fetch are looked at."""
+"""How many keys of a fetch are checked."""
 
 
 class InputWatch:
-    """Looks at the fetches of one worker. ``ahead_ms_max`` is ``None`` where the clock says nothing."""
+    """Checks the fetches of one worker. ``ahead_ms_max`` is ``None`` where the clock means nothing."""
 
     def __init__(
         self, sub_topologies: Sequence[SubTopology], counts: Mapping[str, int], *, ahead_ms_max: int | None
     ) -> None:
         self.foreign_keys: dict[str, int] = {}
-        """Topic -> how many of the keys looked at were in another partition than murmur2 gives them."""
+        """Topic -> how many of the checked keys were in another partition than murmur2 gives them."""
         self._ahead_ms_max = ahead_ms_max
         self._partition_counts: dict[str, int] = {}
         self._windowed: set[str] = set()
