@@ -1,13 +1,13 @@
-"""Turns Python values into bytes and back, by the type that a topic or table declares.
+"""Convert Python values to bytes and back, by the type that a topic or table declares.
 
 ``bytes`` and ``str`` are stored as they are (text as UTF-8). Other declared types are JSON, or
 MessagePack with ``codec="msgpack"``. A topic without a declared type, or with ``Any``, holds MessagePack
 of plain data (``plain_data``).
 
-What would not decode again, or would come back as something else, is refused when it is written: a value
-of another type at any depth (``value_checks``), numbers that JSON cannot hold (NaN and the infinities,
-which would come back as null), a dataclass as a dict. Types that cannot be told when they are read are
-refused when they are declared.
+A value that would not decode again, or would be decoded as another value, is refused when it is written: a
+value of another type at any depth (``value_checks``), numbers that JSON cannot hold (NaN and the infinities,
+which would become null), a dataclass as a dict. Types whose values cannot be distinguished when they are read
+are refused when they are declared.
 
 ``None`` never reaches a serde: it is the tombstone, stored as a null key or value.
 """
@@ -33,9 +33,9 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Serde(Generic[V]):
-    """A pair of functions between values and bytes; any failure of theirs becomes a ``SerdeError``.
+    """A pair of functions between values and bytes; each of their errors becomes a ``SerdeError``.
 
-    ``name`` tells tools how to read the bytes: ``bytes``, ``str``, ``json``, ``msgpack`` or ``custom``.
+    ``name`` is the format for tools: ``bytes``, ``str``, ``json``, ``msgpack`` or ``custom``.
     """
 
     encode: Callable[[V], bytes]
@@ -43,14 +43,14 @@ class Serde(Generic[V]):
     name: str = "custom"
     type_name: str = "custom"
     value_type: Any = None
-    """The declared type; ``None`` where nothing is known of the values. It is kept beside stored values."""
+    """The declared type; ``None`` if nothing is known about the values. It is kept beside stored values."""
 
 
 def serde_for(value_type: object | None, *, codec: str = "json") -> Serde[Any]:
-    """Return the serde of a declared type; ``None`` stands for "no type declared".
+    """Return the serde of a declared type; ``None`` means that no type is declared.
 
     Raises:
-        UsageError: for an unknown codec or a type that the codec cannot hold.
+        UsageError: the codec is unknown, or cannot hold the type.
     """
     if isinstance(value_type, Serde):
         if not (callable(value_type.encode) and callable(value_type.decode)):
@@ -72,7 +72,7 @@ def serde_for(value_type: object | None, *, codec: str = "json") -> Serde[Any]:
 
 
 def unchecked_serde_for(value_type: object) -> Serde[Any]:
-    """The JSON serde of a declared type, without a look at what it is given."""
+    """Return the JSON serde of a declared type that does not check the values which it encodes."""
     return _typed_serde(value_type, "json", is_checked=False)
 
 
@@ -128,9 +128,9 @@ def _ensure_model_comes_back(value: Any, data: bytes | None) -> None:
 
 
 def _model_fault(value: Any, data: bytes | None = None) -> str | None:
-    """What is wrong with an instance of a pydantic model: it would not be read, or be another one.
+    """Return why an instance of a pydantic model would not be read, or be read as another one.
 
-    Assignments and ``model_construct`` are not validated by pydantic itself.
+    pydantic itself does not validate assignments and ``model_construct``.
     """
     model = type(value)
     try:
@@ -173,7 +173,7 @@ def _same(left: Any, right: Any) -> bool:
 
 
 def encode_foreign(value: Any) -> Any:
-    """What msgspec writes for values of types that it does not know: models of pydantic, and paths."""
+    """Convert values of types that msgspec does not know, pydantic models and paths, for msgspec."""
     if is_pydantic(type(value)):
         return value.model_dump(mode="json", warnings=False)
     if isinstance(value, PurePath):
@@ -191,7 +191,7 @@ def decode_foreign(found: type, plain: Any) -> Any:
 
 
 def value_kind(value_type: Any) -> msgspec.inspect.Type:
-    """What msgspec knows of a declared type.
+    """Return msgspec's description of a declared type.
 
     Raises:
         UsageError: values of this type, or of one inside it, cannot be read again.
@@ -210,7 +210,7 @@ def value_kind(value_type: Any) -> msgspec.inspect.Type:
 
 
 def value_check(value_type: Any, codec: str) -> ValueCheck:
-    """The check whether values of a declared type come back as they are.
+    """Return the check whether values of a declared type are decoded as they were.
 
     Raises:
         UsageError: values of this type cannot be read again.
@@ -219,7 +219,7 @@ def value_check(value_type: Any, codec: str) -> ValueCheck:
 
 
 def type_name_of(found: Any) -> str:
-    """A declared type in words."""
+    """Return the name of a declared type, for messages."""
     return found.__name__ if isinstance(found, type) and not get_args(found) else str(found)
 
 
@@ -282,7 +282,7 @@ def _with_floats(value: Any) -> Any:
 
 
 def _without_lost_floats(data: bytes, plain_value: Callable[[], object]) -> bytes:
-    """Return JSON, unless a NaN or an infinity became a null in it; nulls are rare enough to look."""
+    """Return JSON, unless a NaN or an infinity became a null in it; only JSON with a null is checked."""
     if b"null" in data and _has_lost_float(plain_value()):
         raise SerdeError(NOT_IN_JSON)
     return data
@@ -319,4 +319,4 @@ SERDES_BY_NAME: dict[str, Serde[Any]] = {
     "json": Serde(encode=msgspec.json.encode, decode=msgspec.json.decode, name="json", type_name="any"),
     "msgpack": UNTYPED,
 }
-"""How tools read stored values without the application: types come back as plain data."""
+"""The serdes by which tools read stored values without the application: values are plain data."""

@@ -1,14 +1,15 @@
-"""Tells whether a value of a declared type would come back as it is, before it is written.
+"""Check, before a value is written, whether it would be decoded as it is.
 
-Encoders write what they are given; a wrong type inside shows only when the bytes are read, and then for
-ever. ``ValueCheck`` looks at the value itself. ``fault`` is the meaning: it walks value and type together
-and names the first place that does not fit. ``passes`` is compiled from the type, knows the common values
-alone, and leaves all others to ``fault``.
+Encoders write any value; a wrong type inside is only found when the bytes are read, and then for ever.
+``ValueCheck`` checks the value itself. ``fault`` defines the meaning: it walks through value and type
+together
+and names the first place that does not fit. ``passes`` is compiled from the type, knows only the common
+values, and leaves all others to ``fault``.
 
-What passes: values of exactly the declared classes (of a subclass only texts, numbers, dates, paths and the
-like, which come back as the declared type), an int for a float that equals it, and under ``Any``, ``dict``
-or ``list`` only what the codec itself can tell: with JSON ``None``, bool, int, float, str, list, and dict
-with texts as keys; with MessagePack also bytes, and numbers and bytes as keys.
+These values pass: values of exactly the declared classes (of subclasses only texts, numbers, dates, paths and
+the like, which are decoded as the declared type), an int for a float that equals it, and under ``Any``,
+``dict`` or ``list`` only what the codec itself can distinguish: with JSON ``None``, bool, int, float, str,
+list, and dict with texts as keys; with MessagePack also bytes, and numbers and bytes as keys.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _RESTRICTIONS: Final = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "ma
 
 
 def is_pydantic(found: object) -> bool:
-    """Whether a type is a model of pydantic."""
+    """Whether a type is a pydantic model."""
     return isinstance(found, type) and hasattr(found, "model_validate_json")
 
 
@@ -62,7 +63,7 @@ class ValueCheck:
         """Compile the check.
 
         Args:
-            model_fault: what is wrong with an instance of a pydantic model, in words; ``None`` for nothing.
+            model_fault: returns what is wrong with an instance of a pydantic model; ``None`` for nothing.
         """
         self._scalars = _JSON_SCALARS if codec == "json" else _PACKED_SCALARS
         self._keys = frozenset({str}) if codec == "json" else _PACKED_KEYS
@@ -74,11 +75,11 @@ class ValueCheck:
         self.passes = _Compiler(self.is_plain, is_finite_only=codec == "json").function(kind)
 
     def fault(self, value: Any) -> str | None:
-        """What is wrong with a value, where in it, and of what type it is; ``None`` for nothing."""
+        """Return what is wrong with a value, where in it, and its type; ``None`` for nothing."""
         return self._fault(self._kind, value, "")
 
     def is_plain(self, value: Any) -> bool:
-        """Whether untyped content comes back as it is."""
+        """Whether untyped content is decoded as it is."""
         kind = type(value)
         if kind in self._scalars:
             return True
@@ -184,7 +185,7 @@ class ValueCheck:
         faults = [self._fault(part, value, at) for part in types]
         if None in faults:
             return None
-        # The fault that lies deepest is in the part that was meant.
+        # The deepest fault is in the alternative that was meant.
         return max((found for found in faults if found is not None), key=_depth)
 
     def _typed_dict_fault(
@@ -238,14 +239,14 @@ _COLLECTIONS: Final[dict[type, type]] = {
 
 
 class _Nothing:
-    """What a field holds that was never set."""
+    """The value of a field that was never set."""
 
 
 _NOTHING = _Nothing()
 
 
 def kinds_in(kind: inspect.Type) -> list[inspect.Type]:
-    """A type and every type inside it; a class that holds itself comes once."""
+    """Return a type and every type inside it; a class that contains itself occurs once."""
     found: list[inspect.Type] = []
     classes: list[object] = []
     waiting: list[Any] = [kind]
@@ -299,7 +300,9 @@ def _depth(fault: str) -> int:
 
 
 class _Compiler:
-    """Writes a type as one Python expression; classes become functions, for those that hold themselves."""
+    """Writes a type as one Python expression; classes become functions, because they may contain
+    themselves.
+    """
 
     def __init__(self, is_plain: Callable[[Any], bool], *, is_finite_only: bool) -> None:
         self._names: dict[str, Any] = {"is_plain": is_plain, "isfinite": math.isfinite}
@@ -308,7 +311,7 @@ class _Compiler:
         self._source: list[str] = []
 
     def function(self, kind: inspect.Type) -> Callable[[Any], bool]:
-        """The check as a function of one value."""
+        """Return the check as a function of one value."""
         expression = self._expression(kind, "v")
         if expression.endswith("(v)") and expression[:-3].isidentifier():
             expression = expression[:-3]
@@ -325,7 +328,7 @@ class _Compiler:
         return name
 
     def _exact(self, kind: inspect.Type) -> set[type] | None:
-        """The exact classes of the common values, where these say it all."""
+        """Return the exact classes of the common values, if these are sufficient."""
         if isinstance(kind, inspect.UnionType):
             parts = [self._exact(part) for part in kind.types]
             if any(part is None for part in parts):

@@ -1,7 +1,8 @@
-"""State of tasks: sorted stores on RocksDB or in memory, write-back, changelogs, restore, queries.
+"""The state of tasks: sorted stores on RocksDB or in memory, write-back, changelogs, restore, queries.
 
-What is below knows bytes (``engine``, ``memory``, ``rocks``), the middle knows keys and values
-(``keys``, ``write_back``, ``windowed``), and around them stand the changelog that makes state survive
-the loss of a disk (``changelog``, ``restoring``, ``restore``), the folders (``directory``) and the
-reading side (``position``, ``descriptions``, ``queries``). Of the log, only the client port is used.
+Three layers: ``engine``, ``memory`` and ``rocks`` store bytes; ``keys``, ``write_back`` and ``windowed``
+store
+keys and values; around them are the changelog, which restores state after the loss of a disk (``changelog``,
+``restoring``, ``restore``), the folders (``directory``) and the queries (``position``, ``descriptions``,
+``queries``). Of the log, only the client port is used.
 """

@@ -1,15 +1,15 @@
-"""What an application writes about itself beside its changelogs: its tables, and the topics that it reads.
+"""The records by which an application describes, beside its changelogs, its tables and input topics.
 
-The records lie in a compacted topic of one partition, so that they survive the loss of ``state/``::
+The records are in a compacted topic of one partition, so they survive the loss of ``state/``::
 
     topic   <app>-descriptions
     record  key := "table/" table     value := JSON of ``TableRecord``
             key := "input/" topic     value := JSON of ``InputRecord``
             key := "reset"            value := JSON of ``ResetRecord``, null once the reset is complete
 
-A worker compares them with what is declared and with what the log holds before it processes anything, and
-writes them, in one transaction of its producer, once the state of all tasks is open. A changelog that no
-record describes is therefore empty, or was written by version 0.1.0, which had no records.
+Before a worker processes anything, it compares them with the declarations and with the log. It writes them,
+in one transaction of its producer, after the state of all tasks is open. A changelog without a record is
+therefore empty, or was written by version 0.1.0, which had no records.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class TableRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A table with a changelog."""
 
     description: StoreDescription | None = None
-    """What is stored; ``None`` after a reset, until the table is written again."""
+    """The description of the stored data; ``None`` after a reset, until the table is written again."""
     changelog_id: str | None = None
     """The id of the changelog topic, in hexadecimal."""
     replaced_ids: list[str] = []
-    """The ids of changelogs that resets deleted: a store that was made from one of them is made anew."""
+    """The ids of changelogs that resets deleted: a store that was made from one of them is rebuilt."""
     version: int = RECORD_VERSION
 
 
@@ -62,7 +62,7 @@ class InputRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResetRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A reset that was begun: what it covers is neither as before nor reset until this record is gone."""
+    """A reset that was begun: until this record is deleted, its tables and inputs may be partly reset."""
 
     parts: list[str]
     """The names of the sub-topologies that start over."""
@@ -73,15 +73,15 @@ class ReadableLog(Protocol):
     """The part of the log's port that reading the records needs."""
 
     def reader(self, *, isolation: Isolation = ...) -> Reader:
-        """A reader with nothing assigned yet."""
+        """Return a reader with nothing assigned."""
 
     def offsets(self, partitions: Any) -> Any:
-        """The marks of partitions."""
+        """Return the offsets of partitions."""
 
 
 @dataclass(slots=True)
 class ApplicationRecords:
-    """The records of one application, as they are in the log."""
+    """The records of one application, as read from the log."""
 
     app_id: str
     tables: dict[str, TableRecord] = field(default_factory=dict)
@@ -89,8 +89,8 @@ class ApplicationRecords:
     reset: ResetRecord | None = None
 
     @property
-    def source(self) -> TopicPartition:
-        """Where the records lie."""
+    def partition(self) -> TopicPartition:
+        """The partition that holds the records."""
         return TopicPartition(descriptions_topic(self.app_id), 0)
 
 
@@ -102,24 +102,24 @@ class RecordChanges:
         self._changed: dict[str, msgspec.Struct | None] = {}
 
     def table(self, name: str, record: TableRecord) -> None:
-        """Write the record of a table, if it says anything new."""
+        """Write the record of a table, if it differs."""
         if self._records.tables.get(name) != record:
             self._records.tables[name] = record
             self._changed[f"table/{name}"] = record
 
     def input(self, topic: TopicName, record: InputRecord) -> None:
-        """Write the record of a topic, if it says anything new."""
+        """Write the record of a topic, if it differs."""
         if self._records.inputs.get(topic) != record:
             self._records.inputs[topic] = record
             self._changed[f"input/{topic}"] = record
 
     def forget_input(self, topic: TopicName) -> None:
-        """Take the record of a topic away."""
+        """Delete the record of a topic."""
         if self._records.inputs.pop(topic, None) is not None:
             self._changed[f"input/{topic}"] = None
 
     def reset(self, record: ResetRecord | None) -> None:
-        """Begin a reset, or end it with ``None``."""
+        """Write the record of a reset, or delete it with ``None``."""
         if self._records.reset != record:
             self._records.reset = record
             self._changed["reset"] = record
@@ -128,14 +128,14 @@ class RecordChanges:
         return bool(self._changed)
 
     def append_to(self, transaction: Transaction, clock: Clock) -> None:
-        """Make the changes part of a transaction."""
+        """Append the changes to a transaction."""
         keys: list[bytes | None] = [name.encode() for name in self._changed]
         values = [
             None if record is None else msgspec.json.encode(record) for record in self._changed.values()
         ]
         if keys:
             times_ms = [clock.now_ms()] * len(keys)
-            transaction.append_columns(self._records.source, RecordColumns(keys, values, times_ms))
+            transaction.append_columns(self._records.partition, RecordColumns(keys, values, times_ms))
         self._changed.clear()
 
 
@@ -148,12 +148,12 @@ def read_records(log: ReadableLog, app_id: str) -> ApplicationRecords:
     """
     records = ApplicationRecords(app_id)
     newest: dict[str, tuple[bytes | None, Offset]] = {}
-    source = records.source
-    start = log.offsets([source])[source].log_start
+    partition = records.partition
+    start = log.offsets([partition])[partition].log_start
     with closing(log.reader(isolation=Isolation.READ_COMMITTED)) as reader:
-        reader.assign({source: start})
-        while (run := reader.fetch(source, bytes_max=_FETCH_BYTES)) is not None:
-            for key, value, offset in zip(run.keys, run.values, run.offsets, strict=True):
+        reader.assign({partition: start})
+        while (columns := reader.fetch(partition, bytes_max=_FETCH_BYTES)) is not None:
+            for key, value, offset in zip(columns.keys, columns.values, columns.offsets, strict=True):
                 if key is not None:
                     newest[key.decode(errors="replace")] = value, offset
     for name, (value, offset) in newest.items():
@@ -167,28 +167,28 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 def _take(records: ApplicationRecords, name: str, value: bytes, offset: Offset) -> None:
     kind, _, rest = name.partition("/")
-    place = fact_text(topic=records.source.topic, offset=offset, record=name)
+    facts = fact_text(topic=records.partition.topic, offset=offset, record=name)
     if kind == "table":
-        records.tables[rest] = _decoded(value, TableRecord, place)
+        records.tables[rest] = _decoded(value, TableRecord, facts)
     elif kind == "input":
-        records.inputs[rest] = _decoded(value, InputRecord, place)
+        records.inputs[rest] = _decoded(value, InputRecord, facts)
     elif name == "reset":
-        records.reset = _decoded(value, ResetRecord, place)
+        records.reset = _decoded(value, ResetRecord, facts)
 
 
-def _decoded(value: bytes, kind: type[R], place: str) -> R:
+def _decoded(value: bytes, kind: type[R], facts: str) -> R:
     try:
         version = msgspec.json.decode(value, type=_Versioned).version
         if version > RECORD_VERSION:
             raise UnsupportedVersionError(
-                "a newer version of streamcore wrote what is known of the application: update this program "
-                f"{place} {fact_text(version=version, readable=RECORD_VERSION)}"
+                "a newer version of streamcore wrote the description of the application: update this program "
+                f"{facts} {fact_text(version=version, readable=RECORD_VERSION)}"
             )
         return msgspec.json.decode(value, type=kind)
     except msgspec.MsgspecError as error:
         raise CorruptDataError(
-            "what is known of the application cannot be read; another program wrote into its topic: "
-            f"{error} {place}"
+            "the description of the application cannot be read; another program wrote to its topic: "
+            f"{error} {facts}"
         ) from error
 
 

@@ -1,9 +1,9 @@
-"""Remembers what a store holds for the keys used lately, in bounded memory and at a flat cost per key.
+"""A cache of a store's recently used keys, with bounded memory and a constant cost per key.
 
-Two generations: ``hot`` holds what was used since the last change of generation, ``cold`` what was hot
-before that. Whoever uses a cold key makes it hot. When both together are too many, the oldest of the
-cold go; when the cold are used up, the hot become cold. No entry is touched to keep an order, and
-trimming costs what it takes away. Keys that the store is known not to hold are remembered, too.
+The cache has two generations: ``hot`` holds the keys used since the last change of generation, ``cold`` those
+that were hot before. Using a cold key makes it hot. When both together are too many, the oldest cold keys are
+evicted; when no cold key is left, the hot keys become the cold ones. No entry is moved to keep an order, and
+trimming costs as much as it evicts. Keys that the store is known not to hold are cached, too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ V = TypeVar("V")
 
 
 class TwoGenerationCache(Generic[K, V]):
-    """Keys with values, and keys known to have none. Owned by one ``WriteBack``, which works on ``hot``."""
+    """Keys with values, and keys known to have none. One ``WriteBack`` owns it and uses ``hot`` directly."""
 
     __slots__ = ("absent", "cold", "entries_max", "hot")
 
@@ -29,7 +29,7 @@ class TwoGenerationCache(Generic[K, V]):
         self.absent: set[K] = set()
 
     def unknown(self, keys: Iterable[K]) -> list[K]:
-        """Make the cold ones of these keys hot; return those of which nothing is known.
+        """Make the cold ones of these keys hot; return the keys that are not cached.
 
         The keys must not be hot.
         """
@@ -43,19 +43,19 @@ class TwoGenerationCache(Generic[K, V]):
         return unknown
 
     def set(self, key: K, value: V) -> None:
-        """Take over a new value, as a hot one."""
+        """Set a value; its key is then hot."""
         self.hot[key] = value
         self.cold.pop(key, None)
         self.absent.discard(key)
 
     def set_absent(self, key: K) -> None:
-        """Remember that the key has no value."""
+        """Cache that the key has no value."""
         self.hot.pop(key, None)
         self.cold.pop(key, None)
         self.absent.add(key)
 
     def trim(self, pinned: Collection[K]) -> None:
-        """Forget what is too much, but nothing about the ``pinned`` keys, which are hot or absent."""
+        """Evict keys above the limit, but none of the ``pinned`` keys, which are hot or absent."""
         excess = len(self.hot) + len(self.cold) - self.entries_max
         if excess > 0:
             if excess >= len(self.cold):
@@ -68,7 +68,7 @@ class TwoGenerationCache(Generic[K, V]):
             self.absent = {key for key in pinned if key in self.absent}
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Evict everything."""
         self.hot = {}
         self.cold = {}
         self.absent = set()

@@ -1,4 +1,4 @@
-"""The changelog of a store: the compacted topic whose replay gives the store back.
+"""The changelog of a store: the compacted topic whose replay gives the store.
 
 ::
 
@@ -6,18 +6,19 @@
     record  key := store key bytes   value := store value bytes, null for a deleted key
 
 Key and value are the engine's own bytes, so a restore copies without decoding. Key-value stores write a
-tombstone for what they delete. Windowed stores drop windows without saying so; their changelogs have
-retention as well, and a restore that brings an old window back is mended by the first drop after it
+tombstone for each deleted key. Windowed stores drop windows without writing anything; their changelogs also
+have retention, and old windows that a restore brings back are dropped by the first drop after it
 (``windowed``).
 
-Time in a changelog is the log's own (``LogAppendTime``). Event time may lie years back, and retention by
-it would take the changelog of a replayed history away at once; or ahead, and the log would refuse it.
+The time of changelog records is the log's (``LogAppendTime``). Event time can be years old, and retention by
+it would delete the changelog of a replayed history at once; it can also be in the future, and the log would
+refuse it.
 
 An engine keeps, for each store::
 
     position  changelog/<store>        the checkpoint: the next offset that the store does not have
-    position  changelog-time/<store>   when it was stamped, ms since 1970
-    note      changelog/<store>        the topic's id: the checkpoint of another incarnation means nothing
+    position  changelog-time/<store>   the time of the checkpoint, ms since 1970
+    note      changelog/<store>        the topic's id: a checkpoint of another topic id is void
 """
 
 from __future__ import annotations
@@ -37,19 +38,21 @@ SEGMENT_BYTES: Final = 64 << 20
 """Only closed segments are compacted. Smaller ones than the log's default keep restores short."""
 
 RETENTION_SLACK_MS: Final = 7 * 86_400_000
-"""How much longer than its windows a windowed changelog lives: the app may be stopped for a while."""
+"""How much longer than its windows a windowed changelog keeps records: the application may be stopped
+meanwhile.
+"""
 
 DELETE_RETENTION_MS: Final = 86_400_000
-"""How long tombstones stay. A store that was away for longer cannot trust the tail (``restoring``)."""
+"""How long tombstones are kept. A store that is older cannot use the tail (``restoring``)."""
 
 
 def changelog_topic(app: str, store: str) -> TopicName:
-    """The name of a store's changelog."""
+    """Return the name of a store's changelog."""
     return f"{app}-{store}-changelog"
 
 
 def changelog_config(*, window_retention_ms: int | None = None) -> dict[str, str]:
-    """The settings of a changelog: of a windowed store's if it says how long its windows are kept."""
+    """Return the settings of a changelog; only a windowed store has a ``window_retention_ms``."""
     config = {
         "cleanup.policy": "compact",
         "message.timestamp.type": "LogAppendTime",
@@ -63,12 +66,12 @@ def changelog_config(*, window_retention_ms: int | None = None) -> dict[str, str
 
 
 def columns(writes: StoreWrites, now_ms: TimestampMs) -> RecordColumns:
-    """Return the changelog's records of writes, one a key."""
+    """Return the changelog records of writes, one per key."""
     return RecordColumns([*writes.keys], writes.values, [now_ms] * len(writes.keys))
 
 
 def checkpoints(ends: Mapping[str, Offset], now_ms: TimestampMs) -> dict[str, int]:
-    """The positions to stamp when stores have reached these ends of their changelogs."""
+    """Return the positions to stamp when stores have reached these ends of their changelogs."""
     positions: dict[str, int] = {}
     for store, end in ends.items():
         positions[_checkpoint_name(store)] = end
@@ -77,12 +80,14 @@ def checkpoints(ends: Mapping[str, Offset], now_ms: TimestampMs) -> dict[str, in
 
 
 def topic_notes(topic_ids: Mapping[str, UUID]) -> dict[str, bytes]:
-    """The notes that tie stores to the incarnation of their changelogs."""
+    """Return the notes that tie stores to the ids of their changelog topics."""
     return {_checkpoint_name(store): topic_id.bytes for store, topic_id in topic_ids.items()}
 
 
 def checkpoint(engine: KeyValueEngine, store: str) -> Checkpoint | None:
-    """How far a store's data reaches; ``None`` if it was never stamped or is being rebuilt."""
+    """Return the changelog offset that a store's data reaches; ``None`` if it has none, or is being
+    rebuilt.
+    """
     offset = engine.position(_checkpoint_name(store))
     topic_id = engine.note(_checkpoint_name(store))
     if offset is None or offset == REBUILDING or topic_id is None or len(topic_id) != 16:

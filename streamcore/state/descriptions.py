@@ -1,12 +1,12 @@
-"""What a store says about itself, so that tools can read it without the application.
+"""The description of a store, by which tools read it without the application.
 
-The description lies in the store's own engine, as a note::
+The description is a note in the store's own engine::
 
     note  store/<name>  ->  JSON of ``StoreDescription``: {"version":2,"name":"...","kind":"kv",...}
 
-It is also the guard against a declaration that changed: bytes that were written for one key type, value
-type or window size are never read as another. The same description lies in the log, beside the store's
-changelog (``application_records``), where it survives the loss of the engine.
+It also protects against a changed declaration: bytes that were written for one key type, value type or window
+size are never read as another. The same description is in the log, beside the store's changelog
+(``application_records``), where it survives the loss of the engine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DESCRIPTION_VERSION: Final = 2
 
 
 class StoreDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """What tools need to know to read a store: versioned, kept in the engine itself."""
+    """The facts by which tools read a store: versioned, kept in the engine."""
 
     name: str
     kind: Literal["kv", "window"]
@@ -46,10 +46,10 @@ class StoreDescription(msgspec.Struct, frozen=True, kw_only=True):
 def describe_store(
     engine: KeyValueEngine, description: StoreDescription, *, starts_over: bool = False
 ) -> None:
-    """Save a store's description in its engine, if it says anything new.
+    """Save a store's description in its engine, if it differs.
 
     Args:
-        starts_over: what is stored is thrown away, so it does not matter how it was written.
+        starts_over: the stored data will be deleted, so its description does not matter.
 
     Raises:
         TopologyError: the store was written with other keys, values or windows.
@@ -61,10 +61,10 @@ def describe_store(
 
 
 def updated(written: StoreDescription, declared: StoreDescription) -> StoreDescription:
-    """The description of a store that is written under both.
+    """Return the description of a store that is written under both descriptions.
 
     Raises:
-        TopologyError: what is stored cannot be read as it is declared now.
+        TopologyError: stored data cannot be read as it is declared now.
     """
     change = change_between(written, declared)
     if change is not None:
@@ -81,7 +81,7 @@ def updated(written: StoreDescription, declared: StoreDescription) -> StoreDescr
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What differs between two descriptions, so that stored bytes would mean something else."""
+    """A difference between two descriptions that changes the meaning of stored bytes."""
 
     what: str
     stored: object
@@ -90,7 +90,7 @@ class Change:
 
 
 def change_between(written: StoreDescription, declared: StoreDescription) -> Change | None:
-    """The first change under which stored bytes would mean something else; ``None`` if there is none."""
+    """Return the first difference that changes the meaning of stored bytes; ``None`` if there is none."""
     for what in ("kind", "key_codec", "value_codec", "window_size_ms", "window_advance_ms", "aggregations"):
         before, now = getattr(written, what), getattr(declared, what)
         if before != now:
@@ -103,7 +103,7 @@ def change_between(written: StoreDescription, declared: StoreDescription) -> Cha
 
 
 def store_description(engine: KeyValueEngine, store: str) -> StoreDescription | None:
-    """What a store says about itself; ``None`` if it says nothing.
+    """Return the description of a store; ``None`` if it has none.
 
     Raises:
         UnsupportedVersionError: a newer version of this program wrote it.

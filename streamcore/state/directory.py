@@ -1,15 +1,15 @@
-"""The folder in which the state of tasks lies.
+"""The folder of the state of tasks.
 
 ::
 
     <root>/<app id>/<task>/      the database of one task (``rocks``)
 
-Names are written so that any file system takes them and that they can be read back: letters, digits,
-``_``, ``-`` and, but for the first place, ``.`` stand for themselves, every other byte of the UTF-8 as
-``%`` and two hex digits.
+Names are written in a form that every file system accepts and that can be read back: letters, digits, ``_``,
+``-`` and, except in the first place, ``.`` stand for themselves, every other byte of the UTF-8 is ``%`` and
+two hex digits.
 
-Nothing here deletes by itself. A task that is no longer assigned may come back, and its folder then
-spares it the restore; ``remove`` is for people.
+The module deletes no state by itself. A task that is not assigned now may be assigned again, and its folder
+then saves a restore; ``remove`` is for people.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FILE_NAME_BYTES_MAX = 255
 
 @dataclass(frozen=True, slots=True, order=True)
 class TaskFolder:
-    """Where one task's state lies."""
+    """The folder of one task's state."""
 
     app: str
     task: str
@@ -54,11 +54,11 @@ class StateDirectory:
         self._settings = settings
 
     def folder(self, app: str, task: str) -> TaskFolder:
-        """Where the state of a task lies, or would lie."""
+        """Return the folder of a task's state; it need not exist."""
         return TaskFolder(app, task, self.root / file_name_of(app) / file_name_of(task))
 
     def folders(self, app: str | None = None) -> list[TaskFolder]:
-        """The tasks that have state here, of one application or of all, sorted."""
+        """Return the tasks that have state here, of one application or of all, sorted."""
         found = (
             TaskFolder(name_of(app_path.name), name_of(path.name), path)
             for app_path in _subfolders(self.root)
@@ -68,7 +68,7 @@ class StateDirectory:
         return sorted(folder for folder in found if app is None or folder.app == app)
 
     def open(self, app: str, task: str, *, read_only: bool = False) -> RocksEngine:
-        """Open the state of a task; without ``read_only`` it is created if it is not there.
+        """Open the state of a task; without ``read_only`` it is created if it is missing.
 
         Raises: as ``RocksEngine.open``.
         """
@@ -79,13 +79,13 @@ class StateDirectory:
         """Delete the state of a task; the next start restores it from its changelogs.
 
         Raises:
-            DirectoryInUseError: somebody has it open.
+            DirectoryInUseError: another engine has it open.
             StorageError: the folder cannot be deleted.
         """
         path = self.folder(app, task).path
         if not path.exists():
             return
-        # What cannot be read may be deleted; what somebody has open may not.
+        # Damaged state may be deleted; state that an engine has open may not.
         with contextlib.suppress(CorruptStoreError, UnsupportedVersionError):
             RocksEngine.open(path, settings=self._settings).close()
         try:
@@ -95,14 +95,14 @@ class StateDirectory:
 
 
 def file_name_of(name: str) -> str:
-    """Write any name as a file name.
+    """Convert any name to a file name.
 
     Raises:
         UsageError: the name is empty, or longer than a file name may be.
     """
     escaped = "".join(
-        chr(byte) if _PLAIN.match(bytes((byte,))) and not (byte == 0x2E and place == 0) else f"%{byte:02X}"
-        for place, byte in enumerate(name.encode())
+        chr(byte) if _PLAIN.match(bytes((byte,))) and not (byte == 0x2E and index == 0) else f"%{byte:02X}"
+        for index, byte in enumerate(name.encode())
     )
     if not 0 < len(escaped) <= _FILE_NAME_BYTES_MAX:
         raise UsageError(
@@ -113,7 +113,7 @@ def file_name_of(name: str) -> str:
 
 
 def name_of(file_name: str) -> str:
-    """The inverse of ``file_name_of``."""
+    """Convert a file name back to the name, the inverse of ``file_name_of``."""
     unescaped = _ESCAPED.sub(lambda match: chr(int(match.group(1), 16)), file_name)
     return unescaped.encode("latin-1").decode("utf-8", errors="replace")
 

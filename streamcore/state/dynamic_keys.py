@@ -108,7 +108,7 @@ def decode_dynamic(data: bytes, position: int) -> tuple[Any, int]:
 def _encode_whole(value: int) -> bytes:
     if not -INT_BIAS <= value < INT_BIAS:
         raise WrongKeyError("an int key has at most 64 bits")
-    # Large ints share a double; the exact number behind it tells them apart, in the right order.
+    # Large ints share a double; the exact number behind it distinguishes them, in the right order.
     return _NUMBER + encode_float(float(value)) + _WHOLE + encode_int(value)
 
 
@@ -123,11 +123,11 @@ def _decode_number(data: bytes, position: int) -> tuple[float, int]:
 
 
 PLAIN_TYPES: Final = frozenset({str, int, bytes})
-"""Keys of these types, and flat tuples of them, are equal exactly if their bytes are."""
+"""Keys of these types, and flat tuples of them, are equal exactly if their bytes are equal."""
 
 
 def is_plain(column: Sequence[Any]) -> bool:
-    """Whether all keys are of ``PLAIN_TYPES``, or flat tuples of these: equal ones are one key anywhere."""
+    """Whether all keys are of ``PLAIN_TYPES``, or flat tuples of these: equal keys then have equal bytes."""
     kinds = set(map(type, column))
     if kinds <= PLAIN_TYPES:
         return True

@@ -1,15 +1,16 @@
-"""Fields: parts of a byte key that sort by themselves and end by themselves.
+"""Fields: the parts of a byte key, each of which sorts correctly and marks its own end.
 
-Fields can therefore stand one after the other, and the whole sorts like the tuple of its parts. Numbers
-have a fixed length; text ends with ``00 00``, which sorts before every longer text because a ``00``
-inside is written ``00 FF``. The formats are listed in ``keys``.
+Fields can therefore be concatenated, and the whole sorts like the tuple of its parts. Numbers have a fixed
+length; text ends with ``00 00``, which sorts before every longer text because a ``00`` inside is written
+``00 FF``. ``keys`` lists the formats.
 
-A value is *plain* for a field if Python's equality tells it apart from the field's other plain values just
-as the bytes do. Values of the field's exact type are plain: both zeros are one number, and one instant has
-one form, whatever its time zone.
+A value is *plain* for a field if Python's equality distinguishes it from the field's other plain values
+exactly as the bytes do. Values of the field's exact type are plain: both zeros are one number, and one
+instant has one form, whatever its time zone.
 
-Encoders raise whatever Python raises for a wrong value; ``keys`` turns it into a ``SerdeError``. The text
-of a ``WrongKeyError`` is for users.
+Encoders raise Python's own errors for a wrong value; ``keys`` converts them to a ``SerdeError``. The text of
+a
+``WrongKeyError`` is shown to users.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ INT_BIAS: Final = 1 << 63
 
 
 class WrongKeyError(ValueError):
-    """The value cannot be a key; the text says why in words for users."""
+    """The value cannot be a key; the text gives the reason, for users."""
 
 
 _UINT64 = struct.Struct(">Q")
@@ -36,7 +37,9 @@ _BOOLS = {False: b"\x00", True: b"\x01"}
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """How one kind of value is written: ``decode(data, position)`` gives the value and where it ended."""
+    """The format of one kind of value: ``decode(data, position)`` returns the value and the index behind
+    it.
+    """
 
     name: str
     encode: Callable[[Any], bytes]
@@ -46,7 +49,7 @@ class Field:
 
 
 def of_types(*exact: type) -> Callable[[Sequence[Any]], bool]:
-    """Return a test whether every value of a column is of one of these types, and of no subclass."""
+    """Return a test whether every value of a column is of exactly one of these types, not of a subclass."""
     allowed = set(exact)
     return lambda column: set(map(type, column)) <= allowed
 
@@ -93,7 +96,7 @@ def decode_float(data: bytes, position: int) -> tuple[float, int]:
 
 
 def encode_bytes(value: bytes) -> bytes:
-    """The bytes, so marked that they end by themselves."""
+    """Return the bytes, with a mark of their end."""
     return value.replace(b"\x00", b"\x00\xff") + _END_OF_TEXT
 
 
@@ -104,7 +107,7 @@ def decode_bytes(data: bytes, position: int) -> tuple[bytes, int]:
 
 
 def encode_str(value: str) -> bytes:
-    """UTF-8, which sorts like the code points, so marked that it ends by itself."""
+    """Return the UTF-8 bytes, which sort like the code points, with a mark of their end."""
     return encode_bytes(value.encode())
 
 
@@ -115,7 +118,7 @@ def decode_str(data: bytes, position: int) -> tuple[str, int]:
 
 
 def encode_bool(value: bool) -> bytes:
-    """One byte."""
+    """Return one byte."""
     return _BOOLS[value]
 
 
@@ -136,7 +139,7 @@ SCALAR_FIELDS: Final = {
 
 
 def optional_field(field: Field) -> Field:
-    """A field that may be ``None``, which sorts first."""
+    """Return a field that may be ``None``, which sorts first."""
 
     def encode(value: Any) -> bytes:
         return b"\x00" if value is None else b"\x01" + field.encode(value)
@@ -177,7 +180,7 @@ def tuple_field(
     build: Callable[..., Any] | None = None,
     exact: type = tuple,
 ) -> Field:
-    """Fields one after the other: a tuple, or a class that is taken apart and built from its parts.
+    """Return a field of several fields: a tuple, or a class that is converted to its parts and back.
 
     Args:
         exact: the class of plain values.

@@ -52,7 +52,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NEGATIVE, _ZERO, _POSITIVE = b"\x00", b"\x01", b"\x02"
 _ZEROS_WRITTEN_MAX = 30
-"""Up to so many zeros at its end, a decimal comes back as 100 and not as 1E+2."""
+"""Up to this many zeros at its end, a decimal is decoded as 100 and not as 1E+2."""
 _TURNED = bytes(range(255, -1, -1))
 
 
@@ -187,7 +187,9 @@ def _reading_text(kind: type, field: Field) -> Field:
 FIELDS_OF_TOOLS: Final[dict[str, Field]] = {
     field.name: _reading_text(kind, field) for kind, field in STANDARD_FIELDS.items()
 }
-"""The same fields by name, for tools without the application: they also take a key's text, as JSON has it."""
+"""The same fields by name, for tools without the application: these fields also accept a key's text from
+JSON.
+"""
 
 
 def enum_value_type(members: type[enum.Enum]) -> type | None:
@@ -208,7 +210,7 @@ def value_of_member(members: type[enum.Enum]) -> Callable[[Any], Any]:
 
 
 def standard_field(key_type: Any) -> Field | None:
-    """The field of a type of the standard library; ``None`` for a type that has none."""
+    """Return the field of a type of the standard library; ``None`` for a type that has none."""
     if key_type in STANDARD_FIELDS:
         return STANDARD_FIELDS[key_type]
     if not isinstance(key_type, type):

@@ -1,6 +1,6 @@
-"""Byte keys that sort like the things they stand for.
+"""Byte keys that sort like the values that they encode.
 
-A ``KeyCodec`` turns the keys of one store into bytes and back. Its name describes the bytes, not the
+A ``KeyCodec`` converts the keys of one store to bytes and back. Its name describes the bytes, not the
 class, so that a tool without the application can read them (``key_codec_by_name``) and so that
 renaming a class orphans no state::
 
@@ -16,15 +16,17 @@ renaming a class orphans no state::
            | "?" field: 00 for None, else 01 field
     text  := bytes with each 00 written 00 FF, then 00 00          for str and bytes inside a tuple
 
-A key is its bytes: two keys are one key exactly if they have the same bytes. Python's equality alone does
-not tell (``True == 1``, but they are two untyped keys; a subclass of ``str`` may be equal to nothing and is
-one key with the text that it holds). Whatever keeps keys in a dict or a set therefore works on what
-``identify_many`` gives: equal exactly if the bytes are, the key itself wherever that is enough.
+A key is its bytes: two keys are the same key exactly if they have the same bytes. Python's equality is not
+enough (``True == 1``, but they are two untyped keys; an instance of a subclass of ``str`` may equal nothing
+and is the same key as its text). Code that keeps keys in a dict or a set therefore uses the identities that
+``identify_many`` returns: they are equal exactly if the bytes are, and are the keys themselves if these
+suffice.
 
 Invariants:
 
 * ``encode(a) < encode(b)`` exactly when ``a < b``, wherever Python can compare the two.
-* A declared type takes what a type checker takes for it, and turns it into the type itself: ``True`` is 1
+* A declared type accepts what a type checker accepts for it, and converts it to the type itself: ``True`` is
+  1
   for ``int``, 1 is 1.0 for ``float``, a member of a ``StrEnum`` is its text for ``str``.
 * Any other key is a ``SerdeError``, never another key.
 """
@@ -72,29 +74,32 @@ _WRONG_BYTES = (IndexError, TypeError, ValueError, struct.error)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class KeyBytes:
-    """What stands for a key that Python's equality does not tell from others: its bytes."""
+    """The identity of a key that Python's equality does not distinguish from others: its bytes."""
 
     data: bytes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class KeyCodec(Generic[K]):
-    """Encodes the keys of one store, many at a time; raises ``SerdeError`` for one that does not fit."""
+    """Encodes the keys of one store, many at a time; raises ``SerdeError`` for a key of another type."""
 
     name: str
     encode_many: Callable[[Iterable[K]], list[bytes]]
     decode_many: Callable[[Sequence[bytes]], list[K]]
     is_plain: Callable[[Sequence[Any]], bool]
-    """Whether Python's equality tells each of these keys from other plain ones just as the bytes do."""
+    """Whether Python's equality distinguishes each of these keys from other plain ones exactly as the
+    bytes do.
+    """
 
     def identify_many(self, keys: Sequence[K]) -> Sequence[Any]:
-        """Return what stands for each key in a dict or a set: equal exactly if the bytes are.
+        """Return the identity of each key for a dict or a set: equal exactly if the bytes are.
 
-        ``keys`` itself is returned if every key stands for itself. ``None``, which stands for no key, stays.
+        ``keys`` itself is returned if every key is its own identity. ``None``, the missing key, stays.
 
         Raises:
-            SerdeError: a key is not of the declared type. Of keys that stand for themselves, only encoding
-                tells.
+            SerdeError: a key is not of the declared type. Keys that are their own identities are checked only
+            by
+                encoding.
             TypeError: a key cannot be hashed.
         """
         if self.is_plain(keys):
@@ -102,7 +107,7 @@ class KeyCodec(Generic[K]):
         return [self._identity(key) for key in keys]
 
     def encode_identities(self, identities: Collection[Any]) -> list[bytes]:
-        """Return the bytes of keys that were identified."""
+        """Return the bytes of identities."""
         if not any(type(found) is KeyBytes for found in identities):
             return self.encode_many(identities)
         return [
@@ -118,15 +123,15 @@ class KeyCodec(Generic[K]):
         return canonical if self.is_plain((canonical,)) else KeyBytes(data)
 
     def encode(self, key: K) -> bytes:
-        """The bytes of one key."""
+        """Return the bytes of one key."""
         return self.encode_many((key,))[0]
 
     def decode(self, data: bytes) -> K:
-        """The key of some bytes."""
+        """Return the key of bytes."""
         return self.decode_many((data,))[0]
 
     def prefix_range(self, prefix: K) -> tuple[bytes, bytes | None]:
-        """Where the keys lie that begin with this one, as bytes: ``[start, end)``.
+        """Return the range of bytes ``[start, end)`` with the keys that begin with this one.
 
         Raises:
             SerdeError: the keys are neither ``str`` nor ``bytes``; others have no prefixes.
@@ -138,7 +143,7 @@ class KeyCodec(Generic[K]):
 
 
 def end_of_prefix(prefix: bytes) -> bytes | None:
-    """The first bytes after everything that begins with ``prefix``; ``None`` if there are none."""
+    """Return the first bytes after everything that begins with ``prefix``; ``None`` if there are none."""
     kept = prefix.rstrip(b"\xff")
     return kept[:-1] + bytes((kept[-1] + 1,)) if kept else None
 
@@ -148,7 +153,7 @@ def key_codec(key_type: type[K]) -> KeyCodec[K]: ...
 @overload
 def key_codec(key_type: object) -> KeyCodec[Any]: ...
 def key_codec(key_type: Any) -> KeyCodec[Any]:
-    """The codec for a declared key type; ``None``, ``object`` or ``Any`` for keys without one.
+    """Return the codec for a declared key type; ``None``, ``object`` or ``Any`` for keys without one.
 
     Raises:
         TopologyError: this type has no byte order.
@@ -178,7 +183,7 @@ def _codec_of(key_type: Any) -> KeyCodec[Any]:
 
 
 def key_codec_by_name(name: str) -> KeyCodec[Any]:
-    """Rebuild a codec from its name, without the application; classes come back as plain tuples.
+    """Build a codec from its name, without the application; classes are decoded as plain tuples.
 
     Raises:
         SerdeError: no codec of this version has the name.
@@ -261,7 +266,7 @@ def _mapped_codec(
     from_inner: Callable[[Any], Any],
     is_plain: Callable[[Sequence[Any]], bool],
 ) -> KeyCodec[Any]:
-    """The codec of keys that are written as other keys, such as the members of an Enum as their values."""
+    """Return the codec of keys that are written as other keys, such as members of an Enum as their values."""
 
     def encode_many(keys: Iterable[Any]) -> list[bytes]:
         keys = keys if isinstance(keys, Sequence) else list(keys)
@@ -293,7 +298,7 @@ _SCALAR_CODECS: dict[object, KeyCodec[Any]] = {
 
 
 def _declared(key_type: Any) -> Any:
-    """The type that stands behind a name or annotation, or of the values of a ``Literal``."""
+    """Return the type behind a name or annotation, or the type of the values of a ``Literal``."""
     origin, arguments = typing.get_origin(key_type), typing.get_args(key_type)
     if origin is typing.Annotated:
         return arguments[0]
@@ -304,7 +309,7 @@ def _declared(key_type: Any) -> Any:
 
 
 def _field_of(key_type: Any) -> Field:
-    """The field for a type, at any depth."""
+    """Return the field for a type, at any depth."""
     if key_type in SCALAR_FIELDS:
         return SCALAR_FIELDS[key_type]
     if key_type in (None, object, Any, tuple, list) or isinstance(key_type, TypeVar):
@@ -372,7 +377,7 @@ _NAMED_FIELDS = sorted(
 
 
 def _parse_field(text: str) -> tuple[Field, str]:
-    """Read one field's name at the start of ``text``; return the field and the text behind it."""
+    """Parse one field's name at the start of ``text``; return the field and the rest of the text."""
     if text.startswith("("):
         fields: list[Field] = []
         rest = text[1:]
@@ -403,7 +408,7 @@ def _require_bytes(key: object) -> None:
 
 
 def _raise_wrong_key(name: str, encode: Callable[[Any], object], keys: Iterable[Any]) -> NoReturn:
-    """Find the key that does not encode, and say so."""
+    """Find the key that does not encode, and raise its error."""
     for key in keys:
         try:
             encode(key)

@@ -1,7 +1,7 @@
 """A ``KeyValueEngine`` in memory: for tests, the topology driver, and state that may be lost.
 
-Each store is a dict with a sorted list of its keys beside it. The list is brought up to date only
-when somebody scans, by sorting the new keys in: Python's sort merges two sorted runs in linear time.
+Each store is a dict and a sorted list of its keys. Only a scan updates the list, by sorting the new keys in:
+Python's sort merges two sorted sequences in linear time.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class MemoryEngine:
         self._is_closed = False
 
     def get(self, store: str, key: bytes) -> bytes | None:
-        """The value of a key, or ``None``."""
+        """Return the value of a key, or ``None``."""
         self._ensure_open()
         found = self._stores.get(store)
         return None if found is None else found.values.get(key)
 
     def get_many(self, store: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values of keys, in their order."""
+        """Return the values of keys, in their order."""
         self._ensure_open()
         found = self._stores.get(store)
         if found is None:
@@ -41,7 +41,7 @@ class MemoryEngine:
     def scan(
         self, store: str, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        """The pairs with ``start <= key < end``, as they are at this call."""
+        """Return the pairs with ``start <= key < end``, as of this call."""
         self._ensure_open()
         with self._lock:
             found = self._stores.get(store)
@@ -54,7 +54,7 @@ class MemoryEngine:
         positions: Mapping[str, int] | None = None,
         notes: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Take over writes, positions and notes in one step."""
+        """Apply writes, positions and notes in one step."""
         self._ensure_open()
         with self._lock:
             for store_writes in writes:
@@ -63,17 +63,17 @@ class MemoryEngine:
             self._notes.update(notes or {})
 
     def position(self, name: str) -> int | None:
-        """The number that ``apply`` last stamped under this name."""
+        """Return the number that ``apply`` last stamped under this name."""
         self._ensure_open()
         return self._positions.get(name)
 
     def note(self, name: str) -> bytes | None:
-        """The bytes that ``apply`` last wrote under this name."""
+        """Return the bytes that ``apply`` last wrote under this name."""
         self._ensure_open()
         return self._notes.get(name)
 
     def stores(self) -> list[str]:
-        """The names of the stores that exist, sorted."""
+        """Return the names of the existing stores, sorted."""
         self._ensure_open()
         return sorted(self._stores)
 
@@ -84,11 +84,11 @@ class MemoryEngine:
             self._stores.pop(store, None)
 
     def flush(self) -> None:
-        """Nothing to do: there is no disk."""
+        """Do nothing: there is no disk."""
         self._ensure_open()
 
     def close(self) -> None:
-        """Forget everything."""
+        """Release everything."""
         self._is_closed = True
         self._stores = {}
 
@@ -98,7 +98,7 @@ class MemoryEngine:
 
 
 class _SortedStore:
-    """One store: ``values`` is the truth; ``_sorted`` has the keys in order, but for ``_changed``."""
+    """One store: ``values`` has the data; ``_sorted`` has the keys in order, except those in ``_changed``."""
 
     __slots__ = ("_changed", "_has_removed", "_sorted", "values")
 

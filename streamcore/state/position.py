@@ -1,6 +1,6 @@
-"""How far a task has come in its inputs: what an answer reflects, and what a reader may ask for.
+"""The position of a task in its inputs: an answer reflects one, and a reader may demand one.
 
-A ``Position`` maps partitions to next offsets. Positions are ordered in part: one *covers* another if it
+A ``Position`` maps partitions to next offsets. Positions are partially ordered: one *covers* another if it
 is at least as far in each of the other's partitions.
 
 Text form := JSON object, topic -> partition -> next offset, sorted: ``{"flights":{"0":120,"3":7}}``
@@ -30,26 +30,28 @@ class Position(Mapping[TopicPartition, Offset]):
         self._offsets = dict(offsets or {})
 
     @classmethod
-    def after(cls, source: TopicPartition, offset: Offset) -> Position:
-        """The position that reflects the record at this offset."""
-        return cls({source: offset + 1})
+    def after(cls, partition: TopicPartition, offset: Offset) -> Position:
+        """Return the position that reflects the record at this offset."""
+        return cls({partition: offset + 1})
 
     def covers(self, other: Mapping[TopicPartition, Offset]) -> bool:
-        """Whether this is at least as far as ``other``, wherever ``other`` says anything."""
-        return all(self._offsets.get(source, 0) >= offset for source, offset in other.items())
+        """Whether this position is at least as far as ``other``, in all partitions of ``other``."""
+        return all(self._offsets.get(partition, 0) >= offset for partition, offset in other.items())
 
     def merge(self, other: Mapping[TopicPartition, Offset]) -> Position:
-        """The least position that covers both."""
+        """Return the least position that covers both."""
         merged = dict(self._offsets)
-        for source, offset in other.items():
-            merged[source] = max(offset, merged.get(source, 0))
+        for partition, offset in other.items():
+            merged[partition] = max(offset, merged.get(partition, 0))
         return Position(merged)
 
     def to_text(self) -> str:
-        """The text form."""
+        """Return the text form."""
         topics: dict[str, dict[str, int]] = {}
-        for source in sorted(self._offsets):
-            topics.setdefault(source.topic, {})[str(source.partition)] = self._offsets[source]
+        for topic_partition in sorted(self._offsets):
+            topics.setdefault(topic_partition.topic, {})[str(topic_partition.partition)] = self._offsets[
+                topic_partition
+            ]
         return msgspec.json.encode(topics).decode()
 
     @classmethod
@@ -71,8 +73,8 @@ class Position(Mapping[TopicPartition, Offset]):
         except (msgspec.MsgspecError, ValueError) as error:
             raise SerdeError(f"not a position: {error} {fact_text(text=repr(text)[:100])}") from error
 
-    def __getitem__(self, source: TopicPartition) -> Offset:
-        return self._offsets[source]
+    def __getitem__(self, partition: TopicPartition) -> Offset:
+        return self._offsets[partition]
 
     def __iter__(self) -> Iterator[TopicPartition]:
         return iter(self._offsets)
@@ -88,11 +90,11 @@ class Position(Mapping[TopicPartition, Offset]):
 
 
 def position_note(position: Position) -> dict[str, bytes]:
-    """The note to apply together with the writes that bring a task to this position."""
+    """Return the note to apply together with the writes that bring a task to this position."""
     return {_NOTE: position.to_text().encode()}
 
 
 def task_position(engine: KeyValueEngine) -> Position:
-    """The position that an engine's data reflects; empty before the first commit."""
+    """Return the position that an engine's data reflects; empty before the first commit."""
     note = engine.note(_NOTE)
     return Position() if note is None else Position.from_text(note)

@@ -1,9 +1,9 @@
-"""Reads one store of an engine from outside: point, range, prefix, window, all.
+"""Queries of one store of an engine: point, range, prefix, window, all.
 
-Queries see what was applied, never what a task is still working on. Each answer carries the position
-that it reflects. The position is read before the value: the value is then at least as fresh.
+Queries see applied data, never data that a task has not committed. Each answer has the position that it
+reflects. The position is read before the value, so the value is at least as fresh.
 
-What a store holds is told by its description (``descriptions``), so a folder can be read without the
+The store's description (``descriptions``) says what the store holds, so a folder can be read without the
 application.
 """
 
@@ -28,7 +28,7 @@ V = TypeVar("V")
 
 
 class Answer(msgspec.Struct, Generic[V], frozen=True):
-    """A value, and the position that it reflects. ``key`` is set where a query gives several."""
+    """A value, and the position that it reflects. ``key`` is set for queries with several answers."""
 
     value: V
     position: Position
@@ -36,10 +36,11 @@ class Answer(msgspec.Struct, Generic[V], frozen=True):
 
 
 class StoreView(Generic[K, V]):
-    """A store for reading. May be used from any thread while the task goes on.
+    """Read access to a store, for any thread, while the task goes on.
 
-    Windows are keyed by ``Windowed``; of several windows that hold a time (hopping ones), ``get`` with
-    ``at`` answers with the one that starts last.
+    Windows are keyed by ``Windowed``. If several windows contain a time (hopping windows), ``get`` with
+    ``at``
+    answers with the one that starts last.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class StoreView(Generic[K, V]):
         """Read the store that ``description`` describes.
 
         Args:
-            decode: makes what the caller wants to see of the stored bytes.
+            decode: converts stored bytes to the value of the answer.
             keys: the codec of the keys alone; by default the one that the description names.
             value_type: the type of the values, for errors.
         """
@@ -67,15 +68,15 @@ class StoreView(Generic[K, V]):
         self._is_windowed = description.kind == "window"
 
     def position(self) -> Position:
-        """How far the task has come in its inputs."""
+        """Return the position in the task's inputs that the store reflects."""
         return task_position(self._engine)
 
     def get(self, key: K, *, at: TimestampMs | None = None) -> Answer[V] | None:
-        """The value of a key; of a windowed store the value of its window that holds the time ``at``.
+        """Return the value of a key; for a windowed store the value of its window that contains time ``at``.
 
         Raises:
             UsageError: ``at`` is missing for a windowed store, or given for another one.
-            SerdeError: the key is not of the store's key type.
+            SerdeError: the key is not of the store's key type, or the stored value does not decode.
         """
         if at is not None:
             self._ensure_kind("window", "leave out the time (at=)")
@@ -86,25 +87,25 @@ class StoreView(Generic[K, V]):
         return None if value is None else Answer(self._value(key, value), position)
 
     def range(self, start: K | None = None, end: K | None = None) -> Iterator[Answer[V]]:
-        """The keys in ``[start, end)``, in order; a side that is ``None`` is open."""
+        """Return the keys in ``[start, end)``, in order; a side that is ``None`` is open."""
         self._ensure_kind("kv", "use windows() or all()")
         low = None if start is None else self._keys.encode(start)
         high = None if end is None else self._keys.encode(end)
         return self._answers(low, high)
 
     def prefix(self, prefix: K) -> Iterator[Answer[V]]:
-        """The keys that begin with a text, in order."""
+        """Return the keys that begin with a text, in order."""
         self._ensure_kind("kv", "use windows() or all()")
         return self._answers(*self._keys.prefix_range(prefix))
 
     def all(self) -> Iterator[Answer[V]]:
-        """Everything, in order: by key, or by window start and then key."""
+        """Return everything, in order: by key, or by window start and then key."""
         return self._answers(None, None)
 
     def windows_between(
         self, since: TimestampMs | None = None, until: TimestampMs | None = None
     ) -> Iterator[Answer[V]]:
-        """The windows of all keys whose start is in ``[since, until)``, by start and then by key."""
+        """Return the windows of all keys that start in ``[since, until)``, by start, then by key."""
         self._ensure_kind("window", "use range() or all()")
         low = None if since is None else window_range(since, since)[0]
         high = None if until is None else window_range(until, until)[0]
@@ -113,10 +114,11 @@ class StoreView(Generic[K, V]):
     def windows(
         self, key: K, since: TimestampMs | None = None, until: TimestampMs | None = None
     ) -> Iterator[Answer[V]]:
-        """The windows of one key whose start is in ``[since, until)``, earliest first.
+        """Return the windows of one key that start in ``[since, until)``, earliest first.
 
-        Jumps from one window start that exists to the next: the cost is one seek and one read for
-        each start in the span, however many keys have windows there.
+        The query jumps from one existing window start to the next: it costs one seek and one read per start
+        in the
+        range, however many keys have windows there.
         """
         self._ensure_kind("window", "use get()")
         encoded = self._keys.encode(key)
@@ -137,7 +139,7 @@ class StoreView(Generic[K, V]):
             low = encode_start(start_ms + 1)
 
     def _window_at(self, key: K, at: TimestampMs) -> Answer[V] | None:
-        """Try the starts of the windows that hold the time, the last first."""
+        """Try the starts of the windows that contain the time, the last one first."""
         size_ms = self.description.window_size_ms
         assert size_ms is not None
         advance_ms = self.description.window_advance_ms or size_ms
@@ -164,7 +166,7 @@ class StoreView(Generic[K, V]):
     def _value(self, key: object, data: bytes) -> V:
         try:
             return self._decode(data)
-        except Exception as error:  # of the user's own serde, or of a class of the user's
+        except Exception as error:  # an error of the user's serde or class
             table, _, _ = self._store.partition("@")
             raise undecodable(error, table=table, key=key, data=data, value_type=self._value_type) from error
 

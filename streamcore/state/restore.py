@@ -1,13 +1,13 @@
-"""Brings a store to the end of its changelog: the shell around ``restoring``.
+"""Bring a store to the end of its changelog, by the plan of ``restoring``.
 
-The changelog is streamed through a reader of its own into ``engine.apply``, in chunks in which equal
-keys have collapsed. Each chunk is stamped with the offset it reaches, so a restore that is killed goes
-on from there. The same code fills a table that follows a topic, with a transform from the topic's
-bytes to the store's.
+A reader streams the changelog into ``engine.apply``, in chunks in which equal keys are collapsed. Each chunk
+is
+stamped with the offset that it reaches, so a killed restore continues from there. The same code fills a table
+that follows a topic, with a conversion from the topic's bytes to the store's.
 
-A rebuild empties the store first. The checkpoint is set to ``REBUILDING`` before and stays so until
-the first chunk: a crash in between leads to another rebuild, never to a replay over stale data. A rebuild
-is logged with its reason, unless there was nothing and there is nothing.
+A rebuild empties the store first. The checkpoint is set to ``REBUILDING`` before that, and stays so until the
+first chunk: a crash in between leads to another rebuild, never to a replay over old data. A rebuild is logged
+with its reason, unless both the store and the topic are empty.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from streamcore.state.restoring import ChangelogExtent, RestorePlan, RestoreRule
 _logger = logging.getLogger(__name__)
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the offsets done and the offsets in all."""
+"""Called with the number of restored offsets and their total."""
 
 Transform: TypeAlias = Callable[[list[bytes], list[bytes | None]], tuple[list[bytes], list[bytes | None]]]
-"""Makes store keys and values of a topic's; a key may come more than once, the last one counts."""
+"""Converts a topic's records to store keys and values; a key may occur several times, the last one counts."""
 
 
 class ReadableLog(Protocol):
     """The part of the log's port that a restore needs."""
 
     def topics(self) -> Mapping[TopicName, TopicDescription]:
-        """All topics, internal ones included."""
+        """Return all topics, including internal ones."""
 
     def offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, LogOffsets]:
-        """The marks of partitions."""
+        """Return the offsets of partitions."""
 
     def reader(self, *, isolation: Isolation = ...) -> Reader:
-        """A reader with nothing assigned yet."""
+        """Return a reader with nothing assigned."""
 
 
 CHUNK_RECORDS: Final = 131_072
@@ -60,8 +60,9 @@ _ATTEMPTS_MAX: Final = 5
 class RestoreTarget:
     """A store and the partition that it follows.
 
-    ``until`` is for a table that follows a topic which the task also reads: it must not get ahead of
-    the task's committed position. ``None`` goes to the visible end, as for a changelog. ``is_changelog``,
+    ``until`` is for a table that follows a topic which the task also reads: the table must not be ahead of
+    the
+    task's committed offset. ``None`` restores up to the visible end, as for a changelog. ``is_changelog``,
     ``replaced_ids`` and ``may_lose_end`` are those of ``RestoreRules``.
     """
 
@@ -77,7 +78,7 @@ class RestoreTarget:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore did: the plan it ended with, and how many records it replayed."""
+    """The result of a restore: its final plan, and the number of replayed records."""
 
     plan: RestorePlan
     record_count: int
@@ -91,11 +92,11 @@ def restore_store(
     *,
     progress: Progress | None = None,
 ) -> Restored:
-    """Make a store equal to the replay of what it follows, and stamp it.
+    """Make a store equal to the replay of the partition that it follows, and stamp it.
 
     Raises:
         UnknownTopicError: the topic does not exist.
-        OffsetOutOfRangeError: the log start kept moving past what was being read.
+        OffsetOutOfRangeError: the log start kept moving past the read offset.
         UsageError: the log does not hold the table any more, or is not the one that the store was made from.
     """
     attempts = 0
@@ -106,7 +107,7 @@ def restore_store(
             with closing(log.reader(isolation=Isolation.READ_COMMITTED)) as reader:
                 return _Restore(engine, target, reader, clock, progress).run(plan)
         except OffsetOutOfRangeError:
-            # Retention or DeleteRecords moved the log start meanwhile: plan again from where it is.
+            # Retention or DeleteRecords moved the log start meanwhile: plan again.
             if attempts == _ATTEMPTS_MAX:
                 raise
 
@@ -135,7 +136,7 @@ def _plan(engine: KeyValueEngine, target: RestoreTarget, log: ReadableLog, clock
 
 
 def _delete_retention_ms(topic: TopicDescription) -> int:
-    """How long tombstones live in a topic. A setting that cannot be read counts as Kafka's default."""
+    """Return how long a topic keeps tombstones. A setting that cannot be read is Kafka's default."""
     given = topic.config.get("delete.retention.ms", "")
     return int(given) if given.isdigit() else changelog.DELETE_RETENTION_MS
 
@@ -158,7 +159,7 @@ class _Restore:
         self._progress = progress
 
     def run(self, plan: RestorePlan) -> Restored:
-        """Do what the plan says."""
+        """Carry out the plan."""
         store = self._target.store
         if plan.kind is Restoring.TAIL_IF_EMPTY:
             plan = plan.as_rebuild() if self._has_record(plan) else replace(plan, kind=Restoring.TAIL)
@@ -182,7 +183,7 @@ class _Restore:
         return Restored(plan, self._replay(plan))
 
     def _refusal(self, plan: RestorePlan) -> UsageError:
-        """Why the log cannot give the table back, and what to do."""
+        """Return the error that the log does not hold the table, with what to do."""
         checkpoint = changelog.checkpoint(self._engine, self._target.store)
         facts = fact_text(
             table=self._target.store,
@@ -210,23 +211,23 @@ class _Restore:
         )
 
     def _has_record(self, plan: RestorePlan) -> bool:
-        return any(len(run) for run in self._runs(plan))
+        return any(len(columns) for columns in self._columns(plan))
 
     def _replay(self, plan: RestorePlan) -> int:
-        """Apply the records of the plan in chunks; return how many there were.
+        """Apply the records of the plan in chunks; return their number.
 
-        Progress is told once there is a record: behind most checkpoints stands nothing but the marker
-        of the transaction that wrote them.
+        Progress is reported once there is a record: most checkpoints are followed only by the marker of the
+        transaction that wrote them.
         """
         total = plan.end - plan.start
         newest: dict[bytes, bytes | None] = {}
         position, record_count, fetch_count = plan.start, 0, 0
-        for run in self._runs(plan):
-            if self._progress is not None and len(run) and not record_count:
+        for columns in self._columns(plan):
+            if self._progress is not None and len(columns) and not record_count:
                 self._progress(0, total)
-            newest.update(self._changes(run))
-            position = run.next_offset
-            record_count += len(run)
+            newest.update(self._changes(columns))
+            position = columns.next_offset
+            record_count += len(columns)
             fetch_count += 1
             if len(newest) >= CHUNK_RECORDS or fetch_count == CHUNK_FETCHES:
                 self._apply(newest, position)
@@ -238,30 +239,30 @@ class _Restore:
             self._progress(total, total)
         return record_count
 
-    def _runs(self, plan: RestorePlan) -> Iterator[FetchedColumns]:
-        """The runs of ``[start, end)``, the last one cut at the end."""
+    def _columns(self, plan: RestorePlan) -> Iterator[FetchedColumns]:
+        """Read the columns of ``[start, end)``; the last ones are cut at the end."""
         source = self._target.source
         self._reader.assign({source: plan.start})
         position = plan.start
         while position < plan.end:
-            run = self._reader.fetch(source, bytes_max=FETCH_BYTES)
-            if run is None:
+            columns = self._reader.fetch(source, bytes_max=FETCH_BYTES)
+            if columns is None:
                 return
-            position = run.next_offset
-            yield run if position <= plan.end else _cut(run, plan.end)
+            position = columns.next_offset
+            yield columns if position <= plan.end else _cut(columns, plan.end)
 
-    def _changes(self, run: FetchedColumns) -> Iterator[tuple[bytes, bytes | None]]:
-        """Store keys and values of a run, in its order. Records without a key change nothing."""
-        keys = [key for key in run.keys if key is not None]
-        values = run.values
-        if len(keys) < len(run):
-            values = [value for key, value in zip(run.keys, values, strict=True) if key is not None]
+    def _changes(self, columns: FetchedColumns) -> Iterator[tuple[bytes, bytes | None]]:
+        """Return the store keys and values of columns, in order. Records without a key change nothing."""
+        keys = [key for key in columns.keys if key is not None]
+        values = columns.values
+        if len(keys) < len(columns):
+            values = [value for key, value in zip(columns.keys, values, strict=True) if key is not None]
         if self._target.transform is not None:
             keys, values = self._target.transform(keys, values)
         return zip(keys, values, strict=True)
 
     def _apply(self, newest: dict[bytes, bytes | None], position: Offset) -> None:
-        # Sorted, because RocksDB then puts each key next to the one before.
+        # Sorted, because RocksDB then inserts each key next to the previous one.
         keys = sorted(newest)
         self._engine.apply(
             [StoreWrites(self._target.store, keys, [newest[key] for key in keys])] if keys else [],
@@ -269,16 +270,16 @@ class _Restore:
         )
 
 
-def _cut(run: FetchedColumns, end: Offset) -> FetchedColumns:
-    """The part of a run before ``end``."""
-    count = bisect_left(run.offsets, end)
-    kept = run.slice(0, count)
+def _cut(columns: FetchedColumns, end: Offset) -> FetchedColumns:
+    """Return the part of columns before ``end``."""
+    count = bisect_left(columns.offsets, end)
+    kept = columns.slice(0, count)
     return FetchedColumns(
         kept.keys,
         kept.values,
         kept.timestamps_ms,
         kept.headers,
-        partition=run.partition,
-        offsets=run.offsets[:count],
+        partition=columns.partition,
+        offsets=columns.offsets[:count],
         next_offset=end,
     )

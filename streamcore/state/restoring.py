@@ -1,9 +1,11 @@
-"""Decides what a store needs to equal the replay of what it follows: nothing, the tail, or everything.
+"""Decide what a store must replay to equal the topic that it follows: nothing, the tail, or everything.
 
-The store's checkpoint is compared with what the log holds now. The tail may be replayed only onto data
-that is a true prefix of the same log, with no tombstone lost in between; otherwise the store is emptied
-and rebuilt from the log start. Where a rebuild would give less than the table held, because the log itself
-lost records of the table's changelog, the plan is to refuse.
+The store's checkpoint is compared with the log's present content. The tail may be replayed only onto data
+that
+is a true prefix of the same log, with no tombstone lost in between; otherwise the store is emptied and
+rebuilt
+from the log start. If a rebuild would give less than the table held, because the log itself lost records of
+the table's changelog, the plan is to refuse.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from streamcore.model import Offset, TimestampMs
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a store's data reaches in the log that it was made from."""
+    """The offset that a store's data reaches in the log that it was made from."""
 
     offset: Offset
     topic_id: UUID
@@ -26,7 +28,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class ChangelogExtent:
-    """What a changelog partition holds: offsets ``[log_start, visible_end)`` can be read now."""
+    """The content of a changelog partition: offsets ``[log_start, visible_end)`` can be read now."""
 
     topic_id: UUID
     log_start: Offset
@@ -38,7 +40,7 @@ class ChangelogExtent:
 
 
 class Restoring(Enum):
-    """What is to be done."""
+    """The kind of a plan."""
 
     NOTHING = "nothing"
     TAIL = "tail"
@@ -53,7 +55,7 @@ class Restoring(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """Replay ``[start, end)`` of this changelog; ``reason`` goes into the log and into errors."""
+    """Replay ``[start, end)`` of this changelog; ``reason`` is for log messages and errors."""
 
     kind: Restoring
     start: Offset
@@ -61,44 +63,50 @@ class RestorePlan:
     reason: str
     changelog: ChangelogExtent
     rebuild_kind: Restoring = Restoring.REBUILD
-    """What a rebuild is here: ``REFUSE`` where the changelog does not hold the whole table any more."""
+    """The plan instead of a rebuild: ``REFUSE`` if the changelog does not hold the whole table any more."""
 
     def as_rebuild(self) -> RestorePlan:
-        """The plan that does not trust the store's data."""
+        """Return the plan that does not use the store's data."""
         return replace(self, kind=self.rebuild_kind, start=self.changelog.log_start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreRules:
-    """What decides beside the checkpoint and the log."""
+    """What the plan depends on, beside the checkpoint and the log."""
 
     is_windowed: bool
     now_ms: TimestampMs
     delete_retention_ms: int
-    """How long tombstones live in the topic."""
+    """How long the topic keeps tombstones."""
     is_changelog: bool = False
-    """The topic is the table's own changelog, and not a topic of the user's that a table follows."""
+    """Whether the topic is the table's own changelog, not a user's topic that a table follows."""
     replaced_ids: frozenset[UUID] = frozenset()
-    """Former topics that a reset deleted, or that the user allows to be another one."""
+    """Ids of former topics that a reset deleted, or that the user allows to be replaced."""
     may_lose_end: bool = False
-    """The log does not wait for the disk, so a power cut may take its end and leave the store ahead."""
+    """Whether the log does not wait for the disk, so that a power cut may leave the store ahead of it."""
 
 
 def plan_restore(
     checkpoint: Checkpoint | None, changelog: ChangelogExtent, rules: RestoreRules
 ) -> RestorePlan:
-    """Decide how a store catches up with what it follows.
+    """Decide how a store catches up with the partition that it follows.
 
-    A key-value store whose checkpoint the log no longer reaches back to may have missed tombstones,
-    and so may one whose checkpoint is older than tombstones live: their tails cannot be trusted.
-    Windowed stores drop windows without tombstones; only an agent that deletes a window writes one, and
-    its window ends with the retention in any case. What retention took from their changelogs while they were
-    away is at worst missing, so their own data, older as it is, is better than none.
+    A key-value store whose checkpoint is before the log start may have missed tombstones, and so may one
+    whose
+    checkpoint is older than the retention of tombstones: their tails cannot be used. Windowed stores drop
+    windows
+    without tombstones; only an agent that deletes a window writes one, and retention deletes its window in
+    any
+    case. The records that retention deleted from their changelogs meanwhile are at worst missing, so their
+    own
+    data, although older, is better than none.
 
-    The log start of a key-value changelog stays at 0: compaction does not move it. A later one says that
-    retention or DeleteRecords took records that may be the newest of their keys, so a rebuild would lose
-    keys and is refused. One offset at the checkpoint may be missing, though: it held the marker of the
-    transaction that the checkpoint is of.
+    The log start of a key-value changelog stays at 0: compaction does not move it. A later log start shows
+    that
+    retention or DeleteRecords deleted records that may be the newest of their keys, so a rebuild would lose
+    keys
+    and is refused. One offset at the checkpoint may be missing: it held the marker of the checkpoint's
+    transaction.
     """
     log_start, end = changelog.log_start, changelog.visible_end
     is_whole = rules.is_windowed or not rules.is_changelog or log_start == 0

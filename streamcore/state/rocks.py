@@ -1,22 +1,22 @@
 """A ``KeyValueEngine`` on RocksDB: one database per task, one column family per store.
 
-Database := column family ``default``      what belongs to the task as a whole
+Database := column family ``default``      data of the task as a whole
           | column family ``store/<name>`` one per store: key bytes -> value bytes
 
 In ``default``::
 
     format          -> "1"                           checked at every open
-    position/<name> -> int64 big-endian              what ``apply`` stamped
+    position/<name> -> int64 big-endian              stamped by ``apply``
     note/<name>     -> bytes
 
 Invariants:
 
-* One ``apply`` is one RocksDB write batch: data, positions and notes stand or fall together.
+* One ``apply`` is one RocksDB write batch: data, positions and notes are written together or not at all.
 * The write-ahead log is on and not synced per apply. A killed process loses nothing; a power cut loses
   a suffix of the applies. RocksDB syncs the log before it flushes one of several column families, so
-  even then no store is ahead of its position. The changelog replays what is missing.
+  even then no store is ahead of its position. The changelog replays the lost suffix.
 * ``close`` flushes, so a clean restart has nothing to replay, and drops every handle: RocksDB keeps its
-  folder locked for as long as one iterator, handle or column family object is alive in this process.
+  folder locked while one iterator, handle or column family object exists in this process.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ _POSITION = struct.Struct(">q")
 
 
 class RocksEngine:
-    """The state of one task in a folder of its own; see the module's docstring for the layout."""
+    """The state of one task in its folder; the module's docstring has the layout."""
 
     def __init__(self, directory: Path, database: Rdict, options: Options, stores: Sequence[str]) -> None:
-        """For ``open`` alone."""
+        """Only ``open`` calls it."""
         self._directory = directory
         self._options = options
         self._database: Rdict | None = database
@@ -81,8 +81,9 @@ class RocksEngine:
     ) -> RocksEngine:
         """Open the database in ``directory``, or create it there.
 
-        With ``read_only`` nothing is created, locked or changed; the engine then shows what had been
-        applied when it was opened.
+        With ``read_only`` nothing is created, locked or changed; the engine then shows the data that was
+        applied when
+        it was opened.
 
         Raises:
             DirectoryInUseError: another engine, in this process or another, has it open for writing.
@@ -105,7 +106,7 @@ class RocksEngine:
                 dict.fromkeys(names, options) or None,
                 AccessType.read_only(error_if_log_file_exist=False) if read_only else AccessType.read_write(),
             )
-        except Exception as error:  # rocksdict has this one class for everything
+        except Exception as error:  # rocksdict has one exception class for everything
             raise error_at_open(directory, error) from error
         stores = [name.removeprefix(_STORE_PREFIX) for name in names if name.startswith(_STORE_PREFIX)]
         engine = cls(directory, database, options, stores)
@@ -119,7 +120,7 @@ class RocksEngine:
         return engine
 
     def get(self, store: str, key: bytes) -> bytes | None:
-        """The value of a key, or ``None``."""
+        """Return the value of a key, or ``None``."""
         try:
             found = self._stores.get(store)
             if found is not None:
@@ -131,7 +132,7 @@ class RocksEngine:
         return None
 
     def get_many(self, store: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values of keys, in their order."""
+        """Return the values of keys, in their order."""
         try:
             found = self._stores.get(store)
             if found is not None:
@@ -146,7 +147,7 @@ class RocksEngine:
     def scan(
         self, store: str, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        """The pairs with ``start <= key < end``, as they are at this call."""
+        """Return the pairs with ``start <= key < end``, as of this call."""
         self._ensure_open()
         found = self._stores.get(store)
         if found is None or (start is not None and end is not None and start >= end):
@@ -173,26 +174,26 @@ class RocksEngine:
         positions: Mapping[str, int] | None = None,
         notes: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Take over writes, positions and notes in one write batch."""
+        """Apply writes, positions and notes in one write batch."""
         database = self._writable()
         try:
             self._write(database, writes, positions or {}, notes or {})
         except Exception as error:  # noqa: BLE001 - the linter does not see that it is raised
-            # Without the frames below this one: they hold column family handles, and whoever keeps
+            # Without the frames below this one: they hold column family handles, and a caller that keeps
             # the error would keep the folder locked.
             raise self._error(error) from error.with_traceback(None)
 
     def position(self, name: str) -> int | None:
-        """The number that ``apply`` last stamped under this name."""
+        """Return the number that ``apply`` last stamped under this name."""
         stamped = self._task_value(_POSITION_PREFIX + name.encode())
         return None if stamped is None else int(_POSITION.unpack(stamped)[0])
 
     def note(self, name: str) -> bytes | None:
-        """The bytes that ``apply`` last wrote under this name."""
+        """Return the bytes that ``apply`` last wrote under this name."""
         return self._task_value(_NOTE_PREFIX + name.encode())
 
     def stores(self) -> list[str]:
-        """The names of the stores that exist, sorted."""
+        """Return the names of the existing stores, sorted."""
         self._ensure_open()
         return sorted(self._stores)
 
@@ -216,11 +217,11 @@ class RocksEngine:
             raise self._error(error) from error
 
     def close(self) -> None:
-        """Flush, give the folder back, end scans that are still open. Calling it again does nothing.
+        """Flush, release the folder, end open scans. A second call does nothing.
 
         Raises:
-            StorageError: the flush failed. The folder is released all the same, and what is missing
-                will be replayed from the changelog.
+            StorageError: the flush failed. The folder is released anyway, and the changelog replays the lost
+                writes.
         """
         if self._database is None:
             return
@@ -295,7 +296,7 @@ class RocksEngine:
             return
         written = self._task_value(_FORMAT_KEY)
         if written is None or not written.isdigit():
-            # A process killed between creating the database and this very write leaves it empty.
+            # A process killed between creating the database and this write leaves it empty.
             if written is None and not self._stores and not self._is_read_only:
                 self._check_format(is_new=True)
                 return
@@ -340,14 +341,14 @@ class RocksEngine:
 
 
 class _Scan:
-    """An iterator of RocksDB that can be ended from outside, so that ``close`` can release the folder."""
+    """An iterator of RocksDB that ``close`` can end, so that the folder is released."""
 
     __slots__ = ("__weakref__", "_bounds", "_engine", "_pairs")
 
     def __init__(
         self, engine: RocksEngine, pairs: Iterator[tuple[bytes, bytes]], bounds: ReadOptions
     ) -> None:
-        # RocksDB reads the upper bound where the options keep it, for as long as the iterator lives.
+        # RocksDB reads the upper bound from the options while the iterator exists.
         self._bounds = bounds
         self._engine = engine
         self._pairs: Iterator[tuple[bytes, bytes]] | None = pairs
@@ -362,7 +363,7 @@ class _Scan:
         try:
             return next(pairs)
         except StopIteration:
-            # Not kept until the caller lets go of the scan: an iterator pins the files it reads.
+            # Not kept until the caller drops the scan: an iterator pins the files that it reads.
             self._pairs = iter(())
             raise
         except Exception as error:

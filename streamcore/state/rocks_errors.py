@@ -1,7 +1,8 @@
-"""Tells what went wrong in RocksDB by the text of its errors: rocksdict raises plain ``Exception``.
+"""Classify RocksDB's errors by their text, because rocksdict raises plain ``Exception``.
 
-What a caller does differs by kind: another owner is waited for, a refusal of the disk is mended by
-people, damage is mended by deleting the folder and restoring from the changelogs.
+Callers react by kind: they wait for another owner, people make room after a refusal of the disk, and damage
+is
+repaired by deleting the folder and restoring from the changelogs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _REFUSED = ("No space left", "Permission denied", "Read-only file system", "Disk
 
 
 def error_at_open(directory: Path, error: Exception) -> StreamCoreError:
-    """The error for a database that does not open; whatever is neither lock nor disk is damage."""
+    """Return the error for a database that does not open; neither lock nor disk means damage."""
     text = str(error)
     if any(locked in text for locked in _LOCKED):
         return DirectoryInUseError(
@@ -37,7 +38,7 @@ def error_at_open(directory: Path, error: Exception) -> StreamCoreError:
 
 
 def error_while_open(directory: Path, error: Exception) -> StreamCoreError:
-    """The error for a call that failed on an open database."""
+    """Return the error for a call that failed on an open database."""
     if isinstance(error, StreamCoreError):
         return error
     if isinstance(error, DbClosedError):
@@ -48,7 +49,7 @@ def error_while_open(directory: Path, error: Exception) -> StreamCoreError:
 
 
 def corrupt_text(directory: Path, reason: object) -> str:
-    """What is wrong with a folder, and what to do."""
+    """Return the text of an error about a damaged folder, with what to do."""
     return (
         f"the state in this folder cannot be read: {reason}; delete the folder, the state will be restored"
         f" from its changelogs {fact_text(folder=directory)}"

@@ -1,7 +1,7 @@
-"""How a task's RocksDB is set up: memory, files, compression.
+"""The settings of a task's RocksDB: memory, files, compression.
 
 With the defaults a busy task takes about 24 MiB and an idle one under 1 MiB. Larger write buffers gain
-next to nothing: rewriting 100,000 keys costs 1.31 us a key with 8 MiB and 1.24 us with 32. So does a
+almost nothing: rewriting 100,000 keys costs 1.31 us a key with 8 MiB and 1.24 us with 32. Nor does a
 larger cache: a count by a million keys costs 9.0 us an event with 8 MiB and 8.5 us with 32.
 """
 
@@ -14,15 +14,15 @@ from rocksdict import BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RocksSettings:
-    """How much memory and how many files one task's database may use.
+    """The most memory and files that one task's database may use.
 
-    Memory is taken as it is needed: a database that nobody writes holds well under 1 MiB.
+    Memory is allocated when it is needed: a database that is not written holds well under 1 MiB.
     """
 
     write_buffer_bytes: int = 8 << 20
-    """All stores' unflushed writes together; twice this for moments, while a flush is running."""
+    """Unflushed writes of all stores together; twice this for short times, during a flush."""
     block_cache_bytes: int = 8 << 20
-    """Read blocks, indexes and filters kept in memory."""
+    """Memory for read blocks, indexes and filters."""
     write_ahead_log_bytes_max: int = 64 << 20
     open_files_max: int = 128
 
@@ -32,9 +32,9 @@ def rocks_options(settings: RocksSettings) -> Options:
     table = BlockBasedOptions()
     table.set_block_cache(Cache(settings.block_cache_bytes))
     table.set_bloom_filter(10, False)
-    # Indexes and filters count against the cache, or memory would grow with the data. They are cut into
-    # blocks like the data: one whole filter of some hundred thousand keys is larger than a shard of the
-    # cache, would never be kept, and be read anew, whole, for each key.
+    # Indexes and filters count against the cache, or memory would grow with the data. They are divided into
+    # blocks like the data: one whole filter of several hundred thousand keys is larger than a shard of the
+    # cache, would never be kept, and would be read again, whole, for each key.
     table.set_cache_index_and_filter_blocks(True)
     table.set_index_type(BlockBasedIndexType.two_level_index_search())
     table.set_partition_filters(True)
@@ -48,7 +48,7 @@ def rocks_options(settings: RocksSettings) -> Options:
     options.set_write_buffer_size(settings.write_buffer_bytes // 2)
     options.set_db_write_buffer_size(settings.write_buffer_bytes)
     options.set_max_write_buffer_number(3)
-    # Memtables grow in steps of this; the default, an eighth of the buffer, is much for an idle store.
+    # Memtables grow in steps of this size; the default, an eighth of the buffer, is much for an idle store.
     options.set_arena_block_size(64 << 10)
     options.set_max_total_wal_size(settings.write_ahead_log_bytes_max)
     options.set_max_open_files(settings.open_files_max)

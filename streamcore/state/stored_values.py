@@ -1,4 +1,4 @@
-"""What is said of a stored value that does not decode."""
+"""The error for a stored value that does not decode."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from streamcore.errors import SerdeError, fact_text
 
 
 def undecodable(error: Exception, *, table: str, key: object, data: bytes, value_type: str) -> SerdeError:
-    """The error for a stored value that its declared type does not read: names table, key and type."""
+    """Return the error for a stored value that its declared type does not read: with table, key and type."""
     facts = {"table": table, "key": repr(key)[:100]}
     if value_type:
         facts["type"] = value_type

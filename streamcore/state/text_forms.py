@@ -38,14 +38,14 @@ _INFINITIES = {"Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def parse_key(codec: KeyCodec[Any], text: str) -> Any:
-    """Return the key that a text stands for, as the codec takes it.
+    """Return the key that a text stands for, as the codec accepts it.
 
     Raises:
-        SerdeError: the text is no key of this codec.
+        SerdeError: the text is not a key of this codec.
     """
     try:
         plain = _key_from_text(codec.name, text)
-        # By way of the bytes, an array of fields becomes what the store's own codec makes of it.
+        # Encoding and decoding converts an array of fields to the store's own form of the key.
         return codec.decode(key_codec_by_name(codec.name).encode(plain))
     except _NO_KEY as error:
         raise SerdeError(
@@ -55,10 +55,10 @@ def parse_key(codec: KeyCodec[Any], text: str) -> Any:
 
 
 def parse_prefix(codec: KeyCodec[Any], text: str) -> Any:
-    """Return the beginning of keys that a text stands for.
+    """Return the prefix of keys that a text stands for.
 
     Raises:
-        SerdeError: keys of this codec have no prefixes, or the text is none.
+        SerdeError: keys of this codec have no prefixes, or the text is not a prefix.
     """
     if codec.name not in ("str", "bytes"):
         raise SerdeError(
@@ -68,7 +68,7 @@ def parse_prefix(codec: KeyCodec[Any], text: str) -> Any:
 
 
 def plain_key(codec: KeyCodec[Any], key: Any) -> Any:
-    """Return a key as JSON shows it."""
+    """Return a key in its JSON form."""
     return _key_as_json(codec.name, key_codec_by_name(codec.name).decode(codec.encode(key)))
 
 
@@ -84,21 +84,23 @@ def key_text(codec: KeyCodec[Any], key: Any) -> str:
 
 
 def plain_value(value: Any) -> Any:
-    """A value as plain data: fields of objects, bytes as text or ``{"base64": ...}``, lists for tuples."""
+    """Return a value as plain data: fields of objects, bytes as text or ``{"base64": ...}``, tuples as
+    lists.
+    """
     try:
         return _with_text_for_bytes(
             msgspec.to_builtins(value, builtin_types=(bytes,), str_keys=True, enc_hook=_plain_object)
         )
-    except TypeError:  # a mapping with keys that JSON has no form for
+    except TypeError:  # a mapping with keys that have no JSON form
         return repr(value)
 
 
 def answer_row(
     answer: Answer[Any], codec: KeyCodec[Any], key: Any = None, *, with_position: bool = True
 ) -> dict[str, Any]:
-    """An answer as a row: key, value, ``start_ms`` and ``end_ms`` of a window, position.
+    """Return an answer as a row: key, value, ``start_ms`` and ``end_ms`` of a window, position.
 
-    ``key`` is the one that was asked for, where the answer does not say.
+    ``key`` is the requested key, if the answer has none.
     """
     found = key if answer.key is None else answer.key
     row: dict[str, Any]
@@ -117,7 +119,7 @@ def answer_row(
 
 
 def position_json(position: Position) -> dict[str, dict[str, int]]:
-    """A position as JSON: topic, partition, next offset."""
+    """Return a position as JSON: topic, partition, next offset."""
     found: dict[str, dict[str, int]] = {}
     for source in sorted(position):
         found.setdefault(source.topic, {})[str(source.partition)] = position[source]
@@ -125,7 +127,7 @@ def position_json(position: Position) -> dict[str, dict[str, int]]:
 
 
 def _is_text_of(codec_name: str, text: str) -> bool:
-    """Whether a key that JSON shows as a string is written without quotes."""
+    """Whether a key whose JSON form is a string is written without quotes."""
     match codec_name:
         case "any":
             return bool(_key_from_text("any", text) == text)
@@ -156,7 +158,9 @@ def _key_from_text(codec_name: str, text: str) -> Any:
 
 
 def _json(text: str) -> Any:
-    """Decode JSON without white space around it, so that ``7`` and ``7`` with a line end are not one key."""
+    """Decode JSON without white space around it, so that ``7`` and ``7`` with a line end are different
+    texts.
+    """
     if text != text.strip():
         raise ValueError("white space around the key")
     return msgspec.json.decode(text)
@@ -184,7 +188,7 @@ def _key_from_json(codec_name: str, plain: Any) -> Any:
     """Convert decoded JSON to the key, by the grammar of codec names.
 
     Raises:
-        ValueError: the JSON is no key of this codec.
+        ValueError: the JSON is not a key of this codec.
     """
     if codec_name.endswith("?"):
         return None if plain is None else _key_from_json(codec_name[:-1], plain)
@@ -223,7 +227,7 @@ def _key_from_json(codec_name: str, plain: Any) -> Any:
 
 
 def _key_as_json(codec_name: str, key: Any) -> Any:
-    """Convert a key to what JSON shows, the inverse of ``_key_from_json``."""
+    """Convert a key to its JSON form, the inverse of ``_key_from_json``."""
     if codec_name.endswith("?"):
         return None if key is None else _key_as_json(codec_name[:-1], key)
     if codec_name.startswith("("):
@@ -239,7 +243,7 @@ def _key_as_json(codec_name: str, key: Any) -> Any:
 
 
 def _field_names(codec_name: str) -> list[str]:
-    """The codec names of the fields in ``(a,b?,(c,d))``."""
+    """Return the codec names of the fields in ``(a,b?,(c,d))``."""
     names: list[str] = []
     depth, start = 0, 1
     for place, character in enumerate(codec_name):

@@ -30,7 +30,7 @@ _ITEMS: Final = ("list", "set", "frozenset", "vartuple", "collection")
 
 
 def form_of(value_type: Any) -> Form | None:
-    """The form of the values of a type; ``None`` for ``None``."""
+    """Return the form of the values of a type; ``None`` for ``None``."""
     if value_type is None:
         return None
     if _is_pydantic(value_type):
@@ -42,9 +42,9 @@ def form_of(value_type: Any) -> Form | None:
 
 
 def difference(stored: Form, declared: Form, where: str = "the value") -> str | None:
-    """Why values of the stored form cannot be read as the declared form; ``None`` if they can.
+    """Return why values of the stored form cannot be read as the declared form; ``None`` if they can.
 
-    Plain data without a type may become typed: what does not fit then fails to decode, with an error.
+    Plain data without a type may get a type: values that do not fit then fail to decode, with an error.
     """
     if stored["kind"] == "any" or _are_same(stored, declared):
         return None
@@ -74,7 +74,9 @@ def difference(stored: Form, declared: Form, where: str = "the value") -> str | 
 
 
 def merged(stored: Form | None, declared: Form | None) -> Form | None:
-    """The form of a store that holds values of both: fields that either lacks are not required."""
+    """Return the form of a store that holds values of both: fields that only one of them has are not
+    required.
+    """
     if stored is None or declared is None or stored == declared:
         return declared if declared is not None else stored
     if stored["kind"] == "any":
@@ -154,7 +156,7 @@ def _object_difference(stored: Form, declared: Form, where: str) -> str | None:
 
 
 def _are_same(stored: Form, declared: Form) -> bool:
-    """Whether two forms are one, the order of fields included."""
+    """Whether two forms are equal, including the order of fields."""
     return msgspec.json.encode(stored) == msgspec.json.encode(declared)
 
 
@@ -183,7 +185,7 @@ def _text(form: Form) -> str:
 
 
 def _form(info: inspect.Type, around: tuple[type, ...]) -> Form:
-    """The form of a type as msgspec sees it; a class within itself stands as its name."""
+    """Return the form of a type by msgspec's inspection; a class within itself is its name."""
     match info:
         case inspect.Metadata():
             return _form(info.type, around)

@@ -4,10 +4,10 @@
 
     window key := start_ms as uint64 big-endian | key bytes of the store's key codec
 
-All windows of one time lie together, so closing the windows of a span and dropping those that are too
-old are *ranges*: their cost is what they touch, however many keys are alive. Kafka Streams puts the key
-first, which makes the windows of one key the range and closing a scan. Here the windows of one key are
-found by jumping from start to start (``queries``), which is the rarer question.
+All windows of one start are adjacent, so closing the windows of a time range and dropping old windows are
+*ranges*: their cost is that of the affected windows, however many keys exist. Kafka Streams puts the key
+first: the windows of one key are then a range, and closing windows is a scan. Here a query for the windows of
+one key jumps from start to start (``queries``); such queries are rarer.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _START = struct.Struct(">Q")
 
 
 def encode_start(start_ms: TimestampMs) -> bytes:
-    """The first eight bytes of the window keys with this start; also a bound between windows.
+    """Return the first eight bytes of the window keys with this start, also a bound between windows.
 
     Raises:
         SerdeError: the start is before 1970.
@@ -40,18 +40,18 @@ def encode_start(start_ms: TimestampMs) -> bytes:
 
 
 def decode_start(window_key: bytes) -> TimestampMs:
-    """When the window of a window key starts."""
+    """Return the start of the window of a window key."""
     start_ms: int = _START.unpack_from(window_key)[0]
     return start_ms
 
 
 def window_range(since_ms: TimestampMs, until_ms: TimestampMs) -> tuple[bytes, bytes]:
-    """Where the windows lie whose start is in ``[since_ms, until_ms)``, as bytes: ``[start, end)``."""
+    """Return the range of bytes ``[start, end)`` with the windows that start in ``[since_ms, until_ms)``."""
     return encode_start(max(0, since_ms)), encode_start(max(0, until_ms))
 
 
 def window_key_codec(keys: KeyCodec[K]) -> KeyCodec[tuple[K, TimestampMs]]:
-    """The codec for ``(key, start_ms)`` pairs over a codec for the keys alone."""
+    """Return the codec for ``(key, start_ms)`` pairs over a codec for the keys alone."""
 
     def encode_many(pairs: Iterable[tuple[K, TimestampMs]]) -> list[bytes]:
         pairs = pairs if isinstance(pairs, Sequence) else list(pairs)
@@ -75,7 +75,7 @@ def window_key_codec(keys: KeyCodec[K]) -> KeyCodec[tuple[K, TimestampMs]]:
 
 @dataclass(frozen=True, slots=True)
 class _WindowKeyCodec(KeyCodec[Any]):
-    """Identities are pairs, too: what stands for the key, and the start of the window."""
+    """Identities are pairs, too: the identity of the key, and the start of the window."""
 
     keys: KeyCodec[Any]
 
@@ -94,6 +94,6 @@ class _WindowKeyCodec(KeyCodec[Any]):
 
 
 def _behind_starts(starts_ms: Collection[TimestampMs], encoded: Collection[bytes]) -> list[bytes]:
-    # Many keys share few windows.
+    # Many keys share a few windows.
     packed = {start_ms: encode_start(start_ms) for start_ms in set(starts_ms)}
     return [packed[start_ms] + data for start_ms, data in zip(starts_ms, encoded, strict=True)]

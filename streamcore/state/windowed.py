@@ -1,9 +1,9 @@
 """A windowed store: ``WriteBack`` over ``(key, start_ms)`` pairs, with ranges of windows.
 
-Windows that are too old are dropped as one range of byte keys: nothing is looked up, and nothing is
-written per key. The changelog of a windowed store says nothing about it; there the topic's own
-retention removes old records (``changelog``). A restore can therefore bring back windows that had been
-dropped. The first drop after an open reaches back to 1970 and takes them away again.
+Old windows are dropped as one range of byte keys: nothing is looked up, and nothing is written per key. The
+changelog of a windowed store does not record drops; the topic's own retention deletes old records there
+(``changelog``). A restore can therefore bring back dropped windows. The first drop after an open begins at
+1970 and deletes them again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
         copy_on_read: bool = False,
         value_type: str = "",
     ) -> None:
-        """Put write-back before one windowed store; ``keys`` is the codec of the keys alone."""
+        """Add write-back to one windowed store; ``keys`` is the codec of the keys alone."""
         super().__init__(
             engine,
             store,
@@ -56,7 +56,7 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
     def windows_between(
         self, since_ms: TimestampMs, until_ms: TimestampMs
     ) -> Iterator[tuple[tuple[K, TimestampMs], V]]:
-        """The windows whose start is in ``[since_ms, until_ms)``, by start and then by key.
+        """Return the windows that start in ``[since_ms, until_ms)``, by start and then by key.
 
         The cost is that of the windows found and of the windows changed since the last commit.
         """
@@ -65,18 +65,18 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
         return self._decoded(self._merged(*window_range(since_ms, until_ms), changed))
 
     def drop_before(self, start_ms: TimestampMs) -> None:
-        """Drop every window that starts before ``start_ms``; takes part in the next commit."""
+        """Drop every window that starts before ``start_ms``; the next commit contains it."""
         self._dropped_before_ms = max(self._dropped_before_ms, start_ms)
 
     def get(self, key: tuple[K, TimestampMs], default: V | None = None) -> V | None:
-        """The value of a window, or ``default``; also when it was dropped."""
+        """Return the value of a window, or ``default``; also if the window was dropped."""
         return default if key[1] < self._dropped_before_ms else super().get(key, default)
 
     def __contains__(self, key: tuple[K, TimestampMs]) -> bool:
         return key[1] >= self._dropped_before_ms and super().__contains__(key)
 
     def items(self) -> Iterator[tuple[tuple[K, TimestampMs], V]]:
-        """All windows that are not dropped, by start and then by key."""
+        """Return all windows that are not dropped, by start and then by key."""
         start, _ = window_range(self._dropped_before_ms, self._dropped_before_ms)
         changed = [key for key in self._changed() if key[1] >= self._dropped_before_ms]
         return self._decoded(self._merged(start, None, changed))
@@ -87,10 +87,10 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
         return bool(self._dirty) or self._dropped_before_ms > self._applied_drop_ms
 
     def drain(self) -> StoreWrites | None:
-        """As in ``WriteBack``, with the range of windows that were dropped."""
+        """As in ``WriteBack``, with the range of dropped windows."""
         dropped_ms = self._dropped_before_ms
         if dropped_ms > self._applied_drop_ms:
-            # Ranges are deleted before keys are written: a dropped window would come back.
+            # Ranges are deleted before keys are written: without this, a dropped window would exist again.
             self._dirty = {key: None for key in self._dirty if key[1] >= dropped_ms}
         writes = super().drain()
         # The keys are sorted, by start first.
@@ -106,21 +106,21 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
         return StoreWrites(self.store, writes.keys, writes.values, [dropped])
 
     def committed(self) -> None:
-        """As in ``WriteBack``; the dropped windows are gone from the engine."""
+        """As in ``WriteBack``; the dropped windows are deleted from the engine."""
         self._applied_drop_ms = self._draining_drop_ms
         if self._newest_start_ms is not None and self._draining_start_ms is not None:
             self._newest_start_ms = max(self._newest_start_ms, self._draining_start_ms)
         super().committed()
 
     def abort(self) -> None:
-        """As in ``WriteBack``; windows dropped since the last commit are back."""
+        """As in ``WriteBack``; windows dropped since the last commit exist again."""
         self._dropped_before_ms = self._draining_drop_ms = self._applied_drop_ms
-        # A commit may have failed behind the engine's write.
+        # A commit may have failed after the engine's write.
         self._newest_start_ms = None
         super().abort()
 
     def _fetch(self, keys: list[Any]) -> None:
-        """As in ``WriteBack``, but windows newer than all in the engine are not looked for there."""
+        """As in ``WriteBack``, but windows newer than all in the engine are not looked up there."""
         newest_ms = self._newest_start_ms
         if newest_ms is None:
             newest = next(self._engine.scan(self.store, None, None, reverse=True), None)

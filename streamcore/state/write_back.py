@@ -1,9 +1,9 @@
-"""Holds what a task writes to one store during a commit interval, as Python objects.
+"""Keep a task's writes to one store during a commit interval, as Python objects.
 
 Reads see the writes at once. Equal keys collapse, and only ``drain`` encodes: each changed key once, for
-the changelog and the engine alike. The steps of a commit are::
+the changelog and for the engine. The steps of a commit are::
 
-    writes = store.drain()        what changed, encoded; the store may be written on
+    writes = store.drain()        the changes, encoded; the store may be written meanwhile
     ...                           the transaction commits, the engine applies
     store.committed()             the drained keys are clean
 
@@ -14,7 +14,7 @@ Invariants:
 * A changed key is never evicted before it is committed.
 * A drain is sorted by key bytes, so the same writes give the same changelog, whatever the hash seed.
 * ``None`` is not a value: writing it deletes the key.
-* A key is its bytes: every dict here is keyed by what ``KeyCodec.identify_many`` gives for a key.
+* A key is its bytes: every dict here is keyed by the identities of ``KeyCodec.identify_many``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _CHUNK: Final = 256
 
 @dataclass(slots=True)
 class EventJournal(Generic[K]):
-    """What the keys that an event wrote held before it; see ``WriteBack.begin_event``."""
+    """The values that the keys written by an event had before it; see ``WriteBack.begin_event``."""
 
     drain_count: int
     abort_count: int
@@ -52,10 +52,11 @@ class EventJournal(Generic[K]):
 class WriteBack(Generic[K, V]):
     """One store of one task as its owner sees it. Not for sharing between threads.
 
-    Two ways to use it: operators ``identify`` the keys of a batch, ``load`` these identities and work on the
-    dict they get; agents use it like a dict, key by key.
+    There are two ways to use it: operators ``identify`` the keys of a batch, ``load`` these identities and
+    work on
+    the returned dict; agents use it like a dict, key by key.
 
-    ``journal`` is the journal that records writes now; ``None`` means that nobody does.
+    ``journal`` is the journal that records writes now; ``None`` if none does.
     """
 
     def __init__(
@@ -70,12 +71,13 @@ class WriteBack(Generic[K, V]):
         copy_on_read: bool = False,
         value_type: str = "",
     ) -> None:
-        """Put write-back before one store of an engine.
+        """Add write-back to one store of an engine.
 
         Args:
             value_type: the type of the values, for errors.
-            copy_on_read: keep values encoded, so that each read gives a value of its own. For values
-                that can be changed in place and are handed to code that must not do so.
+            copy_on_read: keep values encoded, so that each read returns a new object. For mutable values that
+            are
+                given to code that must not change the store's.
         """
         self.store = store
         self.journal: EventJournal[K] | None = None
@@ -85,7 +87,7 @@ class WriteBack(Generic[K, V]):
         self._decode = decode
         self._copies = copy_on_read
         self._value_type = value_type
-        # Values as they are kept: objects, or encoded where each read gets a copy.
+        # Values in their kept form: objects, or encoded if each read returns a copy.
         self._cache: TwoGenerationCache[Any, Any] = TwoGenerationCache(cache_entries_max)
         self._dirty: dict[Any, None] = {}
         self._draining: dict[Any, None] = {}
@@ -95,7 +97,7 @@ class WriteBack(Generic[K, V]):
     # -- for batch operators
 
     def identify(self, keys: Sequence[K]) -> Sequence[Any]:
-        """Return what stands for each key in the dict of live values; ``keys`` itself if these do.
+        """Return the identity of each key in the dict of live values; ``keys`` itself if they are their own.
 
         Raises:
             SerdeError: a key is not of the store's key type; some such keys are found only by ``load``.
@@ -104,10 +106,11 @@ class WriteBack(Generic[K, V]):
         return self._keys.identify_many(keys)
 
     def load(self, keys: Collection[Any]) -> dict[Any, V]:
-        """Return the dict of live values, with every one of these identities in it that has a value.
+        """Return the dict of live values, which contains every one of these identities that has a value.
 
-        Work on the dict directly, and call ``mark_dirty`` for what changed. It is valid until the
-        next ``committed`` or ``abort``. With ``copy_on_read`` it is a dict of copies, for looking up.
+        Change the dict directly, and call ``mark_dirty`` for the changed identities. It is valid until the
+        next
+        ``committed`` or ``abort``. With ``copy_on_read`` it is a dict of copies, for reading only.
 
         Raises:
             SerdeError: a key is not of the store's key type.
@@ -129,7 +132,7 @@ class WriteBack(Generic[K, V]):
         self._keys.encode(key)
 
     def mark_dirty(self, keys: Iterable[Any]) -> None:
-        """Note that the values of these identities changed. To take keys out, use ``delete_many``."""
+        """Note that the values of these identities changed. To delete keys, use ``delete_many``."""
         changed = dict.fromkeys(keys)
         self._dirty.update(changed)
         if self._cache.absent:
@@ -144,17 +147,17 @@ class WriteBack(Generic[K, V]):
                 self._set(key, self._encode(value) if self._copies else value)
 
     def delete_many(self, keys: Iterable[Any]) -> None:
-        """Delete identities; those that are not there do no harm."""
+        """Delete identities; missing ones are ignored."""
         for key in keys:
             self._delete(key)
 
     # -- for agents, key by key
 
     def get(self, key: K, default: V | None = None) -> V | None:
-        """The value of a key, or ``default``.
+        """Return the value of a key, or ``default``.
 
         Raises:
-            SerdeError: the key is not of the store's key type.
+            SerdeError: the key is not of the store's key type, or the stored value does not decode.
         """
         stored = self._stored(self.identity(key))
         if stored is None:
@@ -172,19 +175,19 @@ class WriteBack(Generic[K, V]):
             return
         try:
             encoded = self._encode(value)
-        except Exception as error:  # of the user's own serde, or of a class of the user's
+        except Exception as error:  # an error of the user's serde or class
             raise self._unencodable(key, value, error) from error
         self._set(self.identity(key), encoded if self._copies else value)
 
     def delete(self, key: K) -> None:
-        """Delete a key; one that is not there does no harm."""
+        """Delete a key; a missing one is ignored."""
         self._delete(self.identity(key))
 
     def __contains__(self, key: K) -> bool:
         return self._stored(self.identity(key)) is not None
 
     def identity(self, key: K) -> Any:
-        """Return what stands for a key in journals and dicts.
+        """Return the identity of a key in journals and dicts.
 
         Raises:
             SerdeError: the key is not of the store's key type.
@@ -192,11 +195,11 @@ class WriteBack(Generic[K, V]):
         return self._keys.identify_many((key,))[0]
 
     def items(self) -> Iterator[tuple[K, V]]:
-        """All keys and values in the order of their key bytes, as they are at this call."""
+        """Return all keys and values in the order of their key bytes, as of this call."""
         return self._decoded(self._merged(None, None, self._changed()))
 
     def range(self, start: K | None, end: K | None) -> Iterator[tuple[K, V]]:
-        """The keys in ``[start, end)`` with their values, in order, as they are at this call."""
+        """Return the keys in ``[start, end)`` with their values, in order, as of this call."""
         low = None if start is None else self._keys.encode(start)
         high = None if end is None else self._keys.encode(end)
         return self._decoded(self._merged(low, high, self._changed()))
@@ -204,20 +207,21 @@ class WriteBack(Generic[K, V]):
     # -- undoing one event
 
     def begin_event(self) -> EventJournal[K]:
-        """Begin to record what is overwritten key by key, so that one event can be undone.
+        """Begin to record overwritten values key by key, so that one event can be undone.
 
-        The journal takes effect until ``end_event``, or until another is set as ``journal``: with
-        several events under way, set the one that is running.
+        The journal is in effect until ``end_event``, or until another is set as ``journal``: with several
+        events in
+        progress, set that of the running one.
         """
         self.journal = EventJournal(self._drain_count, self._abort_count)
         return self.journal
 
     def end_event(self) -> None:
-        """Keep the writes of the event and record no more."""
+        """Keep the writes of the event and stop recording."""
         self.journal = None
 
     def rollback_event(self, journal: EventJournal[K]) -> None:
-        """Give the keys that an event wrote the values they had before it; ends the event."""
+        """Restore the values that the event's keys had before it; end the event."""
         if self.journal is journal:
             self.journal = None
         if journal.abort_count != self._abort_count:
@@ -240,7 +244,7 @@ class WriteBack(Generic[K, V]):
         return bool(self._dirty)
 
     def drain(self) -> StoreWrites | None:
-        """Return what changed since the last drain, encoded and sorted; ``None`` if nothing did.
+        """Return the changes since the last drain, encoded and sorted; ``None`` if there are none.
 
         Raises:
             SerdeError: a value does not encode; nothing was drained.
@@ -267,13 +271,14 @@ class WriteBack(Generic[K, V]):
         return StoreWrites(self.store, encoded, list(map(value_of.__getitem__, encoded)))
 
     def committed(self) -> None:
-        """What was drained is in the engine: it is clean, and may be evicted."""
+        """Mark the drained keys clean, because the engine has them; they may be evicted."""
         self._draining = {}
         self._cache.trim(self._dirty)
 
     def abort(self) -> None:
-        """Forget everything that is not in the engine, and the cache with it: values may have been
-        changed in place."""
+        """Forget everything that is not in the engine, and the whole cache: values may have been changed in
+        place.
+        """
         self._cache.clear()
         self._dirty = {}
         self._draining = {}
@@ -283,7 +288,7 @@ class WriteBack(Generic[K, V]):
     # -- within
 
     def _stored(self, key: Any) -> Any:
-        """The kept form of a key's value, or ``None``."""
+        """Return the kept form of a key's value, or ``None``."""
         stored = self._cache.hot.get(key, _MISSING)
         if stored is not _MISSING:
             return stored
@@ -306,23 +311,23 @@ class WriteBack(Generic[K, V]):
             else:
                 try:
                     hot[key] = decode(data)
-                except Exception as error:  # of the user's own serde, or of a class of the user's
+                except Exception as error:  # an error of the user's serde or class
                     raise self._undecodable(key, data, error) from error
 
     def _copy(self, key: Any, stored: Any) -> V:
         try:
             return self._decode(stored)
-        except Exception as error:  # of the user's own serde, or of a class of the user's
+        except Exception as error:  # an error of the user's serde or class
             raise self._undecodable(key, stored, error) from error
 
     def _encoded(self, key: Any) -> bytes | None:
-        """The value of a changed key, as it is stored."""
+        """Return the value of a changed key in its stored form."""
         value = self._cache.hot.get(key)
         if value is None or self._copies:
             return value
         try:
             return self._encode(value)
-        except Exception as error:  # of the user's own serde, or of a class of the user's
+        except Exception as error:  # an error of the user's serde or class
             raise self._unencodable(key, value, error) from error
 
     def _unencodable(self, key: object, value: object, error: Exception) -> SerdeError:
@@ -344,7 +349,7 @@ class WriteBack(Generic[K, V]):
         self._dirty[key] = None
 
     def _before_write(self, key: Any) -> None:
-        """Refuse a wrong key before it is cached; have the journal remember what the key held."""
+        """Refuse a wrong key before it is cached; record the key's present value in the journal."""
         journal = self.journal
         if journal is None:
             if key not in self._cache.hot:
@@ -358,7 +363,7 @@ class WriteBack(Generic[K, V]):
     def _merged(
         self, start: bytes | None, end: bytes | None, changed: list[Any]
     ) -> Iterator[tuple[bytes, bytes]]:
-        """The engine's pairs of a range, with the changed keys laid over them, as they are now."""
+        """Return the engine's pairs of a range with the changed keys merged in, as of now."""
         overlay: dict[bytes, bytes | None] = {}
         for key, data in zip(changed, self._keys.encode_identities(changed), strict=True):
             if (start is None or start <= data) and (end is None or data < end):
@@ -376,7 +381,7 @@ class WriteBack(Generic[K, V]):
 def _laid_over(
     pairs: Iterator[tuple[bytes, bytes]], overlay: Mapping[bytes, bytes | None]
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Sorted pairs, with the overlay's values in place of theirs; ``None`` leaves a key out."""
+    """Return sorted pairs, with the overlay's values instead of theirs; ``None`` leaves a key out."""
     waiting = sorted(overlay, reverse=True)
     for key, value in pairs:
         while waiting and waiting[-1] < key:
