@@ -159,9 +159,9 @@ class CopyingMachine(WriteBackMachine):
 
 
 TestWriteBack = WriteBackMachine.TestCase
-TestWriteBack.settings = settings(max_examples=150, stateful_step_count=30)
+TestWriteBack.settings = settings(max_examples=settings().max_examples, stateful_step_count=30)
 TestWriteBackWithCopies = CopyingMachine.TestCase
-TestWriteBackWithCopies.settings = settings(max_examples=80, stateful_step_count=30)
+TestWriteBackWithCopies.settings = settings(max_examples=settings().max_examples // 2, stateful_step_count=30)
 
 STARTS = st.integers(0, 8)
 
@@ -236,4 +236,4 @@ class WindowMachine(RuleBasedStateMachine):
 
 
 TestWindows = WindowMachine.TestCase
-TestWindows.settings = settings(max_examples=100, stateful_step_count=30)
+TestWindows.settings = settings(max_examples=settings().max_examples, stateful_step_count=30)

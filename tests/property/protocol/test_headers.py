@@ -24,7 +24,7 @@ correlation_ids = st.integers(-(2**31), 2**31 - 1)
 client_ids = st.none() | st.text(max_size=20) | st.just("c" * 32_767)
 
 
-@settings(max_examples=300)
+@settings(max_examples=2 * settings().max_examples)
 @given(served=st.sampled_from(REQUESTS), correlation_id=correlation_ids, client_id=client_ids)
 def test_the_header_of_a_request_is_read(
     served: ServedMessage, correlation_id: int, client_id: str | None
@@ -38,7 +38,7 @@ def test_the_header_of_a_request_is_read(
     assert body_start(header + b"body", parsed, served.api) == len(header)
 
 
-@settings(max_examples=300)
+@settings(max_examples=2 * settings().max_examples)
 @given(served=st.sampled_from(RESPONSES), correlation_id=correlation_ids, body_bytes=st.integers(0, 2**30))
 def test_the_start_of_a_response_is_written(
     served: ServedMessage, correlation_id: int, body_bytes: int
