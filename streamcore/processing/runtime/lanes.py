@@ -1,10 +1,10 @@
-"""One call of an agent's function: the events that it is given, and what its code may use meanwhile.
+"""One call of an agent's function: its events, and what its code can use.
 
-A lane is the context that the function's code runs in. What the code sends is kept here until the event
-is part of a commit; what it writes to tables is journalled where it may have to be taken back.
+A lane is the context that the function's code runs in. Records that the code sends are kept here until the
+event is part of a commit; writes to tables are journalled where they may have to be undone.
 
 Every event has a number, which the context variables of its code carry. Code that outlives its event, such as
-a task that nobody awaited, carries an old number and is refused.
+a task that was never awaited, carries an old number and is refused.
 """
 
 from __future__ import annotations
@@ -31,37 +31,37 @@ Rows: TypeAlias = Callable[[Batch], Iterable[Any]]
 _event_number: ContextVar[int] = ContextVar("streamcore_event_number", default=0)
 
 _CAREFUL_EVENTS: Final = 1_000
-"""For how many events after slow ones an agent's writes can be taken back, should it be cancelled."""
+"""After a slow event, the writes of this many events can be undone, in case the agent is cancelled."""
 _FEW_EVENTS: Final = 100
-"""Events are slow if fewer than these fill a turn of the event loop."""
+"""Events are slow if fewer than these fit into a turn of the event loop."""
 
 
 class Lane:
-    """One call of the agent's function, living on from batch to batch."""
+    """One call of the agent's function, active from batch to batch."""
 
     def __init__(self, runner: AgentRunner) -> None:
         self.sent: list[tuple[int, TopicSpec, Record[Any, Any]]] = []
         """Index of the event, topic, record: of acknowledged events, and of the one under way."""
         self.index = -1
-        """Which event of the batch is under way; -1 for none."""
+        """The index in the batch of the event under way; -1 for none."""
         self.attempts = 0
         """How often the event under way has failed, or the next one, if a cut came before its next try."""
         self.retry_at_s: float | None = None
         """When the event under way, which has failed, is tried again."""
         self.call: asyncio.Task[Any] | None = None
         self.is_cancelled = False
-        """Whether the event under way was cancelled by the worker, not by the application's code."""
+        """Whether the worker, not the application's code, cancelled the event under way."""
         self.is_doomed = False
-        """Whether the event under way used what a failed one had written, and is to be done again."""
+        """Whether the event under way read writes of a failed one, and will be repeated."""
         self.depends_on: set[Lane] = set()
-        """Lanes with an event under way whose writes the event of this one has used."""
+        """Lanes whose writes the event under way of this lane has read, while they are under way."""
         self.is_asking = False
         """Whether the code has asked for the next event."""
         self.journals: dict[str, EventJournal[Any]] = {}
         self.written_at: dict[tuple[str, Any], int] = {}
-        """Table and key -> which write of all lanes was the first of this event."""
+        """Table and key -> the number of this event's first write, among the writes of all lanes."""
         self.redo_index: int | None = None
-        """Which event of the batch a new call of the function begins with."""
+        """The index in the batch of the event that a new call of the function begins with."""
         self._runner = runner
         self._number = 0
         self._sent_before = 0
@@ -96,16 +96,16 @@ class Lane:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the function waits to be given an event."""
+        """Whether the function waits for an event."""
         return self._waiting is not None
 
     @property
     def can_be_taken_back(self) -> bool:
-        """Whether all that the event under way wrote to tables is journalled."""
+        """Whether all table writes of the event under way are journalled."""
         return self._touched != self._number
 
     def take_back(self) -> None:
-        """Undo what the event under way wrote and sent."""
+        """Undo the writes of the event under way, and drop the records that it sent."""
         for name, journal in self.journals.items():
             self._runner.stores[name].rollback_event(journal)
         self.journals = {}
@@ -114,12 +114,12 @@ class Lane:
         del self.sent[self._sent_before :]
 
     def end_event(self) -> None:
-        """The event under way is over, whichever way: its code may use nothing any more."""
+        """End the event under way, acknowledged or not: its code is refused from now on."""
         self.index = -1
         self._number += 1
 
     async def close(self) -> None:
-        """Cancel the function. One that does not end within a second is left to itself."""
+        """Cancel the function. A function that does not end within a second is abandoned."""
         self.end_event()
         self.is_cancelled = True
         call, self.call = self.call, None
@@ -130,11 +130,11 @@ class Lane:
     # -- the function's side
 
     def events(self, rows: Rows) -> AsyncIterator[Any]:
-        """Yield the rows of batch after batch; being asked again acknowledges the row before."""
+        """Yield the rows of batch after batch; a request for the next row acknowledges the row before."""
         return self._alone(rows) if len(self._runner.lanes) == 1 else self._among_others(rows)
 
     async def _alone(self, rows: Rows) -> AsyncIterator[Any]:
-        """The events of an agent with one lane: the loop that every event of most agents goes through."""
+        """Yield the events of an agent with one lane: the loop of most agents."""
         runner = self._runner
         turn, monotonic_s, sent = runner.turn, runner.turn.monotonic_s, self.sent
         while True:
@@ -158,7 +158,7 @@ class Lane:
             await self._next()
 
     async def _among_others(self, rows: Rows) -> AsyncIterator[Any]:
-        """The events of one lane of several, which take them in their order."""
+        """Yield the events of one lane of several, which take them in their order."""
         runner = self._runner
         while True:
             if runner.turn.monotonic_s() >= runner.turn.yield_at_s:
@@ -177,7 +177,7 @@ class Lane:
             runner.acknowledged(self)
 
     async def _give_way(self) -> None:
-        """Give the event loop a turn. Where events take long, the writes of the next can be taken back."""
+        """Yield to the event loop. Where events take long, the writes of the next can be undone."""
         if self._may_be_careless and self._number - self._turn_number < _FEW_EVENTS:
             self._careful_until = self._number + _CAREFUL_EVENTS
         await asyncio.sleep(0)
@@ -192,7 +192,7 @@ class Lane:
         _event_number.set(self._number)
 
     async def _acknowledged(self) -> bool:
-        """Whether the event under way is done; it has to wait for those whose writes it has used."""
+        """Whether the event under way is done; it has to wait for events whose writes it has read."""
         self.is_asking = True
         while not self.is_doomed:
             if self._runner.may_acknowledge(self):
@@ -219,7 +219,7 @@ class Lane:
 
     @property
     def sender(self) -> Sender:
-        """Where the function's sends go."""
+        """The sender of the function."""
         return self
 
     def send(self, topic: TopicSpec, records: Iterable[Record[Any, Any]]) -> int:
@@ -238,12 +238,12 @@ class Lane:
 
     @property
     def event_time_ms(self) -> int | None:
-        """The time of the event at hand."""
+        """The time of the current event."""
         batch = self._runner.batch
         return None if batch is None or self.index < 0 else batch.timestamps_ms[self.index]
 
     def table(self, store: StoreSpec) -> TaskTable:
-        """The task's part of a table; under a policy that goes on, writes can be taken back.
+        """Return the task's part of a table; under a policy that continues, writes can be undone.
 
         Raises:
             UsageError: the code has outlived its event.
@@ -267,7 +267,7 @@ class Lane:
         return self.record_writes(write_back)
 
     def record_writes(self, write_back: WriteBack[Any, Any]) -> WriteBack[Any, Any]:
-        """Journal what is overwritten in a store from here, until the event is over."""
+        """Journal the overwritten values of a store from here, until the event ends."""
         journal = self.journals.get(write_back.store)
         if journal is None:
             journal = self.journals[write_back.store] = write_back.begin_event()
@@ -275,14 +275,14 @@ class Lane:
         return write_back
 
     def reads(self, store: str, key: Any) -> None:
-        """Note that the event reads a key of a table, or any key for ``ANY``.
+        """Record that the event reads a key of a table, or any key for ``ANY``.
 
-        ``key`` is what stands for it in the store's journals.
+        ``key`` is its identity in the store's journals.
         """
         self._runner.note_use(self, store, key)
 
     def writes(self, store: str, key: Any, own_key: Any) -> None:
-        """Note that the event writes a key of a table; ``own_key`` is what compares with the event's."""
+        """Record that the event writes a key of a table; ``own_key`` is compared with the event's key."""
         runner, batch = self._runner, self._runner.batch
         runner.note_use(self, store, key)
         self.written_at.setdefault((store, key), runner.next_write())
@@ -311,7 +311,7 @@ class SharedTable:
         self._is_windowed = is_windowed
 
     def get(self, key: Any) -> Any:
-        """The value, or ``None``."""
+        """Return the value, or ``None``."""
         self._lane.reads(self._table.store, self._table.identity(key))
         return self._table.get(key)
 
@@ -326,7 +326,7 @@ class SharedTable:
         self._lane.record_writes(self._table).delete(key)
 
     def items(self) -> Iterable[tuple[Any, Any]]:
-        """All keys and values, in key order."""
+        """Return all keys and values, in key order."""
         self._lane.reads(self._table.store, ANY)
         return self._table.items()
 
@@ -336,7 +336,7 @@ class SharedTable:
 
 
 class Events:
-    """What an agent iterates over."""
+    """The argument of an agent's function: an iterator over its events."""
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
@@ -345,11 +345,11 @@ class Events:
         return self._lane.events(_values)
 
     def items(self) -> AsyncIterator[tuple[Any, Any]]:
-        """The keys and values."""
+        """Iterate over pairs of key and value."""
         return self._lane.events(_items)
 
     def records(self) -> AsyncIterator[Record[Any, Any]]:
-        """The records."""
+        """Iterate over the records."""
         return self._lane.events(rows_of)
 
 
@@ -362,7 +362,9 @@ def _items(batch: Batch) -> Iterable[tuple[Any, Any]]:
 
 
 class RaisedByCode(Exception):
-    """Carries out of a task what asyncio treats in its own way: cancellation, and what ends programs."""
+    """Carries errors out of a task that asyncio treats specially: cancellation, and errors that end
+    programs.
+    """
 
 
 async def _called(lane: Lane, function: Callable[..., Any]) -> None:

@@ -1,7 +1,7 @@
-"""What a program does with its running application from outside of agents: send typed records, name tables.
+"""Access of a program to its running application outside of agents: typed sends, names of tables.
 
 ``OutsideSender`` encodes keys and values as the topics of the application declare them. Its records are not
-part of any commit: each is durable by itself when its future is done.
+part of any commit: each is durable when its future is done.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class OutsideSender:
         partition: int | None,
         headers: Headers,
     ) -> SendFuture:
-        """Put a record on its way.
+        """Start to send a record; the future is done when the record is durable.
 
         Raises:
             ClosedError: the application has stopped.
@@ -78,12 +78,12 @@ class OutsideSender:
     def send_many(
         self, topic: AnyTopic, records: Iterable[Record[Any, Any] | tuple[Any, Any]]
     ) -> SendManyFuture:
-        """Put records, or pairs of key and value, on their way; raises like ``send``."""
+        """Start to send records, or pairs of key and value; raises like ``send``."""
         spec = self._spec(topic)
         return self._open_producer().send_many(spec.name, _encoded_records(spec, records))
 
     def close(self) -> None:
-        """Send what is on its way, wait for it, and take nothing more."""
+        """Send and wait for all records that were accepted, and accept no more."""
         with self._lock:
             self._is_closed = True
             producer, self._producer = self._producer, None

@@ -1,12 +1,12 @@
-"""The parts of an application: tasks that hang together by topics, and take their records in rounds.
+"""The parts of an application: tasks that topics connect, and that process their records in rounds.
 
-A round takes from every partition of a part what comes before the first thing not known yet: each partition
-offers what was fetched of it, and the round ends at the lowest of their ends. So records meet in the
-order of event time, in batches as large as what was fetched. Parts that no topic connects do not wait for
+A round takes from every partition of a part the records before the first record that is not known yet: each
+partition offers its fetched records, and the round ends at the lowest of their ends. So records are processed
+in the order of event time, in batches as large as the fetches. Parts that no topic connects do not wait for
 each other, neither for their records nor for their agents.
 
 A part is at rest between two rounds, and only then its work can be committed. A round of agents that takes
-long is cut: it ends between two events, and the next one goes on from there.
+long is cut: it ends between two events, and the next round continues from there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from streamcore.processing.topology.plan import Plan, SubTopology
 
 
 def connected(plan: Plan) -> list[list[SubTopology]]:
-    """The sub-topologies in groups: those between which a topic of the topology runs are together."""
+    """Return the sub-topologies in groups: those that a topic of the topology connects are in one group."""
     groups: list[list[SubTopology]] = []
     for sub_topology in plan.sub_topologies:
         topics = _topics_of(sub_topology)
@@ -58,7 +58,9 @@ class Part:
         self.idle_time = IdleTime(states, now_ms)
         self.last_commit_ms = now_ms
         self.is_idle = False
-        """Whether the last round found nothing to do."""
+        """Whether the worker's end interrupted the part in the middle of its work, which is not committed
+        any more.
+        """
         self.is_lost = False
         """Whether the worker's end has come in the middle of its work: it is not committed any more."""
         self._settings = settings
@@ -82,18 +84,18 @@ class Part:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the round under way has ended, and ``end_round`` may be called."""
+        """Whether the round under way has ended, so that ``end_round`` may be called."""
         return self._round is not None and self._round.done()
 
     @property
     def has_records(self) -> bool:
-        """Whether there is anything for a round."""
+        """Whether there are records for a round."""
         return not all(queue.is_empty for queue in self.queues)
 
     async def begin_round(self, monotonic_s: float, ended: Callable[[], None]) -> int | None:
-        """Take what is waiting; return how many records were processed.
+        """Process the waiting records; return the number processed.
 
-        A round with agents runs beside everything else: ``None``. ``ended`` is called at its end, for
+        A round with agents runs concurrently: the result is ``None``, and ``ended`` is called at its end, for
         ``end_round``.
         """
         self._round_started_s = monotonic_s
@@ -103,7 +105,7 @@ class Part:
         return None
 
     def start(self, work: Coroutine[Any, Any, int], ended: Callable[[], None]) -> None:
-        """Run a round, or what takes the place of one, beside everything else."""
+        """Run a round, or a replacement of one, concurrently."""
         for task in self._with_agents:
             task.turn.begin()
             task.turn.cut_if_due = self.cut_if_due
@@ -111,7 +113,7 @@ class Part:
         self._round.add_done_callback(lambda _: ended())
 
     def end_round(self, now_ms: int) -> int:
-        """Take note of the round's end; return how many records it has processed. Raises what it raised.
+        """End the round; return the number of records processed. Raises the error of the round.
 
         Raises:
             UserCodeError: application code failed, or has cancelled the round.
@@ -128,7 +130,7 @@ class Part:
         return ended.result()
 
     async def advance_time(self, times_ms: Sequence[tuple[Any, int]]) -> int:
-        """Move the stream time of tasks without records; return how many moved."""
+        """Move the stream time of tasks without records; return how many tasks moved."""
         moved = 0
         for task, stream_time_ms in times_ms:
             before = task.time.stream_time_ms
@@ -155,7 +157,7 @@ class Part:
         return processed
 
     def adapt(self, processed: int, monotonic_s: float) -> None:
-        """Aim the size of a round at half a commit interval: slow steps then commit in time."""
+        """Set the size of a round to half a commit interval, so that slow steps commit in time."""
         seconds = monotonic_s - self._round_started_s
         target_s = self._settings.commit_interval_ms / 2000
         if seconds > target_s:
@@ -166,7 +168,7 @@ class Part:
     # -- commits
 
     def commit_due_ms(self) -> int | None:
-        """When the round under way is to be cut for a commit; ``None`` if it is already, or at rest.
+        """The time at which to cut the round under way for a commit; ``None`` if it is cut, or at rest.
 
         Lanes that wait for the slowest of them do nothing meanwhile: a third of the time at most.
         """
@@ -178,7 +180,7 @@ class Part:
         return self.last_commit_ms + wait_ms
 
     def is_commit_due(self, now_ms: int) -> bool:
-        """Whether what is done at rest should be committed now."""
+        """Whether the work at rest should be committed now."""
         outputs, settings = self.outputs, self._settings
         return (
             self.is_idle
@@ -194,7 +196,7 @@ class Part:
             self.cut(now_ms)
 
     def cut(self, now_ms: int) -> None:
-        """Ask the round under way to end between two events."""
+        """Request the end of the round under way between two events."""
         self._cut_ms = now_ms
         for task in self._with_agents:
             task.turn.cut()
@@ -204,7 +206,7 @@ class Part:
     # -- the end
 
     def stop(self, now_ms: int) -> None:
-        """Ask the round under way to end after the events under way."""
+        """Request the end of the round after the events under way."""
         for task in self._with_agents:
             task.turn.is_stopping = True
         if self._round is not None:
@@ -217,7 +219,7 @@ class Part:
                 agent.cancel_events()
 
     async def abandon(self) -> None:
-        """Stop the agents, wherever they are. The part cannot go on."""
+        """Stop the agents at once. The part cannot be used any more."""
         if self._round is not None and not self._round.done():
             self.is_lost = True
             self._round.cancel()

@@ -1,4 +1,4 @@
-"""Deletes what is processed of repartition topics, which nobody else reads and which would only grow."""
+"""Deletes processed records of repartition topics, which no other reader needs and which would only grow."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ class RepartitionPurge:
         self._has_failed = False
 
     def purge_if_due(self, plan: Plan, states: Iterable[TaskState], now_ms: int) -> None:
-        """Delete what the tasks have committed, if the interval is over.
+        """Delete the records that the tasks have committed, once the interval is over.
 
-        A log that does not allow it, or not now, is warned of once: the topics grow, and nothing is wrong.
+        A log that does not permit the deletion, or fails, is logged once: the topics grow, and results are
+        right.
         """
         if now_ms - self._last_ms < self._interval_ms:
             return

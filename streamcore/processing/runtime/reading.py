@@ -1,4 +1,4 @@
-"""Tables that steps keep, as agents, timers and functions of steps read them."""
+"""Read-only access of agents, timers and functions of steps to tables that steps write."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ class ReadOnlyTable:
         self._items = items
 
     def get(self, key: Any) -> Any:
-        """The value, or ``None``."""
+        """Return the value, or ``None``."""
         return self._get(key)
 
     def items(self) -> Iterable[tuple[Any, Any]]:
-        """All keys and values, in key order."""
+        """Return all keys and values, in key order."""
         return self._items()
 
     def put(self, key: Any, value: Any) -> NoReturn:
-        """Refuse to write."""
+        """Raise ``UsageError``: only the step writes the table."""
         raise UsageError(
             "the table is only read here; agents write those of app.table(...): "
             + fact_text(table=self._name)
         )
 
     def delete(self, key: Any) -> NoReturn:
-        """Refuse to delete."""
+        """Raise ``UsageError``: only the step writes the table."""
         self.put(key, None)
 
 
 def part_of_task(store: StoreSpec, part: WriteBack[Any, Any]) -> ReadOnlyTable:
-    """A task's part of a table that one of its steps keeps, with what the step wrote so far."""
+    """Return a task's part of a table that one of its steps writes, with all writes so far."""
     result = store.result
     encode, decode = store.value_serde.encode, store.value_serde.decode
 
     def own(state: Any) -> Any:
-        # The store goes on with the object that it holds, so the reader gets another one.
+        # The store continues to use the object that it holds, so the reader gets a copy.
         copied = state if type(state) in _IMMUTABLE else decode(encode(state))
         return copied if result is None else result(copied)
 
@@ -61,5 +61,5 @@ def part_of_task(store: StoreSpec, part: WriteBack[Any, Any]) -> ReadOnlyTable:
 
 
 def global_table(keeper: GlobalTableKeeper) -> ReadOnlyTable:
-    """A whole global table."""
+    """Return a whole global table."""
     return ReadOnlyTable(keeper.store.name, keeper.get, keeper.items)

@@ -1,9 +1,9 @@
-"""Starts an application over, or a part of it: positions, changelogs, repartition topics and state.
+"""Resets an application, or a part of it: committed offsets, changelogs, repartition topics and state.
 
-What is reset is a set of sub-topologies that belong together: a table cannot start over without the records
-that made it, and the step that reads them again also gives them to all others behind it. A reset is
+The unit of a reset is a set of connected sub-topologies: a table cannot start over without the records
+that made it, and the step that reads them again also writes them to all steps behind it. A reset is
 recorded in ``<app>-descriptions`` before anything is deleted, and ends with one transaction that moves the
-positions and takes the record away. In between, workers refuse to start and the reset can be run again.
+committed offsets and deletes the record. In between, workers refuse to start and the reset can be repeated.
 State on disk needs no deletion: stores that were made from a deleted changelog are made anew.
 """
 
@@ -33,7 +33,7 @@ from streamcore.state.application_records import (
 
 @dataclass(frozen=True, slots=True)
 class ResetPlan:
-    """What a reset does."""
+    """The effects of a reset."""
 
     app_id: str
     parts: tuple[str, ...]
@@ -43,22 +43,22 @@ class ResetPlan:
     deleted_topics: tuple[TopicName, ...]
     """Changelogs and repartition topics."""
     positions: Mapping[TopicPartition, Offset]
-    """Where reading goes on."""
+    """The offsets at which reading starts."""
     read_from_end: tuple[TopicName, ...]
-    """Topics that the reset parts write themselves, and read from their end."""
+    """Topics that the reset parts write themselves; they are read from their end."""
     written_again: tuple[TopicName, ...]
-    """Topics of the user's that get their records a second time."""
+    """Topics of the user that receive their records a second time."""
     partitions_before: Mapping[TopicName, int]
-    """How many partitions inputs had when the application first read them."""
+    """The number of partitions of inputs when the application first read them."""
 
 
 def readers_of(plan: Plan, topic: TopicName) -> list[str]:
-    """The sub-topologies that read a topic."""
+    """Return the sub-topologies that read a topic."""
     return [part.name for part in plan.sub_topologies if topic in _inputs_of(part)]
 
 
 def parts_of_table(plan: Plan, table: str) -> list[str]:
-    """The sub-topology of a table; none for a global table, which has no positions.
+    """Return the sub-topology of a table; none for a global table, which has no committed offsets.
 
     Raises:
         UsageError: the application has no such table.
@@ -79,10 +79,10 @@ def parts_of_table(plan: Plan, table: str) -> list[str]:
 
 
 def connected_parts(plan: Plan, names: Iterable[str]) -> list[str]:
-    """The sub-topologies that start over with these.
+    """Return the sub-topologies that start over with these.
 
-    What writes a repartition topic starts over with its readers, and what reads a topic with its
-    writers, or it would take the same records twice.
+    The writers of a repartition topic start over with its readers, and the readers of a topic with its
+    writers, or the readers would take the same records twice.
     """
     wanted = set(names)
     while True:
@@ -112,12 +112,12 @@ def plan_reset(
     now_ms: int,
     offsets: Mapping[TopicPartition, Offset] | None = None,
 ) -> ResetPlan:
-    """Decide what a reset of some sub-topologies does, without doing it.
+    """Return the effects of a reset of some sub-topologies, without changing anything.
 
     Args:
         parts: as ``connected_parts`` gives them.
         to: where to read the inputs from: ``earliest``, ``latest``, an offset or a time.
-        offsets: other places for single partitions.
+        offsets: other start offsets of single partitions.
 
     Raises:
         UsageError: ``to`` is not understood, or ``offsets`` names what the parts do not read.
@@ -173,7 +173,7 @@ def plan_reset(
 
 
 def carry_out(log: Log, reset: ResetPlan, producer: Producer, clock: Clock) -> None:
-    """Do what a plan says. A crash leaves the reset begun: workers refuse to start until it is run again.
+    """Carry out a plan. After a crash the reset stays begun: workers refuse to start until it is repeated.
 
     Args:
         producer: with the transactional id of the application's worker.
@@ -222,10 +222,10 @@ def _partitions_before(
     members: Sequence[SubTopology],
     names: Sequence[TopicName],
 ) -> dict[TopicName, int]:
-    """How many partitions the inputs had when they were read first, as far as it is known.
+    """Return the numbers of partitions of the inputs at their first read, as far as they are known.
 
-    A reset does not forget it: the records of a key lie in two partitions after it as before. It is
-    forgotten of a topic that holds no record any more, or is another one than before.
+    A reset keeps them: the records of a key are in two partitions after it as before. The number of a topic
+    is dropped if the topic holds no record any more.
     """
     existing = log.topics()
     found: dict[TopicName, int] = {}

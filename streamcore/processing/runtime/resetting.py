@@ -1,4 +1,4 @@
-"""Resets an application on the log of a folder or of a broker: ``reset`` with a log and folders of state."""
+"""Resets an application on the log of a folder or of a broker: ``reset`` with a log and state folders."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from streamcore.state.directory import StateDirectory, TaskFolder
 
 
 class ApplicationReset:
-    """A reset of one application: planned, shown, carried out."""
+    """A reset of one application: first planned, then carried out."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class ApplicationReset:
         """Open the log.
 
         Raises:
-            DirectoryInUseError: another process has the folder.
+            DirectoryInUseError: another process uses the folder.
             RequestTimeoutError: the broker does not answer.
         """
         self._app = app
@@ -57,12 +57,12 @@ class ApplicationReset:
         to: ResetTarget = "earliest",
         offsets: Mapping[TopicPartition, Offset] | None = None,
     ) -> ResetPlan:
-        """What a reset would do. Changes nothing.
+        """Return the effects of a reset. Changes nothing.
 
         Args:
-            table: only the sub-topologies that make this table, and those that belong to them.
+            table: reset only the sub-topologies that make this table, and those connected to them.
             to: where to read the inputs from: ``earliest``, ``latest``, an offset or a time.
-            offsets: other places for single partitions.
+            offsets: other start offsets of single partitions.
 
         Raises:
             UsageError: the application runs, or an argument fits nothing.
@@ -77,14 +77,14 @@ class ApplicationReset:
         return plan_reset(self._log, plan, records, parts, to, self._clock.now_ms(), offsets)
 
     def state_folders(self, plan: ResetPlan) -> list[Path]:
-        """The folders of state that a reset deletes here."""
+        """Return the state folders that a reset deletes here."""
         return [folder.path for folder in self._folders(plan)]
 
     def carry_out(self, plan: ResetPlan) -> None:
-        """Do what a plan says.
+        """Carry out a plan.
 
         Raises:
-            UsageError: the application runs by now.
+            UsageError: the application was started meanwhile.
         """
         self._ensure_stopped()
         producer = self._log.producer_port(transactional_id=worker_transactional_id(plan.app_id))
@@ -121,7 +121,7 @@ class ApplicationReset:
             )
 
     def close(self) -> None:
-        """Give the log back."""
+        """Close the log."""
         self._log.close()
 
     def __enter__(self) -> Self:

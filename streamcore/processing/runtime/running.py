@@ -1,7 +1,7 @@
 """Runs an application: ``Worker`` inside an event loop, ``run`` from anywhere else.
 
-Both open the log in a folder, or one behind a broker, run the tasks, and let tables be read meanwhile. State
-is in the folder either way.
+Both open the log in a folder, or one behind a broker, run the tasks, and answer queries of tables meanwhile.
+State is in the folder in both cases.
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ DEFAULT_DATA = "streamcore-data"
 
 
 class MemoryEngines:
-    """Keeps state in memory alone: each start replays the changelogs."""
+    """Keeps state in memory only: each start replays the changelogs."""
 
     def open(self, app: str, task: str) -> KeyValueEngine:
-        """An empty engine."""
+        """Return an empty engine."""
         return MemoryEngine()
 
 
 class Worker:
-    """An application at work on the log of a folder or of a broker, inside an event loop.
+    """A running application on the log of a folder or of a broker, inside an event loop.
 
     ``async with Worker(app, data="data") as worker:`` processes until the block ends. Tables may be
-    read from any thread. An error that stops the processing is given by ``failure``, raised by the waiting
+    read from any thread. An error that stops the processing is in ``failure``, and is raised by the waiting
     calls and at the end of the block.
     """
 
@@ -82,19 +82,19 @@ class Worker:
         stop_timeout: str | timedelta | int = "10s",
         progress: Progress | None = None,
     ) -> None:
-        """Prepare; nothing is opened yet.
+        """Prepare the worker; nothing is opened yet.
 
         Args:
             data: the folder of the log and the state.
             broker: ``HOST:PORT``, or ``kafka://HOST:PORT,…``: the log is there, the state in the folder.
-            security: how to get into the broker; see ``connect``.
+            security: how to authenticate with the broker; see ``connect``.
             guarantee: ``"exactly-once"`` or ``"at-least-once"``.
-            commit_interval: how long results may wait for others before they are committed and visible.
-            state: where tables live; in memory they are restored from their changelogs at each start.
-            durability: ``"relaxed"`` lets a power cut take the last second.
-            stop_timeout: how long events under way may take when it stops; then they are cancelled and left
+            commit_interval: the longest time until results are committed and visible, while others arrive.
+            state: where tables are kept; in memory they are restored from their changelogs at each start.
+            durability: with ``"relaxed"`` a power cut may lose the last second.
+            stop_timeout: how long events under way may take at a stop; then they are cancelled and left
                 uncommitted.
-            progress: called with what is being restored, how much is done and how much there is.
+            progress: called during a restore, with its subject, the amount done and the total.
         """
         if state not in ("rocksdb", "memory"):
             raise UsageError(f"state is 'rocksdb' or 'memory': {fact_text(state=repr(state))}")
@@ -126,10 +126,10 @@ class Worker:
         """Open the log and restore the state; process nothing yet.
 
         Raises:
-            DirectoryInUseError: another process has the folder.
+            DirectoryInUseError: another process uses the folder.
             RequestTimeoutError: the broker does not answer.
-            TopologyError: the application does not fit together, or not to what it left in the log.
-            UsageError: another worker runs the application, or the log lost what belongs to its tables.
+            TopologyError: the declarations contradict each other, or the topics and tables in the log.
+            UsageError: another worker runs the application, or the log lost records of its tables.
         """
         self._log = self.connect()
         self._resources.callback(self._log.close)
@@ -156,12 +156,12 @@ class Worker:
             raise
 
     def connect(self) -> ConnectedLog:
-        """The log that it works on, once more: for who looks at it from outside. To be closed."""
+        """Open a second connection to the worker's log, for tools; the caller closes it."""
         where = self.data if self.broker is None else self.broker
         return connect(where, durability=self._durability, security=self._security)
 
     def start(self, *, logs_failure: bool = True) -> None:
-        """Begin to process, in a task of the event loop.
+        """Start to process, in a task of the event loop.
 
         An error that ends the processing is logged with its traceback, unless the caller shows it.
         """
@@ -171,7 +171,7 @@ class Worker:
         try:
             await self.tasks.run(self._stopping)
         except asyncio.CancelledError:
-            # Nobody here cancels this task: it is asked to stop, and then waited for.
+            # No code here cancels this task: it is requested to stop, and then awaited.
             error = UserCodeError(
                 "the worker was cancelled by the application's code; cancel only tasks that it has started: "
                 + fact_text(app=self.app.app_id)
@@ -194,21 +194,23 @@ class Worker:
     async def run_until_end(
         self, *, close_windows: bool = False, is_stopped: Callable[[], bool] | None = None
     ) -> None:
-        """Instead of ``start``: process what is there, commit, and return.
+        """Instead of ``start``: process all records, commit, and return.
 
-        With ``close_windows`` the windows still open are closed, because the input has ended.
-        ``is_stopped`` is asked between rounds and may end it earlier.
+        With ``close_windows`` the open windows are closed, because the input has ended.
+        ``is_stopped`` is called between rounds; if true, the processing ends early.
         """
         await self.tasks.run_until_end(close_windows=close_windows, is_stopped=is_stopped)
 
     async def wait(self) -> None:
-        """Wait until the processing ends; raise what stopped it."""
+        """Wait until the processing ends; raise the error that stopped it."""
         if self._running is not None:
             await asyncio.wait((self._running,))
             self._running.result()
 
     async def stop(self) -> None:
-        """Commit what is done and close. Raises what stopped the processing before, if anything did."""
+        """Commit the work that is done and close. Raises the error that stopped the processing before, if
+        any.
+        """
         self._stopping.set()
         failure: BaseException | None = None
         try:
@@ -240,14 +242,14 @@ class Worker:
 
     @property
     def tasks(self) -> TaskWorker:
-        """The running side. Raises ``ClosedError`` before ``open`` and after ``stop``."""
+        """The task worker. Raises ``ClosedError`` before ``open`` and after ``stop``."""
         if self._tasks is None:
             raise ClosedError("the worker is not open")
         return self._tasks
 
     @property
     def log(self) -> ConnectedLog:
-        """The log it works on."""
+        """The worker's log."""
         if self._log is None:
             raise ClosedError("the worker is not open")
         return self._log
@@ -258,14 +260,14 @@ class Worker:
         return self._tasks is not None
 
     def failure(self) -> BaseException | None:
-        """What stopped the processing; ``None`` while it goes on."""
+        """The error that stopped the processing; ``None`` while it runs."""
         running = self._running
         if running is None or not running.done() or running.cancelled():
             return None
         return running.exception()
 
     def is_caught_up(self) -> bool:
-        """Whether everything in the inputs is processed and committed. For the worker's own thread."""
+        """Whether all records of the inputs are processed and committed. For the worker's thread only."""
         return self.tasks.is_caught_up()
 
     async def wait_until_caught_up(self, timeout: str | timedelta | int | None = None) -> None:
@@ -291,7 +293,7 @@ class Worker:
         return sorted(store.name for store in stores_of(self.tasks.task_set))
 
     def table(self, table: AnyTable) -> TableQuery:
-        """Return a table, given by its name or as declared, for reading.
+        """Return the query object of a table, given by its name or as declared.
 
         Raises:
             UsageError: the application has no such table.
@@ -310,9 +312,9 @@ class Worker:
         partition: int | None = None,
         headers: Headers = (),
     ) -> Sent:
-        """Write a record to a topic of the application, and return where, once it is durable.
+        """Write a record to a topic of the application; return its partition and offset, once it is durable.
 
-        The record is no part of a commit. ``table.get(key, at_least=sent.position)`` waits until a table
+        The record is not part of a commit. ``table.get(key, at_least=sent.position)`` waits until a table
         reflects it.
 
         Args:
@@ -320,7 +322,7 @@ class Worker:
             value: of the topic's type; ``None`` is a tombstone.
             key: of the topic's type.
             at: the time of the record; now by default.
-            partition: this one, instead of the key's.
+            partition: the partition; by default that of the key.
             headers: names and bytes, in order.
 
         Raises:
@@ -336,25 +338,26 @@ class Worker:
     async def send_many(
         self, topic: AnyTopic, records: Iterable[Record[Any, Any] | tuple[Any, Any]]
     ) -> SentMany:
-        """Write records, or pairs of key and value; return where, once all are durable. Raises like ``send``.
+        """Write records, or pairs of key and value; return their offsets, once all are durable. Raises as
+        ``send``.
 
-        The records are read in another thread.
+        The records are iterated over in another thread.
         """
         return await (await asyncio.to_thread(self.outside.send_many, topic, records))
 
     @property
     def outside(self) -> OutsideSender:
-        """Sends typed records without waiting. Raises ``ClosedError`` before ``open`` and after ``stop``."""
+        """The sender that does not wait. Raises ``ClosedError`` before ``open`` and after ``stop``."""
         if self._outside is None:
             raise ClosedError("the worker is not open")
         return self._outside
 
     def freshness(self, store: StoreSpec, position: Position) -> Freshness:
-        """Answers whether a store reflects a position, for callers that wait in their own way."""
+        """Return a check whether a store reflects a position, for callers with a different way to wait."""
         return Freshness(self.tasks.task_set, self.log, store, position)
 
     def _wait_for(self, store: StoreSpec, position: Position, timeout_ms: int) -> None:
-        """Wait, in any thread but the worker's own, until a store reflects a position."""
+        """Wait, in any thread but the worker's, until a store reflects a position."""
         freshness = self.freshness(store, position)
         deadline_s = time.monotonic() + timeout_ms / 1000
         while not freshness.is_reached():
@@ -370,12 +373,12 @@ class Worker:
 
 
 def still_busy() -> RequestTimeoutError:
-    """The error for an application that has not caught up in the time given."""
+    """Return the error for an application that has not caught up in the given time."""
     return RequestTimeoutError("the application is still busy; wait longer")
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """A loop of uvloop's where it exists."""
+    """Return an event loop of uvloop where it is installed."""
     try:
         import uvloop
     except ImportError:

@@ -1,4 +1,4 @@
-"""Sends records for code that runs outside tasks: timers and commands. Durable when ``send`` returns."""
+"""Sends records of code outside tasks: timers and commands. They are durable when ``send`` returns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHUNK_RECORDS = 10_000
 
 
 def partitions_of(topic: TopicSpec, counts: Mapping[str, int]) -> int:
-    """How many partitions a topic of the application has.
+    """Return the number of partitions of a topic of the application.
 
     Raises:
         UsageError: the topic was declared on another application.
@@ -44,7 +44,7 @@ class DirectSender:
         self._next_without_key = 0
 
     def send(self, topic: TopicSpec, records: Iterable[Record[Any, Any]]) -> int:
-        """Write records in their order; return how many. Records of each chunk are acknowledged together.
+        """Write records in their order; return their number. Records of each chunk are acknowledged together.
 
         Raises:
             SerdeError: a key or value is not of the topic's type; records before its chunk are written.
@@ -64,7 +64,7 @@ class DirectSender:
                     )
                 )
             sent += len(chunk)
-            # One chunk is on its way while the next is encoded.
+            # One chunk is being written while the next is encoded.
             while len(pending) > 2 * count:
                 pending.pop(0).result()
         for acknowledgement in pending:

@@ -1,4 +1,4 @@
-"""How a worker works: values only."""
+"""The settings of a worker: values only."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """Settings of one worker. The bounds limit what is in memory between two commits.
+    """Settings of one worker. The bounds limit the memory in use between two commits.
 
-    A commit comes every ``commit_interval_ms``, earlier when nothing is left to do or when outputs
+    A commit follows every ``commit_interval_ms``, earlier when all records are processed or when outputs
     reach ``pending_records_max`` or ``pending_bytes_max``. Each partition holds at most one fetch of
-    ``fetch_bytes_max``, less where there are many (all together ``buffered_bytes_max``), or one batch if
-    that is larger. A round takes ``slice_records_start`` records of a partition at first, more while they
-    are quick, ``slice_records_max`` at most, and fewer where they take long.
+    ``fetch_bytes_max``, less with many partitions (all together ``buffered_bytes_max``), or one batch if
+    that is larger. A round takes ``slice_records_start`` records of a partition at first, more while
+    rounds are quick, ``slice_records_max`` at most, and fewer where they take long.
     """
 
     guarantee: str = "exactly-once"
@@ -27,9 +27,9 @@ class WorkerSettings:
     purge_interval_ms: int = 30_000
     """How often processed records are deleted from repartition topics."""
     ahead_warning_ms: int | None = 86_400_000
-    """How far ahead of the clock an event time that closes windows is worth a line in the log."""
+    """How far ahead of the clock an event time that closes windows must be for a warning in the log."""
     topics_interval_ms: int = 2_000
-    """How often the topics are compared with what they were at the start."""
+    """How often the topics are compared with their state at the start."""
     may_lose_end: bool = False
     """The log does not wait for the disk: after a power cut state may be ahead of it, and is made anew."""
     stop_timeout_ms: int = 10_000

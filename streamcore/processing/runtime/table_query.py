@@ -1,4 +1,4 @@
-"""Tables of a running application as they are read from outside: all partitions of this worker as one."""
+"""Queries of the tables of a running application: all partitions of this worker as one table."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ WaitForPosition = Callable[[StoreSpec, Position, int], None]
 
 
 class TableQuery:
-    """One table of a running application, for reading, from any thread.
+    """The query object of one table of a running application, for any thread.
 
-    Reads see what is committed. ``position`` in an answer tells how far into the inputs that reaches.
+    Queries see committed writes. ``position`` in an answer is the position of the inputs that it reflects.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class TableQuery:
 
         Args:
             wait_for: waits until the table reflects a position.
-            reached: tells how far the table has come, where the engines do not (global tables).
+            reached: returns the position of the table, where the engines do not know it (global tables).
         """
         self._reached = reached
         self.store = store
@@ -60,7 +60,7 @@ class TableQuery:
         return self.store.windows is not None
 
     def position(self) -> Position:
-        """How far into the inputs the table reaches."""
+        """Return the position of the inputs that the table reflects."""
         self._ensure_open()
         if self._reached is not None:
             return self._reached()
@@ -77,12 +77,12 @@ class TableQuery:
         at_least: Mapping[TopicPartition, Offset] | None = None,
         timeout: str | int = "30s",
     ) -> Answer[Any] | None:
-        """The value of a key; of a windowed table that of the key's window at a time.
+        """Return the value of a key; of a windowed table, the value in the key's window at a time.
 
         Args:
             at: the time, for windowed tables.
-            at_least: wait until the table reflects this position, as an acknowledged send gives it.
-            timeout: how long to wait for that.
+            at_least: wait until the table reflects this position, as an acknowledged send returns it.
+            timeout: the longest wait for that.
 
         Raises:
             RequestTimeoutError: the table does not reflect ``at_least`` in time.
@@ -106,26 +106,26 @@ class TableQuery:
         return Answer(found[0].value, position, key if found[0].key is None else found[0].key)
 
     def range(self, start: Any = None, end: Any = None) -> Iterator[Answer[Any]]:
-        """The keys in ``[start, end)`` in order; a side that is ``None`` is open."""
+        """Return the keys in ``[start, end)`` in order; a bound that is ``None`` is open."""
         return self._united([view.range(start, end) for view in self._views])
 
     def prefix(self, prefix: Any) -> Iterator[Answer[Any]]:
-        """The keys that begin with a text or bytes, in order."""
+        """Return the keys that begin with a text or bytes, in order."""
         return self._united([view.prefix(prefix) for view in self._views])
 
     def all(self) -> Iterator[Answer[Any]]:
-        """Everything, by key; a windowed table by window start and then key."""
+        """Return all keys, in order; of a windowed table by window start and then key."""
         return self._united([view.all() for view in self._views])
 
     def windows(
         self, key: Any, since: Time | None = None, until: Time | None = None
     ) -> Iterator[Answer[Any]]:
-        """The windows of a key that start in ``[since, until)``, earliest first."""
+        """Return the windows of a key that start in ``[since, until)``, earliest first."""
         since_ms, until_ms = _bound(since), _bound(until)
         return self._united([view.windows(key, since_ms, until_ms) for view in self._views])
 
     def windows_between(self, since: Time | None = None, until: Time | None = None) -> Iterator[Answer[Any]]:
-        """The windows of all keys that start in ``[since, until)``, by start and then key."""
+        """Return the windows of all keys that start in ``[since, until)``, by start and then key."""
         since_ms, until_ms = _bound(since), _bound(until)
         return self._united([view.windows_between(since_ms, until_ms) for view in self._views])
 
@@ -146,7 +146,7 @@ class TableQuery:
 
 
 def stores_of(task_set: TaskSet) -> list[StoreSpec]:
-    """All tables of an application on a log: global ones, then those of tasks."""
+    """Return all tables of an application on a log: global ones, then those of tasks."""
     found = [keeper.store for keeper in task_set.global_tables.values()]
     for sub_topology in task_set.plan.sub_topologies:
         found += sub_topology.stores
@@ -156,7 +156,7 @@ def stores_of(task_set: TaskSet) -> list[StoreSpec]:
 def table_query(
     task_set: TaskSet, table: AnyTable, wait_for: WaitForPosition, is_open: Callable[[], bool]
 ) -> TableQuery:
-    """Return the view of a table, given by its name or as declared, over the engines that hold it.
+    """Return the query object of a table, given by its name or as declared, over the engines that hold it.
 
     Raises:
         UsageError: the application has no table of this name.
@@ -185,7 +185,7 @@ def table_query(
 
 
 def committed_table(task_set: TaskSet, store: StoreSpec) -> ReadOnlyTable:
-    """A table as timers read it: the parts of all tasks of this worker, as of the last commit.
+    """Return a table for timers: the parts of all tasks of this worker, as of the last commit.
 
     Raises:
         UsageError: the application has no such table.

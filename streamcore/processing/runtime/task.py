@@ -1,12 +1,12 @@
 """A task: one sub-topology and one partition number. It owns its inputs, stores and agents.
 
-A task takes batches from its inputs and drives them through its steps, in the order in which the steps
-were declared. Nothing it does is durable before the worker commits; ``abort`` forgets it all.
+A task takes batches from its inputs and passes them through its steps, in the order in which the steps
+were declared. Its work is durable only when the worker commits; ``abort`` drops all uncommitted work.
 
-Between two calls of ``process`` a task is at rest: its stores and outputs hold what the records before its
-positions made of them, and nothing else. A batch that takes long is left in work then: where one agent
-follows a stream without state, the steps before it come first, and the other steps take of the batch only
-what the agent has acknowledged. Elsewhere a batch is small, and done as a whole.
+Between two calls of ``process`` a task is at rest: its stores and outputs hold the results of the records
+before its positions, and nothing else. A batch that takes long stays under way: where one agent
+follows a stream without state, the steps before it process the whole batch first, and the other steps only
+the records that the agent has acknowledged. Elsewhere a batch is small, and processed as a whole.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from streamcore.state.write_back import WriteBack
 
 @dataclass(frozen=True, slots=True, order=True)
 class TaskId:
-    """Which sub-topology, which partition."""
+    """The name of a sub-topology, and a partition number."""
 
     sub_topology: str
     partition: int
@@ -49,7 +49,7 @@ class TaskId:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A node with its running side; ``parents`` are the places where its inputs stand."""
+    """A node with its running side; ``parents`` are the indexes of its inputs."""
 
     node: Node
     operator: Operator | AgentRunner | FinalOperator
@@ -74,9 +74,9 @@ _WITHOUT_STATE = (
 
 
 def steps_before_agent(sub_topology: SubTopology) -> frozenset[Node] | None:
-    """The steps that lead to the agent, if there is one agent and no state on the way to it."""
+    """Return the steps that lead to the agent, if there is one agent and no state on the way to it."""
     agents = [node for node in sub_topology.nodes if isinstance(node, nodes.AgentNode)]
-    # Where two steps meet in a store, their order counts; batches are of one record then.
+    # Where two steps use one store, their order counts; batches are of one record then.
     if len(agents) != 1 or any(entry.one_at_a_time for entry in sub_topology.inputs):
         return None
     roots = {entry.root for entry in sub_topology.inputs}
@@ -100,13 +100,13 @@ class _Work:
     input: RecordQueue
     taken: QueueSlice
     outputs: list[Batch | None]
-    """What the steps before the agent made of the whole batch."""
+    """The outputs of the steps before the agent, for the whole batch."""
     done_count: int = 0
     """How many of its records are done."""
 
 
 class TaskTime:
-    """The stream time of a task, and how it moves within the batch at hand."""
+    """The stream time of a task, and its advance within the current batch."""
 
     def __init__(self, stream_time_ms: int) -> None:
         self.stream_time_ms = stream_time_ms
@@ -114,13 +114,13 @@ class TaskTime:
         self._times: tuple[object, list[int]] | None = None
 
     def advance(self, timestamps_ms: Sequence[int]) -> None:
-        """Move to the highest of these, which are the records of the next batch; never back."""
+        """Move to the highest of these times, those of the next batch; never back."""
         self._before_ms = self.stream_time_ms
         self._times = None
         self.stream_time_ms = max(self.stream_time_ms, max(timestamps_ms))
 
     def stream_times(self, batch: Batch) -> list[int]:
-        """For each record of the batch's source, the stream time once it is processed."""
+        """Return, for each record of the batch's source, the stream time after its processing."""
         source = batch.source
         if self._times is None or self._times[0] is not source:
             assert isinstance(source, QueueSlice | TimeAdvance)
@@ -131,7 +131,7 @@ class TaskTime:
 
 
 class Task:
-    """Drives batches through the steps of one sub-topology."""
+    """Passes batches through the steps of one sub-topology."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class Task:
         outputs: Outputs,
         turn: Turn | None = None,
     ) -> None:
-        """Make a task without steps; without a ``turn`` its agents never give way."""
+        """Create a task without steps; without a ``turn`` its agents never give way."""
         self.task_id = task_id
         self.sub_topology = sub_topology
         self.inputs = inputs
@@ -152,7 +152,7 @@ class Task:
         self.outputs = BatchOutputs(outputs)
         self.turn = Turn(lambda: 0.0) if turn is None else turn
         self.is_spoiled = False
-        """Whether the worker's end has left a batch in the middle, with effects not to be committed."""
+        """Whether the worker's end interrupted a batch, whose effects must not be committed."""
         self.late_count = 0
         self.processed_count = 0
         self.global_tables: Mapping[str, GlobalTableKeeper] = {}
@@ -172,15 +172,15 @@ class Task:
         self._one_at_a_time = [entry.one_at_a_time for entry in self._entries]
 
     def place_of(self, node: Node) -> int:
-        """Where the output of a node stands while a batch is under way."""
+        """Return the index of a node's output while a batch is under way."""
         return self.places.setdefault(node, len(self.places))
 
     def table_place_of(self, root: Node) -> int:
-        """Where what a table follows stands: all records of the topic, those without a value among them."""
+        """Return the index of the input of a table: all records of its topic, also those without a value."""
         return self.places.setdefault(("table", root), len(self.places))
 
     def set_steps(self, steps: Sequence[Step], input_guards: Sequence[Guard]) -> None:
-        """Give the task its steps; they need the task (its time, its stores) to be made.
+        """Set the steps; they are created with the task (its time, its stores).
 
         Args:
             input_guards: one for each input of the sub-topology.
@@ -195,15 +195,17 @@ class Task:
 
     @property
     def sender(self) -> Sender:
-        """Functions in steps give records to the next step; they have no ``send``."""
+        """Raise ``UsageError``: functions in steps return records for the next step; they have no
+        ``send``.
+        """
         raise UsageError("send from an agent, a timer or a command; in a stream, use .to(topic)")
 
     @property
     def event_time_ms(self) -> None:
-        """Functions in steps run over whole batches: no one event is at hand."""
+        """``None``: functions in steps run over whole batches, without a current event."""
 
     def table(self, store: StoreSpec) -> TaskTable:
-        """The part of a table that this task owns."""
+        """Return the part of a table that this task owns."""
         found = self._tables.get(id(store))
         if found is None:
             found = self._tables[id(store)] = self._part_of(store)
@@ -211,7 +213,7 @@ class Task:
 
     @property
     def slice_records_min(self) -> int:
-        """The fewest records of a batch that keep every lane of the task's agents at work."""
+        """The smallest number of records in a batch that gives work to every lane of the agents."""
         lanes = max((len(agent.lanes) for agent in self.agents), default=1)
         return 1 if lanes == 1 else 8 * lanes
 
@@ -230,12 +232,13 @@ class Task:
     # -- processing
 
     async def process(self, end: RoundEnd | None) -> int:
-        """Process everything waiting up to the end of a round, or all; return how many records.
+        """Process the waiting records up to the end of a round, or all; return their number.
 
         A cut of the task's turn ends it earlier.
 
         Raises:
-            UserCodeError: by the error policy of a step; or application code raised what ends programs.
+            UserCodeError: by the error policy of a step.
+            BaseException: application code raised an error that ends programs.
         """
         try:
             return await self._process(end)
@@ -277,7 +280,7 @@ class Task:
         return chosen, 1 if self._one_at_a_time[chosen] else count
 
     async def _process_slice(self, chosen: int, count: int) -> int:
-        """Take records of an input through the steps; return how many are done."""
+        """Pass records of an input through the steps; return the number done."""
         queue = self.inputs[chosen]
         taken = queue.take(count)
         batch = taken.batch(self._guards[chosen])
@@ -298,7 +301,7 @@ class Task:
         return count
 
     def _entered(self, input_index: int, batch: Batch) -> list[Batch | None]:
-        """The outputs of all places, with the records that were read where the steps find them."""
+        """Return the outputs of all nodes, with the records that were read as the outputs of the sources."""
         outputs: list[Batch | None] = [None] * len(self.places)
         entry = self._entries[input_index]
         table_place = self.places.get(("table", entry.root))
@@ -310,7 +313,7 @@ class Task:
         return outputs
 
     async def _go_on(self, work: _Work) -> int:
-        """Let the agent work on, then the other steps on what it has done; return how many records."""
+        """Resume the agent, then run the other steps on its acknowledged records; return their number."""
         taken, start = work.taken, work.done_count
         end = len(taken)
         for agent in self.agents:
@@ -338,7 +341,7 @@ class Task:
         return end - start
 
     def _take_step(self, step: Step, outputs: list[Batch | None], batch: Batch) -> None:
-        """Run a step that is not an agent on what its parents gave."""
+        """Run a step that is not an agent on the outputs of its parents."""
         operator = step.operator
         assert not isinstance(operator, AgentRunner)
         if isinstance(operator, FinalOperator):
@@ -347,7 +350,7 @@ class Task:
             outputs[step.place] = operator.process(arrived)
 
     async def advance_time(self, stream_time_ms: int) -> None:
-        """Move stream time without a record, closing the windows that this closes."""
+        """Move stream time without a record, and close the windows that end."""
         if stream_time_ms <= self.time.stream_time_ms:
             return
         self.time.advance([stream_time_ms])
@@ -356,7 +359,7 @@ class Task:
             await self._run([None] * len(self.places), Batch([], [], [], [], None, advance))
 
     def closing_time_ms(self) -> int | None:
-        """The stream time at which the last open window closes; ``None`` if none is open."""
+        """Return the stream time at which the last open window closes; ``None`` if none is open."""
         found: list[int] = []
         for store in self.sub_topology.stores:
             if store.windows is None:
@@ -371,7 +374,7 @@ class Task:
         return max(found, default=None)
 
     async def _run(self, outputs: list[Batch | None], batch: Batch) -> bool:
-        """Take a whole batch through the steps; return whether all of it is done."""
+        """Pass a whole batch through the steps; return whether all of it is done."""
         for step in self._steps:
             agent = step.operator
             if not isinstance(agent, AgentRunner):
@@ -398,7 +401,7 @@ class Task:
                 store.drop_before(expired_before)
 
     def abort(self) -> None:
-        """Forget everything since the last commit. The task cannot go on; it is made anew."""
+        """Drop all work since the last commit. The task cannot be used any more; a new one is created."""
         for store in self.stores.values():
             store.abort()
 
@@ -409,6 +412,6 @@ class Task:
 
 
 def _arrived(step: Step, outputs: Sequence[Batch | None]) -> Batch | None:
-    """What the parents of a step gave, in the order of events; ``None`` for nothing."""
+    """Return the outputs of a step's parents, in the order of events; ``None`` for no records."""
     arrived = [found for place in step.parents if (found := outputs[place]) is not None]
     return merged(arrived) if arrived else None

@@ -1,4 +1,4 @@
-"""Puts an application together on a log: topics, tasks with their stores, restored and ready to run."""
+"""Opens an application on a log: topics, and tasks with their stores, restored and ready to run."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ class EngineSource(Protocol):
 
 @dataclass(slots=True)
 class TaskSet:
-    """An application on a log, ready to process."""
+    """The tasks and global tables of an application on a log, ready to process."""
 
     plan: Plan
     counts: Mapping[str, int]
     groups: list[list[TaskState]]
     """The tasks, in groups of those that topics connect."""
     outputs: list[Outputs]
-    """Of each group."""
+    """The outputs of each group."""
     global_tables: dict[str, GlobalTableKeeper]
     builder: TaskBuilder
     engines: list[KeyValueEngine] = field(default_factory=list)
@@ -89,7 +89,7 @@ class TaskSet:
         return [state for group in self.groups for state in group]
 
     def close(self) -> None:
-        """Close every engine; a clean restart then has nothing to restore."""
+        """Close every engine; a start after an orderly stop has nothing to restore."""
         for engine in self.engines:
             engine.close()
         self.engines.clear()
@@ -97,20 +97,20 @@ class TaskSet:
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
-    """An application's topics and records, compared and found right: what its tasks stand on."""
+    """An application's topics and records, compared and accepted: the base of its tasks."""
 
     counts: dict[str, int]
     records: ApplicationRecords
     replaced_inputs: frozenset[TopicName]
-    """Inputs that are other topics than before, where the application goes on nevertheless."""
+    """Inputs that are other topics than before, where the application continues nevertheless."""
 
 
 def _ground(app: App, log: Log, plan: Plan, clock: Clock, producer: Producer) -> _Ground:
-    """Compare an application with what it left in the log, and create the topics that are missing.
+    """Compare an application with its records in the log, and create the topics that are missing.
 
     Raises:
-        TopologyError: the application does not fit together, or not onto this log.
-        UsageError: the log lost something that belongs to the application's tables.
+        TopologyError: the declarations contradict each other, or the topics and tables in the log.
+        UsageError: the log lost records of the application's tables.
     """
     ensure_descriptions(log, app.app_id)
     records = read_records(log, app.app_id)
@@ -144,7 +144,7 @@ def _ground(app: App, log: Log, plan: Plan, clock: Clock, producer: Producer) ->
 
 
 def _descriptions(plan: Plan) -> dict[str, StoreDescription]:
-    """What the tables with changelogs hold, by name."""
+    """Return the descriptions of the tables with changelogs, by name."""
     return {
         store.name: description_of(
             store, store.name, follows=changelog.changelog_topic(plan.app_id, store.name)
@@ -167,18 +167,18 @@ def open_task_set(
     progress: Progress | None = None,
     may_lose_end: bool = False,
 ) -> TaskSet:
-    """Make everything an application needs to run, with state restored to the last commit.
+    """Open an application on a log, with state restored to the last commit.
 
     Args:
-        producer: the transactional one of the worker; it writes what is known of the application.
+        producer: the transactional one of the worker; it writes the application's records about itself.
         failures: counts and logs records that fail.
-        wait_ms: waits between retries of user code; ``None`` waits for the machine's clock.
-        progress: called with what is being restored, how much is done and how much there is.
+        wait_ms: waits between retries of user code; ``None`` waits by the machine's clock.
+        progress: called during a restore, with its subject, the amount done and the total.
         may_lose_end: the log does not wait for the disk, so a power cut may leave state ahead of it.
 
     Raises:
-        TopologyError: the application does not fit together, or not onto this log.
-        UsageError: the log lost something that belongs to the application's tables.
+        TopologyError: the declarations contradict each other, or the topics and tables in the log.
+        UsageError: the log lost records of the application's tables.
     """
     plan = app.plan()
     ground = _ground(app, log, plan, clock, producer)
@@ -225,7 +225,7 @@ def open_task_set(
             for sub_topology in group:
                 for partition in range(task_count(sub_topology, counts)):
                     task_id = TaskId(sub_topology.name, partition)
-                    # Without stores there is nothing to keep but the position, which the log has, too.
+                    # Without stores there is nothing to keep but the offset, which the log has, too.
                     engine = engines.open(app.app_id, str(task_id)) if sub_topology.stores else MemoryEngine()
                     task_set.engines.append(engine)
                     states.append(opening.task_state(sub_topology, task_id, engine, outputs))
@@ -239,7 +239,7 @@ def open_task_set(
 
 
 class _Opening:
-    """Opens the tasks of an application: their positions, their stores, restored and compared."""
+    """Opens the tasks of an application: their committed offsets, and their stores, restored and compared."""
 
     def __init__(
         self,
@@ -267,8 +267,8 @@ class _Opening:
         """Open one task, which writes into ``outputs``.
 
         Raises:
-            TopologyError: a table is declared in another way than it was written.
-            UsageError: state, changelog and committed positions do not belong together.
+            TopologyError: a table is declared differently from when it was written.
+            UsageError: state, changelog and committed offsets do not belong together.
         """
         partition = task_id.partition
         sources = {
@@ -397,7 +397,9 @@ class _Opening:
         )
 
     def record(self, plan: Plan, producer: Producer) -> None:
-        """Write what is known of the application, and first positions, in one transaction; or nothing."""
+        """Write the application's records about itself, and first offsets, in one transaction, if any are
+        new.
+        """
         changes = RecordChanges(self._ground.records)
         record_inputs(changes, plan, self._topics)
         descriptions = _descriptions(plan)
@@ -432,7 +434,7 @@ def _write_back(engine: KeyValueEngine, store: StoreSpec) -> WriteBack[Any, Any]
 
 
 def description_of(store: StoreSpec, name: str, *, follows: str) -> StoreDescription:
-    """What a store says about itself to tools."""
+    """Return the description of a store, for tools."""
     windows = store.windows
     return StoreDescription(
         name=name,

@@ -1,7 +1,7 @@
-"""When timers and cron entries are due, and how they are run: one call at a time of each.
+"""The due times of timers and cron entries, and their calls: one call at a time of each.
 
 The application's error policy decides about a call that fails: it stops the worker, is tried again, or is
-logged and left; under ``dead_letter`` too, because a timer has no record that could be set aside.
+logged; ``dead_letter`` logs it, too, because a timer has no record to write.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from streamcore.processing.topology.timers import Hook, Timer
 
 
 def next_due_ms(timer: Timer, after_ms: int) -> int:
-    """The first time after ``after_ms`` at which a timer is due."""
+    """Return the first time after ``after_ms`` at which a timer is due."""
     if timer.interval_ms is not None:
         return after_ms + timer.interval_ms
     zone: tzinfo = UTC if timer.timezone is None else timer.timezone
@@ -33,7 +33,7 @@ def next_due_ms(timer: Timer, after_ms: int) -> int:
 
 
 class Timers:
-    """The timers of a worker. A call that takes longer than its interval leaves calls out, never overlaps."""
+    """The timers of a worker. A call that takes longer than its interval skips calls; calls never overlap."""
 
     def __init__(
         self,
@@ -46,12 +46,12 @@ class Timers:
         ended: Callable[[], None],
         wait_ms: Callable[[int], None] | None = None,
     ) -> None:
-        """Make the timers of an application.
+        """Create the timers of an application.
 
         Args:
-            context: what the functions may use.
-            ended: called when a call has ended, whichever way.
-            wait_ms: passes the time before a retry; ``None`` is the event loop's sleep.
+            context: the context in which the functions run.
+            ended: called when a call has ended, with or without an error.
+            wait_ms: waits before a retry; ``None`` is the event loop's sleep.
         """
         self._context = context
         self._on_error = on_error
@@ -62,11 +62,11 @@ class Timers:
         self._running: dict[int, asyncio.Task[None]] = {}
 
     def next_due_ms(self) -> int | None:
-        """When the next timer is due; ``None`` without timers."""
+        """Return the time at which the next timer is due; ``None`` without timers."""
         return min((due for _, due in self._due), default=None)
 
     def start_due(self, now_ms: int) -> int:
-        """Start the timers that are due; return how many.
+        """Start the timers that are due; return their number.
 
         Raises:
             UserCodeError: a timer started before has failed, under the policy ``stop``.
@@ -86,7 +86,7 @@ class Timers:
         return started
 
     def raise_failed(self) -> None:
-        """Raise what a timer that has ended raised, if any did."""
+        """Raise the error of a timer that has ended, if there is one."""
         for index, running in list(self._running.items()):
             if running.done():
                 del self._running[index]
@@ -101,7 +101,7 @@ class Timers:
         self.raise_failed()
 
     async def close(self) -> None:
-        """Cancel what is under way. A call that does not end within a second is left to itself."""
+        """Cancel the calls under way. A call that does not end within a second is abandoned."""
         running = list(self._running.values())
         self._running.clear()
         for call in running:
@@ -134,7 +134,7 @@ class Timers:
 
 
 async def call_hook(hook: Hook, context: UserContext) -> None:
-    """Call a function that the application wants called at the start or the stop.
+    """Call a function that the application declared for the start or the stop.
 
     Raises:
         UserCodeError: it failed.
@@ -149,7 +149,7 @@ async def call_hook(hook: Hook, context: UserContext) -> None:
 
 
 async def _attempt(function: Callable[[], Any]) -> BaseException | None:
-    """Call a function once; return what it raised."""
+    """Call a function once; return the error that it raised."""
     try:
         result = function()
         if inspect.isawaitable(result):
@@ -157,7 +157,7 @@ async def _attempt(function: Callable[[], Any]) -> BaseException | None:
     except asyncio.CancelledError as error:
         call = asyncio.current_task()
         if call is not None and call.cancelling():
-            raise  # the worker's own: it closes
+            raise  # cancelled by the worker, which closes
         return error
     except Exception as error:  # noqa: BLE001 - application code may raise anything
         return error

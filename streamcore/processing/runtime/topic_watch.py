@@ -1,4 +1,4 @@
-"""Sees that a worker's topics changed while it runs: partitions were added, or a topic is another one."""
+"""Detects changes of a worker's topics while it runs: added partitions, or a topic that was created again."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _Seen: TypeAlias = Mapping[TopicName, tuple[UUID, int]]
 
 
 class TopicWatch:
-    """Compares topics, again and again, with what they were when this was made. For one thread."""
+    """Compares topics, at intervals, with their state at the creation of this object. For one thread."""
 
     def __init__(self, log: Log, plan: Plan, clock: Clock, interval_ms: int) -> None:
-        """Look at the topics of a plan.
+        """Read the topics of a plan.
 
         Args:
-            interval_ms: how long an answer counts.
+            interval_ms: how long an answer is valid.
         """
         self._log = log
         self._clock = clock
@@ -40,9 +40,9 @@ class TopicWatch:
         self._has_changed = False
 
     def sees_change(self, *, now: bool = False) -> bool:
-        """Whether a topic is not as it was; with ``now`` as of this moment.
+        """Whether a topic has changed; with ``now`` the topics are read at once.
 
-        A broker that cannot be asked says nothing new, unless the answer is wanted now: then the topics count
+        A broker that does not answer changes nothing, unless ``now`` is given: then the topics count
         as changed, because it is not known that they are the same.
         """
         if not now and not self._has_changed and self._clock.now_ms() < self._due_ms:
@@ -56,7 +56,7 @@ class TopicWatch:
         return self._has_changed
 
     def has_other_topics(self) -> bool:
-        """Whether a topic is gone, or another one of its name is there."""
+        """Whether a topic was deleted, or another one of its name exists."""
         now = {name: topic_id for name, (topic_id, _) in self._look().items()}
         return now != {name: topic_id for name, (topic_id, _) in self._first.items()}
 

@@ -1,10 +1,10 @@
 """Topics of an application on a log: created where they are missing, compared where they exist.
 
 The topics that an application owns (changelogs, repartition topics, its descriptions) have settings
-without which it loses records. Where one exists with others, because it was made or altered by hand, the
-setting is set right and logged; where the log does not permit that, the application does not start. The
-settings of the user's own topics are the user's; only a table that follows one whose records expire is
-worth a warning.
+without which it loses records. Where one exists with other settings, because it was created or altered by
+hand, the setting is corrected and logged; where the log does not permit that, the application does not start.
+The settings of the user's topics are the user's; only a table over a topic whose records expire causes a
+warning.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 FOR_EVER: Final = "-1"
 
 CREATED_TOPIC_CONFIG = {"retention.ms": FOR_EVER, "message.timestamp.after.max.ms": str(2**63 - 1)}
-"""Settings of the topics that an application creates, where it does not say otherwise.
+"""Settings of the topics that an application creates, where it declares no others.
 
 Records carry event time. Kafka's defaults would delete a replayed history within minutes, because its
 events are older than seven days, and refuse the result of a window that ends tomorrow.
@@ -43,14 +43,14 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "message.timestamp.after.max.ms": "3600000",
     "message.timestamp.before.max.ms": str(2**63 - 1),
 }
-"""What a topic has that says nothing."""
+"""The values of settings that a topic does not set."""
 
 
 # --- creating -----------------------------------------------------------------------------------
 
 
 def dead_letter_topics(app: App) -> list[str]:
-    """The topics that error policies write to."""
+    """Return the topics that error policies write to."""
     policies: list[ErrorPolicy | None] = [app.declaration.on_error]
     policies += [topic.on_error for topic in app.declaration.topics.values()]
     policies += [node.on_error for node in app.declaration.nodes]
@@ -59,7 +59,7 @@ def dead_letter_topics(app: App) -> list[str]:
 
 
 def dead_letter_spec(name: str) -> TopicSpec:
-    """A topic of records as they came."""
+    """Return the declaration of a topic of records in their original bytes."""
     return TopicSpec(
         name=name,
         key_serde=BYTES,
@@ -70,12 +70,12 @@ def dead_letter_spec(name: str) -> TopicSpec:
 
 
 def topics_of(app: App) -> dict[str, TopicSpec]:
-    """The topics that an application declares, dead letter topics among them, by name."""
+    """Return the topics that an application declares, with dead letter topics, by name."""
     return {**{name: dead_letter_spec(name) for name in dead_letter_topics(app)}, **app.declaration.topics}
 
 
 def ensure_topics(log: Log, app: App, plan: Plan, may_grow: Container[TopicName]) -> dict[str, int]:
-    """Create what topics are missing, without changelogs; return the partitions of all.
+    """Create the missing topics, without changelogs; return the number of partitions of each topic.
 
     Args:
         may_grow: topics that may have more partitions than declared.
@@ -100,14 +100,14 @@ def ensure_topics(log: Log, app: App, plan: Plan, may_grow: Container[TopicName]
 
 
 def topics_read_before(log: Log, app_id: str) -> frozenset[TopicName]:
-    """The topics that an application has read: partitions may have been added to them since."""
+    """Return the topics that an application has read: partitions may have been added to them since."""
     if descriptions_topic(app_id) not in log.topics():
         return frozenset()
     return frozenset(application_records.read_records(log, app_id).inputs)
 
 
 def ensure_descriptions(log: Log, app_id: str) -> None:
-    """Create the topic of an application's descriptions, or set its settings right."""
+    """Create the topic of an application's descriptions, or correct its settings."""
     name = descriptions_topic(app_id)
     found = log.topics().get(name)
     if found is None:
@@ -129,7 +129,7 @@ def ensure_changelogs(log: Log, plan: Plan, counts: Mapping[str, int]) -> None:
 
 
 def changelog_config_of(store: StoreSpec) -> dict[str, str]:
-    """The settings of a table's changelog."""
+    """Return the settings of a table's changelog."""
     windows = store.windows
     retention_ms = None
     if windows is not None and windows.retention_ms is not None:
@@ -141,7 +141,7 @@ def changelog_config_of(store: StoreSpec) -> dict[str, str]:
 
 
 def ensure_settings(log: Log, plan: Plan) -> None:
-    """Set the settings of the application's own topics right, and warn of tables whose topic expires.
+    """Correct the settings of the application's topics, and warn of tables whose topic expires.
 
     Raises:
         TopologyError: a setting would lose records, and the log does not permit another.
@@ -162,7 +162,7 @@ def ensure_settings(log: Log, plan: Plan) -> None:
 
 
 def _changelog_changes(found: TopicDescription, wanted: Mapping[str, str]) -> dict[str, str]:
-    """The settings under which a changelog would lose the newest record of a key."""
+    """Return the corrections of settings under which a changelog would lose the newest record of a key."""
     may_expire = "retention.ms" in wanted
     policies = _policies(found)
     changes: dict[str, str] = {}
@@ -178,7 +178,7 @@ def _changelog_changes(found: TopicDescription, wanted: Mapping[str, str]) -> di
 
 
 def _repartition_changes(found: TopicDescription) -> dict[str, str]:
-    """The settings under which a repartition topic would lose or refuse records, or change their times."""
+    """Return the corrections of settings under which a repartition topic would lose or change records."""
     wanted = {
         "cleanup.policy": "delete",
         "retention.ms": FOR_EVER,

@@ -1,6 +1,7 @@
 """When the agents of a part give way: to the event loop after a while, to a commit between two events.
 
-Agents look at one number before each event: the time at which they give way. A cut sets it to the past.
+Agents compare the clock with one number before each event: the time at which they give way. A cut sets it
+to the past.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from collections.abc import Callable
 from typing import Final
 
 TURN_S: Final = 0.01
-"""For how long an agent that never waits may keep the event loop."""
+"""How long an agent that never waits may occupy the event loop."""
 
 
 class Turn:
-    """Shared by the agents of one part and the worker that runs them."""
+    """The times at which agents give way, shared by the agents of one part and their worker."""
 
     __slots__ = ("cut_if_due", "is_cut", "is_stopping", "monotonic_s", "yield_at_s")
 
@@ -33,10 +34,10 @@ class Turn:
         self.yield_at_s = self.monotonic_s() + TURN_S
 
     def cut(self) -> None:
-        """Ask agents to end the round between two events."""
+        """Request that agents end the round between two events."""
         self.is_cut = True
         self.yield_at_s = float("-inf")
 
     def was_given(self) -> None:
-        """The event loop had its turn."""
+        """Record that the event loop had its turn."""
         self.yield_at_s = self.monotonic_s() + TURN_S

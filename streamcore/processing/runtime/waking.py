@@ -1,4 +1,4 @@
-"""Wakes the loop of a worker: a round has ended, a timer has failed, something may be readable."""
+"""Wakes the loop of a worker: a round has ended, a timer has failed, new records may be readable."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 class Waking:
-    """A flag to wait for. ``set`` and ``wait`` belong to the event loop."""
+    """An event to wait for. ``set`` and ``wait`` are for the event loop's thread."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -14,7 +14,7 @@ class Waking:
         self._waiter: asyncio.Future[None] | None = None
 
     def attach(self) -> None:
-        """Use the running event loop, before anything may call ``set_from_any_thread``."""
+        """Use the running event loop; to be called before ``set_from_any_thread``."""
         self._loop = asyncio.get_running_loop()
 
     def set(self) -> None:
@@ -23,7 +23,7 @@ class Waking:
         self._end_wait()
 
     def set_from_any_thread(self) -> None:
-        """The same from another thread; nothing happens before ``attach``, or once the loop is closed."""
+        """Set the event from another thread; without effect before ``attach``, or when the loop is closed."""
         loop = self._loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self.set)

@@ -1,7 +1,7 @@
 """A worker: fetches, runs the rounds of its parts, commits, and starts again. One thread.
 
-Parts without agents run their rounds at once; a round with agents runs beside everything else, because its
-code may wait. Timers, commits and other parts have their turn meanwhile. A commit takes the parts that are at
+Parts without agents run their rounds at once; a round with agents runs concurrently, because its
+code may wait. Timers, commits and other parts run meanwhile. A commit covers the parts that are at
 rest; a round that lasts longer than the commit interval is cut for it, between two events.
 """
 
@@ -49,7 +49,7 @@ _logger = logging.getLogger(__name__)
 
 _IDLE_WAIT_S = 0.5
 _SETTLING_WAIT_S = 0.005
-"""Between two looks whether the end is reached: what is committed may become readable a moment later."""
+"""The interval between checks for the end: committed records may become readable slightly later."""
 _TURN_WAIT_S = 0.001
 _CANCELLING_S = 1.0
 """How long application code may take to end once it is cancelled."""
@@ -60,7 +60,7 @@ class TaskWorker:
     """Runs all tasks of an application on a log. For one thread and its event loop.
 
     ``run`` or ``run_until_end``, then ``close``, which does not commit. ``Worker`` in ``running.py`` is the
-    same for users, with a log and folders of its own.
+    interface for users; it opens the log and the folders.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class TaskWorker:
         wait_ms: Callable[[int], None] | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Open everything; ``wait_ms`` passes the time before a retry, else the machine's clock does."""
+        """Open the tasks; ``wait_ms`` waits before a retry, by default by the machine's clock."""
         self.app = app
         self.settings = settings
         self.guarantee = Guarantee.named(settings.guarantee)
@@ -105,10 +105,10 @@ class TaskWorker:
         self._is_stopping: Callable[[], bool] = lambda: False
         self.commit_count = 0
         self._written: dict[TopicPartition, Offset] = {}
-        """Where what this worker has written ends. A broker may show it a moment after the commit."""
+        """The end offsets of this worker's writes. A broker may show them slightly after the commit."""
 
     def _open_task_set(self) -> None:
-        """Open the tasks; once more, with their engines as they are, after topics have changed."""
+        """Open the tasks; after topics have changed once more, with their open engines."""
         settings = self.settings
         self.task_set = open_task_set(
             self.app,
@@ -140,10 +140,11 @@ class TaskWorker:
         self._fetch_bytes = min(settings.fetch_bytes_max, max(_FETCH_BYTES_MIN, share_bytes))
 
     async def _follow_topics(self) -> bool:
-        """Take over added partitions: commit, and open the tasks for the topics as they are now.
+        """Use added partitions: commit, and open the tasks for the topics as they are now.
 
-        Rounds under way are cut first; false until they have ended. Where a topic is another one than before,
-        nothing is committed: the positions are of the old one.
+        Rounds under way are cut first; the result is ``False`` until they have ended. Where a topic is
+        another
+        one than before, nothing is committed: the offsets belong to the old topic.
 
         Raises:
             TopologyError: a topic was deleted, or got partitions where equal keys must stay together.
@@ -172,15 +173,15 @@ class TaskWorker:
 
     @property
     def sender(self) -> DirectSender:
-        """Where the sends of timers and commands go: to the log at once, durable when they return."""
+        """The sender of timers and commands: records go to the log at once, and are durable on return."""
         return self._sender
 
     @property
     def event_time_ms(self) -> None:
-        """Timers have no event at hand."""
+        """``None``: a timer has no event."""
 
     def table(self, store: StoreSpec) -> TaskTable:
-        """A table for reading: the parts of all tasks of this worker, as of the last commit.
+        """Return a table for reading: the parts of all tasks of this worker, as of the last commit.
 
         Raises:
             UsageError: the application has no such table.
@@ -190,7 +191,7 @@ class TaskWorker:
     # -- start and stop
 
     async def start(self) -> None:
-        """Call the functions that the application wants called at the start; once.
+        """Call the functions that the application declared for the start; once.
 
         Raises:
             UserCodeError: one of them failed.
@@ -204,7 +205,7 @@ class TaskWorker:
     # -- processing
 
     async def step(self) -> bool:
-        """Do what can be done now, and commit if it is time; return whether there was anything.
+        """Do all work that is possible now, and commit if it is due; return whether there was any work.
 
         Raises:
             UserCodeError: application code failed, by its error policy.
@@ -214,7 +215,7 @@ class TaskWorker:
         try:
             return await self._step()
         except UnknownTopicError:
-            # A topic was deleted: what that means is decided as at a start.
+            # A topic was deleted: the consequence is decided as at a start.
             if not self._watch.sees_change(now=True):
                 raise
             return await self._follow_topics()
@@ -243,7 +244,7 @@ class TaskWorker:
         return moved | self._commit_if_due()
 
     async def _begin(self, part: Part) -> bool:
-        """Begin a round of a part; return whether it processed anything at once."""
+        """Begin a round of a part; return whether it processed records at once."""
         for queue in part.queues:
             if queue.is_empty:
                 with self._unless_stopping():
@@ -268,7 +269,7 @@ class TaskWorker:
 
     @contextmanager
     def _unless_stopping(self) -> Iterator[None]:
-        """Ask the log for something that a worker which stops does not need: then no answer is no error."""
+        """Run a request that a stopping worker does not need: no answer is then no error."""
         try:
             yield
         except RetriableError:
@@ -280,7 +281,7 @@ class TaskWorker:
             try:
                 run = self._reader.fetch(queue.partition, bytes_max=self._fetch_bytes)
             except OffsetOutOfRangeError:
-                # Retention or DeleteRecords overtook us: what is gone cannot be processed any more.
+                # Retention or DeleteRecords removed records before they were fetched: they are lost.
                 log_start = self._log.offsets([queue.partition])[queue.partition].log_start
                 if log_start <= queue.position:
                     raise
@@ -296,7 +297,7 @@ class TaskWorker:
             self.watch.look(queue, run, now_ms)
 
     async def close_windows(self) -> bool:
-        """Close the windows still open, because the input has ended; return whether there were any."""
+        """Close the open windows, because the input has ended; return whether there were any."""
         due = [
             (part, state.task, closing_time_ms)
             for part in self.parts
@@ -313,7 +314,7 @@ class TaskWorker:
     # -- committing
 
     def _commit_if_due(self) -> bool:
-        """Commit what is at rest if it is time for any of it; ask rounds that last too long to end."""
+        """Commit the work at rest if any of it is due; cut rounds that last too long."""
         now_ms = self._clock.now_ms()
         for part in self.parts:
             part.cut_if_due()
@@ -322,7 +323,7 @@ class TaskWorker:
         return False
 
     def commit(self) -> bool:
-        """Commit what the parts at rest have processed; return whether there was anything.
+        """Commit the work of the parts at rest; return whether there was any.
 
         Raises:
             ProducerFencedError: another worker of the application has taken over.
@@ -346,7 +347,7 @@ class TaskWorker:
         if committed is not None:
             self.commit_count += 1
             self._written.update(committed)
-        # From its end: a disk that syncs slowly must not leave only commits to do.
+        # Counted from its end: a disk that syncs slowly must not leave time for commits only.
         now_ms = self._clock.now_ms()
         for part in resting:
             part.last_commit_ms = now_ms
@@ -357,7 +358,7 @@ class TaskWorker:
     # -- running
 
     def is_caught_up(self) -> bool:
-        """Whether everything in every input, as it is now, is processed and committed."""
+        """Whether all records of every input, up to its present end, are committed."""
         if any(part.is_busy or part.is_lost or part.outputs.record_count for part in self.parts):
             return False
         try:
@@ -368,15 +369,16 @@ class TaskWorker:
                 and queue.position >= self._reader.visible_end(queue.partition)
                 for state, queue in self._queues
             ) and not self._watch.sees_change(now=True)
-        except UnknownTopicError:  # a topic was deleted; the next step decides what that means
+        except UnknownTopicError:  # a topic was deleted; the next step decides the consequence
             return False
 
     async def run_until_end(
         self, *, close_windows: bool = False, is_stopped: Callable[[], bool] | None = None
     ) -> None:
-        """Process what is there, commit, and return; with ``close_windows`` close those still open.
+        """Process all records, commit, and return; with ``close_windows`` close the open windows.
 
-        ``is_stopped`` is asked between rounds; once it says so, what is done is committed and the rest left.
+        ``is_stopped`` is called between rounds; once it is true, finished work is committed and the rest
+        left.
         """
         self._waking.attach()
         self._is_stopping = is_stopped or self._is_stopping
@@ -395,7 +397,7 @@ class TaskWorker:
             self._reader.on_progress(None)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Process until ``stopping`` is set, then end the events under way and commit what is done.
+        """Process until ``stopping`` is set, then end the events under way and commit the finished work.
 
         Raises:
             UserCodeError: application code failed, by its error policy.
@@ -416,17 +418,17 @@ class TaskWorker:
             self._reader.on_progress(None)
 
     async def _rest(self, seconds: float) -> None:
-        """Give timers and agents a turn; wait until there is something to do, for ``seconds`` at most."""
+        """Run timers and agents; wait until there is work, for ``seconds`` at most."""
         if seconds > 0:
             await self._waking.wait(seconds)
         else:
             await asyncio.sleep(0)
 
     async def stop(self) -> None:
-        """End the rounds under way and commit what is done.
+        """End the rounds under way and commit the finished work.
 
-        Events under way may take ``stop_timeout_ms``; then they are cancelled and left uncommitted. What
-        cannot be told from their effects is left, too, and processed at the next start.
+        Events under way may take ``stop_timeout_ms``; then they are cancelled and left uncommitted. Work that
+        cannot be separated from their effects is left, too, and processed at the next start.
 
         Raises:
             UserCodeError: an event under way failed, by its error policy.
@@ -456,7 +458,7 @@ class TaskWorker:
             raise failure
 
     async def _all_ended(self, seconds: float) -> bool:
-        """Wait until every round under way has ended; return false if that takes longer than ``seconds``."""
+        """Wait until every round under way has ended; return ``False`` after ``seconds``."""
         deadline_s = self._clock.monotonic_s() + seconds
         while any(part.is_busy and not part.has_ended for part in self.parts):
             left_s = deadline_s - self._clock.monotonic_s()
@@ -466,7 +468,7 @@ class TaskWorker:
         return True
 
     def next_due_ms(self) -> int | None:
-        """When something is to be done without new input; ``None`` if nothing is."""
+        """Return when there is work without new input; ``None`` if there is none."""
         now_ms = self._clock.now_ms()
         dues = [self.timers.next_due_ms(), *(part.idle_time.next_due_ms(now_ms) for part in self.parts)]
         return min((due for due in dues if due is not None), default=None)
@@ -488,16 +490,16 @@ class TaskWorker:
         return [queue.partition for _, queue in self._queues]
 
     async def abandon(self) -> None:
-        """Stop agents and timers and touch nothing else: as if the process were gone."""
+        """Stop agents and timers and touch nothing else, as if the process had been killed."""
         await self.timers.close()
         for part in self.parts:
             await part.abandon()
 
     async def close(self) -> None:
-        """Stop agents and timers and close the stores. What is not committed is forgotten.
+        """Stop agents and timers and close the stores. Uncommitted work is dropped.
 
         Raises:
-            UserCodeError: a function that the application wants called at the stop failed.
+            UserCodeError: a function that the application declared for the stop failed.
         """
         await self.abandon()
         failure: UserCodeError | None = None
@@ -507,7 +509,7 @@ class TaskWorker:
             except UserCodeError as error:
                 _logger.error("%s", error, exc_info=error)
                 failure = failure or error
-        # What was committed is durable already: an answer that does not come takes nothing away.
+        # Committed work is durable already: a missing answer loses nothing.
         for close in (self._reader.close, self._producer.close, self._plain_producer.close):
             try:
                 close()
@@ -528,7 +530,7 @@ class _OpenEngines:
         self._open: dict[str, KeyValueEngine] = {}
 
     def open(self, app: str, task: str) -> KeyValueEngine:
-        """The engine of a task."""
+        """Return the engine of a task."""
         if task not in self._open:
             self._open[task] = self._engines.open(app, task)
         return self._open[task]

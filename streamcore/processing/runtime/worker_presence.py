@@ -1,12 +1,12 @@
-"""One worker of an application at a time: a worker is a member of the group that is named after it.
+"""One worker of an application at a time: a worker is a member of the group of the application's name.
 
-The group is where Kafka's tools look for what runs, so they refuse to move or delete its positions meanwhile.
-A worker that finds another one waits as long as a session may last without a sign of life, then ends with
-an error. A member that this folder's own earlier worker left behind, by a crash, is known by its client id
-and is not waited for: the lock on the folder says that it is dead.
+Kafka's tools read the group to see what runs, so they refuse to move or delete its offsets meanwhile.
+A worker that finds another member waits for the session timeout without a sign of life, then ends with
+an error. A member that an earlier worker of this folder left behind by a crash is known by its client id
+and is not waited for: the lock on the folder proves that it is dead.
 
-The commits do not depend on the membership. If two workers start in the same moment, the transactional id
-decides: the one that came later fences the other, which ends at its next commit.
+The commits do not depend on the membership. If two workers start at the same time, the transactional id
+decides: the later one fences the other, which ends at its next commit.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from streamcore.state.directory import StateDirectory
 _logger = logging.getLogger(__name__)
 
 SESSION_S: Final = 10
-"""After how long without a sign of life a worker counts as gone."""
+"""How long a worker without a sign of life counts as running."""
 
 _MARGIN_S: Final = 2
 _ASK_EVERY_S: Final = 0.5
@@ -48,7 +48,7 @@ _at_work: set[tuple[Path, str]] = set()
 
 @contextmanager
 def alone_in_process(data: Path, app_id: str) -> Iterator[None]:
-    """One worker at a time for an application on a folder: this keeps this process to one.
+    """Refuse a second worker for an application on a folder in this process.
 
     The lock on the folder keeps other processes out.
 
@@ -76,7 +76,7 @@ def runs_here(data: Path, app_id: str) -> bool:
 def worker_presence(
     log: ConnectedLog, app_id: str, data: Path, clock: Clock, *, has_state: bool
 ) -> WorkerPresence:
-    """The presence of the worker of a folder.
+    """Return the presence of the worker of a folder.
 
     Args:
         has_state: the folder holds the application's state, and its lock keeps others out.
@@ -90,12 +90,13 @@ def worker_presence(
 
 
 def presence_id(log: ConnectedLog, data: Path, app_id: str, *, create: bool = False) -> str:
-    """The client id of the worker of a folder: the same after a restart, another in every other folder.
+    """Return the client id of the worker of a folder: the same after a restart, another in every other
+    folder.
 
-    The lock on the folder of an embedded log keeps all others out, so that one needs no id of its own.
+    The lock on the folder of an embedded log keeps all others out, so that such a worker needs no id.
 
     Args:
-        create: make the id of a folder that has none; without it such a folder has an empty id.
+        create: create the id of a folder that has none; without it such a folder has an empty id.
     """
     if log.is_embedded:
         return f"{_CLIENT_PREFIX}embedded"
@@ -109,12 +110,12 @@ def presence_id(log: ConnectedLog, data: Path, app_id: str, *, create: bool = Fa
 
 
 def temporary_presence_id() -> str:
-    """A client id for a worker without a folder: after a crash its own session has to end first."""
+    """Return a client id for a worker without a folder: after a crash its session has to expire first."""
     return f"{_CLIENT_PREFIX}{secrets.token_hex(8)}"
 
 
 def other_workers(log: ConnectedLog, app_id: str, own_id: str) -> list[MemberSummary]:
-    """The members of an application's group that are not of this folder."""
+    """Return the members of an application's group that do not belong to this folder."""
     return [member for member in log.group_members(app_id) if member.client_id != own_id]
 
 
@@ -131,10 +132,10 @@ class WorkerPresence:
         self._thread: threading.Thread | None = None
 
     async def claim(self, *, ask_every_s: float = _ASK_EVERY_S) -> None:
-        """Make sure that no other worker runs, then join the group in a thread.
+        """Ensure that no other worker runs, then join the group in a thread.
 
         Args:
-            ask_every_s: how long to wait before the group is looked at again.
+            ask_every_s: how long to wait between two requests for the group.
 
         Raises:
             UsageError: another worker of the application runs.
@@ -163,7 +164,7 @@ class WorkerPresence:
         self._thread.start()
 
     def close(self) -> None:
-        """Leave the group; a broker that does not answer is not waited for long."""
+        """Leave the group; the wait for the broker is short."""
         self._stopping.set()
         self._news.set()
         thread, self._thread = self._thread, None
@@ -191,7 +192,7 @@ class WorkerPresence:
                 self._news.clear()
                 member.follow(nothing)
         except StreamCoreError as error:
-            # The commits are fenced all the same; what is lost is the early word to a second worker.
+            # The commits are fenced all the same; only the early error of a second worker is lost.
             _logger.warning(
                 "the worker is not seen by others any more: %s %s", error, fact_text(app=self._app_id)
             )
@@ -201,7 +202,7 @@ class WorkerPresence:
 
 
 class _NothingOwned(ConsumerAssignment):
-    """What the group gives is not read: the worker reads its inputs whatever the group says."""
+    """The assignment is not used: the worker reads its inputs whatever the group assigns."""
 
     def __init__(self) -> None:
         pass
@@ -210,19 +211,19 @@ class _NothingOwned(ConsumerAssignment):
         return False
 
     def places(self) -> tuple[TopicPartition, ...]:
-        """Nothing."""
+        """Return nothing."""
         return ()
 
     def take(
         self, places: Sequence[TopicPartition], starts: Mapping[TopicPartition, Offset] | None = None
     ) -> None:
-        """Read nothing."""
+        """Do nothing."""
 
     def accept(self, places: Sequence[TopicPartition]) -> None:
-        """Read nothing."""
+        """Do nothing."""
 
     def revoke(self, places: Sequence[TopicPartition]) -> None:
-        """There is nothing to let go."""
+        """Do nothing."""
 
     def lose(self, places: Sequence[TopicPartition]) -> None:
-        """There is nothing to let go."""
+        """Do nothing."""
