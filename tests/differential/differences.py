@@ -1,6 +1,6 @@
-"""Where we answer otherwise than Apache Kafka 4.3, and why; ``docs/differences.md`` is made of it.
+"""The answers that differ from Apache Kafka 4.3, and why: the source of ``docs/differences.md``.
 
-Each place must occur: a test fails over one that no longer does, so the list cannot outlive its reasons.
+Each place must occur: a test fails for one that does not, so the list has no outdated entries.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _ACLS: Final = ("DescribeAcls", "CreateAcls", "DeleteAcls")
 KNOWN: Final[tuple[Known, ...]] = (
     Known(
         "Fetch",
-        "remembers in a session what a client reads, and what of it has not changed",
-        "answers session 0, which tells clients to name everything each time",
-        "the marks of all partitions are at hand, and sessions would cost memory for each client",
+        "keeps in a session what a client reads, and which of it has not changed",
+        "answers session 0, by which clients name all partitions in each request",
+        "a lookup of all partitions is cheap, and sessions would cost memory for each client",
         (
             Place("Fetch", "session_id", ours=0),
             Place("Fetch", "error_code", _SESSIONS, kafka="NONE", ours="FETCH_SESSION_ID_NOT_FOUND"),
@@ -30,9 +30,9 @@ KNOWN: Final[tuple[Known, ...]] = (
     ),
     Known(
         "many",
-        "fails within itself (`UNKNOWN_SERVER_ERROR`) over some impossible values",
-        "says what is wrong, or takes the nearest value that is possible",
-        "the request can be understood, and a client can react to an error that has a name",
+        "fails with an internal error (`UNKNOWN_SERVER_ERROR`) for some invalid values",
+        "answers the specific error, or uses the nearest valid value",
+        "the request can be decoded, and a client can react to a specific error",
         (
             Place("Fetch", "*error_code", kafka=_FAILED),
             Place("Fetch", "responses", kafka=[]),
@@ -53,10 +53,10 @@ KNOWN: Final[tuple[Known, ...]] = (
     ),
     Known(
         "Produce, JoinGroup, AddPartitionsToTxn, WriteTxnMarkers, AlterConfigs",
-        "never answers null records, a subscription that is none, no transactions at all, markers for "
-        "nothing beside others, or a setting that is named twice",
-        "answers, and refuses what is wrong",
-        "a client would wait for nothing",
+        "does not answer null records, an invalid subscription, an empty list of transactions, markers for "
+        "no partition among others, or a setting that is named twice",
+        "answers, and refuses what is invalid",
+        "a client would wait until its timeout",
         (
             Place("Produce", "", kafka=_NO_ANSWER),
             Place("JoinGroup", "", kafka=_NO_ANSWER),
@@ -67,23 +67,23 @@ KNOWN: Final[tuple[Known, ...]] = (
     ),
     Known(
         "DescribeAcls, CreateAcls, DeleteAcls",
-        "closes the connection over a kind, an operation or a permission of number 0",
-        "answers it as every rule where no authorizer is on: `SECURITY_DISABLED`",
-        "the request can be understood, so it has an answer",
+        "closes the connection for a resource type, an operation or a permission with number 0",
+        "answers as for every rule without an authorizer: `SECURITY_DISABLED`",
+        "the request can be decoded, so it gets an answer",
         tuple(Place(api, "", kafka=_CLOSED) for api in _ACLS),
     ),
     Known(
         "ApiVersions",
-        "serves delegation tokens, telemetry, share groups, Streams groups, and what brokers ask each other",
-        "serves what is in the table of [the protocol](wire.md)",
-        "a client sees that it is not there, and does without",
+        "serves delegation tokens, telemetry, share groups, Streams groups, and requests between brokers",
+        "serves the APIs in the table of [the protocol](wire.md)",
+        "a client detects that an API is missing, and works without it",
         (Place("ApiVersions", "api_keys[]", ours="absent"),),
     ),
     Known(
         "ApiVersions",
         "has features of its controllers, of share groups and of Streams groups",
-        "has those of groups and transactions, which clients go by",
-        "a feature says that what belongs to it is served",
+        "has those of groups and transactions, which clients use",
+        "a feature means that its APIs are served",
         (
             Place("ApiVersions", "supported_features*"),
             Place("ApiVersions", "finalized_features[]", ours="absent"),
@@ -92,37 +92,37 @@ KNOWN: Final[tuple[Known, ...]] = (
     ),
     Known(
         "Produce",
-        "answers a batch that comes again with its records' time as the time of its append",
-        "answers it with -1, as the first time",
+        "answers a repeated batch with its records' time as the time of its append",
+        "answers it with -1, as at the first time",
         "the records have their producer's time, and one batch has one answer",
         (Place("Produce", "*log_append_time_ms", ours=-1),),
     ),
     Known(
         "Produce",
-        "calls a batch with a negative count of records an invalid record",
-        "calls it corrupt",
-        "no encoder makes one: something has changed it on its way, and the checksum with it",
+        "answers a batch with a negative count of records as an invalid record",
+        "answers it as corrupt",
+        "no encoder writes such a batch: it was damaged, and the checksum with it",
         (Place("Produce", scenario="a_batch_of_fewer_than_no_records_is_refused"),),
     ),
     Known(
         "Produce",
-        "takes a batch that claims to have the time of its append, and changes that",
+        "accepts a batch that claims to have the time of its append, and changes the attribute",
         "refuses it: `INVALID_TIMESTAMP`",
-        "only the log knows that time; who claims it means something that will not be",
+        "only the log knows that time; a client that sets the attribute expects something else",
         (Place("Produce", scenario="a_client_may_not_stamp_a_batch_with_the_time_of_its_append"),),
     ),
     Known(
         "Produce",
-        "takes a batch with a producer id and a sequence, but without an epoch",
+        "accepts a batch with a producer id and a sequence, but without an epoch",
         "refuses it: `INVALID_RECORD`",
-        "without an epoch nothing keeps an older producer of that id from writing",
+        "without an epoch an older producer with that id cannot be fenced",
         (Place("Produce", scenario="a_producer_without_a_sequence_or_an_epoch_is_refused"),),
     ),
     Known(
         "Produce, Fetch",
-        "keeps the last of two batches, or of two wishes, for one partition, and answers it alone",
-        "does both, and answers both",
-        "nothing that was sent is dropped in silence",
+        "uses only the last of two batches or fetches for one partition, and answers only that",
+        "handles both, and answers both",
+        "nothing that was sent is dropped without an answer",
         (
             Place("Produce", "responses[]", "a_topic_named_twice_is_answered_as_it_comes", kafka="absent"),
             Place("Fetch", scenario="a_partition_that_is_named_twice_is_read"),
@@ -130,79 +130,79 @@ KNOWN: Final[tuple[Known, ...]] = (
     ),
     Known(
         "ConsumerGroupHeartbeat",
-        "looks in the background for the topics that a pattern fits, so that a first answer has none",
-        "looks at once",
-        "all names are at hand",
+        "resolves patterns in the background, so that a first answer has no topics",
+        "resolves them in the same request",
+        "all topic names are in memory",
         (Place("ConsumerGroupHeartbeat", scenario="a_member_subscribes_to_a_pattern"),),
     ),
     Known(
         "JoinGroup",
-        "has sessions of 6 seconds at least",
-        "has sessions of 10 ms at least (`group.min.session.timeout.ms`)",
-        "a program that serves its own log may want to notice at once that a part of it is gone",
+        "has sessions of at least 6 seconds",
+        "has sessions of at least 10 ms (`group.min.session.timeout.ms`)",
+        "a program that serves its own log may need to detect a failed member quickly",
         (Place("JoinGroup", scenario="times_of_sessions_are_bounded"),),
     ),
     Known(
         "OffsetDelete",
-        "knows a group without members after its last position is forgotten",
-        "has forgotten the group, too: `GROUP_ID_NOT_FOUND`",
-        "nothing is left of it that could be stored, so it would not outlive a restart either",
+        "keeps a group without members after its last committed offset is deleted",
+        "deletes the group too: `GROUP_ID_NOT_FOUND`",
+        "nothing of it is left to store, so it would not exist after a restart either",
         (Place("OffsetDelete", scenario="what_is_not_there_is_not_forgotten"),),
     ),
     Known(
         "DescribeProducers",
-        "tells the time of a producer's last records",
-        "tells when the producer was last heard of",
-        "producers are forgotten by that time, which no producer can set",
+        "answers the time of a producer's last records",
+        "answers the time of the producer's last request",
+        "producers expire by that time, which no producer can set",
         (Place("DescribeProducers", "*last_timestamp", ours="recent"),),
     ),
     Known(
         "WriteTxnMarkers",
         "compares a negative epoch with the producer's newest",
-        "refuses it as no epoch: `INVALID_REQUEST`",
-        "such a marker would end nothing",
+        "refuses it as invalid: `INVALID_REQUEST`",
+        "such a marker would end no transaction",
         (Place("WriteTxnMarkers", kafka="INVALID_PRODUCER_EPOCH", ours="INVALID_REQUEST"),),
     ),
     Known(
         "DescribeTopicPartitions",
-        "goes on from a negative partition where the cursor was beyond the last",
-        "is at the end there",
-        "there is nothing more",
+        "continues at a negative partition if the cursor was beyond the last one",
+        "ends there",
+        "there are no more partitions",
         (Place("DescribeTopicPartitions", "next_cursor", ours=None),),
     ),
     Known(
         "DescribeTopicPartitions",
-        "does not mention an unknown topic where the partitions of others have filled the answer",
-        "says that it is unknown",
-        "it would be asked for again and again",
+        "leaves out an unknown topic if the partitions of others have filled the answer",
+        "answers that it is unknown",
+        "a client would ask for it again and again",
         (Place("DescribeTopicPartitions", "topics[]", kafka="absent"),),
     ),
     Known(
         "CreateTopics, DescribeConfigs",
-        "has set `min.insync.replicas` for all topics itself (KIP-966), and tells where it is from",
+        "has set `min.insync.replicas` for all topics itself (KIP-966), and answers that source",
         "has it as a default",
         "there is one replica",
         (Place("*", "*[].config_source", kafka=3, ours=5), Place("DescribeConfigs", "*[].synonyms")),
     ),
     Known(
         "CreateTopics",
-        "takes `min.insync.replicas=2` with one broker, and then takes no records",
+        "accepts `min.insync.replicas=2` with one broker, and then accepts no records",
         "refuses it: `INVALID_CONFIG`",
         "there will never be a second replica",
         (Place("CreateTopics", scenario="more_replicas_are_asked_for_than_there_will_ever_be"),),
     ),
     Known(
         "CreateTopics",
-        "gives up at once where a request has no time (`timeout_ms` below 0)",
-        "does it: nothing is waited for but the disk",
-        "there are no other brokers that would have to agree",
+        "times out at once if `timeout_ms` is below 0",
+        "creates the topics: the broker waits only for the disk",
+        "no other broker has to agree",
         (Place("CreateTopics", scenario="no_topics_and_no_time"),),
     ),
     Known(
         "DescribeConfigs",
-        "refuses all resources of a request where one is of an impossible type",
-        "refuses that one",
-        "the others are what the client asked for",
+        "refuses all resources of a request if one has an invalid type",
+        "refuses only that one",
+        "the client asked for the others too",
         (
             Place("DescribeConfigs", "results[].error_code", "drawn_*", kafka="INVALID_REQUEST"),
             Place("DescribeConfigs", "results[].configs", "drawn_*", kafka=[]),
@@ -212,7 +212,7 @@ KNOWN: Final[tuple[Known, ...]] = (
         "DescribeConfigs",
         "has settings for clients' metrics",
         "has none: `INVALID_REQUEST`",
-        "telemetry is not served: clients that see it ask for it at every start",
+        "telemetry is not served: clients that detect it use it at every start",
         (
             Place(
                 "DescribeConfigs",
@@ -225,30 +225,30 @@ KNOWN: Final[tuple[Known, ...]] = (
     ),
     Known(
         "DescribeConfigs",
-        "has other values for settings of brokers, and can change others of them while it runs",
-        "shows each with the value that it goes by, and as changeable what can be changed",
+        "has other values of broker settings, and can change other ones of them at run time",
+        "answers the effective values, and as changeable the settings that can be changed",
         "see [the settings of brokers](broker-settings.md)",
         (Place("DescribeConfigs", scenario="settings_of_a_broker_are_told"),),
     ),
     Known(
         "DescribeConfigs",
         "can change settings of share groups and Streams groups",
-        "shows them as read only",
+        "answers them as read-only",
         "there are no such groups",
         (Place("DescribeConfigs", "*.read_only", "settings_of_a_group_are_told", kafka=False, ours=True),),
     ),
     Known(
         "IncrementalAlterConfigs",
-        "takes unknown settings of brokers, and changes of the number of its threads",
+        "accepts unknown broker settings, and changes of the number of its threads",
         "refuses both",
         "an unknown name is a mistake in most cases, and there are no such threads",
         (Place("IncrementalAlterConfigs", scenario="settings_of_a_broker_are_changed", kafka="NONE"),),
     ),
     Known(
         "IncrementalAlterConfigs",
-        "tells what is wrong with a setting before it tells that a group has no name, or a topic none that "
-        "is possible",
-        "tells that first",
+        "answers the error of a setting, also if the name of the group is empty or the name of the topic "
+        "is invalid",
+        "answers the error of the name",
         "both are wrong",
         (
             Place(
@@ -261,23 +261,23 @@ KNOWN: Final[tuple[Known, ...]] = (
     ),
     Known(
         "AlterReplicaLogDirs",
-        "tells that a topic's name is too long",
-        "tells that there is no such folder",
+        "answers that a topic's name is too long",
+        "answers that the folder does not exist",
         "both are wrong",
         (Place("AlterReplicaLogDirs", kafka="INVALID_TOPIC_EXCEPTION", ours="LOG_DIR_NOT_FOUND"),),
     ),
     Known(
         "AlterUserScramCredentials",
-        "takes a password without salt",
+        "accepts a password without salt",
         "refuses it: `UNACCEPTABLE_CREDENTIAL`",
-        "equal passwords of two users would be seen to be equal",
+        "equal passwords of two users would be visible",
         (Place("AlterUserScramCredentials", kafka="NONE", ours="UNACCEPTABLE_CREDENTIAL"),),
     ),
     Known(
         "DescribeQuorum",
-        "tells how far its controllers' log has come",
-        "tells of one voter and of a log without records",
-        "there are no controllers; what tools look for is there",
+        "answers with the end of its controllers' log",
+        "answers with one voter, at the end offset of the broker's state log",
+        "there are no controllers; the fields that tools read are present",
         (Place("DescribeQuorum", scenario="the_quorum_is_told"),),
     ),
 )
@@ -286,7 +286,7 @@ BEYOND: Final[tuple[Beyond, ...]] = (
     Beyond(
         "deletes a segment once its largest record time is older than `retention.ms`",
         "counts from the later of that time and the segment's last append, and logs what it deletes",
-        "a history that is loaded would be gone within minutes; see "
+        "a loaded history would be deleted within minutes; see "
         "[decision 27](decisions/0027-retention-counts-from-the-append.md)",
     ),
     Beyond(
@@ -295,4 +295,4 @@ BEYOND: Final[tuple[Beyond, ...]] = (
         "a program that creates a topic has not asked for a deletion",
     ),
 )
-"""Where we do otherwise in what takes time; no request shows it, so tests of the log hold it."""
+"""Differences that no single request shows; tests of the log check them."""
