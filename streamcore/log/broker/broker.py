@@ -219,7 +219,7 @@ class Broker:
     def ensure_may_create(self, name: TopicName) -> None:
         """Raise ``ApiError`` for the name of a topic that only the broker, or Kafka's controller, creates."""
         if name == _METADATA_LOG or (name in INTERNAL_TOPICS and name not in self.topics):
-            raise ApiError(ErrorName.INVALID_REQUEST, topic=name, hint="the log makes this topic itself")
+            raise ApiError(ErrorName.INVALID_REQUEST, topic=name, hint="only the log creates this topic")
 
     def delete_topics(self, ids: Mapping[TopicName, UUID | None]) -> Operation[dict[TopicName, Outcome]]:
         """Delete topics, and every group's committed offsets in them; return the error of each that is not
@@ -229,7 +229,7 @@ class Broker:
         """
         outcomes: dict[TopicName, Outcome] = {}
         for name in INTERNAL_TOPICS.intersection(ids):
-            outcomes[name] = UsageError(f"the log itself needs this topic. topic={name}")
+            outcomes[name] = UsageError(f"the log needs this topic, topic={name}")
         others = {name: topic_id for name, topic_id in ids.items() if name not in INTERNAL_TOPICS}
         return {**outcomes, **(yield from self.topic_changes.delete(others, self._forget_positions))}
 
@@ -293,28 +293,30 @@ class Broker:
         """
         outcomes: dict[TopicPartition, Offset | StreamCoreError] = {}
         logs: dict[TopicPartition, PartitionLog] = {}
-        for place, offset in before.items():
+        for partition, offset in before.items():
             try:
-                _ensure_not_hidden(place.topic)
-                log = self.partition(place)
+                _ensure_not_hidden(partition.topic)
+                log = self.partition(partition)
                 if offset < 0:
-                    raise OffsetOutOfRangeError(f"there is no such offset. partition={place} offset={offset}")
+                    raise OffsetOutOfRangeError(
+                        f"there is no such offset, partition={partition} offset={offset}"
+                    )
                 log.begin_deletion(offset)
-                logs[place] = log
+                logs[partition] = log
             except StreamCoreError as error:
-                outcomes[place] = error
+                outcomes[partition] = error
         if logs:
             try:
                 yield OffLockWork(self._logs.write_log_starts)
             except StorageError as error:
                 return {**outcomes, **dict.fromkeys(logs, error)}
-        for place, log in logs.items():
+        for partition, log in logs.items():
             try:
-                if self.partition(place) is log:
-                    log.delete_records_before(before[place])
-                outcomes[place] = log.offsets.log_start
+                if self.partition(partition) is log:
+                    log.delete_records_before(before[partition])
+                outcomes[partition] = log.offsets.log_start
             except StreamCoreError as error:
-                outcomes[place] = error
+                outcomes[partition] = error
         return outcomes
 
     # --- batches ------------------------------------------------------------------------------
@@ -337,7 +339,7 @@ class Broker:
             return self._append_each(batches, transactional_id, {})
         turn = yield from self._queues.take(transactional_id)
         try:
-            unjoined = yield from self._join_targets(batches, transactional_id, joins_as)
+            unjoined = yield from self._join_partitions(batches, transactional_id, joins_as)
             return self._append_each(batches, transactional_id, unjoined, joins_as=joins_as)
         finally:
             self._queues.end(transactional_id, turn)
@@ -351,23 +353,23 @@ class Broker:
         joins_as: int = 0,
     ) -> list[AppendedBatch]:
         appended: list[AppendedBatch] = []
-        for target, batch in batches:
+        for partition, batch in batches:
             try:
                 header = parse_header(batch)
                 if header.is_transactional:
-                    self._ensure_covered(target, header, transactional_id, unjoined)
+                    self._ensure_covered(partition, header, transactional_id, unjoined)
                     if joins_as >= EPOCH_PER_TRANSACTION:
-                        self._partitions.ensure_first_or_known(target, header)
-                appended.append(self.append_batch(target, batch, header))
+                        self._partitions.ensure_first_or_known(partition, header)
+                appended.append(self.append_batch(partition, batch, header))
             except ApiError as refused:
-                appended.append(AppendedBatch(target, error=refused.error()))
+                appended.append(AppendedBatch(partition, error=refused.error()))
             except StreamCoreError as error:
-                appended.append(AppendedBatch(target, error=error))
+                appended.append(AppendedBatch(partition, error=error))
         return appended
 
     def append_batch(
         self,
-        target: TopicPartition,
+        partition: TopicPartition,
         batch: WritableBytes,
         header: BatchHeader | None = None,
         *,
@@ -378,9 +380,9 @@ class Broker:
         ``has_all_keys`` is for a caller in this process that encoded the batch and knows that each record has
         a key.
         """
-        written = self._partitions.append(self.partition(target), batch, has_all_keys=has_all_keys)
+        written = self._partitions.append(self.partition(partition), batch, has_all_keys=has_all_keys)
         return AppendedBatch(
-            target,
+            partition,
             written.base_offset,
             written.last_offset + 1,
             written.log_append_time_ms,
@@ -404,7 +406,7 @@ class Broker:
             return [error] * len(batches)
         return self._partitions.append_all(log, batches)
 
-    def _join_targets(
+    def _join_partitions(
         self,
         batches: Sequence[tuple[TopicPartition, WritableBytes]],
         transactional_id: str,
@@ -414,22 +416,24 @@ class Broker:
         their errors.
         """
         joining: dict[ProducerIdentity, list[TopicPartition]] = {}
-        for target, batch in batches:
+        for partition, batch in batches:
             with suppress(CorruptBatchError):  # the check at its append refuses it
                 header = parse_header(batch)
-                if header.is_transactional and self.has_partition(target):
-                    joining.setdefault(_identity(header), []).append(target)
+                if header.is_transactional and self.has_partition(partition):
+                    joining.setdefault(_identity(header), []).append(partition)
         unjoined: dict[ProducerIdentity, ApiError | StreamCoreError] = {}
-        for identity, targets in joining.items():
+        for identity, partitions in joining.items():
             try:
-                yield from self.transactions.join(transactional_id, identity, targets, version=client_version)
+                yield from self.transactions.join(
+                    transactional_id, identity, partitions, version=client_version
+                )
             except (ApiError, StreamCoreError) as error:
                 unjoined[identity] = error
         return unjoined
 
     def _ensure_covered(
         self,
-        target: TopicPartition,
+        partition: TopicPartition,
         header: BatchHeader,
         transactional_id: str | None,
         unjoined: Mapping[ProducerIdentity, ApiError | StreamCoreError],
@@ -443,15 +447,15 @@ class Broker:
             if owner is None:
                 raise ApiError(ErrorName.INVALID_PRODUCER_ID_MAPPING, producer_id=header.producer_id)
             transactional_id = owner.transactional_id
-        self.transactions.ensure_may_write(transactional_id, identity, target)
+        self.transactions.ensure_may_write(transactional_id, identity, partition)
 
     def durable_batches(self, appended: Sequence[AppendedBatch]) -> Operation[None]:
         """Wait until batches are durable; batches with an error are skipped."""
         ends: dict[TopicPartition, Offset] = {}
         for batch in appended:
             if batch.error is None:
-                ends[batch.target] = max(batch.end_offset, ends.get(batch.target, 0))
-        yield DurableUntil(tuple((self.partition(target), end) for target, end in ends.items()))
+                ends[batch.partition] = max(batch.end_offset, ends.get(batch.partition, 0))
+        yield DurableUntil(tuple((self.partition(partition), end) for partition, end in ends.items()))
 
     def describe_transaction(self, transactional_id: str) -> TransactionDescription | None:
         """Return a transactional id, or ``None`` if it is unknown."""
@@ -477,10 +481,10 @@ class Broker:
         joins_as: int | None = 0,
     ) -> Operation[None]:
         """Add a group's committed offsets to the transaction, as ``append_batches`` does with records."""
-        target = self.groups.partition_for(group)
+        partition = self.groups.partition_for(group)
         if joins_as is not None:
-            yield from self.transactions.join(transactional_id, identity, (target,), version=joins_as)
-        self.transactions.ensure_may_write(transactional_id, identity, target)
+            yield from self.transactions.join(transactional_id, identity, (partition,), version=joins_as)
+        self.transactions.ensure_may_write(transactional_id, identity, partition)
         self.groups.append_in_transaction(group, positions, identity, membership)
 
     # --- time ---------------------------------------------------------------------------------
@@ -523,7 +527,7 @@ class Broker:
 def _ensure_not_hidden(topic: TopicName) -> None:
     """Refuse the topic with users and rules, which only the broker itself reads and writes."""
     if topic == STATE_TOPIC:
-        raise UsageError(f"the log keeps its users and access rules in this topic. topic={topic}")
+        raise UsageError(f"the log keeps its users and access rules in this topic, topic={topic}")
 
 
 def _identity(header: BatchHeader) -> ProducerIdentity:

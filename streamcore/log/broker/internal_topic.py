@@ -113,6 +113,6 @@ def _java_hash(text: str) -> int:
     """Return Java's ``String.hashCode``, by which Kafka chooses the partition of a group."""
     units = text.encode("utf-16-be")
     result = 0
-    for place in range(0, len(units), 2):
-        result = (31 * result + (units[place] << 8 | units[place + 1])) & 0xFFFFFFFF
+    for index in range(0, len(units), 2):
+        result = (31 * result + (units[index] << 8 | units[index + 1])) & 0xFFFFFFFF
     return result

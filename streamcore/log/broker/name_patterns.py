@@ -43,7 +43,7 @@ def compile_pattern(text: str) -> NamePattern:
     import re2  # imported at the first pattern: most logs have none
 
     if len(text) > PATTERN_LENGTH_MAX:
-        reason = f"it has more than {PATTERN_LENGTH_MAX:,} letters"
+        reason = f"it has more than {PATTERN_LENGTH_MAX:,} characters"
         raise ApiError(ErrorName.INVALID_REGULAR_EXPRESSION, because=reason)
     options = re2.Options()
     options.log_errors = False

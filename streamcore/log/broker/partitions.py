@@ -85,18 +85,20 @@ class Partitions:
         )
         return self.append(log, batch, from_client=False).base_offset
 
-    def ensure_first_or_known(self, target: TopicPartition, header: BatchHeader) -> None:
+    def ensure_first_or_known(self, partition: TopicPartition, header: BatchHeader) -> None:
         """Refuse a producer's batch from the middle of a transaction that has nothing in the partition.
 
         Where each transaction has its own epoch, sequence numbers begin at 0 with it, so a batch before this
         one is missing. Otherwise a partition that has no sequence of a producer accepts any.
         """
-        state = self.get(target).producer_states.get(header.producer_id)
+        state = self.get(partition).producer_states.get(header.producer_id)
         has_begun = state is not None and state.epoch == header.producer_epoch and state.batches
         if header.base_sequence and not has_begun:
             raise OutOfOrderSequenceError(
-                "a transaction's first batch in a partition has sequence 0, so one before this is missing. "
-                + fact_text(partition=target, producer_id=header.producer_id, sequence=header.base_sequence)
+                "the first batch of a transaction in a partition has sequence 0: a batch before is missing, "
+                + fact_text(
+                    partition=partition, producer_id=header.producer_id, sequence=header.base_sequence
+                )
             )
 
     def append_marker(

@@ -34,12 +34,12 @@ class ProducerIdentity:
 
 @dataclass(frozen=True, slots=True)
 class AppendedBatch:
-    """The result of one batch: offsets ``[base_offset, end_offset)`` of ``target``, or ``error``.
+    """The result of one batch: offsets ``[base_offset, end_offset)`` of ``partition``, or ``error``.
 
     Written is not yet durable: the caller waits for that separately, so that many batches share one fsync.
     """
 
-    target: TopicPartition
+    partition: TopicPartition
     base_offset: Offset = -1
     end_offset: Offset = -1
     log_append_time_ms: TimestampMs = -1

@@ -74,7 +74,7 @@ def test_users_are_listed_by_how_they_can_log_in_and_deleted(run: Run) -> None:
     assert "SCRAM-SHA-256, SCRAM-SHA-512" in for_people
     assert deleted == (0, "", "deleted bob\n")
     assert missing[0] == 1
-    assert "there is nothing of this name" in missing[2]
+    assert "there is no resource of this name" in missing[2]
     assert [row["user"] for row in rows(run("users", "list", "--json")[1])] == ["alice"]
 
 

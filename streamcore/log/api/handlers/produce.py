@@ -101,7 +101,7 @@ def produce(request: ProduceRequest, call: Call) -> Operation[ProduceResponse | 
 
 def acknowledge(appended: AppendedBatch, topic: TopicProduceData, call: Call) -> Operation[ProduceResponse]:
     """Return the answer for the one batch of a request, appended or refused before, after it is durable."""
-    result = PartitionProduceResponse(index=appended.target.partition, error_code=0, base_offset=-1)
+    result = PartitionProduceResponse(index=appended.partition.partition, error_code=0, base_offset=-1)
     (appended,) = yield from _durable([appended], call)
     _answer(result, appended, call)
     answer = TopicProduceResponse(name=topic.name, topic_id=topic.topic_id, partition_responses=[result])
@@ -270,18 +270,18 @@ def _durable(appended: list[AppendedBatch], call: Call) -> Operation[list[Append
 
 def _unknown_if_deleted(call: Call, batch: AppendedBatch) -> AppendedBatch:
     """Return the batch, or the error if its topic was deleted after the append."""
-    if batch.error is not None or call.broker.has_partition(batch.target):
+    if batch.error is not None or call.broker.has_partition(batch.partition):
         return batch
-    error = UnknownTopicError("the topic was deleted meanwhile, " + fact_text(topic=batch.target.topic))
-    return AppendedBatch(batch.target, error=error)
+    error = UnknownTopicError("the topic was deleted meanwhile, " + fact_text(topic=batch.partition.topic))
+    return AppendedBatch(batch.partition, error=error)
 
 
 def _failed_if_lost(call: Call, batch: AppendedBatch) -> AppendedBatch:
     """Return the batch, or the error if its disk has failed."""
-    if batch.error is not None or not call.broker.has_partition(batch.target):
+    if batch.error is not None or not call.broker.has_partition(batch.partition):
         return batch
-    failure = call.broker.partition(batch.target).health.error
-    return batch if failure is None else AppendedBatch(batch.target, error=failure)
+    failure = call.broker.partition(batch.partition).health.error
+    return batch if failure is None else AppendedBatch(batch.partition, error=failure)
 
 
 def _answer(result: PartitionProduceResponse, batch: AppendedBatch, call: Call) -> None:
@@ -290,9 +290,9 @@ def _answer(result: PartitionProduceResponse, batch: AppendedBatch, call: Call) 
         by_partition = result.error_code not in _WITHOUT_LOG_START
         if isinstance(batch.error.__cause__, ApiError):
             by_partition = False  # a transaction coordinator has refused it
-        if by_partition and call.broker.has_partition(batch.target):
-            result.log_start_offset = call.broker.partition(batch.target).offsets.log_start
+        if by_partition and call.broker.has_partition(batch.partition):
+            result.log_start_offset = call.broker.partition(batch.partition).offsets.log_start
         return
     result.base_offset = batch.base_offset
     result.log_append_time_ms = batch.log_append_time_ms
-    result.log_start_offset = call.broker.partition(batch.target).offsets.log_start
+    result.log_start_offset = call.broker.partition(batch.partition).offsets.log_start

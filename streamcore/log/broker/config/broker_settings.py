@@ -186,7 +186,8 @@ def checked(name: str, text: str) -> BrokerSetting:
     setting = setting_named(name)
     if not setting.is_settable:
         raise InvalidConfigError(
-            f"this broker setting cannot be set. {setting.documentation} " + fact_text(setting=name)
+            f"this broker setting cannot be set: {setting.documentation.rstrip('.')}, "
+            + fact_text(setting=name)
         )
     ensure_possible(setting, text)
     return setting

@@ -62,7 +62,9 @@ def changed(
             result[change.name] = change.value  # the check of values refuses it as unknown
             continue
         if setting.type is not SettingType.LIST:
-            raise ApiError(ErrorName.INVALID_CONFIG, setting=change.name, hint="only lists are added to")
+            raise ApiError(
+                ErrorName.INVALID_CONFIG, setting=change.name, hint="only lists can be appended to"
+            )
         words = _words(result.get(change.name, setting.default or ""))
         wanted = _words(change.value)
         if change.kind is ChangeKind.APPEND:

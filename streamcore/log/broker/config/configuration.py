@@ -298,7 +298,7 @@ def _ensure_changeable(name: str, value: str) -> None:
     setting = setting_named(name)
     if not setting.is_changeable:
         hint = InvalidConfigError(
-            "it cannot be changed while the broker runs",
+            "the setting cannot be changed while the broker runs",
             kafka_text=f"Cannot update these configs dynamically: [{name}]",
         )
         raise ApiError(ErrorName.INVALID_REQUEST, setting=name, hint=hint)
@@ -324,7 +324,9 @@ def broker_config(defaults: Mapping[str, str]) -> dict[str, str]:
         parsed_setting(name, value)
         inherited = TOPIC_SETTINGS[name].inherited
         if not inherited:
-            raise InvalidConfigError("there is no default for this topic setting, " + fact_text(setting=name))
+            raise InvalidConfigError(
+                "this topic setting has no broker setting as its default, " + fact_text(setting=name)
+            )
         config[inherited[0][0]] = value
     return config
 

@@ -38,21 +38,21 @@ GROUP_SETTINGS: Final[Mapping[str, GroupSetting]] = MappingProxyType(
         "consumer.session.timeout.ms": GroupSetting(
             integer(45_000, 60_000),
             "45000",
-            "How long a member may be silent before it is taken out of the group.",
+            "The time without a heartbeat after which a member is removed from the group.",
             "group.consumer.session.timeout.ms",
             is_obeyed=True,
         ),
         "consumer.heartbeat.interval.ms": GroupSetting(
             integer(5_000, 15_000),
             "5000",
-            "How often a member is to be heard of.",
+            "The interval of a member's heartbeats.",
             "group.consumer.heartbeat.interval.ms",
             is_obeyed=True,
         ),
         "consumer.assignment.interval.ms": GroupSetting(
             _INT,
             "1000",
-            "Of no effect: partitions are shared anew as soon as something changes.",
+            "Of no effect: partitions are assigned again at each change.",
             "group.consumer.assignment.interval.ms",
         ),
         **dict(
@@ -93,7 +93,8 @@ def ensure_group_setting(name: str, value: str) -> None:
         )
     if not setting.is_obeyed:
         raise InvalidConfigError(
-            f"this group setting cannot be set. {setting.documentation} " + fact_text(setting=name)
+            f"this group setting cannot be set: {setting.documentation.rstrip('.')}, "
+            + fact_text(setting=name)
         )
     try:
         setting.kind.parse(value)

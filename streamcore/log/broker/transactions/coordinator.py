@@ -226,16 +226,16 @@ class TransactionCoordinator:
         yield self._topic.written(transactional_id)
 
     def ensure_may_write(
-        self, transactional_id: str, identity: ProducerIdentity, target: TopicPartition
+        self, transactional_id: str, identity: ProducerIdentity, partition: TopicPartition
     ) -> None:
         """Refuse a transactional batch that no open transaction covers: it would stay undecided."""
         self._ensure_settled(transactional_id)
         current = rules.owned(self._table.get(transactional_id), transactional_id, identity)
         if current.is_preparing:
             raise ApiError(ErrorName.CONCURRENT_TRANSACTIONS, transactional_id=transactional_id)
-        if current.state is not _S.ONGOING or target not in current.partitions:
+        if current.state is not _S.ONGOING or partition not in current.partitions:
             raise ApiError(
-                ErrorName.TRANSACTION_ABORTABLE, transactional_id=transactional_id, partition=target
+                ErrorName.TRANSACTION_ABORTABLE, transactional_id=transactional_id, partition=partition
             )
 
     # --- ending -------------------------------------------------------------------------------
@@ -349,7 +349,7 @@ class TransactionCoordinator:
 
     def write_marker(
         self,
-        target: TopicPartition,
+        partition: TopicPartition,
         identity: ProducerIdentity,
         *,
         commit: bool,
@@ -362,15 +362,15 @@ class TransactionCoordinator:
             UnknownTopicError: there is no such partition.
             FencedError: a newer producer or coordinator has written there.
         """
-        log = self._partitions.get(target)
+        log = self._partitions.get(partition)
         is_open = self._partitions.open_transactions(log).get(identity.producer_id) == identity.epoch
         if is_open and version >= rules.EPOCH_PER_TRANSACTION:
             # The marker of a transaction has the epoch after its own: this is of the one before.
-            raise ApiError(ErrorName.PRODUCER_FENCED, partition=target, epoch=identity.epoch)
+            raise ApiError(ErrorName.PRODUCER_FENCED, partition=partition, epoch=identity.epoch)
         self._partitions.append_marker(
             log, identity.producer_id, identity.epoch, commit=commit, coordinator_epoch=coordinator_epoch
         )
-        self._on_marker(target, identity.producer_id, commit)
+        self._on_marker(partition, identity.producer_id, commit)
 
     # --- time and restarts --------------------------------------------------------------------
 

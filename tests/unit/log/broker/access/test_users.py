@@ -101,7 +101,7 @@ def test_a_deleted_user_is_gone_also_after_a_crash() -> None:
 
     assert place.broker.users.names() == []
     assert place.broker.users.credentials("alice") == {}
-    with pytest.raises(UsageError, match=r"nothing of this name.*user=alice"):
+    with pytest.raises(UsageError, match=r"no resource of this name.*user=alice"):
         place.run(place.broker.users.delete("alice"))
 
 

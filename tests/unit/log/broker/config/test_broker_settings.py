@@ -98,7 +98,7 @@ def test_settings_of_a_broker_become_those_of_topics() -> None:
         "log.retention.ms": "5",
         "log.roll.ms": "6",
     }
-    with pytest.raises(InvalidConfigError, match="no default"):
+    with pytest.raises(InvalidConfigError, match="no broker setting"):
         broker_config({"leader.replication.throttled.replicas": "*"})
 
 
