@@ -1,12 +1,12 @@
-"""Measures what StreamCore costs: ``make bench``, or ``python bench/run.py --help``.
+"""Measure what StreamCore costs: ``make bench``, or ``python bench/run.py --help``.
 
-run           the table: interleaved rounds, each measurement in a process of its own
-rows          what is measured, and what it must reach
+run           the table: interleaved rounds, each measurement in a new process
+rows          the measurements and their targets
 measure       one measurement, in this process
-applications  the applications that are measured, and how their answers are checked
-events        the events, and the folders they stand in
-processing, log_work, starting, memory   the work itself
-peers/        the same work by others
-results       the table in text and in RESULTS.md
-broker/       the broker beside Apache Kafka: ``make bench-broker``
+applications  the measured applications, and the checks of their answers
+events        the events
+processing, log_work, starting, memory   the measured work
+peers/        the same work by other programs
+results       the table as text and in RESULTS.md
+broker/       the broker compared with Apache Kafka: ``make bench-broker``
 """

@@ -1,9 +1,11 @@
-"""Measures rows of the benchmarks with an earlier commit and with this tree, in turns, and prints ratios.
+"""Measure rows of the benchmarks with an earlier commit and with this tree, in turns, and print ratios.
 
 ``python bench/against.py REV``. The commit is checked out as a git worktree in a temporary folder. Each row
-is measured by the tree's own benchmark, ours and theirs one right after the other, the order changing from
-round to round; so a slow minute of the machine hits both, and a ratio is taken within a round. A ratio above
-1 is worse, whatever the number counts. Both trees run with the same interpreter and the same packages.
+is
+measured by the tree's own benchmark, once per tree and round, in an order that changes from round to round;
+so
+a slow minute of the machine affects both, and ratios are taken within a round. A ratio above 1 is worse,
+whatever the number counts. Both trees run with the same interpreter and the same packages.
 """
 
 from __future__ import annotations
@@ -32,21 +34,21 @@ from bench.table import terminal_lines
 
 _ROW_LIMIT_S = 1_800
 _SHARED = (".venv-bytewax", ".venv-confluent-kafka", ".kafka")
-"""What benchmarks fetch once; the commit's tree uses ours."""
+"""Files that benchmarks fetch once; the commit's tree uses those of this tree."""
 _WORSE = 1.05
 _HEADS = ("row", "line", "unit", "before", "now", "ratio (above 1 is worse)", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """One of the two benchmarks, as its command line and its table have it."""
+    """One of the two benchmarks: its command line and the form of its table."""
 
     script: str
     options: tuple[str, ...]
     rows: tuple[str, ...]
 
     def numbers_in(self, cells: Sequence[str]) -> Iterator[tuple[str, str, float]]:
-        """What a line of the table says: title, unit and number."""
+        """Parse a line of the table: title, unit and number."""
         if self is BROKER:
             title, unit, durable = cells[:3]
             if durable:
@@ -66,14 +68,14 @@ BENCHMARKS = (LOG, BROKER)
 
 @dataclass(slots=True)
 class Taken:
-    """What was found of one line of a table, by tree: a number a round."""
+    """The numbers of one line of a table, by tree: one per round."""
 
     unit: str
     before: list[float] = field(default_factory=list)
     now: list[float] = field(default_factory=list)
 
     def ratios(self) -> list[float]:
-        """How much worse it is now, round by round."""
+        """Return how much worse the present tree is, round by round."""
         pairs = [(old, new) for old, new in zip(self.before, self.now, strict=True) if old and new]
         return [old / new if self.unit.endswith("/s") else new / old for old, new in pairs]
 
@@ -81,7 +83,7 @@ class Taken:
 def compare(
     revision: str, rows: Sequence[str], *, rounds: int, options: Sequence[str], folder: Path | None
 ) -> Mapping[tuple[str, str], Taken]:
-    """Measure rows of a commit and of this tree in turns; by row and title of the line."""
+    """Measure rows of a commit and of this tree in turns; return the numbers by row and title of the line."""
     taken: dict[tuple[str, str], Taken] = {}
     with _checked_out(revision) as theirs:
         for number in range(rounds):
@@ -101,7 +103,7 @@ def compare(
 
 
 def table_of(taken: Mapping[tuple[str, str], Taken]) -> list[tuple[str, ...]]:
-    """The table: medians, the ratio's median with its least and greatest, and what is worse."""
+    """Return the table: medians, the ratio's median, minimum and maximum, and a mark where it is worse."""
     table: list[tuple[str, ...]] = [_HEADS]
     for (row, title), line in taken.items():
         ratios = sorted(line.ratios())
@@ -115,7 +117,7 @@ def table_of(taken: Mapping[tuple[str, str], Taken]) -> list[tuple[str, ...]]:
 
 
 def numbers_of(benchmark: Benchmark, text: str) -> list[tuple[str, str, float]]:
-    """The numbers in a benchmark's page of results: title, unit, number."""
+    """Return the numbers in a benchmark's page of results: title, unit, number."""
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     found: list[tuple[str, str, float]] = []
     for line in lines[2:]:
@@ -149,7 +151,7 @@ def _measured(
 
 @contextmanager
 def _checked_out(revision: str) -> Iterator[Path]:
-    """The tree of a commit, in a temporary folder that is removed with the block."""
+    """Check out the tree of a commit, in a temporary folder that is removed with the block."""
     folder = Path(tempfile.mkdtemp(prefix="streamcore-before-"))
     tree = folder / "tree"
     git = ["git", "-C", str(ROOT), "worktree"]
@@ -169,7 +171,7 @@ def _checked_out(revision: str) -> Iterator[Path]:
 
 
 def _number(cell: str) -> float:
-    """The number that a cell begins with; what follows is its spread."""
+    """Return the number at the start of a cell; its spread follows."""
     return float(cell.split(" ")[0].replace(",", ""))
 
 

@@ -1,7 +1,7 @@
-"""The applications that are measured, each with a check of its answers.
+"""The measured applications, each with a check of its answers.
 
-``make_application("count", "msgspec")`` gives a fresh application over the topic of ``events``. Values
-are typed by a dataclass or by a ``msgspec.Struct``; both are checked by the decoder as it goes.
+``make_application("count", "msgspec")`` returns a new application over the topic of ``events``. Values are
+typed by a dataclass or by a ``msgspec.Struct``; the decoder checks both.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ Events: TypeAlias = Stream[str, Any]
 
 VALUE_TYPES: dict[str, type[Any]] = {"dataclass": DataclassEvent, "msgspec": StructEvent}
 Check = Callable[[Worker, int], None]
-"""Asserts that the answers over so many events are right."""
+"""Asserts that the answers over this many events are right."""
 
 
 def make_application(work: str, value_type: str) -> tuple[sc.App, Check]:
-    """The application that does one piece of work, and its check."""
+    """Return the application that does one kind of work, and its check."""
     app = sc.App("bench")
     events = app.topic(TOPIC, key=str, value=VALUE_TYPES[value_type], partitions=1)
     return app, _WORK[work](app, events)
 
 
 def total(worker: Worker, table: str) -> int:
-    """The sum of a table of counts."""
+    """Return the sum of a table of counts."""
     return sum(answer.value for answer in worker.table(table).all())
 
 

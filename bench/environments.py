@@ -1,4 +1,4 @@
-"""What the peers need: environments and jars, made by the first run that needs them, ignored by git."""
+"""Environments and jars of the peers, which the first run that needs them makes; git ignores them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _FETCH_LIMIT_S = 600
 
 
 def bytewax_python() -> Path | str:
-    """The interpreter that has Bytewax; a text that says why not, if it cannot be had."""
+    """Return the interpreter that has Bytewax, or a text that says why it cannot be installed."""
     return _python_with(BYTEWAX, "bytewax")
 
 
 def confluent_python() -> Path | str:
-    """The interpreter that has confluent-kafka; a text that says why not, if it cannot be had."""
+    """Return the interpreter that has confluent-kafka, or a text that says why it cannot be installed."""
     return _python_with(CONFLUENT, "confluent_kafka")
 
 
 def kafka_jars() -> Path | str:
-    """The folder with the jars of Apache Kafka; a text that says why not, if they cannot be had."""
+    """Return the folder with the jars of Apache Kafka, or a text that says why they cannot be fetched."""
     if shutil.which("java") is None:
         return "java is not installed"
     tools = f"kafka-tools-{KAFKA}.jar"
@@ -43,7 +43,7 @@ def kafka_jars() -> Path | str:
 
 
 def _python_with(requirement: str, module: str) -> Path | str:
-    """The interpreter of an environment that has one package and what it needs."""
+    """Return the interpreter of an environment that has one package and its dependencies."""
     name = requirement.partition("==")[0]
     folder = ROOT / f".venv-{name}"
     python = folder / "bin" / "python"
@@ -61,7 +61,7 @@ def _python_with(requirement: str, module: str) -> Path | str:
 
 
 def _has(python: Path, requirement: str, module: str) -> bool:
-    """Whether an interpreter is there, imports the module, and has this very version."""
+    """Whether an interpreter exists and imports the module in exactly this version."""
     if not python.exists():
         return False
     name, _, wanted = requirement.partition("==")
@@ -72,7 +72,7 @@ def _has(python: Path, requirement: str, module: str) -> bool:
 
 
 def _failure(command: list[str]) -> str | None:
-    """Run a command; the last thing it said if it failed."""
+    """Run a command; return its last line of output if it failed."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_LIMIT_S, check=False)
     except subprocess.TimeoutExpired:

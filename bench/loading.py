@@ -1,4 +1,4 @@
-"""Puts the events into a topic. Loaded folders are made once and copied for each measurement."""
+"""Write the events to a topic. Loaded folders are made once and copied for each measurement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RUN_EVENTS = 10_000
 
 
 def load_events(folder: Path, count: int, key_count: int) -> None:
-    """Write the events into a topic of one partition in a new folder."""
+    """Write the events to a topic of one partition in a new folder."""
     keys = event_keys(count, key_count)
     target = TopicPartition(TOPIC, 0)
     with connect(folder) as log:

@@ -1,4 +1,4 @@
-"""The log by itself: records of 100 bytes in and out of the embedded, durable log, by public calls."""
+"""The log alone: records of 100 bytes in and out of the embedded, durable log, by public calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOPIC = "records"
 
 
 def send_one_by_one(folder: Path, count: int) -> Cost:
-    """``producer.send`` for each record; over once all are durable."""
+    """Call ``producer.send`` for each record; the end is when all are durable."""
 
     def work(producer: Producer) -> None:
         send = producer.send
@@ -27,7 +27,7 @@ def send_one_by_one(folder: Path, count: int) -> Cost:
 
 
 def send_many(folder: Path, count: int) -> Cost:
-    """``producer.send_many`` of all records; over once all are durable."""
+    """Call ``producer.send_many`` for all records; the end is when all are durable."""
 
     def work(producer: Producer) -> None:
         producer.send_many(TOPIC, ((None, VALUE) for _ in range(count))).result()
@@ -36,7 +36,7 @@ def send_many(folder: Path, count: int) -> Cost:
 
 
 def consume(folder: Path, count: int) -> Cost:
-    """``consumer.poll`` until all records were there, each a ``Record``."""
+    """Call ``consumer.poll`` until all records have arrived, each a ``Record``."""
     with connect(folder) as log, log.consumer(TOPIC, start="earliest") as consumer:
         left, newest = count, None
         with measured() as cost:

@@ -1,4 +1,4 @@
-"""What a run was made on and by which command: two lines that stand above every table of results."""
+"""The machine and the command of a run: two lines above every table of results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def machine_text(folder: Path | None = None) -> str:
-    """Processor, cores, memory, system, and the kind of file system that a folder is on.
+    """Return processor, cores, memory, system, and the kind of file system of a folder.
 
     Without a folder it is the one for temporary files.
     """
@@ -21,7 +21,7 @@ def machine_text(folder: Path | None = None) -> str:
 
 
 def command_text(target: str, script: str) -> str:
-    """How this run was started, in Markdown; also the target of `make` if nothing else was asked for."""
+    """Return the command of this run, in Markdown; also the target of `make` if only that was run."""
     words = " ".join(["python", script, *sys.argv[1:]])
     return f"`make {target}` (`{words}`)" if len(sys.argv) == 1 else f"`{words}`"
 

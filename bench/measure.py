@@ -5,7 +5,7 @@ Prints one line of JSON. ``run`` starts one process for each; by hand this is th
     python -m bench.measure load --events 2000000 --folder /tmp/events
     python -m bench.measure process --work count --events 2000000 --folder /tmp/events --profile tottime
 
-A folder is used up by ``process``: copy it first.
+``process`` changes its folder: copy it first.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What was seen."""
+    """The result of a measurement."""
 
     count: int
-    """Events or records that the cost is for."""
+    """The number of events or records of the cost."""
     cpu_s: float
     wall_s: float
     peak_bytes: int
-    """The most memory the process had."""
+    """The highest memory of the process."""
     start_s: float = 0.0
-    """From the start of a worker to its first result."""
+    """The time from the start of a worker to its first result."""
     idle_bytes: int = 0
-    """Memory of a worker that has nothing to do."""
+    """The memory of an idle worker."""
     idle_cpu_percent: float = 0.0
 
 
 def measure(job: Job) -> Measured:
-    """Do the work of a job and tell what it cost; what is not needed for it is not imported."""
+    """Do the work of a job and return its cost; modules that it does not need are not imported."""
     match job.kind:
         case "load":
             from bench.loading import load_events

@@ -1,8 +1,8 @@
-"""Shows that memory does not grow with the number of events: ``python bench/memory.py``.
+"""Show that memory does not grow with the number of events: ``python bench/memory.py``.
 
-Loads and processes a tenth of the events and all of them, each step in a process of its own, and prints
-the most memory that each had. With a million keys the state is larger than the caches, so that what
-is seen there is the bound of caches, RocksDB and one commit.
+Loads and processes a tenth of the events and all of them, each step in a new process, and prints the highest
+memory of each. With a million keys the state is larger than the caches, so the limits of the caches, of
+RocksDB and of one commit are measured.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from bench.measure import Job
 from bench.processes import measure_in_process
 
 LIMIT_BYTES = 350_000_000
-"""What no step may need, whatever the number of events."""
+"""The most memory that a step may need, for any number of events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """The peak of one step."""
+    """The highest memory of one step."""
 
     step: str
     events: int
@@ -35,7 +35,7 @@ class Seen:
 
 
 def steps(events: int, folder: Path) -> Iterator[Seen]:
-    """Load, process and read this many events; what a step needs to stand on is made before."""
+    """Load, process and read this many events; the data that a step needs is made before."""
     for keys in (1_000, 1_000_000):
         loaded = folder / f"events-{keys}"
         yield _seen(f"load, {keys:,} keys", Job(kind="load", events=events, keys=keys, folder=loaded))
@@ -62,7 +62,7 @@ def _seen(step: str, job: Job) -> Seen:
 
 
 def main() -> None:
-    """Measure with a tenth and with all events; leave with 1 if a step needs too much."""
+    """Measure with a tenth and with all events; exit with 1 if a step needs too much."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--folder", type=Path, help="where to work; some GB are needed")

@@ -1,4 +1,4 @@
-"""Runs measurements in processes of their own, and adds what the whole process used."""
+"""Run measurements in new processes, and add the CPU time of the whole process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Sample:
 
 
 def measure_in_process(job: Job) -> Sample:
-    """Measure a job in a fresh process."""
+    """Measure a job in a new process."""
     return sample_of(
         [
             sys.executable,
@@ -42,7 +42,7 @@ def sample_of(command: Sequence[str]) -> Sample:
     """Run a command that prints a measurement as its last line.
 
     Raises:
-        SystemExit: it failed; what it said stands on the terminal.
+        SystemExit: it failed; its output is on the terminal.
     """
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None

@@ -1,7 +1,7 @@
-"""Runs an application over loaded events to their end, and restores its state from the changelog.
+"""Run an application over loaded events to their end, and restore its state from the changelog.
 
-What is measured is ``run_until_end`` of the public ``Worker`` with its defaults: RocksDB, exactly-once, a
-commit every 100 ms, every commit durable. Opening and checking are outside.
+The measured part is ``run_until_end`` of the public ``Worker`` with its defaults: RocksDB, exactly-once, a
+commit every 100 ms, every commit durable. Opening and checking are not measured.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 def process_events(folder: Path, work: str, value_type: str, count: int) -> Cost:
-    """Process ``count`` events that stand in ``folder``; asserts that the answers are right."""
+    """Process the ``count`` events in ``folder``; assert that the answers are right."""
     app, check = make_application(work, value_type)
 
     async def run() -> Cost:
@@ -40,7 +40,7 @@ def process_events(folder: Path, work: str, value_type: str, count: int) -> Cost
 def restore_state(folder: Path, work: str, value_type: str) -> tuple[Cost, int]:
     """Delete the state in ``folder`` and open the application; return also how many records were replayed.
 
-    The measured part is ``Worker.open``, the opening of the log included.
+    The measured part is ``Worker.open``, including the opening of the log.
     """
     shutil.rmtree(folder / "state")
     app, _ = make_application(work, value_type)

@@ -1,4 +1,4 @@
-"""Turns samples into the table: on the terminal, and in RESULTS.md with what they were taken on."""
+"""Convert samples to the table: on the terminal, and in RESULTS.md with the machine and the command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LIBRARIES = ("streamcore", "msgspec", "rocksdict", "aiokafka", "msgpack", "uvlo
 
 
 def value_of(sample: Sample, unit: Unit) -> float:
-    """The number that a row with this unit is about."""
+    """Return the number of a sample in a row's unit."""
     match unit:
         case Unit.CPU_US:
             return cpu_us(sample)
@@ -32,17 +32,17 @@ def value_of(sample: Sample, unit: Unit) -> float:
 
 
 def cpu_us(sample: Sample) -> float:
-    """CPU time per event of the measured part."""
+    """Return the CPU time per event of the measured part."""
     return sample.seen.cpu_s / sample.seen.count * 1e6
 
 
 def process_cpu_us(sample: Sample) -> float:
-    """CPU time per event of the whole process, start and check included."""
+    """Return the CPU time per event of the whole process, including start and check."""
     return sample.process_cpu_s / sample.seen.count * 1e6
 
 
 def sample_text(sample: Sample, row: Row) -> str:
-    """A sample in a line."""
+    """Return a sample as one line."""
     return f"{_number(value_of(sample, row.unit), row.unit)} {row.unit.value}"
 
 
@@ -65,7 +65,7 @@ _HEADS = Line("work", "median", "min - max", "CPU µs", "whole process", "peak M
 
 
 def lines_of(rows: Sequence[Row], samples: Mapping[str, Sequence[Sample]]) -> list[Line]:
-    """The lines of the table: the rows, what is divided, what an idle worker takes."""
+    """Return the lines of the table: the rows, the ratios, the memory of an idle worker."""
     lines = []
     for row in rows:
         taken = samples[row.name]
@@ -164,7 +164,7 @@ def _texts(line: Line) -> tuple[str, ...]:
 
 
 def table_lines(rows: Sequence[Row], samples: Mapping[str, Sequence[Sample]]) -> list[str]:
-    """The table for a terminal."""
+    """Return the table for a terminal."""
     return terminal_lines([_texts(line) for line in (_HEADS, *lines_of(rows, samples))])
 
 
@@ -177,7 +177,7 @@ def markdown(
     rounds: int,
     folder: Path | None,
 ) -> str:
-    """The text of RESULTS.md; ``folder`` is where the run worked."""
+    """Return the text of RESULTS.md; ``folder`` is the folder of the run."""
     table = markdown_lines([_texts(line) for line in (_HEADS, *lines_of(rows, samples))])
     skips = [f"* {name} was skipped: {reason}" for name, reason in skipped.items()]
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)

@@ -1,7 +1,7 @@
-"""What the table of the benchmark holds: each row a measurement, its unit, and what it must reach.
+"""The rows of the benchmark: each a measurement, its unit, and its target.
 
 A row is measured in units of one event or record: CPU time per event, or records per second of wall
-time. Rows of peers have no target; they are what ours are to be seen against.
+time. Rows of peers have no target; they are for comparison.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ MANY_KEYS = 100_000
 
 
 class Unit(Enum):
-    """What a row's number means, and so which way is better."""
+    """The meaning of a row's number, and whether more or less is better."""
 
     CPU_US = "CPU µs/event"
     RATE = "records/s"
@@ -22,7 +22,7 @@ class Unit(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the table and how it is measured.
+    """One line of the table and its measurement.
 
     ``name`` selects it with ``--only``.
     """
@@ -37,7 +37,7 @@ class Row:
     prepared: str | None = None
     """The folder that is copied for it: the name of an entry of ``PREPARED``."""
     events_share: float = 1.0
-    """The part of the events that a slow one gets."""
+    """The part of the events that a slow row gets."""
     target: float | None = None
     reference: str = ""
     is_peer: bool = False
@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A folder that is made once: the jobs that fill it, one after the other."""
+    """A folder that is made once: the jobs that fill it, in order."""
 
     name: str
     kinds: tuple[str, ...]
@@ -64,7 +64,7 @@ PREPARED = (
 def _processing(
     name: str, title: str, work: str, *, target: float | None, reference: str = "", keys: int = 1_000
 ) -> list[Row]:
-    """The rows of one application: typed by a dataclass, and by a struct where keys are few."""
+    """Return the rows of one application: typed by a dataclass, and by a struct if keys are few."""
     types = ("dataclass", "msgspec") if keys == 1_000 else ("dataclass",)
     return [
         Row(

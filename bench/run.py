@@ -1,8 +1,8 @@
-"""Measures everything, in interleaved rounds, and writes bench/RESULTS.md: ``python bench/run.py``.
+"""Measure everything, in interleaved rounds, and write bench/RESULTS.md: ``python bench/run.py``.
 
-A round measures each row once, in the order of the table, so that a slow minute of the machine hits all
-rows alike. Each measurement is a fresh process on a fresh copy of its folder, and asserts that its
-answers are right. The table shows medians and spread over the rounds.
+A round measures each row once, in the order of the table, so that a slow minute of the machine affects all
+rows. Each measurement is a new process on a new copy of its folder, and asserts that its answers are right.
+The table shows medians and spread over the rounds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _QUICK_EVENTS = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line says."""
+    """The options of the command line."""
 
     events: int
     rounds: int
@@ -41,7 +41,7 @@ class Options:
 
 
 class Bench:
-    """Runs rows in processes of their own, in a folder that is removed afterwards."""
+    """Runs rows in new processes, in a folder that is removed afterwards."""
 
     def __init__(self, options: Options, folder: Path) -> None:
         self._options = options
@@ -50,7 +50,7 @@ class Bench:
         self.skipped: dict[str, str] = {}
 
     def prepare(self, rows: Sequence[Row]) -> None:
-        """Make the folders that the rows start from."""
+        """Make the folders that the rows copy."""
         needed = {row.prepared for row in rows}
         for prepared in PREPARED:
             if prepared.name in needed:

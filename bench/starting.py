@@ -1,8 +1,8 @@
-"""How long ``streamcore worker`` takes to its first result, and what it holds when it has nothing to do.
+"""The time of ``streamcore worker`` to its first result, and its memory when it is idle.
 
-The application is nearly empty: it passes events from one topic to another. One event waits. The time
-runs from the start of the process until the event's result stands in the output topic's file, committed:
-then any consumer sees it. The files are looked at from outside, so the worker pays for no extra service.
+The application is nearly empty: it passes events from one topic to another. One event waits. The time is from
+the start of the process until the event's result is in the output topic's file, committed: then any consumer
+sees it. The files are read from outside, so the worker has no additional work.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _IDLE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What was seen of one start."""
+    """The numbers of one start."""
 
     first_result_s: float
     cpu_s: float
@@ -43,7 +43,7 @@ class Started:
 
 
 def start_worker(folder: Path) -> Started:
-    """Start the command on a new folder in which one event waits, look, and stop it."""
+    """Start the command on a new folder in which one event waits, measure, and stop it."""
     with connect(folder) as log:
         for name in ("incoming", "outgoing"):
             log.create_topic(name, partitions=1)
@@ -83,9 +83,9 @@ def start_worker(folder: Path) -> Started:
 
 
 def _holds_committed_record(file: Path) -> bool:
-    """Whether a record and, behind it, the marker of its transaction stand in the file."""
+    """Whether the file holds a record and, behind it, the marker of its transaction."""
     has_record = False
-    # The file is being written: a batch that is not whole yet will be at the next look.
+    # The file is being written: an incomplete batch will be complete at a later read.
     with contextlib.suppress(StreamCoreError, OSError):
         if file.stat().st_size == 0:
             return False

@@ -1,4 +1,4 @@
-"""A table of texts, for a terminal and for a page in Markdown. The first row is the heads."""
+"""A table of texts, for a terminal and for a page in Markdown. The first row holds the headings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def terminal_lines(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows with columns that stand below each other."""
+    """Return the rows with aligned columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -14,6 +14,6 @@ def terminal_lines(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def markdown_lines(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows as Markdown wants them."""
+    """Return the rows in Markdown."""
     heads, *others = rows
     return ["| " + " | ".join(texts) + " |" for texts in (heads, ["---"] * len(heads), *others)]

@@ -1,4 +1,4 @@
-"""What a piece of work cost: this process, or another one as Linux tells it."""
+"""The cost of a block: of this process, or of another one as Linux reports it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from pathlib import Path
 
 
 def cpu_s() -> float:
-    """User and system time of this process so far, all its threads included."""
+    """Return user and system time of this process so far, with all its threads."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
 def peak_bytes() -> int:
-    """The most memory this process had so far."""
+    """Return the highest memory of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def resident_bytes(pid: int | None = None) -> int:
-    """The memory that a process has now; without a pid, this one."""
+    """Return the present memory of a process; without a pid, of this one."""
     return int(_proc(pid, "statm").split()[1]) * resource.getpagesize()
 
 
 def cpu_s_of(pid: int) -> float:
-    """User and system time of another process so far, all its threads included, also those that ended."""
+    """Return user and system time of another process so far, with all its threads, also ended ones."""
     fields = _proc(pid, "stat").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,7 +1,7 @@
-"""StreamCore and Apache Kafka as processes: started, looked at from outside, ended.
+"""StreamCore and Apache Kafka as processes: start, observe from outside, stop.
 
-A broker is started when it answers a Metadata request with itself and all partitions that its folder is known
-to have. Processor time and memory are those of its process with all threads, as Linux tells them.
+A broker counts as started when it answers a Metadata request with itself and all partitions that its folder
+has. Processor time and memory are those of its process with all threads, as Linux reports them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _FORMAT_LIMIT_S = 60.0
 _LIFE_LIMIT_S = 7_200.0
 _LOOK_S = 0.005
 _CLEAN_EXITS = (0, 143)
-"""A JVM that SIGTERM has ended says 143 when everything went well."""
+"""A JVM exits with 143 after SIGTERM even if everything went well."""
 
 
 class Kind(Enum):
-    """Which broker, and what its acknowledgement promises."""
+    """The broker program and the durability of its acknowledgement."""
 
     DURABLE = "StreamCore, durable"
     RELAXED = "StreamCore, relaxed"
@@ -36,31 +36,31 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """A broker that runs."""
+    """A running broker."""
 
     kind: Kind
     address: str
     started_in_s: float
-    """From the start of its process to its first whole answer."""
+    """The time from the start of its process to its first complete answer."""
     child: Child
     _log_folder: Path
 
     @property
     def cpu_s(self) -> float:
-        """What its process used so far."""
+        """The CPU time of its process so far."""
         return cpu_s_of(self.child.pid)
 
     @property
     def resident_bytes(self) -> int:
-        """The memory that it has now."""
+        """The resident memory of its process now."""
         return resident_bytes(self.child.pid)
 
     def segment_files(self, topic: str) -> list[Path]:
-        """The files that hold the records of a topic."""
+        """Return the files that hold the records of a topic."""
         return sorted(self._log_folder.glob(f"{topic}-*/*.log"))
 
     def stop(self) -> None:
-        """End it in good order. Raises ``SystemExit`` if it does not end well."""
+        """Stop it in order. Raises ``SystemExit`` if it does not end well."""
         if (status := self.child.stop()) not in _CLEAN_EXITS:
             raise self.child.failure(f"ended with {status}")
 
@@ -68,13 +68,13 @@ class Broker:
 def start(
     children: Children, kind: Kind, folder: Path, jars: Path | None, *, partition_count: int = 0
 ) -> Broker:
-    """Start a broker in a folder that is new, or that the same kind has stopped in.
+    """Start a broker in a new folder, or in one of a stopped broker of the same kind.
 
     Args:
-        children: the processes of this run, of which it becomes one.
-        kind: which one.
-        folder: where it has everything, its log of warnings included.
-        jars: Apache Kafka's, where that is wanted.
+        children: the processes of this run, to which it is added.
+        kind: the kind of broker.
+        folder: the folder for all of its files, including its log of warnings.
+        jars: Apache Kafka's jars, for that kind.
         partition_count: how many partitions the folder has.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def _answers(address: str, partition_count: int) -> bool:
     try:
         with connect(address) as client:
             return is_ready(client, partition_count)
-    except OSError:  # it does not listen yet, or hangs up
+    except OSError:  # it does not listen yet, or closes the connection
         return False
 
 

@@ -1,8 +1,8 @@
-"""What a producer loses when somebody reads old data beside it, as fast as that goes.
+"""The throughput that a producer loses while another client reads old data as fast as possible.
 
-The old data is not in the page cache: the reader drops it before each pass, so everything comes from the disk
-and wants memory and processor time of the broker at once. The reader looks at no record, because on a machine
-with two cores a reader in Python would take from the producer what the broker does not.
+The old data is not in the page cache: the reader drops it before each pass, so everything is read from disk
+and needs memory and processor time of the broker. The reader decodes no record, because on a machine with two
+cores a reader in Python would take processor time from the producer.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Processes that are started for a measurement, and ended by their pid whatever happens to us.
+"""Processes that are started for a measurement, and ended by their pid in every case.
 
-A child gets a session of its own, so that Ctrl-C reaches only the benchmark, which then ends its children. A
-signal that comes while one is being started waits until it is known: no moment is left in which a process
-runs that nobody would end. A child that outlives its limit is killed by a timer; whoever reads from it sees
-its output end.
+A child gets its own session, so that Ctrl-C reaches only the benchmark, which then ends its children. A
+signal
+that arrives while a child is being started waits until the child is registered: no child can be left running.
+A timer kills a child that outlives its limit; the reader of its output then sees the end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Self, TypeAlias
 from bench.environments import ROOT
 
 Numbers: TypeAlias = Mapping[str, float]
-"""What a measurement has found, by name."""
+"""The numbers of a measurement, by name."""
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP_LIMIT_S = 180.0
@@ -28,15 +28,15 @@ _SAID_BYTES = 2_000
 
 
 class Child:
-    """A running process, started by ``Children``; a block that it is the context of ends it."""
+    """A running process, started by ``Children``; as a context manager it ends the process."""
 
     def __init__(self, command: Sequence[str], *, log: Path, limit_s: float) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
-            command: what to run, in the root of the repository.
-            log: the file for what it says on standard error.
-            limit_s: it is killed when it has run so long.
+            command: the command, run in the root of the repository.
+            log: the file for its standard error.
+            limit_s: the process is killed after this time.
         """
         self._command = command
         self._log = log
@@ -58,12 +58,12 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process has not ended."""
         return self._process.poll() is None
 
     def line(self) -> str:
@@ -75,7 +75,7 @@ class Child:
         return line.rstrip("\n")
 
     def lines(self) -> list[str]:
-        """Wait for its end; all lines that are still to be read. Raises ``SystemExit`` if it failed."""
+        """Wait for its end; return all remaining lines. Raises ``SystemExit`` if it failed."""
         assert self._process.stdout is not None
         lines = self._process.stdout.read().splitlines()
         if self._process.wait():
@@ -83,7 +83,7 @@ class Child:
         return lines
 
     def numbers(self) -> Numbers:
-        """Wait for its end; what its last line says. Raises ``SystemExit`` if it failed."""
+        """Wait for its end; return the numbers of its last line. Raises ``SystemExit`` if it failed."""
         lines = self.lines()
         if not lines:
             raise self.failure("said nothing")
@@ -91,11 +91,11 @@ class Child:
         return numbers
 
     def ask_to_end(self) -> None:
-        """Send SIGTERM; ``numbers`` or ``stop`` wait for what comes of it."""
+        """Send SIGTERM; ``numbers`` or ``stop`` wait for the end."""
         self._process.terminate()
 
     def stop(self) -> int:
-        """End it in good order; its exit code. A process that does not end is killed."""
+        """End it in order; return its exit code. A process that does not end is killed."""
         self.ask_to_end()
         try:
             self._process.wait(_STOP_LIMIT_S)
@@ -106,7 +106,7 @@ class Child:
         return self._process.returncode
 
     def kill(self) -> None:
-        """End it at once if it runs, and give back what it was read from. Again does nothing."""
+        """End it at once if it runs, and close its pipes. A second call does nothing."""
         self._timer.cancel()
         self._process.kill()
         self._process.wait()
@@ -114,7 +114,7 @@ class Child:
             self._process.stdout.close()
 
     def failure(self, what: str) -> SystemExit:
-        """An error that says what the process was and what it said."""
+        """Return an error with the process's command and output."""
         if self._was_late:
             what = f"took more than {self._limit_s:.0f} s"
         said = self._log.read_bytes()[-_SAID_BYTES:].decode(errors="replace")
@@ -134,9 +134,9 @@ class Child:
 
 
 class Children:
-    """All processes of a run. A block that it is the context of leaves none of them behind.
+    """All processes of a run. As a context manager it ends all of them.
 
-    Inside the block SIGINT, SIGTERM and SIGHUP unwind this process. Its main thread alone may use it.
+    Inside the block SIGINT, SIGTERM and SIGHUP unwind this process. Only its main thread may use it.
     """
 
     def __init__(self) -> None:
@@ -146,7 +146,7 @@ class Children:
         self._handlers: dict[int, Any] = {}
 
     def start(self, command: Sequence[str], *, log: Path, limit_s: float) -> Child:
-        """Start a process; see ``Child`` for what it takes."""
+        """Start a process; the arguments are those of ``Child``."""
         self._is_starting = True
         try:
             child = Child(command, log=log, limit_s=limit_s)

@@ -1,4 +1,4 @@
-"""What a broker takes that has little to do: to start, and to hold many partitions and connections."""
+"""What a broker needs without load: to start, and to hold many partitions and connections."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support.serving import produce
 
 _TOPIC_PARTITIONS = 100
 _FILLED_STEP = 10
-"""Every so many partitions one has data."""
+"""One of this many partitions has data."""
 _FILLED_RECORDS = 100
 _API_VERSIONS_VERSION = 3
 
 
 def start_empty(site: Site, kind: Kind) -> Numbers:
-    """Start in a new folder. What Kafka calls formatting is not counted."""
+    """Start in a new folder. Kafka's formatting of the folder is not counted."""
     site.settle()
     with site.own_broker(kind, _folder(site, "empty", kind)) as broker:
         time.sleep(site.sizes.idle_s)
@@ -29,7 +29,7 @@ def start_empty(site: Site, kind: Kind) -> Numbers:
 
 
 def many_partitions(site: Site, kind: Kind) -> Numbers:
-    """Make partitions, fill some, stop cleanly, start again, and let many connections sit there."""
+    """Create partitions, fill some, stop, start again, and hold many idle connections."""
     folder = _folder(site, "partitions", kind)
     count = site.sizes.partitions
     with site.own_broker(kind, folder) as broker:

@@ -1,8 +1,8 @@
-"""How Apache Kafka is started, and its tools: command lines and settings.
+"""The command lines and settings of Apache Kafka and its tools.
 
-The settings of the broker are its defaults, but for what a single node needs and where it listens. So it
-answers ``acks=all`` when the record is in the page cache of the system. The JVM gets what Kafka's own start
-script gives it.
+The broker's settings are its defaults, except what a single node needs and where it listens. So it answers
+``acks=all`` when the record is in the page cache of the system. The JVM gets the options of Kafka's own start
+script.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SINGLE_NODE: Final = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
 }
-"""What one node needs in order to start; everything else is as it comes."""
+"""The settings that one node needs in order to start; everything else is the default."""
 
 JVM_OPTIONS: Final = (
     "-Xms1G",
@@ -42,12 +42,12 @@ _LOGGING = Path(__file__).with_name("log4j2.xml")
 
 
 def log_folder(folder: Path) -> Path:
-    """Where a broker in this folder has its partitions."""
+    """Return the folder of the partitions of a broker in this folder."""
     return folder / "log"
 
 
 def prepare(folder: Path, port: int, controller_port: int) -> None:
-    """Write the settings that a broker in this folder starts with."""
+    """Write the settings of a broker in this folder."""
     settings = {
         **SINGLE_NODE,
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
@@ -59,13 +59,13 @@ def prepare(folder: Path, port: int, controller_port: int) -> None:
 
 
 def format_command(jars: Path, folder: Path) -> list[str]:
-    """Makes a new folder ready for a broker; ``prepare`` it before."""
+    """Return the command that formats a new folder; call ``prepare`` first."""
     options = ["format", "-t", _CLUSTER_ID, "-c", str(_settings_file(folder))]
     return _java(jars, (), "kafka.tools.StorageTool", options)
 
 
 def broker_command(jars: Path, folder: Path) -> list[str]:
-    """Runs the broker of a folder."""
+    """Return the command that runs the broker of a folder."""
     options = (*JVM_OPTIONS, f"-Dkafka.logs.dir={folder}")
     return _java(jars, options, "kafka.Kafka", [str(_settings_file(folder))])
 
@@ -73,14 +73,14 @@ def broker_command(jars: Path, folder: Path) -> list[str]:
 def producer_performance_command(
     jars: Path, address: str, topic: str, count: int, value_bytes: int
 ) -> list[str]:
-    """Kafka's own measurement of a producer, with the defaults of the Java client."""
+    """Return Kafka's own producer benchmark, with the defaults of the Java client."""
     options = ["--bootstrap-server", address, "--topic", topic, "--num-records", str(count)]
     options += ["--record-size", str(value_bytes), "--throughput", "-1"]
     return _java(jars, (), "org.apache.kafka.tools.ProducerPerformance", options)
 
 
 def consumer_performance_command(jars: Path, address: str, topic: str, count: int) -> list[str]:
-    """Kafka's own measurement of a consumer, with the defaults of the Java client."""
+    """Return Kafka's own consumer benchmark, with the defaults of the Java client."""
     options = ["--bootstrap-server", address, "--topic", topic, "--num-records", str(count), "--hide-header"]
     return _java(jars, (), "org.apache.kafka.tools.ConsumerPerformance", options)
 

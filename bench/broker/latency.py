@@ -1,4 +1,4 @@
-"""How long single records take: alone, beside those of other connections, and from end to end."""
+"""The latency of single records: alone, beside those of other connections, and from end to end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.broker.site import RATE, Site
 
 
 def one_by_one(site: Site, kind: Kind) -> Numbers:
-    """A record is produced when the one before is acknowledged."""
+    """Produce each record after the acknowledgement of the one before."""
     broker = site.broker(kind)
     topic = site.new_topic(broker)
     count, uncounted = site.sizes.one_by_one, site.sizes.one_by_one // 10
@@ -20,7 +20,7 @@ def one_by_one(site: Site, kind: Kind) -> Numbers:
 
 
 def many_connections(site: Site, kind: Kind, partition_count: int) -> Numbers:
-    """Each of many connections produces a record when its one before is acknowledged."""
+    """On each of many connections, produce a record after the acknowledgement of the one before."""
     broker = site.broker(kind)
     topic = site.new_topic(broker, partition_count=partition_count)
     site.settle()
@@ -47,7 +47,7 @@ def many_connections(site: Site, kind: Kind, partition_count: int) -> Numbers:
 
 
 def end_to_end(site: Site, kind: Kind) -> Numbers:
-    """From the intended time of sending until the record is in the hands of a consumer that waits for it."""
+    """Measure from the intended time of sending until a waiting consumer has the record."""
     broker = site.broker(kind)
     count = site.sizes.paced
     uncounted = int(site.sizes.uncounted_s * RATE)

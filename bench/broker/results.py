@@ -1,4 +1,6 @@
-"""Turns what was measured into the table: on the terminal, and in BROKER.md with what it was taken on."""
+"""Convert the measurements to the table: on the terminal, and in BROKER.md with the machine and the
+command.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from bench.machine import command_text, machine_text
 from bench.table import markdown_lines, terminal_lines
 
 Samples: TypeAlias = Mapping[str, Mapping[Kind, Sequence[Numbers]]]
-"""What was found, by row and broker: one entry a round."""
+"""The numbers by row and broker: one entry per round."""
 
 _LIBRARIES = ("streamcore", "uvloop", "google-crc32c", "msgspec")
 _COMMAND = command_text("bench-broker", "bench/broker/run.py")
@@ -31,7 +33,7 @@ _HEADS = ("work", "unit", Kind.DURABLE.value, Kind.KAFKA.value, "ratio", "target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How a run was made."""
+    """The conditions of a run."""
 
     sizes: Sizes
     rounds: int
@@ -40,17 +42,17 @@ class Run:
 
 
 def sample_text(row: Row, numbers: Numbers) -> str:
-    """What one measurement has found."""
+    """Return the numbers of one measurement as text."""
     return ", ".join(f"{line.unit.text_of(numbers[line.number])} {line.unit.value[0]}" for line in row.lines)
 
 
 def table_lines(rows: Sequence[Row], samples: Samples) -> list[str]:
-    """The table for a terminal."""
+    """Return the table for a terminal."""
     return terminal_lines(_table(rows, samples))
 
 
 def markdown(rows: Sequence[Row], samples: Samples, run: Run) -> str:
-    """The text of BROKER.md."""
+    """Return the text of BROKER.md."""
     return "\n".join(
         [
             "# Results of the broker's benchmark",
@@ -95,7 +97,7 @@ def _texts(line: Line, taken: Mapping[Kind, Sequence[Numbers]]) -> tuple[str, ..
 
 
 def _ordered(numbers: Sequence[float]) -> list[float]:
-    """Median, least and greatest; nothing of nothing."""
+    """Return median, minimum and maximum; nothing for no numbers."""
     return [statistics.median(numbers), min(numbers), max(numbers)] if numbers else []
 
 
@@ -120,7 +122,7 @@ def _verdict(target: Target | None, numbers: Sequence[float]) -> str:
 
 
 def _conditions(run: Run) -> list[str]:
-    """What has to be known about the numbers."""
+    """Return the conditions under which the numbers were taken."""
     sizes = run.sizes
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     single_node = ", ".join(f"`{name}={value}`" for name, value in kafka.SINGLE_NODE.items())

@@ -1,8 +1,7 @@
-"""What the table of the broker's benchmark holds: measurements, and for each the lines that it fills.
+"""The rows of the broker's benchmark: measurements, and the lines that each fills.
 
-A target is either a bound of StreamCore's own number or a factor of Kafka's. It counts for the durable
-StreamCore alone, whose acknowledgement says that a record is on disk; Kafka's says that it is in the page
-cache.
+A target is either a limit of StreamCore's own number or a factor of Kafka's. It is for the durable StreamCore
+only, whose acknowledgement means that a record is on disk; Kafka's means that it is in the page cache.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from bench.broker.site import Site
 
 
 class Unit(Enum):
-    """What a number is in, and how many of its decimals mean something."""
+    """The unit of a number, and how many of its decimals are shown."""
 
     RECORDS = ("records/s", 0)
     REQUESTS = ("requests/s", 0)
@@ -34,12 +33,12 @@ class Unit(Enum):
     PERCENT = ("%", 1)
 
     def text_of(self, number: float) -> str:
-        """A number in this unit, without the unit."""
+        """Return a number in this unit, without the unit."""
         return f"{number:,.{self.value[1]}f}"
 
 
 class Need(Enum):
-    """What a row cannot do without."""
+    """What a row requires."""
 
     CONFLUENT = "confluent-kafka"
     JARS = "Apache Kafka's tools"
@@ -47,14 +46,14 @@ class Need(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What must be reached: at least or at most a number, or a factor of Kafka's number."""
+    """The target: a minimum or maximum of a number, or a factor of Kafka's number."""
 
     bound: float
     is_minimum: bool = False
     is_factor: bool = False
 
     def is_met(self, number: float) -> bool:
-        """Whether a number, or the ratio of two if the target is a factor, is good enough."""
+        """Whether a number, or the ratio of two if the target is a factor, meets the target."""
         return number >= self.bound if self.is_minimum else number <= self.bound
 
 
@@ -64,7 +63,7 @@ class Line:
 
     title: str
     number: str
-    """The name of the number among those that the measurement finds."""
+    """The name of the number in the measurement."""
     unit: Unit
     target: Target | None = None
 

@@ -1,7 +1,7 @@
-"""Measures the broker beside Apache Kafka and writes bench/BROKER.md: ``python bench/broker/run.py``.
+"""Measure the broker beside Apache Kafka and write bench/BROKER.md: ``python bench/broker/run.py``.
 
-A round measures each row once on every broker, one right after the other, so that a slow minute of the
-machine hits all of them alike, and ratios are taken within a round. Each measurement sees that every record
+A round measures each row once on every broker, one directly after the other, so that a slow minute of the
+machine affects all of them, and ratios are taken within a round. Each measurement checks that every record
 arrived.
 """
 
@@ -30,7 +30,7 @@ from bench.environments import ROOT, confluent_python, kafka_jars
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line says."""
+    """The options of the command line."""
 
     sizes: Sizes
     rounds: int
@@ -88,7 +88,7 @@ def _chosen(only: Sequence[str]) -> list[Row]:
 
 
 def _tools(rows: Sequence[Row], *, with_kafka: bool) -> Tools:
-    """Get what these rows need, and nothing else."""
+    """Fetch the tools that these rows need."""
     needs = frozenset[Need]().union(*(row.needs for row in rows))
     return Tools(
         confluent=confluent_python() if Need.CONFLUENT in needs else "no row needs it",
@@ -97,7 +97,7 @@ def _tools(rows: Sequence[Row], *, with_kafka: bool) -> Tools:
 
 
 def _missing(row: Row, tools: Tools) -> str | None:
-    """Why a row cannot be measured here at all."""
+    """Return why a row cannot be measured here at all."""
     if Need.CONFLUENT in row.needs and isinstance(tools.confluent, str):
         return tools.confluent
     if Need.JARS in row.needs and isinstance(tools.jars, str):
@@ -106,7 +106,7 @@ def _missing(row: Row, tools: Tools) -> str | None:
 
 
 def _order(row: Row, number: int, tools: Tools) -> list[Kind]:
-    """The brokers of a row; who is first changes from round to round."""
+    """Return the brokers of a row; the first one changes from round to round."""
     kinds = [kind for kind in row.kinds if kind is not Kind.KAFKA or isinstance(tools.jars, Path)]
     return kinds[::-1] if number % 2 else kinds
 

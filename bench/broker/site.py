@@ -1,8 +1,8 @@
-"""What measurements stand on: their sizes, brokers that run, topics, and the clients' command lines.
+"""What measurements use: their sizes, running brokers, topics, and the clients' command lines.
 
 One site serves one round. Brokers that rows share are started when the first row needs them, in new folders,
-and warmed up: code that a just-in-time compiler has never seen would be measured otherwise. They stay until
-the round ends, idle while another one is measured.
+and warmed up, because otherwise the just-in-time compiler would be measured. They stay until the round ends,
+idle while another one is measured.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from bench.broker.children import Child, Children, Numbers
 from bench.broker.topics import connect, create_topic, record_count
 
 PARTITIONS: Final = 3
-"""Of every topic, unless a row says otherwise."""
+"""The partitions of every topic, unless a row sets another number."""
 RATE: Final = 1_000
-"""Records a second, where latency from end to end is measured."""
+"""Records a second, for latency from end to end."""
 BATCH_BYTES: Final = 960_000
-"""Values in a batch that is made here; librdkafka's batches hold up to 1,000,000 bytes."""
+"""Values in a batch that is encoded here; librdkafka's batches hold up to 1,000,000 bytes."""
 RECORD_OVERHEAD_BYTES: Final = 8
 
 _LOADS = "bench.broker.loads"
@@ -35,7 +35,7 @@ _LIMIT_S = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How much is measured."""
+    """The sizes of the measurements."""
 
     records_100: int = 2_000_000
     records_1k: int = 400_000
@@ -46,16 +46,18 @@ class Sizes:
     partitions: int = 10_000
     idle_connections: int = 1_000
     idle_s: float = 2.0
-    """So long a broker is left alone before its memory counts, and so long it is watched then."""
+    """How long a broker is left idle before its memory counts, and how long it is observed then."""
     old_records_1k: int = 1_000_000
     warm_up_s: float = 5.0
-    """So long a new broker is kept busy with small requests before anything is measured on it, and with
-    records at a rate. With 0 it is measured as it was started."""
+    """How long a new broker gets small requests, and records at a rate, before anything is measured. With 0
+    it is
+    measured as it was started.
+    """
     uncounted_s: float = 1.0
-    """So long a load goes on that is measured by time before it begins to count."""
+    """How long a load that is measured by time runs before it counts."""
 
     def records(self, value_bytes: int) -> int:
-        """How many records of a size."""
+        """Return the number of records of a size."""
         return self.records_100 if value_bytes <= 100 else self.records_1k
 
 
@@ -73,12 +75,12 @@ QUICK: Final = Sizes(
     warm_up_s=0.1,
     uncounted_s=0.1,
 )
-"""Enough to see that everything runs."""
+"""Small sizes, to see that everything runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What has to be fetched; a text says why it could not be."""
+    """The fetched tools; a text says why one could not be fetched."""
 
     confluent: Path | str
     jars: Path | str
@@ -100,7 +102,7 @@ class Site:
     # --- brokers ----------------------------------------------------------------------------------
 
     def broker(self, kind: Kind) -> Broker:
-        """The broker of a kind that rows share."""
+        """Return the broker of a kind that rows share."""
         if kind not in self._brokers:
             self._brokers[kind] = broker = self.start(kind, self._folder / kind.name)
             if self.sizes.warm_up_s:
@@ -113,14 +115,14 @@ class Site:
 
     @contextmanager
     def own_broker(self, kind: Kind, folder: Path, *, partition_count: int = 0) -> Iterator[Broker]:
-        """A broker that is ended with the block, in good order if the block ends so."""
+        """Start a broker that ends with the block, in order if the block ends without an error."""
         broker = self.start(kind, folder, partition_count=partition_count)
         with broker.child:
             yield broker
             broker.stop()
 
     def new_folder(self, name: str) -> Path:
-        """A folder that does not exist yet."""
+        """Return a folder that does not exist yet."""
         folder = self._folder / name
         assert not folder.exists(), folder
         return folder
@@ -131,7 +133,7 @@ class Site:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop the brokers in good order; after an error they are left to ``Children``."""
+        """Stop the brokers in order; after an error ``Children`` ends them."""
         running, self._brokers = list(self._brokers.values()), {}
         if error is None:
             for broker in running:
@@ -140,7 +142,7 @@ class Site:
     # --- topics -----------------------------------------------------------------------------------
 
     def new_topic(self, broker: Broker, *, partition_count: int = PARTITIONS) -> str:
-        """An empty topic."""
+        """Create an empty topic."""
         self._topic_count += 1
         name = f"bench-{self._topic_count}"
         with connect(broker.address) as client:
@@ -148,7 +150,7 @@ class Site:
         return name
 
     def loaded_topic(self, broker: Broker, value_bytes: int) -> str:
-        """A topic with records of a size, the same for all rows that read it."""
+        """Return a topic with records of a size, the same for all rows that read it."""
         known = (broker.kind, value_bytes)
         if known not in self._loaded:
             topic = self.new_topic(broker)
@@ -157,7 +159,7 @@ class Site:
         return self._loaded[known]
 
     def ensure_count(self, broker: Broker, topic: str, count: int, *, partitions: int = PARTITIONS) -> None:
-        """See that a topic holds what was acknowledged: no record lost, none twice."""
+        """Check that a topic holds the acknowledged records: none lost, none twice."""
         with connect(broker.address) as client:
             found = record_count(client, topic, partitions)
         assert found == count, f"{broker.kind.value} has {found} records, not {count}"
@@ -165,20 +167,20 @@ class Site:
     # --- clients ----------------------------------------------------------------------------------
 
     def confluent(self, program: str, work: str, broker: Broker, topic: str, **options: object) -> list[str]:
-        """The command of a load by confluent-kafka."""
+        """Return the command of a load by confluent-kafka."""
         assert isinstance(self._tools.confluent, Path)
         return [str(self._tools.confluent), "-m", f"{_LOADS}.{program}", work, broker.address, topic] + [
             f"--{name.replace('_', '-')}={value}" for name, value in options.items()
         ]
 
     def raw(self, program: str, *words: object, **options: object) -> list[str]:
-        """The command of a load by a client of our own."""
+        """Return the command of a load by the raw client."""
         return [sys.executable, "-m", f"{_LOADS}.{program}", *map(str, words)] + [
             f"--{name.replace('_', '-')}={value}" for name, value in options.items()
         ]
 
     def raw_produce(self, broker: Broker, topic: str, count: int, value_bytes: int) -> list[str]:
-        """The command that produces batches as large as librdkafka's."""
+        """Return the command that produces batches as large as librdkafka's."""
         batch_records = min(BATCH_BYTES // (value_bytes + RECORD_OVERHEAD_BYTES), count // PARTITIONS)
         return self.raw(
             "raw_throughput",
@@ -191,24 +193,24 @@ class Site:
 
     @property
     def jars(self) -> Path:
-        """Where Apache Kafka's jars are, and its tools in them."""
+        """Return the folder of Apache Kafka's jars, with its tools."""
         assert self._jars is not None
         return self._jars
 
     def child(self, command: list[str]) -> Child:
-        """Start a load that goes on beside others."""
+        """Start a load that runs beside others."""
         self._log_count += 1
         return self._children.start(
             command, log=self._folder / f"load-{self._log_count}.txt", limit_s=_LIMIT_S
         )
 
     def numbers(self, command: list[str]) -> Numbers:
-        """Run a load to its end; what it found."""
+        """Run a load to its end; return its numbers."""
         with self.child(command) as child:
             return child.numbers()
 
     def settle(self) -> None:
-        """Have on disk what was written before, so that nobody pays for what others wrote."""
+        """Sync earlier writes to disk, so that no measurement includes them."""
         os.sync()
 
     @property
@@ -216,7 +218,7 @@ class Site:
         return self._tools.jars if isinstance(self._tools.jars, Path) else None
 
     def _warm_up(self, broker: Broker) -> None:
-        """Make the broker do a bit of everything."""
+        """Use all parts of the broker that are measured."""
         topic = self.new_topic(broker)
         self.numbers(
             self.raw(
@@ -237,7 +239,7 @@ class Site:
             self.paced(broker, int(self.sizes.warm_up_s * RATE), 0)
 
     def paced(self, broker: Broker, count: int, uncounted: int) -> Numbers:
-        """Send and read records at the rate; the latencies that the reader saw."""
+        """Send and read records at the rate; return the latencies of the reader."""
         topic = self.new_topic(broker)
         options = {"count": count, "uncounted": uncounted, "rate": RATE, "partitions": PARTITIONS}
         with self.child(self.confluent("confluent_latency", "read", broker, topic, **options)) as reader:

@@ -1,7 +1,7 @@
-"""How many records a second go in and out, and what the broker pays for each.
+"""Records per second in and out, and the broker's processor time for each.
 
-The rate is what the client sees: until the last acknowledgement, until the last record. The processor time is
-that of the broker's process from before the client starts until after it has ended.
+The rate is the client's: until the last acknowledgement, or until the last record. The processor time is that
+of the broker's process from before the client starts until after it has ended.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from bench.broker.children import Numbers
 from bench.broker.site import PARTITIONS, Site
 
 _Load = Callable[[Site, Broker, str, int, int], float]
-"""Runs a client to its end on a topic, with so many records of so many bytes; the seconds it took."""
+"""Runs a client on a topic, with this many records of this many bytes; returns the seconds that it took."""
 
 
 def produce(site: Site, kind: Kind, value_bytes: int, load: _Load) -> Numbers:
-    """Produce into an empty topic."""
+    """Produce to an empty topic."""
     broker = site.broker(kind)
     topic = site.new_topic(broker)
     numbers = _measured(site, broker, topic, value_bytes, load)
@@ -54,7 +54,7 @@ def confluent_producer(site: Site, broker: Broker, topic: str, count: int, value
 
 
 def confluent_consumer(site: Site, broker: Broker, topic: str, count: int, value_bytes: int) -> float:
-    """One confluent-kafka consumer as it comes."""
+    """One confluent-kafka consumer with its defaults."""
     return _confluent(site, "consume", broker, topic, count, value_bytes)
 
 
@@ -64,18 +64,18 @@ def unpausing_consumer(site: Site, broker: Broker, topic: str, count: int, value
 
 
 def raw_producer(site: Site, broker: Broker, topic: str, count: int, value_bytes: int) -> float:
-    """Encoded batches, five requests under way."""
+    """Encoded batches, five unanswered requests."""
     return site.numbers(site.raw_produce(broker, topic, count, value_bytes))["wall_s"]
 
 
 def raw_fetcher(site: Site, broker: Broker, topic: str, count: int, value_bytes: int) -> float:
-    """Batches as bytes, of which only the headers are looked at."""
+    """Batches as bytes, of which only the headers are read."""
     words = ("fetch", broker.address, topic)
     return site.numbers(site.raw("raw_throughput", *words, count=count, partitions=PARTITIONS))["wall_s"]
 
 
 def java_producer(site: Site, broker: Broker, topic: str, count: int, value_bytes: int) -> float:
-    """Kafka's ``ProducerPerformance``: batches of 16 KB, as the Java client has it."""
+    """Kafka's ``ProducerPerformance``: batches of 16 KB, the Java client's default."""
     command = kafka.producer_performance_command(site.jars, broker.address, topic, count, value_bytes)
     with site.child(command) as child:
         total = child.lines()[-1]

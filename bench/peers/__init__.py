@@ -1,1 +1,1 @@
-"""The same work by others, each a program of its own that prints one JSON line. No imports of StreamCore."""
+"""The same work by other libraries, each a program that prints one JSON line. No imports of StreamCore."""

@@ -4,7 +4,7 @@ Run by the interpreter of Bytewax's own environment, in the root of the reposito
 
     python -m bench.peers.bytewax_flow WORK EVENTS KEYS
 
-It prints one line of JSON. ``count`` is a running count, as a table that changes with each event.
+It prints one line of JSON. ``count`` is a running count, like a table that changes with each event.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _BATCH_EVENTS = 1_000
 _START = datetime.fromtimestamp(START_MS / 1000, tz=UTC)
 _STEP = timedelta(milliseconds=EVENT_STEP_MS)
 _GRACE = timedelta(seconds=1)
-"""Bytewax moves the watermark on with the clock on the wall; without this, some events would be late."""
+"""Bytewax moves the watermark with the wall clock; without this, some events would be late."""
 
 
 class Total(DynamicSink[Any]):
-    """Adds up what comes out: ``of`` says what an item counts."""
+    """Adds up the results: ``of`` returns the number of an item."""
 
     def __init__(self, of: Any) -> None:
         self.of = of
@@ -50,7 +50,7 @@ class _TotalPart(StatelessSinkPartition[Any]):
 
 
 def run_work(work: str, count: int, key_count: int) -> dict[str, float]:
-    """Run one piece of work; asserts that its answers are right."""
+    """Do one kind of work; assert that its answers are right."""
     flow = Dataflow("bench")
     source: TestingSource[Any]
     if work == "tumbling":

@@ -1,9 +1,10 @@
-"""How long single records take through confluent-kafka: ``one-by-one|send|read ADDRESS TOPIC ...``.
+"""The latency of single records through confluent-kafka: ``one-by-one|send|read ADDRESS TOPIC ...``.
 
 ``one-by-one`` produces a record and waits for its acknowledgement before the next. ``send`` and ``read`` are
-two ends: records leave at intended times, and what counts is how long after its intended time a record is in
-the hands of the reader. A sender that is held up therefore counts as the delay that it is. Both processes
-see the same monotonic clock. Some records come first that are not counted.
+two ends: records leave at intended times, and the latency is the time from the intended time until the reader
+has the record. A delay of the sender therefore counts as latency. Both processes use the same monotonic
+clock.
+The first records are not counted.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def one_by_one(address: str, topic: str, count: int, uncounted: int) -> dict[str
 
 
 def send(address: str, topic: str, count: int, uncounted: int, rate: int) -> dict[str, float]:
-    """Send records a ``rate``-th of a second apart."""
+    """Send ``rate`` records per second."""
     producer = Producer({"bootstrap.servers": address, **_DEFAULTS})
     producer.list_topics(topic, timeout=_PATIENCE_S)
     step_ns = 1_000_000_000 // rate
@@ -64,7 +65,7 @@ def send(address: str, topic: str, count: int, uncounted: int, rate: int) -> dic
 
 
 def read(address: str, topic: str, count: int, uncounted: int, partition_count: int) -> dict[str, float]:
-    """Say ``ready``, then read what ``send`` sends."""
+    """Print ``ready``, then read the records of ``send``."""
     consumer = Consumer({"bootstrap.servers": address, "group.id": topic, "enable.auto.commit": False})
     consumer.assign([TopicPartition(topic, number, 0) for number in range(partition_count)])
     consumer.poll(1.0)
@@ -84,7 +85,7 @@ def read(address: str, topic: str, count: int, uncounted: int, partition_count: 
 
 
 def main() -> None:
-    """Read the command line, load, print."""
+    """Read the command line, run the load, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("work", choices=("one-by-one", "send", "read"))
     parser.add_argument("address")

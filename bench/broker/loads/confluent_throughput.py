@@ -1,10 +1,10 @@
-"""One confluent-kafka client, as fast as it goes: ``produce|consume|consume-unpaused ADDRESS TOPIC ...``.
+"""One confluent-kafka client at full speed: ``produce|consume|consume-unpaused ADDRESS TOPIC ...``.
 
-Settings are librdkafka's defaults, but for the linger of the producer. Producing is over with the last
-acknowledgement, consuming when the last record is in Python's hands.
+Settings are librdkafka's defaults, except the linger of the producer. Producing ends with the last
+acknowledgement, consuming when Python has the last record.
 
-With its defaults the consumer pauses: when it holds 100,000 records of a partition it asks for no more of
-them for a whole second (``fetch.queue.backoff.ms``), in which Python takes what is there and then waits. A
+With its defaults the consumer pauses: when it holds 100,000 records of a partition it does not fetch more of
+them for a whole second (``fetch.queue.backoff.ms``), in which Python takes these records and then waits. A
 broker that answers fast makes that more likely. ``consume-unpaused`` holds more and pauses for 10 ms.
 """
 
@@ -20,7 +20,7 @@ from bench.usage import measured
 
 _LINGER_MS = 20
 _POLL_RECORDS = 1_000
-"""So many records are handed over between two looks at what was acknowledged."""
+"""The number of records that are sent between two polls for acknowledgements."""
 _CONSUME_RECORDS = 10_000
 _PATIENCE_S = 30.0
 _UNPAUSED = {"queued.min.messages": 1_000_000, "fetch.queue.backoff.ms": 10}
@@ -79,7 +79,7 @@ def consume(
 
 
 def main() -> None:
-    """Read the command line, load, print."""
+    """Read the command line, run the load, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("work", choices=("produce", "consume", "consume-unpaused"))
     parser.add_argument("address")

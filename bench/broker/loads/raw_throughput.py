@@ -1,13 +1,13 @@
-"""A client that does next to nothing: ``produce|fetch|refetch ADDRESS TOPIC --count N ...``.
+"""A client that does almost no work: ``produce|fetch|refetch ADDRESS TOPIC --count N ...``.
 
-It shows what a broker itself can do on a machine where clients would take most of the processor.
+It shows the throughput of the broker on a machine where clients would use most of the processor.
 
 * ``produce`` sends requests that were encoded before, one batch in each, over one connection, with as many
-  unanswered ones as clients allow themselves with idempotence.
-* ``fetch`` asks for all partitions over one connection, in sizes as librdkafka asks, and looks at the header
-  of each batch: all offsets are there, each once.
-* ``refetch`` is a reader of old data: it fetches everything again and again until SIGTERM, and before each
-  pass drops the files in ``--drop`` from the system's page cache, so that all of it comes from the disk.
+  unanswered requests as idempotent clients send.
+* ``fetch`` fetches all partitions over one connection, in librdkafka's sizes, and checks the header of each
+  batch: all offsets arrive, each once.
+* ``refetch`` reads old data: it fetches everything repeatedly until SIGTERM. Before each pass it drops the
+  files in ``--drop`` from the system's page cache, so that all of it comes from the disk.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from tests.support.wire_client import WireClient
 _IN_FLIGHT_MAX = 5
 _PARTITION_BYTES_MAX = 1_048_576
 _RESPONSE_BYTES_MAX = 52_428_800
-"""librdkafka's defaults, as the size of a partition's part is."""
+"""librdkafka's defaults, as is the size of a partition's part."""
 _RESPONSE_HEADER_BYTES = 5
 
 
 class Stopped(Exception):
-    """SIGTERM has come."""
+    """SIGTERM arrived."""
 
 
 class FrameReader:
-    """Reads frames of any size into memory of its own, which the next frame takes over."""
+    """Reads frames of any size into its own buffer, which the next frame overwrites."""
 
     def __init__(self, peer: socket.socket) -> None:
         self._peer = peer
         self._memory = memoryview(bytearray(4 * _PARTITION_BYTES_MAX))
 
     def read(self) -> memoryview:
-        """The next frame, without its length."""
+        """Return the next frame, without its length."""
         size = int.from_bytes(self._fill(4), "big")
         if size > len(self._memory):
             self._memory = memoryview(bytearray(size))
@@ -68,7 +68,7 @@ class FrameReader:
 def produce(
     client: WireClient, topic: str, count: int, value_bytes: int, partition_count: int, batch_records: int
 ) -> dict[str, float]:
-    """Produce ``count`` equal records, the same number into each partition but for a batch."""
+    """Produce ``count`` equal records, spread evenly over the partitions."""
     batch = batch_of(batch_records, value_bytes)
     requests = [encoded_produce(topic, batch, number) for number in range(partition_count)]
     rest = count % batch_records
@@ -91,7 +91,7 @@ def produce(
 
 
 def fetch(client: WireClient, topic: str, count: int, partition_count: int) -> dict[str, float]:
-    """Fetch until ``count`` records were there."""
+    """Fetch until ``count`` records have arrived."""
     with measured() as cost:
         seen = sum(records for records, _ in _pass(client, topic, count, partition_count))
     assert seen == count, f"{seen} records, not {count}"
@@ -101,7 +101,7 @@ def fetch(client: WireClient, topic: str, count: int, partition_count: int) -> d
 def refetch(
     client: WireClient, topic: str, count: int, partition_count: int, drop: list[Path]
 ) -> dict[str, float]:
-    """Fetch everything again and again from the disk until SIGTERM; tell how fast it was."""
+    """Fetch everything repeatedly from the disk until SIGTERM; return the rate."""
     total_bytes, passes = 0, 0
     drop_from_page_cache(drop)
     began_s = time.perf_counter()
@@ -118,7 +118,7 @@ def refetch(
 
 
 def drop_from_page_cache(files: list[Path]) -> None:
-    """Have the next reader of the files read from the disk. What is not yet written there stays."""
+    """Drop the files from the page cache. Bytes that are not on disk yet stay."""
     for file in files:
         descriptor = os.open(file, os.O_RDONLY)
         try:
@@ -128,7 +128,7 @@ def drop_from_page_cache(files: list[Path]) -> None:
 
 
 def _pass(client: WireClient, topic: str, count: int, partition_count: int) -> Iterator[tuple[int, int]]:
-    """Fetch from the beginning to the end; yields for each response how many records and bytes it had."""
+    """Fetch from the beginning to the end; yield the numbers of records and bytes of each response."""
     reader = FrameReader(client.socket)
     codec = FETCH.response_codec(FETCH_VERSION)
     positions = [0] * partition_count
@@ -162,7 +162,7 @@ def _fetch_request(topic: str, positions: list[int]) -> FetchRequest:
 
 
 def _end_of(batches: memoryview, position: int) -> int:
-    """Where the whole batches in these bytes end. The last one may be cut off."""
+    """Return where the last complete batch in these bytes ends. Another one may follow, cut off."""
     at = 0
     while at + HEADER_BYTES <= len(batches):
         header = parse_header(batches, at)
@@ -175,7 +175,7 @@ def _end_of(batches: memoryview, position: int) -> int:
 
 
 def main() -> None:
-    """Read the command line, load, print."""
+    """Read the command line, run the load, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("work", choices=("produce", "fetch", "refetch"))
     parser.add_argument("address")

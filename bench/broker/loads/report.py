@@ -1,4 +1,4 @@
-"""What all loads have in common: the values they send, and how they tell what they found."""
+"""The parts that all loads share: the values that they send, and the output of their numbers."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from bench.usage import Cost
 
 
 def value_of(value_bytes: int) -> bytes:
-    """The value of every record of a size."""
+    """Return the value of every record of a size."""
     return b"v" * value_bytes
 
 
 def print_numbers(numbers: Mapping[str, float]) -> None:
-    """Print what was found, as the last line."""
+    """Print the numbers, as the last line."""
     print(json.dumps(numbers), flush=True)
 
 
 def throughput_numbers(count: int, cost: Cost) -> dict[str, float]:
-    """What so many records took."""
+    """Return the numbers of this many records in this time."""
     return {"count": count, "wall_s": cost.wall_s, "client_cpu_s": cost.cpu_s}
 
 
 def latency_numbers(latencies_s: list[float]) -> dict[str, float]:
-    """Median, 99th percentile and maximum, in milliseconds."""
+    """Return median, 99th percentile and maximum, in milliseconds."""
     ordered = sorted(latencies_s)
     count = len(ordered)
     return {

@@ -1,8 +1,8 @@
 """Many connections, each with one request at a time, each request with one record of 100 bytes.
 
 ``ADDRESS TOPIC --connections N --seconds S ...``. One process with epoll and requests that were encoded
-before, so that the load costs little beside the broker. It warms up before it counts. A request is answered
-when its whole response is there. Whether the answers were right shows in the end: the topic must have as many
+before, so that the load costs little compared with the broker. It warms up before it counts. A request is
+answered when its whole response has arrived. The answers are checked at the end: the topic must have as many
 records as there were requests.
 """
 
@@ -22,29 +22,26 @@ _ANSWER_BYTES = 65_536
 
 
 class Load:
-    """The connections, what was sent over them, and when."""
+    """The connections, their requests, and the times of sending."""
 
     def __init__(self, address: str, requests: list[bytes]) -> None:
-        """One connection for each request, which it sends again and again."""
+        """Open one connection for each request, which it sends repeatedly."""
         self._poll = select.epoll()
         self._peers: dict[int, socket.socket] = {}
         self._requests: dict[int, bytes] = {}
         self._sent_s: dict[int, float] = {}
         for request in requests:
             peer = connect(address).socket
-            peer.setblocking(
-                True
-            )  # without a limit a call is one system call; silence is noticed by the poll
+            peer.setblocking(True)  # without a time-out a call is one system call; the poll notices silence
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._peers[peer.fileno()] = peer
             self._requests[peer.fileno()] = request
             self._poll.register(peer.fileno(), select.EPOLLIN)
 
     def run(self, seconds: float, uncounted_s: float) -> tuple[list[float], float, int]:
-        """Send, and send again when it is answered; over when the last request is answered.
+        """Send each request again after its answer, until the time is over and all are answered.
 
-        Returns the latencies of what is counted, the time that it took, and how many requests there were in
-        all.
+        Returns the counted latencies, the time in seconds, and the number of all requests.
         """
         peers, requests, sent_s, now = self._peers, self._requests, self._sent_s, time.perf_counter
         latencies_s: list[float] = []
@@ -73,7 +70,7 @@ class Load:
 
 
 def _take_answer(peer: socket.socket) -> None:
-    """Take a response; small as it is, it mostly comes as a whole."""
+    """Read a response; it is small and mostly arrives at once."""
     answer = peer.recv(_ANSWER_BYTES)
     size = 4 + int.from_bytes(answer[:4], "big")
     while len(answer) < size:
@@ -83,7 +80,7 @@ def _take_answer(peer: socket.socket) -> None:
 
 
 def main() -> None:
-    """Read the command line, load, print."""
+    """Read the command line, run the load, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("address")
     parser.add_argument("topic")
