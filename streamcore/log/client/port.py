@@ -155,7 +155,7 @@ class Reader(Protocol):
     def assign(self, positions: Mapping[TopicPartition, Offset]) -> None:
         """Replace the partitions that are read, and their positions."""
 
-    def fetch(self, source: TopicPartition, *, bytes_max: int) -> FetchedColumns | None:
+    def fetch(self, partition: TopicPartition, *, bytes_max: int) -> FetchedColumns | None:
         """Return what is visible from the position and move the position past it.
 
         It never waits for records that are not visible yet. For visible records that have to arrive over a
@@ -170,10 +170,10 @@ class Reader(Protocol):
             OffsetOutOfRangeError: the position is before the log start or after the log end.
         """
 
-    def position(self, source: TopicPartition) -> Offset:
+    def position(self, partition: TopicPartition) -> Offset:
         """Return the next offset that ``fetch`` reads."""
 
-    def visible_end(self, source: TopicPartition) -> Offset:
+    def visible_end(self, partition: TopicPartition) -> Offset:
         """Return where reading stops now, by this reader's isolation."""
 
     def wait(self, timeout_s: float) -> bool:

@@ -25,44 +25,44 @@ class ConsumerAssignment:
         self._group = group
         self._settings = settings
 
-    def __contains__(self, place: TopicPartition) -> bool:
-        return place in self._fetch_states
+    def __contains__(self, partition: TopicPartition) -> bool:
+        return partition in self._fetch_states
 
     def places(self) -> tuple[TopicPartition, ...]:
         """Return the partitions assigned now."""
         return self._fetch_states.places()
 
     def take(
-        self, places: Sequence[TopicPartition], starts: Mapping[TopicPartition, Offset] | None = None
+        self, partitions: Sequence[TopicPartition], starts: Mapping[TopicPartition, Offset] | None = None
     ) -> None:
         """Begin to read partitions at their committed offsets, else where ``starts`` or the settings say."""
-        if not places:
+        if not partitions:
             return
-        committed = {} if self._group is None else self._log.committed(self._group, places)
-        fresh = [place for place in places if place not in committed]
+        committed = {} if self._group is None else self._log.committed(self._group, partitions)
+        fresh = [partition for partition in partitions if partition not in committed]
         offsets = dict(starts) if starts is not None else self._fetch_states.start_offsets(fresh)
-        offsets.update((place, position.offset) for place, position in committed.items())
-        self._fetch_states.add({place: offsets[place] for place in places}, committed)
+        offsets.update((partition, position.offset) for partition, position in committed.items())
+        self._fetch_states.add({partition: offsets[partition] for partition in partitions}, committed)
 
-    def accept(self, places: Sequence[TopicPartition]) -> None:
+    def accept(self, partitions: Sequence[TopicPartition]) -> None:
         """Add the partitions that the group assigns, and call ``on_assigned``."""
-        self.take(places)
+        self.take(partitions)
         if self._settings.on_assigned is not None:
-            self._settings.on_assigned(places)
+            self._settings.on_assigned(partitions)
 
-    def revoke(self, places: Sequence[TopicPartition]) -> None:
+    def revoke(self, partitions: Sequence[TopicPartition]) -> None:
         """Call ``on_revoked``, in which the program can still commit, then remove the partitions."""
-        self._give_up(places, self._settings.on_revoked)
+        self._give_up(partitions, self._settings.on_revoked)
 
-    def lose(self, places: Sequence[TopicPartition]) -> None:
+    def lose(self, partitions: Sequence[TopicPartition]) -> None:
         """Remove partitions that another member owns already, and call ``on_lost``."""
-        self._give_up(places, self._settings.on_lost or self._settings.on_revoked)
+        self._give_up(partitions, self._settings.on_lost or self._settings.on_revoked)
 
-    def _give_up(self, places: Sequence[TopicPartition], callback: RebalanceCallback | None) -> None:
-        if not places:
+    def _give_up(self, partitions: Sequence[TopicPartition], callback: RebalanceCallback | None) -> None:
+        if not partitions:
             return
         try:
             if callback is not None:
-                callback(places)
+                callback(partitions)
         finally:
-            self._fetch_states.remove(places)
+            self._fetch_states.remove(partitions)

@@ -87,8 +87,8 @@ class FetchStates:
         self._order: list[TopicPartition] = []
         self._is_reader_stale = False
 
-    def __contains__(self, place: TopicPartition) -> bool:
-        return place in self._by_place
+    def __contains__(self, partition: TopicPartition) -> bool:
+        return partition in self._by_place
 
     def __len__(self) -> int:
         return len(self._by_place)
@@ -101,9 +101,9 @@ class FetchStates:
         """Return the partitions and their fetch states."""
         return self._by_place.items()
 
-    def get(self, place: TopicPartition) -> FetchState | None:
+    def get(self, partition: TopicPartition) -> FetchState | None:
         """Return the fetch state of a partition, or ``None`` if the consumer does not read it."""
-        return self._by_place.get(place)
+        return self._by_place.get(partition)
 
     def on_progress(self, callback: Callable[[], None]) -> None:
         """Call ``callback``, from any thread, when records may have become readable."""
@@ -111,37 +111,37 @@ class FetchStates:
 
     def add(self, positions: Mapping[TopicPartition, Offset], committed: Iterable[TopicPartition]) -> None:
         """Read more partitions from these positions, some of which are the group's committed offsets."""
-        for place, position in positions.items():
-            self._by_place[place] = FetchState(position)
-        for place in committed:
-            self._by_place[place].committed = positions[place]
+        for partition, position in positions.items():
+            self._by_place[partition] = FetchState(position)
+        for partition in committed:
+            self._by_place[partition].committed = positions[partition]
         self._order = list(self._by_place)
         self._is_reader_stale = True
 
-    def remove(self, places: Iterable[TopicPartition]) -> None:
+    def remove(self, partitions: Iterable[TopicPartition]) -> None:
         """Stop reading these partitions, and drop what was fetched of them."""
-        for place in places:
-            self._by_place.pop(place, None)
+        for partition in partitions:
+            self._by_place.pop(partition, None)
         self._order = list(self._by_place)
         self._is_reader_stale = True
 
-    def move(self, place: TopicPartition, offset: Offset) -> None:
+    def move(self, partition: TopicPartition, offset: Offset) -> None:
         """Set the position of a partition and drop what was fetched of it."""
-        self._by_place[place].move(offset)
+        self._by_place[partition].move(offset)
         self._is_reader_stale = True
 
-    def pause(self, places: Iterable[TopicPartition], is_paused: bool) -> None:
+    def pause(self, partitions: Iterable[TopicPartition], is_paused: bool) -> None:
         """Pause or resume the return of records of these partitions."""
-        for place in places:
-            self._by_place[place].is_paused = is_paused
+        for partition in partitions:
+            self._by_place[partition].is_paused = is_paused
         self._is_reader_stale = True
 
     def lag(self) -> dict[TopicPartition, int]:
         """Return how many offsets of each partition were not returned yet."""
         marks = self._log.offsets(self.places())
         return {
-            place: max(0, marks[place].visible_end(self._isolation) - reading.position)
-            for place, reading in self._by_place.items()
+            partition: max(0, marks[partition].visible_end(self._isolation) - reading.position)
+            for partition, reading in self._by_place.items()
         }
 
     def close(self) -> None:
@@ -157,11 +157,11 @@ class FetchStates:
         collected: list[BytesRecord] = []
         collected_bytes = 0
         for _ in range(len(self._order)):
-            place = self._order[0]
-            reading = self._by_place[place]
+            partition = self._order[0]
+            reading = self._by_place[partition]
             if not reading.is_paused:
                 if not reading.records:
-                    self._fetch(place, reading)
+                    self._fetch(partition, reading)
                 handed = reading.hand_out(limit - len(collected))
                 collected = collected + handed if collected else handed
                 if len(collected) >= limit:
@@ -175,20 +175,20 @@ class FetchStates:
                 break
         return collected
 
-    def _fetch(self, place: TopicPartition, reading: FetchState) -> None:
+    def _fetch(self, partition: TopicPartition, reading: FetchState) -> None:
         while not reading.records:
             try:
-                run = self._reader.fetch(place, bytes_max=self._fetch_bytes_max)
+                run = self._reader.fetch(partition, bytes_max=self._fetch_bytes_max)
             except OffsetOutOfRangeError as error:
-                self._reset(place, reading, error)
+                self._reset(partition, reading, error)
                 continue
             if run is None:
                 return
             reading.keep(run)
 
-    def _reset(self, place: TopicPartition, reading: FetchState, error: OffsetOutOfRangeError) -> None:
+    def _reset(self, partition: TopicPartition, reading: FetchState, error: OffsetOutOfRangeError) -> None:
         """Move a partition to its start or end, as ``start`` says. Raises ``error`` for another ``start``."""
-        marks = self._log.offsets([place])[place]
+        marks = self._log.offsets([partition])[partition]
         match self._start:
             case "earliest":
                 offset = marks.log_start
@@ -196,34 +196,40 @@ class FetchStates:
                 offset = marks.visible_end(self._isolation)
             case _:
                 raise error
-        facts = fact_text(partition=place, position=reading.position, reset_to=offset)
+        facts = fact_text(partition=partition, position=reading.position, reset_to=offset)
         _logger.warning("the position is out of range, continuing at another offset %s", facts)
         reading.move(offset)
         self._assign_reader()
 
     def _assign_reader(self) -> None:
         self._reader.assign(
-            {place: reading.fetched_to for place, reading in self._by_place.items() if not reading.is_paused}
+            {
+                partition: reading.fetched_to
+                for partition, reading in self._by_place.items()
+                if not reading.is_paused
+            }
         )
         self._is_reader_stale = False
 
-    def start_offsets(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, Offset]:
+    def start_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Offset]:
         """Return the offsets where ``start`` says to begin."""
         match self._start:
             case "earliest":
-                return {place: marks.log_start for place, marks in self._log.offsets(places).items()}
+                return {
+                    partition: marks.log_start for partition, marks in self._log.offsets(partitions).items()
+                }
             case "latest":
-                marks = self._log.offsets(places)
-                return {place: mark.visible_end(self._isolation) for place, mark in marks.items()}
+                marks = self._log.offsets(partitions)
+                return {partition: mark.visible_end(self._isolation) for partition, mark in marks.items()}
             case int() as offset:
                 # The offset is one for partitions of any length: outside a partition it
                 # means the nearest offset inside.
                 return {
-                    place: min(max(offset, mark.log_start), mark.high_watermark)
-                    for place, mark in self._log.offsets(places).items()
+                    partition: min(max(offset, mark.log_start), mark.high_watermark)
+                    for partition, mark in self._log.offsets(partitions).items()
                 }
             case moment:
-                return self._log.offsets_for_time(dict.fromkeys(places, time_ms(moment)))
+                return self._log.offsets_for_time(dict.fromkeys(partitions, time_ms(moment)))
 
 
 def _check_start(start: Start) -> None:

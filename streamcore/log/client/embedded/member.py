@@ -82,11 +82,11 @@ class EmbeddedMember:
     def _accept(self, joined: Joined, owned: ConsumerAssignment) -> None:
         """Take a new assignment; release the partitions that move, and join again to report that."""
         assigned = frozenset(joined.assignment)
-        revoked = tuple(place for place in owned.places() if place not in assigned)
+        revoked = tuple(partition for partition in owned.places() if partition not in assigned)
         owned.revoke(revoked)
         if revoked and joined.assignor.is_cooperative:
             self._membership.order_join(owned.places())
-        added = tuple(place for place in joined.assignment if place not in owned)
+        added = tuple(partition for partition in joined.assignment if partition not in owned)
         if added or not joined.assignor.is_cooperative:
             owned.accept(added)
 
@@ -126,7 +126,7 @@ class EmbeddedMember:
                 left_s = deadline_s - self._monotonic_s()
                 if left_s <= 0 or not membership.wait_joined(left_s) or membership.membership == credentials:
                     raise
-                if not membership.is_cooperative or not all(place in owned for place in positions):
+                if not membership.is_cooperative or not all(partition in owned for partition in positions):
                     raise
 
     def stop(self) -> None:

@@ -45,42 +45,42 @@ class EmbeddedReader:
                 for partition, position in positions.items()
             }
 
-    def fetch(self, source: TopicPartition, *, bytes_max: int) -> FetchedColumns | None:
+    def fetch(self, partition: TopicPartition, *, bytes_max: int) -> FetchedColumns | None:
         """Return what is visible from the position and move the position past it; never wait."""
         self._ensure_open()
-        assigned = self._of(source)
+        assigned = self._of(partition)
         start = assigned.position
         with self._driver:
-            if self._broker.partition(source) is not assigned.log:
+            if self._broker.partition(partition) is not assigned.log:
                 raise UnknownTopicError(
                     "the topic was deleted and created again: assign its partitions again. "
-                    + fact_text(source=source)
+                    + fact_text(partition=partition)
                 )
             result = assigned.log.read(start, bytes_max=bytes_max, isolation=self._isolation)
         if result.next_offset == start:
             return None
         try:
-            run = decode_columns(source, result.data, start, result.aborted)
+            run = decode_columns(partition, result.data, start, result.aborted)
         except CorruptBatchError as error:
             with self._driver:
                 path = assigned.log.segments.holding(start).data_path
             raise CorruptDataError(
                 "a stored batch is damaged: restore the data file from a copy, and look for more damage with "
                 "`streamcore log verify`; a seek past the damage skips its records, "
-                + fact_text(source=source, read_from=start, path=path, found=error)
+                + fact_text(partition=partition, read_from=start, path=path, found=error)
             ) from error
         assigned.position = run.next_offset = result.next_offset
         return run
 
-    def position(self, source: TopicPartition) -> Offset:
+    def position(self, partition: TopicPartition) -> Offset:
         """Return the next offset that ``fetch`` reads."""
-        return self._of(source).position
+        return self._of(partition).position
 
-    def visible_end(self, source: TopicPartition) -> Offset:
+    def visible_end(self, partition: TopicPartition) -> Offset:
         """Return where reading stops now, by this reader's isolation."""
         self._ensure_open()
         with self._driver:
-            return self._of(source).log.offsets.visible_end(self._isolation)
+            return self._of(partition).log.offsets.visible_end(self._isolation)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until an assigned partition has records past its position; return false on timeout."""
@@ -102,10 +102,12 @@ class EmbeddedReader:
             each.log.offsets.visible_end(self._isolation) > each.position for each in self._assigned.values()
         )
 
-    def _of(self, source: TopicPartition) -> _Assigned:
-        assigned = self._assigned.get(source)
+    def _of(self, partition: TopicPartition) -> _Assigned:
+        assigned = self._assigned.get(partition)
         if assigned is None:
-            raise UsageError("the partition is not assigned to this reader. " + fact_text(source=source))
+            raise UsageError(
+                "the partition is not assigned to this reader. " + fact_text(partition=partition)
+            )
         return assigned
 
     def _ensure_open(self) -> None:

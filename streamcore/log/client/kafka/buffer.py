@@ -50,8 +50,8 @@ class _Chunk:
 class PartitionBuffer:
     """One assigned partition: what was received, and where that ends."""
 
-    def __init__(self, source: TopicPartition, position: Offset) -> None:
-        self.source = source
+    def __init__(self, partition: TopicPartition, position: Offset) -> None:
+        self.partition = partition
         self.position = position
         """The next offset that ``take`` returns."""
         self.received_to = position
@@ -104,7 +104,7 @@ class PartitionBuffer:
         """
         if not self.has_news():
             return None
-        run = FetchedColumns(partition=self.source, offsets=[], next_offset=self.received_to)
+        run = FetchedColumns(partition=self.partition, offsets=[], next_offset=self.received_to)
         left_bytes = bytes_max
         while self._chunks and (left_bytes > 0 or not run.offsets):
             chunk = self._chunks[0]

@@ -111,7 +111,7 @@ class KafkaGroups:
         connection = self._connection
         wanted = None
         if partitions is not None:
-            wanted = [KafkaPartition(place.topic, place.partition) for place in partitions]
+            wanted = [KafkaPartition(partition.topic, partition.partition) for partition in partitions]
             if not wanted:
                 return {}
         question = ConsumerGroupTopicPartitions(group, wanted)
@@ -120,7 +120,7 @@ class KafkaGroups:
             answer = connection.retried(
                 lambda: self._asked(question), "ask for committed positions", group=group
             )
-            undecided = [place for place in answer if place.error is not None]
+            undecided = [partition for partition in answer if partition.error is not None]
             if not undecided:
                 return {
                     _place(found): CommittedOffset(found.offset, found.metadata or "")
@@ -160,9 +160,11 @@ class KafkaGroups:
                 "commit positions",
                 group=group,
             )
-            for place in answer.topic_partitions:
-                if place.error is not None:
-                    raise translated(place.error, "commit positions", group=group, partition=_place(place))
+            for partition in answer.topic_partitions:
+                if partition.error is not None:
+                    raise translated(
+                        partition.error, "commit positions", group=group, partition=_place(partition)
+                    )
         except StaleGenerationError as error:
             raise UsageError(
                 f"the group has members, which commit for it: stop them first. {fact_text(group=group)}"
@@ -180,8 +182,8 @@ class KafkaGroups:
 def kafka_positions(positions: Mapping[TopicPartition, CommittedOffset]) -> list[KafkaPartition]:
     """Return offsets in librdkafka's form."""
     return [
-        KafkaPartition(place.topic, place.partition, position.offset, metadata=position.metadata)
-        for place, position in positions.items()
+        KafkaPartition(partition.topic, partition.partition, position.offset, metadata=position.metadata)
+        for partition, position in positions.items()
     ]
 
 

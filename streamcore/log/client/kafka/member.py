@@ -105,7 +105,7 @@ class KafkaMember:
 
     def commit(self, positions: Mapping[TopicPartition, CommittedOffset], owned: ConsumerAssignment) -> None:
         """Commit as a member. Raises ``StaleGenerationError`` if another generation has begun."""
-        if not self._is_joined or not all(place in owned for place in positions):
+        if not self._is_joined or not all(partition in owned for partition in positions):
             raise StaleGenerationError(
                 "the group has assigned these partitions to other members; poll to join again. "
                 + fact_text(group=self._group)
@@ -116,13 +116,13 @@ class KafkaMember:
             if raised.args[0].code() == KafkaError._FATAL:
                 raise self._replaced() from raised
             raise self._connection.translated(raised, "commit positions", group=self._group) from raised
-        for place in committed or ():
-            if place.error is not None:
+        for partition in committed or ():
+            if partition.error is not None:
                 raise translated(
-                    place.error,
+                    partition.error,
                     "commit positions",
                     group=self._group,
-                    partition=f"{place.topic}-{place.partition}",
+                    partition=f"{partition.topic}-{partition.partition}",
                 )
 
     def _replaced(self) -> StaleGenerationError:

@@ -94,14 +94,14 @@ class KafkaReader:
             }
             self._stop_fetching(buffer for place, buffer in self._buffers.items() if place not in kept)
             fresh = [PartitionBuffer(place, start) for place, start in positions.items() if place not in kept]
-            self._buffers = kept | {buffer.source: buffer for buffer in fresh}
+            self._buffers = kept | {buffer.partition: buffer for buffer in fresh}
             self._known_ends = ends
             self._start_fetching(fresh)
 
-    def fetch(self, source: TopicPartition, *, bytes_max: int) -> FetchedColumns | None:
+    def fetch(self, partition: TopicPartition, *, bytes_max: int) -> FetchedColumns | None:
         """Return what is visible from the position and move the position past it."""
         self._ensure_open()
-        buffer = self._of(source)
+        buffer = self._of(partition)
         if not buffer.has_news():
             self._pump(0)
         if not buffer.has_news() and not self._is_at_end(buffer):
@@ -116,18 +116,18 @@ class KafkaReader:
             raise buffer.failure
         return run
 
-    def position(self, source: TopicPartition) -> Offset:
+    def position(self, partition: TopicPartition) -> Offset:
         """Return the next offset that ``fetch`` reads."""
-        return self._of(source).position
+        return self._of(partition).position
 
-    def visible_end(self, source: TopicPartition) -> Offset:
+    def visible_end(self, partition: TopicPartition) -> Offset:
         """Ask the broker where reading stops now, by this reader's isolation."""
         self._ensure_open()
-        return self._ask_end(self._of(source))
+        return self._ask_end(self._of(partition))
 
-    def buffered_bytes(self, source: TopicPartition) -> int:
+    def buffered_bytes(self, partition: TopicPartition) -> int:
         """Return the bytes received of a partition and not fetched yet."""
-        return self._of(source).size_bytes
+        return self._of(partition).size_bytes
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until an assigned partition has records past its position; return false on timeout."""
@@ -168,7 +168,7 @@ class KafkaReader:
         """Whether the position of an empty buffer was at the visible end a short time ago."""
         if buffer.failure is not None or buffer.is_at_end():
             return True
-        end = self._known_ends[buffer.source]
+        end = self._known_ends[buffer.partition]
         if buffer.position >= end and self._monotonic_s() >= buffer.end_asked_s + _END_TRUST_S:
             end = self._ask_end(buffer)
         if buffer.position > end:
@@ -176,18 +176,18 @@ class KafkaReader:
         return buffer.position >= end
 
     def _ask_end(self, buffer: PartitionBuffer) -> Offset:
-        end = self._offsets.visible_ends([buffer.source], self._isolation)[buffer.source]
-        self._known_ends[buffer.source] = end
+        end = self._offsets.visible_ends([buffer.partition], self._isolation)[buffer.partition]
+        self._known_ends[buffer.partition] = end
         buffer.end_asked_s = self._monotonic_s()
         return end
 
     def _ensure_in_range(self, buffer: PartitionBuffer) -> None:
         """Accept a position between visible end and high watermark: its records are undecided."""
-        marks = self._offsets.marks([buffer.source])[buffer.source]
+        marks = self._offsets.marks([buffer.partition])[buffer.partition]
         if buffer.position > marks.high_watermark:
             raise OffsetOutOfRangeError(
                 "the position is past the end of the partition; seek to where it has records. "
-                + fact_text(source=buffer.source, position=buffer.position, end=marks.high_watermark)
+                + fact_text(partition=buffer.partition, position=buffer.position, end=marks.high_watermark)
             )
 
     def _await(self, buffer: PartitionBuffer) -> None:
@@ -196,7 +196,7 @@ class KafkaReader:
         deadline_s = self._monotonic_s() + timeout_s
         while not (buffer.has_news() or buffer.is_at_end() or buffer.failure is not None):
             if self._monotonic_s() >= deadline_s:
-                facts = {"source": buffer.source, "position": buffer.position}
+                facts = {"partition": buffer.partition, "position": buffer.position}
                 raise self._connection.silence("read", timeout_s, **facts)
             self._pump(_WAIT_S)
             self._ensure_open()
@@ -275,7 +275,7 @@ class KafkaReader:
     def _start_fetching(self, buffers: Iterable[PartitionBuffer]) -> None:
         self._topic_names = sorted({place.topic for place in self._buffers})
         starts = [
-            KafkaPartition(buffer.source.topic, buffer.source.partition, buffer.received_to)
+            KafkaPartition(buffer.partition.topic, buffer.partition.partition, buffer.received_to)
             for buffer in buffers
         ]
         if starts:
@@ -283,7 +283,7 @@ class KafkaReader:
 
     def _stop_fetching(self, buffers: Iterable[PartitionBuffer]) -> None:
         places = [
-            KafkaPartition(buffer.source.topic, buffer.source.partition)
+            KafkaPartition(buffer.partition.topic, buffer.partition.partition)
             for buffer in buffers
             if not buffer.is_halted
         ]
@@ -311,10 +311,12 @@ class KafkaReader:
     def _has_news(self) -> bool:
         return any(buffer.has_news() or buffer.failure is not None for buffer in list(self._buffers.values()))
 
-    def _of(self, source: TopicPartition) -> PartitionBuffer:
-        buffer = self._buffers.get(source)
+    def _of(self, partition: TopicPartition) -> PartitionBuffer:
+        buffer = self._buffers.get(partition)
         if buffer is None:
-            raise UsageError("the partition is not assigned to this reader. " + fact_text(source=source))
+            raise UsageError(
+                "the partition is not assigned to this reader. " + fact_text(partition=partition)
+            )
         return buffer
 
     def _ensure_open(self) -> None:
@@ -334,7 +336,9 @@ def _receive(buffer: PartitionBuffer, messages: list[Message]) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
             buffer.see_end(messages[index].offset())
         elif error.code() not in _PASSING:
-            buffer.failure = translated(error, "read", source=buffer.source, position=buffer.received_to)
+            buffer.failure = translated(
+                error, "read", partition=buffer.partition, position=buffer.received_to
+            )
     if start < len(messages):
         buffer.add(messages[start:] if start else messages)
 

@@ -86,30 +86,32 @@ class KafkaTopics:
         self._known.update((name, (expires_s, topic)) for name, topic in found.items())
         return found
 
-    def of(self, target: TopicPartition) -> TopicDescription:
+    def of(self, partition: TopicPartition) -> TopicDescription:
         """Return the topic of a partition, as described a short time ago.
 
         Raises:
             UnknownTopicError: the topic or the partition does not exist.
         """
-        expires_s, topic = self._known.get(target.topic, (0.0, None))
+        expires_s, topic = self._known.get(partition.topic, (0.0, None))
         if (
             topic is None
-            or target.partition >= topic.partition_count
+            or partition.partition >= topic.partition_count
             or (self._connection.clock.monotonic_s() >= expires_s)
         ):
             try:
-                topic = self.described([target.topic]).get(target.topic)
+                topic = self.described([partition.topic]).get(partition.topic)
             except RequestTimeoutError:
                 # The old description is used: the caller's own request detects whether it still holds.
-                if topic is None or target.partition >= topic.partition_count:
+                if topic is None or partition.partition >= topic.partition_count:
                     raise
         if topic is None:
-            raise UnknownTopicError(f"create the topic first. {fact_text(topic=target.topic)}")
-        if not 0 <= target.partition < topic.partition_count:
+            raise UnknownTopicError(f"create the topic first. {fact_text(topic=partition.topic)}")
+        if not 0 <= partition.partition < topic.partition_count:
             raise UnknownTopicError(
                 "the topic has no such partition. "
-                + fact_text(topic=target.topic, partition=target.partition, partitions=topic.partition_count)
+                + fact_text(
+                    topic=partition.topic, partition=partition.partition, partitions=topic.partition_count
+                )
             )
         return topic
 
@@ -180,12 +182,15 @@ class KafkaTopics:
 
     def delete_records(self, before: Mapping[TopicPartition, Offset]) -> None:
         """Move log starts forward."""
-        for target in before:
-            self.of(target)
+        for partition in before:
+            self.of(partition)
         if not before:
             return
         admin, timeout_s = self._connection.admin, self._connection.settings.request_timeout_s
-        wanted = [KafkaPartition(target.topic, target.partition, offset) for target, offset in before.items()]
+        wanted = [
+            KafkaPartition(partition.topic, partition.partition, offset)
+            for partition, offset in before.items()
+        ]
 
         def ask() -> None:
             for answer in admin.delete_records(wanted, request_timeout=timeout_s).values():
