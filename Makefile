@@ -1,7 +1,7 @@
-# StreamCore: everything a fresh checkout needs is one target away.
+# StreamCore: each task of a checkout is one target.
 #
-# The first target that needs Python makes .venv, installs the locked versions into it and leaves
-# a stamp, so that this happens once. Needed on the machine: Python 3.11 or newer, and PyPI.
+# The first target that needs Python creates .venv, installs the locked versions into it and writes
+# a stamp file, so that this happens once. The machine needs Python 3.11 or newer, and PyPI.
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -14,7 +14,7 @@ DATA ?= fleet-data
 SEEDS ?= 2000
 PYTEST ?= $(BIN)/python -m pytest
 
-# The first that is new enough wins; versions that the tests run on come first.
+# The first interpreter that is new enough is used; versions that the tests run on are tried first.
 CANDIDATES := python3 python3.13 python3.12 python3.11 python3
 PYTHON ?= $(shell for python in $(CANDIDATES); do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
@@ -26,17 +26,17 @@ PYTHON ?= $(shell for python in $(CANDIDATES); do \
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-venv: $(STAMP)  ## make .venv with everything in it (the other targets do this by themselves)
+venv: $(STAMP)  ## create .venv with all dependencies (the other targets do this when needed)
 
 $(STAMP): requirements-dev.lock requirements-data.lock pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "StreamCore needs Python 3.11 or newer, and none was found as python3, python3.11, python3.12 or" \
 			"python3.13." >&2; \
-		echo "Install one, or say where it is: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; fi
+		echo "Install one, or give its path: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; fi
 	@if [ ! -x $(BIN)/python ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
-		echo "making $(VENV) with $$($(PYTHON) --version)"; \
-		$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu" \
-			"this needs the package python3-venv" >&2; exit 1; }; fi
+		echo "creating $(VENV) with $$($(PYTHON) --version)"; \
+		$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot create a virtual environment; on Debian and Ubuntu" \
+			"install the package python3-venv" >&2; exit 1; }; fi
 	@echo "installing the locked dependencies into $(VENV) (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: -r requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-data.lock
@@ -55,7 +55,7 @@ lint: $(STAMP)  ## ruff: rules and format
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-format: $(STAMP)  ## ruff: put everything into form
+format: $(STAMP)  ## ruff: fix and format all files
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
@@ -67,20 +67,20 @@ imports: $(STAMP)  ## check that imports point one way
 
 check: test lint types imports  ## everything a commit must pass
 
-crash: $(STAMP)  ## kill a job and a served log with -9 at random moments; CRASH_KILLS=, CRASH_ROUNDS=, CRASH_SEED=
+crash: $(STAMP)  ## kill a job and a served log with -9 at random times; CRASH_KILLS=, CRASH_ROUNDS=, CRASH_SEED=
 	@$(PYTEST) -n 2 -m crash tests/crash
 
 simulate: $(STAMP)  ## crash the simulated disk under SEEDS random histories
 	@SIMULATION_SEEDS=$(SEEDS) $(PYTEST) tests/simulation
 
-interop: $(STAMP)  ## let clients of all languages use the broker; writes docs/clients.md (BROKER=HOST:PORT: another one)
+interop: $(STAMP)  ## test the broker with clients of all languages; writes docs/clients.md (BROKER=HOST:PORT: another one)
 ifdef BROKER
 	@INTEROP_BROKER=$(BROKER) $(PYTEST) -m interop -rs tests/interop
 else
 	@INTEROP_TABLE=docs/clients.md $(PYTEST) -m interop -rs tests/interop
 endif
 
-differential: $(STAMP)  ## ask Apache Kafka and our broker the same and compare the answers (Java and Maven for Kafka)
+differential: $(STAMP)  ## send the same requests to Apache Kafka and the broker, compare the answers (Java and Maven for Kafka)
 	@$(PYTEST) -m differential -rs tests/differential
 
 bench: $(STAMP)  ## measure CPU time per event; writes bench/RESULTS.md
@@ -92,17 +92,17 @@ bench-broker: $(STAMP)  ## measure the broker beside Apache Kafka; writes bench/
 		--only produce-100 produce-1k consume-100 consume-1k
 
 REV ?= HEAD
-bench-against: $(STAMP)  ## measure rows of both benchmarks before and now, in turns; REV=commit ROWS="row row" ROUNDS=5
+bench-against: $(STAMP)  ## measure rows of both benchmarks at REV and now, alternating; REV=commit ROWS="row row" ROUNDS=5
 	@$(BIN)/python bench/against.py "$(REV)" --rounds $(or $(ROUNDS),5) $(if $(ROWS),--only $(ROWS))
 
-docs: $(STAMP)  ## write the pages of docs/ that are made from the code
+docs: $(STAMP)  ## generate the pages of docs/ that are made from the code
 	@$(BIN)/python -m docs.generate
 
-lock: $(STAMP)  ## write the lock files anew (needs uv)
+lock: $(STAMP)  ## regenerate the lock files (needs uv)
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal --python-version 3.11 --no-build \
 		--no-annotate pyproject.toml -o requirements.lock
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal --python-version 3.11 --no-build \
 		--no-annotate --extra dev pyproject.toml -o requirements-dev.lock
 
-clean:  ## remove what the targets made, .venv apart
+clean:  ## remove the files that the targets created, except .venv
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis $(DATA)

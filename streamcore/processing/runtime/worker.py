@@ -142,9 +142,8 @@ class TaskWorker:
     async def _follow_topics(self) -> bool:
         """Use added partitions: commit, and open the tasks for the topics as they are now.
 
-        Rounds under way are cut first; the result is ``False`` until they have ended. Where a topic is
-        another
-        one than before, nothing is committed: the offsets belong to the old topic.
+        Rounds under way are cut first; the result is ``False`` until they have ended. Where a topic was
+        created again, nothing is committed: the offsets belong to the old topic.
 
         Raises:
             TopologyError: a topic was deleted, or got partitions where equal keys must stay together.
