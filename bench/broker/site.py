@@ -50,8 +50,7 @@ class Sizes:
     old_records_1k: int = 1_000_000
     warm_up_s: float = 5.0
     """How long a new broker gets small requests, and records at a rate, before anything is measured. With 0
-    it is
-    measured as it was started.
+    it is measured as it was started.
     """
     uncounted_s: float = 1.0
     """How long a load that is measured by time runs before it counts."""

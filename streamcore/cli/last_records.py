@@ -19,8 +19,7 @@ def last_records(
     """Return the ``count`` newest records of all partitions; those of one partition are in offset order.
 
     Offsets without a record (of markers, of aborted and of compacted records) do not count: if they leave too
-    few
-    records, the function reads again from twice as far back. Afterwards the consumer is at the end.
+    few records, the function reads again from twice as far back. Afterwards the consumer is at the end.
     """
     partitions = consumer.assignment()
     while not partitions:

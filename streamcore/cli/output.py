@@ -167,10 +167,8 @@ def run_and_report(run: Callable[[], object]) -> int:
     """Run a command and return its exit code; print every expected error as one line.
 
     The code is 2 for a wrong command line, 1 for errors of this package and of the operating system, and 130
-    for
-    an interrupt, as in shells. If the reader of the output has gone (``| head``), the code is 1 and nothing
-    is
-    printed. Any other exception is a bug and is raised.
+    for an interrupt, as in shells. If the reader of the output has gone (``| head``), the code is 1 and
+    nothing is printed. Any other exception is a bug and is raised.
 
     Args:
         run: the command; an integer that it returns is the exit code.

@@ -296,9 +296,8 @@ def made_to_stay() -> Iterator[None]:
     """Keep objects that are made in the block out of Python's cycle collector, for ever.
 
     Ten thousand partitions are about 400,000 objects. A collection of all of them stops all threads for a
-    tenth
-    of a second each time and finds nothing. Use it only in a process that ends with the command: cycles that
-    exist when the block ends are never freed.
+    tenth of a second each time and finds nothing. Use it only in a process that ends with the command: cycles
+    that exist when the block ends are never freed.
     """
     gc.disable()
     try:

@@ -22,10 +22,8 @@ class StoreWrites:
     """The writes of one ``apply`` to one store: keys with new values, and ranges to delete.
 
     ``values`` is parallel to ``keys``; ``None`` deletes the key. A key is in ``keys`` at most once. Ranges
-    are
-    ``[start, end)`` and are deleted *before* the keys are written, so a key that is written in the same
-    ``apply``
-    survives.
+    are ``[start, end)`` and are deleted *before* the keys are written, so a key that is written in the same
+    ``apply`` survives.
     """
 
     store: str

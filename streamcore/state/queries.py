@@ -39,8 +39,7 @@ class StoreView(Generic[K, V]):
     """Read access to a store, for any thread, while the task goes on.
 
     Windows are keyed by ``Windowed``. If several windows contain a time (hopping windows), ``get`` with
-    ``at``
-    answers with the one that starts last.
+    ``at`` answers with the one that starts last.
     """
 
     def __init__(
@@ -117,8 +116,7 @@ class StoreView(Generic[K, V]):
         """Return the windows of one key that start in ``[since, until)``, earliest first.
 
         The query jumps from one existing window start to the next: it costs one seek and one read per start
-        in the
-        range, however many keys have windows there.
+        in the range, however many keys have windows there.
         """
         self._ensure_kind("window", "use get()")
         encoded = self._keys.encode(key)

@@ -61,9 +61,8 @@ class RestoreTarget:
     """A store and the partition that it follows.
 
     ``until`` is for a table that follows a topic which the task also reads: the table must not be ahead of
-    the
-    task's committed offset. ``None`` restores up to the visible end, as for a changelog. ``is_changelog``,
-    ``replaced_ids`` and ``may_lose_end`` are those of ``RestoreRules``.
+    the task's committed offset. ``None`` restores up to the visible end, as for a changelog.
+    ``is_changelog``, ``replaced_ids`` and ``may_lose_end`` are those of ``RestoreRules``.
     """
 
     store: str

@@ -92,21 +92,15 @@ def plan_restore(
     """Decide how a store catches up with the partition that it follows.
 
     A key-value store whose checkpoint is before the log start may have missed tombstones, and so may one
-    whose
-    checkpoint is older than the retention of tombstones: their tails cannot be used. Windowed stores drop
-    windows
-    without tombstones; only an agent that deletes a window writes one, and retention deletes its window in
-    any
-    case. The records that retention deleted from their changelogs meanwhile are at worst missing, so their
-    own
-    data, although older, is better than none.
+    whose checkpoint is older than the retention of tombstones: their tails cannot be used. Windowed stores
+    drop windows without tombstones; only an agent that deletes a window writes one, and retention deletes its
+    window in any case. The records that retention deleted from their changelogs meanwhile are at worst
+    missing, so their own data, although older, is better than none.
 
     The log start of a key-value changelog stays at 0: compaction does not move it. A later log start shows
-    that
-    retention or DeleteRecords deleted records that may be the newest of their keys, so a rebuild would lose
-    keys
-    and is refused. One offset at the checkpoint may be missing: it held the marker of the checkpoint's
-    transaction.
+    that retention or DeleteRecords deleted records that may be the newest of their keys, so a rebuild would
+    lose keys and is refused. One offset at the checkpoint may be missing: it held the marker of the
+    checkpoint's transaction.
     """
     log_start, end = changelog.log_start, changelog.visible_end
     is_whole = rules.is_windowed or not rules.is_changelog or log_start == 0

@@ -82,8 +82,7 @@ class RocksEngine:
         """Open the database in ``directory``, or create it there.
 
         With ``read_only`` nothing is created, locked or changed; the engine then shows the data that was
-        applied when
-        it was opened.
+        applied when it was opened.
 
         Raises:
             DirectoryInUseError: another engine, in this process or another, has it open for writing.

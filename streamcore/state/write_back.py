@@ -53,8 +53,7 @@ class WriteBack(Generic[K, V]):
     """One store of one task as its owner sees it. Not for sharing between threads.
 
     There are two ways to use it: operators ``identify`` the keys of a batch, ``load`` these identities and
-    work on
-    the returned dict; agents use it like a dict, key by key.
+    work on the returned dict; agents use it like a dict, key by key.
 
     ``journal`` is the journal that records writes now; ``None`` if none does.
     """
@@ -210,8 +209,7 @@ class WriteBack(Generic[K, V]):
         """Begin to record overwritten values key by key, so that one event can be undone.
 
         The journal is in effect until ``end_event``, or until another is set as ``journal``: with several
-        events in
-        progress, set that of the running one.
+        events in progress, set that of the running one.
         """
         self.journal = EventJournal(self._drain_count, self._abort_count)
         return self.journal

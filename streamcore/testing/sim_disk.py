@@ -131,8 +131,7 @@ class SimDisk:
         """End the process but not the machine: everything that was written can be read.
 
         Files opened before can only be closed. Bytes that a failed sync has dropped can still be read, until
-        the
-        next ``crash``. Planned faults are cancelled.
+        the next ``crash``. Planned faults are cancelled.
         """
         with self._lock:
             self._note("kill", "")

@@ -50,8 +50,7 @@ class TopologyDriver:
 
     ``seed`` decides what a crash leaves of what is not durable. ``slice_records_max`` limits the records of a
     batch: with 1, each event is a batch. ``fetch_bytes_max`` limits what one fetch reads of a partition; a
-    batch
-    that was sent as one is not cut. ``disk`` can be filled or made to fail.
+    batch that was sent as one is not cut. ``disk`` can be filled or made to fail.
     """
 
     def __init__(
@@ -199,8 +198,7 @@ class TopologyDriver:
         """Lose everything that is not durable, as a power cut does, and start again.
 
         Records that were sent but not processed are in the log, and are processed after the restart. The seed
-        decides
-        for each task whether its state is kept or lost; lost state is restored from the changelogs.
+        decides for each task whether its state is kept or lost; lost state is restored from the changelogs.
         """
         self._is_open = False
         self._do(self._worker.abandon())
