@@ -244,7 +244,7 @@ def ensure_within_log(
     for source, position in committed.items():
         if source in offsets and position.offset > offsets[source].log_end:
             raise UsageError(
-                "the committed position lies behind the end of the partition, so the topic is another one or "
+                "the committed offset lies behind the end of the partition, so the topic is another one or "
                 f"the log lost its end; bring back the log from a backup, or start over with {RESET}: "
                 + fact_text(partition=source, committed=position.offset, log_end=offsets[source].log_end)
             )
@@ -284,7 +284,7 @@ def ensure_own_positions(
     gone = [source for source in sources if source not in committed]
     if gone and (not committed or any(source in known for source in gone)):
         raise UsageError(
-            "the committed positions of the application are gone while its tables hold data, so records "
+            "the committed offsets of the application are gone while its tables hold data, so records "
             f"would be counted twice; the group was deleted, or its positions expired; {start_over}: "
             + fact_text(**facts, partitions=",".join(map(str, gone)))
         )
@@ -292,7 +292,7 @@ def ensure_own_positions(
         moved = [source for source in committed if not committed[source].metadata]
     if moved:
         raise UsageError(
-            "another program moved the committed positions of the application, so its tables no longer "
+            "another program moved the committed offsets of the application, so its tables no longer "
             f"belong to them; {start_over}: "
             + fact_text(
                 **facts,
@@ -305,7 +305,7 @@ def ensure_own_positions(
         position_now = committed.get(source)
         if position_now is not None and position_now.offset < offset and not may_lose_end:
             raise UsageError(
-                "the tables are ahead of the committed positions, so the log lost its end or is an old copy; "
+                "the tables are ahead of the committed offsets, so the log lost its end or is an old copy; "
                 "bring back the log that belongs to the state, delete state/ to take what this log holds, or "
                 f"{start_over}: "
                 + fact_text(**facts, partition=source, committed=position_now.offset, reflected=offset)
@@ -320,7 +320,7 @@ def _was_read(records: ApplicationRecords, source: TopicPartition) -> bool:
 def _warn_of_moved_positions(app_id: str, moved: Mapping[TopicPartition, Offset]) -> None:
     if moved:
         _logger.warning(
-            "another program moved the committed positions of the application, going on from there: %s",
+            "another program moved the committed offsets of the application; it continues from there: %s",
             fact_text(
                 app=app_id, positions=",".join(f"{source}@{offset}" for source, offset in moved.items())
             ),

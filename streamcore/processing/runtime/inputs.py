@@ -39,7 +39,7 @@ _MAY_BE_NONE = ("any", "custom")
 def warn_of_gap(partition: TopicPartition, position: Offset, log_start: Offset) -> None:
     """Log that records were deleted before they were processed; processing continues after them."""
     _logger.warning(
-        "records were deleted from the topic before they were processed, going on behind them; "
+        "records were deleted from the topic before they were processed; processing continues after them; "
         "give the topic a longer retention: %s",
         fact_text(partition=partition, position=position, log_start=log_start),
     )

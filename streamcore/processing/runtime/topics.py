@@ -203,7 +203,7 @@ def _mend(log: Log, found: TopicDescription, changes: Mapping[str, str]) -> None
             f"changed from here; change them, then start again: {error} {facts}"
         ) from error
     _logger.warning(
-        "a topic of the application had settings under which it loses records; they were set right: %s", facts
+        "a topic of the application had settings under which it loses records; they are corrected: %s", facts
     )
 
 

@@ -194,7 +194,9 @@ class WorkerPresence:
         except StreamCoreError as error:
             # The commits are fenced all the same; only the early error of a second worker is lost.
             _logger.warning(
-                "the worker is not seen by others any more: %s %s", error, fact_text(app=self._app_id)
+                "the worker left its group, so other workers cannot see it: %s %s",
+                error,
+                fact_text(app=self._app_id),
             )
         finally:
             if member is not None:

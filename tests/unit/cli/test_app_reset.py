@@ -107,7 +107,7 @@ def test_the_group_of_an_application_is_left_alone_unless_one_insists(
     assert command("groups", "reset", "shop", "--to", "earliest", "--yes")[0] == 0
     code, _, err = command("worker", SHOP, "--until-end")
     assert code == 1
-    assert "another program moved the committed positions" in err
+    assert "another program moved the committed offsets" in err
 
 
 def test_an_application_may_have_a_reset_of_its_own(

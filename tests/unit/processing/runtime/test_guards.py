@@ -356,7 +356,7 @@ def test_positions_that_are_gone_are_refused_where_a_table_depends_on_them(house
     house.run(counting())
     house.log.delete_group("counting")
 
-    with pytest.raises(sc.UsageError, match="positions of the application are gone"):
+    with pytest.raises(sc.UsageError, match="offsets of the application are gone"):
         house.run(counting())
 
 
@@ -383,7 +383,7 @@ def test_a_position_behind_the_end_of_its_partition_is_refused(house: House) -> 
     house.run(counting())
     house.log.commit_positions("counting", {NUMBERS: CommittedOffset(99, "1 0 0")})
 
-    with pytest.raises(sc.UsageError, match="committed position lies behind the end"):
+    with pytest.raises(sc.UsageError, match="committed offset lies behind the end"):
         house.run(counting())
 
 
@@ -391,6 +391,6 @@ def test_state_ahead_of_its_positions_is_of_another_log(house: House) -> None:
     house.run(counting())
     house.log.commit_positions("counting", {NUMBERS: CommittedOffset(1, "1 0 0")})
 
-    with pytest.raises(sc.UsageError, match="the tables are ahead of the committed positions"):
+    with pytest.raises(sc.UsageError, match="the tables are ahead of the committed offsets"):
         house.run(counting())
     assert house.run(counting(), "counts", may_lose_end=True)["a"] >= 2

@@ -1,4 +1,4 @@
-"""Settings of topics that an application owns: set right with a warning, or refused."""
+"""Settings of topics that an application owns: corrected with a warning, or refused."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_changelog_made_by_hand_keeps_what_a_table_needs(
 
     assert settings(house, CHANGELOG)["cleanup.policy"] == "compact"
     (record,) = caplog.records
-    assert f"they were set right: topic={CHANGELOG}" in record.getMessage()
+    assert f"they are corrected: topic={CHANGELOG}" in record.getMessage()
     assert f"cleanup.policy: {policy} -> compact" in record.getMessage()
 
 
