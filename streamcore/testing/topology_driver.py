@@ -30,7 +30,7 @@ from streamcore.processing.runtime.commit import Guarantee
 from streamcore.processing.runtime.outside import AnyTable
 from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.table_query import TableQuery, table_query
-from streamcore.processing.runtime.topics import dead_letter_spec, dead_letter_topics
+from streamcore.processing.runtime.topics import topics_of
 from streamcore.processing.runtime.worker import TaskWorker
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
 from streamcore.processing.topology.times import given_time_ms
@@ -74,6 +74,7 @@ class TopologyDriver:
         self._read: dict[TopicPartition, int] = {}
         self._log: EmbeddedLog
         self._worker: TaskWorker
+        self._topics: dict[str, TopicSpec]
         self._is_open = False
         self._crash_at: int | None = None
         self._failure: StreamCoreError | None = None
@@ -253,8 +254,10 @@ class TopologyDriver:
             fetch_bytes_max=self._fetch_bytes_max,
             ahead_warning_ms=None,
         )
+        application = self.app.declared()
+        self._topics = topics_of(application)
         return TaskWorker(
-            self.app, self._log, self._engines, self.clock, settings, wait_ms=self.clock.advance
+            application, self._log, self._engines, self.clock, settings, wait_ms=self.clock.advance
         )
 
     def _run_until_end(self, *, close_windows: bool) -> None:
@@ -297,12 +300,10 @@ class TopologyDriver:
     def _spec(self, topic: Topic[Any, Any] | str) -> TopicSpec:
         if not isinstance(topic, str):
             return topic.spec
-        found = self.app.declaration.topics.get(topic)
-        if found is not None:
-            return found
-        if topic in dead_letter_topics(self.app):
-            return dead_letter_spec(topic)
-        raise UsageError(f"the application has no such topic: {fact_text(topic=topic)}")
+        found = self._topics.get(topic)
+        if found is None:
+            raise UsageError(f"the application has no such topic: {fact_text(topic=topic)}")
+        return found
 
 
 class _Work:

@@ -39,6 +39,7 @@ from starlette.routing import Route
 from streamcore.errors import RequestTimeoutError, StreamCoreError, fact_text
 from streamcore.processing.runtime.running import Worker
 from streamcore.processing.runtime.table_query import TableQuery
+from streamcore.processing.topology.describe import mermaid_text, plain_text
 from streamcore.web.errors import HttpError, status_of
 from streamcore.web.metrics import CONTENT_TYPE, WorkerMetrics
 from streamcore.web.questions import (
@@ -180,7 +181,8 @@ class _Api:
         style = request.query_params.get("format", "text")
         if style not in ("text", "mermaid"):
             return _error(400, f"the format is text or mermaid: {fact_text(format=repr(style)[:50])}")
-        return PlainTextResponse(self._worker.app.describe(mermaid=style == "mermaid"))
+        text = mermaid_text if style == "mermaid" else plain_text
+        return PlainTextResponse(text(self._worker.app.declared().plan))
 
     # -- within
 

@@ -65,7 +65,7 @@ class House:
 
     def worker(self, app: sc.App, **settings: Any) -> TaskWorker:
         """A worker that has opened its tasks. For use within ``asyncio.run``."""
-        return TaskWorker(app, self.log, self, self.clock, WorkerSettings(**settings))
+        return TaskWorker(app.declared(), self.log, self, self.clock, WorkerSettings(**settings))
 
     def run(self, app: sc.App, table: str | None = None, **settings: Any) -> Mapping[Any, Any]:
         """Process what is there, and return the table."""

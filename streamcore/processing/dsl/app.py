@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, overload
 
 from streamcore.errors import SerdeError, TopologyError, fact_text
 from streamcore.model import Record
@@ -36,8 +36,9 @@ from streamcore.processing.dsl.stream import Stream
 from streamcore.processing.dsl.table import GlobalTable, Table, WindowedTable
 from streamcore.processing.dsl.topic import Topic
 from streamcore.processing.dsl.topic_keys import key_serde_for, store_key_type
+from streamcore.processing.topology.application import Application, OnRecreatedTopic, dead_letter_topics
 from streamcore.processing.topology.error_policy import ErrorPolicy, stop
-from streamcore.processing.topology.nodes import AgentNode, StoreSpec, TopicSpec
+from streamcore.processing.topology.nodes import AgentNode, Node, StoreSpec, TopicSpec
 from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.plan import Plan, make_plan
 from streamcore.serde import Serde, serde_for
@@ -88,7 +89,7 @@ class App(CalledFunctions):
         app_id: str,
         *,
         on_error: ErrorPolicy = stop,
-        on_recreated_topic: Literal["stop", "start-over", "go-on"] = "stop",
+        on_recreated_topic: OnRecreatedTopic = "stop",
     ) -> None:
         """Create an application without steps.
 
@@ -108,7 +109,7 @@ class App(CalledFunctions):
                 + fact_text(given=repr(on_recreated_topic))
             )
         self.app_id = legal_name(app_id, "application")
-        self.on_recreated_topic = on_recreated_topic
+        self.on_recreated_topic: OnRecreatedTopic = on_recreated_topic
         policy = app_policy(on_error, app=app_id)
         super().__init__(Declaration(app_id=app_id, on_error=policy))
         self.declaration.check_dead_letter(policy, app=app_id)
@@ -413,6 +414,27 @@ class App(CalledFunctions):
                     + fact_text(agent=agent, table=table.name, app=self.app_id)
                 )
         return tuple(table.store for table in tables if not isinstance(table, GlobalTable))
+
+    def declared(self) -> Application:
+        """Return what is declared so far as one frozen value; a worker runs it.
+
+        Raises:
+            TopologyError: two tables have one name.
+        """
+        declaration = self.declaration
+        declaring: tuple[TopicSpec | Node, ...] = (*declaration.topics.values(), *declaration.nodes)
+        return Application(
+            app_id=self.app_id,
+            plan=self.plan(),
+            on_error=declaration.on_error,
+            on_recreated_topic=self.on_recreated_topic,
+            dead_letter_topics=dead_letter_topics(
+                [declaration.on_error, *(each.on_error for each in declaring)]
+            ),
+            timers=tuple(self.timers),
+            start_hooks=tuple(self.start_hooks),
+            stop_hooks=tuple(self.stop_hooks),
+        )
 
     def plan(self) -> Plan:
         """Return the topology, split into sub-topologies.

@@ -21,12 +21,12 @@ from streamcore.errors import (
 from streamcore.log.client.producer.pending import Sent, SentMany
 from streamcore.log.connect import ConnectedLog
 from streamcore.model import Headers, Record
-from streamcore.processing.dsl.app import App
 from streamcore.processing.runtime.commit import Guarantee
 from streamcore.processing.runtime.global_tables import Progress
 from streamcore.processing.runtime.outside import AnyTable, AnyTopic
 from streamcore.processing.runtime.running import DEFAULT_DATA, Worker, new_event_loop, still_busy
 from streamcore.processing.runtime.table_query import TableQuery
+from streamcore.processing.topology.application import DeclaredApplication
 
 
 class Running:
@@ -190,7 +190,7 @@ class Running:
 
 @contextmanager
 def run(
-    app: App,
+    app: DeclaredApplication,
     *,
     data: Path | str = DEFAULT_DATA,
     broker: str | None = None,

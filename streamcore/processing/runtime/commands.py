@@ -20,9 +20,9 @@ from streamcore.errors import UsageError, fact_text
 from streamcore.log.client.port import Producer
 from streamcore.log.connect import ConnectedLog, broker_place, connect
 from streamcore.processing.context import TaskTable, user_context
-from streamcore.processing.dsl.app import App
 from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.topics import ensure_topics, topics_read_before
+from streamcore.processing.topology.application import DeclaredApplication
 from streamcore.processing.topology.nodes import StoreSpec
 
 
@@ -31,7 +31,7 @@ class CommandContext:
 
     def __init__(
         self,
-        app: App,
+        app: DeclaredApplication,
         data: Path | str,
         *,
         broker: str | None = None,
@@ -59,7 +59,7 @@ class CommandContext:
             log = connect(self._where, durability=self._durability, security=self._security)
             try:
                 read_before = topics_read_before(log, self._app.app_id)
-                self._counts = ensure_topics(log, self._app, self._app.plan(), read_before)
+                self._counts = ensure_topics(log, self._app.declared(), read_before)
             except BaseException:
                 log.close()
                 raise

@@ -13,7 +13,6 @@ from streamcore.log.client.application_groups import descriptions_topic, worker_
 from streamcore.log.connect import ConnectedLog, broker_place, connect
 from streamcore.log.groups import ResetTarget
 from streamcore.model import Offset, TopicPartition
-from streamcore.processing.dsl.app import App
 from streamcore.processing.runtime.reset import (
     ResetPlan,
     carry_out,
@@ -23,6 +22,7 @@ from streamcore.processing.runtime.reset import (
 )
 from streamcore.processing.runtime.topics import ensure_descriptions
 from streamcore.processing.runtime.worker_presence import other_workers, presence_id, runs_here
+from streamcore.processing.topology.application import DeclaredApplication
 from streamcore.state.application_records import ApplicationRecords, read_records
 from streamcore.state.directory import StateDirectory, TaskFolder
 
@@ -32,7 +32,7 @@ class ApplicationReset:
 
     def __init__(
         self,
-        app: App,
+        app: DeclaredApplication,
         data: Path | str,
         *,
         broker: str | None = None,
@@ -68,7 +68,7 @@ class ApplicationReset:
             UsageError: the application runs, or an argument fits nothing.
         """
         self._ensure_stopped()
-        plan, app_id = self._app.plan(), self._app.app_id
+        plan, app_id = self._app.declared().plan, self._app.app_id
         names = [part.name for part in plan.sub_topologies] if table is None else parts_of_table(plan, table)
         has_records = descriptions_topic(app_id) in self._log.topics()
         records = read_records(self._log, app_id) if has_records else ApplicationRecords(app_id)

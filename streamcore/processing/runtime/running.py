@@ -29,7 +29,6 @@ from streamcore.errors import (
 from streamcore.log.client.producer.pending import Sent, SentMany
 from streamcore.log.connect import ConnectedLog, broker_place, connect, hold_folder
 from streamcore.model import Headers, Record
-from streamcore.processing.dsl.app import App
 from streamcore.processing.runtime.collecting import COLLECTOR_PACE
 from streamcore.processing.runtime.commit import Guarantee
 from streamcore.processing.runtime.freshness import Freshness
@@ -41,6 +40,7 @@ from streamcore.processing.runtime.task_set import EngineSource
 from streamcore.processing.runtime.topics import topics_of
 from streamcore.processing.runtime.worker import TaskWorker
 from streamcore.processing.runtime.worker_presence import alone_in_process, worker_presence
+from streamcore.processing.topology.application import DeclaredApplication
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.state.directory import StateDirectory
 from streamcore.state.engine import KeyValueEngine
@@ -70,7 +70,7 @@ class Worker:
 
     def __init__(
         self,
-        app: App,
+        app: DeclaredApplication,
         *,
         data: Path | str = DEFAULT_DATA,
         broker: str | None = None,
@@ -146,10 +146,11 @@ class Worker:
             engines: EngineSource = (
                 MemoryEngines() if self._state == "memory" else StateDirectory(self.data / "state")
             )
+            application = self.app.declared()
             self._tasks = TaskWorker(
-                self.app, self._log, engines, self._clock, self._settings, progress=self._progress
+                application, self._log, engines, self._clock, self._settings, progress=self._progress
             )
-            self._outside = OutsideSender(self._log, topics_of(self.app))
+            self._outside = OutsideSender(self._log, topics_of(application))
             self._resources.callback(self._outside.close)
         except BaseException:
             self._resources.close()

@@ -12,7 +12,6 @@ from streamcore.errors import fact_text
 from streamcore.log.client.port import Log, Producer
 from streamcore.model import CommittedOffset, TopicName, TopicPartition
 from streamcore.partitioning import KeyPartitions
-from streamcore.processing.dsl.app import App
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
 from streamcore.processing.runtime.commit import TaskState, position_metadata, times_in
@@ -41,6 +40,7 @@ from streamcore.processing.runtime.topics import (
     ensure_topics,
 )
 from streamcore.processing.runtime.turns import Turn
+from streamcore.processing.topology.application import Application
 from streamcore.processing.topology.error_policy import Stop
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, task_count
@@ -105,36 +105,37 @@ class _Ground:
     """Inputs that are other topics than before, where the application continues nevertheless."""
 
 
-def _ground(app: App, log: Log, plan: Plan, clock: Clock, producer: Producer) -> _Ground:
+def _ground(application: Application, log: Log, clock: Clock, producer: Producer) -> _Ground:
     """Compare an application with its records in the log, and create the topics that are missing.
 
     Raises:
         TopologyError: the declarations contradict each other, or the topics and tables in the log.
         UsageError: the log lost records of the application's tables.
     """
-    ensure_descriptions(log, app.app_id)
-    records = read_records(log, app.app_id)
+    plan, app_id = application.plan, application.app_id
+    ensure_descriptions(log, app_id)
+    records = read_records(log, app_id)
     ensure_no_reset_is_open(records)
     existing = dict(log.topics())
     replaced = replaced_inputs(plan, records, existing)
-    if replaced and app.on_recreated_topic == "start-over":
+    if replaced and application.on_recreated_topic == "start-over":
         parts = connected_parts(plan, [part for name in replaced for part in readers_of(plan, name)])
         _logger.warning(
             "a topic that the application reads is another one than before, the application starts over: %s",
-            fact_text(app=app.app_id, topics=",".join(replaced), parts=",".join(parts)),
+            fact_text(app=app_id, topics=",".join(replaced), parts=",".join(parts)),
         )
         carry_out(log, plan_reset(log, plan, records, parts, "earliest", clock.now_ms()), producer, clock)
-        records, replaced, existing = read_records(log, app.app_id), [], dict(log.topics())
-    elif replaced and app.on_recreated_topic == "go-on":
+        records, replaced, existing = read_records(log, app_id), [], dict(log.topics())
+    elif replaced and application.on_recreated_topic == "go-on":
         _logger.warning(
             "a topic that the application reads is another than before, its tables stay as they are: %s",
-            fact_text(app=app.app_id, topics=",".join(replaced)),
+            fact_text(app=app_id, topics=",".join(replaced)),
         )
         for name in replaced:
             del records.inputs[name]
     elif replaced:
-        raise replaced_input_error(app.app_id, replaced[0], existing)
-    counts = ensure_topics(log, app, plan, records.inputs)
+        raise replaced_input_error(app_id, replaced[0], existing)
+    counts = ensure_topics(log, application, records.inputs)
     existing = dict(log.topics())
     ensure_partitions(plan, records, counts, existing)
     ensure_tables(plan, records, _descriptions(plan), existing)
@@ -156,7 +157,7 @@ def _descriptions(plan: Plan) -> dict[str, StoreDescription]:
 
 
 def open_task_set(
-    app: App,
+    application: Application,
     log: Log,
     engines: EngineSource,
     clock: Clock,
@@ -180,8 +181,8 @@ def open_task_set(
         TopologyError: the declarations contradict each other, or the topics and tables in the log.
         UsageError: the log lost records of the application's tables.
     """
-    plan = app.plan()
-    ground = _ground(app, log, plan, clock, producer)
+    plan = application.plan
+    ground = _ground(application, log, clock, producer)
     counts = ground.counts
     key_partitions: dict[int, KeyPartitions] = {}
 
@@ -192,17 +193,17 @@ def open_task_set(
         return partitions[key]
 
     builder = TaskBuilder(
-        on_error=app.declaration.on_error,
+        on_error=application.on_error,
         counts=counts,
         partition_of=partition_of,
         failures=failures,
         wait_ms=wait_ms,
     )
     task_set = TaskSet(plan, counts, [], [], {}, builder)
-    opening = _Opening(app, log, clock, builder, ground, progress, may_lose_end)
+    opening = _Opening(application, log, clock, builder, ground, progress, may_lose_end)
     try:
         if plan.global_tables:
-            engine = engines.open(app.app_id, GLOBAL_TASK)
+            engine = engines.open(application.app_id, GLOBAL_TASK)
             task_set.engines.append(engine)
             for table in plan.global_tables:
                 keeper = GlobalTableKeeper(
@@ -211,7 +212,7 @@ def open_task_set(
                     engine,
                     log,
                     clock,
-                    checks_values=_checks_values(table.topic, app),
+                    checks_values=_checks_values(table.topic, application),
                 )
                 for source in keeper.sources:
                     name = keeper.store_name(source.partition)
@@ -226,7 +227,11 @@ def open_task_set(
                 for partition in range(task_count(sub_topology, counts)):
                     task_id = TaskId(sub_topology.name, partition)
                     # Without stores there is nothing to keep but the offset, which the log has, too.
-                    engine = engines.open(app.app_id, str(task_id)) if sub_topology.stores else MemoryEngine()
+                    engine = (
+                        engines.open(application.app_id, str(task_id))
+                        if sub_topology.stores
+                        else MemoryEngine()
+                    )
                     task_set.engines.append(engine)
                     states.append(opening.task_state(sub_topology, task_id, engine, outputs))
             task_set.groups.append(states)
@@ -243,7 +248,7 @@ class _Opening:
 
     def __init__(
         self,
-        app: App,
+        application: Application,
         log: Log,
         clock: Clock,
         builder: TaskBuilder,
@@ -251,7 +256,7 @@ class _Opening:
         progress: Progress | None,
         may_lose_end: bool,
     ) -> None:
-        self._app = app
+        self._application = application
         self._log = log
         self._clock = clock
         self._builder = builder
@@ -278,7 +283,7 @@ class _Opening:
         }
         committed = {
             source: position
-            for source, position in self._log.committed(self._app.app_id, list(sources)).items()
+            for source, position in self._log.committed(self._application.app_id, list(sources)).items()
             if source.topic not in self._ground.replaced_inputs
         }
         offsets = self._log.offsets(list(sources))
@@ -301,7 +306,7 @@ class _Opening:
             if store.source_topic is not None:
                 followed[store.name] = TopicPartition(store.source_topic.name, partition)
             else:
-                name = changelog.changelog_topic(self._app.app_id, store.name)
+                name = changelog.changelog_topic(self._application.app_id, store.name)
                 changelogs[store.name] = TopicPartition(name, partition)
             source = {**changelogs, **followed}[store.name]
             self._restore(engine, store, source, inputs)
@@ -340,7 +345,7 @@ class _Opening:
         if any(source.topic in self._ground.replaced_inputs for source in sources):
             return
         ensure_own_positions(
-            self._app.app_id,
+            self._application.app_id,
             sources,
             committed,
             task_position(engine),
@@ -363,7 +368,7 @@ class _Opening:
             transform = topic_transform(
                 store.source_topic,
                 store.key_type,
-                checks_values=_checks_values(store.source_topic, self._app),
+                checks_values=_checks_values(store.source_topic, self._application),
             )
         named = None
         if self._progress is not None:
@@ -415,8 +420,8 @@ class _Opening:
                 transaction.commit_positions(plan.app_id, self._first_positions)
 
 
-def _checks_values(topic: TopicSpec, app: App) -> bool:
-    policy = topic.on_error if topic.on_error is not None else app.declaration.on_error
+def _checks_values(topic: TopicSpec, application: Application) -> bool:
+    policy = topic.on_error if topic.on_error is not None else application.on_error
     return not isinstance(policy, Stop)
 
 

@@ -17,8 +17,7 @@ from streamcore.errors import StreamCoreError, TopologyError, fact_text
 from streamcore.log.client.application_groups import descriptions_topic
 from streamcore.log.client.port import Log, TopicDescription
 from streamcore.model import TopicName
-from streamcore.processing.dsl.app import App
-from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy
+from streamcore.processing.topology.application import Application
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
 from streamcore.processing.topology.plan import Plan, resolve_partitions, task_count
 from streamcore.serde import BYTES
@@ -49,16 +48,7 @@ _DEFAULTS: Final[Mapping[str, str]] = {
 # --- creating -----------------------------------------------------------------------------------
 
 
-def dead_letter_topics(app: App) -> list[str]:
-    """Return the topics that error policies write to."""
-    policies: list[ErrorPolicy | None] = [app.declaration.on_error]
-    policies += [topic.on_error for topic in app.declaration.topics.values()]
-    policies += [node.on_error for node in app.declaration.nodes]
-    found = [policy.topic for policy in policies if isinstance(policy, DeadLetter)]
-    return list(dict.fromkeys(found))
-
-
-def dead_letter_spec(name: str) -> TopicSpec:
+def _dead_letter_spec(name: str) -> TopicSpec:
     """Return the declaration of a topic of records in their original bytes."""
     return TopicSpec(
         name=name,
@@ -69,12 +59,13 @@ def dead_letter_spec(name: str) -> TopicSpec:
     )
 
 
-def topics_of(app: App) -> dict[str, TopicSpec]:
+def topics_of(application: Application) -> dict[str, TopicSpec]:
     """Return the topics that an application declares, with dead letter topics, by name."""
-    return {**{name: dead_letter_spec(name) for name in dead_letter_topics(app)}, **app.declaration.topics}
+    found = {name: _dead_letter_spec(name) for name in application.dead_letter_topics}
+    return found | {topic.name: topic for topic in application.plan.topics}
 
 
-def ensure_topics(log: Log, app: App, plan: Plan, may_grow: Container[TopicName]) -> dict[str, int]:
+def ensure_topics(log: Log, application: Application, may_grow: Container[TopicName]) -> dict[str, int]:
     """Create the missing topics, without changelogs; return the number of partitions of each topic.
 
     Args:
@@ -85,12 +76,12 @@ def ensure_topics(log: Log, app: App, plan: Plan, may_grow: Container[TopicName]
     """
     existing = log.topics()
     found_counts = {name: topic.partition_count for name, topic in existing.items()}
-    counts = resolve_partitions(plan, found_counts, may_grow=may_grow)
-    for topic in plan.topics:
+    counts = resolve_partitions(application.plan, found_counts, may_grow=may_grow)
+    for topic in application.plan.topics:
         if topic.name not in existing:
             config = {**CREATED_TOPIC_CONFIG, **topic.config}
             log.create_topic(topic.name, partitions=counts[topic.name], config=config)
-    for name in dead_letter_topics(app):
+    for name in application.dead_letter_topics:
         found = existing.get(name)
         if name not in counts:
             counts[name] = found.partition_count if found is not None else 1

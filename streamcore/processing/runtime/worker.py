@@ -27,7 +27,6 @@ from streamcore.log.client.application_groups import worker_transactional_id
 from streamcore.log.client.port import Log
 from streamcore.model import Isolation, Offset, TopicPartition
 from streamcore.processing.context import TaskTable
-from streamcore.processing.dsl.app import App
 from streamcore.processing.runtime.commit import Guarantee, commit
 from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.global_tables import Progress
@@ -42,6 +41,7 @@ from streamcore.processing.runtime.task_set import EngineSource, TaskSet, open_t
 from streamcore.processing.runtime.timers import Timers, call_hook
 from streamcore.processing.runtime.topic_watch import TopicWatch
 from streamcore.processing.runtime.waking import Waking
+from streamcore.processing.topology.application import Application
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.state.engine import KeyValueEngine
 
@@ -65,7 +65,7 @@ class TaskWorker:
 
     def __init__(
         self,
-        app: App,
+        application: Application,
         log: Log,
         engines: EngineSource,
         clock: Clock,
@@ -75,12 +75,12 @@ class TaskWorker:
         progress: Progress | None = None,
     ) -> None:
         """Open the tasks; ``wait_ms`` waits before a retry, by default by the machine's clock."""
-        self.app = app
+        self.application = application
         self.settings = settings
         self.guarantee = Guarantee.named(settings.guarantee)
         self._log = log
         self._clock = clock
-        self._producer = log.producer_port(transactional_id=worker_transactional_id(app.app_id))
+        self._producer = log.producer_port(transactional_id=worker_transactional_id(application.app_id))
         self._plain_producer = log.producer_port()
         self._reader = log.reader(isolation=Isolation.READ_COMMITTED)
         self._progress = progress
@@ -92,10 +92,10 @@ class TaskWorker:
         now_ms = clock.now_ms()
         self._waking = Waking()
         self.timers = Timers(
-            app.timers,
+            application.timers,
             self,
             now_ms,
-            on_error=app.declaration.on_error,
+            on_error=application.on_error,
             failures=self._failures,
             ended=self._waking.set,
             wait_ms=wait_ms,
@@ -111,7 +111,7 @@ class TaskWorker:
         """Open the tasks; after topics have changed once more, with their open engines."""
         settings = self.settings
         self.task_set = open_task_set(
-            self.app,
+            self.application,
             self._log,
             self._engines,
             self._clock,
@@ -198,7 +198,7 @@ class TaskWorker:
         if self._has_started:
             return
         self._has_started = True
-        for hook in self.app.start_hooks:
+        for hook in self.application.start_hooks:
             await call_hook(hook, self)
 
     # -- processing
@@ -333,7 +333,7 @@ class TaskWorker:
                 resting,
                 self._producer,
                 self._plain_producer,
-                group=self.app.app_id,
+                group=self.application.app_id,
                 guarantee=self.guarantee,
                 clock=self._clock,
             )
@@ -341,7 +341,7 @@ class TaskWorker:
             raise ProducerFencedError(
                 "another worker of the application has taken over; one worker runs an application at a time, "
                 f"so this one ends and what it had not committed is left to the other: "
-                f"{fact_text(app=self.app.app_id)}. {error}"
+                f"{fact_text(app=self.application.app_id)}. {error}"
             ) from error
         if committed is not None:
             self.commit_count += 1
@@ -502,7 +502,7 @@ class TaskWorker:
         """
         await self.abandon()
         failure: UserCodeError | None = None
-        for hook in reversed(self.app.stop_hooks if self._has_started else []):
+        for hook in reversed(self.application.stop_hooks if self._has_started else []):
             try:
                 await call_hook(hook, self)
             except UserCodeError as error:

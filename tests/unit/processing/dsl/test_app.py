@@ -100,3 +100,38 @@ def test_steps_on_records_and_the_ends_of_streams_are_decorators_with_arguments(
 
 def test_a_topic_may_have_the_longest_name_that_the_log_takes() -> None:
     assert sc.App("app").topic("x" * 249).name == "x" * 249
+
+
+def test_what_is_declared_is_one_value_that_later_declarations_leave_as_it_is() -> None:
+    app = sc.App("app", on_error=sc.dead_letter("failed"), on_recreated_topic="go-on")
+    words = app.topic("words", key=str, value=str, on_error=sc.dead_letter("unreadable"))
+    words.map(len, name="lengths", value=int, on_error=sc.dead_letter("failed")).count("counted")
+
+    @app.timer("1s")
+    def tick() -> None: ...
+
+    @app.on_start
+    def begin() -> None: ...
+
+    @app.on_stop
+    def end() -> None: ...
+
+    declared = app.declared()
+    words.count("later")
+    app.timer("2s", name="later")(tick)
+    app.on_start(end)
+    app.topic("more", on_error=sc.dead_letter("late"))
+
+    assert (declared.app_id, declared.on_error, declared.on_recreated_topic) == (
+        "app",
+        sc.dead_letter("failed"),
+        "go-on",
+    )
+    assert [topic.name for topic in declared.plan.topics] == ["words"]
+    assert [[store.name for store in part.stores] for part in declared.plan.sub_topologies] == [["counted"]]
+    assert declared.dead_letter_topics == ("failed", "unreadable")
+    assert [timer.name for timer in declared.timers] == ["tick"]
+    assert ([hook.name for hook in declared.start_hooks], [hook.name for hook in declared.stop_hooks]) == (
+        ["begin"],
+        ["end"],
+    )

@@ -80,7 +80,7 @@ def test_an_event_that_takes_longer_than_the_stop_may_is_cancelled_and_left_unco
         clock, reached = ManualClock(), asyncio.Event()
         log = open_log(clock)
         app, events = application(reached)
-        worker = TaskWorker(app, log, MemoryEngines(), clock, WorkerSettings(stop_timeout_ms=0))
+        worker = TaskWorker(app.declared(), log, MemoryEngines(), clock, WorkerSettings(stop_timeout_ms=0))
         send(worker, events, 5)
 
         await run_until(worker, reached)
@@ -98,7 +98,7 @@ def test_a_stop_asks_nothing_that_it_does_not_need() -> None:
         clock, reached = ManualClock(), asyncio.Event()
         log = open_log(clock)
         app, events = application(reached)
-        worker = TaskWorker(app, log, MemoryEngines(), clock, WorkerSettings(stop_timeout_ms=0))
+        worker = TaskWorker(app.declared(), log, MemoryEngines(), clock, WorkerSettings(stop_timeout_ms=0))
         send(worker, events, 5)
         stopping = asyncio.Event()
         running = asyncio.ensure_future(worker.run(stopping))
