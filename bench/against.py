@@ -1,11 +1,9 @@
 """Measure rows of the benchmarks with an earlier commit and with this tree, in turns, and print ratios.
 
 ``python bench/against.py REV``. The commit is checked out as a git worktree in a temporary folder. Each row
-is
-measured by the tree's own benchmark, once per tree and round, in an order that changes from round to round;
-so
-a slow minute of the machine affects both, and ratios are taken within a round. A ratio above 1 is worse,
-whatever the number counts. Both trees run with the same interpreter and the same packages.
+is measured by the tree's own benchmark, once per tree and round, in an order that changes from round to
+round; so a slow minute of the machine affects both, and ratios are taken within a round. A ratio above 1 is
+worse, whatever the number counts. Both trees run with the same interpreter and the same packages.
 """
 
 from __future__ import annotations

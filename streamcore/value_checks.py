@@ -2,9 +2,8 @@
 
 Encoders write any value; a wrong type inside is only found when the bytes are read, and then for ever.
 ``ValueCheck`` checks the value itself. ``fault`` defines the meaning: it walks through value and type
-together
-and names the first place that does not fit. ``passes`` is compiled from the type, knows only the common
-values, and leaves all others to ``fault``.
+together and names the first place that does not fit. ``passes`` is compiled from the type, knows only the
+common values, and leaves all others to ``fault``.
 
 These values pass: values of exactly the declared classes (of subclasses only texts, numbers, dates, paths and
 the like, which are decoded as the declared type), an int for a float that equals it, and under ``Any``,

@@ -1,8 +1,7 @@
 """Write the year to the log: the registry and all events, in one transaction.
 
 One transaction, so that the topics hold the whole year once, or nothing: after a crash in the middle no
-record
-is visible, and the next attempt begins again.
+record is visible, and the next attempt begins again.
 """
 
 from __future__ import annotations

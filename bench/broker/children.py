@@ -1,9 +1,8 @@
 """Processes that are started for a measurement, and ended by their pid in every case.
 
 A child gets its own session, so that Ctrl-C reaches only the benchmark, which then ends its children. A
-signal
-that arrives while a child is being started waits until the child is registered: no child can be left running.
-A timer kills a child that outlives its limit; the reader of its output then sees the end.
+signal that arrives while a child is being started waits until the child is registered: no child can be left
+running. A timer kills a child that outlives its limit; the reader of its output then sees the end.
 """
 
 from __future__ import annotations

@@ -419,8 +419,7 @@ def connect(
         where: the data folder, or a broker: ``HOST:PORT``, or ``kafka://HOST:PORT,HOST:PORT``.
         durability: ``durable`` acknowledges after the record is on disk. ``relaxed`` acknowledges at once: a
             power failure may lose the last seconds; the end of this process alone loses nothing. For a
-            folder;
-            a broker has its own.
+            folder; a broker has its own.
         security: for a broker: ``security.protocol``, ``sasl.*``, ``ssl.*``, by Kafka's names.
         config: for a folder: settings of the broker by Kafka's names, fixed while the log is open.
         clock: for tests.
@@ -435,12 +434,12 @@ def connect(
     if isinstance(where, str) and is_broker(where):
         if durability != "durable":
             raise UsageError(
-                "durability is set at the broker: leave durability= out. "
+                "durability is set at the broker: leave durability out, "
                 + fact_text(broker=where, durability=durability)
             )
         if config:
             raise UsageError(
-                "settings of a broker are set at the broker: leave config= out. "
+                "settings of a broker are set at the broker: leave config out, "
                 + fact_text(broker=where, settings=",".join(config))
             )
         return _connect_to_broker(where, security or {}, clock)

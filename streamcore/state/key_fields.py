@@ -9,8 +9,7 @@ exactly as the bytes do. Values of the field's exact type are plain: both zeros 
 instant has one form, whatever its time zone.
 
 Encoders raise Python's own errors for a wrong value; ``keys`` converts them to a ``SerdeError``. The text of
-a
-``WrongKeyError`` is shown to users.
+a ``WrongKeyError`` is shown to users.
 """
 
 from __future__ import annotations

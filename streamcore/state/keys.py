@@ -26,8 +26,7 @@ Invariants:
 
 * ``encode(a) < encode(b)`` exactly when ``a < b``, wherever Python can compare the two.
 * A declared type accepts what a type checker accepts for it, and converts it to the type itself: ``True`` is
-  1
-  for ``int``, 1 is 1.0 for ``float``, a member of a ``StrEnum`` is its text for ``str``.
+  1 for ``int``, 1 is 1.0 for ``float``, a member of a ``StrEnum`` is its text for ``str``.
 * Any other key is a ``SerdeError``, never another key.
 """
 

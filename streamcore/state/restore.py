@@ -1,9 +1,8 @@
 """Bring a store to the end of its changelog, by the plan of ``restoring``.
 
 A reader streams the changelog into ``engine.apply``, in chunks in which equal keys are collapsed. Each chunk
-is
-stamped with the offset that it reaches, so a killed restore continues from there. The same code fills a table
-that follows a topic, with a conversion from the topic's bytes to the store's.
+is stamped with the offset that it reaches, so a killed restore continues from there. The same code fills a
+table that follows a topic, with a conversion from the topic's bytes to the store's.
 
 A rebuild empties the store first. The checkpoint is set to ``REBUILDING`` before that, and stays so until the
 first chunk: a crash in between leads to another rebuild, never to a replay over old data. A rebuild is logged

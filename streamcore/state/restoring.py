@@ -1,11 +1,9 @@
 """Decide what a store must replay to equal the topic that it follows: nothing, the tail, or everything.
 
 The store's checkpoint is compared with the log's present content. The tail may be replayed only onto data
-that
-is a true prefix of the same log, with no tombstone lost in between; otherwise the store is emptied and
-rebuilt
-from the log start. If a rebuild would give less than the table held, because the log itself lost records of
-the table's changelog, the plan is to refuse.
+that is a true prefix of the same log, with no tombstone lost in between; otherwise the store is emptied and
+rebuilt from the log start. If a rebuild would give less than the table held, because the log itself lost
+records of the table's changelog, the plan is to refuse.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Classify RocksDB's errors by their text, because rocksdict raises plain ``Exception``.
 
 Callers react by kind: they wait for another owner, people make room after a refusal of the disk, and damage
-is
-repaired by deleting the folder and restoring from the changelogs.
+is repaired by deleting the folder and restoring from the changelogs.
 """
 
 from __future__ import annotations

@@ -108,8 +108,7 @@ class WriteBack(Generic[K, V]):
         """Return the dict of live values, which contains every one of these identities that has a value.
 
         Change the dict directly, and call ``mark_dirty`` for the changed identities. It is valid until the
-        next
-        ``committed`` or ``abort``. With ``copy_on_read`` it is a dict of copies, for reading only.
+        next ``committed`` or ``abort``. With ``copy_on_read`` it is a dict of copies, for reading only.
 
         Raises:
             SerdeError: a key is not of the store's key type.

@@ -145,8 +145,7 @@ class TopologyDriver:
         """Process everything that was sent, and commit it. Reading does this first.
 
         An application that failed is stopped: this method raises the error again, while ``read`` and
-        ``table`` return
-        what was committed. ``crash`` starts the application again.
+        ``table`` return what was committed. ``crash`` starts the application again.
 
         Raises:
             UserCodeError: by the error policy of the step that failed.

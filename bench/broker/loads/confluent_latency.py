@@ -3,8 +3,7 @@
 ``one-by-one`` produces a record and waits for its acknowledgement before the next. ``send`` and ``read`` are
 two ends: records leave at intended times, and the latency is the time from the intended time until the reader
 has the record. A delay of the sender therefore counts as latency. Both processes use the same monotonic
-clock.
-The first records are not counted.
+clock. The first records are not counted.
 """
 
 from __future__ import annotations

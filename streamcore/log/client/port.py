@@ -59,8 +59,7 @@ class Appended:
 
 Outcome: TypeAlias = "tuple[int, Appended | StreamCoreError]"
 """The outcome of a piece of an append: the index where the piece ends (exclusive), and the consecutive
-offsets of
-its records, or why they were refused.
+offsets of its records, or why they were refused.
 """
 
 
@@ -71,8 +70,7 @@ class Acknowledgement(Protocol):
         """Wait until the records are durable, and return their offsets; raise the first failure instead.
 
         The range reaches from the first record to the last. If other producers write to the same partition,
-        it
-        may contain records of theirs; ``outcomes`` returns the pieces between them.
+        it may contain records of theirs; ``outcomes`` returns the pieces between them.
         """
 
     def outcomes(self, timeout_s: float | None = None) -> Sequence[Outcome]:
@@ -159,8 +157,7 @@ class Reader(Protocol):
         """Return what is visible from the position and move the position past it.
 
         It never waits for records that are not visible yet. For visible records that have to arrive over a
-        network it
-        waits, for a bounded time.
+        network it waits, for a bounded time.
 
         At least one batch is returned if any is visible, even if it is larger than ``bytes_max``.
         The columns may be empty while the position moves (markers, aborted records). ``None``

@@ -70,8 +70,7 @@ class _Request:
     """A request that was begun: its answer once there is one, and until then the operation that finds it.
 
     The operation refers to the request. The request drops the operation at its end, so that their memory is
-    freed
-    at once, and not when the interpreter looks for cycles.
+    freed at once, and not when the interpreter looks for cycles.
     """
 
     header: RequestHeader

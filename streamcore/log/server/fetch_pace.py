@@ -2,9 +2,9 @@
 
 librdkafka keeps fetched records in a queue of 100,000 records (``queued.min.messages``). If the queue is
 full after an answer, it sends no Fetch for a second (``fetch.queue.backoff.ms``), however soon the
-application
-takes the records. A broker that answers fast fills the queue in some hundredths of a second; a fast
-application empties it as soon, and then waits. Such an application gets more if the broker answers slower.
+application takes the records. A broker that answers fast fills the queue in some hundredths of a second; a
+fast application empties it as soon, and then waits. Such an application gets more if the broker answers
+slower.
 
 The broker can see the *pauses*: a client that otherwise sends its next Fetch at once sends none for a second.
 The answers between two pauses, together with the second pause, are a *cycle*. After the first cycle answers
@@ -19,8 +19,7 @@ Invariants:
 
 * The rate is more than one filling of the client's queue a second, which is about what pauses allow without a
   rate. If a cycle brings less than that, the rate ends, and the next attempt has to wait, longer each time.
-  So
-  a slow application, whose queue is not empty after a pause, gets no rate.
+  So a slow application, whose queue is not empty after a pause, gets no rate.
 * A reader that is not behind is not held: neither after a small answer nor after one that waited for records.
 * A Fetch is held for at most ``HOLD_S_MAX``, because later requests of the connection wait too.
 
@@ -59,8 +58,7 @@ _RATE_MIN: Final = 1.6
 """Per second, as a share of the bytes that fill the client."""
 _TAKEN_S: Final = 0.1
 """How long a fast application needs to take the bytes that fill the client: a guess, from which a cycle
-estimates
-these bytes.
+estimates these bytes.
 """
 _EMPTY_SHARE: Final = 0.5
 """If less than this share of them was enough, the queue was not empty before."""

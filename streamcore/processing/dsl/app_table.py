@@ -23,9 +23,8 @@ class AppTable(TableAccess[K, V], Generic[K, V]):
     """A table that agents write: ``t[k]``, ``t[k] = v``, ``t[k] += 1``, ``del t[k]``, ``k in t``.
 
     Each task of the agent has a separate part of the table: the keys that this task wrote. ``len``,
-    iteration,
-    ``keys``, ``values``, ``items`` and ``clear`` apply to that part only. A changed value must be assigned
-    back; mutating it in place changes nothing in the table.
+    iteration, ``keys``, ``values``, ``items`` and ``clear`` apply to that part only. A changed value must be
+    assigned back; mutating it in place changes nothing in the table.
     """
 
     def __init__(self, declaration: Declaration, store: StoreSpec, value_type: Any = None) -> None:

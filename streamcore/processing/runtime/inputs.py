@@ -96,8 +96,7 @@ class DecodedColumns:
 
     def _event_times(self, timestamp: Callable[[Any], Any]) -> list[int]:
         """Return the times computed from the values; a record without a value, or whose value has no time,
-        has no
-        time.
+        has no time.
         """
 
         def event_time(index: int) -> int:

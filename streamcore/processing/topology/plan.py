@@ -46,8 +46,7 @@ class SubTopology:
     """A part of the topology with no repartition inside. Its name is that of its first store, agent or topic.
 
     The order of ``inputs`` is the order in which records of equal times are taken: topics read as tables
-    first,
-    then by the topic's name, wherever the program declares them.
+    first, then by the topic's name, wherever the program declares them.
     """
 
     name: str
@@ -401,8 +400,7 @@ def _check_keys_are_written_alike(node: Aggregate | TableJoin | AgentNode, membe
     """Refuse topics that meet in a table and encode keys differently.
 
     A key's partition follows from its bytes: the text ``7`` and eight bytes for 7 are in different
-    partitions.
-    Two serdes of users cannot be compared; they may write the same bytes, so they pass.
+    partitions. Two serdes of users cannot be compared; they may write the same bytes, so they pass.
     """
     topics = list(topics_above(node))
     if isinstance(node, TableJoin) and not isinstance(node.table, GlobalTable):

@@ -1,9 +1,8 @@
 """Joining a group of the classic protocol: the checks, and the reply.
 
 A new member waits for the next generation, and so does one whose protocols have changed, or that leads. A
-member
-that only missed a reply gets the present generation again. A restarted static member gets its state back; if
-no other member is affected, the generation continues.
+member that only missed a reply gets the present generation again. A restarted static member gets its state
+back; if no other member is affected, the generation continues.
 """
 
 from __future__ import annotations

@@ -2,10 +2,8 @@
 
 The broker assigns the partitions. Three epochs show the progress: the group's epoch grows with each change of
 members, subscriptions and topics; the target assignment belongs to one epoch of the group; each member
-reaches
-the target's epoch in its own heartbeats, when it has given up the partitions that it must
-(``reconciliation``).
-A member waits for another member only where that one still has to give up a partition.
+reaches the target's epoch in its own heartbeats, when it has given up the partitions that it must
+(``reconciliation``). A member waits for another member only where that one still has to give up a partition.
 
     Empty         there are no members
     Assigning     the group's epoch has no target yet
@@ -250,8 +248,7 @@ class ConsumerGroup:
         """Check that the committing client still owns the partitions.
 
         A member may commit for a partition that it got at the given epoch or before, until it has given it
-        up: its
-        newest epoch may not have reached it yet. ``knows_epochs``: the client knows this protocol.
+        up: its newest epoch may not have reached it yet. ``knows_epochs``: the client knows this protocol.
 
         Raises:
             Refused: ``UNKNOWN_MEMBER_ID``, ``STALE_MEMBER_EPOCH``, ``UNSUPPORTED_VERSION``; for members of

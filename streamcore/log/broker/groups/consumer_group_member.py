@@ -1,8 +1,8 @@
 """A member of a consumer group of the newer protocol (KIP-848), as two values that are stored apart.
 
 ``MemberProfile`` is what the member says about itself. ``Holding`` is its state: the partitions that it may
-use,
-those that it was asked to give up, and its epoch, which is that of the last target assignment it has reached:
+use, those that it was asked to give up, and its epoch, which is that of the last target assignment it has
+reached:
 
     STABLE                  the member has all partitions of its epoch's target
     UNREVOKED_PARTITIONS    the member was asked to give up partitions and has not confirmed it

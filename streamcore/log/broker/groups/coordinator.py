@@ -1,17 +1,14 @@
 """Consumer groups and their committed offsets, kept in ``__consumer_offsets``.
 
 A group uses one of two protocols: the classic one, in which a member assigns for all (``classic_group``), or
-the
-newer one, in which the broker does (``consumer_group``). A classic member may join either; the first member
-of
-the newer protocol converts a classic group of consumers, with its members. This module finds the group of a
-request; the modules beside it carry the request out.
+the newer one, in which the broker does (``consumer_group``). A classic member may join either; the first
+member of the newer protocol converts a classic group of consumers, with its members. This module finds the
+group of a request; the modules beside it carry the request out.
 
 What a crash leaves: a committed offset is there if its record was durable, and it is the last one
-acknowledged
-or a later one. A classic group is there with its last stored generation, a consumer group as its members were
-last told; the members have one session to show that they are alive. Members in the process itself are
-removed.
+acknowledged or a later one. A classic group is there with its last stored generation, a consumer group as its
+members were last told; the members have one session to show that they are alive. Members in the process
+itself are removed.
 """
 
 from __future__ import annotations

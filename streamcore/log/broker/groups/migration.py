@@ -1,17 +1,14 @@
 """Conversion of a group between the protocols while its members run (KIP-848's online migration).
 
 Upgrade: the first member of the newer protocol that joins a classic group of consumers converts it to a
-consumer
-group. The classic members stay with their partitions, and their next heartbeat asks them to join again. The
-generation becomes the group's epoch.
+consumer group. The classic members stay with their partitions, and their next heartbeat asks them to join
+again. The generation becomes the group's epoch.
 
 Downgrade: when the last member of the newer protocol has left and classic ones stay, they become a classic
-group
-with their partitions, and rebalance.
+group with their partitions, and rebalance.
 
 Both ways need the bytes of Kafka's consumer protocol. A group of another kind keeps its protocol, and so does
-one
-whose assignor uses user data.
+one whose assignor uses user data.
 """
 
 from __future__ import annotations

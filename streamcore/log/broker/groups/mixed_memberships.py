@@ -1,12 +1,9 @@
 """The classic protocol's requests to a consumer group: members of both protocols share one target.
 
 A classic member joins and gets its epoch as its generation. No member leads: SyncGroup returns what the
-broker
-has assigned. A heartbeat asks the member to join again when there is work: a new epoch, partitions to give
-up,
-or partitions that became free. So each join is one step of the reconciliation, and the member owns the
-partitions
-that its subscription names.
+broker has assigned. A heartbeat asks the member to join again when there is work: a new epoch, partitions to
+give up, or partitions that became free. So each join is one step of the reconciliation, and the member owns
+the partitions that its subscription names.
 """
 
 from __future__ import annotations

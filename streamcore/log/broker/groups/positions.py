@@ -1,8 +1,7 @@
 """Committed offsets of groups: written, returned, and deleted when they are not used.
 
 Offsets in a transaction are appended as the producer's transactional records, so the marker that makes its
-data
-visible also makes its offsets count, in one decision. ``on_marker`` is called for the markers that the
+data visible also makes its offsets count, in one decision. ``on_marker`` is called for the markers that the
 transaction coordinator writes into this topic.
 """
 

@@ -1,8 +1,7 @@
 """Moves a member of a consumer group towards the target assignment, one reply at a time.
 
 A member never gets a partition that another member may still use. It reaches a new epoch only when it has
-given
-up what the target takes from it:
+given up what the target takes from it:
 
     kept     := assigned and target
     revoking := assigned - kept                 given up first; the member stays at its epoch
@@ -10,8 +9,7 @@ up what the target takes from it:
     missing  := target - kept - free            waited for
 
 Each of these depends on the member's own holding, the target, and the owners: no member waits for something
-that
-only its own next reply brings.
+that only its own next reply brings.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 The same functions apply a record that was just appended and one that is read at start. Groups of the classic
 protocol are the exception: only what their leaders decide is stored, so they live beside their records and
-are
-read from the last one.
+are read from the last one.
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@
 The names are Kafka's; the members choose by most votes:
 
 * ``uniform``, the default: all members get equally many partitions, and keep their former target as far as
-  that
-  allows. Where members subscribe to different topics, no member has two more than another one that could take
-  one of them.
+  that allows. Where members subscribe to different topics, no member has two more than another one that could
+  take one of them.
 * ``range``: each topic in contiguous ranges in the order of the members, static ones first by their instance
   ids; so equal numbers of two topics meet at one member, and a restarted static member finds its own.
 
@@ -142,8 +141,7 @@ def _level(subscribers: Sequence[Subscriber], targets: Targets) -> None:
     """Move partitions from members with more to members with fewer that could take them, while that helps.
 
     A partition moves only to a member that has at least two fewer, so each move lowers the sum of squared
-    loads, and
-    the loop ends.
+    loads, and the loop ends.
     """
     topics = sorted(set().union(*(each.topic_ids for each in subscribers)))
     takers = {

@@ -193,8 +193,7 @@ class Producer:
             topic: the topic, which must exist.
             records: pairs of key and value, or ``sc.Record``, whose time and headers are kept; a record
                 without a time (``timestamp_ms=-1``) gets the present one. The topic, partition and offset of
-                a
-                record say where it came from, and are not used.
+                a record say where it came from, and are not used.
             partition: the partition of all records, instead of their keys' ones.
 
         Raises:
