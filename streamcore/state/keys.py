@@ -89,6 +89,8 @@ class KeyCodec(Generic[K]):
     """Whether Python's equality distinguishes each of these keys from other plain ones exactly as the
     bytes do.
     """
+    plain_type: type | None = dataclasses.field(default=None, kw_only=True)
+    """A type of which every value, not of a subclass, is plain; saves the check of a column for one key."""
 
     def identify_many(self, keys: Sequence[K]) -> Sequence[Any]:
         """Return the identity of each key for a dict or a set: equal exactly if the bytes are.
@@ -284,9 +286,9 @@ def _mapped_codec(
 
 
 _SCALAR_CODECS: dict[object, KeyCodec[Any]] = {
-    bytes: KeyCodec("bytes", _encode_bytes_keys, list, of_types(bytes)),
-    str: KeyCodec("str", _encode_str_keys, _decode_str_keys, of_types(str)),
-    int: KeyCodec("int", _encode_int_keys, _decode_int_keys, of_types(int)),
+    bytes: KeyCodec("bytes", _encode_bytes_keys, list, of_types(bytes), plain_type=bytes),
+    str: KeyCodec("str", _encode_str_keys, _decode_str_keys, of_types(str), plain_type=str),
+    int: KeyCodec("int", _encode_int_keys, _decode_int_keys, of_types(int), plain_type=int),
     float: _field_codec(SCALAR_FIELDS[float]),
     bool: _field_codec(SCALAR_FIELDS[bool]),
     None: _field_codec(DYNAMIC_FIELD),

@@ -82,6 +82,7 @@ class WriteBack(Generic[K, V]):
         self.journal: EventJournal[K] | None = None
         self._engine = engine
         self._keys = keys
+        self._plain_type = keys.plain_type
         self._encode = encode
         self._decode = decode
         self._copies = copy_on_read
@@ -157,7 +158,10 @@ class WriteBack(Generic[K, V]):
         Raises:
             SerdeError: the key is not of the store's key type, or the stored value does not decode.
         """
-        stored = self._stored(self.identity(key))
+        identity = key if type(key) is self._plain_type else self.identity(key)
+        stored = self._cache.hot.get(identity, _MISSING)
+        if stored is _MISSING:
+            stored = self._stored(identity)
         if stored is None:
             return default
         return self._copy(key, stored) if self._copies else stored
@@ -175,7 +179,14 @@ class WriteBack(Generic[K, V]):
             encoded = self._encode(value)
         except Exception as error:  # an error of the user's serde or class
             raise self._unencodable(key, value, error) from error
-        self._set(self.identity(key), encoded if self._copies else value)
+        identity = key if type(key) is self._plain_type else self.identity(key)
+        hot = self._cache.hot
+        if self.journal is None and identity in hot:
+            # A hot key is neither cold nor absent, and was encoded before.
+            hot[identity] = encoded if self._copies else value
+            self._dirty[identity] = None
+        else:
+            self._set(identity, encoded if self._copies else value)
 
     def delete(self, key: K) -> None:
         """Delete a key; a missing one is ignored."""
@@ -190,7 +201,7 @@ class WriteBack(Generic[K, V]):
         Raises:
             SerdeError: the key is not of the store's key type.
         """
-        return self._keys.identify_many((key,))[0]
+        return key if type(key) is self._plain_type else self._keys.identify_many((key,))[0]
 
     def items(self) -> Iterator[tuple[K, V]]:
         """Return all keys and values in the order of their key bytes, as of this call."""
