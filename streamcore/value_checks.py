@@ -71,7 +71,11 @@ class ValueCheck:
         self._kind = kind
         self.needs_decoding = any(map(self._tells_only_by_decoding, kinds_in(kind)))
         """Whether decoding has to be tried as well: the type has restrictions, or keys with several forms."""
-        self.passes = _Compiler(self.is_plain, is_finite_only=codec == "json").function(kind)
+        compiler = _Compiler(self.is_plain, is_finite_only=codec == "json")
+        self.passes = compiler.function(kind)
+        exact = compiler.exact_types(kind) or set()
+        self.exact_type = next(iter(exact)) if len(exact) == 1 else None
+        """The one class whose values pass, whatever they hold; ``None`` if more has to be looked at."""
 
     def fault(self, value: Any) -> str | None:
         """Return what is wrong with a value, where in it, and its type; ``None`` for nothing."""
@@ -326,10 +330,10 @@ class _Compiler:
         self._names[name] = found
         return name
 
-    def _exact(self, kind: inspect.Type) -> set[type] | None:
-        """Return the exact classes of the common values, if these are sufficient."""
+    def exact_types(self, kind: inspect.Type) -> set[type] | None:
+        """Return the classes whose values pass, whatever they hold; ``None`` if more has to be looked at."""
         if isinstance(kind, inspect.UnionType):
-            parts = [self._exact(part) for part in kind.types]
+            parts = [self.exact_types(part) for part in kind.types]
             if any(part is None for part in parts):
                 return None
             return set().union(*(part for part in parts if part is not None))
@@ -349,7 +353,7 @@ class _Compiler:
                 f"(type({value}) is float{finite} or"
                 f" type({value}) is int and -{_EXACT_FLOAT_MAX} <= {value} <= {_EXACT_FLOAT_MAX})"
             )
-        exact = self._exact(kind)
+        exact = self.exact_types(kind)
         if exact is not None:
             names = [f"type({value}) is {self._named(cls)}" for cls in exact]
             return f"({' or '.join(names)})"
@@ -379,7 +383,7 @@ class _Compiler:
                 return "False"
 
     def _each(self, item: inspect.Type, values: str) -> str:
-        exact = self._exact(item)
+        exact = self.exact_types(item)
         if exact is not None:
             return f"(set(map(type, {values})) <= {self._named(exact)})"
         if isinstance(item, inspect.AnyType):
