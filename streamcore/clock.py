@@ -23,9 +23,8 @@ class SystemClock:
         """Return the wall time in milliseconds since 1970, UTC."""
         return time.time_ns() // 1_000_000
 
-    def monotonic_s(self) -> float:
-        """Return seconds that never go back, for timeouts."""
-        return time.monotonic()
+    monotonic_s = staticmethod(time.monotonic)
+    """Return seconds that never go back, for timeouts. The agents of an application call it per event."""
 
 
 class ManualClock:

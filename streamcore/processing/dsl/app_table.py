@@ -59,17 +59,20 @@ class AppTable(TableAccess[K, V], Generic[K, V]):
         return AppTable(self.declaration, windowed, self._value_type)
 
     def __getitem__(self, key: K) -> V:
-        value = table_in_task(self.store).get(self._place(key))
+        store = self.store
+        place = key if store.windows is None else self._place(key)
+        value = table_in_task(store).get(place)
         if value is not None:
             return value  # type: ignore[no-any-return]
-        if self.store.default is None:
+        if store.default is None:
             raise KeyError(key)
         return self._default()
 
     def __setitem__(self, key: K, value: V) -> None:
         if value is None:
             raise ValueError("None deletes a key: use del table[key]")
-        table_in_task(self.store).put(self._place(key), value)
+        store = self.store
+        table_in_task(store).put(key if store.windows is None else self._place(key), value)
 
     def __delitem__(self, key: K) -> None:
         store = table_in_task(self.store)
