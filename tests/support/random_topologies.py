@@ -79,7 +79,7 @@ def mixed_key(value: Any) -> Any:
 
 
 def wide_number(value: Any) -> Any:
-    """Keys for ``key=float``, some as int or bool; both zeros; one that is none."""
+    """Keys for ``key=float``: floats, ints and bools, both zeros, and ``None``."""
     return (True, 1, 1.0, 0.0, -0.0, 2.5, "2.5")[number(value) % 7]
 
 
@@ -369,7 +369,7 @@ def stored_values(draw: st.DrawFn, topic: TopicSpec) -> bytes | None:
 
 
 def stored_times_ms(time_ms: int) -> st.SearchStrategy[int]:
-    """A time as it stands in a log: this one, mostly; or one that is none, or from nanoseconds."""
+    """Draw a stored time: mostly the given one, else no time, or a time in nanoseconds."""
     return st.sampled_from([time_ms] * 8 + [-1, time_ms * 1_000_000 + 10**18])
 
 

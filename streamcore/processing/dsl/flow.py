@@ -7,6 +7,7 @@ partition after the key was changed. A ``Destination`` is a topic that records c
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
@@ -69,15 +70,15 @@ class Shape:
         return replace(self, key_type=key_type, key_changed=True)
 
 
-class Destination(Generic[K_contra, V_contra]):
+class Destination(ABC, Generic[K_contra, V_contra]):
     """A declared topic that a stream can be written to, with the types of its keys and values."""
 
     spec: TopicSpec
 
     @property
+    @abstractmethod
     def declaration(self) -> Declaration:
         """The application that the topic belongs to."""
-        raise NotImplementedError
 
 
 class Flow:

@@ -1,4 +1,4 @@
-"""One worker of an application at a time: who waits, who is refused, who is not waited for."""
+"""One worker of an application at a time: a second one waits, is refused, or takes over at once."""
 
 from __future__ import annotations
 
