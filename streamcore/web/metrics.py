@@ -130,7 +130,7 @@ def _counts(tasks: TaskWorker) -> Iterator[Metric]:
         "Keys, of a few that are looked at in each fetch, in another partition than murmur2 gives them",
         labels=["topic"],
     )
-    for topic, count in sorted(tasks.watch.foreign_keys.copy().items()):
+    for topic, count in sorted(tasks.fetcher.watch.foreign_keys.copy().items()):
         foreign_keys.add_metric([topic], count)
     yield foreign_keys
     yield CounterMetricFamily("streamcore_commits", "Commits", value=tasks.commit_count)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from streamcore.clock import Clock
 from streamcore.errors import (
     FencedError,
-    OffsetOutOfRangeError,
     ProducerFencedError,
     RetriableError,
     StreamCoreError,
@@ -30,8 +29,7 @@ from streamcore.processing.context import TaskTable
 from streamcore.processing.runtime.commit import Guarantee, commit
 from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.global_tables import Progress
-from streamcore.processing.runtime.input_watch import InputWatch
-from streamcore.processing.runtime.inputs import RecordQueue, warn_of_gap
+from streamcore.processing.runtime.input_fetcher import InputFetcher
 from streamcore.processing.runtime.parts import Part
 from streamcore.processing.runtime.purging import RepartitionPurge
 from streamcore.processing.runtime.sending import DirectSender
@@ -53,7 +51,6 @@ _SETTLING_WAIT_S = 0.005
 _TURN_WAIT_S = 0.001
 _CANCELLING_S = 1.0
 """How long application code may take to end once it is cancelled."""
-_FETCH_BYTES_MIN = 16 << 10
 
 
 class TaskWorker:
@@ -126,18 +123,8 @@ class TaskWorker:
             Part(states, outputs, settings, self._clock)
             for states, outputs in zip(self.task_set.groups, self.task_set.outputs, strict=True)
         ]
-        self._queues = [(state, queue) for state in self.task_set.states for queue in state.task.inputs]
-        for rank, (_, queue) in enumerate(self._queues):
-            queue.rank = rank
-        self._reader.assign({queue.partition: queue.position for _, queue in self._queues})
-        self.watch = InputWatch(
-            self.task_set.plan.sub_topologies,
-            self.task_set.counts,
-            ahead_ms_max=settings.ahead_warning_ms,
-        )
+        self.fetcher = InputFetcher(self.task_set, self._reader, self._log, self._clock, settings)
         self._sender = DirectSender(self._plain_producer, self.task_set.counts, self._clock)
-        share_bytes = settings.buffered_bytes_max // max(1, len(self._queues))
-        self._fetch_bytes = min(settings.fetch_bytes_max, max(_FETCH_BYTES_MIN, share_bytes))
 
     async def _follow_topics(self) -> bool:
         """Use added partitions: commit, and open the tasks for the topics as they are now.
@@ -247,7 +234,7 @@ class TaskWorker:
         for queue in part.queues:
             if queue.is_empty:
                 with self._unless_stopping():
-                    self._fill(queue)
+                    self.fetcher.fill(queue)
         started_s = self._clock.monotonic_s()
         if part.has_records:
             part.is_idle = False
@@ -274,26 +261,6 @@ class TaskWorker:
         except RetriableError:
             if not self._is_stopping():
                 raise
-
-    def _fill(self, queue: RecordQueue) -> None:
-        while queue.is_empty:
-            try:
-                run = self._reader.fetch(queue.partition, bytes_max=self._fetch_bytes)
-            except OffsetOutOfRangeError:
-                # Retention or DeleteRecords removed records before they were fetched: they are lost.
-                log_start = self._log.offsets([queue.partition])[queue.partition].log_start
-                if log_start <= queue.position:
-                    raise
-                warn_of_gap(queue.partition, queue.position, log_start)
-                queue.position = log_start
-                self._reader.assign({each.partition: each.fetch_position for _, each in self._queues})
-                continue
-            queue.caught_up = run is None
-            if run is None:
-                return
-            now_ms = self._clock.now_ms()
-            queue.fill(run, now_ms)
-            self.watch.look(queue, run, now_ms)
 
     async def close_windows(self) -> bool:
         """Close the open windows, because the input has ended; return whether there were any."""
@@ -361,13 +328,7 @@ class TaskWorker:
         if any(part.is_busy or part.is_lost or part.outputs.record_count for part in self.parts):
             return False
         try:
-            return all(
-                queue.is_empty
-                and state.committed.get(queue.partition) == queue.position
-                and queue.position >= self._written.get(queue.partition, 0)
-                and queue.position >= self._reader.visible_end(queue.partition)
-                for state, queue in self._queues
-            ) and not self._watch.sees_change(now=True)
+            return self.fetcher.is_caught_up(self._written) and not self._watch.sees_change(now=True)
         except UnknownTopicError:  # a topic was deleted; the next step decides the consequence
             return False
 
@@ -483,10 +444,6 @@ class TaskWorker:
     def late_counts(self) -> dict[str, int]:
         """Records that came too late, by task."""
         return {str(state.task.task_id): state.task.late_count for state in self.task_set.states}
-
-    def sources(self) -> Iterable[TopicPartition]:
-        """The partitions that the tasks read."""
-        return [queue.partition for _, queue in self._queues]
 
     async def abandon(self) -> None:
         """Stop agents and timers and touch nothing else, as if the process had been killed."""
