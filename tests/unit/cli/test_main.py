@@ -18,8 +18,12 @@ def test_the_version_is_printed(command: RunCommand) -> None:
     assert command("--version") == (0, f"streamcore {version('streamcore')}\n", "")
 
 
-def test_a_completion_is_printed_for_a_shell(command: RunCommand) -> None:
-    code, out, _ = command("--show-completion", "bash")
+def test_a_completion_is_printed_for_the_shell_of_the_user(
+    command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shellingham.detect_shell", lambda *_: ("bash", "/bin/bash"))
+
+    code, out, _ = command("--show-completion")
 
     assert code == 0
     assert "_STREAMCORE_COMPLETE" in out

@@ -116,7 +116,7 @@ def test_a_failing_agent_stops_the_worker_and_names_the_record(command: RunComma
         (("--workers", "4"), "leave --workers out"),
         (("--broker", "nowhere"), "HOST:PORT"),
         (("--broker", "h:9092", "--listen", "127.0.0.1:0"), "leave --listen or --broker out"),
-        (("--broker", "h:9092", "--durability", "relaxed"), "leave durability= out"),
+        (("--broker", "h:9092", "--durability", "relaxed"), "leave durability out"),
         (("--command-config", "client.properties"), "name a --broker"),
         (("--close-windows",), "give --until-end, too"),
         (("--durability", "brave"), "'durable' or 'relaxed'"),
