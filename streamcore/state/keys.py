@@ -109,7 +109,7 @@ class KeyCodec(Generic[K]):
 
     def encode_identities(self, identities: Collection[Any]) -> list[bytes]:
         """Return the bytes of identities."""
-        if not any(type(found) is KeyBytes for found in identities):
+        if KeyBytes not in set(map(type, identities)):
             return self.encode_many(identities)
         return [
             found.data if type(found) is KeyBytes else self.encode_many((found,))[0] for found in identities
