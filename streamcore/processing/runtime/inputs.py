@@ -25,6 +25,8 @@ from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.processing.topology.times import (
     NO_TIME,
     NO_TIMESTAMP,
+    TIME_MS_MAX,
+    ascend_between,
     ensure_not_ahead,
     event_time_ms,
     times_known,
@@ -76,9 +78,18 @@ class DecodedColumns:
         is_typed = topic.internal or (topic.skips_nulls and topic.value_serde.type_name not in _MAY_BE_NONE)
         self.has_no_nulls = is_typed and None not in fetched.values
         if topic.timestamp is None:
-            self.timestamps_ms = timestamps_seen(fetched.timestamps_ms)
+            self.timestamps_ms = fetched.timestamps_ms
         else:
             self.timestamps_ms = self._event_times(topic.timestamp)
+        highest_ms = TIME_MS_MAX
+        if topic.max_ahead_ms is not None and now_ms is not None:
+            highest_ms = min(highest_ms, now_ms + topic.max_ahead_ms)
+        if ascend_between(self.timestamps_ms, max(0, time_before_ms), highest_ms):
+            # Most columns: every timestamp is known, and is the partition time as well.
+            self.known_times_ms: Sequence[int] = self.timestamps_ms
+            self.partition_times_ms = self.timestamps_ms
+            return
+        self.timestamps_ms = timestamps_seen(self.timestamps_ms)
         if topic.max_ahead_ms is not None and now_ms is not None:
             self._refuse_ahead(now_ms, topic.max_ahead_ms)
         self.known_times_ms = times_known(self.timestamps_ms)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 from streamcore.durations import time_ms
@@ -24,6 +25,18 @@ NO_TIMESTAMP: Final = -1
 
 NO_TIME: Final = -(2**63)
 """Stream time before the first record that has a time: before every timestamp."""
+
+
+def ascend_between(timestamps_ms: list[int], lowest_ms: int, highest_ms: int) -> bool:
+    """Return whether timestamps never fall and lie in ``[lowest_ms, highest_ms]``; true for none.
+
+    Of such timestamps every record has a time, and each is the highest so far.
+    """
+    if not timestamps_ms:
+        return True
+    if timestamps_ms[0] < lowest_ms or timestamps_ms[-1] > highest_ms:
+        return False
+    return all(map(operator.le, timestamps_ms, islice(timestamps_ms, 1, None)))
 
 
 def timestamps_seen(timestamps_ms: list[int]) -> list[int]:

@@ -14,7 +14,7 @@ from streamcore.processing.operators.guard import Guard
 from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.topology.error_policy import skip, stop
 from streamcore.processing.topology.nodes import TopicSpec
-from streamcore.processing.topology.times import NO_TIME
+from streamcore.processing.topology.times import NO_TIME, TIME_MS_MAX
 from streamcore.serde import BYTES, serde_for
 from tests.support.operator_parts import Failures, guard
 
@@ -56,6 +56,28 @@ def test_order_keys_are_the_running_maximum_of_event_times_across_fetches() -> N
     assert taken.timestamps_ms == [5, 9, 7]
     queue.done(taken, 3)
     assert queue.partition_time_ms == 9
+
+
+@pytest.mark.parametrize(
+    ("times_ms", "before_ms", "seen_ms", "partition_times_ms"),
+    [
+        ([5, 5, 8], NO_TIME, [5, 5, 8], [5, 5, 8]),
+        ([5, 6, 8], 5, [5, 6, 8], [5, 6, 8]),
+        ([5, 6, 8], 6, [5, 6, 8], [6, 6, 8]),
+        ([5, 8, 7, 8], NO_TIME, [5, 8, 7, 8], [5, 8, 8, 8]),
+        ([-1, 5, 6], 3, [-1, 5, 6], [3, 5, 6]),
+        ([5, TIME_MS_MAX, TIME_MS_MAX + 1], NO_TIME, [5, TIME_MS_MAX, -1], [5, TIME_MS_MAX, TIME_MS_MAX]),
+    ],
+)
+def test_times_in_order_are_partition_times_and_other_times_are_raised_to_the_highest_before(
+    times_ms: list[int], before_ms: int, seen_ms: list[int], partition_times_ms: list[int]
+) -> None:
+    count = len(times_ms)
+
+    taken = queue_of(*[b"1"] * count, times_ms=times_ms, partition_time_ms=before_ms).take(count)
+
+    assert taken.timestamps_ms == seen_ms
+    assert list(taken.partition_times_ms) == partition_times_ms
 
 
 def test_where_the_value_tells_the_time_a_record_that_cannot_has_none() -> None:
