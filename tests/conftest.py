@@ -1,7 +1,7 @@
 """Settings that all tests share: how Hypothesis searches, and where the project is.
 
 The default profile, ``repeatable``, tries the same examples in each run, so that a red test is red for
-everybody. ``thorough`` tries three times as many, also the same in each run, for continuous integration.
+everybody. ``thorough`` tries twice as many, also the same in each run, for continuous integration.
 ``HYPOTHESIS_PROFILE=searching`` looks for new examples. No profile has a deadline: the machine may be busy.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-for name, example_count in (("repeatable", 50), ("thorough", 150)):
+for name, example_count in (("repeatable", 50), ("thorough", 100)):
     settings.register_profile(
         name,
         derandomize=True,

@@ -49,6 +49,7 @@ def test_two_days_in_the_topology_driver_give_the_tables_of_duckdb(
     assert found == answers_of_duckdb(events, registry, tmp_path)
 
 
+@pytest.mark.slow
 def test_two_days_with_a_crash_after_each_hundred_events_give_the_same_tables(
     year_of_flights: list[Flight], registry: list[Plane], tmp_path: Path
 ) -> None:
