@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
@@ -132,15 +133,21 @@ class World:
         zombie = self.producers[name]
         context = zombie.transaction()
         transaction = context.__enter__()
-        transaction.append_columns(copy.targets[0], RecordColumns([None], [b"%d" % copy.number], [0]))
-        if self.random.random() < 0.5:
-            transaction.commit_positions("copier", {INPUT: CommittedOffset(1_000_000)})
-        if self.random.random() < 0.3:
-            self.clock.advance(TIMEOUT_MS + 1)
-            log.maintain()
-        self.producers[name] = log.producer_port(transactional_id=name)
-        with pytest.raises(ProducerFencedError):
-            context.__exit__(None, None, None)
+        try:
+            transaction.append_columns(copy.targets[0], RecordColumns([None], [b"%d" % copy.number], [0]))
+            if self.random.random() < 0.5:
+                transaction.commit_positions("copier", {INPUT: CommittedOffset(1_000_000)})
+            if self.random.random() < 0.3:
+                self.clock.advance(TIMEOUT_MS + 1)
+                log.maintain()
+            self.producers[name] = log.producer_port(transactional_id=name)
+            with pytest.raises(ProducerFencedError):
+                context.__exit__(None, None, None)
+        except BaseException as error:
+            # The disk crashed. End the block now: the collector would end it in the middle of another test.
+            with suppress(BaseException):
+                context.__exit__(type(error), error, error.__traceback__)
+            raise
 
     def position(self, log: EmbeddedLog) -> int:
         committed = log.committed("copier").get(INPUT)
