@@ -71,7 +71,7 @@ crash: $(STAMP)  ## kill a job and a served log with -9 at random times; CRASH_K
 	@$(PYTEST) -n 2 -m crash tests/crash
 
 simulate: $(STAMP)  ## crash the simulated disk under SEEDS random histories
-	@SIMULATION_SEEDS=$(SEEDS) $(PYTEST) tests/simulation
+	@SIMULATION_SEEDS=$(SEEDS) $(PYTEST) -n 2 tests/simulation
 
 interop: $(STAMP)  ## test the broker with clients of all languages; writes docs/clients.md (BROKER=HOST:PORT: another one)
 ifdef BROKER
