@@ -92,7 +92,7 @@ def by_time(plan: Plan, records: list[Stored], highest: dict[tuple[str, int], in
 
     Of equal ones it takes those of the first task first, and in a task those of the first input.
 
-    ``highest`` holds the partition time that each partition has reached, and goes on with these records.
+    ``highest`` holds the partition time that each partition has reached; the records move it on.
     """
     ranks = {
         (entry.topic.name, partition): (number, partition, index)
