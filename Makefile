@@ -48,8 +48,8 @@ $(STAMP): requirements-dev.lock requirements-data.lock pyproject.toml
 demo: $(STAMP)  ## run the main job: a year of New York's flights (DATA=folder)
 	@$(BIN)/python -m apps.fleet.demo --data "$(DATA)"
 
-test: $(STAMP)  ## run the tests, on two cores: no Java, no network
-	@$(PYTEST) -n 2
+test: $(STAMP)  ## run the fast tests, in under two minutes on two cores: no Java, no network
+	@$(PYTEST) -n 3
 
 lint: $(STAMP)  ## ruff: rules and format
 	@$(BIN)/ruff check .

@@ -7,12 +7,14 @@ modules in the order of the help page. A module imports the library inside its f
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from streamcore.cli.output import open_missing_streams, print_line, run_and_report
 
@@ -32,8 +34,8 @@ _MODULES = (
 )
 
 
-def build_app() -> typer.Typer:
-    """Build the command line from all modules of commands."""
+def build_app(modules: Sequence[str] = _MODULES) -> typer.Typer:
+    """Build the command line from modules of commands, by default from all."""
     app = typer.Typer(
         name="streamcore",
         help="Stream processing on an embedded, durable, Kafka-format log.",
@@ -53,7 +55,7 @@ def build_app() -> typer.Typer:
     ) -> None:
         pass
 
-    for name in _MODULES:
+    for name in modules:
         import_module(f"streamcore.cli.{name}").register(app)
     return app
 
@@ -61,9 +63,15 @@ def build_app() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: with 0, 1 for errors, 2 for a wrong command line, 130 for Ctrl-C."""
     open_missing_streams()
-    app = build_app()
-    words = sys.argv[1:] if arguments is None else arguments
-    sys.exit(run_and_report(lambda: app(args=list(words), prog_name="streamcore", standalone_mode=False)))
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    command = _command_of(words[0] if words else "")
+    sys.exit(run_and_report(lambda: command(args=words, prog_name="streamcore", standalone_mode=False)))
+
+
+@cache
+def _command_of(first_word: str) -> Callable[..., object]:
+    """The command line for a first word: the module of that word alone, because typer builds all slowly."""
+    return get_command(build_app([first_word] if first_word in _MODULES else _MODULES))
 
 
 def _print_version(wanted: bool) -> None:

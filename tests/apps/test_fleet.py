@@ -34,6 +34,7 @@ def worked(folder: Path, events: list[Flight], registry: list[Plane]) -> Answers
         return tables_of(running)
 
 
+@pytest.mark.slow
 def test_two_days_in_the_topology_driver_give_the_tables_of_duckdb(
     year_of_flights: list[Flight], registry: list[Plane], tmp_path: Path
 ) -> None:
@@ -67,6 +68,7 @@ def test_two_days_with_a_crash_after_each_hundred_events_give_the_same_tables(
     assert found == answers_of_duckdb(events, registry, tmp_path)
 
 
+@pytest.mark.slow
 def test_three_weeks_through_the_embedded_log_give_the_tables_of_duckdb(
     year_of_flights: list[Flight], registry: list[Plane], tmp_path: Path
 ) -> None:

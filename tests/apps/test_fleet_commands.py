@@ -8,6 +8,8 @@ import sys
 from itertools import takewhile
 from pathlib import Path
 
+import pytest
+
 import streamcore as sc
 from apps.fleet.events import Flight, Plane
 from apps.fleet.loading import load
@@ -30,6 +32,7 @@ def streamcore(*words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_worker_processes_to_the_end_and_tables_answer_from_the_folder(
     year_of_flights: list[Flight], registry: list[Plane], tmp_path: Path
 ) -> None:

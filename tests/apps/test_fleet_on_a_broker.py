@@ -6,6 +6,8 @@ import shutil
 from itertools import takewhile
 from pathlib import Path
 
+import pytest
+
 import streamcore as sc
 from apps.fleet.events import Flight, Plane
 from tests.support.fleet_answers import answers_of_duckdb
@@ -14,6 +16,7 @@ from tests.support.fleet_at_work import tables_at, worked_at
 DAY_MS = 86_400_000
 
 
+@pytest.mark.slow
 def test_three_days_over_a_served_log_gives_the_tables_of_duckdb_and_again_after_the_state_is_lost(
     year_of_flights: list[Flight], registry: list[Plane], tmp_path: Path
 ) -> None:

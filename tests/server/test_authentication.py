@@ -235,6 +235,7 @@ def test_a_large_frame_before_it_ends_the_connection(served: sc.ServedLog) -> No
         assert client.is_closed_by_peer()
 
 
+@pytest.mark.slow
 def test_guessing_gets_slower_also_for_who_guesses_right(tmp_path: Path) -> None:
     def attempt(served: sc.ServedLog, password: str) -> float:
         began_s = time.perf_counter()

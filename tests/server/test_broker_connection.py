@@ -163,6 +163,7 @@ def test_unknown_topics_and_partitions_are_refused_at_once_and_not_made(
 # --- groups -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("assignor", ["range", "cooperative-sticky"])
 def test_members_divide_the_partitions_and_take_over_when_one_closes(
     served: ServedLog, log: ConnectedLog, topic: str, assignor: str
@@ -278,6 +279,7 @@ def test_a_newer_producer_fences_the_older(log: ConnectedLog, topic: str) -> Non
         assert [record.value for record in read_all(consumer, 1)] == [b"heir"]
 
 
+@pytest.mark.slow
 def test_a_member_whose_place_is_taken_cannot_commit_into_a_transaction(
     log: ConnectedLog, topic: str
 ) -> None:

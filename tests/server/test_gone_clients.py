@@ -105,6 +105,7 @@ def kept_once(is_so: Callable[[dict[str, int]], bool]) -> dict[str, int]:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors as Linux shows them")
 @pytest.mark.parametrize(
     "act",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,11 @@ def source_files(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (PROJECT / folder).rglob("*.py"))
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
 def module_name(path: Path) -> str:
     parts = path.relative_to(PROJECT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -67,7 +73,7 @@ def imported_modules(path: Path) -> Iterator[str]:
     package = module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
     source = path.read_text("utf-8")
     imports_by_name = "import_module(" in source
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -88,7 +94,7 @@ def test_a_module_says_what_it_is_for(path: Path) -> None:
     if path.name == "__init__.py" and not source.strip():
         pytest.skip("an empty package file: the folder's modules speak for themselves")
 
-    docstring = ast.get_docstring(ast.parse(source))
+    docstring = ast.get_docstring(parsed(path))
 
     assert docstring, f"{path.relative_to(PROJECT)} has no docstring"
 
@@ -96,7 +102,7 @@ def test_a_module_says_what_it_is_for(path: Path) -> None:
 @pytest.mark.parametrize("path", source_files(*PACKAGES, "tests", "bench"), ids=module_name)
 def test_a_module_is_short_enough_to_hold_one_noun(path: Path) -> None:
     source = path.read_text("utf-8")
-    imports = (node for node in ast.parse(source).body if isinstance(node, ast.Import | ast.ImportFrom))
+    imports = (node for node in parsed(path).body if isinstance(node, ast.Import | ast.ImportFrom))
     import_lines = sum((node.end_lineno or node.lineno) - node.lineno + 1 for node in imports)
 
     assert len(source.splitlines()) - import_lines <= (
@@ -148,7 +154,7 @@ def test_inside_the_package_nobody_imports_the_facade() -> None:
     for path in source_files("streamcore"):
         if path == PROJECT / "streamcore" / "__init__.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Import):
                 found += [module_name(path) for alias in node.names if alias.name == "streamcore"]
             elif isinstance(node, ast.ImportFrom) and node.module == "streamcore" and not node.level:

@@ -353,6 +353,7 @@ def test_json_refuses_keys_that_would_become_texts_and_messagepack_keeps_them() 
     assert packed.decode(packed.encode(value)) == value
 
 
+@pytest.mark.slow
 @given(st.from_type(Tree) | st.builds(Tree, st.integers() | st.text() | st.none(), st.just([])))
 def test_what_the_compiled_check_passes_has_no_fault(tree: Tree) -> None:
     check = ValueCheck(msgspec.inspect.type_info(Tree), "json", lambda model: None)

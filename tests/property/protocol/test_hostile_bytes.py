@@ -20,7 +20,7 @@ from tests.property.protocol.damages import DAMAGES
 from tests.property.protocol.random_messages import bare, full, nothing
 from tests.property.protocol.served_messages import SERVED, ServedMessage
 
-CASES = int(os.environ.get("FUZZ_CASES", "20000"))
+CASES = int(os.environ.get("FUZZ_CASES", "4000"))
 SEED = int(os.environ.get("FUZZ_SEED", "2013"))
 
 MEMORY_FACTOR = 64

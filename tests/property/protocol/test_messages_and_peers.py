@@ -18,6 +18,8 @@ from tests.property.protocol import kafka_python_peer, kio_peer
 from tests.property.protocol.random_messages import bare, full, messages
 from tests.property.protocol.served_messages import SERVED, ServedMessage
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = max(1, settings().max_examples // 30)
 """So many are drawn for each version of a message: there are hundreds, and each has its fixed ones too."""
 

@@ -27,6 +27,7 @@ def per_item(command: RunCommand) -> list[str]:
     return out.splitlines() if code == 0 else [err]
 
 
+@pytest.mark.slow
 def test_a_reset_says_what_it_does_and_the_next_worker_counts_once_again(
     command: RunCommand, data: Path
 ) -> None:

@@ -51,6 +51,7 @@ def rows(output: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in output.splitlines()]
 
 
+@pytest.mark.slow
 def test_topics_records_and_groups_are_used_as_in_a_folder(run: Run, tmp_path: Path) -> None:
     created = run("topics", "create", "orders", "--partitions", "2", "--config", "retention.ms=-1")
     produced = run("produce", "orders", "--key-separator", ":", stdin=b"a:1\nb:2\nc:3\n")
@@ -84,6 +85,7 @@ def test_the_option_is_stronger_than_the_environment(run: Run, tmp_path: Path) -
     assert "elsewhere" not in run("topics", "list")[1]
 
 
+@pytest.mark.slow
 def test_an_application_runs_on_a_broker_with_its_state_in_the_folder(run: Run, tmp_path: Path) -> None:
     loaded = run("app", SHOP, "load", "20")
     worked = run("worker", SHOP, "--until-end")

@@ -270,6 +270,7 @@ def test_a_command_without_standard_streams_does_its_work(run: Run, monkeypatch:
     monkeypatch.undo()
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_failure_worth_a_word(tmp_path: Path, project: Path) -> None:
     with connect(tmp_path) as log:
         log.create_topic("t")

@@ -35,6 +35,7 @@ def client_at(line: str) -> WireClient:
     return WireClient("127.0.0.1", int(found[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_served_folder_is_left_clean_and_opens_embedded(tmp_path: Path, number: signal.Signals) -> None:
     with sc.connect(tmp_path) as log:
@@ -55,6 +56,7 @@ def test_a_served_folder_is_left_clean_and_opens_embedded(tmp_path: Path, number
         assert [record.value for record in consumer.poll(timeout="9s")] == [b"a"]
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
     with sc.connect(tmp_path) as log:
         log.create_topic("t")
@@ -86,6 +88,7 @@ def test_what_is_made_to_stay_is_not_looked_through_for_cycles() -> None:
     assert not any(each is staying for each in looked_through)
 
 
+@pytest.mark.slow
 def test_settings_are_given_by_kafkas_names(tmp_path: Path) -> None:
     with sc.connect(tmp_path) as log:
         log.create_topic("t")
@@ -117,6 +120,7 @@ def test_a_setting_that_cannot_be_set_is_refused(
     assert hint in " ".join(err.split())
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_served_is_refused_with_the_pid(command: RunCommand, tmp_path: Path) -> None:
     with serve_process(tmp_path) as process:
         process.read_until("serving")
@@ -149,6 +153,7 @@ def test_what_cannot_be_served_is_refused_in_one_line(
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_worker_lets_other_programs_in_while_it_runs(command: RunCommand, tmp_path: Path) -> None:
     data = tmp_path / "data"
     assert command("app", SHOP, "load", "50")[0] == 0
@@ -166,6 +171,7 @@ def test_a_worker_lets_other_programs_in_while_it_runs(command: RunCommand, tmp_
     assert records_of(orders)
 
 
+@pytest.mark.slow
 def test_a_server_with_a_certificate_tells_how_it_is_reached_and_reads_it_again_when_told(
     tmp_path: Path,
 ) -> None:

@@ -69,6 +69,7 @@ def test_what_is_there_is_processed_once_and_the_next_run_finds_nothing(
     assert {row["key"]: row["value"] for row in found} == {"item0": 17, "item1": 17, "item2": 16}
 
 
+@pytest.mark.slow
 def test_windows_stay_open_until_told_that_the_input_has_ended(command: RunCommand, loaded: Path) -> None:
     command("worker", SHOP, "--until-end")
     before = len(command("consume", "hourly-final", "--json")[1].splitlines())
@@ -136,6 +137,7 @@ def test_what_cannot_be_is_refused_in_one_line(
     assert "running" not in out
 
 
+@pytest.mark.slow
 def test_a_worker_answers_until_a_signal_stops_it_in_order(command: RunCommand, loaded: Path) -> None:
     with worker_process(SHOP, loaded, "--http", "127.0.0.1:0") as worker:
         address = worker.read_until("http ").split()[-1]
@@ -174,6 +176,7 @@ def test_a_worker_answers_until_a_signal_stops_it_in_order(command: RunCommand, 
     assert row["value"] == 10
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_stops_at_once(command: RunCommand, tmp_path: Path) -> None:
     (tmp_path / "slow_app.py").write_text(
         "import time\nimport streamcore as sc\n\n"
@@ -197,6 +200,7 @@ def test_a_second_interrupt_stops_at_once(command: RunCommand, tmp_path: Path) -
     assert code == 130
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_progress_bars(command: RunCommand, loaded: Path) -> None:
     command("worker", SHOP, "--until-end")
     shutil.rmtree(loaded / "state")

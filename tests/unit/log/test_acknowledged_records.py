@@ -36,6 +36,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines_before_kill", [1, 50, 500])
 def test_every_record_that_was_acknowledged_survives_kill_9(
     tmp_path: Path, project: Path, lines_before_kill: int

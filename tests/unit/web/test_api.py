@@ -201,6 +201,7 @@ def test_an_answer_that_cannot_be_so_fresh_in_time_is_504(served: Served) -> Non
     assert "at_least" in served.json("/tables/seen/k3", 504, at_least=far, timeout="20ms")["error"]
 
 
+@pytest.mark.slow
 def test_many_waiting_questions_hold_nobody_up(served: Served) -> None:
     far = Position({TopicPartition("words", 0): 10**9}).to_text()
     clients = httpx.Client(base_url=served.http.base_url, limits=httpx.Limits(max_connections=100))

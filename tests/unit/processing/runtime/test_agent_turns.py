@@ -48,6 +48,7 @@ def test_an_agent_that_takes_long_is_committed_between_two_events_of_a_batch() -
         assert [record.value for record in driver.read(sent)] == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_crashes_between_the_commits_of_a_batch_lose_and_repeat_nothing(concurrency: int) -> None:
     app = sc.App("crashing")

@@ -26,6 +26,7 @@ def served(tmp_path: Path) -> Iterator[ServedLog]:
         yield found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guarantee", ["exactly-once", "at-least-once"])
 def test_a_lost_store_is_restored_over_the_network_and_nothing_counts_twice(
     served: ServedLog, tmp_path: Path, guarantee: str
@@ -42,6 +43,7 @@ def test_a_lost_store_is_restored_over_the_network_and_nothing_counts_twice(
     assert any(name.startswith("counts-") and done == total > 0 for name, done, total in restores)
 
 
+@pytest.mark.slow
 def test_a_worker_whose_place_was_taken_ends_with_what_happened(served: ServedLog, tmp_path: Path) -> None:
     app, _ = counting()
     with (

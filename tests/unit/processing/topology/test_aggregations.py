@@ -57,6 +57,7 @@ def test_the_result_of_no_values_and_of_some(name: str, none: Any, some: Any) ->
 numbers = st.lists(st.integers(-5, 5) | st.floats(-1e6, 1e6), min_size=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 @given(before=numbers, values=numbers)
 def test_many_at_a_time_are_the_same_as_one_by_one(
