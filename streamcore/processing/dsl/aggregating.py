@@ -11,29 +11,23 @@ from typing import Any, Generic, TypeVar, overload
 from streamcore.processing.dsl.checks import Duration, check_function
 from streamcore.processing.dsl.declaration import return_type
 from streamcore.processing.dsl.declared_aggregation import declare_aggregation
-from streamcore.processing.dsl.flow import Flow
+from streamcore.processing.dsl.steps import Policy, Steps
 from streamcore.processing.dsl.table import Table
 from streamcore.processing.dsl.windowed_stream import WindowedStream, declared_windows
 from streamcore.processing.topology import aggregations
 from streamcore.processing.topology.aggregations import Aggregator
-from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.places import declares, shown
 
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
 
-Policy = ErrorPolicy | None
 
-
-class Aggregating(Generic[K, V]):
+class Aggregating(Steps[K, V], Generic[K, V]):
     """The aggregations and windows of a stream, by its keys.
 
     Arguments that an aggregation cannot take raise ``TopologyError``.
     """
-
-    def __init__(self, flow: Flow) -> None:
-        self.flow = flow
 
     @declares
     def count(self, name: str, *, on_error: Policy = None) -> Table[K, int]:

@@ -1,0 +1,96 @@
+"""Splitting a stream into arms, and uniting streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from streamcore.errors import TopologyError, fact_text
+from streamcore.processing.dsl.checks import check_function, check_policy, legal_name
+from streamcore.processing.dsl.declaration import value_serde_for
+from streamcore.processing.dsl.flow import Shape
+from streamcore.processing.dsl.steps import Policy, Steps
+from streamcore.processing.topology.nodes import Branch, Merge
+from streamcore.processing.topology.places import declares, shown
+
+if TYPE_CHECKING:
+    from streamcore.processing.dsl.stream import Stream
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Branching(Steps[K, V], Generic[K, V]):
+    """The steps with several streams behind them or before them."""
+
+    @declares
+    def branch(self, *, on_error: Policy = None, **arms: Callable[[V], object]) -> Branches[K, V]:
+        """Split the stream: each value is in the first arm whose function is true, or in ``.rest``."""
+        if not arms or "rest" in arms:
+            raise TopologyError(
+                "name at least one arm, and none of them 'rest', stream.branch(big=is_big): "
+                + fact_text(step=f"{self.name}.branch", arms=",".join(arms))
+            )
+        check_policy(on_error, step=f"{self.name}.branch")
+        for arm, tested in arms.items():
+            legal_name(arm, "arm")
+            check_function(tested, step=f"{self.name}.{arm}")
+        streams: dict[str, Stream[K, V]] = {}
+        earlier: tuple[Callable[[V], object], ...] = ()
+        for arm, function in [*arms.items(), ("rest", None)]:
+            node = Branch(
+                name=self.declaration.node_name(None, None, f"{self.name}.{arm}"),
+                parents=(self.node,),
+                on_error=on_error,
+                function=function,
+                earlier=earlier,
+            )
+            streams[arm] = self._stream(self.flow.then(node))
+            if function is not None:
+                earlier = (*earlier, function)
+        return Branches(streams)
+
+    @declares
+    def merge(self, *others: Stream[K, V], name: str | None = None) -> Stream[K, V]:
+        """Unite streams; records made of one event keep the order of the streams, this stream's first."""
+        step = self.flow.label(name, None, "merge")
+        if not others:
+            raise TopologyError(f"name the streams to unite, a.merge(b): {fact_text(step=step)}")
+        for other in others:
+            if not isinstance(other, Branching):
+                raise TopologyError(
+                    f"streams are merged with streams: {fact_text(step=step, given=shown(other))}"
+                )
+            self.flow.ensure_same_app(other.declaration, step=step, stream=other.name)
+        parents = (self.node, *(other.node for other in others))
+        node = Merge(name=self.flow.step_name(name, None, "merge"), parents=parents)
+        first = self.flow.shape
+        rest = [other.flow.shape for other in others]
+        same_values = all(shape.value_type == first.value_type for shape in rest)
+        shape = Shape(
+            key_type=first.key_type if all(shape.key_type == first.key_type for shape in rest) else None,
+            value_type=first.value_type if same_values else None,
+            value_serde=first.value_serde if same_values else value_serde_for(None),
+            key_changed=any(shape.key_changed for shape in [first, *rest]),
+        )
+        return self._stream(self.flow.then(node, shape))
+
+
+class Branches(Generic[K, V]):
+    """The arms of a split, as attributes; ``rest`` has the values that no arm took."""
+
+    def __init__(self, streams: dict[str, Stream[K, V]]) -> None:
+        self._streams = streams
+
+    def __repr__(self) -> str:
+        return f"<Branches {', '.join(self._streams)}>"
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._streams]
+
+    def __getattr__(self, arm: str) -> Stream[K, V]:
+        streams: dict[str, Stream[K, V]] = self.__dict__.get("_streams", {})
+        try:
+            return streams[arm]
+        except KeyError:
+            raise AttributeError(f"no such arm: {fact_text(arm=arm, arms=','.join(streams))}") from None
