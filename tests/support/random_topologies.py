@@ -259,7 +259,7 @@ def _draw_step(
         case "peek":
             drawn.streams.append(stream.peek(risky(number), name=drawn.name("peek"), on_error=policy))
         case "branch":
-            arms = stream.branch(even=risky(is_even), large=is_large)
+            arms = stream.branch(even=risky(is_even), large=fails_on_some(is_large), on_error=policy)
             drawn.streams += [arms.even, arms.large, arms.rest]
         case "merge":
             other = draw(st.sampled_from(drawn.streams))

@@ -10,7 +10,7 @@ from streamcore.processing.dsl.checks import check_function, check_policy, legal
 from streamcore.processing.dsl.declaration import value_serde_for
 from streamcore.processing.dsl.flow import Shape
 from streamcore.processing.dsl.steps import Policy, Steps
-from streamcore.processing.topology.nodes import Branch, Merge
+from streamcore.processing.topology.nodes import Branch, Merge, Split
 from streamcore.processing.topology.places import declares, shown
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ class Branching(Steps[K, V], Generic[K, V]):
 
     @declares
     def branch(self, *, on_error: Policy = None, **arms: Callable[[V], object]) -> Branches[K, V]:
-        """Split the stream: each value is in the first arm whose function is true, or in ``.rest``."""
+        """Split the stream: each value is in the first arm whose function is true, or in ``.rest``.
+
+        The functions are called in the order of the arms, until one is true. A value for which one fails is
+        in no arm; ``on_error`` decides about its record, once.
+        """
         if not arms or "rest" in arms:
             raise TopologyError(
                 "name at least one arm, and none of them 'rest', stream.branch(big=is_big): "
@@ -35,19 +39,29 @@ class Branching(Steps[K, V], Generic[K, V]):
         for arm, tested in arms.items():
             legal_name(arm, "arm")
             check_function(tested, step=f"{self.name}.{arm}")
-        streams: dict[str, Stream[K, V]] = {}
-        earlier: tuple[Callable[[V], object], ...] = ()
-        for arm, function in [*arms.items(), ("rest", None)]:
-            node = Branch(
-                name=self.declaration.node_name(None, None, f"{self.name}.{arm}"),
+        names = {arm: self.declaration.node_name(None, None, f"{self.name}.{arm}") for arm in (*arms, "rest")}
+        split = self.flow.then(
+            Split(
+                name=self.declaration.node_name(None, None, f"{self.name}.branch"),
                 parents=(self.node,),
                 on_error=on_error,
-                function=function,
-                earlier=earlier,
+                arms=tuple((names[arm], tested) for arm, tested in arms.items()),
             )
-            streams[arm] = self._stream(self.flow.then(node))
-            if function is not None:
-                earlier = (*earlier, function)
+        )
+        streams = {
+            arm: self._stream(
+                split.then(
+                    Branch(
+                        name=name,
+                        parents=(split.node,),
+                        on_error=on_error,
+                        function=arms.get(arm),
+                        index=index,
+                    )
+                )
+            )
+            for index, (arm, name) in enumerate(names.items())
+        }
         return Branches(streams)
 
     @declares

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterable
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, compress
+from operator import not_
 from typing import Any, Final, Protocol
 
 from streamcore.errors import fact_text
@@ -26,15 +27,37 @@ class Operator(Protocol):
 
 def guarded(guard: Guard, function: Callable[[Any], Any], batch: Batch) -> tuple[list[Any], Batch]:
     """Call a function on each value; return the results and the records that they belong to."""
+    results, kept = _called(guard, function, batch)
+    return results, batch if kept is None else batch.take(kept)
+
+
+def _called(guard: Guard, function: Callable[[Any], Any], batch: Batch) -> tuple[list[Any], list[int] | None]:
+    """Call a function on each value; return as ``Guard.map`` does."""
     results, kept = guard.map(function, batch.values, batch)
-    rest = batch if kept is None else batch.take(kept)
     if results and isinstance(results[0], _UNFINISHED):
         for result in results:
             if isinstance(result, types.CoroutineType):
                 result.close()  # otherwise Python warns of each
-        results, kept = guard.map(_finished, results, rest)
-        rest = rest if kept is None else rest.take(kept)
-    return results, rest
+        results, finished = guard.map(_finished, results, batch if kept is None else batch.take(kept))
+        kept = _among(kept, finished)
+    return results, kept
+
+
+def _flags(guard: Guard, function: Callable[[Any], Any], batch: Batch) -> tuple[list[bool], list[int] | None]:
+    """Return whether a function is true for each value; return as ``Guard.map`` does."""
+    results, kept = _called(guard, function, batch)
+    try:
+        return list(map(bool, results)), kept
+    except Exception:  # noqa: BLE001 - what the function returned may refuse to be true or false
+        flags, decided = guard.map(bool, results, batch if kept is None else batch.take(kept))
+        return flags, _among(kept, decided)
+
+
+def _among(kept: list[int] | None, again: list[int] | None) -> list[int] | None:
+    """Return the indexes of records that two calls of ``Guard.map`` in a row kept."""
+    if kept is None or again is None:
+        return again if kept is None else kept
+    return [kept[index] for index in again]
 
 
 def _finished(result: Any) -> Any:
@@ -74,39 +97,57 @@ class FilterOperator:
 
     def process(self, batch: Batch) -> Batch:
         """Return the records that pass."""
-        flags, rest = guarded(self._guard, self._function, batch)
-        try:
-            flags = list(map(bool, flags))
-        except Exception:  # noqa: BLE001 - what the function returned may refuse to be true or false
-            flags, kept = self._guard.map(bool, flags, rest)
-            rest = rest if kept is None else rest.take(kept)
+        flags, kept = _flags(self._guard, self._function, batch)
+        rest = batch if kept is None else batch.take(kept)
         if self._negated:
             flags = [not flag for flag in flags]
         return rest if all(flags) else rest.where(flags)
 
 
-class BranchOperator:
-    """Keeps the values that belong to one arm of a split."""
+class SplitOperator:
+    """Pairs each value with the index of its arm: the first whose function is true, or the rest.
 
-    def __init__(
-        self,
-        guard: Guard,
-        function: Callable[[Any], Any] | None,
-        earlier: tuple[Callable[[Any], Any], ...],
-    ) -> None:
-        self._guard = guard
+    The function of an arm is called once for each value that no earlier arm took.
+    """
 
-        def belongs(value: Any) -> bool:
-            if any(_finished(taken(value)) for taken in earlier):
-                return False
-            return function is None or bool(_finished(function(value)))
-
-        self._belongs = belongs
+    def __init__(self, arms: Sequence[tuple[Guard, Callable[[Any], Any]]]) -> None:
+        """Create the operator; each arm has a guard with the arm's name."""
+        self._arms = arms
 
     def process(self, batch: Batch) -> Batch:
-        """Return the records of this arm."""
-        flags, rest = guarded(self._guard, self._belongs, batch)
-        return rest.where(flags)
+        """Return the records that did not fail, with pairs of arm and value."""
+        arm_by_index: list[int | None] = [None] * len(batch)
+        indexes: Sequence[int] = range(len(batch))
+        waiting = batch
+        for arm, (guard, function) in enumerate(self._arms):
+            flags, kept = _flags(guard, function, waiting)
+            if kept is not None:
+                indexes = [indexes[index] for index in kept]
+                waiting = waiting.take(kept)
+            for index in compress(indexes, flags):
+                arm_by_index[index] = arm
+            others = list(map(not_, flags))
+            indexes = list(compress(indexes, others))
+            waiting = waiting.where(others)
+        for index in indexes:
+            arm_by_index[index] = len(self._arms)
+        if None in arm_by_index:
+            batch = batch.where([arm is not None for arm in arm_by_index])
+            arm_by_index = [arm for arm in arm_by_index if arm is not None]
+        return batch.with_values(list(zip(arm_by_index, batch.values, strict=True)))
+
+
+class BranchOperator:
+    """Keeps the values of one arm of a split."""
+
+    def __init__(self, arm: int) -> None:
+        self._arm = arm
+
+    def process(self, batch: Batch) -> Batch:
+        """Return the records of this arm, with their values alone."""
+        wanted = self._arm
+        mine = batch.where([arm == wanted for arm, _ in batch.values])
+        return mine.with_values([value for _, value in mine.values])
 
 
 class FlatMapOperator:

@@ -25,6 +25,7 @@ from streamcore.processing.operators.stateless import (
     Operator,
     PassOperator,
     PeekOperator,
+    SplitOperator,
 )
 from streamcore.processing.operators.store_keys import Lookup
 from streamcore.processing.operators.tables import (
@@ -99,7 +100,14 @@ class TaskBuilder:
             case nodes.Filter():
                 return FilterOperator(guard, node.function, negated=node.negated)
             case nodes.Branch():
-                return BranchOperator(guard, node.function, node.earlier)
+                return BranchOperator(node.index)
+            case nodes.Split():
+                return SplitOperator(
+                    [
+                        (Guard(name, guard.policy, self._failures_of(task)), function)
+                        for name, function in node.arms
+                    ]
+                )
             case nodes.Peek():
                 return PeekOperator(guard, node.function)
             case nodes.Foreach():

@@ -66,6 +66,7 @@ _WITHOUT_STATE = (
     nodes.Filter,
     nodes.Peek,
     nodes.GroupBy,
+    nodes.Split,
     nodes.Branch,
     nodes.Merge,
     nodes.TableJoin,

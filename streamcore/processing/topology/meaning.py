@@ -45,6 +45,7 @@ from streamcore.processing.topology.nodes import (
     Peek,
     Repartition,
     Source,
+    Split,
     StoreSpec,
     TableJoin,
     TableSource,
@@ -193,8 +194,11 @@ class Interpreter:
             case Filter():
                 flags = call(lambda value: bool(node.function(value)), event.value)
                 return [event for flag in flags if flag is not node.negated]
+            case Split():
+                return [replace(event, value=(arm, event.value)) for arm in self._arm_of(node, event, stored)]
             case Branch():
-                return [event for mine in call(_takes, node, event.value) if mine]
+                arm, value = event.value
+                return [replace(event, value=value)] if arm == node.index else []
             case Peek():
                 return [event for _ in call(node.function, event.value)]
             case Foreach():
@@ -220,6 +224,15 @@ class Interpreter:
             case _:
                 assert isinstance(node, Source | AgentNode | GlobalTable), node
                 return []
+
+    def _arm_of(self, split: Split, event: Event, stored: Stored) -> Results[int]:
+        """Return the index of the first arm that takes a value. A function that fails ends the search."""
+        policy = split.on_error if split.on_error is not None else self._on_error
+        for index, (name, function) in enumerate(split.arms):
+            taken = self._guarded(name, policy, stored, partial(_is_true, function, event.value))
+            if taken != [False]:
+                return [index] if taken else []
+        return [len(split.arms)]
 
     # -- steps with state
 
@@ -510,11 +523,8 @@ def _records(function: Callable[[Event], Iterable[Event]], event: Event) -> list
     ]
 
 
-def _takes(arm: Branch, value: Any) -> bool:
-    """Whether this arm of a split takes a value: it is the first whose function is true."""
-    if any(earlier(value) for earlier in arm.earlier):
-        return False
-    return arm.function is None or bool(arm.function(value))
+def _is_true(function: Callable[[Any], object], value: Any) -> bool:
+    return bool(function(value))
 
 
 def _key_bytes(store: StoreSpec, key: Any) -> bytes | None:

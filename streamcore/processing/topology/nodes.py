@@ -152,14 +152,26 @@ class GroupBy(Node):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Branch(Node):
-    """One arm of a split: values for which ``function`` is true and no earlier arm's was.
+class Split(Node):
+    """Find the arm of each value: the first whose function is true, or the rest.
 
-    ``function`` is ``None`` in the arm that takes the rest.
+    Emits pairs of the arm's index and the value, for the arms behind it. An error names the arm whose
+    function failed.
+    """
+
+    arms: tuple[tuple[str, Function], ...]
+    """The node name and the function of each arm but the rest, whose index is the number of these."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Branch(Node):
+    """One arm of a split, whose parent is the ``Split``: the values of its index.
+
+    ``function`` is ``None`` in the arm that takes the rest. The ``Split`` calls it; the arm does not.
     """
 
     function: Function | None
-    earlier: tuple[Function, ...] = ()
+    index: int
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -17,9 +17,10 @@ from streamcore.processing.operators.stateless import (
     MapOperator,
     MapRecordOperator,
     PeekOperator,
+    SplitOperator,
 )
-from streamcore.processing.topology.error_policy import skip
-from tests.support.operator_parts import batch_of, guard
+from streamcore.processing.topology.error_policy import dead_letter, skip
+from tests.support.operator_parts import Failures, batch_of, guard
 
 
 def fails_on_two(value: int) -> int:
@@ -60,11 +61,42 @@ def test_a_record_goes_to_the_first_arm_that_takes_it_or_to_the_rest() -> None:
     def even(value: int) -> bool:
         return value % 2 == 0
 
-    batch = batch_of([1, 2, 3, 4])
+    split = SplitOperator([(guard(), small), (guard(), even)]).process(batch_of([1, 2, 3, 4]))
 
-    assert BranchOperator(guard(), small, ()).process(batch).values == [1, 2]
-    assert BranchOperator(guard(), even, (small,)).process(batch).values == [4]
-    assert BranchOperator(guard(), None, (small, even)).process(batch).values == [3]
+    arms = [BranchOperator(arm).process(split) for arm in range(3)]
+    assert [arm.values for arm in arms] == [[1, 2], [4], [3]]
+    assert [arm.keys for arm in arms] == [[1, 2], [4], [3]]
+
+
+def test_the_function_of_an_arm_is_called_once_for_each_value_that_no_earlier_arm_took() -> None:
+    called: list[tuple[str, int]] = []
+
+    def arm(name: str, take: int) -> Callable[[int], bool]:
+        def test(value: int) -> bool:
+            called.append((name, value))
+            return value == take
+
+        return test
+
+    split = SplitOperator([(guard(), arm("a", 1)), (guard(), arm("b", 2))])
+    split.process(batch_of([1, 2, 3]))
+
+    assert called == [("a", 1), ("a", 2), ("a", 3), ("b", 2), ("b", 3)]
+
+
+def test_a_value_that_fails_in_an_arm_is_in_no_arm_and_fails_once() -> None:
+    failures = Failures()
+    policy = dead_letter("dead")
+    arms = [
+        (guard(policy, failures), lambda value: 10 // value > 5),
+        (guard(policy, failures), lambda value: 10 // (value - 3) > 5),
+    ]
+
+    split = SplitOperator(arms).process(batch_of([0, 1, 2, 3, 4]))
+
+    assert [arm for arm, _ in split.values] == [0, 2, 1]
+    assert [value for _, value in split.values] == [1, 2, 4]
+    assert [value for _, value, _, _ in failures.dead] == [0, 3]
 
 
 def test_flat_map_makes_any_number_of_values_that_keep_key_time_and_place() -> None:
@@ -160,8 +192,7 @@ def test_a_function_that_leaves_a_coroutine_or_generator_fails_its_records() -> 
             PeekOperator(guard(), unfinished),
             ForeachOperator(guard(), unfinished),
             GroupByOperator(guard(), unfinished),
-            BranchOperator(guard(), unfinished, ()),
-            BranchOperator(guard(), None, (unfinished,)),
+            SplitOperator([(guard(), unfinished)]),
         ):
             with pytest.raises(UserCodeError, match=r"await in an agent.*returned="):
                 operator.process(batch_of([1, 2]))

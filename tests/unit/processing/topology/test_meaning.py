@@ -176,6 +176,18 @@ def test_a_dead_letter_is_the_record_as_it_came_with_the_reason() -> None:
     assert dict(dead.headers)["streamcore.error"] == b"ValueError: no b"
 
 
+def test_a_record_that_fails_in_an_arm_is_one_dead_letter_with_the_name_of_that_arm() -> None:
+    app = App("app", on_error=dead_letter("dead"))
+    arms = app.topic("words", key=str, value=str).branch(a=lambda word: word == "a", b=fails_on_b)
+    arms.rest.to("rest")
+    engine = interpreter(app)
+
+    feed(engine, "words", (None, "a", 0), (None, "b", 0))
+
+    assert [dict(record.headers)["streamcore.node"] for record in engine.outputs["dead"]] == [b"words.b"]
+    assert values(engine, "rest") == []
+
+
 def test_stop_and_a_retry_in_vain_name_the_record() -> None:
     app = App("app")
     app.topic("words", value=str).map(fails_on_b, on_error=retry(2, "1ms"), name="check")
