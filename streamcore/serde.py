@@ -201,8 +201,16 @@ def value_kind(value_type: Any) -> msgspec.inspect.Type:
         kind = msgspec.inspect.type_info(value_type)
         foreign = [part.cls for part in kinds_in(kind) if isinstance(part, msgspec.inspect.CustomType)]
         msgspec.json.Decoder(value_type)
+    except KeyError as error:  # msgspec looks up the annotation of each field of an attrs class
+        raise _undeclarable(name, f"the field {error} has no annotation; write name: type") from error
     except (TypeError, NameError, AttributeError, RecursionError) as error:
         raise _undeclarable(name, str(error)) from error
+    for part in kinds_in(kind):
+        if isinstance(part, msgspec.inspect.DataclassType) and hasattr(part.cls, "__attrs_attrs__"):
+            private = next((field.name for field in part.fields if field.name.startswith("_")), None)
+            if private is not None:
+                reason = f"the field {private!r} of an attrs class is not written; name it without '_'"
+                raise _undeclarable(name, reason)
     for found in foreign:
         if not is_pydantic(found) and not (isinstance(found, type) and issubclass(found, PurePath)):
             raise _undeclarable(name, f"no values of {type_name_of(found)} can be read")
@@ -226,7 +234,7 @@ def type_name_of(found: Any) -> str:
 def _undeclarable(name: str, reason: str) -> UsageError:
     return UsageError(
         "declare bytes, str, int, float, dict, list, a date, a Decimal, an Enum, a dataclass, a NamedTuple, "
-        "a TypedDict, a msgspec.Struct, a pydantic model, types made of these, or a Serde: "
+        "a TypedDict, a msgspec.Struct, a class of attrs, a pydantic model, types made of these, or a Serde: "
         + fact_text(type=name, reason=reason)
     )
 

@@ -32,6 +32,7 @@ from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.table_query import TableQuery, table_query
 from streamcore.processing.runtime.topics import topics_of
 from streamcore.processing.runtime.worker import TaskWorker
+from streamcore.processing.topology.application import ensure_application
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
 from streamcore.processing.topology.times import given_time_ms
 from streamcore.state.engine import KeyValueEngine
@@ -63,6 +64,7 @@ class TopologyDriver:
         slice_records_max: int = 65_536,
         fetch_bytes_max: int = 1 << 20,
     ) -> None:
+        ensure_application(app)
         self.app = app
         self.clock = ManualClock(time_ms(now))
         self.disk = SimDisk(seed, clock=self.clock)

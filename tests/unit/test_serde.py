@@ -359,3 +359,17 @@ def test_what_the_compiled_check_passes_has_no_fault(tree: Tree) -> None:
     check = ValueCheck(msgspec.inspect.type_info(Tree), "json", lambda model: None)
 
     assert not check.passes(tree) or check.fault(tree) is None
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+def test_classes_of_attrs_come_back_or_are_refused_where_they_are_declared(codec: str) -> None:
+    attrs: Any = pytest.importorskip("attrs")
+    good = attrs.make_class("Good", {"size": attrs.field(type=int)})
+    serde = serde_for(good, codec=codec)
+    assert serde.decode(serde.encode(good(1))) == good(1)
+    with pytest.raises(SerdeError, match="expected int"):
+        serde.encode(good("1"))
+
+    for name, kind, reason in [("_size", int, "not written"), ("size", None, "no annotation")]:
+        with pytest.raises(UsageError, match=reason):
+            serde_for(attrs.make_class("Bad", {name: attrs.field(type=kind)}), codec=codec)

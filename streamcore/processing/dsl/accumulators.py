@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, time
 from itertools import accumulate
-from typing import Any, Optional, get_origin
+from typing import Any, Optional, get_args, get_origin, is_typeddict
 from uuid import UUID
 
 import msgspec
@@ -43,10 +43,21 @@ def slot_type(aggregator: Aggregator, value_type: Any, kept_type: Any) -> Any:
         declared = value_type
     if declared is None and aggregator.of is not None and aggregator.kind in ("min", "max", "first", "last"):
         found = return_type(aggregator.of)
-        declared = None if found in _PLAIN or get_origin(found) in (list, dict, tuple) else found
+        is_plain = get_origin(found) in (list, dict, tuple) and not _names_a_class(found)
+        declared = None if found in _PLAIN or is_plain else found
     if aggregator.kind in ("sum", "mean", "count") and declared in _PLAIN:
         return None
     return None if declared in (Any, object) else declared
+
+
+def _names_a_class(found: Any) -> bool:
+    """Whether a type names a class whose values are not plain data, such as an Enum, in its arguments."""
+    return any(
+        _names_a_class(argument)
+        if get_args(argument)
+        else isinstance(argument, type) and argument not in _PLAIN and not is_typeddict(argument)
+        for argument in get_args(found)
+    )
 
 
 def result_field(aggregator: Aggregator, value_type: Any) -> Any:

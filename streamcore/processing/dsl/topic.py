@@ -93,7 +93,16 @@ class Topic(Stream[K, V], Destination[K | None, V | None], Generic[K, V]):
         In an agent the record is part of the agent's commit, and has the event's time unless one is
         given. In a timer or command it is durable when the call returns.
 
+        Args:
+            value: of the topic's type; ``None`` is a tombstone.
+            key: of the topic's type; it decides the partition if none is given.
+            timestamp_ms: the time of the record, in milliseconds since 1970.
+            at: the same, as a datetime or text.
+            partition: the partition, instead of the key's.
+            headers: names and bytes, in order.
+
         Raises:
+            UsageError: the topic has no such partition.
             InvalidTimestampError: the time is before 1970 or after the year 9999.
             InvalidRecordError: the headers are not pairs of text and bytes.
         """

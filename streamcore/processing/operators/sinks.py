@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from streamcore.model import RecordColumns
+from streamcore.model import Record, RecordColumns
 from streamcore.processing.operators.batch import Batch, holds_none
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.outputs import BatchOutputs
-from streamcore.processing.topology.made_records import partition_without_key
+from streamcore.processing.topology.made_records import partition_without_key, wanted_partition
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.state.dynamic_keys import is_plain
 
@@ -52,11 +52,25 @@ class SinkOperator:
                 values = [values[index] for index in kept]
         self._write(batch, keys, values)
 
-    def write_encoded(self, batch: Batch) -> None:
-        """Add a batch whose keys and values are bytes to the outputs."""
-        self._write(batch, batch.keys, batch.values)
+    def write_encoded(self, batch: Batch, partitions: Sequence[int] | None = None) -> None:
+        """Add a batch whose keys and values are bytes to the outputs.
 
-    def _write(self, batch: Batch, keys: list[bytes | None], values: list[bytes | None]) -> None:
+        Args:
+            partitions: the partition of each record, -1 where its key decides; ``None`` for all.
+        """
+        self._write(batch, batch.keys, batch.values, partitions)
+
+    def ensure_partition(self, record: Record[Any, Any]) -> None:
+        """Raise ``UsageError`` if a record names a partition that the topic does not have."""
+        wanted_partition(self._topic.name, record, self._partition_count)
+
+    def _write(
+        self,
+        batch: Batch,
+        keys: list[bytes | None],
+        values: list[bytes | None],
+        given: Sequence[int] | None = None,
+    ) -> None:
         columns = RecordColumns(keys, values, batch.timestamps_ms, batch.headers)
         source_times_ms = batch.source.partition_times_ms
         partition_times_ms = [source_times_ms[origin] for origin in batch.origins]
@@ -68,7 +82,7 @@ class SinkOperator:
                 self._topic, 0, columns, origins=batch.origins, partition_times_ms=partition_times_ms
             )
             return
-        for partition, indexes in self._indexes(keys, batch).items():
+        for partition, indexes in self._indexes(keys, batch, given).items():
             self._outputs.add(
                 self._topic,
                 partition,
@@ -93,7 +107,9 @@ class SinkOperator:
             return None
         return list(map(dict(zip(distinct, encoded, strict=True)).__getitem__, keys))
 
-    def _indexes(self, keys: list[bytes | None], batch: Batch) -> dict[int, list[int]]:
+    def _indexes(
+        self, keys: list[bytes | None], batch: Batch, given: Sequence[int] | None
+    ) -> dict[int, list[int]]:
         distinct = set(keys)
         partition_by_key: dict[bytes | None, int] = {
             key: self._partition_of(key, self._partition_count) for key in distinct if key is not None
@@ -108,6 +124,10 @@ class SinkOperator:
             partitions = [
                 partition_by_key[key] if key is not None else partition_without_key(record_at(origin), count)
                 for key, origin in zip(keys, batch.origins, strict=True)
+            ]
+        if given is not None:
+            partitions = [
+                by_key if named < 0 else named for named, by_key in zip(given, partitions, strict=True)
             ]
         for index, partition in enumerate(partitions):
             found = indexes.get(partition)

@@ -155,6 +155,7 @@ class AgentRunner:
             headers: list[Headers] | None = None
             if any(record.headers for _, _, record in items):
                 headers = [record.headers for _, _, record in items]
+            partitions = [-1 if record.offset >= 0 else record.partition for _, _, record in items]
             self.sink(items[0][1]).write_encoded(
                 Batch(
                     [record.key for _, _, record in items],
@@ -166,7 +167,8 @@ class AgentRunner:
                     [self._origins[index] for index, _, _ in items],
                     headers,
                     batch.source,
-                )
+                ),
+                partitions if max(partitions) >= 0 else None,
             )
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -188,7 +188,6 @@ class Running:
             raise ClosedError(f"the application has stopped by a failure: {failure}") from failure
 
 
-@contextmanager
 def run(
     app: DeclaredApplication,
     *,
@@ -201,13 +200,14 @@ def run(
     durability: Literal["durable", "relaxed"] = "durable",
     stop_timeout: str | timedelta | int = "10s",
     progress: Progress | None = None,
-) -> Iterator[Running]:
+) -> AbstractContextManager[Running]:
     """Run an application in a thread while the block lasts; see ``Worker`` for the arguments.
 
     A failure of the application is logged as an error; it is the cause of the errors that its log and
     tables raise from then on.
 
     Raises:
+        UsageError: ``app`` is not an application, or another argument is invalid; at the call.
         UserCodeError: and any other error that stopped the application, at the end of the block at the
         latest.
     """
@@ -223,6 +223,11 @@ def run(
         stop_timeout=stop_timeout,
         progress=progress,
     )
+    return _running(worker)
+
+
+@contextmanager
+def _running(worker: Worker) -> Iterator[Running]:
     running = Running(worker)
     try:
         yield running

@@ -22,7 +22,7 @@ from streamcore.log.connect import ConnectedLog, broker_place, connect
 from streamcore.processing.context import TaskTable, user_context
 from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.topics import ensure_topics, topics_read_before
-from streamcore.processing.topology.application import DeclaredApplication
+from streamcore.processing.topology.application import DeclaredApplication, ensure_application
 from streamcore.processing.topology.nodes import StoreSpec
 
 
@@ -39,6 +39,7 @@ class CommandContext:
         durability: Literal["durable", "relaxed"] = "durable",
     ) -> None:
         """Create the context; nothing is opened yet. With a broker, the folder is not used."""
+        ensure_application(app)
         self._app = app
         self._where = data if broker is None else broker_place(broker)
         self._security = security

@@ -226,15 +226,20 @@ class Lane:
         """Keep records for the commit that the event will be part of.
 
         Raises:
-            UsageError: the code has outlived its event, or the application does not have the topic.
+            UsageError: the code has outlived its event, the application does not have the topic, or the topic
+                does not have the partition.
             InvalidRecordError: a time or headers that no record can have.
             SerdeError: a key or value that is not of the topic's type.
         """
         self._ensure_under_way(topic=topic.name)
-        self._runner.sink(topic)
-        before = len(self.sent)
-        self.sent += [(max(0, self.index), topic, encoded(topic, made_record(record))) for record in records]
-        return len(self.sent) - before
+        sink = self._runner.sink(topic)
+        index, sent = max(0, self.index), []
+        for record in records:
+            if record.partition != -1:
+                sink.ensure_partition(record)
+            sent.append((index, topic, encoded(topic, made_record(record))))
+        self.sent += sent
+        return len(sent)
 
     @property
     def event_time_ms(self) -> int | None:

@@ -22,7 +22,7 @@ from streamcore.processing.runtime.reset import (
 )
 from streamcore.processing.runtime.topics import ensure_descriptions
 from streamcore.processing.runtime.worker_presence import other_workers, presence_id, runs_here
-from streamcore.processing.topology.application import DeclaredApplication
+from streamcore.processing.topology.application import DeclaredApplication, ensure_application
 from streamcore.state.application_records import ApplicationRecords, read_records
 from streamcore.state.directory import StateDirectory, TaskFolder
 
@@ -44,6 +44,7 @@ class ApplicationReset:
             DirectoryInUseError: another process uses the folder.
             RequestTimeoutError: the broker does not answer.
         """
+        ensure_application(app)
         self._app = app
         self._data = Path(data)
         self._clock = SystemClock()

@@ -40,7 +40,7 @@ from streamcore.processing.runtime.task_set import EngineSource
 from streamcore.processing.runtime.topics import topics_of
 from streamcore.processing.runtime.worker import TaskWorker
 from streamcore.processing.runtime.worker_presence import alone_in_process, worker_presence
-from streamcore.processing.topology.application import DeclaredApplication
+from streamcore.processing.topology.application import DeclaredApplication, ensure_application
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.state.directory import StateDirectory
 from streamcore.state.engine import KeyValueEngine
@@ -95,7 +95,11 @@ class Worker:
             stop_timeout: how long events under way may take at a stop; then they are cancelled and left
                 uncommitted.
             progress: called during a restore, with its subject, the amount done and the total.
+
+        Raises:
+            UsageError: ``app`` is not an application, or another argument is invalid.
         """
+        ensure_application(app)
         if state not in ("rocksdb", "memory"):
             raise UsageError(f"state is 'rocksdb' or 'memory': {fact_text(state=repr(state))}")
         self.app = app

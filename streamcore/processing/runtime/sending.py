@@ -12,7 +12,7 @@ from streamcore.log.client.port import Producer
 from streamcore.model import Headers, Record, RecordColumns, TopicPartition
 from streamcore.partitioning import partition_of_key
 from streamcore.processing.operators.guard import each
-from streamcore.processing.topology.made_records import made_record
+from streamcore.processing.topology.made_records import made_record, wanted_partition
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.processing.topology.times import NO_TIMESTAMP
 
@@ -87,18 +87,13 @@ class DirectSender:
         headers: dict[TopicPartition, list[Headers]] = {}
         has_headers = any(record.headers for record in chunk)
         for record, key, value in zip(chunk, keys, values, strict=True):
-            partition = record.partition
+            partition = wanted_partition(topic.name, record, count)
             if partition < 0:
                 found = partition_by_key.get(key)
                 if found is None:
                     assert key is not None
                     found = partition_by_key[key] = partition_of_key(key, count)
                 partition = found
-            elif partition >= count:
-                raise UsageError(
-                    "the topic has fewer partitions: "
-                    + fact_text(topic=topic.name, partition=partition, partitions=count)
-                )
             target = TopicPartition(topic.name, partition)
             to = columns.get(target)
             if to is None:

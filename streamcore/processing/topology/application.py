@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from streamcore.errors import UsageError, fact_text
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy
+from streamcore.processing.topology.places import shown
 from streamcore.processing.topology.plan import Plan
 from streamcore.processing.topology.timers import Hook, Timer
 
@@ -46,6 +48,20 @@ class DeclaredApplication(Protocol):
         Raises:
             TopologyError: the declarations do not fit together.
         """
+
+
+def ensure_application(given: object) -> None:
+    """Refuse an object that is not a declared application.
+
+    Raises:
+        UsageError: it is something else; the message says what to give.
+    """
+    if not isinstance(given, type) and callable(getattr(given, "declared", None)):
+        return
+    advice = "give an application, app = sc.App('name')"
+    if isinstance(given, str):
+        advice += f", not its name; text names one on the command line only, streamcore worker {given}"
+    raise UsageError(f"{advice}: {fact_text(given=shown(given))}")
 
 
 def dead_letter_topics(policies: Iterable[ErrorPolicy | None]) -> tuple[str, ...]:

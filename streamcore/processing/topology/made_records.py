@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from streamcore.errors import InvalidRecordError, SerdeError, UserCodeError, fact_text
+from streamcore.errors import InvalidRecordError, SerdeError, UsageError, UserCodeError, fact_text
 from streamcore.model import Headers, Record
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.processing.topology.times import NO_TIMESTAMP, given_time_ms
@@ -85,6 +85,25 @@ def _is_header(pair: tuple[Any, ...]) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def wanted_partition(topic: str, record: Record[Any, Any], partition_count: int) -> int:
+    """Return the partition that a sent record names; -1 if its key decides.
+
+    A record that was read somewhere, which has an offset, names where it was read: its key decides.
+
+    Raises:
+        UsageError: the topic has no such partition.
+    """
+    partition = record.partition
+    if partition == -1 or record.offset >= 0:
+        return -1
+    if isinstance(partition, bool) or not isinstance(partition, int) or not 0 <= partition < partition_count:
+        raise UsageError(
+            "the topic has no such partition; give one from 0, or leave partition= out: "
+            + fact_text(topic=topic, partition=partition, partitions=partition_count)
+        )
+    return partition
 
 
 def partition_without_key(source: Record[bytes | None, bytes | None], partition_count: int) -> int:

@@ -338,3 +338,56 @@ def test_a_windowed_table_holds_a_value_for_each_window_of_the_events() -> None:
             (10_000, 4),
         ]
         assert table.get("k", at=12_000).value == 4  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_an_agent_sends_to_the_partition_that_it_names_and_else_by_key(concurrency: int) -> None:
+    app = sc.App("partitions")
+    events = app.topic("events", key=str, value=int)
+    sent = app.topic("sent", key=str, value=int, partitions=4)
+
+    @app.agent(events, concurrency=concurrency)
+    async def follow(stream: Any) -> None:
+        async for record in stream.records():
+            await sent.send(key="k", value=record.value, partition=record.value % 4)
+            sent.send_many([record])
+
+    with TopologyDriver(app) as driver:
+        send_all(driver, events, 0, 1, 2, 7)
+        found = [(record.value, record.partition) for record in driver.read(sent)]
+
+        by_key = {partition for value, partition in found if value == 0} - {0} or {0}
+        assert {(0, 0), (1, 1), (2, 2), (7, 3)} <= set(found)
+        assert {(value, *by_key) for value in (0, 1, 2, 7)} <= set(found)
+        assert len(found) == 8
+
+
+@pytest.mark.parametrize("partition", [4, -2, "1", True, 1.0])
+def test_a_partition_that_the_topic_does_not_have_is_an_error_of_the_event(partition: Any) -> None:
+    app = sc.App("partitions")
+    events = app.topic("events", key=str, value=int)
+    sent = app.topic("sent", key=str, value=int, partitions=4)
+
+    @app.agent(events)
+    async def follow(stream: Any) -> None:
+        async for value in stream:
+            await sent.send(key="k", value=value, partition=partition)
+
+    with TopologyDriver(app) as driver:
+        send_all(driver, events, 1)
+        with pytest.raises(sc.UserCodeError, match=rf"no such partition.*partition={partition}"):
+            driver.process()
+
+
+def test_a_command_sends_to_the_partition_that_a_record_names_if_it_was_not_read() -> None:
+    app = sc.App("partitions")
+    sent = app.topic("sent", key=str, value=int, partitions=4)
+    with TopologyDriver(app) as driver:
+        driver.send(sent, key="k", value=1)
+        (by_key,) = driver.read(sent)
+        driver.send(sent, key="k", value=2, partition=(by_key.partition + 1) % 4)
+        (elsewhere,) = driver.read(sent)
+        with pytest.raises(sc.UsageError, match="no such partition"):
+            driver.send(sent, key="k", value=3, partition=4)
+
+    assert elsewhere.partition == (by_key.partition + 1) % 4

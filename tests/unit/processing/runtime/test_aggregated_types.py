@@ -107,10 +107,15 @@ def inner(value: int) -> Inner | None:
     return Inner(value)
 
 
+def colours(value: int) -> dict[str, tuple[Colour | None, int]]:
+    return {"a": (colour(value), value)}
+
+
 def test_values_of_classes_are_kept_by_the_annotation_or_by_value() -> None:
     assert aggregated(colour, sc.last) is Colour.RED
     assert aggregated(level, sc.max) is Level.HIGH
     assert aggregated(inner, sc.first) == Inner(0)
+    assert aggregated(colours, sc.last) == {"a": (Colour.RED, 3)}
     assert aggregated(lambda n: Colour.RED, lambda of: sc.first(of, value=Colour)) is Colour.RED
     assert aggregated(lambda n: None, lambda of: sc.sum(of, value=timedelta)) == timedelta(0)
 

@@ -224,3 +224,15 @@ def test_topics_that_an_application_creates_keep_old_events(tmp_path: Path) -> N
 
     assert topics["events"].config["retention.ms"] == "-1"
     assert topics["changes"].config["retention.ms"] == "-1"
+
+
+@pytest.mark.parametrize("given", [42, "x", None, sc.App, sc])
+def test_what_is_run_is_an_application(given: Any) -> None:
+    for run in (sc.run, sc.Worker, sc.testing.TopologyDriver):
+        with pytest.raises(sc.UsageError, match=r"give an application, app = sc.App\('name'\).*given="):
+            run(given)
+
+
+def test_an_invalid_argument_of_run_is_refused_at_the_call() -> None:
+    with pytest.raises(sc.UsageError, match="guarantee"):
+        sc.run(sc.App("app"), guarantee="once")
