@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from streamcore.errors import InvalidTimestampError, UsageError, fact_text
+from streamcore.errors import InvalidTimestampError, UsageError, with_facts
 
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PART = re.compile(r"(\d+)(ms|s|m|h|d|w)")
@@ -27,17 +27,17 @@ def duration_ms(value: str | timedelta | int) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, str | timedelta | int):
         raise UsageError(
-            f"a duration is text such as '10s' or '500ms', or a timedelta: {fact_text(given=repr(value))}"
+            with_facts("a duration is text such as '10s' or '500ms', or a timedelta", given=repr(value))
         )
     if isinstance(value, str):
         return _parse_duration(value)
     if isinstance(value, timedelta):
         whole, rest = divmod(value, _MILLISECOND)
         if rest:
-            raise UsageError(f"a duration is whole milliseconds: {fact_text(given=repr(value))}")
+            raise UsageError(with_facts("a duration is whole milliseconds", given=repr(value)))
         value = whole
     if value < 0:
-        raise UsageError(f"a duration is not negative: {fact_text(given=value)}")
+        raise UsageError(with_facts("a duration is not negative", given=value))
     return value
 
 
@@ -46,7 +46,7 @@ def _parse_duration(text: str) -> int:
     parts = _PART.findall(compact)
     if not parts or "".join(number + unit for number, unit in parts) != compact:
         raise UsageError(
-            f"write a duration as '500ms', '10s', '5m', '1h' or '7d': {fact_text(given=repr(text))}"
+            with_facts("write a duration as '500ms', '10s', '5m', '1h' or '7d'", given=repr(text))
         )
     return sum(int(number) * _UNIT_MS[unit] for number, unit in parts)
 
@@ -58,7 +58,7 @@ def time_ms(value: str | datetime | int) -> int:
         UsageError: for a time without a zone, or text that is neither ISO 8601 nor milliseconds.
     """
     if isinstance(value, bool) or not isinstance(value, str | datetime | int):
-        raise UsageError(f"a time is a datetime, ISO text or milliseconds: {fact_text(given=repr(value))}")
+        raise UsageError(with_facts("a time is a datetime, ISO text or milliseconds", given=repr(value)))
     if isinstance(value, int):
         return value
     if isinstance(value, str):
@@ -69,11 +69,11 @@ def time_ms(value: str | datetime | int) -> int:
             value = datetime.fromisoformat(text)
         except ValueError as error:
             raise UsageError(
-                f"write a time as '2013-01-01T05:00Z' or in milliseconds: {fact_text(given=repr(text))}"
+                with_facts("write a time as '2013-01-01T05:00Z' or in milliseconds", given=repr(text))
             ) from error
     if value.tzinfo is None:
         raise UsageError(
-            f"a time needs a zone, for example a trailing 'Z': {fact_text(given=value.isoformat())}"
+            with_facts("a time needs a zone, for example a trailing 'Z'", given=value.isoformat())
         )
     return (value - _EPOCH) // _MILLISECOND
 
@@ -90,8 +90,12 @@ def record_time_ms(value: str | datetime | int) -> int:
     timestamp_ms = value if type(value) is int else time_ms(value)
     if not 0 <= timestamp_ms <= _RECORD_TIME_MS_MAX:
         raise InvalidTimestampError(
-            "a record's time is in milliseconds since 1970, from 0 to 2**63 - 1: give one in that range, or "
-            "none for the time of the send, " + fact_text(given=value, timestamp_ms=timestamp_ms)
+            with_facts(
+                "a record's time is in milliseconds since 1970, from 0 to 2**63 - 1: give one in that "
+                "range, or none for the time of the send",
+                given=value,
+                timestamp_ms=timestamp_ms,
+            )
         )
     return timestamp_ms
 

@@ -1,7 +1,7 @@
 """Every error that StreamCore raises on purpose, grouped by how the caller should react.
 
 A new class is added only for a new reaction. Messages are lower case, say what to do, and end with their
-facts as ``key=value``; ``fact_text`` writes the facts.
+facts as ``key=value``; ``with_facts`` joins text and facts.
 """
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ from collections.abc import Mapping
 def fact_text(**facts: object) -> str:
     """Return facts as ``key=value`` pairs, the form in which every error message ends."""
     return " ".join(f"{name}={value}" for name, value in facts.items())
+
+
+def with_facts(text: str, /, **facts: object) -> str:
+    """Return a message: its text, a colon, and its facts."""
+    return f"{text}: {fact_text(**facts)}"
 
 
 class StreamCoreError(Exception):

@@ -24,7 +24,7 @@ from uuid import UUID
 
 import msgpack
 
-from streamcore.errors import SerdeError, fact_text
+from streamcore.errors import SerdeError, with_facts
 
 _TUPLE: Final = 1
 
@@ -83,9 +83,11 @@ def _extension(value: object) -> msgpack.ExtType:
     found = EXTENSIONS.get(type(value))
     if found is None:
         raise SerdeError(
-            "a value without a declared type holds only plain data (None, bool, int, float, str, bytes, "
-            "list, dict, tuple, Decimal, dates and times, UUID): declare its type, value=...: "
-            + fact_text(given=type(value).__name__)
+            with_facts(
+                "a value without a declared type holds only plain data (None, bool, int, float, str, bytes, "
+                "list, dict, tuple, Decimal, dates and times, UUID): declare its type, value=...",
+                given=type(value).__name__,
+            )
         )
     code, to_bytes = found
     return msgpack.ExtType(code, to_bytes(value))

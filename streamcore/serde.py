@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeVar, get_args
 import msgspec
 import msgspec.inspect
 
-from streamcore.errors import SerdeError, UsageError, fact_text
+from streamcore.errors import SerdeError, UsageError, fact_text, with_facts
 from streamcore.model import Windowed
 from streamcore.plain_data import packer, unpack
 from streamcore.value_checks import NOT_IN_JSON, ValueCheck, is_pydantic, kinds_in
@@ -55,12 +55,15 @@ def serde_for(value_type: object | None, *, codec: str = "json") -> Serde[Any]:
     if isinstance(value_type, Serde):
         if not (callable(value_type.encode) and callable(value_type.decode)):
             raise UsageError(
-                "a Serde has two functions, Serde(encode, decode): "
-                + fact_text(encode=repr(value_type.encode), decode=repr(value_type.decode))
+                with_facts(
+                    "a Serde has two functions, Serde(encode, decode)",
+                    encode=repr(value_type.encode),
+                    decode=repr(value_type.decode),
+                )
             )
         return value_type
     if codec not in ("json", "msgpack"):
-        raise UsageError(f"use codec='json' or codec='msgpack': {fact_text(codec=repr(codec))}")
+        raise UsageError(with_facts("use codec='json' or codec='msgpack'", codec=repr(codec)))
     if value_type in (None, Any, object):
         return UNTYPED
     if value_type is bytes:
@@ -81,12 +84,12 @@ def _encode_bytes(value: bytes) -> bytes:
         return value
     if isinstance(value, bytearray | memoryview | bytes):
         return bytes(value)
-    raise SerdeError(f"expected bytes: {fact_text(given=type(value).__name__)}")
+    raise SerdeError(with_facts("expected bytes", given=type(value).__name__))
 
 
 def _encode_text(value: str) -> bytes:
     if not isinstance(value, str):
-        raise SerdeError(f"expected str: {fact_text(given=type(value).__name__)}")
+        raise SerdeError(with_facts("expected str", given=type(value).__name__))
     return value.encode()
 
 
@@ -117,7 +120,7 @@ def _pydantic_serde(model: Any, codec: str) -> Serde[Any]:
 
 def _instance(value: Any, model: type) -> Any:
     if type(value) is not model:
-        raise SerdeError(f"expected {model.__name__}: {fact_text(given=type(value).__name__)}")
+        raise SerdeError(with_facts(f"expected {model.__name__}", given=type(value).__name__))
     return value
 
 
@@ -139,7 +142,7 @@ def _model_fault(value: Any, data: bytes | None = None) -> str | None:
         else:
             read = model.model_validate_json(data)
     except Exception as error:  # noqa: BLE001 - validators are user code
-        return f" that validates: {fact_text(error=str(error).replace(chr(10), ' '))}"
+        return with_facts(" that validates", error=str(error).replace(chr(10), " "))
     if _holds_untyped(model, ()) and not _same(
         value.model_dump(warnings=False), read.model_dump(warnings=False)
     ):
@@ -178,7 +181,7 @@ def encode_foreign(value: Any) -> Any:
         return value.model_dump(mode="json", warnings=False)
     if isinstance(value, PurePath):
         return str(value)
-    raise SerdeError(f"this cannot be stored, declare its type: {fact_text(given=type(value).__name__)}")
+    raise SerdeError(with_facts("this cannot be stored, declare its type", given=type(value).__name__))
 
 
 def decode_foreign(found: type, plain: Any) -> Any:
@@ -233,9 +236,13 @@ def type_name_of(found: Any) -> str:
 
 def _undeclarable(name: str, reason: str) -> UsageError:
     return UsageError(
-        "declare bytes, str, int, float, dict, list, a date, a Decimal, an Enum, a dataclass, a NamedTuple, "
-        "a TypedDict, a msgspec.Struct, a class of attrs, a pydantic model, types made of these, or a Serde: "
-        + fact_text(type=name, reason=reason)
+        with_facts(
+            "declare bytes, str, int, float, dict, list, a date, a Decimal, an Enum, a dataclass, a "
+            "NamedTuple, a TypedDict, a msgspec.Struct, a class of attrs, a pydantic model, types made of "
+            "these, or a Serde",
+            type=name,
+            reason=reason,
+        )
     )
 
 

@@ -22,7 +22,7 @@ from streamcore.cli.options import (
     open_log,
 )
 from streamcore.cli.output import print_note, print_rows
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 
 if TYPE_CHECKING:
     from streamcore.log.broker.access.acl import (
@@ -211,8 +211,10 @@ def _wanted(
     missing = {ResourceType.TOPIC, *({ResourceType.GROUP} if consumer else ())} - kinds
     if missing or kinds - needs.keys():
         raise UsageError(
-            "--producer is about --topic and --transactional-id, --consumer about --topic and --group: "
-            + fact_text(given=",".join(sorted(kind.name.lower() for kind in kinds)) or "none")
+            with_facts(
+                "--producer is about --topic and --transactional-id, --consumer about --topic and --group",
+                given=",".join(sorted(kind.name.lower() for kind in kinds)) or "none",
+            )
         )
     for resource in resources:
         yield from ((resource, what) for what in dict.fromkeys(needs[resource.type]))
@@ -247,7 +249,7 @@ def _operations(given: list[str]) -> list[AclOperation]:
         operation = AclOperation.__members__.get(name.upper().replace("-", "_"))
         if operation is None or operation is AclOperation.ANY:
             known = ", ".join(each.name.lower() for each in AclOperation if each is not AclOperation.ANY)
-            raise UsageError(f"an operation is one of {known} {fact_text(given=name)}")
+            raise UsageError(with_facts(f"an operation is one of {known}", given=name))
         found.append(operation)
     return found
 
@@ -263,7 +265,7 @@ def _host(given: str) -> str:
     try:
         return given if given == ANYWHERE else str(ipaddress.ip_address(given))
     except ValueError:
-        raise UsageError(f"a host is an IP address, not a name {fact_text(given=given)}") from None
+        raise UsageError(with_facts("a host is an IP address, not a name", given=given)) from None
 
 
 def _print_rules(rules: Sequence[AccessRule], as_json: bool, *, empty: str) -> None:

@@ -26,7 +26,7 @@ from streamcore.cli.options import (
     security_of,
 )
 from streamcore.cli.program_log import show_logging
-from streamcore.errors import StreamCoreError, TopologyError, UserCodeError, fact_text
+from streamcore.errors import StreamCoreError, TopologyError, UserCodeError, with_facts
 
 if TYPE_CHECKING:
     from streamcore.processing.dsl.app import App
@@ -70,8 +70,9 @@ def run_app_command(
     place = LogPlace(data, broker or None, security_of(broker, command_config))
     if not app.commands and context.args[:1] not in ([], ["reset"], ["-h"], ["--help"]):
         raise TopologyError(
-            "the application has no commands but reset; declare some with @app.command(): "
-            + fact_text(app=app.app_id)
+            with_facts(
+                "the application has no commands but reset; declare some with @app.command()", app=app.app_id
+            )
         )
     commands = command_line(app, place)
     add_reset(commands, app, place)
@@ -145,8 +146,12 @@ def _add_command(
         typer.main.get_command(alone)
     except (RuntimeError, TypeError, AssertionError) as error:
         raise TopologyError(
-            "a command takes str, int, float, bool, Path, datetime, Enum, lists of them, and sc.Log "
-            f"for the log: {fact_text(command=name, error=error)}"
+            with_facts(
+                "a command takes str, int, float, bool, Path, datetime, Enum, lists of them, and sc.Log "
+                "for the log",
+                command=name,
+                error=error,
+            )
         ) from error
 
 
@@ -158,7 +163,7 @@ def _as_command(app: App, name: str, function: Callable[..., Any], place: LogPla
         hints = typing.get_type_hints(function, include_extras=True)
     except Exception as error:
         raise TopologyError(
-            f"the annotations of a command cannot be read: {fact_text(command=name, error=repr(error))}"
+            with_facts("the annotations of a command cannot be read", command=name, error=repr(error))
         ) from error
     parameters = inspect.signature(function).parameters
     logs = [parameter for parameter in parameters if hints.get(parameter) is ConnectedLog]
@@ -187,8 +192,12 @@ def _as_command(app: App, name: str, function: Callable[..., Any], place: LogPla
                 raise
             except Exception as error:
                 raise UserCodeError(
-                    "the command failed: "
-                    + fact_text(command=name, error=f"{type(error).__name__}: {error}", at=code_place(error))
+                    with_facts(
+                        "the command failed",
+                        command=name,
+                        error=f"{type(error).__name__}: {error}",
+                        at=code_place(error),
+                    )
                 ) from error
 
     del command.__wrapped__  # Without this, Typer would read the signature of the function.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamcore.cli.output import print_line, print_note
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 from streamcore.model import Offset, TopicPartition
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _reset(
 
     if place.broker is None and not (place.data / "log").is_dir():
         raise UsageError(
-            "no log in this folder: name another with --data or STREAMCORE_DATA " + fact_text(data=place.data)
+            with_facts("no log in this folder: name another with --data or STREAMCORE_DATA", data=place.data)
         )
     with ApplicationReset(app, place.data, broker=place.broker, security=place.security) as reset:
         plan = reset.plan(table=table, to=to, offsets=offsets)
@@ -93,7 +93,7 @@ def _reset(
         if not yes:
             if not sys.stdin.isatty():
                 raise UsageError(
-                    f"standard input is no terminal: give --yes to reset {fact_text(app=app.app_id)}"
+                    with_facts("standard input is no terminal: give --yes to reset", app=app.app_id)
                 )
             typer.confirm("Do it?", abort=True)
         reset.carry_out(plan)
@@ -121,6 +121,6 @@ def _offsets(given: Sequence[str]) -> dict[TopicPartition, Offset]:
     for text in given:
         topic, partition, offset = ["", "", "", *text.rsplit(":", 2)][-3:]
         if not topic or not partition.isdigit() or not offset.isdigit():
-            raise UsageError(f"write --offset as TOPIC:PARTITION:OFFSET {fact_text(given=text)}")
+            raise UsageError(with_facts("write --offset as TOPIC:PARTITION:OFFSET", given=text))
         found[TopicPartition(topic, int(partition))] = int(offset)
     return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamcore.errors import StreamCoreError, TopologyError, UsageError, fact_text
+from streamcore.errors import StreamCoreError, TopologyError, UsageError, with_facts
 
 if TYPE_CHECKING:
     from streamcore.processing.dsl.app import App
@@ -37,8 +37,9 @@ def load_app(where: str) -> App:
     module_name, colon, name = where.partition(":")
     if not colon or not module_name or not name or "/" in module_name or module_name.endswith(".py"):
         raise UsageError(
-            "name the application as MODULE:APP, with dots, for example apps.flights:app: "
-            + fact_text(given=where)
+            with_facts(
+                "name the application as MODULE:APP, with dots, for example apps.flights:app", given=where
+            )
         )
     here = str(Path.cwd())
     if here not in sys.path:
@@ -47,14 +48,20 @@ def load_app(where: str) -> App:
     for part in name.split("."):
         if not hasattr(found, part):
             raise UsageError(
-                "the module has no such name: "
-                + fact_text(module=module_name, name=name, apps=_apps_of(module_name))
+                with_facts(
+                    "the module has no such name", module=module_name, name=name, apps=_apps_of(module_name)
+                )
             )
         found = getattr(found, part)
     if not isinstance(found, App):
         raise UsageError(
-            "this is not an application, name an sc.App: "
-            + fact_text(module=module_name, name=name, type=type(found).__name__, apps=_apps_of(module_name))
+            with_facts(
+                "this is not an application, name an sc.App",
+                module=module_name,
+                name=name,
+                type=type(found).__name__,
+                apps=_apps_of(module_name),
+            )
         )
     return found
 
@@ -73,8 +80,13 @@ def _module(name: str) -> object:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise UsageError(
-                "there is no such module here or on the Python path; start in the folder from which it is "
-                f"imported: {fact_text(module=name, missing=error.name, folder=Path.cwd())}"
+                with_facts(
+                    "there is no such module here or on the Python path; start in the folder from which "
+                    "it is imported",
+                    module=name,
+                    missing=error.name,
+                    folder=Path.cwd(),
+                )
             ) from error
         raise _import_failed(name, error) from error
     except TopologyError:
@@ -85,8 +97,12 @@ def _module(name: str) -> object:
 
 def _import_failed(module: str, error: Exception) -> StreamCoreError:
     return UsageError(
-        "the module fails while it is imported: "
-        + fact_text(module=module, error=f"{type(error).__name__}: {error}", at=code_place(error))
+        with_facts(
+            "the module fails while it is imported",
+            module=module,
+            error=f"{type(error).__name__}: {error}",
+            at=code_place(error),
+        )
     )
 
 

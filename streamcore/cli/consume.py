@@ -21,7 +21,7 @@ from streamcore.cli.options import (
 from streamcore.cli.output import print_json, print_line
 from streamcore.cli.record_lines import record_line, record_row
 from streamcore.durations import time_ms
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 from streamcore.model import Isolation, Offset, TopicPartition
 
 if TYPE_CHECKING:
@@ -147,11 +147,11 @@ def _start(text: str) -> Start:
     if re.fullmatch("[0-9]+", text):
         offset = int(text) if len(text) <= _DIGITS_MAX else _OFFSET_MAX + 1
         if offset > _OFFSET_MAX:
-            raise UsageError(f"an offset has 64 bits at most: {fact_text(offset=text[:50])}")
+            raise UsageError(with_facts("an offset has 64 bits at most", offset=text[:50]))
         return offset
     if re.fullmatch("-[0-9]+", text):
         raise UsageError(
-            f"an offset is not negative; the newest records are --last N: {fact_text(**{'from': text[:50]})}"
+            with_facts("an offset is not negative; the newest records are --last N", **{"from": text[:50]})
         )
     time_ms(text)
     return text

@@ -10,7 +10,7 @@ import typer
 from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, JsonOption, refuse_broker
 from streamcore.cli.output import bytes_json, bytes_text, print_json, print_line, print_note, print_rows
 from streamcore.durations import time_text
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 
 if TYPE_CHECKING:
     from streamcore.log.tools.dump import DumpedBatch, DumpedRecord
@@ -95,7 +95,7 @@ def _paths(data: Path, what: str | None) -> list[Path]:
         if root.is_dir():
             return [root]
         raise UsageError(
-            f"no log in this folder: name another with --data or STREAMCORE_DATA {fact_text(data=data)}"
+            with_facts("no log in this folder: name another with --data or STREAMCORE_DATA", data=data)
         )
     if (root / what).is_dir():
         return [root / what]
@@ -104,7 +104,7 @@ def _paths(data: Path, what: str | None) -> list[Path]:
         return sorted(partitions, key=lambda path: int(path.name.rpartition("-")[2]))
     if Path(what).exists():
         return [Path(what)]
-    raise UsageError(f"no topic, partition or path of this name {fact_text(name=what, data=data)}")
+    raise UsageError(with_facts("no topic, partition or path of this name", name=what, data=data))
 
 
 def _batch_row(batch: DumpedBatch, *, with_records: bool) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 
 if TYPE_CHECKING:
     from streamcore.log.connect import ConnectedLog
@@ -88,11 +88,15 @@ def settings_in(words: Sequence[str], option: str) -> dict[str, str]:
         name, equals, value = word.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise UsageError(f"a setting is written NAME=VALUE: {fact_text(option=option, given=repr(word))}")
+            raise UsageError(with_facts("a setting is written NAME=VALUE", option=option, given=repr(word)))
         if name in settings:
             raise UsageError(
-                "a setting is given twice, leave one out: "
-                + fact_text(option=option, setting=name, values=f"{settings[name]},{value.strip()}")
+                with_facts(
+                    "a setting is given twice, leave one out",
+                    option=option,
+                    setting=name,
+                    values=f"{settings[name]},{value.strip()}",
+                )
             )
         settings[name] = value.strip()
     return settings
@@ -106,8 +110,11 @@ def refuse_broker(broker: str | None) -> None:
     """
     if broker:
         raise UsageError(
-            "this reads the log's files, which lie where the broker runs: leave --broker (STREAMCORE_BROKER) "
-            f"out and name the folder with --data {fact_text(broker=broker)}"
+            with_facts(
+                "this reads the log's files, which lie where the broker runs: leave --broker "
+                "(STREAMCORE_BROKER) out and name the folder with --data",
+                broker=broker,
+            )
         )
 
 
@@ -120,8 +127,10 @@ def security_of(broker: str | None, command_config: Path | None) -> dict[str, st
     if not broker:
         if command_config is not None:
             raise UsageError(
-                "a folder has no login: leave --command-config out, or name a --broker "
-                + fact_text(command_config=command_config)
+                with_facts(
+                    "a folder has no login: leave --command-config out, or name a --broker",
+                    command_config=command_config,
+                )
             )
         return None
     if command_config is None:
@@ -152,6 +161,6 @@ def open_log(
         return connect(broker_place(broker), security=security)
     if not create and not (data / "log").is_dir():
         raise UsageError(
-            f"no log in this folder: name another with --data or STREAMCORE_DATA {fact_text(data=data)}"
+            with_facts("no log in this folder: name another with --data or STREAMCORE_DATA", data=data)
         )
     return connect(data)

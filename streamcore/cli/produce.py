@@ -23,7 +23,7 @@ from streamcore.cli.options import (
 from streamcore.cli.output import print_note, print_rows, progress_bar
 from streamcore.cli.piped_input import open_after_input
 from streamcore.cli.record_lines import Line, line_from_json, line_from_text
-from streamcore.errors import StreamCoreError, UsageError, fact_text
+from streamcore.errors import StreamCoreError, UsageError, fact_text, with_facts
 
 if TYPE_CHECKING:
     from streamcore.log.client.producer.pending import SendFuture
@@ -87,7 +87,7 @@ def produce(
             is_text, lines = _is_plain_text(lines)
         if topic not in log.topics():
             raise UsageError(
-                f"create the topic first: streamcore topics create {topic} {fact_text(topic=topic)}"
+                with_facts(f"create the topic first: streamcore topics create {topic}", topic=topic)
             )
         with log.producer(compression=compression) as producer:
             loader = _Loader(

@@ -10,7 +10,7 @@ import logging
 import sys
 from typing import Final
 
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 
 _LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -38,7 +38,7 @@ def show_logging(level: str | None) -> None:
     level = level or _DEFAULT
     found = _LEVELS.get(level.lower())
     if found is None:
-        raise UsageError(f"the log level is one of {', '.join(_LEVELS)}: {fact_text(given=repr(level))}")
+        raise UsageError(with_facts(f"the log level is one of {', '.join(_LEVELS)}", given=repr(level)))
     root.setLevel(found)
     if found > logging.DEBUG:
         for name in _NOISY:

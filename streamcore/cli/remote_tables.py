@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 
 PAGE_ROWS = 10_000
 _TIMEOUT_S = 60.0
@@ -65,8 +65,12 @@ class RemoteTables:
                 continue
             if not rows:
                 raise UsageError(
-                    "more windows start at one time than one answer takes; ask for single keys, or stop the "
-                    f"worker and read the folder: {fact_text(table=name, limit=PAGE_ROWS)}"
+                    with_facts(
+                        "more windows start at one time than one answer takes; ask for single keys, or "
+                        "stop the worker and read the folder",
+                        table=name,
+                        limit=PAGE_ROWS,
+                    )
                 )
             last = rows[-1]["start_ms"]
             start = str(last)
@@ -81,15 +85,18 @@ class RemoteTables:
             body = response.read()
         except (OSError, http.client.HTTPException) as error:
             raise UsageError(
-                "no worker answers here; start one with --http, or read the folder with --data: "
-                + fact_text(http=self._address, reason=error)
+                with_facts(
+                    "no worker answers here; start one with --http, or read the folder with --data",
+                    http=self._address,
+                    reason=error,
+                )
             ) from error
         finally:
             connection.close()
         try:
             reply = msgspec.json.decode(body, type=dict[str, Any])
         except msgspec.MsgspecError:
-            reply = {"error": f"this is no worker of ours: {fact_text(http=self._address)}"}
+            reply = {"error": with_facts("this is no worker of ours", http=self._address)}
         if response.status == 404 and missing is not None and reply.get("reason") == "no value":
             return missing
         if response.status != 200:

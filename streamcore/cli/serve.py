@@ -16,7 +16,7 @@ import typer
 
 from streamcore.cli.options import DEFAULT_DATA, DataOption, LogLevelOption, settings_in
 from streamcore.cli.program_log import show_logging
-from streamcore.errors import StreamCoreError, UsageError, fact_text
+from streamcore.errors import StreamCoreError, UsageError, fact_text, with_facts
 
 if TYPE_CHECKING:
     from streamcore.log.server.security import Security, Tls
@@ -188,7 +188,7 @@ def serve(
     from streamcore.log.server.security import Security
 
     if durability not in ("durable", "relaxed"):
-        raise UsageError(f"the durability is 'durable' or 'relaxed': {fact_text(given=repr(durability))}")
+        raise UsageError(with_facts("the durability is 'durable' or 'relaxed'", given=repr(durability)))
     tls = None
     if tls_certificate is not None:
         tls = _tls(tls_certificate, tls_key, tls_key_password_file, tls_client_ca, tls_client_certificates)
@@ -251,7 +251,7 @@ def _mechanisms(given: list[str]) -> list[str] | dict[str, list[str]]:
         by_scheme.setdefault(scheme, []).extend(name.strip() for name in names.split(","))
     if "" in by_scheme and len(by_scheme) > 1:
         raise UsageError(
-            "say the scheme with each --sasl-mechanisms, or with none: " + fact_text(given=" ".join(given))
+            with_facts("say the scheme with each --sasl-mechanisms, or with none", given=" ".join(given))
         )
     return by_scheme.get("") or by_scheme or []
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from streamcore.durations import time_ms
-from streamcore.errors import DirectoryInUseError, StorageError, UsageError, fact_text
+from streamcore.errors import DirectoryInUseError, StorageError, UsageError, with_facts
 from streamcore.log.node.directory_lock import DirectoryLock
 from streamcore.model import TopicPartition, Windowed
 from streamcore.processing.topology.aggregations import RESULTS_BY_KIND
@@ -138,14 +138,20 @@ class StoredTables:
         apps = sorted({part.app for part in parts})
         if len(apps) > 1:
             raise UsageError(
-                "several applications in this folder have such a table, choose one with --app: "
-                + fact_text(table=name, apps=",".join(apps))
+                with_facts(
+                    "several applications in this folder have such a table, choose one with --app",
+                    table=name,
+                    apps=",".join(apps),
+                )
             )
         if not parts:
             known = sorted({part.table for part in self._parts})
             raise UsageError(
-                "there is no such table; tables appear with their first value: "
-                + fact_text(table=name, tables=",".join(known) or "none")
+                with_facts(
+                    "there is no such table; tables appear with their first value",
+                    table=name,
+                    tables=",".join(known) or "none",
+                )
             )
         return parts
 
@@ -161,16 +167,23 @@ def open_stored(data: Path, app: str | None) -> Iterator[StoredTables]:
     directory = StateDirectory(data / "state")
     if not directory.root.is_dir():
         raise UsageError(
-            "no tables in this folder: run the application first, or name another with --data or "
-            f"STREAMCORE_DATA {fact_text(data=data)}"
+            with_facts(
+                "no tables in this folder: run the application first, or name another with --data or "
+                "STREAMCORE_DATA",
+                data=data,
+            )
         )
     with contextlib.ExitStack() as undo:
         try:
             undo.enter_context(DirectoryLock(data))
         except DirectoryInUseError as error:
             raise DirectoryInUseError(
-                "a process runs this folder: ask it with --http HOST:PORT, which a worker answers if it was "
-                f"started with the same, or stop it: {fact_text(data=data, pid=_pid_in(error))}"
+                with_facts(
+                    "a process runs this folder: ask it with --http HOST:PORT, which a worker answers if "
+                    "it was started with the same, or stop it",
+                    data=data,
+                    pid=_pid_in(error),
+                )
             ) from error
         except StorageError:
             pass  # A folder that cannot be written cannot be locked; no process has it open for writing.
@@ -178,8 +191,12 @@ def open_stored(data: Path, app: str | None) -> Iterator[StoredTables]:
         apps = sorted({folder.app for folder in folders})
         if app is not None and app not in apps:
             raise UsageError(
-                "no state of this application in the folder: "
-                + fact_text(app=app, apps=",".join(apps) or "none", data=data)
+                with_facts(
+                    "no state of this application in the folder",
+                    app=app,
+                    apps=",".join(apps) or "none",
+                    data=data,
+                )
             )
         parts: list[_Part] = []
         for folder in folders:

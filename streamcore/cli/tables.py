@@ -11,7 +11,7 @@ import typer
 
 from streamcore.cli.options import DEFAULT_DATA, DataOption, JsonOption, NegativeNumbers
 from streamcore.cli.output import print_note, print_rows
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 
 tables = typer.Typer(help="Tables: list, get a key, scan.", no_args_is_help=True)
 
@@ -87,7 +87,7 @@ def get_key(
         rows = reader.get(name, key, at)
     if not rows:
         raise UsageError(
-            f"the key has no value: {fact_text(table=name, key=key, **({'at': at} if at else {}))}"
+            with_facts("the key has no value", table=name, key=key, **({"at": at} if at else {}))
         )
     _print(rows, as_json)
 
@@ -121,7 +121,7 @@ def _reader(data: Path, http: str | None, app: str | None) -> AbstractContextMan
         from streamcore.cli.remote_tables import RemoteTables
 
         if app is not None:
-            raise UsageError(f"a worker runs one application: leave --app out {fact_text(http=http)}")
+            raise UsageError(with_facts("a worker runs one application: leave --app out", http=http))
         return nullcontext(RemoteTables(http))
     from streamcore.cli.stored_tables import open_stored
 

@@ -16,7 +16,7 @@ from streamcore.cli.options import (
     settings_in,
 )
 from streamcore.cli.output import print_note, print_rows
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 
 topics = typer.Typer(help="Topics: list, create, describe, alter, delete.", no_args_is_help=True)
 
@@ -97,7 +97,7 @@ def describe_topic(
         topic = log.topics().get(name)
         if topic is None:
             raise UnknownTopicError(
-                f"there is no such topic: see `streamcore topics list` {fact_text(topic=name)}"
+                with_facts("there is no such topic: see `streamcore topics list`", topic=name)
             )
         marks = log.offsets([TopicPartition(name, number) for number in range(topic.partition_count)])
         if not as_json:
@@ -144,8 +144,10 @@ def alter_topic(
     both = [name for name in reset or () if name in changes]
     if both:
         raise UsageError(
-            "a setting gets a value or goes back to its default, leave --config or --reset out: "
-            + fact_text(settings=",".join(both))
+            with_facts(
+                "a setting gets a value or goes back to its default, leave --config or --reset out",
+                settings=",".join(both),
+            )
         )
     changes.update(dict.fromkeys(reset or ()))
     if partitions is None and not changes:

@@ -23,7 +23,7 @@ from streamcore.cli.options import (
 )
 from streamcore.cli.program_log import show_logging
 from streamcore.durations import duration_ms
-from streamcore.errors import SerdeError, UsageError, UserCodeError, fact_text
+from streamcore.errors import SerdeError, UsageError, UserCodeError, fact_text, with_facts
 
 if TYPE_CHECKING:
     from streamcore.cli.stop_signals import StopSignals
@@ -116,18 +116,21 @@ def worker(
     """Run an application: process its topics, keep its tables, until SIGTERM or Ctrl-C."""
     if workers > 1:
         raise UsageError(
-            "this release runs one worker in a folder, and it takes all partitions: leave --workers out "
-            + fact_text(workers=workers)
+            with_facts(
+                "this release runs one worker in a folder, and it takes all partitions: leave --workers out",
+                workers=workers,
+            )
         )
     if close_windows and not until_end:
         raise UsageError("--close-windows says that the input has ended: give --until-end, too")
     if broker and listen:
         raise UsageError(
-            "the log is behind a broker, which serves it: leave --listen or --broker out "
-            + fact_text(broker=broker)
+            with_facts(
+                "the log is behind a broker, which serves it: leave --listen or --broker out", broker=broker
+            )
         )
     if durability not in ("durable", "relaxed"):
-        raise UsageError(f"the durability is 'durable' or 'relaxed': {fact_text(given=repr(durability))}")
+        raise UsageError(with_facts("the durability is 'durable' or 'relaxed'", given=repr(durability)))
     options = _Options(
         data=data,
         broker=broker or None,

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Literal, Protocol, Self, TypeAlias
 
 from streamcore.clock import Clock, SystemClock
-from streamcore.errors import ClosedError, UsageError, fact_text
+from streamcore.errors import ClosedError, UsageError, fact_text, with_facts
 from streamcore.log.client import port
 from streamcore.log.client.access import AccessControl
 from streamcore.log.client.application_groups import ensure_not_an_application
@@ -247,7 +247,7 @@ class ConnectedLog:
             places = list(self._marks(committed))
         if not places:
             facts = fact_text(group=group)
-            raise UsageError(f"the group has no committed offsets: name the topics to reset {facts}")
+            raise UsageError(f"the group has no committed offsets: name the topics to reset: {facts}")
         positions = reset_positions(log, places, to, committed=committed, now_ms=self._clock.now_ms())
         if not dry_run:
             log.commit_positions(group, positions)
@@ -402,7 +402,7 @@ class ConnectedLog:
 
     def _ensure_group(self, group: str) -> None:
         if group not in self._open().group_names():
-            raise UsageError(f"the group does not exist {fact_text(group=group)}")
+            raise UsageError(with_facts("the group does not exist", group=group))
 
 
 def connect(
@@ -434,17 +434,23 @@ def connect(
     if isinstance(where, str) and is_broker(where):
         if durability != "durable":
             raise UsageError(
-                "durability is set at the broker: leave durability out, "
-                + fact_text(broker=where, durability=durability)
+                with_facts(
+                    "durability is set at the broker: leave durability out",
+                    broker=where,
+                    durability=durability,
+                )
             )
         if config:
             raise UsageError(
-                "settings of a broker are set at the broker: leave config out, "
-                + fact_text(broker=where, settings=",".join(config))
+                with_facts(
+                    "settings of a broker are set at the broker: leave config out",
+                    broker=where,
+                    settings=",".join(config),
+                )
             )
         return _connect_to_broker(where, security or {}, clock)
     if security is not None:
-        raise UsageError(f"a folder has no login: leave security out. {fact_text(folder=where)}")
+        raise UsageError(with_facts("a folder has no login: leave security out", folder=where))
     if not where:
         raise UsageError("name the data folder: connect('streamcore-data')")
     shared = SharedNode.acquire(Path(where), durability, dict(config or {}), clock)
@@ -495,4 +501,4 @@ def _isolation(isolation: IsolationName | Isolation) -> Isolation:
         return Isolation[isolation.upper()]
     except KeyError:
         facts = fact_text(given=isolation)
-        raise UsageError(f"isolation is read_committed or read_uncommitted {facts}") from None
+        raise UsageError(f"isolation is read_committed or read_uncommitted: {facts}") from None

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from streamcore.durations import duration_ms, time_ms
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 from streamcore.log.client import port
 from streamcore.log.client.group_log import DescribedGroup, MemberSummary
 from streamcore.model import CommittedOffset, LogOffsets, Offset, TopicPartition
@@ -146,6 +146,9 @@ def _moment_ms(to: str | datetime | timedelta, now_ms: int) -> int:
             return now_ms - duration_ms(to)
         except UsageError:
             raise UsageError(
-                "reset to earliest, latest, an offset, +n or -n, a time such as 2013-01-01T05:00Z, or a "
-                f"duration back from now such as 2h {fact_text(given=repr(to))}"
+                with_facts(
+                    "reset to earliest, latest, an offset, +n or -n, a time such as 2013-01-01T05:00Z, or a "
+                    "duration back from now such as 2h",
+                    given=repr(to),
+                )
             ) from None

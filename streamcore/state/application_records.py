@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 
 from streamcore.clock import Clock
-from streamcore.errors import CorruptDataError, UnsupportedVersionError, fact_text
+from streamcore.errors import CorruptDataError, UnsupportedVersionError, with_facts
 from streamcore.log.client.application_groups import descriptions_topic
 from streamcore.log.client.port import Reader, Transaction
 from streamcore.model import Isolation, Offset, RecordColumns, TopicName, TopicPartition
@@ -167,7 +167,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 def _take(records: ApplicationRecords, name: str, value: bytes, offset: Offset) -> None:
     kind, _, rest = name.partition("/")
-    facts = fact_text(topic=records.partition.topic, offset=offset, record=name)
+    facts = {"topic": records.partition.topic, "offset": offset, "record": name}
     if kind == "table":
         records.tables[rest] = _decoded(value, TableRecord, facts)
     elif kind == "input":
@@ -176,19 +176,27 @@ def _take(records: ApplicationRecords, name: str, value: bytes, offset: Offset) 
         records.reset = _decoded(value, ResetRecord, facts)
 
 
-def _decoded(value: bytes, kind: type[R], facts: str) -> R:
+def _decoded(value: bytes, kind: type[R], facts: Mapping[str, object]) -> R:
     try:
         version = msgspec.json.decode(value, type=_Versioned).version
         if version > RECORD_VERSION:
             raise UnsupportedVersionError(
-                "a newer version of streamcore wrote the description of the application: update this program "
-                f"{facts} {fact_text(version=version, readable=RECORD_VERSION)}"
+                with_facts(
+                    "a newer version of streamcore wrote the description of the application: update this "
+                    "program",
+                    **facts,
+                    version=version,
+                    readable=RECORD_VERSION,
+                )
             )
         return msgspec.json.decode(value, type=kind)
     except msgspec.MsgspecError as error:
         raise CorruptDataError(
-            "the description of the application cannot be read; another program wrote to its topic: "
-            f"{error} {facts}"
+            with_facts(
+                "the description of the application cannot be read; another program wrote to its topic: "
+                f"{error}",
+                **facts,
+            )
         ) from error
 
 

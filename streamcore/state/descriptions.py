@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from streamcore.errors import CorruptStoreError, TopologyError, UnsupportedVersionError, fact_text
+from streamcore.errors import CorruptStoreError, TopologyError, UnsupportedVersionError, fact_text, with_facts
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.value_forms import difference, merged
 
@@ -74,7 +74,7 @@ def updated(written: StoreDescription, declared: StoreDescription) -> StoreDescr
         raise TopologyError(
             "the table was written under another declaration; go back to that one, give the table another "
             "name, or start it over with `streamcore app MODULE:APP reset --table NAME`: "
-            f"{change.reason}{'. ' if change.reason else ''}{facts}"
+            f"{change.reason}{': ' if change.reason else ''}{facts}"
         )
     return msgspec.structs.replace(declared, value_form=merged(written.value_form, declared.value_form))
 
@@ -116,14 +116,21 @@ def store_description(engine: KeyValueEngine, store: str) -> StoreDescription | 
         version = msgspec.json.decode(note, type=_Versioned).version
         if version > DESCRIPTION_VERSION:
             raise UnsupportedVersionError(
-                "this store was written by a newer version of streamcore: update this program"
-                f" {fact_text(store=store, version=version, readable=DESCRIPTION_VERSION)}"
+                with_facts(
+                    "this store was written by a newer version of streamcore: update this program",
+                    store=store,
+                    version=version,
+                    readable=DESCRIPTION_VERSION,
+                )
             )
         return msgspec.json.decode(note, type=StoreDescription)
     except msgspec.MsgspecError as error:
         raise CorruptStoreError(
-            "the description of a store cannot be read; delete the folder of the task, the state will be"
-            f" restored from its changelogs: {error} {fact_text(store=store)}"
+            with_facts(
+                "the description of a store cannot be read; delete the folder of the task, the state will be"
+                f" restored from its changelogs: {error}",
+                store=store,
+            )
         ) from error
 
 

@@ -26,7 +26,7 @@ from streamcore.errors import (
     StorageError,
     UnsupportedVersionError,
     UsageError,
-    fact_text,
+    with_facts,
 )
 from streamcore.state.rocks import RocksEngine
 from streamcore.state.rocks_settings import RocksSettings
@@ -91,7 +91,7 @@ class StateDirectory:
         try:
             shutil.rmtree(path)
         except OSError as error:
-            raise StorageError(f"cannot delete the state: {error} {fact_text(folder=path)}") from error
+            raise StorageError(with_facts(f"cannot delete the state: {error}", folder=path)) from error
 
 
 def file_name_of(name: str) -> str:
@@ -106,8 +106,10 @@ def file_name_of(name: str) -> str:
     )
     if not 0 < len(escaped) <= _FILE_NAME_BYTES_MAX:
         raise UsageError(
-            f"choose a name that makes a file name of 1 to {_FILE_NAME_BYTES_MAX} bytes"
-            f" {fact_text(name=repr(name)[:100])}"
+            with_facts(
+                f"choose a name that makes a file name of 1 to {_FILE_NAME_BYTES_MAX} bytes",
+                name=repr(name)[:100],
+            )
         )
     return escaped
 

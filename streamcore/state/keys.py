@@ -45,7 +45,7 @@ from typing import Any, Generic, NoReturn, TypeVar, overload
 
 import msgspec
 
-from streamcore.errors import SerdeError, TopologyError, fact_text
+from streamcore.errors import SerdeError, TopologyError, fact_text, with_facts
 from streamcore.state.dynamic_keys import DYNAMIC_FIELD
 from streamcore.state.key_fields import (
     INT_BIAS,
@@ -138,7 +138,7 @@ class KeyCodec(Generic[K]):
             SerdeError: the keys are neither ``str`` nor ``bytes``; others have no prefixes.
         """
         if self.name not in ("str", "bytes"):
-            raise SerdeError(f"only str and bytes keys have prefixes {fact_text(key_type=self.name)}")
+            raise SerdeError(with_facts("only str and bytes keys have prefixes", key_type=self.name))
         start = self.encode(prefix)
         return start, end_of_prefix(start)
 
@@ -340,9 +340,12 @@ def _field_of(key_type: Any) -> Field:
         if issubclass(key_type, msgspec.Struct):
             return _class_field(key_type, key_type.__struct_fields__)
     raise TopologyError(
-        "keys of this type cannot be sorted as bytes: use str, bytes, int, float, bool, Decimal, UUID, date, "
-        "datetime, time, timedelta, an Enum, a tuple, a dataclass or a msgspec.Struct of these: "
-        + fact_text(key_type=key_type)
+        with_facts(
+            "keys of this type cannot be sorted as bytes: use str, bytes, int, float, bool, Decimal, "
+            "UUID, date, datetime, time, timedelta, an Enum, a tuple, a dataclass or a msgspec.Struct of "
+            "these",
+            key_type=key_type,
+        )
     )
 
 
@@ -421,8 +424,8 @@ def _raise_wrong_key(name: str, encode: Callable[[Any], object], keys: Iterable[
 
 
 def _wrong_bytes(name: str, reason: object) -> SerdeError:
-    return SerdeError(f"the bytes are no key of this store: {reason} {fact_text(key_type=name)}")
+    return SerdeError(with_facts(f"the bytes are no key of this store: {reason}", key_type=name))
 
 
 def _unknown_name(name: str) -> SerdeError:
-    return SerdeError(f"no key codec of this version has the name {fact_text(name=name)}")
+    return SerdeError(with_facts("no key codec of this version has the name", name=name))

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from streamcore.errors import SerdeError, fact_text
+from streamcore.errors import SerdeError, with_facts
 from streamcore.model import Offset, TopicPartition
 from streamcore.state.engine import KeyValueEngine
 
@@ -71,7 +71,7 @@ class Position(Mapping[TopicPartition, Offset]):
                 }
             )
         except (msgspec.MsgspecError, ValueError) as error:
-            raise SerdeError(f"not a position: {error} {fact_text(text=repr(text)[:100])}") from error
+            raise SerdeError(with_facts(f"not a position: {error}", text=repr(text)[:100])) from error
 
     def __getitem__(self, partition: TopicPartition) -> Offset:
         return self._offsets[partition]

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 from streamcore.model import TimestampMs, Windowed
 from streamcore.state.descriptions import StoreDescription
 from streamcore.state.engine import KeyValueEngine
@@ -179,4 +179,4 @@ class StoreView(Generic[K, V]):
     def _ensure_kind(self, kind: str, instead: str) -> None:
         if self.description.kind != kind:
             is_windowed = "a windowed" if self._is_windowed else "no windowed"
-            raise UsageError(f"this is {is_windowed} table, {instead} {fact_text(table=self._store)}")
+            raise UsageError(with_facts(f"this is {is_windowed} table, {instead}", table=self._store))

@@ -20,7 +20,7 @@ from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
 from streamcore.clock import Clock
-from streamcore.errors import OffsetOutOfRangeError, UnknownTopicError, UsageError, fact_text
+from streamcore.errors import OffsetOutOfRangeError, UnknownTopicError, UsageError, fact_text, with_facts
 from streamcore.log.client.port import Reader, TopicDescription
 from streamcore.model import FetchedColumns, Isolation, LogOffsets, Offset, TopicName, TopicPartition
 from streamcore.state import changelog
@@ -113,7 +113,7 @@ def restore_store(
 def _plan(engine: KeyValueEngine, target: RestoreTarget, log: ReadableLog, clock: Clock) -> RestorePlan:
     description = log.topics().get(target.source.topic)
     if description is None:
-        raise UnknownTopicError(f"there is no topic to restore from {fact_text(topic=target.source.topic)}")
+        raise UnknownTopicError(with_facts("there is no topic to restore from", topic=target.source.topic))
     offsets = log.offsets([target.source])[target.source]
     visible_end, log_end = offsets.last_stable, offsets.log_end
     if target.until is not None:
@@ -177,7 +177,7 @@ class _Restore:
             facts = fact_text(
                 store=store, partition=self._target.source, log_start=plan.start, log_end=plan.end
             )
-            _logger.warning("a store is emptied and rebuilt from its topic: %s. %s", plan.reason, facts)
+            _logger.warning("a store is emptied and rebuilt from its topic: %s: %s", plan.reason, facts)
         return Restored(plan, self._replay(plan))
 
     def _refusal(self, plan: RestorePlan) -> UsageError:

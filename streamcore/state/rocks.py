@@ -44,7 +44,7 @@ from streamcore.errors import (
     StreamCoreError,
     UnsupportedVersionError,
     UsageError,
-    fact_text,
+    with_facts,
 )
 from streamcore.state.engine import StoreWrites
 from streamcore.state.rocks_errors import corrupt_text, error_at_open, error_while_open
@@ -93,7 +93,7 @@ class RocksEngine:
         options = rocks_options(settings or RocksSettings())
         exists = (directory / "CURRENT").exists()
         if read_only and not exists:
-            raise UsageError(f"there is no state in this folder {fact_text(folder=directory)}")
+            raise UsageError(with_facts("there is no state in this folder", folder=directory))
         if not exists and any(directory.glob("*.sst")):
             raise CorruptStoreError(corrupt_text(directory, "the file CURRENT is missing"))
         try:
@@ -302,9 +302,13 @@ class RocksEngine:
             raise CorruptStoreError(corrupt_text(self._directory, f"format version {written!r}"))
         if int(written) > FORMAT_VERSION:
             raise UnsupportedVersionError(
-                "this state was written by a newer version of streamcore: update this program, or delete"
-                " the folder to restore the state from its changelogs "
-                + fact_text(folder=self._directory, format=int(written), readable=FORMAT_VERSION)
+                with_facts(
+                    "this state was written by a newer version of streamcore: update this program, or delete"
+                    " the folder to restore the state from its changelogs",
+                    folder=self._directory,
+                    format=int(written),
+                    readable=FORMAT_VERSION,
+                )
             )
 
     def _ensure_open(self) -> Rdict:
@@ -314,7 +318,7 @@ class RocksEngine:
 
     def _writable(self) -> Rdict:
         if self._is_read_only:
-            raise UsageError(f"this state was opened for reading only {fact_text(folder=self._directory)}")
+            raise UsageError(with_facts("this state was opened for reading only", folder=self._directory))
         return self._ensure_open()
 
     def _release(self) -> None:

@@ -16,7 +16,7 @@ from streamcore.errors import (
     DirectoryInUseError,
     StorageError,
     StreamCoreError,
-    fact_text,
+    with_facts,
 )
 
 _LOCKED = ("While lock file", "lock hold by")
@@ -28,11 +28,14 @@ def error_at_open(directory: Path, error: Exception) -> StreamCoreError:
     text = str(error)
     if any(locked in text for locked in _LOCKED):
         return DirectoryInUseError(
-            "this state is in use: stop the worker that runs the task, or ask it over HTTP "
-            + fact_text(folder=directory, reason=repr(text))
+            with_facts(
+                "this state is in use: stop the worker that runs the task, or ask it over HTTP",
+                folder=directory,
+                reason=repr(text),
+            )
         )
     if isinstance(error, OSError) or any(refused in text for refused in _REFUSED):
-        return StorageError(f"the state cannot be opened: {text} {fact_text(folder=directory)}")
+        return StorageError(with_facts(f"the state cannot be opened: {text}", folder=directory))
     return CorruptStoreError(corrupt_text(directory, error))
 
 
@@ -44,12 +47,13 @@ def error_while_open(directory: Path, error: Exception) -> StreamCoreError:
         return ClosedError("the state of this task was closed before the call")
     if "Corruption" in str(error):
         return CorruptStoreError(corrupt_text(directory, error))
-    return StorageError(f"the state store failed: {error} {fact_text(folder=directory)}")
+    return StorageError(with_facts(f"the state store failed: {error}", folder=directory))
 
 
 def corrupt_text(directory: Path, reason: object) -> str:
     """Return the text of an error about a damaged folder, with what to do."""
-    return (
+    return with_facts(
         f"the state in this folder cannot be read: {reason}; delete the folder, the state will be restored"
-        f" from its changelogs {fact_text(folder=directory)}"
+        f" from its changelogs",
+        folder=directory,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamcore.errors import SerdeError, fact_text
+from streamcore.errors import SerdeError, with_facts
 
 
 def undecodable(error: Exception, *, table: str, key: object, data: bytes, value_type: str) -> SerdeError:
@@ -11,6 +11,10 @@ def undecodable(error: Exception, *, table: str, key: object, data: bytes, value
     if value_type:
         facts["type"] = value_type
     return SerdeError(
-        "a stored value is not of the table's type; was the type changed? Give the table another name, or a "
-        f"type that reads the old values: {error}: {fact_text(**facts, data=data[:100])}"
+        with_facts(
+            "a stored value is not of the table's type; was the type changed? Give the table another "
+            f"name, or a type that reads the old values: {error}",
+            **facts,
+            data=data[:100],
+        )
     )

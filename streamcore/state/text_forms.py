@@ -27,7 +27,7 @@ from typing import Any
 
 import msgspec
 
-from streamcore.errors import SerdeError, fact_text
+from streamcore.errors import SerdeError, with_facts
 from streamcore.model import Windowed
 from streamcore.state.keys import KeyCodec, key_codec_by_name
 from streamcore.state.position import Position
@@ -49,8 +49,11 @@ def parse_key(codec: KeyCodec[Any], text: str) -> Any:
         return codec.decode(key_codec_by_name(codec.name).encode(plain))
     except _NO_KEY as error:
         raise SerdeError(
-            "the key is not of the table's key type; a key of several fields is a JSON array: "
-            + fact_text(key=ascii(text)[:100], key_type=codec.name)
+            with_facts(
+                "the key is not of the table's key type; a key of several fields is a JSON array",
+                key=ascii(text)[:100],
+                key_type=codec.name,
+            )
         ) from error
 
 
@@ -62,7 +65,7 @@ def parse_prefix(codec: KeyCodec[Any], text: str) -> Any:
     """
     if codec.name not in ("str", "bytes"):
         raise SerdeError(
-            f"only str and bytes keys have prefixes, ask with from and to: {fact_text(key_type=codec.name)}"
+            with_facts("only str and bytes keys have prefixes, ask with from and to", key_type=codec.name)
         )
     return parse_key(codec, text)
 

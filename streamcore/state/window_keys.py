@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from streamcore.errors import SerdeError, fact_text
+from streamcore.errors import SerdeError, with_facts
 from streamcore.model import TimestampMs
 from streamcore.state.keys import KeyCodec
 
@@ -36,7 +36,7 @@ def encode_start(start_ms: TimestampMs) -> bytes:
     try:
         return _START.pack(start_ms)
     except struct.error as error:
-        raise SerdeError(f"a window cannot start here {fact_text(start_ms=start_ms)}") from error
+        raise SerdeError(with_facts("a window cannot start here", start_ms=start_ms)) from error
 
 
 def decode_start(window_key: bytes) -> TimestampMs:

@@ -21,7 +21,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from streamcore.clock import ManualClock
 from streamcore.durations import duration_ms, time_ms
-from streamcore.errors import StreamCoreError, UsageError, fact_text
+from streamcore.errors import StreamCoreError, UsageError, with_facts
 from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.model import Headers, Isolation, Record, RecordColumns, TopicPartition
 from streamcore.processing.dsl.app import App
@@ -303,7 +303,7 @@ class TopologyDriver:
             return topic.spec
         found = self._topics.get(topic)
         if found is None:
-            raise UsageError(f"the application has no such topic: {fact_text(topic=topic)}")
+            raise UsageError(with_facts("the application has no such topic", topic=topic))
         return found
 
 

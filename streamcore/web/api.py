@@ -36,7 +36,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from streamcore.errors import RequestTimeoutError, StreamCoreError, fact_text
+from streamcore.errors import RequestTimeoutError, StreamCoreError, with_facts
 from streamcore.processing.runtime.running import Worker
 from streamcore.processing.runtime.table_query import TableQuery
 from streamcore.processing.topology.describe import mermaid_text, plain_text
@@ -115,7 +115,7 @@ def _asked(request: Request) -> _Asked:
     )
     for name, value in pairs:
         if name in words:
-            raise HttpError(400, f"a parameter is given twice: {fact_text(parameter=ascii(name)[:50])}")
+            raise HttpError(400, with_facts("a parameter is given twice", parameter=ascii(name)[:50]))
         words[name] = value
     key = parts[1] if len(parts) == 2 else None
     if "key" in words:
@@ -180,7 +180,7 @@ class _Api:
         """Answer with the application as text or as a Mermaid flowchart."""
         style = request.query_params.get("format", "text")
         if style not in ("text", "mermaid"):
-            return _error(400, f"the format is text or mermaid: {fact_text(format=repr(style)[:50])}")
+            return _error(400, with_facts("the format is text or mermaid", format=repr(style)[:50]))
         text = mermaid_text if style == "mermaid" else plain_text
         return PlainTextResponse(text(self._worker.app.declared().plan))
 
@@ -196,9 +196,11 @@ class _Api:
                 raise HttpError(503, f"the worker has failed: {failure}")
             if time.monotonic() >= deadline_s:
                 raise RequestTimeoutError(
-                    "the table does not reflect the position yet: "
-                    + fact_text(
-                        table=view.name, at_least=wanted.position.to_text(), timeout_ms=wanted.timeout_ms
+                    with_facts(
+                        "the table does not reflect the position yet",
+                        table=view.name,
+                        at_least=wanted.position.to_text(),
+                        timeout_ms=wanted.timeout_ms,
                     )
                 )
             await asyncio.sleep(pause_s)
@@ -209,7 +211,7 @@ class _Api:
         if name not in known:
             tables = ",".join(known) or "none"
             raise HttpError(
-                404, f"there is no such table: {fact_text(table=ascii(name)[1:-1][:300], tables=tables)}"
+                404, with_facts("there is no such table", table=ascii(name)[1:-1][:300], tables=tables)
             )
         return self._worker.table(name)
 
@@ -237,7 +239,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     pages = "/tables, /tables/NAME, /tables/NAME/KEY, /health, /metrics, /topology"
     message = f"there is no such page, try {pages}" if error.status_code == 404 else error.detail
-    return _error(error.status_code, f"{message}: {fact_text(path=ascii(request.scope['path'])[1:-1][:300])}")
+    return _error(error.status_code, with_facts(message, path=ascii(request.scope["path"])[1:-1][:300]))
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -12,7 +12,7 @@ from itertools import islice, takewhile
 from typing import Any
 
 from streamcore.durations import duration_ms, time_ms
-from streamcore.errors import SerdeError, UsageError, fact_text
+from streamcore.errors import SerdeError, UsageError, fact_text, with_facts
 from streamcore.processing.runtime.table_query import TableQuery
 from streamcore.state.keys import key_codec
 from streamcore.state.position import Position
@@ -66,7 +66,7 @@ def limit_of(words: Words) -> int:
     """
     text = words.get("limit", str(LIMIT_DEFAULT))
     if not (_LIMIT.fullmatch(text) and 1 <= int(text) <= LIMIT_MAX):
-        raise UsageError(f"limit is a number from 1 to {LIMIT_MAX}: {fact_text(limit=repr(text)[:50])}")
+        raise UsageError(with_facts(f"limit is a number from 1 to {LIMIT_MAX}", limit=repr(text)[:50]))
     return int(text)
 
 
@@ -79,7 +79,7 @@ def ensure_known(words: Words, *known: str) -> None:
     for word in words:
         if word not in known:
             raise UsageError(
-                f"this question has no such parameter: {fact_text(parameter=word, known=','.join(known))}"
+                with_facts("this question has no such parameter", parameter=word, known=",".join(known))
             )
 
 
@@ -101,7 +101,7 @@ def key_answer(view: TableQuery, text: str, words: Words) -> Json:
     answer = view.get(key, at=_time(words, "at"))
     if answer is None:
         raise HttpError(
-            404, f"the key has no value: {fact_text(table=view.name, key=text[:100])}", reason="no value"
+            404, with_facts("the key has no value", table=view.name, key=text[:100]), reason="no value"
         )
     return {"table": view.name, **answer_row(answer, codec, key)}
 
@@ -123,7 +123,7 @@ def span_answer(view: TableQuery, words: Words) -> Json:
     ensure_known(words, "from", "to", "prefix", "limit", "at_least", "timeout")
     if "prefix" in words:
         if "to" in words:
-            raise UsageError(f"give a prefix, or from and to: {fact_text(table=view.name)}")
+            raise UsageError(with_facts("give a prefix, or from and to", table=view.name))
         prefix = _prefix(view, words["prefix"])
         # The next page begins at ``from``.
         begin = max(prefix, _key(view, words["from"])) if "from" in words else prefix
@@ -189,7 +189,5 @@ def _time(words: Words, name: str) -> int | None:
         return None
     found = time_ms(words[name])
     if abs(found) > _TIME_MAX_MS:
-        raise UsageError(
-            f"a time has at most 64 bits of milliseconds: {fact_text(**{name: words[name][:50]})}"
-        )
+        raise UsageError(with_facts("a time has at most 64 bits of milliseconds", **{name: words[name][:50]}))
     return found

@@ -12,7 +12,7 @@ from typing import Self
 
 import uvicorn
 
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 from streamcore.processing.runtime.running import Worker
 from streamcore.web.api import make_api
 
@@ -83,7 +83,7 @@ def host_and_port(address: str) -> tuple[str, int]:
     found = _ADDRESS.fullmatch(address)
     if found is None or int(found["port"]) > 65535:
         raise UsageError(
-            f"write the address as HOST:PORT, for example 127.0.0.1:8080: {fact_text(given=repr(address))}"
+            with_facts("write the address as HOST:PORT, for example 127.0.0.1:8080", given=repr(address))
         )
     return found["bracketed"] or found["host"] or "127.0.0.1", int(found["port"])
 
@@ -94,6 +94,10 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_CONNECTIONS_MAX)
     except OSError as error:
         raise UsageError(
-            "cannot listen here for HTTP, choose another --http HOST:PORT: "
-            + fact_text(host=host, port=port, reason=error.strerror or error)
+            with_facts(
+                "cannot listen here for HTTP, choose another --http HOST:PORT",
+                host=host,
+                port=port,
+                reason=error.strerror or error,
+            )
         ) from error

@@ -297,7 +297,7 @@ def test_a_connection_that_is_reset_during_its_check_leaves_nothing_behind(tmp_p
         (sc.Security(sasl_mechanisms=["GSSAPI"]), "a mechanism is one of PLAIN.*given=GSSAPI"),
         (sc.Security(sasl_mechanisms={"http": ["PLAIN"]}), "a scheme is one of.*given=http"),
         (sc.Security(super_users=["User:admin"]), "--authorize"),
-        (sc.Security(authorize=True, super_users=["admin"]), "User:NAME given=admin"),
+        (sc.Security(authorize=True, super_users=["admin"]), "User:NAME: given=admin"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_before_anything_listens(

@@ -384,7 +384,7 @@ def test_what_is_wrong_with_the_files_is_told_with_what_to_do(
     }
 
     for case, pattern in {
-        "none": r"name it \(--tls-certificate, Tls\) listen=ssl://127\.0\.0\.1:0",
+        "none": r"name it \(--tls-certificate, Tls\): listen=ssl://127\.0\.0\.1:0",
         "no file": r"the server's certificate cannot be read \(No such file or directory\): path=.*missing",
         "no key": r"the server's key cannot be read \(No such file or directory\): path=.*missing",
         "key apart": "both are PEM files",
@@ -392,10 +392,10 @@ def test_what_is_wrong_with_the_files_is_told_with_what_to_do(
         "junk": "both are PEM files",
         "password": "a key that is encrypted needs its password",
         "no password": "a key that is encrypted needs its password",
-        "no ca": r"name it \(--tls-client-ca, Tls.client_ca\) client_certificates=required",
+        "no ca": r"name it \(--tls-client-ca, Tls.client_ca\): client_certificates=required",
         "ca missing": "the CA of the clients' certificates cannot be read",
         "ca junk": "the CA of the clients' certificates cannot be read",
-        "unknown": "client certificates are none, requested or required given=maybe",
-        "expired": "has expired: renew it .*subject=CN=localhost",
+        "unknown": "client certificates are none, requested or required: given=maybe",
+        "expired": "has expired: renew it: .*subject=CN=localhost",
     }.items():
         assert re.search(pattern, told[case]), (case, told[case])

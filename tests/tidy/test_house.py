@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,34 @@ def test_inside_the_package_nobody_imports_the_facade() -> None:
                 ]
 
     assert found == []
+
+
+def text_pieces(node: ast.expr) -> list[ast.expr | str]:
+    """Return the texts and expressions that an expression joins, in order."""
+    match node:
+        case ast.BinOp(left, ast.Add(), right):
+            return [*text_pieces(left), *text_pieces(right)]
+        case ast.JoinedStr(values):
+            return [piece for value in values for piece in text_pieces(value)]
+        case ast.FormattedValue(value):
+            return text_pieces(value)
+        case ast.Constant(str() as text):
+            return [text]
+        case _:
+            return [node]
+
+
+def test_messages_join_their_facts_by_a_colon() -> None:
+    """After the text of another error, which has facts already, a space is enough."""
+    found = set()
+    for path in source_files("streamcore"):
+        for node in ast.walk(parsed(path)):
+            if not isinstance(node, ast.BinOp | ast.JoinedStr):
+                continue
+            for before, piece in pairwise(text_pieces(node)):
+                is_facts = isinstance(piece, ast.Call) and ast.unparse(piece.func) == "fact_text"
+                is_facts |= isinstance(piece, ast.Name) and piece.id == "facts"
+                if is_facts and isinstance(before, str) and before != " " and not before.endswith(": "):
+                    found.add(f"{path.name}:{node.lineno} {before[-30:]!r}")
+
+    assert not found

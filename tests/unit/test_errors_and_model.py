@@ -7,13 +7,19 @@ import inspect
 import pytest
 
 from streamcore import errors
-from streamcore.errors import StreamCoreError, UsageError, fact_text
+from streamcore.errors import StreamCoreError, UsageError, fact_text, with_facts
 from streamcore.model import FetchedColumns, Isolation, LogOffsets, Record, TopicPartition, Windowed
 
 
 def test_facts_end_a_message_as_key_value_pairs() -> None:
     assert fact_text(topic="orders", partition=3) == "topic=orders partition=3"
     assert fact_text() == ""
+
+
+def test_a_message_is_a_text_a_colon_and_facts() -> None:
+    message = with_facts("create the topic first", text="a", topic="orders")
+
+    assert message == "create the topic first: text=a topic=orders"
 
 
 def test_every_error_raised_on_purpose_has_one_base_and_says_when_it_is_raised() -> None:

@@ -21,7 +21,7 @@ from streamcore.errors import (
     StreamCoreError,
     UnknownTopicError,
     UsageError,
-    fact_text,
+    with_facts,
 )
 
 
@@ -116,7 +116,7 @@ class ApiError(Exception):
     def error(self) -> StreamCoreError:
         """Return the error for a program in this process; its cause has Kafka's name."""
         kind = _ERRORS.get(self.refusal, UsageError)
-        text = f"{self.refusal.value}, {fact_text(code=self.refusal.name, **self.facts)}"
+        text = with_facts(self.refusal.value, code=self.refusal.name, **self.facts)
         error = kind(text, kafka_text=self.kafka_text)
         error.__cause__ = self
         return error

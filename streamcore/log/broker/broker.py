@@ -26,7 +26,7 @@ from streamcore.errors import (
     StreamCoreError,
     UnknownTopicError,
     UsageError,
-    fact_text,
+    with_facts,
 )
 from streamcore.log.broker.access.rules import AccessRules
 from streamcore.log.broker.access.users import Users
@@ -402,7 +402,7 @@ class Broker:
         """
         partition = log.topic_partition
         if self.find_partition(partition) is not log:
-            error = UnknownTopicError("the topic was deleted meanwhile, " + fact_text(topic=partition.topic))
+            error = UnknownTopicError(with_facts("the topic was deleted meanwhile", topic=partition.topic))
             return [error] * len(batches)
         return self._partitions.append_all(log, batches)
 

@@ -104,12 +104,12 @@ class StateTable(Generic[V]):
             if stored.version > self._version:
                 raise UnsupportedVersionError(
                     "a record of the broker's state has a newer format than this program reads: upgrade "
-                    f"the program, {facts} version={stored.version}"
+                    f"the program: {facts} version={stored.version}"
                 )
             return msgspec.json.decode(stored.value, type=self._content)
         except msgspec.MsgspecError as error:
             raise CorruptDataError(
-                f"a record of the broker's state cannot be read: restore the log from a copy, {facts}"
+                f"a record of the broker's state cannot be read: restore the log from a copy: {facts}"
             ) from error
 
 

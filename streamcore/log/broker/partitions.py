@@ -6,7 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from streamcore.clock import Clock
-from streamcore.errors import OutOfOrderSequenceError, RequestTimeoutError, StreamCoreError, fact_text
+from streamcore.errors import (
+    OutOfOrderSequenceError,
+    RequestTimeoutError,
+    StreamCoreError,
+    with_facts,
+)
 from streamcore.log.broker.operations import DurableUntil, Unsynced
 from streamcore.log.records.batch import NO_PRODUCER_ID, BatchHeader, WritableBytes
 from streamcore.log.records.builder import encode_batch
@@ -95,9 +100,12 @@ class Partitions:
         has_begun = state is not None and state.epoch == header.producer_epoch and state.batches
         if header.base_sequence and not has_begun:
             raise OutOfOrderSequenceError(
-                "the first batch of a transaction in a partition has sequence 0: a batch before is missing, "
-                + fact_text(
-                    partition=partition, producer_id=header.producer_id, sequence=header.base_sequence
+                with_facts(
+                    "the first batch of a transaction in a partition has sequence 0: a batch before is "
+                    "missing",
+                    partition=partition,
+                    producer_id=header.producer_id,
+                    sequence=header.base_sequence,
                 )
             )
 

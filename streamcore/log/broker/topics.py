@@ -18,7 +18,7 @@ from streamcore.errors import (
     StreamCoreError,
     TopicExistsError,
     UnknownTopicError,
-    fact_text,
+    with_facts,
 )
 from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.operations import Completed, OffLockWork, Operation, OperationFuture, Unsynced
@@ -179,7 +179,7 @@ class Topics:
         name = wanted.name
         if name in self._catalog.topics:
             raise TopicExistsError(
-                "the topic exists already, " + fact_text(topic=name),
+                with_facts("the topic exists already", topic=name),
                 kafka_text=f"Topic '{name}' already exists.",
             )
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 from streamcore.model import TopicName
 
 
@@ -35,7 +35,10 @@ def ensure_not_an_application(group: str, topics: Container[TopicName], doing: s
     """
     if descriptions_topic(group) in topics:
         raise UsageError(
-            f"cannot {doing}: the group belongs to an application, whose tables reflect its committed "
-            "positions; use another group, or start the application over with "
-            "`streamcore app MODULE:APP reset` " + fact_text(group=group)
+            with_facts(
+                f"cannot {doing}: the group belongs to an application, whose tables reflect its committed "
+                "positions; use another group, or start the application over with "
+                "`streamcore app MODULE:APP reset`",
+                group=group,
+            )
         )

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-from streamcore.errors import DirectoryInUseError, fact_text
+from streamcore.errors import DirectoryInUseError, with_facts
 from streamcore.log.storage.files import PosixFileSystem, make_directory_durably, storage_errors
 
 LOCK_NAME = "lock"
@@ -45,7 +45,7 @@ class DirectoryLock:
             os.close(descriptor)
             self._descriptor = -1
             raise DirectoryInUseError(
-                _advice(address.strip()) + fact_text(path=directory, pid=pid.strip() or "unknown")
+                with_facts(_advice(address.strip()), path=directory, pid=pid.strip() or "unknown")
             ) from error
         self.publish_address(None)
 
@@ -78,5 +78,5 @@ class DirectoryLock:
 
 def _advice(address: str) -> str:
     if address:
-        return f"a server has this data folder open: use it with --broker {address}, or stop it, "
-    return "another process uses this data folder: stop it, or use another folder, "
+        return f"a server has this data folder open: use it with --broker {address}, or stop it"
+    return "another process uses this data folder: stop it, or use another folder"

@@ -43,12 +43,12 @@ class SharedNode:
             elif shared.durability != durability:
                 facts = fact_text(folder=folder, open_as=shared.durability, wanted=durability)
                 raise UsageError(
-                    f"this process has the folder open with another durability: use the same, {facts}"
+                    f"this process has the folder open with another durability: use the same: {facts}"
                 )
             elif config and shared.config != config:
                 facts = fact_text(folder=folder, wanted=",".join(config))
                 raise UsageError(
-                    f"this process has the folder open with other settings: use the same, {facts}"
+                    f"this process has the folder open with other settings: use the same: {facts}"
                 )
             shared.user_count += 1
             return shared

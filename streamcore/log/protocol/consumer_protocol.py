@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Annotated as A
 from typing import Final, TypeVar
 
-from streamcore.errors import CorruptDataError, fact_text
+from streamcore.errors import CorruptDataError, with_facts
 from streamcore.log.protocol.codec import Codec, MalformedMessageError, codec_of
 from streamcore.log.protocol.fields import Int32, Message, V
 from streamcore.model import TopicName, TopicPartition
@@ -113,7 +113,7 @@ def subscription_version(data: bytes) -> int:
     """
     if len(data) < _INT16.size:
         raise CorruptDataError(
-            f"the bytes of a subscription or assignment are cut off, {fact_text(size_bytes=len(data))}"
+            with_facts("the bytes of a subscription or assignment are cut off", size_bytes=len(data))
         )
     version: int = _INT16.unpack_from(data)[0]
     return max(0, min(version, _VERSION))
@@ -165,7 +165,7 @@ def decode_user_data(message: type[M], data: bytes, start: int = 0, version: int
         return codec.decode(data, start, may_have_rest=True)
     except MalformedMessageError as error:
         raise CorruptDataError(
-            f"a member's bytes cannot be read, {fact_text(as_a=message.__name__, because=str(error))}"
+            with_facts("a member's bytes cannot be read", as_a=message.__name__, because=str(error))
         ) from error
 
 

@@ -18,7 +18,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from streamcore.errors import CorruptDataError, UnsupportedVersionError, fact_text
+from streamcore.errors import CorruptDataError, UnsupportedVersionError, with_facts
 from streamcore.log.protocol.codec import Codec, MalformedMessageError, codec_of
 from streamcore.log.protocol.fields import Int8, Int16, Int32, Int64, Message, Tag, Uuid, V
 
@@ -53,15 +53,23 @@ class RecordFormat(Generic[M]):
         version = record_version(data)
         if not 0 <= version <= self.last:
             raise UnsupportedVersionError(
-                "a coordinator's record has a newer version: upgrade this program, "
-                + fact_text(record=self.message.__name__, version=version, version_max=self.last)
+                with_facts(
+                    "a coordinator's record has a newer version: upgrade this program",
+                    record=self.message.__name__,
+                    version=version,
+                    version_max=self.last,
+                )
             )
         try:
             return self._codec(version).decode(data, _VERSION.size, may_have_rest=True)
         except MalformedMessageError as error:
             raise CorruptDataError(
-                "a coordinator's record cannot be read: restore the log from a copy, "
-                + fact_text(record=self.message.__name__, version=version, because=str(error))
+                with_facts(
+                    "a coordinator's record cannot be read: restore the log from a copy",
+                    record=self.message.__name__,
+                    version=version,
+                    because=str(error),
+                )
             ) from error
 
     def _codec(self, version: int) -> Codec[M]:
@@ -77,7 +85,7 @@ def record_version(data: bytes) -> int:
     """
     if len(data) < _VERSION.size:
         raise CorruptDataError(
-            f"a coordinator's record is cut off: restore a copy of the log, {fact_text(size_bytes=len(data))}"
+            with_facts("a coordinator's record is cut off: restore a copy of the log", size_bytes=len(data))
         )
     number: int = _VERSION.unpack_from(data)[0]
     return number

@@ -22,7 +22,7 @@ from typing import NamedTuple, TypeAlias
 
 import google_crc32c
 
-from streamcore.errors import CorruptBatchError, UnsupportedVersionError, fact_text
+from streamcore.errors import CorruptBatchError, UnsupportedVersionError, fact_text, with_facts
 from streamcore.model import Offset, ProducerId, TimestampMs
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
@@ -148,7 +148,7 @@ def parse_header(data: Bytes, position: int = 0) -> BatchHeader:
         header = tuple.__new__(BatchHeader, _HEADER.unpack_from(data, position))
     except struct.error as error:
         raise CorruptBatchError(
-            "a batch is cut off inside its header, " + fact_text(position=position, size_bytes=len(data))
+            with_facts("a batch is cut off inside its header", position=position, size_bytes=len(data))
         ) from error
     if header.batch_length < HEADER_BYTES - LENGTH_END:
         raise CorruptBatchError("a batch has an impossible length, " + _facts(header, position))

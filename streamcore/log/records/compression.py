@@ -16,7 +16,7 @@ from typing import Final
 
 import cramjam
 
-from streamcore.errors import CorruptBatchError, InvalidConfigError, fact_text
+from streamcore.errors import CorruptBatchError, InvalidConfigError, with_facts
 
 NONE: Final = 0
 GZIP: Final = 1
@@ -50,7 +50,7 @@ def codec_number(name: str) -> int:
         return CODECS[name]
     except KeyError as error:
         raise InvalidConfigError(
-            f"unknown compression, use one of {', '.join(CODECS)}, " + fact_text(compression=name)
+            with_facts(f"unknown compression, use one of {', '.join(CODECS)}", compression=name)
         ) from error
 
 
@@ -80,12 +80,12 @@ def decompress(codec: int, data: bytes, *, bytes_max: int = DECOMPRESSED_BYTES_M
         return data
     function = _DECOMPRESS.get(codec)
     if function is None:
-        raise CorruptBatchError("a batch has an unknown compression, " + fact_text(codec=codec))
+        raise CorruptBatchError(with_facts("a batch has an unknown compression", codec=codec))
     try:
         return function(data, bytes_max)
     except (cramjam.DecompressionError, struct.error) as error:
         raise CorruptBatchError(
-            "the records of a batch do not decompress, " + fact_text(codec=codec, size_bytes=len(data))
+            with_facts("the records of a batch do not decompress", codec=codec, size_bytes=len(data))
         ) from error
 
 
@@ -124,9 +124,7 @@ def _decompress_snappy(data: bytes, bytes_max: int) -> bytes:
         (length,) = _BLOCK_LENGTH.unpack_from(data, position)
         position += _BLOCK_LENGTH.size
         if length < 0 or position + length > len(data):
-            raise CorruptBatchError(
-                "a snappy block is cut off, " + fact_text(position=position, length=length)
-            )
+            raise CorruptBatchError(with_facts("a snappy block is cut off", position=position, length=length))
         parts.append(_decompress_block(data[position : position + length], room))
         room -= len(parts[-1])
         position += length
@@ -162,7 +160,7 @@ def _bounded(decompress_into: Callable[[bytes, bytearray], int]) -> Callable[[by
 
 
 def _too_large(bytes_max: int) -> CorruptBatchError:
-    return CorruptBatchError("the records of a batch would be too large, " + fact_text(bytes_max=bytes_max))
+    return CorruptBatchError(with_facts("the records of a batch would be too large", bytes_max=bytes_max))
 
 
 _DECOMPRESS: Final[Mapping[int, Callable[[bytes, int], bytes]]] = {

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record._crecords.default_records import DefaultRecordBatch
 
-from streamcore.errors import CorruptBatchError, fact_text
+from streamcore.errors import CorruptBatchError, with_facts
 from streamcore.log.records.batch import (
     APPEND_TIME_FLAG,
     COMPRESSION_MASK,
@@ -85,8 +85,11 @@ def batch_records(data: Bytes, position: int, header: BatchHeader) -> list[Batch
         return list(DefaultRecordBatch(batch))
     except (CorruptRecordException, UnicodeDecodeError) as error:
         raise CorruptBatchError(
-            "the records of a batch do not decode, "
-            + fact_text(base_offset=header.base_offset, record_count=header.record_count)
+            with_facts(
+                "the records of a batch do not decode",
+                base_offset=header.base_offset,
+                record_count=header.record_count,
+            )
         ) from error
 
 
@@ -100,9 +103,7 @@ def batch_marker(data: Bytes, position: int, header: BatchHeader) -> Marker:
     key = (records[0].key if records else None) or b""
     value = (records[0].value if records else None) or b""
     if len(key) < _MARKER_KEY.size or len(value) < _MARKER_VALUE.size:
-        raise CorruptBatchError(
-            "a control batch holds no marker, " + fact_text(base_offset=header.base_offset)
-        )
+        raise CorruptBatchError(with_facts("a control batch holds no marker", base_offset=header.base_offset))
     _, kind = _MARKER_KEY.unpack_from(key)
     _, coordinator_epoch = _MARKER_VALUE.unpack_from(value)
     return Marker(is_commit=kind == 1, coordinator_epoch=coordinator_epoch)

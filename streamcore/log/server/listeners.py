@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 
 _ANYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 """Hosts that mean all addresses of a machine, each with the one by which the machine itself reaches them."""
@@ -73,8 +73,12 @@ def parse_listeners(listen: Sequence[str], advertise: Sequence[str] = ()) -> lis
     if addresses and all(scheme is None for scheme, _, _ in addresses):
         if len(addresses) != len(listeners):
             raise UsageError(
-                "advertise one address for each listening one, in the same order, or say which by its scheme "
-                + fact_text(listen=",".join(listen), advertise=",".join(advertise))
+                with_facts(
+                    "advertise one address for each listening one, in the same order, or say which by its "
+                    "scheme",
+                    listen=",".join(listen),
+                    advertise=",".join(advertise),
+                )
             )
         return [
             replace(listener, advertised_host=host, advertised_port=port)
@@ -84,8 +88,11 @@ def parse_listeners(listen: Sequence[str], advertise: Sequence[str] = ()) -> lis
         meant = [index for index, listener in enumerate(listeners) if listener.scheme is scheme]
         if len(meant) != 1:
             raise UsageError(
-                "an advertised address has the scheme of exactly one listening address "
-                + fact_text(listen=",".join(listen), advertise=text)
+                with_facts(
+                    "an advertised address has the scheme of exactly one listening address",
+                    listen=",".join(listen),
+                    advertise=text,
+                )
             )
         listeners[meant[0]] = replace(listeners[meant[0]], advertised_host=host, advertised_port=port)
     return listeners
@@ -97,7 +104,7 @@ def scheme_of(text: str) -> Scheme:
         return Scheme(text.lower())
     except ValueError:
         names = ", ".join(scheme.value for scheme in Scheme)
-        raise UsageError(f"a scheme is one of {names} {fact_text(given=text)}") from None
+        raise UsageError(with_facts(f"a scheme is one of {names}", given=text)) from None
 
 
 def _listener(text: str) -> Listener:
@@ -110,7 +117,10 @@ def _address(text: str) -> tuple[Scheme | None, str, int]:
     host, colon, port = rest.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65_535:
         raise UsageError(
-            "an address is HOST:PORT or SCHEME://HOST:PORT, such as 127.0.0.1:9092 or "
-            f"sasl_ssl://0.0.0.0:9093 {fact_text(given=text)}"
+            with_facts(
+                "an address is HOST:PORT or SCHEME://HOST:PORT, such as 127.0.0.1:9092 or "
+                "sasl_ssl://0.0.0.0:9093",
+                given=text,
+            )
         )
     return scheme_of(name) if mark else None, host.strip("[]"), int(port)

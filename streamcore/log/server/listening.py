@@ -7,7 +7,7 @@ import socket
 from contextlib import ExitStack
 from typing import Final
 
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 from streamcore.log.server.listeners import Listener
 
 _BACKLOG: Final = 256
@@ -28,8 +28,10 @@ def listening_sockets(listener: Listener) -> list[socket.socket]:
             sockets = _bound(listener, undo)
         except OSError as error:
             raise UsageError(
-                f"cannot listen here ({error.strerror or error}): choose another address "
-                + fact_text(listen=f"{listener.host}:{listener.port}")
+                with_facts(
+                    f"cannot listen here ({error.strerror or error}): choose another address",
+                    listen=f"{listener.host}:{listener.port}",
+                )
             ) from error
         undo.pop_all()
         return sockets

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 from streamcore.log.api.authentication.sasl import MECHANISMS, SaslSettings
 from streamcore.log.broker.access.scram_credentials import ScramMechanism
 from streamcore.log.server.listeners import Listener, Scheme, scheme_of
@@ -70,14 +70,17 @@ class Security:
         for listener in listeners:
             if listener.scheme.has_tls and self.tls is None:
                 raise UsageError(
-                    "a listener with TLS needs the server's certificate: name it (--tls-certificate, Tls) "
-                    + fact_text(listen=f"{listener.scheme.value}://{listener.host}:{listener.port}")
+                    with_facts(
+                        "a listener with TLS needs the server's certificate: name it (--tls-certificate, "
+                        "Tls)",
+                        listen=f"{listener.scheme.value}://{listener.host}:{listener.port}",
+                    )
                 )
             if listener.scheme.has_sasl:
                 self.sasl_settings(listener.scheme)
         for principal in self.super_users:
             if ":" not in principal:
-                raise UsageError(f"a super user is a principal, User:NAME {fact_text(given=principal)}")
+                raise UsageError(with_facts("a super user is a principal, User:NAME", given=principal))
         if self.super_users and not self.authorize:
             raise UsageError("super users have no effect without --authorize: add it, or remove them")
 
@@ -89,5 +92,5 @@ class Security:
         names = [name.upper() for name in given] or list(_DEFAULT_MECHANISMS[scheme])
         for name in names:
             if name not in MECHANISMS:
-                raise UsageError(f"a mechanism is one of {', '.join(MECHANISMS)} {fact_text(given=name)}")
+                raise UsageError(with_facts(f"a mechanism is one of {', '.join(MECHANISMS)}", given=name))
         return SaslSettings(tuple(dict.fromkeys(names)), self.session_s)

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from streamcore.clock import Clock
-from streamcore.errors import ServerFailedError, fact_text
+from streamcore.errors import ServerFailedError, with_facts
 from streamcore.log.api.calls import Endpoint
 from streamcore.log.broker.access.authorizer import Authorizer
 from streamcore.log.node.node import Node
@@ -108,8 +108,11 @@ class Server:
         """Raise ``ServerFailedError`` if the server has stopped because of an error."""
         if self._failure is not None:
             raise ServerFailedError(
-                "the server has stopped because of a bug: start it again, and report "
-                "what the program has logged " + fact_text(error=repr(self._failure))
+                with_facts(
+                    "the server has stopped because of a bug: start it again, and report "
+                    "what the program has logged",
+                    error=repr(self._failure),
+                )
             ) from self._failure
 
     # --- in the thread --------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from streamcore.clock import Clock
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, fact_text, with_facts
 from streamcore.log.server.certificates import certificate_facts
 from streamcore.log.server.listeners import Scheme
 from streamcore.log.server.security import Tls
@@ -55,13 +55,15 @@ def _server_context(tls: Tls, scheme: Scheme, clock: Clock) -> ssl.SSLContext:
     _load_certificate(context, tls, clock)
     wanted = tls.wanted_of_clients
     if wanted not in _VERIFY_MODES:
-        raise UsageError(f"client certificates are none, requested or required {fact_text(given=wanted)}")
+        raise UsageError(with_facts("client certificates are none, requested or required", given=wanted))
     if wanted == "none":
         return context
     if tls.client_ca is None:
         raise UsageError(
-            "certificates of clients are checked against a CA: name it (--tls-client-ca, Tls.client_ca) "
-            + fact_text(client_certificates=wanted)
+            with_facts(
+                "certificates of clients are checked against a CA: name it (--tls-client-ca, Tls.client_ca)",
+                client_certificates=wanted,
+            )
         )
     if scheme is Scheme.SASL_SSL:
         return context  # clients of this listener authenticate by SASL instead, as with Kafka
@@ -103,11 +105,15 @@ def _ensure_good(path: str | Path, clock: Clock) -> None:
     facts = certificate_facts(ssl.PEM_cert_to_DER_cert(text[begin : end + len(ssl.PEM_FOOTER)]))
     if facts.expires_ms <= clock.now_ms():
         raise UsageError(
-            "the server's certificate has expired: renew it "
-            + fact_text(certificate=path, subject=facts.subject, expired_ms=facts.expires_ms)
+            with_facts(
+                "the server's certificate has expired: renew it",
+                certificate=path,
+                subject=facts.subject,
+                expired_ms=facts.expires_ms,
+            )
         )
 
 
 def _unreadable(what: str, path: str | Path, error: OSError) -> UsageError:
     reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
-    return UsageError(f"{what} cannot be read ({reason or error}): {fact_text(path=path)}")
+    return UsageError(with_facts(f"{what} cannot be read ({reason or error})", path=path))

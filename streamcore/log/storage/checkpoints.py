@@ -18,7 +18,7 @@ import threading
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from streamcore.errors import CorruptDataError, UnsupportedVersionError, fact_text
+from streamcore.errors import CorruptDataError, UnsupportedVersionError, with_facts
 from streamcore.log.storage.files import FileSystem, read_whole, write_whole
 from streamcore.model import Offset, TopicPartition
 
@@ -58,8 +58,11 @@ def checkpoint_rows(data: bytes, path: Path, *, columns: int) -> list[tuple[str,
         version, count = int(lines[0]), int(lines[1])
         if version != _VERSION:
             raise UnsupportedVersionError(
-                "a checkpoint file has a newer format than this program reads: upgrade the program, "
-                + fact_text(path=path, version=version)
+                with_facts(
+                    "a checkpoint file has a newer format than this program reads: upgrade the program",
+                    path=path,
+                    version=version,
+                )
             )
         rows = [tuple(line.split(" ")) for line in lines[2 : 2 + count]]
         if len(rows) != count or any(len(row) != columns for row in rows):
@@ -69,8 +72,10 @@ def checkpoint_rows(data: bytes, path: Path, *, columns: int) -> list[tuple[str,
                 int(field)
     except (ValueError, IndexError) as error:
         raise CorruptDataError(
-            "a checkpoint file cannot be read: remove it, then the log is checked from its start, "
-            + fact_text(path=path)
+            with_facts(
+                "a checkpoint file cannot be read: remove it, then the log is checked from its start",
+                path=path,
+            )
         ) from error
     return rows
 

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
 
-from streamcore.errors import StorageError, fact_text
+from streamcore.errors import StorageError, with_facts
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
@@ -234,7 +234,7 @@ def storage_error(action: str, path: Path, error: OSError) -> StorageError:
     """Return the error that says what the operating system refused and what to do about it."""
     advice = _ADVICE.get(error.errno or 0, f"the file system refused ({error.strerror})")
     code = errno.errorcode.get(error.errno or 0, "unknown")
-    return StorageError(f"cannot {action}: {advice}, " + fact_text(path=path, errno=code))
+    return StorageError(with_facts(f"cannot {action}: {advice}", path=path, errno=code))
 
 
 class PosixFile:

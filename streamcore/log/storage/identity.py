@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from streamcore.errors import CorruptDataError, UnsupportedVersionError, fact_text
+from streamcore.errors import CorruptDataError, UnsupportedVersionError, with_facts
 from streamcore.log.storage.files import FileSystem, read_whole, write_whole
 
 IDENTITY_NAME: Final = "meta.properties"
@@ -55,16 +55,22 @@ def _parsed(data: bytes, path: Path) -> LogIdentity:
     version = values.get("version", "")
     if version != _VERSION:
         raise UnsupportedVersionError(
-            "the identity of the log has another format than this program reads: upgrade the program, "
-            + fact_text(path=path, version=version or "none")
+            with_facts(
+                "the identity of the log has another format than this program reads: upgrade the program",
+                path=path,
+                version=version or "none",
+            )
         )
     try:
         node_id = int(values["node.id"])
         return LogIdentity(values["cluster.id"], node_id, values.get("directory.id", values["cluster.id"]))
     except (KeyError, ValueError) as error:
         raise CorruptDataError(
-            "the identity of the log cannot be read: restore the file from a copy, or remove it, then "
-            "the log gets a new cluster id, " + fact_text(path=path)
+            with_facts(
+                "the identity of the log cannot be read: restore the file from a copy, or remove it, then "
+                "the log gets a new cluster id",
+                path=path,
+            )
         ) from error
 
 

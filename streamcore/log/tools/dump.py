@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamcore.errors import CorruptDataError, UnsupportedVersionError, UsageError, fact_text
+from streamcore.errors import CorruptDataError, UnsupportedVersionError, UsageError, with_facts
 from streamcore.log.records.batch import (
     APPEND_TIME_FLAG,
     BatchHeader,
@@ -105,8 +105,10 @@ def data_files(file_system: FileSystem, path: Path) -> list[Path]:
         found = [path]
     if not found:
         raise UsageError(
-            "no data file of a log found: give a .log file, a partition's folder or the log's folder, "
-            + fact_text(path=path)
+            with_facts(
+                "no data file of a log found: give a .log file, a partition's folder or the log's folder",
+                path=path,
+            )
         )
     return found
 

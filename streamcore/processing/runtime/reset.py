@@ -68,7 +68,7 @@ def parts_of_table(plan: Plan, table: str) -> list[str]:
             return [part.name]
     if any(found.store.name == table for found in plan.global_tables):
         raise UsageError(
-            "a global table follows its topic and starts over with the whole application: leave --table out "
+            "a global table follows its topic and starts over with the whole application: leave --table out: "
             + fact_text(table=table)
         )
     tables = sorted(store.name for part in plan.sub_topologies for store in part.stores)

@@ -171,12 +171,12 @@ def _update_refusal(update: FeatureUpdateKey, version: int) -> str | None:
     levels = {feature.name: feature.level for feature in FEATURES}
     facts = f"feature={update.feature} level={update.max_version_level}"
     if update.feature not in levels:
-        return f"nothing is updated: there is no such feature, {facts}"
+        return f"nothing is updated: there is no such feature: {facts}"
     if version > 0 and update.upgrade_type not in _UPGRADE_TYPES:
-        return f"nothing is updated: there is no such type of update, {facts} type={update.upgrade_type}"
+        return f"nothing is updated: there is no such type of update: {facts} type={update.upgrade_type}"
     if update.max_version_level != levels[update.feature]:
         return (
-            "nothing is updated: features have the levels of the program, so upgrade the program, "
+            "nothing is updated: features have the levels of the program, so upgrade the program: "
             f"{facts} present={levels[update.feature]}"
         )
     return None

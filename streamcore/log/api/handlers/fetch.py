@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from streamcore.errors import OffsetOutOfRangeError, StreamCoreError, fact_text
+from streamcore.errors import OffsetOutOfRangeError, StreamCoreError, with_facts
 from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of
 from streamcore.log.api.handlers.leader_epochs import epoch_error
@@ -204,8 +204,12 @@ def _diverging(log: PartitionLog, wanted: FetchPartition) -> EpochEnd | None:
     log_start = log.offsets.log_start
     if end == UNKNOWN_END or wanted.fetch_offset < log_start:
         raise OffsetOutOfRangeError(
-            "the position is not in the partition. "
-            + fact_text(epoch=wanted.last_fetched_epoch, offset=wanted.fetch_offset, log_start=log_start)
+            with_facts(
+                "the position is not in the partition",
+                epoch=wanted.last_fetched_epoch,
+                offset=wanted.fetch_offset,
+                log_start=log_start,
+            )
         )
     is_other = end.epoch < wanted.last_fetched_epoch or end.end_offset < wanted.fetch_offset
     return end if is_other else None

@@ -18,7 +18,7 @@ from streamcore.errors import (
     UnknownTopicError,
     UnsupportedVersionError,
     UsageError,
-    fact_text,
+    with_facts,
 )
 from streamcore.log.api.calls import Call, ConnectionRefusedByHandler
 from streamcore.log.api.error_codes import ErrorCode, code_of, shortened, text_of
@@ -272,7 +272,7 @@ def _unknown_if_deleted(call: Call, batch: AppendedBatch) -> AppendedBatch:
     """Return the batch, or the error if its topic was deleted after the append."""
     if batch.error is not None or call.broker.has_partition(batch.partition):
         return batch
-    error = UnknownTopicError("the topic was deleted meanwhile, " + fact_text(topic=batch.partition.topic))
+    error = UnknownTopicError(with_facts("the topic was deleted meanwhile", topic=batch.partition.topic))
     return AppendedBatch(batch.partition, error=error)
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from streamcore.errors import CorruptDataError, fact_text
+from streamcore.errors import CorruptDataError, with_facts
 from streamcore.log.broker.access.acl import (
     ANYTHING,
     CLUSTER_NAME,
@@ -197,5 +197,5 @@ def _rule_of(resource: ResourcePattern, stored: _StoredRule) -> AccessRule:
 
 def _unreadable(name: str) -> CorruptDataError:
     return CorruptDataError(
-        f"an access rule cannot be read: restore the log from a copy, {fact_text(resource=repr(name))}"
+        with_facts("an access rule cannot be read: restore the log from a copy", resource=repr(name))
     )

@@ -16,7 +16,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
-from streamcore.errors import InvalidConfigError, fact_text
+from streamcore.errors import InvalidConfigError, with_facts
 from streamcore.log.storage.topics.setting_kinds import (
     INT_MAX,
     LONG_MAX,
@@ -172,8 +172,8 @@ def setting_named(name: str) -> BrokerSetting:
     if found is None:
         known = [each.name for each in broker_settings().values() if each.is_settable]
         close = get_close_matches(name.replace("_", "."), known, n=3, cutoff=0.5)
-        hint = f", did you mean {' or '.join(close)}? " if close else ": see docs/broker-settings.md, "
-        raise InvalidConfigError(f"unknown broker setting{hint}" + fact_text(setting=name))
+        hint = f", did you mean {' or '.join(close)}?" if close else "; see docs/broker-settings.md"
+        raise InvalidConfigError(with_facts(f"unknown broker setting{hint}", setting=name))
     return found
 
 
@@ -186,8 +186,9 @@ def checked(name: str, text: str) -> BrokerSetting:
     setting = setting_named(name)
     if not setting.is_settable:
         raise InvalidConfigError(
-            f"this broker setting cannot be set: {setting.documentation.rstrip('.')}, "
-            + fact_text(setting=name)
+            with_facts(
+                f"this broker setting cannot be set: {setting.documentation.rstrip('.')}", setting=name
+            )
         )
     ensure_possible(setting, text)
     return setting
@@ -199,7 +200,8 @@ def ensure_possible(setting: BrokerSetting, text: str) -> None:
         setting.kind.parse(text)
     except ValueError as error:
         raise InvalidConfigError(
-            f"a broker setting has an impossible value ({error}), "
-            + fact_text(setting=setting.name, value=text),
+            with_facts(
+                f"a broker setting has an impossible value ({error})", setting=setting.name, value=text
+            ),
             kafka_text=f"Invalid value {text} for configuration {setting.name}",
         ) from error

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from streamcore.errors import InvalidConfigError, fact_text
+from streamcore.errors import InvalidConfigError, with_facts
 from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.cluster_state import ClusterState, StateTable
 from streamcore.log.broker.config.broker_settings import (
@@ -325,7 +325,7 @@ def broker_config(defaults: Mapping[str, str]) -> dict[str, str]:
         inherited = TOPIC_SETTINGS[name].inherited
         if not inherited:
             raise InvalidConfigError(
-                "this topic setting has no broker setting as its default, " + fact_text(setting=name)
+                with_facts("this topic setting has no broker setting as its default", setting=name)
             )
         config[inherited[0][0]] = value
     return config

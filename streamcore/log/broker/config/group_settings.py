@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
 
-from streamcore.errors import InvalidConfigError, fact_text
+from streamcore.errors import InvalidConfigError, with_facts
 from streamcore.log.storage.topics.setting_kinds import INT_MAX, Kind, boolean, integer, one_of
 
 _SHARE: Final = "Of no effect: share groups are not served."
@@ -89,16 +89,15 @@ def ensure_group_setting(name: str, value: str) -> None:
         known = [each for each, setting in GROUP_SETTINGS.items() if setting.is_obeyed]
         close = get_close_matches(name, known, n=2, cutoff=0.5) or known
         raise InvalidConfigError(
-            f"unknown group setting, did you mean {' or '.join(close)}? " + fact_text(setting=name)
+            with_facts(f"unknown group setting, did you mean {' or '.join(close)}?", setting=name)
         )
     if not setting.is_obeyed:
         raise InvalidConfigError(
-            f"this group setting cannot be set: {setting.documentation.rstrip('.')}, "
-            + fact_text(setting=name)
+            with_facts(f"this group setting cannot be set: {setting.documentation.rstrip('.')}", setting=name)
         )
     try:
         setting.kind.parse(value)
     except ValueError as error:
         raise InvalidConfigError(
-            f"a group setting has an impossible value ({error}), " + fact_text(setting=name, value=value)
+            with_facts(f"a group setting has an impossible value ({error})", setting=name, value=value)
         ) from error

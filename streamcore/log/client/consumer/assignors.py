@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from streamcore.errors import CorruptDataError, UsageError, fact_text
+from streamcore.errors import CorruptDataError, UsageError, with_facts
 from streamcore.log.protocol.consumer_protocol import (
     CooperativeStickyUserData,
     StickyUserData,
@@ -149,12 +149,12 @@ def choose_assignors(names: Iterable[str]) -> tuple[Assignor, ...]:
     unknown = [name for name in wanted if name not in ASSIGNORS]
     if unknown or not wanted:
         raise UsageError(
-            f"choose assignors among {', '.join(ASSIGNORS)} {fact_text(given=','.join(unknown) or None)}"
+            with_facts(f"choose assignors among {', '.join(ASSIGNORS)}", given=",".join(unknown) or None)
         )
     chosen = tuple(ASSIGNORS[name] for name in wanted)
     if len({assignor.is_cooperative for assignor in chosen}) > 1:
         raise UsageError(
-            f"cooperative and eager assignors do not mix in one member {fact_text(given=','.join(wanted))}"
+            with_facts("cooperative and eager assignors do not mix in one member", given=",".join(wanted))
         )
     return chosen
 

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from streamcore.clock import Clock
 from streamcore.durations import duration_ms, time_ms
-from streamcore.errors import ClosedError, UnknownTopicError, UsageError, fact_text
+from streamcore.errors import ClosedError, UnknownTopicError, UsageError, fact_text, with_facts
 from streamcore.log.client import port
 from streamcore.log.client.application_groups import ensure_not_an_application
 from streamcore.log.client.consumer.assignment import ConsumerAssignment
@@ -103,7 +103,7 @@ class Consumer:
         deadline_s = self._monotonic_s() + duration_ms(timeout) / 1000
         limit = self._settings.records_max if records_max is None else records_max
         if limit < 1:
-            raise UsageError(f"a poll returns at least one record {fact_text(records_max=limit)}")
+            raise UsageError(with_facts("a poll returns at least one record", records_max=limit))
         while True:
             self._ensure_open()
             self._news.clear()
@@ -182,7 +182,7 @@ class Consumer:
     def seek(self, partition: PartitionLike, offset: Offset) -> None:
         """Set the position of a partition."""
         if offset < 0:
-            raise UsageError(f"an offset is not negative {fact_text(offset=offset)}")
+            raise UsageError(with_facts("an offset is not negative", offset=offset))
         self._reading(partition)
         self._fetch_states.move(_place(partition), offset)
 
@@ -291,7 +291,7 @@ class Consumer:
         topics = self._log.topics()
         for name in names:
             if name not in topics:
-                raise UnknownTopicError(f"create the topic before reading it {fact_text(topic=name)}")
+                raise UnknownTopicError(with_facts("create the topic before reading it", topic=name))
 
     def _places(self, partitions: Iterable[PartitionLike] | None) -> list[TopicPartition]:
         if partitions is None:
@@ -306,7 +306,7 @@ class Consumer:
         reading = self._fetch_states.get(_place(partition))
         if reading is None:
             facts = fact_text(partition=_place(partition), assigned=len(self._fetch_states))
-            raise UsageError(f"the partition is not assigned to this consumer {facts}")
+            raise UsageError(f"the partition is not assigned to this consumer: {facts}")
         return reading
 
     def _ensure_open(self) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from streamcore.durations import time_ms
-from streamcore.errors import OffsetOutOfRangeError, UsageError, fact_text
+from streamcore.errors import OffsetOutOfRangeError, UsageError, fact_text, with_facts
 from streamcore.log.client import port
 from streamcore.model import FetchedColumns, Isolation, Offset, Record, TopicPartition
 
@@ -237,6 +237,6 @@ def _check_start(start: Start) -> None:
         return
     if isinstance(start, int) and not isinstance(start, bool):
         if start < 0:
-            raise UsageError(f"an offset is not negative; say 'latest' for the end {fact_text(start=start)}")
+            raise UsageError(with_facts("an offset is not negative; say 'latest' for the end", start=start))
         return
     time_ms(start)

@@ -27,7 +27,7 @@ from streamcore.errors import (
     RebalanceInProgressError,
     StaleGenerationError,
     StreamCoreError,
-    fact_text,
+    with_facts,
 )
 from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.requests import JoinReply, JoinRequest, Membership, SyncReply, SyncRequest
@@ -252,8 +252,8 @@ class GroupMembership:
             return
         self._leave()
         self._member_id, self._joined = "", None
-        reason = (
-            f"poll was not called for longer than max_poll_interval {fact_text(silent_s=round(silent_s, 1))}"
+        reason = with_facts(
+            "poll was not called for longer than max_poll_interval", silent_s=round(silent_s, 1)
         )
         self._publish(Lost(reason))
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from streamcore.clock import Clock
-from streamcore.errors import RebalanceInProgressError, StaleGenerationError, fact_text
+from streamcore.errors import RebalanceInProgressError, StaleGenerationError, fact_text, with_facts
 from streamcore.log.broker.requests import Membership
 from streamcore.log.client.consumer.assignment import ConsumerAssignment
 from streamcore.log.client.consumer.membership import (
@@ -113,8 +113,10 @@ class EmbeddedMember:
             credentials = membership.membership
             if credentials is None:
                 raise StaleGenerationError(
-                    "the group has assigned these partitions to other members; poll to join again "
-                    + fact_text(group=self._group)
+                    with_facts(
+                        "the group has assigned these partitions to other members; poll to join again",
+                        group=self._group,
+                    )
                 )
             try:
                 self._log.commit_positions(self._group, positions, membership=credentials)

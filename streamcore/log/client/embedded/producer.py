@@ -17,7 +17,7 @@ from streamcore.errors import (
     InvalidRecordError,
     InvalidTransactionStateError,
     StreamCoreError,
-    fact_text,
+    with_facts,
 )
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import DurableUntil, Operation
@@ -127,8 +127,10 @@ class EmbeddedProducer:
         """Append records outside any transaction; appends to one partition keep their order."""
         if self.transactional_id is not None:
             raise InvalidTransactionStateError(
-                "a transactional producer appends inside a transaction. "
-                + fact_text(transactional_id=self.transactional_id)
+                with_facts(
+                    "a transactional producer appends inside a transaction",
+                    transactional_id=self.transactional_id,
+                )
             )
         appended, log = self._append(partition, columns, None)
         with self._order:
@@ -143,8 +145,9 @@ class EmbeddedProducer:
             raise InvalidTransactionStateError("transactions need a producer with a transactional id")
         if self._transaction is not None:
             raise InvalidTransactionStateError(
-                "the producer has a transaction open already. "
-                + fact_text(transactional_id=self.transactional_id)
+                with_facts(
+                    "the producer has a transaction open already", transactional_id=self.transactional_id
+                )
             )
         state = self._transaction = _OpenTransaction()
         try:
@@ -211,9 +214,13 @@ class EmbeddedProducer:
             if len(batch) > bytes_max:
                 if count == 1:
                     raise InvalidRecordError(
-                        "a record is larger than the topic allows: "
-                        "make it smaller or raise max.message.bytes. "
-                        + fact_text(target=target, size_bytes=len(batch), max_message_bytes=bytes_max)
+                        with_facts(
+                            "a record is larger than the topic allows: "
+                            "make it smaller or raise max.message.bytes",
+                            target=target,
+                            size_bytes=len(batch),
+                            max_message_bytes=bytes_max,
+                        )
                     )
                 half = (count + 1) // 2
                 waiting += [part.slice(half, count), part.slice(0, half)]

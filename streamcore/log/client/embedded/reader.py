@@ -11,7 +11,7 @@ from streamcore.errors import (
     CorruptDataError,
     UnknownTopicError,
     UsageError,
-    fact_text,
+    with_facts,
 )
 from streamcore.log.broker.broker import Broker
 from streamcore.log.node.operation_driver import OperationDriver
@@ -53,8 +53,10 @@ class EmbeddedReader:
         with self._driver:
             if self._broker.partition(partition) is not assigned.log:
                 raise UnknownTopicError(
-                    "the topic was deleted and created again: assign its partitions again. "
-                    + fact_text(partition=partition)
+                    with_facts(
+                        "the topic was deleted and created again: assign its partitions again",
+                        partition=partition,
+                    )
                 )
             result = assigned.log.read(start, bytes_max=bytes_max, isolation=self._isolation)
         if result.next_offset == start:
@@ -65,9 +67,14 @@ class EmbeddedReader:
             with self._driver:
                 path = assigned.log.segments.holding(start).data_path
             raise CorruptDataError(
-                "a stored batch is damaged: restore the data file from a copy, and look for more damage with "
-                "`streamcore log verify`; a seek past the damage skips its records, "
-                + fact_text(partition=partition, read_from=start, path=path, found=error)
+                with_facts(
+                    "a stored batch is damaged: restore the data file from a copy, and look for more "
+                    "damage with `streamcore log verify`; a seek past the damage skips its records",
+                    partition=partition,
+                    read_from=start,
+                    path=path,
+                    found=error,
+                )
             ) from error
         assigned.position = run.next_offset = result.next_offset
         return run
@@ -105,9 +112,7 @@ class EmbeddedReader:
     def _of(self, partition: TopicPartition) -> _Assigned:
         assigned = self._assigned.get(partition)
         if assigned is None:
-            raise UsageError(
-                "the partition is not assigned to this reader. " + fact_text(partition=partition)
-            )
+            raise UsageError(with_facts("the partition is not assigned to this reader", partition=partition))
         return assigned
 
     def _ensure_open(self) -> None:

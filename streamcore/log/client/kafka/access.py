@@ -7,7 +7,7 @@ from functools import partial
 
 from confluent_kafka import admin as kafka
 
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, with_facts
 from streamcore.log.broker.access.acl import (
     AccessRule,
     AccessRuleFilter,
@@ -54,7 +54,7 @@ class KafkaAccess:
         ``UsageError``.
         """
         if not user or not password:
-            raise UsageError(f"a user has a name and a password. {fact_text(user=repr(user))}")
+            raise UsageError(with_facts("a user has a name and a password", user=repr(user)))
         self._alter(
             user,
             [
@@ -70,7 +70,7 @@ class KafkaAccess:
         """Delete a user's credentials, so that it cannot log in. Raises ``UsageError`` if it has none."""
         known = self.users().get(user)
         if not known:
-            raise UsageError(f"the user does not exist. {fact_text(user=user)}")
+            raise UsageError(with_facts("the user does not exist", user=user))
         self._alter(
             user,
             [

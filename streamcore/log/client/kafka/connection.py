@@ -17,7 +17,13 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from streamcore.clock import Clock
-from streamcore.errors import ClosedError, RequestTimeoutError, RetriableError, StreamCoreError, fact_text
+from streamcore.errors import (
+    ClosedError,
+    RequestTimeoutError,
+    RetriableError,
+    StreamCoreError,
+    with_facts,
+)
 from streamcore.log.client.kafka.errors import error_in, translated
 from streamcore.log.client.kafka.settings import KafkaSettings
 
@@ -125,14 +131,18 @@ class KafkaConnection:
             return raised
         error = error_in(raised)
         if error is None:
-            return StreamCoreError(f"cannot {doing}: {fact_text(**facts, error=repr(raised))}")
+            return StreamCoreError(with_facts(f"cannot {doing}", **facts, error=repr(raised)))
         return translated(error, doing, **facts)
 
     def silence(self, doing: str, waited_s: float, **facts: object) -> RequestTimeoutError:
         """Return the error for a missing answer."""
         return RequestTimeoutError(
-            f"cannot {doing}: the broker does not answer; check the address, and that it runs. "
-            + fact_text(**facts, brokers=self.settings.brokers, waited_s=round(waited_s, 1))
+            with_facts(
+                f"cannot {doing}: the broker does not answer; check the address, and that it runs",
+                **facts,
+                brokers=self.settings.brokers,
+                waited_s=round(waited_s, 1),
+            )
         )
 
     def pause(self) -> None:

@@ -32,7 +32,7 @@ from streamcore.errors import (
     TopicExistsError,
     UnknownTopicError,
     UsageError,
-    fact_text,
+    with_facts,
 )
 
 
@@ -145,7 +145,7 @@ def translated(error: KafkaError, doing: str, **facts: object) -> StreamCoreErro
     """
     kind, advice = _REACTIONS.get(error.name(), (StreamCoreError, "see what the broker says"))
     said = " ".join(error.str().split()).rstrip(".")
-    return kind(f"cannot {doing}: {advice}. {fact_text(**facts, error=error.name(), said=repr(said))}")
+    return kind(with_facts(f"cannot {doing}: {advice}", **facts, error=error.name(), said=repr(said)))
 
 
 def error_in(raised: BaseException) -> KafkaError | None:

@@ -13,7 +13,7 @@ from confluent_kafka import (
 )
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from streamcore.errors import RequestTimeoutError, StaleGenerationError, UsageError, fact_text
+from streamcore.errors import RequestTimeoutError, StaleGenerationError, UsageError, with_facts
 from streamcore.log.client.group_log import DescribedGroup, MemberSummary
 from streamcore.log.client.kafka.connection import KafkaConnection
 from streamcore.log.client.kafka.errors import translated
@@ -94,8 +94,10 @@ class KafkaGroups:
     def delete_positions(self, group: str) -> None:
         """Raise ``UsageError``: librdkafka's binding has no call for it."""
         raise UsageError(
-            "a broker deletes no single committed offsets: delete the group, or commit other offsets. "
-            + fact_text(group=group)
+            with_facts(
+                "a broker deletes no single committed offsets: delete the group, or commit other offsets",
+                group=group,
+            )
         )
 
     # --- positions ------------------------------------------------------------------------------
@@ -136,8 +138,11 @@ class KafkaGroups:
                 )
             if connection.clock.monotonic_s() >= deadline_s:
                 raise RequestTimeoutError(
-                    "an open transaction holds committed offsets; try again after it has ended. "
-                    + fact_text(group=group, partitions=",".join(str(_place(each)) for each in undecided))
+                    with_facts(
+                        "an open transaction holds committed offsets; try again after it has ended",
+                        group=group,
+                        partitions=",".join(str(_place(each)) for each in undecided),
+                    )
                 )
             connection.pause()
 
@@ -167,7 +172,7 @@ class KafkaGroups:
                     )
         except StaleGenerationError as error:
             raise UsageError(
-                f"the group has members, which commit for it: stop them first. {fact_text(group=group)}"
+                with_facts("the group has members, which commit for it: stop them first", group=group)
             ) from error
 
     def _asked(self, question: ConsumerGroupTopicPartitions) -> list[KafkaPartition]:

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamcore.durations import duration_ms
-from streamcore.errors import StaleGenerationError, StreamCoreError, UsageError, fact_text
+from streamcore.errors import StaleGenerationError, StreamCoreError, UsageError, fact_text, with_facts
 from streamcore.log.broker.requests import Membership
 from streamcore.log.client.consumer.assignment import ConsumerAssignment
 from streamcore.log.client.consumer.settings import GroupSettings
@@ -107,8 +107,10 @@ class KafkaMember:
         """Commit as a member. Raises ``StaleGenerationError`` if another generation has begun."""
         if not self._is_joined or not all(partition in owned for partition in positions):
             raise StaleGenerationError(
-                "the group has assigned these partitions to other members; poll to join again. "
-                + fact_text(group=self._group)
+                with_facts(
+                    "the group has assigned these partitions to other members; poll to join again",
+                    group=self._group,
+                )
             )
         try:
             committed = self._consumer.commit(offsets=kafka_positions(positions), asynchronous=False)
@@ -128,7 +130,7 @@ class KafkaMember:
     def _replaced(self) -> StaleGenerationError:
         """Return the error of a static member that was replaced: librdkafka ends no member otherwise."""
         return StaleGenerationError(
-            f"another member has taken this instance id: stop one of them. {fact_text(group=self._group)}"
+            with_facts("another member has taken this instance id: stop one of them", group=self._group)
         )
 
     def stop(self) -> None:
@@ -186,7 +188,7 @@ def _properties(group: str, settings: GroupSettings) -> dict[str, Any]:
     for name in settings.assignors:
         if name not in _ASSIGNORS:
             raise UsageError(
-                f"over a network groups assign by {', '.join(_ASSIGNORS)}. {fact_text(assignor=name)}"
+                with_facts(f"over a network groups assign by {', '.join(_ASSIGNORS)}", assignor=name)
             )
     properties: dict[str, Any] = {
         "group.id": group,

@@ -13,7 +13,7 @@ from confluent_kafka import IsolationLevel
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import OffsetSpec
 
-from streamcore.errors import RetriableError, fact_text
+from streamcore.errors import RetriableError, with_facts
 from streamcore.log.client.kafka.connection import KafkaConnection
 from streamcore.log.client.kafka.topics import KafkaTopics
 from streamcore.model import Isolation, LogOffsets, Offset, TimestampMs, TopicPartition
@@ -108,7 +108,8 @@ def _told(place: KafkaPartition, offset: Offset, lowest: Offset) -> Offset:
     """
     if offset < lowest:
         raise RetriableError(
-            "the broker returned no offset; try again. "
-            + fact_text(topic=place.topic, partition=place.partition)
+            with_facts(
+                "the broker returned no offset; try again", topic=place.topic, partition=place.partition
+            )
         )
     return offset

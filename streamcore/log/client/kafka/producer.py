@@ -25,7 +25,7 @@ from streamcore.errors import (
     InvalidTransactionStateError,
     RequestTimeoutError,
     StreamCoreError,
-    fact_text,
+    with_facts,
 )
 from streamcore.log.broker.requests import Membership
 from streamcore.log.client.kafka.connection import KafkaConnection, Properties
@@ -127,8 +127,10 @@ class KafkaProducer:
         """Append records outside any transaction; appends to one partition keep their order."""
         if self.transactional_id is not None:
             raise InvalidTransactionStateError(
-                "a transactional producer appends inside a transaction. "
-                + fact_text(transactional_id=self.transactional_id)
+                with_facts(
+                    "a transactional producer appends inside a transaction",
+                    transactional_id=self.transactional_id,
+                )
             )
         return self._append(partition, columns)
 
@@ -140,8 +142,9 @@ class KafkaProducer:
             raise InvalidTransactionStateError("transactions need a producer with a transactional id")
         if self._transaction is not None:
             raise InvalidTransactionStateError(
-                "the producer has a transaction open already. "
-                + fact_text(transactional_id=self.transactional_id)
+                with_facts(
+                    "the producer has a transaction open already", transactional_id=self.transactional_id
+                )
             )
         self._call(lambda handle, timeout_s: handle.begin_transaction(), "begin a transaction")
         state = self._transaction = _OpenTransaction()
@@ -250,8 +253,11 @@ class KafkaProducer:
     def _wait_for(self, run: Delivery, timeout_s: float | None) -> None:
         if not self._wait_until(lambda: run.is_done, timeout_s):
             raise RequestTimeoutError(
-                "the records are not acknowledged yet; wait longer. "
-                + fact_text(target=run.target, timeout_s=timeout_s)
+                with_facts(
+                    "the records are not acknowledged yet; wait longer",
+                    target=run.target,
+                    timeout_s=timeout_s,
+                )
             )
 
     def _wait_until(self, is_reached: Callable[[], bool], timeout_s: float | None) -> bool:

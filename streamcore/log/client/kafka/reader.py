@@ -21,7 +21,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from streamcore.errors import ClosedError, OffsetOutOfRangeError, UsageError, fact_text
+from streamcore.errors import ClosedError, OffsetOutOfRangeError, UsageError, with_facts
 from streamcore.log.client.kafka.buffer import PartitionBuffer
 from streamcore.log.client.kafka.connection import KafkaConnection
 from streamcore.log.client.kafka.errors import translated
@@ -186,8 +186,12 @@ class KafkaReader:
         marks = self._offsets.marks([buffer.partition])[buffer.partition]
         if buffer.position > marks.high_watermark:
             raise OffsetOutOfRangeError(
-                "the position is past the end of the partition; seek to where it has records. "
-                + fact_text(partition=buffer.partition, position=buffer.position, end=marks.high_watermark)
+                with_facts(
+                    "the position is past the end of the partition; seek to where it has records",
+                    partition=buffer.partition,
+                    position=buffer.position,
+                    end=marks.high_watermark,
+                )
             )
 
     def _await(self, buffer: PartitionBuffer) -> None:
@@ -314,9 +318,7 @@ class KafkaReader:
     def _of(self, partition: TopicPartition) -> PartitionBuffer:
         buffer = self._buffers.get(partition)
         if buffer is None:
-            raise UsageError(
-                "the partition is not assigned to this reader. " + fact_text(partition=partition)
-            )
+            raise UsageError(with_facts("the partition is not assigned to this reader", partition=partition))
         return buffer
 
     def _ensure_open(self) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from streamcore.errors import InvalidConfigError, UsageError, fact_text
+from streamcore.errors import InvalidConfigError, UsageError, with_facts
 
 SCHEME: Final = "kafka://"
 
@@ -70,14 +70,15 @@ def broker_addresses(where: str) -> str:
     text = where.removeprefix(SCHEME).rstrip("/")
     if _ADDRESSES.fullmatch(text) is None:
         raise UsageError(
-            "name the broker as HOST:PORT, several as kafka://HOST:PORT,HOST:PORT: "
-            + fact_text(given=repr(where))
+            with_facts(
+                "name the broker as HOST:PORT, several as kafka://HOST:PORT,HOST:PORT", given=repr(where)
+            )
         )
     addresses = [address.strip() for address in text.split(",")]
     for address in addresses:
         port = int(address.rpartition(":")[2])
         if not 0 < port < 65_536:
-            raise UsageError(f"a port is between 1 and 65535: {fact_text(address=address)}")
+            raise UsageError(with_facts("a port is between 1 and 65535", address=address))
     return ",".join(addresses)
 
 
@@ -90,9 +91,7 @@ def read_properties(path: Path) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"the properties file cannot be read: {fact_text(path=path, error=error)}"
-        ) from error
+        raise UsageError(with_facts("the properties file cannot be read", path=path, error=error)) from error
     properties: dict[str, str] = {}
     for line in _logical_lines(text):
         found = re.match(r"((?:\\.|[^\\\s=:])*)(?:\s*[=:]\s*|\s+|$)", line, re.DOTALL)
@@ -112,8 +111,10 @@ def client_properties(given: Mapping[str, str]) -> dict[str, str]:
     for name in given:
         if _KNOWN.fullmatch(name) is None:
             raise InvalidConfigError(
-                "a connection takes security.protocol, sasl.*, ssl.*, client.id and client.rack: "
-                + fact_text(given=name)
+                with_facts(
+                    "a connection takes security.protocol, sasl.*, ssl.*, client.id and client.rack",
+                    given=name,
+                )
             )
     properties: dict[str, str] = {}
     for name, value in given.items():
@@ -133,9 +134,12 @@ def _login(text: str) -> dict[str, str]:
     found = _LOGIN.fullmatch(text)
     if found is None or not found[1].endswith(_LOGIN_MODULES):
         raise InvalidConfigError(
-            "sasl.jaas.config is understood for PlainLoginModule and ScramLoginModule, "
-            'such as `…PlainLoginModule required username="u" password="p";`; or give sasl.username and '
-            "sasl.password: " + fact_text(module=text.split()[0] if text.split() else "none")
+            with_facts(
+                "sasl.jaas.config is understood for PlainLoginModule and ScramLoginModule, "
+                'such as `…PlainLoginModule required username="u" password="p";`; or give sasl.username and '
+                "sasl.password",
+                module=text.split()[0] if text.split() else "none",
+            )
         )
     options = {name: _unquoted(value) for name, value in _LOGIN_OPTION.findall(found[2])}
     if "username" not in options or "password" not in options:
@@ -149,8 +153,11 @@ def _trust(given: Mapping[str, str]) -> dict[str, str]:
         return {}
     if not _is_pem(given.get("ssl.truststore.type"), location):
         raise InvalidConfigError(
-            "give the certificates to trust as PEM, with ssl.truststore.type=PEM or ssl.ca.location; a Java "
-            "trust store is turned into PEM by `keytool -exportcert -rfc`: " + fact_text(location=location)
+            with_facts(
+                "give the certificates to trust as PEM, with ssl.truststore.type=PEM or ssl.ca.location; "
+                "a Java trust store is turned into PEM by `keytool -exportcert -rfc`",
+                location=location,
+            )
         )
     return {"ssl.ca.location": location}
 
@@ -168,7 +175,7 @@ def _identity(given: Mapping[str, str]) -> dict[str, str]:
             "ssl.keystore.password": given.get("ssl.keystore.password", ""),
         }
     raise InvalidConfigError(
-        "give key and certificate as PEM or PKCS12, with ssl.keystore.type: " + fact_text(location=location)
+        with_facts("give key and certificate as PEM or PKCS12, with ssl.keystore.type", location=location)
     )
 
 

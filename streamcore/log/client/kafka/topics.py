@@ -25,7 +25,12 @@ from confluent_kafka.admin import (
 )
 from confluent_kafka.admin import TopicDescription as KafkaTopic
 
-from streamcore.errors import InvalidConfigError, RequestTimeoutError, UnknownTopicError, fact_text
+from streamcore.errors import (
+    InvalidConfigError,
+    RequestTimeoutError,
+    UnknownTopicError,
+    with_facts,
+)
 from streamcore.log.client.kafka.connection import KafkaConnection
 from streamcore.log.client.kafka.errors import error_in
 from streamcore.log.client.port import TopicDescription
@@ -105,12 +110,14 @@ class KafkaTopics:
                 if topic is None or partition.partition >= topic.partition_count:
                     raise
         if topic is None:
-            raise UnknownTopicError(f"create the topic first. {fact_text(topic=partition.topic)}")
+            raise UnknownTopicError(with_facts("create the topic first", topic=partition.topic))
         if not 0 <= partition.partition < topic.partition_count:
             raise UnknownTopicError(
-                "the topic has no such partition. "
-                + fact_text(
-                    topic=partition.topic, partition=partition.partition, partitions=topic.partition_count
+                with_facts(
+                    "the topic has no such partition",
+                    topic=partition.topic,
+                    partition=partition.partition,
+                    partitions=topic.partition_count,
                 )
             )
         return topic
@@ -120,9 +127,7 @@ class KafkaTopics:
     def create(self, name: TopicName, partitions: int, config: Mapping[str, str]) -> TopicDescription:
         """Create a topic with the broker's default number of replicas."""
         if partitions < 1:
-            raise InvalidConfigError(
-                f"a topic has at least one partition. {fact_text(partitions=partitions)}"
-            )
+            raise InvalidConfigError(with_facts("a topic has at least one partition", partitions=partitions))
         new = NewTopic(name, partitions, _DEFAULT_REPLICATION, config=dict(config))
         admin, timeout_s = self._connection.admin, self._connection.settings.request_timeout_s
         self._connection.answer(
@@ -139,8 +144,12 @@ class KafkaTopics:
         topic = self.of(TopicPartition(name, 0))
         if partitions is not None and partitions < topic.partition_count:
             raise InvalidConfigError(
-                "partitions can be added, not removed. "
-                + fact_text(topic=name, partitions=topic.partition_count, wanted=partitions)
+                with_facts(
+                    "partitions can be added, not removed",
+                    topic=name,
+                    partitions=topic.partition_count,
+                    wanted=partitions,
+                )
             )
         admin, timeout_s = self._connection.admin, self._connection.settings.request_timeout_s
         if config:

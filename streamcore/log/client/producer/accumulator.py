@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from random import Random
 
-from streamcore.errors import UnknownTopicError, UsageError, fact_text
+from streamcore.errors import UnknownTopicError, UsageError, fact_text, with_facts
 from streamcore.log.client.port import TopicDescription
 from streamcore.log.client.producer.pending import PendingBatch, Settler
 from streamcore.log.client.producer.record_columns import SizedColumns
@@ -228,7 +228,7 @@ class Accumulator:
         if described is None:
             if old is not None:
                 del self._routes[topic]
-            raise UnknownTopicError(f"create the topic before sending to it {fact_text(topic=topic)}")
+            raise UnknownTopicError(with_facts("create the topic before sending to it", topic=topic))
         expires_s = self._monotonic_s() + _ROUTE_LIFETIME_S
         message_bytes_max = int(described.config.get("max.message.bytes", self._batch_bytes_max))
         batch_bytes_max = max(min(self._batch_bytes_max, message_bytes_max - _BATCH_HEADER_BYTES), 1)
@@ -271,4 +271,4 @@ def _rows_by_partition(route: Route, keys: Sequence[bytes | None]) -> Mapping[in
 
 def _no_partition(topic: TopicName, partition: int, partition_count: int) -> UsageError:
     facts = fact_text(topic=topic, partition=partition, partitions=partition_count)
-    return UnknownTopicError(f"the topic has no such partition {facts}")
+    return UnknownTopicError(f"the topic has no such partition: {facts}")

@@ -61,7 +61,7 @@ class ProducerSettings:
     def __post_init__(self) -> None:
         if self.batch_bytes_max < 1 or self.buffer_bytes_max < 1:
             facts = fact_text(batch_bytes_max=self.batch_bytes_max, buffer_bytes_max=self.buffer_bytes_max)
-            raise InvalidConfigError(f"a producer's limits are at least one byte {facts}")
+            raise InvalidConfigError(f"a producer's limits are at least one byte: {facts}")
 
 
 class PositionSource(Protocol):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
-from streamcore.errors import UsageError, fact_text
+from streamcore.errors import UsageError, fact_text, with_facts
 from streamcore.log.client.producer.batch_cuts import HEADER_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES
 from streamcore.log.client.producer.record_times import ensure_sendable
 from streamcore.log.records.batch import NO_TIMESTAMP
@@ -81,7 +81,7 @@ def as_bytes(name: str, data: object) -> bytes:
     if isinstance(data, bytes | bytearray | memoryview):
         return bytes(data)
     facts = fact_text(type=type(data).__name__)
-    raise UsageError(f"the log holds bytes: encode the {name}, or send through a topic of an app {facts}")
+    raise UsageError(f"the log holds bytes: encode the {name}, or send through a topic of an app: {facts}")
 
 
 def checked_headers(headers: Iterable[tuple[str, bytes | None]]) -> tuple[Headers, int]:
@@ -95,7 +95,7 @@ def checked_headers(headers: Iterable[tuple[str, bytes | None]]) -> tuple[Header
     try:
         for name, value in headers:
             if not isinstance(name, str):
-                raise UsageError(f"a header's name is text {fact_text(type=type(name).__name__)}")
+                raise UsageError(with_facts("a header's name is text", type=type(name).__name__))
             content = None if value is None else as_bytes("header", value)
             checked.append((name, content))
             size_bytes += HEADER_OVERHEAD_BYTES + len(name.encode()) + len(content or b"")
@@ -161,5 +161,5 @@ def _as_record(row: Sendable) -> Record[Any, Any]:
     if isinstance(row, tuple | list) and len(row) == 2:
         return Record(row[0], row[1])
     raise UsageError(
-        f"send_many takes pairs of key and value, or sc.Record {fact_text(type=type(row).__name__)}"
+        with_facts("send_many takes pairs of key and value, or sc.Record", type=type(row).__name__)
     )

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from streamcore.durations import record_time_ms
-from streamcore.errors import InvalidTimestampError, fact_text
+from streamcore.errors import InvalidTimestampError, with_facts
 from streamcore.log.records.batch import NO_TIMESTAMP
 from streamcore.model import TimestampMs
 
@@ -46,6 +46,9 @@ def ensure_writable(timestamps_ms: Sequence[TimestampMs], time_min_ms: Timestamp
 
 def _too_early(timestamp_ms: TimestampMs) -> InvalidTimestampError:
     return InvalidTimestampError(
-        "the first millisecond of 1970 cannot be sent over the network: librdkafka takes a time of 0 for the "
-        "present one; use a time of at least 1, " + fact_text(timestamp_ms=timestamp_ms)
+        with_facts(
+            "the first millisecond of 1970 cannot be sent over the network: librdkafka takes a time of 0 "
+            "for the present one; use a time of at least 1",
+            timestamp_ms=timestamp_ms,
+        )
     )

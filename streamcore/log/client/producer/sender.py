@@ -123,7 +123,7 @@ class Sender:
                 left_s = deadline_s - self._monotonic_s()
                 if left_s <= 0:
                     facts = fact_text(target=batch.target, timeout_s=timeout_s)
-                    raise RequestTimeoutError(f"the record is still on its way; wait longer {facts}")
+                    raise RequestTimeoutError(f"the record is still on its way; wait longer: {facts}")
                 self._changed.wait(left_s)
 
     def flush(self, timeout_s: float | None) -> None:

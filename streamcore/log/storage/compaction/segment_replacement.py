@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from streamcore.errors import CorruptBatchError, fact_text
+from streamcore.errors import CorruptBatchError, with_facts
 from streamcore.log.records.batch import BatchHeader, Bytes
 from streamcore.log.storage.files import File, FileSystem, write_whole
 from streamcore.log.storage.segment.log_files import (
@@ -200,8 +200,9 @@ def _end_offset(file_system: FileSystem, path: Path, base_offset: Offset) -> Off
     except CorruptBatchError as error:
         # The file was synced before it got this name.
         raise CorruptBatchError(
-            "a replacement written by compaction is damaged: restore the file from a copy, "
-            + fact_text(path=path)
+            with_facts(
+                "a replacement written by compaction is damaged: restore the file from a copy", path=path
+            )
         ) from error
     finally:
         file.close()

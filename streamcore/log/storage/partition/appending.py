@@ -15,7 +15,7 @@ from streamcore.errors import (
     InvalidRecordError,
     InvalidTimestampError,
     RecordTooLargeError,
-    fact_text,
+    with_facts,
 )
 from streamcore.log.records.batch import (
     APPEND_TIME_FLAG,
@@ -61,21 +61,30 @@ def checked_header(
     header = parse_header(batch)
     if header.batch_length + LENGTH_END != len(batch):
         raise CorruptBatchError(
-            "the bytes to append must be one complete batch, "
-            + fact_text(batch_bytes=header.size_bytes, given_bytes=len(batch))
+            with_facts(
+                "the bytes to append must be one complete batch",
+                batch_bytes=header.size_bytes,
+                given_bytes=len(batch),
+            )
         )
     check_batch(batch, 0, header)
     if from_client and len(batch) > config.max_message_bytes:
         _check_size(batch, config)
     if len(batch) > config.segment_bytes:
         raise RecordTooLargeError(
-            "a batch does not fit into one segment: send less at once or raise segment.bytes, "
-            + fact_text(size_bytes=len(batch), segment_bytes=config.segment_bytes)
+            with_facts(
+                "a batch does not fit into one segment: send less at once or raise segment.bytes",
+                size_bytes=len(batch),
+                segment_bytes=config.segment_bytes,
+            )
         )
     if header.record_count == 0 or header.record_count != header.last_offset_delta + 1:
         raise InvalidRecordError(
-            "the record count of a batch does not fit its offsets, "
-            + fact_text(record_count=header.record_count, last_offset_delta=header.last_offset_delta)
+            with_facts(
+                "the record count of a batch does not fit its offsets",
+                record_count=header.record_count,
+                last_offset_delta=header.last_offset_delta,
+            )
         )
     if from_client:
         _check_client_rules(batch, header, config, partition, now_ms, has_all_keys)
@@ -85,8 +94,11 @@ def checked_header(
 def _check_size(batch: Bytes, config: TopicConfig) -> None:
     if len(batch) > config.max_message_bytes:
         raise RecordTooLargeError(
-            "a batch is larger than the topic allows: send less at once or raise max.message.bytes, "
-            + fact_text(size_bytes=len(batch), max_message_bytes=config.max_message_bytes)
+            with_facts(
+                "a batch is larger than the topic allows: send less at once or raise max.message.bytes",
+                size_bytes=len(batch),
+                max_message_bytes=config.max_message_bytes,
+            )
         )
 
 
@@ -100,15 +112,18 @@ def _check_client_rules(
 ) -> None:
     if header.attributes & COMPRESSION_MASK not in _CODEC_NUMBERS:
         raise InvalidRecordError(
-            "a batch has an unknown compression codec: choose another codec, "
-            + fact_text(codec=header.compression)
+            with_facts(
+                "a batch has an unknown compression codec: choose another codec", codec=header.compression
+            )
         )
     if header.attributes & CONTROL_FLAG:
         raise InvalidRecordError("a client may not append markers: use a transactional producer")
     if header.producer_id >= 0 and (header.base_sequence == NO_SEQUENCE or header.producer_epoch < 0):
         raise InvalidRecordError(
-            "a batch with a producer id needs an epoch and a sequence number, "
-            + fact_text(producer_id=header.producer_id)
+            with_facts(
+                "a batch with a producer id needs an epoch and a sequence number",
+                producer_id=header.producer_id,
+            )
         )
     if header.attributes & APPEND_TIME_FLAG:
         raise InvalidTimestampError("only the log itself may stamp a batch with its append time")

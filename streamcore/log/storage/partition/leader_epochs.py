@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from streamcore.errors import CorruptIndexError, UnsupportedVersionError, fact_text
+from streamcore.errors import CorruptIndexError, UnsupportedVersionError, with_facts
 from streamcore.log.storage.segment.segment import Segment
 from streamcore.model import Offset
 
@@ -126,8 +126,12 @@ def decode_epochs(data: bytes, path: Path) -> LeaderEpochs:
         version, count, *rows, end = data.decode("ascii").split("\n")
         if int(version) != _VERSION:
             raise UnsupportedVersionError(
-                "the leader epochs of a partition have a newer format than this program reads: upgrade the "
-                "program, " + fact_text(path=path, version=version)
+                with_facts(
+                    "the leader epochs of a partition have a newer format than this program reads: "
+                    "upgrade the program",
+                    path=path,
+                    version=version,
+                )
             )
         starts = [(int(epoch), int(start)) for epoch, start in (row.split(" ") for row in rows)]
         if end or len(starts) != int(count):
@@ -136,7 +140,7 @@ def decode_epochs(data: bytes, path: Path) -> LeaderEpochs:
             raise ValueError("rows are not in order")
     except ValueError as error:
         raise CorruptIndexError(
-            "the leader epochs of a partition cannot be read, " + fact_text(path=path)
+            with_facts("the leader epochs of a partition cannot be read", path=path)
         ) from error
     return LeaderEpochs(starts)
 

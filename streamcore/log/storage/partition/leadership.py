@@ -21,7 +21,12 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from streamcore.errors import CorruptDataError, CorruptIndexError, UnsupportedVersionError, fact_text
+from streamcore.errors import (
+    CorruptDataError,
+    CorruptIndexError,
+    UnsupportedVersionError,
+    with_facts,
+)
 from streamcore.log.storage.files import FileSystem, read_whole, write_whole
 from streamcore.log.storage.partition.leader_epochs import (
     EpochEnd,
@@ -68,14 +73,19 @@ def read_leadership(file_system: FileSystem, root: Path) -> Leadership:
         version, epoch, _ = (*map(int, lines[:2]), lines[2])
     except (ValueError, IndexError) as error:
         raise CorruptDataError(
-            "the leader epoch of the log cannot be read: restore the file from a copy, or write two "
-            "lines into it: 0, and a number larger than any epoch that clients have seen, "
-            + fact_text(path=path)
+            with_facts(
+                "the leader epoch of the log cannot be read: restore the file from a copy, or write two "
+                "lines into it: 0, and a number larger than any epoch that clients have seen",
+                path=path,
+            )
         ) from error
     if version != _VERSION:
         raise UnsupportedVersionError(
-            "the leader epoch of the log has a newer format than this program reads: upgrade the program, "
-            + fact_text(path=path, version=version)
+            with_facts(
+                "the leader epoch of the log has a newer format than this program reads: upgrade the program",
+                path=path,
+                version=version,
+            )
         )
     return Leadership(epoch)
 

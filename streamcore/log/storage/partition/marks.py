@@ -7,7 +7,7 @@ that readers have already acted on.
 
 from __future__ import annotations
 
-from streamcore.errors import OffsetOutOfRangeError, fact_text
+from streamcore.errors import OffsetOutOfRangeError, with_facts
 from streamcore.log.storage.producers.producer_states import EndedTransaction
 from streamcore.model import LogOffsets, Offset, TopicPartition
 
@@ -38,8 +38,12 @@ class Marks:
         offsets = self.offsets
         if not offsets.log_start <= start <= offsets.log_end:
             raise OffsetOutOfRangeError(
-                f"there is no such offset in {partition}, "
-                + fact_text(offset=start, log_start=offsets.log_start, log_end=offsets.log_end)
+                with_facts(
+                    f"there is no such offset in {partition}",
+                    offset=start,
+                    log_start=offsets.log_start,
+                    log_end=offsets.log_end,
+                )
             )
         return offsets
 
@@ -47,8 +51,11 @@ class Marks:
         """Raise ``OffsetOutOfRangeError`` if records before ``end`` are not all visible yet."""
         if end > self._high_watermark:
             raise OffsetOutOfRangeError(
-                f"records of {partition} can be deleted only up to the high watermark, "
-                + fact_text(offset=end, high_watermark=self._high_watermark)
+                with_facts(
+                    f"records of {partition} can be deleted only up to the high watermark",
+                    offset=end,
+                    high_watermark=self._high_watermark,
+                )
             )
 
     def append(self, log_end: Offset) -> None:

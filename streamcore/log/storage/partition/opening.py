@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from streamcore.errors import CorruptBatchError, CorruptDataError, CorruptIndexError, fact_text
+from streamcore.errors import CorruptBatchError, CorruptDataError, CorruptIndexError, with_facts
 from streamcore.log.records.batch import NO_TIMESTAMP
 from streamcore.log.records.decode import batch_marker
 from streamcore.log.storage.checkpoints import LOG_STARTS, RECOVERY_POINTS
@@ -118,7 +118,7 @@ def open_partition(opening: Opening, parts: LogParts) -> OpenedLog:
         names = parts.file_system.list_directory(directory)
     except FileNotFoundError as error:
         raise CorruptDataError(
-            "the folder of a partition is missing: restore it from a copy, " + fact_text(path=directory)
+            with_facts("the folder of a partition is missing: restore it from a copy", path=directory)
         ) from error
     is_untouched = set(names) == _NEW_NAMES
     if complete_replacements(parts.file_system, directory, names):
@@ -173,8 +173,10 @@ def _tidy(names: list[str], opening: Opening, parts: LogParts) -> list[Offset]:
             parts.file_system.remove(opening.directory / name)
     if not bases:
         raise CorruptDataError(
-            "a partition has no data files: restore its folder from a copy, or delete the topic, "
-            + fact_text(path=opening.directory)
+            with_facts(
+                "a partition has no data files: restore its folder from a copy, or delete the topic",
+                path=opening.directory,
+            )
         )
     return bases
 
@@ -295,8 +297,10 @@ def _walk(
         for batch in scan_batches(file, 0, size_bytes):
             if batch.header.base_offset < segment.end_offset:
                 raise CorruptBatchError(
-                    "the offsets of a batch are before those of the batch before it, "
-                    + fact_text(base_offset=batch.header.base_offset)
+                    with_facts(
+                        "the offsets of a batch are before those of the batch before it",
+                        base_offset=batch.header.base_offset,
+                    )
                 )
             if unsure_from is None and batch.header.end_offset > recovery_point:
                 unsure_from = batch.position
@@ -307,9 +311,9 @@ def _walk(
         if segment.end_offset < recovery_point:
             segment.release_file()
             raise CorruptDataError(
-                "a data file is damaged before the recovery point, where its bytes were durable: restore "
-                "the file from a copy; nothing was changed, "
-                + fact_text(
+                with_facts(
+                    "a data file is damaged before the recovery point, where its bytes were durable: restore "
+                    "the file from a copy; nothing was changed",
                     path=segment.data_path,
                     position=segment.size_bytes,
                     offset=segment.end_offset,
@@ -401,6 +405,10 @@ def _start_again(segments: list[Segment], log_start: Offset, opening: Opening, p
 
 def _missing(opening: Opening, log_end: Offset, recovery_point: Offset) -> CorruptDataError:
     return CorruptDataError(
-        "data that was already durable is missing from a partition: restore its folder from a copy, "
-        + fact_text(path=opening.directory, log_end=log_end, recovery_point=recovery_point)
+        with_facts(
+            "data that was already durable is missing from a partition: restore its folder from a copy",
+            path=opening.directory,
+            log_end=log_end,
+            recovery_point=recovery_point,
+        )
     )

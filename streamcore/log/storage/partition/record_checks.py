@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from streamcore.errors import InvalidRecordError, InvalidTimestampError, fact_text
+from streamcore.errors import InvalidRecordError, InvalidTimestampError, with_facts
 from streamcore.log.records.batch import NO_TIMESTAMP, BatchHeader, Bytes
 from streamcore.log.records.decode import batch_records
 from streamcore.log.storage.topics.setting_kinds import LONG_MAX
@@ -73,8 +73,11 @@ def ensure_records_allowed(
         raise _out_of_range(header.max_timestamp_ms, now_ms, found)
     if found:
         raise InvalidRecordError(
-            "a compacted topic keeps the newest record of each key, so every record needs one, "
-            + fact_text(record_index=min(found), bad_records=len(found)),
+            with_facts(
+                "a compacted topic keeps the newest record of each key, so every record needs one",
+                record_index=min(found),
+                bad_records=len(found),
+            ),
             record_errors=found,
         )
 
@@ -82,13 +85,19 @@ def ensure_records_allowed(
 def _out_of_range(time_ms: TimestampMs, now_ms: TimestampMs, found: dict[int, str]) -> InvalidTimestampError:
     if time_ms > now_ms:
         return InvalidTimestampError(
-            "a record is further in the future than message.timestamp.after.max.ms allows: "
-            "check the clock or the unit (milliseconds), "
-            + fact_text(timestamp_ms=time_ms, ahead_ms=time_ms - now_ms),
+            with_facts(
+                "a record is further in the future than message.timestamp.after.max.ms allows: "
+                "check the clock or the unit (milliseconds)",
+                timestamp_ms=time_ms,
+                ahead_ms=time_ms - now_ms,
+            ),
             record_errors=found,
         )
     return InvalidTimestampError(
-        "a record is further in the past than message.timestamp.before.max.ms allows, "
-        + fact_text(timestamp_ms=time_ms, behind_ms=now_ms - time_ms),
+        with_facts(
+            "a record is further in the past than message.timestamp.before.max.ms allows",
+            timestamp_ms=time_ms,
+            behind_ms=now_ms - time_ms,
+        ),
         record_errors=found,
     )

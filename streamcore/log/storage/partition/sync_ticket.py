@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from streamcore.errors import StorageError, fact_text
+from streamcore.errors import StorageError, with_facts
 from streamcore.log.storage.files import File, FileSystem
 from streamcore.model import Offset
 
@@ -80,7 +80,7 @@ class SyncTicket:
             raise
         except FileNotFoundError as error:
             # Deleted meanwhile, or removed from outside: there is nothing to sync.
-            failure = StorageError(f"the folder of a partition is missing, {fact_text(path=self._directory)}")
+            failure = StorageError(with_facts("the folder of a partition is missing", path=self._directory))
             self._health.fail(failure)
             raise failure from error
         self.is_synced = True

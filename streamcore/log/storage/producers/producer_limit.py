@@ -17,7 +17,7 @@ from operator import itemgetter
 from typing import Final, Protocol
 from weakref import WeakSet
 
-from streamcore.errors import RequestTimeoutError, fact_text
+from streamcore.errors import RequestTimeoutError, with_facts
 from streamcore.model import ProducerId, TimestampMs
 
 _SHARE_FORGOTTEN: Final = 8
@@ -74,8 +74,10 @@ class ProducerLimit:
         idle = [(seen_ms, each, producers) for producers in partitions for seen_ms, each in producers.idle()]
         if len(idle) < count_min:
             raise RequestTimeoutError(
-                "the limit of producers is reached, and all have open transactions: send again later, "
-                + fact_text(producers_max=count_max)
+                with_facts(
+                    "the limit of producers is reached, and all have open transactions: send again later",
+                    producers_max=count_max,
+                )
             )
         going = nsmallest(max(count_min, count_max // _SHARE_FORGOTTEN), idle, key=itemgetter(0))
         for _, producer_id, producers in going:

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 import google_crc32c
 
-from streamcore.errors import CorruptIndexError, UnsupportedVersionError, fact_text
+from streamcore.errors import CorruptIndexError, UnsupportedVersionError, with_facts
 from streamcore.log.records.batch import NO_SEQUENCE, NO_TIMESTAMP
 from streamcore.log.storage.producers.producer_states import BATCHES_KEPT, NotedBatch, ProducerState
 from streamcore.model import Offset, ProducerId
@@ -46,19 +46,22 @@ def decode_snapshot(data: bytes, *, offset: Offset) -> list[ProducerState]:
         UnsupportedVersionError: a newer program wrote it.
     """
     if len(data) < _PREFIX.size + _COUNT.size:
-        raise CorruptIndexError("a producer snapshot is cut off, " + fact_text(offset=offset))
+        raise CorruptIndexError(with_facts("a producer snapshot is cut off", offset=offset))
     version, crc = _PREFIX.unpack_from(data)
     body = data[_PREFIX.size :]
     if google_crc32c.value(body) != crc:
-        raise CorruptIndexError("a producer snapshot fails its checksum, " + fact_text(offset=offset))
+        raise CorruptIndexError(with_facts("a producer snapshot fails its checksum", offset=offset))
     if version != VERSION:
         raise UnsupportedVersionError(
-            "a producer snapshot has another format than this program reads: upgrade the program, "
-            + fact_text(offset=offset, version=version)
+            with_facts(
+                "a producer snapshot has another format than this program reads: upgrade the program",
+                offset=offset,
+                version=version,
+            )
         )
     (count,) = _COUNT.unpack_from(body)
     if len(body) != _COUNT.size + count * _ENTRY.size:
-        raise CorruptIndexError("a producer snapshot has the wrong length, " + fact_text(offset=offset))
+        raise CorruptIndexError(with_facts("a producer snapshot has the wrong length", offset=offset))
     states: dict[ProducerId, ProducerState] = {}
     for fields in _ENTRY.iter_unpack(body[_COUNT.size :]):
         state = _decode_entry(fields)

@@ -21,7 +21,7 @@ from streamcore.errors import (
     InvalidTransactionStateError,
     OutOfOrderSequenceError,
     ProducerFencedError,
-    fact_text,
+    with_facts,
 )
 from streamcore.log.records.batch import NO_SEQUENCE, BatchHeader
 from streamcore.log.storage.producers.producer_limit import ProducerLimit
@@ -125,9 +125,11 @@ class ProducerStates:
             return None
         if header.producer_epoch < state.epoch:
             raise ProducerFencedError(
-                "a newer producer with the same id has taken over, "
-                + fact_text(
-                    producer_id=header.producer_id, epoch=header.producer_epoch, newest_epoch=state.epoch
+                with_facts(
+                    "a newer producer with the same id has taken over",
+                    producer_id=header.producer_id,
+                    epoch=header.producer_epoch,
+                    newest_epoch=state.epoch,
                 )
             )
         if from_client and header.base_sequence != NO_SEQUENCE:
@@ -137,8 +139,10 @@ class ProducerStates:
             _ensure_in_sequence(state, header)
         if state.transaction_first_offset is not None and not header.is_transactional:
             raise InvalidTransactionStateError(
-                "a batch is outside the open transaction of its producer: commit or abort it first, "
-                + fact_text(producer_id=header.producer_id)
+                with_facts(
+                    "a batch is outside the open transaction of its producer: commit or abort it first",
+                    producer_id=header.producer_id,
+                )
             )
         return None
 
@@ -157,13 +161,20 @@ class ProducerStates:
             return
         if epoch < state.epoch:
             raise ProducerFencedError(
-                "a newer producer with the same id has taken over, "
-                + fact_text(producer_id=producer_id, epoch=epoch, newest_epoch=state.epoch)
+                with_facts(
+                    "a newer producer with the same id has taken over",
+                    producer_id=producer_id,
+                    epoch=epoch,
+                    newest_epoch=state.epoch,
+                )
             )
         if coordinator_epoch < state.coordinator_epoch:
             raise FencedError(
-                "a newer transaction coordinator has written, "
-                + fact_text(producer_id=producer_id, coordinator_epoch=coordinator_epoch)
+                with_facts(
+                    "a newer transaction coordinator has written",
+                    producer_id=producer_id,
+                    coordinator_epoch=coordinator_epoch,
+                )
             )
 
     def note_batch(self, header: BatchHeader, append_time_ms: TimestampMs, now_ms: TimestampMs) -> None:
@@ -258,8 +269,8 @@ def _ensure_in_sequence(state: ProducerState, header: BatchHeader) -> None:
     expected = (last_sequence + 1) & 0x7FFFFFFF
     if header.base_sequence != expected:
         raise OutOfOrderSequenceError(
-            "a producer's batches are out of order, a batch before this one is missing, "
-            + fact_text(
+            with_facts(
+                "a producer's batches are out of order, a batch before this one is missing",
                 producer_id=header.producer_id,
                 epoch=header.producer_epoch,
                 sequence=header.base_sequence,

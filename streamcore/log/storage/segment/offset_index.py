@@ -21,7 +21,7 @@ from array import array
 from bisect import bisect_right
 from itertools import pairwise
 
-from streamcore.errors import CorruptIndexError, fact_text
+from streamcore.errors import CorruptIndexError, with_facts
 from streamcore.model import Offset
 
 ENTRY_BYTES = 8
@@ -88,7 +88,7 @@ class OffsetIndex:
             CorruptIndexError: the entries cannot belong to a data file of this size.
         """
         if len(data) % ENTRY_BYTES:
-            raise CorruptIndexError("an offset index is cut off, " + fact_text(base_offset=base_offset))
+            raise CorruptIndexError(with_facts("an offset index is cut off", base_offset=base_offset))
         entries = array("I", data)
         if sys.byteorder == "little":
             entries.byteswap()
@@ -96,10 +96,10 @@ class OffsetIndex:
         index._relative_offsets = entries[0::2]
         index._positions = entries[1::2]
         if not (_grows(index._relative_offsets) and _grows(index._positions)):
-            raise CorruptIndexError("an offset index is not in order, " + fact_text(base_offset=base_offset))
+            raise CorruptIndexError(with_facts("an offset index is not in order", base_offset=base_offset))
         if index.last_position() >= data_file_bytes and len(index):
             raise CorruptIndexError(
-                "an offset index points past its data file, " + fact_text(base_offset=base_offset)
+                with_facts("an offset index points past its data file", base_offset=base_offset)
             )
         return index
 

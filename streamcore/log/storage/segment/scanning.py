@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from streamcore.errors import CorruptBatchError, UnsupportedVersionError, fact_text
+from streamcore.errors import CorruptBatchError, UnsupportedVersionError, with_facts
 from streamcore.log.records.batch import (
     HEADER_BYTES,
     LENGTH_END,
@@ -62,7 +62,7 @@ def scan_batches(
             _check(chunk, start, header, position)
         elif batch_end > len(chunk):
             raise CorruptBatchError(
-                "a batch is cut off at the end of the file, " + fact_text(position=position)
+                with_facts("a batch is cut off at the end of the file", position=position)
             )
         yield StoredBatch(position, header, chunk[start:batch_end])
         position += header.size_bytes
@@ -77,7 +77,7 @@ def _header(chunk: bytes, start: int, position: int) -> BatchHeader:
         return parse_header(chunk, start)
     except CorruptBatchError as error:
         raise CorruptBatchError(
-            "there is no batch at a position where one should start, " + fact_text(position=position)
+            with_facts("there is no batch at a position where one should start", position=position)
         ) from error
     except UnsupportedVersionError as error:
         # Random bytes may look like any version. They are one only if the checksum is right, which
@@ -89,7 +89,7 @@ def _header(chunk: bytes, start: int, position: int) -> BatchHeader:
         if is_whole and checksum(chunk, start, stop) == stored:
             raise
         raise CorruptBatchError(
-            "there is no batch at a position where one should start, " + fact_text(position=position)
+            with_facts("there is no batch at a position where one should start", position=position)
         ) from error
 
 
@@ -98,5 +98,5 @@ def _check(chunk: bytes, start: int, header: BatchHeader, position: int) -> None
         check_batch(chunk, start, header)
     except CorruptBatchError as error:
         raise CorruptBatchError(
-            "a stored batch is damaged, " + fact_text(position=position, base_offset=header.base_offset)
+            with_facts("a stored batch is damaged", position=position, base_offset=header.base_offset)
         ) from error

@@ -22,7 +22,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from streamcore.errors import CorruptBatchError, CorruptDataError, CorruptIndexError, StorageError, fact_text
+from streamcore.errors import (
+    CorruptBatchError,
+    CorruptDataError,
+    CorruptIndexError,
+    StorageError,
+    with_facts,
+)
 from streamcore.log.records.batch import (
     HEADER_BYTES,
     LENGTH_END,
@@ -391,7 +397,7 @@ class Segment:
                 offset_data = read_whole(self._file_system, self._path(FileKind.OFFSET_INDEX))
                 time_data = read_whole(self._file_system, self._path(FileKind.TIME_INDEX))
                 if self.size_bytes and not time_data:
-                    raise CorruptIndexError("a time index is empty, " + fact_text(path=self.data_path))
+                    raise CorruptIndexError(with_facts("a time index is empty", path=self.data_path))
                 self._offset_index = OffsetIndex.decode(
                     self.base_offset, offset_data, data_file_bytes=self.size_bytes
                 )
@@ -447,13 +453,17 @@ class Segment:
 
     def _missing(self) -> CorruptDataError:
         return CorruptDataError(
-            "a data file of the log is missing: restore it from a copy, " + fact_text(path=self.data_path)
+            with_facts("a data file of the log is missing: restore it from a copy", path=self.data_path)
         )
 
     def _damaged(self, position: int) -> CorruptDataError:
         return CorruptDataError(
-            "a data file of the log is damaged: restore it from a copy, or inspect it with "
-            "`streamcore log verify`, " + fact_text(path=self.data_path, position=position)
+            with_facts(
+                "a data file of the log is damaged: restore it from a copy, or inspect it with "
+                "`streamcore log verify`",
+                path=self.data_path,
+                position=position,
+            )
         )
 
 

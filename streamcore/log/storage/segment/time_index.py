@@ -17,7 +17,7 @@ import struct
 from array import array
 from bisect import bisect_right
 
-from streamcore.errors import CorruptIndexError, fact_text
+from streamcore.errors import CorruptIndexError, with_facts
 from streamcore.log.records.batch import NO_TIMESTAMP
 from streamcore.model import Offset, TimestampMs
 
@@ -71,12 +71,12 @@ class TimeIndex:
             CorruptIndexError: the entries are cut off or not in order.
         """
         if len(data) % ENTRY_BYTES:
-            raise CorruptIndexError("a time index is cut off, " + fact_text(base_offset=base_offset))
+            raise CorruptIndexError(with_facts("a time index is cut off", base_offset=base_offset))
         index = cls(base_offset)
         for timestamp_ms, relative_offset in _ENTRY.iter_unpack(data):
             grows = not index._relative_offsets or relative_offset > index._relative_offsets[-1]
             if timestamp_ms <= index.last_timestamp_ms() or not grows:
-                raise CorruptIndexError("a time index is not in order, " + fact_text(base_offset=base_offset))
+                raise CorruptIndexError(with_facts("a time index is not in order", base_offset=base_offset))
             index._timestamps_ms.append(timestamp_ms)
             index._relative_offsets.append(relative_offset)
         return index

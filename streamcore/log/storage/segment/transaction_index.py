@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from streamcore.errors import CorruptIndexError, UnsupportedVersionError, fact_text
+from streamcore.errors import CorruptIndexError, UnsupportedVersionError, with_facts
 from streamcore.log.records.decode import AbortedTransaction
 from streamcore.log.storage.producers.producer_states import EndedTransaction
 from streamcore.model import Offset, ProducerId
@@ -56,13 +56,16 @@ def decode_entries(data: bytes, *, base_offset: Offset) -> list[AbortedEntry]:
         UnsupportedVersionError: a newer program wrote it.
     """
     if len(data) % ENTRY_BYTES:
-        raise CorruptIndexError("a transaction index is cut off, " + fact_text(base_offset=base_offset))
+        raise CorruptIndexError(with_facts("a transaction index is cut off", base_offset=base_offset))
     entries: list[AbortedEntry] = []
     for version, *fields in _ENTRY.iter_unpack(data):
         if version > VERSION or version < 0:
             raise UnsupportedVersionError(
-                "a transaction index has a newer format than this program reads: upgrade the program, "
-                + fact_text(base_offset=base_offset, version=version)
+                with_facts(
+                    "a transaction index has a newer format than this program reads: upgrade the program",
+                    base_offset=base_offset,
+                    version=version,
+                )
             )
         entries.append(AbortedEntry(*fields))
     return entries

@@ -16,7 +16,7 @@ from streamcore.errors import (
     StorageError,
     TopicExistsError,
     UnknownTopicError,
-    fact_text,
+    with_facts,
 )
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.topics.topic_changes import Growth, NewPartitions, NewSettings, Removal, Shelf
@@ -85,8 +85,12 @@ class Catalog:
         if found is None:
             count = len(self.logs(partition.topic))
             raise UnknownTopicError(
-                "the topic has no such partition, "
-                + fact_text(topic=partition.topic, partition=partition.partition, partitions=count),
+                with_facts(
+                    "the topic has no such partition",
+                    topic=partition.topic,
+                    partition=partition.partition,
+                    partitions=count,
+                ),
                 kafka_text=_KAFKAS_TEXT_OF_UNKNOWN,
             )
         return found
@@ -181,7 +185,7 @@ class Catalog:
         _check_partition_count(partition_count)
         if name in self._topics:
             raise TopicExistsError(
-                "the topic exists already, " + fact_text(topic=name),
+                with_facts("the topic exists already", topic=name),
                 kafka_text=f"Topic '{name}' already exists.",
             )
         self.ensure_possible(config)
@@ -199,8 +203,12 @@ class Catalog:
         _check_partition_count(partition_count)
         if partition_count <= old.partition_count:
             raise InvalidConfigError(
-                "partitions can only be added, "
-                + fact_text(topic=name, partitions=old.partition_count, wanted=partition_count)
+                with_facts(
+                    "partitions can only be added",
+                    topic=name,
+                    partitions=old.partition_count,
+                    wanted=partition_count,
+                )
             )
         topic = TopicState(name, old.topic_id, partition_count, old.config)
         return Growth(topic, self.parsed(old.config), partitions_of(topic)[old.partition_count :])
@@ -256,12 +264,12 @@ class Catalog:
 
 def _unknown(name: TopicName) -> UnknownTopicError:
     return UnknownTopicError(
-        "there is no such topic, " + fact_text(topic=name), kafka_text=_KAFKAS_TEXT_OF_UNKNOWN
+        with_facts("there is no such topic", topic=name), kafka_text=_KAFKAS_TEXT_OF_UNKNOWN
     )
 
 
 def _check_partition_count(count: int) -> None:
     if not 1 <= count <= PARTITION_COUNT_MAX:
         raise InvalidConfigError(
-            f"a topic has 1 to {PARTITION_COUNT_MAX} partitions, " + fact_text(partitions=count)
+            with_facts(f"a topic has 1 to {PARTITION_COUNT_MAX} partitions", partitions=count)
         )

@@ -13,7 +13,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Final
 
-from streamcore.errors import InvalidConfigError, fact_text
+from streamcore.errors import InvalidConfigError, with_facts
 from streamcore.log.storage.topics.setting_kinds import LONG_MAX, Value, written
 from streamcore.log.storage.topics.topic_settings import TOPIC_SETTINGS
 
@@ -110,8 +110,8 @@ class TopicConfig:
         """
         if self.min_compaction_lag_ms > self.max_compaction_lag_ms:
             raise InvalidConfigError(
-                "compaction cannot leave a record alone for longer than it may wait, "
-                + fact_text(
+                with_facts(
+                    "compaction cannot leave a record alone for longer than it may wait",
                     setting="min.compaction.lag.ms",
                     value=self.min_compaction_lag_ms,
                     max_compaction_lag_ms=self.max_compaction_lag_ms,
@@ -132,7 +132,7 @@ def parsed_setting(name: str, text: str) -> Value:
         return setting.kind.parse(text)
     except ValueError as error:
         raise InvalidConfigError(
-            f"a topic setting has an impossible value ({error}), " + fact_text(setting=name, value=text),
+            with_facts(f"a topic setting has an impossible value ({error})", setting=name, value=text),
             kafka_text=f"Invalid value {text} for configuration {name}",
         ) from error
 
@@ -148,8 +148,8 @@ def default_settings() -> Mapping[str, str]:
 
 def _unknown(name: str) -> InvalidConfigError:
     close = get_close_matches(name.replace("_", "."), TOPIC_SETTINGS, n=3, cutoff=0.5)
-    hint = f", did you mean {' or '.join(close)}? " if close else ": see docs/broker-settings.md, "
+    hint = f", did you mean {' or '.join(close)}?" if close else "; see docs/broker-settings.md"
     return InvalidConfigError(
-        f"unknown topic setting{hint}" + fact_text(setting=name),
+        with_facts(f"unknown topic setting{hint}", setting=name),
         kafka_text=f"Unknown topic config name: {name}",
     )

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from streamcore.errors import CorruptDataError, InvalidConfigError, StorageError, fact_text
+from streamcore.errors import CorruptDataError, InvalidConfigError, StorageError, with_facts
 from streamcore.log.storage.files import FileSystem, remove_tree
 from streamcore.log.storage.topics.topic_registry import REGISTRY_NAME, TopicState
 from streamcore.model import TopicName, TopicPartition
@@ -27,8 +27,9 @@ def check_topic_name(name: TopicName) -> None:
     """Raise ``InvalidConfigError`` unless Kafka, too, would take the name."""
     if name in (".", "..") or not _TOPIC_NAME.fullmatch(name):
         raise InvalidConfigError(
-            "a topic name has 1 to 249 letters, digits, dots, underscores and hyphens, "
-            + fact_text(topic=repr(name)),
+            with_facts(
+                "a topic name has 1 to 249 letters, digits, dots, underscores and hyphens", topic=repr(name)
+            ),
             kafka_text=f"Topic name is invalid: {_kafkas_reason(name)}",
         )
 
@@ -60,8 +61,11 @@ def ensure_no_partitions(file_system: FileSystem, root: Path) -> None:
     for name in file_system.list_directory(root):
         if file_system.is_directory(root / name):
             raise CorruptDataError(
-                f"the folder has partitions but no {REGISTRY_NAME}: restore that file, or use an empty "
-                "folder, " + fact_text(path=root)
+                with_facts(
+                    f"the folder has partitions but no {REGISTRY_NAME}: restore that file, or use an empty "
+                    "folder",
+                    path=root,
+                )
             )
 
 
@@ -74,8 +78,11 @@ def remove_unused(file_system: FileSystem, path: Path) -> None:
         try:
             if file.size():
                 raise StorageError(
-                    "a folder with data of an unknown topic has the name of the new partition: move it away, "
-                    + fact_text(path=path)
+                    with_facts(
+                        "a folder with data of an unknown topic has the name of the new partition: move "
+                        "it away",
+                        path=path,
+                    )
                 )
         finally:
             file.close()

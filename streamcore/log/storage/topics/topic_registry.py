@@ -19,7 +19,7 @@ from uuid import UUID
 
 import msgspec
 
-from streamcore.errors import CorruptDataError, StorageError, UnsupportedVersionError, fact_text
+from streamcore.errors import CorruptDataError, StorageError, UnsupportedVersionError, with_facts
 from streamcore.log.storage.files import FileSystem, read_whole, write_whole
 from streamcore.model import TopicName
 
@@ -79,13 +79,16 @@ def read_registry(file_system: FileSystem, root: Path) -> TopicRegistry | None:
         version = msgspec.json.decode(data, type=_Version).version
         if version != VERSION:
             raise UnsupportedVersionError(
-                "the list of topics has another format than this program reads: upgrade the program, "
-                + fact_text(path=path, version=version)
+                with_facts(
+                    "the list of topics has another format than this program reads: upgrade the program",
+                    path=path,
+                    version=version,
+                )
             )
         stored = msgspec.json.decode(data, type=_Registry)
     except msgspec.MsgspecError as error:
         raise CorruptDataError(
-            "the list of topics cannot be read: restore the file from a copy, " + fact_text(path=path)
+            with_facts("the list of topics cannot be read: restore the file from a copy", path=path)
         ) from error
     topics = {
         topic.name: TopicState(topic.name, topic.topic_id, topic.partition_count, topic.config)

@@ -134,7 +134,7 @@ def test_a_newer_version_is_refused_and_damage_is_named() -> None:
     place.open(colour_version=2)
     place.driver.run(place.broker.state.write([place.colours.put("a", Colour(1))]))
 
-    with pytest.raises(UnsupportedVersionError, match=r"upgrade the program, .* kind=colour"):
+    with pytest.raises(UnsupportedVersionError, match=r"upgrade the program: .* kind=colour"):
         place.crash()
     with pytest.raises(CorruptDataError, match="name='a'"):
         place.words.replay("a", b'{"version":1,"value":{"x":1}}')

@@ -163,7 +163,7 @@ def test_a_rebuild_says_why(house: House, caplog: pytest.LogCaptureFixture) -> N
 
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "rebuilt from its topic: the store has no checkpoint. store=counts" in record.getMessage()
+    assert "rebuilt from its topic: the store has no checkpoint: store=counts" in record.getMessage()
 
 
 # --- inputs -------------------------------------------------------------------------------------

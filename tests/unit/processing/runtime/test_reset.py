@@ -200,5 +200,5 @@ def test_tables_that_are_not_declared_or_have_no_positions_are_refused_by_name(h
 
     with pytest.raises(sc.UsageError, match="no such table; declare it to reset it: table=x"):
         parts_of_table(counting().plan(), "x")
-    with pytest.raises(sc.UsageError, match="leave --table out table=whole"):
+    with pytest.raises(sc.UsageError, match="leave --table out: table=whole"):
         parts_of_table(app.plan(), "whole")
