@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from streamcore.errors import InvalidTimestampError, UsageError, with_facts
 
+_UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PART = re.compile(r"(\d+)(ms|s|m|h|d|w)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,6 +50,13 @@ def _parse_duration(text: str) -> int:
             with_facts("write a duration as '500ms', '10s', '5m', '1h' or '7d'", given=repr(text))
         )
     return sum(int(number) * _UNIT_MS[unit] for number, unit in parts)
+
+
+def duration_text(duration_ms: int) -> str:
+    """Return a duration as users write it: ``10s``, ``1h``; ``90s`` where no larger unit divides it."""
+    if duration_ms == 0:
+        return "0s"
+    return next(f"{duration_ms // size}{unit}" for unit, size in _UNITS_MS if duration_ms % size == 0)
 
 
 def time_ms(value: str | datetime | int) -> int:

@@ -83,6 +83,7 @@ class StoredTables:
                     "key_type": description.key_codec,
                     "window_size_ms": description.window_size_ms,
                     "window_advance_ms": description.window_advance_ms,
+                    "window_calendar": description.window_calendar,
                     "tasks": len(parts),
                     "position": position_json(_position(parts)),
                 }

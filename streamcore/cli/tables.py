@@ -11,6 +11,7 @@ import typer
 
 from streamcore.cli.options import DEFAULT_DATA, DataOption, JsonOption, NegativeNumbers
 from streamcore.cli.output import print_note, print_rows
+from streamcore.durations import duration_text
 from streamcore.errors import UsageError, with_facts
 
 tables = typer.Typer(help="Tables: list, get a key, scan.", no_args_is_help=True)
@@ -154,11 +155,11 @@ def _columns(rows: list[Row]) -> list[Row]:
 
 
 def _listed(row: Row) -> Row:
-    from streamcore.processing.topology.describe import duration_text
-
     size_ms, advance_ms = row["window_size_ms"], row["window_advance_ms"]
-    windows = None if size_ms is None else duration_text(size_ms)
-    if windows is not None and advance_ms not in (None, size_ms):
+    windows = row.get("window_calendar")
+    if size_ms is not None:
+        windows = duration_text(size_ms)
+    if size_ms is not None and advance_ms not in (None, size_ms):
         windows = f"{windows} every {duration_text(advance_ms)}"
     return {
         "app": row["app"],

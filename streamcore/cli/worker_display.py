@@ -63,9 +63,7 @@ def _with_partitions(topic: str, counts: Mapping[str, int]) -> str:
 def _table_text(store: StoreSpec) -> str:
     if store.windows is None:
         return store.name
-    from streamcore.processing.topology.describe import duration_text
-
-    return f"{store.name} (windows of {duration_text(store.windows.size_ms)})"
+    return f"{store.name} ({store.windows.text})"
 
 
 class RestoreDisplay:

@@ -20,7 +20,19 @@ from streamcore.errors import CorruptStoreError, TopologyError, UnsupportedVersi
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.value_forms import difference, merged
 
-DESCRIPTION_VERSION: Final = 2
+DESCRIPTION_VERSION: Final = 3
+"""3 added windows that are not of one size; every other description is still written as version 2."""
+
+_MEANING: Final = (
+    "kind",
+    "key_codec",
+    "value_codec",
+    "window_size_ms",
+    "window_advance_ms",
+    "window_calendar",
+    "aggregations",
+)
+"""The fields that fix the meaning of stored bytes."""
 
 
 class StoreDescription(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,13 +46,15 @@ class StoreDescription(msgspec.Struct, frozen=True, kw_only=True):
     """The name of the values' serde."""
     window_size_ms: int | None = None
     window_advance_ms: int | None = None
+    window_calendar: str | None = None
+    """The calendar of windows of unequal length (``calendar``), such as ``day Europe/Berlin``."""
     aggregations: list[tuple[str, str]] = []
     """Name and kind of each aggregation, in the order in which the stored value holds them."""
     follows: str | None = None
     """The topic that restores the store: its changelog, or the topic whose table it is."""
     value_form: dict[str, Any] | None = None
     """The form of the values (``value_forms``); ``None`` where it is not known, as in version 0.1.0."""
-    version: int = DESCRIPTION_VERSION
+    version: int = 2
 
 
 def describe_store(
@@ -91,7 +105,7 @@ class Change:
 
 def change_between(written: StoreDescription, declared: StoreDescription) -> Change | None:
     """Return the first difference that changes the meaning of stored bytes; ``None`` if there is none."""
-    for what in ("kind", "key_codec", "value_codec", "window_size_ms", "window_advance_ms", "aggregations"):
+    for what in _MEANING:
         before, now = getattr(written, what), getattr(declared, what)
         if before != now:
             return Change(what, before, now)

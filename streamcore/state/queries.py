@@ -9,13 +9,14 @@ application.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from streamcore.errors import UsageError, with_facts
 from streamcore.model import TimestampMs, Windowed
+from streamcore.state.calendar import calendar_named
 from streamcore.state.descriptions import StoreDescription
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.keys import KeyCodec, key_codec_by_name
@@ -65,6 +66,8 @@ class StoreView(Generic[K, V]):
         self._value_type = value_type
         self._keys: KeyCodec[K] = key_codec_by_name(description.key_codec) if keys is None else keys
         self._is_windowed = description.kind == "window"
+        calendar = description.window_calendar
+        self._calendar = None if calendar is None else calendar_named(calendar)
 
     def position(self) -> Position:
         """Return the position in the task's inputs that the store reflects."""
@@ -138,19 +141,25 @@ class StoreView(Generic[K, V]):
 
     def _window_at(self, key: K, at: TimestampMs) -> Answer[V] | None:
         """Try the starts of the windows that contain the time, the last one first."""
-        size_ms = self.description.window_size_ms
-        assert size_ms is not None
-        advance_ms = self.description.window_advance_ms or size_ms
         encoded = self._keys.encode(key)
         position = self.position()
-        start_ms = at - at % advance_ms
-        while start_ms > at - size_ms and start_ms >= 0:
+        for start_ms in self._starts_at(at):
             value = self._engine.get(self._store, encode_start(start_ms) + encoded)
             if value is not None:
                 window = self._windowed(key, start_ms)
                 return Answer(self._value(window, value), position, window)
-            start_ms -= advance_ms
         return None
+
+    def _starts_at(self, at: TimestampMs) -> Iterable[TimestampMs]:
+        """Return the starts of the windows that contain a time, the last one first."""
+        if at < 0:
+            return ()
+        if self._calendar is not None:
+            return (self._calendar.start_of(at),)
+        size_ms = self.description.window_size_ms
+        assert size_ms is not None
+        advance_ms = self.description.window_advance_ms or size_ms
+        return range(at - at % advance_ms, max(-1, at - size_ms), -advance_ms)
 
     def _answers(self, start: bytes | None, end: bytes | None) -> Iterator[Answer[V]]:
         position = self.position()
@@ -174,6 +183,8 @@ class StoreView(Generic[K, V]):
         return self._keys.decode(data)
 
     def _windowed(self, key: K, start_ms: TimestampMs) -> Windowed[K]:
+        if self._calendar is not None:
+            return Windowed(key, start_ms, self._calendar.end_of(start_ms))
         return Windowed(key, start_ms, start_ms + (self.description.window_size_ms or 0))
 
     def _ensure_kind(self, kind: str, instead: str) -> None:

@@ -153,14 +153,15 @@ def _prefix(view: TableQuery, text: str) -> Any:
 
 def table_facts(view: TableQuery, *, is_global: bool) -> Json:
     """Return the description of a table."""
-    windows = view.store.windows
-    codec = key_codec(view.store.key_type)
+    description = view.description
+    kind = "windows" if view.is_windowed else "keys"
     return {
         "table": view.name,
-        "kind": "global" if is_global else "keys" if windows is None else "windows",
-        "key_type": codec.name,
-        "window_size_ms": None if windows is None else windows.size_ms,
-        "window_advance_ms": None if windows is None else windows.advance_ms,
+        "kind": "global" if is_global else kind,
+        "key_type": description.key_codec,
+        "window_size_ms": description.window_size_ms,
+        "window_advance_ms": description.window_advance_ms,
+        "window_calendar": description.window_calendar,
         "position": position_json(view.position()),
     }
 

@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import Phase, assume, given, note, settings
 from hypothesis import strategies as st
 
-from streamcore.model import Record, Windowed
+from streamcore.model import Record
 from streamcore.processing.dsl.app import App
 from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, skip
 from streamcore.processing.topology.meaning import Interpreter
@@ -184,6 +184,6 @@ def expected_of(interpreter: Interpreter, store: StoreSpec, partition_count: int
     for partition in range(partition_count):
         for key, value in interpreter.state(store.name, partition):
             if store.windows is not None:
-                key = Windowed(key[0], key[1], key[1] + store.windows.size_ms)
+                key = store.windows.windowed(*key)
             found[repr((key, value if store.result is None else store.result(value)))] += 1
     return found

@@ -304,11 +304,14 @@ def _draw_windows(draw: st.DrawFn, drawn: Drawn, stream: Stream[Any, Any]) -> No
     if kind == "reduce":
         stream = stream.map(number, name=drawn.name("numbers"))
     size_s = draw(st.integers(1, 10))
-    grace_s = draw(st.integers(0, 5))
-    if draw(st.booleans()):
-        windowed = stream.tumbling(f"{size_s}s", grace=f"{grace_s}s")
-    else:
-        windowed = stream.hopping(f"{size_s}s", f"{draw(st.integers(1, size_s))}s", grace=f"{grace_s}s")
+    grace = f"{draw(st.integers(0, 5))}s"
+    match draw(st.sampled_from(["tumbling", "hopping", "calendar"])):
+        case "tumbling":
+            windowed = stream.tumbling(f"{size_s}s", grace=grace)
+        case "hopping":
+            windowed = stream.hopping(f"{size_s}s", f"{draw(st.integers(1, size_s))}s", grace=grace)
+        case _:
+            windowed = stream.calendar("day", tz=draw(st.sampled_from(["UTC", "Asia/Tokyo"])), grace=grace)
     late = {"late": "late"} if draw(st.booleans()) else {}
     table = _aggregated(draw, windowed, kind, drawn.name("windows"), late)
     if draw(st.booleans()):
@@ -375,11 +378,12 @@ def stored_times_ms(time_ms: int) -> st.SearchStrategy[int]:
 
 @st.composite
 def stored_records(draw: st.DrawFn, topic: TopicSpec, partition: int) -> list[Record[Any, Any]]:
-    """The records of one partition; their times go up and down."""
+    """The records of one partition; their times go up and down, by seconds or by hours."""
     records = []
+    step_ms = draw(st.sampled_from([1_000, 1_000, 7_200_000]))
     time_ms = 0
     for offset in range(draw(st.integers(0, 20))):
-        time_ms = max(0, time_ms + draw(st.integers(-4, 6)) * 1_000)
+        time_ms = max(0, time_ms + draw(st.integers(-4, 6)) * step_ms)
         key = draw(st.sampled_from([None, *(key.encode() for key in KEYS)]))
         headers = draw(st.sampled_from([(), (), (("from", b"outside"),)]))
         value = draw(stored_values(topic))

@@ -13,10 +13,15 @@ from streamcore.processing.dsl.declaration import return_type
 from streamcore.processing.dsl.declared_aggregation import declare_aggregation
 from streamcore.processing.dsl.steps import Policy, Steps
 from streamcore.processing.dsl.table import Table
-from streamcore.processing.dsl.windowed_stream import WindowedStream, declared_windows
+from streamcore.processing.dsl.windowed_stream import (
+    WindowedStream,
+    declared_calendar,
+    declared_windows,
+)
 from streamcore.processing.topology import aggregations
 from streamcore.processing.topology.aggregations import Aggregator
 from streamcore.processing.topology.places import declares, shown
+from streamcore.state.calendar import CalendarUnit
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -110,6 +115,23 @@ class Aggregating(Steps[K, V], Generic[K, V]):
         return WindowedStream(
             self.flow, declared_windows(size, advance, grace, retention, stream=self.flow.name)
         )
+
+    @declares
+    def calendar(
+        self,
+        unit: CalendarUnit,
+        *,
+        tz: str = "UTC",
+        grace: Duration = 0,
+        retention: Duration | None = None,
+    ) -> WindowedStream[K, V]:
+        """Cut the stream into the days, weeks or months of a time zone.
+
+        Windows begin at the zone's midnight, weeks on Monday. With summer time a day has 23 or 25 hours.
+        ``tz`` is a name of the IANA database, such as ``Europe/Berlin``. See ``hopping`` for ``grace`` and
+        ``retention``.
+        """
+        return WindowedStream(self.flow, declared_calendar(unit, tz, grace, retention, stream=self.flow.name))
 
     def _aggregate(
         self,

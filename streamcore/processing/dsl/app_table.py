@@ -33,7 +33,7 @@ class AppTable(TableAccess[K, V], Generic[K, V]):
         self._value_type = value_type
 
     def __repr__(self) -> str:
-        windows = "" if self.store.windows is None else f" window_ms={self.store.windows.size_ms}"
+        windows = "" if self.store.windows is None else f" windows={self.store.windows.text!r}"
         types = f"key={type_name(self.store.key_type)} value={type_name(self._value_type)}"
         return f"<AppTable {self.name!r} {types}{windows}>"
 

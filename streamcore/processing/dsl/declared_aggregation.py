@@ -15,7 +15,7 @@ from streamcore.processing.topology.aggregations import Aggregator
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Aggregate, StoreSpec
 from streamcore.processing.topology.places import shown
-from streamcore.processing.topology.windows import TimeWindows
+from streamcore.processing.topology.windows import Windows
 
 
 def declare_aggregation(
@@ -26,7 +26,7 @@ def declare_aggregation(
     into: Any,
     single: bool,
     kept_type: Any,
-    windows: TimeWindows | None = None,
+    windows: Windows | None = None,
     late: Destination[Any, Any] | str | None = None,
     on_error: ErrorPolicy | None = None,
 ) -> tuple[Flow, StoreSpec]:
@@ -116,7 +116,7 @@ def aggregation_store(
     *,
     key_type: Any,
     value_type: Any,
-    windows: TimeWindows | None,
+    windows: Windows | None,
     into: Any,
     single: bool,
     kept_type: Any = None,

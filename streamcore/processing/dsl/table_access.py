@@ -17,7 +17,6 @@ from typing import Any, Generic, TypeVar
 
 from streamcore.durations import time_ms
 from streamcore.errors import UsageError, fact_text
-from streamcore.model import Windowed
 from streamcore.processing.context import table_in_task, window_start_now
 from streamcore.processing.topology.nodes import StoreSpec
 
@@ -66,8 +65,7 @@ class TableAccess(Generic[K, V]):
         windows = self.store.windows
         if windows is None:
             return iter(pairs)
-        size_ms = windows.size_ms
-        return ((Windowed(key, start, start + size_ms), value) for (key, start), value in pairs)
+        return ((windows.windowed(key, start_ms), value) for (key, start_ms), value in pairs)
 
     def keys(self) -> Iterator[Any]:
         """Return the keys, in the order of ``items``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar, overload
 
-from streamcore.errors import TopologyError, fact_text
+from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.processing.dsl.checks import Duration, check_function, declared_ms
 from streamcore.processing.dsl.declaration import return_type
 from streamcore.processing.dsl.declared_aggregation import declare_aggregation
@@ -15,7 +15,8 @@ from streamcore.processing.topology import aggregations
 from streamcore.processing.topology.aggregations import Aggregator
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.places import declares, shown
-from streamcore.processing.topology.windows import TimeWindows
+from streamcore.processing.topology.windows import CalendarWindows, TimeWindows, Windows
+from streamcore.state.calendar import Calendar, CalendarUnit
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -50,6 +51,22 @@ def declared_windows(
     return TimeWindows(size_ms, advance_ms, grace_ms, kept_ms)
 
 
+def declared_calendar(
+    unit: CalendarUnit, tz: str, grace: Duration, retention: Duration | None, *, stream: str
+) -> CalendarWindows:
+    """Return the calendar windows that a user declared.
+
+    Raises:
+        TopologyError: the unit or the time zone is unknown, or a duration is invalid.
+    """
+    grace_ms = declared_ms(grace, "grace", least_ms=0, stream=stream)
+    kept_ms = None if retention is None else declared_ms(retention, "retention", least_ms=0, stream=stream)
+    try:
+        return CalendarWindows(Calendar(unit, tz), grace_ms, kept_ms)
+    except UsageError as error:
+        raise TopologyError(f"{error} {fact_text(stream=stream)}") from None
+
+
 class WindowedStream(Generic[K, V]):
     """A stream whose next aggregation is by key and window.
 
@@ -57,15 +74,15 @@ class WindowedStream(Generic[K, V]):
     in any case. Arguments that an aggregation cannot take raise ``TopologyError``.
     """
 
-    def __init__(self, flow: Flow, windows: TimeWindows) -> None:
+    def __init__(self, flow: Flow, windows: Windows) -> None:
         self._flow = flow
         self._windows = windows
 
     def __repr__(self) -> str:
         windows = self._windows
         return (
-            f"<WindowedStream of {self._flow.name!r} {self._flow.shape} size_ms={windows.size_ms} "
-            f"advance_ms={windows.advance_ms} grace_ms={windows.grace_ms}>"
+            f"<WindowedStream of {self._flow.name!r} {self._flow.shape} windows={windows.text!r} "
+            f"grace_ms={windows.grace_ms}>"
         )
 
     @declares

@@ -21,7 +21,7 @@ from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import UNFIT, fitting, loaded
 from streamcore.processing.topology.aggregations import Aggregator
 from streamcore.processing.topology.nodes import StoreSpec
-from streamcore.processing.topology.windows import TimeWindows
+from streamcore.processing.topology.windows import Windows
 from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
 
@@ -180,7 +180,7 @@ class WindowedAggregateOperator:
     """Folds each record into the accumulators of its key and window; late records are left out."""
 
     def __init__(
-        self, guard: Guard, fold: AggregateOperator, windows: TimeWindows, time: StreamTime, late: LateSink
+        self, guard: Guard, fold: AggregateOperator, windows: Windows, time: StreamTime, late: LateSink
     ) -> None:
         self._guard = guard
         self._fold = fold
@@ -194,9 +194,9 @@ class WindowedAggregateOperator:
         updates = self._fold.fold(self._in_windows(self._guard.with_times(batch)))
         if updates is None:
             return None
-        size_ms = self._windows.size_ms
+        ends_ms = _Ends(self._windows)
         return updates.with_keys(
-            [Windowed(key, start_ms, start_ms + size_ms) for key, start_ms in updates.keys]
+            [Windowed(key, start_ms, ends_ms[start_ms]) for key, start_ms in updates.keys]
         )
 
     def _in_windows(self, batch: Batch) -> Batch:
@@ -205,17 +205,15 @@ class WindowedAggregateOperator:
         """
         if not len(batch):
             return batch
-        size_ms = self._windows.size_ms
-        timestamps_ms = batch.timestamps_ms
-        if not self._windows.tumbling:
+        if not self._windows.is_single:
             return self._in_several_windows(batch)
-        starts_ms = [timestamp_ms - timestamp_ms % size_ms for timestamp_ms in timestamps_ms]
+        starts_ms = self._windows.single_starts(batch.timestamps_ms)
         if self._windows.is_closed(min(starts_ms), self._time.stream_time_ms):
             stream_times_ms = self._time.stream_times(batch)
-            # ``TimeWindows.is_closed``, without a call for each record.
-            open_ms = size_ms + self._windows.grace_ms
+            # ``Windows.is_closed``, without a call for each record.
+            closing_ms = {start_ms: self._windows.closing_time_ms(start_ms) for start_ms in set(starts_ms)}
             flags = [
-                start_ms + open_ms > stream_times_ms[origin]
+                closing_ms[start_ms] > stream_times_ms[origin]
                 for start_ms, origin in zip(starts_ms, batch.origins, strict=True)
             ]
             if not all(flags):
@@ -243,6 +241,18 @@ class WindowedAggregateOperator:
         if late:
             self._late.late(batch.take(late))
         return batch.take(indexes).with_keys(keys)
+
+
+class _Ends(dict[int, int]):
+    """The ends of windows by their start, each computed once: many keys share a few windows."""
+
+    def __init__(self, windows: Windows) -> None:
+        super().__init__()
+        self._windows = windows
+
+    def __missing__(self, start_ms: int) -> int:
+        end_ms = self[start_ms] = self._windows.end_of(start_ms)
+        return end_ms
 
 
 class FinalOperator:
@@ -274,16 +284,17 @@ class FinalOperator:
             return None
         stream_times_ms = self._time.stream_times(batch)
         last_origin = len(stream_times_ms) - 1
-        size_ms = self._windows.size_ms
+        ends_ms = _Ends(self._windows)
         keys: list[Any] = []
         states: list[Any] = []
         timestamps_ms: list[int] = []
         origins: list[int] = []
         for (key, start_ms), state in closing:
-            keys.append(Windowed(key, start_ms, start_ms + size_ms))
+            end_ms = ends_ms[start_ms]
+            keys.append(Windowed(key, start_ms, end_ms))
             states.append(state)
-            timestamps_ms.append(start_ms + size_ms - 1)
-            closing_time_ms = self._windows.closing_time_ms(start_ms)
+            timestamps_ms.append(end_ms - 1)
+            closing_time_ms = end_ms + self._windows.grace_ms
             origins.append(max(0, min(last_origin, bisect_left(stream_times_ms, closing_time_ms))))
         closed = Batch(keys, states, timestamps_ms, origins, None, batch.source)
         results, kept = self._guard.map(self._result, states, closed)

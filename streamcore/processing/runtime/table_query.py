@@ -12,8 +12,10 @@ from streamcore.errors import ClosedError, UsageError, fact_text
 from streamcore.model import Offset, TopicPartition, Windowed
 from streamcore.processing.runtime.outside import AnyTable, table_name
 from streamcore.processing.runtime.reading import ReadOnlyTable
-from streamcore.processing.runtime.task_set import TaskSet, description_of
+from streamcore.processing.runtime.stores import description_of
+from streamcore.processing.runtime.task_set import TaskSet
 from streamcore.processing.topology.nodes import StoreSpec
+from streamcore.state.descriptions import StoreDescription
 from streamcore.state.keys import KeyCodec, key_codec
 from streamcore.state.position import Position
 from streamcore.state.queries import Answer, StoreView
@@ -53,6 +55,11 @@ class TableQuery:
     def name(self) -> str:
         """The table's name."""
         return self.store.name
+
+    @property
+    def description(self) -> StoreDescription:
+        """The description of the store, for tools."""
+        return description_of(self.store, self.name, follows="")
 
     @property
     def is_windowed(self) -> bool:

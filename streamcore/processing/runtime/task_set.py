@@ -32,6 +32,7 @@ from streamcore.processing.runtime.guards import (
 from streamcore.processing.runtime.inputs import RecordQueue, warn_of_gap
 from streamcore.processing.runtime.parts import connected
 from streamcore.processing.runtime.reset import carry_out, connected_parts, plan_reset, readers_of
+from streamcore.processing.runtime.stores import description_of, write_back_of
 from streamcore.processing.runtime.task import Task, TaskId, TaskTime
 from streamcore.processing.runtime.topics import (
     ensure_changelogs,
@@ -49,12 +50,9 @@ from streamcore.state import changelog
 from streamcore.state.application_records import ApplicationRecords, RecordChanges, read_records
 from streamcore.state.descriptions import StoreDescription, describe_store
 from streamcore.state.engine import KeyValueEngine
-from streamcore.state.keys import key_codec
 from streamcore.state.memory import MemoryEngine
 from streamcore.state.position import Position, position_note, task_position
 from streamcore.state.restore import RestoreTarget, restore_store
-from streamcore.state.value_forms import form_of
-from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
 
 _logger = logging.getLogger(__name__)
@@ -310,7 +308,7 @@ class _Opening:
                 changelogs[store.name] = TopicPartition(name, partition)
             source = {**changelogs, **followed}[store.name]
             self._restore(engine, store, source, inputs)
-            stores[store.name] = _write_back(engine, store)
+            stores[store.name] = write_back_of(engine, store)
         self._ensure_own_positions(engine, changelogs, committed, list(sources))
         reached = Position({queue.partition: queue.position for queue in inputs})
         if task_position(engine) != reached:
@@ -423,32 +421,3 @@ class _Opening:
 def _checks_values(topic: TopicSpec, application: Application) -> bool:
     policy = topic.on_error if topic.on_error is not None else application.on_error
     return not isinstance(policy, Stop)
-
-
-def _write_back(engine: KeyValueEngine, store: StoreSpec) -> WriteBack[Any, Any]:
-    kind = WriteBack if store.windows is None else WindowStore
-    return kind(
-        engine,
-        store.name,
-        key_codec(store.key_type),
-        store.value_serde.encode,
-        store.value_serde.decode,
-        copy_on_read=store.copies_on_read,
-        value_type=store.value_serde.type_name,
-    )
-
-
-def description_of(store: StoreSpec, name: str, *, follows: str) -> StoreDescription:
-    """Return the description of a store, for tools."""
-    windows = store.windows
-    return StoreDescription(
-        name=name,
-        kind="kv" if windows is None else "window",
-        key_codec=key_codec(store.key_type).name,
-        value_codec=store.value_serde.name,
-        window_size_ms=None if windows is None else windows.size_ms,
-        window_advance_ms=None if windows is None else windows.advance_ms,
-        aggregations=[(attribute, aggregator.kind) for attribute, aggregator in store.aggregators],
-        follows=follows,
-        value_form=form_of(store.value_serde.value_type),
-    )

@@ -124,7 +124,7 @@ def changelog_config_of(store: StoreSpec) -> dict[str, str]:
     windows = store.windows
     retention_ms = None
     if windows is not None and windows.retention_ms is not None:
-        retention_ms = windows.size_ms + max(windows.grace_ms, windows.retention_ms)
+        retention_ms = windows.size_ms_max + max(windows.grace_ms, windows.retention_ms)
     return changelog.changelog_config(window_retention_ms=retention_ms)
 
 

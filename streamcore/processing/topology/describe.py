@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from streamcore.durations import duration_text
 from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
@@ -35,7 +36,6 @@ from streamcore.processing.topology.nodes import (
     TopicSpec,
 )
 from streamcore.processing.topology.plan import Plan, SubTopology
-from streamcore.processing.topology.windows import TimeWindows
 from streamcore.state.changelog import changelog_topic
 
 _KINDS: dict[type[Node], str] = {
@@ -57,7 +57,6 @@ _KINDS: dict[type[Node], str] = {
     GlobalTable: "global table",
     AgentNode: "agent",
 }
-_UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
 
 
 def plain_text(plan: Plan) -> str:
@@ -106,20 +105,11 @@ def kind_of(node: Node) -> str:
             return "filter_not" if node.negated else "filter"
         case Aggregate():
             windows = node.store.windows
-            if windows is None:
-                return "aggregate"
-            return "aggregate tumbling" if windows.tumbling else "aggregate hopping"
+            return "aggregate" if windows is None else f"aggregate {windows.kind}"
         case TableJoin():
             return "left join" if node.left else "join"
         case _:
             return _KINDS[type(node)]
-
-
-def duration_text(duration_ms: int) -> str:
-    """Return a duration as users write it: ``10s``, ``1h``; ``90s`` where no larger unit divides it."""
-    if duration_ms == 0:
-        return "0s"
-    return next(f"{duration_ms // size}{unit}" for unit, size in _UNITS_MS if duration_ms % size == 0)
 
 
 # -- plain text
@@ -193,14 +183,10 @@ def _topic_line(topic: TopicSpec) -> str:
 
 
 def _store_line(app_id: str, store: StoreSpec) -> str:
-    windows = "" if store.windows is None else f"{_windows_text(store.windows)}, "
+    windows = ""
+    if store.windows is not None:
+        windows = f"{store.windows.text}, grace {duration_text(store.windows.grace_ms)}, "
     return f"{store.name} ({windows}changelog {_changelog_of(app_id, store)})"
-
-
-def _windows_text(windows: TimeWindows) -> str:
-    size = f"windows of {duration_text(windows.size_ms)}"
-    advance = "" if windows.tumbling else f" every {duration_text(windows.advance_ms)}"
-    return f"{size}{advance}, grace {duration_text(windows.grace_ms)}"
 
 
 def _changelog_of(app_id: str, store: StoreSpec) -> str:

@@ -23,7 +23,7 @@ from typing import Any, TypeAlias, TypeVar
 from msgspec.structs import replace
 
 from streamcore.errors import SerdeError, StreamCoreError, UserCodeError, fact_text
-from streamcore.model import Headers, Record, Windowed
+from streamcore.model import Headers, Record
 from streamcore.partitioning import partition_of_key
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy, Retry, Skip, Stop, stop
 from streamcore.processing.topology.made_records import made_record, partition_without_key
@@ -293,7 +293,7 @@ class Interpreter:
         updates: list[Event] = []
         for start_ms in open_starts_ms:
             for update in self._folded(task, node, event, start_ms, call):
-                updates.append(replace(update, key=Windowed(event.key, start_ms, start_ms + windows.size_ms)))
+                updates.append(replace(update, key=windows.windowed(event.key, start_ms)))
         return updates
 
     def _has_time(self, task: _Task, node: Node, event: Event, stored: Stored) -> bool:
@@ -364,13 +364,12 @@ class Interpreter:
         ]
         results: list[Event] = []
         for start_ms, key, accumulators in sorted(closed, key=lambda window: window[:2]):
-            end_ms = start_ms + windows.size_ms
             found = self._guarded(node.name, policy, stored, partial(_result, node.store, accumulators))
             results += [
                 Record(
-                    Windowed(decode(key), start_ms, end_ms),
+                    windows.windowed(decode(key), start_ms),
                     result,
-                    end_ms - 1,
+                    windows.end_of(start_ms) - 1,
                     (),
                     stored.topic,
                     stored.partition,

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from streamcore.processing.topology.aggregations import Aggregator
 from streamcore.processing.topology.error_policy import ErrorPolicy
-from streamcore.processing.topology.windows import TimeWindows
+from streamcore.processing.topology.windows import Windows
 from streamcore.serde import Serde
 
 Function: TypeAlias = Callable[..., Any]
@@ -58,7 +58,7 @@ class StoreSpec:
     name: str
     key_type: Any
     value_serde: Serde[Any]
-    windows: TimeWindows | None = None
+    windows: Windows | None = None
     aggregators: tuple[tuple[str, Aggregator], ...] = ()
     result: Function | None = None
     source_topic: TopicSpec | None = None

@@ -1,18 +1,100 @@
 """The windows of a timestamp, and when a window closes. Integers only.
 
-Windows are ``[start, end)``, aligned to 1970. A record counts while
-``window end > stream time - grace``; from then on the window is closed and its result final.
+Windows are ``[start, end)``. Those of one size are aligned to 1970, calendar windows to the midnights of a
+time zone. A record counts while ``window end + grace > stream time``; from then on the window is closed and
+its result final.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from streamcore.durations import duration_text
 from streamcore.errors import UsageError, fact_text
+from streamcore.model import Windowed
+from streamcore.state.calendar import Calendar
 
 
 @dataclass(frozen=True, slots=True)
-class TimeWindows:
+class Windows(ABC):
+    """Windows whose bounds depend on times alone: a window is known by its start.
+
+    A subclass has the fields ``grace_ms`` and ``retention_ms``, in milliseconds.
+    """
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """The name of the DSL for windows of this kind."""
+
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """The windows in a few words, without the grace."""
+
+    @property
+    @abstractmethod
+    def grace_ms(self) -> int:
+        """How long after its end a window accepts records."""
+
+    @property
+    @abstractmethod
+    def retention_ms(self) -> int | None:
+        """How long after its end a closed window can be queried; ``None`` keeps all windows."""
+
+    @property
+    @abstractmethod
+    def size_ms_max(self) -> int:
+        """The size of the longest window."""
+
+    @property
+    @abstractmethod
+    def is_single(self) -> bool:
+        """Whether each timestamp is in exactly one window."""
+
+    @abstractmethod
+    def starts_of(self, timestamp_ms: int) -> list[int]:
+        """Return the starts of the windows that hold a timestamp, earliest first."""
+
+    @abstractmethod
+    def single_starts(self, timestamps_ms: Sequence[int]) -> list[int]:
+        """Return for each timestamp the start of its window, where each is in exactly one."""
+
+    @abstractmethod
+    def end_of(self, start_ms: int) -> int:
+        """Return the exclusive end of the window that starts at a time."""
+
+    @abstractmethod
+    def starts_of_ended(self, time_ms: int) -> int:
+        """Return the exclusive bound of the starts of the windows whose end is at or before a time."""
+
+    def windowed(self, key: object, start_ms: int) -> Windowed[object]:
+        """Return the key of a result."""
+        return Windowed(key, start_ms, self.end_of(start_ms))
+
+    def closing_time_ms(self, start_ms: int) -> int:
+        """Return the stream time at which a window closes."""
+        return self.end_of(start_ms) + self.grace_ms
+
+    def is_closed(self, start_ms: int, stream_time_ms: int) -> bool:
+        """Whether a window accepts no more records at this stream time."""
+        return self.closing_time_ms(start_ms) <= stream_time_ms
+
+    def closed_before(self, stream_time_ms: int) -> int:
+        """Return the exclusive bound of closed starts: a window is closed if and only if it starts before."""
+        return self.starts_of_ended(stream_time_ms - self.grace_ms)
+
+    def expired_before(self, stream_time_ms: int) -> int | None:
+        """Return the exclusive bound of starts whose retention is over; ``None`` if windows are kept."""
+        if self.retention_ms is None:
+            return None
+        return self.starts_of_ended(stream_time_ms - max(self.grace_ms, self.retention_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class TimeWindows(Windows):
     """Windows of one size, a new one starting every ``advance_ms``.
 
     With ``advance_ms == size_ms`` the windows tumble: each timestamp is in exactly one.
@@ -22,9 +104,6 @@ class TimeWindows:
     advance_ms: int
     grace_ms: int = 0
     retention_ms: int | None = None
-    """How long after its end a closed window can still be queried, in milliseconds; ``None`` keeps all
-    windows.
-    """
 
     def __post_init__(self) -> None:
         if self.size_ms <= 0:
@@ -40,25 +119,86 @@ class TimeWindows:
         """Whether each timestamp is in exactly one window."""
         return self.advance_ms == self.size_ms
 
+    @property
+    def kind(self) -> str:
+        """``tumbling`` or ``hopping``."""
+        return "tumbling" if self.tumbling else "hopping"
+
+    @property
+    def text(self) -> str:
+        """The size, and the advance where it differs."""
+        advance = "" if self.tumbling else f" every {duration_text(self.advance_ms)}"
+        return f"windows of {duration_text(self.size_ms)}{advance}"
+
+    @property
+    def size_ms_max(self) -> int:
+        """The size."""
+        return self.size_ms
+
+    @property
+    def is_single(self) -> bool:
+        """Whether the windows tumble."""
+        return self.tumbling
+
     def starts_of(self, timestamp_ms: int) -> list[int]:
         """Return the starts of the windows that hold a timestamp, earliest first."""
         first = ((timestamp_ms - self.size_ms) // self.advance_ms + 1) * self.advance_ms
         return list(range(max(0, first), timestamp_ms + 1, self.advance_ms))
 
-    def is_closed(self, start_ms: int, stream_time_ms: int) -> bool:
-        """Whether a window accepts no more records at this stream time."""
-        return start_ms + self.size_ms + self.grace_ms <= stream_time_ms
+    def single_starts(self, timestamps_ms: Sequence[int]) -> list[int]:
+        """Return for each timestamp the start of its window, where windows tumble."""
+        size_ms = self.size_ms
+        return [timestamp_ms - timestamp_ms % size_ms for timestamp_ms in timestamps_ms]
 
-    def closed_before(self, stream_time_ms: int) -> int:
-        """Return the exclusive bound of closed starts: a window is closed if and only if it starts before."""
-        return stream_time_ms - self.size_ms - self.grace_ms + 1
+    def end_of(self, start_ms: int) -> int:
+        """Return the exclusive end of the window that starts at a time."""
+        return start_ms + self.size_ms
 
-    def closing_time_ms(self, start_ms: int) -> int:
-        """Return the stream time at which a window closes."""
-        return start_ms + self.size_ms + self.grace_ms
+    def starts_of_ended(self, time_ms: int) -> int:
+        """Return the exclusive bound of the starts of the windows whose end is at or before a time."""
+        return time_ms - self.size_ms + 1
 
-    def expired_before(self, stream_time_ms: int) -> int | None:
-        """Return the exclusive bound of starts whose retention is over; ``None`` if windows are kept."""
-        if self.retention_ms is None:
-            return None
-        return stream_time_ms - self.size_ms - max(self.grace_ms, self.retention_ms) + 1
+
+@dataclass(frozen=True, slots=True)
+class CalendarWindows(Windows):
+    """The days, weeks or months of a time zone, side by side: each timestamp is in exactly one."""
+
+    calendar: Calendar
+    grace_ms: int = 0
+    retention_ms: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """``calendar``."""
+        return "calendar"
+
+    @property
+    def text(self) -> str:
+        """The unit and the zone."""
+        return f"{self.calendar.unit}s in {self.calendar.zone}"
+
+    @property
+    def size_ms_max(self) -> int:
+        """The longest unit, with a day more, which clocks may be set back."""
+        return {"day": 2, "week": 8, "month": 32}[self.calendar.unit] * 86_400_000
+
+    @property
+    def is_single(self) -> bool:
+        """``True``."""
+        return True
+
+    def starts_of(self, timestamp_ms: int) -> list[int]:
+        """Return the start of the window that holds a timestamp; none for a time before 1970."""
+        return [self.calendar.start_of(timestamp_ms)] if timestamp_ms >= 0 else []
+
+    def single_starts(self, timestamps_ms: Sequence[int]) -> list[int]:
+        """Return for each timestamp the start of its window."""
+        return self.calendar.starts_of(timestamps_ms)
+
+    def end_of(self, start_ms: int) -> int:
+        """Return the exclusive end of the window that starts at a time."""
+        return self.calendar.end_of(start_ms)
+
+    def starts_of_ended(self, time_ms: int) -> int:
+        """Return the start of the window that holds the time: exactly those before it have ended."""
+        return self.calendar.start_of(time_ms)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from streamcore.durations import duration_text
 from streamcore.processing.dsl.app import App
-from streamcore.processing.topology.describe import duration_text, mermaid_text, plain_text
+from streamcore.processing.topology.describe import mermaid_text, plain_text
 
 
 def shop() -> App:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.errors import UsageError
-from streamcore.processing.topology.windows import TimeWindows
+from streamcore.processing.topology.windows import CalendarWindows, TimeWindows, Windows
+from streamcore.state.calendar import Calendar, CalendarUnit
 
 times = st.integers(0, 10**13)
 
@@ -49,10 +50,19 @@ def test_a_window_takes_records_while_its_end_is_after_stream_time_less_grace() 
     assert found.closing_time_ms(20) == 33
 
 
-@given(windows(), times, times)
+@st.composite
+def calendar_windows(draw: st.DrawFn) -> CalendarWindows:
+    units: tuple[CalendarUnit, ...] = ("day", "week", "month")
+    unit = draw(st.sampled_from(units))
+    zone = draw(st.sampled_from(["UTC", "Europe/Berlin", "America/Sao_Paulo"]))
+    return CalendarWindows(Calendar(unit, zone), draw(st.integers(0, 10**9)))
+
+
+@given(windows() | calendar_windows(), times, times)
 def test_the_bound_of_closed_starts_says_the_same_as_asking_for_each(
-    found: TimeWindows, start_ms: int, stream_time_ms: int
+    found: Windows, timestamp_ms: int, stream_time_ms: int
 ) -> None:
+    start_ms = found.starts_of(timestamp_ms)[-1]
     assert found.is_closed(start_ms, stream_time_ms) == (start_ms < found.closed_before(stream_time_ms))
     assert found.is_closed(start_ms, found.closing_time_ms(start_ms))
     assert not found.is_closed(start_ms, found.closing_time_ms(start_ms) - 1)
@@ -73,3 +83,14 @@ def test_no_window_expires_before_it_is_closed(found: TimeWindows, retention_ms:
 def test_impossible_windows_are_refused(size_ms: int, advance_ms: int) -> None:
     with pytest.raises(UsageError, match="size_ms"):
         TimeWindows(size_ms, advance_ms)
+
+
+@given(calendar_windows(), st.lists(times, min_size=1))
+def test_a_column_of_times_has_the_starts_of_each(found: CalendarWindows, timestamps_ms: list[int]) -> None:
+    starts = found.single_starts(timestamps_ms)
+
+    assert starts == [found.starts_of(timestamp_ms)[0] for timestamp_ms in timestamps_ms]
+    assert all(
+        start_ms <= timestamp_ms < found.end_of(start_ms)
+        for start_ms, timestamp_ms in zip(starts, timestamps_ms, strict=True)
+    )

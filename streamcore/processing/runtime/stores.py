@@ -1,0 +1,57 @@
+"""The running side of a declared store: its write-back, and its description for tools.
+
+Which layout a store has follows from its windows, here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamcore.processing.topology.nodes import StoreSpec
+from streamcore.processing.topology.windows import CalendarWindows, TimeWindows
+from streamcore.state.descriptions import DESCRIPTION_VERSION, StoreDescription
+from streamcore.state.engine import KeyValueEngine
+from streamcore.state.keys import key_codec
+from streamcore.state.value_forms import form_of
+from streamcore.state.windowed import WindowStore
+from streamcore.state.write_back import WriteBack
+
+
+def write_back_of(engine: KeyValueEngine, store: StoreSpec) -> WriteBack[Any, Any]:
+    """Return the write-back of a store in a task's engine."""
+    kind = WriteBack if store.windows is None else WindowStore
+    return kind(
+        engine,
+        store.name,
+        key_codec(store.key_type),
+        store.value_serde.encode,
+        store.value_serde.decode,
+        copy_on_read=store.copies_on_read,
+        value_type=store.value_serde.type_name,
+    )
+
+
+def _window_facts(store: StoreSpec) -> dict[str, Any]:
+    """Return the fields of a description that say which windows a store has."""
+    match store.windows:
+        case TimeWindows(size_ms, advance_ms):
+            return {"window_size_ms": size_ms, "window_advance_ms": advance_ms}
+        case CalendarWindows(calendar):
+            return {"window_calendar": calendar.text, "version": DESCRIPTION_VERSION}
+        case _:
+            return {}
+
+
+def description_of(store: StoreSpec, name: str, *, follows: str) -> StoreDescription:
+    """Return the description of a store, for tools."""
+    windows = store.windows
+    return StoreDescription(
+        name=name,
+        kind="kv" if windows is None else "window",
+        key_codec=key_codec(store.key_type).name,
+        value_codec=store.value_serde.name,
+        **_window_facts(store),
+        aggregations=[(attribute, aggregator.kind) for attribute, aggregator in store.aggregators],
+        follows=follows,
+        value_form=form_of(store.value_serde.value_type),
+    )
