@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.processing.context import table_in_task
@@ -81,6 +81,10 @@ class AppTable(TableAccess[K, V], Generic[K, V]):
             raise KeyError(key)
         store.delete(place)
 
+    @overload
+    def pop(self, key: K, default: V) -> V: ...
+    @overload
+    def pop(self, key: K, default: V | None = ...) -> V | None: ...
     def pop(self, key: K, default: V | None = None) -> V | None:
         """Remove a key; return its value, or ``default`` if there was none."""
         store = table_in_task(self.store)

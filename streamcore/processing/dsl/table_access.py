@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from streamcore.durations import time_ms
 from streamcore.errors import UsageError, fact_text
@@ -36,6 +36,10 @@ class TableAccess(Generic[K, V]):
         """The name of the table, its store and its changelog."""
         return self.store.name
 
+    @overload
+    def get(self, key: K, default: V, *, at: Time | None = ...) -> V: ...
+    @overload
+    def get(self, key: K, default: V | None = ..., *, at: Time | None = ...) -> V | None: ...
     def get(self, key: K, default: V | None = None, *, at: Time | None = None) -> V | None:
         """Return the value of a key, or ``default``.
 
