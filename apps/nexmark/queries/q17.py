@@ -1,0 +1,74 @@
+"""q17: for each auction and day the bids of each rank, and the lowest, highest and mean price."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamcore as sc
+from apps.nexmark.events import Bid
+from apps.nexmark.reading import day, rank
+from apps.nexmark.site import Site
+
+site = Site("q17")
+app = site.app
+
+Key = tuple[int, str]
+"""auction, day"""
+
+Row = tuple[int, str, int, int, int, int, int, int, int, int]
+"""auction, day, bids, bids of rank 1, 2, 3, lowest, highest, average and sum of the prices"""
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The numbers of an auction and day."""
+
+    bids: int
+    rank_1: int
+    rank_2: int
+    rank_3: int
+    lowest: int
+    highest: int
+    total: int
+
+
+@site.bids.group_by
+def auction_and_day(bid: Bid) -> Key:
+    """Group bids by auction and day."""
+    return bid.auction, day(bid.dateTime)
+
+
+prices = auction_and_day.aggregate(
+    "prices-of-day",
+    into=Prices,
+    bids=sc.count(),
+    rank_1=sc.sum(lambda bid: int(rank(bid.price) == 1)),
+    rank_2=sc.sum(lambda bid: int(rank(bid.price) == 2)),
+    rank_3=sc.sum(lambda bid: int(rank(bid.price) == 3)),
+    lowest=sc.min(lambda bid: bid.price),
+    highest=sc.max(lambda bid: bid.price),
+    total=sc.sum(lambda bid: bid.price),
+)
+
+
+@prices.updates().map_record(key=Key, value=Row)
+def row(update: sc.Record[Key, Prices]) -> sc.Record[Key, Row]:
+    """Return the columns of the result."""
+    auction, date = update.key
+    found = update.value
+    columns = (
+        auction,
+        date,
+        found.bids,
+        found.rank_1,
+        found.rank_2,
+        found.rank_3,
+        found.lowest,
+        found.highest,
+        found.total // found.bids,
+        found.total,
+    )
+    return sc.Record(update.key, columns, update.timestamp_ms)
+
+
+row.to("nexmark-q17")
