@@ -8,7 +8,8 @@ Declare an application::
     Topic, Stream, WindowedStream        objects with operators as methods
     AppTable, Table, WindowedTable, GlobalTable
     Events                               the argument of an agent: async def f(events: sc.Events[Order])
-    count, sum, min, max, mean, first, last, aggregation, Aggregator    for stream.aggregate(...)
+    count, sum, min, max, mean, variance, stddev, first, last, argmin, argmax, top, collect, distinct,
+    approx_distinct, quantile, aggregation, Aggregator    for stream.aggregate(...)
     stop, skip, retry, dead_letter       for on_error=
     Record, Windowed, Serde              a record, a key in a window, a user-defined codec
 
@@ -92,7 +93,6 @@ if TYPE_CHECKING:
     from streamcore.processing.runtime.background import Running as Running
     from streamcore.processing.runtime.background import run as run
     from streamcore.processing.runtime.running import Worker as Worker
-    from streamcore.processing.topology.aggregations import Aggregator as Aggregator
     from streamcore.processing.topology.aggregations import aggregation as aggregation
     from streamcore.processing.topology.aggregations import count as count
     from streamcore.processing.topology.aggregations import first as first
@@ -100,11 +100,21 @@ if TYPE_CHECKING:
     from streamcore.processing.topology.aggregations import max as max
     from streamcore.processing.topology.aggregations import mean as mean
     from streamcore.processing.topology.aggregations import min as min
+    from streamcore.processing.topology.aggregations import stddev as stddev
     from streamcore.processing.topology.aggregations import sum as sum
+    from streamcore.processing.topology.aggregations import variance as variance
+    from streamcore.processing.topology.aggregator import Aggregator as Aggregator
     from streamcore.processing.topology.error_policy import dead_letter as dead_letter
     from streamcore.processing.topology.error_policy import retry as retry
     from streamcore.processing.topology.error_policy import skip as skip
     from streamcore.processing.topology.error_policy import stop as stop
+    from streamcore.processing.topology.kept_aggregations import argmax as argmax
+    from streamcore.processing.topology.kept_aggregations import argmin as argmin
+    from streamcore.processing.topology.kept_aggregations import collect as collect
+    from streamcore.processing.topology.kept_aggregations import distinct as distinct
+    from streamcore.processing.topology.kept_aggregations import top as top
+    from streamcore.processing.topology.sketches import approx_distinct as approx_distinct
+    from streamcore.processing.topology.sketches import quantile as quantile
     from streamcore.serde import Serde as Serde
     from streamcore.state.position import Position as Position
     from streamcore.state.queries import Answer as Answer
@@ -166,27 +176,36 @@ __all__ = [
     "Worker",
     "__version__",
     "aggregation",
+    "approx_distinct",
+    "argmax",
+    "argmin",
+    "collect",
     "connect",
     "connect_async",
     "count",
     "dead_letter",
+    "distinct",
     "errors",
     "first",
     "last",
     "max",
     "mean",
     "min",
+    "quantile",
     "retry",
     "run",
     "serve",
     "skip",
+    "stddev",
     "stop",
     "sum",
     "testing",
+    "top",
+    "variance",
 ]
 
 _MODULES = {
-    "Aggregator": "processing.topology.aggregations",
+    "Aggregator": "processing.topology.aggregator",
     "Answer": "state.queries",
     "App": "processing.dsl.app",
     "AppTable": "processing.dsl.app_table",
@@ -211,21 +230,30 @@ _MODULES = {
     "WindowedTable": "processing.dsl.table",
     "Worker": "processing.runtime.running",
     "aggregation": "processing.topology.aggregations",
+    "approx_distinct": "processing.topology.sketches",
+    "argmax": "processing.topology.kept_aggregations",
+    "argmin": "processing.topology.kept_aggregations",
+    "collect": "processing.topology.kept_aggregations",
     "connect": "log.connect",
     "connect_async": "log.async_log",
     "count": "processing.topology.aggregations",
     "dead_letter": "processing.topology.error_policy",
+    "distinct": "processing.topology.kept_aggregations",
     "first": "processing.topology.aggregations",
     "last": "processing.topology.aggregations",
     "max": "processing.topology.aggregations",
     "mean": "processing.topology.aggregations",
     "min": "processing.topology.aggregations",
+    "quantile": "processing.topology.sketches",
     "retry": "processing.topology.error_policy",
     "run": "processing.runtime.background",
     "serve": "log.serving",
     "skip": "processing.topology.error_policy",
+    "stddev": "processing.topology.aggregations",
     "stop": "processing.topology.error_policy",
     "sum": "processing.topology.aggregations",
+    "top": "processing.topology.kept_aggregations",
+    "variance": "processing.topology.aggregations",
 }
 """The module that defines each public name; the errors are all in ``errors``."""
 

@@ -20,7 +20,7 @@ from streamcore.durations import time_ms
 from streamcore.errors import DirectoryInUseError, StorageError, UsageError, with_facts
 from streamcore.log.node.directory_lock import DirectoryLock
 from streamcore.model import TopicPartition, Windowed
-from streamcore.processing.topology.aggregations import RESULTS_BY_KIND
+from streamcore.processing.topology.stored_results import stored_result
 from streamcore.serde import BYTES, SERDES_BY_NAME, UNTYPED
 from streamcore.state.changelog import checkpoint
 from streamcore.state.descriptions import StoreDescription, store_description
@@ -213,7 +213,7 @@ def decoder_of(description: StoreDescription) -> Decode:
     if not description.aggregations:
         return SERDES_BY_NAME.get(description.value_codec, BYTES).decode
     names = [name for name, _ in description.aggregations]
-    results = [RESULTS_BY_KIND.get(kind, _as_it_is) for _, kind in description.aggregations]
+    results = [stored_result(kind) for _, kind in description.aggregations]
 
     def decode(data: bytes) -> Any:
         found = [result(state) for result, state in zip(results, UNTYPED.decode(data), strict=True)]
@@ -224,10 +224,6 @@ def decoder_of(description: StoreDescription) -> Decode:
 
 def _pid_in(error: DirectoryInUseError) -> str:
     return str(error).rpartition("pid=")[2]
-
-
-def _as_it_is(accumulator: Any) -> Any:
-    return accumulator
 
 
 def _parts_in(app: str, task: str, engine: KeyValueEngine) -> Iterator[_Part]:

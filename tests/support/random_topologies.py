@@ -7,6 +7,7 @@ time that can be used, and times are often equal.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
@@ -21,7 +22,8 @@ from streamcore.processing.dsl.app import App
 from streamcore.processing.dsl.stream import Stream
 from streamcore.processing.dsl.table import Table
 from streamcore.processing.dsl.windowed_stream import WindowedStream
-from streamcore.processing.topology import aggregations
+from streamcore.processing.topology import aggregations, kept_aggregations, sketches
+from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, retry, skip, stop
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.processing.topology.times import NO_TIME, TIME_MS_MAX
@@ -338,18 +340,40 @@ def _aggregated(
         case "fold":
             return stream.fold(name, 0, fails_on_sum, value=int, **late)
         case _:
-            return stream.aggregate(
-                name,
-                records=aggregations.count(),
-                odd=aggregations.count(odd_or_none),
-                total=aggregations.sum(of),
-                least=aggregations.min(odd_or_none),
-                greatest=aggregations.max(number),
-                average=aggregations.mean(number),
-                first=aggregations.first(odd_or_none),
-                last=aggregations.last(number),
-                **late,
-            )
+            chosen = draw(st.lists(st.sampled_from(sorted(AGGREGATES)), min_size=1, max_size=5, unique=True))
+            named: dict[str, Any] = {found: AGGREGATES[found](of) for found in chosen}
+            return stream.aggregate(name, **named, **late)
+
+
+Of = Callable[[Any], Any]
+AGGREGATES: dict[str, Callable[[Of], Aggregator[Any, Any]]] = {
+    "records": lambda of: aggregations.count(),
+    "odd": lambda of: aggregations.count(odd_or_none),
+    "total": aggregations.sum,
+    "least": lambda of: aggregations.min(odd_or_none),
+    "greatest": lambda of: aggregations.max(number),
+    "average": lambda of: aggregations.mean(number),
+    "first": lambda of: aggregations.first(odd_or_none),
+    "last": lambda of: aggregations.last(number),
+    "variance": aggregations.variance,
+    "deviation": lambda of: aggregations.stddev(odd_or_none),
+    "smallest": lambda of: kept_aggregations.argmin(of, of=number),
+    "largest": lambda of: kept_aggregations.argmax(odd_or_none, of=number),
+    "podium": lambda of: kept_aggregations.top(2, lambda value: number(value) % 3, of=of),
+    "collected": kept_aggregations.collect,
+    "newest": lambda of: kept_aggregations.collect(number, limit=2),
+    "different": kept_aggregations.distinct,
+    "joined": lambda of: aggregations.aggregation(list, in_a_list, of=of, result=tuple),
+}
+if importlib.util.find_spec("datasketches") is not None:
+    AGGREGATES |= {
+        "estimated": sketches.approx_distinct,
+        "median": lambda of: sketches.quantile(of, 0.5),
+    }
+
+
+def in_a_list(accumulator: list[int], value: Any) -> list[int]:
+    return [*accumulator, number(value)]
 
 
 def fails_on_sum(accumulator: Any, value: Any) -> int:

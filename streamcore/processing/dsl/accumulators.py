@@ -5,6 +5,8 @@
     stored value := MessagePack array of the accumulators, one for each aggregation of the store
     accumulator  := plain data as in ``plain_data``
                   | of a declared class: MessagePack by msgspec, with longer ints as in ``plain_data``
+                  | array of values of a declared class
+                  | array of two arrays: ranks or counts as plain data, and values of a declared class
 
 An accumulator that cannot be stored, or not be read again, is an error of the record that made it: every
 accumulator that a function of the user returns is checked. A container that the function changes in
@@ -14,8 +16,9 @@ place is checked once for all records of a key in a batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import date, time
+from dataclasses import dataclass, replace
+from datetime import date, time, timedelta
+from decimal import Decimal
 from itertools import accumulate
 from typing import Any, Optional, get_args, get_origin, is_typeddict
 from uuid import UUID
@@ -24,8 +27,9 @@ import msgspec
 
 from streamcore.errors import SerdeError, TopologyError, UsageError, fact_text
 from streamcore.plain_data import EXTENSIONS, from_extension
-from streamcore.processing.dsl.declaration import return_type, without_none
-from streamcore.processing.topology.aggregations import Aggregator
+from streamcore.processing.dsl.attribute_types import returned_type
+from streamcore.processing.dsl.declaration import without_none
+from streamcore.processing.topology.aggregator import Aggregator, Form
 from streamcore.serde import UNTYPED, Serde, decode_foreign, encode_foreign, type_name_of, value_check
 
 _SCALARS = {type(None), bool, int, float, str, bytes, *EXTENSIONS} - {tuple}
@@ -34,18 +38,57 @@ _KINDS_OF_USERS = ("reduce", "fold", "custom")
 _UNORDERED: set[type] = {dict, complex}
 _NO_ORDER: Any = getattr(object, "__lt__")  # noqa: B009 - mypy takes it for a comparison
 _WITHOUT_SUM: set[type] = {str, bytes, list, tuple, dict, set, frozenset, date, time, UUID}
+_WITHOUT_IDENTITY: set[type] = {dict, set, frozenset, complex}
+_RESULTS_ARE_LISTS = ("top", "collect")
+_RESULTS_ARE_VALUES = (
+    *("sum", "min", "max", "mean", "first", "last", "argmin", "argmax", "reduce"),
+    *_RESULTS_ARE_LISTS,
+)
+_ASKED = {
+    "order": "of= that makes a number of each",
+    "sum": "of= that makes a number of each",
+    "distances": "of= that makes a number of each",
+    "difference": "of= that makes a number of each, or sc.aggregation(initial, add, remove=...)",
+    "identity": "of= that makes a text, a number or a tuple of each",
+}
+"""What is missing -> what to write instead."""
 
 
-def slot_type(aggregator: Aggregator, value_type: Any, kept_type: Any) -> Any:
-    """Return the declared type of an accumulator; ``None`` for plain data."""
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The stored form of one accumulator: what it is made of, and the type of the values in it."""
+
+    form: Form
+    declared: Any
+    """The type of the values, or of the accumulator of the form ``plain``; ``None`` for plain data."""
+
+    @property
+    def stored_type(self) -> Any:
+        """The type of the accumulator, for msgspec; ``Any`` for plain data."""
+        if self.declared is None:
+            return Any
+        listed: Any = list[self.declared]  # type: ignore[name-defined]
+        match self.form:
+            case "values":
+                return listed
+            case "ranked" | "counted":
+                return tuple[list[Any], listed]
+            case _:
+                return self.declared
+
+
+def slot_type(aggregator: Aggregator[Any, Any], value_type: Any, kept_type: Any) -> Any:
+    """Return the declared type of an accumulator, or of the values in it; ``None`` for plain data."""
+    if aggregator.form == "own" or aggregator.kind == "mean":
+        return None
     declared = aggregator.declared_type or kept_type
     if declared is None and aggregator.keeps_values:
         declared = value_type
-    if declared is None and aggregator.of is not None and aggregator.kind in ("min", "max", "first", "last"):
-        found = return_type(aggregator.of)
+    if declared is None and aggregator.form != "plain" and aggregator.values_of is not None:
+        found = returned_type(aggregator.values_of, value_type)
         is_plain = get_origin(found) in (list, dict, tuple) and not _names_a_class(found)
         declared = None if found in _PLAIN or is_plain else found
-    if aggregator.kind in ("sum", "mean", "count") and declared in _PLAIN:
+    if aggregator.kind == "sum" and declared in _PLAIN:
         return None
     return None if declared in (Any, object) else declared
 
@@ -60,13 +103,33 @@ def _names_a_class(found: Any) -> bool:
     )
 
 
-def result_field(aggregator: Aggregator, value_type: Any) -> Any:
+def values_type(aggregator: Aggregator[Any, Any], value_type: Any) -> Any:
+    """Return the type of the values that an aggregation takes or keeps; ``None`` where it is not known."""
+    if aggregator.declared_type is not None:
+        return aggregator.declared_type
+    return value_type if aggregator.values_of is None else returned_type(aggregator.values_of, value_type)
+
+
+def base_kind(aggregator: Aggregator[Any, Any]) -> str:
+    """Return the kind of an aggregation, of a stream or of a table."""
+    return aggregator.kind.removesuffix("+remove")
+
+
+def result_field(aggregator: Aggregator[Any, Any], value_type: Any) -> Any:
     """Return the type of an aggregation's attribute in a result; ``Any`` where JSON needs no type."""
-    found = aggregator.declared_type
-    if found is None and aggregator.kind not in ("count", "custom"):
-        found = value_type if aggregator.of is None else return_type(aggregator.of)
+    kind = base_kind(aggregator)
+    if kind == "custom":
+        found = aggregator.result_type
+    elif kind in _RESULTS_ARE_VALUES:
+        found = values_type(aggregator, value_type)
+    else:
+        return Any
+    if kind in ("sum", "mean") and isinstance(found, type) and issubclass(found, (int, float)):
+        return Any  # the sum of members of an IntEnum is an int
     if found in (None, Any, object, bool, int, float, str, list, dict):
         return Any
+    if kind in _RESULTS_ARE_LISTS:
+        found = list[found]  # type: ignore[valid-type]
     try:
         value_check(found, "json")
     except UsageError:
@@ -74,39 +137,50 @@ def result_field(aggregator: Aggregator, value_type: Any) -> Any:
     return Optional[found]  # noqa: UP045 - any annotation
 
 
-def refuse_values(name: str, aggregator: Aggregator, value_type: Any) -> None:
-    """Refuse an aggregation whose values are known to have no order, or no sum.
+def refuse_values(name: str, aggregator: Aggregator[Any, Any], value_type: Any) -> None:
+    """Refuse an aggregation whose values are known to have no order, or no sum, or no identity.
 
     Raises:
         TopologyError: every record would fail.
     """
-    found = aggregator.declared_type
-    if found is None:
-        found = value_type if aggregator.of is None else return_type(aggregator.of)
+    kind = base_kind(aggregator)
+    if aggregator.functions:  # argmin, argmax, top: the ranks are compared, not the values
+        found = returned_type(aggregator.functions[0], value_type)
+    else:
+        found = values_type(aggregator, value_type)
     found = without_none(found)
+    found = get_origin(found) or found
     if not isinstance(found, type):
         return
     bases, lacks = set(found.__mro__), ""
-    if aggregator.kind in ("min", "max"):
+    if kind in ("min", "max", "argmin", "argmax", "top"):
         lacks = "order" if bases & _UNORDERED or getattr(found, "__lt__", None) is _NO_ORDER else ""
-    elif aggregator.kind in ("sum", "mean"):
+    elif kind in ("sum", "mean"):
         lacks = "sum" if bases & _WITHOUT_SUM or not hasattr(found, "__add__") else ""
+        if aggregator.kind != kind and not issubclass(found, (int, float, Decimal, timedelta)):
+            lacks = "difference"
+    elif kind in ("variance", "stddev", "quantile"):
+        lacks = "" if issubclass(found, (int, float, Decimal)) else "distances"
+    elif kind in ("distinct", "approx_distinct"):
+        lacks = "identity" if bases & _WITHOUT_IDENTITY else ""
     if lacks:
         raise TopologyError(
-            f"values of this type have no {lacks}; give a function of= that makes a number of each, or use "
-            f"fold: {fact_text(table=name, aggregation=aggregator.kind, type=type_name_of(found))}"
+            f"values of this type have no {lacks}; give a function {_ASKED[lacks]}, or use "
+            f"fold: {fact_text(table=name, aggregation=kind, type=type_name_of(found))}"
         )
 
 
-def checked(aggregator: Aggregator, declared: Any) -> Aggregator:
+def checked(aggregator: Aggregator[Any, Any], declared: Any) -> Aggregator[Any, Any]:
     """Return the aggregation with a check: an accumulator that cannot be stored fails where it is made.
 
     Raises:
         UsageError: values of the declared type cannot be read again.
     """
-    if aggregator.kind == "count":
+    if aggregator.form == "own":
         return aggregator
     ensure = _ensure_plain if declared is None else _ensure_of_type(declared)
+    if aggregator.form in ("values", "ranked", "counted"):
+        return _with_checked_values(aggregator, ensure)
     add, add_many = aggregator.add, aggregator.add_many
 
     def checked_add(accumulator: Any, value: Any) -> Any:
@@ -140,7 +214,54 @@ def checked(aggregator: Aggregator, declared: Any) -> Aggregator:
         return results[-1]
 
     calls_users = aggregator.kind in _KINDS_OF_USERS
-    return replace(aggregator, add=checked_add, add_many=add_many_results if calls_users else add_many_values)
+    return replace(
+        aggregator,
+        add=checked_add,
+        add_many=add_many_results if calls_users else add_many_values,
+        merge=_checked_call(aggregator.merge, ensure),
+        remove=_checked_call(aggregator.remove, ensure),
+    )
+
+
+def _checked_call(
+    function: Callable[[Any, Any], Any] | None, ensure: Callable[[Any], None]
+) -> Callable[[Any, Any], Any] | None:
+    if function is None:
+        return None
+    call = function
+
+    def checked_call(accumulator: Any, other: Any) -> Any:
+        found = call(accumulator, other)
+        ensure(found)
+        return found
+
+    return checked_call
+
+
+def _with_checked_values(
+    aggregator: Aggregator[Any, Any], ensure: Callable[[Any], None]
+) -> Aggregator[Any, Any]:
+    """Return an aggregation that checks each value before it keeps it, and the ranks of ``ranked`` ones."""
+    add, add_many, has_ranks = aggregator.add, aggregator.add_many, aggregator.form == "ranked"
+
+    def check(values: Sequence[Any]) -> None:
+        if has_ranks:
+            for rank, value in values:
+                _ensure_plain(rank)
+                ensure(value)
+        else:
+            for value in values:
+                ensure(value)
+
+    def checked_add(accumulator: Any, value: Any) -> Any:
+        check((value,))
+        return add(accumulator, value)
+
+    def checked_add_many(accumulator: Any, values: Sequence[Any]) -> Any:
+        check(values)
+        return add_many(accumulator, values)
+
+    return replace(aggregator, add=checked_add, add_many=checked_add_many)
 
 
 def _ensure_plain(found: Any) -> None:
@@ -169,10 +290,10 @@ def _from_extension(code: int, data: memoryview) -> Any:
     return from_extension(code, bytes(data))
 
 
-def state_serde(types: Sequence[Any], *, only_counts: bool) -> Serde[Any]:
-    """Return the serde of tuples of accumulators; a type of ``None`` means plain data."""
+def state_serde(slots: Sequence[Slot], *, only_counts: bool) -> Serde[Any]:
+    """Return the serde of tuples of accumulators."""
     if only_counts:
-        counts: Any = tuple[tuple(int for _ in types)]  # type: ignore[misc]
+        counts: Any = tuple[tuple(int for _ in slots)]  # type: ignore[misc]
         return Serde(
             encode=msgspec.msgpack.Encoder().encode,
             decode=msgspec.msgpack.Decoder(counts).decode,
@@ -181,7 +302,7 @@ def state_serde(types: Sequence[Any], *, only_counts: bool) -> Serde[Any]:
             value_type=counts,
         )
     pack, unpack = UNTYPED.encode, UNTYPED.decode
-    if all(found is None for found in types):
+    if all(slot.declared is None for slot in slots):
         # Accumulators stand as a list; an outer tuple would cost an extension on each record.
         return Serde(
             encode=lambda state: pack(list(state)),
@@ -190,11 +311,12 @@ def state_serde(types: Sequence[Any], *, only_counts: bool) -> Serde[Any]:
             type_name="plain accumulators",
             value_type=Any,
         )
-    slots = [Any if found is None else Optional[found] for found in types]  # noqa: UP045 - any annotation
-    state_type: Any = tuple[tuple(slots)]  # type: ignore[misc]
+    stored = [Optional[slot.stored_type] for slot in slots]  # noqa: UP045 - any annotation
+    state_type: Any = tuple[tuple(stored)]  # type: ignore[misc]
     decoder = msgspec.msgpack.Decoder(state_type, dec_hook=decode_foreign, ext_hook=_from_extension)
     typed = msgspec.msgpack.Encoder(enc_hook=encode_foreign).encode
-    header = pack([None] * len(types))[: -len(types)]
+    header = pack([None] * len(slots))[: -len(slots)]
+    two = pack([None, None])[:-2]
 
     def encode_typed(accumulator: Any) -> bytes:
         try:
@@ -202,7 +324,16 @@ def state_serde(types: Sequence[Any], *, only_counts: bool) -> Serde[Any]:
         except OverflowError:  # an int of more than 64 bits
             return pack(msgspec.to_builtins(accumulator, builtin_types=(bytes,), enc_hook=encode_foreign))
 
-    encoders = [pack if found is None else encode_typed for found in types]
+    def encode_ranked(accumulator: Any) -> bytes:
+        ranks, values = accumulator
+        return two + pack(list(ranks)) + encode_typed(list(values))
+
+    def encoder_of(slot: Slot) -> Callable[[Any], bytes]:
+        if slot.declared is None:
+            return pack
+        return encode_ranked if slot.form in ("ranked", "counted") else encode_typed
+
+    encoders = [encoder_of(slot) for slot in slots]
 
     def encode(state: Any) -> bytes:
         return header + b"".join(
@@ -217,11 +348,13 @@ def state_serde(types: Sequence[Any], *, only_counts: bool) -> Serde[Any]:
                 raise
             accumulators = unpack(data)
             return tuple(
-                accumulator if slot is Any else msgspec.convert(accumulator, slot, dec_hook=decode_foreign)
-                for slot, accumulator in zip(slots, accumulators, strict=True)
+                accumulator
+                if slot.declared is None
+                else msgspec.convert(accumulator, found, dec_hook=decode_foreign)
+                for slot, found, accumulator in zip(slots, stored, accumulators, strict=True)
             )
 
-    names = ",".join("plain" if found is None else type_name_of(found) for found in types)
+    names = ",".join("plain" if slot.declared is None else type_name_of(slot.stored_type) for slot in slots)
     return Serde(encode=encode, decode=decode, name="msgpack", type_name=names, value_type=state_type)
 
 
@@ -234,15 +367,15 @@ _EXTENSION_OF_INT = (
 
 
 def declared_accumulators(
-    name: str, named: dict[str, Aggregator], value_type: Any, kept_type: Any
-) -> tuple[dict[str, Aggregator], Serde[Any]]:
+    name: str, named: dict[str, Aggregator[Any, Any]], value_type: Any, kept_type: Any
+) -> tuple[dict[str, Aggregator[Any, Any]], Serde[Any]]:
     """Return the aggregations with their checks, and the serde of the stored accumulators.
 
     Raises:
         TopologyError: values of this type have no order or no sum, or cannot be kept.
     """
-    types: list[Any] = []
-    made: dict[str, Aggregator] = {}
+    slots: list[Slot] = []
+    made: dict[str, Aggregator[Any, Any]] = {}
     for attribute, aggregator in named.items():
         refuse_values(name, aggregator, value_type)
         declared = slot_type(aggregator, value_type, kept_type)
@@ -253,6 +386,6 @@ def declared_accumulators(
                 "values of this type cannot be kept in an aggregation; declare another with value=, or map "
                 f"the values first: {fact_text(table=name, type=type_name_of(declared), reason=error)}"
             ) from error
-        types.append(declared)
+        slots.append(Slot(aggregator.form, declared))
     only_counts = all(aggregator.kind == "count" for aggregator in named.values())
-    return made, state_serde(types, only_counts=only_counts)
+    return made, state_serde(slots, only_counts=only_counts)

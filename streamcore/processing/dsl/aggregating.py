@@ -19,7 +19,7 @@ from streamcore.processing.dsl.windowed_stream import (
     declared_windows,
 )
 from streamcore.processing.topology import aggregations
-from streamcore.processing.topology.aggregations import Aggregator
+from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.places import declares, shown
 from streamcore.state.calendar import CalendarUnit
 
@@ -48,15 +48,15 @@ class Aggregating(Steps[K, V], Generic[K, V]):
 
     @overload
     def aggregate(
-        self, name: str, *, into: type[T], on_error: Policy = ..., **named: Aggregator
+        self, name: str, *, into: type[T], on_error: Policy = ..., **named: Aggregator[V, Any]
     ) -> Table[K, T]: ...
     @overload
     def aggregate(
-        self, name: str, *, into: None = ..., on_error: Policy = ..., **named: Aggregator
+        self, name: str, *, into: None = ..., on_error: Policy = ..., **named: Aggregator[V, Any]
     ) -> Table[K, Any]: ...
     @declares
     def aggregate(
-        self, name: str, *, into: Any = None, on_error: Policy = None, **named: Aggregator
+        self, name: str, *, into: Any = None, on_error: Policy = None, **named: Aggregator[V, Any]
     ) -> Table[K, Any]:
         """Fold the values of each key into several aggregations at once.
 
@@ -136,7 +136,7 @@ class Aggregating(Steps[K, V], Generic[K, V]):
     def _aggregate(
         self,
         name: str,
-        named: dict[str, Aggregator],
+        named: dict[str, Aggregator[Any, Any]],
         on_error: Policy,
         *,
         into: Any = None,

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import inspect
+import types
+import typing
 from typing import Any
 
 import msgspec
 
 from streamcore.errors import TopologyError, fact_text
-from streamcore.processing.dsl.accumulators import declared_accumulators, result_field
-from streamcore.processing.dsl.checks import check_function, check_policy, legal_name
+from streamcore.processing.dsl.accumulators import (
+    base_kind,
+    declared_accumulators,
+    result_field,
+    values_type,
+)
+from streamcore.processing.dsl.checks import check_function, check_policy, legal_name, type_name
+from streamcore.processing.dsl.declaration import without_none
 from streamcore.processing.dsl.flow import Destination, Flow
-from streamcore.processing.topology.aggregations import Aggregator
+from streamcore.processing.topology.aggregator import Aggregator, ensure_can_merge
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Aggregate, StoreSpec
 from streamcore.processing.topology.places import shown
+from streamcore.processing.topology.retraction import ensure_can_remove
 from streamcore.processing.topology.windows import Windows
 
 
 def declare_aggregation(
     flow: Flow,
     name: str,
-    named: dict[str, Aggregator],
+    named: dict[str, Aggregator[Any, Any]],
     *,
     into: Any,
     single: bool,
@@ -29,6 +38,8 @@ def declare_aggregation(
     windows: Windows | None = None,
     late: Destination[Any, Any] | str | None = None,
     on_error: ErrorPolicy | None = None,
+    merges: bool = False,
+    removes: bool = False,
 ) -> tuple[Flow, StoreSpec]:
     """Declare an aggregation after a flow; return the flow of its updates, and its store.
 
@@ -40,7 +51,7 @@ def declare_aggregation(
     """
     legal_name(name, "table")
     check_policy(on_error, step=name)
-    check_aggregators(name, named, into)
+    check_aggregators(name, named, into, value_type=flow.shape.value_type)
     flow.declaration.store_name(name)
     late_topic = None if late is None else flow.output_topic(late, step=name)
     keyed = flow.keyed(name)
@@ -53,6 +64,8 @@ def declare_aggregation(
         into=into,
         single=single,
         kept_type=kept_type,
+        merges=merges,
+        removes=removes,
     )
     node = Aggregate(
         name=flow.declaration.node_name(None, None, name),
@@ -64,12 +77,17 @@ def declare_aggregation(
     return keyed.then(node, keyed.shape.with_values(result_type)), store
 
 
-def check_aggregators(name: str, named: dict[str, Aggregator], into: Any) -> None:
+def check_aggregators(
+    name: str, named: dict[str, Aggregator[Any, Any]], into: Any, *, value_type: Any = None
+) -> None:
     """Refuse invalid aggregations of a store of this name.
+
+    Args:
+        value_type: the type of the stream's values, where it is known.
 
     Raises:
         TopologyError: there is no aggregation, an object is not an aggregation, a function of one does not
-            take the arguments of its call, or ``into`` does not take the names.
+            take the arguments of its call, or ``into`` does not take the names or the results.
     """
     if not named:
         raise TopologyError(f"name at least one aggregation: {fact_text(store=name)}")
@@ -80,20 +98,27 @@ def check_aggregators(name: str, named: dict[str, Aggregator], into: Any) -> Non
                 + fact_text(store=name, aggregation=attribute, given=shown(aggregator))
             )
         step = f"{name}.{attribute}" if len(named) > 1 else name
-        if aggregator.of is not None:
-            check_function(aggregator.of, step=step)
+        own = () if aggregator.of is None else (aggregator.of,)
+        for function in aggregator.functions or own:
+            check_function(function, step=step)
         check_function(aggregator.initial, step=step, takes=())
         check_function(aggregator.add, step=step, takes=("accumulator", "value"))
         check_function(aggregator.result, step=step, takes=("accumulator",))
+        if aggregator.merge is not None:
+            check_function(aggregator.merge, step=step, takes=("earlier", "later"))
+        if aggregator.remove is not None:
+            check_function(aggregator.remove, step=step, takes=("accumulator", "value"))
     if into is not None:
-        check_into(name, named, into)
+        check_into(name, named, into, value_type=value_type)
 
 
-def check_into(name: str, named: dict[str, Aggregator], into: Any) -> None:
-    """Refuse a class for results that does not take the names of the aggregations.
+def check_into(
+    name: str, named: dict[str, Aggregator[Any, Any]], into: Any, *, value_type: Any = None
+) -> None:
+    """Refuse a class for results that does not take the names of the aggregations, or not their results.
 
     Raises:
-        TopologyError: it is not callable, or not with these names.
+        TopologyError: it is not callable, not with these names, or a field has another type than the result.
     """
     if not callable(into):
         raise TopologyError(f"into= is a class: {fact_text(store=name, given=shown(into))}")
@@ -108,11 +133,63 @@ def check_into(name: str, named: dict[str, Aggregator], into: Any) -> None:
             "the class of into= takes the names of the aggregations: "
             + fact_text(store=name, into=shown(into), names=",".join(named), reason=error)
         ) from None
+    try:
+        hints = typing.get_type_hints(into)
+    except (NameError, TypeError, AttributeError):
+        return
+    for attribute, aggregator in named.items():
+        wanted, found = hints.get(attribute), known_result(aggregator, value_type)
+        if found is not None and not _takes(wanted, found):
+            raise TopologyError(
+                "a field of into= has another type than the result of its aggregation: "
+                + fact_text(
+                    store=name,
+                    into=shown(into),
+                    field=attribute,
+                    declared=type_name(wanted),
+                    aggregation=aggregator.kind,
+                    result=type_name(found),
+                )
+            )
+
+
+def known_result(aggregator: Aggregator[Any, Any], value_type: Any) -> type | None:
+    """Return the class of an aggregation's results other than ``None``, where the declaration shows it."""
+    kind = base_kind(aggregator)
+    if kind in ("count", "distinct", "approx_distinct"):
+        return int
+    if kind in ("variance", "stddev", "quantile"):
+        return float
+    if kind in ("top", "collect"):
+        return list
+    if kind not in ("sum", "mean", "min", "max", "first", "last", "argmin", "argmax"):
+        return None
+    found = without_none(values_type(aggregator, value_type))
+    if not isinstance(found, type) or typing.get_args(found):
+        return None
+    if kind in ("sum", "mean") and issubclass(found, int):
+        return int if kind == "sum" else float
+    return found
+
+
+def _takes(wanted: Any, found: type) -> bool:
+    """Whether a field of this type takes values of a class; ``True`` where the type does not show it."""
+    if isinstance(wanted, types.UnionType) or typing.get_origin(wanted) is typing.Union:
+        return any(_takes(one, found) for one in typing.get_args(wanted) if one is not types.NoneType)
+    if typing.get_origin(wanted) is typing.Annotated:
+        return _takes(typing.get_args(wanted)[0], found)
+    wanted = typing.get_origin(wanted) or wanted
+    if not isinstance(wanted, type) or wanted is object or getattr(wanted, "_is_protocol", False):
+        return True
+    try:
+        return issubclass(found, wanted) or (wanted is float and issubclass(found, int))
+    except TypeError:
+        return True
 
 
 def aggregation_store(
     name: str,
-    named: dict[str, Aggregator],
+    named: dict[str, Aggregator[Any, Any]],
     *,
     key_type: Any,
     value_type: Any,
@@ -120,16 +197,25 @@ def aggregation_store(
     into: Any,
     single: bool,
     kept_type: Any = None,
+    merges: bool = False,
+    removes: bool = False,
 ) -> tuple[StoreSpec, Any]:
     """Return the store and the type of its results.
 
     Args:
         single: the result is that of the one aggregator, not an object with attributes.
         kept_type: the type of the accumulator of ``fold``.
+        merges: accumulators are united, as in session windows.
+        removes: values are taken back, as in the aggregation of a table.
 
     Raises:
-        TopologyError: a name that cannot be an attribute, or values that cannot be kept.
+        TopologyError: a name that cannot be an attribute, values that cannot be kept, or an aggregation that
+            cannot merge or remove where that is needed.
     """
+    if removes:
+        named = ensure_can_remove(name, named)
+    if merges:
+        ensure_can_merge(name, named)
     named, state_serde = declared_accumulators(name, named, value_type, kept_type)
     finishers = [aggregator.result for aggregator in named.values()]
     if single:
@@ -165,11 +251,11 @@ def aggregation_store(
     return store, result_type
 
 
-def _kept(named: dict[str, Aggregator], value_type: Any) -> Any:
+def _kept(named: dict[str, Aggregator[Any, Any]], value_type: Any) -> Any:
     return value_type if any(aggregator.keeps_values for aggregator in named.values()) else None
 
 
-def _struct_of(name: str, named: dict[str, Aggregator], value_type: Any) -> Any:
+def _struct_of(name: str, named: dict[str, Aggregator[Any, Any]], value_type: Any) -> Any:
     title = "".join(part.capitalize() for part in name.replace(".", "-").replace("_", "-").split("-"))
     try:
         fields = [(attribute, result_field(found, value_type)) for attribute, found in named.items()]

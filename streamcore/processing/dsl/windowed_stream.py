@@ -12,7 +12,7 @@ from streamcore.processing.dsl.declared_aggregation import declare_aggregation
 from streamcore.processing.dsl.flow import Destination, Flow
 from streamcore.processing.dsl.table import WindowedTable
 from streamcore.processing.topology import aggregations
-from streamcore.processing.topology.aggregations import Aggregator
+from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.windows import CalendarWindows, TimeWindows, Windows
@@ -117,7 +117,7 @@ class WindowedStream(Generic[K, V]):
         into: type[T],
         late: Destination[K | None, V | None] | str | None = ...,
         on_error: ErrorPolicy | None = ...,
-        **named: Aggregator,
+        **named: Aggregator[V, Any],
     ) -> WindowedTable[K, T]: ...
     @overload
     def aggregate(
@@ -127,7 +127,7 @@ class WindowedStream(Generic[K, V]):
         into: None = ...,
         late: Destination[K | None, V | None] | str | None = ...,
         on_error: ErrorPolicy | None = ...,
-        **named: Aggregator,
+        **named: Aggregator[V, Any],
     ) -> WindowedTable[K, Any]: ...
     @declares
     def aggregate(
@@ -137,7 +137,7 @@ class WindowedStream(Generic[K, V]):
         into: Any = None,
         late: Destination[K | None, V | None] | str | None = None,
         on_error: ErrorPolicy | None = None,
-        **named: Aggregator,
+        **named: Aggregator[V, Any],
     ) -> WindowedTable[K, Any]:
         """Fold the values of each key and window; see ``Stream.aggregate``."""
         return self._aggregate(name, named, late, on_error, into=into, single=False)
@@ -179,7 +179,7 @@ class WindowedStream(Generic[K, V]):
     def _aggregate(
         self,
         name: str,
-        named: dict[str, Aggregator],
+        named: dict[str, Aggregator[Any, Any]],
         late: Destination[Any, Any] | str | None,
         on_error: ErrorPolicy | None,
         *,

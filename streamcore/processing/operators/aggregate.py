@@ -19,7 +19,7 @@ from streamcore.model import Windowed
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import UNFIT, fitting, loaded
-from streamcore.processing.topology.aggregations import Aggregator
+from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.windows import Windows
 from streamcore.state.windowed import WindowStore
@@ -169,7 +169,7 @@ class AggregateOperator:
         return rest.with_values(results) if self._emits else None
 
 
-def added(aggregator: Aggregator, accumulator: Any, value: Any) -> Any:
+def added(aggregator: Aggregator[Any, Any], accumulator: Any, value: Any) -> Any:
     """Return the accumulator with one value folded in: the reference for every faster way."""
     if value is None and not aggregator.counts_none:
         return accumulator

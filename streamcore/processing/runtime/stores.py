@@ -51,7 +51,7 @@ def description_of(store: StoreSpec, name: str, *, follows: str) -> StoreDescrip
         key_codec=key_codec(store.key_type).name,
         value_codec=store.value_serde.name,
         **_window_facts(store),
-        aggregations=[(attribute, aggregator.kind) for attribute, aggregator in store.aggregators],
+        aggregations=[(attribute, aggregator.stored_kind) for attribute, aggregator in store.aggregators],
         follows=follows,
         value_form=form_of(store.value_serde.value_type),
     )

@@ -1,42 +1,26 @@
-"""The aggregations: how the values of a key are folded into one.
+"""The aggregations of the public API that keep one number or one value, and those of the user's functions.
 
-An ``Aggregator`` keeps an accumulator. ``add`` defines its result; ``add_many`` must give the same as
-a call of ``add`` for each value, and exists because it can be faster. Accumulators are stored, so they
-are plain data (``plain_data``) or of the declared type.
+Each function returns an ``Aggregator``. Where several values are equal, the one that was added first counts
+as the first; under ``merge`` those of the earlier accumulator were added first.
 
-``None`` values of ``of`` are left out, as in SQL: ``add`` never receives them.
+NaN is greater than every number, as in DuckDB and PostgreSQL.
 """
 
 from __future__ import annotations
 
 import copy
-import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from decimal import Decimal
 from functools import reduce
-from typing import Any, TypeAlias
+from typing import Any, TypeVar, overload
 
-Of: TypeAlias = Callable[[Any], Any]
+from streamcore.processing.topology import exact_numbers
+from streamcore.processing.topology.aggregator import Aggregator, Of
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aggregator:
-    """One named aggregation. ``kind`` is stored beside the state, for tools without the application."""
-
-    kind: str
-    initial: Callable[[], Any]
-    add: Callable[[Any, Any], Any]
-    add_many: Callable[[Any, Sequence[Any]], Any]
-    result: Callable[[Any], Any] = lambda accumulator: accumulator
-    of: Of | None = None
-    counts_none: bool = False
-    keeps_values: bool = False
-    """Whether the accumulator holds values of the stream, and so needs their type."""
-    declared_type: Any = None
-    """The type of the accumulator, or of the values that it is made of, as the user declared it."""
-    result_type: Any = None
+V = TypeVar("V")
+T = TypeVar("T")
+A = TypeVar("A")
 
 
 def _none() -> None:
@@ -47,20 +31,31 @@ def _zero() -> int:
     return 0
 
 
-def count(of: Of | None = None) -> Aggregator:
+@overload
+def count() -> Aggregator[Any, int]: ...
+@overload
+def count(of: Callable[[V], object]) -> Aggregator[V, int]: ...
+def count(of: Of | None = None) -> Aggregator[Any, int]:
     """Count the records; with ``of``, the records for which it is not ``None``."""
     return Aggregator(
         kind="count",
+        form="own",
         initial=_zero,
         add=lambda accumulator, _: accumulator + 1,
         add_many=lambda accumulator, values: accumulator + len(values),
+        merge=lambda earlier, later: earlier + later,
+        remove=lambda accumulator, _: accumulator - 1,
         of=of,
         counts_none=of is None,
         result_type=int,
     )
 
 
-def sum(of: Of | None = None, *, value: Any = None) -> Aggregator:
+@overload
+def sum(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
+@overload
+def sum(of: Callable[[V], T | None], *, value: Any = ...) -> Aggregator[V, T]: ...
+def sum(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
     """Sum numbers, Decimals or timedeltas; the sum of no values is 0, or the result of ``value()``.
 
     Ints grow without bound, Decimals keep all their digits. A NaN makes the sum NaN.
@@ -71,39 +66,13 @@ def sum(of: Of | None = None, *, value: Any = None) -> Aggregator:
     return Aggregator(
         kind="sum",
         initial=value if value in (Decimal, timedelta) else _zero,
-        add=_add,
-        add_many=_add_all,
+        add=exact_numbers.add,
+        add_many=exact_numbers.add_all,
+        merge=exact_numbers.add,
         of=of,
         declared_type=value,
         result_type=value,
     )
-
-
-_EXACT = Context(prec=5_000, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[])
-"""Sums of Decimals keep their digits, so they do not depend on the order; infinities that meet give NaN."""
-_WITHOUT_SUM = (str, bytes, list, tuple, dict, set, frozenset)
-
-
-def _add(accumulator: Any, value: Any) -> Any:
-    if type(value) is Decimal or type(accumulator) is Decimal:
-        return _EXACT.add(accumulator, value)
-    try:
-        return accumulator + value
-    except TypeError:
-        # A timedelta, for example, cannot be added to the 0 that a sum begins with.
-        if type(accumulator) is not int or accumulator or isinstance(value, _WITHOUT_SUM):
-            raise
-        return value
-
-
-def _add_all(accumulator: Any, values: Sequence[Any]) -> Any:
-    try:
-        # Not the builtin sum: from Python 3.12 it compensates floats, and the result would
-        # depend on where the batches were cut.
-        total = reduce(operator.add, values, accumulator)
-    except (TypeError, ArithmeticError):
-        return reduce(_add, values, accumulator)
-    return reduce(_add, values, accumulator) if type(total) is Decimal else total
 
 
 def _add_min(accumulator: Any, value: Any) -> Any:
@@ -123,139 +92,272 @@ def _add_max(accumulator: Any, value: Any) -> Any:
     return value + 0.0 if type(value) is float else value
 
 
-def min(of: Of | None = None, *, value: Any = None) -> Aggregator:
+def _later(add: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return the merge of accumulators that are one of the values, or ``None``."""
+    return lambda earlier, later: earlier if later is None else add(earlier, later)
+
+
+@overload
+def min(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
+@overload
+def min(of: Callable[[V], T | None], *, value: Any = ...) -> Aggregator[V, T | None]: ...
+def min(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
     """The smallest value, ``None`` for no values; of equal ones the first.
 
     NaN is greater than every number, as in DuckDB and PostgreSQL: it is the result only if all are NaN.
     """
     return Aggregator(
         kind="min",
+        form="value",
         initial=_none,
         add=_add_min,
         add_many=lambda accumulator, values: reduce(_add_min, values, accumulator),
+        merge=_later(_add_min),
         of=of,
-        keeps_values=of is None,
         declared_type=value,
         result_type=value,
     )
 
 
-def max(of: Of | None = None, *, value: Any = None) -> Aggregator:
+@overload
+def max(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
+@overload
+def max(of: Callable[[V], T | None], *, value: Any = ...) -> Aggregator[V, T | None]: ...
+def max(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
     """The largest value, ``None`` for no values; of equal ones the first.
 
     NaN is greater than every number, as in DuckDB and PostgreSQL: it is the result if any is NaN.
     """
     return Aggregator(
         kind="max",
+        form="value",
         initial=_none,
         add=_add_max,
         add_many=lambda accumulator, values: reduce(_add_max, values, accumulator),
+        merge=_later(_add_max),
         of=of,
-        keeps_values=of is None,
         declared_type=value,
         result_type=value,
     )
 
 
-def _mean_start() -> list[Any]:
-    return [0, 0]
+def _merge_means(earlier: Sequence[Any], later: Sequence[Any]) -> list[Any]:
+    return [earlier[0] + later[0], exact_numbers.add(earlier[1], later[1])]
 
 
-def _add_mean(accumulator: list[Any], value: Any) -> list[Any]:
-    return [accumulator[0] + 1, _add(accumulator[1], value)]
+@overload
+def mean(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
+@overload
+def mean(of: Callable[[V], object], *, value: Any = ...) -> Aggregator[V, Any]: ...
+def mean(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
+    """The arithmetic mean of numbers, Decimals or timedeltas, ``None`` for no values; NaN if any is NaN.
 
+    The mean of Decimals has 28 digits, or those of the decimal context.
 
-def mean_of(accumulator: Sequence[Any]) -> Any:
-    """Return the mean of a stored ``[count, sum]``."""
-    value_count, total = accumulator
-    return total / value_count if value_count else None
-
-
-def mean(of: Of | None = None) -> Aggregator:
-    """The arithmetic mean of numbers, Decimals or timedeltas, ``None`` for no values; NaN if any is NaN."""
+    Args:
+        value: the type of the values, where no annotation names it.
+    """
     return Aggregator(
         kind="mean",
-        initial=_mean_start,
-        add=_add_mean,
+        initial=lambda: [0, 0],
+        add=lambda accumulator, value: [accumulator[0] + 1, exact_numbers.add(accumulator[1], value)],
         add_many=lambda accumulator, values: [
             accumulator[0] + len(values),
-            _add_all(accumulator[1], values),
+            exact_numbers.add_all(accumulator[1], values),
         ],
-        result=mean_of,
+        merge=_merge_means,
+        result=exact_numbers.mean_of,
+        of=of,
+        declared_type=value,
+        result_type=float,
+    )
+
+
+def _deviations(kind: str, of: Of | None, result: Callable[[Any], float | None]) -> Aggregator[Any, Any]:
+    return Aggregator(
+        kind=kind,
+        form="own",
+        initial=lambda: [0, 0.0, 0.0],
+        add=exact_numbers.add_to_variance,
+        add_many=exact_numbers.add_all_to_variance,
+        merge=exact_numbers.merge_variances,
+        result=result,
         of=of,
         result_type=float,
     )
 
 
-def first(of: Of | None = None, *, value: Any = None) -> Aggregator:
-    """The value of the first record in the partition."""
+@overload
+def variance(of: None = ...) -> Aggregator[Any, float | None]: ...
+@overload
+def variance(of: Callable[[V], object]) -> Aggregator[V, float | None]: ...
+def variance(of: Of | None = None) -> Aggregator[Any, float | None]:
+    """The sample variance of numbers as a float, as ``var_samp`` in SQL; ``None`` for fewer than two values.
+
+    Decimals are converted to floats. A NaN or an infinity makes it NaN.
+    """
+    return _deviations("variance", of, exact_numbers.variance_of)
+
+
+def stddev_of(accumulator: Sequence[Any]) -> float | None:
+    """Return the standard deviation of a running variance."""
+    return exact_numbers.root(exact_numbers.variance_of(accumulator))
+
+
+@overload
+def stddev(of: None = ...) -> Aggregator[Any, float | None]: ...
+@overload
+def stddev(of: Callable[[V], object]) -> Aggregator[V, float | None]: ...
+def stddev(of: Of | None = None) -> Aggregator[Any, float | None]:
+    """The standard deviation of a sample, the root of ``variance``; ``None`` for fewer than two values."""
+    return _deviations("stddev", of, stddev_of)
+
+
+@overload
+def first(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
+@overload
+def first(of: Callable[[V], T | None], *, value: Any = ...) -> Aggregator[V, T | None]: ...
+def first(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
+    """The value of the record that was processed first, ``None`` for no values.
+
+    It follows the order of records, not their times: ``argmin(lambda event: event.time)`` is the earliest.
+    """
     return Aggregator(
         kind="first",
+        form="value",
         initial=_none,
         add=lambda accumulator, value: value if accumulator is None else accumulator,
         add_many=lambda accumulator, values: values[0] if accumulator is None else accumulator,
+        merge=lambda earlier, later: later if earlier is None else earlier,
         of=of,
-        keeps_values=of is None,
         declared_type=value,
         result_type=value,
     )
 
 
-def last(of: Of | None = None, *, value: Any = None) -> Aggregator:
-    """The value of the last record in the partition."""
+@overload
+def last(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
+@overload
+def last(of: Callable[[V], T | None], *, value: Any = ...) -> Aggregator[V, T | None]: ...
+def last(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
+    """The value of the record that was processed last, ``None`` for no values; see ``first``."""
     return Aggregator(
         kind="last",
+        form="value",
         initial=_none,
         add=lambda _, value: value,
         add_many=lambda _, values: values[-1],
+        merge=lambda earlier, later: earlier if later is None else later,
         of=of,
-        keeps_values=of is None,
         declared_type=value,
         result_type=value,
     )
 
 
+# -- functions of the user
+
+
+@overload
+def aggregation(
+    initial: Callable[[], A],
+    add: Callable[[A, Any], A],
+    *,
+    merge: Callable[[A, A], A] | None = ...,
+    remove: Callable[[A, Any], A] | None = ...,
+    of: Callable[[V], object],
+    result: Callable[[A], T],
+    value: Any = ...,
+) -> Aggregator[V, T]: ...
+@overload
+def aggregation(
+    initial: Callable[[], A],
+    add: Callable[[A, Any], A],
+    *,
+    merge: Callable[[A, A], A] | None = ...,
+    remove: Callable[[A, Any], A] | None = ...,
+    of: Callable[[V], object],
+    result: None = ...,
+    value: Any = ...,
+) -> Aggregator[V, A]: ...
+@overload
+def aggregation(
+    initial: Callable[[], A],
+    add: Callable[[A, V], A],
+    *,
+    merge: Callable[[A, A], A] | None = ...,
+    remove: Callable[[A, V], A] | None = ...,
+    of: None = ...,
+    result: Callable[[A], T],
+    value: Any = ...,
+) -> Aggregator[V, T]: ...
+@overload
+def aggregation(
+    initial: Callable[[], A],
+    add: Callable[[A, V], A],
+    *,
+    merge: Callable[[A, A], A] | None = ...,
+    remove: Callable[[A, V], A] | None = ...,
+    of: None = ...,
+    result: None = ...,
+    value: Any = ...,
+) -> Aggregator[V, A]: ...
 def aggregation(
     initial: Callable[[], Any],
     add: Callable[[Any, Any], Any],
     *,
+    merge: Callable[[Any, Any], Any] | None = None,
+    remove: Callable[[Any, Any], Any] | None = None,
     of: Of | None = None,
     result: Callable[[Any], Any] | None = None,
     value: Any = None,
-) -> Aggregator:
+) -> Aggregator[Any, Any]:
     """Return a user-defined aggregation: ``add(accumulator, value)`` returns the next accumulator.
 
-    The accumulator is stored as MessagePack of plain data, or of its type ``value``. ``add`` must not change
-    the accumulator that it is given.
+    The accumulator is stored as MessagePack of plain data, or of its type ``value``. No function may change
+    an accumulator that it is given.
+
+    Args:
+        merge: ``merge(earlier, later)`` returns the accumulator of the values of both. It must be
+            associative. Session windows need it.
+        remove: ``remove(accumulator, value)`` takes back a value that was added. Aggregations of tables need
+            it.
+        result: makes the result of an accumulator.
     """
     return Aggregator(
         kind="custom",
         initial=initial,
         add=add,
         add_many=lambda accumulator, values: reduce(add, values, accumulator),
+        merge=merge,
+        remove=remove,
         result=result or (lambda accumulator: accumulator),
         of=of,
         counts_none=of is None,
         declared_type=value,
+        result_type=value if result is None else None,
     )
 
 
-def reducer(function: Callable[[Any, Any], Any]) -> Aggregator:
-    """Return the aggregation of ``stream.reduce``: the first value is the first accumulator."""
+def reducer(function: Callable[[Any, Any], Any]) -> Aggregator[Any, Any]:
+    """Return the aggregation of ``stream.reduce``: the first value is the first accumulator.
+
+    Accumulators are values, so the function merges them too.
+    """
 
     def add(accumulator: Any, value: Any) -> Any:
         return value if accumulator is None else function(accumulator, value)
 
     return Aggregator(
         kind="reduce",
+        form="value",
         initial=_none,
         add=add,
         add_many=lambda accumulator, values: reduce(add, values, accumulator),
-        keeps_values=True,
+        merge=_later(add),
     )
 
 
-def folder(initial: Any, function: Callable[[Any, Any], Any]) -> Aggregator:
+def folder(initial: Any, function: Callable[[Any, Any], Any]) -> Aggregator[Any, Any]:
     """Return the aggregation of ``stream.fold``; ``initial`` is a value or a function that makes one."""
     return Aggregator(
         kind="fold",
@@ -265,7 +367,3 @@ def folder(initial: Any, function: Callable[[Any, Any], Any]) -> Aggregator:
         add_many=lambda accumulator, values: reduce(function, values, accumulator),
         counts_none=True,
     )
-
-
-RESULTS_BY_KIND: dict[str, Callable[[Any], Any]] = {"mean": mean_of}
-"""The functions by which tools turn a stored accumulator into its result; other kinds need none."""

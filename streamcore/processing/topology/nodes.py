@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from streamcore.processing.topology.aggregations import Aggregator
+from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.windows import Windows
 from streamcore.serde import Serde
@@ -59,7 +59,7 @@ class StoreSpec:
     key_type: Any
     value_serde: Serde[Any]
     windows: Windows | None = None
-    aggregators: tuple[tuple[str, Aggregator], ...] = ()
+    aggregators: tuple[tuple[str, Aggregator[Any, Any]], ...] = ()
     result: Function | None = None
     source_topic: TopicSpec | None = None
     default: Any = None

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.processing.topology import aggregations
-from streamcore.processing.topology.aggregations import RESULTS_BY_KIND, Aggregator
+from streamcore.processing.topology.aggregator import Aggregator
+from streamcore.processing.topology.stored_results import stored_result
 
 
 def result_of(aggregator: Aggregator, values: Sequence[Any]) -> Any:
@@ -124,4 +125,4 @@ def test_tools_show_a_stored_mean_as_its_result() -> None:
 
     stored = mean.add_many(mean.initial(), [1, 2, 6])
 
-    assert RESULTS_BY_KIND[mean.kind](stored) == 3.0
+    assert stored_result(mean.stored_kind)(stored) == 3.0

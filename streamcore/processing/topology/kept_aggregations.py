@@ -1,0 +1,297 @@
+"""The aggregations that keep several values of the stream, or the values together with their ranks.
+
+Each function returns an ``Aggregator``. Where several values are equal, the one that was added first counts
+as the first; under ``merge`` those of the earlier accumulator were added first.
+
+What is kept of a key is one stored value, so each aggregation has a bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any, TypeVar, overload
+
+from streamcore.errors import TopologyError, UsageError, fact_text
+from streamcore.processing.topology.aggregator import Aggregator, Of
+from streamcore.processing.topology.identities import identities
+from streamcore.processing.topology.places import declares, shown
+
+V = TypeVar("V")
+T = TypeVar("T")
+
+COLLECTED_MAX = 10_000
+"""How many values ``collect`` keeps of a key without ``limit=``."""
+DISTINCT_MAX = 100_000
+"""How many values ``distinct`` keeps of a key without ``limit=``."""
+
+
+def is_less(value: Any, other: Any) -> bool:
+    """Whether a value is less than another one; NaN is greater than every number."""
+    return bool(value == value and (other != other or value < other))
+
+
+Ranked = Sequence[Sequence[Any]]
+"""``[[rank, ...], [value, ...]]``"""
+
+
+def _nothing_ranked() -> list[list[Any]]:
+    return [[], []]
+
+
+def _pair(by: Of, of: Of | None) -> Of:
+    """Return the function that gives the rank and the value to keep, ``None`` if one of them is ``None``."""
+
+    def ranked(value: Any) -> tuple[Any, Any] | None:
+        rank = by(value)
+        if rank is None:
+            return None
+        kept = value if of is None else of(value)
+        return None if kept is None else (rank, kept)
+
+    return ranked
+
+
+def kept_value(accumulator: Ranked) -> Any:
+    """Return the first of the ranked values, ``None`` for none."""
+    return accumulator[1][0] if accumulator[1] else None
+
+
+def kept_values(accumulator: Ranked) -> list[Any]:
+    """Return the ranked values in their order."""
+    return list(accumulator[1])
+
+
+def _extreme(
+    kind: str, by: Of, of: Of | None, value: Any, is_before: Callable[[Any, Any], bool]
+) -> Aggregator[Any, Any]:
+    def add(accumulator: Ranked, ranked: tuple[Any, Any]) -> Ranked:
+        if accumulator[0] and not is_before(ranked[0], accumulator[0][0]):
+            return accumulator
+        return [[ranked[0]], [ranked[1]]]
+
+    def merge(earlier: Ranked, later: Ranked) -> Ranked:
+        return add(earlier, (later[0][0], later[1][0])) if later[0] else earlier
+
+    return Aggregator(
+        kind=kind,
+        form="ranked",
+        initial=_nothing_ranked,
+        add=add,
+        add_many=lambda accumulator, values: reduce(add, values, accumulator),
+        merge=merge,
+        result=kept_value,
+        of=_pair(by, of),
+        functions=(by,) if of is None else (by, of),
+        kept=of,
+        declared_type=value,
+        result_type=value,
+    )
+
+
+@overload
+def argmin(by: Callable[[V], object], *, of: None = ..., value: Any = ...) -> Aggregator[V, V | None]: ...
+@overload
+def argmin(
+    by: Callable[[V], object], *, of: Callable[[V], T | None], value: Any = ...
+) -> Aggregator[V, T | None]: ...
+def argmin(by: Of, *, of: Of | None = None, value: Any = None) -> Aggregator[Any, Any]:
+    """The value for which ``by`` is smallest, ``None`` for no values; of equal ones the first.
+
+    Args:
+        by: what is compared; a value for which it is ``None`` is left out. NaN is greater than every number.
+        of: what is kept of the value, the whole value by default.
+        value: the type of what is kept, where no annotation names it.
+    """
+    return _extreme("argmin", by, of, value, is_less)
+
+
+@overload
+def argmax(by: Callable[[V], object], *, of: None = ..., value: Any = ...) -> Aggregator[V, V | None]: ...
+@overload
+def argmax(
+    by: Callable[[V], object], *, of: Callable[[V], T | None], value: Any = ...
+) -> Aggregator[V, T | None]: ...
+def argmax(by: Of, *, of: Of | None = None, value: Any = None) -> Aggregator[Any, Any]:
+    """The value for which ``by`` is greatest, ``None`` for no values; of equal ones the first.
+
+    The arguments are those of ``argmin``.
+    """
+    return _extreme("argmax", by, of, value, lambda rank, other: is_less(other, rank))
+
+
+@overload
+def top(n: int, by: Callable[[V], object], *, of: None = ..., value: Any = ...) -> Aggregator[V, list[V]]: ...
+@overload
+def top(
+    n: int, by: Callable[[V], object], *, of: Callable[[V], T | None], value: Any = ...
+) -> Aggregator[V, list[T]]: ...
+@declares
+def top(n: int, by: Of, *, of: Of | None = None, value: Any = None) -> Aggregator[Any, Any]:
+    """The list of the ``n`` values for which ``by`` is greatest, the greatest first; of equal ones the first.
+
+    Args:
+        n: how many values at most, 1 to 10,000.
+        by: what is compared; a value for which it is ``None`` is left out. NaN is greater than every number.
+        of: what is kept of a value, the whole value by default.
+        value: the type of what is kept, where no annotation names it.
+
+    Raises:
+        TopologyError: ``n`` is out of range.
+    """
+    most = _limit("n", n)
+
+    def ranked(pairs: Sequence[tuple[Any, Any]]) -> list[list[Any]]:
+        # A stable order: of equal ranks the earlier value is first, whichever way the list is sorted.
+        in_order = sorted(pairs, key=_Rank, reverse=True)[:most]
+        return [[rank for rank, _ in in_order], [kept for _, kept in in_order]]
+
+    def add_many(accumulator: Ranked, pairs: Sequence[tuple[Any, Any]]) -> Ranked:
+        ranks = accumulator[0]
+        if len(ranks) == most:
+            pairs = [pair for pair in pairs if is_less(ranks[-1], pair[0])]
+            if not pairs:
+                return accumulator
+        return ranked([*zip(*accumulator, strict=True), *pairs])
+
+    return Aggregator(
+        kind="top",
+        form="ranked",
+        parameter=str(most),
+        initial=_nothing_ranked,
+        add=lambda accumulator, pair: add_many(accumulator, [pair]),
+        add_many=add_many,
+        merge=lambda earlier, later: add_many(earlier, list(zip(*later, strict=True))),
+        result=kept_values,
+        of=_pair(by, of),
+        functions=(by,) if of is None else (by, of),
+        kept=of,
+        declared_type=value,
+        result_type=list if value is None else list[value],
+    )
+
+
+class _Rank:
+    """Compares pairs (rank, value) by their ranks."""
+
+    __slots__ = ("rank",)
+
+    def __init__(self, pair: tuple[Any, Any]) -> None:
+        self.rank = pair[0]
+
+    def __lt__(self, other: _Rank) -> bool:
+        return is_less(self.rank, other.rank)
+
+
+# -- many values
+
+
+def _limit(name: str, given: Any, most: int = COLLECTED_MAX) -> int:
+    """Return a number of values to keep.
+
+    Raises:
+        TopologyError: it is not a whole number from 1 to ``most``.
+    """
+    if type(given) is not int or not 1 <= given <= most:
+        raise TopologyError(f"{name} is a whole number from 1 to {most:,}: {fact_text(given=shown(given))}")
+    return given
+
+
+@overload
+def collect(of: None = ..., *, limit: int | None = ..., value: Any = ...) -> Aggregator[Any, Any]: ...
+@overload
+def collect(
+    of: Callable[[V], T | None], *, limit: int | None = ..., value: Any = ...
+) -> Aggregator[V, list[T]]: ...
+@declares
+def collect(of: Of | None = None, *, limit: int | None = None, value: Any = None) -> Aggregator[Any, Any]:
+    """The list of the values in the order of their records.
+
+    The whole list is one stored value, written at each commit in which it changed.
+
+    Args:
+        limit: keep only the newest values, this many. Without it a record fails if its key has 10,000 values.
+        value: the type of the values, where no annotation names it.
+
+    Raises:
+        TopologyError: ``limit`` is not a whole number from 1 to 10,000.
+    """
+    newest = None if limit is None else _limit("limit=", limit)
+
+    def add_many(accumulator: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+        found = [*accumulator, *values]
+        if newest is not None:
+            return found[-newest:]
+        if len(found) > COLLECTED_MAX:
+            raise UsageError(
+                "a key has too many values to keep them all; collect(limit=n) keeps the newest n: "
+                + fact_text(most=COLLECTED_MAX)
+            )
+        return found
+
+    return Aggregator(
+        kind="collect",
+        form="values",
+        parameter="" if newest is None else str(newest),
+        initial=list,
+        add=lambda accumulator, value: add_many(accumulator, (value,)),
+        add_many=add_many,
+        merge=add_many,
+        of=of,
+        declared_type=value,
+        result=list,
+        result_type=list if value is None else list[value],
+    )
+
+
+@overload
+def distinct(of: None = ..., *, limit: int = ...) -> Aggregator[Any, int]: ...
+@overload
+def distinct(of: Callable[[V], object], *, limit: int = ...) -> Aggregator[V, int]: ...
+@declares
+def distinct(of: Of | None = None, *, limit: int = DISTINCT_MAX) -> Aggregator[Any, int]:
+    """Count the different values, as ``count(distinct ...)`` in SQL.
+
+    Values are one where keys would be: ``1`` and ``1.0`` are, ``True`` and ``1`` are not. All values of a key
+    are kept, in one stored value; ``approx_distinct`` needs 2 KB.
+
+    Args:
+        limit: a record fails if its key has more different values than this, 1 to 1,000,000.
+
+    Raises:
+        TopologyError: ``limit`` is out of range.
+    """
+    most = _limit("limit=", limit, 1_000_000)
+
+    def add_identities(accumulator: dict[bytes, None], found: Any) -> dict[bytes, None]:
+        new = [identity for identity in found if identity not in accumulator]
+        if not new:
+            return accumulator
+        united = {**accumulator, **dict.fromkeys(new)}
+        ensure_few_distinct(united, most)
+        return united
+
+    return Aggregator(
+        kind="distinct",
+        form="own",
+        initial=dict,
+        add=lambda accumulator, value: add_identities(accumulator, identities((value,))),
+        add_many=lambda accumulator, values: add_identities(accumulator, identities(values)),
+        merge=add_identities,
+        result=len,
+        of=of,
+        result_type=int,
+    )
+
+
+def ensure_few_distinct(found: dict[bytes, Any], most: int) -> None:
+    """Refuse a set of values that is too large to be one stored value.
+
+    Raises:
+        UsageError: it has more than ``most`` values.
+    """
+    if len(found) > most:
+        raise UsageError(
+            "a key has too many different values to keep them all; use sc.approx_distinct(), or "
+            f"distinct(limit=n): {fact_text(limit=most)}"
+        )
