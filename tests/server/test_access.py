@@ -168,11 +168,11 @@ def test_rules_are_created_shown_and_deleted(root: WireClient, version: int) -> 
         creation(CLUSTER, "another-cluster"),
     ],
 )
-def test_a_rule_that_makes_no_sense_is_refused_alone(root: WireClient, wrong: AclCreation) -> None:
+def test_an_invalid_rule_is_refused_without_the_others(root: WireClient, wrong: AclCreation) -> None:
     assert create(root, creation(), wrong, creation(operation=WRITE)) == [0, E.INVALID_REQUEST, 0]
 
 
-def test_filters_for_what_is_not_known_choose_nothing_and_for_nothing_are_refused(root: WireClient) -> None:
+def test_filters_for_unknown_users_match_nothing_and_empty_filters_are_refused(root: WireClient) -> None:
     allow(root, READ)
 
     newer = root.ask(wanted(operation=99), 3)
@@ -186,7 +186,7 @@ def test_filters_for_what_is_not_known_choose_nothing_and_for_nothing_are_refuse
     assert [len(result.matching_acls) for result in deleted.filter_results] == [0, 1]
 
 
-def test_who_may_not_alter_the_cluster_changes_nothing_and_sees_nothing(alice: WireClient) -> None:
+def test_acls_need_rights_on_the_cluster(alice: WireClient) -> None:
     created = create(alice, creation(operation=ALL), creation())
     deleted = alice.ask(DeleteAclsRequest(filters=[wanted(DeleteAclsFilter)]), 3)
     shown = alice.ask(wanted(), 3)
@@ -306,7 +306,7 @@ def test_a_client_sees_only_topics_that_it_may_describe(root: WireClient, alice:
     ]
 
 
-def test_a_topic_comes_into_being_for_who_may_create_it(
+def test_a_topic_is_auto_created_for_clients_that_may_create_it(
     served: sc.ServedLog, root: WireClient, alice: WireClient
 ) -> None:
     request = MetadataRequest(topics=[MetadataRequestTopic(name="new")])
@@ -322,7 +322,7 @@ def test_a_topic_comes_into_being_for_who_may_create_it(
 
 
 @pytest.mark.parametrize("operation", [CREATE, DESCRIBE])
-def test_rights_on_the_cluster_are_told_where_it_may_be_described(
+def test_allowed_operations_on_the_cluster_need_the_right_to_describe_it(
     root: WireClient, alice: WireClient, operation: int
 ) -> None:
     request = MetadataRequest(
@@ -346,7 +346,7 @@ def test_rights_on_the_cluster_are_told_where_it_may_be_described(
     assert unasked.topics[0].topic_authorized_operations == NOT_ASKED
 
 
-def test_the_topic_with_the_users_is_for_nobody(tmp_path: Path) -> None:
+def test_no_client_may_read_the_topic_with_the_users(tmp_path: Path) -> None:
     for authorize in (True, False):
         with serving(tmp_path / str(authorize), authorize=authorize) as served, client_of(served) as client:
             log_in(client, "root", "secret")
@@ -364,7 +364,7 @@ def test_the_topic_with_the_users_is_for_nobody(tmp_path: Path) -> None:
             }
 
 
-def test_nobody_takes_the_place_of_that_topic_before_it_is_there(tmp_path: Path) -> None:
+def test_the_name_of_a_topic_under_creation_is_reserved(tmp_path: Path) -> None:
     with sc.serve(tmp_path, listen="127.0.0.1:0") as served, client_of(served) as client:
         topic = CreatableTopic(
             name=STATE_TOPIC, num_partitions=1, replication_factor=1, assignments=[], configs=[]
@@ -427,7 +427,7 @@ def test_an_admin_adds_shows_and_deletes_users(root: WireClient) -> None:
     assert deleted == {"bob": 0, "nobody": E.RESOURCE_NOT_FOUND, "alice": E.DUPLICATE_RESOURCE}
 
 
-def test_who_may_not_alter_the_cluster_neither_changes_nor_sees_users(alice: WireClient) -> None:
+def test_users_need_rights_on_the_cluster(alice: WireClient) -> None:
     assert alter(alice, [upsertion("bob"), upsertion("alice")]) == {
         "bob": E.CLUSTER_AUTHORIZATION_FAILED,
         "alice": E.CLUSTER_AUTHORIZATION_FAILED,

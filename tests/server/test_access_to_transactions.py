@@ -88,7 +88,7 @@ def allow(root: WireClient, operation: int, resource_type: int, name: str) -> No
     ("operation", "resource_type", "name"),
     [(WRITE, TOPIC, "mine"), (IDEMPOTENT_WRITE, CLUSTER, "kafka-cluster")],
 )
-def test_who_may_write_somewhere_may_be_an_idempotent_producer(
+def test_the_right_to_write_any_topic_permits_an_idempotent_producer(
     root: WireClient, alice: TransactionClient, operation: int, resource_type: int, name: str
 ) -> None:
     before = alice.init(None)[0]
@@ -98,7 +98,7 @@ def test_who_may_write_somewhere_may_be_an_idempotent_producer(
     assert (before, alice.init(None)[0]) == (E.CLUSTER_AUTHORIZATION_FAILED, E.NONE)
 
 
-def test_a_transactional_id_is_for_who_may_write_with_it(root: WireClient, alice: TransactionClient) -> None:
+def test_a_transactional_id_needs_the_right_to_write(root: WireClient, alice: TransactionClient) -> None:
     identity = TransactionClient(root).begin(ID)
     allow(root, WRITE, TOPIC, "mine")
     allow(root, READ, TOPIC, "mine")
@@ -143,7 +143,7 @@ def test_topics_and_groups_of_a_transaction_need_rights_of_their_own(
     alice.end(ID, identity)
 
 
-def test_transactions_are_told_to_who_may_describe_them(
+def test_describing_transactions_needs_the_right_to_describe_them(
     root: WireClient, wire: WireClient, alice: TransactionClient
 ) -> None:
     for name in (ID, "u"):
@@ -158,7 +158,7 @@ def test_transactions_are_told_to_who_may_describe_them(
     assert [each.transactional_id for each in wire.ask(request, 2).transaction_states] == [ID]
 
 
-def test_offsets_epochs_and_producers_are_told_by_topic(root: WireClient, wire: WireClient) -> None:
+def test_offsets_epochs_and_producers_need_rights_on_the_topic(root: WireClient, wire: WireClient) -> None:
     offsets = ListOffsetsRequest(
         replica_id=-1,
         topics=[
@@ -191,7 +191,7 @@ def test_offsets_epochs_and_producers_are_told_by_topic(root: WireClient, wire: 
 
 
 @pytest.mark.parametrize("operation", [CLUSTER_ACTION, ALTER])
-def test_markers_are_written_for_who_may_alter_the_cluster(
+def test_writing_markers_needs_the_right_to_alter_the_cluster(
     root: WireClient, wire: WireClient, operation: int
 ) -> None:
     def mark(identity: ProducerIdentity) -> int:

@@ -226,7 +226,7 @@ DENIALS = {
 @pytest.mark.parametrize(
     ("ask", "operation", "resource", "answer"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
-def test_a_client_does_what_a_rule_allows_and_nothing_else(
+def test_a_client_may_do_only_what_a_rule_allows(
     root: WireClient, alice: WireClient, ask: Ask, operation: int, resource: tuple[int, str], answer: int
 ) -> None:
     before = ask(alice)
@@ -237,7 +237,7 @@ def test_a_client_does_what_a_rule_allows_and_nothing_else(
     assert ask(alice) == answer
 
 
-def test_the_topic_of_the_brokers_state_is_nobodys(root: WireClient) -> None:
+def test_no_client_may_write_the_topic_of_the_brokers_state(root: WireClient) -> None:
     m = delete_topics
     state = m.DeleteTopicState(name="__cluster_state", topic_id=NO_ID)
 

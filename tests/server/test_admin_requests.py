@@ -169,7 +169,7 @@ def test_nothing_is_being_moved(client: WireClient) -> None:
 
 
 @pytest.mark.parametrize("version", range(1, 6))
-def test_the_folder_of_the_log_tells_sizes_and_space(
+def test_describe_log_dirs_contains_sizes_and_free_space(
     client: WireClient, served: sc.ServedLog, version: int
 ) -> None:
     m = describe_log_dirs

@@ -64,7 +64,7 @@ def creatable(name: str, settings: dict[str, str | None]) -> CreatableTopic:
     return CreatableTopic(name=name, num_partitions=0, replication_factor=1, assignments=[], configs=configs)
 
 
-def test_what_is_wrong_with_a_name_is_told_before_a_setting_without_a_value_and_that_before_a_count(
+def test_an_invalid_name_is_reported_before_a_setting_without_a_value_and_that_before_a_count(
     client: WireClient,
 ) -> None:
     topics = [creatable(name, {"retention.ms": None}) for name in ("t", "a b", "new")]
@@ -88,7 +88,7 @@ def test_what_is_wrong_with_a_name_is_told_before_a_setting_without_a_value_and_
         ("a b", "no.such", "1", ErrorCode.INVALID_TOPIC_EXCEPTION),
     ],
 )
-def test_of_a_setting_and_its_topic_kafka_tells_first_what_is_wrong_with_the_setting(
+def test_an_invalid_setting_is_reported_before_an_unknown_topic(
     client: WireClient, name: str, setting: str, value: str | None, code: ErrorCode
 ) -> None:
     config = alter_configs.AlterableConfig(name=setting, value=value)
@@ -117,7 +117,7 @@ def test_a_topic_that_is_to_be_deleted_by_name_and_by_id_is_named_in_full_where_
     ]
 
 
-def test_before_version_12_nobody_asks_for_a_topic_without_its_name(client: WireClient) -> None:
+def test_before_version_12_a_request_names_its_topics(client: WireClient) -> None:
     asked = MetadataRequestTopic(name=None)
 
     answer = client.ask(MetadataRequest(topics=[asked], allow_auto_topic_creation=False), 11)
@@ -126,7 +126,7 @@ def test_before_version_12_nobody_asks_for_a_topic_without_its_name(client: Wire
     assert not answer.brokers
 
 
-def test_an_impossible_name_is_told_from_an_unknown_topic(client: WireClient) -> None:
+def test_an_invalid_name_and_an_unknown_topic_give_different_errors(client: WireClient) -> None:
     names = ("a b", "x" * 250, "nowhere")
 
     described = client.ask(DescribeTopicPartitionsRequest(topics=[DescribedTopic(name=n) for n in names]), 0)
@@ -184,7 +184,7 @@ def test_a_change_of_the_replication_factor_is_forbidden_only_where_something_is
     assert [each.allow_replication_factor_change for each in answers] == [True, False]
 
 
-def test_a_marker_of_nobody_for_a_partition_that_is_not_there_hears_of_the_partition(
+def test_a_marker_for_an_unknown_partition_receives_the_error_of_the_partition(
     client: WireClient,
 ) -> None:
     marker = WritableTxnMarker(
@@ -224,7 +224,7 @@ def test_a_group_without_a_name_may_join_a_transaction_but_has_no_positions(clie
         (1, 2, ErrorCode.INVALID_REPLICATION_FACTOR),
     ],
 )
-def test_too_few_brokers_are_told_of_after_too_few_partitions(
+def test_too_few_partitions_are_reported_before_too_few_brokers(
     client: WireClient, partitions: int, replicas: int, code: ErrorCode
 ) -> None:
     wanted = creatable("badly-counted", {})

@@ -56,7 +56,7 @@ def is_answered(client: WireClient) -> bool:
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_who_knows_the_password_gets_in(served: sc.ServedLog, mechanism: str) -> None:
+def test_a_correct_password_is_accepted(served: sc.ServedLog, mechanism: str) -> None:
     with client_of(served) as client:
         answer = log_in(client, "alice", "secret", mechanism)
 
@@ -75,7 +75,7 @@ def test_every_version_of_the_messages_carries_it(served: sc.ServedLog, version:
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 @pytest.mark.parametrize("user", ["alice", "nobody"])
-def test_who_does_not_is_told_no_more_than_that_and_the_connection_ends(
+def test_a_wrong_password_receives_a_plain_refusal_and_the_connection_is_closed(
     served: sc.ServedLog, mechanism: str, user: str
 ) -> None:
     with client_of(served) as client:
@@ -106,7 +106,7 @@ def test_a_bare_frame_that_fails_only_ends_the_connection(served: sc.ServedLog, 
         assert client.is_closed_by_peer()
 
 
-def test_before_it_a_client_may_ask_what_is_served_and_nothing_else(served: sc.ServedLog) -> None:
+def test_before_authentication_a_client_may_only_request_the_served_versions(served: sc.ServedLog) -> None:
     with client_of(served) as client:
         versions = client.ask(ApiVersionsRequest(client_software_name="test", client_software_version="1"), 3)
 
@@ -149,7 +149,9 @@ def test_a_mechanism_is_chosen_once(served: sc.ServedLog) -> None:
         assert client.is_closed_by_peer()
 
 
-def test_authenticating_again_where_nobody_has_to_is_refused_and_ends_nothing(served: sc.ServedLog) -> None:
+def test_reauthentication_without_authentication_is_refused_and_the_connection_stays(
+    served: sc.ServedLog,
+) -> None:
     with client_of(served) as client:
         log_in(client, "alice", "secret")
 
@@ -158,7 +160,7 @@ def test_authenticating_again_where_nobody_has_to_is_refused_and_ends_nothing(se
         assert is_answered(client)
 
 
-def test_where_nobody_authenticates_it_is_not_the_time_for_it(tmp_path: Path) -> None:
+def test_authentication_is_refused_where_it_is_not_configured(tmp_path: Path) -> None:
     with sc.serve(tmp_path, listen="127.0.0.1:0") as served, client_of(served) as client:
         assert choose(client, "PLAIN").error_code == ErrorCode.ILLEGAL_SASL_STATE
         assert authenticate(client, b"x").error_code == ErrorCode.ILLEGAL_SASL_STATE
@@ -211,7 +213,7 @@ def test_a_client_does_not_become_another_user(tmp_path: Path) -> None:
 # --- limits -------------------------------------------------------------------------------------
 
 
-def test_who_does_not_come_to_an_end_with_it_is_closed_in_time(tmp_path: Path) -> None:
+def test_an_unfinished_handshake_is_closed_at_its_deadline(tmp_path: Path) -> None:
     clock = ManualClock(NOW_MS)
     settings = sc.ServerSettings(authentication_s=30, sweep_s=0.01)
     with serving(tmp_path, clock=clock, settings=settings) as served:
@@ -236,7 +238,7 @@ def test_a_large_frame_before_it_ends_the_connection(served: sc.ServedLog) -> No
 
 
 @pytest.mark.slow
-def test_guessing_gets_slower_also_for_who_guesses_right(tmp_path: Path) -> None:
+def test_failed_logins_delay_also_a_correct_password(tmp_path: Path) -> None:
     def attempt(served: sc.ServedLog, password: str) -> float:
         began_s = time.perf_counter()
         with client_of(served) as client:
@@ -251,7 +253,7 @@ def test_guessing_gets_slower_also_for_who_guesses_right(tmp_path: Path) -> None
     assert right_s >= 1
 
 
-def test_clients_that_stop_in_the_middle_or_ask_for_much_work_keep_nobody_waiting(tmp_path: Path) -> None:
+def test_clients_that_stop_in_the_middle_or_request_much_work_do_not_delay_others(tmp_path: Path) -> None:
     with serving(tmp_path) as served, ThreadPoolExecutor(8) as pool:
         host, _, port = served.address.partition(":")
         with client_of(served) as halfway, client_of(served) as user:

@@ -136,7 +136,7 @@ def test_a_consumer_begins_seeks_pauses_and_sees_the_end(log: ConnectedLog, topi
     assert end == []
 
 
-def test_a_consumer_is_woken_by_what_is_written_later(log: ConnectedLog, topic: str) -> None:
+def test_a_later_append_wakes_a_waiting_consumer(log: ConnectedLog, topic: str) -> None:
     with log.consumer(topic) as consumer, log.producer() as producer:
         assert consumer.poll("20ms") == []
         producer.send_and_wait(topic, value=b"late")
@@ -194,7 +194,7 @@ def test_members_divide_the_partitions_and_take_over_when_one_closes(
     assert log.describe_group(topic).state == "Empty"
 
 
-def test_a_group_goes_on_where_it_committed_and_can_be_looked_at_moved_and_deleted(
+def test_a_group_continues_at_its_committed_offsets_and_can_be_described_reset_and_deleted(
     log: ConnectedLog, topic: str
 ) -> None:
     place = TopicPartition(topic, 0)
@@ -280,9 +280,7 @@ def test_a_newer_producer_fences_the_older(log: ConnectedLog, topic: str) -> Non
 
 
 @pytest.mark.slow
-def test_a_member_whose_place_is_taken_cannot_commit_into_a_transaction(
-    log: ConnectedLog, topic: str
-) -> None:
+def test_a_replaced_member_cannot_commit_offsets_in_a_transaction(log: ConnectedLog, topic: str) -> None:
     with log.producer() as plain:
         plain.send_and_wait(topic, value=b"v", partition=0)
     with (
@@ -304,7 +302,7 @@ def test_a_member_whose_place_is_taken_cannot_commit_into_a_transaction(
 # --- the connection -----------------------------------------------------------------------------------
 
 
-def test_a_broker_that_does_not_answer_is_told_with_its_address(log: ConnectedLog) -> None:
+def test_an_error_about_a_silent_broker_names_its_address(log: ConnectedLog) -> None:
     with pytest.raises(RequestTimeoutError, match=r"Connection refused.*brokers=127\.0\.0\.1:1 "):
         KafkaLog(KafkaSettings(brokers="127.0.0.1:1", connect_timeout_s=0.3), clock=SystemClock())
 

@@ -76,12 +76,12 @@ def test_a_login_in_kafkas_own_form_is_understood(ca: Authority, served: ServedL
         assert "admin" in log.access.users()
 
 
-def test_a_wrong_password_is_told_at_once(ca: Authority, served: ServedLog) -> None:
+def test_a_wrong_password_raises_an_error_at_once(ca: Authority, served: ServedLog) -> None:
     with pytest.raises(UsageError, match="check user, password"):
         connect(served.address, security=login(ca, "admin", "wrong"))
 
 
-def test_a_server_that_nobody_vouches_for_is_not_trusted(
+def test_a_server_certificate_without_a_trusted_ca_is_refused(
     served: ServedLog, ca: Authority, tmp_path: Path
 ) -> None:
     other = Authority(tmp_path, "other")
@@ -90,7 +90,9 @@ def test_a_server_that_nobody_vouches_for_is_not_trusted(
         connect(served.address, security=login(other, "admin", ADMIN_PASSWORD))
 
 
-def test_who_has_no_right_is_told_so_until_a_rule_gives_it(ca: Authority, served: ServedLog) -> None:
+def test_a_request_without_the_right_is_refused_until_a_rule_allows_it(
+    ca: Authority, served: ServedLog
+) -> None:
     orders = ResourcePattern(ResourceType.TOPIC, "orders")
     rule = AccessRule(orders, "User:ann", ANYWHERE, AclOperation.DESCRIBE, Permission.ALLOW)
     served.log.create_topic("orders")

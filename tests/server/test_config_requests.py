@@ -313,7 +313,7 @@ def test_the_older_request_replaces_all_that_is_set(client: WireClient) -> None:
 # --- brokers ----------------------------------------------------------------------------------
 
 
-def test_what_is_set_for_the_node_counts_before_what_is_set_for_all(client: WireClient) -> None:
+def test_a_setting_of_the_node_overrides_the_setting_of_all_nodes(client: WireClient) -> None:
     assert change(client, (BROKER, "", [("log.segment.bytes", SET, "5000000")])) == [E.NONE]
     for_all = seen(one(client, TOPIC, "t", "segment.bytes"))
     assert change(client, (BROKER, "1", [("log.segment.bytes", SET, "6000000")])) == [E.NONE]
@@ -401,7 +401,7 @@ def test_a_default_may_exclude_what_a_topic_has_but_not_what_it_is_given(tmp_pat
         assert code == [E.INVALID_CONFIG]
 
 
-def test_what_clients_have_set_is_there_after_a_restart(tmp_path: Path) -> None:
+def test_settings_of_clients_survive_a_restart(tmp_path: Path) -> None:
     with sc.serve(tmp_path, listen="127.0.0.1:0") as served, client_of(served) as client:
         change(client, (BROKER, "", [("log.retention.hours", SET, "5")]))
         served.log.create_topic("t")

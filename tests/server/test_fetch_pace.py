@@ -179,7 +179,7 @@ def test_a_fetch_is_held_briefly() -> None:
     assert 0 < max(client.holds_s) <= HOLD_S_MAX
 
 
-def test_an_answer_is_no_more_than_a_part_of_what_fills_the_client() -> None:
+def test_a_fetch_answer_is_a_part_of_the_clients_buffer() -> None:
     client = paced_client()
 
     assert client.pace.bytes_max(50_000_000) < QUEUE_RECORDS * RECORD_BYTES / 2
@@ -245,7 +245,7 @@ def slow_down(served: sc.ServedLog, client: WireClient, clock: ManualClock) -> N
     assert fetch_some(client) < 4 * ANSWER_BYTES  # so there is a rate, and it limits answers
 
 
-def test_a_fetch_that_is_held_is_answered_and_what_comes_behind_it_after_it(tmp_path: Path) -> None:
+def test_a_held_fetch_is_answered_before_the_requests_behind_it(tmp_path: Path) -> None:
     clock = ManualClock(NOW_MS)
     with sc.serve(tmp_path, listen="127.0.0.1:0", clock=clock) as served, client_of(served) as client:
         slow_down(served, client, clock)

@@ -122,7 +122,7 @@ def test_a_group_is_for_members_that_may_read_it(
     assert getattr(before, "member_id", "") in ("", None)
 
 
-def test_groups_are_shown_to_who_may_know_of_them(root: WireClient, alice: WireClient) -> None:
+def test_listing_groups_shows_those_that_the_client_may_describe(root: WireClient, alice: WireClient) -> None:
     for group in ("g", "hidden"):
         root.ask(join_request(group), 3)
     allow(root, DESCRIBE, GROUP, "g")
@@ -144,7 +144,7 @@ def test_groups_are_shown_to_who_may_know_of_them(root: WireClient, alice: WireC
     assert [each.group_id for each in alice.ask(ListGroupsRequest(), 5).groups] == ["g", "hidden"]
 
 
-def test_groups_are_deleted_by_who_may(root: WireClient, alice: WireClient) -> None:
+def test_deleting_groups_needs_the_right_to_delete_them(root: WireClient, alice: WireClient) -> None:
     for group in ("g", "other"):
         root.ask(commit_request(group, {("mine", 0): 1}), 9)
     allow(root, DELETE, GROUP, "g")
@@ -172,7 +172,7 @@ def test_positions_are_committed_in_topics_that_the_client_may_read(
     assert commit_codes(answer) == [0, E.TOPIC_AUTHORIZATION_FAILED, E.TOPIC_AUTHORIZATION_FAILED]
 
 
-def test_positions_are_told_of_topics_that_the_client_may_know_of(
+def test_offsets_are_answered_for_topics_that_the_client_may_describe(
     root: WireClient, alice: WireClient
 ) -> None:
     root.ask(commit_request("g", {("mine", 0): 1, ("other", 0): 2}), 9)
@@ -198,7 +198,7 @@ def test_positions_are_told_of_topics_that_the_client_may_know_of(
     assert (of_other.error_code, of_other.committed_offset) == (E.TOPIC_AUTHORIZATION_FAILED, -1)
 
 
-def test_positions_are_forgotten_by_who_may_delete_the_group_and_read_the_topic(
+def test_deleting_offsets_needs_the_rights_to_delete_the_group_and_to_read_the_topic(
     root: WireClient, alice: WireClient
 ) -> None:
     root.ask(commit_request("g", {("mine", 0): 1, ("other", 0): 2}), 9)
@@ -218,7 +218,7 @@ def test_positions_are_forgotten_by_who_may_delete_the_group_and_read_the_topic(
 # --- the newer protocol -------------------------------------------------------------------------------
 
 
-def test_who_subscribes_to_a_topic_may_know_of_it(root: WireClient, alice: WireClient) -> None:
+def test_subscribing_needs_the_right_to_describe_the_topic(root: WireClient, alice: WireClient) -> None:
     allow(root, READ, GROUP, "g")
     allow(root, DESCRIBE, TOPIC, "mine")
 

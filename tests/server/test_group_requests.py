@@ -121,7 +121,7 @@ def test_a_join_that_makes_no_sense_leaves_no_group(
     assert describe_classic(client, group).group_state == "Dead"
 
 
-def test_who_shares_no_protocol_with_the_members_is_refused_before_it_is_looked_up(
+def test_a_member_without_a_common_protocol_is_refused_before_it_is_looked_up(
     client: WireClient, member: Member
 ) -> None:
     of_other_type = client.ask(join_request(member.group, protocol_type="connect"), JOIN)
@@ -208,7 +208,7 @@ def test_a_protocol_without_a_name_is_none_where_there_can_be_none(client: WireC
     assert names == ["", None]
 
 
-def test_who_leaves_an_unknown_group_for_a_while_needs_no_id_in_the_first_version(client: WireClient) -> None:
+def test_leaving_an_unknown_group_for_a_while_needs_no_id_in_the_first_version(client: WireClient) -> None:
     def code(epoch: int, version: int) -> int:
         answer = consumer_heartbeat(client, "unknown", "", epoch, version=version, instance_id="instance")
         return int(answer.error_code)
@@ -264,7 +264,7 @@ def test_only_the_position_that_cannot_be_committed_fails(client: WireClient, gr
     assert (missing.committed_offset, missing.committed_leader_epoch, missing.metadata) == (-1, -1, "")
 
 
-def test_who_commits_for_a_group_with_members_is_one_of_them(client: WireClient, member: Member) -> None:
+def test_committing_for_a_group_with_members_needs_a_membership(client: WireClient, member: Member) -> None:
     def commit(name: str, generation: int, version: int = 8, group: str = member.group) -> list[ErrorCode]:
         return commit_codes(client.ask(commit_request(group, {("t", 0): 1}, name, generation), version))
 
@@ -378,9 +378,7 @@ def test_a_member_without_an_id_is_given_one_in_version_0(client: WireClient, gr
     assert len(answer.member_id) == 36
 
 
-def test_members_are_shown_with_what_they_have_and_what_they_are_to_have(
-    client: WireClient, group: str
-) -> None:
+def test_members_are_described_with_their_assignment_and_their_target(client: WireClient, group: str) -> None:
     first = consumer_heartbeat(client, group, "a", 0, subscribed_topic_names=["t"])
     t = first.assignment.topic_partitions[0].topic_id
     second = consumer_heartbeat(client, group, "b", 0, subscribed_topic_names=["t"])
@@ -404,7 +402,7 @@ def test_members_are_shown_with_what_they_have_and_what_they_are_to_have(
     assert describe_consumer(client, group).group_state == "Stable"
 
 
-def test_a_full_heartbeat_is_told_everything_again(client: WireClient, group: str) -> None:
+def test_a_full_heartbeat_receives_the_whole_assignment_again(client: WireClient, group: str) -> None:
     first = consumer_heartbeat(client, group, "a", 0, subscribed_topic_names=["t"])
     owned = {first.assignment.topic_partitions[0].topic_id: [0, 1, 2, 3]}
     everything: dict[str, Any] = {"rebalance_timeout_ms": 5_000, "subscribed_topic_names": ["t"]}

@@ -56,7 +56,7 @@ def test_requests_of_one_connection_stand_in_their_order(client: WireClient) -> 
     assert fetch(client, "t").high_watermark == 51
 
 
-def test_a_request_that_goes_another_way_keeps_its_place_between_them(client: WireClient) -> None:
+def test_a_request_on_the_slow_path_keeps_its_order_among_the_others(client: WireClient) -> None:
     both = [PartitionProduceData(index=index, records=batch(b"b")) for index in (1, 0)]
     larger = ProduceRequest(
         acks=-1, timeout_ms=1000, topic_data=[TopicProduceData(name="t", partition_data=both)]

@@ -104,7 +104,7 @@ def test_positions_of_what_stays_assigned_are_kept(log: KafkaLog, places: list[T
     assert again.offsets == [0]
 
 
-def test_a_topic_that_is_deleted_under_a_reader_is_told(log: KafkaLog, places: list[TopicPartition]) -> None:
+def test_reading_a_deleted_topic_raises_an_error(log: KafkaLog, places: list[TopicPartition]) -> None:
     reader = log.reader()
     reader.assign({places[0]: COUNT})
     assert reader.fetch(places[0], bytes_max=1) is None

@@ -64,7 +64,7 @@ def resident_bytes() -> int:
     return pages * resource.getpagesize()
 
 
-def test_a_server_that_fails_by_itself_says_so_to_who_waits_for_its_end(tmp_path: Path) -> None:
+def test_waiting_for_a_server_that_failed_raises_its_error(tmp_path: Path) -> None:
     clock = FailingClock()
     with pytest.raises(sc.errors.ServerFailedError, match="report"):  # noqa: SIM117 - closing says it, too
         with serving(tmp_path, sc.ServerSettings(sweep_s=0.01), clock) as served:
@@ -73,7 +73,7 @@ def test_a_server_that_fails_by_itself_says_so_to_who_waits_for_its_end(tmp_path
                 served.wait(threading.Event())
 
 
-def test_more_connections_than_allowed_are_closed_and_the_others_go_on(tmp_path: Path) -> None:
+def test_connections_above_the_limit_are_closed_and_the_others_stay(tmp_path: Path) -> None:
     with serving(tmp_path, sc.ServerSettings(connections_max=2)) as served:
         with client_of(served) as one, client_of(served) as two:
             both = is_served(one) and is_served(two)
@@ -107,7 +107,7 @@ def test_a_silent_connection_is_closed(tmp_path: Path) -> None:
         assert client.is_closed_by_peer()
 
 
-def test_a_frame_that_does_not_go_on_ends_its_connection(tmp_path: Path) -> None:
+def test_an_unfinished_frame_closes_its_connection(tmp_path: Path) -> None:
     clock = ManualClock(NOW_MS)
     settings = sc.ServerSettings(idle_s=3_600, unfinished_frame_s=30, sweep_s=0.01)
     with serving(tmp_path, settings, clock) as served, client_of(served) as client:
@@ -165,7 +165,7 @@ def test_requests_beyond_the_memory_wait_and_are_answered(tmp_path: Path) -> Non
     assert offsets == set(range(8))
 
 
-def test_a_peer_that_takes_nothing_costs_little_and_hurts_nobody(tmp_path: Path) -> None:
+def test_a_client_that_does_not_read_costs_little_and_does_not_delay_others(tmp_path: Path) -> None:
     with serving(tmp_path) as served, client_of(served) as writer:
         written = [produce(writer, "t", batch(b"x" * 1_000_000)).error_code for _ in range(60)]
         before_bytes = resident_bytes()

@@ -82,7 +82,7 @@ def test_others_are_served_while_a_topic_is_made(
     assert answer.topics[0].num_partitions == 2
 
 
-def test_a_topic_is_made_whole_although_who_asked_for_it_has_gone(
+def test_a_topic_is_created_completely_although_its_client_disconnected(
     files: HeldFileSystem, log: EmbeddedLog, connect: Callable[[], WireClient]
 ) -> None:
     files.held_name = "slow-1"

@@ -150,7 +150,7 @@ def test_what_cannot_be_looked_up_is_refused_for_itself(client: WireClient) -> N
 @pytest.mark.parametrize(
     ("epoch", "code"), [(-1, E.NONE), (1, E.NONE), (0, E.FENCED_LEADER_EPOCH), (2, E.UNKNOWN_LEADER_EPOCH)]
 )
-def test_a_client_that_believes_in_another_epoch_is_told(
+def test_a_request_with_another_leader_epoch_is_refused(
     client: WireClient, epoch: int, code: ErrorCode
 ) -> None:
     assert listed(client, "old", LATEST, epoch=epoch)[0][0] is code
@@ -172,7 +172,7 @@ def ended(
 
 
 @pytest.mark.parametrize("version", [2, 3, 4])
-def test_a_client_is_told_where_an_epoch_ends(client: WireClient, version: int) -> None:
+def test_the_end_offset_of_a_leader_epoch_is_answered(client: WireClient, version: int) -> None:
     answers = {epoch: ended(client, epoch, version=version) for epoch in (-2, -1, 0, 1, 2)}
 
     assert answers == {
@@ -223,7 +223,7 @@ def fetched(
         (0, 2, (E.OFFSET_OUT_OF_RANGE, (-1, -1), False)),
     ],
 )
-def test_a_fetch_tells_whether_what_was_read_before_still_stands(
+def test_a_fetch_reports_when_the_records_read_before_were_replaced(
     client: WireClient, offset: int, last: int, answer: tuple[ErrorCode, tuple[int, int], bool]
 ) -> None:
     assert fetched(client, offset, last=last) == answer
@@ -241,7 +241,7 @@ def test_a_diverging_fetch_is_answered_at_once(client: WireClient) -> None:
     assert (answer.high_watermark, answer.last_stable_offset, answer.log_start_offset) == (5, 5, 0)
 
 
-def test_a_newer_client_with_an_old_epoch_is_told_the_leader(
+def test_a_newer_client_with_an_old_epoch_receives_the_leader(
     client: WireClient, served: sc.ServedLog
 ) -> None:
     topic_id = served.log.embedded.node.broker.partition(TopicPartition("old", 0)).topic_id.bytes
@@ -258,7 +258,7 @@ def test_a_newer_client_with_an_old_epoch_is_told_the_leader(
     assert f"{endpoint.host}:{endpoint.port}" == served.address
 
 
-def test_an_unclean_stop_is_told_by_the_epoch_alone(tmp_path: Path) -> None:
+def test_the_leader_epoch_alone_shows_an_unclean_stop(tmp_path: Path) -> None:
     with sc.serve(tmp_path, listen="127.0.0.1:0") as served:
         served.log.create_topic("old")
     with sc.serve(tmp_path, listen="127.0.0.1:0") as served, client_of(served) as client:

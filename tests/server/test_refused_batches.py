@@ -37,7 +37,7 @@ def with_attributes(attributes: int) -> bytes:
 
 
 @pytest.mark.parametrize("codec", [5, 6, 7])
-def test_a_batch_in_a_compression_that_nobody_knows_is_refused(client: WireClient, codec: int) -> None:
+def test_a_batch_with_an_unknown_compression_is_refused(client: WireClient, codec: int) -> None:
     answer = produce(client, "t", with_attributes(codec))
 
     assert answer.error_code == ErrorCode.INVALID_RECORD

@@ -100,7 +100,7 @@ def test_only_the_first_partition_may_pass_the_limit(client: WireClient, topic: 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
-def test_who_listens_everywhere_tells_each_client_the_address_it_has_come_to(
+def test_a_wildcard_listener_advertises_the_address_that_the_client_connected_to(
     tmp_path: Path, host: str
 ) -> None:
     with sc.serve(tmp_path, listen="0.0.0.0:0") as served:
@@ -139,7 +139,9 @@ def test_many_requests_at_once_are_all_answered(client: WireClient, topic: str) 
     assert len({answer.cluster_id for answer in answers}) == 1
 
 
-def test_a_fetch_waits_until_somebody_produces(served: sc.ServedLog, client: WireClient, topic: str) -> None:
+def test_a_fetch_waits_until_records_are_produced(
+    served: sc.ServedLog, client: WireClient, topic: str
+) -> None:
     api = client.send(fetch_request(topic, max_wait_ms=15_000), FETCH_VERSION)
 
     with client_of(served) as other:
@@ -170,7 +172,7 @@ def test_a_fetch_for_more_than_there_is_ends_with_its_time(client: WireClient, t
     assert records_of(data) == stored(batch(b"a"), 0)
 
 
-def test_a_fetch_that_goes_on_in_a_session_is_told_that_there_is_none(client: WireClient, topic: str) -> None:
+def test_a_fetch_in_an_unknown_session_is_refused(client: WireClient, topic: str) -> None:
     codes = []
     for session_id, epoch in ((0, 0), (0, -1), (5, -1), (5, 0), (5, 1), (0, 1)):
         request = fetch_request(topic)
@@ -180,7 +182,7 @@ def test_a_fetch_that_goes_on_in_a_session_is_told_that_there_is_none(client: Wi
     assert codes == [0, 0, 0, 0, 70, 70]
 
 
-def test_nobody_fetches_as_a_replica(client: WireClient, topic: str) -> None:
+def test_a_fetch_of_a_replica_is_refused(client: WireClient, topic: str) -> None:
     produce(client, topic, batch(b"a"))
     request = fetch_request(topic)
     request.replica_id = 5

@@ -118,7 +118,7 @@ def test_a_certificate_does_not_spare_a_login(served: sc.ServedLog, certificates
         topics(client)
 
 
-def test_each_listener_tells_its_own_address(served: sc.ServedLog, certificates: Certificates) -> None:
+def test_each_listener_advertises_its_own_address(served: sc.ServedLog, certificates: Certificates) -> None:
     ports = []
     for scheme in ("ssl", "plaintext"):
         context = certificates.ca.client_context(certificates.alice) if scheme == "ssl" else None
@@ -136,7 +136,7 @@ def is_let_in(client: WireClient) -> bool:
     return True
 
 
-def test_without_a_certificate_of_the_ca_nobody_is_let_in(
+def test_a_client_without_a_certificate_of_the_ca_is_refused(
     served: sc.ServedLog, certificates: Certificates
 ) -> None:
     for signed in (None, certificates.stranger):
@@ -220,7 +220,9 @@ def test_a_peer_that_never_begins_is_closed_in_time_and_counts_as_a_connection(
             each.close()
 
 
-def test_what_is_no_tls_ends_its_connection_alone(served: sc.ServedLog, certificates: Certificates) -> None:
+def test_a_client_without_tls_loses_only_its_own_connection(
+    served: sc.ServedLog, certificates: Certificates
+) -> None:
     for junk in (b"GET / HTTP/1.0\r\n\r\n", struct.pack(">i", 10) + b"\0" * 10, b"\x16\x03\x01\xff\xff"):
         with socket.create_connection(("127.0.0.1", port_of(served, "ssl")), timeout=10) as peer:
             peer.sendall(junk)
@@ -356,9 +358,7 @@ def refusal(folder: Path, tls: sc.Tls | None, clock: ManualClock | None = None) 
     return str(refused.value)
 
 
-def test_what_is_wrong_with_the_files_is_told_with_what_to_do(
-    tmp_path: Path, certificates: Certificates
-) -> None:
+def test_errors_about_certificate_files_say_what_to_do(tmp_path: Path, certificates: Certificates) -> None:
     server, alice = certificates.server, certificates.alice
     junk = tmp_path / "junk.pem"
     junk.write_text("no certificate")

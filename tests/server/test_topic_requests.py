@@ -305,7 +305,7 @@ def named(*names: str) -> list[MetadataRequestTopic]:
 
 
 @pytest.mark.parametrize("version", range(14))
-def test_metadata_tells_leaders_and_replicas(client: WireClient, version: int) -> None:
+def test_metadata_contains_leaders_and_replicas(client: WireClient, version: int) -> None:
     create(client, topic("t", 2))
 
     answer = client.ask(MetadataRequest(topics=named("t")), version)
@@ -365,7 +365,7 @@ def test_topics_are_found_by_their_ids(client: WireClient) -> None:
     assert {each.error_code for each in early.topics} == {E.INVALID_REQUEST}
 
 
-def test_metadata_tells_what_may_be_done_if_it_is_asked(client: WireClient) -> None:
+def test_metadata_contains_allowed_operations_if_requested(client: WireClient) -> None:
     create(client, topic("t"))
     asked = MetadataRequest(
         topics=named("t"),
@@ -456,7 +456,7 @@ def test_a_cursor_that_leads_nowhere_is_refused(client: WireClient, three: list[
 # --- deleting what is in use --------------------------------------------------------------------
 
 
-def test_a_topic_is_deleted_under_who_reads_it_and_writes_to_it(
+def test_a_topic_is_deleted_while_clients_read_it_and_write_to_it(
     client: WireClient, served: sc.ServedLog
 ) -> None:
     create(client, topic("t"))
@@ -471,7 +471,7 @@ def test_a_topic_is_deleted_under_who_reads_it_and_writes_to_it(
     assert produce(client, "t", batch(b"b")).error_code == E.UNKNOWN_TOPIC_OR_PARTITION
 
 
-def test_a_topic_made_again_has_nothing_of_the_old_one(client: WireClient, served: sc.ServedLog) -> None:
+def test_a_topic_that_is_created_again_is_empty(client: WireClient, served: sc.ServedLog) -> None:
     create(client, topic("t", config={"retention.ms": "-1"}))
     produce(client, "t", batch(b"a", b"b"))
     served.log.embedded.commit_positions("g", {TopicPartition("t", 0): CommittedOffset(2)})

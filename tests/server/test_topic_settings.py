@@ -339,7 +339,7 @@ def test_settings_without_effect_here_are_accepted_as_they_have_none(place: Plac
 
 
 @pytest.mark.parametrize("setting", ["flush.messages", "flush.ms"])
-def test_a_relaxed_log_has_on_disk_what_its_flush_settings_say(tmp_path: Path, setting: str) -> None:
+def test_a_relaxed_log_syncs_by_its_flush_settings(tmp_path: Path, setting: str) -> None:
     clock = StandingClock(NOW_MS)
     options: dict[str, Any] = {"listen": "127.0.0.1:0", "durability": "relaxed", "clock": clock}
     with sc.serve(tmp_path, **options) as served, client_of(served) as client:

@@ -58,7 +58,7 @@ def newer(identity: ProducerIdentity, by: int = 1) -> ProducerIdentity:
     return ProducerIdentity(identity.producer_id, identity.epoch + by)
 
 
-def test_clients_are_told_that_epochs_may_move(wire: WireClient) -> None:
+def test_api_versions_advertises_that_epochs_may_move(wire: WireClient) -> None:
     request = ApiVersionsRequest(client_software_name="x", client_software_version="1")
     answers = {version: wire.ask(request, version) for version in (0, 2, 3, 4)}
 
@@ -119,7 +119,7 @@ def test_a_transaction_of_an_older_client(client: TransactionClient, topic: str)
         ("end", {1: E.INVALID_PRODUCER_EPOCH, 2: E.PRODUCER_FENCED, 5: E.PRODUCER_FENCED}),
     ],
 )
-def test_a_fenced_producer_is_told_so_in_the_words_of_its_version(
+def test_a_fenced_producer_receives_the_error_code_of_its_version(
     client: TransactionClient, topic: str, ask: str, versions: dict[int, ErrorCode]
 ) -> None:
     fenced = client.begin(topic)
@@ -384,7 +384,7 @@ def test_a_marker_that_makes_no_sense_is_refused(
 # --- idempotent producers ---------------------------------------------------------------------------
 
 
-def test_an_idempotent_producer_is_told_what_is_wrong_with_its_batches(
+def test_an_idempotent_producer_receives_the_error_of_its_batches(
     client: TransactionClient, topic: str
 ) -> None:
     _, one = client.init(None)
@@ -417,7 +417,7 @@ def test_a_batch_outside_of_the_open_transaction_is_refused(client: TransactionC
 # --- time -------------------------------------------------------------------------------------------
 
 
-def test_a_served_log_aborts_what_is_open_for_too_long(tmp_path: Path) -> None:
+def test_a_served_log_aborts_transactions_that_time_out(tmp_path: Path) -> None:
     clock = ManualClock(1_700_000_000_000)
     with sc.serve(tmp_path, listen="127.0.0.1:0", clock=clock) as served, client_of(served) as wire:
         served.log.create_topic("t")

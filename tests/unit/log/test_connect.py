@@ -80,7 +80,7 @@ def test_what_was_acknowledged_before_closing_is_there_after_opening(tmp_path: P
         assert log.committed("g") == {PLACES[0]: CommittedOffset(7)}
 
 
-def test_a_group_is_described_with_what_it_has_not_read(tmp_path: Path) -> None:
+def test_a_group_is_described_with_its_lag(tmp_path: Path) -> None:
     with connect(tmp_path) as log:
         log.create_topic("t", partitions=2)
         with log.producer() as producer:
@@ -128,7 +128,7 @@ def test_what_a_transaction_has_not_decided_is_no_lag(tmp_path: Path) -> None:
         ({PLACES[0]: 8}, 8),
     ],
 )
-def test_a_group_is_reset_to_where_it_is_told(tmp_path: Path, to: str | int, expected: int) -> None:
+def test_a_group_is_reset_to_the_given_offsets(tmp_path: Path, to: str | int, expected: int) -> None:
     with connect(tmp_path) as log:
         log.create_topic("t", partitions=2)
         with log.producer() as producer:

@@ -20,7 +20,7 @@ def test_the_earliest_moment_of_a_group_counts() -> None:
     assert deadlines.next_s == NEVER_S
 
 
-def test_groups_are_woken_in_the_order_of_their_moments() -> None:
+def test_groups_are_called_in_the_order_of_their_deadlines() -> None:
     deadlines = Deadlines()
     for name, moment_s in (("c", 3.0), ("a", 1.0), ("b", 2.0)):
         deadlines.wake(name, moment_s)
@@ -30,7 +30,7 @@ def test_groups_are_woken_in_the_order_of_their_moments() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 20)), max_size=60))
-def test_every_group_is_woken_once_at_its_earliest_moment(wishes: list[tuple[str, int]]) -> None:
+def test_every_group_is_called_once_at_its_earliest_deadline(wishes: list[tuple[str, int]]) -> None:
     deadlines = Deadlines()
     for name, moment_s in wishes:
         deadlines.wake(name, moment_s)

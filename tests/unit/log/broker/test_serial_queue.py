@@ -28,7 +28,7 @@ def holder(turns: SerialQueue, name: str) -> OperationFuture[object]:
     raise AssertionError("somebody else has the turn")
 
 
-def test_who_comes_first_goes_first_although_the_last_is_asked_first() -> None:
+def test_tickets_complete_in_their_order_although_the_last_is_waited_for_first() -> None:
     turns, trace = SerialQueue(), list[str]()
     first = holder(turns, "x")
     operations = [worker(turns, "x", mark, trace) for mark in "abc"]
@@ -50,7 +50,7 @@ def test_other_names_do_not_wait() -> None:
     assert finish(worker(turns, "y", "a", trace))
 
 
-def test_who_gives_up_lets_the_next_wait_for_those_before() -> None:
+def test_a_caller_that_gives_up_leaves_the_order_of_the_others() -> None:
     turns, trace = SerialQueue(), list[str]()
     first = holder(turns, "x")
     operations = [worker(turns, "x", mark, trace) for mark in "abcd"]
@@ -67,7 +67,7 @@ def test_who_gives_up_lets_the_next_wait_for_those_before() -> None:
     assert (operations_left, trace) == ([True, True], ["b", "d"])
 
 
-def test_who_gives_up_when_its_turn_has_come_passes_it_on() -> None:
+def test_a_caller_that_gives_up_at_its_turn_passes_the_turn_on() -> None:
     turns, trace = SerialQueue(), list[str]()
     first = holder(turns, "x")
     operations = [worker(turns, "x", mark, trace) for mark in "ab"]

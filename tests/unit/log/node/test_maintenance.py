@@ -97,7 +97,7 @@ def test_records_are_written_and_acknowledged_while_compaction_runs(
     assert read(open_log(disk)) == values
 
 
-def test_a_topic_deleted_and_made_again_while_it_is_compacted_has_only_the_new_records(
+def test_a_topic_deleted_and_created_again_during_compaction_has_only_the_new_records(
     disk: CallingDisk, log: EmbeddedLog, pool: ThreadPoolExecutor
 ) -> None:
     def begin_anew() -> None:
@@ -143,7 +143,7 @@ def test_a_missing_data_file_is_reported_and_the_other_partitions_are_maintained
     assert log.offsets([zebra])[zebra].log_start > 0
 
 
-def test_a_full_disk_ends_a_compaction_and_the_log_goes_on(disk: CallingDisk, log: EmbeddedLog) -> None:
+def test_a_full_disk_ends_a_compaction_but_not_the_log(disk: CallingDisk, log: EmbeddedLog) -> None:
     before = read(log)
     disk.call = lambda: disk.fill_after(50)
     with pytest.raises(StorageError):

@@ -71,7 +71,7 @@ def doing(work: Callable[[], None]) -> Operation[str]:
     return "done"
 
 
-def test_the_log_goes_on_while_a_topic_is_made(
+def test_the_log_continues_while_a_topic_is_created(
     disk: HeldDisk, log: EmbeddedLog, pool: ThreadPoolExecutor
 ) -> None:
     log.create_topic("before")
@@ -89,7 +89,7 @@ def test_the_log_goes_on_while_a_topic_is_made(
     assert set(log.topics()) == {"slow", "meanwhile"}
 
 
-def test_the_log_goes_on_while_recovery_points_are_written(
+def test_the_log_continues_while_recovery_points_are_written(
     disk: HeldDisk, log: EmbeddedLog, pool: ThreadPoolExecutor
 ) -> None:
     log.create_topic("t")

@@ -158,7 +158,7 @@ def test_a_failed_sync_reaches_all_threads_that_need_the_partition_and_no_others
     assert producer.append_columns(SECOND, RecordColumns([None], [b"b"], [0])).result().end_offset == 2
 
 
-def test_a_full_disk_refuses_and_the_log_goes_on_when_there_is_room_again() -> None:
+def test_a_full_disk_refuses_appends_until_there_is_room_again() -> None:
     disk = SimDisk(1)
     log = open_log(disk)
     producer = log.producer_port()
@@ -274,7 +274,7 @@ class TickingClock(ManualClock):
         return super().monotonic_s()
 
 
-def test_the_maintenance_thread_syncs_what_no_caller_waits_for_and_survives_failures() -> None:
+def test_the_maintenance_thread_syncs_records_without_a_waiter_and_survives_failures() -> None:
     calls: list[str] = []
     is_enough = threading.Event()
 

@@ -80,7 +80,7 @@ def test_a_range_of_versions_is_not_empty_and_flexible_versions_begin_in_it(api:
 
 
 @every_api
-def test_the_module_of_an_api_says_which_it_is_and_what_it_does(api: Api) -> None:
+def test_the_module_of_an_api_has_its_key_and_a_docstring(api: Api) -> None:
     docstring = import_module(api.module).__doc__
 
     assert docstring is not None

@@ -132,7 +132,7 @@ def test_a_batch_may_be_rewritten_to_nothing_and_keeps_its_place() -> None:
     assert run.next_offset == 5
 
 
-def test_a_marker_says_what_it_ends() -> None:
+def test_a_marker_states_whether_it_commits_or_aborts() -> None:
     data = encode_marker(9, 3, True, 12, 77)
     header = parse_header(data)
 

@@ -104,7 +104,7 @@ def certificate(
         ([], ""),
     ],
 )
-def test_a_name_is_written_last_part_first_with_what_is_special_escaped(
+def test_a_name_is_written_with_its_last_part_first_and_special_characters_escaped(
     names: list[list[bytes]], subject: str
 ) -> None:
     assert certificate_facts(certificate(*names)).subject == subject

@@ -87,7 +87,7 @@ class GroupsOnASimulatedDisk:
         self.groups.progressed(self.node.broker.unsynced.deleted)
 
 
-def test_a_turns_requests_are_one_write_and_no_answer_is_given_before_the_sync() -> None:
+def test_requests_of_one_turn_are_one_write_and_are_answered_after_the_sync() -> None:
     groups, asking = GroupsOnASimulatedDisk(), Asking()
     groups.add(Asking(), 0)
     groups.turns.turn()
@@ -119,7 +119,7 @@ def test_what_was_answered_is_there_after_a_power_cut() -> None:
     assert opened.broker.partition(groups.partition).offsets.log_end >= 1
 
 
-def test_a_sync_that_fails_is_left_to_the_handler_and_answers_nobody() -> None:
+def test_a_failed_sync_goes_to_the_handler_and_sends_no_answer() -> None:
     groups, asking = GroupsOnASimulatedDisk(), Asking()
     request = groups.add(asking, 1)
     groups.turns.turn()

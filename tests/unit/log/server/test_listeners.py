@@ -34,7 +34,7 @@ def test_an_address_has_a_host_a_port_and_perhaps_a_scheme(text: str, listener: 
 
 
 @pytest.mark.parametrize("text", ["", "9092", "h:", "h:x", "h:65536", "http://h:1", "://h:1", "ssl://h"])
-def test_what_is_no_address_is_refused_with_what_was_given(text: str) -> None:
+def test_an_invalid_address_is_refused_with_its_text(text: str) -> None:
     with pytest.raises(UsageError, match="given="):
         parse_listeners([text])
 

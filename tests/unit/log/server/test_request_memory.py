@@ -18,7 +18,7 @@ class Reader:
         self.is_read = self._memory.may_read(self)
 
 
-def test_everybody_is_read_from_while_there_is_enough() -> None:
+def test_all_connections_are_read_while_there_is_memory() -> None:
     memory = RequestMemory(1000)
     one, other = Reader(memory), Reader(memory)
 
@@ -30,7 +30,7 @@ def test_everybody_is_read_from_while_there_is_enough() -> None:
     assert memory.held_bytes == 1000
 
 
-def test_nobody_is_read_from_when_there_is_too_much_until_a_quarter_is_free() -> None:
+def test_no_connection_is_read_at_the_memory_limit_until_a_quarter_is_free() -> None:
     memory = RequestMemory(1000)
     one, other = Reader(memory), Reader(memory)
     memory.hold(one, 600)
@@ -62,7 +62,7 @@ def test_the_frame_that_began_first_is_read_on_and_then_the_next_one() -> None:
     assert not first.is_read
 
 
-def test_a_connection_that_ends_gives_back_what_it_held_and_its_turn() -> None:
+def test_a_closed_connection_returns_its_memory_and_its_turn() -> None:
     memory = RequestMemory(1000)
     first, second = Reader(memory, is_inside_frame=True), Reader(memory, is_inside_frame=True)
     third = Reader(memory)

@@ -69,7 +69,7 @@ def test_notes_are_taken_while_a_file_is_being_written_and_come_with_the_next(
     assert written(disk) == {FIRST: 6}
 
 
-def test_who_needs_what_another_thread_is_writing_waits_for_it(pool: ThreadPoolExecutor) -> None:
+def test_a_sync_waits_for_the_write_of_another_thread(pool: ThreadPoolExecutor) -> None:
     disk = HeldDisk()
     checkpoints = LogCheckpoints(disk, ROOT)
     checkpoints.note(RECOVERY_POINTS, FIRST, 5)

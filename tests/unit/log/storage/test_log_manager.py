@@ -149,7 +149,7 @@ def test_a_topic_that_could_not_be_created_can_be_created_once_the_disk_is_well(
 
 
 @pytest.mark.parametrize("sync_count", [1, 2])
-def test_a_topic_whose_deletion_failed_keeps_what_is_acknowledged_after_it(sync_count: int) -> None:
+def test_a_topic_whose_deletion_failed_keeps_records_acknowledged_afterwards(sync_count: int) -> None:
     one = OnePartition(seed=sync_count)
     one.disk.fail_sync(sync_count)
     with pytest.raises(StorageError):
@@ -162,7 +162,7 @@ def test_a_topic_whose_deletion_failed_keeps_what_is_acknowledged_after_it(sync_
     assert one.values() == [b"later"]
 
 
-def test_a_partition_takes_nothing_more_if_its_deletion_can_neither_be_done_nor_undone() -> None:
+def test_a_partition_refuses_appends_if_its_deletion_can_neither_be_completed_nor_undone() -> None:
     one = OnePartition()
     one.disk.fail_sync(2)
     one.disk.fill_after(100)

@@ -16,7 +16,7 @@ from tests.support.partition_fixture import NOW_MS, ROOT, OnePartition
 HOUR_MS = 3_600_000
 
 
-def test_a_segment_is_closed_earlier_by_a_jitter_of_its_own() -> None:
+def test_each_segment_rolls_earlier_by_a_jitter() -> None:
     config = TopicConfig.parse({"segment.ms": "1000", "segment.jitter.ms": "400"})
     jitters = [jitter_ms(ROOT / "t-0" / f"{base}.log", config) for base in range(200)]
 

@@ -55,7 +55,7 @@ def test_an_offset_index_that_cannot_be_is_refused() -> None:
         OffsetIndex.decode(0, data, data_file_bytes=200)
 
 
-def test_a_time_index_says_up_to_where_nothing_is_later() -> None:
+def test_a_time_index_gives_the_offset_up_to_which_no_record_is_later() -> None:
     index = TimeIndex(100)
     index.maybe_append(1_000, 105)
     index.maybe_append(1_000, 109)
@@ -96,7 +96,7 @@ def test_a_snapshot_holds_what_recognises_duplicates_and_open_transactions() -> 
     assert again == state
 
 
-def test_a_damaged_snapshot_and_a_newer_one_are_told_apart() -> None:
+def test_a_damaged_snapshot_and_a_newer_one_raise_different_errors() -> None:
     data = bytearray(encode_snapshot([ProducerState(7, epoch=3)]))
 
     for wrong in (b"", bytes(data[:-1]), bytes([*data[:-1], data[-1] ^ 1])):

@@ -161,7 +161,7 @@ def failure_of(token: bytes) -> str:
     return str(failed.value)
 
 
-def test_a_wrong_password_and_an_unknown_user_are_told_in_the_same_words() -> None:
+def test_a_wrong_password_and_an_unknown_user_receive_the_same_error() -> None:
     assert failure_of(b"\0alice\0guess") == failure_of(b"\0nobody\0guess")
 
 
@@ -289,7 +289,7 @@ def test_a_connection_keeps_its_user() -> None:
     assert session.state is S.FAILED
 
 
-def test_without_an_end_nobody_authenticates_again_and_nothing_is_lost_by_trying() -> None:
+def test_without_a_session_lifetime_reauthentication_is_optional() -> None:
     session = new_session()
     session.choose("PLAIN", in_frames=False)
     log_in(session)

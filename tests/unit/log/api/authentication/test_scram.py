@@ -53,7 +53,7 @@ def test_the_example_of_rfc_7677() -> None:
 
 
 @BOTH
-def test_who_knows_the_password_is_accepted_and_told_that_the_server_knows_it(
+def test_a_correct_password_is_accepted_and_the_server_proves_itself(
     mechanism: ScramMechanism,
 ) -> None:
     server = exchange("pässwörd", mechanism)

@@ -63,7 +63,7 @@ def test_a_rule_allows_one_principal_from_one_host_one_operation() -> None:
     assert not decider.allows("User:alice", HOST, O.READ, GROUP, "orders")
 
 
-def test_everybody_everywhere_and_every_resource_have_names() -> None:
+def test_wildcard_principals_hosts_and_resources_have_names() -> None:
     decider = authorizer(rule("*", principal="User:*", host="*"))
 
     assert allows(decider, O.READ)
@@ -90,11 +90,11 @@ def test_a_denial_wins_over_any_allowance() -> None:
 
 
 @pytest.mark.parametrize("allowed", [O.READ, O.WRITE, O.DELETE, O.ALTER])
-def test_who_may_use_a_resource_may_describe_it(allowed: AclOperation) -> None:
+def test_the_right_to_use_a_resource_implies_the_right_to_describe_it(allowed: AclOperation) -> None:
     assert allows(authorizer(rule(operation=allowed)), O.DESCRIBE)
 
 
-def test_who_may_alter_settings_may_describe_them() -> None:
+def test_the_right_to_alter_settings_implies_the_right_to_describe_them() -> None:
     decider = authorizer(rule(operation=O.ALTER_CONFIGS))
 
     assert allows(decider, O.DESCRIBE_CONFIGS)
@@ -128,7 +128,7 @@ def test_a_decision_is_made_anew_when_a_rule_changes() -> None:
     assert (before, between, allows(decider, O.READ)) == (False, True, False)
 
 
-def test_what_may_be_done_is_told_as_bits() -> None:
+def test_allowed_operations_are_answered_as_bits() -> None:
     decider = authorizer(rule(operation=O.READ), rule(operation=O.ALTER_CONFIGS))
 
     bits = decider.operations("User:alice", HOST, TOPIC, "orders")

@@ -90,7 +90,7 @@ def test_deleting_the_last_rule_of_a_prefix_leaves_the_others() -> None:
     assert list(place.broker.access_rules.about(TOPIC, "orders")) == []
 
 
-def test_filters_that_choose_the_same_rule_each_tell_it() -> None:
+def test_filters_that_match_the_same_rule_each_return_it() -> None:
     place = ruled(*ALL)
     one = AccessRuleFilter(name="orders", type=TOPIC, pattern=PatternType.LITERAL)
 
@@ -119,7 +119,7 @@ def test_filters_that_choose_the_same_rule_each_tell_it() -> None:
         (AccessRuleFilter(permission=Permission.DENY), [DENIED]),
     ],
 )
-def test_a_filter_chooses_what_agrees_in_all_that_it_says(
+def test_a_filter_matches_rules_that_agree_in_all_its_fields(
     wanted: AccessRuleFilter, chosen: list[AccessRule]
 ) -> None:
     assert ruled(*ALL).broker.access_rules.chosen(wanted) == sorted(chosen)

@@ -57,7 +57,7 @@ def test_a_password_fits_by_every_mechanism_also_after_a_crash() -> None:
     assert fits(place, "alice/ä,=", "secret") == set()
 
 
-def test_a_new_password_takes_the_place_of_the_old_one() -> None:
+def test_a_new_password_replaces_the_old_one() -> None:
     place = StatefulBroker()
     place.run(place.broker.users.set_password("alice", "old"))
 
@@ -67,7 +67,7 @@ def test_a_new_password_takes_the_place_of_the_old_one() -> None:
     assert fits(place, "alice", "old") == set()
 
 
-def test_equal_passwords_leave_nothing_equal_behind() -> None:
+def test_equal_passwords_give_different_stored_keys() -> None:
     place = StatefulBroker()
     place.run(place.broker.users.set_password("alice", "same"))
     place.run(place.broker.users.set_password("bob", "same"))
@@ -146,7 +146,7 @@ def test_an_admin_sets_and_deletes_one_mechanism_at_a_time() -> None:
         (CredentialDeletion("old", SHA_512), ErrorName.RESOURCE_NOT_FOUND),
     ],
 )
-def test_what_is_refused_changes_nothing_and_takes_nobody_with_it(
+def test_a_refused_change_changes_nothing_and_does_not_affect_the_others(
     alteration: Alteration, refusal: ErrorName
 ) -> None:
     place = StatefulBroker()
@@ -177,7 +177,7 @@ def test_a_user_is_altered_once_in_a_request(second: Alteration) -> None:
     assert place.broker.users.names() == ["bob"]
 
 
-def test_of_what_is_wrong_with_a_users_alterations_the_first_counts() -> None:
+def test_the_first_error_of_a_users_alterations_is_answered() -> None:
     place = StatefulBroker()
     unknown_mechanism, none_there = upsertion("alice", None), CredentialDeletion("bob", SHA_256)
 
@@ -216,7 +216,7 @@ def test_a_decoy_stays_the_same_over_restarts_and_looks_like_a_user() -> None:
     assert not decoy.fits(SHA_256, "")
 
 
-def test_a_log_whose_users_nobody_changed_has_no_topic_for_them() -> None:
+def test_a_log_without_user_changes_has_no_topic_for_users() -> None:
     place = StatefulBroker()
 
     place.broker.users.decoy("nobody", SHA_256)

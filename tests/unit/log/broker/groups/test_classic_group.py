@@ -105,7 +105,7 @@ def test_followers_wait_for_the_leaders_assignment() -> None:
     assert synced(sync(group, "b")).assignment == b"2"
 
 
-def test_a_rebalance_sends_those_back_who_wait_for_an_assignment() -> None:
+def test_a_rebalance_makes_members_that_wait_for_an_assignment_join_again() -> None:
     group = stable_group("a")
     join(group, "b")
     join(group, "a")
@@ -172,7 +172,7 @@ def test_a_member_that_waits_for_an_answer_is_not_silent() -> None:
     assert joined(waiting).is_leader
 
 
-def test_a_rebalance_goes_on_without_those_who_do_not_come() -> None:
+def test_a_rebalance_continues_without_members_that_do_not_join() -> None:
     slow = replace(REQUEST, session_timeout_ms=1_000_000)
     group = stable_group("a", "b", request=slow)
     waiting = join(group, "b", replace(slow, protocols=(("range", b"more"),)), now_s=1)
@@ -212,7 +212,7 @@ def test_calls_of_an_older_generation_or_an_unknown_member_are_refused() -> None
         group.ensure_may_commit(Membership("a", 99), 0)
 
 
-def test_positions_are_taken_while_members_prepare_but_not_before_they_have_their_parts() -> None:
+def test_offsets_are_accepted_while_members_prepare_but_not_before_their_assignment() -> None:
     group = stable_group("a")
     owner = membership(group, "a")
     join(group, "b")
@@ -224,7 +224,7 @@ def test_positions_are_taken_while_members_prepare_but_not_before_they_have_thei
         group.ensure_may_commit(membership(group, "a"), 0)
 
 
-def test_nobody_from_outside_moves_the_positions_of_a_group_with_members() -> None:
+def test_only_members_commit_offsets_of_a_group_with_members() -> None:
     group = stable_group("a")
 
     with pytest.raises(ApiError, match="NON_EMPTY_GROUP"):
@@ -304,7 +304,7 @@ def test_a_promised_member_is_waited_for_until_its_time_is_over() -> None:
     assert joined(first).generation == 2
 
 
-def test_a_first_generation_does_not_wait_for_who_was_only_promised_an_id() -> None:
+def test_a_first_generation_does_not_wait_for_members_that_only_received_an_id() -> None:
     group = Group("g")
     with pytest.raises(ApiError, match="MEMBER_ID_REQUIRED"):
         join_group(group, replace(REQUEST, is_member_id_required=True), "promised", 0)
@@ -358,7 +358,7 @@ def test_a_member_that_never_asks_for_its_assignment_is_given_up_although_the_gr
     assert group.state is GroupState.PREPARING_REBALANCE
 
 
-def test_who_joins_for_the_first_time_does_not_wait_for_ever() -> None:
+def test_a_first_join_does_not_wait_for_ever() -> None:
     patient = replace(REQUEST, session_timeout_ms=1_000_000, rebalance_timeout_ms=1_000_000)
     group = stable_group("a", request=patient)
     waiting = join(group, "b", patient)
@@ -372,7 +372,7 @@ def test_who_joins_for_the_first_time_does_not_wait_for_ever() -> None:
     assert set(group.members) == {"a"}
 
 
-def test_an_assignment_that_could_not_be_stored_sends_everybody_back() -> None:
+def test_an_assignment_that_cannot_be_stored_makes_all_members_join_again() -> None:
     group = stable_group("a")
     join(group, "b")
     join(group, "a")
@@ -405,7 +405,7 @@ def test_syncing_for_another_protocol_is_refused() -> None:
             group.sync(wrong, 0)
 
 
-def test_a_full_group_loses_its_last_ones_in_a_rebalance_and_keeps_those_who_came() -> None:
+def test_a_rebalance_of_an_overfull_group_removes_its_newest_members() -> None:
     group = Group("g", JoinRules(size_max=2))
     for name in ("a", "b"):
         join(group, name)

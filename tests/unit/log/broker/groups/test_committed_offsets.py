@@ -42,7 +42,7 @@ def test_a_pending_position_counts_only_after_its_commit_marker() -> None:
     assert not offsets.is_unstable("g", None)
 
 
-def test_an_abort_marker_drops_what_was_pending_of_this_producer_only() -> None:
+def test_an_abort_marker_drops_pending_offsets_of_this_producer_only() -> None:
     offsets = CommittedOffsets()
     offsets.replay("g", FIRST, at(9), at=0, producer_id=7)
     offsets.replay("g", SECOND, at(8), at=1, producer_id=6)

@@ -118,7 +118,9 @@ def test_a_member_that_does_not_give_up_in_time_is_taken_out(house: GroupHouse) 
     assert second.beat().assigned == stubborn
 
 
-def test_a_lost_answer_is_given_again_to_who_has_no_more_than_it_should(house: GroupHouse) -> None:
+def test_a_lost_heartbeat_answer_is_repeated_to_a_member_that_owns_no_more_than_its_assignment(
+    house: GroupHouse,
+) -> None:
     first, second = NewMember(house, "a", ("t",)), NewMember(house, "b", ("t",))
     first.join()
     second.join()
@@ -163,7 +165,7 @@ def test_topics_that_come_and_grow_and_go_change_the_assignment(house: GroupHous
     assert without == house.places("t", 0, 1, 2, 3, 4)
 
 
-def test_a_topic_made_again_under_the_same_name_is_another_one(house: GroupHouse) -> None:
+def test_a_topic_that_is_created_again_is_another_topic(house: GroupHouse) -> None:
     member = NewMember(house, "a", ("t",))
     member.join()
     old = member.owned
@@ -250,7 +252,7 @@ def test_most_votes_choose_the_assignor(house: GroupHouse) -> None:
     assert {place.partition for place in group.target_of("c")} == {3, 2}
 
 
-def test_a_full_group_takes_nobody_more() -> None:
+def test_a_full_group_refuses_new_members() -> None:
     house = GroupHouse(settings=BrokerSettings(group_size_max=1))
     house.log.create_topic("t", partitions=1)
     first = NewMember(house, "a", ("t",))
@@ -276,7 +278,7 @@ def test_there_are_no_more_groups_than_the_log_may_keep() -> None:
     assert refused(error) == "POLICY_VIOLATION"
 
 
-def test_who_says_too_much_is_refused(house: GroupHouse) -> None:
+def test_a_too_large_authentication_message_is_refused(house: GroupHouse) -> None:
     with pytest.raises(StreamCoreError) as error:
         NewMember(house, "a", [f"{number}" * 200 for number in range(10_000)]).join()
     assert refused(error) == "INVALID_REQUEST"
@@ -286,7 +288,7 @@ def test_who_says_too_much_is_refused(house: GroupHouse) -> None:
     assert refused(error) == "INVALID_GROUP_ID"
 
 
-def test_a_crash_keeps_what_members_were_told(house: GroupHouse) -> None:
+def test_a_crash_keeps_the_assignments_that_members_received(house: GroupHouse) -> None:
     first, second = NewMember(house, "a", ("t",)), NewMember(house, "b", ("t",))
     first.join()
     second.join()
@@ -305,7 +307,7 @@ def test_a_crash_keeps_what_members_were_told(house: GroupHouse) -> None:
     assert house.consumer_group().members == {}
 
 
-def test_positions_are_taken_from_who_owned_the_partition_at_that_epoch(house: GroupHouse) -> None:
+def test_offsets_are_accepted_from_the_owner_of_the_partition_at_that_epoch(house: GroupHouse) -> None:
     first, second = two_members(house)
 
     def commit(member_id: str, epoch: int, partition: int) -> None:

@@ -71,7 +71,7 @@ def test_a_member_commits_and_leaves_and_the_positions_stay(house: House) -> Non
     assert house.log.committed("g") == {FIRST: AT}
 
 
-def test_who_is_no_member_any_more_cannot_commit(house: House) -> None:
+def test_a_former_member_cannot_commit(house: House) -> None:
     membership = house.member()
     stale = replace(membership, generation=membership.generation - 1)
 
@@ -109,7 +109,7 @@ def test_members_of_the_process_that_ended_are_gone_after_a_restart(house: House
     assert log.describe_group("g").state == "Empty"
 
 
-def test_members_elsewhere_keep_their_membership_over_a_restart(house: House) -> None:
+def test_remote_members_keep_their_membership_over_a_restart(house: House) -> None:
     membership = house.member(replace(REQUEST, client_host="/10.0.0.1"))
     house.disk.crash()
 
@@ -150,7 +150,7 @@ def test_what_makes_no_sense_is_refused(house: House) -> None:
         house.log.join_group(replace(REQUEST, protocols=(("range", b"x" * 2_000_000),)))
 
 
-def test_a_full_group_takes_nobody_more(house: House) -> None:
+def test_a_full_group_refuses_new_members(house: House) -> None:
     asking = replace(REQUEST, is_member_id_required=True)
     for _ in range(2):
         with pytest.raises(StaleGenerationError, match="MEMBER_ID_REQUIRED"):
@@ -160,7 +160,7 @@ def test_a_full_group_takes_nobody_more(house: House) -> None:
         house.log.join_group(asking)
 
 
-def test_a_group_is_deleted_with_its_positions_once_nobody_is_in_it(house: House) -> None:
+def test_an_empty_group_is_deleted_with_its_committed_offsets(house: House) -> None:
     membership = house.member()
     house.log.commit_positions("g", {FIRST: AT}, membership=membership)
 
@@ -186,7 +186,7 @@ def test_positions_that_a_member_uses_are_not_deleted(house: House) -> None:
     assert house.log.committed("g") == {FIRST: AT}
 
 
-def test_positions_expire_when_nobody_uses_them(house: House) -> None:
+def test_unused_committed_offsets_expire(house: House) -> None:
     house.log.commit_positions("simple", {FIRST: AT})
     house.clock.advance(6 * DAY_MS)
     house.log.commit_positions("fresh", {FIRST: AT})

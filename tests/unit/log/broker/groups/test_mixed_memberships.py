@@ -97,7 +97,7 @@ def mixed_group(house: GroupHouse) -> tuple[ClassicMember, NewMember]:
     return classic, new
 
 
-def test_the_first_new_member_takes_a_classic_group_over_and_its_members_keep_what_they_have(
+def test_the_first_consumer_protocol_member_converts_a_classic_group_and_its_members_keep_their_partitions(
     house: GroupHouse,
 ) -> None:
     classic, new = classic_group(house), NewMember(house, "new", ("t",))
@@ -111,7 +111,7 @@ def test_the_first_new_member_takes_a_classic_group_over_and_its_members_keep_wh
     assert classic.beat()
 
 
-def test_a_classic_member_comes_to_the_target_by_joining_again(house: GroupHouse) -> None:
+def test_a_classic_member_reaches_the_target_by_joining_again(house: GroupHouse) -> None:
     classic, new = classic_group(house), NewMember(house, "new", ("t",))
     new.join()
 
@@ -133,7 +133,7 @@ def test_a_classic_member_comes_to_the_target_by_joining_again(house: GroupHouse
     assert house.consumer_group().owners.keys() == house.places("t", 0, 1, 2, 3)
 
 
-def test_a_classic_member_of_a_consumer_group_is_told_when_partitions_are_free(
+def test_a_classic_member_of_a_consumer_group_rejoins_when_partitions_are_free(
     house: GroupHouse,
 ) -> None:
     new = NewMember(house, "new", ("t",))
@@ -154,7 +154,7 @@ def test_a_classic_member_of_a_consumer_group_is_told_when_partitions_are_free(
     assert len(classic.sync()) == 2
 
 
-def test_who_does_not_fit_is_refused(house: GroupHouse) -> None:
+def test_a_member_without_a_common_protocol_is_refused(house: GroupHouse) -> None:
     classic, new = mixed_group(house)
     stranger = ClassicMember(house, "x")
 
@@ -211,7 +211,7 @@ def test_a_crash_after_the_way_back_finds_the_classic_group(house: GroupHouse) -
     house.log.heartbeat(GROUP, Membership(classic.member_id, house.log.describe_group(GROUP).generation))
 
 
-def test_an_empty_group_takes_the_protocol_of_who_comes_next(house: GroupHouse) -> None:
+def test_an_empty_group_takes_the_protocol_of_its_next_member(house: GroupHouse) -> None:
     new = NewMember(house, "new", ("t",))
     new.join()
     new.leave()

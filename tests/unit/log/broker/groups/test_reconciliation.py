@@ -82,7 +82,7 @@ def test_a_member_at_the_target_changes_nothing() -> None:
     assert reconciled(holding, goal(3, {P0}), None) is holding
 
 
-def test_a_topic_that_a_member_left_is_taken_at_once_whatever_the_target_says() -> None:
+def test_partitions_of_an_unsubscribed_topic_are_revoked_at_once_whatever_the_target() -> None:
     still_target = goal(2, {P0, Q0}, topics={TOPIC})
 
     asked = reconciled(stable(2, P0, Q0), still_target, None, has_new_subscription=True)

@@ -51,7 +51,7 @@ def test_a_member_that_comes_takes_only_its_share_and_the_others_keep_the_rest()
     assert after["n"] < before["n"]
 
 
-def test_a_member_that_goes_leaves_its_share_to_the_others_who_keep_theirs() -> None:
+def test_the_partitions_of_a_leaving_member_go_to_the_others_which_keep_theirs() -> None:
     before = uniform({A: 6}, [member("m"), member("n"), member("o")])
 
     after = uniform({A: 6}, [member(name, target=before[name]) for name in "mo"])
@@ -92,9 +92,7 @@ def test_a_topic_that_is_gone_and_partitions_that_never_were_are_not_kept() -> N
 
 @pytest.mark.parametrize("assignor", ASSIGNORS.values(), ids=ASSIGNORS)
 @given(seed=st.integers(0, 2**32))
-def test_every_partition_that_somebody_subscribes_to_has_one_owner(
-    assignor: TargetAssignor, seed: int
-) -> None:
+def test_every_subscribed_partition_has_one_owner(assignor: TargetAssignor, seed: int) -> None:
     random = Random(seed)
     counts = {topic: random.randrange(1, 9) for topic in random.sample([A, B, C], random.randrange(1, 4))}
     members = [member(f"m{index}", random.sample(list(counts), random.randrange(len(counts) + 1)))

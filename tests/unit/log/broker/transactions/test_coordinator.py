@@ -43,7 +43,7 @@ def test_a_transaction_open_for_too_long_is_aborted_and_its_producer_fenced(hous
         house.log.end_transaction("t", identity, commit=True)
 
 
-def test_a_transactional_id_that_nobody_uses_is_forgotten(house: House) -> None:
+def test_an_unused_transactional_id_expires(house: House) -> None:
     house.log.init_producer_id("old")
 
     house.clock.advance(7 * DAY_MS + 1)

@@ -83,7 +83,7 @@ def test_aborting_nothing_moves_the_epoch_too(house: House) -> None:
     assert refusal_in(house.produce(identity)) is ErrorName.PRODUCER_FENCED
 
 
-def test_a_producer_goes_on_under_a_new_id_when_its_epochs_are_used_up(house: House) -> None:
+def test_a_producer_continues_under_a_new_id_when_its_epochs_are_used_up(house: House) -> None:
     last = at_the_last_epoch(house)
     house.produce(last)
 
@@ -145,7 +145,7 @@ def test_batches_are_appended_as_they_came_although_the_first_waits_for_the_disk
     assert [(each.base_offset, each.error) for each in results] == [(0, None), (1, None), (2, None)]
 
 
-def test_batches_whose_connection_is_gone_hold_nobody_up(house: House) -> None:
+def test_batches_of_a_closed_connection_do_not_delay_others(house: House) -> None:
     identity = house.init()
     operations = [
         house.broker.append_batches([(TARGET, house.batch(identity, 0))], "t", joins_as=2) for _ in range(4)
@@ -209,7 +209,7 @@ def test_a_transaction_that_ends_while_a_batch_waits_to_join_it_does_not_get_the
     assert house.log.offsets([TARGET])[TARGET].log_end == 1  # the marker alone
 
 
-def test_a_fenced_producer_that_asks_for_its_next_epoch_ends_nobodys_transaction(house: House) -> None:
+def test_a_fenced_producer_that_requests_its_next_epoch_ends_no_transaction(house: House) -> None:
     old = house.init()
     new = house.init()
     house.produce(new)
@@ -235,7 +235,7 @@ def test_a_producer_has_its_own_open_transaction_aborted_by_asking_for_its_next_
     assert house.visible_count() == 1
 
 
-def test_a_producer_whose_time_was_over_goes_on_with_the_next_epoch(house: House) -> None:
+def test_a_producer_whose_transaction_timed_out_continues_with_the_next_epoch(house: House) -> None:
     identity = house.init(timeout_ms=1000)
     house.produce(identity)
     house.clock.advance(1001)

@@ -45,7 +45,7 @@ def test_the_id_that_is_idle_for_longest_makes_room_for_a_new_one() -> None:
     assert caught.value.refusal is ErrorName.INVALID_PRODUCER_ID_MAPPING
 
 
-def test_a_new_id_is_refused_while_all_that_may_be_have_open_transactions() -> None:
+def test_a_new_producer_id_is_refused_while_all_known_ones_have_open_transactions() -> None:
     house = House(BrokerSettings(transactional_id_count_max=2))
     identities = {name: house.init(name) for name in ("a", "b")}
     for name, identity in identities.items():
@@ -96,7 +96,7 @@ def mark(house: House, identity: ProducerIdentity, *, coordinator_epoch: int = 0
     )
 
 
-def test_a_marker_ends_what_hangs_in_one_partition(house: House) -> None:
+def test_an_abort_marker_ends_a_hanging_transaction_in_one_partition(house: House) -> None:
     identity = house.init()
     house.produce(identity)
 

@@ -115,14 +115,14 @@ def test_a_producer_of_another_id_has_nothing_to_end(version: int) -> None:
     assert caught.value.refusal is MAPPING
 
 
-def test_a_fenced_producer_is_not_told_of_its_successors_commit_that_kept_the_epoch() -> None:
+def test_a_fenced_producer_does_not_receive_the_result_of_its_successors_commit() -> None:
     # The one that came after it at epoch 5 has committed as older clients do, so 4 is not "the epoch before".
     record = record_in(COMMITTED, client_version=0)
 
     assert outcome_of(record, 4, commit=True, version=2) == FENCED
 
 
-def test_a_producer_whose_transaction_time_has_aborted_learns_so_and_may_go_on() -> None:
+def test_a_producer_whose_transaction_timed_out_receives_an_error_and_may_continue() -> None:
     timed_out = rules.prepared_for_others(record_in(ONGOING, client_version=0), NOW_MS)
     over = rules.completed(timed_out, NOW_MS)
 
@@ -144,7 +144,7 @@ def test_an_ending_moves_the_epoch_and_its_markers_have_the_new_one() -> None:
     assert rules.completed(prepared, NOW_MS).identity == ProducerIdentity(7, 6)
 
 
-def test_an_ending_that_uses_up_the_epochs_goes_on_under_the_next_producer_id() -> None:
+def test_an_ending_that_uses_up_the_epochs_continues_under_the_next_producer_id() -> None:
     last = record_in(ONGOING, rules.EPOCH_LAST)
 
     prepared = rules.prepared(last, PREPARE_COMMIT, version=2, next_producer_id=8, now_ms=NOW_MS)
@@ -159,7 +159,7 @@ def test_an_ending_that_uses_up_the_epochs_goes_on_under_the_next_producer_id() 
     assert outcome_of(complete, rules.EPOCH_LAST, commit=True, version=2) == ENDED
 
 
-def test_nobody_is_ever_the_owner_of_the_epoch_of_the_last_markers() -> None:
+def test_no_producer_ever_receives_the_epoch_of_the_last_markers() -> None:
     record = rules.completed(
         rules.prepared_for_others(record_in(ONGOING, rules.EPOCH_LAST, client_version=0), NOW_MS), NOW_MS
     )
@@ -206,7 +206,7 @@ def test_a_producer_that_uses_up_its_epochs_and_asks_twice_gets_one_producer_id(
     assert first.identity == second.identity == ProducerIdentity(8, 0)
 
 
-def test_a_producer_that_was_overtaken_may_not_go_on() -> None:
+def test_a_fenced_producer_cannot_continue() -> None:
     overtaken = ProducerIdentity(7, 5)
     records = {
         "by a new one": initialized(record_in(COMMITTED)),

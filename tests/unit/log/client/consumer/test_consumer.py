@@ -81,7 +81,7 @@ def test_a_committed_position_wins_over_start(log: ConnectedLog) -> None:
         assert values(drain(consumer)) == [b"7", b"8", b"9"]
 
 
-def test_commit_covers_what_poll_returned_and_nothing_that_was_only_fetched(log: ConnectedLog) -> None:
+def test_commit_covers_only_records_that_poll_returned(log: ConnectedLog) -> None:
     with log.consumer(assign=[ONE], group="g") as consumer:
         assert len(consumer.poll(records_max=3)) == 3
         consumer.commit()
@@ -144,7 +144,7 @@ def test_a_paused_partition_returns_nothing_and_loses_nothing(log: ConnectedLog)
         assert values(drain(consumer)) == [b"%d" % number for number in range(2, 10)]
 
 
-def test_poll_returns_as_soon_as_a_record_is_durable(log: ConnectedLog) -> None:
+def test_poll_returns_when_a_record_is_durable(log: ConnectedLog) -> None:
     with log.consumer("t", start="latest") as consumer, log.producer() as producer:
         assert consumer.poll("0s") == []
         threading.Timer(0.05, lambda: producer.send_and_wait("t", value=b"now")).start()

@@ -71,7 +71,7 @@ def test_members_that_prefer_different_assignors_use_the_one_they_share(log: Con
         assert log.describe_group("g").protocol == "range"
 
 
-def test_a_member_goes_on_where_the_one_before_committed(log: ConnectedLog) -> None:
+def test_a_member_continues_at_the_committed_offsets_of_the_member_before(log: ConnectedLog) -> None:
     with log.producer() as producer:
         producer.send_many("t", [(b"%d" % number, b"v%d" % number) for number in range(100)]).result()
     with log.consumer("t", group="g", heartbeat_interval=FAST) as first:
@@ -89,7 +89,7 @@ def test_a_member_goes_on_where_the_one_before_committed(log: ConnectedLog) -> N
     assert seen_places.isdisjoint({(record.partition, record.offset) for record in rest})
 
 
-def test_what_was_not_committed_is_read_again_by_who_takes_over(log: ConnectedLog) -> None:
+def test_the_next_owner_reads_uncommitted_records_again(log: ConnectedLog) -> None:
     log.create_topic("one")
     with log.producer() as producer:
         producer.send_many("one", [(None, b"%d" % number) for number in range(10)]).result()
@@ -103,7 +103,7 @@ def test_what_was_not_committed_is_read_again_by_who_takes_over(log: ConnectedLo
     assert [record.offset for record in again] == list(range(3, 10))
 
 
-def test_a_cooperative_member_keeps_reading_what_it_will_not_lose(log: ConnectedLog) -> None:
+def test_a_cooperative_member_continues_to_read_the_partitions_that_it_keeps(log: ConnectedLog) -> None:
     revoked: list[TopicPartition] = []
     first = log.consumer(
         "t", group="g", assignor="cooperative-sticky", on_revoked=revoked.extend, heartbeat_interval=FAST
@@ -224,7 +224,7 @@ def test_partitions_that_are_added_to_a_topic_find_a_member(log: ConnectedLog) -
         poll_all_until([consumer], lambda: len(consumer.assignment()) == 6)
 
 
-def test_a_cooperative_member_may_commit_what_it_reads_at_any_moment_of_a_rebalance(
+def test_a_cooperative_member_may_commit_during_every_phase_of_a_rebalance(
     log: ConnectedLog,
 ) -> None:
     with log.producer() as producer:

@@ -69,7 +69,7 @@ def test_the_end_moves_the_position_past_what_is_not_delivered() -> None:
     assert buffer.take(1_000) is None
 
 
-def test_a_run_may_be_empty_and_move_the_position() -> None:
+def test_columns_may_be_empty_and_move_the_position() -> None:
     buffer = PartitionBuffer(SOURCE, 3)
     buffer.see_end(4)
 

@@ -87,7 +87,7 @@ def test_refusals_are_pieces_by_their_reason_and_the_first_is_raised() -> None:
         run.result()
 
 
-def test_a_run_that_was_taken_in_part_is_done_when_that_part_is() -> None:
+def test_a_delivery_that_librdkafka_accepted_in_part_ends_with_that_part() -> None:
     run = run_of(3)
     error = ProducerFencedError("a newer producer has taken over")
 

@@ -130,6 +130,8 @@ def test_kafkas_properties_become_librdkafkas(given: dict[str, str], expected: d
         ({"ssl.keystore.location": "/me.jks", "ssl.keystore.type": "JKS"}, "PKCS12"),
     ],
 )
-def test_what_librdkafka_cannot_read_is_refused_with_what_to_give(given: dict[str, str], advice: str) -> None:
+def test_settings_that_librdkafka_cannot_read_are_refused_with_an_alternative(
+    given: dict[str, str], advice: str
+) -> None:
     with pytest.raises(InvalidConfigError, match=advice):
         client_properties(given)

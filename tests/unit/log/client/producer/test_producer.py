@@ -170,7 +170,7 @@ def test_a_future_knows_where_its_record_is(port: MemoryPort) -> None:
     ]
 
 
-def test_records_that_nobody_waits_for_leave_when_their_linger_is_over(port: MemoryPort) -> None:
+def test_records_without_a_waiter_are_sent_when_their_linger_is_over(port: MemoryPort) -> None:
     is_settled = threading.Event()
     with producer_on(port, linger="1ms") as producer:
         producer.send("one", value=b"a").add_done_callback(lambda _: is_settled.set())
@@ -214,7 +214,7 @@ def test_one_flush_makes_everything_durable(port: MemoryPort) -> None:
         assert all(future.done() for future in futures)
 
 
-def test_send_many_takes_pairs_and_records_and_tells_every_range(port: MemoryPort) -> None:
+def test_send_many_takes_pairs_and_records_and_returns_every_range(port: MemoryPort) -> None:
     records: list[Sendable] = [
         (b"k1", b"v1"),
         Record(b"k2", b"v2", 5, (("h", b"x"),), "elsewhere", 3, 99),
@@ -325,7 +325,7 @@ def test_after_a_full_disk_later_sends_work_again(port: MemoryPort) -> None:
         producer.flush()
 
 
-def test_a_failure_that_nobody_asked_about_is_told_by_flush_once(port: MemoryPort) -> None:
+def test_flush_raises_a_failure_that_was_not_raised_before_once(port: MemoryPort) -> None:
     port.refuses = lambda row: StorageError("the disk is full")
     producer = producer_on(port)
     producer.send("one", value=b"lost")
@@ -336,7 +336,7 @@ def test_a_failure_that_nobody_asked_about_is_told_by_flush_once(port: MemoryPor
     producer.close()
 
 
-def test_a_failure_that_nobody_asked_about_is_told_by_close(port: MemoryPort) -> None:
+def test_close_raises_a_failure_that_was_not_raised_before(port: MemoryPort) -> None:
     port.refuses = lambda row: StorageError("the disk is full")
     producer = producer_on(port)
     producer.send("one", value=b"lost")
@@ -420,7 +420,9 @@ def test_a_callback_may_send_even_when_the_buffer_is_full(port: MemoryPort) -> N
     assert seen == list(range(20))
 
 
-def test_a_callback_that_fails_harms_nobody(port: MemoryPort, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_callback_does_not_affect_the_other_callbacks(
+    port: MemoryPort, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail(_: object) -> None:
         raise ValueError("a bug of the program")
 
@@ -500,7 +502,7 @@ def test_the_input_of_send_many_may_be_endless_because_settled_records_are_dropp
         assert all(not batch.values for batch, _, _ in future._pieces)
 
 
-def test_a_transaction_commits_what_was_sent_in_it(port: MemoryPort) -> None:
+def test_a_transaction_commits_the_records_sent_in_it(port: MemoryPort) -> None:
     with producer_on(port, transactional=True) as producer:
         with producer.transaction() as transaction:
             transaction.send("one", value=b"a")
@@ -513,7 +515,7 @@ def test_a_transaction_commits_what_was_sent_in_it(port: MemoryPort) -> None:
         assert port.positions == {TopicPartition("in", 0): CommittedOffset(5)}
 
 
-def test_an_exception_in_the_block_aborts_and_what_was_not_sent_fails(port: MemoryPort) -> None:
+def test_an_exception_in_the_block_aborts_and_fails_unsent_records(port: MemoryPort) -> None:
     with producer_on(port, transactional=True) as producer:
         pending: list[SendFuture] = []
 

@@ -33,7 +33,7 @@ def stored_values(log: EmbeddedLog) -> list[bytes | None]:
     return seen
 
 
-def test_a_full_disk_fails_what_does_not_fit_and_later_sends_work_once_there_is_room() -> None:
+def test_sends_fail_on_a_full_disk_and_work_again_when_there_is_room() -> None:
     disk = SimDisk(1)
     log = open_on(disk)
     log.create_topic("t")
@@ -51,7 +51,7 @@ def test_a_full_disk_fails_what_does_not_fit_and_later_sends_work_once_there_is_
     log.close()
 
 
-def test_a_failed_sync_fails_the_send_and_every_later_one_and_nothing_hangs() -> None:
+def test_a_failed_sync_fails_the_send_and_every_later_send() -> None:
     disk = SimDisk(1)
     log = open_on(disk)
     log.create_topic("t")
@@ -103,7 +103,7 @@ def test_only_the_record_without_a_key_fails_in_a_compacted_topic() -> None:
     log.close()
 
 
-def test_the_logs_own_time_is_told_where_a_topic_keeps_it() -> None:
+def test_the_append_time_is_answered_where_a_topic_keeps_it() -> None:
     log = open_on(SimDisk(1))
     log.create_topic("t", config={"message.timestamp.type": "LogAppendTime"})
     with producer_on(log) as producer:

@@ -90,7 +90,7 @@ def test_closed_segments_keep_the_newest_record_of_each_key_at_its_offset(log: P
     assert not compact(log, now_ms=NOW_MS, bytes_max=ROOMY)
 
 
-def test_with_little_memory_a_round_goes_as_far_as_it_can_and_the_next_goes_on(log: PartitionLog) -> None:
+def test_with_little_memory_a_round_cleans_a_part_and_the_next_continues(log: PartitionLog) -> None:
     fill(log, keys=6, rounds=20)
     wanted = {key: value for _, key, value in rows(log)}
     ends = [log.cleaned_to]
@@ -116,7 +116,7 @@ def test_cleaned_segments_are_sound_and_survive_a_restart(disk: SimDisk, log: Pa
     assert not [problem for problem in verify(ROOT, file_system=disk) if not problem.is_mended_at_start]
 
 
-def test_a_cleaned_segment_has_its_indexes_before_anybody_reads_it(disk: SimDisk) -> None:
+def test_a_cleaned_segment_has_its_indexes_before_it_is_read(disk: SimDisk) -> None:
     manager = ManagedLog.open(ROOT, file_system=disk, clock=ManualClock(NOW_MS), settings=LogSettings())
     config = CONFIG | {"segment.bytes": "9000", "index.interval.bytes": "300"}
     manager.create_topic(TARGET.topic, 1, config)

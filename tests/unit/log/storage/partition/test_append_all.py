@@ -54,7 +54,7 @@ def test_neighbours_are_one_call_of_the_file_system() -> None:
     assert one.disk.operation_count == before + 1
 
 
-def test_a_batch_that_is_refused_leaves_its_neighbours_alone() -> None:
+def test_a_refused_batch_does_not_affect_the_other_batches() -> None:
     one = OnePartition()
 
     first, refused, last = one.log.append_all([batch(b"a"), damaged(), batch(b"b")], now_ms=NOW_MS)
@@ -94,7 +94,7 @@ def test_a_write_that_fails_refuses_the_batches_that_were_written_together_and_n
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_any_batches_come_to_the_same_files_and_answers_as_one_by_one(seed: int) -> None:
+def test_grouped_batches_give_the_same_files_and_answers_as_single_ones(seed: int) -> None:
     choose = random.Random(seed)
     config: dict[str, Any] = {
         "flush": "durable",

@@ -35,7 +35,7 @@ def kept(one: OnePartition) -> int:
     return one.log.offsets.log_end - one.log.offsets.log_start
 
 
-def test_retention_takes_nothing_that_was_appended_less_than_its_time_ago() -> None:
+def test_retention_deletes_no_record_appended_less_than_its_time_ago() -> None:
     one = loaded()
     one.clock.advance(HOUR_MS)
     assert kept(one) == 4
@@ -101,7 +101,7 @@ def test_without_the_file_the_times_of_the_data_files_count() -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"0\n9\n", b"0\n1\n0 1\n", b"0\n1\n0 1 x\n", b"\0" * 64, b"0\n1\nx 1 5\n"]
 )
-def test_a_damaged_file_counts_for_nothing_and_is_written_anew(
+def test_a_damaged_file_is_ignored_and_written_again(
     content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = loaded()

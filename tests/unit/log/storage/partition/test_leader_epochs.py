@@ -92,7 +92,7 @@ DAMAGED = [b"", b"0", b"0\n1\n", b"0\n1\n0 0", b"0\n2\n0 0\n", b"0\n2\n1 0\n0 5\
 
 
 @pytest.mark.parametrize("data", DAMAGED)
-def test_a_damaged_file_is_told_as_such(data: bytes) -> None:
+def test_a_damaged_file_raises_an_error_about_damage(data: bytes) -> None:
     with pytest.raises(CorruptIndexError):
         decode_epochs(data, EPOCHS_PATH)
 
@@ -147,7 +147,7 @@ def test_no_epoch_is_begun_twice_although_nothing_was_written_in_it() -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_a_reader_of_what_a_crash_took_is_told_where_it_ends(seed: int) -> None:
+def test_a_reader_past_the_end_after_a_crash_receives_the_end(seed: int) -> None:
     one = OnePartition(flush="relaxed", seed=seed)
     append_one(one)
     for _ in range(20):

@@ -245,7 +245,7 @@ def test_duplicates_are_recognised_after_a_clean_stop_and_after_a_crash() -> Non
 
 
 @pytest.mark.parametrize("end", [OnePartition.reopen, OnePartition.crash])
-def test_every_batch_that_may_have_been_on_its_way_is_recognised_after_a_stop(
+def test_every_batch_that_may_have_been_in_flight_is_recognised_after_a_stop(
     end: Callable[[OnePartition], None],
 ) -> None:
     one = OnePartition(segment_bytes="300")

@@ -105,7 +105,7 @@ def test_a_time_in_the_future_holds_up_what_was_appended_long_ago(
     assert not is_held_by_future_time(segment, KEEP_ALL, now_ms=10_000)
 
 
-def test_a_deletion_is_told_with_its_range_its_size_and_its_reasons() -> None:
+def test_a_deletion_is_logged_with_its_range_its_size_and_its_reasons() -> None:
     config = TopicConfig.parse({"retention.ms": "600000", "retention.bytes": "1000"})
     gone = [Summary(10, 100, 1, base_offset=4), Summary(20, 50, 1, base_offset=10), Summary(30, 7, 1)]
 

@@ -140,7 +140,7 @@ def test_producers_of_deleted_topics_take_no_room() -> None:
     assert one.known() == {1, 2, 3}
 
 
-def test_more_than_the_bound_are_known_after_a_start_until_somebody_new_comes() -> None:
+def test_more_producers_than_the_limit_are_known_after_a_start_until_a_new_one_appends() -> None:
     one = Crowded(partition_max=100, all_max=100)
     for producer_id in range(10):
         one.write(producer_id)

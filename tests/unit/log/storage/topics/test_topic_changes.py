@@ -142,7 +142,7 @@ def test_defaults_reach_the_topics_that_do_not_say_otherwise() -> None:
     assert catalog.logs("plain")[0].config.retention_ms == 9
 
 
-def test_topics_that_say_the_same_share_what_they_obey() -> None:
+def test_topics_with_equal_settings_share_one_config() -> None:
     one = OnePartition()
     for name in ("a", "b"):
         one.manager.create_topic(name, 2, {"retention.ms": "5"})
