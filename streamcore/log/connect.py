@@ -291,6 +291,10 @@ class ConnectedLog:
         """Return the descriptions of the topics that exist, in one request."""
         return self._open().described(names)
 
+    def identities(self, names: Iterable[TopicName]) -> Mapping[TopicName, port.TopicIdentity]:
+        """Return the ids and numbers of partitions of the topics that exist, in one request."""
+        return self._open().identities(names)
+
     def create_topic(
         self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> port.TopicDescription:

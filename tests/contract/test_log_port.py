@@ -120,6 +120,19 @@ def test_topics_are_described_together_without_those_that_are_not_there(house: L
     assert house.log.described([]) == {}
 
 
+def test_a_topic_that_is_created_again_has_another_identity(house: LogHouse) -> None:
+    created = house.log.create_topic("orders", partitions=3)
+    before = house.log.identities(["orders", "nothing"])
+    house.log.delete_topic("orders")
+    gone = house.log.identities(["orders"])
+    house.log.create_topic("orders", partitions=3)
+
+    assert before == {"orders": (created.topic_id, 3)}
+    assert gone == {}
+    assert house.log.identities(["orders"])["orders"].topic_id != created.topic_id
+    assert house.log.identities([]) == {}
+
+
 def test_a_taken_name_is_refused(house: LogHouse) -> None:
     with pytest.raises(TopicExistsError):
         house.log.create_topic("events")

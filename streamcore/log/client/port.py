@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from streamcore.errors import StreamCoreError
@@ -44,6 +44,13 @@ class TopicDescription:
     """
     has_settings: bool = True
     """Whether the log returned the settings; a broker may hide them from this user."""
+
+
+class TopicIdentity(NamedTuple):
+    """What changes when a topic is deleted and created again, or gets partitions."""
+
+    topic_id: UUID
+    partition_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +198,9 @@ class Log(Protocol):
 
     def described(self, names: Iterable[TopicName]) -> Mapping[TopicName, TopicDescription]:
         """Return the descriptions of the topics that exist, in one request."""
+
+    def identities(self, names: Iterable[TopicName]) -> Mapping[TopicName, TopicIdentity]:
+        """Return the ids and numbers of partitions of the topics that exist, in one request."""
 
     def create_topic(
         self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None

@@ -56,6 +56,10 @@ class TaskState:
     committed: dict[TopicPartition, Offset]
     committed_time_ms: int
 
+    def has_moved(self) -> bool:
+        """Whether a record was processed since the last commit."""
+        return any(self.committed.get(queue.partition) != queue.position for queue in self.task.inputs)
+
 
 @dataclass(slots=True)
 class _TaskChanges:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
-from uuid import UUID
 
 from streamcore.clock import Clock
-from streamcore.errors import RetriableError
-from streamcore.log.client.port import Log
+from streamcore.errors import RetriableError, UnknownTopicError, with_facts
+from streamcore.log.client.port import Log, TopicIdentity
 from streamcore.model import TopicName
 from streamcore.processing.topology.plan import Plan
 from streamcore.state.changelog import changelog_topic
-
-_Seen: TypeAlias = Mapping[TopicName, tuple[UUID, int]]
 
 
 class TopicWatch:
@@ -36,6 +32,8 @@ class TopicWatch:
             if store.source_topic is None
         ]
         self._first = self._look()
+        read = {entry.topic.name for part in plan.sub_topologies for entry in part.inputs}
+        self._read = sorted(read & self._first.keys())
         self._due_ms = clock.now_ms() + interval_ms
         self._has_changed = False
 
@@ -57,9 +55,29 @@ class TopicWatch:
 
     def has_other_topics(self) -> bool:
         """Whether a topic was deleted, or another one of its name exists."""
-        now = {name: topic_id for name, (topic_id, _) in self._look().items()}
-        return now != {name: topic_id for name, (topic_id, _) in self._first.items()}
+        now = {name: topic.topic_id for name, topic in self._look().items()}
+        return now != {name: topic.topic_id for name, topic in self._first.items()}
 
-    def _look(self) -> _Seen:
-        found = self._log.described(self._names)
-        return {name: (topic.topic_id, topic.partition_count) for name, topic in found.items()}
+    def ensure_read_topics(self) -> None:
+        """Ask whether the topics that the tasks read still exist. Called before their offsets are committed.
+
+        A reader over a network continues in a new topic of the same name at the old offset, without an error.
+
+        Raises:
+            UnknownTopicError: a topic was deleted, or deleted and created again: nothing may be committed.
+        """
+        now = self._log.identities(self._read)
+        replaced = [
+            name for name in self._read if name not in now or now[name].topic_id != self._first[name].topic_id
+        ]
+        if replaced:
+            raise UnknownTopicError(
+                with_facts(
+                    "a topic was deleted, or deleted and created again, while it was read; what was read "
+                    "is not committed",
+                    topics=",".join(replaced),
+                )
+            )
+
+    def _look(self) -> Mapping[TopicName, TopicIdentity]:
+        return self._log.identities(self._names)

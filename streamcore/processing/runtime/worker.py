@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from streamcore.clock import Clock
 from streamcore.errors import (
     FencedError,
+    OffsetOutOfRangeError,
     ProducerFencedError,
     RetriableError,
     StreamCoreError,
@@ -200,8 +201,8 @@ class TaskWorker:
         """
         try:
             return await self._step()
-        except UnknownTopicError:
-            # A topic was deleted: the consequence is decided as at a start.
+        except (UnknownTopicError, OffsetOutOfRangeError):
+            # A topic was deleted, or created again with fewer records: decided as at a start.
             if not self._watch.sees_change(now=True):
                 raise
             return await self._follow_topics()
@@ -293,8 +294,11 @@ class TaskWorker:
 
         Raises:
             ProducerFencedError: another worker of the application has taken over.
+            UnknownTopicError: a topic that was read is deleted, or another one has its name.
         """
         resting = [part for part in self.parts if not part.is_busy and not part.is_lost]
+        if any(state.has_moved() for part in resting for state in part.states):
+            self._watch.ensure_read_topics()
         try:
             committed = commit(
                 resting,

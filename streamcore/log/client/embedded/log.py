@@ -35,7 +35,7 @@ from streamcore.log.client.embedded.producer import EmbeddedProducer
 from streamcore.log.client.embedded.reader import EmbeddedReader
 from streamcore.log.client.group_log import DescribedGroup, MemberSummary
 from streamcore.log.client.own_topics import own_topic_config
-from streamcore.log.client.port import TopicDescription
+from streamcore.log.client.port import TopicDescription, TopicIdentity
 from streamcore.log.node.node import Durability, Node
 from streamcore.log.node.operation_driver import OperationDriver
 from streamcore.log.protocol.consumer_protocol import decode_assignment
@@ -105,6 +105,13 @@ class EmbeddedLog:
         """Return the descriptions of the topics that exist, in one request."""
         topics = self.topics()
         return {name: topics[name] for name in names if name in topics}
+
+    def identities(self, names: Iterable[TopicName]) -> Mapping[TopicName, TopicIdentity]:
+        """Return the ids and numbers of partitions of the topics that exist, in one request."""
+        with self._entered():
+            topics = self._broker.topics
+            found = [topics[name] for name in names if name in topics]
+        return {state.name: TopicIdentity(state.topic_id, state.partition_count) for state in found}
 
     def create_topic(
         self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None

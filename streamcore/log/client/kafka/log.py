@@ -25,7 +25,7 @@ from streamcore.log.client.kafka.reader import KafkaReader
 from streamcore.log.client.kafka.settings import KafkaSettings
 from streamcore.log.client.kafka.topics import KafkaTopics
 from streamcore.log.client.own_topics import own_topic_config
-from streamcore.log.client.port import TopicDescription
+from streamcore.log.client.port import TopicDescription, TopicIdentity
 from streamcore.model import (
     CommittedOffset,
     Isolation,
@@ -62,6 +62,10 @@ class KafkaLog:
     def described(self, names: Iterable[TopicName]) -> Mapping[TopicName, TopicDescription]:
         """Return the descriptions of the topics that exist, in one request."""
         return self._topics.described(names)
+
+    def identities(self, names: Iterable[TopicName]) -> Mapping[TopicName, TopicIdentity]:
+        """Return the ids and numbers of partitions of the topics that exist, in one request."""
+        return self._topics.identities(names)
 
     def create_topic(
         self, name: TopicName, *, partitions: int = 1, config: Mapping[str, str] | None = None

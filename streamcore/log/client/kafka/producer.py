@@ -12,7 +12,7 @@ way, and reports may be lost with it. Everything in flight then fails with that 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,7 +24,9 @@ from streamcore.errors import (
     ClosedError,
     InvalidTransactionStateError,
     RequestTimeoutError,
+    RetriableError,
     StreamCoreError,
+    UnknownTopicError,
     with_facts,
 )
 from streamcore.log.broker.requests import Membership
@@ -43,6 +45,8 @@ from streamcore.model import CommittedOffset, Isolation, RecordColumns, TopicPar
 
 _POLL_S: Final = 0.1
 _CONNECT_S: Final = 0.02
+_DELETED_CHECK_S: Final = 2.0
+"""librdkafka repeats requests for a deleted topic until the delivery timeout."""
 _FAILED_RUNS_MAX: Final = 64
 _MESSAGE_BYTES_MAX: Final = 1_048_588
 """Kafka's default of ``max.message.bytes``."""
@@ -166,7 +170,7 @@ class KafkaProducer:
         """
         with self._changed:
             waiting = list(self._unfinished)
-        self._wait_until(lambda: all(run.is_done for run in waiting), None)
+        self._wait_for_all(waiting, None)
         with self._changed:
             failed, self._failed = self._failed, []
         for run in failed:
@@ -251,7 +255,7 @@ class KafkaProducer:
     # --- waiting --------------------------------------------------------------------------------
 
     def _wait_for(self, run: Delivery, timeout_s: float | None) -> None:
-        if not self._wait_until(lambda: run.is_done, timeout_s):
+        if not self._wait_for_all([run], timeout_s):
             raise RequestTimeoutError(
                 with_facts(
                     "the records are not acknowledged yet; wait longer",
@@ -259,6 +263,30 @@ class KafkaProducer:
                     timeout_s=timeout_s,
                 )
             )
+
+    def _wait_for_all(self, runs: Sequence[Delivery], timeout_s: float | None) -> bool:
+        """Wait until deliveries are done; fail those whose topic is deleted meanwhile."""
+        monotonic_s = self._connection.clock.monotonic_s
+        deadline_s = float("inf") if timeout_s is None else monotonic_s() + timeout_s
+        while True:
+            left_s = deadline_s - monotonic_s()
+            if self._wait_until(lambda: all(run.is_done for run in runs), min(left_s, _DELETED_CHECK_S)):
+                return True
+            if left_s <= _DELETED_CHECK_S:
+                return False
+            self._fail_deleted([run for run in runs if not run.is_done])
+
+    def _fail_deleted(self, runs: Sequence[Delivery]) -> None:
+        try:
+            existing = self._topics.identities({run.target.topic for run in runs})
+        except RetriableError:
+            return
+        for run in runs:
+            if run.target.topic not in existing:
+                error = UnknownTopicError(
+                    with_facts("the topic was deleted while records were sent to it", partition=run.target)
+                )
+                self._finish(run, error)
 
     def _wait_until(self, is_reached: Callable[[], bool], timeout_s: float | None) -> bool:
         """Serve reports, or wait for the thread that does, until a condition holds.

@@ -33,7 +33,7 @@ from streamcore.errors import (
 )
 from streamcore.log.client.kafka.connection import KafkaConnection
 from streamcore.log.client.kafka.errors import error_in
-from streamcore.log.client.port import TopicDescription
+from streamcore.log.client.port import TopicDescription, TopicIdentity
 from streamcore.model import Offset, TopicName, TopicPartition
 
 _KNOWN_S: Final = 1.0
@@ -90,6 +90,19 @@ class KafkaTopics:
             self._known.pop(name, None)
         self._known.update((name, (expires_s, topic)) for name, topic in found.items())
         return found
+
+    def identities(self, names: Iterable[TopicName]) -> dict[TopicName, TopicIdentity]:
+        """Return the ids and numbers of partitions of the topics that exist, in one request."""
+        wanted = sorted(set(names))
+        if not wanted:
+            return {}
+        timeout_s = self._connection.attempt_timeout_s
+        return self._connection.retried(
+            lambda: self._ask_identities(wanted, timeout_s),
+            "describe topics",
+            asks_others=True,
+            topics=",".join(wanted),
+        )
 
     def of(self, partition: TopicPartition) -> TopicDescription:
         """Return the topic of a partition, as described a short time ago.
@@ -231,6 +244,19 @@ class KafkaTopics:
                 _settings_of_its_own(entries or {}),
                 has_settings=entries is not None,
             )
+        return found
+
+    def _ask_identities(self, wanted: list[TopicName], timeout_s: float) -> dict[TopicName, TopicIdentity]:
+        topics = self._connection.admin.describe_topics(TopicCollection(wanted), request_timeout=timeout_s)
+        found: dict[TopicName, TopicIdentity] = {}
+        for name in wanted:
+            try:
+                topic: KafkaTopic = topics[name].result(timeout_s)
+            except KafkaException as raised:
+                if _is_one_of(_MISSING, raised):
+                    continue
+                raise
+            found[name] = TopicIdentity(_uuid(topic.topic_id), len(topic.partitions))
         return found
 
     def _wait_until(

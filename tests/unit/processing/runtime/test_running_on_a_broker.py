@@ -10,6 +10,7 @@ import pytest
 
 import streamcore as sc
 from streamcore.log.serving import ServedLog
+from streamcore.processing.runtime.background import Running
 from tests.unit.processing.runtime.test_running import (
     Restores,
     counting,
@@ -65,3 +66,29 @@ def test_a_folder_with_state_is_one_processs_at_a_time(served: ServedLog, tmp_pa
         other, _ = counting("other")
         with pytest.raises(sc.DirectoryInUseError), sc.run(other, data=state, broker=served.address):
             pass
+
+
+@pytest.mark.slow
+def test_an_input_with_as_many_records_that_is_created_again_under_a_worker_is_counted_once(
+    served: ServedLog, tmp_path: Path
+) -> None:
+    """librdkafka continues in the new topic at the old offset, without an error."""
+    app = sc.App("following", on_recreated_topic="go-on")
+    numbers = app.topic("numbers", key=str, value=int, partitions=1)
+    numbers.count("counts")
+
+    def send_all(running: Running, count: int) -> None:
+        with running.log.producer() as producer:
+            producer.send_many("numbers", [(b"a", b"1")] * count).result()
+
+    with sc.run(app, data=tmp_path / "state", broker=served.address) as running:
+        send_all(running, 3)
+        running.wait_until_caught_up("30s")
+        running.log.delete_topic("numbers")
+        running.log.create_topic("numbers")
+        send_all(running, 6)
+        running.wait_until_caught_up("30s")
+        answer = running.table("counts").get("a")
+
+    assert answer is not None
+    assert answer.value == 9
