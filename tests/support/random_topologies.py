@@ -244,9 +244,10 @@ def _draw_step(
     stream = draw(st.sampled_from(drawn.streams))
     policy = draw(policies)
     same_key = ["map", "filter", "filter_not", "flat_map", "peek", "branch", "merge"]
+    limits = ["take", "rate_limit", "dedupe", "sample"]
     keyed = ["count", "sum", "aggregate", "reduce", "fold", "windows"] + (["join", "join"] if joins else [])
     changes_key = ["group_by", "map_record", "flat_map_record", "repartition"]
-    kind = draw(st.sampled_from(same_key + changes_key + keyed))
+    kind = draw(st.sampled_from(same_key + changes_key + keyed + limits))
     risky = fails_on_some if draw(st.booleans()) else lambda function: function
     match kind:
         case "map":
@@ -287,6 +288,10 @@ def _draw_step(
                 drawn.streams.append(
                     stream.join(table, joined, how=how, name=drawn.name("join"), on_error=policy)
                 )
+        case "take" | "rate_limit" | "dedupe":
+            _draw_limit(draw, drawn, stream, kind, policy)
+        case "sample":
+            drawn.streams.append(stream.sample(draw(st.sampled_from([0.3, 0.7])), name=drawn.name("sample")))
         case "windows":
             _draw_windows(draw, drawn, stream)
         case _:
@@ -299,6 +304,24 @@ def _draw_step(
 
 def _same_keys(table: Table[Any, Any], stream: Stream[Any, Any]) -> bool:
     return bool(table.flow.shape.key_type == stream.flow.shape.key_type)
+
+
+def _draw_limit(
+    draw: st.DrawFn, drawn: Drawn, stream: Stream[Any, Any], kind: str, policy: ErrorPolicy | None
+) -> None:
+    span, grace = f"{draw(st.integers(1, 6))}s", f"{draw(st.integers(0, 4))}s"
+    options: dict[str, Any] = {"grace": grace, "name": drawn.name(kind.replace("_", "-")), "on_error": policy}
+    match kind:
+        case "take":
+            made = stream.take(draw(st.integers(1, 3)), within=span, **options)
+        case "rate_limit":
+            made = stream.rate_limit(draw(st.integers(1, 3)), per=span, **options)
+        case _ if draw(st.booleans()):
+            made = stream.dedupe(None, within=span, **options)
+        case _:
+            function, key = draw(st.sampled_from(KEY_FUNCTIONS))
+            made = stream.dedupe(function, within=span, key_type=key, **options)
+    drawn.streams.append(made)
 
 
 def _draw_windows(draw: st.DrawFn, drawn: Drawn, stream: Stream[Any, Any]) -> None:

@@ -157,8 +157,8 @@ class Flow:
         if isinstance(node, Source) or named_after(getattr(node, "function", None)) == node.name:
             return node.name
         raise TopologyError(
-            "a repartition topic keeps its name for ever: give it one, repartition(…, name='…'), or name the "
-            "step before by its function, which is no lambda: " + fact_text(step=node.name)
+            "a repartition topic or store keeps its name for ever: give it one, name='…', or name the step "
+            f"before by its function, which is no lambda: {fact_text(step=node.name)}"
         )
 
     def repartitioned(

@@ -12,6 +12,7 @@ from streamcore.errors import fact_text
 from streamcore.model import Headers, Record
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
+from streamcore.processing.topology.limits import sample_hash, sample_limit, sample_seed
 from streamcore.processing.topology.made_records import made_record
 
 _UNFINISHED: Final = (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)
@@ -184,6 +185,31 @@ class ForeachOperator(PeekOperator):
         """Return nothing."""
         super().process(batch)
         return batch.where(())
+
+
+class SampleOperator:
+    """Passes a fraction of the records, by a hash of the topic, partition and offset they were made from."""
+
+    def __init__(self, step: str, fraction: float) -> None:
+        self._step = step
+        self._limit = sample_limit(fraction)
+        self._seeds: dict[tuple[str, int], int] = {}
+
+    def process(self, batch: Batch) -> Batch:
+        """Return the records of the sample."""
+        source, seeds, limit = batch.source, self._seeds, self._limit
+        flags: list[bool] = []
+        last_origin, number = -1, 0
+        for origin in batch.origins:
+            number = number + 1 if origin == last_origin else 0
+            last_origin = origin
+            record = source.record_at(origin)
+            place = (record.topic, record.partition)
+            seed = seeds.get(place)
+            if seed is None:
+                seed = seeds[place] = sample_seed(self._step, *place)
+            flags.append(sample_hash(seed, record.offset, number) < limit)
+        return batch.where(flags)
 
 
 class PassOperator:

@@ -13,6 +13,7 @@ from streamcore.processing.operators.aggregate import (
 )
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
+from streamcore.processing.operators.limits import KeyInHeaderOperator, RateLimitOperator, TakeOperator
 from streamcore.processing.operators.sinks import SinkOperator
 from streamcore.processing.operators.stateless import (
     BranchOperator,
@@ -25,6 +26,7 @@ from streamcore.processing.operators.stateless import (
     Operator,
     PassOperator,
     PeekOperator,
+    SampleOperator,
     SplitOperator,
 )
 from streamcore.processing.operators.store_keys import Lookup
@@ -114,6 +116,16 @@ class TaskBuilder:
                 return ForeachOperator(guard, node.function)
             case nodes.GroupBy():
                 return GroupByOperator(guard, node.function)
+            case nodes.Sample():
+                return SampleOperator(node.name, node.fraction)
+            case nodes.KeyInHeader():
+                return KeyInHeaderOperator(guard, node.function, node.key_serde)
+            case nodes.RateLimit():
+                late = _LateRecords(task, None)
+                return RateLimitOperator(guard, self._windows(task, node.store), node, task.time, late)
+            case nodes.Take():
+                late = _LateRecords(task, None)
+                return TakeOperator(guard, self._windows(task, node.store), node, task.time, late)
             case nodes.Merge():
                 return PassOperator()
             case nodes.To():

@@ -66,6 +66,8 @@ _WITHOUT_STATE = (
     nodes.Filter,
     nodes.Peek,
     nodes.GroupBy,
+    nodes.Sample,
+    nodes.KeyInHeader,
     nodes.Split,
     nodes.Branch,
     nodes.Merge,
@@ -363,7 +365,7 @@ class Task:
         """Return the stream time at which the last open window closes; ``None`` if none is open."""
         found: list[int] = []
         for store in self.sub_topology.stores:
-            if store.windows is None:
+            if store.windows is None or store.is_of_limit:
                 continue
             windows = self.stores[store.name]
             assert isinstance(windows, WindowStore)

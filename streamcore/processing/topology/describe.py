@@ -21,17 +21,21 @@ from streamcore.processing.topology.nodes import (
     Foreach,
     GlobalTable,
     GroupBy,
+    KeyInHeader,
     Map,
     MapRecord,
     Merge,
     Node,
     Peek,
+    RateLimit,
     Repartition,
+    Sample,
     Source,
     Split,
     StoreSpec,
     TableJoin,
     TableSource,
+    Take,
     To,
     TopicSpec,
 )
@@ -50,6 +54,9 @@ _KINDS: dict[type[Node], str] = {
     Split: "split",
     Branch: "branch",
     Merge: "merge",
+    Sample: "sample",
+    KeyInHeader: "key for dedupe",
+    Take: "take",
     Repartition: "repartition",
     To: "to",
     Final: "final",
@@ -106,6 +113,8 @@ def kind_of(node: Node) -> str:
         case Aggregate():
             windows = node.store.windows
             return "aggregate" if windows is None else f"aggregate {windows.kind}"
+        case RateLimit():
+            return "dedupe" if node.passes_unjudged else "rate_limit"
         case TableJoin():
             return "left join" if node.left else "join"
         case _:
@@ -157,7 +166,7 @@ def _what_it_does(node: Node, sub_topology: SubTopology) -> str:
 def _details(node: Node, sub_topology: SubTopology) -> list[str]:
     details = []
     match node:
-        case Aggregate() | TableSource():
+        case Aggregate() | TableSource() | RateLimit() | Take():
             details.append(f"store {node.store.name}")
         case TableJoin():
             details.append(f"table {node.store.name}")
@@ -259,7 +268,7 @@ class _Flowchart:
             origin = self._topic(parent.topic) if isinstance(parent, Repartition) else self._node(parent)
             yield f"{origin} --> {here}"
         match node:
-            case Aggregate() | TableSource():
+            case Aggregate() | TableSource() | RateLimit() | Take():
                 yield f"{here} -.- {self._store(node.store)}"
             case TableJoin():
                 yield f"{self._store(node.store)} -.-> {here}"

@@ -18,15 +18,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from streamcore.errors import SerdeError, StreamCoreError, UserCodeError, fact_text
-from streamcore.model import Headers, Record
-from streamcore.partitioning import partition_of_key
-from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy, Retry, Skip, Stop, stop
-from streamcore.processing.topology.made_records import made_record, partition_without_key
+from streamcore.errors import SerdeError
+from streamcore.model import Record
+from streamcore.processing.topology import meaning_of_limits
+from streamcore.processing.topology.error_policy import ErrorPolicy, stop
+from streamcore.processing.topology.made_records import made_record
+from streamcore.processing.topology.meaning_of_outputs import Event, MeaningOfOutputs, Results, Stored
 from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
@@ -38,17 +39,21 @@ from streamcore.processing.topology.nodes import (
     Foreach,
     GlobalTable,
     GroupBy,
+    KeyInHeader,
     Map,
     MapRecord,
     Merge,
     Node,
     Peek,
+    RateLimit,
     Repartition,
+    Sample,
     Source,
     Split,
     StoreSpec,
     TableJoin,
     TableSource,
+    Take,
     To,
     TopicSpec,
 )
@@ -60,19 +65,9 @@ from streamcore.processing.topology.times import (
     no_time_error,
     timestamps_seen,
 )
-from streamcore.serde import Serde
 from streamcore.state.keys import key_codec
 
 R = TypeVar("R")
-
-Event: TypeAlias = Record[Any, Any]
-"""A record with decoded key and value, on its way through the steps, with the topic, partition and
-offset of the record it was made from.
-"""
-Stored: TypeAlias = Record[bytes | None, bytes | None]
-"""A record as a topic holds it."""
-Results: TypeAlias = list[R]
-"""The result of a call, in a list, or an empty list where an error policy left the record out."""
 
 
 @dataclass
@@ -88,7 +83,7 @@ class _Task:
     """The topic of the current event."""
 
 
-class Interpreter:
+class Interpreter(MeaningOfOutputs):
     """Runs an application on records in memory, one by one."""
 
     def __init__(
@@ -97,15 +92,12 @@ class Interpreter:
         """Create the interpreter of an application with empty state; ``on_error`` is the application's
         policy.
         """
-        self.outputs: dict[str, list[Stored]] = defaultdict(list)
-        """For each topic, the records written to it, in order, with partitions and offsets."""
+        super().__init__(partition_counts)
         self.late_count = 0
         self._plan = plan
-        self._partition_counts = partition_counts
         self._on_error = on_error
         self._tasks: dict[tuple[str, int], _Task] = {}
         self._global_tables: dict[str, dict[Any, Any]] = defaultdict(dict)
-        self._written: list[Stored] = []
 
     def state(self, store: str, partition: int) -> list[tuple[Any, Any]]:
         """Return a store of one task, by key or by (key, window start), in the order of the keys' bytes."""
@@ -116,7 +108,11 @@ class Interpreter:
                 kept = task.stores[store]
                 if spec.windows is None:
                     return [(decode(data), kept[data]) for data in sorted(kept)]
-                places = sorted(kept, key=lambda place: (place[1], place[0]))
+                expired_ms = spec.windows.expired_before(task.stream_time_ms) if spec.is_of_limit else None
+                places = sorted(
+                    (place for place in kept if expired_ms is None or place[1] >= expired_ms),
+                    key=lambda place: (place[1], place[0]),
+                )
                 return [((decode(data), start_ms), kept[data, start_ms]) for data, start_ms in places]
         return []
 
@@ -170,6 +166,8 @@ class Interpreter:
         if isinstance(node, Final):
             policy = node.on_error if node.on_error is not None else self._on_error
             return self._closed_windows(task, node, policy, stored)
+        if isinstance(node, Sample):
+            return meaning_of_limits.sampled(node, arrived, stored)
         return [made for event in arrived for made in self._made(task, node, event, stored)]
 
     def _made(self, task: _Task, node: Node, event: Event, stored: Stored) -> list[Event]:
@@ -206,6 +204,10 @@ class Interpreter:
                 return []
             case GroupBy():
                 return [replace(event, key=key) for key in call(node.function, event.value)]
+            case KeyInHeader():
+                return call(meaning_of_limits.with_key_in_header, node, event)
+            case RateLimit() | Take():
+                return self._limited(task, node, event, stored, call)
             case Merge():
                 return [event]
             case TableSource():
@@ -235,6 +237,27 @@ class Interpreter:
         return [len(split.arms)]
 
     # -- steps with state
+
+    def _limited(
+        self,
+        task: _Task,
+        node: RateLimit | Take,
+        event: Event,
+        stored: Stored,
+        call: Callable[..., Results[Any]],
+    ) -> list[Event]:
+        """Return the event if it passes the limit of its key."""
+        if event.key is None and node.leaves_out_null_keys:
+            return []
+        if not self._has_time(task, node, event, stored):
+            return []
+        for key in [None] if event.key is None else call(_key_bytes, node.store, event.key):
+            kept = task.stores[node.store.name]
+            passes = meaning_of_limits.passes(node, kept, key, event.timestamp_ms, task.stream_time_ms)
+            self.late_count += passes is None and node.leaves_out_null_keys
+            if passes or (passes is None and not node.leaves_out_null_keys):
+                return [meaning_of_limits.under_own_key(node, event)]
+        return []
 
     def _kept_in_table(
         self, task: _Task, node: TableSource, event: Event, call: Callable[..., Results[Any]]
@@ -386,84 +409,6 @@ class Interpreter:
                 key = _key_bytes(table.store, event.key)
                 _keep(self._global_tables[table.store.name], key, event.value)
 
-    # -- writing
-
-    def _write(
-        self,
-        topic: TopicSpec,
-        event: Event,
-        call: Callable[..., Results[Any]],
-        came_from: Stored | None = None,
-    ) -> None:
-        """Write an event; without a key, its partition follows from the record it was made from, if given."""
-        for value in call(_encoded, topic.value_serde, event.value):
-            for key in call(_encoded, topic.key_serde, event.key):
-                partition = 0
-                if came_from is not None:
-                    partition = partition_without_key(came_from, self._partition_counts[topic.name])
-                self._append(topic.name, key, value, event.timestamp_ms, event.headers, partition)
-
-    def _append_dead_letter(self, topic: str, stored: Stored, node: str, error: Exception) -> None:
-        """Write a record as it was read, with its place and the reason in its headers."""
-        headers = (
-            *stored.headers,
-            ("streamcore.node", node.encode()),
-            ("streamcore.topic", stored.topic.encode()),
-            ("streamcore.partition", str(stored.partition).encode()),
-            ("streamcore.offset", str(stored.offset).encode()),
-            ("streamcore.error", f"{type(error).__name__}: {error}".encode()),
-        )
-        self._append(topic, stored.key, stored.value, stored.timestamp_ms, headers)
-
-    def _append(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        timestamp_ms: int,
-        headers: Headers,
-        partition: int = 0,
-    ) -> None:
-        """Write a record; ``partition`` is that of a record without a key, which topics of users do not
-        promise.
-        """
-        if key is not None:
-            partition = partition_of_key(key, self._partition_counts[topic])
-        records = self.outputs[topic]
-        offset = sum(record.partition == partition for record in records)
-        record = Record(key, value, timestamp_ms, headers, topic, partition, offset)
-        records.append(record)
-        self._written.append(record)
-
-    # -- failures
-
-    def _guarded(
-        self, node: str, policy: ErrorPolicy, stored: Stored, function: Callable[[], R]
-    ) -> Results[R]:
-        """Call a function under the error policy of a step."""
-        calls_left = policy.times + 1 if isinstance(policy, Retry) else 1
-        while True:
-            calls_left -= 1
-            try:
-                return [function()]
-            except Exception as error:
-                match policy:
-                    case Skip():
-                        return []
-                    case DeadLetter(topic):
-                        self._append_dead_letter(topic, stored, node, error)
-                        return []
-                    case Retry() if calls_left:
-                        continue
-                    case Stop() | Retry():
-                        raise _stopping_error(node, stored, error) from error
-
-
-def _stopping_error(node: str, stored: Stored, error: Exception) -> StreamCoreError:
-    kind = SerdeError if isinstance(error, SerdeError) else UserCodeError
-    place = fact_text(node=node, topic=stored.topic, partition=stored.partition, offset=stored.offset)
-    return kind(f"a record failed: {place} error={error}")
-
 
 # -- the meaning of functions
 
@@ -496,10 +441,6 @@ def _known_time_ms(topic: TopicSpec, stored: Stored, events: list[Event]) -> int
 def _ensure_time(event: Event) -> None:
     if event.timestamp_ms == NO_TIMESTAMP:
         raise no_time_error()
-
-
-def _encoded(serde: Serde[Any], found: Any) -> bytes | None:
-    return None if found is None else serde.encode(found)
 
 
 def _records(function: Callable[[Event], Iterable[Event]], event: Event) -> list[Event]:

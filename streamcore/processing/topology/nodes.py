@@ -64,11 +64,13 @@ class StoreSpec:
     source_topic: TopicSpec | None = None
     default: Any = None
     copies_on_read: bool = False
+    is_of_limit: bool = False
+    """Whether a step keeps in it what it has passed: ``rate_limit``, ``dedupe`` or ``take``."""
 
     @property
     def is_kept_by_step(self) -> bool:
         """Whether a step of the topology writes the store: then user code can only read it."""
-        return self.source_topic is not None or bool(self.aggregators)
+        return self.source_topic is not None or bool(self.aggregators) or self.is_of_limit
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -172,6 +174,55 @@ class Branch(Node):
 
     function: Function | None
     index: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Sample(Node):
+    """Pass a fraction of the records, chosen by a hash of where each was read."""
+
+    fraction: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class KeyInHeader(Node):
+    """Give each record the key that a function makes of its value, and keep its own key in a header."""
+
+    function: Function
+    key_serde: Serde[Any]
+    """The serde of the record's own key."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RateLimit(Node):
+    """Pass a record if no span of the store's size that holds its time has more than ``count`` of its key.
+
+    ``dedupe`` is a limit of one.
+    """
+
+    store: StoreSpec
+    count: int
+    passes_unjudged: bool = False
+    """Whether records without a key and late ones pass, as for ``dedupe``; otherwise they are left out."""
+    key_serde: Serde[Any] | None = None
+    """The serde of the key in the header of ``KeyInHeader``, which becomes the record's key again."""
+
+    @property
+    def leaves_out_null_keys(self) -> bool:
+        """Whether records without a key are left out."""
+        return not self.passes_unjudged
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Take(Node):
+    """Pass the first ``count`` records of each key in each span of the store's size, aligned to 1970."""
+
+    store: StoreSpec
+    count: int
+
+    @property
+    def leaves_out_null_keys(self) -> bool:
+        """``True``: a record without a key belongs to no key's first ones."""
+        return True
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -18,14 +18,19 @@ from streamcore.processing.topology.nodes import (
     Final,
     GlobalTable,
     Node,
+    RateLimit,
     Repartition,
     Source,
     StoreSpec,
     TableJoin,
     TableSource,
+    Take,
     To,
     TopicSpec,
 )
+
+KEEPERS = Aggregate | TableSource | RateLimit | Take
+"""Steps that write a store of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,7 @@ def _add_tables_read(
     keys of its partition number, which are other keys in the other sub-topology. Only ``tables=`` unites
     them.
     """
-    kept = [node.store for node in members if isinstance(node, Aggregate | TableSource)]
+    kept = [node.store for node in members if isinstance(node, KEEPERS)]
     for node in members:
         read = [store for store in named[node] if any(store is known for known in kept)]
         known = used[node]
@@ -141,7 +146,7 @@ def _add_tables_read(
 
 def _refuse_equal_names(nodes: Iterable[Node], app_tables: Iterable[StoreSpec]) -> None:
     by_name: dict[str, StoreSpec] = {}
-    stores = [node.store for node in nodes if isinstance(node, Aggregate | TableSource | GlobalTable)]
+    stores = [node.store for node in nodes if isinstance(node, KEEPERS | GlobalTable)]
     for store in [*stores, *app_tables]:
         if by_name.setdefault(store.name, store) is not store:
             raise TopologyError(
@@ -170,7 +175,7 @@ def _grouped(nodes: Sequence[Node], used: Mapping[Node, tuple[StoreSpec, ...]]) 
             unite(_reading_side(parent), node)
         if isinstance(node, TableJoin) and not isinstance(node.table, GlobalTable):
             unite(_reading_side(node.table), node)
-        own = [node.store] if isinstance(node, Aggregate | TableSource) else []
+        own = [node.store] if isinstance(node, KEEPERS) else []
         for store in [*own, *used[node]]:
             unite(store, node)
     members: dict[object, list[Node]] = {}
@@ -206,7 +211,7 @@ def _sub_topology(
         return None
     stores: list[StoreSpec] = []
     for node in members:
-        own = [node.store] if isinstance(node, Aggregate | TableSource) else []
+        own = [node.store] if isinstance(node, KEEPERS) else []
         for store in [*own, *used[node]]:
             if not any(store is known for known in stores):
                 stores.append(store)
@@ -257,7 +262,7 @@ def _meets_in_a_store(
         reached.add(node)
         if isinstance(node, Final):
             continue
-        own = [node.store] if isinstance(node, Aggregate | TableSource | TableJoin) else []
+        own = [node.store] if isinstance(node, KEEPERS | TableJoin) else []
         for store in [*own, *used[node]]:
             if touched.setdefault(id(store), node) is not node:
                 return True
@@ -392,11 +397,13 @@ def _check_co_partitioned(sub_topology: SubTopology, counts: Mapping[str, int]) 
             )
     if counts[first.name] > 1:
         for node in sub_topology.nodes:
-            if isinstance(node, Aggregate | TableJoin) or (isinstance(node, AgentNode) and node.tables):
+            if isinstance(node, Aggregate | RateLimit | Take | TableJoin) or (
+                isinstance(node, AgentNode) and node.tables
+            ):
                 _check_keys_are_written_alike(node, sub_topology.nodes)
 
 
-def _check_keys_are_written_alike(node: Aggregate | TableJoin | AgentNode, members: Sequence[Node]) -> None:
+def _check_keys_are_written_alike(node: Node, members: Sequence[Node]) -> None:
     """Refuse topics that meet in a table and encode keys differently.
 
     A key's partition follows from its bytes: the text ``7`` and eight bytes for 7 are in different
@@ -408,7 +415,7 @@ def _check_keys_are_written_alike(node: Aggregate | TableJoin | AgentNode, membe
     if isinstance(node, AgentNode):
         declared = [id(store) for store in node.tables]
         for keeper in members:
-            if isinstance(keeper, Aggregate | TableSource) and id(keeper.store) in declared:
+            if isinstance(keeper, KEEPERS) and id(keeper.store) in declared:
                 topics += topics_above(keeper)
     for topic in topics[1:]:
         written = {topics[0].key_serde.name, topic.key_serde.name}

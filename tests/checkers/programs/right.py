@@ -84,6 +84,18 @@ assert_type(lengths, sc.Stream[str, int])
 by_amount = orders.group_by(lambda order: order.amount)
 assert_type(by_amount, sc.Stream[int, Order])
 arms = orders.branch(small=lambda order: order.amount < 10, on_error=sc.skip)
+some = orders.sample(0.5).take(3, within="1d", name="first").rate_limit(5, per="1m", name="calm")
+assert_type(some, sc.Stream[str, Order])
+assert_type(orders.dedupe(lambda order: order.amount, within="1h", name="once"), sc.Stream[str, Order])
+assert_type(orders.dedupe(None, within="1h"), sc.Stream[str, Order])
+
+
+@orders.dedupe(within="1h", grace="1m")
+def same_customer(order: Order) -> str:
+    return order.customer
+
+
+assert_type(same_customer, sc.Stream[str, Order])
 united = arms.small.merge(arms.rest)
 renamed = orders.map_record(lambda record: sc.Record(len(record.key), record.value.amount))
 assert_type(renamed, sc.Stream[int, int])

@@ -35,6 +35,10 @@ orders.map(lambda order: order.amount).map(lambda amount: amount.upper())  # wro
 orders.group_by(lambda order: order.amount).reduce("reduced", lambda a, b: a.amount)  # wrong
 orders.sum("sum", lambda order: order.amuont)  # wrong
 orders.tumbling(1.5)  # wrong
+orders.sample("half")  # wrong
+orders.take(3)  # wrong
+orders.rate_limit("3", per="1s")  # wrong
+orders.dedupe(lambda order: order.amuont, within="1s")  # wrong
 orders.map(str.upper)  # wrong
 orders.filter(len, on_error=sc.skip())  # wrong
 
