@@ -1,4 +1,6 @@
-"""``streamcore app MODULE:APP COMMAND …``: run a command of an application, or ``reset`` (``app_reset``).
+"""``streamcore app MODULE:APP COMMAND …``: run a command of an application.
+
+Each application has ``reset`` (``app_reset``) and ``replay-dead-letters`` (``app_dead_letters``), too.
 
 The parameters of the command's function become arguments and options by their annotations, by Typer's rules.
 A parameter that is annotated ``sc.Log`` is not on the command line: it receives the log.
@@ -15,6 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamcore.cli.app_dead_letters import COMMAND as REPLAY
+from streamcore.cli.app_dead_letters import add_replay
 from streamcore.cli.app_reset import LogPlace, add_reset
 from streamcore.cli.applications import ApplicationArgument, code_place, load_app
 from streamcore.cli.options import (
@@ -59,7 +63,7 @@ def run_app_command(
     command_config: CommandConfigOption = None,
     log_level: LogLevelOption = None,
 ) -> None:
-    """Run a command of an application, or reset it. --help behind MODULE:APP lists its commands."""
+    """Run a command of an application, reset it, send its dead letters again. --help behind it lists all."""
     app = load_app(application)
     context.args, given = without_shared(app, context.args)
     data = Path(given.get("data", data))
@@ -68,14 +72,16 @@ def run_app_command(
         command_config = Path(given["command_config"])
     show_logging(given.get("log_level", log_level))
     place = LogPlace(data, broker or None, security_of(broker, command_config))
-    if not app.commands and context.args[:1] not in ([], ["reset"], ["-h"], ["--help"]):
+    if not app.commands and context.args[:1] not in ([], ["reset"], [REPLAY], ["-h"], ["--help"]):
         raise TopologyError(
             with_facts(
-                "the application has no commands but reset; declare some with @app.command()", app=app.app_id
+                f"the application has no commands but reset and {REPLAY}; declare some with @app.command()",
+                app=app.app_id,
             )
         )
     commands = command_line(app, place)
     add_reset(commands, app, place)
+    add_replay(commands, app, place)
     code = commands(args=context.args, prog_name=f"streamcore app {application}", standalone_mode=False)
     raise typer.Exit(code if isinstance(code, int) else 0)
 

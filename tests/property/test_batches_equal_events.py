@@ -15,7 +15,7 @@ from hypothesis import event, given, note
 from hypothesis import strategies as st
 
 from streamcore.errors import SerdeError, UserCodeError
-from streamcore.model import FetchedColumns, Record, TopicPartition
+from streamcore.model import FetchedColumns, Headers, Record, TopicPartition
 from streamcore.partitioning import partition_of_key
 from streamcore.processing.dsl.app import App
 from streamcore.processing.operators.outputs import Outputs
@@ -72,7 +72,7 @@ def by_events(
         for record in written:
             target = TopicPartition(topic, record.partition)
             outputs.setdefault(target, []).append(
-                (record.key, record.value, record.timestamp_ms, record.headers)
+                (record.key, record.value, record.timestamp_ms, without_traceback(record.headers))
             )
     state = {
         store.name: shown(interpreter.state(store.name, records[0].partition)) if records else []
@@ -84,6 +84,11 @@ def by_events(
 def shown(pairs: Iterable[tuple[Any, Any]]) -> list[tuple[str, Any]]:
     """Keys as text: Python holds some keys equal that are two."""
     return [(repr(key), value) for key, value in pairs]
+
+
+def without_traceback(headers: Headers) -> Headers:
+    """The headers of a dead letter but the one that names the lines of the engine."""
+    return tuple(header for header in headers if header[0] != "streamcore.traceback")
 
 
 # -- batch by batch
@@ -170,7 +175,13 @@ def by_batches(
         for target, columns in outputs.taken(internal=internal).items():
             headers = columns.headers or [()] * len(columns)
             written[target] = list(
-                zip(columns.keys, columns.values, columns.timestamps_ms, headers, strict=True)
+                zip(
+                    columns.keys,
+                    columns.values,
+                    columns.timestamps_ms,
+                    map(without_traceback, headers),
+                    strict=True,
+                )
             )
     return Given(written, {name: shown(store.items()) for name, store in stores.items()}, task.late_count)
 

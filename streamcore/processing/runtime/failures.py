@@ -17,6 +17,7 @@ from streamcore.model import Record, RecordColumns
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import shown
 from streamcore.processing.operators.outputs import BatchOutputs
+from streamcore.processing.topology.dead_letters import dead_letter_headers
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.processing.topology.places import place_raised
 from streamcore.serde import BYTES
@@ -133,18 +134,10 @@ class TaskFailures:
             time.sleep(duration_ms / 1000)
 
     def dead_letter(self, topic: str, batch: Batch, position: int, node: str, error: BaseException) -> None:
-        """Write the record as it was read, with its place and the reason in its headers."""
+        """Write the record as it was read, with its place, the reason and a traceback in its headers."""
         origin = batch.origins[position]
         source = batch.source.record_at(origin)
-        reason = f"{type(error).__name__}: {error}"
-        headers = (
-            *source.headers,
-            ("streamcore.node", node.removesuffix(":decode").encode()),
-            ("streamcore.topic", source.topic.encode()),
-            ("streamcore.partition", str(source.partition).encode()),
-            ("streamcore.offset", str(source.offset).encode()),
-            ("streamcore.error", reason.encode()),
-        )
+        headers = dead_letter_headers(source, node, error)
         count = self._counts[topic]
         partition = 0 if source.key is None else self._partition_of(source.key, count)
         self._outputs.add(

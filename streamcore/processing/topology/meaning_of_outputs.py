@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 from streamcore.errors import SerdeError, StreamCoreError, UserCodeError, fact_text
 from streamcore.model import Headers, Record
 from streamcore.partitioning import partition_of_key
+from streamcore.processing.topology.dead_letters import dead_letter_headers
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy, Retry, Skip, Stop
 from streamcore.processing.topology.made_records import partition_without_key
 from streamcore.processing.topology.nodes import TopicSpec
@@ -54,14 +55,7 @@ class MeaningOfOutputs:
 
     def _append_dead_letter(self, topic: str, stored: Stored, node: str, error: Exception) -> None:
         """Write a record as it was read, with its place and the reason in its headers."""
-        headers = (
-            *stored.headers,
-            ("streamcore.node", node.encode()),
-            ("streamcore.topic", stored.topic.encode()),
-            ("streamcore.partition", str(stored.partition).encode()),
-            ("streamcore.offset", str(stored.offset).encode()),
-            ("streamcore.error", f"{type(error).__name__}: {error}".encode()),
-        )
+        headers = dead_letter_headers(stored, node, error)
         self._append(topic, stored.key, stored.value, stored.timestamp_ms, headers)
 
     def _append(

@@ -1,0 +1,76 @@
+"""What a dead letter is: the record as it was read, and in headers behind its own why and where it failed.
+
+::
+
+    streamcore.node        the step, or the topic whose bytes did not decode
+    streamcore.topic       the topic, partition and offset that the record was read at
+    streamcore.partition
+    streamcore.offset
+    streamcore.error       type and text of the error
+    streamcore.traceback   as Python prints it, the last ``TRACEBACK_BYTES_MAX`` bytes
+
+All are UTF-8. The record's own headers stand before ``streamcore.node``.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import Final
+
+from streamcore.model import Headers, Offset, Record, TopicName, TopicPartition
+
+TRACEBACK_BYTES_MAX: Final = 16_384
+
+_NODE: Final = "streamcore.node"
+
+
+def dead_letter_headers(
+    record: Record[bytes | None, bytes | None], node: str, error: BaseException
+) -> Headers:
+    """Return the headers of the dead letter of a record, its own first."""
+    return (
+        *record.headers,
+        (_NODE, node.removesuffix(":decode").encode()),
+        ("streamcore.topic", record.topic.encode()),
+        ("streamcore.partition", str(record.partition).encode()),
+        ("streamcore.offset", str(record.offset).encode()),
+        ("streamcore.error", _text(f"{type(error).__name__}: {error}")),
+        ("streamcore.traceback", _text("".join(traceback.format_exception(error)))[-TRACEBACK_BYTES_MAX:]),
+    )
+
+
+def _text(text: str) -> bytes:
+    return text.encode(errors="backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """Where the record of a dead letter was read, and its own headers."""
+
+    source: TopicPartition
+    offset: Offset
+    node: str
+    headers: Headers
+
+    @property
+    def topic(self) -> TopicName:
+        """The topic that the record was read from."""
+        return self.source.topic
+
+
+def letter_of(headers: Headers) -> Letter | None:
+    """Return what the headers of a dead letter say; ``None`` if they are not those of a dead letter."""
+    start = max((index for index, (name, _) in enumerate(headers) if name == _NODE), default=None)
+    if start is None:
+        return None
+    facts = {name: value for name, value in headers[start:] if value is not None}
+    try:
+        source = TopicPartition(
+            facts["streamcore.topic"].decode(), int(facts["streamcore.partition"].decode())
+        )
+        return Letter(
+            source, int(facts["streamcore.offset"].decode()), facts[_NODE].decode(), headers[:start]
+        )
+    except (KeyError, ValueError):
+        return None
