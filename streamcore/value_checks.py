@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 import keyword
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -375,12 +375,24 @@ class _Compiler:
             ):
                 cls = self._named(_COLLECTIONS[type(kind)])
                 return f"(type({value}) is {cls} and {self._each(item_type, value)})"
+            case inspect.TupleType(item_types=item_types):
+                return self._tuple(item_types, value)
             case inspect.StructType(cls=cls, fields=fields) | inspect.DataclassType(cls=cls, fields=fields):
                 return f"{self._class(cls, fields)}({value})"
             case inspect.NamedTupleType(cls=cls, fields=fields):
                 return f"{self._class(cls, fields)}({value})"
             case _:
                 return "False"
+
+    def _tuple(self, items: Sequence[inspect.Type], value: str) -> str:
+        """Return the check of a tuple of fixed length; where each item has one class, all at once."""
+        is_tuple = f"type({value}) is {self._named(tuple)}"
+        exact = [self.exact_types(item) or set() for item in items]
+        if all(len(types) == 1 for types in exact):
+            types = [cls for types in exact for cls in types]
+            return f"({is_tuple} and [*map(type, {value})] == {self._named(types)})"
+        parts = [self._expression(item, f"{value}[{index}]") for index, item in enumerate(items)]
+        return f"({' and '.join([is_tuple, f'len({value}) == {len(items)}', *parts])})"
 
     def _each(self, item: inspect.Type, values: str) -> str:
         exact = self.exact_types(item)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -18,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.errors import SerdeError, UsageError
-from streamcore.serde import SERDES_BY_NAME, UNTYPED, Serde, serde_for
+from streamcore.serde import SERDES_BY_NAME, UNTYPED, Serde, serde_for, value_check
 from streamcore.value_checks import ValueCheck
 
 T = TypeVar("T")
@@ -373,3 +374,25 @@ def test_classes_of_attrs_come_back_or_are_refused_where_they_are_declared(codec
     for name, kind, reason in [("_size", int, "not written"), ("size", None, "no annotation")]:
         with pytest.raises(UsageError, match=reason):
             serde_for(attrs.make_class("Bad", {name: attrs.field(type=kind)}), codec=codec)
+
+
+@pytest.mark.parametrize(
+    ("declared", "good", "wrong"),
+    [
+        (tuple[int, str], (1, "a"), [(1,), (1, "a", 2), ("a", 1), (True, "a"), [1, "a"]]),
+        (tuple[int | None, float], (None, 1.5), [(None, math.nan), (1.5, 1.5), (None, 1.5, 2)]),
+        (tuple[str, tuple[int, int]], ("a", (1, 2)), [("a", (1, "2")), ("a", (1,)), ("a", [1, 2])]),
+        (list[tuple[int, int]], [(1, 2)], [[(1, 2), (1, 2, 3)], [(1, None)], ((1, 2),)]),
+        (dict[str, tuple[int, int]], {"a": (1, 2)}, [{"a": (1, "2")}, {"a": [1, 2]}]),
+    ],
+)
+def test_tuples_of_fixed_length_pass_the_compiled_check_exactly_if_they_have_no_fault(
+    declared: Any, good: Any, wrong: list[Any]
+) -> None:
+    check = value_check(declared, "json")
+
+    assert check.passes(good)
+    assert check.fault(good) is None
+    for value in wrong:
+        assert not check.passes(value)
+        assert check.fault(value) is not None
