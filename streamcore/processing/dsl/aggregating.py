@@ -48,15 +48,15 @@ class Aggregating(Steps[K, V], Generic[K, V]):
 
     @overload
     def aggregate(
-        self, name: str, *, into: type[T], on_error: Policy = ..., **named: Aggregator[V, Any]
+        self, name: str, *, into: type[T], on_error: Policy = ..., **named: Aggregator[V, object]
     ) -> Table[K, T]: ...
     @overload
     def aggregate(
-        self, name: str, *, into: None = ..., on_error: Policy = ..., **named: Aggregator[V, Any]
+        self, name: str, *, into: None = ..., on_error: Policy = ..., **named: Aggregator[V, object]
     ) -> Table[K, Any]: ...
     @declares
     def aggregate(
-        self, name: str, *, into: Any = None, on_error: Policy = None, **named: Aggregator[V, Any]
+        self, name: str, *, into: Any = None, on_error: Policy = None, **named: Aggregator[V, object]
     ) -> Table[K, Any]:
         """Fold the values of each key into several aggregations at once.
 

@@ -117,7 +117,7 @@ class WindowedStream(Generic[K, V]):
         into: type[T],
         late: Destination[K | None, V | None] | str | None = ...,
         on_error: ErrorPolicy | None = ...,
-        **named: Aggregator[V, Any],
+        **named: Aggregator[V, object],
     ) -> WindowedTable[K, T]: ...
     @overload
     def aggregate(
@@ -127,7 +127,7 @@ class WindowedStream(Generic[K, V]):
         into: None = ...,
         late: Destination[K | None, V | None] | str | None = ...,
         on_error: ErrorPolicy | None = ...,
-        **named: Aggregator[V, Any],
+        **named: Aggregator[V, object],
     ) -> WindowedTable[K, Any]: ...
     @declares
     def aggregate(
@@ -137,7 +137,7 @@ class WindowedStream(Generic[K, V]):
         into: Any = None,
         late: Destination[K | None, V | None] | str | None = None,
         on_error: ErrorPolicy | None = None,
-        **named: Aggregator[V, Any],
+        **named: Aggregator[V, object],
     ) -> WindowedTable[K, Any]:
         """Fold the values of each key and window; see ``Stream.aggregate``."""
         return self._aggregate(name, named, late, on_error, into=into, single=False)

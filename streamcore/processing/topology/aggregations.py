@@ -278,7 +278,7 @@ def aggregation(
     of: Callable[[V], object],
     result: None = ...,
     value: Any = ...,
-) -> Aggregator[V, A]: ...
+) -> Aggregator[V, Any]: ...
 @overload
 def aggregation(
     initial: Callable[[], A],
@@ -300,7 +300,7 @@ def aggregation(
     of: None = ...,
     result: None = ...,
     value: Any = ...,
-) -> Aggregator[V, A]: ...
+) -> Aggregator[V, Any]: ...
 def aggregation(
     initial: Callable[[], Any],
     add: Callable[[Any, Any], Any],

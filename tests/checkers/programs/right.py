@@ -110,8 +110,76 @@ assert_type(again, sc.Stream[str, Order])
 
 # -- tables, windows, joins
 
+
+@dataclass(frozen=True)
+class Statistics:
+    orders: int
+    gifts: int
+    mean: float | None
+    variance: float | None
+    deviation: float | None
+    first: str | None
+    last: Order | None
+    cheapest: Order | None
+    dearest: str | None
+    best: list[Order]
+    customers: int
+    about: int
+    median: float | None
+    names: list[str]
+    own: str
+    listed: list[str]
+
+
+def amount_of(order: Order) -> int:
+    return order.amount
+
+
+def customer_of(order: Order) -> str:
+    return order.customer
+
+
+def nothing() -> list[str]:
+    return []
+
+
 spent = orders.aggregate("spent", into=Spent, orders=sc.count(), amount=sc.sum(lambda order: order.amount))
 assert_type(spent, sc.Table[str, Spent])
+statistics = orders.aggregate(
+    "statistics",
+    into=Statistics,
+    orders=sc.count(),
+    gifts=sc.count(lambda order: order.customer or None),
+    mean=sc.mean(lambda order: order.amount),
+    variance=sc.variance(lambda order: order.amount),
+    deviation=sc.stddev(amount_of),
+    first=sc.first(lambda order: order.customer),
+    last=sc.last(),
+    cheapest=sc.argmin(lambda order: order.amount),
+    dearest=sc.argmax(amount_of, of=lambda order: order.customer),
+    best=sc.top(3, lambda order: order.amount),
+    customers=sc.distinct(lambda order: order.customer),
+    about=sc.approx_distinct(lambda order: order.customer),
+    median=sc.quantile(lambda order: order.amount, 0.5),
+    names=sc.collect(lambda order: order.customer, limit=10),
+    own=sc.aggregation(
+        int,
+        lambda total, order: total + order.amount,
+        merge=lambda earlier, later: earlier + later,
+        remove=lambda total, order: total - order.amount,
+        result=str,
+    ),
+    listed=sc.aggregation(nothing, lambda found, order: [*found, order.customer]),
+)
+assert_type(statistics, sc.Table[str, Statistics])
+largest_amount = sc.max(amount_of)
+assert_type(largest_amount, sc.Aggregator[Order, int | None])
+best_names = sc.top(3, amount_of, of=customer_of)
+assert_type(best_names, sc.Aggregator[Order, list[str]])
+assert_type(sc.argmin(amount_of), sc.Aggregator[Order, Order | None])
+assert_type(sc.distinct(amount_of), sc.Aggregator[Order, int])
+made: dict[str, sc.Aggregator] = {"orders": sc.count(), "amount": sc.sum(amount_of)}
+orders.aggregate("kept", orders=made["orders"], largest=largest_amount)
 counted = by_amount.count("counted")
 assert_type(counted, sc.Table[int, int])
 total = orders.sum("total", lambda order: order.amount)

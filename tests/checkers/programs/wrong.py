@@ -13,6 +13,18 @@ class Order:
     amount: int
 
 
+def amount_of(order: Order) -> int:
+    return order.amount
+
+
+def number_of(number: int) -> int:
+    return number
+
+
+def add(total: int, order: Order) -> int:
+    return total + order.amount
+
+
 app = sc.App("shop")
 orders = app.topic("orders", key=str, value=Order)
 numbers = app.topic("numbers", key=str, value=int)
@@ -39,6 +51,23 @@ orders.sample("half")  # wrong
 orders.take(3)  # wrong
 orders.rate_limit("3", per="1s")  # wrong
 orders.dedupe(lambda order: order.amuont, within="1s")  # wrong
+
+orders.aggregate("typo", amount=sc.max(lambda order: order.amuont))  # wrong
+orders.aggregate("of-numbers", amount=sc.sum(number_of))  # wrong
+orders.aggregate("no-aggregation", amount=sum)  # wrong
+orders.aggregate("top", best=sc.top("3", lambda order: order.amount))  # wrong
+orders.aggregate("by", best=sc.top(3))  # wrong
+orders.aggregate("rank", best=sc.argmax(lambda order: order.amuont))  # wrong
+orders.aggregate("best", best=sc.top(3, lambda order: order.amuont))  # wrong
+orders.aggregate("kept", best=sc.argmin(amount_of, of=lambda order: order.name))  # wrong
+orders.aggregate("q", median=sc.quantile(lambda order: order.amount))  # wrong
+orders.aggregate("text", median=sc.quantile(amount_of, "0.5"))  # wrong
+orders.aggregate("limit", names=sc.collect(amount_of, limit="3"))  # wrong
+orders.aggregate("own", total=sc.aggregation(int, lambda total, order: total + order.amuont))  # wrong
+orders.aggregate("merge", total=sc.aggregation(int, add, merge=lambda earlier, later: ""))  # wrong
+orders.aggregate("remove", total=sc.aggregation(int, add, remove=lambda total: total))  # wrong
+orders.aggregate("into", into=Order, amount=sc.count()).updates().map(lambda order: order.name)  # wrong
+orders.tumbling("1h").aggregate("in-windows", amount=sc.stddev(lambda order: order.amuont))  # wrong
 orders.map(str.upper)  # wrong
 orders.filter(len, on_error=sc.skip())  # wrong
 
