@@ -179,7 +179,7 @@ def _takes(wanted: Any, found: type) -> bool:
     if typing.get_origin(wanted) is typing.Annotated:
         return _takes(typing.get_args(wanted)[0], found)
     wanted = typing.get_origin(wanted) or wanted
-    if not isinstance(wanted, type) or wanted is object or getattr(wanted, "_is_protocol", False):
+    if not isinstance(wanted, type) or wanted in (object, Any) or getattr(wanted, "_is_protocol", False):
         return True
     try:
         return issubclass(found, wanted) or (wanted is float and issubclass(found, int))

@@ -16,9 +16,8 @@ from functools import reduce
 from typing import Any, TypeVar, overload
 
 from streamcore.processing.topology import exact_numbers
-from streamcore.processing.topology.aggregator import Aggregator, Of
+from streamcore.processing.topology.aggregator import Aggregator, Of, Value
 
-V = TypeVar("V")
 T = TypeVar("T")
 A = TypeVar("A")
 
@@ -34,7 +33,7 @@ def _zero() -> int:
 @overload
 def count() -> Aggregator[Any, int]: ...
 @overload
-def count(of: Callable[[V], object]) -> Aggregator[V, int]: ...
+def count(of: Callable[[Value], object]) -> Aggregator[Value, int]: ...
 def count(of: Of | None = None) -> Aggregator[Any, int]:
     """Count the records; with ``of``, the records for which it is not ``None``."""
     return Aggregator(
@@ -54,7 +53,7 @@ def count(of: Of | None = None) -> Aggregator[Any, int]:
 @overload
 def sum(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
 @overload
-def sum(of: Callable[[V], T | None], *, value: Any = ...) -> Aggregator[V, T]: ...
+def sum(of: Callable[[Value], T | None], *, value: Any = ...) -> Aggregator[Value, T]: ...
 def sum(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
     """Sum numbers, Decimals or timedeltas; the sum of no values is 0, or the result of ``value()``.
 
@@ -100,7 +99,7 @@ def _later(add: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 @overload
 def min(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
 @overload
-def min(of: Callable[[V], T | None], *, value: Any = ...) -> Aggregator[V, T | None]: ...
+def min(of: Callable[[Value], T | None], *, value: Any = ...) -> Aggregator[Value, T | None]: ...
 def min(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
     """The smallest value, ``None`` for no values; of equal ones the first.
 
@@ -122,7 +121,7 @@ def min(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
 @overload
 def max(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
 @overload
-def max(of: Callable[[V], T | None], *, value: Any = ...) -> Aggregator[V, T | None]: ...
+def max(of: Callable[[Value], T | None], *, value: Any = ...) -> Aggregator[Value, T | None]: ...
 def max(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
     """The largest value, ``None`` for no values; of equal ones the first.
 
@@ -148,7 +147,7 @@ def _merge_means(earlier: Sequence[Any], later: Sequence[Any]) -> list[Any]:
 @overload
 def mean(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
 @overload
-def mean(of: Callable[[V], object], *, value: Any = ...) -> Aggregator[V, Any]: ...
+def mean(of: Callable[[Value], object], *, value: Any = ...) -> Aggregator[Value, Any]: ...
 def mean(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
     """The arithmetic mean of numbers, Decimals or timedeltas, ``None`` for no values; NaN if any is NaN.
 
@@ -190,7 +189,7 @@ def _deviations(kind: str, of: Of | None, result: Callable[[Any], float | None])
 @overload
 def variance(of: None = ...) -> Aggregator[Any, float | None]: ...
 @overload
-def variance(of: Callable[[V], object]) -> Aggregator[V, float | None]: ...
+def variance(of: Callable[[Value], object]) -> Aggregator[Value, float | None]: ...
 def variance(of: Of | None = None) -> Aggregator[Any, float | None]:
     """The sample variance of numbers as a float, as ``var_samp`` in SQL; ``None`` for fewer than two values.
 
@@ -207,7 +206,7 @@ def stddev_of(accumulator: Sequence[Any]) -> float | None:
 @overload
 def stddev(of: None = ...) -> Aggregator[Any, float | None]: ...
 @overload
-def stddev(of: Callable[[V], object]) -> Aggregator[V, float | None]: ...
+def stddev(of: Callable[[Value], object]) -> Aggregator[Value, float | None]: ...
 def stddev(of: Of | None = None) -> Aggregator[Any, float | None]:
     """The standard deviation of a sample, the root of ``variance``; ``None`` for fewer than two values."""
     return _deviations("stddev", of, stddev_of)
@@ -216,7 +215,7 @@ def stddev(of: Of | None = None) -> Aggregator[Any, float | None]:
 @overload
 def first(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
 @overload
-def first(of: Callable[[V], T | None], *, value: Any = ...) -> Aggregator[V, T | None]: ...
+def first(of: Callable[[Value], T | None], *, value: Any = ...) -> Aggregator[Value, T | None]: ...
 def first(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
     """The value of the record that was processed first, ``None`` for no values.
 
@@ -238,7 +237,7 @@ def first(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
 @overload
 def last(of: None = ..., *, value: Any = ...) -> Aggregator[Any, Any]: ...
 @overload
-def last(of: Callable[[V], T | None], *, value: Any = ...) -> Aggregator[V, T | None]: ...
+def last(of: Callable[[Value], T | None], *, value: Any = ...) -> Aggregator[Value, T | None]: ...
 def last(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
     """The value of the record that was processed last, ``None`` for no values; see ``first``."""
     return Aggregator(
@@ -264,10 +263,10 @@ def aggregation(
     *,
     merge: Callable[[A, A], A] | None = ...,
     remove: Callable[[A, Any], A] | None = ...,
-    of: Callable[[V], object],
+    of: Callable[[Value], object],
     result: Callable[[A], T],
     value: Any = ...,
-) -> Aggregator[V, T]: ...
+) -> Aggregator[Value, T]: ...
 @overload
 def aggregation(
     initial: Callable[[], A],
@@ -275,32 +274,32 @@ def aggregation(
     *,
     merge: Callable[[A, A], A] | None = ...,
     remove: Callable[[A, Any], A] | None = ...,
-    of: Callable[[V], object],
+    of: Callable[[Value], object],
     result: None = ...,
     value: Any = ...,
-) -> Aggregator[V, Any]: ...
+) -> Aggregator[Value, Any]: ...
 @overload
 def aggregation(
     initial: Callable[[], A],
-    add: Callable[[A, V], A],
+    add: Callable[[A, Value], A],
     *,
     merge: Callable[[A, A], A] | None = ...,
-    remove: Callable[[A, V], A] | None = ...,
+    remove: Callable[[A, Value], A] | None = ...,
     of: None = ...,
     result: Callable[[A], T],
     value: Any = ...,
-) -> Aggregator[V, T]: ...
+) -> Aggregator[Value, T]: ...
 @overload
 def aggregation(
     initial: Callable[[], A],
-    add: Callable[[A, V], A],
+    add: Callable[[A, Value], A],
     *,
     merge: Callable[[A, A], A] | None = ...,
-    remove: Callable[[A, V], A] | None = ...,
+    remove: Callable[[A, Value], A] | None = ...,
     of: None = ...,
     result: None = ...,
     value: Any = ...,
-) -> Aggregator[V, Any]: ...
+) -> Aggregator[Value, Any]: ...
 def aggregation(
     initial: Callable[[], Any],
     add: Callable[[Any, Any], Any],

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
     V = TypeVar("V", contravariant=True, default=Any)
     R = TypeVar("R", covariant=True, default=Any)
+    Value = TypeVar("Value", default=Any)
 else:
     from typing import TypeVar
 
     V = TypeVar("V", contravariant=True)
     R = TypeVar("R", covariant=True)
+    Value = TypeVar("Value")
 
 Of: TypeAlias = Callable[[Any], Any]
 

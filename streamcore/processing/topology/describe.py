@@ -96,6 +96,7 @@ def described(plan: Plan) -> Iterator[dict[str, object]]:
                     "changelog": changelog_topic(plan.app_id, store.name)
                     if store.source_topic is None
                     else store.source_topic.name,
+                    "aggregations": {name: found.stored_kind for name, found in store.aggregators},
                 }
                 for store in sub_topology.stores
             ],
@@ -195,7 +196,13 @@ def _store_line(app_id: str, store: StoreSpec) -> str:
     windows = ""
     if store.windows is not None:
         windows = f"{store.windows.text}, grace {duration_text(store.windows.grace_ms)}, "
-    return f"{store.name} ({windows}changelog {_changelog_of(app_id, store)})"
+    folded = "".join(f"{text}, " for text in _aggregations_of(store))
+    return f"{store.name} ({folded}{windows}changelog {_changelog_of(app_id, store)})"
+
+
+def _aggregations_of(store: StoreSpec) -> list[str]:
+    """Return the aggregations of a store as text: ``count``, or ``name kind`` where they have names."""
+    return [f"{name} {aggregator.stored_kind}".strip() for name, aggregator in store.aggregators]
 
 
 def _changelog_of(app_id: str, store: StoreSpec) -> str:

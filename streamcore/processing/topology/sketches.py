@@ -9,7 +9,7 @@ both sketches are free of chance, and both are written after the same values wha
     approx_distinct  := b"" | HLL sketch (HLL_4, compact) of identities, each as text in Latin-1
     quantile         := [-inf count, inf count, NaN count, buffer, sketch]
     buffer           := up to 511 values that the sketch does not have, as doubles, little-endian
-    sketch           := b"" | t-digest of doubles (k = 200) of all earlier values
+    sketch           := b"" | t-digest of doubles (k = 500) of all earlier values
 """
 
 from __future__ import annotations
@@ -20,20 +20,18 @@ import importlib.util
 import math
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, overload
 
 from streamcore.errors import TopologyError, UsageError, fact_text
-from streamcore.processing.topology.aggregator import Aggregator, Of
+from streamcore.processing.topology.aggregator import Aggregator, Of, Value
 from streamcore.processing.topology.exact_numbers import as_number
 from streamcore.processing.topology.identities import identities
 from streamcore.processing.topology.places import declares, shown
 
-V = TypeVar("V")
-
 BUFFER_VALUES: Final = 512
 """Quantiles of fewer values than this are exact."""
 _BUFFER_BYTES: Final = BUFFER_VALUES * 8
-_DIGEST_K: Final = 200
+_DIGEST_K: Final = 500
 
 
 @functools.cache
@@ -70,7 +68,7 @@ def _ensure_installed(name: str) -> None:
 @overload
 def approx_distinct(of: None = ..., *, precision: int = ...) -> Aggregator[Any, int]: ...
 @overload
-def approx_distinct(of: Callable[[V], object], *, precision: int = ...) -> Aggregator[V, int]: ...
+def approx_distinct(of: Callable[[Value], object], *, precision: int = ...) -> Aggregator[Value, int]: ...
 @declares
 def approx_distinct(of: Of | None = None, *, precision: int = 12) -> Aggregator[Any, int]:
     """Estimate how many different values there are, by HyperLogLog: at most 2 KB for each key.
@@ -138,10 +136,10 @@ def distinct_estimate(accumulator: bytes) -> int:
 @overload
 def quantile(of: None, q: float) -> Aggregator[Any, float | None]: ...
 @overload
-def quantile(of: Callable[[V], object], q: float) -> Aggregator[V, float | None]: ...
+def quantile(of: Callable[[Value], object], q: float) -> Aggregator[Value, float | None]: ...
 @declares
 def quantile(of: Of | None, q: float) -> Aggregator[Any, float | None]:
-    """Estimate a quantile of numbers as a float, by t-digest: at most 8 KB for each key.
+    """Estimate a quantile of numbers as a float, by t-digest: at most 14 KB for each key.
 
     ``None`` for no values. Below 512 values the result is exact: the value at rank ``q * (count - 1)``, with
     linear interpolation, as ``percentile_cont`` in SQL. Above, errors are smallest near 0 and 1. NaN is

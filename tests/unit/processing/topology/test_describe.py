@@ -72,7 +72,7 @@ sub-topology hours
     hours.final            final <- hours
     hours.final.to.closed  to topic closed <- hours.final
   stores
-    hours (windows of 1h, grace 90s, changelog shop-hours-changelog)
+    hours (count, windows of 1h, grace 90s, changelog shop-hours-changelog)
   writes
     late
     closed

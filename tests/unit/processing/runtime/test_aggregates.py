@@ -1,0 +1,187 @@
+"""All aggregates in an application: results, types and state, through crashes and any cut of the batches."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+import pytest
+
+import streamcore as sc
+from streamcore.testing.topology_driver import TopologyDriver
+
+HAS_SKETCHES = importlib.util.find_spec("datasketches") is not None
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclass(frozen=True)
+class Order:
+    number: int
+    price: Decimal
+    colour: Colour
+    day: date
+    note: str | None = None
+
+
+ORDERS = [
+    Order(
+        number * 7 % 5,
+        Decimal(number) / 4,
+        Colour.RED if number % 3 else Colour.BLUE,
+        date(2024, 1, 1 + number % 4),
+        None if number % 2 else f"note {number % 3}",
+    )
+    for number in range(7)
+]
+
+
+def declared(app: sc.App) -> sc.Table[str, Any]:
+    orders = app.topic("orders", key=str, value=Order)
+    named: dict[str, Any] = {
+        "count": sc.count(lambda order: order.note),
+        "large": sc.sum(lambda order: 2**70 + order.number),
+        "price": sc.sum(lambda order: order.price),
+        "mean": sc.mean(lambda order: order.price),
+        "variance": sc.variance(lambda order: order.number),
+        "stddev": sc.stddev(lambda order: order.price),
+        "first": sc.first(lambda order: order.colour),
+        "last": sc.last(lambda order: order.day),
+        "least": sc.min(lambda order: order.day),
+        "argmin": sc.argmin(lambda order: order.number),
+        "argmax": sc.argmax(lambda order: order.number, of=lambda order: order.colour),
+        "top": sc.top(2, lambda order: order.price),
+        "days": sc.top(3, lambda order: order.day, of=lambda order: order.price),
+        "collect": sc.collect(lambda order: order.colour),
+        "newest": sc.collect(limit=2),
+        "notes": sc.distinct(lambda order: order.note),
+        "orders": sc.distinct(),
+        "own": sc.aggregation(int, lambda total, order: total + order.number, result=str),
+    }
+    if HAS_SKETCHES:
+        named["about"] = sc.approx_distinct()
+        named["median"] = sc.quantile(lambda order: order.number, 0.5)
+    return orders.aggregate("table", **named)
+
+
+EXPECTED = {
+    "count": 4,
+    "large": 7 * 2**70 + 12,
+    "price": Decimal("5.25"),
+    "mean": Decimal("0.75"),
+    "variance": pytest.approx(47 / 21),
+    "stddev": pytest.approx(math.sqrt(7 / 24)),
+    "first": Colour.BLUE,
+    "last": date(2024, 1, 3),
+    "least": date(2024, 1, 1),
+    "argmin": ORDERS[0],
+    "argmax": Colour.RED,
+    "top": [ORDERS[6], ORDERS[5]],
+    "days": [Decimal("0.75"), Decimal("0.5"), Decimal("1.5")],
+    "collect": [order.colour for order in ORDERS],
+    "newest": ORDERS[5:],
+    "notes": 3,
+    "orders": 7,
+    "own": "12",
+} | ({"about": 7, "median": 2.0} if HAS_SKETCHES else {})
+
+
+@pytest.mark.parametrize("batch_records", [1, 3, 100])
+@pytest.mark.parametrize("reads_updates", [False, True])
+def test_every_aggregate_survives_a_crash_and_is_written_as_json(
+    batch_records: int, reads_updates: bool
+) -> None:
+    app = sc.App("app")
+    table = declared(app)
+    if reads_updates:
+        table.updates().to("updates")
+    with TopologyDriver(app, slice_records_max=batch_records) as driver:
+        for number, order in enumerate(ORDERS):
+            driver.send("orders", key="k", value=order)
+            if number == 3:
+                driver.process()
+                driver.crash()
+        (answer,) = driver.table("table").all()
+        found = {name: getattr(answer.value, name) for name in EXPECTED}
+        assert found == EXPECTED
+        if reads_updates:
+            assert [record.value for record in driver.read("updates")][-1] == answer.value
+
+
+def test_windows_give_the_same_aggregates_as_their_records_alone() -> None:
+    app = sc.App("app")
+    orders = app.topic("orders", key=str, value=Order)
+    orders.tumbling("10s").aggregate(
+        "windows",
+        top=sc.top(1, lambda order: order.price),
+        stddev=sc.stddev(lambda order: order.number),
+        notes=sc.distinct(lambda order: order.note),
+    ).final().to("closed")
+    with TopologyDriver(app) as driver:
+        for number, order in enumerate(ORDERS):
+            driver.send(orders, key="k", value=order, at=number * 3_000)
+        (closed,) = driver.read("closed")
+
+    assert (closed.value.top, closed.value.notes) == ([ORDERS[3]], 2)
+    assert closed.value.stddev == pytest.approx(math.sqrt(35 / 12))
+
+
+def kept(of: Any, *numbers: int) -> Any:
+    """The result of an aggregate over ints, of which those that fail are left out."""
+    app = sc.App("app", on_error=sc.skip)
+    topic = app.topic("numbers", key=str, value=int)
+    topic.aggregate("table", found=of)
+    with TopologyDriver(app) as driver:
+        for number in numbers:
+            driver.send(topic, key="k", value=number)
+        answer = driver.table("table").get("k")
+        return None if answer is None else answer.value.found
+
+
+def test_values_that_are_none_are_left_out_and_nothing_has_a_result() -> None:
+    of: Any = lambda number: None  # noqa: E731 - a function without an annotation
+    nothing: dict[str, tuple[Any, Any]] = {
+        "variance": (sc.variance(of), None),
+        "stddev": (sc.stddev(of), None),
+        "argmin": (sc.argmin(of), None),
+        "argmax of": (sc.argmax(lambda number: number, of=of), None),
+        "top": (sc.top(3, of), []),
+        "collect": (sc.collect(of), []),
+        "distinct": (sc.distinct(of), 0),
+    }
+    if HAS_SKETCHES:
+        nothing |= {"about": (sc.approx_distinct(of), 0), "median": (sc.quantile(of, 0.5), None)}
+
+    assert {name: kept(made, 1, 2) for name, (made, _) in nothing.items()} == {
+        name: expected for name, (_, expected) in nothing.items()
+    }
+
+
+@pytest.mark.parametrize("value", ["1.5", date(2024, 1, 1), [1]])
+def test_what_is_no_number_is_an_error_of_its_record(value: Any) -> None:
+    def make(number: int) -> Any:
+        return value if number == 2 else number
+
+    assert kept(sc.variance(make), 1, 2, 5) == 8.0
+    assert kept(sc.mean(make), 1, 2, 5) == 3.0
+    assert kept(sc.argmax(make), 1, 2, 5) == 5
+
+
+def test_too_many_values_of_a_key_are_an_error_that_says_what_to_write() -> None:
+    assert kept(sc.distinct(limit=2), 1, 1, 2, 3, 2) == 2
+    app = sc.App("app")
+    numbers = app.topic("numbers", key=str, value=int)
+    numbers.aggregate("table", found=sc.distinct(limit=2))
+    with TopologyDriver(app) as driver:
+        for number in range(3):
+            driver.send(numbers, key="k", value=number)
+        with pytest.raises(sc.UserCodeError, match=r"sc.approx_distinct\(\), or distinct\(limit=n\)"):
+            driver.process()
