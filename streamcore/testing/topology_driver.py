@@ -265,10 +265,10 @@ class TopologyDriver:
         operation_count, self._crash_at = self._crash_at, None
         self.disk.crash_at(operation_count)
         try:
-            self._do(self._worker.run_until_end(close_windows=close_windows))
+            self._do(self._worker.run_until_end(close_windows=close_windows, input_ends=close_windows))
         except PowerCut:
             self.crash()
-            self._do(self._worker.run_until_end(close_windows=close_windows))
+            self._do(self._worker.run_until_end(close_windows=close_windows, input_ends=close_windows))
         except StreamCoreError as error:
             self._stop_after(error)
             raise

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hypothesis import event, given, note
+from hypothesis import assume, event, given, note
 from hypothesis import strategies as st
 
 from streamcore.errors import SerdeError, UserCodeError
@@ -22,7 +22,7 @@ from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
 from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.inputs import RecordQueue
-from streamcore.processing.runtime.task import Task, TaskId, TaskTime
+from streamcore.processing.runtime.task import Task, TaskId
 from streamcore.processing.topology.meaning import Interpreter
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
@@ -137,9 +137,7 @@ def by_batches(
         queue.rank = rank
     engine = MemoryEngine()
     stores = {store.name: write_back(store, engine) for store in sub_topology.stores}
-    task = Task(
-        TaskId(sub_topology.name, partition), sub_topology, queues, stores, TaskTime(NO_TIME), outputs
-    )
+    task = Task(TaskId(sub_topology.name, partition), sub_topology, queues, stores, NO_TIME, outputs)
     builder.build(task)
 
     async def process() -> None:
@@ -170,6 +168,7 @@ def by_batches(
                 store.committed()
 
     asyncio.run(process())
+    assert task.processed_count == sum(map(len, inputs))
     written: dict[TopicPartition, list[tuple[Any, ...]]] = {}
     for internal in (False, True):
         for target, columns in outputs.taken(internal=internal).items():
@@ -195,6 +194,9 @@ def test_a_task_gives_for_batches_what_the_interpreter_gives_for_events(
     note(app.describe())
     for sub_topology in plan.sub_topologies:
         partition = data.draw(st.integers(0, task_count(sub_topology, counts) - 1), label="partition")
+        # Records are drawn as numbers, which are no values of a topic that an aggregation writes.
+        assume(all(entry.topic.value_type in (None, int, str) for entry in sub_topology.inputs))
+        assume(all(entry.topic.key_type in (None, int, str) for entry in sub_topology.inputs))
         inputs = [
             data.draw(stored_records(entry.topic, partition), label=entry.topic.name)
             for entry in sub_topology.inputs

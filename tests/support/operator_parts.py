@@ -23,6 +23,9 @@ class Fetched:
     def __post_init__(self) -> None:
         self.partition_times_ms = self.partition_times_ms or list(range(len(self.values)))
 
+    def policy_at(self, origin: int) -> ErrorPolicy | None:
+        return self.on_error
+
     def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
         return Record(b"k", repr(self.values[origin]).encode(), origin, (), "in", 3, 100 + origin)
 

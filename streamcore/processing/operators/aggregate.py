@@ -10,15 +10,15 @@ user fails, records are folded one by one.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from streamcore.model import Windowed
-from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.batch import Batch, BatchSource
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import UNFIT, fitting, loaded
+from streamcore.processing.operators.tables import StoreHistory
 from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.windows import Windows
@@ -26,15 +26,19 @@ from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
 
 
-class StreamTime(Protocol):
-    """The stream time of the task."""
+class Watermark(Protocol):
+    """The watermark of the task: windows close by it."""
 
     @property
-    def stream_time_ms(self) -> int:
-        """The highest timestamp processed, the current batch included."""
+    def watermark_ms(self) -> int:
+        """The watermark after the current round."""
 
-    def stream_times(self, batch: Batch) -> Sequence[int]:
-        """Return, for each fetched record of the batch's source, the stream time after its processing."""
+    @property
+    def floor_ms(self) -> int:
+        """The watermark before the current round: windows that were closed then take no more records."""
+
+    def place_reaching(self, time_ms: int) -> int:
+        """Return the origin of the record with which the watermark reached a time within the round."""
 
 
 class LateSink(Protocol):
@@ -47,8 +51,18 @@ class LateSink(Protocol):
 class AggregateOperator:
     """Folds each record into the accumulators of its key."""
 
-    def __init__(self, guard: Guard, store: WriteBack[Any, Any], spec: StoreSpec, *, emits: bool) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        store: WriteBack[Any, Any],
+        spec: StoreSpec,
+        *,
+        emits: bool,
+        history: StoreHistory | None = None,
+    ) -> None:
+        """Create the operator; ``history`` gets the changes of rounds in which a join reads the table."""
         self._guard = guard
+        self._history = history
         self._store = store
         self._aggregators = [aggregator for _, aggregator in spec.aggregators]
         self._counts_only = all(
@@ -66,12 +80,13 @@ class AggregateOperator:
         """Fold records whose keys are keys of the store and whose values are not ``None``."""
         if not len(batch):
             return None
-        if self._counts_only and not self._emits:
+        is_read_each = self._emits or (self._history is not None and self._history.is_wanted)
+        if self._counts_only and not is_read_each:
             self._fold_counts(batch)
             return None
         batch, keys, states = loaded(self._guard, self._store, batch.keys, batch)
         batch, keys, columns = self._columns(batch, keys)
-        if not self._emits and self._fold_grouped(keys, columns, states):
+        if not is_read_each and self._fold_grouped(keys, columns, states):
             self._store.mark_dirty(keys)
             return None
         return self._fold_one_by_one(batch, keys, columns, states)
@@ -147,6 +162,7 @@ class AggregateOperator:
         states: dict[Any, tuple[Any, ...]],
     ) -> Batch | None:
         aggregators = self._aggregators
+        history = self._history if self._history is not None and self._history.is_wanted else None
 
         def step(index: int) -> Any:
             key = keys[index]
@@ -159,8 +175,10 @@ class AggregateOperator:
                 )
                 for number, aggregator in enumerate(aggregators)
             )
-            result = self._result(new_state)
+            result = self._result(new_state) if self._emits else None
             states[key] = new_state
+            if history is not None:
+                history.add(key, batch.origins[index], state, new_state)
             return result
 
         results, kept = self._guard.map(step, range(len(batch)), batch)
@@ -180,7 +198,7 @@ class WindowedAggregateOperator:
     """Folds each record into the accumulators of its key and window; late records are left out."""
 
     def __init__(
-        self, guard: Guard, fold: AggregateOperator, windows: Windows, time: StreamTime, late: LateSink
+        self, guard: Guard, fold: AggregateOperator, windows: Windows, time: Watermark, late: LateSink
     ) -> None:
         self._guard = guard
         self._fold = fold
@@ -208,13 +226,13 @@ class WindowedAggregateOperator:
         if not self._windows.is_single:
             return self._in_several_windows(batch)
         starts_ms = self._windows.single_starts(batch.timestamps_ms)
-        if self._windows.is_closed(min(starts_ms), self._time.stream_time_ms):
-            stream_times_ms = self._time.stream_times(batch)
+        times_ms, floor_ms = batch.source_times_ms(), self._time.floor_ms
+        if self._windows.is_closed(min(starts_ms), max(floor_ms, max(times_ms))):
             # ``Windows.is_closed``, without a call for each record.
             closing_ms = {start_ms: self._windows.closing_time_ms(start_ms) for start_ms in set(starts_ms)}
             flags = [
-                closing_ms[start_ms] > stream_times_ms[origin]
-                for start_ms, origin in zip(starts_ms, batch.origins, strict=True)
+                closing_ms[start_ms] > time_ms and closing_ms[start_ms] > floor_ms
+                for start_ms, time_ms in zip(starts_ms, times_ms, strict=True)
             ]
             if not all(flags):
                 self._late.late(batch.where([not flag for flag in flags]))
@@ -223,16 +241,16 @@ class WindowedAggregateOperator:
         return batch.with_keys(list(zip(batch.keys, starts_ms, strict=True)))
 
     def _in_several_windows(self, batch: Batch) -> Batch:
-        stream_times_ms = self._time.stream_times(batch)
+        times_ms, floor_ms = batch.source_times_ms(), self._time.floor_ms
         indexes: list[int] = []
         keys: list[tuple[Any, int]] = []
         late: list[int] = []
         for index, timestamp_ms in enumerate(batch.timestamps_ms):
-            stream_time_ms = stream_times_ms[batch.origins[index]]
+            time_ms = max(floor_ms, times_ms[index])
             key = batch.keys[index]
             found = False
             for start_ms in self._windows.starts_of(timestamp_ms):
-                if not self._windows.is_closed(start_ms, stream_time_ms):
+                if not self._windows.is_closed(start_ms, time_ms):
                     indexes.append(index)
                     keys.append((key, start_ms))
                     found = True
@@ -258,12 +276,12 @@ class _Ends(dict[int, int]):
 class FinalOperator:
     """Emits the result of each key and window when the window closes.
 
-    A window closes with the record that moves stream time past its end and grace. Results are in
+    A window closes with the record that moves the watermark past its end and grace. Results are in
     the order of window start, then of key. Their timestamp is the last of the window. A failure to make a
     result is an error of the record that closed the window.
     """
 
-    def __init__(self, guard: Guard, store: WindowStore[Any, Any], spec: StoreSpec, time: StreamTime) -> None:
+    def __init__(self, guard: Guard, store: WindowStore[Any, Any], spec: StoreSpec, time: Watermark) -> None:
         self._guard = guard
         assert spec.windows is not None
         assert spec.result is not None
@@ -271,19 +289,17 @@ class FinalOperator:
         self._windows = spec.windows
         self._result = spec.result
         self._time = time
-        self._closed_before = spec.windows.closed_before(time.stream_time_ms)
+        self._closed_before = spec.windows.closed_before(time.watermark_ms)
 
-    def close(self, batch: Batch) -> Batch | None:
-        """Return the results of the windows that closed while the batch was processed."""
-        closed_before = self._windows.closed_before(self._time.stream_time_ms)
+    def close(self, source: BatchSource) -> Batch | None:
+        """Return the results of the windows that closed while the records of a source were processed."""
+        closed_before = self._windows.closed_before(self._time.watermark_ms)
         if closed_before <= self._closed_before:
             return None
         closing = list(self._store.windows_between(self._closed_before, closed_before))
         self._closed_before = closed_before
         if not closing:
             return None
-        stream_times_ms = self._time.stream_times(batch)
-        last_origin = len(stream_times_ms) - 1
         ends_ms = _Ends(self._windows)
         keys: list[Any] = []
         states: list[Any] = []
@@ -294,8 +310,7 @@ class FinalOperator:
             keys.append(Windowed(key, start_ms, end_ms))
             states.append(state)
             timestamps_ms.append(end_ms - 1)
-            closing_time_ms = end_ms + self._windows.grace_ms
-            origins.append(max(0, min(last_origin, bisect_left(stream_times_ms, closing_time_ms))))
-        closed = Batch(keys, states, timestamps_ms, origins, None, batch.source)
+            origins.append(self._time.place_reaching(end_ms + self._windows.grace_ms))
+        closed = Batch(keys, states, timestamps_ms, origins, None, source, held_times_ms=list(timestamps_ms))
         results, kept = self._guard.map(self._result, states, closed)
         return (closed if kept is None else closed.take(kept)).with_values(results)

@@ -1,7 +1,7 @@
 """A batch of records on its way through a task, as columns of equal length.
 
-``origins`` is, for each record, the index of the fetched record that it was made from, in ascending
-order. It restores the order of events where paths meet again, and names the record in an error.
+``origins`` is, for each record, the place in the round of the fetched record that it was made from, in
+ascending order. It restores the order of events where paths meet again, and names the record in an error.
 """
 
 from __future__ import annotations
@@ -17,18 +17,21 @@ from streamcore.processing.topology.error_policy import ErrorPolicy
 
 
 class BatchSource(Protocol):
-    """The fetched records that a batch was made from: for errors, dead letters and the order of outputs."""
+    """The fetched records that batches were made from: for errors, dead letters and the order of outputs.
 
-    partition_times_ms: Sequence[int]
-    """For each record, its partition time: the record with the lowest of several partitions is taken
-    first.
+    They may come from several inputs of a task; ``origin`` is a place in their common order.
     """
 
-    on_error: ErrorPolicy | None
-    """The policy of the topic that the records were read from, if the topic declares one."""
+    partition_times_ms: Sequence[int]
+    """For each record, its partition time: the stream time of its own source partition, this record included.
+    The times ascend, because the record with the lowest partition time is taken first.
+    """
 
     def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
         """Return the record as the log holds it."""
+
+    def policy_at(self, origin: int) -> ErrorPolicy | None:
+        """Return the policy of the topic that the record was read from, if the topic declares one."""
 
 
 @dataclass(slots=True)
@@ -36,6 +39,8 @@ class Batch:
     """Columns; ``headers`` is ``None`` when no record has any.
 
     ``has_no_nulls`` means that no value is ``None``; ``False`` means that this is not known.
+    ``held_times_ms`` is set where a step has held the records back: the time by which each of them is late or
+    in time for a window. Otherwise that is the partition time of the fetched record (``source_times_ms``).
     """
 
     keys: list[Any]
@@ -45,6 +50,7 @@ class Batch:
     headers: list[Headers] | None
     source: BatchSource
     has_no_nulls: bool = False
+    held_times_ms: list[int] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -60,6 +66,7 @@ class Batch:
             None if headers is None else [headers[index] for index in indexes],
             self.source,
             self.has_no_nulls,
+            None if self.held_times_ms is None else [self.held_times_ms[index] for index in indexes],
         )
 
     def where(self, flags: Sequence[Any]) -> Batch:
@@ -72,6 +79,7 @@ class Batch:
             None if self.headers is None else list(compress(self.headers, flags)),
             self.source,
             self.has_no_nulls,
+            None if self.held_times_ms is None else list(compress(self.held_times_ms, flags)),
         )
 
     def of_origins(self, start: int, end: int) -> Batch:
@@ -87,11 +95,20 @@ class Batch:
             None if self.headers is None else self.headers[first:last],
             self.source,
             self.has_no_nulls,
+            None if self.held_times_ms is None else self.held_times_ms[first:last],
         )
 
     def with_values(self, values: list[Any]) -> Batch:
         """Return the same records with other values."""
-        return Batch(self.keys, values, self.timestamps_ms, self.origins, self.headers, self.source)
+        return Batch(
+            self.keys,
+            values,
+            self.timestamps_ms,
+            self.origins,
+            self.headers,
+            self.source,
+            held_times_ms=self.held_times_ms,
+        )
 
     def with_keys(self, keys: list[Any]) -> Batch:
         """Return the same records under other keys."""
@@ -103,7 +120,17 @@ class Batch:
             self.headers,
             self.source,
             self.has_no_nulls,
+            self.held_times_ms,
         )
+
+    def source_times_ms(self) -> Sequence[int]:
+        """Return for each record the time by which it is late or in time for a window."""
+        if self.held_times_ms is not None:
+            return self.held_times_ms
+        times_ms = self.source.partition_times_ms
+        if isinstance(self.origins, range) and len(self.origins) == len(times_ms):
+            return times_ms
+        return [times_ms[origin] for origin in self.origins]
 
     def headers_at(self, index: int) -> Headers:
         """Return the headers of one record."""
@@ -124,6 +151,9 @@ def merged(batches: Iterable[Batch]) -> Batch | None:
     headers: list[Headers] | None = None
     if any(batch.headers is not None for batch in full):
         headers = []
+    held_times_ms: list[int] | None = None
+    if any(batch.held_times_ms is not None for batch in full):
+        held_times_ms = [time_ms for batch in full for time_ms in batch.source_times_ms()]
     for batch in full:
         keys += batch.keys
         values += batch.values
@@ -132,7 +162,7 @@ def merged(batches: Iterable[Batch]) -> Batch | None:
         if headers is not None:
             headers += batch.headers if batch.headers is not None else [()] * len(batch)
     has_no_nulls = all(batch.has_no_nulls for batch in full)
-    united = Batch(keys, values, timestamps_ms, origins, headers, full[0].source, has_no_nulls)
+    united = Batch(keys, values, timestamps_ms, origins, headers, full[0].source, has_no_nulls, held_times_ms)
     return united.take(sorted(range(len(origins)), key=origins.__getitem__))
 
 

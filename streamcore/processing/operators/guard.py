@@ -159,7 +159,7 @@ class Guard:
         flags = [timestamp_ms >= 0 for timestamp_ms in timestamps_ms]
         for index, has_time in enumerate(flags):
             if not has_time:
-                self.failed(batch, index, no_time_error(), batch.source.on_error)
+                self.failed(batch, index, no_time_error(), batch.source.policy_at(batch.origins[index]))
         return batch.where(flags)
 
     def _failed(

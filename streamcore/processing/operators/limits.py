@@ -15,7 +15,7 @@ from bisect import insort
 from collections.abc import Sequence
 from typing import Any
 
-from streamcore.processing.operators.aggregate import LateSink, StreamTime
+from streamcore.processing.operators.aggregate import LateSink, Watermark
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import UNFIT, fitting
@@ -37,7 +37,7 @@ class _Limit:
     """The common part: which records are late, and the keys of the store."""
 
     def __init__(
-        self, guard: Guard, store: WindowStore[Any, Any], spec: StoreSpec, time: StreamTime, late: LateSink
+        self, guard: Guard, store: WindowStore[Any, Any], spec: StoreSpec, time: Watermark, late: LateSink
     ) -> None:
         self._guard = guard
         self._store = store
@@ -50,13 +50,14 @@ class _Limit:
         return [timestamp_ms - timestamp_ms % size_ms for timestamp_ms in batch.timestamps_ms]
 
     def _judgeable(self, batch: Batch, ends_ms: Sequence[int]) -> list[bool]:
-        """Return whether each record is in time: its end, with grace, is after the stream time."""
+        """Return whether each record is in time: its end, with grace, is after the time of its source."""
         grace_ms = self._spans.grace_ms
-        if not ends_ms or min(ends_ms) + grace_ms > self._time.stream_time_ms:
+        times_ms, floor_ms = batch.source_times_ms(), self._time.floor_ms
+        if not ends_ms or min(ends_ms) + grace_ms > max(floor_ms, max(times_ms)):
             return [True] * len(ends_ms)
-        now_ms = self._time.stream_times(batch)
         return [
-            end_ms + grace_ms > now_ms[origin] for end_ms, origin in zip(ends_ms, batch.origins, strict=True)
+            end_ms + grace_ms > time_ms and end_ms + grace_ms > floor_ms
+            for end_ms, time_ms in zip(ends_ms, times_ms, strict=True)
         ]
 
     def _report_late(self, batch: Batch, in_time: Sequence[bool]) -> None:
@@ -80,7 +81,7 @@ class RateLimitOperator(_Limit):
         guard: Guard,
         store: WindowStore[Any, Any],
         node: RateLimit,
-        time: StreamTime,
+        time: Watermark,
         late: LateSink,
     ) -> None:
         super().__init__(guard, store, node.store, time, late)
@@ -138,7 +139,7 @@ class TakeOperator(_Limit):
     """Passes the first records of each key and span."""
 
     def __init__(
-        self, guard: Guard, store: WindowStore[Any, Any], node: Take, time: StreamTime, late: LateSink
+        self, guard: Guard, store: WindowStore[Any, Any], node: Take, time: Watermark, late: LateSink
     ) -> None:
         super().__init__(guard, store, node.store, time, late)
         self._count = node.count

@@ -264,6 +264,7 @@ class MapRecordOperator:
             spread.origins,
             headers,
             spread.source,
+            held_times_ms=spread.held_times_ms,
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from streamcore.processing.operators.aggregate import (
     AggregateOperator,
     FinalOperator,
+    Watermark,
     WindowedAggregateOperator,
 )
 from streamcore.processing.operators.batch import Batch
@@ -37,6 +38,7 @@ from streamcore.processing.operators.tables import (
 from streamcore.processing.runtime.agents import AgentRunner
 from streamcore.processing.runtime.failures import FailureLog, TaskFailures
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper
+from streamcore.processing.runtime.rounds import HeldTime
 from streamcore.processing.runtime.sending import partitions_of
 from streamcore.processing.runtime.task import Step, Task
 from streamcore.processing.topology import nodes
@@ -122,10 +124,12 @@ class TaskBuilder:
                 return KeyInHeaderOperator(guard, node.function, node.key_serde)
             case nodes.RateLimit():
                 late = _LateRecords(task, None)
-                return RateLimitOperator(guard, self._windows(task, node.store), node, task.time, late)
+                return RateLimitOperator(
+                    guard, self._windows(task, node.store), node, _time(task, node), late
+                )
             case nodes.Take():
                 late = _LateRecords(task, None)
-                return TakeOperator(guard, self._windows(task, node.store), node, task.time, late)
+                return TakeOperator(guard, self._windows(task, node.store), node, _time(task, node), late)
             case nodes.Merge():
                 return PassOperator()
             case nodes.To():
@@ -135,13 +139,19 @@ class TaskBuilder:
             case nodes.Aggregate():
                 return self._aggregate(task, node, guard, emits=has_children)
             case nodes.Final():
-                return FinalOperator(guard, self._windows(task, node.store), node.store, task.time)
+                return FinalOperator(guard, self._windows(task, node.store), node.store, _time(task, node))
             case nodes.TableSource():
-                return TableSourceOperator(guard, task.stores[node.store.name])
+                return TableSourceOperator(guard, task.stores[node.store.name], task.history_of(node.store))
             case nodes.TableJoin():
                 table = self._lookup(task, node)
                 return TableJoinOperator(
-                    guard, table, node.function, left=node.left, on=node.on, result=node.store.result
+                    guard,
+                    table,
+                    node.function,
+                    left=node.left,
+                    on=node.on,
+                    result=node.store.result,
+                    history=task.history_of(node.store),
                 )
             case nodes.AgentNode():
                 return AgentRunner(
@@ -169,11 +179,13 @@ class TaskBuilder:
 
     def _aggregate(self, task: Task, node: nodes.Aggregate, guard: Guard, *, emits: bool) -> Operator:
         store = node.store
-        fold = AggregateOperator(guard, task.stores[store.name], store, emits=emits)
+        fold = AggregateOperator(
+            guard, task.stores[store.name], store, emits=emits, history=task.history_of(store)
+        )
         if store.windows is None:
             return fold
         late = _LateRecords(task, None if node.late is None else self.sink(task, node.late, guard))
-        return WindowedAggregateOperator(guard, fold, store.windows, task.time, late)
+        return WindowedAggregateOperator(guard, fold, store.windows, _time(task, node), late)
 
     def _lookup(self, task: Task, join: nodes.TableJoin) -> Lookup:
         if isinstance(join.table, nodes.GlobalTable):
@@ -187,6 +199,12 @@ class TaskBuilder:
 
     def _failures_of(self, task: Task) -> TaskFailures:
         return TaskFailures(self.failures, task.outputs, self.counts, self.partition_of, self.wait_ms)
+
+
+def _time(task: Task, node: Node) -> Watermark:
+    """Return the watermark as a node sees it."""
+    held_ms = task.sub_topology.held_ms.get(node, 0)
+    return HeldTime(task.time, held_ms) if held_ms else task.time
 
 
 class _LateRecords:

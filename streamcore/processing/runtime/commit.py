@@ -152,7 +152,7 @@ def commit(
 def _changes_of(state: TaskState) -> _TaskChanges | None:
     task = state.task
     positions = {queue.partition: queue.position for queue in task.inputs}
-    moved = positions != state.committed or task.time.stream_time_ms != state.committed_time_ms
+    moved = positions != state.committed or task.time.watermark_ms != state.committed_time_ms
     drained = []
     for store in task.stores.values():
         try:
@@ -205,27 +205,27 @@ def _apply(change: _TaskChanges, now_ms: int) -> None:
     for store, _ in change.drained:
         store.committed()
     state.committed = change.positions
-    state.committed_time_ms = state.task.time.stream_time_ms
+    state.committed_time_ms = state.task.time.watermark_ms
 
 
 _NOTE_VERSION = "1"
 
 
 def _note(task: Task, queue: RecordQueue) -> str:
-    return position_metadata(task.time.stream_time_ms, queue.partition_time_ms)
+    return position_metadata(task.time.watermark_ms, queue.partition_time_ms)
 
 
-def position_metadata(stream_time_ms: int, partition_time_ms: int) -> str:
+def position_metadata(watermark_ms: int, partition_time_ms: int) -> str:
     """Return the note beside a committed offset, from which a restart continues exactly.
 
-    Note := "1" | stream time of the task | partition time of the last record done, separated by blanks;
+    Note := "1" | watermark of the task | partition time of the last record done, separated by blanks;
     both in milliseconds, decimal.
     """
-    return f"{_NOTE_VERSION} {stream_time_ms} {partition_time_ms}"
+    return f"{_NOTE_VERSION} {watermark_ms} {partition_time_ms}"
 
 
 def times_in(note: str) -> tuple[int, int]:
-    """Return stream time and partition time of the note of a committed offset; before all times without one.
+    """Return watermark and partition time of the note of a committed offset; before all times without one.
 
     Raises:
         UsageError: the note was written by a newer version, or by another program.

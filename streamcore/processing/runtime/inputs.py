@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from streamcore.errors import SerdeError, fact_text
 from streamcore.model import FetchedColumns, Headers, Offset, Record, TopicPartition
-from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.batch import Batch, BatchSource
 from streamcore.processing.operators.guard import Guard, each
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import TopicSpec
@@ -59,7 +59,6 @@ class DecodedColumns:
         "fetched",
         "has_no_nulls",
         "keys",
-        "known_times_ms",
         "partition_times_ms",
         "timestamps_ms",
         "topic",
@@ -86,14 +85,13 @@ class DecodedColumns:
             highest_ms = min(highest_ms, now_ms + topic.max_ahead_ms)
         if ascend_between(self.timestamps_ms, max(0, time_before_ms), highest_ms):
             # Most columns: every timestamp is known, and is the partition time as well.
-            self.known_times_ms: Sequence[int] = self.timestamps_ms
-            self.partition_times_ms = self.timestamps_ms
+            self.partition_times_ms: Sequence[int] = self.timestamps_ms
             return
         self.timestamps_ms = timestamps_seen(self.timestamps_ms)
         if topic.max_ahead_ms is not None and now_ms is not None:
             self._refuse_ahead(now_ms, topic.max_ahead_ms)
-        self.known_times_ms = times_known(self.timestamps_ms)
-        partition_times_ms = list(accumulate(self.known_times_ms, max, initial=time_before_ms))
+        known_times_ms = times_known(self.timestamps_ms)
+        partition_times_ms = list(accumulate(known_times_ms, max, initial=time_before_ms))
         del partition_times_ms[0]
         self.partition_times_ms = partition_times_ms
 
@@ -138,31 +136,22 @@ class DecodedColumns:
 
 
 class QueueSlice:
-    """Consecutive records of a record queue, as the source of a batch. Origins are indexes in the slice."""
+    """Consecutive records of a record queue."""
 
-    __slots__ = (
-        "_decoded",
-        "_start",
-        "end",
-        "known_times_ms",
-        "on_error",
-        "partition_times_ms",
-        "timestamps_ms",
-    )
+    __slots__ = ("_decoded", "_start", "end", "on_error", "partition_times_ms", "timestamps_ms")
 
     def __init__(self, decoded: DecodedColumns, start: int, end: int) -> None:
         self._decoded = decoded
         self._start = start
         self.end = end
         self.timestamps_ms = decoded.timestamps_ms[start:end]
-        self.known_times_ms: Sequence[int] = decoded.known_times_ms[start:end]
         self.partition_times_ms: Sequence[int] = decoded.partition_times_ms[start:end]
         self.on_error: ErrorPolicy | None = decoded.topic.on_error
 
-    def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
-        """Return the record as the log holds it."""
+    def record_at(self, index: int) -> Record[bytes | None, bytes | None]:
+        """Return a record as the log holds it."""
         fetched = self._decoded.fetched
-        index = self._start + origin
+        index += self._start
         headers: Headers = () if fetched.headers is None else fetched.headers[index]
         return Record(
             fetched.keys[index],
@@ -186,7 +175,7 @@ class QueueSlice:
     def __len__(self) -> int:
         return self.end - self._start
 
-    def batch(self, guard: Guard) -> Batch:
+    def batch(self, guard: Guard, source: BatchSource, origins: Sequence[int]) -> Batch:
         """Return the records as a batch, without those that do not decode; the guard decides about these."""
         decoded, start, end = self._decoded, self._start, self.end
         headers = decoded.fetched.headers
@@ -194,9 +183,9 @@ class QueueSlice:
             decoded.keys[start:end],
             decoded.values[start:end],
             self.timestamps_ms,
-            range(end - start),
+            origins,
             None if headers is None else headers[start:end],
-            self,
+            source,
             decoded.has_no_nulls,
         )
         failures = decoded.failures
@@ -207,21 +196,6 @@ class QueueSlice:
             guard.failed(whole, index - start, failures[index])
         gone = set(failed)
         return whole.take([index for index in range(end - start) if start + index not in gone])
-
-
-class TimeAdvance:
-    """The source of results that the passing of time causes: it stands for no record."""
-
-    __slots__ = ("known_times_ms", "on_error", "partition_times_ms")
-
-    def __init__(self, stream_time_ms: int) -> None:
-        self.known_times_ms: Sequence[int] = [stream_time_ms]
-        self.partition_times_ms: Sequence[int] = [stream_time_ms]
-        self.on_error: ErrorPolicy | None = None
-
-    def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
-        """Return a record without key and value, at the stream time of the advance."""
-        return Record(None, None, self.known_times_ms[0])
 
 
 class RecordQueue:
@@ -240,6 +214,8 @@ class RecordQueue:
         """The partition time of the last record done, from which a restart continues."""
         self.caught_up = False
         """Whether the last fetch found nothing more."""
+        self.is_idle = False
+        """Whether the partition has been silent for so long that it does not hold the watermark."""
         self._decoded: DecodedColumns | None = None
         self._in_work: QueueSlice | None = None
         self._cursor = 0
@@ -250,6 +226,11 @@ class RecordQueue:
     def is_empty(self) -> bool:
         """Whether a fetch is needed before anything can be taken."""
         return self._decoded is None and self._in_work is None
+
+    @property
+    def is_left_behind(self) -> bool:
+        """Whether the watermark does not wait for the partition: it is idle, or has never had a record."""
+        return self.is_idle or self.partition_time_ms == NO_TIME
 
     @property
     def fetch_position(self) -> Offset:
@@ -308,6 +289,7 @@ class RecordQueue:
         decoded = self._decoded
         assert decoded is not None
         assert self._in_work is None
+        self.is_idle = False
         end = self._cursor + count
         self._in_work = taken = QueueSlice(decoded, self._cursor, end)
         if end == len(decoded.partition_times_ms):

@@ -56,6 +56,7 @@ class Part:
         self.outputs = outputs
         self.queues: list[RecordQueue] = [queue for state in states for queue in state.task.inputs]
         self.idle_time = IdleTime(states, now_ms)
+        """The silent inputs, which do not hold watermarks."""
         self.last_commit_ms = now_ms
         self.is_idle = False
         """Whether the worker's end interrupted the part in the middle of its work, which is not committed
@@ -99,6 +100,7 @@ class Part:
         ``end_round``.
         """
         self._round_started_s = monotonic_s
+        self.idle_time.mark(self._clock.now_ms())
         if not self._with_agents:
             return await self._process()
         self.start(self._process(), ended)
@@ -130,12 +132,12 @@ class Part:
         return ended.result()
 
     async def advance_time(self, times_ms: Sequence[tuple[Any, int]]) -> int:
-        """Move the stream time of tasks without records; return how many tasks moved."""
+        """Move the watermarks of tasks without records; return how many tasks moved."""
         moved = 0
-        for task, stream_time_ms in times_ms:
-            before = task.time.stream_time_ms
-            await task.advance_time(stream_time_ms)
-            moved += task.time.stream_time_ms > before
+        for task, watermark_ms in times_ms:
+            before = task.time.watermark_ms
+            await task.advance_time(watermark_ms)
+            moved += task.time.watermark_ms > before
         self.outputs.end_round()
         return moved
 

@@ -1,7 +1,9 @@
 """A task: one sub-topology and one partition number. It owns its inputs, stores and agents.
 
-A task takes batches from its inputs and passes them through its steps, in the order in which the steps
-were declared. Its work is durable only when the worker commits; ``abort`` drops all uncommitted work.
+A task takes rounds of records from its inputs (``rounds.py``): each input's records are one batch, and all
+batches of a round pass the steps together, in the order in which the steps were declared. Where functions or
+agents read tables that other steps write, a round has records of one input only, up to the next record of
+another. Work is durable only when the worker commits; ``abort`` drops all uncommitted work.
 
 Between two calls of ``process`` a task is at rest: its stores and outputs hold the results of the records
 before its positions, and nothing else. A batch that takes long stays under way: where one agent
@@ -13,20 +15,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 from streamcore.errors import UsageError, UserCodeError, fact_text
 from streamcore.processing.context import Sender, TaskTable, user_context
 from streamcore.processing.operators.aggregate import FinalOperator
-from streamcore.processing.operators.batch import Batch, merged
+from streamcore.processing.operators.batch import Batch, BatchSource, merged
 from streamcore.processing.operators.guard import ENDS_WORKER, Guard
 from streamcore.processing.operators.outputs import BatchOutputs, Outputs
 from streamcore.processing.operators.stateless import Operator
+from streamcore.processing.operators.tables import StoreHistory
 from streamcore.processing.runtime.agents import AgentRunner
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper
-from streamcore.processing.runtime.inputs import QueueSlice, RecordQueue, RoundEnd, TimeAdvance
+from streamcore.processing.runtime.inputs import RecordQueue, RoundEnd
 from streamcore.processing.runtime.reading import global_table, part_of_task
+from streamcore.processing.runtime.rounds import Round, TaskTime, TimeAdvance
 from streamcore.processing.runtime.turns import Turn
 from streamcore.processing.topology import nodes
 from streamcore.processing.topology.nodes import Node, StoreSpec
@@ -80,7 +83,7 @@ def steps_before_agent(sub_topology: SubTopology) -> frozenset[Node] | None:
     """Return the steps that lead to the agent, if there is one agent and no state on the way to it."""
     agents = [node for node in sub_topology.nodes if isinstance(node, nodes.AgentNode)]
     # Where two steps use one store, their order counts; batches are of one record then.
-    if len(agents) != 1 or any(entry.one_at_a_time for entry in sub_topology.inputs):
+    if len(agents) != 1 or any(entry.meets_in_a_store for entry in sub_topology.inputs):
         return None
     roots = {entry.root for entry in sub_topology.inputs}
     found: set[Node] = set()
@@ -98,39 +101,13 @@ def steps_before_agent(sub_topology: SubTopology) -> frozenset[Node] | None:
 
 @dataclass(slots=True)
 class _Work:
-    """A batch of which an agent has not acknowledged everything yet."""
+    """A round of which an agent has not acknowledged everything yet."""
 
-    input: RecordQueue
-    taken: QueueSlice
+    taken: Round
     outputs: list[Batch | None]
-    """The outputs of the steps before the agent, for the whole batch."""
+    """The outputs of the steps before the agent, for the whole round."""
     done_count: int = 0
     """How many of its records are done."""
-
-
-class TaskTime:
-    """The stream time of a task, and its advance within the current batch."""
-
-    def __init__(self, stream_time_ms: int) -> None:
-        self.stream_time_ms = stream_time_ms
-        self._before_ms = stream_time_ms
-        self._times: tuple[object, list[int]] | None = None
-
-    def advance(self, timestamps_ms: Sequence[int]) -> None:
-        """Move to the highest of these times, those of the next batch; never back."""
-        self._before_ms = self.stream_time_ms
-        self._times = None
-        self.stream_time_ms = max(self.stream_time_ms, max(timestamps_ms))
-
-    def stream_times(self, batch: Batch) -> list[int]:
-        """Return, for each record of the batch's source, the stream time after its processing."""
-        source = batch.source
-        if self._times is None or self._times[0] is not source:
-            assert isinstance(source, QueueSlice | TimeAdvance)
-            times = list(accumulate(source.known_times_ms, max, initial=self._before_ms))
-            del times[0]
-            self._times = (source, times)
-        return self._times[1]
 
 
 class Task:
@@ -142,16 +119,18 @@ class Task:
         sub_topology: SubTopology,
         inputs: Sequence[RecordQueue],
         stores: Mapping[str, WriteBack[Any, Any]],
-        time: TaskTime,
+        watermark_ms: int,
         outputs: Outputs,
         turn: Turn | None = None,
     ) -> None:
-        """Create a task without steps; without a ``turn`` its agents never give way."""
+        """Create a task without steps; without a ``turn`` its agents never give way.
+
+        ``inputs`` are in the order of their ranks.
+        """
         self.task_id = task_id
         self.sub_topology = sub_topology
         self.inputs = inputs
         self.stores = stores
-        self.time = time
         self.outputs = BatchOutputs(outputs)
         self.turn = Turn(lambda: 0.0) if turn is None else turn
         self.is_spoiled = False
@@ -172,7 +151,17 @@ class Task:
         numbers = {entry.topic.name: number for number, entry in enumerate(sub_topology.inputs)}
         self._entry_numbers = [numbers[queue.partition.topic] for queue in inputs]
         self._entries = [sub_topology.inputs[number] for number in self._entry_numbers]
-        self._one_at_a_time = [entry.one_at_a_time for entry in self._entries]
+        self._numbers = {id(queue): number for number, queue in enumerate(inputs)}
+        self._meets_in_a_store = [entry.meets_in_a_store for entry in self._entries]
+        self._histories: dict[str, StoreHistory] = {}
+        self.holding = [queue for queue, entry in zip(inputs, self._entries, strict=True) if entry.holds_time]
+        """The inputs that hold the watermark."""
+        self.time = TaskTime(watermark_ms, self.holding)
+        self._held_ms = {
+            node.store.name: sub_topology.held_ms.get(node, 0)
+            for node in sub_topology.nodes
+            if isinstance(node, nodes.Aggregate | nodes.RateLimit | nodes.Take)
+        }
 
     def place_of(self, node: Node) -> int:
         """Return the index of a node's output while a batch is under way."""
@@ -181,6 +170,19 @@ class Task:
     def table_place_of(self, root: Node) -> int:
         """Return the index of the input of a table: all records of its topic, also those without a value."""
         return self.places.setdefault(("table", root), len(self.places))
+
+    def history_of(self, store: StoreSpec) -> StoreHistory | None:
+        """Return the history of a store that a step writes and a join reads; ``None`` for another store."""
+        if not self.sub_topology.merges_inputs:
+            return None
+        kinds = {
+            type(node)
+            for node in self.sub_topology.nodes
+            if isinstance(node, nodes.TableJoin | nodes.Aggregate | nodes.TableSource) and node.store is store
+        }
+        if nodes.TableJoin not in kinds or len(kinds) < 2:
+            return None
+        return self._histories.setdefault(store.name, StoreHistory())
 
     def set_steps(self, steps: Sequence[Step], input_guards: Sequence[Guard]) -> None:
         """Set the steps; they are created with the task (its time, its stores).
@@ -255,11 +257,11 @@ class Task:
         processed = 0
         while not self.is_spoiled:
             if self._work is None:
-                chosen = self._next_input(end)
-                if chosen is None or (self.turn.is_cut and self.agents):
+                counts = self._next_counts(end)
+                if not counts or (self.turn.is_cut and self.agents):
                     break
                 with user_context(self):
-                    processed += await self._process_slice(*chosen)
+                    processed += await self._process_round(counts)
             else:
                 with user_context(self):
                     processed += await self._go_on(self._work)
@@ -268,51 +270,60 @@ class Task:
         self.processed_count += processed
         return processed
 
-    def _next_input(self, end: RoundEnd | None) -> tuple[int, int] | None:
-        """Return the input with the lowest partition time, and how many of its records stay lowest."""
-        waiting = [index for index, queue in enumerate(self.inputs) if queue.count_until(end)]
-        if not waiting:
-            return None
-        heads = {index: (self.inputs[index].head_time_ms(), self.inputs[index].rank) for index in waiting}
-        chosen = min(waiting, key=heads.__getitem__)
+    def _next_counts(self, end: RoundEnd | None) -> dict[int, int]:
+        """Return which inputs the next round takes records from, and how many; nothing if none waits."""
+        counts = {
+            index: count for index, queue in enumerate(self.inputs) if (count := queue.count_until(end))
+        }
+        if len(counts) < 2 and not any(self._meets_in_a_store):
+            return counts
+        if not counts or self.sub_topology.merges_inputs:
+            return counts
+        heads = {index: (self.inputs[index].head_time_ms(), self.inputs[index].rank) for index in counts}
+        chosen = min(counts, key=heads.__getitem__)
+        if self._meets_in_a_store[chosen]:
+            return {chosen: 1}
         queue = self.inputs[chosen]
-        count = min(
-            [queue.count_until(end)]
-            + [queue.count_until(head) for index, head in heads.items() if index != chosen]
-        )
-        return chosen, 1 if self._one_at_a_time[chosen] else count
+        ahead = [queue.count_until(head) for index, head in heads.items() if index != chosen]
+        return {chosen: min([counts[chosen], *ahead])}
 
-    async def _process_slice(self, chosen: int, count: int) -> int:
-        """Pass records of an input through the steps; return the number done."""
-        queue = self.inputs[chosen]
-        taken = queue.take(count)
-        batch = taken.batch(self._guards[chosen])
-        outputs = self._entered(chosen, batch)
+    async def _process_round(self, counts: Mapping[int, int]) -> int:
+        """Pass records of inputs through the steps; return the number done."""
+        queues = [self.inputs[index] for index in counts]
+        taken = Round(queues, [self.inputs[index].take(count) for index, count in counts.items()])
+        outputs = self._entered(taken)
         if self._before_agent is not None:
             for step in self._steps:
                 if step.node in self._before_agent:
-                    self._take_step(step, outputs, batch)
-            work = _Work(queue, taken, outputs)
+                    self._take_step(step, outputs, taken)
+            work = _Work(taken, outputs)
             for step in self._steps:
                 if isinstance(step.operator, AgentRunner) and (events := _arrived(step, outputs)) is not None:
                     step.operator.begin(step.operator.wanted(events))
             return await self._go_on(work)
-        self.time.advance(taken.known_times_ms)
-        if not await self._run(outputs, batch):
+        self.time.advance(taken, 0, len(taken))
+        if self._histories:
+            meets = any(self._meets_in_a_store[index] for index in counts)
+            for history in self._histories.values():
+                history.is_wanted = meets or len(counts) > 1
+        if not await self._run(outputs, taken):
             return 0
-        queue.done(taken, count)
-        return count
+        taken.done(len(taken))
+        return len(taken)
 
-    def _entered(self, input_index: int, batch: Batch) -> list[Batch | None]:
+    def _entered(self, taken: Round) -> list[Batch | None]:
         """Return the outputs of all nodes, with the records that were read as the outputs of the sources."""
         outputs: list[Batch | None] = [None] * len(self.places)
-        entry = self._entries[input_index]
-        table_place = self.places.get(("table", entry.root))
-        if table_place is not None:
-            outputs[table_place] = batch
-        if entry.topic.skips_nulls:
-            batch = self._guards[input_index].with_values(batch)
-        outputs[self.places[entry.root]] = batch
+        for number, queue in enumerate(taken.queues):
+            index = self._numbers[id(queue)]
+            guard, entry = self._guards[index], self._entries[index]
+            batch = taken.batch(number, guard)
+            table_place = self.places.get(("table", entry.root))
+            if table_place is not None:
+                outputs[table_place] = batch
+            if entry.topic.skips_nulls:
+                batch = guard.with_values(batch)
+            outputs[self.places[entry.root]] = batch
         return outputs
 
     async def _go_on(self, work: _Work) -> int:
@@ -328,60 +339,63 @@ class Task:
         if self.is_spoiled:
             return 0
         if end > start:
-            self.time.advance(taken.known_times_ms[start:end])
+            self.time.advance(taken, start, end)
             outputs = [None if found is None else found.of_origins(start, end) for found in work.outputs]
             assert self._before_agent is not None
             for step in self._steps:
                 if isinstance(step.operator, AgentRunner):
                     step.operator.hand_on()
                 elif step.node not in self._before_agent:
-                    self._take_step(step, outputs, Batch([], [], [], [], None, taken))
+                    self._take_step(step, outputs, taken)
             self.outputs.end_batch(None if end == len(taken) else end)
             self._drop_expired_windows()
-        work.input.done(taken, end)
+        taken.done(end)
         work.done_count = end
         self._work = None if end == len(taken) else work
         return end - start
 
-    def _take_step(self, step: Step, outputs: list[Batch | None], batch: Batch) -> None:
+    def _take_step(self, step: Step, outputs: list[Batch | None], source: BatchSource) -> None:
         """Run a step that is not an agent on the outputs of its parents."""
         operator = step.operator
         assert not isinstance(operator, AgentRunner)
         if isinstance(operator, FinalOperator):
-            outputs[step.place] = operator.close(batch)
+            outputs[step.place] = operator.close(source)
         elif (arrived := _arrived(step, outputs)) is not None:
-            outputs[step.place] = operator.process(arrived)
+            passed_on = operator.process(arrived)
+            # A repartition step can write a topic that the task reads: its output is what was read.
+            if not isinstance(step.node, nodes.Repartition):
+                outputs[step.place] = passed_on
 
-    async def advance_time(self, stream_time_ms: int) -> None:
-        """Move stream time without a record, and close the windows that end."""
-        if stream_time_ms <= self.time.stream_time_ms:
+    async def advance_time(self, watermark_ms: int) -> None:
+        """Move the watermark without a record, and close the windows that end."""
+        if watermark_ms <= self.time.watermark_ms:
             return
-        self.time.advance([stream_time_ms])
-        advance = TimeAdvance(stream_time_ms)
+        self.time.advance_to(watermark_ms)
         with user_context(self):
-            await self._run([None] * len(self.places), Batch([], [], [], [], None, advance))
+            await self._run([None] * len(self.places), TimeAdvance(watermark_ms))
 
     def closing_time_ms(self) -> int | None:
-        """Return the stream time at which the last open window closes; ``None`` if none is open."""
+        """Return the watermark at which the last open window closes; ``None`` if none is open."""
         found: list[int] = []
         for store in self.sub_topology.stores:
             if store.windows is None or store.is_of_limit:
                 continue
             windows = self.stores[store.name]
             assert isinstance(windows, WindowStore)
-            open_from = store.windows.closed_before(self.time.stream_time_ms)
+            held_ms = self._held_ms.get(store.name, 0)
+            open_from = store.windows.closed_before(self.time.watermark_ms - held_ms)
             found += [
-                store.windows.closing_time_ms(start_ms)
+                store.windows.closing_time_ms(start_ms) + held_ms
                 for (_, start_ms), _ in windows.windows_between(open_from, 2**62)
             ]
         return max(found, default=None)
 
-    async def _run(self, outputs: list[Batch | None], batch: Batch) -> bool:
-        """Pass a whole batch through the steps; return whether all of it is done."""
+    async def _run(self, outputs: list[Batch | None], source: BatchSource) -> bool:
+        """Pass a whole round through the steps; return whether all of it is done."""
         for step in self._steps:
             agent = step.operator
             if not isinstance(agent, AgentRunner):
-                self._take_step(step, outputs, batch)
+                self._take_step(step, outputs, source)
             elif (arrived := _arrived(step, outputs)) is not None:
                 arrived = agent.wanted(arrived)
                 agent.begin(arrived)
@@ -390,14 +404,17 @@ class Task:
                     return False
                 agent.hand_on()
         self.outputs.end_batch()
+        for history in self._histories.values():
+            history.clear()
         self._drop_expired_windows()
         return True
 
     def _drop_expired_windows(self) -> None:
         for spec in self.sub_topology.stores:
-            if spec.windows is None or self.time.stream_time_ms == NO_TIME:
+            if spec.windows is None or self.time.watermark_ms == NO_TIME:
                 continue
-            expired_before = spec.windows.expired_before(self.time.stream_time_ms)
+            held_ms = self._held_ms.get(spec.name, 0)
+            expired_before = spec.windows.expired_before(self.time.watermark_ms - held_ms)
             if expired_before is not None and expired_before > 0:
                 store = self.stores[spec.name]
                 assert isinstance(store, WindowStore)

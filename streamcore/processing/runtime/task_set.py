@@ -33,7 +33,7 @@ from streamcore.processing.runtime.inputs import RecordQueue, warn_of_gap
 from streamcore.processing.runtime.parts import connected
 from streamcore.processing.runtime.reset import carry_out, connected_parts, plan_reset, readers_of
 from streamcore.processing.runtime.stores import description_of, write_back_of
-from streamcore.processing.runtime.task import Task, TaskId, TaskTime
+from streamcore.processing.runtime.task import Task, TaskId
 from streamcore.processing.runtime.topics import (
     ensure_changelogs,
     ensure_descriptions,
@@ -287,7 +287,7 @@ class _Opening:
         offsets = self._log.offsets(list(sources))
         ensure_within_log(committed, offsets)
         inputs = []
-        stream_time_ms = NO_TIME
+        watermark_ms = NO_TIME
         for source, topic in sources.items():
             position, time_ms = offsets[source].log_start, NO_TIME
             if source in committed:
@@ -295,7 +295,7 @@ class _Opening:
                     warn_of_gap(source, committed[source].offset, position)
                 position = max(position, committed[source].offset)
                 found_ms, time_ms = times_in(committed[source].metadata)
-                stream_time_ms = max(stream_time_ms, found_ms)
+                watermark_ms = max(watermark_ms, found_ms)
             inputs.append(RecordQueue(source, topic, position, time_ms))
         changelogs: dict[str, TopicPartition] = {}
         followed: dict[str, TopicPartition] = {}
@@ -314,11 +314,11 @@ class _Opening:
         if task_position(engine) != reached:
             engine.apply([], {}, position_note(reached))
         turn = Turn(self._clock.monotonic_s)
-        task = Task(task_id, sub_topology, inputs, stores, TaskTime(stream_time_ms), outputs, turn)
+        task = Task(task_id, sub_topology, inputs, stores, watermark_ms, outputs, turn)
         self._builder.build(task)
         for queue in inputs:
             if queue.partition not in committed or not committed[queue.partition].metadata:
-                note = position_metadata(stream_time_ms, queue.partition_time_ms)
+                note = position_metadata(watermark_ms, queue.partition_time_ms)
                 self._first_positions[queue.partition] = CommittedOffset(queue.position, note)
         return TaskState(
             task=task,
@@ -330,7 +330,7 @@ class _Opening:
                 for name, target in {**changelogs, **followed}.items()
             },
             committed={queue.partition: queue.position for queue in inputs},
-            committed_time_ms=stream_time_ms,
+            committed_time_ms=watermark_ms,
         )
 
     def _ensure_own_positions(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from streamcore.clock import Clock
@@ -36,6 +36,7 @@ from streamcore.processing.runtime.purging import RepartitionPurge
 from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.table_query import committed_table
+from streamcore.processing.runtime.task import Task
 from streamcore.processing.runtime.task_set import EngineSource, TaskSet, open_task_set
 from streamcore.processing.runtime.timers import Timers, call_hook
 from streamcore.processing.runtime.topic_watch import TopicWatch
@@ -246,7 +247,9 @@ class TaskWorker:
             if processed:
                 return True
         part.is_idle = True
-        due = list(part.idle_time.due(self._clock.now_ms()))
+        now_ms = self._clock.now_ms()
+        part.idle_time.mark(now_ms)
+        due = list(part.idle_time.due(now_ms))
         if not due:
             return False
         if any(task.agents for task, _ in due):
@@ -272,11 +275,30 @@ class TaskWorker:
             if (closing_time_ms := state.task.closing_time_ms()) is not None
         ]
         for part, task, closing_time_ms in due:
-            part.start(part.advance_time([(task, closing_time_ms)]), self._waking.set)
-            while not part.has_ended:
-                await self._waking.wait(_IDLE_WAIT_S)
-            part.end_round(self._clock.now_ms())
+            await self._advance_time(part, [(task, closing_time_ms)])
         return bool(due)
+
+    async def leave_silent_inputs(self) -> bool:
+        """Move the watermarks past the inputs that have nothing to read, because the input has ended.
+
+        Returns:
+            Whether any watermark moved.
+        """
+        moved = False
+        for part in self.parts:
+            part.idle_time.mark(self._clock.now_ms(), at_once=True)
+            due = list(part.idle_time.due(None))
+            if due:
+                await self._advance_time(part, due)
+                moved = True
+        return moved
+
+    async def _advance_time(self, part: Part, times_ms: Sequence[tuple[Task, int]]) -> None:
+        """Move the watermarks of tasks of a part at rest."""
+        part.start(part.advance_time(times_ms), self._waking.set)
+        while not part.has_ended:
+            await self._waking.wait(_IDLE_WAIT_S)
+        part.end_round(self._clock.now_ms())
 
     # -- committing
 
@@ -337,9 +359,15 @@ class TaskWorker:
             return False
 
     async def run_until_end(
-        self, *, close_windows: bool = False, is_stopped: Callable[[], bool] | None = None
+        self,
+        *,
+        close_windows: bool = False,
+        input_ends: bool = True,
+        is_stopped: Callable[[], bool] | None = None,
     ) -> None:
         """Process all records, commit, and return; with ``close_windows`` close the open windows.
+
+        With ``input_ends`` the watermarks do not wait for inputs that have nothing more to read.
 
         ``is_stopped`` is called between rounds; once it is true, finished work is committed and the rest
         left.
@@ -355,6 +383,8 @@ class TaskWorker:
                         await self.stop()
                         return
                     await self._rest(0 if moved else min(self._wait_s(), _SETTLING_WAIT_S))
+                if input_ends and await self.leave_silent_inputs():
+                    continue
                 if not (close_windows and await self.close_windows()):
                     return
         finally:

@@ -8,6 +8,9 @@ batches are cut; property tests compare the two. A new operator is written here 
 A key is its bytes, as ``key_codec`` writes them for the declared type of the store's keys: state is kept by
 these bytes, or by these and the start of a window.
 
+The caller decides the order of the records of several inputs: lowest partition time first, of equal ones by
+input.
+
 Left out are agents, timers, commits, the settings that need the clock (``idle_after``, ``max_ahead``), and
 the removal of windows whose retention is over.
 """
@@ -23,7 +26,6 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from streamcore.errors import SerdeError
-from streamcore.model import Record
 from streamcore.processing.topology import meaning_of_limits
 from streamcore.processing.topology.error_policy import ErrorPolicy, stop
 from streamcore.processing.topology.made_records import made_record
@@ -72,13 +74,16 @@ R = TypeVar("R")
 
 @dataclass
 class _Task:
-    """One sub-topology and one partition number: its stores, and its stream time."""
+    """One sub-topology and one partition number: its stores, and its time."""
 
     sub_topology: SubTopology
     stores: dict[str, dict[Any, Any]] = field(default_factory=lambda: defaultdict(dict))
-    stream_time_ms: int = NO_TIME
-    stream_time_before_ms: int = NO_TIME
-    """The stream time before the current event."""
+    partition_times_ms: dict[str, int] = field(default_factory=dict)
+    """Topic -> the highest time of a record of its partition so far."""
+    watermark_ms: int = NO_TIME
+    """The least partition time of the inputs that hold it and have had a record."""
+    watermark_before_ms: int = NO_TIME
+    """The watermark before the current event."""
     topic: TopicSpec | None = None
     """The topic of the current event."""
 
@@ -108,7 +113,10 @@ class Interpreter(MeaningOfOutputs):
                 kept = task.stores[store]
                 if spec.windows is None:
                     return [(decode(data), kept[data]) for data in sorted(kept)]
-                expired_ms = spec.windows.expired_before(task.stream_time_ms) if spec.is_of_limit else None
+                keepers = [node for node in task.sub_topology.nodes if isinstance(node, RateLimit | Take)]
+                held_ms = max((_held_ms(task, node) for node in keepers if node.store is spec), default=0)
+                time_ms = task.watermark_ms - held_ms
+                expired_ms = spec.windows.expired_before(time_ms) if spec.is_of_limit else None
                 places = sorted(
                     (place for place in kept if expired_ms is None or place[1] >= expired_ms),
                     key=lambda place: (place[1], place[0]),
@@ -144,14 +152,16 @@ class Interpreter(MeaningOfOutputs):
     def _enter(self, task: _Task, topic: TopicSpec, root: Node, stored: Stored) -> None:
         """Decode a record and pass it to the steps.
 
-        A record that has a time moves stream time, even if it does not decode. A record without a value
-        reaches tables; it reaches the stream only if the topic declares so.
+        A record that has a time moves the time of its partition, even if it does not decode. A record without
+        a value reaches tables; it reaches the stream only if the topic declares so.
         """
         policy = topic.on_error if topic.on_error is not None else self._on_error
         events = self._guarded(topic.name, policy, stored, lambda: _decoded(topic, stored))
         task.topic = topic
-        task.stream_time_before_ms = task.stream_time_ms
-        task.stream_time_ms = max(task.stream_time_ms, _known_time_ms(topic, stored, events))
+        time_ms = max(task.partition_times_ms.get(topic.name, NO_TIME), _known_time_ms(topic, stored, events))
+        task.partition_times_ms[topic.name] = time_ms
+        _move_watermark(task)
+        events = [replace(event, source_time_ms=time_ms) for event in events]
         in_stream = [event for event in events if event.value is not None or not topic.skips_nulls]
         given: dict[Node, list[Event]] = {root: in_stream}
         for node in task.sub_topology.nodes:
@@ -253,7 +263,8 @@ class Interpreter(MeaningOfOutputs):
             return []
         for key in [None] if event.key is None else call(_key_bytes, node.store, event.key):
             kept = task.stores[node.store.name]
-            passes = meaning_of_limits.passes(node, kept, key, event.timestamp_ms, task.stream_time_ms)
+            time_ms = max(event.source_time_ms, task.watermark_before_ms - _held_ms(task, node))
+            passes = meaning_of_limits.passes(node, kept, key, event.timestamp_ms, time_ms)
             self.late_count += passes is None and node.leaves_out_null_keys
             if passes or (passes is None and not node.leaves_out_null_keys):
                 return [meaning_of_limits.under_own_key(node, event)]
@@ -307,7 +318,9 @@ class Interpreter(MeaningOfOutputs):
         open_starts_ms = [
             start_ms
             for start_ms in windows.starts_of(event.timestamp_ms)
-            if not windows.is_closed(start_ms, task.stream_time_ms)
+            if not windows.is_closed(
+                start_ms, max(event.source_time_ms, task.watermark_before_ms - _held_ms(task, node))
+            )
         ]
         if not open_starts_ms:
             self.late_count += 1
@@ -382,14 +395,14 @@ class Interpreter(MeaningOfOutputs):
         closed = [
             (start_ms, key, accumulators)
             for (key, start_ms), accumulators in task.stores[node.store.name].items()
-            if windows.is_closed(start_ms, task.stream_time_ms)
-            and not windows.is_closed(start_ms, task.stream_time_before_ms)
+            if windows.is_closed(start_ms, task.watermark_ms - _held_ms(task, node))
+            and not windows.is_closed(start_ms, task.watermark_before_ms - _held_ms(task, node))
         ]
         results: list[Event] = []
         for start_ms, key, accumulators in sorted(closed, key=lambda window: window[:2]):
             found = self._guarded(node.name, policy, stored, partial(_result, node.store, accumulators))
             results += [
-                Record(
+                Event(
                     windows.windowed(decode(key), start_ms),
                     result,
                     windows.end_of(start_ms) - 1,
@@ -397,6 +410,7 @@ class Interpreter(MeaningOfOutputs):
                     stored.topic,
                     stored.partition,
                     stored.offset,
+                    windows.end_of(start_ms) - 1,
                 )
                 for result in found
             ]
@@ -426,7 +440,24 @@ def _decoded(topic: TopicSpec, stored: Stored) -> Event:
         timestamp_ms = timestamps_seen([stored.timestamp_ms])[0]
     else:
         timestamp_ms = NO_TIMESTAMP if value is None else event_time_ms(topic.timestamp, value)
-    return replace(stored, key=key, value=value, timestamp_ms=timestamp_ms)
+    return Event(key, value, timestamp_ms, stored.headers, stored.topic, stored.partition, stored.offset)
+
+
+def _move_watermark(task: _Task) -> None:
+    """Move the watermark to the least time of the inputs that hold it; never back."""
+    times_ms = [
+        task.partition_times_ms[entry.topic.name]
+        for entry in task.sub_topology.inputs
+        if entry.holds_time and entry.topic.name in task.partition_times_ms
+    ]
+    known_ms = [time_ms for time_ms in times_ms if time_ms != NO_TIME]
+    task.watermark_before_ms = task.watermark_ms
+    task.watermark_ms = max(task.watermark_ms, min(known_ms, default=NO_TIME))
+
+
+def _held_ms(task: _Task, node: Node) -> int:
+    """Return how far behind the watermark the records can be that a step still gets from final results."""
+    return task.sub_topology.held_ms.get(node, 0)
 
 
 def _known_time_ms(topic: TopicSpec, stored: Stored, events: list[Event]) -> int:
@@ -450,7 +481,7 @@ def _records(function: Callable[[Event], Iterable[Event]], event: Event) -> list
     """
     made = list(map(made_record, function(event)))
     return [
-        Record(
+        Event(
             new.key,
             new.value,
             new.timestamp_ms if new.timestamp_ms >= 0 else event.timestamp_ms,
@@ -458,6 +489,7 @@ def _records(function: Callable[[Event], Iterable[Event]], event: Event) -> list
             event.topic,
             event.partition,
             event.offset,
+            event.source_time_ms,
         )
         for new in made
     ]

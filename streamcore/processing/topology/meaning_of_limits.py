@@ -25,7 +25,7 @@ from streamcore.processing.topology.windows import TimeWindows
 
 
 def passes(
-    node: RateLimit | Take, kept: dict[Any, Any], key: bytes | None, timestamp_ms: int, stream_time_ms: int
+    node: RateLimit | Take, kept: dict[Any, Any], key: bytes | None, timestamp_ms: int, source_time_ms: int
 ) -> bool | None:
     """Return whether an event passes; ``None`` if it is not judged: it has no key, or is late.
 
@@ -36,7 +36,7 @@ def passes(
     size_ms = spans.size_ms
     start_ms = timestamp_ms - timestamp_ms % size_ms
     end_ms = (start_ms if isinstance(node, Take) else timestamp_ms) + size_ms
-    if key is None or end_ms + spans.grace_ms <= stream_time_ms:
+    if key is None or end_ms + spans.grace_ms <= source_time_ms:
         return None
     if isinstance(node, Take):
         passed = kept.get((key, start_ms), 0)

@@ -13,14 +13,21 @@ from streamcore.processing.topology.dead_letters import dead_letter_headers
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy, Retry, Skip, Stop
 from streamcore.processing.topology.made_records import partition_without_key
 from streamcore.processing.topology.nodes import TopicSpec
+from streamcore.processing.topology.times import NO_TIME
 from streamcore.serde import Serde
 
 R = TypeVar("R")
 
-Event: TypeAlias = Record[Any, Any]
-"""A record with decoded key and value, on its way through the steps, with the topic, partition and
-offset of the record it was made from.
-"""
+
+class Event(Record[Any, Any], frozen=True):
+    """A record with decoded key and value, on its way through the steps, with the topic, partition and
+    offset of the record it was made from.
+    """
+
+    source_time_ms: int = NO_TIME
+    """The stream time of its source partition, by which it is late or in time; of a final result, its own."""
+
+
 Stored: TypeAlias = Record[bytes | None, bytes | None]
 """A record as a topic holds it."""
 Results: TypeAlias = list[R]

@@ -8,7 +8,7 @@ have the same number of partitions and the same partition for equal keys; others
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from streamcore.errors import TopologyError, fact_text
@@ -28,6 +28,7 @@ from streamcore.processing.topology.nodes import (
     To,
     TopicSpec,
 )
+from streamcore.processing.topology.windows import Windows
 
 KEEPERS = Aggregate | TableSource | RateLimit | Take
 """Steps that write a store of their own."""
@@ -37,13 +38,15 @@ KEEPERS = Aggregate | TableSource | RateLimit | Take
 class Input:
     """A topic that a sub-topology reads, and the node where its records enter.
 
-    ``one_at_a_time`` is set where two steps use one store: in a batch the second would see
+    ``meets_in_a_store`` is set where two steps of its records use one store: in a batch the second would see
     what the first wrote for later events.
     """
 
     topic: TopicSpec
     root: Node
-    one_at_a_time: bool
+    meets_in_a_store: bool
+    holds_time: bool = True
+    """Whether the watermark of a task waits for the input: not for a topic that is only read as a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,19 @@ class SubTopology:
     inputs: tuple[Input, ...]
     stores: tuple[StoreSpec, ...]
     tables_by_node: Mapping[Node, tuple[StoreSpec, ...]]
+    merges_inputs: bool = True
+    """Whether a round can hold records of several inputs. Otherwise functions of the application would read
+    tables that change within the round.
+    """
+    held_ms: Mapping[Node, int] = field(default_factory=dict)
+    """Nodes after final results -> how far behind the watermark the records can be that they still get."""
     keyed_only: frozenset[Node] = frozenset()
     """The repartition steps whose readers all leave out null keys: such records are not written at all."""
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether a step uses the watermark."""
+        return any(store.windows is not None for store in self.stores)
 
     def store_of(self, name: str) -> StoreSpec | None:
         """Return the store of a name."""
@@ -220,8 +234,15 @@ def _sub_topology(
     if name in names:
         name = f"{name}.{roots[0][0].name}"
     roots.sort(key=lambda entry: (not _is_table(entry[1], members), entry[0].name))
+    merges = _merges_inputs(members, used)
+    holding = [root for _, root in roots if _is_read_as_stream(root, members)]
     inputs = tuple(
-        Input(topic=topic, root=root, one_at_a_time=_meets_in_a_store(root, members, used))
+        Input(
+            topic=topic,
+            root=root,
+            meets_in_a_store=_meets_in_a_store(root, members, used),
+            holds_time=root in holding or not holding,
+        )
         for topic, root in roots
     )
     return SubTopology(
@@ -230,6 +251,8 @@ def _sub_topology(
         inputs=inputs,
         stores=tuple(stores),
         tables_by_node={node: used[node] for node in members if used[node]},
+        merges_inputs=merges,
+        held_ms=_held_ms(members),
         keyed_only=keyed_only.intersection(members),
     )
 
@@ -249,6 +272,49 @@ def _keyed_only(nodes: Sequence[Node]) -> frozenset[Node]:
 def _is_table(root: Node, members: Sequence[Node]) -> bool:
     """Whether a topic is read as a table, possibly beside its stream."""
     return any(isinstance(node, TableSource) and root in node.parents for node in members)
+
+
+def _is_read_as_stream(root: Node, members: Sequence[Node]) -> bool:
+    """Whether the records of an input go on to a step that is not the table which follows the topic."""
+    reached = {root}
+    for node in members:
+        if node is not root and any(parent in reached for parent in node.parents):
+            if not isinstance(node, TableSource):
+                return True
+            reached.add(node)
+    return False
+
+
+def _held_ms(members: Sequence[Node]) -> dict[Node, int]:
+    held: dict[Node, int] = {}
+    for node in members:
+        above = [
+            held.get(parent, 0) + (_windows_of(parent).held_ms if isinstance(parent, Final) else 0)
+            for parent in node.parents
+            if isinstance(parent, Final) or parent in held
+        ]
+        if any(above):
+            held[node] = max(above)
+    return held
+
+
+def _windows_of(node: Final) -> Windows:
+    assert node.store.windows is not None
+    return node.store.windows
+
+
+def _merges_inputs(members: Sequence[Node], used: Mapping[Node, tuple[StoreSpec, ...]]) -> bool:
+    """Whether every store that a step writes is read by joins only, which see it as of each record."""
+    users: dict[int, list[Node]] = {}
+    for node in members:
+        own = [node.store] if isinstance(node, Aggregate | TableSource) else []
+        for store in [*own, *used[node]]:
+            users.setdefault(id(store), []).append(node)
+    if any(len(found) > 1 for found in users.values()):
+        return False
+    joins = [node for node in members if isinstance(node, TableJoin) and id(node.store) in users]
+    # An agent may acknowledge a part of a round; a table must then not have changed for the rest of it.
+    return not (joins and any(isinstance(node, AgentNode) or used[node] for node in members))
 
 
 def _meets_in_a_store(

@@ -1,8 +1,8 @@
 """The windows of a timestamp, and when a window closes. Integers only.
 
 Windows are ``[start, end)``. Those of one size are aligned to 1970, calendar windows to the midnights of a
-time zone. A record counts while ``window end + grace > stream time``; from then on the window is closed and
-its result final.
+time zone. A record counts while ``window end + grace > stream time`` of its source partition. The window
+closes, and its result is final, once the watermark is at its end and grace.
 """
 
 from __future__ import annotations
@@ -70,27 +70,35 @@ class Windows(ABC):
     def starts_of_ended(self, time_ms: int) -> int:
         """Return the exclusive bound of the starts of the windows whose end is at or before a time."""
 
+    @property
+    def held_ms(self) -> int:
+        """How far behind the watermark the final results can be that come next, in milliseconds.
+
+        A window closes at its end and grace, and its result has the last time of the window.
+        """
+        return self.grace_ms
+
     def windowed(self, key: object, start_ms: int) -> Windowed[object]:
         """Return the key of a result."""
         return Windowed(key, start_ms, self.end_of(start_ms))
 
     def closing_time_ms(self, start_ms: int) -> int:
-        """Return the stream time at which a window closes."""
+        """Return the watermark at which a window closes."""
         return self.end_of(start_ms) + self.grace_ms
 
-    def is_closed(self, start_ms: int, stream_time_ms: int) -> bool:
-        """Whether a window accepts no more records at this stream time."""
-        return self.closing_time_ms(start_ms) <= stream_time_ms
+    def is_closed(self, start_ms: int, time_ms: int) -> bool:
+        """Whether a window accepts no more records at this stream time or watermark."""
+        return self.closing_time_ms(start_ms) <= time_ms
 
-    def closed_before(self, stream_time_ms: int) -> int:
+    def closed_before(self, time_ms: int) -> int:
         """Return the exclusive bound of closed starts: a window is closed if and only if it starts before."""
-        return self.starts_of_ended(stream_time_ms - self.grace_ms)
+        return self.starts_of_ended(time_ms - self.grace_ms)
 
-    def expired_before(self, stream_time_ms: int) -> int | None:
+    def expired_before(self, watermark_ms: int) -> int | None:
         """Return the exclusive bound of starts whose retention is over; ``None`` if windows are kept."""
         if self.retention_ms is None:
             return None
-        return self.starts_of_ended(stream_time_ms - max(self.grace_ms, self.retention_ms))
+        return self.starts_of_ended(watermark_ms - max(self.grace_ms, self.retention_ms))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 from streamcore.errors import SerdeError, UserCodeError
 from streamcore.processing.operators.guard import Guard, each
 from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, retry, skip, stop
-from tests.support.operator_parts import Failures, batch_of, guard
+from tests.support.operator_parts import Failures, Fetched, batch_of, guard
 
 
 def fails_on_odd(value: int) -> int:
@@ -237,6 +237,7 @@ def test_a_missing_time_is_left_to_the_policy_of_the_topic_and_then_of_the_step(
     failures = Failures()
     batch = batch_of(["a", "b", "c"])
     batch.timestamps_ms = [5, -1, 7]
+    assert isinstance(batch.source, Fetched)
     batch.source.on_error = declared
 
     rest = guard(dead_letter("dead"), failures).with_times(batch)

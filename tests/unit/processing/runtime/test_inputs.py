@@ -10,8 +10,10 @@ import pytest
 
 from streamcore.errors import SerdeError, UserCodeError
 from streamcore.model import FetchedColumns, TopicPartition
+from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
-from streamcore.processing.runtime.inputs import RecordQueue
+from streamcore.processing.runtime.inputs import QueueSlice, RecordQueue
+from streamcore.processing.runtime.rounds import Round
 from streamcore.processing.topology.error_policy import skip, stop
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.processing.topology.times import NO_TIME, TIME_MS_MAX
@@ -45,6 +47,10 @@ def queue_of(
         )
     )
     return queue
+
+
+def decoded(taken: QueueSlice, found: Guard) -> Batch:
+    return Round([queue_of()], [taken]).batch(0, found)
 
 
 def test_order_keys_are_the_running_maximum_of_event_times_across_fetches() -> None:
@@ -94,7 +100,7 @@ def test_a_time_before_1970_or_after_9999_is_none_and_moves_nothing(stored_ms: i
     taken = queue_of(b"1", b"2", b"3", times_ms=[stored_ms, 7, stored_ms]).take(3)
 
     assert taken.timestamps_ms == [-1, 7, -1]
-    assert list(taken.known_times_ms) == [NO_TIME, 7, NO_TIME]
+    assert list(taken.partition_times_ms) == [NO_TIME, 7, 7]
     assert list(taken.partition_times_ms) == [NO_TIME, 7, 7]
     assert taken.record_at(0).timestamp_ms == stored_ms
 
@@ -107,7 +113,7 @@ def test_what_is_no_time_is_a_failing_record(told: Any) -> None:
     failures = Failures()
     taken = queue_of(b"1", times_ms=[90], timestamp=lambda value: told).take(1)
 
-    batch = taken.batch(guard(skip, failures))
+    batch = decoded(taken, guard(skip, failures))
 
     assert (len(batch), taken.timestamps_ms) == (0, [-1])
     assert failures.counted == [("step", "skip")]
@@ -126,7 +132,7 @@ def test_a_failing_timestamp_function_is_an_error_of_user_code_that_names_the_re
     taken = queue_of(b"1", keys=[b"5"], timestamp={}.__getitem__).take(1)
 
     with pytest.raises(UserCodeError, match=r"offset=10 key=b'5' .*timestamp= failed: KeyError: 1"):
-        taken.batch(Guard("numbers:decode", stop, Failures()))
+        decoded(taken, Guard("numbers:decode", stop, Failures()))
 
 
 def test_a_time_too_far_ahead_of_the_clock_is_a_failing_record_and_moves_nothing() -> None:
@@ -145,7 +151,7 @@ def test_a_time_too_far_ahead_of_the_clock_is_a_failing_record_and_moves_nothing
     queue.fill(run, 1_000)
     taken = queue.take(3)
 
-    assert taken.batch(guard(skip, failures)).values == [b"a", b"c"]
+    assert decoded(taken, guard(skip, failures)).values == [b"a", b"c"]
     assert list(taken.partition_times_ms) == [50, 50, 1_100]
     assert failures.counted == [("step", "skip")]
 
@@ -154,12 +160,12 @@ def test_keys_and_values_that_do_not_decode_are_left_to_the_guard_in_order() -> 
     failures = Failures()
     taken = queue_of(b"1", b"?", b"3", b"4", keys=[b"1", b"2", b"?", None]).take(4)
 
-    batch = taken.batch(guard(skip, failures))
+    batch = decoded(taken, guard(skip, failures))
 
     assert (batch.keys, batch.values, list(batch.origins)) == ([1, None], [1, 4], [0, 3])
     assert len(failures.counted) == 2
     with pytest.raises(SerdeError, match="topic=numbers partition=1 offset=11"):
-        taken.batch(guard(stop))
+        decoded(taken, guard(stop))
 
 
 def test_failures_outside_a_slice_are_not_its_own() -> None:
@@ -167,7 +173,7 @@ def test_failures_outside_a_slice_are_not_its_own() -> None:
     failures = Failures()
 
     queue.done(queue.take(1), 1)
-    batch = queue.take(1).batch(guard(skip, failures))
+    batch = decoded(queue.take(1), guard(skip, failures))
 
     assert (batch.values, failures.counted) == ([2], [])
 

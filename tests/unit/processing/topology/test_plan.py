@@ -123,7 +123,7 @@ def test_a_topic_that_nothing_reads_is_no_input() -> None:
     assert app.plan().sub_topologies == ()
 
 
-def test_events_go_one_by_one_only_where_two_steps_meet_in_one_store() -> None:
+def test_an_input_whose_records_two_steps_store_and_look_up_is_known() -> None:
     app = App("app")
     words = app.topic("words", key=str, value=str)
     words.join(words.table("newest"), both)
@@ -131,8 +131,8 @@ def test_events_go_one_by_one_only_where_two_steps_meet_in_one_store() -> None:
 
     inputs = {entry.topic.name: entry for each in app.plan().sub_topologies for entry in each.inputs}
 
-    assert inputs["words"].one_at_a_time
-    assert not inputs["others"].one_at_a_time
+    assert inputs["words"].meets_in_a_store
+    assert not inputs["others"].meets_in_a_store
 
 
 # -- names

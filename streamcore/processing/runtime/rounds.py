@@ -1,0 +1,215 @@
+"""A round of a task: the records that the task takes at once from all its inputs, in the order of events.
+
+The order is by partition time, lowest first; of equal partition times the records of the input with the
+lowest rank come first, and of one input the order of its partition. A record's *origin* is its place in this
+order, so origins of batches from different inputs can be compared: steps that meet records of several inputs
+restore the order of events by them.
+
+The watermark of a task is the least partition time of the inputs that hold it: no record that comes later can
+be in time for a window that ends before. An input that has had no record yet does not hold the watermark, nor
+does an idle one (``idle.py``).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
+
+from streamcore.model import Record
+from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.guard import Guard
+from streamcore.processing.runtime.inputs import QueueSlice, RecordQueue
+from streamcore.processing.topology.error_policy import ErrorPolicy
+from streamcore.processing.topology.times import NO_TIME
+
+
+class Round:
+    """Consecutive records of each of some inputs of a task, as the source of batches."""
+
+    __slots__ = ("_order", "_origins", "_starts", "partition_times_ms", "queues", "slices")
+
+    def __init__(self, queues: Sequence[RecordQueue], slices: Sequence[QueueSlice]) -> None:
+        """Create a round of the records taken from queues, which are in the order of their ranks."""
+        self.queues = queues
+        self.slices = slices
+        self.partition_times_ms: Sequence[int] = slices[0].partition_times_ms
+        self._origins: list[Sequence[int]] = [range(len(slices[0]))]
+        self._starts = [0]
+        self._order: list[int] | None = None
+        if len(slices) > 1:
+            self._merge()
+
+    def _merge(self) -> None:
+        times_ms = [time_ms for taken in self.slices for time_ms in taken.partition_times_ms]
+        # The sort is stable, and fast on parts that are sorted already.
+        order = sorted(range(len(times_ms)), key=times_ms.__getitem__)
+        places = [0] * len(order)
+        for place, index in enumerate(order):
+            places[index] = place
+        self.partition_times_ms = [times_ms[index] for index in order]
+        self._order = order
+        self._starts = list(accumulate((len(taken) for taken in self.slices), initial=0))[:-1]
+        self._origins = [
+            places[start : start + len(taken)] for start, taken in zip(self._starts, self.slices, strict=True)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.partition_times_ms)
+
+    def batch(self, number: int, guard: Guard) -> Batch:
+        """Return the records of one input that decode; the guard decides about the others."""
+        return self.slices[number].batch(guard, self, self._origins[number])
+
+    def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
+        """Return the record as the log holds it."""
+        number, index = self._found(origin)
+        return self.slices[number].record_at(index)
+
+    def policy_at(self, origin: int) -> ErrorPolicy | None:
+        """Return the policy of the record's topic, if the topic declares one."""
+        return self.slices[self._found(origin)[0]].on_error
+
+    def input_numbers(self) -> list[int]:
+        """Return for each place the number of the input in this round that its record came from."""
+        found = [0] * len(self)
+        for number, origins in enumerate(self._origins):
+            for origin in origins:
+                found[origin] = number
+        return found
+
+    def counts_before(self, end: int) -> list[int]:
+        """Return for each input the number of its records before a place."""
+        return [bisect_left(origins, end) for origins in self._origins]
+
+    def done(self, end: int) -> None:
+        """Move the positions of the inputs past the records before a place: these are done."""
+        for queue, taken, count in zip(self.queues, self.slices, self.counts_before(end), strict=True):
+            queue.done(taken, count)
+
+    def _found(self, origin: int) -> tuple[int, int]:
+        if self._order is None:
+            return 0, origin
+        index = self._order[origin]
+        number = len(self._starts) - 1
+        while self._starts[number] > index:
+            number -= 1
+        return number, index - self._starts[number]
+
+
+class TimeAdvance:
+    """The source of results that the passing of time causes: it stands for no record."""
+
+    __slots__ = ("partition_times_ms",)
+
+    def __init__(self, watermark_ms: int) -> None:
+        self.partition_times_ms: Sequence[int] = [watermark_ms]
+
+    def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
+        """Return a record without key and value, at the watermark."""
+        return Record(None, None, self.partition_times_ms[0])
+
+    def policy_at(self, origin: int) -> ErrorPolicy | None:
+        """Return ``None``: no topic has declared a policy for it."""
+        return None
+
+
+class TaskTime:
+    """The watermark of a task, and its advance within the current round."""
+
+    def __init__(self, watermark_ms: int, holding: Sequence[RecordQueue] = ()) -> None:
+        """Create the time of a task; ``holding`` are the inputs that hold the watermark."""
+        self.watermark_ms = watermark_ms
+        """The watermark after the current round, or after its records that are done."""
+        self.floor_ms = watermark_ms
+        """The watermark before them: a window that was closed then takes no more records."""
+        self._holding = holding
+        self._round: Round | None = None
+        self._start = self._end = 0
+        self._before: dict[int, int] = {}
+        self._watermarks_ms: Sequence[int] | None = None
+
+    def advance(self, taken: Round, start: int, end: int) -> None:
+        """Move over the records of a round from one place to another, which are being done."""
+        self.floor_ms = self.watermark_ms
+        self._round, self._start, self._end, self._watermarks_ms = taken, start, end, None
+        self._before = {
+            id(queue): queue.partition_time_ms for queue in self._holding if not queue.is_left_behind
+        }
+        times_ms = dict(self._before)
+        counts = taken.counts_before(end)
+        first = taken.counts_before(start)
+        for number, queue in enumerate(taken.queues):
+            if counts[number] > first[number] and queue in self._holding:
+                times_ms[id(queue)] = taken.slices[number].partition_times_ms[counts[number] - 1]
+        self._move_to(_least(times_ms))
+
+    def advance_to(self, watermark_ms: int) -> None:
+        """Move without records; never back."""
+        self.floor_ms = self.watermark_ms
+        self._round = None
+        self._move_to(watermark_ms)
+
+    def without_idle(self) -> int:
+        """Return the least time of the inputs that are not idle; if all are idle, the highest time."""
+        times_ms = {id(queue): queue.partition_time_ms for queue in self._holding if not queue.is_left_behind}
+        if times_ms:
+            return _least(times_ms)
+        return max((queue.partition_time_ms for queue in self._holding), default=NO_TIME)
+
+    def place_reaching(self, time_ms: int) -> int:
+        """Return the place of the record with which the watermark reached a time."""
+        if self._round is None:
+            return 0
+        if self._watermarks_ms is None:
+            self._watermarks_ms = self._watermarks(self._round)
+        found = self._start + bisect_left(self._watermarks_ms, time_ms)
+        return min(found, self._end - 1)
+
+    def _watermarks(self, taken: Round) -> Sequence[int]:
+        """Return the watermark after each of the records that are being done."""
+        if len(self._holding) == 1 and len(taken.queues) == 1:
+            return taken.partition_times_ms[self._start : self._end]
+        numbers = taken.input_numbers()
+        ids = [id(queue) for queue in taken.queues]
+        holding = {id(queue) for queue in self._holding}
+        latest = dict(self._before)
+        found: list[int] = []
+        watermark_ms = self.floor_ms
+        for place in range(self._start, self._end):
+            queue = ids[numbers[place]]
+            if queue in holding:
+                latest[queue] = taken.partition_times_ms[place]
+                watermark_ms = max(watermark_ms, _least(latest))
+            found.append(watermark_ms)
+        return found
+
+    def _move_to(self, watermark_ms: int) -> None:
+        self.watermark_ms = max(self.watermark_ms, watermark_ms)
+
+
+def _least(times_ms: dict[int, int]) -> int:
+    """Return the least time of inputs that have had a record with a time; ``NO_TIME`` if there is none."""
+    return min((time_ms for time_ms in times_ms.values() if time_ms != NO_TIME), default=NO_TIME)
+
+
+class HeldTime:
+    """The watermark of a task as a step sees it that gets records which another step has held back."""
+
+    def __init__(self, time: TaskTime, held_ms: int) -> None:
+        self._time = time
+        self._held_ms = held_ms
+
+    @property
+    def watermark_ms(self) -> int:
+        """The watermark after the current round."""
+        return self._time.watermark_ms - self._held_ms
+
+    @property
+    def floor_ms(self) -> int:
+        """The watermark before the current round."""
+        return self._time.floor_ms - self._held_ms
+
+    def place_reaching(self, time_ms: int) -> int:
+        """Return the place of the record with which the watermark reached a time."""
+        return self._time.place_reaching(time_ms + self._held_ms)
