@@ -307,7 +307,7 @@ def _merges_inputs(members: Sequence[Node], used: Mapping[Node, tuple[StoreSpec,
     """Whether every store that a step writes is read by joins only, which see it as of each record."""
     users: dict[int, list[Node]] = {}
     for node in members:
-        own = [node.store] if isinstance(node, Aggregate | TableSource) else []
+        own = [node.store] if isinstance(node, KEEPERS) else []
         for store in [*own, *used[node]]:
             users.setdefault(id(store), []).append(node)
     if any(len(found) > 1 for found in users.values()):
