@@ -37,6 +37,8 @@ def number(value: Any) -> int:
         return 0
     if isinstance(value, int | float):
         return int(value)
+    if isinstance(value, list):
+        return sum(map(number, value))
     fields = getattr(value, "__struct_fields__", ())
     return sum(number(getattr(value, name)) for name in fields)
 
@@ -66,6 +68,12 @@ def is_large(value: Any) -> bool:
 
 def some_of(value: Any) -> list[int]:
     return [number(value) + step for step in range(number(value) % 3)]
+
+
+def only_of(values: Any) -> None:
+    """A sink of one value at a time."""
+    (value,) = values
+    number(value)
 
 
 def new_key(value: Any) -> str | None:
@@ -244,7 +252,7 @@ def _draw_step(
     stream = draw(st.sampled_from(drawn.streams))
     policy = draw(policies)
     same_key = ["map", "filter", "filter_not", "flat_map", "peek", "branch", "merge"]
-    limits = ["take", "rate_limit", "dedupe", "sample"]
+    limits = ["take", "rate_limit", "dedupe", "sample", "sink"]
     keyed = ["count", "sum", "aggregate", "reduce", "fold", "windows"] + (["join", "join"] if joins else [])
     changes_key = ["group_by", "map_record", "flat_map_record", "repartition"]
     kind = draw(st.sampled_from(same_key + changes_key + keyed + limits))
@@ -290,6 +298,9 @@ def _draw_step(
                 )
         case "take" | "rate_limit" | "dedupe":
             _draw_limit(draw, drawn, stream, kind, policy)
+        case "sink":
+            # A longer batch would leave out the neighbours of a record that fails.
+            stream.sink(risky(only_of), batch=1, name=drawn.name("sink"), on_error=policy)
         case "sample":
             drawn.streams.append(stream.sample(draw(st.sampled_from([0.3, 0.7])), name=drawn.name("sample")))
         case "windows":

@@ -134,6 +134,16 @@ def check_agent_function(function: Any, agent: str) -> None:
     check_parameters(function, step=agent, takes=("events",))
 
 
+def check_sink_function(function: Any, *, step: str) -> None:
+    """Refuse an object that cannot be called with a list, ``def`` or ``async def``.
+
+    Raises:
+        TopologyError: it is something else.
+    """
+    check_called(function, step=step)
+    check_parameters(function, step=step, takes=("values",))
+
+
 def check_called(function: Any, **place: object) -> None:
     """Refuse an object that a call does not run to its end: not a function, or a generator function.
 

@@ -30,6 +30,7 @@ from streamcore.processing.context import TaskTable
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import ENDS_WORKER, Guard
 from streamcore.processing.operators.sinks import SinkOperator
+from streamcore.processing.runtime.event_runner import EventRunner, ends_event
 from streamcore.processing.runtime.lanes import ANY, Lane, RaisedByCode, Rows
 from streamcore.processing.runtime.turns import Turn
 from streamcore.processing.topology.error_policy import Retry, Stop
@@ -39,7 +40,7 @@ from streamcore.state.write_back import WriteBack
 _logger = logging.getLogger(__name__)
 
 
-class AgentRunner:
+class AgentRunner(EventRunner):
     """One agent in one task."""
 
     def __init__(
@@ -61,11 +62,6 @@ class AgentRunner:
         self.table_of = table_of
         self.stores = stores
         self.stops = isinstance(guard.policy, Stop)
-        self.can_be_cut = False
-        """Whether the task can commit the beginning of a batch without the rest."""
-        self.is_spoiled = False
-        """Whether effects of events that are not acknowledged are mixed with those of others."""
-        self.batch: Batch | None = None
         self.next_index = 0
         """The index in the batch of the next event to hand out."""
         self.lanes = [Lane(self) for _ in range(node.concurrency)]
@@ -83,6 +79,11 @@ class AgentRunner:
         self._write_numbers = count()
 
     # -- the task's side
+
+    @property
+    def lane_count(self) -> int:
+        """How many events may be under way at once."""
+        return len(self.lanes)
 
     def wanted(self, batch: Batch) -> Batch:
         """Return the records that are events for the agent: with a key, if the stream's keys were changed."""
@@ -191,7 +192,7 @@ class AgentRunner:
         """Whether a cut may come before an event: no record is done in part, if the task can be cut."""
         if not self.can_be_cut:
             return self.turn.is_stopping
-        return index == 0 or index >= len(self._origins) or self._origins[index] != self._origins[index - 1]
+        return ends_event(self._origins, index)
 
     def sink(self, topic: TopicSpec) -> SinkOperator:
         """Return the operator that writes to a topic. Raises ``UsageError`` for a topic of no step."""

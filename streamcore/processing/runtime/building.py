@@ -36,10 +36,12 @@ from streamcore.processing.operators.tables import (
     TableSourceOperator,
 )
 from streamcore.processing.runtime.agents import AgentRunner
+from streamcore.processing.runtime.event_runner import EventRunner
 from streamcore.processing.runtime.failures import FailureLog, TaskFailures
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper
 from streamcore.processing.runtime.rounds import HeldTime
 from streamcore.processing.runtime.sending import partitions_of
+from streamcore.processing.runtime.sink_runner import SinkRunner
 from streamcore.processing.runtime.task import Step, Task
 from streamcore.processing.topology import nodes
 from streamcore.processing.topology.error_policy import ErrorPolicy
@@ -90,7 +92,7 @@ class TaskBuilder:
 
     def _operator(
         self, task: Task, node: Node, *, has_children: bool
-    ) -> Operator | AgentRunner | FinalOperator:
+    ) -> Operator | EventRunner | FinalOperator:
         guard = Guard(node.name, self._policy(node.on_error), self._failures_of(task))
         match node:
             case nodes.Map():
@@ -153,6 +155,8 @@ class TaskBuilder:
                     result=node.store.result,
                     history=task.history_of(node.store),
                 )
+            case nodes.Sink():
+                return SinkRunner(node, guard, task.turn, self.wait_ms)
             case nodes.AgentNode():
                 return AgentRunner(
                     node,

@@ -67,7 +67,7 @@ class Part:
         self._settings = settings
         self._clock = clock
         self._with_agents = [state.task for state in states if state.task.agents]
-        lanes = sum(len(agent.lanes) for task in self._with_agents for agent in task.agents)
+        lanes = sum(agent.lane_count for task in self._with_agents for agent in task.agents)
         self._cut_makes_wait = lanes > 1
         self._slice_records_min = max((state.task.slice_records_min for state in states), default=1)
         self._slice_records = max(self._slice_records_min, settings.slice_records_start)

@@ -25,7 +25,7 @@ from streamcore.processing.operators.guard import ENDS_WORKER, Guard
 from streamcore.processing.operators.outputs import BatchOutputs, Outputs
 from streamcore.processing.operators.stateless import Operator
 from streamcore.processing.operators.tables import StoreHistory
-from streamcore.processing.runtime.agents import AgentRunner
+from streamcore.processing.runtime.event_runner import EventRunner
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper
 from streamcore.processing.runtime.inputs import RecordQueue, RoundEnd
 from streamcore.processing.runtime.reading import global_table, part_of_task
@@ -55,7 +55,7 @@ class Step:
     """A node with its running side; ``parents`` are the indexes of its inputs."""
 
     node: Node
-    operator: Operator | AgentRunner | FinalOperator
+    operator: Operator | EventRunner | FinalOperator
     parents: tuple[int, ...]
     place: int
 
@@ -81,7 +81,7 @@ _WITHOUT_STATE = (
 
 def steps_before_agent(sub_topology: SubTopology) -> frozenset[Node] | None:
     """Return the steps that lead to the agent, if there is one agent and no state on the way to it."""
-    agents = [node for node in sub_topology.nodes if isinstance(node, nodes.AgentNode)]
+    agents = [node for node in sub_topology.nodes if isinstance(node, nodes.AgentNode | nodes.Sink)]
     # Where two steps use one store, their order counts; batches are of one record then.
     if len(agents) != 1 or any(entry.meets_in_a_store for entry in sub_topology.inputs):
         return None
@@ -143,7 +143,7 @@ class Task:
         for entry in sub_topology.inputs:
             self.place_of(entry.root)
         self._steps: list[Step] = []
-        self.agents: list[AgentRunner] = []
+        self.agents: list[EventRunner] = []
         self._guards: list[Guard] = []
         self._before_agent = steps_before_agent(sub_topology)
         self._work: _Work | None = None
@@ -192,7 +192,7 @@ class Task:
         """
         self._steps = list(steps)
         self._guards = [input_guards[number] for number in self._entry_numbers]
-        self.agents = [step.operator for step in self._steps if isinstance(step.operator, AgentRunner)]
+        self.agents = [step.operator for step in self._steps if isinstance(step.operator, EventRunner)]
         for agent in self.agents:
             agent.can_be_cut = self._before_agent is not None
 
@@ -219,7 +219,7 @@ class Task:
     @property
     def slice_records_min(self) -> int:
         """The smallest number of records in a batch that gives work to every lane of the agents."""
-        lanes = max((len(agent.lanes) for agent in self.agents), default=1)
+        lanes = max((agent.lane_count for agent in self.agents), default=1)
         return 1 if lanes == 1 else 8 * lanes
 
     def _part_of(self, store: StoreSpec) -> TaskTable:
@@ -298,7 +298,7 @@ class Task:
                     self._take_step(step, outputs, taken)
             work = _Work(taken, outputs)
             for step in self._steps:
-                if isinstance(step.operator, AgentRunner) and (events := _arrived(step, outputs)) is not None:
+                if isinstance(step.operator, EventRunner) and (events := _arrived(step, outputs)) is not None:
                     step.operator.begin(step.operator.wanted(events))
             return await self._go_on(work)
         self.time.advance(taken, 0, len(taken))
@@ -343,7 +343,7 @@ class Task:
             outputs = [None if found is None else found.of_origins(start, end) for found in work.outputs]
             assert self._before_agent is not None
             for step in self._steps:
-                if isinstance(step.operator, AgentRunner):
+                if isinstance(step.operator, EventRunner):
                     step.operator.hand_on()
                 elif step.node not in self._before_agent:
                     self._take_step(step, outputs, taken)
@@ -357,7 +357,7 @@ class Task:
     def _take_step(self, step: Step, outputs: list[Batch | None], source: BatchSource) -> None:
         """Run a step that is not an agent on the outputs of its parents."""
         operator = step.operator
-        assert not isinstance(operator, AgentRunner)
+        assert not isinstance(operator, EventRunner)
         if isinstance(operator, FinalOperator):
             outputs[step.place] = operator.close(source)
         elif (arrived := _arrived(step, outputs)) is not None:
@@ -394,7 +394,7 @@ class Task:
         """Pass a whole round through the steps; return whether all of it is done."""
         for step in self._steps:
             agent = step.operator
-            if not isinstance(agent, AgentRunner):
+            if not isinstance(agent, EventRunner):
                 self._take_step(step, outputs, source)
             elif (arrived := _arrived(step, outputs)) is not None:
                 arrived = agent.wanted(arrived)

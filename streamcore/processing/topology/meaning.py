@@ -50,6 +50,7 @@ from streamcore.processing.topology.nodes import (
     RateLimit,
     Repartition,
     Sample,
+    Sink,
     Source,
     Split,
     StoreSpec,
@@ -211,6 +212,10 @@ class Interpreter(MeaningOfOutputs):
                 return [event for _ in call(node.function, event.value)]
             case Foreach():
                 call(node.function, event.value)
+                return []
+            case Sink():
+                # The calls of a sink may have more than one record each; the order of records is the same.
+                call(node.function, [event if node.with_records else event.value])
                 return []
             case GroupBy():
                 return [replace(event, key=key) for key in call(node.function, event.value)]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from streamcore.processing.topology.aggregator import Aggregator
-from streamcore.processing.topology.error_policy import ErrorPolicy
+from streamcore.processing.topology.error_policy import ErrorPolicy, Retry
 from streamcore.processing.topology.windows import Windows
 from streamcore.serde import Serde
 
@@ -144,6 +144,19 @@ class Foreach(Node):
     """Call a function on each value; nothing follows this step."""
 
     function: Function
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Sink(Node):
+    """Call a function with lists of values, at least once for each; nothing follows this step."""
+
+    function: Function
+    batch: int
+    """How many values a call has at most."""
+    retry: Retry | None
+    """How a failing call is repeated before the error policy applies."""
+    with_records: bool = False
+    """Whether the lists hold records instead of values."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

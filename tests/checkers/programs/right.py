@@ -96,6 +96,20 @@ def same_customer(order: Order) -> str:
 
 
 assert_type(same_customer, sc.Stream[str, Order])
+
+
+def insert(orders: list[Order]) -> int:
+    return len(orders)
+
+
+orders.sink(insert, batch=10, retry=3, on_error=sc.skip)
+
+
+@orders.sink(records=True, retry=sc.retry(3))
+async def insert_records(records: list[sc.Record[str, Order]]) -> None:
+    assert_type(records[0].value.customer, str)
+
+
 united = arms.small.merge(arms.rest)
 renamed = orders.map_record(lambda record: sc.Record(len(record.key), record.value.amount))
 assert_type(renamed, sc.Stream[int, int])

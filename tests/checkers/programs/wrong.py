@@ -48,6 +48,8 @@ orders.group_by(lambda order: order.amount).reduce("reduced", lambda a, b: a.amo
 orders.sum("sum", lambda order: order.amuont)  # wrong
 orders.tumbling(1.5)  # wrong
 orders.sample("half")  # wrong
+orders.sink(lambda orders: orders.amount)  # wrong
+orders.sink(lambda records: records[0].value, batch=10)  # wrong
 orders.take(3)  # wrong
 orders.rate_limit("3", per="1s")  # wrong
 orders.dedupe(lambda order: order.amuont, within="1s")  # wrong
