@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 import streamcore as sc
-from bench.events import PASSED_V_MIN, TOPIC, passed_count
+from bench.events import OTHER_TOPIC, PASSED_V_MIN, TOPIC, passed_count
 from streamcore.processing.dsl.stream import Stream
 from streamcore.processing.runtime.running import Worker
 
@@ -38,6 +38,10 @@ Events: TypeAlias = Stream[str, Any]
 VALUE_TYPES: dict[str, type[Any]] = {"dataclass": DataclassEvent, "msgspec": StructEvent}
 Check = Callable[[Worker, int], None]
 """Asserts that the answers over this many events are right."""
+
+
+def _others(app: sc.App) -> Any:
+    return app.topic(OTHER_TOPIC, key=str, value=VALUE_TYPES["dataclass"], partitions=1)
 
 
 def make_application(work: str, value_type: str) -> tuple[sc.App, Check]:
@@ -136,6 +140,25 @@ def _group_by(app: sc.App, events: Events) -> Check:
     return check
 
 
+def _merge(app: sc.App, events: Events) -> Check:
+    events.merge(_others(app)).count("counts")
+
+    def check(worker: Worker, count: int) -> None:
+        assert total(worker, "counts") == count
+
+    return check
+
+
+def _join_table(app: sc.App, events: Events) -> Check:
+    newest = _others(app).table("newest")
+
+    @events.join(newest)
+    def sums(event: Any, other: Any) -> int:
+        return int(event.v + other.v)
+
+    return lambda worker, count: None
+
+
 _WORK: dict[str, Callable[[sc.App, Events], Check]] = {
     "filter-map": _filter_map,
     "filter-map-to": _filter_map_to,
@@ -143,6 +166,8 @@ _WORK: dict[str, Callable[[sc.App, Events], Check]] = {
     "tumbling": _tumbling,
     "agent": _agent,
     "group-by": _group_by,
+    "merge": _merge,
+    "join-table": _join_table,
 }
 
 WORK_NAMES = tuple(_WORK)

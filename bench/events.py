@@ -10,6 +10,8 @@ import random
 from collections.abc import Iterator
 
 TOPIC = "events"
+OTHER_TOPIC = "others"
+"""The second topic of rows with two inputs."""
 START_MS = 1_704_067_200_000
 """The event time of the first event: 2024-01-01."""
 EVENT_STEP_MS = 1

@@ -1,10 +1,13 @@
-"""Write the events to a topic. Loaded folders are made once and copied for each measurement."""
+"""Write the events to one topic, or to two in turns.
+
+Loaded folders are made once and copied for each measurement.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from bench.events import EVENT_STEP_MS, START_MS, TOPIC, event_keys, event_values
+from bench.events import EVENT_STEP_MS, OTHER_TOPIC, START_MS, TOPIC, event_keys, event_values
 from streamcore.log.connect import connect
 from streamcore.model import RecordColumns, TopicPartition
 
@@ -22,4 +25,21 @@ def load_events(folder: Path, count: int, key_count: int) -> None:
             run = [next(keys) for _ in range(min(_RUN_EVENTS, count - first))]
             times_ms = [START_MS + (first + index) * EVENT_STEP_MS for index in range(len(run))]
             producer.append_columns(target, RecordColumns(run, event_values(run, first), times_ms))
+        producer.close()
+
+
+def load_events_in_turns(folder: Path, count: int, key_count: int) -> None:
+    """Write the events to two topics of one partition in turns, so that their times alternate."""
+    keys = event_keys(count, key_count)
+    with connect(folder) as log:
+        for topic in (TOPIC, OTHER_TOPIC):
+            log.create_topic(topic, partitions=1, config={"retention.ms": "-1"})
+        producer = log.producer_port()
+        for first in range(0, count, _RUN_EVENTS):
+            run = [next(keys) for _ in range(min(_RUN_EVENTS, count - first))]
+            values: list[bytes | None] = [*event_values(run, first)]
+            times_ms = [START_MS + (first + index) * EVENT_STEP_MS for index in range(len(run))]
+            for number, topic in enumerate((TOPIC, OTHER_TOPIC)):
+                columns = RecordColumns([*run[number::2]], values[number::2], times_ms[number::2])
+                producer.append_columns(TopicPartition(topic, 0), columns)
         producer.close()

@@ -56,10 +56,11 @@ class Measured:
 def measure(job: Job) -> Measured:
     """Do the work of a job and return its cost; modules that it does not need are not imported."""
     match job.kind:
-        case "load":
-            from bench.loading import load_events
+        case "load" | "load-two":
+            from bench import loading
 
-            load_events(job.folder, job.events, job.keys)
+            load = loading.load_events if job.kind == "load" else loading.load_events_in_turns
+            load(job.folder, job.events, job.keys)
             return _measured(job.events, Cost())
         case "process":
             from bench.processing import process_events

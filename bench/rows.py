@@ -56,6 +56,7 @@ class Prepared:
 PREPARED = (
     Prepared(name="events-1k", kinds=("load",)),
     Prepared(name="events-100k", kinds=("load",), keys=MANY_KEYS),
+    Prepared(name="two-topics", kinds=("load-two",)),
     Prepared(name="records", kinds=("load-records",)),
     Prepared(name="changelog", kinds=("load", "process"), keys=MANY_KEYS, work="tumbling"),
 )
@@ -112,6 +113,22 @@ ROWS: tuple[Row, ...] = (
     ),
     *_processing("agent", "agent, table[k] += 1", "agent", target=8, reference="Faust 178-386"),
     *_processing("group-by", "group_by, repartition topic, 3 aggregations", "group-by", target=None),
+    *(
+        Row(
+            name=work,
+            title=title,
+            unit=Unit.CPU_US,
+            kind="process",
+            work=work,
+            prepared="two-topics",
+            target=3,
+            reference="Kafka Streams 12-18",
+        )
+        for work, title in (
+            ("merge", "two inputs in turns: merge, keyed count"),
+            ("join-table", "two inputs in turns: stream joined with a table that changes"),
+        )
+    ),
     Row(
         name="send",
         title="produce 100 B, durable: send, one by one",

@@ -6,9 +6,9 @@ round, so that the join sees the table as of each record, while both work on who
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
@@ -17,41 +17,55 @@ from streamcore.state.write_back import WriteBack
 
 
 class StoreHistory:
-    """The changes of a store within the current round, by key."""
+    """The changes of a store within the current round, in the order of their origins."""
 
     def __init__(self) -> None:
         self.is_wanted = False
         """Whether a join reads the store for records of this round, so that the changes are kept."""
-        self._changes: dict[Any, tuple[list[int], list[Any]]] = {}
+        self._origins: list[int] = []
+        self._identities: list[Any] = []
+        self._values: list[Any] = []
+        self._before: dict[Any, Any] = {}
 
     def add(self, identity: Any, origin: int, before: Any, after: Any) -> None:
-        """Note that a record changed a key. The origins of a key's changes ascend."""
-        changes = self._changes.get(identity)
-        if changes is None:
-            self._changes[identity] = ([-1, origin], [before, after])
-        else:
-            changes[0].append(origin)
-            changes[1].append(after)
+        """Note that a record changed a key."""
+        self._before.setdefault(identity, before)
+        self._origins.append(origin)
+        self._identities.append(identity)
+        self._values.append(after)
+
+    def set_all(self, identities: Sequence[Any], batch: Batch, before: Mapping[Any, Any]) -> None:
+        """Note the changes of a batch, which are all of the round; ``before`` has the values before it."""
+        self._before = {identity: before.get(identity) for identity in identities}
+        self._origins, self._identities, self._values = list(batch.origins), list(identities), batch.values
 
     def as_of(
         self, identities: Sequence[Any], origins: Sequence[int], current: Mapping[Any, Any]
     ) -> list[Any]:
-        """Return the value of each key as of the record beside it, its own changes included."""
-        if not self._changes:
+        """Return the value of each key as of the record beside it, its own changes included.
+
+        ``current`` has the values of the keys that have not changed in the round.
+        """
+        if not self._origins:
             return [current.get(identity) for identity in identities]
-        changes_of = self._changes.get
+        seen = dict(self._before)
+        changes = zip(self._origins, self._identities, self._values, strict=True)
+        next_origin, changed, value = next(changes)
         found = []
         for identity, origin in zip(identities, origins, strict=True):
-            changes = changes_of(identity)
-            if changes is None:
-                found.append(current.get(identity))
-            else:
-                found.append(changes[1][bisect_right(changes[0], origin) - 1])
+            while next_origin <= origin:
+                seen[changed] = value
+                next_origin, changed, value = next(changes, _NO_MORE)
+            found.append(seen[identity] if identity in seen else current.get(identity))
         return found
 
     def clear(self) -> None:
         """Forget the changes at the end of the round."""
-        self._changes.clear()
+        self._before = {}
+        self._origins, self._identities, self._values = [], [], []
+
+
+_NO_MORE: Final = (sys.maxsize, None, None)
 
 
 class TableSourceOperator:
@@ -76,7 +90,8 @@ class TableSourceOperator:
     def _keep(self, batch: Batch) -> None:
         identities = self._store.identify(batch.keys)
         if self._history is not None and self._history.is_wanted:
-            self._note_changes(identities, batch)
+            before = self._store.load(set(identities))
+            self._history.set_all(identities, batch, before)
         newest = dict(zip(identities, batch.values, strict=True))
         present = {key: value for key, value in newest.items() if value is not None}
         if present:
@@ -84,14 +99,6 @@ class TableSourceOperator:
         gone = [key for key, value in newest.items() if value is None]
         if gone:
             self._store.delete_many(gone)
-
-    def _note_changes(self, identities: Sequence[Any], batch: Batch) -> None:
-        assert self._history is not None
-        self._history.clear()  # a batch with a key that does not fit is kept a second time
-        before = self._store.load(set(identities))
-        before = {identity: before.get(identity) for identity in identities}
-        for identity, origin, value in zip(identities, batch.origins, batch.values, strict=True):
-            self._history.add(identity, origin, before[identity], value)
 
 
 class TableJoinOperator:
