@@ -29,6 +29,7 @@ from streamcore.state.engine import KeyValueEngine
 from streamcore.state.keys import KeyCodec, key_codec_by_name
 from streamcore.state.position import Position
 from streamcore.state.queries import Answer, StoreView
+from streamcore.state.session_view import store_view
 from streamcore.state.text_forms import answer_row, parse_key, parse_prefix, position_json
 
 GLOBAL_TASK = "global"
@@ -49,7 +50,7 @@ class _Part:
 
     @property
     def view(self) -> StoreView[Any, Any]:
-        return StoreView(self.engine, self.description, decoder_of(self.description))
+        return store_view(self.engine, self.description, decoder_of(self.description))
 
     def position(self) -> Position:
         """Return how far the task has processed its inputs; for a global table, its checkpoint."""
@@ -74,7 +75,7 @@ class StoredTables:
         for app, name in sorted({(part.app, part.table) for part in self._parts}):
             parts = [part for part in self._parts if (part.app, part.table) == (app, name)]
             description = parts[0].description
-            kind = "windows" if description.kind == "window" else "keys"
+            kind = "keys" if description.kind == "kv" else "windows"
             rows.append(
                 {
                     "app": app,
@@ -84,6 +85,7 @@ class StoredTables:
                     "window_size_ms": description.window_size_ms,
                     "window_advance_ms": description.window_advance_ms,
                     "window_calendar": description.window_calendar,
+                    "session_gap_ms": description.session_gap_ms,
                     "tasks": len(parts),
                     "position": position_json(_position(parts)),
                 }
@@ -98,7 +100,7 @@ class StoredTables:
         position = _position(parts)
         answers: list[Answer[Any]] = []
         for part in parts:
-            if part.description.kind == "window" and at is None:
+            if part.description.kind != "kv" and at is None:
                 answers += part.view.windows(wanted)
                 continue
             found = part.view.get(wanted, at=None if at is None else time_ms(at))
@@ -119,7 +121,7 @@ class StoredTables:
         if prefix is not None:
             wanted = parse_prefix(codec, prefix)
             found = [part.view.prefix(wanted) for part in parts]
-        elif parts[0].description.kind == "window":
+        elif parts[0].description.kind != "kv":
             since, until = (None if time is None else time_ms(time) for time in (start, end))
             found = [part.view.windows_between(since, until) for part in parts]
         else:

@@ -157,6 +157,8 @@ def _columns(rows: list[Row]) -> list[Row]:
 def _listed(row: Row) -> Row:
     size_ms, advance_ms = row["window_size_ms"], row["window_advance_ms"]
     windows = row.get("window_calendar")
+    if row.get("session_gap_ms") is not None:
+        windows = f"sessions, gap {duration_text(row['session_gap_ms'])}"
     if size_ms is not None:
         windows = duration_text(size_ms)
     if size_ms is not None and advance_ms not in (None, size_ms):

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from streamcore.errors import InvalidTimestampError, UsageError, fact_text
 from streamcore.model import Record
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
+from streamcore.processing.topology.windows import SessionWindows
 
 
 class Sender(Protocol):
@@ -84,6 +85,8 @@ def current_sender(topic: str) -> Sender:
 def window_start_now(store: StoreSpec) -> int:
     """Return the start of the window that holds the current event's time; of several, the last.
 
+    Sessions are found by the time itself.
+
     Raises:
         UsageError: there is no current event.
         InvalidTimestampError: the event has no time.
@@ -101,6 +104,8 @@ def window_start_now(store: StoreSpec) -> int:
             "the event has no time, so it falls in no window; set the timestamp where the record is "
             f"produced, or declare timestamp= on its topic: {fact_text(table=store.name)}"
         )
+    if isinstance(store.windows, SessionWindows):
+        return event_time_ms
     return store.windows.starts_of(event_time_ms)[-1]
 
 

@@ -61,12 +61,14 @@ class RestoreTarget:
 
     ``until`` is for a table that follows a topic which the task also reads: the table must not be ahead of
     the task's committed offset. ``None`` restores up to the visible end, as for a changelog.
-    ``is_changelog``, ``replaced_ids`` and ``may_lose_end`` are those of ``RestoreRules``.
+    ``is_windowed``, ``deletes_by_tombstones``, ``is_changelog``, ``replaced_ids`` and ``may_lose_end`` are
+    those of ``RestoreRules``.
     """
 
     store: str
     source: TopicPartition
     is_windowed: bool = False
+    deletes_by_tombstones: bool = False
     until: Offset | None = None
     transform: Transform | None = None
     is_changelog: bool = False
@@ -124,6 +126,7 @@ def _plan(engine: KeyValueEngine, target: RestoreTarget, log: ReadableLog, clock
         ChangelogExtent(description.topic_id, offsets.log_start, visible_end, log_end),
         RestoreRules(
             is_windowed=target.is_windowed,
+            deletes_by_tombstones=target.deletes_by_tombstones,
             now_ms=clock.now_ms(),
             delete_retention_ms=_delete_retention_ms(description),
             is_changelog=target.is_changelog,

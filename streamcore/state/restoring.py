@@ -80,6 +80,8 @@ class RestoreRules:
     """Whether the topic is the table's own changelog, not a user's topic that a table follows."""
     replaced_ids: frozenset[UUID] = frozenset()
     """Ids of former topics that a reset deleted, or that the user allows to be replaced."""
+    deletes_by_tombstones: bool = False
+    """Whether a windowed store writes tombstones, as that of sessions does; key-value stores always do."""
     may_lose_end: bool = False
     """Whether the log does not wait for the disk, so that a power cut may leave the store ahead of it."""
 
@@ -93,7 +95,9 @@ def plan_restore(
     whose checkpoint is older than the retention of tombstones: their tails cannot be used. Windowed stores
     drop windows without tombstones; only an agent that deletes a window writes one, and retention deletes its
     window in any case. The records that retention deleted from their changelogs meanwhile are at worst
-    missing, so their own data, although older, is better than none.
+    missing, so their own data, although older, is better than none. A store of sessions drops old ones like a
+    windowed store, but deletes united sessions by tombstones, so its tail is used like that of a key-value
+    store.
 
     The log start of a key-value changelog stays at 0: compaction does not move it. A later log start shows
     that retention or DeleteRecords deleted records that may be the newest of their keys, so a rebuild would
@@ -102,6 +106,7 @@ def plan_restore(
     """
     log_start, end = changelog.log_start, changelog.visible_end
     is_whole = rules.is_windowed or not rules.is_changelog or log_start == 0
+    needs_tombstones = not rules.is_windowed or rules.deletes_by_tombstones
     rebuild_kind = Restoring.REBUILD if is_whole else Restoring.REFUSE
 
     def plan(kind: Restoring, start: Offset, reason: str) -> RestorePlan:
@@ -128,16 +133,12 @@ def plan_restore(
     if checkpoint.offset >= end:
         return plan(Restoring.NOTHING, end, "the store is up to date")
     if checkpoint.offset < log_start:
-        if rules.is_windowed:
+        if not needs_tombstones:
             return plan(Restoring.TAIL, log_start, "retention moved the log start past the checkpoint")
         if not (rules.is_changelog and checkpoint.offset + 1 == log_start):
             return plan(rebuild_kind, log_start, "the log start moved past the checkpoint")
     start = max(checkpoint.offset, log_start)
     stamped_ms = checkpoint.stamped_ms
-    if (
-        not rules.is_windowed
-        and stamped_ms is not None
-        and rules.now_ms - stamped_ms > rules.delete_retention_ms
-    ):
+    if needs_tombstones and stamped_ms is not None and rules.now_ms - stamped_ms > rules.delete_retention_ms:
         return plan(Restoring.TAIL_IF_EMPTY, start, "the checkpoint is older than tombstones live")
     return plan(Restoring.TAIL, start, "the store is behind")

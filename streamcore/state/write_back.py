@@ -377,7 +377,7 @@ class WriteBack(Generic[K, V]):
             if (start is None or start <= data) and (end is None or data < end):
                 overlay[data] = self._encoded(key)
         pairs = self._engine.scan(self.store, start, end)
-        return _laid_over(pairs, overlay) if overlay else pairs
+        return laid_over(pairs, overlay) if overlay else pairs
 
     def _decoded(self, pairs: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[K, V]]:
         while chunk := list(islice(pairs, _CHUNK)):
@@ -386,7 +386,7 @@ class WriteBack(Generic[K, V]):
             yield from zip(keys, values, strict=True)
 
 
-def _laid_over(
+def laid_over(
     pairs: Iterator[tuple[bytes, bytes]], overlay: Mapping[bytes, bytes | None]
 ) -> Iterator[tuple[bytes, bytes]]:
     """Return sorted pairs, with the overlay's values instead of theirs; ``None`` leaves a key out."""

@@ -162,6 +162,7 @@ def table_facts(view: TableQuery, *, is_global: bool) -> Json:
         "window_size_ms": description.window_size_ms,
         "window_advance_ms": description.window_advance_ms,
         "window_calendar": description.window_calendar,
+        "session_gap_ms": description.session_gap_ms,
         "position": position_json(view.position()),
     }
 

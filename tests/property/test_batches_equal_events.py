@@ -22,15 +22,14 @@ from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
 from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.inputs import RecordQueue
+from streamcore.processing.runtime.stores import write_back_of
 from streamcore.processing.runtime.task import Task, TaskId
 from streamcore.processing.topology.meaning import Interpreter
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
 from streamcore.processing.topology.times import NO_TIME
-from streamcore.state.keys import key_codec
+from streamcore.processing.topology.windows import SessionWindows
 from streamcore.state.memory import MemoryEngine
-from streamcore.state.windowed import WindowStore
-from streamcore.state.write_back import WriteBack
 from tests.support.random_topologies import applications, event_time_ms, stored_records
 
 Stored = Record[bytes | None, bytes | None]
@@ -75,14 +74,16 @@ def by_events(
                 (record.key, record.value, record.timestamp_ms, without_traceback(record.headers))
             )
     state = {
-        store.name: shown(interpreter.state(store.name, records[0].partition)) if records else []
+        store.name: shown(store, interpreter.state(store.name, records[0].partition)) if records else []
         for store in sub_topology.stores
     }
     return Given(outputs, state, interpreter.late_count)
 
 
-def shown(pairs: Iterable[tuple[Any, Any]]) -> list[tuple[str, Any]]:
-    """Keys as text: Python holds some keys equal that are two."""
+def shown(store: StoreSpec, pairs: Iterable[tuple[Any, Any]]) -> list[tuple[str, Any]]:
+    """Keys as text: Python holds some keys equal that are two. Sessions are in the order of their store."""
+    if isinstance(store.windows, SessionWindows):
+        return sorted(((repr(key), value) for key, value in pairs), key=lambda pair: pair[0])
     return [(repr(key), value) for key, value in pairs]
 
 
@@ -92,13 +93,6 @@ def without_traceback(headers: Headers) -> Headers:
 
 
 # -- batch by batch
-
-
-def write_back(store: StoreSpec, engine: MemoryEngine) -> WriteBack[Any, Any]:
-    kind = WriteBack if store.windows is None else WindowStore
-    return kind(
-        engine, store.name, key_codec(store.key_type), store.value_serde.encode, store.value_serde.decode
-    )
 
 
 def run_of(topic: TopicPartition, records: list[Stored]) -> FetchedColumns:
@@ -136,7 +130,7 @@ def by_batches(
     for rank, queue in enumerate(queues):
         queue.rank = rank
     engine = MemoryEngine()
-    stores = {store.name: write_back(store, engine) for store in sub_topology.stores}
+    stores = {store.name: write_back_of(engine, store) for store in sub_topology.stores}
     task = Task(TaskId(sub_topology.name, partition), sub_topology, queues, stores, NO_TIME, outputs)
     builder.build(task)
 
@@ -182,7 +176,11 @@ def by_batches(
                     strict=True,
                 )
             )
-    return Given(written, {name: shown(store.items()) for name, store in stores.items()}, task.late_count)
+    return Given(
+        written,
+        {spec.name: shown(spec, stores[spec.name].items()) for spec in sub_topology.stores},
+        task.late_count,
+    )
 
 
 @given(applications(), st.data())

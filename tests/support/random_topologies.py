@@ -27,6 +27,7 @@ from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, retry, skip, stop
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.processing.topology.times import NO_TIME, TIME_MS_MAX
+from streamcore.processing.topology.windows import SessionWindows
 
 KEYS = ("a", "b", "c")
 
@@ -341,7 +342,10 @@ def _draw_windows(draw: st.DrawFn, drawn: Drawn, stream: Stream[Any, Any]) -> No
         stream = stream.map(number, name=drawn.name("numbers"))
     size_s = draw(st.integers(1, 10))
     grace = f"{draw(st.integers(0, 5))}s"
-    match draw(st.sampled_from(["tumbling", "hopping", "calendar"])):
+    kinds = ["tumbling", "hopping", "calendar"] + ([] if kind == "fold" else ["session"] * 2)
+    match draw(st.sampled_from(kinds)):
+        case "session":
+            windowed = stream.session(f"{size_s}s", grace=grace)
         case "tumbling":
             windowed = stream.tumbling(f"{size_s}s", grace=grace)
         case "hopping":
@@ -349,7 +353,8 @@ def _draw_windows(draw: st.DrawFn, drawn: Drawn, stream: Stream[Any, Any]) -> No
         case _:
             windowed = stream.calendar("day", tz=draw(st.sampled_from(["UTC", "Asia/Tokyo"])), grace=grace)
     late = {"late": "late"} if draw(st.booleans()) else {}
-    table = _aggregated(draw, windowed, kind, drawn.name("windows"), late)
+    merges = isinstance(windowed._windows, SessionWindows)
+    table = _aggregated(draw, windowed, kind, drawn.name("windows"), late, merges=merges)
     if draw(st.booleans()):
         drawn.streams.append(table.updates())
     if draw(st.booleans()):
@@ -362,7 +367,10 @@ def _aggregated(
     kind: str,
     name: str,
     late: dict[str, Any],
+    *,
+    merges: bool = False,
 ) -> Any:
+    """An aggregation of a kind; ``merges``: of sessions, which are united."""
     of = draw(st.sampled_from([number, odd_or_none, fails_on_some(number)]))
     match kind:
         case "count":
@@ -374,11 +382,13 @@ def _aggregated(
         case "fold":
             return stream.fold(name, 0, fails_on_sum, value=int, **late)
         case _:
-            chosen = draw(st.lists(st.sampled_from(sorted(AGGREGATES)), min_size=1, max_size=5, unique=True))
+            names = sorted(AGGREGATES.keys() - (WITHOUT_MERGE if merges else set()))
+            chosen = draw(st.lists(st.sampled_from(names), min_size=1, max_size=5, unique=True))
             named: dict[str, Any] = {found: AGGREGATES[found](of) for found in chosen}
             return stream.aggregate(name, **named, **late)
 
 
+WITHOUT_MERGE = {"joined"}
 Of = Callable[[Any], Any]
 AGGREGATES: dict[str, Callable[[Of], Aggregator[Any, Any]]] = {
     "records": lambda of: aggregations.count(),

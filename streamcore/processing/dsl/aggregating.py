@@ -16,6 +16,7 @@ from streamcore.processing.dsl.table import Table
 from streamcore.processing.dsl.windowed_stream import (
     WindowedStream,
     declared_calendar,
+    declared_sessions,
     declared_windows,
 )
 from streamcore.processing.topology import aggregations
@@ -115,6 +116,17 @@ class Aggregating(Steps[K, V], Generic[K, V]):
         return WindowedStream(
             self.flow, declared_windows(size, advance, grace, retention, stream=self.flow.name)
         )
+
+    @declares
+    def session(
+        self, gap: Duration, *, grace: Duration = 0, retention: Duration | None = None
+    ) -> WindowedStream[K, V]:
+        """Cut the stream into sessions: records of a key that are at most ``gap`` apart are in one.
+
+        A session reaches from its first record to the gap after its last. A record that comes out of order
+        may unite two sessions. See ``hopping`` for ``grace`` and ``retention``.
+        """
+        return WindowedStream(self.flow, declared_sessions(gap, grace, retention, stream=self.flow.name))
 
     @declares
     def calendar(

@@ -24,7 +24,7 @@ from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Aggregate, StoreSpec
 from streamcore.processing.topology.places import shown
 from streamcore.processing.topology.retraction import ensure_can_remove
-from streamcore.processing.topology.windows import Windows
+from streamcore.processing.topology.windows import AnyWindows
 
 
 def declare_aggregation(
@@ -35,7 +35,7 @@ def declare_aggregation(
     into: Any,
     single: bool,
     kept_type: Any,
-    windows: Windows | None = None,
+    windows: AnyWindows | None = None,
     late: Destination[Any, Any] | str | None = None,
     on_error: ErrorPolicy | None = None,
     merges: bool = False,
@@ -193,7 +193,7 @@ def aggregation_store(
     *,
     key_type: Any,
     value_type: Any,
-    windows: Windows | None,
+    windows: AnyWindows | None,
     into: Any,
     single: bool,
     kept_type: Any = None,

@@ -15,7 +15,7 @@ from streamcore.processing.topology import aggregations
 from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.places import declares, shown
-from streamcore.processing.topology.windows import CalendarWindows, TimeWindows, Windows
+from streamcore.processing.topology.windows import AnyWindows, CalendarWindows, SessionWindows, TimeWindows
 from streamcore.state.calendar import Calendar, CalendarUnit
 
 K = TypeVar("K")
@@ -67,6 +67,20 @@ def declared_calendar(
         raise TopologyError(f"{error} {fact_text(stream=stream)}") from None
 
 
+def declared_sessions(
+    gap: Duration, grace: Duration, retention: Duration | None, *, stream: str
+) -> SessionWindows:
+    """Return the sessions that a user declared.
+
+    Raises:
+        TopologyError: a duration is invalid.
+    """
+    gap_ms = declared_ms(gap, "a session's gap", stream=stream)
+    grace_ms = declared_ms(grace, "grace", least_ms=0, stream=stream)
+    kept_ms = None if retention is None else declared_ms(retention, "retention", least_ms=0, stream=stream)
+    return SessionWindows(gap_ms, grace_ms, kept_ms)
+
+
 class WindowedStream(Generic[K, V]):
     """A stream whose next aggregation is by key and window.
 
@@ -74,7 +88,7 @@ class WindowedStream(Generic[K, V]):
     in any case. Arguments that an aggregation cannot take raise ``TopologyError``.
     """
 
-    def __init__(self, flow: Flow, windows: Windows) -> None:
+    def __init__(self, flow: Flow, windows: AnyWindows) -> None:
         self._flow = flow
         self._windows = windows
 
@@ -196,6 +210,7 @@ class WindowedStream(Generic[K, V]):
                 single=single,
                 kept_type=kept_type,
                 windows=self._windows,
+                merges=isinstance(self._windows, SessionWindows),
                 late=late,
                 on_error=on_error,
             )

@@ -283,7 +283,7 @@ class FinalOperator:
 
     def __init__(self, guard: Guard, store: WindowStore[Any, Any], spec: StoreSpec, time: Watermark) -> None:
         self._guard = guard
-        assert spec.windows is not None
+        assert isinstance(spec.windows, Windows)
         assert spec.result is not None
         self._store = store
         self._windows = spec.windows

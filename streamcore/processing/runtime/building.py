@@ -15,6 +15,7 @@ from streamcore.processing.operators.aggregate import (
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.limits import KeyInHeaderOperator, RateLimitOperator, TakeOperator
+from streamcore.processing.operators.sessions import SessionAggregateOperator, SessionFinalOperator
 from streamcore.processing.operators.sinks import SinkOperator
 from streamcore.processing.operators.stateless import (
     BranchOperator,
@@ -42,10 +43,12 @@ from streamcore.processing.runtime.global_tables import GlobalTableKeeper
 from streamcore.processing.runtime.rounds import HeldTime
 from streamcore.processing.runtime.sending import partitions_of
 from streamcore.processing.runtime.sink_runner import SinkRunner
-from streamcore.processing.runtime.task import Step, Task
+from streamcore.processing.runtime.task import ClosingOperator, Step, Task
 from streamcore.processing.topology import nodes
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Node, TopicSpec
+from streamcore.processing.topology.windows import SessionWindows
+from streamcore.state.sessions import SessionStore
 from streamcore.state.windowed import WindowStore
 
 
@@ -92,7 +95,7 @@ class TaskBuilder:
 
     def _operator(
         self, task: Task, node: Node, *, has_children: bool
-    ) -> Operator | EventRunner | FinalOperator:
+    ) -> Operator | EventRunner | ClosingOperator:
         guard = Guard(node.name, self._policy(node.on_error), self._failures_of(task))
         match node:
             case nodes.Map():
@@ -141,6 +144,9 @@ class TaskBuilder:
             case nodes.Aggregate():
                 return self._aggregate(task, node, guard, emits=has_children)
             case nodes.Final():
+                if isinstance(node.store.windows, SessionWindows):
+                    sessions = _sessions(task, node.store)
+                    return SessionFinalOperator(guard, sessions, node.store, _time(task, node))
                 return FinalOperator(guard, self._windows(task, node.store), node.store, _time(task, node))
             case nodes.TableSource():
                 return TableSourceOperator(guard, task.stores[node.store.name], task.history_of(node.store))
@@ -183,12 +189,19 @@ class TaskBuilder:
 
     def _aggregate(self, task: Task, node: nodes.Aggregate, guard: Guard, *, emits: bool) -> Operator:
         store = node.store
+        late = _LateRecords(task, None if node.late is None else self.sink(task, node.late, guard))
+        if isinstance(store.windows, SessionWindows):
+            closes = not any(
+                isinstance(other, nodes.Final) and other.store is store for other in task.sub_topology.nodes
+            )
+            return SessionAggregateOperator(
+                guard, _sessions(task, store), store, _time(task, node), late, emits=emits, closes=closes
+            )
         fold = AggregateOperator(
             guard, task.stores[store.name], store, emits=emits, history=task.history_of(store)
         )
         if store.windows is None:
             return fold
-        late = _LateRecords(task, None if node.late is None else self.sink(task, node.late, guard))
         return WindowedAggregateOperator(guard, fold, store.windows, _time(task, node), late)
 
     def _lookup(self, task: Task, join: nodes.TableJoin) -> Lookup:
@@ -223,6 +236,12 @@ class _LateRecords:
         self._task.late_count += len(batch)
         if self._sink is not None:
             self._sink.process(batch)
+
+
+def _sessions(task: Task, store: nodes.StoreSpec) -> SessionStore[Any]:
+    found = task.stores[store.name]
+    assert isinstance(found, SessionStore)
+    return found
 
 
 def _is_asked(node: Node, asked_for: set[Node], task: Task) -> bool:

@@ -5,13 +5,15 @@ Which layout a store has follows from its windows, here and nowhere else.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from streamcore.processing.topology.nodes import StoreSpec
-from streamcore.processing.topology.windows import CalendarWindows, TimeWindows
+from streamcore.processing.topology.windows import CalendarWindows, SessionWindows, TimeWindows
 from streamcore.state.descriptions import DESCRIPTION_VERSION, StoreDescription
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.keys import key_codec
+from streamcore.state.session_keys import period_of_gap
+from streamcore.state.sessions import SessionStore
 from streamcore.state.value_forms import form_of
 from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
@@ -19,6 +21,16 @@ from streamcore.state.write_back import WriteBack
 
 def write_back_of(engine: KeyValueEngine, store: StoreSpec) -> WriteBack[Any, Any]:
     """Return the write-back of a store in a task's engine."""
+    if isinstance(store.windows, SessionWindows):
+        return SessionStore(
+            engine,
+            store.name,
+            key_codec(store.key_type),
+            store.value_serde.encode,
+            store.value_serde.decode,
+            period_ms=period_of_gap(store.windows.gap_ms),
+            value_type=store.value_serde.type_name,
+        )
     kind = WriteBack if store.windows is None else WindowStore
     return kind(
         engine,
@@ -38,16 +50,23 @@ def _window_facts(store: StoreSpec) -> dict[str, Any]:
             return {"window_size_ms": size_ms, "window_advance_ms": advance_ms}
         case CalendarWindows(calendar):
             return {"window_calendar": calendar.text, "version": DESCRIPTION_VERSION}
+        case SessionWindows(gap_ms):
+            return {"session_gap_ms": gap_ms, "version": DESCRIPTION_VERSION}
         case _:
             return {}
 
 
+def _layout_of(store: StoreSpec) -> Literal["kv", "window", "session"]:
+    if store.windows is None:
+        return "kv"
+    return "session" if isinstance(store.windows, SessionWindows) else "window"
+
+
 def description_of(store: StoreSpec, name: str, *, follows: str) -> StoreDescription:
     """Return the description of a store, for tools."""
-    windows = store.windows
     return StoreDescription(
         name=name,
-        kind="kv" if windows is None else "window",
+        kind=_layout_of(store),
         key_codec=key_codec(store.key_type).name,
         value_codec=store.value_serde.name,
         **_window_facts(store),

@@ -15,10 +15,12 @@ from streamcore.processing.runtime.reading import ReadOnlyTable
 from streamcore.processing.runtime.stores import description_of
 from streamcore.processing.runtime.task_set import TaskSet
 from streamcore.processing.topology.nodes import StoreSpec
+from streamcore.processing.topology.windows import SessionWindows
 from streamcore.state.descriptions import StoreDescription
 from streamcore.state.keys import KeyCodec, key_codec
 from streamcore.state.position import Position
 from streamcore.state.queries import Answer, StoreView
+from streamcore.state.session_view import store_view
 
 Time = datetime | str | int
 WaitForPosition = Callable[[StoreSpec, Position, int], None]
@@ -179,7 +181,7 @@ def table_query(
     decode, result = store.value_serde.decode, store.result
     shown = decode if result is None else (lambda data: result(decode(data)))
     views = [
-        StoreView(
+        store_view(
             engine,
             description_of(store, part, follows=""),
             shown,
@@ -200,6 +202,7 @@ def committed_table(task_set: TaskSet, store: StoreSpec) -> ReadOnlyTable:
     if not any(known is store for known in stores_of(task_set)):
         raise UsageError(f"the table is not one of this application's: {fact_text(table=store.name)}")
     view = table_query(task_set, store.name, lambda *_: None, lambda: True)
+    is_session = isinstance(store.windows, SessionWindows)
 
     def get(place: Any) -> Any:
         key, at = place if view.is_windowed else (place, None)
@@ -208,8 +211,10 @@ def committed_table(task_set: TaskSet, store: StoreSpec) -> ReadOnlyTable:
 
     def items() -> Iterator[tuple[Any, Any]]:
         for answer in view.all():
-            windowed = isinstance(answer.key, Windowed) and view.is_windowed
-            yield ((answer.key.key, answer.key.start_ms) if windowed else answer.key), answer.value
+            place = answer.key
+            if isinstance(place, Windowed) and view.is_windowed:
+                place = (place.key, place.start_ms, *([place.end_ms] if is_session else []))
+            yield place, answer.value
 
     return ReadOnlyTable(store.name, get, items)
 

@@ -23,6 +23,7 @@ from streamcore.processing.operators.aggregate import FinalOperator
 from streamcore.processing.operators.batch import Batch, BatchSource, merged
 from streamcore.processing.operators.guard import ENDS_WORKER, Guard
 from streamcore.processing.operators.outputs import BatchOutputs, Outputs
+from streamcore.processing.operators.sessions import SessionFinalOperator
 from streamcore.processing.operators.stateless import Operator
 from streamcore.processing.operators.tables import StoreHistory
 from streamcore.processing.runtime.event_runner import EventRunner
@@ -35,6 +36,8 @@ from streamcore.processing.topology import nodes
 from streamcore.processing.topology.nodes import Node, StoreSpec
 from streamcore.processing.topology.plan import SubTopology
 from streamcore.processing.topology.times import NO_TIME
+from streamcore.processing.topology.windows import SessionWindows
+from streamcore.state.sessions import SessionStore
 from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
 
@@ -50,12 +53,16 @@ class TaskId:
         return f"{self.sub_topology}-{self.partition}"
 
 
+ClosingOperator = FinalOperator | SessionFinalOperator
+"""Operators that read their store when windows close, instead of records."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A node with its running side; ``parents`` are the indexes of its inputs."""
 
     node: Node
-    operator: Operator | EventRunner | FinalOperator
+    operator: Operator | EventRunner | ClosingOperator
     parents: tuple[int, ...]
     place: int
 
@@ -358,7 +365,7 @@ class Task:
         """Run a step that is not an agent on the outputs of its parents."""
         operator = step.operator
         assert not isinstance(operator, EventRunner)
-        if isinstance(operator, FinalOperator):
+        if isinstance(operator, ClosingOperator):
             outputs[step.place] = operator.close(source)
         elif (arrived := _arrived(step, outputs)) is not None:
             passed_on = operator.process(arrived)
@@ -381,9 +388,14 @@ class Task:
             if store.windows is None or store.is_of_limit:
                 continue
             windows = self.stores[store.name]
-            assert isinstance(windows, WindowStore)
             held_ms = self._held_ms.get(store.name, 0)
             open_from = store.windows.closed_before(self.time.watermark_ms - held_ms)
+            if isinstance(store.windows, SessionWindows):
+                assert isinstance(windows, SessionStore)
+                end_ms = windows.last_end_ms(open_from)
+                found += [] if end_ms is None else [store.windows.closing_time_ms(end_ms) + held_ms]
+                continue
+            assert isinstance(windows, WindowStore)
             found += [
                 store.windows.closing_time_ms(start_ms) + held_ms
                 for (_, start_ms), _ in windows.windows_between(open_from, 2**62)
@@ -417,7 +429,7 @@ class Task:
             expired_before = spec.windows.expired_before(self.time.watermark_ms - held_ms)
             if expired_before is not None and expired_before > 0:
                 store = self.stores[spec.name]
-                assert isinstance(store, WindowStore)
+                assert isinstance(store, WindowStore | SessionStore)
                 store.drop_before(expired_before)
 
     def abort(self) -> None:

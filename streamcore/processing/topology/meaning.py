@@ -6,7 +6,7 @@ engine works on batches instead and must give the same outputs and the same stat
 batches are cut; property tests compare the two. A new operator is written here first.
 
 A key is its bytes, as ``key_codec`` writes them for the declared type of the store's keys: state is kept by
-these bytes, or by these and the start of a window.
+these bytes, or by these and the start of a window, or the start and end of a session.
 
 The caller decides the order of the records of several inputs: lowest partition time first, of equal ones by
 input.
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -30,6 +29,15 @@ from streamcore.processing.topology import meaning_of_limits
 from streamcore.processing.topology.error_policy import ErrorPolicy, stop
 from streamcore.processing.topology.made_records import made_record
 from streamcore.processing.topology.meaning_of_outputs import Event, MeaningOfOutputs, Results, Stored
+from streamcore.processing.topology.meaning_of_sessions import joined_session, united
+from streamcore.processing.topology.meaning_of_time import (
+    TaskMeaning,
+    ensure_time,
+    held_ms,
+    is_asked_for,
+    known_time_ms,
+    move_watermark,
+)
 from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
@@ -60,33 +68,17 @@ from streamcore.processing.topology.nodes import (
     To,
     TopicSpec,
 )
-from streamcore.processing.topology.plan import Plan, SubTopology
+from streamcore.processing.topology.plan import Plan
 from streamcore.processing.topology.times import (
     NO_TIME,
     NO_TIMESTAMP,
     event_time_ms,
-    no_time_error,
     timestamps_seen,
 )
+from streamcore.processing.topology.windows import SessionWindows
 from streamcore.state.keys import key_codec
 
 R = TypeVar("R")
-
-
-@dataclass
-class _Task:
-    """One sub-topology and one partition number: its stores, and its time."""
-
-    sub_topology: SubTopology
-    stores: dict[str, dict[Any, Any]] = field(default_factory=lambda: defaultdict(dict))
-    partition_times_ms: dict[str, int] = field(default_factory=dict)
-    """Topic -> the highest time of a record of its partition so far."""
-    watermark_ms: int = NO_TIME
-    """The least partition time of the inputs that hold it and have had a record."""
-    watermark_before_ms: int = NO_TIME
-    """The watermark before the current event."""
-    topic: TopicSpec | None = None
-    """The topic of the current event."""
 
 
 class Interpreter(MeaningOfOutputs):
@@ -102,7 +94,7 @@ class Interpreter(MeaningOfOutputs):
         self.late_count = 0
         self._plan = plan
         self._on_error = on_error
-        self._tasks: dict[tuple[str, int], _Task] = {}
+        self._tasks: dict[tuple[str, int], TaskMeaning] = {}
         self._global_tables: dict[str, dict[Any, Any]] = defaultdict(dict)
 
     def state(self, store: str, partition: int) -> list[tuple[Any, Any]]:
@@ -115,14 +107,14 @@ class Interpreter(MeaningOfOutputs):
                 if spec.windows is None:
                     return [(decode(data), kept[data]) for data in sorted(kept)]
                 keepers = [node for node in task.sub_topology.nodes if isinstance(node, RateLimit | Take)]
-                held_ms = max((_held_ms(task, node) for node in keepers if node.store is spec), default=0)
-                time_ms = task.watermark_ms - held_ms
+                behind_ms = max((held_ms(task, node) for node in keepers if node.store is spec), default=0)
+                time_ms = task.watermark_ms - behind_ms
                 expired_ms = spec.windows.expired_before(time_ms) if spec.is_of_limit else None
                 places = sorted(
                     (place for place in kept if expired_ms is None or place[1] >= expired_ms),
-                    key=lambda place: (place[1], place[0]),
+                    key=lambda place: (*place[1:], place[0]),
                 )
-                return [((decode(data), start_ms), kept[data, start_ms]) for data, start_ms in places]
+                return [((decode(place[0]), *place[1:]), kept[place]) for place in places]
         return []
 
     def feed(self, stored: Stored) -> None:
@@ -144,13 +136,13 @@ class Interpreter(MeaningOfOutputs):
             for entry in sub_topology.inputs:
                 if entry.topic.name == stored.topic:
                     place = (sub_topology.name, stored.partition)
-                    task = self._tasks.setdefault(place, _Task(sub_topology))
+                    task = self._tasks.setdefault(place, TaskMeaning(sub_topology))
                     self._enter(task, entry.topic, entry.root, stored)
         return self._written
 
     # -- one event
 
-    def _enter(self, task: _Task, topic: TopicSpec, root: Node, stored: Stored) -> None:
+    def _enter(self, task: TaskMeaning, topic: TopicSpec, root: Node, stored: Stored) -> None:
         """Decode a record and pass it to the steps.
 
         A record that has a time moves the time of its partition, even if it does not decode. A record without
@@ -159,9 +151,9 @@ class Interpreter(MeaningOfOutputs):
         policy = topic.on_error if topic.on_error is not None else self._on_error
         events = self._guarded(topic.name, policy, stored, lambda: _decoded(topic, stored))
         task.topic = topic
-        time_ms = max(task.partition_times_ms.get(topic.name, NO_TIME), _known_time_ms(topic, stored, events))
+        time_ms = max(task.partition_times_ms.get(topic.name, NO_TIME), known_time_ms(topic, stored, events))
         task.partition_times_ms[topic.name] = time_ms
-        _move_watermark(task)
+        move_watermark(task)
         events = [replace(event, source_time_ms=time_ms) for event in events]
         in_stream = [event for event in events if event.value is not None or not topic.skips_nulls]
         given: dict[Node, list[Event]] = {root: in_stream}
@@ -172,7 +164,7 @@ class Interpreter(MeaningOfOutputs):
                     arrived = events if root in node.parents else []
                 given[node] = self._step(task, node, arrived, stored)
 
-    def _step(self, task: _Task, node: Node, arrived: list[Event], stored: Stored) -> list[Event]:
+    def _step(self, task: TaskMeaning, node: Node, arrived: list[Event], stored: Stored) -> list[Event]:
         """Return the output of a step for its input from one stored record."""
         if isinstance(node, Final):
             policy = node.on_error if node.on_error is not None else self._on_error
@@ -181,7 +173,7 @@ class Interpreter(MeaningOfOutputs):
             return meaning_of_limits.sampled(node, arrived, stored)
         return [made for event in arrived for made in self._made(task, node, event, stored)]
 
-    def _made(self, task: _Task, node: Node, event: Event, stored: Stored) -> list[Event]:
+    def _made(self, task: TaskMeaning, node: Node, event: Event, stored: Stored) -> list[Event]:
         """Return the output of a step for one event."""
 
         def call(function: Callable[..., R], *arguments: Any) -> Results[R]:
@@ -255,7 +247,7 @@ class Interpreter(MeaningOfOutputs):
 
     def _limited(
         self,
-        task: _Task,
+        task: TaskMeaning,
         node: RateLimit | Take,
         event: Event,
         stored: Stored,
@@ -268,7 +260,7 @@ class Interpreter(MeaningOfOutputs):
             return []
         for key in [None] if event.key is None else call(_key_bytes, node.store, event.key):
             kept = task.stores[node.store.name]
-            time_ms = max(event.source_time_ms, task.watermark_before_ms - _held_ms(task, node))
+            time_ms = max(event.source_time_ms, task.watermark_before_ms - held_ms(task, node))
             passes = meaning_of_limits.passes(node, kept, key, event.timestamp_ms, time_ms)
             self.late_count += passes is None and node.leaves_out_null_keys
             if passes or (passes is None and not node.leaves_out_null_keys):
@@ -276,7 +268,7 @@ class Interpreter(MeaningOfOutputs):
         return []
 
     def _kept_in_table(
-        self, task: _Task, node: TableSource, event: Event, call: Callable[..., Results[Any]]
+        self, task: TaskMeaning, node: TableSource, event: Event, call: Callable[..., Results[Any]]
     ) -> list[Event]:
         if event.key is None:
             return []
@@ -286,7 +278,7 @@ class Interpreter(MeaningOfOutputs):
         return []
 
     def _joined(
-        self, task: _Task, node: TableJoin, event: Event, call: Callable[..., Results[Any]]
+        self, task: TaskMeaning, node: TableJoin, event: Event, call: Callable[..., Results[Any]]
     ) -> list[Event]:
         if isinstance(node.table, GlobalTable):
             table = self._global_tables[node.store.name]
@@ -307,7 +299,7 @@ class Interpreter(MeaningOfOutputs):
 
     def _aggregated(
         self,
-        task: _Task,
+        task: TaskMeaning,
         node: Aggregate,
         event: Event,
         stored: Stored,
@@ -320,34 +312,67 @@ class Interpreter(MeaningOfOutputs):
             return self._folded(task, node, event, None, call)
         if not self._has_time(task, node, event, stored):
             return []
+        time_ms = max(event.source_time_ms, task.watermark_before_ms - held_ms(task, node))
+        if isinstance(windows, SessionWindows):
+            return self._in_session(task, node, windows, event, time_ms, call)
         open_starts_ms = [
             start_ms
             for start_ms in windows.starts_of(event.timestamp_ms)
-            if not windows.is_closed(
-                start_ms, max(event.source_time_ms, task.watermark_before_ms - _held_ms(task, node))
-            )
+            if not windows.is_closed(start_ms, time_ms)
         ]
         if not open_starts_ms:
-            self.late_count += 1
-            if node.late is not None:
-                self._write(node.late, event, call)
+            self._take_late(node, event, call)
         updates: list[Event] = []
         for start_ms in open_starts_ms:
             for update in self._folded(task, node, event, start_ms, call):
                 updates.append(replace(update, key=windows.windowed(event.key, start_ms)))
         return updates
 
-    def _has_time(self, task: _Task, node: Node, event: Event, stored: Stored) -> bool:
+    def _in_session(
+        self,
+        task: TaskMeaning,
+        node: Aggregate,
+        windows: SessionWindows,
+        event: Event,
+        time_ms: int,
+        call: Callable[..., Results[Any]],
+    ) -> list[Event]:
+        """Fold an event into the session of its key, which may unite several; return what changed, if a step
+        reads it.
+        """
+        state = task.stores[node.store.name]
+        changes: list[tuple[Any, Any]] = []
+        for key in call(_key_bytes, node.store, event.key):
+            session = joined_session(windows, state, key, event.timestamp_ms, time_ms)
+            if session.is_late:
+                self._take_late(node, event, call)
+                continue
+            before = [state[place] for place in session.joined]
+            for added, result in self._added(task, node, event, before, call):
+                for place in session.joined:
+                    del state[place]
+                state[session.place] = added
+                changes += session.changes(event.key, result)
+        if not is_asked_for(task, node):
+            return []
+        return [replace(event, key=windowed, value=value) for windowed, value in changes]
+
+    def _take_late(self, node: Aggregate, event: Event, call: Callable[..., Results[Any]]) -> None:
+        self.late_count += 1
+        if node.late is not None:
+            self._write(node.late, event, call)
+
+    def _has_time(self, task: TaskMeaning, node: Node, event: Event, stored: Stored) -> bool:
         """Whether a step can use the time of an event; if not, the policy of the event's topic decides."""
         assert task.topic is not None
         policy = node.on_error if node.on_error is not None else self._on_error
         if task.topic.on_error is not None:
             policy = task.topic.on_error
-        return bool(self._guarded(node.name, policy, stored, lambda: _ensure_time(event)))
+        return bool(self._guarded(node.name, policy, stored, lambda: ensure_time(event)))
 
     def _folded(
         self,
-        task: _Task,
+        task: TaskMeaning,
         node: Aggregate,
         event: Event,
         start_ms: int | None,
@@ -361,6 +386,25 @@ class Interpreter(MeaningOfOutputs):
         if not encoded:
             return []
         key = encoded[0] if start_ms is None else (encoded[0], start_ms)
+        state = task.stores[node.store.name]
+        updates = []
+        for added, result in self._added(task, node, event, [state[key]] if key in state else [], call):
+            state[key] = added
+            if is_asked_for(task, node):
+                updates.append(replace(event, value=result))
+        return updates
+
+    def _added(
+        self,
+        task: TaskMeaning,
+        node: Aggregate,
+        event: Event,
+        states: list[tuple[Any, ...]],
+        call: Callable[..., Results[Any]],
+    ) -> Results[tuple[tuple[Any, ...], Any]]:
+        """Return accumulators, those of sessions united, with an event folded in, and their result if a step
+        reads it.
+        """
         aggregators = [aggregator for _, aggregator in node.store.aggregators]
         values = []
         for aggregator in aggregators:
@@ -368,54 +412,50 @@ class Interpreter(MeaningOfOutputs):
             if not found:
                 return []
             values += found
-        state = task.stores[node.store.name]
-        accumulators = state.get(key) or tuple(aggregator.initial() for aggregator in aggregators)
-        is_asked_for = any(
-            node in child.parents and not isinstance(child, Final) for child in task.sub_topology.nodes
-        )
 
         def fold() -> tuple[tuple[Any, ...], Any]:
             added = tuple(
                 accumulator
                 if value is None and not aggregator.counts_none
                 else aggregator.add(accumulator, value)
-                for aggregator, accumulator, value in zip(aggregators, accumulators, values, strict=True)
+                for aggregator, accumulator, value in zip(
+                    aggregators, united(node.store, states), values, strict=True
+                )
             )
-            return added, _result(node.store, added) if is_asked_for else None
+            return added, _result(node.store, added) if is_asked_for(task, node) else None
 
-        updates = []
-        for added, result in call(fold):
-            state[key] = added
-            if is_asked_for:
-                updates.append(replace(event, value=result))
-        return updates
+        return call(fold)
 
-    def _closed_windows(self, task: _Task, node: Final, policy: ErrorPolicy, stored: Stored) -> list[Event]:
+    def _closed_windows(
+        self, task: TaskMeaning, node: Final, policy: ErrorPolicy, stored: Stored
+    ) -> list[Event]:
         """Return the results of the windows that this event closed, by start and then by the bytes of the
-        key.
+        key; of sessions, by end and then by key.
         """
         windows = node.store.windows
         assert windows is not None
         decode = key_codec(node.store.key_type).decode
+        state = task.stores[node.store.name]
         closed = [
-            (start_ms, key, accumulators)
-            for (key, start_ms), accumulators in task.stores[node.store.name].items()
-            if windows.is_closed(start_ms, task.watermark_ms - _held_ms(task, node))
-            and not windows.is_closed(start_ms, task.watermark_before_ms - _held_ms(task, node))
+            place
+            for place in state
+            if windows.is_closed(place[-1], task.watermark_ms - held_ms(task, node))
+            and not windows.is_closed(place[-1], task.watermark_before_ms - held_ms(task, node))
         ]
         results: list[Event] = []
-        for start_ms, key, accumulators in sorted(closed, key=lambda window: window[:2]):
-            found = self._guarded(node.name, policy, stored, partial(_result, node.store, accumulators))
+        for place in sorted(closed, key=lambda place: (place[-1], place[0])):
+            windowed = windows.windowed(decode(place[0]), *place[1:])
+            found = self._guarded(node.name, policy, stored, partial(_result, node.store, state[place]))
             results += [
                 Event(
-                    windows.windowed(decode(key), start_ms),
+                    windowed,
                     result,
-                    windows.end_of(start_ms) - 1,
+                    windowed.end_ms - 1,
                     (),
                     stored.topic,
                     stored.partition,
                     stored.offset,
-                    windows.end_of(start_ms) - 1,
+                    windowed.end_ms - 1,
                 )
                 for result in found
             ]
@@ -446,37 +486,6 @@ def _decoded(topic: TopicSpec, stored: Stored) -> Event:
     else:
         timestamp_ms = NO_TIMESTAMP if value is None else event_time_ms(topic.timestamp, value)
     return Event(key, value, timestamp_ms, stored.headers, stored.topic, stored.partition, stored.offset)
-
-
-def _move_watermark(task: _Task) -> None:
-    """Move the watermark to the least time of the inputs that hold it; never back."""
-    times_ms = [
-        task.partition_times_ms[entry.topic.name]
-        for entry in task.sub_topology.inputs
-        if entry.holds_time and entry.topic.name in task.partition_times_ms
-    ]
-    known_ms = [time_ms for time_ms in times_ms if time_ms != NO_TIME]
-    task.watermark_before_ms = task.watermark_ms
-    task.watermark_ms = max(task.watermark_ms, min(known_ms, default=NO_TIME))
-
-
-def _held_ms(task: _Task, node: Node) -> int:
-    """Return how far behind the watermark the records can be that a step still gets from final results."""
-    return task.sub_topology.held_ms.get(node, 0)
-
-
-def _known_time_ms(topic: TopicSpec, stored: Stored, events: list[Event]) -> int:
-    """Return the time of a record for stream time; ``NO_TIME`` if it has none."""
-    if events:
-        timestamp_ms = events[0].timestamp_ms
-    else:
-        timestamp_ms = NO_TIMESTAMP if topic.timestamp else timestamps_seen([stored.timestamp_ms])[0]
-    return timestamp_ms if timestamp_ms != NO_TIMESTAMP else NO_TIME
-
-
-def _ensure_time(event: Event) -> None:
-    if event.timestamp_ms == NO_TIMESTAMP:
-        raise no_time_error()
 
 
 def _records(function: Callable[[Event], Iterable[Event]], event: Event) -> list[Event]:

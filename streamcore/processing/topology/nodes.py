@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.error_policy import ErrorPolicy, Retry
-from streamcore.processing.topology.windows import Windows
+from streamcore.processing.topology.windows import AnyWindows
 from streamcore.serde import Serde
 
 Function: TypeAlias = Callable[..., Any]
@@ -58,7 +58,7 @@ class StoreSpec:
     name: str
     key_type: Any
     value_serde: Serde[Any]
-    windows: Windows | None = None
+    windows: AnyWindows | None = None
     aggregators: tuple[tuple[str, Aggregator[Any, Any]], ...] = ()
     result: Function | None = None
     source_topic: TopicSpec | None = None

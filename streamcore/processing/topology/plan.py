@@ -28,7 +28,7 @@ from streamcore.processing.topology.nodes import (
     To,
     TopicSpec,
 )
-from streamcore.processing.topology.windows import Windows
+from streamcore.processing.topology.windows import AnyWindows
 
 KEEPERS = Aggregate | TableSource | RateLimit | Take
 """Steps that write a store of their own."""
@@ -298,7 +298,7 @@ def _held_ms(members: Sequence[Node]) -> dict[Node, int]:
     return held
 
 
-def _windows_of(node: Final) -> Windows:
+def _windows_of(node: Final) -> AnyWindows:
     assert node.store.windows is not None
     return node.store.windows
 

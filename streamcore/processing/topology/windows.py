@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from streamcore.durations import duration_text
 from streamcore.errors import UsageError, fact_text
@@ -165,6 +166,72 @@ class TimeWindows(Windows):
     def starts_of_ended(self, time_ms: int) -> int:
         """Return the exclusive bound of the starts of the windows whose end is at or before a time."""
         return time_ms - self.size_ms + 1
+
+
+@dataclass(frozen=True, slots=True)
+class SessionWindows:
+    """Sessions: records of a key that are at most ``gap_ms`` apart are in one.
+
+    A session is ``[start_ms, end_ms)``: from its first record to the gap after its last. A record at exactly
+    the end still joins it, so a session is closed when the time is *after* its end and grace.
+    """
+
+    gap_ms: int
+    grace_ms: int = 0
+    retention_ms: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """``session``."""
+        return "session"
+
+    @property
+    def text(self) -> str:
+        """The gap."""
+        return f"sessions with a gap of {duration_text(self.gap_ms)}"
+
+    @property
+    def size_ms_max(self) -> int:
+        """The gap: a session's record in the store is as old as its last change."""
+        return self.gap_ms
+
+    @property
+    def held_ms(self) -> int:
+        """How far behind the watermark the final results can be that come next, in milliseconds."""
+        return self.grace_ms + 1
+
+    def windowed(self, key: object, start_ms: int, end_ms: int) -> Windowed[object]:
+        """Return the key of a result."""
+        return Windowed(key, start_ms, end_ms)
+
+    def is_closed(self, end_ms: int, time_ms: int) -> bool:
+        """Whether a session that ends then takes no more records at this time."""
+        return end_ms + self.grace_ms < time_ms
+
+    def closed_before(self, time_ms: int) -> int:
+        """Return the exclusive bound of closed ends: a session is closed if and only if it ends before."""
+        return time_ms - self.grace_ms
+
+    def closing_time_ms(self, end_ms: int) -> int:
+        """Return the time at which a session closes."""
+        return end_ms + self.grace_ms + 1
+
+    def joins(self, start_ms: int, end_ms: int, timestamp_ms: int, time_ms: int) -> bool:
+        """Whether a record joins a session, at a time of its source partition."""
+        return start_ms - self.gap_ms <= timestamp_ms <= end_ms and end_ms + self.grace_ms >= time_ms
+
+    def is_late(self, end_ms: int, time_ms: int) -> bool:
+        """Whether a record is late whose session, with the record, ends then."""
+        return end_ms + self.grace_ms <= time_ms
+
+    def expired_before(self, time_ms: int) -> int | None:
+        """Return the exclusive bound of ends whose retention is over; ``None`` if sessions are kept."""
+        if self.retention_ms is None:
+            return None
+        return time_ms - max(self.grace_ms, self.retention_ms)
+
+
+AnyWindows: TypeAlias = Windows | SessionWindows
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,318 @@
+"""Folds records into sessions, and emits the final results of sessions.
+
+A record joins the sessions of its key that it is at most the gap away from; if it joins several, they are
+united. A session that is closed for the record's source partition takes no more records, whatever the
+watermark of the task is. A record is late if the session that it would be in is closed.
+
+As in ``aggregate``, two ways lead to the same state: key by key where no step reads the updates, record by
+record otherwise, or where a function of the user fails.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+from streamcore.model import Windowed
+from streamcore.processing.operators.aggregate import LateSink, Watermark, added
+from streamcore.processing.operators.batch import Batch, BatchSource
+from streamcore.processing.operators.guard import Guard
+from streamcore.processing.operators.store_keys import loaded
+from streamcore.processing.topology.nodes import StoreSpec
+from streamcore.processing.topology.windows import SessionWindows
+from streamcore.state.sessions import Session, SessionStore
+
+
+class _Draft:
+    """A session as it will be: the stored sessions that it is made of, and the records to fold into it."""
+
+    __slots__ = ("end_ms", "indexes", "sessions", "start_ms", "state")
+
+    def __init__(self, start_ms: int, end_ms: int, state: Any, sessions: list[Session]) -> None:
+        self.start_ms = start_ms
+        self.end_ms = end_ms
+        self.state = state
+        self.sessions = sessions
+        self.indexes: list[int] = []
+
+
+class SessionAggregateOperator:
+    """Folds each record into the session of its key; late records are left out."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        store: SessionStore[Any],
+        spec: StoreSpec,
+        time: Watermark,
+        late: LateSink,
+        *,
+        emits: bool,
+        closes: bool,
+    ) -> None:
+        """Create the operator.
+
+        Args:
+            emits: a step reads the updates.
+            closes: no step reads the final results, so this operator closes the sessions.
+        """
+        assert isinstance(spec.windows, SessionWindows)
+        assert spec.result is not None
+        self._guard = guard
+        self._store = store
+        self._windows = spec.windows
+        self._aggregators = [aggregator for _, aggregator in spec.aggregators]
+        self._merges = [aggregator.merge for aggregator in self._aggregators if aggregator.merge is not None]
+        self._result = spec.result
+        self._time = time
+        self._late = late
+        self._emits = emits
+        self._closes = closes
+        self._open = store.open_sessions(self._windows.closed_before(time.watermark_ms))
+
+    def process(self, batch: Batch) -> Batch | None:
+        """Fold the batch; return the changes of sessions if a step reads them: ``None`` for a session whose
+        bounds changed, then the new result.
+        """
+        batch = self._guard.with_times(self._guard.with_values(self._guard.with_keys(batch)))
+        if not len(batch):
+            return None
+        batch, identities, _ = loaded(self._guard, self._store, batch.keys, batch)
+        times_ms = self._source_times_ms(batch)
+        updates = None
+        if self._emits or not self._fold_grouped(batch, identities, times_ms):
+            updates = self._fold_one_by_one(batch, identities, times_ms)
+        if self._closes:
+            self._store.close_before(self._windows.closed_before(self._time.watermark_ms))
+        return updates
+
+    def _source_times_ms(self, batch: Batch) -> Sequence[int]:
+        """Return for each record the time of its source partition, by which it is late or in time."""
+        times_ms, floor_ms = batch.source_times_ms(), self._time.floor_ms
+        if min(times_ms) >= floor_ms:
+            return times_ms
+        return [max(time_ms, floor_ms) for time_ms in times_ms]
+
+    # -- key by key
+
+    def _fold_grouped(self, batch: Batch, identities: Sequence[Any], times_ms: Sequence[int]) -> bool:
+        """Fold key by key; return ``False``, with nothing changed, if a function failed."""
+        columns: list[Sequence[Any]] = []
+        for aggregator in self._aggregators:
+            column: Sequence[Any] | None = batch.values
+            if aggregator.of is not None:
+                column = self._guard.attempt(aggregator.of, batch.values)
+            if column is None:
+                return False
+            columns.append(column)
+        groups: dict[Any, list[int]] = {}
+        for index, identity in enumerate(identities):
+            group = groups.get(identity)
+            if group is None:
+                groups[identity] = [index]
+            else:
+                group.append(index)
+        timestamps_ms = batch.timestamps_ms
+        late: list[int] = []
+
+        def folded(identity: Any) -> list[_Draft]:
+            drafts = [
+                _Draft(found.start_ms, found.end_ms, found.value, [found])
+                for found in self._open.get(identity, ())
+            ]
+            for index in groups[identity]:
+                self._place(drafts, index, timestamps_ms[index], times_ms[index], columns, late)
+            for draft in drafts:
+                self._fold_waiting(draft, columns)
+            return drafts
+
+        folds = self._guard.attempt(folded, groups)
+        if folds is None:
+            return False
+        for identity, drafts in zip(groups, folds, strict=True):
+            for draft in drafts:
+                self._keep(identity, draft)
+        if late:
+            self._late.late(batch.take(sorted(late)))
+        return True
+
+    def _place(
+        self,
+        drafts: list[_Draft],
+        index: int,
+        timestamp_ms: int,
+        time_ms: int,
+        columns: Sequence[Sequence[Any]],
+        late: list[int],
+    ) -> None:
+        """Add a record to the draft of its session, which may unite drafts or be a new one."""
+        windows = self._windows
+        horizon_ms = time_ms - windows.grace_ms
+        gap_ms = windows.gap_ms
+        end_ms = timestamp_ms + gap_ms
+        # ``SessionWindows.joins`` and ``is_late``, without a call for each record.
+        joined = [
+            draft
+            for draft in drafts
+            if draft.start_ms - gap_ms <= timestamp_ms <= draft.end_ms and draft.end_ms >= horizon_ms
+        ]
+        if not joined:
+            if end_ms <= horizon_ms:
+                late.append(index)
+                return
+            draft = _Draft(timestamp_ms, end_ms, None, [])
+            insort(drafts, draft, key=_START)
+        elif len(joined) == 1:
+            draft = joined[0]
+            if end_ms > draft.end_ms:
+                draft.end_ms = end_ms
+            elif draft.end_ms <= horizon_ms:
+                late.append(index)
+                return
+            if timestamp_ms < draft.start_ms:
+                draft.start_ms = timestamp_ms
+                drafts.sort(key=_START)
+        else:
+            last_ms = max(end_ms, *(each.end_ms for each in joined))
+            if last_ms <= horizon_ms:
+                late.append(index)
+                return
+            draft = joined[0]
+            for other in joined:
+                self._fold_waiting(other, columns)
+            for other in joined[1:]:
+                draft.state = self._united(draft.state, other.state)
+                draft.sessions += other.sessions
+                drafts.remove(other)
+            draft.start_ms = min(timestamp_ms, draft.start_ms)
+            draft.end_ms = last_ms
+            drafts.sort(key=_START)
+        draft.indexes.append(index)
+
+    def _fold_waiting(self, draft: _Draft, columns: Sequence[Sequence[Any]]) -> None:
+        """Fold the records of a draft that are not in its state yet."""
+        indexes = draft.indexes
+        if not indexes:
+            return
+        state = draft.state
+        accumulators = []
+        for number, (aggregator, column) in enumerate(zip(self._aggregators, columns, strict=True)):
+            accumulator = aggregator.initial() if state is None else state[number]
+            values = [column[index] for index in indexes]
+            if not aggregator.counts_none and None in values:
+                values = [value for value in values if value is not None]
+            accumulators.append(aggregator.add_many(accumulator, values) if values else accumulator)
+        draft.state = tuple(accumulators)
+        draft.indexes = []
+
+    def _keep(self, identity: Any, draft: _Draft) -> None:
+        """Write a draft to the store, if it differs from the one session that it was made of."""
+        sessions = draft.sessions
+        if not sessions:
+            self._store.begin(identity, draft.start_ms, draft.end_ms, draft.state)
+            return
+        first = sessions[0]
+        for absorbed in sessions[1:]:
+            self._store.absorb(absorbed)
+        if len(sessions) > 1 or draft.state is not first.value:
+            self._store.change(first, draft.start_ms, draft.end_ms, draft.state)
+
+    # -- record by record
+
+    def _fold_one_by_one(
+        self, batch: Batch, identities: Sequence[Any], times_ms: Sequence[int]
+    ) -> Batch | None:
+        late: list[int] = []
+        timestamps_ms = batch.timestamps_ms
+
+        def step(index: int) -> list[tuple[Any, Any]]:
+            key, identity, value = batch.keys[index], identities[index], batch.values[index]
+            timestamp_ms, time_ms = timestamps_ms[index], times_ms[index]
+            windows = self._windows
+            joined = [
+                found
+                for found in self._open.get(identity, ())
+                if windows.joins(found.start_ms, found.end_ms, timestamp_ms, time_ms)
+            ]
+            end_ms = max([timestamp_ms + windows.gap_ms, *(found.end_ms for found in joined)])
+            if windows.is_late(end_ms, time_ms):
+                late.append(index)
+                return []
+            values = [
+                value if aggregator.of is None else aggregator.of(value) for aggregator in self._aggregators
+            ]
+            state = self._initial()
+            for number, found in enumerate(joined):
+                state = self._united(state, found.value) if number else found.value
+            state = tuple(
+                added(aggregator, accumulator, each)
+                for aggregator, accumulator, each in zip(self._aggregators, state, values, strict=True)
+            )
+            result = self._result(state) if self._emits else None
+            draft = _Draft(min([timestamp_ms, *(each.start_ms for each in joined)]), end_ms, state, joined)
+            changes = [
+                (Windowed(key, found.start_ms, found.end_ms), None)
+                for found in joined
+                if (found.start_ms, found.end_ms) != (draft.start_ms, draft.end_ms)
+            ]
+            self._keep(identity, draft)
+            return [*changes, (Windowed(key, draft.start_ms, draft.end_ms), result)]
+
+        found, kept = self._guard.map(step, range(len(batch)), batch)
+        if late:
+            self._late.late(batch.take(late))
+        if not self._emits:
+            return None
+        rest = range(len(batch)) if kept is None else kept
+        indexes = [index for index, changes in zip(rest, found, strict=True) for _ in changes]
+        updates = batch.take(indexes).with_keys([key for changes in found for key, _ in changes])
+        return updates.with_values([value for changes in found for _, value in changes])
+
+    def _initial(self) -> tuple[Any, ...]:
+        return tuple(aggregator.initial() for aggregator in self._aggregators)
+
+    def _united(self, earlier: tuple[Any, ...], later: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(
+            merge(first, second) for merge, first, second in zip(self._merges, earlier, later, strict=True)
+        )
+
+
+_START = attrgetter("start_ms")
+
+
+class SessionFinalOperator:
+    """Emits the result of each session when it closes.
+
+    A session closes with the record that moves the time past its end and grace. Results are in the order of
+    ends, then of keys. Their timestamp is the last of the session.
+    """
+
+    def __init__(self, guard: Guard, store: SessionStore[Any], spec: StoreSpec, time: Watermark) -> None:
+        assert isinstance(spec.windows, SessionWindows)
+        assert spec.result is not None
+        self._guard = guard
+        self._store = store
+        self._windows = spec.windows
+        self._result = spec.result
+        self._time = time
+        store.open_sessions(spec.windows.closed_before(time.watermark_ms))
+
+    def close(self, source: BatchSource) -> Batch | None:
+        """Return the results of the sessions that closed while the records of a source were processed."""
+        closed = self._store.close_before(self._windows.closed_before(self._time.watermark_ms))
+        if not closed:
+            return None
+        origins = [
+            self._time.place_reaching(self._windows.closing_time_ms(session.end_ms)) for session in closed
+        ]
+        keys = [
+            Windowed(key, session.start_ms, session.end_ms)
+            for key, session in zip(self._store.keys_of(closed), closed, strict=True)
+        ]
+        states = [session.value for session in closed]
+        times_ms = [session.end_ms - 1 for session in closed]
+        results = Batch(keys, states, times_ms, origins, None, source, held_times_ms=list(times_ms))
+        values, kept = self._guard.map(self._result, states, results)
+        return (results if kept is None else results.take(kept)).with_values(values)

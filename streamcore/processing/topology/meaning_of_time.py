@@ -1,0 +1,69 @@
+"""The time of a task in the interpreter: partition times, the watermark, and how far steps are behind it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamcore.processing.topology.meaning_of_outputs import Event, Stored
+from streamcore.processing.topology.nodes import Aggregate, Final, Node, TopicSpec
+from streamcore.processing.topology.plan import SubTopology
+from streamcore.processing.topology.times import NO_TIME, NO_TIMESTAMP, no_time_error, timestamps_seen
+
+
+@dataclass
+class TaskMeaning:
+    """One sub-topology and one partition number: its stores, and its time."""
+
+    sub_topology: SubTopology
+    stores: dict[str, dict[Any, Any]] = field(default_factory=lambda: defaultdict(dict))
+    partition_times_ms: dict[str, int] = field(default_factory=dict)
+    """Topic -> the highest time of a record of its partition so far."""
+    watermark_ms: int = NO_TIME
+    """The least partition time of the inputs that hold it and have had a record."""
+    watermark_before_ms: int = NO_TIME
+    """The watermark before the current event."""
+    topic: TopicSpec | None = None
+    """The topic of the current event."""
+
+
+def move_watermark(task: TaskMeaning) -> None:
+    """Move the watermark to the least time of the inputs that hold it; never back."""
+    times_ms = [
+        task.partition_times_ms[entry.topic.name]
+        for entry in task.sub_topology.inputs
+        if entry.holds_time and entry.topic.name in task.partition_times_ms
+    ]
+    known_ms = [time_ms for time_ms in times_ms if time_ms != NO_TIME]
+    task.watermark_before_ms = task.watermark_ms
+    task.watermark_ms = max(task.watermark_ms, min(known_ms, default=NO_TIME))
+
+
+def held_ms(task: TaskMeaning, node: Node) -> int:
+    """Return how far behind the watermark the records can be that a step still gets from final results."""
+    return task.sub_topology.held_ms.get(node, 0)
+
+
+def known_time_ms(topic: TopicSpec, stored: Stored, events: list[Event]) -> int:
+    """Return the time of a record for stream time; ``NO_TIME`` if it has none."""
+    if events:
+        timestamp_ms = events[0].timestamp_ms
+    else:
+        timestamp_ms = NO_TIMESTAMP if topic.timestamp else timestamps_seen([stored.timestamp_ms])[0]
+    return timestamp_ms if timestamp_ms != NO_TIMESTAMP else NO_TIME
+
+
+def ensure_time(event: Event) -> None:
+    """Refuse an event without a time.
+
+    Raises:
+        InvalidTimestampError: the event has none.
+    """
+    if event.timestamp_ms == NO_TIMESTAMP:
+        raise no_time_error()
+
+
+def is_asked_for(task: TaskMeaning, node: Aggregate) -> bool:
+    """Whether a step reads the changes of an aggregation; ``Final`` reads its store instead."""
+    return any(node in child.parents and not isinstance(child, Final) for child in task.sub_topology.nodes)

@@ -1,0 +1,72 @@
+"""Byte keys and values of session stores: by period of time, then by key, then by the session's end.
+
+::
+
+    session key   := period as uint64 big-endian | key bytes of the store's key codec | end_ms as uint64
+    session value := start_ms as uint64 big-endian | value bytes
+    period        := end_ms - end_ms % period_ms
+
+``period_ms`` is fixed when the store is created (``period_of_gap``). Periods are ranges of bytes, so dropping
+old sessions is a range, and the open sessions are at the end of the store. Within a period the sessions of a
+key are adjacent, so a query for one key costs one seek per period. Sessions of one key never have equal ends:
+a record whose session would end where a closed one ended is late.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from streamcore.model import TimestampMs
+
+PERIOD_BYTES: Final = 8
+END_BYTES: Final = 8
+START_BYTES: Final = 8
+
+_NUMBER = struct.Struct(">Q")
+_PERIOD_MS_MIN: Final = 60_000
+_GAPS_IN_PERIOD: Final = 8
+
+
+def period_of_gap(gap_ms: int) -> int:
+    """Return the period of a store, in milliseconds: long enough that few sessions reach into the next."""
+    return max(_PERIOD_MS_MIN, _GAPS_IN_PERIOD * gap_ms)
+
+
+def session_key(period_ms: int, key: bytes, end_ms: TimestampMs) -> bytes:
+    """Return the byte key of a session, from the bytes of its key."""
+    return _NUMBER.pack(end_ms - end_ms % period_ms) + key + _NUMBER.pack(end_ms)
+
+
+def period_key(period_ms: int, end_ms: TimestampMs) -> bytes:
+    """Return the first eight bytes of the sessions that end in the period of a time, also a bound."""
+    end_ms = max(0, end_ms)
+    return _NUMBER.pack(end_ms - end_ms % period_ms)
+
+
+def key_in(data: bytes) -> bytes:
+    """Return the bytes of the key in a session key."""
+    return data[PERIOD_BYTES:-END_BYTES]
+
+
+def end_in(data: bytes) -> TimestampMs:
+    """Return the end in a session key."""
+    end_ms: int = _NUMBER.unpack_from(data, len(data) - END_BYTES)[0]
+    return end_ms
+
+
+def following_period(period_ms: int, data: bytes) -> bytes:
+    """Return the first bytes of the period after that of a session key."""
+    found_ms: int = _NUMBER.unpack_from(data)[0]
+    return _NUMBER.pack(found_ms + period_ms)
+
+
+def session_value(start_ms: TimestampMs, value: bytes) -> bytes:
+    """Return the stored value of a session."""
+    return _NUMBER.pack(start_ms) + value
+
+
+def start_in(value: bytes) -> TimestampMs:
+    """Return the start in a stored value."""
+    start_ms: int = _NUMBER.unpack_from(value)[0]
+    return start_ms

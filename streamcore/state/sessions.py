@@ -1,0 +1,309 @@
+"""A store of sessions: those that may still change in memory, all of them in the engine.
+
+The open sessions of a task are objects, found by their key. Their ends are also in a heap, so that closing
+costs what closes: an entry is pushed when a session begins, and again when it comes up and the session has
+gone on meanwhile. A session that closed stays in the engine, for queries, until its period is dropped.
+
+A session is stored under its end (``session_keys``). One that goes on in a later commit interval leaves its
+former key, and one that was united with another leaves its key for good; both keys are deleted in the engine
+and in the changelog, which therefore holds tombstones that a restore must see (``restoring``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from heapq import heappop, heappush
+from operator import attrgetter
+from typing import Any, Final, TypeVar
+
+from streamcore.errors import UsageError, with_facts
+from streamcore.model import TimestampMs
+from streamcore.state.engine import KeyValueEngine, StoreWrites
+from streamcore.state.keys import KeyCodec
+from streamcore.state.session_keys import (
+    START_BYTES,
+    end_in,
+    key_in,
+    period_key,
+    session_key,
+    session_value,
+    start_in,
+)
+from streamcore.state.write_back import WriteBack, laid_over
+
+V = TypeVar("V")
+
+_LAST_END_MS: Final = 2**63
+
+
+class Session:
+    """An open session: ``[start_ms, end_ms)``, and its value. ``identity`` is that of its key."""
+
+    __slots__ = ("end_ms", "identity", "is_open", "start_ms", "stored_end_ms", "value")
+
+    def __init__(
+        self, identity: Any, start_ms: TimestampMs, end_ms: TimestampMs, value: Any, stored_end_ms: int | None
+    ) -> None:
+        self.identity = identity
+        self.start_ms = start_ms
+        self.end_ms = end_ms
+        self.value = value
+        self.stored_end_ms = stored_end_ms
+        """The end under which the engine has the session, or will have it with the commit under way."""
+        self.is_open = True
+
+
+class SessionStore(WriteBack[Any, V]):
+    """The sessions of one store of one task. Not for sharing between threads.
+
+    The operator looks a key up in ``open_sessions``, whose lists are in the order of starts, and calls
+    ``begin``, ``change`` and ``absorb``.
+    """
+
+    def __init__(
+        self,
+        engine: KeyValueEngine,
+        store: str,
+        keys: KeyCodec[Any],
+        encode: Callable[[V], bytes],
+        decode: Callable[[bytes], V],
+        *,
+        period_ms: int,
+        value_type: str = "",
+    ) -> None:
+        """Create the store; ``keys`` is the codec of the keys alone."""
+        super().__init__(engine, store, keys, encode, decode, value_type=value_type)
+        self._period_ms = period_ms
+        self._open: dict[Any, list[Session]] | None = None
+        self._closing: list[tuple[int, int, Session]] = []
+        self._number = 0
+        self._changed_sessions: dict[Session, None] = {}
+        self._absorbed: list[tuple[Any, int]] = []
+        self._draining_writes: dict[bytes, bytes | None] = {}
+        self._dropped_before_ms = 0
+        self._applied_drop_ms = 0
+        self._draining_drop_ms = 0
+
+    # -- for the operator
+
+    def open_sessions(self, open_from_ms: TimestampMs) -> dict[Any, list[Session]]:
+        """Return the open sessions by the identity of their key.
+
+        The first call reads the sessions that end at ``open_from_ms`` or later from the engine.
+        """
+        if self._open is None:
+            self._open = {}
+            for data, stored in self._engine.scan(
+                self.store, period_key(self._period_ms, open_from_ms), None
+            ):
+                end_ms = end_in(data)
+                if end_ms >= open_from_ms:
+                    identity = self.identity(self._keys.decode(key_in(data)))
+                    value = self._copy(identity, stored[START_BYTES:])
+                    self._insert(Session(identity, start_in(stored), end_ms, value, end_ms))
+        return self._open
+
+    def load(self, keys: Collection[Any]) -> dict[Any, Any]:
+        """Return the open sessions, after ``open_sessions``; refuse keys that the store cannot hold.
+
+        Raises:
+            SerdeError: a key without an open session is not of the store's key type.
+        """
+        assert self._open is not None
+        unknown = [key for key in keys if key not in self._open]
+        if unknown:
+            self._keys.encode_identities(unknown)
+        return self._open
+
+    def begin(self, identity: Any, start_ms: TimestampMs, end_ms: TimestampMs, value: V) -> None:
+        """Add a session."""
+        session = Session(identity, start_ms, end_ms, value, None)
+        self._insert(session)
+        self._changed_sessions[session] = None
+
+    def change(self, session: Session, start_ms: TimestampMs, end_ms: TimestampMs, value: V) -> None:
+        """Set the bounds and the value of an open session. Its end never goes back."""
+        moved = start_ms != session.start_ms
+        session.start_ms = start_ms
+        session.end_ms = end_ms
+        session.value = value
+        self._changed_sessions[session] = None
+        if moved:
+            assert self._open is not None
+            found = self._open[session.identity]
+            if len(found) > 1:
+                found.sort(key=attrgetter("start_ms"))
+
+    def absorb(self, session: Session) -> None:
+        """Remove a session that was united with another one."""
+        self._leave(session)
+        self._changed_sessions.pop(session, None)
+        if session.stored_end_ms is not None:
+            self._absorbed.append((session.identity, session.stored_end_ms))
+
+    def close_before(self, end_ms: TimestampMs) -> list[Session]:
+        """Close the sessions that end before ``end_ms``; return them by end, and then by key."""
+        closing = self._closing
+        if not closing or closing[0][0] >= end_ms:
+            return []
+        found: list[Session] = []
+        while closing and closing[0][0] < end_ms:
+            _, number, session = heappop(closing)
+            if not session.is_open:
+                continue
+            if session.end_ms >= end_ms:
+                heappush(closing, (session.end_ms, number, session))
+                continue
+            self._leave(session)
+            found.append(session)
+        if len(found) > 1:
+            encoded = self._keys.encode_identities([session.identity for session in found])
+            order = sorted(range(len(found)), key=lambda index: (found[index].end_ms, encoded[index]))
+            return [found[index] for index in order]
+        return found
+
+    def last_end_ms(self, open_from_ms: TimestampMs) -> TimestampMs | None:
+        """Return the latest end of the open sessions; ``None`` if there is none."""
+        open_sessions = self.open_sessions(open_from_ms)
+        return max((found.end_ms for each in open_sessions.values() for found in each), default=None)
+
+    def keys_of(self, sessions: list[Session]) -> list[Any]:
+        """Return the keys of sessions."""
+        return self._keys.decode_many(
+            self._keys.encode_identities([session.identity for session in sessions])
+        )
+
+    def drop_before(self, end_ms: TimestampMs) -> None:
+        """Drop the periods that end at or before ``end_ms``; the next commit contains it."""
+        self._dropped_before_ms = max(self._dropped_before_ms, end_ms - end_ms % self._period_ms)
+
+    # -- for reading
+
+    def get(self, key: tuple[Any, TimestampMs], default: V | None = None) -> V | None:
+        """Return the value of the session of a key that holds a time, or ``default``.
+
+        Reads all sessions of the store if no open one holds the time.
+        """
+        wanted, at_ms = key
+        identity = self.identity(wanted)
+        for session in [] if self._open is None else self._open.get(identity, []):
+            if session.start_ms <= at_ms < session.end_ms:
+                return self._copy(identity, self._encode(session.value))
+        for (found, start_ms, end_ms), value in self.items():
+            if start_ms <= at_ms < end_ms and self.identity(found) == identity:
+                return value
+        return default
+
+    def items(self) -> Iterator[tuple[tuple[Any, TimestampMs, TimestampMs], V]]:
+        """Return all sessions as (key, start, end) with their values, in the order of the store."""
+        overlay = {**self._draining_writes, **self._writes()}
+        start = period_key(self._period_ms, self._dropped_before_ms)
+        pairs = self._engine.scan(self.store, start, None)
+        for data, stored in laid_over(pairs, overlay) if overlay else pairs:
+            found = self._keys.decode(key_in(data))
+            yield (found, start_in(stored), end_in(data)), self._copy(found, stored[START_BYTES:])
+
+    # -- the commit
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether ``drain`` may return anything."""
+        return bool(
+            self._changed_sessions or self._absorbed or self._dropped_before_ms > self._applied_drop_ms
+        )
+
+    def drain(self) -> StoreWrites | None:
+        """As in ``WriteBack``, with the deleted keys of sessions that went on or were united, and with the
+        range of dropped periods.
+        """
+        dropped = (
+            period_key(self._period_ms, self._applied_drop_ms),
+            period_key(self._period_ms, self._dropped_before_ms),
+        )
+        writes = self._writes()
+        if self._dropped_before_ms > self._applied_drop_ms:
+            writes = {data: stored for data, stored in writes.items() if data >= dropped[1]}
+        for session in self._changed_sessions:
+            session.stored_end_ms = session.end_ms
+        self._changed_sessions = {}
+        self._absorbed = []
+        self._draining_writes = writes
+        self._draining_drop_ms = self._dropped_before_ms
+        ranges = []
+        # As in ``WindowStore``: a range is deleted only where there is something.
+        if dropped[0] < dropped[1] and next(self._engine.scan(self.store, *dropped), None) is not None:
+            ranges = [dropped]
+        if not writes and not ranges:
+            return None
+        keys = sorted(writes)
+        return StoreWrites(self.store, keys, list(map(writes.__getitem__, keys)), ranges)
+
+    def committed(self) -> None:
+        """As in ``WriteBack``."""
+        self._draining_writes = {}
+        self._applied_drop_ms = self._draining_drop_ms
+
+    def abort(self) -> None:
+        """As in ``WriteBack``: the open sessions are read from the engine again."""
+        super().abort()
+        self._open = None
+        self._closing = []
+        self._changed_sessions = {}
+        self._absorbed = []
+        self._draining_writes = {}
+        self._dropped_before_ms = self._draining_drop_ms = self._applied_drop_ms
+
+    def put(self, key: Any, value: V | None) -> None:
+        """Raise ``UsageError``: only the step of a session table writes it."""
+        raise UsageError(with_facts("only its step writes a table of sessions", table=self.store))
+
+    def delete(self, key: Any) -> None:
+        """Raise ``UsageError``: only the step of a session table writes it."""
+        self.put(key, None)
+
+    # -- within
+
+    def _insert(self, session: Session) -> None:
+        assert self._open is not None
+        found = self._open.get(session.identity)
+        if found is None:
+            self._open[session.identity] = [session]
+        else:
+            found.append(session)
+            found.sort(key=attrgetter("start_ms"))
+        self._number += 1
+        heappush(self._closing, (session.end_ms, self._number, session))
+
+    def _leave(self, session: Session) -> None:
+        assert self._open is not None
+        session.is_open = False
+        found = self._open[session.identity]
+        if len(found) == 1:
+            del self._open[session.identity]
+        else:
+            found.remove(session)
+
+    def _writes(self) -> dict[bytes, bytes | None]:
+        """Return the changes since the last drain, encoded."""
+        period_ms = self._period_ms
+        writes: dict[bytes, bytes | None] = {}
+        absorbed = self._keys.encode_identities([identity for identity, _ in self._absorbed])
+        for key, (_, stored_end_ms) in zip(absorbed, self._absorbed, strict=True):
+            writes[session_key(period_ms, key, stored_end_ms)] = None
+        changed = list(self._changed_sessions)
+        keys = self._keys.encode_identities([session.identity for session in changed])
+        for key, session in zip(keys, changed, strict=True):
+            if session.stored_end_ms not in (None, session.end_ms):
+                assert session.stored_end_ms is not None
+                writes[session_key(period_ms, key, session.stored_end_ms)] = None
+        # After all deletions: a session may end where one that it absorbed ended.
+        for key, session in zip(keys, changed, strict=True):
+            value = session_value(session.start_ms, self._encoded_value(session))
+            writes[session_key(period_ms, key, session.end_ms)] = value
+        return writes
+
+    def _encoded_value(self, session: Session) -> bytes:
+        try:
+            return self._encode(session.value)
+        except Exception as error:  # an error of the user's serde or class
+            raise self._unencodable(session.identity, session.value, error) from error
