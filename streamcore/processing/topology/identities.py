@@ -14,7 +14,7 @@ Values that cannot be such keys have these bytes::
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -25,6 +25,8 @@ from streamcore.state.keys import KeyCodec, key_codec
 
 _ANY = key_codec(None)
 _DYNAMIC = frozenset({type(None), bool, int, float, str, bytes, tuple})
+_EQUAL_IS_SAME = frozenset({bool, int, str, bytes})
+"""Classes of which two values have one identity exactly if they are equal."""
 
 
 def identity_of(value: Any) -> bytes:
@@ -57,7 +59,21 @@ def identity_of(value: Any) -> bytes:
 
 def identities(values: Iterable[Any]) -> list[bytes]:
     """Return the identity of each value, in order."""
+    values = list(values)
+    if set(map(type, values)) <= _DYNAMIC:
+        try:
+            return _ANY.encode_many(values)
+        except SerdeError:
+            pass  # one of them is no key
     return list(map(identity_of, values))
+
+
+def different_identities(values: Sequence[Any]) -> Iterable[bytes]:
+    """Return the identities of values, some of those that repeat only once."""
+    kinds = set(map(type, values))
+    if len(kinds) == 1 and kinds <= _EQUAL_IS_SAME:
+        return identities(dict.fromkeys(values))
+    return identities(values)
 
 
 def _is_exact_float(value: int) -> bool:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
+from operator import itemgetter
 from typing import Any, TypeVar, overload
 
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.processing.topology.aggregator import Aggregator, Of, Value
-from streamcore.processing.topology.identities import identities
+from streamcore.processing.topology.identities import different_identities, identities
 from streamcore.processing.topology.places import declares, shown
 
 T = TypeVar("T")
@@ -23,6 +24,8 @@ COLLECTED_MAX = 10_000
 """How many values ``collect`` keeps of a key without ``limit=``."""
 DISTINCT_MAX = 100_000
 """How many values ``distinct`` keeps of a key without ``limit=``."""
+FEW_PAIRS = 8
+"""Up to here, values are put into the list of ``top`` one by one instead of sorting it."""
 
 
 def is_less(value: Any, other: Any) -> bool:
@@ -146,10 +149,19 @@ def top(n: int, by: Of, *, of: Of | None = None, value: Any = None) -> Aggregato
     """
     most = _limit("n", n)
 
-    def ranked(pairs: Sequence[tuple[Any, Any]]) -> list[list[Any]]:
-        # A stable order: of equal ranks the earlier value is first, whichever way the list is sorted.
-        in_order = sorted(pairs, key=_Rank, reverse=True)[:most]
-        return [[rank for rank, _ in in_order], [kept for _, kept in in_order]]
+    def add(accumulator: Ranked, pair: tuple[Any, Any]) -> Ranked:
+        ranks, kept = accumulator
+        rank = pair[0]
+        if len(ranks) == most and not is_less(ranks[-1], rank):
+            return accumulator
+        low, high = 0, len(ranks)
+        while low < high:
+            middle = (low + high) // 2
+            if is_less(ranks[middle], rank):
+                high = middle
+            else:
+                low = middle + 1
+        return [[*ranks[:low], rank, *ranks[low:]][:most], [*kept[:low], pair[1], *kept[low:]][:most]]
 
     def add_many(accumulator: Ranked, pairs: Sequence[tuple[Any, Any]]) -> Ranked:
         ranks = accumulator[0]
@@ -157,14 +169,20 @@ def top(n: int, by: Of, *, of: Of | None = None, value: Any = None) -> Aggregato
             pairs = [pair for pair in pairs if is_less(ranks[-1], pair[0])]
             if not pairs:
                 return accumulator
-        return ranked([*zip(*accumulator, strict=True), *pairs])
+        if len(pairs) <= FEW_PAIRS:
+            return reduce(add, pairs, accumulator)
+        # A stable order: of equal ranks the earlier value is first, whichever way the list is sorted.
+        pairs = [*zip(*accumulator, strict=True), *pairs]
+        has_nan = any(rank != rank for rank, _ in pairs)
+        in_order = sorted(pairs, key=_Rank if has_nan else itemgetter(0), reverse=True)[:most]
+        return [[rank for rank, _ in in_order], [kept for _, kept in in_order]]
 
     return Aggregator(
         kind="top",
         form="ranked",
         parameter=str(most),
         initial=_nothing_ranked,
-        add=lambda accumulator, pair: add_many(accumulator, [pair]),
+        add=add,
         add_many=add_many,
         merge=lambda earlier, later: add_many(earlier, list(zip(*later, strict=True))),
         result=kept_values,
@@ -281,7 +299,7 @@ def distinct(of: Of | None = None, *, limit: int = DISTINCT_MAX) -> Aggregator[A
         form="own",
         initial=dict,
         add=lambda accumulator, value: add_identities(accumulator, identities((value,))),
-        add_many=lambda accumulator, values: add_identities(accumulator, identities(values)),
+        add_many=lambda accumulator, values: add_identities(accumulator, different_identities(values)),
         merge=add_identities,
         result=len,
         of=of,

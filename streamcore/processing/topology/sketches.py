@@ -25,7 +25,7 @@ from typing import Any, Final, overload
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.processing.topology.aggregator import Aggregator, Of, Value
 from streamcore.processing.topology.exact_numbers import as_number
-from streamcore.processing.topology.identities import identities
+from streamcore.processing.topology.identities import different_identities
 from streamcore.processing.topology.places import declares, shown
 
 BUFFER_VALUES: Final = 512
@@ -94,7 +94,7 @@ def approx_distinct(of: Of | None = None, *, precision: int = 12) -> Aggregator[
             sketch = package.hll_sketch.deserialize(accumulator)
         else:
             sketch = package.hll_sketch(precision, package.tgt_hll_type.HLL_4)
-        for identity in identities(values):
+        for identity in different_identities(values):
             sketch.update(identity.decode("latin-1"))
         return bytes(sketch.serialize_compact())
 
