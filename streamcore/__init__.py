@@ -10,6 +10,7 @@ Declare an application::
     Events                               the argument of an agent: async def f(events: sc.Events[Order])
     count, sum, min, max, mean, variance, stddev, first, last, argmin, argmax, top, collect, distinct,
     approx_distinct, quantile, aggregation, Aggregator    for stream.aggregate(...)
+    cogroup                              several streams into one table
     stop, skip, retry, dead_letter       for on_error=
     Record, Windowed, Serde              a record, a key in a window, a user-defined codec
 
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from streamcore.processing.dsl.app import App as App
     from streamcore.processing.dsl.app import Events as Events
     from streamcore.processing.dsl.app_table import AppTable as AppTable
+    from streamcore.processing.dsl.cogrouping import cogroup as cogroup
     from streamcore.processing.dsl.stream import Stream as Stream
     from streamcore.processing.dsl.table import GlobalTable as GlobalTable
     from streamcore.processing.dsl.table import Table as Table
@@ -179,6 +181,7 @@ __all__ = [
     "approx_distinct",
     "argmax",
     "argmin",
+    "cogroup",
     "collect",
     "connect",
     "connect_async",
@@ -233,6 +236,7 @@ _MODULES = {
     "approx_distinct": "processing.topology.sketches",
     "argmax": "processing.topology.kept_aggregations",
     "argmin": "processing.topology.kept_aggregations",
+    "cogroup": "processing.dsl.cogrouping",
     "collect": "processing.topology.kept_aggregations",
     "connect": "log.connect",
     "connect_async": "log.async_log",

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from streamcore.model import Record
 from streamcore.processing.dsl.app import App
+from streamcore.processing.dsl.cogrouping import cogroup
 from streamcore.processing.dsl.stream import Stream
 from streamcore.processing.dsl.table import Table
 from streamcore.processing.dsl.windowed_stream import WindowedStream
@@ -254,7 +255,9 @@ def _draw_step(
     policy = draw(policies)
     same_key = ["map", "filter", "filter_not", "flat_map", "peek", "branch", "merge"]
     limits = ["take", "rate_limit", "dedupe", "sample", "sink"]
-    keyed = ["count", "sum", "aggregate", "reduce", "fold", "windows"] + (["join", "join"] if joins else [])
+    keyed = ["count", "sum", "aggregate", "reduce", "fold", "windows", "cogroup"] + (
+        ["join", "join"] if joins else []
+    )
     changes_key = ["group_by", "map_record", "flat_map_record", "repartition"]
     kind = draw(st.sampled_from(same_key + changes_key + keyed + limits))
     risky = fails_on_some if draw(st.booleans()) else lambda function: function
@@ -306,6 +309,13 @@ def _draw_step(
             drawn.streams.append(stream.sample(draw(st.sampled_from([0.3, 0.7])), name=drawn.name("sample")))
         case "windows":
             _draw_windows(draw, drawn, stream)
+        case "cogroup":
+            keys = stream.flow.shape.key_type
+            other = draw(st.sampled_from([one for one in drawn.streams if one.flow.shape.key_type == keys]))
+            united = cogroup(stream.by(fails_on_sum), other.by(lambda total, value: total - number(value)))
+            drawn.tables.append(united.aggregate(drawn.name("cogroup"), initial=0, on_error=policy))
+            if draw(st.booleans()):
+                drawn.streams.append(drawn.tables[-1].updates())
         case _:
             numbers = stream.map(number, name=drawn.name("numbers")) if kind == "reduce" else stream
             table = _aggregated(draw, numbers, kind, drawn.name(kind), {})

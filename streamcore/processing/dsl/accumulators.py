@@ -34,7 +34,7 @@ from streamcore.serde import UNTYPED, Serde, decode_foreign, encode_foreign, typ
 
 _SCALARS = {type(None), bool, int, float, str, bytes, *EXTENSIONS} - {tuple}
 _PLAIN = (None, Any, object, *_SCALARS, list, dict, tuple)
-_KINDS_OF_USERS = ("reduce", "fold", "custom")
+_KINDS_OF_USERS = ("reduce", "fold", "custom", "cogroup")
 _UNORDERED: set[type] = {dict, complex}
 _NO_ORDER: Any = getattr(object, "__lt__")  # noqa: B009 - mypy takes it for a comparison
 _WITHOUT_SUM: set[type] = {str, bytes, list, tuple, dict, set, frozenset, date, time, UUID}

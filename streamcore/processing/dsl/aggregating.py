@@ -6,11 +6,13 @@ Where an earlier step changed the key, such a step reads from a repartition topi
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
 from streamcore.processing.dsl.checks import Duration, check_function
 from streamcore.processing.dsl.declaration import return_type
 from streamcore.processing.dsl.declared_aggregation import declare_aggregation
+from streamcore.processing.dsl.flow import Flow
 from streamcore.processing.dsl.steps import Policy, Steps
 from streamcore.processing.dsl.table import Table
 from streamcore.processing.dsl.windowed_stream import (
@@ -27,6 +29,15 @@ from streamcore.state.calendar import CalendarUnit
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contribution(Generic[K, T_co]):
+    """A stream, and the function that adds its values to an accumulator: what ``stream.by`` returns."""
+
+    flow: Flow
+    add: Callable[[Any, Any], T_co]
 
 
 class Aggregating(Steps[K, V], Generic[K, V]):
@@ -94,6 +105,15 @@ class Aggregating(Steps[K, V], Generic[K, V]):
         return self._aggregate(
             name, named, on_error, kept_type=return_type(function) if value is None else value
         )
+
+    @declares
+    def by(self, add: Callable[[Any, V], T]) -> Contribution[K, T]:
+        """Say how the values of this stream are added to the accumulator of ``sc.cogroup``.
+
+        ``add(accumulator, value)`` returns the next accumulator.
+        """
+        check_function(add, step=f"{self.name}.by", takes=("accumulator", "value"))
+        return Contribution(self.flow, add)
 
     @declares
     def tumbling(

@@ -190,6 +190,12 @@ class WindowedStream(Generic[K, V]):
             name, named, late, on_error, kept_type=return_type(function) if value is None else value
         )
 
+    def cogrouped(
+        self, name: str, aggregator: Aggregator[Any, Any], kept_type: Any, on_error: ErrorPolicy | None
+    ) -> WindowedTable[K, Any]:
+        """Declare the aggregation of a cogroup, by key and window."""
+        return self._aggregate(name, {"cogroup": aggregator}, None, on_error, kept_type=kept_type)
+
     def _aggregate(
         self,
         name: str,

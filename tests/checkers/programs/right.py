@@ -186,6 +186,21 @@ statistics = orders.aggregate(
     listed=sc.aggregation(nothing, lambda found, order: [*found, order.customer]),
 )
 assert_type(statistics, sc.Table[str, Statistics])
+
+
+def add_order(account: Spent, order: Order) -> Spent:
+    return Spent(account.orders + 1, account.amount + order.amount)
+
+
+def add_customer(account: Spent, customer: Customer) -> Spent:
+    return Spent(account.orders, account.amount + len(customer.name))
+
+
+both = sc.cogroup(orders.by(add_order), customers.by(add_customer))
+accounts = both.aggregate("accounts", initial=Spent(0, 0))
+assert_type(accounts, sc.Table[str, Spent])
+sessions = sc.cogroup(orders.by(lambda total, order: order.amount)).session("1m")
+sessions.aggregate("totals", initial=0, merge=lambda earlier, later: earlier + later)
 largest_amount = sc.max(amount_of)
 assert_type(largest_amount, sc.Aggregator[Order, int | None])
 best_names = sc.top(3, amount_of, of=customer_of)

@@ -54,6 +54,10 @@ orders.take(3)  # wrong
 orders.rate_limit("3", per="1s")  # wrong
 orders.dedupe(lambda order: order.amuont, within="1s")  # wrong
 
+orders.by(lambda total, order: order.amuont)  # wrong
+sc.cogroup(orders)  # wrong
+sc.cogroup(orders.by(add), by_number.by(add)).aggregate("keys", initial=0)  # wrong
+sc.cogroup(orders.by(add)).aggregate("initial")  # wrong
 orders.aggregate("typo", amount=sc.max(lambda order: order.amuont))  # wrong
 orders.aggregate("of-numbers", amount=sc.sum(number_of))  # wrong
 orders.aggregate("no-aggregation", amount=sum)  # wrong
