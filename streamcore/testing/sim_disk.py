@@ -454,9 +454,9 @@ class _SimFile:
     def _usable_content(self) -> SimContent:
         self._disk._ensure_power()
         if not self._is_open:
-            raise StorageError(f"the file is closed, path={self._path}")
+            raise StorageError(f"the file is closed: path={self._path}")
         if self._process != self._disk._process:
-            raise StorageError(f"the file was opened by a process that has ended, path={self._path}")
+            raise StorageError(f"the file was opened by a process that has ended: path={self._path}")
         return self._content
 
 

@@ -123,9 +123,9 @@ class TopologyDriver:
         Any time can be written, as by a client: ``at=-1`` is a record without a time.
         """
         timestamp_ms = self.clock.now_ms() if at is None else time_ms(at)
-        target = TopicPartition(self._spec(topic).name, partition)
+        to_partition = TopicPartition(self._spec(topic).name, partition)
         self._log.producer_port().append_columns(
-            target, RecordColumns([key], [value], [timestamp_ms])
+            to_partition, RecordColumns([key], [value], [timestamp_ms])
         ).result()
 
     def advance(self, duration: str | timedelta | int) -> None:

@@ -203,7 +203,7 @@ def test_a_run_is_read_back_as_it_was_written(house: LogHouse) -> None:
     reader = house.log.reader()
     reader.assign({FIRST: 0})
     run = reader.fetch(FIRST, bytes_max=1000)
-    assert (appended.target, appended.base_offset, appended.end_offset) == (FIRST, 0, 3)
+    assert (appended.partition, appended.base_offset, appended.end_offset) == (FIRST, 0, 3)
     assert run == FetchedColumns(
         [b"k", None, b""],
         [b"v", b"", None],

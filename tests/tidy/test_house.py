@@ -191,7 +191,10 @@ def test_messages_join_their_facts_by_a_colon() -> None:
             for before, piece in pairwise(text_pieces(node)):
                 is_facts = isinstance(piece, ast.Call) and ast.unparse(piece.func) == "fact_text"
                 is_facts |= isinstance(piece, ast.Name) and piece.id == "facts"
-                if is_facts and isinstance(before, str) and before != " " and not before.endswith(": "):
+                if not isinstance(before, str):
+                    continue
+                is_joined = is_facts and before != " " and not before.endswith(": ")
+                if is_joined or re.search(r"[\w)`'][,.;]? [a-z_]+=$", before):
                     found.add(f"{path.name}:{node.lineno} {before[-30:]!r}")
 
     assert not found

@@ -206,7 +206,7 @@ class Broker:
         state = self.topic(name)
         if partition_count is not None and partition_count < state.partition_count:
             raise InvalidConfigError(
-                "partitions can be added, not removed. "
+                "partitions can be added, not removed: "
                 f"topic={name} partitions={state.partition_count} asked={partition_count}"
             )
         if config:
@@ -229,7 +229,7 @@ class Broker:
         """
         outcomes: dict[TopicName, Outcome] = {}
         for name in INTERNAL_TOPICS.intersection(ids):
-            outcomes[name] = UsageError(f"the log needs this topic, topic={name}")
+            outcomes[name] = UsageError(f"the log needs this topic: topic={name}")
         others = {name: topic_id for name, topic_id in ids.items() if name not in INTERNAL_TOPICS}
         return {**outcomes, **(yield from self.topic_changes.delete(others, self._forget_positions))}
 
@@ -299,7 +299,7 @@ class Broker:
                 log = self.partition(partition)
                 if offset < 0:
                     raise OffsetOutOfRangeError(
-                        f"there is no such offset, partition={partition} offset={offset}"
+                        f"there is no such offset: partition={partition} offset={offset}"
                     )
                 log.begin_deletion(offset)
                 logs[partition] = log
@@ -527,7 +527,7 @@ class Broker:
 def _ensure_not_hidden(topic: TopicName) -> None:
     """Refuse the topic with users and rules, which only the broker itself reads and writes."""
     if topic == STATE_TOPIC:
-        raise UsageError(f"the log keeps its users and access rules in this topic, topic={topic}")
+        raise UsageError(f"the log keeps its users and access rules in this topic: topic={topic}")
 
 
 def _identity(header: BatchHeader) -> ProducerIdentity:

@@ -10,6 +10,7 @@ threads unless their docstring says otherwise.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -55,13 +56,19 @@ class TopicIdentity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Where columns were written: offsets ``[base_offset, end_offset)`` of ``target``."""
+    """Where columns were written: offsets ``[base_offset, end_offset)`` of ``partition``."""
 
-    target: TopicPartition
+    partition: TopicPartition
     base_offset: Offset
     end_offset: Offset
     log_append_time_ms: TimestampMs = -1
     """The time that the log gave the records instead of their own (``message.timestamp.type``), or -1."""
+
+    @property
+    def target(self) -> TopicPartition:
+        """The former name of ``partition``."""
+        warnings.warn("Appended.target is now Appended.partition", DeprecationWarning, stacklevel=2)
+        return self.partition
 
 
 Outcome: TypeAlias = "tuple[int, Appended | StreamCoreError]"

@@ -87,7 +87,7 @@ class Node:
             DirectoryInUseError: another process has the folder open; the message names its pid.
         """
         if durability not in ("durable", "relaxed"):
-            raise InvalidConfigError(f"durability must be 'durable' or 'relaxed', durability={durability}")
+            raise InvalidConfigError(f"durability must be 'durable' or 'relaxed': durability={durability}")
         clock = clock or SystemClock()
         folder = Path(data)
         static = {**broker_config(topic_defaults or {}), **(config or {})}

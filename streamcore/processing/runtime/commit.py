@@ -144,8 +144,8 @@ def commit(
     for change in changes:
         _apply(change, now_ms)
     ends: dict[TopicPartition, Offset] = {}
-    for target, run in appended:
-        ends[target] = max(ends.get(target, 0), run.result().end_offset)
+    for partition, run in appended:
+        ends[partition] = max(ends.get(partition, 0), run.result().end_offset)
     return ends
 
 
@@ -174,21 +174,21 @@ def _append_outputs(
 ) -> list[tuple[TopicPartition, Acknowledgement]]:
     return [
         (
-            target,
+            partition,
             log.append_columns(
-                target, RecordColumns(columns.keys, columns.values, columns.timestamps_ms, columns.headers)
+                partition, RecordColumns(columns.keys, columns.values, columns.timestamps_ms, columns.headers)
             ),
         )
-        for target, columns in outputs.items()
+        for partition, columns in outputs.items()
     ]
 
 
 def _append_changelogs(transaction: Transaction, change: _TaskChanges, now_ms: int) -> None:
     for store, writes in change.drained:
-        target = change.state.changelogs.get(store.store)
-        if target is not None and len(writes):
+        partition = change.state.changelogs.get(store.store)
+        if partition is not None and len(writes):
             change.appended[store.store] = transaction.append_columns(
-                target, changelog.columns(writes, now_ms)
+                partition, changelog.columns(writes, now_ms)
             )
 
 

@@ -56,10 +56,10 @@ class DirectSender:
         sent = 0
         pending = []
         while chunk := list(islice(iterator, _CHUNK_RECORDS)):
-            for target, columns in self._partitioned(topic, chunk, count).items():
+            for to_partition, columns in self._partitioned(topic, chunk, count).items():
                 pending.append(
                     self._producer.append_columns(
-                        target,
+                        to_partition,
                         RecordColumns(columns.keys, columns.values, columns.timestamps_ms, columns.headers),
                     )
                 )
@@ -94,19 +94,19 @@ class DirectSender:
                     assert key is not None
                     found = partition_by_key[key] = partition_of_key(key, count)
                 partition = found
-            target = TopicPartition(topic.name, partition)
-            to = columns.get(target)
+            to_partition = TopicPartition(topic.name, partition)
+            to = columns.get(to_partition)
             if to is None:
-                to = columns[target] = RecordColumns()
-                headers[target] = []
+                to = columns[to_partition] = RecordColumns()
+                headers[to_partition] = []
             to.keys.append(key)
             to.values.append(value)
             to.timestamps_ms.append(record.timestamp_ms if record.timestamp_ms >= 0 else now_ms)
             if has_headers:
-                headers[target].append(record.headers)
+                headers[to_partition].append(record.headers)
         if has_headers:
-            for target, found_headers in headers.items():
-                columns[target].headers = found_headers
+            for to_partition, found_headers in headers.items():
+                columns[to_partition].headers = found_headers
         return columns
 
 

@@ -51,4 +51,4 @@ class AuthenticationFailed(Exception):
 
 def malformed(mechanism: str) -> AuthenticationFailed:
     """Return the failure for a message that does not have its mechanism's form."""
-    return AuthenticationFailed(f"the message is none of the mechanism's, mechanism={mechanism}")
+    return AuthenticationFailed(f"the message is none of the mechanism's: mechanism={mechanism}")

@@ -208,10 +208,10 @@ def _filter_refusal(components: Sequence[ComponentData]) -> tuple[ErrorCode, str
         if component.entity_type not in _ENTITY_TYPES:
             return (
                 ErrorCode.UNSUPPORTED_VERSION,
-                f"quotas are of {', '.join(_ENTITY_TYPES)}, type={component.entity_type}",
+                f"quotas are of {', '.join(_ENTITY_TYPES)}: type={component.entity_type}",
             )
         if component.match_type not in (_EXACT, _DEFAULT, _ANY):
-            return ErrorCode.INVALID_REQUEST, f"there is no such match, match={component.match_type}"
+            return ErrorCode.INVALID_REQUEST, f"there is no such match: match={component.match_type}"
         if (component.match is None) == (component.match_type == _EXACT):
             return ErrorCode.INVALID_REQUEST, "an exact match has a name, any other has none"
     if len(set(types)) != len(types):

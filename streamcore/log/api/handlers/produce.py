@@ -66,7 +66,7 @@ _FIRST_FIELDS: Final = struct.Struct(">8xi4xb4xh")
 """Of a batch: its length, its format's version, its attributes."""
 
 
-class _Target(NamedTuple):
+class _RequestedBatch(NamedTuple):
     """The partition of a batch, and its part of the answer."""
 
     partition: TopicPartition
@@ -77,21 +77,21 @@ class _Target(NamedTuple):
 def produce(request: ProduceRequest, call: Call) -> Operation[ProduceResponse | None]:
     """Append the batches; each batch has its own result."""
     response = ProduceResponse(responses=[])
-    targets = _targets(request, call, response)
+    requested = _requested_batches(request, call, response)
     if not _may_use_transactional_id(request, call):
-        targets = []
+        requested = []
         for partition in (each for topic in response.responses for each in topic.partition_responses):
             partition.error_code = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
     # From this version on a Produce adds its partition to the transaction (KIP-890).
     appended = yield from call.broker.append_batches(
-        [(target.partition, target.batch) for target in targets],
+        [(wanted.partition, wanted.batch) for wanted in requested],
         request.transactional_id,
         joins_as=_TRANSACTIONS_2 if call.version >= _IMPLICIT_JOIN_FROM else None,
     )
     # Records are synced also for ``acks=0``: they become readable only then.
     appended = yield from _durable(appended, call)
-    for target, batch in zip(targets, appended, strict=True):
-        _answer(target.result, batch, call)
+    for wanted, batch in zip(requested, appended, strict=True):
+        _answer(wanted.result, batch, call)
     if request.acks:
         return response
     if any(partition.error_code for topic in response.responses for partition in topic.partition_responses):
@@ -108,9 +108,11 @@ def acknowledge(appended: AppendedBatch, topic: TopicProduceData, call: Call) ->
     return ProduceResponse(responses=[answer])
 
 
-def _targets(request: ProduceRequest, call: Call, response: ProduceResponse) -> list[_Target]:
+def _requested_batches(
+    request: ProduceRequest, call: Call, response: ProduceResponse
+) -> list[_RequestedBatch]:
     """Return the batches that can be appended; the response gets the errors of the others."""
-    targets: list[_Target] = []
+    requested: list[_RequestedBatch] = []
     has_ids = call.version >= _TOPIC_IDS_FROM
     for topic in request.topic_data:
         name = call.broker.topic_name(topic.topic_id) if has_ids else topic.name
@@ -128,31 +130,33 @@ def _targets(request: ProduceRequest, call: Call, response: ProduceResponse) -> 
             elif not may_write:
                 result.error_code = ErrorCode.TOPIC_AUTHORIZATION_FAILED
             else:
-                target = TopicPartition(name, each.index)
+                partition = TopicPartition(name, each.index)
                 try:
                     batch = _single_batch(each, request.transactional_id, call.version)
-                    _ensure_may_be_written_to(target, request, call)
+                    _ensure_may_be_written_to(partition, request, call)
                 except (UsageError, CorruptBatchError) as error:
-                    _refuse(result, _first_of(error, target, call), call)
+                    _refuse(result, _first_of(error, partition, call), call)
                 else:
-                    targets.append(_Target(target, batch, result))
-    return targets
+                    requested.append(_RequestedBatch(partition, batch, result))
+    return requested
 
 
-def _ensure_may_be_written_to(target: TopicPartition, request: ProduceRequest, call: Call) -> None:
+def _ensure_may_be_written_to(partition: TopicPartition, request: ProduceRequest, call: Call) -> None:
     if request.acks not in _ACKS:
-        raise _ImpossibleAcksError(f"acks is 0, 1 or -1 for all, acks={request.acks}")
-    if call.broker.is_internal(target.topic):
-        raise _InternalTopicError("only the broker writes to this topic: choose another, " + str(target))
+        raise _ImpossibleAcksError(f"acks is 0, 1 or -1 for all: acks={request.acks}")
+    if call.broker.is_internal(partition.topic):
+        raise _InternalTopicError(
+            f"only the broker writes to this topic; choose another: partition={partition}"
+        )
 
 
-def _first_of(error: Exception, target: TopicPartition, call: Call) -> Exception:
+def _first_of(error: Exception, partition: TopicPartition, call: Call) -> Exception:
     """Return the error to answer if the batch is wrong and may be for a missing partition: the missing
     partition wins.
     """
-    if isinstance(error, _InternalTopicError) or call.broker.has_partition(target):
+    if isinstance(error, _InternalTopicError) or call.broker.has_partition(partition):
         return error
-    return UnknownTopicError(f"there is no such partition, partition={target}")
+    return UnknownTopicError(f"there is no such partition: partition={partition}")
 
 
 def _may_use_transactional_id(request: ProduceRequest, call: Call) -> bool:
@@ -178,9 +182,9 @@ def _single_batch(data: PartitionProduceData, transactional_id: str | None, vers
         raise InvalidRecordError("a Produce request has one batch for each partition, and this one has none")
     length, magic, attributes = _FIRST_FIELDS.unpack_from(records)
     if magic not in _KAFKAS_MAGICS:
-        raise CorruptBatchError(f"the record format is unknown. version={magic}")
+        raise CorruptBatchError(f"the record format is unknown: version={magic}")
     if magic != MAGIC:
-        raise UnsupportedVersionError(f"only record batches of format version 2 are taken, version={magic}")
+        raise UnsupportedVersionError(f"only record batches of format version 2 are taken: version={magic}")
     if LENGTH_END + length > len(records):
         raise InvalidRecordError("the batch is cut off: send a complete one")
     if LENGTH_END + length < len(records):

@@ -81,8 +81,8 @@ def _not_described(name: str, code: ErrorCode) -> descriptions.TransactionState:
 
 def _topics(found: TransactionDescription, call: Call) -> list[descriptions.TopicData]:
     by_topic: dict[str, list[int]] = {}
-    for target in found.partitions:
-        by_topic.setdefault(target.topic, []).append(target.partition)
+    for each in found.partitions:
+        by_topic.setdefault(each.topic, []).append(each.partition)
     return [
         descriptions.TopicData(topic=name, partitions=numbers)
         for name, numbers in by_topic.items()
@@ -148,14 +148,14 @@ def describe_producers(
     return producers.DescribeProducersResponse(throttle_time_ms=0, topics=topics)
 
 
-def _active_producers(target: TopicPartition, call: Call) -> producers.PartitionResponse:
+def _active_producers(partition: TopicPartition, call: Call) -> producers.PartitionResponse:
     answer = producers.PartitionResponse(
-        partition_index=target.partition, error_code=ErrorCode.NONE, active_producers=[]
+        partition_index=partition.partition, error_code=ErrorCode.NONE, active_producers=[]
     )
     try:
-        ensure_topic_name(target.topic)
-        call.ensure(AclOperation.READ, ResourceType.TOPIC, target.topic)
-        log = call.broker.partition(target)
+        ensure_topic_name(partition.topic)
+        call.ensure(AclOperation.READ, ResourceType.TOPIC, partition.topic)
+        log = call.broker.partition(partition)
     except (ApiError, StreamCoreError) as error:
         answer.error_code, answer.error_message = code_of(error), text_of(error)
     else:
@@ -182,33 +182,35 @@ def write_txn_markers(request: WriteTxnMarkersRequest, call: Call) -> Operation[
     """End transactions in partitions as an administrator asks, whatever the coordinator's state is."""
     results: list[WritableTxnMarkerResult] = []
     for marker in request.markers:
-        targets = [
+        partitions = [
             TopicPartition(topic.name, number)
             for topic in marker.topics
             for number in dict.fromkeys(topic.partition_indexes)
         ]
         codes: dict[TopicPartition, ErrorCode] = {}
-        for start in range(0, len(targets), _MARKERS_AT_ONCE_MAX):
+        for start in range(0, len(partitions), _MARKERS_AT_ONCE_MAX):
             # Other operations run in between, while these records are synced.
-            part = targets[start : start + _MARKERS_AT_ONCE_MAX]
-            codes.update((target, _written(marker, target, call)) for target in part)
-            yield call.broker.written_to(target for target in part if codes[target] is ErrorCode.NONE)
+            part = partitions[start : start + _MARKERS_AT_ONCE_MAX]
+            codes.update((partition, _written(marker, partition, call)) for partition in part)
+            yield call.broker.written_to(
+                partition for partition in part if codes[partition] is ErrorCode.NONE
+            )
         results.append(_result(marker, codes))
     return WriteTxnMarkersResponse(markers=results)
 
 
-def _written(marker: WritableTxnMarker, target: TopicPartition, call: Call) -> ErrorCode:
+def _written(marker: WritableTxnMarker, partition: TopicPartition, call: Call) -> ErrorCode:
     if not call.may(AclOperation.CLUSTER_ACTION, ResourceType.CLUSTER, CLUSTER_NAME) and not call.may(
         AclOperation.ALTER, ResourceType.CLUSTER, CLUSTER_NAME
     ):
         return ErrorCode.CLUSTER_AUTHORIZATION_FAILED
-    if not call.broker.has_partition(target):
+    if not call.broker.has_partition(partition):
         return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     if marker.producer_id < 0 or marker.producer_epoch < 0:
         return ErrorCode.INVALID_REQUEST
     try:
         call.broker.transactions.write_marker(
-            target,
+            partition,
             ProducerIdentity(marker.producer_id, marker.producer_epoch),
             commit=marker.transaction_result,
             coordinator_epoch=marker.coordinator_epoch,

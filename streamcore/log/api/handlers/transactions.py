@@ -148,12 +148,12 @@ def _verified(
     asked, codes = _looked_up(topics, call)
     if codes:
         return codes
-    for target in asked:
-        codes[target] = ErrorCode.NONE
+    for partition in asked:
+        codes[partition] = ErrorCode.NONE
         try:
-            call.broker.transactions.ensure_may_write(transactional_id, identity, target)
+            call.broker.transactions.ensure_may_write(transactional_id, identity, partition)
         except ApiError as refused:
-            codes[target] = code_of(refused)
+            codes[partition] = code_of(refused)
     return codes
 
 
@@ -163,11 +163,11 @@ def _looked_up(topics: list[AddPartitionsToTxnTopic], call: Call) -> tuple[list[
     impossible: _Codes = {}
     for topic in topics:
         may_write = call.may(AclOperation.WRITE, ResourceType.TOPIC, topic.name)
-        for target in (TopicPartition(topic.name, number) for number in topic.partitions):
+        for partition in (TopicPartition(topic.name, number) for number in topic.partitions):
             if call.version < _BATCHED_FROM and not may_write:
-                impossible[target] = ErrorCode.TOPIC_AUTHORIZATION_FAILED
-            elif not call.broker.has_partition(target):
-                impossible[target] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+                impossible[partition] = ErrorCode.TOPIC_AUTHORIZATION_FAILED
+            elif not call.broker.has_partition(partition):
+                impossible[partition] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     if not impossible:
         return asked, {}
     return asked, dict.fromkeys(asked, ErrorCode.OPERATION_NOT_ATTEMPTED) | impossible
@@ -198,8 +198,8 @@ def add_offsets_to_txn(request: AddOffsetsToTxnRequest, call: Call) -> Operation
     try:
         call.ensure(AclOperation.WRITE, ResourceType.TRANSACTIONAL_ID, request.transactional_id)
         call.ensure(AclOperation.READ, ResourceType.GROUP, request.group_id)
-        target = call.broker.groups.partition_for(request.group_id)
-        yield from call.broker.transactions.add_partitions(request.transactional_id, identity, [target])
+        partition = call.broker.groups.partition_for(request.group_id)
+        yield from call.broker.transactions.add_partitions(request.transactional_id, identity, [partition])
     except (ApiError, StreamCoreError) as error:
         code = _fencing_code(error, call, knows_from=_OTHERS_KNOW_FENCED_FROM)
     return AddOffsetsToTxnResponse(throttle_time_ms=0, error_code=code)
@@ -210,18 +210,18 @@ def txn_offset_commit(request: TxnOffsetCommitRequest, call: Call) -> Operation[
     positions: dict[TopicPartition, CommittedOffset] = {}
     codes: dict[TopicPartition, ErrorCode] = {}
     too_long: list[TopicPartition] = []
-    for target, each in _positions(request):
+    for partition, each in _positions(request):
         position = CommittedOffset(
             each.committed_offset, each.committed_metadata or "", each.committed_leader_epoch
         )
-        if not call.may(AclOperation.READ, ResourceType.TOPIC, target.topic):
-            codes[target] = ErrorCode.TOPIC_AUTHORIZATION_FAILED
-        elif not call.broker.has_partition(target):
-            codes[target] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        if not call.may(AclOperation.READ, ResourceType.TOPIC, partition.topic):
+            codes[partition] = ErrorCode.TOPIC_AUTHORIZATION_FAILED
+        elif not call.broker.has_partition(partition):
+            codes[partition] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
         elif call.broker.groups.is_too_long(position):
-            too_long.append(target)
+            too_long.append(partition)
         else:
-            positions[target] = position
+            positions[partition] = position
     outcome = _group_code(request, call)
     if outcome is not ErrorCode.NONE:
         codes.clear()

@@ -176,25 +176,25 @@ class EmbeddedProducer:
     # --- inside -------------------------------------------------------------------------------
 
     def _append(
-        self, target: TopicPartition, columns: RecordColumns, transaction: _OpenTransaction | None
+        self, partition: TopicPartition, columns: RecordColumns, transaction: _OpenTransaction | None
     ) -> tuple[Appended, PartitionLog]:
         self._ensure_open()
         with self._driver:
-            log = self._broker.partition(target)
+            log = self._broker.partition(partition)
         if not len(columns):
             end = log.offsets.log_end
-            return Appended(target, end, end), log
+            return Appended(partition, end, end), log
         ensure_writable(columns.timestamps_ms, self.time_min_ms)
         with self._order:
-            batches = self._encoded(target, columns, log.config.max_message_bytes, transaction is not None)
+            batches = self._encoded(partition, columns, log.config.max_message_bytes, transaction is not None)
             has_all_keys = None not in columns.keys
-            return self._driver.run(self._append_batches(target, batches, transaction, has_all_keys)), log
+            return self._driver.run(self._append_batches(partition, batches, transaction, has_all_keys)), log
 
     def _encoded(
-        self, target: TopicPartition, columns: RecordColumns, bytes_max: int, is_transactional: bool
+        self, partition: TopicPartition, columns: RecordColumns, bytes_max: int, is_transactional: bool
     ) -> list[tuple[bytearray, int]]:
         """Return the columns as batches, each with its count of records."""
-        sequence = self._sequences.get(target, 0)
+        sequence = self._sequences.get(partition, 0)
         batches: list[tuple[bytearray, int]] = []
         waiting = list(reversed(cut_into_parts(columns, min(BATCH_BYTES, bytes_max))))
         while waiting:
@@ -217,7 +217,7 @@ class EmbeddedProducer:
                         with_facts(
                             "a record is larger than the topic allows: "
                             "make it smaller or raise max.message.bytes",
-                            target=target,
+                            partition=partition,
                             size_bytes=len(batch),
                             max_message_bytes=bytes_max,
                         )
@@ -231,7 +231,7 @@ class EmbeddedProducer:
 
     def _append_batches(
         self,
-        target: TopicPartition,
+        partition: TopicPartition,
         batches: list[tuple[bytearray, int]],
         transaction: _OpenTransaction | None,
         has_all_keys: bool,
@@ -239,18 +239,18 @@ class EmbeddedProducer:
         if transaction is not None:
             assert self.transactional_id is not None
             transaction.has_joined = True
-            yield from self._broker.transactions.join(self.transactional_id, self.identity, (target,))
+            yield from self._broker.transactions.join(self.transactional_id, self.identity, (partition,))
         base_offset = -1
         end_offset = -1
         log_append_time_ms = -1
         for batch, count in batches:
-            appended = self._broker.append_batch(target, batch, has_all_keys=has_all_keys)
+            appended = self._broker.append_batch(partition, batch, has_all_keys=has_all_keys)
             if base_offset < 0:
                 base_offset = appended.base_offset
             log_append_time_ms = appended.log_append_time_ms
             end_offset = appended.end_offset
-            self._sequences[target] = (self._sequences.get(target, 0) + count) & 0x7FFFFFFF
-        return Appended(target, base_offset, end_offset, log_append_time_ms)
+            self._sequences[partition] = (self._sequences.get(partition, 0) + count) & 0x7FFFFFFF
+        return Appended(partition, base_offset, end_offset, log_append_time_ms)
 
     def _commit_positions(
         self,

@@ -36,13 +36,13 @@ class Delivery:
         "_wait",
         "is_done",
         "is_watched",
+        "partition",
         "size_bytes",
-        "target",
     )
 
     def __init__(
         self,
-        target: TopicPartition,
+        partition: TopicPartition,
         count: int,
         size_bytes: int,
         *,
@@ -52,13 +52,13 @@ class Delivery:
         """Expect ``count`` reports.
 
         Args:
-            target: the partition.
+            partition: where the records go.
             count: the number of records, at least one.
             size_bytes: what the records count for while they are in flight.
             wait: waits until the delivery is done.
             reported_all: called when the last record was reported; seals the delivery.
         """
-        self.target = target
+        self.partition = partition
         self.size_bytes = size_bytes
         self.is_done = False
         self.is_watched = False
@@ -87,7 +87,7 @@ class Delivery:
                 raise outcome
             appended.append(outcome)
         first, last = appended[0], appended[-1]
-        return Appended(self.target, first.base_offset, last.end_offset, first.log_append_time_ms)
+        return Appended(self.partition, first.base_offset, last.end_offset, first.log_append_time_ms)
 
     def outcomes(self, timeout_s: float | None = None) -> Sequence[Outcome]:
         """Wait like ``result``, and return the outcome of each record, in pieces."""
@@ -146,13 +146,13 @@ class Delivery:
 
     def _end_piece(self) -> None:
         if self._refusal is not None:
-            refusal = translated(self._refusal, "append records", target=self.target)
+            refusal = translated(self._refusal, "append records", partition=self.partition)
             self._outcomes.append((self._reported, refusal))
         elif self._next_offset >= 0:
             self._outcomes.append(
                 (
                     self._reported,
-                    Appended(self.target, self._base_offset, self._next_offset, self._log_append_time_ms),
+                    Appended(self.partition, self._base_offset, self._next_offset, self._log_append_time_ms),
                 )
             )
         self._refusal = None
@@ -164,8 +164,8 @@ class NothingAppended:
 
     __slots__ = ("_appended",)
 
-    def __init__(self, target: TopicPartition, log_end: Offset) -> None:
-        self._appended = Appended(target, log_end, log_end)
+    def __init__(self, partition: TopicPartition, log_end: Offset) -> None:
+        self._appended = Appended(partition, log_end, log_end)
 
     def result(self, timeout_s: float | None = None) -> Appended:
         """Return an empty range at the log end."""

@@ -47,7 +47,7 @@ _POLL_S: Final = 0.1
 _CONNECT_S: Final = 0.02
 _DELETED_CHECK_S: Final = 2.0
 """librdkafka repeats requests for a deleted topic until the delivery timeout."""
-_FAILED_RUNS_MAX: Final = 64
+_FAILED_DELIVERIES_MAX: Final = 64
 _MESSAGE_BYTES_MAX: Final = 1_048_588
 """Kafka's default of ``max.message.bytes``."""
 _BATCH_HEADER_BYTES: Final = 61
@@ -67,7 +67,7 @@ _PROPERTIES: Final[Properties] = {
 class _OpenTransaction:
     """The state of a producer's open transaction."""
 
-    runs: list[Acknowledgement] = field(default_factory=list)
+    deliveries: list[Acknowledgement] = field(default_factory=list)
     is_over: bool = False
 
 
@@ -173,9 +173,9 @@ class KafkaProducer:
         self._wait_for_all(waiting, None)
         with self._changed:
             failed, self._failed = self._failed, []
-        for run in failed:
-            failure = run.failure()
-            if failure is not None and not run.is_watched:
+        for delivery in failed:
+            failure = delivery.failure()
+            if failure is not None and not delivery.is_watched:
                 raise failure
 
     def close(self) -> None:
@@ -191,102 +191,110 @@ class KafkaProducer:
 
     # --- appending ------------------------------------------------------------------------------
 
-    def _append(self, target: TopicPartition, columns: RecordColumns) -> Acknowledgement:
+    def _append(self, partition: TopicPartition, columns: RecordColumns) -> Acknowledgement:
         self._handle()
-        topic = self._topics.of(target)
+        topic = self._topics.of(partition)
         count = len(columns)
         if not count:
-            ends = self._offsets.visible_ends([target], Isolation.READ_UNCOMMITTED)
-            return NothingAppended(target, ends[target])
+            ends = self._offsets.visible_ends([partition], Isolation.READ_UNCOMMITTED)
+            return NothingAppended(partition, ends[partition])
         ensure_writable(columns.timestamps_ms, self.time_min_ms)
-        run = Delivery(target, count, columns_bytes(columns), wait=self._wait_for, reported_all=self._finish)
+        delivery = Delivery(
+            partition, count, columns_bytes(columns), wait=self._wait_for, reported_all=self._finish
+        )
         bytes_max = int(topic.config.get("max.message.bytes", _MESSAGE_BYTES_MAX)) - _BATCH_HEADER_BYTES
         with self._order:
-            self._take_room(run)
+            self._take_room(delivery)
             if bytes_max >= BATCH_BYTES:
-                self._hand_over(run, columns, 0)
-                return run
-            self._hand_over_in_parts(run, columns, bytes_max)
-            return run
+                self._hand_over(delivery, columns, 0)
+                return delivery
+            self._hand_over_in_parts(delivery, columns, bytes_max)
+            return delivery
 
-    def _hand_over_in_parts(self, run: Delivery, columns: RecordColumns, bytes_max: int) -> None:
+    def _hand_over_in_parts(self, delivery: Delivery, columns: RecordColumns, bytes_max: int) -> None:
         """Produce batch by batch: librdkafka has one batch size for all topics."""
         taken = 0
         for part in cut_to_fit(columns, bytes_max):
-            if run.is_done:
+            if delivery.is_done:
                 return
-            taken = self._hand_over(run, part, taken)
-            self._wait_until(partial(run.has_reports, taken), None)
+            taken = self._hand_over(delivery, part, taken)
+            self._wait_until(partial(delivery.has_reports, taken), None)
 
-    def _hand_over(self, run: Delivery, columns: RecordColumns, taken: int) -> int:
+    def _hand_over(self, delivery: Delivery, columns: RecordColumns, taken: int) -> int:
         """Produce the records from the index ``taken`` on; return the index where librdkafka stopped.
 
         The delivery is cut there if librdkafka did not take all.
         """
-        topic, partition = run.target.topic, run.target.partition
+        topic, number = delivery.partition.topic, delivery.partition.partition
         rows = zip(columns.keys, columns.values, columns.timestamps_ms, strict=True)
         try:
             produce = self._handle().produce
             if columns.headers is None:
                 for key, value, time_ms in rows:
-                    produce(topic, value, key, partition, run, None, time_ms)
+                    produce(topic, value, key, number, delivery, None, time_ms)
                     taken += 1
             else:
                 for (key, value, time_ms), headers in zip(rows, columns.headers, strict=True):
-                    produce(topic, value, key, partition, run, None, time_ms, list(headers))
+                    produce(topic, value, key, number, delivery, None, time_ms, list(headers))
                     taken += 1
         except (KafkaException, BufferError, StreamCoreError) as raised:
             if (found := error_in(raised)) is not None and found.code() == KafkaError._FATAL:
                 self._report(0)  # which raises the error that ended the handle
-            error = self._end_of_handle or self._translated(raised, "append records", target=run.target)
-            run.cut(taken, error)
+            error = self._end_of_handle or self._translated(
+                raised, "append records", partition=delivery.partition
+            )
+            delivery.cut(taken, error)
         return taken
 
-    def _take_room(self, run: Delivery) -> None:
+    def _take_room(self, delivery: Delivery) -> None:
         """Wait until there is space in flight for the columns; columns above the limit go alone."""
         bytes_max = self._settings.pending_bytes_max
         self._wait_until(
-            lambda: not self._pending_bytes or self._pending_bytes + run.size_bytes <= bytes_max, None
+            lambda: not self._pending_bytes or self._pending_bytes + delivery.size_bytes <= bytes_max, None
         )
         with self._changed:
-            self._pending_bytes += run.size_bytes
-            self._unfinished[run] = None
+            self._pending_bytes += delivery.size_bytes
+            self._unfinished[delivery] = None
 
     # --- waiting --------------------------------------------------------------------------------
 
-    def _wait_for(self, run: Delivery, timeout_s: float | None) -> None:
-        if not self._wait_for_all([run], timeout_s):
+    def _wait_for(self, delivery: Delivery, timeout_s: float | None) -> None:
+        if not self._wait_for_all([delivery], timeout_s):
             raise RequestTimeoutError(
                 with_facts(
                     "the records are not acknowledged yet; wait longer",
-                    target=run.target,
+                    partition=delivery.partition,
                     timeout_s=timeout_s,
                 )
             )
 
-    def _wait_for_all(self, runs: Sequence[Delivery], timeout_s: float | None) -> bool:
+    def _wait_for_all(self, deliveries: Sequence[Delivery], timeout_s: float | None) -> bool:
         """Wait until deliveries are done; fail those whose topic is deleted meanwhile."""
         monotonic_s = self._connection.clock.monotonic_s
         deadline_s = float("inf") if timeout_s is None else monotonic_s() + timeout_s
         while True:
             left_s = deadline_s - monotonic_s()
-            if self._wait_until(lambda: all(run.is_done for run in runs), min(left_s, _DELETED_CHECK_S)):
+            if self._wait_until(
+                lambda: all(delivery.is_done for delivery in deliveries), min(left_s, _DELETED_CHECK_S)
+            ):
                 return True
             if left_s <= _DELETED_CHECK_S:
                 return False
-            self._fail_deleted([run for run in runs if not run.is_done])
+            self._fail_deleted([delivery for delivery in deliveries if not delivery.is_done])
 
-    def _fail_deleted(self, runs: Sequence[Delivery]) -> None:
+    def _fail_deleted(self, deliveries: Sequence[Delivery]) -> None:
         try:
-            existing = self._topics.identities({run.target.topic for run in runs})
+            existing = self._topics.identities({delivery.partition.topic for delivery in deliveries})
         except RetriableError:
             return
-        for run in runs:
-            if run.target.topic not in existing:
+        for delivery in deliveries:
+            if delivery.partition.topic not in existing:
                 error = UnknownTopicError(
-                    with_facts("the topic was deleted while records were sent to it", partition=run.target)
+                    with_facts(
+                        "the topic was deleted while records were sent to it", partition=delivery.partition
+                    )
                 )
-                self._finish(run, error)
+                self._finish(delivery, error)
 
     def _wait_until(self, is_reached: Callable[[], bool], timeout_s: float | None) -> bool:
         """Serve reports, or wait for the thread that does, until a condition holds.
@@ -321,16 +329,16 @@ class KafkaProducer:
         except (KafkaException, SystemError, StreamCoreError) as raised:
             self._lose(raised)
 
-    def _finish(self, run: Delivery, error: StreamCoreError | None = None) -> None:
+    def _finish(self, delivery: Delivery, error: StreamCoreError | None = None) -> None:
         """Seal a delivery: all its records were reported, or will not be."""
         with self._changed:
-            if run not in self._unfinished:
+            if delivery not in self._unfinished:
                 return
-            del self._unfinished[run]
-            run.seal(error)
-            self._pending_bytes -= run.size_bytes
-            if run.failure() is not None and len(self._failed) < _FAILED_RUNS_MAX:
-                self._failed.append(run)
+            del self._unfinished[delivery]
+            delivery.seal(error)
+            self._pending_bytes -= delivery.size_bytes
+            if delivery.failure() is not None and len(self._failed) < _FAILED_DELIVERIES_MAX:
+                self._failed.append(delivery)
             self._changed.notify_all()
 
     def _lose(self, raised: BaseException) -> None:
@@ -338,8 +346,8 @@ class KafkaProducer:
         self._end_of_handle = self._end_of_handle or self._translated(raised, "produce")
         with self._changed:
             waiting = list(self._unfinished)
-        for run in waiting:
-            self._finish(run, self._end_of_handle)
+        for delivery in waiting:
+            self._finish(delivery, self._end_of_handle)
 
     # --- transactions ---------------------------------------------------------------------------
 
@@ -347,8 +355,8 @@ class KafkaProducer:
         given_up: TransactionGivenUpError | None = None
         try:
             try:
-                for run in state.runs:
-                    run.result()
+                for delivery in state.deliveries:
+                    delivery.result()
             except TransactionGivenUpError as error:
                 given_up = error
             # Records that librdkafka has given up are not committed; the error says why.
@@ -368,7 +376,7 @@ class KafkaProducer:
         state.is_over = True
         self._transaction = None
         self._call(lambda handle, timeout_s: handle.abort_transaction(timeout_s), "abort")
-        self._wait_until(lambda: all(run.done() for run in state.runs), None)
+        self._wait_until(lambda: all(delivery.done() for delivery in state.deliveries), None)
         with self._changed:
             self._failed.clear()
 
@@ -441,9 +449,9 @@ class KafkaTransaction:
     ) -> Acknowledgement:
         """Append records in the transaction; they become visible when it commits."""
         self._ensure_not_over()
-        run = self._producer._append(partition, columns)
-        self._state.runs.append(run)
-        return run
+        delivery = self._producer._append(partition, columns)
+        self._state.deliveries.append(delivery)
+        return delivery
 
     def commit_positions(
         self,

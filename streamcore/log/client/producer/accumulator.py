@@ -129,7 +129,7 @@ class Accumulator:
     def _extend(
         self,
         route: Route,
-        target: TopicPartition,
+        partition: TopicPartition,
         columns: SizedColumns,
         pieces: list[tuple[PendingBatch, int, int]],
     ) -> None:
@@ -138,13 +138,13 @@ class Accumulator:
         self.pending_bytes += ends[-1]
         row = taken_bytes = 0
         while row < len(ends):
-            batch = route.open[target.partition]
+            batch = route.open[partition.partition]
             room = route.batch_bytes_max - batch.size_bytes if batch is not None else 0
             end = bisect_right(ends, taken_bytes + room, lo=row)
             if batch is None or end == row:
                 if batch is not None:
                     self._seal(batch, route)
-                batch = self._open_batch(route, target)
+                batch = self._open_batch(route, partition)
                 end = max(bisect_right(ends, taken_bytes + route.batch_bytes_max, lo=row), row + 1)
             first = len(batch.values)
             batch.keys += columns.keys[row:end]
@@ -197,16 +197,16 @@ class Accumulator:
         # The sticky partition may have changed to one whose batch is already open.
         return route.open[partition] or self._open_batch(route, TopicPartition(topic, partition))
 
-    def _open_batch(self, route: Route, target: TopicPartition) -> PendingBatch:
-        batch = PendingBatch(target, self._settler, self._monotonic_s() + self._linger_s)
-        route.open[target.partition] = batch
+    def _open_batch(self, route: Route, partition: TopicPartition) -> PendingBatch:
+        batch = PendingBatch(partition, self._settler, self._monotonic_s() + self._linger_s)
+        route.open[partition.partition] = batch
         self._open[batch] = route
         self.has_news = True
         return batch
 
     def _seal(self, batch: PendingBatch, route: Route) -> None:
         del self._open[batch]
-        partition = batch.target.partition
+        partition = batch.partition.partition
         route.open[partition] = None
         if partition == route.sticky.current:
             route.sticky.next(route.partition_count)

@@ -77,7 +77,7 @@ class SentMany:
         """
         reached: dict[TopicPartition, Offset] = {}
         for written in self.ranges:
-            reached[written.target] = max(written.end_offset, reached.get(written.target, 0))
+            reached[written.partition] = max(written.end_offset, reached.get(written.partition, 0))
         return reached
 
 
@@ -101,15 +101,15 @@ class PendingBatch(RecordColumns):
         "is_settled",
         "is_watched",
         "outcomes",
+        "partition",
         "settler",
         "size_bytes",
         "starts",
-        "target",
     )
 
-    def __init__(self, target: TopicPartition, settler: Settler, deadline_s: float) -> None:
+    def __init__(self, partition: TopicPartition, settler: Settler, deadline_s: float) -> None:
         super().__init__()
-        self.target = target
+        self.partition = partition
         self.settler = settler
         self.deadline_s = deadline_s
         self.size_bytes = 0
@@ -277,8 +277,8 @@ class SendFuture(_BatchFuture[Sent]):
         if isinstance(outcome, Exception):
             return outcome
         return Sent(
-            outcome.target.topic,
-            outcome.target.partition,
+            outcome.partition.topic,
+            outcome.partition.partition,
             outcome.base_offset + index - start,
             self._timestamp_ms if outcome.log_append_time_ms < 0 else outcome.log_append_time_ms,
         )
@@ -317,7 +317,9 @@ class SendManyFuture(_BatchFuture[SentMany]):
                     raise outcome
                 stop = min(end, start + outcome.end_offset - outcome.base_offset)
                 base = outcome.base_offset - start
-                ranges.append(Appended(outcome.target, base + index, base + stop, outcome.log_append_time_ms))
+                ranges.append(
+                    Appended(outcome.partition, base + index, base + stop, outcome.log_append_time_ms)
+                )
                 index = stop
         return SentMany(len(self), tuple(ranges))
 

@@ -122,7 +122,7 @@ class Sender:
             while not batch.is_settled:
                 left_s = deadline_s - self._monotonic_s()
                 if left_s <= 0:
-                    facts = fact_text(target=batch.target, timeout_s=timeout_s)
+                    facts = fact_text(partition=batch.partition, timeout_s=timeout_s)
                     raise RequestTimeoutError(f"the record is still on its way; wait longer: {facts}")
                 self._changed.wait(left_s)
 
@@ -197,7 +197,7 @@ class Sender:
         waiting: list[tuple[PendingBatch, Acknowledgement]] = []
         for batch in batches:
             try:
-                acknowledgement = self._append_columns(batch.target, batch)
+                acknowledgement = self._append_columns(batch.partition, batch)
             except InvalidRecordError as error:
                 self._append_halves(batch, 0, len(batch.values), error)
             except StreamCoreError as error:
@@ -232,7 +232,7 @@ class Sender:
         middle = (first + end) // 2
         for low, high in ((first, middle), (middle, end)):
             try:
-                acknowledgement = self._append_columns(batch.target, batch.slice(low, high))
+                acknowledgement = self._append_columns(batch.partition, batch.slice(low, high))
             except InvalidRecordError as error:
                 self._append_halves(batch, low, high, error)
             except StreamCoreError as error:
@@ -247,7 +247,7 @@ class Sender:
             self.batches.release(batches)
             for batch in batches:
                 if batch.failure() is not None:
-                    self.batches.forget_route(batch.target.topic)
+                    self.batches.forget_route(batch.partition.topic)
                     if len(self._failed) < _FAILED_BATCHES_MAX:
                         self._failed.append(batch)
             self._changed.notify_all()

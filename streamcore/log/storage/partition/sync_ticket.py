@@ -36,7 +36,7 @@ class PartitionHealth:
         if self.error is not None:
             raise StorageError(
                 f"partition {self._name} was given up because its disk failed: repair the disk and restart; "
-                f"everything acknowledged before is kept, first_failure={self.error}"
+                f"everything acknowledged before is kept: first_failure={self.error}"
             ) from self.error
 
 
