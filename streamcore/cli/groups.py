@@ -113,12 +113,12 @@ def reset_group(
         print_rows(
             (
                 {
-                    "topic": place.topic,
-                    "partition": place.partition,
-                    "before": before[place].offset if place in before else None,
+                    "topic": partition.topic,
+                    "partition": partition.partition,
+                    "before": before[partition].offset if partition in before else None,
                     "after": position.offset,
                 }
-                for place, position in sorted(positions.items())
+                for partition, position in sorted(positions.items())
             ),
             as_json,
             empty="nothing to move",

@@ -68,12 +68,12 @@ class NegativeNumbers(TyperCommand):
                 for name in parameter.opts
             }
             numbers = [
-                place
-                for place, word in enumerate(args)
-                if _NEGATIVE.fullmatch(word) and (place == 0 or args[place - 1] not in with_value)
+                index
+                for index, word in enumerate(args)
+                if _NEGATIVE.fullmatch(word) and (index == 0 or args[index - 1] not in with_value)
             ]
-            others = [word for place, word in enumerate(args) if place not in numbers]
-            args = [*others, "--", *(args[place] for place in numbers)]
+            others = [word for index, word in enumerate(args) if index not in numbers]
+            args = [*others, "--", *(args[index] for index in numbers)]
         return super().parse_args(ctx, args)
 
 

@@ -236,19 +236,19 @@ class ConnectedLog:
         committed = log.committed(group)
         if topics is not None:
             known = log.topics()
-            places = [
+            partitions = [
                 TopicPartition(name, number)
                 for name in topics
                 for number in range(known[name].partition_count if name in known else 1)
             ]
         elif isinstance(to, Mapping):
-            places = list(to)
+            partitions = list(to)
         else:
-            places = list(self._marks(committed))
-        if not places:
+            partitions = list(self._marks(committed))
+        if not partitions:
             facts = fact_text(group=group)
             raise UsageError(f"the group has no committed offsets: name the topics to reset: {facts}")
-        positions = reset_positions(log, places, to, committed=committed, now_ms=self._clock.now_ms())
+        positions = reset_positions(log, partitions, to, committed=committed, now_ms=self._clock.now_ms())
         if not dry_run:
             log.commit_positions(group, positions)
         return positions
@@ -399,9 +399,9 @@ class ConnectedLog:
         log = self._open()
         topics = log.topics()
         return log.offsets(
-            place
-            for place in partitions
-            if place.topic in topics and place.partition < topics[place.topic].partition_count
+            partition
+            for partition in partitions
+            if partition.topic in topics and partition.partition < topics[partition.topic].partition_count
         )
 
     def _ensure_group(self, group: str) -> None:

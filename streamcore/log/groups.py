@@ -61,19 +61,21 @@ def summarize(
         committed: the group's committed offsets.
         marks: of the partitions that still exist.
     """
-    owners = {place: member.member_id for member in description.members for place in member.assignment}
+    owners = {
+        partition: member.member_id for member in description.members for partition in member.assignment
+    }
     positions = []
-    for place in sorted(committed.keys() | owners.keys()):
-        position, mark = committed.get(place), marks.get(place)
+    for partition in sorted(committed.keys() | owners.keys()):
+        position, mark = committed.get(partition), marks.get(partition)
         end = -1 if mark is None else mark.log_end
         lag = None if position is None or mark is None else max(0, mark.last_stable - position.offset)
         positions.append(
             PositionSummary(
-                place,
+                partition,
                 None if position is None else position.offset,
                 end,
                 lag,
-                owners.get(place),
+                owners.get(partition),
                 "" if position is None else position.metadata,
             )
         )
@@ -102,12 +104,12 @@ def reset_positions(
     """
     marks = log.offsets(partitions)
     if isinstance(to, Mapping):
-        wanted = {place: to[place] for place in marks if place in to}
+        wanted = {partition: to[partition] for partition in marks if partition in to}
     else:
         wanted = _wanted(log, marks, to, committed, now_ms)
     return {
-        place: CommittedOffset(min(max(offset, marks[place].log_start), marks[place].last_stable))
-        for place, offset in wanted.items()
+        partition: CommittedOffset(min(max(offset, marks[partition].log_start), marks[partition].last_stable))
+        for partition, offset in wanted.items()
     }
 
 
@@ -121,12 +123,16 @@ def _wanted(
     if isinstance(to, str):
         text = to.strip()
         if text == "earliest":
-            return {place: mark.log_start for place, mark in marks.items()}
+            return {partition: mark.log_start for partition, mark in marks.items()}
         if text == "latest":
-            return {place: mark.last_stable for place, mark in marks.items()}
+            return {partition: mark.last_stable for partition, mark in marks.items()}
         if text[:1] in "+-" and text[1:].isdigit():
             shift = int(text)
-            return {place: committed[place].offset + shift for place in marks if place in committed}
+            return {
+                partition: committed[partition].offset + shift
+                for partition in marks
+                if partition in committed
+            }
         if text.isdigit():
             to = int(text)
     if isinstance(to, int):

@@ -249,11 +249,11 @@ def _field_names(codec_name: str) -> list[str]:
     """Return the codec names of the fields in ``(a,b?,(c,d))``."""
     names: list[str] = []
     depth, start = 0, 1
-    for place, character in enumerate(codec_name):
+    for index, character in enumerate(codec_name):
         depth += {"(": 1, ")": -1}.get(character, 0)
         if (character == "," and depth == 1) or depth == 0:
-            names.append(codec_name[start:place])
-            start = place + 1
+            names.append(codec_name[start:index])
+            start = index + 1
     return [name for name in names if name]
 
 

@@ -177,7 +177,7 @@ class World:
                 assert users.setdefault(place, name) == name, f"{place} is used by {users[place]} and {name}"
         held: dict[PartitionId, str] = {}
         for member in self.group.members.values():
-            for place in member.holding.places:
+            for place in member.holding.partitions:
                 assert held.setdefault(place, member.member_id) == member.member_id, place
             before = self.member_epochs.get(member.member_id, 0)
             assert member.holding.epoch >= before, "a member's epoch went back"

@@ -51,7 +51,7 @@ class GroupHouse:
         assert topic_id is not None
         return topic_id
 
-    def places(self, name: str, *partitions: int) -> set[PartitionId]:
+    def partitions(self, name: str, *partitions: int) -> set[PartitionId]:
         return {PartitionId(self.topic_id(name), number) for number in partitions}
 
     def pass_time(self, milliseconds: int) -> None:

@@ -111,16 +111,16 @@ def _time_ms(element: _Element) -> int:
 
 
 def _elements(data: bytes) -> Iterator[_Element]:
-    place = 0
-    while place < len(data):
-        start, tag, size = place, data[place], data[place + 1]
-        place += 2
+    position = 0
+    while position < len(data):
+        start, tag, size = position, data[position], data[position + 1]
+        position += 2
         if size >= 0x80:
             count = size & 0x7F
-            size = int.from_bytes(data[place : place + count])
-            place += count
-        end = place + size
+            size = int.from_bytes(data[position : position + count])
+            position += count
+        end = position + size
         if end > len(data):
             raise IndexError
-        yield _Element(tag, data[place:end], data[start:end])
-        place = end
+        yield _Element(tag, data[position:end], data[start:end])
+        position = end

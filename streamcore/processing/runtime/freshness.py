@@ -35,13 +35,19 @@ class Freshness:
         """Whether the store reflects the position now. Once true it stays true."""
         if self._keeper is not None:
             return self._keeper.position().covers(
-                {place: offset for place, offset in self._wanted.items() if place in self._keeper.sources}
+                {
+                    partition: offset
+                    for partition, offset in self._wanted.items()
+                    if partition in self._keeper.sources
+                }
             )
         return self._sub_topology is None or self._reflects(self._sub_topology)
 
     def _reflects(self, sub_topology: SubTopology) -> bool:
         topics = {entry.topic.name for entry in sub_topology.inputs}
-        direct = {place: offset for place, offset in self._wanted.items() if place.topic in topics}
+        direct = {
+            partition: offset for partition, offset in self._wanted.items() if partition.topic in topics
+        }
         if not self._covers(sub_topology, direct):
             return False
         for topic in sorted(topics):
@@ -51,10 +57,11 @@ class Freshness:
             if topic not in self._ends:
                 if not all(self._reflects(writer) for writer in writers):
                     return False
-                places = [TopicPartition(topic, number) for number in range(self._task_set.counts[topic])]
+                partitions = [TopicPartition(topic, number) for number in range(self._task_set.counts[topic])]
                 # The end of the committed records may not be visible yet: a broker marks it slightly later.
                 self._ends[topic] = {
-                    place: marks.high_watermark for place, marks in self._log.offsets(places).items()
+                    partition: marks.high_watermark
+                    for partition, marks in self._log.offsets(partitions).items()
                 }
             if not self._covers(sub_topology, self._ends[topic]):
                 return False

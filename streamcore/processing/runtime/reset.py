@@ -138,7 +138,7 @@ def plan_reset(
         if store.source_topic is None
     ]
     read_again = [name for name in inputs if name not in repartition and name in existing]
-    places = {
+    partitions = {
         name: [TopicPartition(name, number) for number in range(existing[name].partition_count)]
         for name in read_again
     }
@@ -146,10 +146,14 @@ def plan_reset(
     positions: dict[TopicPartition, CommittedOffset] = {}
     for names, target in (([n for n in read_again if n not in from_end], to), (from_end, "latest")):
         positions |= reset_positions(
-            log, [place for name in names for place in places[name]], target, committed={}, now_ms=now_ms
+            log,
+            [partition for name in names for partition in partitions[name]],
+            target,
+            committed={},
+            now_ms=now_ms,
         )
     given = dict(offsets or {})
-    if unknown := [place for place in given if place not in positions]:
+    if unknown := [partition for partition in given if partition not in positions]:
         raise UsageError(
             "this partition is not read by what is reset: "
             + fact_text(partition=unknown[0], topics=",".join(read_again))
@@ -161,7 +165,7 @@ def plan_reset(
         parts=tuple(part.name for part in members),
         tables=tuple(store.name for part in members for store in part.stores),
         deleted_topics=tuple(name for name in [*changelogs, *sorted(repartition)] if name in existing),
-        positions={place: position.offset for place, position in sorted(positions.items())},
+        positions={partition: position.offset for partition, position in sorted(positions.items())},
         read_from_end=tuple(from_end),
         written_again=tuple(
             dict.fromkeys(
@@ -199,7 +203,7 @@ def carry_out(log: Log, reset: ResetPlan, producer: Producer, clock: Clock) -> N
     ended = RecordChanges(records)
     for name in reset.deleted_topics:
         ended.forget_input(name)
-    for name in dict.fromkeys(place.topic for place in reset.positions):
+    for name in dict.fromkeys(partition.topic for partition in reset.positions):
         before_count = reset.partitions_before.get(name)
         if before_count is None:
             ended.forget_input(name)
@@ -211,7 +215,7 @@ def carry_out(log: Log, reset: ResetPlan, producer: Producer, clock: Clock) -> N
         if reset.positions:
             transaction.commit_positions(
                 reset.app_id,
-                {place: CommittedOffset(offset) for place, offset in reset.positions.items()},
+                {partition: CommittedOffset(offset) for partition, offset in reset.positions.items()},
             )
 
 
@@ -242,8 +246,8 @@ def _partitions_before(
                     if store.source_topic is None
                 ]
                 counts += [existing[topic].partition_count for topic in topics if topic in existing]
-        places = [TopicPartition(name, number) for number in range(existing[name].partition_count)]
-        is_empty = all(marks.log_start == marks.log_end for marks in log.offsets(places).values())
+        partitions = [TopicPartition(name, number) for number in range(existing[name].partition_count)]
+        is_empty = all(marks.log_start == marks.log_end for marks in log.offsets(partitions).values())
         if counts and not is_empty and min(counts) < existing[name].partition_count:
             found[name] = min(counts)
     return found

@@ -55,17 +55,17 @@ def alone_in_process(data: Path, app_id: str) -> Iterator[None]:
     Raises:
         DirectoryInUseError: this process runs the application there.
     """
-    place = (data.resolve(), app_id)
-    if place in _at_work:
+    folder_and_app = (data.resolve(), app_id)
+    if folder_and_app in _at_work:
         raise DirectoryInUseError(
             "this process runs the application on this folder already; stop it first, or use another folder: "
             + fact_text(app=app_id, path=data)
         )
-    _at_work.add(place)
+    _at_work.add(folder_and_app)
     try:
         yield
     finally:
-        _at_work.discard(place)
+        _at_work.discard(folder_and_app)
 
 
 def runs_here(data: Path, app_id: str) -> bool:
@@ -209,23 +209,23 @@ class _NothingOwned(ConsumerAssignment):
     def __init__(self) -> None:
         pass
 
-    def __contains__(self, place: TopicPartition) -> bool:
+    def __contains__(self, partition: TopicPartition) -> bool:
         return False
 
-    def places(self) -> tuple[TopicPartition, ...]:
+    def partitions(self) -> tuple[TopicPartition, ...]:
         """Return nothing."""
         return ()
 
     def take(
-        self, places: Sequence[TopicPartition], starts: Mapping[TopicPartition, Offset] | None = None
+        self, partitions: Sequence[TopicPartition], starts: Mapping[TopicPartition, Offset] | None = None
     ) -> None:
         """Do nothing."""
 
-    def accept(self, places: Sequence[TopicPartition]) -> None:
+    def accept(self, partitions: Sequence[TopicPartition]) -> None:
         """Do nothing."""
 
-    def revoke(self, places: Sequence[TopicPartition]) -> None:
+    def revoke(self, partitions: Sequence[TopicPartition]) -> None:
         """Do nothing."""
 
-    def lose(self, places: Sequence[TopicPartition]) -> None:
+    def lose(self, partitions: Sequence[TopicPartition]) -> None:
         """Do nothing."""

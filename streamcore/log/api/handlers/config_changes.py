@@ -100,9 +100,9 @@ def _altered(asked: Sequence[_Asked], call: Call) -> Operation[list[_Failure | N
     failures: dict[tuple[int, str], _Failure] = {}
     topics: dict[str, _Asked] = {}
     for each in asked:
-        place = (each.resource_type, each.name)
+        resource = (each.resource_type, each.name)
         try:
-            if counts[place] > 1:
+            if counts[resource] > 1:
                 raise ApiError(ErrorName.INVALID_REQUEST, hint="name each resource once", resource=each.name)
             ensure_may(AclOperation.ALTER_CONFIGS, each.resource_type, each.name, call)
             if isinstance(each.changes, ApiError):
@@ -114,7 +114,7 @@ def _altered(asked: Sequence[_Asked], call: Call) -> Operation[list[_Failure | N
             else:
                 yield from _other_altered(each, each.changes, call)
         except (ApiError, StreamCoreError) as error:
-            failures[place] = error
+            failures[resource] = error
     for name, failure in (yield from _topics_altered(topics, call)).items():
         failures[ConfigType.TOPIC, name] = failure
     return [failures.get((each.resource_type, each.name)) for each in asked]

@@ -82,12 +82,12 @@ class _Describing:
 
     def entries(self, found: Sequence[Described], keys: Sequence[str]) -> list[DescribeConfigsResourceResult]:
         """Return the entries of settings, all or those of these names."""
-        place = (id(found), tuple(keys))
-        made = self._made.get(place)
+        key = (id(found), tuple(keys))
+        made = self._made.get(key)
         if made is None:
             self._kept.append(found)  # so that no other object gets its id
             made = [_entry(each, self._request) for each in found if not keys or each.name in keys]
-            self._made[place] = made
+            self._made[key] = made
         return made
 
 

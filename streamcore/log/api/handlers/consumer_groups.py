@@ -204,25 +204,25 @@ def _member(group: ConsumerGroup, member: ConsumerMember, topics: GroupTopics) -
         client_host=profile.client_host,
         subscribed_topic_names=list(profile.topics),
         subscribed_topic_regex=profile.pattern,
-        assignment=_assignment(member.holding.places, topics),
+        assignment=_assignment(member.holding.partitions, topics),
         target_assignment=_assignment(group.target_of(member.member_id), topics),
         member_type=_CLASSIC_MEMBER if member.is_classic else _CONSUMER_MEMBER,
     )
 
 
-def _assignment(places: Iterable[PartitionId], topics: GroupTopics) -> Assignment:
+def _assignment(partitions: Iterable[PartitionId], topics: GroupTopics) -> Assignment:
     """Return partitions by topic, without those of deleted topics."""
     return Assignment(
         topic_partitions=[
             TopicPartitions(topic_id=topic_id, topic_name=name, partitions=numbers)
-            for topic_id, numbers in _by_topic(places).items()
+            for topic_id, numbers in _by_topic(partitions).items()
             if (name := topics.name_of(topic_id)) is not None
         ]
     )
 
 
-def _by_topic(places: Iterable[PartitionId]) -> dict[bytes, list[int]]:
+def _by_topic(partitions: Iterable[PartitionId]) -> dict[bytes, list[int]]:
     by_topic: dict[bytes, list[int]] = {}
-    for place in sorted(places):
-        by_topic.setdefault(place.topic_id, []).append(place.partition)
+    for partition in sorted(partitions):
+        by_topic.setdefault(partition.topic_id, []).append(partition.partition)
     return by_topic

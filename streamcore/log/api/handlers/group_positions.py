@@ -67,18 +67,18 @@ def offset_commit(request: OffsetCommitRequest, call: Call) -> Operation[OffsetC
                 partition_index=each.partition_index, error_code=ErrorCode.NONE
             )
             answer.partitions.append(outcome)
-            place = TopicPartition(name or "", each.partition_index)
+            partition = TopicPartition(name or "", each.partition_index)
             if name is None:
                 outcome.error_code = unknown
             elif not may_read:
                 outcome.error_code = ErrorCode.TOPIC_AUTHORIZATION_FAILED
-            elif not call.broker.has_partition(place):
+            elif not call.broker.has_partition(partition):
                 outcome.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
             else:
                 position = CommittedOffset(
                     each.committed_offset, each.committed_metadata or "", each.committed_leader_epoch
                 )
-                wanted.append((place, position, outcome))
+                wanted.append((partition, position, outcome))
     if wanted or not request.topics:
         yield from _commit(request, call, wanted)
     return OffsetCommitResponse(topics=answers)
@@ -115,7 +115,7 @@ def _commit(
     wanted: Sequence[tuple[TopicPartition, CommittedOffset, OffsetCommitResponsePartition]],
 ) -> Operation[None]:
     groups = call.broker.groups
-    positions = {place: position for place, position, _ in wanted if not groups.is_too_long(position)}
+    positions = {partition: position for partition, position, _ in wanted if not groups.is_too_long(position)}
     membership = Membership(
         request.member_id, request.generation_id_or_member_epoch, request.group_instance_id
     )
@@ -126,8 +126,8 @@ def _commit(
         )
     except (ApiError, StreamCoreError) as error:
         code = _commit_code(error, call.version)
-    for place, _, outcome in wanted:
-        is_refused = code is not ErrorCode.NONE or place in positions
+    for partition, _, outcome in wanted:
+        is_refused = code is not ErrorCode.NONE or partition in positions
         outcome.error_code = code if is_refused else ErrorCode.OFFSET_METADATA_TOO_LARGE
 
 
@@ -208,8 +208,8 @@ def _all_topics(fetched: FetchedPositions, call: Call, has_ids: bool) -> list[_A
     exist.
     """
     numbers: dict[TopicName, list[int]] = {}
-    for place in sorted(fetched.found):
-        numbers.setdefault(place.topic, []).append(place.partition)
+    for partition in sorted(fetched.found):
+        numbers.setdefault(partition.topic, []).append(partition.partition)
     topics = call.broker.topics
     return [
         _AskedTopic(name, topics[name].topic_id.bytes if name in topics else ZERO_UUID, partitions)
@@ -227,11 +227,11 @@ def _position(
     elif topic.is_denied:
         code = ErrorCode.TOPIC_AUTHORIZATION_FAILED
     else:
-        place = TopicPartition(topic.name, number)
-        if require_stable and place in fetched.unstable:
+        partition = TopicPartition(topic.name, number)
+        if require_stable and partition in fetched.unstable:
             code = ErrorCode.UNSTABLE_OFFSET_COMMIT
         else:
-            position = fetched.found.get(place)
+            position = fetched.found.get(partition)
     return OffsetFetchResponsePartitions(
         partition_index=number,
         committed_offset=_NO_OFFSET if position is None else position.offset,
@@ -291,9 +291,11 @@ def offset_delete(request: OffsetDeleteRequest, call: Call) -> Operation[OffsetD
         except ApiError as refused:
             return OffsetDeleteResponse(error_code=code_of(refused), throttle_time_ms=0, topics=[])
     for topic in request.topics:
-        places = [TopicPartition(topic.name, each.partition_index) for each in topic.partitions]
+        partitions = [TopicPartition(topic.name, each.partition_index) for each in topic.partitions]
         may_read = call.may(AclOperation.READ, ResourceType.TOPIC, topic.name)
-        existing = [place for place in places if may_read and call.broker.has_partition(place)]
+        existing = [
+            partition for partition in partitions if may_read and call.broker.has_partition(partition)
+        ]
         absent = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if may_read else ErrorCode.TOPIC_AUTHORIZATION_FAILED
         code = ErrorCode.NONE
         try:
@@ -309,10 +311,10 @@ def offset_delete(request: OffsetDeleteRequest, call: Call) -> Operation[OffsetD
                 name=topic.name,
                 partitions=[
                     OffsetDeleteResponsePartition(
-                        partition_index=place.partition,
-                        error_code=code if place in existing else absent,
+                        partition_index=partition.partition,
+                        error_code=code if partition in existing else absent,
                     )
-                    for place in places
+                    for partition in partitions
                 ],
             )
         )

@@ -53,16 +53,16 @@ def describe_log_dirs(request: DescribeLogDirsRequest, call: Call) -> DescribeLo
 def _sizes(wanted: Iterable[tuple[str, Iterable[int]]], call: Call) -> list[DescribeLogDirsTopic]:
     topics: list[DescribeLogDirsTopic] = []
     for name, indexes in wanted:
-        places = [TopicPartition(name, index) for index in dict.fromkeys(indexes)]
+        described = [TopicPartition(name, index) for index in dict.fromkeys(indexes)]
         partitions = [
             DescribeLogDirsPartition(
-                partition_index=place.partition,
-                partition_size=call.broker.partition(place).size_bytes,
+                partition_index=partition.partition,
+                partition_size=call.broker.partition(partition).size_bytes,
                 offset_lag=0,
                 is_future_key=False,
             )
-            for place in places
-            if call.broker.has_partition(place)
+            for partition in described
+            if call.broker.has_partition(partition)
         ]
         if partitions:
             topics.append(DescribeLogDirsTopic(name=name, partitions=partitions))
@@ -92,11 +92,11 @@ def alter_replica_log_dirs(request: AlterReplicaLogDirsRequest, call: Call) -> A
     )
 
 
-def _move_error(path: str, place: TopicPartition, call: Call) -> ErrorCode:
+def _move_error(path: str, partition: TopicPartition, call: Call) -> ErrorCode:
     if not call.may(AclOperation.ALTER, ResourceType.CLUSTER, CLUSTER_NAME):
         return ErrorCode.CLUSTER_AUTHORIZATION_FAILED
     if path != str(call.broker.log_root):
         return ErrorCode.LOG_DIR_NOT_FOUND
-    if not call.broker.has_partition(place):
+    if not call.broker.has_partition(partition):
         return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     return ErrorCode.NONE

@@ -30,41 +30,43 @@ def delete_records(request: DeleteRecordsRequest, call: Call) -> Operation[Delet
     before: dict[TopicPartition, Offset] = {}
     for topic in request.topics:
         for wanted in topic.partitions:
-            place = TopicPartition(topic.name, wanted.partition_index)
-            results[place] = DeleteRecordsPartitionResult(
+            partition = TopicPartition(topic.name, wanted.partition_index)
+            results[partition] = DeleteRecordsPartitionResult(
                 partition_index=wanted.partition_index, low_watermark=_NOTHING, error_code=ErrorCode.NONE
             )
             try:
-                before[place] = _end(place, wanted, call)
+                before[partition] = _end(partition, wanted, call)
             except (ApiError, StreamCoreError) as error:
-                results[place].error_code = code_of(error)
+                results[partition].error_code = code_of(error)
     outcomes = yield from call.broker.delete_records(before)
-    for place, outcome in outcomes.items():
+    for partition, outcome in outcomes.items():
         if isinstance(outcome, int):
-            results[place].low_watermark = outcome
+            results[partition].low_watermark = outcome
         else:
-            results[place].error_code = code_of(outcome)
+            results[partition].error_code = code_of(outcome)
     topics = dict.fromkeys(topic.name for topic in request.topics)
     return DeleteRecordsResponse(
         throttle_time_ms=0,
         topics=[
             DeleteRecordsTopicResult(
-                name=name, partitions=[each for place, each in results.items() if place.topic == name]
+                name=name, partitions=[each for partition, each in results.items() if partition.topic == name]
             )
             for name in topics
         ],
     )
 
 
-def _end(place: TopicPartition, wanted: DeleteRecordsPartition, call: Call) -> Offset:
-    call.ensure(AclOperation.DELETE, ResourceType.TOPIC, place.topic)
-    log = call.broker.partition(place)
-    if call.broker.is_internal(place.topic):
+def _end(partition: TopicPartition, wanted: DeleteRecordsPartition, call: Call) -> Offset:
+    call.ensure(AclOperation.DELETE, ResourceType.TOPIC, partition.topic)
+    log = call.broker.partition(partition)
+    if call.broker.is_internal(partition.topic):
         raise ApiError(
-            ErrorName.INVALID_TOPIC_EXCEPTION, topic=place.topic, hint="the log keeps its state there"
+            ErrorName.INVALID_TOPIC_EXCEPTION, topic=partition.topic, hint="the log keeps its state there"
         )
     if log.config.is_compacted and not log.config.deletes_old:
         raise ApiError(
-            ErrorName.POLICY_VIOLATION, topic=place.topic, hint="cleanup.policy of the topic is not delete"
+            ErrorName.POLICY_VIOLATION,
+            topic=partition.topic,
+            hint="cleanup.policy of the topic is not delete",
         )
     return log.offsets.high_watermark if wanted.offset == _ALL else wanted.offset

@@ -109,9 +109,9 @@ def retarget(draft: GroupDraft, topics: GroupTopics, now_ms: TimestampMs) -> Non
             for member in group.members.values()
         ],
     )
-    for member_id, places in targets.items():
-        if places != group.target_of(member_id) or member_id not in group.targets:
-            draft.put(Kind.MEMBER_TARGET, MemberTarget(frozenset(places)), member_id)
+    for member_id, partitions in targets.items():
+        if partitions != group.target_of(member_id) or member_id not in group.targets:
+            draft.put(Kind.MEMBER_TARGET, MemberTarget(frozenset(partitions)), member_id)
     draft.put(Kind.TARGET, TargetEpoch(group.epoch, now_ms))
 
 
@@ -136,7 +136,7 @@ def advance(
     goal = Goal(
         group.target_epoch,
         group.target_of(member_id),
-        is_free=lambda place: place not in group.owners,
+        is_free=lambda partition: partition not in group.owners,
         is_subscribed=subscribed.__contains__,
     )
     holding = reconciled(member.holding, goal, owned, has_new_subscription=has_new_subscription)

@@ -120,8 +120,8 @@ class ConsumerGroup:
                 self._set_profile(key.part, value)
             case Kind.PROFILE, None:
                 self._remove(key.part)
-            case Kind.MEMBER_TARGET, MemberTarget(places):
-                self.targets[key.part] = places
+            case Kind.MEMBER_TARGET, MemberTarget(partitions):
+                self.targets[key.part] = partitions
             case Kind.MEMBER_TARGET, None:
                 self.targets.pop(key.part, None)
             case Kind.HOLDING, Holding():
@@ -147,8 +147,8 @@ class ConsumerGroup:
         member = self.members.get(member_id, ConsumerMember(member_id))
         self._let_go(member)
         self.members[member_id] = replace(member, holding=holding)
-        for place in holding.places:
-            self.owners[place] = member_id
+        for partition in holding.partitions:
+            self.owners[partition] = member_id
 
     def _remove(self, member_id: str) -> None:
         member = self.members.pop(member_id, None)
@@ -158,9 +158,9 @@ class ConsumerGroup:
         self.targets.pop(member_id, None)
 
     def _let_go(self, member: ConsumerMember) -> None:
-        for place in member.holding.places:
-            if self.owners.get(place) == member.member_id:
-                del self.owners[place]
+        for partition in member.holding.partitions:
+            if self.owners.get(partition) == member.member_id:
+                del self.owners[partition]
 
     def _forget_instance(self, member: ConsumerMember) -> None:
         instance_id = member.profile.instance_id
@@ -240,7 +240,7 @@ class ConsumerGroup:
     def ensure_may_commit(
         self,
         membership: Membership,
-        places: Mapping[PartitionId, object],
+        partitions: Mapping[PartitionId, object],
         *,
         is_transactional: bool,
         knows_epochs: bool,
@@ -274,8 +274,8 @@ class ConsumerGroup:
         )
         if membership.generation > holding.epoch:
             raise stale
-        for place in places:
-            since = holding.places.get(place)
+        for partition in partitions:
+            since = holding.partitions.get(partition)
             if since is None or membership.generation < since:
                 raise stale
 

@@ -90,7 +90,7 @@ class Holding:
         return Holding(epoch, self.epoch, state, assigned, revoking)
 
     @property
-    def places(self) -> Epochs:
+    def partitions(self) -> Epochs:
         """All partitions that the member may still be using."""
         return {**self.assigned, **self.revoking}
 

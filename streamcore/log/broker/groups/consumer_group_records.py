@@ -86,7 +86,7 @@ class TargetEpoch:
 class MemberTarget:
     """The partitions that a member is to have."""
 
-    places: frozenset[PartitionId] = frozenset()
+    partitions: frozenset[PartitionId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +144,10 @@ def _message_of(value: ConsumerGroupValue) -> Message:
             return ConsumerGroupTargetAssignmentMetadataValue(
                 assignment_epoch=epoch, assignment_timestamp=computed_ms
             )
-        case MemberTarget(places):
+        case MemberTarget(partitions):
             topics = [
                 TargetTopicPartitions(topic_id=topic_id, partitions=[each.partition for each in of_topic])
-                for topic_id, of_topic in _by_topic(places)
+                for topic_id, of_topic in _by_topic(partitions)
             ]
             return ConsumerGroupTargetAssignmentMemberValue(topic_partitions=topics)
         case ResolvedPattern(names, version, resolved_ms):
@@ -239,8 +239,8 @@ def _profile(message: ConsumerGroupMemberMetadataValue) -> MemberProfile:
     )
 
 
-def _by_topic(places: Iterable[PartitionId]) -> Iterable[tuple[bytes, list[PartitionId]]]:
-    for topic_id, of_topic in groupby(sorted(places), key=lambda place: place.topic_id):
+def _by_topic(partitions: Iterable[PartitionId]) -> Iterable[tuple[bytes, list[PartitionId]]]:
+    for topic_id, of_topic in groupby(sorted(partitions), key=lambda partition: partition.topic_id):
         yield topic_id, list(of_topic)
 
 
@@ -248,8 +248,8 @@ def _with_epochs(epochs: Epochs) -> list[CurrentTopicPartitions]:
     return [
         CurrentTopicPartitions(
             topic_id=topic_id,
-            partitions=[place.partition for place in of_topic],
-            assignment_epochs=[epochs[place] for place in of_topic],
+            partitions=[partition.partition for partition in of_topic],
+            assignment_epochs=[epochs[partition] for partition in of_topic],
         )
         for topic_id, of_topic in _by_topic(epochs)
     ]

@@ -49,12 +49,12 @@ def summarize_group(name: str, group: Group | None) -> GroupDescription:
             return GroupDescription(name, GroupState.EMPTY.value)
 
 
-def named_places(places: Iterable[PartitionId], topics: GroupTopics) -> list[TopicPartition]:
+def named_partitions(partitions: Iterable[PartitionId], topics: GroupTopics) -> list[TopicPartition]:
     """Return partitions by the names of their topics, without those of deleted topics."""
     return sorted(
-        TopicPartition(name, place.partition)
-        for place in places
-        if (name := topics.name_of(place.topic_id)) is not None
+        TopicPartition(name, partition.partition)
+        for partition in partitions
+        if (name := topics.name_of(partition.topic_id)) is not None
     )
 
 
@@ -104,5 +104,5 @@ def _describe_member(group: ConsumerGroup, member: ConsumerMember, topics: Group
         profile.client_id,
         profile.client_host,
         encode_subscription(Subscription(tuple(sorted(group.topics_of(profile))), rack=profile.rack)),
-        encode_assignment(named_places(member.holding.places, topics)),
+        encode_assignment(named_partitions(member.holding.partitions, topics)),
     )

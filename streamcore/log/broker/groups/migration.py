@@ -69,10 +69,10 @@ def upgrade(group: ClassicGroup, topics: GroupTopics) -> GroupDraft:
     draft.put(Kind.TARGET, TargetEpoch(group.generation))
     for member_id, profile in profiles.items():
         # A custom assignor may have given a partition to two members: only one can keep it.
-        places = partition_ids(assigned[member_id], topics) - draft.group.owners.keys()
-        epochs = dict.fromkeys(places, group.generation)
+        partitions = partition_ids(assigned[member_id], topics) - draft.group.owners.keys()
+        epochs = dict.fromkeys(partitions, group.generation)
         draft.put(Kind.PROFILE, profile, member_id)
-        draft.put(Kind.MEMBER_TARGET, MemberTarget(frozenset(places)), member_id)
+        draft.put(Kind.MEMBER_TARGET, MemberTarget(frozenset(partitions)), member_id)
         draft.put(Kind.HOLDING, Holding(group.generation, group.generation, assigned=epochs), member_id)
     return draft
 
@@ -108,12 +108,12 @@ def downgrade(
 def classic_assignment(member: ConsumerMember, topics: GroupTopics) -> bytes:
     """Encode the assignment of a classic member in the version of its own subscription."""
     traits = _classic_traits(member)
-    places = [
-        TopicPartition(name, place.partition)
-        for place in member.holding.assigned
-        if (name := topics.name_of(place.topic_id)) is not None
+    partitions = [
+        TopicPartition(name, partition.partition)
+        for partition in member.holding.assigned
+        if (name := topics.name_of(partition.topic_id)) is not None
     ]
-    return encode_assignment(sorted(places), version=subscription_version(traits.protocols[0][1]))
+    return encode_assignment(sorted(partitions), version=subscription_version(traits.protocols[0][1]))
 
 
 def profile_of(subscription: Subscription, before: MemberProfile, member: Member) -> MemberProfile:

@@ -227,4 +227,4 @@ def _are_classic_but(group: ConsumerGroup, returning: ConsumerMember) -> bool:
 def _waits(group: ConsumerGroup, member: ConsumerMember) -> bool:
     """Whether another member still has a partition of this member's target."""
     missing = group.target_of(member.member_id) - member.holding.assigned.keys()
-    return any(place in group.owners for place in missing)
+    return any(partition in group.owners for partition in missing)

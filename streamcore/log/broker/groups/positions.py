@@ -137,8 +137,8 @@ class GroupPositions:
                 known.ensure_may_commit(membership, self._store.clock.monotonic_s(), is_transactional=True)
                 self._store.watch(known)
             case ConsumerGroup() if membership is not None:
-                places = dict.fromkeys(partition_ids(positions, self._topics))
-                known.ensure_may_commit(membership, places, is_transactional=True, knows_epochs=True)
+                partitions = dict.fromkeys(partition_ids(positions, self._topics))
+                known.ensure_may_commit(membership, partitions, is_transactional=True, knows_epochs=True)
             case None if membership is not None and membership.generation >= 0:
                 raise ApiError(ErrorName.ILLEGAL_GENERATION, group=group)
             case _:
@@ -166,8 +166,8 @@ class GroupPositions:
         knows_epochs: bool,
     ) -> None:
         if membership is not None:
-            places = dict.fromkeys(partition_ids(positions, self._topics))
-            group.ensure_may_commit(membership, places, is_transactional=False, knows_epochs=knows_epochs)
+            partitions = dict.fromkeys(partition_ids(positions, self._topics))
+            group.ensure_may_commit(membership, partitions, is_transactional=False, knows_epochs=knows_epochs)
         elif group.members:
             raise ApiError(ErrorName.NON_EMPTY_GROUP, group=group.name)
 

@@ -29,7 +29,7 @@ class Goal:
     """The target that a member should reach."""
 
     epoch: int
-    places: Set[PartitionId]
+    partitions: Set[PartitionId]
     is_free: Callable[[PartitionId], bool]
     """Whether no member has a partition or is about to give it up."""
     is_subscribed: Callable[[bytes], bool]
@@ -65,14 +65,14 @@ def reconciled(
 
 
 def _towards(holding: Holding, goal: Goal, owned: Set[PartitionId] | None) -> Holding:
-    wanted = {place for place in goal.places if goal.is_subscribed(place.topic_id)}
-    kept = {place: epoch for place, epoch in holding.assigned.items() if place in wanted}
-    revoking = {place: epoch for place, epoch in holding.assigned.items() if place not in wanted}
+    wanted = {partition for partition in goal.partitions if goal.is_subscribed(partition.topic_id)}
+    kept = {partition: epoch for partition, epoch in holding.assigned.items() if partition in wanted}
+    revoking = {partition: epoch for partition, epoch in holding.assigned.items() if partition not in wanted}
     if _still_owns(revoking, owned):
         return holding.moved(_S.UNREVOKED_PARTITIONS, holding.epoch, kept, revoking)
     added = wanted - kept.keys()
     # A partition that the member itself was asked to give up, and has given up, is free for it.
-    free = {place for place in added if place in holding.revoking or goal.is_free(place)}
+    free = {partition for partition in added if partition in holding.revoking or goal.is_free(partition)}
     state = _S.STABLE if len(free) == len(added) else _S.UNRELEASED_PARTITIONS
     return holding.moved(state, goal.epoch, kept | dict.fromkeys(free, goal.epoch))
 
@@ -82,7 +82,7 @@ def _fitting(holding: Holding, goal: Goal, owned: Set[PartitionId] | None) -> Ho
     gone = {p: epoch for p, epoch in holding.assigned.items() if not goal.is_subscribed(p.topic_id)}
     if not gone:
         return holding
-    kept = {place: epoch for place, epoch in holding.assigned.items() if place not in gone}
+    kept = {partition: epoch for partition, epoch in holding.assigned.items() if partition not in gone}
     revoking = {**holding.revoking, **gone}
     if _still_owns(revoking, owned):
         return holding.moved(_S.UNREVOKED_PARTITIONS, holding.epoch, kept, revoking)

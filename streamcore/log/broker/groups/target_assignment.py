@@ -88,9 +88,9 @@ def _kept(counts: TopicCounts, subscribers: Sequence[Subscriber]) -> Targets:
     """Return what members may keep of their former targets."""
     return {
         each.member_id: {
-            place
-            for place in each.target
-            if place.topic_id in each.topic_ids and place.partition < counts[place.topic_id]
+            partition
+            for partition in each.target
+            if partition.topic_id in each.topic_ids and partition.partition < counts[partition.topic_id]
         }
         for each in subscribers
     }
@@ -99,10 +99,10 @@ def _kept(counts: TopicCounts, subscribers: Sequence[Subscriber]) -> Targets:
 def _unassigned(counts: TopicCounts, topic_ids: Iterable[bytes], targets: Targets) -> list[PartitionId]:
     taken = set().union(*targets.values())
     return [
-        place
+        partition
         for topic_id in sorted(topic_ids)
         for number in range(counts[topic_id])
-        if (place := PartitionId(topic_id, number)) not in taken
+        if (partition := PartitionId(topic_id, number)) not in taken
     ]
 
 
@@ -115,8 +115,8 @@ def _level_equals(counts: TopicCounts, subscribers: Sequence[Subscriber], target
     quota = {each.member_id: share + (index < rest) for index, each in enumerate(by_size)}
     for each in subscribers:
         surplus = len(targets[each.member_id]) - quota[each.member_id]
-        for place in sorted(targets[each.member_id], reverse=True)[: max(0, surplus)]:
-            targets[each.member_id].remove(place)
+        for partition in sorted(targets[each.member_id], reverse=True)[: max(0, surplus)]:
+            targets[each.member_id].remove(partition)
     free = deque(_unassigned(counts, topic_ids, targets))
     for each in subscribers:
         while free and len(targets[each.member_id]) < quota[each.member_id]:
@@ -132,9 +132,9 @@ def _fill(counts: TopicCounts, subscribers: Sequence[Subscriber], targets: Targe
         for topic_id in each.topic_ids:
             takers.setdefault(topic_id, []).append(each.member_id)
     free = _unassigned(counts, takers, targets)
-    for place in sorted(free, key=lambda place: (len(takers[place.topic_id]), place)):
-        taker = min(takers[place.topic_id], key=lambda member_id: len(targets[member_id]))
-        targets[taker].add(place)
+    for partition in sorted(free, key=lambda partition: (len(takers[partition.topic_id]), partition)):
+        taker = min(takers[partition.topic_id], key=lambda member_id: len(targets[member_id]))
+        targets[taker].add(partition)
 
 
 def _level(subscribers: Sequence[Subscriber], targets: Targets) -> None:
@@ -157,7 +157,8 @@ def _level(subscribers: Sequence[Subscriber], targets: Targets) -> None:
 
 def _level_topic(topic_id: bytes, takers: Sequence[str], targets: Targets) -> bool:
     held = {
-        taker: sorted(place for place in targets[taker] if place.topic_id == topic_id) for taker in takers
+        taker: sorted(partition for partition in targets[taker] if partition.topic_id == topic_id)
+        for taker in takers
     }
     has_moved = False
     while True:
@@ -168,8 +169,8 @@ def _level_topic(topic_id: bytes, takers: Sequence[str], targets: Targets) -> bo
         taker = min(takers, key=lambda member_id: len(targets[member_id]))
         if len(targets[giver]) <= len(targets[taker]) + 1:
             return has_moved
-        place = held[giver].pop()
-        held[taker].append(place)
-        targets[giver].remove(place)
-        targets[taker].add(place)
+        partition = held[giver].pop()
+        held[taker].append(partition)
+        targets[giver].remove(partition)
+        targets[taker].add(partition)
         has_moved = True

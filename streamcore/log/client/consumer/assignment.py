@@ -28,9 +28,9 @@ class ConsumerAssignment:
     def __contains__(self, partition: TopicPartition) -> bool:
         return partition in self._fetch_states
 
-    def places(self) -> tuple[TopicPartition, ...]:
+    def partitions(self) -> tuple[TopicPartition, ...]:
         """Return the partitions assigned now."""
-        return self._fetch_states.places()
+        return self._fetch_states.partitions()
 
     def take(
         self, partitions: Sequence[TopicPartition], starts: Mapping[TopicPartition, Offset] | None = None

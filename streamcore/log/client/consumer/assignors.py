@@ -125,11 +125,13 @@ class CooperativeStickyAssignor:
         balanced = _balance(partition_counts, members, claims)
         holders: dict[TopicPartition, set[MemberId]] = {}
         for member in members:
-            for place in member.subscription.owned:
-                holders.setdefault(place, set()).add(member.member_id)
+            for partition in member.subscription.owned:
+                holders.setdefault(partition, set()).add(member.member_id)
         nobody: frozenset[MemberId] = frozenset()
         return {
-            member_id: tuple(place for place in partitions if holders.get(place, nobody) <= {member_id})
+            member_id: tuple(
+                partition for partition in partitions if holders.get(partition, nobody) <= {member_id}
+            )
             for member_id, partitions in balanced.items()
         }
 
@@ -200,27 +202,27 @@ def _balance(
     }
     held: dict[MemberId, list[TopicPartition]] = {member.member_id: [] for member in members}
     owners = _undisputed(partition_counts, takers, claims)
-    for place in sorted(owners):
-        held[owners[place]].append(place)
+    for partition in sorted(owners):
+        held[owners[partition]].append(partition)
 
     for topic in sorted(partition_counts):
         if not takers[topic]:
             continue
         for number in range(partition_counts[topic]):
-            place = TopicPartition(topic, number)
-            if place not in owners:
-                held[_least_loaded(takers[topic], held)].append(place)
+            partition = TopicPartition(topic, number)
+            if partition not in owners:
+                held[_least_loaded(takers[topic], held)].append(partition)
 
     moved = True
     while moved:
         moved = False
         for giver in sorted(held, key=lambda member_id: (-len(held[member_id]), member_id)):
             # From the end: the partition that was added last moves first, so that owned ones stay.
-            for place in reversed(held[giver].copy()):
-                taker = _least_loaded(takers[place.topic], held)
+            for partition in reversed(held[giver].copy()):
+                taker = _least_loaded(takers[partition.topic], held)
                 if len(held[giver]) > len(held[taker]) + 1:
-                    held[giver].remove(place)
-                    held[taker].append(place)
+                    held[giver].remove(partition)
+                    held[taker].append(partition)
                     moved = True
     return {member_id: tuple(sorted(partitions)) for member_id, partitions in held.items()}
 
@@ -235,17 +237,17 @@ def _undisputed(
     """
     best: dict[TopicPartition, tuple[int, MemberId | None]] = {}
     for member_id, partitions, generation in claims:
-        for place in partitions:
-            if not 0 <= place.partition < partition_counts.get(place.topic, 0):
+        for partition in partitions:
+            if not 0 <= partition.partition < partition_counts.get(partition.topic, 0):
                 continue
-            if member_id not in takers[place.topic]:
+            if member_id not in takers[partition.topic]:
                 continue
-            former_generation, former = best.get(place, (-2, None))
+            former_generation, former = best.get(partition, (-2, None))
             if generation > former_generation:
-                best[place] = (generation, member_id)
+                best[partition] = (generation, member_id)
             elif generation == former_generation and former != member_id:
-                best[place] = (generation, None)
-    return {place: member_id for place, (_, member_id) in best.items() if member_id is not None}
+                best[partition] = (generation, None)
+    return {partition: member_id for partition, (_, member_id) in best.items() if member_id is not None}
 
 
 def _least_loaded(takers: Sequence[MemberId], held: Mapping[MemberId, Sequence[TopicPartition]]) -> MemberId:

@@ -67,7 +67,9 @@ class Consumer:
             )
         if group is not None:
             ensure_not_an_application(group, log.topics(), "read as a member of the group")
-        self._ensure_topics_exist(self._topics or tuple(_place(place).topic for place in assign))
+        self._ensure_topics_exist(
+            self._topics or tuple(_topic_partition(partition).topic for partition in assign)
+        )
         self._fetch_states = FetchStates(
             log,
             start=self._settings.start,
@@ -85,7 +87,7 @@ class Consumer:
         elif isinstance(assign, Mapping):
             self._owned.take(tuple(assign), assign)
         elif assign:
-            self._owned.take(tuple(_place(place) for place in assign))
+            self._owned.take(tuple(_topic_partition(partition) for partition in assign))
         else:
             self._owned.take(self._all_partitions())
 
@@ -149,8 +151,8 @@ class Consumer:
             self._member.commit(positions, self._owned)
         else:
             self._log.commit_positions(self._group, positions)
-        for place, position in positions.items():
-            if (reading := self._fetch_states.get(place)) is not None:
+        for partition, position in positions.items():
+            if (reading := self._fetch_states.get(partition)) is not None:
                 reading.committed = position.offset
 
     def commit_into(self, transaction: port.Transaction) -> None:
@@ -170,10 +172,12 @@ class Consumer:
         self._ensure_open()
         if self._group is None:
             return {}
-        places = (
-            self._fetch_states.places() if partitions is None else [_place(place) for place in partitions]
+        chosen = (
+            self._fetch_states.partitions()
+            if partitions is None
+            else [_topic_partition(partition) for partition in partitions]
         )
-        return self._log.committed(self._group, places)
+        return self._log.committed(self._group, chosen)
 
     def position(self, partition: PartitionLike) -> Offset:
         """Return the offset of the next record that ``poll`` can return."""
@@ -184,25 +188,25 @@ class Consumer:
         if offset < 0:
             raise UsageError(with_facts("an offset is not negative", offset=offset))
         self._reading(partition)
-        self._fetch_states.move(_place(partition), offset)
+        self._fetch_states.move(_topic_partition(partition), offset)
 
     def seek_to_time(
         self, time: datetime | str | int, partitions: Iterable[PartitionLike] | None = None
     ) -> None:
         """Move all partitions, or these, to the first record at or after a time."""
-        places = self._places(partitions)
-        for place, offset in self._log.offsets_for_time(dict.fromkeys(places, time_ms(time))).items():
-            self.seek(place, offset)
+        chosen = self._topic_partitions(partitions)
+        for partition, offset in self._log.offsets_for_time(dict.fromkeys(chosen, time_ms(time))).items():
+            self.seek(partition, offset)
 
     def seek_to_beginning(self, partitions: Iterable[PartitionLike] | None = None) -> None:
         """Move all partitions, or these, to the first record that still exists."""
-        for place, marks in self._log.offsets(self._places(partitions)).items():
-            self.seek(place, marks.log_start)
+        for partition, marks in self._log.offsets(self._topic_partitions(partitions)).items():
+            self.seek(partition, marks.log_start)
 
     def seek_to_end(self, partitions: Iterable[PartitionLike] | None = None) -> None:
         """Move all partitions, or these, to their end."""
-        for place, marks in self._log.offsets(self._places(partitions)).items():
-            self.seek(place, marks.visible_end(self._settings.isolation))
+        for partition, marks in self._log.offsets(self._topic_partitions(partitions)).items():
+            self.seek(partition, marks.visible_end(self._settings.isolation))
 
     def lag(self) -> dict[TopicPartition, int]:
         """Return for each assigned partition how many offsets ``poll`` has not returned yet."""
@@ -212,19 +216,19 @@ class Consumer:
 
     def assignment(self) -> frozenset[TopicPartition]:
         """Return the partitions that this consumer reads now."""
-        return frozenset(self._fetch_states.places())
+        return frozenset(self._fetch_states.partitions())
 
     def pause(self, partitions: Iterable[PartitionLike] | None = None) -> None:
         """Return no records of all partitions, or of these, until ``resume``."""
-        self._fetch_states.pause(self._places(partitions), True)
+        self._fetch_states.pause(self._topic_partitions(partitions), True)
 
     def resume(self, partitions: Iterable[PartitionLike] | None = None) -> None:
         """End ``pause``."""
-        self._fetch_states.pause(self._places(partitions), False)
+        self._fetch_states.pause(self._topic_partitions(partitions), False)
 
     def paused(self) -> frozenset[TopicPartition]:
         """Return the partitions that are paused."""
-        return frozenset(place for place, reading in self._fetch_states.items() if reading.is_paused)
+        return frozenset(partition for partition, reading in self._fetch_states.items() if reading.is_paused)
 
     def close(self) -> None:
         """Leave the group, so that other members take over at once. Commits nothing; a second call does
@@ -256,15 +260,15 @@ class Consumer:
         if self._member is not None or not self._topics or now_s < self._topics_checked_s + _TOPICS_CHECK_S:
             return
         self._topics_checked_s = now_s
-        self._owned.take([place for place in self._all_partitions() if place not in self._owned])
+        self._owned.take([partition for partition in self._all_partitions() if partition not in self._owned])
 
     def _positions_of(
         self, what: Record[Any, Any] | Mapping[TopicPartition, Offset | CommittedOffset] | None
     ) -> dict[TopicPartition, CommittedOffset]:
         if what is None:
             return {
-                place: CommittedOffset(reading.position)
-                for place, reading in self._fetch_states.items()
+                partition: CommittedOffset(reading.position)
+                for partition, reading in self._fetch_states.items()
                 if reading.position != reading.committed
             }
         if isinstance(what, Record):
@@ -272,8 +276,10 @@ class Consumer:
                 raise UsageError("only a record that was read can be committed")
             return {TopicPartition(what.topic, what.partition): CommittedOffset(what.offset + 1)}
         return {
-            _place(place): position if isinstance(position, CommittedOffset) else CommittedOffset(position)
-            for place, position in what.items()
+            _topic_partition(partition): position
+            if isinstance(position, CommittedOffset)
+            else CommittedOffset(position)
+            for partition, position in what.items()
         }
 
     # --- small checks -----------------------------------------------------------------------------
@@ -293,19 +299,19 @@ class Consumer:
             if name not in topics:
                 raise UnknownTopicError(with_facts("create the topic before reading it", topic=name))
 
-    def _places(self, partitions: Iterable[PartitionLike] | None) -> list[TopicPartition]:
+    def _topic_partitions(self, partitions: Iterable[PartitionLike] | None) -> list[TopicPartition]:
         if partitions is None:
-            return list(self._fetch_states.places())
-        places = [_place(place) for place in partitions]
-        for place in places:
-            self._reading(place)
-        return places
+            return list(self._fetch_states.partitions())
+        chosen = [_topic_partition(partition) for partition in partitions]
+        for partition in chosen:
+            self._reading(partition)
+        return chosen
 
     def _reading(self, partition: PartitionLike) -> FetchState:
         self._ensure_open()
-        reading = self._fetch_states.get(_place(partition))
+        reading = self._fetch_states.get(_topic_partition(partition))
         if reading is None:
-            facts = fact_text(partition=_place(partition), assigned=len(self._fetch_states))
+            facts = fact_text(partition=_topic_partition(partition), assigned=len(self._fetch_states))
             raise UsageError(f"the partition is not assigned to this consumer: {facts}")
         return reading
 
@@ -314,7 +320,7 @@ class Consumer:
             raise ClosedError("the consumer is closed; make another with log.consumer()")
 
 
-def _place(partition: PartitionLike) -> TopicPartition:
+def _topic_partition(partition: PartitionLike) -> TopicPartition:
     if isinstance(partition, TopicPartition):
         return partition
     topic, number = partition

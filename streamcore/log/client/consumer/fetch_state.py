@@ -93,7 +93,7 @@ class FetchStates:
     def __len__(self) -> int:
         return len(self._by_place)
 
-    def places(self) -> tuple[TopicPartition, ...]:
+    def partitions(self) -> tuple[TopicPartition, ...]:
         """Return the partitions, in the order in which they were added."""
         return tuple(self._by_place)
 
@@ -138,7 +138,7 @@ class FetchStates:
 
     def lag(self) -> dict[TopicPartition, int]:
         """Return how many offsets of each partition were not returned yet."""
-        marks = self._log.offsets(self.places())
+        marks = self._log.offsets(self.partitions())
         return {
             partition: max(0, marks[partition].visible_end(self._isolation) - reading.position)
             for partition, reading in self._by_place.items()

@@ -29,7 +29,7 @@ class ConsumerSettings:
     records_max: int = 100_000
     """The most records that one ``poll`` returns."""
     on_assigned: RebalanceCallback | None = None
-    """Called in ``poll`` with the partitions that were assigned; the place to seek."""
+    """Called in ``poll`` with the partitions that were assigned; seek there."""
     on_revoked: RebalanceCallback | None = None
     """Called in ``poll`` with the partitions that are revoked, while they can still be committed."""
     on_lost: RebalanceCallback | None = None

@@ -67,25 +67,25 @@ class EmbeddedMember:
                 self._accept(joined, owned)
             case MustJoin():
                 if not membership.is_cooperative:
-                    owned.revoke(owned.places())
-                membership.order_join(owned.places())
+                    owned.revoke(owned.partitions())
+                membership.order_join(owned.partitions())
             case Lost(reason):
-                if owned.places():
+                if owned.partitions():
                     facts = fact_text(group=self._group, reason=reason)
                     _logger.warning("the group has removed this member, joining again %s", facts)
-                owned.lose(owned.places())
+                owned.lose(owned.partitions())
                 membership.order_join(())
             case Failed(error):
-                owned.lose(owned.places())
+                owned.lose(owned.partitions())
                 raise error
 
     def _accept(self, joined: Joined, owned: ConsumerAssignment) -> None:
         """Take a new assignment; release the partitions that move, and join again to report that."""
         assigned = frozenset(joined.assignment)
-        revoked = tuple(partition for partition in owned.places() if partition not in assigned)
+        revoked = tuple(partition for partition in owned.partitions() if partition not in assigned)
         owned.revoke(revoked)
         if revoked and joined.assignor.is_cooperative:
-            self._membership.order_join(owned.places())
+            self._membership.order_join(owned.partitions())
         added = tuple(partition for partition in joined.assignment if partition not in owned)
         if added or not joined.assignor.is_cooperative:
             owned.accept(added)
@@ -102,8 +102,8 @@ class EmbeddedMember:
         counts = partition_counts(self._log.topics(), joined.partition_counts.keys())
         if counts != joined.partition_counts:
             if not self._membership.is_cooperative:
-                owned.revoke(owned.places())
-            self._membership.order_join(owned.places())
+                owned.revoke(owned.partitions())
+            self._membership.order_join(owned.partitions())
 
     def commit(self, positions: Mapping[TopicPartition, CommittedOffset], owned: ConsumerAssignment) -> None:
         """Commit as a member; if a rebalance is being completed, wait for its result first."""

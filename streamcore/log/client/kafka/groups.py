@@ -67,7 +67,7 @@ class KafkaGroups:
                     member.group_instance_id,
                     member.client_id,
                     member.host.removeprefix("/"),
-                    tuple(sorted(map(_place, member.assignment.topic_partitions))),
+                    tuple(sorted(map(_topic_partition, member.assignment.topic_partitions))),
                 )
                 for member in found.members
             )
@@ -125,7 +125,7 @@ class KafkaGroups:
             undecided = [partition for partition in answer if partition.error is not None]
             if not undecided:
                 return {
-                    _place(found): CommittedOffset(found.offset, found.metadata or "")
+                    _topic_partition(found): CommittedOffset(found.offset, found.metadata or "")
                     for found in answer
                     if found.offset >= 0
                 }
@@ -134,14 +134,14 @@ class KafkaGroups:
                     undecided[0].error,
                     "ask for committed positions",
                     group=group,
-                    partition=_place(undecided[0]),
+                    partition=_topic_partition(undecided[0]),
                 )
             if connection.clock.monotonic_s() >= deadline_s:
                 raise RequestTimeoutError(
                     with_facts(
                         "an open transaction holds committed offsets; try again after it has ended",
                         group=group,
-                        partitions=",".join(str(_place(each)) for each in undecided),
+                        partitions=",".join(str(_topic_partition(each)) for each in undecided),
                     )
                 )
             connection.pause()
@@ -168,7 +168,10 @@ class KafkaGroups:
             for partition in answer.topic_partitions:
                 if partition.error is not None:
                     raise translated(
-                        partition.error, "commit positions", group=group, partition=_place(partition)
+                        partition.error,
+                        "commit positions",
+                        group=group,
+                        partition=_topic_partition(partition),
                     )
         except StaleGenerationError as error:
             raise UsageError(
@@ -192,5 +195,5 @@ def kafka_positions(positions: Mapping[TopicPartition, CommittedOffset]) -> list
     ]
 
 
-def _place(found: KafkaPartition) -> TopicPartition:
+def _topic_partition(found: KafkaPartition) -> TopicPartition:
     return TopicPartition(found.topic, found.partition)

@@ -86,7 +86,7 @@ class KafkaMember:
         finally:
             self._owned = None
         if failure is not None:
-            owned.lose(owned.places())
+            owned.lose(owned.partitions())
             raise failure
 
     def _failure(self) -> StreamCoreError | None:
@@ -145,7 +145,7 @@ class KafkaMember:
         self._is_joined = True
         try:
             if self._owned is not None and (partitions or not self._is_cooperative):
-                self._owned.accept(_places(partitions))
+                self._owned.accept(_topic_partitions(partitions))
         finally:
             # The consumer reads them with its reader: this handle gets no partitions.
             (consumer.incremental_assign if self._is_cooperative else consumer.assign)([])
@@ -153,19 +153,19 @@ class KafkaMember:
     def _revoked(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         try:
             if self._owned is not None:
-                self._owned.revoke(_places(partitions))
+                self._owned.revoke(_topic_partitions(partitions))
         finally:
             self._let_go(consumer)
 
     def _lost(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         self._is_joined = False
-        if self._owned is not None and self._owned.places():
+        if self._owned is not None and self._owned.partitions():
             _logger.warning(
                 "the group has removed this member, joining again %s", fact_text(group=self._group)
             )
         try:
             if self._owned is not None:
-                self._owned.lose(self._owned.places())
+                self._owned.lose(self._owned.partitions())
         finally:
             self._let_go(consumer)
 
@@ -204,5 +204,5 @@ def _properties(group: str, settings: GroupSettings) -> dict[str, Any]:
     return properties
 
 
-def _places(partitions: Sequence[KafkaPartition]) -> tuple[TopicPartition, ...]:
+def _topic_partitions(partitions: Sequence[KafkaPartition]) -> tuple[TopicPartition, ...]:
     return tuple(sorted(TopicPartition(found.topic, found.partition) for found in partitions))

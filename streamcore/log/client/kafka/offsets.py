@@ -45,11 +45,11 @@ class KafkaOffsets:
             (dict.fromkeys(wanted, OffsetSpec.latest()), Isolation.READ_UNCOMMITTED),
         )
         marks = {}
-        for place in wanted:
+        for partition in wanted:
             # The three are read at different times; no mark moves back.
-            last_stable = max(starts[place], stable[place])
-            high_watermark = max(last_stable, ends[place])
-            marks[place] = LogOffsets(starts[place], last_stable, high_watermark, high_watermark)
+            last_stable = max(starts[partition], stable[partition])
+            high_watermark = max(last_stable, ends[partition])
+            marks[partition] = LogOffsets(starts[partition], last_stable, high_watermark, high_watermark)
         return marks
 
     def visible_ends(
@@ -62,15 +62,15 @@ class KafkaOffsets:
     def for_times(self, times: Mapping[TopicPartition, TimestampMs]) -> dict[TopicPartition, Offset]:
         """Return for each partition the first offset with a timestamp at or after a time, else its end."""
         self._existing(times)
-        specs = {place: OffsetSpec.for_timestamp(time_ms) for place, time_ms in times.items()}
+        specs = {partition: OffsetSpec.for_timestamp(time_ms) for partition, time_ms in times.items()}
         (found,) = self._asked((specs, Isolation.READ_UNCOMMITTED), lowest=NO_OFFSET)
-        late = [place for place, offset in found.items() if offset == NO_OFFSET]
+        late = [partition for partition, offset in found.items() if offset == NO_OFFSET]
         return found | self.visible_ends(late, Isolation.READ_UNCOMMITTED)
 
     def _existing(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
         wanted = list(partitions)
-        for place in wanted:
-            self._topics.of(place)
+        for partition in wanted:
+            self._topics.of(partition)
         return wanted
 
     def _asked(self, *questions: Question, lowest: Offset = 0) -> list[dict[TopicPartition, Offset]]:
@@ -82,7 +82,10 @@ class KafkaOffsets:
         def ask() -> list[dict[TopicPartition, Offset]]:
             answered = [
                 self._connection.admin.list_offsets(
-                    {KafkaPartition(place.topic, place.partition): spec for place, spec in specs.items()},
+                    {
+                        KafkaPartition(partition.topic, partition.partition): spec
+                        for partition, spec in specs.items()
+                    },
                     isolation_level=_LEVELS[isolation],
                     request_timeout=timeout_s,
                 )
@@ -90,26 +93,28 @@ class KafkaOffsets:
             ]
             return [
                 {
-                    TopicPartition(place.topic, place.partition): _told(
-                        place, answer.result(timeout_s).offset, lowest
+                    TopicPartition(partition.topic, partition.partition): _told(
+                        partition, answer.result(timeout_s).offset, lowest
                     )
-                    for place, answer in answers.items()
+                    for partition, answer in answers.items()
                 }
                 for answers in answered
             ]
 
-        places = ",".join(map(str, questions[0][0]))
-        return self._connection.retried(ask, "ask for offsets", asks_others=True, partitions=places)
+        partitions = ",".join(map(str, questions[0][0]))
+        return self._connection.retried(ask, "ask for offsets", asks_others=True, partitions=partitions)
 
 
-def _told(place: KafkaPartition, offset: Offset, lowest: Offset) -> Offset:
+def _told(partition: KafkaPartition, offset: Offset, lowest: Offset) -> Offset:
     """Return the offset of an answer. librdkafka marks a missing answer by a negative offset, not by an
     error.
     """
     if offset < lowest:
         raise RetriableError(
             with_facts(
-                "the broker returned no offset; try again", topic=place.topic, partition=place.partition
+                "the broker returned no offset; try again",
+                topic=partition.topic,
+                partition=partition.partition,
             )
         )
     return offset

@@ -88,12 +88,18 @@ class KafkaReader:
         ends = self._offsets.visible_ends(positions, self._isolation)
         with self._pumping(None), self._changed:
             kept = {
-                place: buffer
-                for place, buffer in self._buffers.items()
-                if positions.get(place) == buffer.position and buffer.failure is None
+                partition: buffer
+                for partition, buffer in self._buffers.items()
+                if positions.get(partition) == buffer.position and buffer.failure is None
             }
-            self._stop_fetching(buffer for place, buffer in self._buffers.items() if place not in kept)
-            fresh = [PartitionBuffer(place, start) for place, start in positions.items() if place not in kept]
+            self._stop_fetching(
+                buffer for partition, buffer in self._buffers.items() if partition not in kept
+            )
+            fresh = [
+                PartitionBuffer(partition, start)
+                for partition, start in positions.items()
+                if partition not in kept
+            ]
             self._buffers = kept | {buffer.partition: buffer for buffer in fresh}
             self._known_ends = ends
             self._start_fetching(fresh)
@@ -252,8 +258,8 @@ class KafkaReader:
 
     def _sort(self, messages: list[Message]) -> None:
         """Give each buffer its messages, and pause fetching for buffers that are full."""
-        for place, group in self._by_partition(messages):
-            buffer = self._buffers.get(place)
+        for partition, group in self._by_partition(messages):
+            buffer = self._buffers.get(partition)
             if buffer is not None and not buffer.is_halted:
                 _receive(buffer, group)
         bytes_max = self._connection.settings.buffered_bytes_max
@@ -273,11 +279,11 @@ class KafkaReader:
                     yield TopicPartition(topic, number), list(group)
                     continue
                 concerned = list(group)
-                for place in [place for place in self._buffers if place.topic == topic]:
-                    yield place, concerned
+                for partition in [partition for partition in self._buffers if partition.topic == topic]:
+                    yield partition, concerned
 
     def _start_fetching(self, buffers: Iterable[PartitionBuffer]) -> None:
-        self._topic_names = sorted({place.topic for place in self._buffers})
+        self._topic_names = sorted({partition.topic for partition in self._buffers})
         starts = [
             KafkaPartition(buffer.partition.topic, buffer.partition.partition, buffer.received_to)
             for buffer in buffers
@@ -286,13 +292,13 @@ class KafkaReader:
             self._consumer.incremental_assign(starts)
 
     def _stop_fetching(self, buffers: Iterable[PartitionBuffer]) -> None:
-        places = [
+        partitions = [
             KafkaPartition(buffer.partition.topic, buffer.partition.partition)
             for buffer in buffers
             if not buffer.is_halted
         ]
-        if places:
-            self._consumer.incremental_unassign(places)
+        if partitions:
+            self._consumer.incremental_unassign(partitions)
 
     # --- small things ---------------------------------------------------------------------------
 

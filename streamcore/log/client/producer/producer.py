@@ -348,8 +348,8 @@ class Transaction:
         self._open_inner().commit_positions(
             group,
             {
-                place: position if isinstance(position, CommittedOffset) else CommittedOffset(position)
-                for place, position in positions.items()
+                partition: position if isinstance(position, CommittedOffset) else CommittedOffset(position)
+                for partition, position in positions.items()
             },
         )
 

@@ -44,7 +44,7 @@ def test_a_first_member_gets_everything_at_once(house: GroupHouse) -> None:
 
     reply = member.join()
 
-    assert reply.assigned == house.places("t", 0, 1, 2, 3)
+    assert reply.assigned == house.partitions("t", 0, 1, 2, 3)
     assert (reply.epoch, reply.heartbeat_interval_ms) == (2, 5_000)
     assert house.consumer_group().state is ConsumerGroupState.STABLE
 
@@ -60,10 +60,10 @@ def test_a_second_member_gets_its_part_when_the_first_has_given_it_up(house: Gro
     got = second.beat().assigned
 
     assert at_first == set()
-    assert (asked.epoch, asked.assigned) == (2, house.places("t", 0, 1))
+    assert (asked.epoch, asked.assigned) == (2, house.partitions("t", 0, 1))
     assert still_waiting is None
     assert (confirmed.epoch, confirmed.assigned) == (3, None)
-    assert got == house.places("t", 2, 3)
+    assert got == house.partitions("t", 2, 3)
     assert house.consumer_group().state is ConsumerGroupState.STABLE
 
 
@@ -83,7 +83,7 @@ def test_a_member_that_leaves_frees_its_part_at_once(house: GroupHouse) -> None:
     second.leave()
     reply = first.beat()
 
-    assert reply.assigned == house.places("t", 0, 1, 2, 3)
+    assert reply.assigned == house.partitions("t", 0, 1, 2, 3)
 
 
 def test_a_member_that_falls_silent_is_taken_out_when_its_session_ends(house: GroupHouse) -> None:
@@ -105,7 +105,7 @@ def test_a_member_that_does_not_give_up_in_time_is_taken_out(house: GroupHouse) 
     first, second = NewMember(house, "a", ("t",)), NewMember(house, "b", ("t",))
     first.join(rebalance_timeout_ms=10_000)
     second.join()
-    stubborn = house.places("t", 0, 1, 2, 3)
+    stubborn = house.partitions("t", 0, 1, 2, 3)
     first.beat(owned=stubborn)
 
     house.pass_time(9_999)
@@ -132,7 +132,7 @@ def test_a_lost_heartbeat_answer_is_repeated_to_a_member_that_owns_no_more_than_
 
     assert reply.epoch == 3
     with pytest.raises(StreamCoreError) as error:
-        first.send(first.request(2, owned=house.places("t", 0, 1, 2)))
+        first.send(first.request(2, owned=house.partitions("t", 0, 1, 2)))
     assert refused(error) == "FENCED_MEMBER_EPOCH"
     with pytest.raises(StreamCoreError) as error:
         first.send(first.request(99))
@@ -145,7 +145,7 @@ def test_a_fenced_member_joins_again_under_its_own_id(house: GroupHouse) -> None
     reply = first.join()
 
     assert reply.epoch == house.consumer_group().target_epoch
-    assert reply.assigned == house.places("t", 0, 1)
+    assert reply.assigned == house.partitions("t", 0, 1)
 
 
 def test_topics_that_come_and_grow_and_go_change_the_assignment(house: GroupHouse) -> None:
@@ -156,13 +156,13 @@ def test_topics_that_come_and_grow_and_go_change_the_assignment(house: GroupHous
     with_later = member.beat().assigned
     house.log.alter_topic("t", partitions=5)
     with_more = member.beat().assigned
-    later = house.places("later", 0)
+    later = house.partitions("later", 0)
     house.log.delete_topic("later")
     without = member.beat().assigned
 
-    assert with_later == house.places("t", 0, 1, 2, 3) | later
-    assert with_more == house.places("t", 0, 1, 2, 3, 4) | later
-    assert without == house.places("t", 0, 1, 2, 3, 4)
+    assert with_later == house.partitions("t", 0, 1, 2, 3) | later
+    assert with_more == house.partitions("t", 0, 1, 2, 3, 4) | later
+    assert without == house.partitions("t", 0, 1, 2, 3, 4)
 
 
 def test_a_topic_that_is_created_again_is_another_topic(house: GroupHouse) -> None:
@@ -175,7 +175,7 @@ def test_a_topic_that_is_created_again_is_another_topic(house: GroupHouse) -> No
     member.beat()
     member.beat()
 
-    assert member.owned == house.places("t", 0, 1, 2, 3)
+    assert member.owned == house.partitions("t", 0, 1, 2, 3)
     assert member.owned.isdisjoint(old)
 
 
@@ -190,8 +190,8 @@ def test_topics_that_match_an_expression_are_followed(house: GroupHouse) -> None
         member.beat(pattern="(")
     third = member.beat(pattern="").assigned
 
-    assert first == house.places("orders-eu", 0)
-    assert second == house.places("orders-eu", 0) | house.places("orders-us", 0)
+    assert first == house.partitions("orders-eu", 0)
+    assert second == house.partitions("orders-eu", 0) | house.partitions("orders-us", 0)
     assert refused(error) == "INVALID_REGULAR_EXPRESSION"
     assert third == set()
     assert house.consumer_group().patterns == {}
@@ -302,7 +302,7 @@ def test_a_crash_keeps_the_assignments_that_members_received(house: GroupHouse) 
     for name in ("epoch", "target_epoch", "members", "targets", "owners", "topics_hash"):
         assert getattr(after, name) == getattr(before, name), name
     first.beat()
-    assert second.beat().assigned == house.places("t", 2, 3)
+    assert second.beat().assigned == house.partitions("t", 2, 3)
     house.pass_time(SESSION_MS)
     assert house.consumer_group().members == {}
 

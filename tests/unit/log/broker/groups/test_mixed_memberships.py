@@ -107,7 +107,7 @@ def test_the_first_consumer_protocol_member_converts_a_classic_group_and_its_mem
     group = house.consumer_group()
     assert reply.assigned == set()
     assert set(group.members) == {classic.member_id, "new"}
-    assert group.members[classic.member_id].holding.assigned.keys() == house.places("t", 0, 1, 2, 3)
+    assert group.members[classic.member_id].holding.assigned.keys() == house.partitions("t", 0, 1, 2, 3)
     assert classic.beat()
 
 
@@ -130,7 +130,7 @@ def test_a_classic_member_reaches_the_target_by_joining_again(house: GroupHouse)
     assert got is not None
     assert len(got) == 2
     assert not classic.beat()
-    assert house.consumer_group().owners.keys() == house.places("t", 0, 1, 2, 3)
+    assert house.consumer_group().owners.keys() == house.partitions("t", 0, 1, 2, 3)
 
 
 def test_a_classic_member_of_a_consumer_group_rejoins_when_partitions_are_free(
@@ -223,7 +223,7 @@ def test_an_empty_group_takes_the_protocol_of_its_next_member(house: GroupHouse)
 
     assert as_classic == "classic"
     assert house.log.describe_group(GROUP).kind == "consumer"
-    assert new.owned == house.places("t", 0, 1, 2, 3)
+    assert new.owned == house.partitions("t", 0, 1, 2, 3)
     house.open()
     assert house.log.describe_group(GROUP).kind == "consumer"
 
@@ -238,7 +238,7 @@ def test_a_static_member_changes_its_protocol_and_keeps_its_part(house: GroupHou
     back = ClassicMember(house, "d", instance_id="i")
     back.join()
 
-    assert upwards == house.places("t", 0, 1, 2, 3)
+    assert upwards == house.partitions("t", 0, 1, 2, 3)
     assert house.log.describe_group(GROUP).kind == "classic"
     assert back.sync() == ALL
     with pytest.raises(StaleGenerationError):
@@ -255,7 +255,7 @@ def test_a_classic_member_that_does_not_join_again_in_time_is_taken_out(house: G
     house.pass_time(3)
 
     assert set(house.consumer_group().members) == {"new"}
-    assert new.beat().assigned == house.places("t", 0, 1, 2, 3)
+    assert new.beat().assigned == house.partitions("t", 0, 1, 2, 3)
 
 
 def test_a_classic_member_that_does_not_fetch_its_part_in_time_is_taken_out(house: GroupHouse) -> None:
