@@ -69,7 +69,12 @@ def record_row(record: BytesRecord) -> dict[str, object]:
 def record_line(record: BytesRecord) -> str:
     """Return a record as a line for people: time, partition and offset, key, value, headers."""
     origin = f"{record.topic}-{record.partition}@{record.offset}"
-    parts = [f"{time_text(record.timestamp_ms):<24}", origin, bytes_text(record.key), bytes_text(record.value)]
+    parts = [
+        f"{time_text(record.timestamp_ms):<24}",
+        origin,
+        bytes_text(record.key),
+        bytes_text(record.value),
+    ]
     parts.extend(f"{name}={bytes_text(value)}" for name, value in record.headers)
     return "  ".join(parts)
 

@@ -11,6 +11,7 @@ are those of the twin.
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial, wraps
@@ -26,7 +27,7 @@ from streamcore.log.client.producer.pending import SendFuture, Sent
 from streamcore.log.client.producer.producer import Producer, Transaction
 from streamcore.log.connect import ConnectedLog, connect
 from streamcore.log.node.node import Durability
-from streamcore.model import Offset, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, Offset, TopicName, TopicPartition
 
 B = TypeVar("B")
 P = ParamSpec("P")
@@ -119,8 +120,19 @@ class AsyncTransaction(_Twin[Transaction]):
 
     send = _awaited(Transaction.send)
     send_many = _awaited(Transaction.send_many)
-    commit_positions = _awaited(Transaction.commit_positions)
+    commit_group_offsets = _awaited(Transaction.commit_group_offsets)
     abort = _awaited(Transaction.abort)
+
+    async def commit_positions(
+        self, group: str, positions: Mapping[TopicPartition, CommittedOffset | int]
+    ) -> None:
+        """The former name of ``commit_group_offsets``."""
+        warnings.warn(
+            "AsyncTransaction.commit_positions is now AsyncTransaction.commit_group_offsets",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        await self.commit_group_offsets(group, positions)
 
     async def commit_offsets(self, consumer: AsyncConsumer) -> None:
         """Add the consumer's positions to the transaction."""
@@ -225,7 +237,16 @@ class AsyncLog(_Twin[ConnectedLog]):
     describe_group = _awaited(ConnectedLog.describe_group)
     reset_group = _awaited(ConnectedLog.reset_group)
     delete_group = _awaited(ConnectedLog.delete_group)
-    delete_positions = _awaited(ConnectedLog.delete_positions)
+    delete_offsets = _awaited(ConnectedLog.delete_offsets)
+
+    async def delete_positions(
+        self, group: str, partitions: Iterable[TopicPartition], *, of_application: bool = False
+    ) -> None:
+        """The former name of ``delete_offsets``."""
+        warnings.warn(
+            "AsyncLog.delete_positions is now AsyncLog.delete_offsets", DeprecationWarning, stacklevel=2
+        )
+        await self.delete_offsets(group, partitions, of_application=of_application)
 
     async def run(self, call: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
         """Run a blocking call in a thread of the log."""

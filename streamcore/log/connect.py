@@ -9,6 +9,7 @@ folder. Another process is refused.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -39,7 +40,7 @@ from streamcore.log.client.kafka.settings import (
     is_broker,
 )
 from streamcore.log.client.producer.producer import Producer, ProducerSettings
-from streamcore.log.groups import GroupSummary, ResetTarget, reset_positions, summarize
+from streamcore.log.groups import GroupSummary, ResetTarget, reset_offsets, summarize
 from streamcore.log.node.directory_lock import DirectoryLock
 from streamcore.log.node.node import Durability
 from streamcore.log.node.shared_node import SharedNode
@@ -248,9 +249,9 @@ class ConnectedLog:
         if not partitions:
             facts = fact_text(group=group)
             raise UsageError(f"the group has no committed offsets: name the topics to reset: {facts}")
-        positions = reset_positions(log, partitions, to, committed=committed, now_ms=self._clock.now_ms())
+        positions = reset_offsets(log, partitions, to, committed=committed, now_ms=self._clock.now_ms())
         if not dry_run:
-            log.commit_positions(group, positions)
+            log.commit_offsets(group, positions)
         return positions
 
     def delete_group(self, group: str, *, of_application: bool = False) -> None:
@@ -266,7 +267,7 @@ class ConnectedLog:
             ensure_not_an_application(group, self._open().topics(), "delete the group")
         self._open().delete_group(group)
 
-    def delete_positions(
+    def delete_offsets(
         self, group: str, partitions: Iterable[TopicPartition], *, of_application: bool = False
     ) -> None:
         """Delete committed offsets that no member uses.
@@ -278,8 +279,15 @@ class ConnectedLog:
             UsageError: a member uses one of them, or the group belongs to an application.
         """
         if not of_application:
-            ensure_not_an_application(group, self._open().topics(), "delete positions of the group")
-        self._open().delete_positions(group, partitions)
+            ensure_not_an_application(group, self._open().topics(), "delete committed offsets of the group")
+        self._open().delete_offsets(group, partitions)
+
+    def delete_positions(
+        self, group: str, partitions: Iterable[TopicPartition], *, of_application: bool = False
+    ) -> None:
+        """The former name of ``delete_offsets``."""
+        warnings.warn("Log.delete_positions is now Log.delete_offsets", DeprecationWarning, stacklevel=2)
+        self.delete_offsets(group, partitions, of_application=of_application)
 
     # --- the port ---------------------------------------------------------------------------------
 
@@ -343,9 +351,14 @@ class ConnectedLog:
         """Return a group's committed offsets; partitions without one are left out."""
         return self._open().committed(group, partitions)
 
-    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
+    def commit_offsets(self, group: str, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit offsets durably, outside any transaction and any membership."""
-        self._open().commit_positions(group, positions)
+        self._open().commit_offsets(group, positions)
+
+    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
+        """The former name of ``commit_offsets``."""
+        warnings.warn("Log.commit_positions is now Log.commit_offsets", DeprecationWarning, stacklevel=2)
+        self.commit_offsets(group, positions)
 
     def producer_port(
         self, *, transactional_id: str | None = None, compression: str = "none"

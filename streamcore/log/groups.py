@@ -89,7 +89,7 @@ def summarize(
     )
 
 
-def reset_positions(
+def reset_offsets(
     log: port.Log,
     partitions: Iterable[TopicPartition],
     to: ResetTarget,

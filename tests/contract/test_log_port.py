@@ -164,7 +164,7 @@ def test_partitions_cannot_be_taken_away(house: LogHouse) -> None:
 def test_a_topic_of_the_same_name_starts_anew(house: LogHouse) -> None:
     with_data = house.log.topics()["events"]
     append(house.log.producer_port(), FIRST, [b"old"]).result()
-    house.log.commit_positions("g", {FIRST: CommittedOffset(1)})
+    house.log.commit_offsets("g", {FIRST: CommittedOffset(1)})
 
     house.log.delete_topic("events")
     again = house.log.create_topic("events", partitions=2)
@@ -415,7 +415,7 @@ def test_a_transaction_that_raises_leaves_nothing(house: LogHouse) -> None:
 
     with pytest.raises(ZeroDivisionError), producer.transaction() as transaction:
         append(transaction, FIRST, [b"a"])
-        transaction.commit_positions("g", {SECOND: CommittedOffset(7)})
+        transaction.commit_offsets("g", {SECOND: CommittedOffset(7)})
         raise ZeroDivisionError
     with producer.transaction() as transaction:
         append(transaction, FIRST, [b"b"])
@@ -462,7 +462,7 @@ def test_a_newer_producer_fences_the_older_and_aborts_what_it_left_open(house: L
     old = house.log.producer_port(transactional_id="t")
     with pytest.raises(ProducerFencedError), old.transaction() as transaction:
         append(transaction, FIRST, [b"zombie"])
-        transaction.commit_positions("g", {SECOND: CommittedOffset(7)})
+        transaction.commit_offsets("g", {SECOND: CommittedOffset(7)})
         new = house.log.producer_port(transactional_id="t")
         decided = (read_all(house.log, FIRST), house.log.committed("g"))
         append(transaction, FIRST, [b"more"])
@@ -525,8 +525,8 @@ def test_a_finished_transaction_takes_nothing_more(house: LogHouse) -> None:
 
 
 def test_committed_positions_survive_a_restart(house: LogHouse) -> None:
-    house.log.commit_positions("g", {FIRST: CommittedOffset(5, "note"), SECOND: CommittedOffset(1)})
-    house.log.commit_positions("g", {SECOND: CommittedOffset(2)})
+    house.log.commit_offsets("g", {FIRST: CommittedOffset(5, "note"), SECOND: CommittedOffset(1)})
+    house.log.commit_offsets("g", {SECOND: CommittedOffset(2)})
 
     log = house.reopen()
 
@@ -537,10 +537,10 @@ def test_committed_positions_survive_a_restart(house: LogHouse) -> None:
 
 def test_positions_in_a_transaction_move_only_when_it_commits(house: LogHouse) -> None:
     producer = house.log.producer_port(transactional_id="t")
-    house.log.commit_positions("g", {FIRST: CommittedOffset(1), SECOND: CommittedOffset(1)})
+    house.log.commit_offsets("g", {FIRST: CommittedOffset(1), SECOND: CommittedOffset(1)})
 
     with producer.transaction() as transaction:
-        transaction.commit_positions("g", {FIRST: CommittedOffset(9)})
+        transaction.commit_offsets("g", {FIRST: CommittedOffset(9)})
         undisturbed = house.log.committed("g", [SECOND])
         with pytest.raises(RequestTimeoutError):
             house.log.committed("g", [FIRST])

@@ -309,7 +309,7 @@ def test_partitions_added_under_steps_without_state_are_read_while_the_worker_ru
 def test_offsets_that_another_program_moved_are_refused_where_a_table_depends_on_them(house: House) -> None:
     house.run(house.counting())
     partition = sc.TopicPartition(house.numbers, 0)
-    house.log.commit_positions(house.app_id, {partition: CommittedOffset(1)})
+    house.log.commit_offsets(house.app_id, {partition: CommittedOffset(1)})
 
     with pytest.raises(sc.UsageError, match="another program moved the committed offsets"):
         house.run(house.counting())

@@ -474,7 +474,7 @@ def test_a_topic_is_deleted_while_clients_read_it_and_write_to_it(
 def test_a_topic_that_is_created_again_is_empty(client: WireClient, served: sc.ServedLog) -> None:
     create(client, topic("t", config={"retention.ms": "-1"}))
     produce(client, "t", batch(b"a", b"b"))
-    served.log.embedded.commit_positions("g", {TopicPartition("t", 0): CommittedOffset(2)})
+    served.log.embedded.commit_offsets("g", {TopicPartition("t", 0): CommittedOffset(2)})
     delete(client, ("t", NO_ID))
 
     create(client, topic("t"))

@@ -37,7 +37,7 @@ class Transaction:
     number: int
     producer: str
     records: dict[TopicPartition, list[bytes]] = field(default_factory=dict)
-    has_positions: bool = False
+    has_offsets: bool = False
     outcome: bool | None = None
 
 
@@ -93,7 +93,7 @@ class RemoteProducer:
         self._connection.ask(lambda broker: self._committed(broker, source, offset))
 
     def _committed(self, broker: Broker, source: TopicPartition, offset: int) -> Operation[None]:
-        yield from broker.commit_positions_in_transaction(
+        yield from broker.commit_offsets_in_transaction(
             self.name,
             self.identity,
             self.group,

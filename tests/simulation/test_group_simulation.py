@@ -134,7 +134,7 @@ class World:
         membership = Membership(client.member_id(), client.epoch_told())
         committing = Waiting(
             log,
-            log.node.broker.groups.commit_positions(
+            log.node.broker.groups.commit_offsets(
                 client.group, {place: CommittedOffset(self.next_number)}, membership, knows_epochs=True
             ),
         )

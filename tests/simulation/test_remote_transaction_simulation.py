@@ -180,7 +180,7 @@ class World:
                 if self.random.random() < 0.2:
                     producer.send(target, batch)
         if self.random.random() < 0.5:
-            transaction.has_positions = True
+            transaction.has_offsets = True
             producer.commit_position(INPUT, transaction.number + 1)
         if self.random.random() < 0.1:
             self.clock.advance(61_000)
@@ -264,7 +264,7 @@ class World:
         numbers = [
             each.number
             for each in self.transactions
-            if each.producer == name and each.has_positions and each.outcome
+            if each.producer == name and each.has_offsets and each.outcome
         ]
         assert (0 if committed is None else committed.offset) == max(numbers, default=-1) + 1
 

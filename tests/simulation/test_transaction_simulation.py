@@ -113,7 +113,7 @@ class World:
                 self.random.shuffle(steps)
                 for target in steps:
                     if target is None:
-                        transaction.commit_positions("copier", {INPUT: CommittedOffset(copy.end)})
+                        transaction.commit_offsets("copier", {INPUT: CommittedOffset(copy.end)})
                         continue
                     values = [b"%d" % copy.number] * (copy.end - copy.start)
                     transaction.append_columns(
@@ -136,7 +136,7 @@ class World:
         try:
             transaction.append_columns(copy.targets[0], RecordColumns([None], [b"%d" % copy.number], [0]))
             if self.random.random() < 0.5:
-                transaction.commit_positions("copier", {INPUT: CommittedOffset(1_000_000)})
+                transaction.commit_offsets("copier", {INPUT: CommittedOffset(1_000_000)})
             if self.random.random() < 0.3:
                 self.clock.advance(TIMEOUT_MS + 1)
                 log.maintain()

@@ -34,7 +34,7 @@ class OperatedLog(EmbeddedLog):
         """Give a producer an identity; fence older producers of its transactional id."""
         return self._run(self._broker.transactions.init_producer_id(transactional_id, timeout_ms))
 
-    def commit_positions_in_transaction(
+    def commit_offsets_in_transaction(
         self,
         transactional_id: str,
         identity: ProducerIdentity,
@@ -45,7 +45,7 @@ class OperatedLog(EmbeddedLog):
     ) -> None:
         """Make positions part of the transaction."""
         self._run(
-            self._broker.commit_positions_in_transaction(
+            self._broker.commit_offsets_in_transaction(
                 transactional_id, identity, group, positions, membership
             )
         )

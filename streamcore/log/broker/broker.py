@@ -3,7 +3,7 @@
 The broker works on the open partitions and has neither sockets nor threads. Its owner calls it from one
 thread at a time, drives the operations it returns (``operations``), and makes durable what ``unsynced``
 names. The rules are in other modules: ``transactions.coordinator``, ``groups.coordinator``,
-``groups.positions``.
+``groups.offsets``.
 """
 
 from __future__ import annotations
@@ -231,9 +231,9 @@ class Broker:
         for name in INTERNAL_TOPICS.intersection(ids):
             outcomes[name] = UsageError(f"the log needs this topic: topic={name}")
         others = {name: topic_id for name, topic_id in ids.items() if name not in INTERNAL_TOPICS}
-        return {**outcomes, **(yield from self.topic_changes.delete(others, self._forget_positions))}
+        return {**outcomes, **(yield from self.topic_changes.delete(others, self._forget_offsets))}
 
-    def _forget_positions(self, topics: Collection[TopicName]) -> Operation[None]:
+    def _forget_offsets(self, topics: Collection[TopicName]) -> Operation[None]:
         """Delete the committed offsets of all groups in topics that are about to be deleted.
 
         This runs first: a crash between the two steps leaves a topic that is read from its start again,
@@ -470,7 +470,7 @@ class Broker:
         """Return the wait for everything that was written to partitions so far."""
         return self._partitions.written(map(self.partition, partitions))
 
-    def commit_positions_in_transaction(
+    def commit_offsets_in_transaction(
         self,
         transactional_id: str,
         identity: ProducerIdentity,
@@ -499,7 +499,7 @@ class Broker:
         if transactional_ids:
             self.transactions.forget_unused()
         if committed_offsets:
-            self.groups.expire_positions()
+            self.groups.expire_offsets()
 
     def begin_maintenance(
         self, partition: TopicPartition, *, deletes_old: bool, compacts: bool

@@ -88,7 +88,7 @@ class GroupLog(port.Log, Protocol):
     def delete_group(self, group: str) -> None:
         """Delete a group without members, with its committed offsets. Raises ``UsageError``."""
 
-    def delete_positions(self, group: str, partitions: Iterable[TopicPartition]) -> None:
+    def delete_offsets(self, group: str, partitions: Iterable[TopicPartition]) -> None:
         """Delete committed offsets that no member uses."""
 
     def join(

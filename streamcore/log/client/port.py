@@ -113,7 +113,7 @@ class Transaction(Protocol):
         with a record that was refused does not commit.
         """
 
-    def commit_positions(
+    def commit_offsets(
         self,
         group: str,
         positions: Mapping[TopicPartition, CommittedOffset],
@@ -247,7 +247,7 @@ class Log(Protocol):
     ) -> dict[TopicPartition, CommittedOffset]:
         """Return a group's committed offsets; partitions without one are left out."""
 
-    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
+    def commit_offsets(self, group: str, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit offsets durably, outside any transaction and any membership."""
 
     def producer_port(self, *, transactional_id: str | None = None, compression: str = "none") -> Producer:

@@ -138,7 +138,7 @@ def commit(
             for queue in change.state.task.inputs
         }
         if positions:
-            transaction.commit_positions(group, positions)
+            transaction.commit_offsets(group, positions)
     for outputs in written:
         outputs.clear()
     for change in changes:

@@ -250,7 +250,7 @@ def ensure_within_log(
             )
 
 
-def ensure_own_positions(
+def ensure_own_offsets(
     app_id: str,
     sources: Sequence[TopicPartition],
     committed: Mapping[TopicPartition, CommittedOffset],

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from streamcore.clock import Clock
 from streamcore.errors import UnknownTopicError, UsageError, fact_text
 from streamcore.log.client.port import Log, Producer
-from streamcore.log.groups import ResetTarget, reset_positions
+from streamcore.log.groups import ResetTarget, reset_offsets
 from streamcore.model import CommittedOffset, Offset, TopicName, TopicPartition
 from streamcore.processing.topology.nodes import Repartition, TopicSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, topics_written_by
@@ -145,7 +145,7 @@ def plan_reset(
     from_end = [name for name in read_again if name in written_names]
     positions: dict[TopicPartition, CommittedOffset] = {}
     for names, target in (([n for n in read_again if n not in from_end], to), (from_end, "latest")):
-        positions |= reset_positions(
+        positions |= reset_offsets(
             log,
             [partition for name in names for partition in partitions[name]],
             target,
@@ -159,7 +159,7 @@ def plan_reset(
             + fact_text(partition=unknown[0], topics=",".join(read_again))
         )
     if given:
-        positions |= reset_positions(log, list(given), given, committed={}, now_ms=now_ms)
+        positions |= reset_offsets(log, list(given), given, committed={}, now_ms=now_ms)
     return ResetPlan(
         app_id=plan.app_id,
         parts=tuple(part.name for part in members),
@@ -213,7 +213,7 @@ def carry_out(log: Log, reset: ResetPlan, producer: Producer, clock: Clock) -> N
     with producer.transaction() as transaction:
         ended.append_to(transaction, clock)
         if reset.positions:
-            transaction.commit_positions(
+            transaction.commit_offsets(
                 reset.app_id,
                 {partition: CommittedOffset(offset) for partition, offset in reset.positions.items()},
             )

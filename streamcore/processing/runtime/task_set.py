@@ -19,7 +19,7 @@ from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper, Progress, topic_transform
 from streamcore.processing.runtime.guards import (
     ensure_no_reset_is_open,
-    ensure_own_positions,
+    ensure_own_offsets,
     ensure_partitions,
     ensure_tables,
     ensure_within_log,
@@ -343,7 +343,7 @@ class _Opening:
     ) -> None:
         if any(source.topic in self._ground.replaced_inputs for source in sources):
             return
-        ensure_own_positions(
+        ensure_own_offsets(
             self._application.app_id,
             sources,
             committed,
@@ -417,7 +417,7 @@ class _Opening:
         with producer.transaction() as transaction:
             changes.append_to(transaction, self._clock)
             if self._first_positions:
-                transaction.commit_positions(plan.app_id, self._first_positions)
+                transaction.commit_offsets(plan.app_id, self._first_positions)
 
 
 def _checks_values(topic: TopicSpec, application: Application) -> bool:

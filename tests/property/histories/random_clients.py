@@ -83,7 +83,7 @@ class RandomClients:
             self.poll,
             self.poll,
             self.poll,
-            self.commit_positions,
+            self.commit_offsets,
             self.read_positions,
             self.delete_records,
             self.log.crash,
@@ -313,7 +313,7 @@ class RandomClients:
 
     # --- positions and the rest -----------------------------------------------------------------
 
-    def commit_positions(self) -> None:
+    def commit_offsets(self) -> None:
         """A group without transactions notes how far it is: further, or back again."""
         position = self.random.randrange(1000)
         span = self._span("m")

@@ -79,7 +79,7 @@ def test_a_transaction_commits_or_aborts_with_its_block(tmp_path: Path) -> None:
         async with log.producer(transactional_id="x") as producer, producer.transaction() as transaction:
             await transaction.send("t", value=b"committed")
             await transaction.send_many("t", [(None, b"committed")])
-            await transaction.commit_positions("g", {TopicPartition("t", 0): 3})
+            await transaction.commit_group_offsets("g", {TopicPartition("t", 0): 3})
         with pytest.raises(ValueError, match="mine"):
             await fail(log)
         assert await log.run(log.blocking.committed, "g") == {TopicPartition("t", 0): CommittedOffset(3)}

@@ -70,7 +70,7 @@ def test_what_was_acknowledged_before_closing_is_there_after_opening(tmp_path: P
         log.create_topic("t", partitions=2, config={"retention.ms": "-1"})
         with log.producer(compression="zstd") as producer:
             producer.send_many("t", [(b"%d" % number, b"v" * 100) for number in range(1_000)]).result()
-        log.commit_positions("g", {PLACES[0]: CommittedOffset(7)})
+        log.commit_offsets("g", {PLACES[0]: CommittedOffset(7)})
 
     with connect(tmp_path) as log, log.consumer("t") as consumer:
         seen = 0
@@ -85,7 +85,7 @@ def test_a_group_is_described_with_its_lag(tmp_path: Path) -> None:
         log.create_topic("t", partitions=2)
         with log.producer() as producer:
             producer.send_many("t", [(None, b"v")] * 10, partition=0).result()
-        log.commit_positions("g", {PLACES[0]: CommittedOffset(4, "note")})
+        log.commit_offsets("g", {PLACES[0]: CommittedOffset(4, "note")})
 
         summary = log.describe_group("g")
 
@@ -104,7 +104,7 @@ def test_what_a_transaction_has_not_decided_is_no_lag(tmp_path: Path) -> None:
         with producer.transaction():
             producer.send_many("t", [(None, b"v")] * 3, partition=0)
             producer.flush()
-            log.commit_positions("g", {PLACES[0]: CommittedOffset(0)})
+            log.commit_offsets("g", {PLACES[0]: CommittedOffset(0)})
 
             (position,) = log.describe_group("g").positions
 
@@ -134,7 +134,7 @@ def test_a_group_is_reset_to_the_given_offsets(tmp_path: Path, to: str | int, ex
         with log.producer() as producer:
             for number in range(10):
                 producer.send("t", value=b"v", partition=0, timestamp_ms=1_000 * number)
-        log.commit_positions("g", {PLACES[0]: CommittedOffset(5)})
+        log.commit_offsets("g", {PLACES[0]: CommittedOffset(5)})
 
         planned = log.reset_group("g", to, dry_run=True)
         assert log.committed("g")[PLACES[0]].offset == 5

@@ -27,7 +27,7 @@ from streamcore.log.broker.groups.consumer_memberships import ConsumerMembership
 from streamcore.log.broker.groups.descriptions import describe_group, summarize_group
 from streamcore.log.broker.groups.draft import GroupRecord
 from streamcore.log.broker.groups.mixed_memberships import MixedMemberships
-from streamcore.log.broker.groups.positions import TOPIC, FetchedPositions, GroupPositions
+from streamcore.log.broker.groups.offsets import TOPIC, FetchedOffsets, GroupOffsets
 from streamcore.log.broker.groups.records import GroupKey
 from streamcore.log.broker.groups.store import Group, GroupStore
 from streamcore.log.broker.groups.topics import GroupTopics, TopicSource
@@ -76,7 +76,7 @@ class GroupCoordinator:
             settings.new_member_timeout_ms,
         )
         self._store = GroupStore(topic, clock, rules, settings.group_count_max)
-        self._positions = GroupPositions(self._store, self.topics, settings)
+        self._positions = GroupOffsets(self._store, self.topics, settings)
         self._classic = ClassicMemberships(self._store, settings)
         self._consumers = ConsumerMemberships(self._store, self.topics, settings, times)
         self._mixed = MixedMemberships(self._store, self.topics, self._consumers, settings)
@@ -93,13 +93,13 @@ class GroupCoordinator:
         """
         return self._positions.committed(group, partitions)
 
-    def fetch_positions(
+    def fetch_offsets(
         self, group: str, *, member_id: str | None = None, epoch: int = -1
-    ) -> Operation[FetchedPositions]:
+    ) -> Operation[FetchedOffsets]:
         """Return the group's committed offsets, and the partitions that an open transaction may change."""
         return self._positions.fetch(group, member_id=member_id, epoch=epoch)
 
-    def commit_positions(
+    def commit_offsets(
         self,
         group: str,
         positions: Mapping[TopicPartition, CommittedOffset],
@@ -135,7 +135,7 @@ class GroupCoordinator:
         """Decide the offsets of a producer's transaction in a partition."""
         self._positions.on_marker(partition, producer_id, is_commit)
 
-    def delete_positions(self, group: str, partitions: Sequence[TopicPartition]) -> Operation[None]:
+    def delete_offsets(self, group: str, partitions: Sequence[TopicPartition]) -> Operation[None]:
         """Delete committed offsets of topics that no member subscribes to."""
         self._ensure_named(group)
         yield from self._positions.delete(group, partitions)
@@ -216,8 +216,8 @@ class GroupCoordinator:
 
     def describe(self, name: str) -> GroupDescription:
         """Return the description of a group."""
-        has_positions = self._store.offsets.has(name)
-        return describe_group(name, self._store.groups.get(name), self.topics, has_positions=has_positions)
+        has_offsets = self._store.offsets.has(name)
+        return describe_group(name, self._store.groups.get(name), self.topics, has_offsets=has_offsets)
 
     def delete(self, name: str) -> Operation[None]:
         """Delete a group without members, and its committed offsets."""
@@ -256,7 +256,7 @@ class GroupCoordinator:
         """The time at which ``expire_members`` may have work; infinity for never."""
         return self._store.deadlines.next_s
 
-    def expire_positions(self) -> None:
+    def expire_offsets(self) -> None:
         """Delete committed offsets that were not used for long, and then groups without any."""
         self._positions.expire()
         old_ms = self._store.clock.now_ms() - self._settings.unused_group_ms

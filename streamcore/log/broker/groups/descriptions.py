@@ -26,7 +26,7 @@ _DEAD: Final = "Dead"
 
 
 def describe_group(
-    name: str, group: Group | None, topics: GroupTopics, *, has_positions: bool
+    name: str, group: Group | None, topics: GroupTopics, *, has_offsets: bool
 ) -> GroupDescription:
     """Describe a group; a group that does not exist has the state ``Dead``."""
     match group:
@@ -35,7 +35,7 @@ def describe_group(
         case ConsumerGroup():
             return _describe_consumer(group, topics)
         case None:
-            return GroupDescription(name, GroupState.EMPTY.value if has_positions else _DEAD)
+            return GroupDescription(name, GroupState.EMPTY.value if has_offsets else _DEAD)
 
 
 def summarize_group(name: str, group: Group | None) -> GroupDescription:

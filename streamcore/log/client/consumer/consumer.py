@@ -150,7 +150,7 @@ class Consumer:
         if self._member is not None:
             self._member.commit(positions, self._owned)
         else:
-            self._log.commit_positions(self._group, positions)
+            self._log.commit_offsets(self._group, positions)
         for partition, position in positions.items():
             if (reading := self._fetch_states.get(partition)) is not None:
                 reading.committed = position.offset
@@ -163,7 +163,7 @@ class Consumer:
         positions = self._positions_of(None)
         if positions:
             membership = None if self._member is None else self._member.membership
-            transaction.commit_positions(self._group, positions, membership=membership)
+            transaction.commit_offsets(self._group, positions, membership=membership)
 
     def committed(
         self, partitions: Iterable[PartitionLike] | None = None

@@ -59,7 +59,7 @@ class CoordinatedLog(port.Log, Protocol):
     def leave_group(self, group: str, member_id: str, *, instance_id: str | None = None) -> None:
         """Leave at once."""
 
-    def commit_positions(
+    def commit_offsets(
         self,
         group: str,
         positions: Mapping[TopicPartition, CommittedOffset],

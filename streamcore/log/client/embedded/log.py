@@ -179,7 +179,7 @@ class EmbeddedLog:
         wanted = None if partitions is None else list(partitions)
         return self._run(self._broker.groups.committed(group, wanted))
 
-    def commit_positions(
+    def commit_offsets(
         self,
         group: str,
         positions: Mapping[TopicPartition, CommittedOffset],
@@ -192,7 +192,7 @@ class EmbeddedLog:
             StaleGenerationError: the group does not know this membership any more.
             UsageError: the group has members, and no membership was given.
         """
-        self._run(self._broker.groups.commit_positions(group, positions, membership))
+        self._run(self._broker.groups.commit_offsets(group, positions, membership))
 
     def producer_port(
         self, *, transactional_id: str | None = None, compression: str = "none"
@@ -285,9 +285,9 @@ class EmbeddedLog:
         """Delete a group without members, with its committed offsets. Raises ``UsageError``."""
         self._run(self._broker.groups.delete(group))
 
-    def delete_positions(self, group: str, partitions: Iterable[TopicPartition]) -> None:
+    def delete_offsets(self, group: str, partitions: Iterable[TopicPartition]) -> None:
         """Delete committed offsets that no member uses."""
-        self._run(self._broker.groups.delete_positions(group, list(partitions)))
+        self._run(self._broker.groups.delete_offsets(group, list(partitions)))
 
     @property
     def access(self) -> AccessControl:

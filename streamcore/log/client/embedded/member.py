@@ -119,7 +119,7 @@ class EmbeddedMember:
                     )
                 )
             try:
-                self._log.commit_positions(self._group, positions, membership=credentials)
+                self._log.commit_offsets(self._group, positions, membership=credentials)
                 return
             except (RebalanceInProgressError, StaleGenerationError):
                 # A cooperative member may be between two generations. After the next one is stable, the

@@ -252,7 +252,7 @@ class EmbeddedProducer:
             self._sequences[partition] = (self._sequences.get(partition, 0) + count) & 0x7FFFFFFF
         return Appended(partition, base_offset, end_offset, log_append_time_ms)
 
-    def _commit_positions(
+    def _commit_offsets(
         self,
         group: str,
         positions: Mapping[TopicPartition, CommittedOffset],
@@ -264,7 +264,7 @@ class EmbeddedProducer:
         if positions:
             transaction.has_joined = True
             self._driver.run(
-                self._broker.commit_positions_in_transaction(
+                self._broker.commit_offsets_in_transaction(
                     self.transactional_id, self.identity, group, positions, membership
                 )
             )
@@ -310,7 +310,7 @@ class EmbeddedTransaction:
         self._ensure_not_over()
         return AppendedColumns(self._producer._append(partition, columns, self._state)[0])
 
-    def commit_positions(
+    def commit_offsets(
         self,
         group: str,
         positions: Mapping[TopicPartition, CommittedOffset],
@@ -319,7 +319,7 @@ class EmbeddedTransaction:
     ) -> None:
         """Add a group's committed offsets to the transaction; they change only if it commits."""
         self._ensure_not_over()
-        self._producer._commit_positions(group, positions, membership, self._state)
+        self._producer._commit_offsets(group, positions, membership, self._state)
 
     def _ensure_not_over(self) -> None:
         if self._state.is_over:

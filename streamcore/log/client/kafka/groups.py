@@ -91,7 +91,7 @@ class KafkaGroups:
             group=group,
         )
 
-    def delete_positions(self, group: str) -> None:
+    def delete_offsets(self, group: str) -> None:
         """Raise ``UsageError``: librdkafka's binding has no call for it."""
         raise UsageError(
             with_facts(

@@ -116,7 +116,7 @@ class KafkaLog:
         """Return a group's committed offsets; waits for an open transaction that commits some."""
         return self._groups.committed(group, partitions)
 
-    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
+    def commit_offsets(self, group: str, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit offsets outside any transaction and any membership."""
         self._groups.commit(group, positions)
 
@@ -155,9 +155,9 @@ class KafkaLog:
         """Delete a group without members, with its committed offsets. Raises ``UsageError``."""
         self._groups.delete(group)
 
-    def delete_positions(self, group: str, partitions: Iterable[TopicPartition]) -> None:
+    def delete_offsets(self, group: str, partitions: Iterable[TopicPartition]) -> None:
         """Raise ``UsageError``: librdkafka's binding has no call for it."""
-        self._groups.delete_positions(group)
+        self._groups.delete_offsets(group)
 
     def join(
         self,

@@ -380,7 +380,7 @@ class KafkaProducer:
         with self._changed:
             self._failed.clear()
 
-    def _commit_positions(
+    def _commit_offsets(
         self,
         group: str,
         positions: Mapping[TopicPartition, CommittedOffset],
@@ -453,7 +453,7 @@ class KafkaTransaction:
         self._state.deliveries.append(delivery)
         return delivery
 
-    def commit_positions(
+    def commit_offsets(
         self,
         group: str,
         positions: Mapping[TopicPartition, CommittedOffset],
@@ -462,7 +462,7 @@ class KafkaTransaction:
     ) -> None:
         """Add a group's committed offsets to the transaction; they change only if it commits."""
         self._ensure_not_over()
-        self._producer._commit_positions(group, positions, membership)
+        self._producer._commit_offsets(group, positions, membership)
 
     def _ensure_not_over(self) -> None:
         if self._state.is_over:

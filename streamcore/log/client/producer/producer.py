@@ -7,6 +7,7 @@ linger is over, or when a caller waits for a record of it (``sender``). A send r
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -339,19 +340,30 @@ class Transaction:
         """Send many records in the transaction; see ``Producer.send_many``."""
         return self._producer.send_many(topic, records, partition=partition)
 
-    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedOffset | int]) -> None:
+    def commit_group_offsets(
+        self, group: str, positions: Mapping[TopicPartition, CommittedOffset | int]
+    ) -> None:
         """Add a group's committed offsets to the transaction; they change only if it commits.
 
         Raises:
             InvalidTransactionStateError: the transaction is not open.
         """
-        self._open_inner().commit_positions(
+        self._open_inner().commit_offsets(
             group,
             {
                 partition: position if isinstance(position, CommittedOffset) else CommittedOffset(position)
                 for partition, position in positions.items()
             },
         )
+
+    def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedOffset | int]) -> None:
+        """The former name of ``commit_group_offsets``."""
+        warnings.warn(
+            "Transaction.commit_positions is now Transaction.commit_group_offsets",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        self.commit_group_offsets(group, positions)
 
     def commit_offsets(self, consumer: PositionSource) -> None:
         """Add the consumer's positions to the transaction, for exactly-once: read, process, write.

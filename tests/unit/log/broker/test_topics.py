@@ -85,7 +85,7 @@ def test_positions_committed_while_a_deletion_waits_are_deleted_with_the_topic(l
     assert isinstance(log.node.driver.step(deleting), Completed)
 
     ended(log, creating, begun)
-    log.commit_positions("g", {TopicPartition("t", 0): CommittedOffset(0)})
+    log.commit_offsets("g", {TopicPartition("t", 0): CommittedOffset(0)})
     ended(log, deleting)
     log.create_topic("t")
 

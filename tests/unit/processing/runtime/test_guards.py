@@ -346,7 +346,7 @@ def test_positions_that_another_program_moved_are_refused_where_a_table_depends_
     house: House,
 ) -> None:
     house.run(counting())
-    house.log.commit_positions("counting", {NUMBERS: CommittedOffset(0)})
+    house.log.commit_offsets("counting", {NUMBERS: CommittedOffset(0)})
 
     with pytest.raises(sc.UsageError, match=r"another program moved.*committed=0 reflected=3"):
         house.run(counting())
@@ -364,7 +364,7 @@ def test_moved_positions_without_tables_are_a_warning_once(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.run(copying())
-    house.log.commit_positions("copying", {NUMBERS: CommittedOffset(2)})
+    house.log.commit_offsets("copying", {NUMBERS: CommittedOffset(2)})
 
     house.run(copying())
     house.run(copying())
@@ -374,14 +374,14 @@ def test_moved_positions_without_tables_are_a_warning_once(
 
 
 def test_an_application_begins_where_its_group_was_placed_before_its_first_start(house: House) -> None:
-    house.log.commit_positions("counting", {NUMBERS: CommittedOffset(2)})
+    house.log.commit_offsets("counting", {NUMBERS: CommittedOffset(2)})
 
     assert house.run(counting(), "counts") == {"a": 1}
 
 
 def test_a_position_behind_the_end_of_its_partition_is_refused(house: House) -> None:
     house.run(counting())
-    house.log.commit_positions("counting", {NUMBERS: CommittedOffset(99, "1 0 0")})
+    house.log.commit_offsets("counting", {NUMBERS: CommittedOffset(99, "1 0 0")})
 
     with pytest.raises(sc.UsageError, match="committed offset lies behind the end"):
         house.run(counting())
@@ -389,7 +389,7 @@ def test_a_position_behind_the_end_of_its_partition_is_refused(house: House) -> 
 
 def test_state_ahead_of_its_positions_is_of_another_log(house: House) -> None:
     house.run(counting())
-    house.log.commit_positions("counting", {NUMBERS: CommittedOffset(1, "1 0 0")})
+    house.log.commit_offsets("counting", {NUMBERS: CommittedOffset(1, "1 0 0")})
 
     with pytest.raises(sc.UsageError, match="the tables are ahead of the committed offsets"):
         house.run(counting())

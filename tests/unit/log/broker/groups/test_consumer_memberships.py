@@ -272,7 +272,7 @@ def test_there_are_no_more_groups_than_the_log_may_keep() -> None:
 
     with pytest.raises(StreamCoreError) as error:
         house.log.node.driver.run(
-            house.groups.commit_positions("another", {TopicPartition("t", 0): CommittedOffset(1)})
+            house.groups.commit_offsets("another", {TopicPartition("t", 0): CommittedOffset(1)})
         )
 
     assert refused(error) == "POLICY_VIOLATION"
@@ -311,7 +311,7 @@ def test_offsets_are_accepted_from_the_owner_of_the_partition_at_that_epoch(hous
     first, second = two_members(house)
 
     def commit(member_id: str, epoch: int, partition: int) -> None:
-        house.log.commit_positions(
+        house.log.commit_offsets(
             GROUP,
             {TopicPartition("t", partition): CommittedOffset(1)},
             membership=Membership(member_id, epoch),
@@ -321,7 +321,7 @@ def test_offsets_are_accepted_from_the_owner_of_the_partition_at_that_epoch(hous
         positions = {TopicPartition("t", partition): CommittedOffset(1)}
         membership = Membership(member_id, epoch)
         house.log.node.driver.run(
-            house.groups.commit_positions(GROUP, positions, membership, knows_epochs=True)
+            house.groups.commit_offsets(GROUP, positions, membership, knows_epochs=True)
         )
 
     commit_as_member("a", first.epoch, 0)

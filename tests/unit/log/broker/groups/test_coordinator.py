@@ -64,7 +64,7 @@ def house() -> House:
 def test_a_member_commits_and_leaves_and_the_positions_stay(house: House) -> None:
     membership = house.member()
 
-    house.log.commit_positions("g", {FIRST: AT}, membership=membership)
+    house.log.commit_offsets("g", {FIRST: AT}, membership=membership)
     house.log.leave_group("g", membership.member_id)
 
     assert house.log.describe_group("g").state == "Empty"
@@ -76,16 +76,16 @@ def test_a_former_member_cannot_commit(house: House) -> None:
     stale = replace(membership, generation=membership.generation - 1)
 
     with pytest.raises(UsageError, match="NON_EMPTY_GROUP"):
-        house.log.commit_positions("g", {FIRST: AT})
+        house.log.commit_offsets("g", {FIRST: AT})
     with pytest.raises(StaleGenerationError):
-        house.log.commit_positions("g", {FIRST: AT}, membership=stale)
+        house.log.commit_offsets("g", {FIRST: AT}, membership=stale)
     with pytest.raises(StaleGenerationError):
-        house.log.commit_positions("h", {FIRST: AT}, membership=membership)
+        house.log.commit_offsets("h", {FIRST: AT}, membership=membership)
     with (
         pytest.raises(StaleGenerationError),
         house.log.producer_port(transactional_id="t").transaction() as transaction,
     ):
-        transaction.commit_positions("g", {FIRST: AT}, membership=stale)
+        transaction.commit_offsets("g", {FIRST: AT}, membership=stale)
 
     assert house.log.committed("g") == {}
 
@@ -94,7 +94,7 @@ def test_a_member_commits_inside_a_transaction(house: House) -> None:
     membership = house.member()
 
     with house.log.producer_port(transactional_id="t").transaction() as transaction:
-        transaction.commit_positions("g", {FIRST: AT}, membership=membership)
+        transaction.commit_offsets("g", {FIRST: AT}, membership=membership)
 
     assert house.log.committed("g") == {FIRST: AT}
 
@@ -137,9 +137,9 @@ def test_a_first_join_may_be_answered_with_a_member_id_only(house: House) -> Non
 
 def test_what_makes_no_sense_is_refused(house: House) -> None:
     with pytest.raises(UsageError, match="INVALID_GROUP_ID"):
-        house.log.commit_positions("", {FIRST: AT})
+        house.log.commit_offsets("", {FIRST: AT})
     with pytest.raises(UsageError, match="OFFSET_METADATA_TOO_LARGE"):
-        house.log.commit_positions("g", {FIRST: CommittedOffset(1, "x" * 4097)})
+        house.log.commit_offsets("g", {FIRST: CommittedOffset(1, "x" * 4097)})
     with pytest.raises(InvalidConfigError):
         house.log.join_group(replace(REQUEST, session_timeout_ms=1))
     with pytest.raises(StaleGenerationError):
@@ -162,7 +162,7 @@ def test_a_full_group_refuses_new_members(house: House) -> None:
 
 def test_an_empty_group_is_deleted_with_its_committed_offsets(house: House) -> None:
     membership = house.member()
-    house.log.commit_positions("g", {FIRST: AT}, membership=membership)
+    house.log.commit_offsets("g", {FIRST: AT}, membership=membership)
 
     with pytest.raises(UsageError, match="NON_EMPTY_GROUP"):
         house.log.delete_group("g")
@@ -176,20 +176,20 @@ def test_an_empty_group_is_deleted_with_its_committed_offsets(house: House) -> N
 
 
 def test_positions_that_a_member_uses_are_not_deleted(house: House) -> None:
-    house.log.commit_positions("g", {FIRST: AT, SECOND: AT})
+    house.log.commit_offsets("g", {FIRST: AT, SECOND: AT})
     house.member()
 
     with pytest.raises(UsageError, match="GROUP_SUBSCRIBED_TO_TOPIC"):
-        house.log.delete_positions("g", [FIRST])
-    house.log.delete_positions("g", [SECOND])
+        house.log.delete_offsets("g", [FIRST])
+    house.log.delete_offsets("g", [SECOND])
 
     assert house.log.committed("g") == {FIRST: AT}
 
 
 def test_unused_committed_offsets_expire(house: House) -> None:
-    house.log.commit_positions("simple", {FIRST: AT})
+    house.log.commit_offsets("simple", {FIRST: AT})
     house.clock.advance(6 * DAY_MS)
-    house.log.commit_positions("fresh", {FIRST: AT})
+    house.log.commit_offsets("fresh", {FIRST: AT})
 
     house.clock.advance(DAY_MS + 1)
     house.log.maintain()
@@ -199,7 +199,7 @@ def test_unused_committed_offsets_expire(house: House) -> None:
 
 def test_an_empty_groups_positions_expire_from_when_it_became_empty(house: House) -> None:
     membership = house.member(replace(REQUEST, session_timeout_ms=1_800_000))
-    house.log.commit_positions("g", {FIRST: AT}, membership=membership)
+    house.log.commit_offsets("g", {FIRST: AT}, membership=membership)
     house.clock.advance(1_000_000)
     house.log.leave_group("g", membership.member_id)
 
@@ -215,10 +215,10 @@ def test_an_empty_groups_positions_expire_from_when_it_became_empty(house: House
 
 
 def test_positions_under_an_open_transaction_do_not_expire(house: House) -> None:
-    house.log.commit_positions("g", {FIRST: AT})
+    house.log.commit_offsets("g", {FIRST: AT})
     identity = house.log.init_producer_id("t", timeout_ms=900_000)
     house.clock.advance(7 * DAY_MS - 1000)
-    house.log.commit_positions_in_transaction("t", identity, "g", {FIRST: CommittedOffset(6)})
+    house.log.commit_offsets_in_transaction("t", identity, "g", {FIRST: CommittedOffset(6)})
     house.clock.advance(2000)
 
     house.log.maintain()
@@ -252,11 +252,11 @@ def test_a_group_whose_record_the_disk_refuses_does_not_keep_the_others_from_exp
 
 
 def test_a_position_under_an_open_transaction_is_deleted_with_what_is_pending(house: House) -> None:
-    house.log.commit_positions("g", {FIRST: AT})
+    house.log.commit_offsets("g", {FIRST: AT})
     identity = house.log.init_producer_id("t", timeout_ms=60_000)
-    house.log.commit_positions_in_transaction("t", identity, "g", {FIRST: CommittedOffset(9)})
+    house.log.commit_offsets_in_transaction("t", identity, "g", {FIRST: CommittedOffset(9)})
 
-    house.log.delete_positions("g", [FIRST])
+    house.log.delete_offsets("g", [FIRST])
     house.log.end_transaction("t", identity, commit=True)
 
     assert house.log.committed("g") == {}
@@ -264,7 +264,7 @@ def test_a_position_under_an_open_transaction_is_deleted_with_what_is_pending(ho
 
 
 def test_the_epoch_of_the_last_record_read_is_given_back(house: House) -> None:
-    house.log.commit_positions("g", {FIRST: CommittedOffset(5, "note", leader_epoch=3)})
+    house.log.commit_offsets("g", {FIRST: CommittedOffset(5, "note", leader_epoch=3)})
 
     assert house.log.committed("g") == {FIRST: CommittedOffset(5, "note", 3)}
     assert house.open().committed("g") == {FIRST: CommittedOffset(5, "note", 3)}

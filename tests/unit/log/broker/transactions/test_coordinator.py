@@ -159,7 +159,7 @@ def test_what_was_decided_before_a_crash_is_completed_at_the_next_start(house: H
         house = House()
         identity = house.log.init_producer_id("t")
         house.append("t", identity)
-        house.log.commit_positions_in_transaction("t", identity, "g", {TARGET: CommittedOffset(1)})
+        house.log.commit_offsets_in_transaction("t", identity, "g", {TARGET: CommittedOffset(1)})
         house.disk.crash_at(moment)
         try:
             house.log.end_transaction("t", identity, commit=True)

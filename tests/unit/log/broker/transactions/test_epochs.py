@@ -110,7 +110,7 @@ def test_what_was_acknowledged_is_committed_although_the_power_goes_off(
         identity = start(house)
         house.produce(identity)
         house.produce(identity, target=OTHER)
-        house.log.commit_positions_in_transaction("t", identity, "g", {TARGET: CommittedOffset(1)})
+        house.log.commit_offsets_in_transaction("t", identity, "g", {TARGET: CommittedOffset(1)})
         house.wait_for(house.broker.written_to([house.broker.groups.partition_for("g")]))
         house.disk.crash_at(moment)
         with suppress(PowerCut):

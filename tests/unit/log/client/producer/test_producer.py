@@ -123,7 +123,7 @@ class MemoryTransaction:
     ) -> MemoryAcknowledgement:
         return self.port.append_columns(partition, columns)
 
-    def commit_positions(
+    def commit_offsets(
         self,
         group: str,
         positions: Mapping[TopicPartition, CommittedOffset],
@@ -508,7 +508,7 @@ def test_a_transaction_commits_the_records_sent_in_it(port: MemoryPort) -> None:
             transaction.send("one", value=b"a")
             transaction.send_many("one", [(None, b"b"), (None, b"c")])
             producer.send("one", value=b"d")
-            transaction.commit_positions("g", {TopicPartition("in", 0): 5})
+            transaction.commit_group_offsets("g", {TopicPartition("in", 0): 5})
 
         assert port.ended == ["commit"]
         assert port.values("one") == [b"a", b"b", b"c", b"d"]

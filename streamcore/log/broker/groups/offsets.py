@@ -31,14 +31,14 @@ TOPIC: Final = "__consumer_offsets"
 
 
 @dataclass(frozen=True, slots=True)
-class FetchedPositions:
+class FetchedOffsets:
     """A group's committed offsets, and those that an open transaction may still change."""
 
     found: Mapping[TopicPartition, CommittedOffset]
     unstable: frozenset[TopicPartition]
 
 
-class GroupPositions:
+class GroupOffsets:
     """Committed offsets of all groups."""
 
     def __init__(self, store: GroupStore, topics: GroupTopics, settings: BrokerSettings) -> None:
@@ -76,7 +76,7 @@ class GroupPositions:
 
     def fetch(
         self, group: str, *, member_id: str | None = None, epoch: int = -1
-    ) -> Operation[FetchedPositions]:
+    ) -> Operation[FetchedOffsets]:
         """Return the group's committed offsets, durable, and the partitions whose offset is not stable.
 
         Raises:
@@ -89,7 +89,7 @@ class GroupPositions:
         found = {partition: stored.position for partition, stored in offsets.positions(group).items()}
         unstable = frozenset(offsets.pending(group))
         yield self._store.topic.written(group)
-        return FetchedPositions(found, unstable)
+        return FetchedOffsets(found, unstable)
 
     # --- taken in -----------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.api_errors import ApiError, ErrorName
-from streamcore.log.broker.groups.positions import FetchedPositions
+from streamcore.log.broker.groups.offsets import FetchedOffsets
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.requests import Membership
 from streamcore.log.protocol.fields import ZERO_UUID
@@ -121,7 +121,7 @@ def _commit(
     )
     code = ErrorCode.NONE
     try:
-        yield from groups.commit_positions(
+        yield from groups.commit_offsets(
             request.group_id, positions, membership, knows_epochs=call.version >= _COMMIT_EPOCHS_FROM
         )
     except (ApiError, StreamCoreError) as error:
@@ -158,12 +158,12 @@ def offset_fetch(request: OffsetFetchRequest, call: Call) -> Operation[OffsetFet
     if call.version >= _FETCH_GROUPS_FROM:
         groups: list[OffsetFetchResponseGroup] = []
         for wanted in request.groups:
-            groups.append((yield from _group_positions(wanted, request.require_stable, call)))
+            groups.append((yield from _group_offsets(wanted, request.require_stable, call)))
         return OffsetFetchResponse(groups=groups)
     return (yield from _single_group(request, call))
 
 
-def _group_positions(
+def _group_offsets(
     wanted: OffsetFetchRequestGroup, require_stable: bool, call: Call
 ) -> Operation[OffsetFetchResponseGroup]:
     has_ids = call.version >= _FETCH_TOPIC_IDS_FROM
@@ -180,7 +180,7 @@ def _group_positions(
         ]
     try:
         call.ensure(AclOperation.DESCRIBE, ResourceType.GROUP, wanted.group_id)
-        fetched = yield from call.broker.groups.fetch_positions(
+        fetched = yield from call.broker.groups.fetch_offsets(
             wanted.group_id, member_id=wanted.member_id, epoch=wanted.member_epoch
         )
     except (ApiError, StreamCoreError) as error:
@@ -203,7 +203,7 @@ def _asked(name: TopicName | None, topic_id: bytes, partitions: Sequence[int], c
     return _AskedTopic(name, topic_id, partitions, is_denied)
 
 
-def _all_topics(fetched: FetchedPositions, call: Call, has_ids: bool) -> list[_AskedTopic]:
+def _all_topics(fetched: FetchedOffsets, call: Call, has_ids: bool) -> list[_AskedTopic]:
     """Return all topics with committed offsets that the client may describe; by id, only those that still
     exist.
     """
@@ -219,7 +219,7 @@ def _all_topics(fetched: FetchedPositions, call: Call, has_ids: bool) -> list[_A
 
 
 def _position(
-    topic: _AskedTopic, number: int, fetched: FetchedPositions, require_stable: bool
+    topic: _AskedTopic, number: int, fetched: FetchedOffsets, require_stable: bool
 ) -> OffsetFetchResponsePartitions:
     code, position = ErrorCode.NONE, None
     if topic.name is None:
@@ -246,10 +246,10 @@ def _single_group(request: OffsetFetchRequest, call: Call) -> Operation[OffsetFe
     asked: list[_AskedTopic] | None = None
     if request.topics is not None:
         asked = [_asked(each.name, ZERO_UUID, each.partition_indexes, call) for each in request.topics]
-    code, fetched = ErrorCode.NONE, FetchedPositions({}, frozenset())
+    code, fetched = ErrorCode.NONE, FetchedOffsets({}, frozenset())
     try:
         call.ensure(AclOperation.DESCRIBE, ResourceType.GROUP, request.group_id)
-        fetched = yield from call.broker.groups.fetch_positions(request.group_id)
+        fetched = yield from call.broker.groups.fetch_offsets(request.group_id)
     except (ApiError, StreamCoreError) as error:
         code = code_of(error)
     topics = _all_topics(fetched, call, has_ids=False) if asked is None else asked
@@ -287,7 +287,7 @@ def offset_delete(request: OffsetDeleteRequest, call: Call) -> Operation[OffsetD
     topics: list[OffsetDeleteResponseTopic] = []
     if not request.topics:
         try:
-            yield from call.broker.groups.delete_positions(request.group_id, [])
+            yield from call.broker.groups.delete_offsets(request.group_id, [])
         except ApiError as refused:
             return OffsetDeleteResponse(error_code=code_of(refused), throttle_time_ms=0, topics=[])
     for topic in request.topics:
@@ -299,7 +299,7 @@ def offset_delete(request: OffsetDeleteRequest, call: Call) -> Operation[OffsetD
         absent = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION if may_read else ErrorCode.TOPIC_AUTHORIZATION_FAILED
         code = ErrorCode.NONE
         try:
-            yield from call.broker.groups.delete_positions(request.group_id, existing)
+            yield from call.broker.groups.delete_offsets(request.group_id, existing)
         except ApiError as refused:
             if refused.refusal in _OF_THE_GROUP:
                 return OffsetDeleteResponse(error_code=code_of(refused), throttle_time_ms=0, topics=[])
