@@ -19,6 +19,7 @@ from streamcore.cli.program_log import show_logging
 from streamcore.errors import StreamCoreError, UsageError, fact_text, with_facts
 
 if TYPE_CHECKING:
+    from streamcore.cli.stop_signals import StopSignals
     from streamcore.log.server.security import Security, Tls
     from streamcore.log.serving import ServedLog
 
@@ -265,11 +266,24 @@ def _seconds(text: str) -> float:
 def _serve(options: _Options) -> None:
     from streamcore.cli.stop_signals import StopSignals
     from streamcore.cli.worker_display import say
+
+    with StopSignals("answering what was asked, then stopping") as signals:
+        try:
+            _serve_until_stopped(options, signals)
+        except KeyboardInterrupt:
+            if not signals.is_stopped:
+                raise
+            # A signal before the log was served: the folder is closed in order.
+    say("stopped; everything acknowledged is on disk")
+
+
+def _serve_until_stopped(options: _Options, signals: StopSignals) -> None:
+    from streamcore.cli.worker_display import say
     from streamcore.log.server.settings import ServerSettings
     from streamcore.log.serving import serve as serve_log
 
     stopping = threading.Event()
-    with StopSignals("answering what was asked, then stopping") as signals, ExitStack() as resources:
+    with ExitStack() as resources:
         with made_to_stay():
             served = resources.enter_context(
                 serve_log(
@@ -288,7 +302,6 @@ def _serve(options: _Options) -> None:
             _reload_on_hangup(served)
         signals.ask_with(stopping.set)
         served.wait(stopping)
-    say("stopped; everything acknowledged is on disk")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import streamcore as sc
-from streamcore.cli.serve import made_to_stay
+from streamcore.cli.serve import _Options, _serve, made_to_stay
 from streamcore.log.api.error_codes import ErrorCode
 from streamcore.log.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from tests.support.certificates import Authority, Signed, der_of, encrypted_key
@@ -54,6 +54,28 @@ def test_a_served_folder_is_left_clean_and_opens_embedded(tmp_path: Path, number
     assert (tmp_path / "log" / ".kafka_cleanshutdown").exists()
     with sc.connect(tmp_path) as log, log.consumer(assign=[("t", 0)]) as consumer:
         assert [record.value for record in consumer.poll(timeout="9s")] == [b"a"]
+
+
+def test_a_signal_while_the_log_is_opened_stops_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def signalled(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("streamcore.log.serving.serve", signalled)
+    options = _Options(
+        data=tmp_path,
+        listen=["127.0.0.1:0"],
+        advertise=[],
+        durability="durable",
+        security=sc.Security(),
+        config={},
+        paces_fetches=True,
+    )
+
+    _serve(options)
+
+    assert "stopped; everything acknowledged is on disk" in "".join(capsys.readouterr())
 
 
 @pytest.mark.slow
