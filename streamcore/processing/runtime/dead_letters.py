@@ -109,7 +109,7 @@ class DeadLetterReplay:
                     for target, records in self._records(columns, letters).items():
                         transaction.append_columns(target, records)
                     reached = CommittedOffset(letters.end)
-                    transaction.commit_positions(self._group, {partition: reached})
+                    transaction.commit_offsets(self._group, {partition: reached})
                 self._count(found, partition, letters)
         finally:
             producer.close()
