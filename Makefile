@@ -21,7 +21,7 @@ PYTHON ?= $(shell for python in $(CANDIDATES); do \
 	&& { echo "$$python"; exit; }; done; \
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo python3)
 
-.PHONY: help venv demo test lint format types imports check crash simulate interop differential bench bench-broker bench-against docs lock clean
+.PHONY: help venv demo test lint format types imports check crash simulate interop differential bench bench-nexmark bench-broker bench-against docs lock clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -85,6 +85,9 @@ differential: $(STAMP)  ## send the same requests to Apache Kafka and the broker
 
 bench: $(STAMP)  ## measure CPU time per event; writes bench/RESULTS.md
 	@$(BIN)/python bench/run.py
+
+bench-nexmark: $(STAMP)  ## measure CPU time per event of each Nexmark query; writes bench/NEXMARK.md
+	@$(BIN)/python bench/nexmark.py
 
 bench-broker: $(STAMP)  ## measure the broker beside Apache Kafka; writes bench/BROKER*.md (Java and Maven for Kafka)
 	@$(BIN)/python bench/broker/run.py

@@ -14,9 +14,12 @@ from apps.nexmark.queries.q7 import app as q7
 from apps.nexmark.queries.q8 import app as q8
 from apps.nexmark.queries.q9 import app as q9
 from apps.nexmark.queries.q10 import app as q10
+from apps.nexmark.queries.q11 import app as q11
 from apps.nexmark.queries.q12 import app as q12
 from apps.nexmark.queries.q13 import app as q13
 from apps.nexmark.queries.q14 import app as q14
+from apps.nexmark.queries.q15 import app as q15
+from apps.nexmark.queries.q16 import app as q16
 from apps.nexmark.queries.q17 import app as q17
 from apps.nexmark.queries.q18 import app as q18
 from apps.nexmark.queries.q19 import app as q19
@@ -37,9 +40,12 @@ __all__ = [
     "q8",
     "q9",
     "q10",
+    "q11",
     "q12",
     "q13",
     "q14",
+    "q15",
+    "q16",
     "q17",
     "q18",
     "q19",

@@ -4,11 +4,13 @@ The winning bid of an auction is the highest of those made while the auction was
 ``expires``, both included; of equal prices the earliest, of equal times the one that arrived first. Auctions
 and bids may arrive in either order. Events are in one partition with all others of their auction.
 
-An inner join of the two streams, an aggregation ``argmax`` of each auction's bids, and the changes of its
-table with old and new values will replace the agent.
+The fold keeps both sides of the join. An inner join of the two streams without bounds in time, an aggregation
+``argmax`` of each auction's bids, and its changes with old and new values will replace it.
 """
 
 from __future__ import annotations
+
+from typing import TypeAlias, cast
 
 import msgspec
 
@@ -16,12 +18,18 @@ import streamcore as sc
 from apps.nexmark.events import Auction, Bid
 from apps.nexmark.site import Site
 
+Event: TypeAlias = Auction | Bid
+
 
 class Lot(msgspec.Struct, frozen=True, gc=False):
-    """What is known of an auction: the auction once it has arrived, and the winning bid once there is one."""
+    """An auction once it has arrived, its winning bid once there is one, and what the last event changed."""
 
     auction: Auction | None = None
     winner: Bid | None = None
+    replaced: Bid | None = None
+    """The winning bid before the last change."""
+    is_new: bool = False
+    """Whether the last event changed the winning bid."""
     early: tuple[Bid, ...] = ()
     """The bids that arrived before the auction."""
 
@@ -31,38 +39,40 @@ class Win(msgspec.Struct, frozen=True, gc=False):
 
     auction: Auction
     bid: Bid
-    before: Bid | None
+    replaced: Bid | None
 
 
-def wins_of(site: Site) -> sc.Topic[int, Win]:
-    """Declare the agent that finds winning bids; return the topic of its changes, keyed by auction."""
-    lots = site.app.table("lots", key=int, value=Lot)
-    wins = site.app.topic(f"{site.app.app_id}-wins", key=int, value=Win)
+def wins_of(site: Site) -> sc.Stream[int, Win]:
+    """Return the changes of winning bids, keyed by auction."""
+    auctions, bids = cast("list[sc.Stream[int, Event]]", [site.auctions, site.bids])
+    lots = auctions.merge(bids).fold("lots", Lot(), with_event, value=Lot)
 
-    @site.app.agent(site.auctions, site.bids, tables=[lots])
-    async def judge(events: sc.Events[Auction | Bid]) -> None:
-        """Write each change of a winning bid."""
-        async for event in events:
-            if isinstance(event, Auction):
-                lot = lots.get(event.id, NEW)
-                winner = best(event, None, *lot.early)
-                lots[event.id] = Lot(event, winner)
-                if winner is not None:
-                    await wins.send(key=event.id, value=Win(event, winner, None))
-                continue
-            lot = lots.get(event.auction, NEW)
-            if lot.auction is None:
-                lots[event.auction] = Lot(early=(*lot.early, event))
-                continue
-            winner = best(lot.auction, lot.winner, event)
-            if winner is not lot.winner and winner is not None:
-                lots[event.auction] = Lot(lot.auction, winner)
-                await wins.send(key=event.auction, value=Win(lot.auction, winner, lot.winner))
+    @lots.updates().filter
+    def new_winner(lot: Lot) -> bool:
+        """Keep the changes of the winning bid."""
+        return lot.is_new
 
-    return wins
+    @new_winner.map
+    def win(lot: Lot) -> Win:
+        """Return the change."""
+        assert lot.auction is not None
+        assert lot.winner is not None
+        return Win(lot.auction, lot.winner, lot.replaced)
+
+    return win
 
 
-NEW = Lot()
+def with_event(lot: Lot, event: Event) -> Lot:
+    """Add an auction or a bid to what is known of the auction."""
+    if isinstance(event, Auction):
+        winner = best(event, None, *lot.early)
+        return Lot(event, winner, None, winner is not None)
+    if lot.auction is None:
+        return Lot(early=(*lot.early, event))
+    winner = best(lot.auction, lot.winner, event)
+    if winner is not lot.winner:
+        return Lot(lot.auction, winner, lot.winner, True)
+    return Lot(lot.auction, winner) if lot.is_new else lot
 
 
 def best(auction: Auction, winner: Bid | None, *bids: Bid) -> Bid | None:

@@ -2,7 +2,8 @@
 
 Windowed queries leave out late records: those for which ``window end + grace`` is not above the stream time
 of the record's partition, this record included. The partition of an event follows from the key with which it
-is loaded, and its place in the partition from ``seq``.
+is loaded, and its place in the partition from ``seq``. The sessions of q11 leave out none: which session a
+late record would join depends on the order of all, so q11 is compared over events that are in time.
 """
 
 from __future__ import annotations
@@ -105,6 +106,11 @@ SQL: Final = {
     "q9": """SELECT id, itemName, description, initialBid, reserve, dateTime, expires, seller, category,
         extra, b_auction, b_bidder, b_price, b_time, b_extra FROM winning""",
     "q10": "SELECT day, minute, auction, bidder, price, dateTime, extra FROM bid",
+    "q11": """SELECT bidder, count(*), min(dateTime), max(dateTime) FROM (
+            SELECT *, sum(begins) OVER (PARTITION BY bidder ORDER BY dateTime, seq) AS session FROM (
+                SELECT *, CASE WHEN dateTime - lag(dateTime) OVER (PARTITION BY bidder ORDER BY dateTime, seq)
+                    <= 10000 THEN 0 ELSE 1 END AS begins FROM bid))
+        GROUP BY bidder, session""",
     "q12": "SELECT bidder, count(*), start FROM bid_10s GROUP BY bidder, start",
     "q13": "SELECT auction, bidder, price, dateTime, (auction % 10000)::VARCHAR FROM bid",
     "q14": """SELECT auction, bidder, price * 908,

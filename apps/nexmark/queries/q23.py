@@ -1,14 +1,15 @@
 """q23: the bids of persons who also sell, with each of their auctions: an unbounded inner join of all three.
 
-Whichever of the three comes last completes the rows. A bidder may have thousands of bids, so the table keeps
-them in pages of fixed size. A join of three streams without bounds in time will replace the agent.
+Whichever of the three comes last completes the rows. The three streams become one, by person, and the fold
+keeps all sides. A join of streams without bounds in time will replace it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
-import streamcore as sc
+import msgspec
+
 from apps.nexmark.events import Auction, Bid, Person
 from apps.nexmark.site import Site
 
@@ -18,65 +19,72 @@ app = site.app
 Row = tuple[int, int, int]
 """seq of the bid, person id, auction id"""
 
-PAGE = 64
 
-results = app.topic("nexmark-q23", key=int, value=Row)
-registered = app.table("registered", key=int, value=bool, default=False)
-auctions = app.table("auctions-of-seller", key=int, value=list[int])
-bid_count = app.table("number-of-bids", key=int, value=int, default=0)
-bids = app.table("bids-of-bidder", key=tuple[int, int], value=list[int])
-"""The seqs of a bidder's bids, by bidder and page."""
+class Step(msgspec.Struct, frozen=True, gc=False):
+    """What a person did: a bid, an opened auction, or, without both, the registration."""
 
-
-@site.persons.group_by
-def person_id(person: Person) -> int:
-    """Group persons by id."""
-    return person.id
+    person: int
+    bid: int | None = None
+    auction: int | None = None
 
 
-@site.auctions.group_by
-def seller(auction: Auction) -> int:
-    """Group auctions by seller."""
-    return auction.seller
+class Known(msgspec.Struct, frozen=True, gc=False):
+    """What is known of a person, and the rows that the last step completed."""
+
+    is_registered: bool = False
+    bids: tuple[int, ...] = ()
+    auctions: tuple[int, ...] = ()
+    rows: tuple[Row, ...] = ()
 
 
-@site.bids.group_by
-def bidder(bid: Bid) -> int:
-    """Group bids by bidder."""
-    return bid.bidder
+@site.persons.map
+def registered(person: Person) -> Step:
+    """Keep the id."""
+    return Step(person.id)
 
 
-sides: list[sc.Stream[int, Any]] = [seller.repartition(), bidder.repartition()]
+@site.auctions.map
+def opened(auction: Auction) -> Step:
+    """Keep the seller and the auction."""
+    return Step(auction.seller, auction=auction.id)
 
 
-@app.agent(person_id.repartition(), *sides)
-async def join(events: sc.Events[Person | Auction | Bid]) -> None:
-    """Keep the event, and write the rows that it completes."""
-    async for event in events:
-        if isinstance(event, Bid):
-            key, new_bids, with_auctions = event.bidder, [event.seq], auctions.get(event.bidder, [])
-            keep(event)
-        elif isinstance(event, Auction):
-            key, new_bids, with_auctions = event.seller, bids_of(event.seller), [event.id]
-            auctions[key] = [*auctions.get(key, []), event.id]
-        else:
-            key, new_bids, with_auctions = event.id, bids_of(event.id), auctions.get(event.id, [])
-            registered[key] = True
-        if with_auctions and registered[key]:
-            for seq in new_bids:
-                for auction in with_auctions:
-                    await results.send(key=key, value=(seq, key, auction))
+@site.bids.map
+def made(bid: Bid) -> Step:
+    """Keep the bidder and the bid's number."""
+    return Step(bid.bidder, bid=bid.seq)
 
 
-def keep(bid: Bid) -> None:
-    """Add a bid to those of its bidder."""
-    number = bid_count[bid.bidder]
-    bid_count[bid.bidder] = number + 1
-    page = (bid.bidder, number // PAGE)
-    bids[page] = [*bids.get(page, []), bid.seq]
+@registered.merge(opened, made).group_by
+def person_id(step: Step) -> int:
+    """Group all steps by person."""
+    return step.person
 
 
-def bids_of(person: int) -> list[int]:
-    """Return the seqs of a person's bids."""
-    pages = -(-bid_count[person] // PAGE)
-    return [seq for number in range(pages) for seq in bids[person, number]]
+def with_step(known: Known, step: Step) -> Known:
+    """Add a step, with the rows that it completes."""
+    bids, auctions = known.bids, known.auctions
+    new_bids: tuple[int, ...]
+    new_auctions: tuple[int, ...]
+    if step.bid is not None:
+        new_bids, new_auctions = (step.bid,), auctions
+        now = Known(known.is_registered, (*bids, step.bid), auctions)
+    elif step.auction is not None:
+        new_bids, new_auctions = bids, (step.auction,)
+        now = Known(known.is_registered, bids, (*auctions, step.auction))
+    else:
+        new_bids, new_auctions = bids, auctions
+        now = Known(True, bids, auctions)
+    if not now.is_registered or not new_auctions:
+        return now
+    rows = tuple((bid, step.person, auction) for bid in new_bids for auction in new_auctions)
+    return Known(now.is_registered, now.bids, now.auctions, rows)
+
+
+@person_id.fold("known-of-person", Known(), with_step, value=Known).updates().flat_map
+def completed(known: Known) -> Iterable[Row]:
+    """Pass on the rows."""
+    return known.rows
+
+
+completed.to("nexmark-q23")

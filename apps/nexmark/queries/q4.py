@@ -32,8 +32,8 @@ def category(win: Win) -> int:
 prices = category.aggregate(
     "prices-of-category",
     into=Prices,
-    auctions=sc.sum(lambda win: int(win.before is None)),
-    total=sc.sum(lambda win: win.bid.price - (win.before.price if win.before else 0)),
+    auctions=sc.sum(lambda win: int(win.replaced is None)),
+    total=sc.sum(lambda win: win.bid.price - (win.replaced.price if win.replaced else 0)),
 )
 
 

@@ -1,7 +1,7 @@
 """q6: the mean of the last ten winning prices of each seller, in the order of the winning bids' times.
 
-A winning bid may be replaced, and a price that had left the last ten may come back, so all prices of a seller
-are kept. The aggregation ``top`` with retraction will replace the agent.
+A winning bid may be replaced, and a price that had left the last ten may come back, so the fold keeps all
+prices of a seller. The aggregation ``top`` with retraction will replace it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ app = site.app
 Row = tuple[int, int]
 """seller, average"""
 
-LAST = 10
+Sold = list[tuple[int, int, int]]
+"""Time of the winning bid, price, auction: sorted, the order of a seller's winning prices."""
 
-results = app.topic("nexmark-q6", key=int, value=Row)
-sold = app.table("sold-by-seller", key=int, value=list[tuple[int, int, int]])
-"""Time of the winning bid, price, auction: the order of a seller's winning prices."""
+LAST = 10
 
 
 @wins_of(site).group_by
@@ -29,14 +28,17 @@ def seller(win: Win) -> int:
     return win.auction.seller
 
 
-@app.agent(seller)
-async def average(wins: sc.Events[Win]) -> None:
-    """Replace the auction's price among those of its seller, and write the mean of the last ten."""
-    async for win in wins:
-        auction = win.auction
-        prices = [price for price in sold.get(auction.seller, []) if price[2] != auction.id]
-        prices.append((win.bid.dateTime, win.bid.price, auction.id))
-        prices.sort()
-        sold[auction.seller] = prices
-        last = [price for _, price, _ in prices[-LAST:]]
-        await results.send(key=auction.seller, value=(auction.seller, sum(last) // len(last)))
+def with_win(sold: Sold, win: Win) -> Sold:
+    """Replace the price of an auction among those of its seller."""
+    others = [price for price in sold if price[2] != win.auction.id]
+    return sorted([*others, (win.bid.dateTime, win.bid.price, win.auction.id)])
+
+
+@seller.fold("sold-by-seller", list, with_win, value=Sold).updates().map_record(key=int, value=Row)
+def average(update: sc.Record[int, Sold]) -> sc.Record[int, Row]:
+    """Return the seller and the mean of the last ten prices."""
+    prices = [price for _, price, _ in update.value[-LAST:]]
+    return sc.Record(update.key, (update.key, sum(prices) // len(prices)), update.timestamp_ms)
+
+
+average.to("nexmark-q6")
