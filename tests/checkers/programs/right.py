@@ -196,8 +196,8 @@ def add_customer(account: Spent, customer: Customer) -> Spent:
     return Spent(account.orders, account.amount + len(customer.name))
 
 
-united = sc.cogroup(orders.by(add_order), customers.by(add_customer))
-accounts = united.aggregate("accounts", initial=Spent(0, 0))
+of_two_streams = sc.cogroup(orders.by(add_order), customers.by(add_customer))
+accounts = of_two_streams.aggregate("accounts", initial=Spent(0, 0))
 assert_type(accounts, sc.Table[str, Spent])
 sessions = sc.cogroup(orders.by(lambda total, order: order.amount)).session("1m")
 sessions.aggregate("totals", initial=0, merge=lambda earlier, later: earlier + later)
