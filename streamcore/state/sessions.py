@@ -12,7 +12,7 @@ and in the changelog, which therefore holds tombstones that a restore must see (
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
@@ -148,14 +148,14 @@ class SessionStore(WriteBack[Any, V]):
             return []
         found: list[Session] = []
         while closing and closing[0][0] < end_ms:
-            _, number, session = heappop(closing)
-            if not session.is_open:
+            _, number, session = closing[0]
+            if session.is_open and session.end_ms >= end_ms:
+                heapreplace(closing, (session.end_ms, number, session))
                 continue
-            if session.end_ms >= end_ms:
-                heappush(closing, (session.end_ms, number, session))
-                continue
-            self._leave(session)
-            found.append(session)
+            heappop(closing)
+            if session.is_open:
+                self._leave(session)
+                found.append(session)
         if len(found) > 1:
             encoded = self._keys.encode_identities([session.identity for session in found])
             order = sorted(range(len(found)), key=lambda index: (found[index].end_ms, encoded[index]))

@@ -15,10 +15,10 @@ from bisect import insort
 from collections.abc import Sequence
 from typing import Any
 
-from streamcore.processing.operators.aggregate import LateSink, Watermark
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import UNFIT, fitting
+from streamcore.processing.operators.windowed_aggregate import LateSink, Watermark
 from streamcore.processing.topology.limits import HEADER_OF_KEY, has_room, without_key_header
 from streamcore.processing.topology.nodes import RateLimit, StoreSpec, Take
 from streamcore.processing.topology.windows import TimeWindows

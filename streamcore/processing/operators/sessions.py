@@ -16,10 +16,11 @@ from operator import attrgetter
 from typing import Any
 
 from streamcore.model import Windowed
-from streamcore.processing.operators.aggregate import LateSink, Watermark, added
+from streamcore.processing.operators.aggregate import added, grouped
 from streamcore.processing.operators.batch import Batch, BatchSource
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import loaded
+from streamcore.processing.operators.windowed_aggregate import LateSink, Watermark
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.windows import SessionWindows
 from streamcore.state.sessions import Session, SessionStore
@@ -65,6 +66,9 @@ class SessionAggregateOperator:
         self._windows = spec.windows
         self._aggregators = [aggregator for _, aggregator in spec.aggregators]
         self._merges = [aggregator.merge for aggregator in self._aggregators if aggregator.merge is not None]
+        self._counts_only = all(
+            aggregator.kind == "count" and aggregator.counts_none for aggregator in self._aggregators
+        )
         self._result = spec.result
         self._time = time
         self._late = late
@@ -107,17 +111,15 @@ class SessionAggregateOperator:
             if column is None:
                 return False
             columns.append(column)
-        groups: dict[Any, list[int]] = {}
-        for index, identity in enumerate(identities):
-            group = groups.get(identity)
-            if group is None:
-                groups[identity] = [index]
-            else:
-                group.append(index)
+        groups = grouped(identities)
         timestamps_ms = batch.timestamps_ms
         late: list[int] = []
 
         def folded(identity: Any) -> list[_Draft]:
+            draft = self._plain_draft(identity, groups[identity], timestamps_ms, times_ms)
+            if draft is not None:
+                self._fold_waiting(draft, columns)
+                return [draft]
             drafts = [
                 _Draft(found.start_ms, found.end_ms, found.value, [found])
                 for found in self._open.get(identity, ())
@@ -137,6 +139,46 @@ class SessionAggregateOperator:
         if late:
             self._late.late(batch.take(sorted(late)))
         return True
+
+    def _plain_draft(
+        self,
+        identity: Any,
+        indexes: list[int],
+        timestamps_ms: Sequence[int],
+        times_ms: Sequence[int],
+    ) -> _Draft | None:
+        """Return the session of all these records, if they are of the one session of their key, or of a new
+        one; the same as ``_place`` for each of them gives.
+        """
+        found = self._open.get(identity)
+        gap_ms, grace_ms = self._windows.gap_ms, self._windows.grace_ms
+        if found is None:
+            start_ms = timestamps_ms[indexes[0]]
+            end_ms = start_ms + gap_ms
+        elif len(found) == 1:
+            start_ms, end_ms = found[0].start_ms, found[0].end_ms
+            if end_ms < times_ms[indexes[0]] - grace_ms:
+                return None
+        else:
+            return None
+        for index in indexes:
+            timestamp_ms = timestamps_ms[index]
+            if timestamp_ms > end_ms or timestamp_ms < start_ms - gap_ms:
+                return None
+            if timestamp_ms + gap_ms > end_ms:
+                if end_ms < times_ms[index] - grace_ms:
+                    return None
+                end_ms = timestamp_ms + gap_ms
+            elif end_ms <= times_ms[index] - grace_ms:
+                return None
+            if timestamp_ms < start_ms:
+                start_ms = timestamp_ms
+        if found is None:
+            draft = _Draft(start_ms, end_ms, None, [])
+        else:
+            draft = _Draft(start_ms, end_ms, found[0].value, [found[0]])
+        draft.indexes = indexes
+        return draft
 
     def _place(
         self,
@@ -197,6 +239,10 @@ class SessionAggregateOperator:
         if not indexes:
             return
         state = draft.state
+        if self._counts_only:
+            draft.state = ((0 if state is None else state[0]) + len(indexes),) * len(self._aggregators)
+            draft.indexes = []
+            return
         accumulators = []
         for number, (aggregator, column) in enumerate(zip(self._aggregators, columns, strict=True)):
             accumulator = aggregator.initial() if state is None else state[number]

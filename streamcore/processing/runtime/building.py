@@ -6,12 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from streamcore.processing.operators.aggregate import (
-    AggregateOperator,
-    FinalOperator,
-    Watermark,
-    WindowedAggregateOperator,
-)
+from streamcore.processing.operators.aggregate import AggregateOperator
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.limits import KeyInHeaderOperator, RateLimitOperator, TakeOperator
@@ -35,6 +30,11 @@ from streamcore.processing.operators.store_keys import Lookup
 from streamcore.processing.operators.tables import (
     TableJoinOperator,
     TableSourceOperator,
+)
+from streamcore.processing.operators.windowed_aggregate import (
+    FinalOperator,
+    Watermark,
+    WindowedAggregateOperator,
 )
 from streamcore.processing.runtime.agents import AgentRunner
 from streamcore.processing.runtime.event_runner import EventRunner

@@ -19,13 +19,13 @@ from typing import Any
 
 from streamcore.errors import UsageError, UserCodeError, fact_text
 from streamcore.processing.context import Sender, TaskTable, user_context
-from streamcore.processing.operators.aggregate import FinalOperator
 from streamcore.processing.operators.batch import Batch, BatchSource, merged
 from streamcore.processing.operators.guard import ENDS_WORKER, Guard
 from streamcore.processing.operators.outputs import BatchOutputs, Outputs
 from streamcore.processing.operators.sessions import SessionFinalOperator
 from streamcore.processing.operators.stateless import Operator
 from streamcore.processing.operators.tables import StoreHistory
+from streamcore.processing.operators.windowed_aggregate import FinalOperator
 from streamcore.processing.runtime.event_runner import EventRunner
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper
 from streamcore.processing.runtime.inputs import RecordQueue, RoundEnd
