@@ -11,6 +11,7 @@ from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.outputs import BatchOutputs
 from streamcore.processing.topology.made_records import partition_without_key, wanted_partition
 from streamcore.processing.topology.nodes import TopicSpec
+from streamcore.processing.topology.source_times import headers_with_source_times
 from streamcore.state.dynamic_keys import is_plain
 
 
@@ -71,7 +72,10 @@ class SinkOperator:
         values: list[bytes | None],
         given: Sequence[int] | None = None,
     ) -> None:
-        columns = RecordColumns(keys, values, batch.timestamps_ms, batch.headers)
+        headers = batch.headers
+        if self._topic.internal:
+            headers = headers_with_source_times(headers, batch.timestamps_ms, batch.source_times_ms())
+        columns = RecordColumns(keys, values, batch.timestamps_ms, headers)
         source_times_ms = batch.source.partition_times_ms
         partition_times_ms = [source_times_ms[origin] for origin in batch.origins]
         if self._partition_count == 1:

@@ -22,6 +22,7 @@ from streamcore.processing.operators.batch import Batch, BatchSource
 from streamcore.processing.operators.guard import Guard, each
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import TopicSpec
+from streamcore.processing.topology.source_times import without_source_time
 from streamcore.processing.topology.times import (
     NO_TIME,
     NO_TIMESTAMP,
@@ -58,8 +59,10 @@ class DecodedColumns:
         "failures",
         "fetched",
         "has_no_nulls",
+        "headers",
         "keys",
         "partition_times_ms",
+        "source_times_ms",
         "timestamps_ms",
         "topic",
         "values",
@@ -71,6 +74,9 @@ class DecodedColumns:
         self.fetched = fetched
         self.topic = topic
         self.failures: dict[int, BaseException] = {}
+        self.headers = fetched.headers
+        self.source_times_ms: list[int] | None = None
+        """The times by which records of a repartition topic are late, if they are not the partition times."""
         self.keys = self._decoded(topic.key_serde.decode, fetched.keys)
         self.values = self._decoded(topic.value_serde.decode, fetched.values)
         # An untyped value, or a user's serde, may decode to ``None``.
@@ -83,7 +89,8 @@ class DecodedColumns:
         highest_ms = TIME_MS_MAX
         if topic.max_ahead_ms is not None and now_ms is not None:
             highest_ms = min(highest_ms, now_ms + topic.max_ahead_ms)
-        if ascend_between(self.timestamps_ms, max(0, time_before_ms), highest_ms):
+        has_headers = topic.internal and fetched.headers is not None
+        if not has_headers and ascend_between(self.timestamps_ms, max(0, time_before_ms), highest_ms):
             # Most columns: every timestamp is known, and is the partition time as well.
             self.partition_times_ms: Sequence[int] = self.timestamps_ms
             return
@@ -91,9 +98,21 @@ class DecodedColumns:
         if topic.max_ahead_ms is not None and now_ms is not None:
             self._refuse_ahead(now_ms, topic.max_ahead_ms)
         known_times_ms = times_known(self.timestamps_ms)
+        if topic.internal:
+            known_times_ms = self.source_times_ms = self._source_times(known_times_ms)
         partition_times_ms = list(accumulate(known_times_ms, max, initial=time_before_ms))
         del partition_times_ms[0]
         self.partition_times_ms = partition_times_ms
+
+    def _source_times(self, known_times_ms: Sequence[int]) -> list[int]:
+        """Return the source times of records of a repartition topic, and take them from the headers."""
+        if self.headers is None:
+            return list(known_times_ms)
+        found = list(map(without_source_time, self.headers, known_times_ms))
+        self.headers = [headers for _, headers in found]
+        if not any(self.headers):
+            self.headers = None
+        return [time_ms for time_ms, _ in found]
 
     def _decoded(self, decode: Callable[[bytes], Any], column: list[bytes | None]) -> list[Any]:
         if None in column:
@@ -178,7 +197,7 @@ class QueueSlice:
     def batch(self, guard: Guard, source: BatchSource, origins: Sequence[int]) -> Batch:
         """Return the records as a batch, without those that do not decode; the guard decides about these."""
         decoded, start, end = self._decoded, self._start, self.end
-        headers = decoded.fetched.headers
+        headers, source_times_ms = decoded.headers, decoded.source_times_ms
         whole = Batch(
             decoded.keys[start:end],
             decoded.values[start:end],
@@ -187,6 +206,7 @@ class QueueSlice:
             None if headers is None else headers[start:end],
             source,
             decoded.has_no_nulls,
+            None if source_times_ms is None else source_times_ms[start:end],
         )
         failures = decoded.failures
         if not failures:

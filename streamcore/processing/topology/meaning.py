@@ -69,6 +69,7 @@ from streamcore.processing.topology.nodes import (
     TopicSpec,
 )
 from streamcore.processing.topology.plan import Plan
+from streamcore.processing.topology.source_times import without_source_time
 from streamcore.processing.topology.times import (
     NO_TIME,
     NO_TIMESTAMP,
@@ -151,10 +152,15 @@ class Interpreter(MeaningOfOutputs):
         policy = topic.on_error if topic.on_error is not None else self._on_error
         events = self._guarded(topic.name, policy, stored, lambda: _decoded(topic, stored))
         task.topic = topic
-        time_ms = max(task.partition_times_ms.get(topic.name, NO_TIME), known_time_ms(topic, stored, events))
+        known_ms = known_time_ms(topic, stored, events)
+        headers = stored.headers
+        if topic.internal:
+            known_ms, headers = without_source_time(headers, known_ms)
+        time_ms = max(task.partition_times_ms.get(topic.name, NO_TIME), known_ms)
         task.partition_times_ms[topic.name] = time_ms
         move_watermark(task)
-        events = [replace(event, source_time_ms=time_ms) for event in events]
+        source_time_ms = known_ms if topic.internal else time_ms
+        events = [replace(event, source_time_ms=source_time_ms, headers=headers) for event in events]
         in_stream = [event for event in events if event.value is not None or not topic.skips_nulls]
         given: dict[Node, list[Event]] = {root: in_stream}
         for node in task.sub_topology.nodes:

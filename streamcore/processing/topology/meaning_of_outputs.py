@@ -13,6 +13,7 @@ from streamcore.processing.topology.dead_letters import dead_letter_headers
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy, Retry, Skip, Stop
 from streamcore.processing.topology.made_records import partition_without_key
 from streamcore.processing.topology.nodes import TopicSpec
+from streamcore.processing.topology.source_times import with_source_time
 from streamcore.processing.topology.times import NO_TIME
 from streamcore.serde import Serde
 
@@ -58,7 +59,10 @@ class MeaningOfOutputs:
                 partition = 0
                 if came_from is not None:
                     partition = partition_without_key(came_from, self._partition_counts[topic.name])
-                self._append(topic.name, key, value, event.timestamp_ms, event.headers, partition)
+                headers = event.headers
+                if topic.internal:
+                    headers = with_source_time(headers, event.timestamp_ms, event.source_time_ms)
+                self._append(topic.name, key, value, event.timestamp_ms, headers, partition)
 
     def _append_dead_letter(self, topic: str, stored: Stored, node: str, error: Exception) -> None:
         """Write a record as it was read, with its place and the reason in its headers."""

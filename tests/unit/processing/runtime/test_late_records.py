@@ -1,0 +1,122 @@
+"""Which records are late, and when windows close, with several partitions and behind repartition topics."""
+
+from __future__ import annotations
+
+import pytest
+
+import streamcore as sc
+from streamcore.testing import TopologyDriver
+
+HOUR_MS = 3_600_000
+
+
+def minutes(app: sc.App, *, by_value: bool) -> sc.Topic[str, str]:
+    words = app.topic("words", key=str, value=str, partitions=2)
+    keyed = words.group_by(lambda word: word) if by_value else words
+    keyed.tumbling("1m").count("per-minute", late="late").final().to("finals")
+    return words
+
+
+@pytest.mark.parametrize("slice_records", [1, 3, 1_000])
+@pytest.mark.parametrize("by_value", [False, True])
+def test_a_partition_an_hour_ahead_makes_no_record_of_another_late(
+    slice_records: int, by_value: bool
+) -> None:
+    app = sc.App("ahead")
+    words = minutes(app, by_value=by_value)
+
+    with TopologyDriver(app, slice_records_max=slice_records) as driver:
+        for number in range(12):
+            driver.send(words, key="a", value="x", at=HOUR_MS + number * 10_000, partition=1)
+            driver.send(words, key="a", value="x", at=number * 10_000, partition=0)
+        driver.process()
+        driver.close_windows()
+        finals = {(record.key.start_ms, record.value) for record in driver.read("finals")}
+
+        assert driver.late_count == 0
+        assert {(0, 6), (60_000, 6), (HOUR_MS, 6), (HOUR_MS + 60_000, 6)} <= finals
+
+
+@pytest.mark.parametrize("slice_records", [1, 3, 1_000])
+def test_behind_a_repartition_a_record_is_late_by_its_source_partition(slice_records: int) -> None:
+    app = sc.App("source")
+    words = minutes(app, by_value=True)
+
+    with TopologyDriver(app, slice_records_max=slice_records) as driver:
+        # The word "y" is alone in its partition of the repartition topic, but late at its source.
+        for value, at in (("x", 10_000), ("x", 70_000), ("y", 20_000), ("y", 65_000)):
+            driver.send(words, key="a", value=value, at=at, partition=0)
+        driver.process()
+
+        assert driver.late_count == 1
+        assert [record.value for record in driver.read("late")] == ["y"]
+
+
+def test_a_window_over_two_inputs_closes_when_both_have_passed_it() -> None:
+    app = sc.App("two")
+    first, second = (app.topic(name, key=str, value=int) for name in ("first", "second"))
+    first.merge(second).tumbling("1m").count("per-minute").final().to("finals")
+
+    with TopologyDriver(app) as driver:
+        driver.send(first, key="a", value=1, at=10_000)
+        driver.send(second, key="a", value=1, at=15_000)
+        driver.process()
+        driver.send(first, key="a", value=1, at=130_000)
+        assert driver.read("finals") == []
+
+        driver.send(second, key="a", value=1, at=59_999)
+        assert driver.read("finals") == []
+        driver.send(second, key="a", value=1, at=60_000)
+
+        assert [(record.key.start_ms, record.value) for record in driver.read("finals")] == [(0, 3)]
+
+
+def test_a_silent_input_holds_windows_for_a_second() -> None:
+    app = sc.App("silent")
+    first, second = (app.topic(name, key=str, value=int) for name in ("first", "second"))
+    first.merge(second).tumbling("1m").count("per-minute").final().to("finals")
+
+    with TopologyDriver(app) as driver:
+        driver.send(second, key="a", value=1, at=15_000)
+        driver.send(first, key="a", value=1, at=130_000)
+        driver.advance("900ms")
+        assert driver.read("finals") == []
+
+        driver.advance("100ms")
+        assert [record.value for record in driver.read("finals")] == [1]
+        driver.send(second, key="a", value=1, at=20_000)
+
+        assert (driver.read("finals"), driver.late_count) == ([], 1)
+
+
+def test_a_topic_that_is_only_a_table_does_not_hold_windows() -> None:
+    app = sc.App("table")
+    first = app.topic("first", key=str, value=int)
+    names = app.topic("names", key=str, value=str).table("names")
+    first.join(names, lambda value, name: value).tumbling("1m").count("per-minute").final().to("finals")
+
+    with TopologyDriver(app) as driver:
+        driver.send("names", key="a", value="Anne", at=1_000)
+        driver.send(first, key="a", value=1, at=10_000)
+        driver.send(first, key="a", value=1, at=130_000)
+
+        assert [record.value for record in driver.read("finals")] == [1]
+
+
+def test_windows_of_final_results_wait_for_the_grace_above_them() -> None:
+    app = sc.App("held")
+    numbers = app.topic("numbers", key=str, value=int)
+    minute = numbers.tumbling("1m", grace="30s").count("per-minute").final()
+    minute.tumbling("2m").sum("again", lambda count: count, late="late").final().to("finals")
+
+    with TopologyDriver(app) as driver:
+        for second in (10, 70, 125, 155, 240, 270):
+            driver.send(numbers, key="a", value=1, at=second * 1_000)
+        driver.process()
+
+        assert driver.late_count == 0
+        finals = [
+            (record.key.start_ms, record.key.key["start_ms"], record.value)
+            for record in driver.read("finals")
+        ]
+        assert finals == [(0, 0, 1), (0, 60_000, 1), (120_000, 120_000, 2)]
