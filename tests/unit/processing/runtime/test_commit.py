@@ -1,0 +1,136 @@
+"""A commit writes outputs, changelogs and offsets in one transaction, then writes to the stores."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+import streamcore as sc
+from streamcore.errors import FencedError
+from streamcore.log.client.port import Producer
+from streamcore.model import Offset, TopicPartition
+from streamcore.processing.runtime.commit import Guarantee, commit, position_metadata, times_in
+from streamcore.processing.runtime.worker import TaskWorker
+from streamcore.processing.topology.times import NO_TIME
+from streamcore.state.position import task_position
+from tests.support.application_house import START_MS, House
+
+NUMBERS = TopicPartition("numbers", 0)
+DOUBLED = TopicPartition("doubled", 0)
+CHANGELOG = TopicPartition("counting-counts-changelog", 0)
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    made = House()
+    made.log.create_topic("numbers")
+    made.log.create_topic("doubled")
+    made.produce("numbers", ("a", 1), ("b", 2), ("a", 3))
+    yield made
+    made.log.close()
+
+
+def counting_and_doubling() -> sc.App:
+    app = sc.App("counting")
+    numbers = app.topic("numbers", key=str, value=int)
+    numbers.count("counts")
+    numbers.map(lambda value: 2 * value, name="double", value=int).to("doubled")
+    return app
+
+
+def with_pending_work(house: House, check: Callable[[TaskWorker], Awaitable[None]]) -> None:
+    """Process the records of the topic, and call a function before they are committed."""
+
+    async def work() -> None:
+        worker = house.worker(counting_and_doubling())
+        for part in worker.parts:
+            for queue in part.queues:
+                worker.fetcher.fill(queue)
+            assert await part.begin_round(0.0, lambda: None) == 3
+        await check(worker)
+        for part in worker.parts:
+            await part.abandon()
+
+    asyncio.run(work())
+
+
+def committed(
+    house: House, worker: TaskWorker, producer: Producer, guarantee: Guarantee = Guarantee.EXACTLY_ONCE
+) -> dict[TopicPartition, Offset] | None:
+    plain = house.log.producer_port()
+    return commit(worker.parts, producer, plain, group="counting", guarantee=guarantee, clock=house.clock)
+
+
+def end_of(house: House, partition: TopicPartition) -> Offset:
+    return house.log.offsets([partition])[partition].log_end
+
+
+def test_a_commit_writes_everything_and_a_second_one_has_no_work(house: House) -> None:
+    async def check(worker: TaskWorker) -> None:
+        producer = house.log.producer_port(transactional_id="t")
+
+        ends = committed(house, worker, producer)
+        again = committed(house, worker, producer)
+
+        assert ends == {DOUBLED: 3}
+        assert end_of(house, CHANGELOG) >= 2
+        assert again is None
+        offset = house.log.committed("counting")[NUMBERS]
+        assert offset.offset == 3
+        assert times_in(offset.metadata) == (START_MS, START_MS)
+        (state,) = worker.task_set.states
+        assert task_position(state.engine).get(NUMBERS) == 3
+
+    with_pending_work(house, check)
+
+
+def test_a_commit_that_fails_leaves_offsets_topics_and_stores_as_they_were(house: House) -> None:
+    async def check(worker: TaskWorker) -> None:
+        producer = house.log.producer_port(transactional_id="t")
+        house.log.producer_port(transactional_id="t")
+        before = house.log.committed("counting")
+
+        with pytest.raises(FencedError):
+            committed(house, worker, producer)
+
+        assert house.log.committed("counting") == before
+        assert end_of(house, CHANGELOG) == 0
+        assert end_of(house, DOUBLED) == 0
+        (state,) = worker.task_set.states
+        assert task_position(state.engine).get(NUMBERS, 0) == 0
+
+    with_pending_work(house, check)
+
+
+def test_at_least_once_writes_outputs_before_the_transaction(house: House) -> None:
+    async def check(worker: TaskWorker) -> None:
+        producer = house.log.producer_port(transactional_id="t")
+        house.log.producer_port(transactional_id="t")
+
+        with pytest.raises(FencedError):
+            committed(house, worker, producer, Guarantee.AT_LEAST_ONCE)
+
+        assert end_of(house, DOUBLED) == 3
+        assert end_of(house, CHANGELOG) == 0
+
+    with_pending_work(house, check)
+
+
+def test_times_are_read_back_from_the_note_of_an_offset() -> None:
+    assert times_in(position_metadata(-5, 1_700_000_000_000)) == (-5, 1_700_000_000_000)
+    assert times_in("") == (NO_TIME, NO_TIME)
+
+
+@pytest.mark.parametrize("note", ["2 5 6", "1 5", "1 5 6 7", "moved by hand"])
+def test_a_note_of_another_program_is_refused(note: str) -> None:
+    with pytest.raises(sc.UsageError, match="committed by another program or a newer version"):
+        times_in(note)
+
+
+def test_a_guarantee_is_one_of_two_names() -> None:
+    assert Guarantee.named("at-least-once") is Guarantee.AT_LEAST_ONCE
+    assert Guarantee.named(Guarantee.EXACTLY_ONCE) is Guarantee.EXACTLY_ONCE
+    with pytest.raises(sc.UsageError, match="'exactly-once' or 'at-least-once': given='twice'"):
+        Guarantee.named("twice")
