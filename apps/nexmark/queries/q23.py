@@ -1,15 +1,16 @@
 """q23: the bids of persons who also sell, with each of their auctions: an unbounded inner join of all three.
 
-Whichever of the three comes last completes the rows. The three streams become one, by person, and the fold
-keeps all sides. A join of streams without bounds in time will replace it.
+Whichever of the three comes last completes the rows. The three streams become one, by person, and the agent
+keeps all sides in tables. A person may have thousands of bids, so these are kept in pages. A join of streams
+without bounds in time will replace the agent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
+from msgspec.structs import replace
 
+import streamcore as sc
 from apps.nexmark.events import Auction, Bid, Person
 from apps.nexmark.site import Site
 
@@ -29,12 +30,22 @@ class Step(msgspec.Struct, frozen=True, gc=False):
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
-    """What is known of a person, and the rows that the last step completed."""
+    """What is known of a person."""
 
     is_registered: bool = False
-    bids: tuple[int, ...] = ()
     auctions: tuple[int, ...] = ()
-    rows: tuple[Row, ...] = ()
+    full_pages: int = 0
+    """How many pages of bids are full; they are in a table of their own."""
+    bids: tuple[int, ...] = ()
+    """The bids of the newest page."""
+
+
+NOBODY = Known()
+PAGE = 64
+
+results = app.topic("nexmark-q23", key=int, value=Row)
+known_of = app.table("known-of-person", key=int, value=Known)
+pages = app.table("pages-of-bids", key=tuple[int, int], value=list[int])
 
 
 @site.persons.map
@@ -61,30 +72,36 @@ def person_id(step: Step) -> int:
     return step.person
 
 
-def with_step(known: Known, step: Step) -> Known:
-    """Add a step, with the rows that it completes."""
-    bids, auctions = known.bids, known.auctions
-    new_bids: tuple[int, ...]
-    new_auctions: tuple[int, ...]
-    if step.bid is not None:
-        new_bids, new_auctions = (step.bid,), auctions
-        now = Known(known.is_registered, (*bids, step.bid), auctions)
-    elif step.auction is not None:
-        new_bids, new_auctions = bids, (step.auction,)
-        now = Known(known.is_registered, bids, (*auctions, step.auction))
-    else:
-        new_bids, new_auctions = bids, auctions
-        now = Known(True, bids, auctions)
-    if not now.is_registered or not new_auctions:
-        return now
-    rows = tuple((bid, step.person, auction) for bid in new_bids for auction in new_auctions)
-    return Known(now.is_registered, now.bids, now.auctions, rows)
+@app.agent(person_id)
+async def join(steps: sc.Events[Step]) -> None:
+    """Keep the step, and write the rows that it completes."""
+    async for step in steps:
+        person = step.person
+        known = known_of.get(person, NOBODY)
+        if step.bid is not None:
+            new_bids, new_auctions = [step.bid], known.auctions
+            known_of[person] = with_bid(person, known, step.bid)
+        elif step.auction is not None:
+            new_bids, new_auctions = bids_of(person, known), (step.auction,)
+            known_of[person] = replace(known, auctions=(*known.auctions, step.auction))
+        else:
+            new_bids, new_auctions = bids_of(person, known), known.auctions
+            known_of[person] = known = replace(known, is_registered=True)
+        if known.is_registered:
+            for bid in new_bids:
+                for auction in new_auctions:
+                    await results.send(key=person, value=(bid, person, auction))
 
 
-@person_id.fold("known-of-person", Known(), with_step, value=Known).updates().flat_map
-def completed(known: Known) -> Iterable[Row]:
-    """Pass on the rows."""
-    return known.rows
+def with_bid(person: int, known: Known, bid: int) -> Known:
+    """Add a bid to the newest page; a full page goes to the table of pages."""
+    if len(known.bids) < PAGE:
+        return replace(known, bids=(*known.bids, bid))
+    pages[person, known.full_pages] = list(known.bids)
+    return replace(known, full_pages=known.full_pages + 1, bids=(bid,))
 
 
-completed.to("nexmark-q23")
+def bids_of(person: int, known: Known) -> list[int]:
+    """Return the bids of a person in the order of arrival."""
+    full = [bid for number in range(known.full_pages) for bid in pages[person, number]]
+    return [*full, *known.bids]
