@@ -108,6 +108,28 @@ def _tumbling(app: sc.App, events: Events) -> Check:
     return check
 
 
+def _hopping(app: sc.App, events: Events) -> Check:
+    events.hopping("10s", "2s").count("counts-10s-2s")
+
+    def check(worker: Worker, count: int) -> None:
+        assert total(worker, "counts-10s-2s") == 5 * count
+
+    return check
+
+
+def _session(app: sc.App, events: Events, gap: str = "2s") -> Check:
+    events.session(gap).count("sessions")
+
+    def check(worker: Worker, count: int) -> None:
+        assert total(worker, "sessions") == count
+
+    return check
+
+
+def _session_long(app: sc.App, events: Events) -> Check:
+    return _session(app, events, "200s")
+
+
 def _agent(app: sc.App, events: Events) -> Check:
     seen = app.table("seen", key=str, value=int, default=0)
 
@@ -164,6 +186,9 @@ _WORK: dict[str, Callable[[sc.App, Events], Check]] = {
     "filter-map-to": _filter_map_to,
     "count": _count,
     "tumbling": _tumbling,
+    "hopping": _hopping,
+    "session": _session,
+    "session-long": _session_long,
     "agent": _agent,
     "group-by": _group_by,
     "merge": _merge,

@@ -111,6 +111,16 @@ ROWS: tuple[Row, ...] = (
     *_processing(
         "tumbling-100k", "tumbling 10 s count, 100,000 keys", "tumbling", target=None, keys=MANY_KEYS
     ),
+    *_processing("session", "sessions, gap 2 s, count", "session", target=5, reference="Flink 9-11"),
+    *_processing(
+        "session-100k",
+        "sessions, gap 200 s, count, 100,000 live keys",
+        "session-long",
+        target=10,
+        reference="Flink 9-11",
+        keys=MANY_KEYS,
+    ),
+    *_processing("hopping", "hopping 10 s by 2 s, count", "hopping", target=5),
     *_processing("agent", "agent, table[k] += 1", "agent", target=8, reference="Faust 178-386"),
     *_processing("group-by", "group_by, repartition topic, 3 aggregations", "group-by", target=None),
     *(
