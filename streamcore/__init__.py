@@ -13,6 +13,7 @@ Declare an application::
     cogroup                              several streams into one table
     stop, skip, retry, dead_letter       for on_error=
     Record, Windowed, Serde              a record, a key in a window, a user-defined codec
+    Processor, Store, DueTimer           the low level: stream.process("name", ProcessorClass)
 
 Run it::
 
@@ -86,6 +87,8 @@ if TYPE_CHECKING:
     from streamcore.processing.dsl.app import Events as Events
     from streamcore.processing.dsl.app_table import AppTable as AppTable
     from streamcore.processing.dsl.cogrouping import cogroup as cogroup
+    from streamcore.processing.dsl.processor import Processor as Processor
+    from streamcore.processing.dsl.processor import Store as Store
     from streamcore.processing.dsl.stream import Stream as Stream
     from streamcore.processing.dsl.table import GlobalTable as GlobalTable
     from streamcore.processing.dsl.table import Table as Table
@@ -115,6 +118,7 @@ if TYPE_CHECKING:
     from streamcore.processing.topology.kept_aggregations import collect as collect
     from streamcore.processing.topology.kept_aggregations import distinct as distinct
     from streamcore.processing.topology.kept_aggregations import top as top
+    from streamcore.processing.topology.processors import DueTimer as DueTimer
     from streamcore.processing.topology.sketches import approx_distinct as approx_distinct
     from streamcore.processing.topology.sketches import quantile as quantile
     from streamcore.serde import Serde as Serde
@@ -133,6 +137,7 @@ __all__ = [
     "CorruptIndexError",
     "CorruptStoreError",
     "DirectoryInUseError",
+    "DueTimer",
     "Events",
     "FencedError",
     "GlobalTable",
@@ -145,6 +150,7 @@ __all__ = [
     "OffsetOutOfRangeError",
     "OutOfOrderSequenceError",
     "Position",
+    "Processor",
     "ProducerFencedError",
     "RebalanceInProgressError",
     "Record",
@@ -160,6 +166,7 @@ __all__ = [
     "ServerSettings",
     "StaleGenerationError",
     "StorageError",
+    "Store",
     "Stream",
     "StreamCoreError",
     "Table",
@@ -216,13 +223,16 @@ _MODULES = {
     "GlobalTable": "processing.dsl.table",
     "Isolation": "model",
     "Log": "log.connect",
+    "DueTimer": "processing.topology.processors",
     "Position": "state.position",
+    "Processor": "processing.dsl.processor",
     "Record": "model",
     "Running": "processing.runtime.background",
     "Security": "log.server.security",
     "Serde": "serde",
     "ServedLog": "log.serving",
     "ServerSettings": "log.server.settings",
+    "Store": "processing.dsl.processor",
     "Stream": "processing.dsl.stream",
     "Table": "processing.dsl.table",
     "Tls": "log.server.security",

@@ -15,6 +15,7 @@ from hypothesis import Phase, assume, given, note, settings
 from hypothesis import strategies as st
 
 from streamcore.model import Record
+from streamcore.processing.context import user_context
 from streamcore.processing.dsl.app import App
 from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, skip
 from streamcore.processing.topology.meaning import Interpreter
@@ -119,7 +120,7 @@ def test_an_application_gives_what_the_interpreter_gives_whatever_crashes(
     assume(has_one_order(plan, counts))
     note(app.describe())
     records = data.draw(inputs(plan, counts), label="records")
-    interpreter = Interpreter(plan, counts, on_error=app.declaration.on_error)
+    interpreter = Interpreter(plan, counts, on_error=app.declaration.on_error, code_of=user_context)
     slice_records = data.draw(st.integers(1, 12), label="records in a slice")
     fetch_bytes = data.draw(st.sampled_from([1, 200, 1 << 20]), label="bytes fetched at once")
     seed = data.draw(st.integers(0, 100), label="seed")
@@ -166,7 +167,7 @@ def test_an_application_gives_what_the_interpreter_gives_whatever_crashes(
             for store in sub_topology.stores:
                 kept = kept_by(driver, store)
                 expected_state = expected_of(interpreter, store, task_count(sub_topology, counts))
-                if store.is_of_limit:
+                if store.is_step_state:
                     # A restore brings expired spans back until the next record comes.
                     kept &= expected_state
                 assert kept == expected_state

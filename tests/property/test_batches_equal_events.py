@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from streamcore.errors import SerdeError, UserCodeError
 from streamcore.model import FetchedColumns, Headers, Record, TopicPartition
 from streamcore.partitioning import partition_of_key
+from streamcore.processing.context import user_context
 from streamcore.processing.dsl.app import App
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
@@ -62,7 +63,10 @@ def by_events(
     app: App, plan: Plan, counts: dict[str, int], sub_topology: SubTopology, records: list[Stored]
 ) -> Given:
     interpreter = Interpreter(
-        replace(plan, sub_topologies=(sub_topology,)), counts, on_error=app.declaration.on_error
+        replace(plan, sub_topologies=(sub_topology,)),
+        counts,
+        on_error=app.declaration.on_error,
+        code_of=user_context,
     )
     for record in records:
         interpreter.take(record)

@@ -17,6 +17,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+import streamcore as sc
 from streamcore.model import Record
 from streamcore.processing.dsl.app import App
 from streamcore.processing.dsl.cogrouping import cogroup
@@ -172,6 +173,34 @@ def shown(record: Record[Any, Any]) -> Record[str, str]:
     return Record(str(record.key), f"{record.value!r} from {record.topic}-{record.partition}")
 
 
+class Gathering(sc.Processor[Any, Any, str, int]):
+    """Sums values, and forwards the sum of a key some time after each of its values."""
+
+    sums = sc.Store(key=str, value=int, default=0)
+
+    def on_record(self, record: sc.Record[Any, Any]) -> None:
+        key, value = str(record.key), number(record.value)
+        self.sums[key] += value
+        self.forward(value=value, headers=record.headers)
+        if record.key is None:
+            return
+        self.schedule(after=f"{value % 4}s", name="later")
+        if value == 6:
+            self.schedule(max(0, record.timestamp_ms - 3_000), name="before")
+        if value == 7:
+            self.cancel(record.timestamp_ms + 2_000, name="later")
+        if value == 8:
+            raise ValueError("8")
+
+    def on_timer(self, timer: sc.DueTimer[Any]) -> None:
+        total = self.sums.pop(timer.key, 0)
+        self.forward(value=total)
+        if total > 10 and timer.name == "later":
+            self.schedule(after="1s", name="again")
+        if total == 9:
+            raise ValueError("9")
+
+
 @dataclass
 class Drawn:
     """An application under construction: its streams and tables so far."""
@@ -189,6 +218,7 @@ class Drawn:
 POLICIES: st.SearchStrategy[ErrorPolicy] = st.sampled_from(
     [skip, skip, dead_letter("dead"), dead_letter("dead"), retry(1, "1ms"), stop]
 )
+GOES_ON: st.SearchStrategy[ErrorPolicy] = st.sampled_from([skip, skip, skip, stop])
 ON_VALUES = (doubled, number, odd_or_none)
 TESTS = (is_even, is_large)
 
@@ -254,7 +284,7 @@ def _draw_step(
     stream = draw(st.sampled_from(drawn.streams))
     policy = draw(policies)
     same_key = ["map", "filter", "filter_not", "flat_map", "peek", "branch", "merge"]
-    limits = ["take", "rate_limit", "dedupe", "sample", "sink"]
+    limits = ["take", "rate_limit", "dedupe", "sample", "sink", "process"]
     keyed = ["count", "sum", "aggregate", "reduce", "fold", "windows", "cogroup"] + (
         ["join", "join"] if joins else []
     )
@@ -302,9 +332,14 @@ def _draw_step(
                 )
         case "take" | "rate_limit" | "dedupe":
             _draw_limit(draw, drawn, stream, kind, policy)
+        case "process":
+            if stream.flow.shape.key_type is str:
+                made = stream.process(drawn.name("process"), Gathering, value=int, on_error=policy)
+                drawn.streams.append(made)
         case "sink":
-            # A longer batch would leave out the neighbours of a record that fails.
-            stream.sink(risky(only_of), batch=1, name=drawn.name("sink"), on_error=policy)
+            # A longer batch would leave out the neighbours of a record that fails. Of one record, a sink may
+            # fail before the steps that are declared before it.
+            stream.sink(risky(only_of), batch=1, name=drawn.name("sink"), on_error=draw(GOES_ON))
         case "sample":
             drawn.streams.append(stream.sample(draw(st.sampled_from([0.3, 0.7])), name=drawn.name("sample")))
         case "windows":

@@ -7,9 +7,9 @@ from datetime import datetime
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, overload
 
-from streamcore.errors import SerdeError, TopologyError, fact_text
+from streamcore.errors import TopologyError, fact_text
 from streamcore.model import Record
-from streamcore.processing.dsl.app_table import AppTable
+from streamcore.processing.dsl.app_table import AppTable, declare_table
 from streamcore.processing.dsl.called import CalledFunctions
 from streamcore.processing.dsl.checks import (
     CONCURRENCY_MAX,
@@ -27,9 +27,7 @@ from streamcore.processing.dsl.checks import (
 from streamcore.processing.dsl.declaration import (
     Declaration,
     allows_none,
-    check_key_type,
     ensure_hashable_keys,
-    value_serde_for,
 )
 from streamcore.processing.dsl.discovery import tables_used_by
 from streamcore.processing.dsl.stream import Stream
@@ -52,8 +50,6 @@ V_co = TypeVar("V_co", covariant=True)
 W = TypeVar("W")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-
-_IMMUTABLE = (int, float, str, bytes, bool)
 
 
 class Events(Protocol[V_co]):
@@ -291,28 +287,7 @@ class App(CalledFunctions):
             TopologyError: the name is taken, or the default is not a value of the table.
             UsageError: keys or values of this type cannot be stored.
         """
-        legal_name(name, "table")
-        check_key_type(key, table=name)
-        value_serde = value_serde_for(value, codec)
-        if callable(default):
-            check_function(default, step=f"{name}:default", takes=())
-        elif default is not None:
-            try:
-                value_serde.encode(default)
-            except SerdeError as error:
-                raise TopologyError(
-                    "the default is a value of the table, or a function that makes one: "
-                    + fact_text(table=name, default=shown(default), reason=error)
-                ) from error
-        store = StoreSpec(
-            name=self.declaration.store_name(name),
-            key_type=key,
-            value_serde=value_serde,
-            default=default,
-            copies_on_read=value not in _IMMUTABLE,
-        )
-        self.declaration.app_tables.append(store)
-        return AppTable(self.declaration, store, value)
+        return declare_table(self.declaration, name, key=key, value=value, default=default, codec=codec)
 
     @overload
     def agent(

@@ -6,17 +6,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar, overload
 
-from streamcore.errors import TopologyError, UsageError, fact_text
+from streamcore.errors import SerdeError, TopologyError, UsageError, fact_text
 from streamcore.processing.context import table_in_task
-from streamcore.processing.dsl.checks import Duration, declared_ms, type_name
-from streamcore.processing.dsl.declaration import Declaration
+from streamcore.processing.dsl.checks import Duration, check_function, declared_ms, legal_name, type_name
+from streamcore.processing.dsl.declaration import Declaration, check_key_type, value_serde_for
 from streamcore.processing.dsl.table_access import TableAccess
 from streamcore.processing.topology.nodes import StoreSpec
-from streamcore.processing.topology.places import declares
+from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.windows import TimeWindows
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+_IMMUTABLE = (int, float, str, bytes, bool)
 
 
 class AppTable(TableAccess[K, V], Generic[K, V]):
@@ -128,3 +130,36 @@ class AppTable(TableAccess[K, V], Generic[K, V]):
     def _default(self) -> V:
         default = self.store.default
         return default() if callable(default) else default  # type: ignore[no-any-return]
+
+
+def declare_table(
+    declaration: Declaration, name: str, *, key: Any, value: Any, default: Any, codec: str
+) -> AppTable[Any, Any]:
+    """Declare a table that code of the application writes.
+
+    Raises:
+        TopologyError: the name is taken, or the default is not a value of the table.
+        UsageError: keys or values of this type cannot be stored.
+    """
+    legal_name(name, "table")
+    check_key_type(key, table=name)
+    value_serde = value_serde_for(value, codec)
+    if callable(default):
+        check_function(default, step=f"{name}:default", takes=())
+    elif default is not None:
+        try:
+            value_serde.encode(default)
+        except SerdeError as error:
+            raise TopologyError(
+                "the default is a value of the table, or a function that makes one: "
+                + fact_text(table=name, default=shown(default), reason=error)
+            ) from error
+    store = StoreSpec(
+        name=declaration.store_name(name),
+        key_type=key,
+        value_serde=value_serde,
+        default=default,
+        copies_on_read=value not in _IMMUTABLE,
+    )
+    declaration.app_tables.append(store)
+    return AppTable(declaration, store, value)

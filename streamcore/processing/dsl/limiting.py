@@ -42,8 +42,9 @@ class Limiting(Steps[K, V], Generic[K, V]):
     def sample(self, fraction: float, *, name: str | None = None) -> Stream[K, V]:
         """Pass a fraction of the records, from 0 to 1.
 
-        A hash of topic, partition and offset of the record that was read, and of the step's name, decides.
-        Records that are read again are chosen as before. Two samples of one stream are independent.
+        A hash of topic, partition and offset of the record that was read, and of the step's name, decides;
+        behind a repartition topic one of its key, value and time. Records that are read again are chosen as
+        before. Two samples of one stream are independent.
         """
         step = self.flow.label(name, None, "sample")
         if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
@@ -242,5 +243,5 @@ def _spans(length: Any, what: str, grace: Any, *, retained_spans: int, step: str
 
 def _store(flow: Flow, name: str, spans: TimeWindows, values: Serde[Any]) -> StoreSpec:
     return StoreSpec(
-        name=name, key_type=flow.shape.key_type, value_serde=values, windows=spans, is_of_limit=True
+        name=name, key_type=flow.shape.key_type, value_serde=values, windows=spans, is_step_state=True
     )

@@ -19,6 +19,7 @@ from streamcore.processing.dsl.branching import Branching
 from streamcore.processing.dsl.joining import Joining
 from streamcore.processing.dsl.limiting import Limiting
 from streamcore.processing.dsl.output_steps import OutputSteps
+from streamcore.processing.dsl.processor import Processing
 from streamcore.processing.dsl.record_steps import RecordSteps
 from streamcore.processing.dsl.value_steps import ValueSteps
 
@@ -34,6 +35,7 @@ class Stream(
     OutputSteps[K, V],
     Joining[K, V],
     Aggregating[K, V],
+    Processing[K, V],
     Generic[K, V],
 ):
     """A declared stream of records with keys ``K`` and values ``V``."""

@@ -104,6 +104,20 @@ class Guard:
         kept = [index for index in range(len(arguments)) if index not in dropped]
         return [results[index] for index in kept], kept
 
+    def call(self, function: Callable[[Any], Any], argument: Any, batch: Batch, index: int) -> list[Any]:
+        """Call ``function`` for one record of a batch; return its result in a list, empty if it was left out.
+
+        Raises:
+            UserCodeError: by policy; it names the record.
+        """
+        try:
+            return [function(argument)]
+        except ENDS_WORKER:
+            raise
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything
+            result = self._failed(function, argument, batch, index, error)
+        return [] if result is _DROPPED else [result]
+
     def attempt(self, function: Callable[[Any], Any], arguments: Collection[Any]) -> list[Any] | None:
         """Call ``function`` on each argument; return ``None`` if any call fails. For calls that can be
         repeated.

@@ -12,7 +12,7 @@ from streamcore.errors import fact_text
 from streamcore.model import Headers, Record
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
-from streamcore.processing.topology.limits import sample_hash, sample_limit, sample_seed
+from streamcore.processing.topology.limits import SampleOf
 from streamcore.processing.topology.made_records import made_record
 
 _UNFINISHED: Final = (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)
@@ -188,27 +188,20 @@ class ForeachOperator(PeekOperator):
 
 
 class SampleOperator:
-    """Passes a fraction of the records, by a hash of the topic, partition and offset they were made from."""
+    """Passes a fraction of the records; the same ones whenever they are read again."""
 
-    def __init__(self, step: str, fraction: float) -> None:
-        self._step = step
-        self._limit = sample_limit(fraction)
-        self._seeds: dict[tuple[str, int], int] = {}
+    def __init__(self, sample: SampleOf) -> None:
+        self._sample = sample
 
     def process(self, batch: Batch) -> Batch:
         """Return the records of the sample."""
-        source, seeds, limit = batch.source, self._seeds, self._limit
+        record_at, keeps = batch.source.record_at, self._sample.keeps
         flags: list[bool] = []
         last_origin, number = -1, 0
         for origin in batch.origins:
             number = number + 1 if origin == last_origin else 0
             last_origin = origin
-            record = source.record_at(origin)
-            place = (record.topic, record.partition)
-            seed = seeds.get(place)
-            if seed is None:
-                seed = seeds[place] = sample_seed(self._step, *place)
-            flags.append(sample_hash(seed, record.offset, number) < limit)
+            flags.append(keeps(record_at(origin), number))
         return batch.where(flags)
 
 

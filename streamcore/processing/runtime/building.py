@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from streamcore.clock import SystemClock
 from streamcore.processing.operators.aggregate import AggregateOperator
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.limits import KeyInHeaderOperator, RateLimitOperator, TakeOperator
+from streamcore.processing.operators.processors import ProcessorOperator
 from streamcore.processing.operators.sessions import SessionAggregateOperator, SessionFinalOperator
 from streamcore.processing.operators.sinks import SinkOperator
 from streamcore.processing.operators.stateless import (
@@ -46,6 +48,7 @@ from streamcore.processing.runtime.sink_runner import SinkRunner
 from streamcore.processing.runtime.task import ClosingOperator, Step, Task
 from streamcore.processing.topology import nodes
 from streamcore.processing.topology.error_policy import ErrorPolicy
+from streamcore.processing.topology.limits import SampleOf
 from streamcore.processing.topology.nodes import Node, TopicSpec
 from streamcore.processing.topology.windows import SessionWindows
 from streamcore.state.sessions import SessionStore
@@ -63,6 +66,8 @@ class TaskBuilder:
     wait_ms: Callable[[int], None] | None = None
     """Waits before a retry; ``None`` waits by the machine's clock."""
     global_tables: Mapping[str, GlobalTableKeeper] = field(default_factory=dict)
+    now_ms: Callable[[], int] = SystemClock().now_ms
+    """The clock of processors."""
 
     def build(self, task: Task) -> None:
         """Create the steps of a task."""
@@ -95,7 +100,7 @@ class TaskBuilder:
 
     def _operator(
         self, task: Task, node: Node, *, has_children: bool
-    ) -> Operator | EventRunner | ClosingOperator:
+    ) -> Operator | EventRunner | ClosingOperator | ProcessorOperator:
         guard = Guard(node.name, self._policy(node.on_error), self._failures_of(task))
         match node:
             case nodes.Map():
@@ -124,7 +129,8 @@ class TaskBuilder:
             case nodes.GroupBy():
                 return GroupByOperator(guard, node.function)
             case nodes.Sample():
-                return SampleOperator(node.name, node.fraction)
+                internal = {entry.topic.name for entry in task.sub_topology.inputs if entry.topic.internal}
+                return SampleOperator(SampleOf(node.name, node.fraction, internal))
             case nodes.KeyInHeader():
                 return KeyInHeaderOperator(guard, node.function, node.key_serde)
             case nodes.RateLimit():
@@ -160,6 +166,16 @@ class TaskBuilder:
                     on=node.on,
                     result=node.store.result,
                     history=task.history_of(node.store),
+                )
+            case nodes.Process():
+                return ProcessorOperator(
+                    guard,
+                    node,
+                    [task.stores[store.name] for store in node.tables],
+                    self._windows(task, node.event_timers),
+                    self._windows(task, node.clock_timers),
+                    _time(task, node),
+                    self.now_ms,
                 )
             case nodes.Sink():
                 return SinkRunner(node, guard, task.turn, self.wait_ms)

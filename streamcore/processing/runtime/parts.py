@@ -141,6 +141,25 @@ class Part:
         self.outputs.end_round()
         return moved
 
+    def clock_due_ms(self) -> int | None:
+        """The time at which a processor's next timer of the clock is due; ``None`` without one.
+
+        For a part at rest.
+        """
+        dues = [state.task.clock_due_ms() for state in self.states if state.task.has_processors]
+        return min((due_ms for due_ms in dues if due_ms is not None), default=None)
+
+    async def fire_clock(self, now_ms: int) -> int:
+        """Call the timers of the clock that are due; return in how many tasks."""
+        fired = 0
+        for state in self.states:
+            due_ms = state.task.clock_due_ms() if state.task.has_processors else None
+            if due_ms is not None and due_ms <= now_ms:
+                await state.task.fire_clock(now_ms)
+                fired += 1
+        self.outputs.end_round()
+        return fired
+
     async def _process(self) -> int:
         offered = [
             (time_ms, queue.rank)

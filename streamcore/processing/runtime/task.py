@@ -22,6 +22,7 @@ from streamcore.processing.context import Sender, TaskTable, user_context
 from streamcore.processing.operators.batch import Batch, BatchSource, merged
 from streamcore.processing.operators.guard import ENDS_WORKER, Guard
 from streamcore.processing.operators.outputs import BatchOutputs, Outputs
+from streamcore.processing.operators.processors import ProcessorOperator
 from streamcore.processing.operators.sessions import SessionFinalOperator
 from streamcore.processing.operators.stateless import Operator
 from streamcore.processing.operators.tables import StoreHistory
@@ -62,7 +63,7 @@ class Step:
     """A node with its running side; ``parents`` are the indexes of its inputs."""
 
     node: Node
-    operator: Operator | EventRunner | ClosingOperator
+    operator: Operator | EventRunner | ClosingOperator | ProcessorOperator
     parents: tuple[int, ...]
     place: int
 
@@ -151,6 +152,9 @@ class Task:
             self.place_of(entry.root)
         self._steps: list[Step] = []
         self.agents: list[EventRunner] = []
+        self._processors: list[ProcessorOperator] = []
+        self._clock_now_ms: int | None = None
+        """The clock, while its timers are being called."""
         self._guards: list[Guard] = []
         self._before_agent = steps_before_agent(sub_topology)
         self._work: _Work | None = None
@@ -200,6 +204,9 @@ class Task:
         self._steps = list(steps)
         self._guards = [input_guards[number] for number in self._entry_numbers]
         self.agents = [step.operator for step in self._steps if isinstance(step.operator, EventRunner)]
+        self._processors = [
+            step.operator for step in self._steps if isinstance(step.operator, ProcessorOperator)
+        ]
         for agent in self.agents:
             agent.can_be_cut = self._before_agent is not None
 
@@ -367,6 +374,11 @@ class Task:
         assert not isinstance(operator, EventRunner)
         if isinstance(operator, ClosingOperator):
             outputs[step.place] = operator.close(source)
+        elif isinstance(operator, ProcessorOperator):
+            if self._clock_now_ms is None:
+                outputs[step.place] = operator.run(_arrived(step, outputs), source)
+            else:
+                outputs[step.place] = operator.run_clock(self._clock_now_ms, _arrived(step, outputs), source)
         elif (arrived := _arrived(step, outputs)) is not None:
             passed_on = operator.process(arrived)
             # A repartition step can write a topic that the task reads: its output is what was read.
@@ -381,11 +393,31 @@ class Task:
         with user_context(self):
             await self._run([None] * len(self.places), TimeAdvance(watermark_ms))
 
+    @property
+    def has_processors(self) -> bool:
+        """Whether a step of the task is a processor."""
+        return bool(self._processors)
+
+    def clock_due_ms(self) -> int | None:
+        """Return when the next timer of the clock of a processor is due; ``None`` if there is none."""
+        dues = [processor.clock_due_ms() for processor in self._processors]
+        return min((due_ms for due_ms in dues if due_ms is not None), default=None)
+
+    async def fire_clock(self, now_ms: int) -> None:
+        """Call the timers of the clock that are due; the watermark stays."""
+        self._clock_now_ms = now_ms
+        self.time.advance_to(self.time.watermark_ms)
+        try:
+            with user_context(self):
+                await self._run([None] * len(self.places), TimeAdvance(self.time.watermark_ms))
+        finally:
+            self._clock_now_ms = None
+
     def closing_time_ms(self) -> int | None:
         """Return the watermark at which the last open window closes; ``None`` if none is open."""
         found: list[int] = []
         for store in self.sub_topology.stores:
-            if store.windows is None or store.is_of_limit:
+            if store.windows is None or store.is_step_state:
                 continue
             windows = self.stores[store.name]
             held_ms = self._held_ms.get(store.name, 0)

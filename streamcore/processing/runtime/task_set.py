@@ -197,6 +197,7 @@ def open_task_set(
         partition_of=partition_of,
         failures=failures,
         wait_ms=wait_ms,
+        now_ms=clock.now_ms,
     )
     task_set = TaskSet(plan, counts, [], [], {}, builder)
     opening = _Opening(application, log, clock, builder, ground, progress, may_lose_end)

@@ -238,6 +238,13 @@ class TaskWorker:
                 with self._unless_stopping():
                     self.fetcher.fill(queue)
         started_s = self._clock.monotonic_s()
+        clock_due_ms = part.clock_due_ms()
+        if clock_due_ms is not None and clock_due_ms <= self._clock.now_ms():
+            fired = part.fire_clock(self._clock.now_ms())
+            if not any(state.task.agents for state in part.states):
+                return await fired > 0
+            part.start(fired, self._waking.set)
+            return False
         if part.has_records:
             part.is_idle = False
             processed = await part.begin_round(started_s, self._waking.set)
@@ -465,6 +472,7 @@ class TaskWorker:
         """Return when there is work without new input; ``None`` if there is none."""
         now_ms = self._clock.now_ms()
         dues = [self.timers.next_due_ms(), *(part.idle_time.next_due_ms(now_ms) for part in self.parts)]
+        dues += [part.clock_due_ms() for part in self.parts if not part.is_busy]
         return min((due for due in dues if due is not None), default=None)
 
     def _wait_s(self) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from typing import Final
 
-from streamcore.model import Headers
+import msgpack
+
+from streamcore.model import Headers, Record
 
 HEADER_OF_KEY: Final = "streamcore.key"
 """The header with the key that a record had before ``dedupe``, while it goes through a repartition topic."""
@@ -42,15 +44,36 @@ def without_key_header(headers: Headers) -> tuple[bytes | None, Headers]:
     return headers[at][1], headers[:at] + headers[at + 1 :]
 
 
-def sample_limit(fraction: float) -> int:
-    """Return the exclusive bound of the hashes that a sample of this fraction keeps."""
-    return round(fraction * (1 << 64))
+class SampleOf:
+    """The choice of one step: whether it keeps a record."""
+
+    def __init__(self, step: str, fraction: float, internal_topics: Collection[str]) -> None:
+        """Create the choice; a crash or a replay changes the offsets in ``internal_topics``."""
+        self._step = step.encode()
+        self._limit = round(fraction * (1 << 64))
+        self._internal_topics = internal_topics
+        self._seeds: dict[tuple[str, int], int] = {}
+
+    def keeps(self, record: Record[bytes | None, bytes | None], number: int) -> bool:
+        """Whether the sample has a record that was made of a stored one.
+
+        Args:
+            record: the stored record. Its topic, partition and offset decide; in an internal topic its key,
+                value and time.
+            number: of the records that were made of the stored one, which it is.
+        """
+        if record.topic in self._internal_topics:
+            content = msgpack.packb((self._step, record.key, record.value, record.timestamp_ms))
+            return sample_hash(_number_of(content), 0, number) < self._limit
+        place = (record.topic, record.partition)
+        seed = self._seeds.get(place)
+        if seed is None:
+            seed = self._seeds[place] = _number_of(msgpack.packb((self._step, *place)))
+        return sample_hash(seed, record.offset, number) < self._limit
 
 
-def sample_seed(step: str, topic: str, partition: int) -> int:
-    """Return the number that a step mixes into the hashes of a partition's records."""
-    place = f"{step}\0{topic}\0{partition}".encode()
-    return int.from_bytes(blake2b(place, digest_size=8).digest(), "big")
+def _number_of(data: bytes) -> int:
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big")
 
 
 def sample_hash(seed: int, offset: int, number: int) -> int:

@@ -18,17 +18,19 @@ the removal of windows whose retention is over.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from streamcore.errors import SerdeError
-from streamcore.processing.topology import meaning_of_limits
+from streamcore.model import Record
+from streamcore.processing.topology import meaning_of_limits, meaning_of_records
 from streamcore.processing.topology.error_policy import ErrorPolicy, stop
-from streamcore.processing.topology.made_records import made_record
 from streamcore.processing.topology.meaning_of_outputs import Event, MeaningOfOutputs, Results, Stored
+from streamcore.processing.topology.meaning_of_processors import MeaningOfProcessor
 from streamcore.processing.topology.meaning_of_sessions import joined_session, united
 from streamcore.processing.topology.meaning_of_time import (
     TaskMeaning,
@@ -55,6 +57,7 @@ from streamcore.processing.topology.nodes import (
     Merge,
     Node,
     Peek,
+    Process,
     RateLimit,
     Repartition,
     Sample,
@@ -86,15 +89,24 @@ class Interpreter(MeaningOfOutputs):
     """Runs an application on records in memory, one by one."""
 
     def __init__(
-        self, plan: Plan, partition_counts: Mapping[str, int], *, on_error: ErrorPolicy = stop
+        self,
+        plan: Plan,
+        partition_counts: Mapping[str, int],
+        *,
+        on_error: ErrorPolicy = stop,
+        code_of: Callable[[Any], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
-        """Create the interpreter of an application with empty state; ``on_error`` is the application's
-        policy.
+        """Create the interpreter of an application with empty state.
+
+        Args:
+            on_error: the application's policy.
+            code_of: makes an object the context of the code that runs inside, for processors with stores.
         """
         super().__init__(partition_counts)
         self.late_count = 0
         self._plan = plan
         self._on_error = on_error
+        self._code_of = code_of
         self._tasks: dict[tuple[str, int], TaskMeaning] = {}
         self._global_tables: dict[str, dict[Any, Any]] = defaultdict(dict)
 
@@ -110,7 +122,7 @@ class Interpreter(MeaningOfOutputs):
                 keepers = [node for node in task.sub_topology.nodes if isinstance(node, RateLimit | Take)]
                 behind_ms = max((held_ms(task, node) for node in keepers if node.store is spec), default=0)
                 time_ms = task.watermark_ms - behind_ms
-                expired_ms = spec.windows.expired_before(time_ms) if spec.is_of_limit else None
+                expired_ms = spec.windows.expired_before(time_ms) if spec.is_step_state else None
                 places = sorted(
                     (place for place in kept if expired_ms is None or place[1] >= expired_ms),
                     key=lambda place: (*place[1:], place[0]),
@@ -157,7 +169,7 @@ class Interpreter(MeaningOfOutputs):
         if topic.internal:
             known_ms, headers = without_source_time(headers, known_ms)
         time_ms = max(task.partition_times_ms.get(topic.name, NO_TIME), known_ms)
-        task.partition_times_ms[topic.name] = time_ms
+        task.partition_times_ms[topic.name] = task.event_time_ms = time_ms
         move_watermark(task)
         source_time_ms = known_ms if topic.internal else time_ms
         events = [replace(event, source_time_ms=source_time_ms, headers=headers) for event in events]
@@ -175,8 +187,10 @@ class Interpreter(MeaningOfOutputs):
         if isinstance(node, Final):
             policy = node.on_error if node.on_error is not None else self._on_error
             return self._closed_windows(task, node, policy, stored)
+        if isinstance(node, Process):
+            return self._processed(task, node, arrived, stored)
         if isinstance(node, Sample):
-            return meaning_of_limits.sampled(node, arrived, stored)
+            return meaning_of_limits.sampled(task.sub_topology, node, arrived, stored)
         return [made for event in arrived for made in self._made(task, node, event, stored)]
 
     def _made(self, task: TaskMeaning, node: Node, event: Event, stored: Stored) -> list[Event]:
@@ -193,10 +207,10 @@ class Interpreter(MeaningOfOutputs):
                 groups = call(lambda value: list(node.function(value)), event.value)
                 return [replace(event, value=value) for group in groups for value in group]
             case MapRecord():
-                groups = call(_records, lambda record: [node.function(record)], event)
+                groups = call(meaning_of_records.records, lambda record: [node.function(record)], event)
                 return [made for group in groups for made in group]
             case FlatMapRecord():
-                groups = call(_records, node.function, event)
+                groups = call(meaning_of_records.records, node.function, event)
                 return [made for group in groups for made in group]
             case Filter():
                 flags = call(lambda value: bool(node.function(value)), event.value)
@@ -272,6 +286,27 @@ class Interpreter(MeaningOfOutputs):
             if passes or (passes is None and not node.leaves_out_null_keys):
                 return [meaning_of_limits.under_own_key(node, event)]
         return []
+
+    def _processed(
+        self, task: TaskMeaning, node: Process, arrived: list[Event], stored: Stored
+    ) -> list[Event]:
+        """Return what a processor forwards for the events, then for the timers that are due."""
+        processor = task.processors.get(node)
+        if processor is None:
+            processor = task.processors[node] = MeaningOfProcessor(node, task.stores, self._code_of)
+        policy = node.on_error if node.on_error is not None else self._on_error
+        forwarded: list[Event] = []
+        for event in arrived:
+            record = Record(*(getattr(event, name) for name in Record.__struct_fields__))
+            for made in self._guarded(node.name, policy, stored, partial(processor.on_record, record)):
+                forwarded += meaning_of_records.forwarded(made, stored, event.source_time_ms)
+        behind_ms = held_ms(task, node)
+        while (timer := processor.next_due(task.watermark_ms - behind_ms)) is not None:
+            is_overdue = timer.time_ms <= task.watermark_before_ms - behind_ms
+            time_ms = task.event_time_ms if is_overdue else timer.time_ms
+            for made in self._guarded(node.name, policy, stored, partial(processor.on_timer, timer)):
+                forwarded += meaning_of_records.forwarded(made, stored, time_ms)
+        return forwarded
 
     def _kept_in_table(
         self, task: TaskMeaning, node: TableSource, event: Event, call: Callable[..., Results[Any]]
@@ -492,27 +527,6 @@ def _decoded(topic: TopicSpec, stored: Stored) -> Event:
     else:
         timestamp_ms = NO_TIMESTAMP if value is None else event_time_ms(topic.timestamp, value)
     return Event(key, value, timestamp_ms, stored.headers, stored.topic, stored.partition, stored.offset)
-
-
-def _records(function: Callable[[Event], Iterable[Event]], event: Event) -> list[Event]:
-    """Return the records that a function made of a record, with topic, partition and offset of that record.
-
-    A record without a time gets that of the record it was made from.
-    """
-    made = list(map(made_record, function(event)))
-    return [
-        Event(
-            new.key,
-            new.value,
-            new.timestamp_ms if new.timestamp_ms >= 0 else event.timestamp_ms,
-            new.headers,
-            event.topic,
-            event.partition,
-            event.offset,
-            event.source_time_ms,
-        )
-        for new in made
-    ]
 
 
 def _is_true(function: Callable[[Any], object], value: Any) -> bool:

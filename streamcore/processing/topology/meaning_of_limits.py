@@ -13,14 +13,13 @@ from msgspec.structs import replace
 
 from streamcore.processing.topology.limits import (
     HEADER_OF_KEY,
+    SampleOf,
     has_room,
-    sample_hash,
-    sample_limit,
-    sample_seed,
     without_key_header,
 )
 from streamcore.processing.topology.meaning_of_outputs import Event, Stored
 from streamcore.processing.topology.nodes import KeyInHeader, RateLimit, Sample, Take
+from streamcore.processing.topology.plan import SubTopology
 from streamcore.processing.topology.windows import TimeWindows
 
 
@@ -66,7 +65,8 @@ def under_own_key(node: RateLimit | Take, event: Event) -> Event:
     return replace(event, key=None if own is None else node.key_serde.decode(own), headers=headers)
 
 
-def sampled(node: Sample, arrived: Sequence[Event], stored: Stored) -> list[Event]:
+def sampled(sub_topology: SubTopology, node: Sample, arrived: Sequence[Event], stored: Stored) -> list[Event]:
     """Return the events of a sample, of those that were made of one record."""
-    seed, limit = sample_seed(node.name, stored.topic, stored.partition), sample_limit(node.fraction)
-    return [event for number, event in enumerate(arrived) if sample_hash(seed, stored.offset, number) < limit]
+    internal = {entry.topic.name for entry in sub_topology.inputs if entry.topic.internal}
+    sample = SampleOf(node.name, node.fraction, internal)
+    return [event for number, event in enumerate(arrived) if sample.keeps(stored, number)]

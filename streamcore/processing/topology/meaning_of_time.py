@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamcore.processing.topology.meaning_of_outputs import Event, Stored
-from streamcore.processing.topology.nodes import Aggregate, Final, Node, TopicSpec
+from streamcore.processing.topology.meaning_of_processors import MeaningOfProcessor
+from streamcore.processing.topology.nodes import Aggregate, Final, Node, Process, TopicSpec
 from streamcore.processing.topology.plan import SubTopology
 from streamcore.processing.topology.times import NO_TIME, NO_TIMESTAMP, no_time_error, timestamps_seen
 
@@ -24,8 +25,11 @@ class TaskMeaning:
     """The least partition time of the inputs that hold it and have had a record."""
     watermark_before_ms: int = NO_TIME
     """The watermark before the current event."""
+    event_time_ms: int = NO_TIME
+    """The partition time of the current event."""
     topic: TopicSpec | None = None
     """The topic of the current event."""
+    processors: dict[Process, MeaningOfProcessor] = field(default_factory=dict)
 
 
 def move_watermark(task: TaskMeaning) -> None:

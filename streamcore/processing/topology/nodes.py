@@ -64,13 +64,15 @@ class StoreSpec:
     source_topic: TopicSpec | None = None
     default: Any = None
     copies_on_read: bool = False
-    is_of_limit: bool = False
-    """Whether a step keeps in it what it has passed: ``rate_limit``, ``dedupe`` or ``take``."""
+    is_step_state: bool = False
+    """Whether a step keeps in it what no window is: what ``rate_limit``, ``dedupe`` or ``take`` has passed,
+    or timers.
+    """
 
     @property
     def is_kept_by_step(self) -> bool:
         """Whether a step of the topology writes the store: then user code can only read it."""
-        return self.source_topic is not None or bool(self.aggregators) or self.is_of_limit
+        return self.source_topic is not None or bool(self.aggregators) or self.is_step_state
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -157,6 +159,20 @@ class Sink(Node):
     """How a failing call is repeated before the error policy applies."""
     with_records: bool = False
     """Whether the lists hold records instead of values."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Process(Node):
+    """Run a user's object on records and timers, with stores of its own."""
+
+    function: Function
+    """The object's ``on_record``, as its class defines it: for the tables that it names."""
+    make: Callable[[Any], Any]
+    """Returns the object of a task for its context (``topology.processors``)."""
+    tables: tuple[StoreSpec, ...]
+    """The stores of the object, then ``event_timers`` and ``clock_timers``."""
+    event_timers: StoreSpec
+    clock_timers: StoreSpec
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

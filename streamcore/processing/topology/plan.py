@@ -18,6 +18,7 @@ from streamcore.processing.topology.nodes import (
     Final,
     GlobalTable,
     Node,
+    Process,
     RateLimit,
     Repartition,
     Source,
@@ -135,7 +136,7 @@ def _tables_named_by(
 def _tables_of(node: Node, named: Sequence[StoreSpec]) -> tuple[StoreSpec, ...]:
     """Return the tables that a node's task must own: those that its function may write, and declared ones."""
     found = [store for store in named if not store.is_kept_by_step]
-    if isinstance(node, AgentNode):
+    if isinstance(node, AgentNode | Process):
         found += [store for store in node.tables if not any(store is known for known in found)]
     return tuple(found)
 
@@ -464,7 +465,7 @@ def _check_co_partitioned(sub_topology: SubTopology, counts: Mapping[str, int]) 
     if counts[first.name] > 1:
         for node in sub_topology.nodes:
             if isinstance(node, Aggregate | RateLimit | Take | TableJoin) or (
-                isinstance(node, AgentNode) and node.tables
+                isinstance(node, AgentNode | Process) and node.tables
             ):
                 _check_keys_are_written_alike(node, sub_topology.nodes)
 
@@ -478,7 +479,7 @@ def _check_keys_are_written_alike(node: Node, members: Sequence[Node]) -> None:
     topics = list(topics_above(node))
     if isinstance(node, TableJoin) and not isinstance(node.table, GlobalTable):
         topics += topics_above(node.table)
-    if isinstance(node, AgentNode):
+    if isinstance(node, AgentNode | Process):
         declared = [id(store) for store in node.tables]
         for keeper in members:
             if isinstance(keeper, KEEPERS) and id(keeper.store) in declared:

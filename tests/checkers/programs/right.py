@@ -98,6 +98,22 @@ def same_customer(order: Order) -> str:
 assert_type(same_customer, sc.Stream[str, Order])
 
 
+class Visits(sc.Processor[str, Order, str, int]):
+    seen = sc.Store(key=str, value=int, default=0)
+
+    def on_record(self, record: sc.Record[str, Order]) -> None:
+        self.seen[record.key] += record.value.amount
+        self.schedule(after="30m", name="gone")
+        self.schedule(record.timestamp_ms + 5, by_clock=True)
+
+    def on_timer(self, timer: sc.DueTimer[str]) -> None:
+        self.forward(value=self.seen.pop(timer.key, 0))
+        self.forward(sc.Record(timer.key, timer.time_ms))
+
+
+assert_type(orders.process("visits", Visits), sc.Stream[str, int])
+
+
 def insert(orders: list[Order]) -> int:
     return len(orders)
 

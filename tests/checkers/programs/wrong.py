@@ -49,6 +49,15 @@ orders.sum("sum", lambda order: order.amuont)  # wrong
 orders.tumbling(1.5)  # wrong
 orders.sample("half")  # wrong
 orders.sink(lambda orders: orders.amount)  # wrong
+orders.process("process", len)  # wrong
+
+
+class OfNumbers(sc.Processor[str, int, str, int]):
+    def on_record(self, record: sc.Record[str, int]) -> None:
+        self.forward(value="text")  # wrong
+
+
+orders.process("of-numbers", OfNumbers)  # wrong
 orders.sink(lambda records: records[0].value, batch=10)  # wrong
 orders.take(3)  # wrong
 orders.rate_limit("3", per="1s")  # wrong
