@@ -66,7 +66,7 @@ class RestoreTarget:
     """
 
     store: str
-    source: TopicPartition
+    partition: TopicPartition
     is_windowed: bool = False
     deletes_by_tombstones: bool = False
     until: Offset | None = None
@@ -113,10 +113,10 @@ def restore_store(
 
 
 def _plan(engine: KeyValueEngine, target: RestoreTarget, log: ReadableLog, clock: Clock) -> RestorePlan:
-    description = log.topics().get(target.source.topic)
+    description = log.topics().get(target.partition.topic)
     if description is None:
-        raise UnknownTopicError(with_facts("there is no topic to restore from", topic=target.source.topic))
-    offsets = log.offsets([target.source])[target.source]
+        raise UnknownTopicError(with_facts("there is no topic to restore from", topic=target.partition.topic))
+    offsets = log.offsets([target.partition])[target.partition]
     visible_end, log_end = offsets.last_stable, offsets.log_end
     if target.until is not None:
         visible_end = max(offsets.log_start, min(visible_end, target.until))
@@ -178,7 +178,7 @@ class _Restore:
             self._engine.drop_store(store)
         if had_data or (plan.kind is Restoring.REBUILD and plan.start < plan.end):
             facts = fact_text(
-                store=store, partition=self._target.source, log_start=plan.start, log_end=plan.end
+                store=store, partition=self._target.partition, log_start=plan.start, log_end=plan.end
             )
             _logger.warning("a store is emptied and rebuilt from its topic: %s: %s", plan.reason, facts)
         return Restored(plan, self._replay(plan))
@@ -188,7 +188,7 @@ class _Restore:
         checkpoint = changelog.checkpoint(self._engine, self._target.store)
         facts = fact_text(
             table=self._target.store,
-            partition=self._target.source,
+            partition=self._target.partition,
             log_start=plan.changelog.log_start,
             log_end=plan.changelog.log_end,
             checkpoint="none" if checkpoint is None else checkpoint.offset,
@@ -242,11 +242,11 @@ class _Restore:
 
     def _columns(self, plan: RestorePlan) -> Iterator[FetchedColumns]:
         """Read the columns of ``[start, end)``; the last ones are cut at the end."""
-        source = self._target.source
-        self._reader.assign({source: plan.start})
+        partition = self._target.partition
+        self._reader.assign({partition: plan.start})
         position = plan.start
         while position < plan.end:
-            columns = self._reader.fetch(source, bytes_max=FETCH_BYTES)
+            columns = self._reader.fetch(partition, bytes_max=FETCH_BYTES)
             if columns is None:
                 return
             position = columns.next_offset

@@ -73,7 +73,9 @@ class _TaskChanges:
         """Store -> the offset, in the topic that it follows, that it reaches with the writes. Once
         committed.
         """
-        reached = {store: run.result().end_offset for store, run in self.appended.items()}
+        reached = {
+            store: acknowledgement.result().end_offset for store, acknowledgement in self.appended.items()
+        }
         reached |= {name: self.positions[source] for name, source in self.state.followed.items()}
         return reached
 
@@ -144,8 +146,8 @@ def commit(
     for change in changes:
         _apply(change, now_ms)
     ends: dict[TopicPartition, Offset] = {}
-    for partition, run in appended:
-        ends[partition] = max(ends.get(partition, 0), run.result().end_offset)
+    for partition, acknowledgement in appended:
+        ends[partition] = max(ends.get(partition, 0), acknowledgement.result().end_offset)
     return ends
 
 

@@ -38,7 +38,7 @@ class Freshness:
                 {
                     partition: offset
                     for partition, offset in self._wanted.items()
-                    if partition in self._keeper.sources
+                    if partition in self._keeper.partitions
                 }
             )
         return self._sub_topology is None or self._reflects(self._sub_topology)

@@ -79,48 +79,48 @@ class GlobalTableKeeper:
         self.engine = engine
         self._log = log
         self._clock = clock
-        self._sources = [TopicPartition(node.topic.name, number) for number in range(partition_count)]
+        self._partitions = [TopicPartition(node.topic.name, number) for number in range(partition_count)]
         self._transform = topic_transform(node.topic, node.store.key_type, checks_values=checks_values)
         self._codec: KeyCodec[Any] = key_codec(node.store.key_type)
-        self._reached = dict.fromkeys(self._sources, -1)
+        self._reached = dict.fromkeys(self._partitions, -1)
 
     def store_name(self, partition: int) -> str:
         """Return the engine's name for the records of one partition: each has a separate checkpoint."""
         return f"{self.store.name}@{partition}"
 
     @property
-    def sources(self) -> list[TopicPartition]:
+    def partitions(self) -> list[TopicPartition]:
         """The partitions that the table follows."""
-        return self._sources
+        return self._partitions
 
     def follow(self, progress: Progress | None = None) -> bool:
         """Apply new records of the topic; return whether there were any."""
         moved = False
-        offsets = self._log.offsets(self._sources)
-        for source in self._sources:
-            end = offsets[source].last_stable
-            if end == self._reached[source]:
+        offsets = self._log.offsets(self._partitions)
+        for partition in self._partitions:
+            end = offsets[partition].last_stable
+            if end == self._reached[partition]:
                 continue
             restore_store(
                 self.engine,
                 RestoreTarget(
-                    store=self.store_name(source.partition), source=source, transform=self._transform
+                    store=self.store_name(partition.partition), partition=partition, transform=self._transform
                 ),
                 self._log,
                 self._clock,
                 progress=None if progress is None else _named(progress, self.store.name),
             )
-            self._reached[source] = end
+            self._reached[partition] = end
             moved = True
         return moved
 
     def position(self) -> Position:
         """Return the position that the table has reached in its topic."""
         found = {}
-        for source in self._sources:
-            reached = checkpoint(self.engine, self.store_name(source.partition))
+        for partition in self._partitions:
+            reached = checkpoint(self.engine, self.store_name(partition.partition))
             if reached is not None:
-                found[source] = reached.offset
+                found[partition] = reached.offset
         return Position(found)
 
     def ensure_key(self, key: Any) -> None:
@@ -142,7 +142,7 @@ class GlobalTableKeeper:
 
     def items(self) -> Iterator[tuple[Any, Any]]:
         """Return all keys and values, in the order of the stored keys."""
-        parts = [self.engine.scan(self.store_name(source.partition), None, None) for source in self._sources]
+        parts = [self.engine.scan(self.store_name(each.partition), None, None) for each in self._partitions]
         decode_key, decode = self._codec.decode, self.store.value_serde.decode
         return ((decode_key(key), decode(data)) for key, data in heapq.merge(*parts))
 
@@ -151,8 +151,8 @@ class GlobalTableKeeper:
         wanted = list(keys)
         encoded = self._codec.encode_identities(wanted)
         found: dict[Any, Any] = {}
-        for source in self._sources:
-            values = self.engine.get_many(self.store_name(source.partition), encoded)
+        for partition in self._partitions:
+            values = self.engine.get_many(self.store_name(partition.partition), encoded)
             for key, data in zip(wanted, values, strict=True):
                 if data is not None:
                     found[key] = self._value(key, data)

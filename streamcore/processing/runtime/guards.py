@@ -241,18 +241,20 @@ def ensure_within_log(
     Raises:
         UsageError: a partition has fewer records than the application processed.
     """
-    for source, position in committed.items():
-        if source in offsets and position.offset > offsets[source].log_end:
+    for partition, position in committed.items():
+        if partition in offsets and position.offset > offsets[partition].log_end:
             raise UsageError(
                 "the committed offset lies behind the end of the partition, so the topic is another one or "
                 f"the log lost its end; bring back the log from a backup, or start over with {RESET}: "
-                + fact_text(partition=source, committed=position.offset, log_end=offsets[source].log_end)
+                + fact_text(
+                    partition=partition, committed=position.offset, log_end=offsets[partition].log_end
+                )
             )
 
 
 def ensure_own_offsets(
     app_id: str,
-    sources: Sequence[TopicPartition],
+    partitions: Sequence[TopicPartition],
     committed: Mapping[TopicPartition, CommittedOffset],
     reflected: Mapping[TopicPartition, Offset],
     records: ApplicationRecords,
@@ -265,7 +267,7 @@ def ensure_own_offsets(
     The application commits a note beside each offset; programs that move offsets do not.
 
     Args:
-        sources: the inputs of the task.
+        partitions: the inputs of the task.
         committed: their committed offsets; inputs without one are left out.
         reflected: the position that the task's state reflects.
         tables: those of the task that hold anything. Without any, moved offsets do no harm.
@@ -274,22 +276,22 @@ def ensure_own_offsets(
     Raises:
         UsageError: the offsets were committed by another program, or are missing.
     """
-    known = {source for source in sources if _was_read(records, source)}
-    moved = [source for source in committed if source in known and not committed[source].metadata]
+    known = {partition for partition in partitions if _was_read(records, partition)}
+    moved = [partition for partition in committed if partition in known and not committed[partition].metadata]
     if not tables:
-        _warn_of_moved_positions(app_id, {source: committed[source].offset for source in moved})
+        _warn_of_moved_positions(app_id, {partition: committed[partition].offset for partition in moved})
         return
     facts = {"app": app_id, "tables": ",".join(tables)}
     start_over = f"start over with {RESET}"
-    gone = [source for source in sources if source not in committed]
-    if gone and (not committed or any(source in known for source in gone)):
+    gone = [partition for partition in partitions if partition not in committed]
+    if gone and (not committed or any(partition in known for partition in gone)):
         raise UsageError(
             "the committed offsets of the application are gone while its tables hold data, so records "
             f"would be counted twice; the group was deleted, or its positions expired; {start_over}: "
             + fact_text(**facts, partitions=",".join(map(str, gone)))
         )
     if not records.inputs:
-        moved = [source for source in committed if not committed[source].metadata]
+        moved = [partition for partition in committed if not committed[partition].metadata]
     if moved:
         raise UsageError(
             "another program moved the committed offsets of the application, so its tables no longer "
@@ -301,20 +303,20 @@ def ensure_own_offsets(
                 reflected=reflected.get(moved[0], "unknown"),
             )
         )
-    for source, offset in reflected.items():
-        position_now = committed.get(source)
+    for partition, offset in reflected.items():
+        position_now = committed.get(partition)
         if position_now is not None and position_now.offset < offset and not may_lose_end:
             raise UsageError(
                 "the tables are ahead of the committed offsets, so the log lost its end or is an old copy; "
                 "bring back the log that belongs to the state, delete state/ to take what this log holds, or "
                 f"{start_over}: "
-                + fact_text(**facts, partition=source, committed=position_now.offset, reflected=offset)
+                + fact_text(**facts, partition=partition, committed=position_now.offset, reflected=offset)
             )
 
 
-def _was_read(records: ApplicationRecords, source: TopicPartition) -> bool:
-    record = records.inputs.get(source.topic)
-    return record is not None and record.topic_id is not None and source.partition < record.partitions
+def _was_read(records: ApplicationRecords, partition: TopicPartition) -> bool:
+    record = records.inputs.get(partition.topic)
+    return record is not None and record.topic_id is not None and partition.partition < record.partitions
 
 
 def _warn_of_moved_positions(app_id: str, moved: Mapping[TopicPartition, Offset]) -> None:
@@ -322,6 +324,6 @@ def _warn_of_moved_positions(app_id: str, moved: Mapping[TopicPartition, Offset]
         _logger.warning(
             "another program moved the committed offsets of the application; it continues from there: %s",
             fact_text(
-                app=app_id, positions=",".join(f"{source}@{offset}" for source, offset in moved.items())
+                app=app_id, positions=",".join(f"{partition}@{offset}" for partition, offset in moved.items())
             ),
         )

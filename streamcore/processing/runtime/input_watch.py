@@ -48,12 +48,12 @@ class InputWatch:
                 if any(store.windows is not None for store in sub_topology.stores):
                     self._windowed.add(name)
 
-    def look(self, queue: RecordQueue, run: FetchedColumns, now_ms: int) -> None:
+    def look(self, queue: RecordQueue, columns: FetchedColumns, now_ms: int) -> None:
         """Check the fetched records that a queue was filled with."""
         topic = queue.partition.topic
         partition_count = self._partition_counts.get(topic)
         if partition_count is not None:
-            self._look_at_keys(queue.partition, run.keys, partition_count)
+            self._look_at_keys(queue.partition, columns.keys, partition_count)
         if (
             self._ahead_ms_max is not None
             and topic in self._windowed
@@ -70,22 +70,22 @@ class InputWatch:
             )
 
     def _look_at_keys(
-        self, source: TopicPartition, keys: Sequence[bytes | None], partition_count: int
+        self, partition: TopicPartition, keys: Sequence[bytes | None], partition_count: int
     ) -> None:
         step = max(1, len(keys) // SAMPLED_KEYS)
         sampled = [key for key in keys[::step][:SAMPLED_KEYS] if key is not None]
-        foreign = [key for key in sampled if partition_of_key(key, partition_count) != source.partition]
+        foreign = [key for key in sampled if partition_of_key(key, partition_count) != partition.partition]
         if not foreign:
             return
-        if source.topic not in self.foreign_keys:
+        if partition.topic not in self.foreign_keys:
             _logger.warning(
                 "keys of a topic are in other partitions than murmur2 gives them, so tables and joins may "
                 "not find them together; set partitioner=murmur2_random where they are produced, or go "
                 "through .repartition(name=...): %s",
                 fact_text(
-                    partition=source,
+                    partition=partition,
                     key=foreign[0][:80],
                     expected_partition=partition_of_key(foreign[0], partition_count),
                 ),
             )
-        self.foreign_keys[source.topic] = self.foreign_keys.get(source.topic, 0) + len(foreign)
+        self.foreign_keys[partition.topic] = self.foreign_keys.get(partition.topic, 0) + len(foreign)

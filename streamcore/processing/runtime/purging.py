@@ -33,15 +33,19 @@ class RepartitionPurge:
         self._last_ms = now_ms
         topics = {topic.name for topic in plan.topics if topic.internal}
         processed = {
-            source: offset
+            partition: offset
             for state in states
-            for source, offset in state.committed.items()
-            if source.topic in topics
+            for partition, offset in state.committed.items()
+            if partition.topic in topics
         }
         try:
             starts = self._log.offsets(processed)
             self._log.delete_records(
-                {source: offset for source, offset in processed.items() if offset > starts[source].log_start}
+                {
+                    partition: offset
+                    for partition, offset in processed.items()
+                    if offset > starts[partition].log_start
+                }
             )
         except (UsageError, RetriableError) as error:
             if not self._has_failed:

@@ -175,7 +175,7 @@ def table_query(
     store = stores[name]
     keeper = task_set.global_tables.get(name)
     if keeper is not None:
-        parts = [(keeper.engine, keeper.store_name(source.partition)) for source in keeper.sources]
+        parts = [(keeper.engine, keeper.store_name(each.partition)) for each in keeper.partitions]
     else:
         parts = [(state.engine, name) for state in task_set.states if name in state.task.stores]
     decode, result = store.value_serde.decode, store.result

@@ -214,7 +214,7 @@ def open_task_set(
                     clock,
                     checks_values=_checks_values(table.topic, application),
                 )
-                for source in keeper.sources:
+                for source in keeper.partitions:
                     name = keeper.store_name(source.partition)
                     describe_store(engine, description_of(table.store, name, follows=table.topic.name))
                 keeper.follow(progress)
@@ -388,7 +388,7 @@ class _Opening:
             engine,
             RestoreTarget(
                 store=store.name,
-                source=source,
+                partition=source,
                 is_windowed=store.windows is not None,
                 deletes_by_tombstones=isinstance(store.windows, SessionWindows),
                 until=until,

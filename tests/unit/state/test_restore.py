@@ -17,7 +17,7 @@ from streamcore.state.restoring import Checkpoint, Restoring
 from tests.support.fake_log import FakeLog, Pair
 
 SOURCE = TopicPartition("app-counts-changelog", 0)
-TARGET = RestoreTarget(store="counts", source=SOURCE)
+TARGET = RestoreTarget(store="counts", partition=SOURCE)
 DAY_MS = 86_400_000
 
 
@@ -276,7 +276,7 @@ def test_a_table_that_follows_a_topic_stops_where_the_task_reads_on(
     log: FakeLog, engine: MemoryEngine, clock: ManualClock
 ) -> None:
     log.append(*numbered(20))
-    target = RestoreTarget(store="counts", source=SOURCE, until=11)
+    target = RestoreTarget(store="counts", partition=SOURCE, until=11)
 
     restored = restore_store(engine, target, log, clock)
 
@@ -291,7 +291,7 @@ def test_a_table_ahead_of_where_the_task_reads_on_is_rebuilt_up_to_there(
     log.append(*numbered(20))
     restore_store(engine, TARGET, log, clock)
 
-    restore_store(engine, RestoreTarget(store="counts", source=SOURCE, until=3), log, clock)
+    restore_store(engine, RestoreTarget(store="counts", partition=SOURCE, until=3), log, clock)
 
     assert held(engine) == {b"k0": b"0", b"k1": b"1", b"k2": b"2"}
 
@@ -302,7 +302,7 @@ def test_a_transform_may_give_two_topic_keys_one_store_key(
     log.append((b"A", b"1"), (b"a", b"2"), (b"A", b"3"), (b"B", b"4"), (b"b", None))
     target = RestoreTarget(
         store="counts",
-        source=SOURCE,
+        partition=SOURCE,
         transform=lambda keys, values: ([key.lower() for key in keys], values),
     )
 

@@ -21,7 +21,7 @@ from streamcore.testing.sim_disk import SimDisk
 
 NOW_MS = 1_700_000_000_000
 SOURCE = TopicPartition("app-counts-changelog", 0)
-TARGET = RestoreTarget(store="counts", source=SOURCE)
+TARGET = RestoreTarget(store="counts", partition=SOURCE)
 
 
 class House:

@@ -248,7 +248,7 @@ def test_a_restore_forgets_the_sessions_that_were_united(engine: MemoryEngine) -
 
     restore_store(
         restored,
-        RestoreTarget(store="s", source=SOURCE, is_windowed=True, deletes_by_tombstones=True),
+        RestoreTarget(store="s", partition=SOURCE, is_windowed=True, deletes_by_tombstones=True),
         log,
         ManualClock(),
     )

@@ -125,7 +125,7 @@ def test_an_abort_brings_dropped_windows_back(store: WindowStore[str, int], engi
 def test_windows_that_a_restore_brought_back_go_with_the_first_drop(engine: MemoryEngine) -> None:
     log = FakeLog(SOURCE)
     log.append(*((encode_start(start) + b"k", b"1") for start in (10, 20, 30)))
-    restore_store(engine, RestoreTarget(store="s", source=SOURCE, is_windowed=True), log, ManualClock())
+    restore_store(engine, RestoreTarget(store="s", partition=SOURCE, is_windowed=True), log, ManualClock())
     store = open_store(engine)
     assert len(list(store.items())) == 3
 

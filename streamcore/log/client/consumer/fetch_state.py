@@ -42,12 +42,12 @@ class FetchState:
     def __post_init__(self) -> None:
         self.fetched_to = self.position
 
-    def keep(self, run: FetchedColumns) -> None:
+    def keep(self, columns: FetchedColumns) -> None:
         """Store fetched columns. All records that were fetched before must have been returned."""
-        self.records, self.taken = run.records(), 0
-        self.fetched_to = run.next_offset
+        self.records, self.taken = columns.records(), 0
+        self.fetched_to = columns.next_offset
         if not self.records:
-            self.position = run.next_offset
+            self.position = columns.next_offset
 
     def hand_out(self, count_max: int) -> list[BytesRecord]:
         """Return the next records, at most ``count_max``."""
@@ -178,13 +178,13 @@ class FetchStates:
     def _fetch(self, partition: TopicPartition, reading: FetchState) -> None:
         while not reading.records:
             try:
-                run = self._reader.fetch(partition, bytes_max=self._fetch_bytes_max)
+                columns = self._reader.fetch(partition, bytes_max=self._fetch_bytes_max)
             except OffsetOutOfRangeError as error:
                 self._reset(partition, reading, error)
                 continue
-            if run is None:
+            if columns is None:
                 return
-            reading.keep(run)
+            reading.keep(columns)
 
     def _reset(self, partition: TopicPartition, reading: FetchState, error: OffsetOutOfRangeError) -> None:
         """Move a partition to its start or end, as ``start`` says. Raises ``error`` for another ``start``."""

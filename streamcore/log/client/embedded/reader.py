@@ -62,7 +62,7 @@ class EmbeddedReader:
         if result.next_offset == start:
             return None
         try:
-            run = decode_columns(partition, result.data, start, result.aborted)
+            columns = decode_columns(partition, result.data, start, result.aborted)
         except CorruptBatchError as error:
             with self._driver:
                 path = assigned.log.segments.holding(start).data_path
@@ -76,8 +76,8 @@ class EmbeddedReader:
                     found=error,
                 )
             ) from error
-        assigned.position = run.next_offset = result.next_offset
-        return run
+        assigned.position = columns.next_offset = result.next_offset
+        return columns
 
     def position(self, partition: TopicPartition) -> Offset:
         """Return the next offset that ``fetch`` reads."""

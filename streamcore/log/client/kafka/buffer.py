@@ -104,13 +104,13 @@ class PartitionBuffer:
         """
         if not self.has_news():
             return None
-        run = FetchedColumns(partition=self.partition, offsets=[], next_offset=self.received_to)
+        columns = FetchedColumns(partition=self.partition, offsets=[], next_offset=self.received_to)
         left_bytes = bytes_max
-        while self._chunks and (left_bytes > 0 or not run.offsets):
+        while self._chunks and (left_bytes > 0 or not columns.offsets):
             chunk = self._chunks[0]
             count = chunk.count_within(left_bytes)
             before_bytes = chunk.left_bytes
-            _move(chunk, count, run)
+            _move(chunk, count, columns)
             if chunk.taken == len(chunk.offsets):
                 self._chunks.popleft()
                 moved_bytes = before_bytes
@@ -119,9 +119,9 @@ class PartitionBuffer:
             left_bytes -= moved_bytes
             self.size_bytes -= moved_bytes
         if self._chunks:
-            run.next_offset = run.offsets[-1] + 1
-        self.position = run.next_offset
-        return run
+            columns.next_offset = columns.offsets[-1] + 1
+        self.position = columns.next_offset
+        return columns
 
 
 def _lengths(column: list[bytes | None]) -> list[int]:
@@ -131,19 +131,19 @@ def _lengths(column: list[bytes | None]) -> list[int]:
         return [0 if field is None else len(field) for field in column]
 
 
-def _move(chunk: _Chunk, count: int, run: FetchedColumns) -> None:
+def _move(chunk: _Chunk, count: int, columns: FetchedColumns) -> None:
     """Move the next records of a chunk to columns."""
     start, end = chunk.taken, chunk.taken + count
-    before = len(run.offsets)
+    before = len(columns.offsets)
     if not before and count == len(chunk.offsets):
-        run.offsets, run.timestamps_ms = chunk.offsets, chunk.timestamps_ms
-        run.keys, run.values, run.headers = chunk.keys, chunk.values, chunk.headers
+        columns.offsets, columns.timestamps_ms = chunk.offsets, chunk.timestamps_ms
+        columns.keys, columns.values, columns.headers = chunk.keys, chunk.values, chunk.headers
     else:
-        run.offsets += chunk.offsets[start:end]
-        run.timestamps_ms += chunk.timestamps_ms[start:end]
-        run.keys += chunk.keys[start:end]
-        run.values += chunk.values[start:end]
-        if chunk.headers is not None or run.headers is not None:
-            run.headers = run.headers or [()] * before
-            run.headers += [()] * count if chunk.headers is None else chunk.headers[start:end]
+        columns.offsets += chunk.offsets[start:end]
+        columns.timestamps_ms += chunk.timestamps_ms[start:end]
+        columns.keys += chunk.keys[start:end]
+        columns.values += chunk.values[start:end]
+        if chunk.headers is not None or columns.headers is not None:
+            columns.headers = columns.headers or [()] * before
+            columns.headers += [()] * count if chunk.headers is None else chunk.headers[start:end]
     chunk.taken = end

@@ -113,14 +113,14 @@ class KafkaReader:
         if not buffer.has_news() and not self._is_at_end(buffer):
             self._await(buffer)
         with self._changed:
-            run = buffer.take(bytes_max)
+            columns = buffer.take(bytes_max)
             if buffer.is_halted and not buffer.size_bytes:
                 buffer.is_halted = False
                 self._start_fetching([buffer])
             self._changed.notify_all()
-        if run is None and buffer.failure is not None:
+        if columns is None and buffer.failure is not None:
             raise buffer.failure
-        return run
+        return columns
 
     def position(self, partition: TopicPartition) -> Offset:
         """Return the next offset that ``fetch`` reads."""
