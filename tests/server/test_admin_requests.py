@@ -71,7 +71,9 @@ def test_all_records_of_several_partitions_are_deleted(client: WireClient) -> No
     assert cut(client, "t", (0, -1), (1, -1)) == [(3, E.NONE), (1, E.NONE)]
 
 
-def test_what_cannot_be_deleted_is_refused_by_kafkas_codes(client: WireClient, served: sc.ServedLog) -> None:
+def test_topics_that_cannot_be_deleted_are_refused_by_kafkas_codes(
+    client: WireClient, served: sc.ServedLog
+) -> None:
     served.log.create_topic("table", config={"cleanup.policy": "compact"})
     served.log.create_topic("both", config={"cleanup.policy": "compact,delete"})
     with served.log.producer(transactional_id="x") as producer, producer.transaction():

@@ -76,7 +76,7 @@ def poll_until(consumers: Sequence[Consumer], is_reached: Callable[[], bool]) ->
 # --- writing and reading --------------------------------------------------------------------------
 
 
-def test_what_is_sent_is_read_with_keys_times_and_headers(log: ConnectedLog, topic: str) -> None:
+def test_sent_records_are_read_with_keys_times_and_headers(log: ConnectedLog, topic: str) -> None:
     with log.producer(compression="zstd") as producer:
         sent = producer.send_and_wait(
             topic, key=b"k", value=b"v", timestamp_ms=1_795_000_000_000, headers=[("a", b"1"), ("a", None)]
@@ -314,7 +314,7 @@ def test_properties_that_make_no_sense_are_refused(served: ServedLog) -> None:
         connect(served.address, security={"acks": "0"})
 
 
-def test_what_is_the_brokers_business_is_refused(served: ServedLog, tmp_path: Path) -> None:
+def test_arguments_of_the_other_kind_of_log_are_refused(served: ServedLog, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="durability"):
         connect(served.address, durability="relaxed")
     with pytest.raises(UsageError, match="config"):

@@ -191,14 +191,16 @@ def test_only_what_is_asked_for_is_shown(client: WireClient) -> None:
         (99, "x", E.INVALID_REQUEST),
     ],
 )
-def test_what_has_no_settings_is_refused(client: WireClient, kind: int, name: str, expected: E) -> None:
+def test_resources_without_settings_are_refused(
+    client: WireClient, kind: int, name: str, expected: E
+) -> None:
     result = describe(client, kind, name)
 
     assert (result.error_code, result.configs) == (expected, [])
     assert result.error_message
 
 
-def test_what_has_settings_is_listed(client: WireClient) -> None:
+def test_resources_with_settings_are_listed(client: WireClient) -> None:
     change(client, (GROUP, "g", [("consumer.session.timeout.ms", SET, "50000")]))
 
     def listed(*types: int, version: int = 1) -> list[tuple[int, str]]:
@@ -374,7 +376,7 @@ def test_settings_that_the_broker_itself_obeys_change_at_once(
         ("x", "log.retention.ms", "1", E.INVALID_REQUEST),
     ],
 )
-def test_what_cannot_be_changed_of_a_broker_is_refused(
+def test_changes_that_a_broker_cannot_make_are_refused(
     client: WireClient, resource: str, name: str, value: str, expected: E
 ) -> None:
     assert change(client, (BROKER, resource, [(name, SET, value)])) == [expected]
@@ -454,7 +456,9 @@ def test_a_group_has_settings_before_it_has_members(client: WireClient) -> None:
         ("share.isolation.level", "read_committed", E.INVALID_CONFIG),
     ],
 )
-def test_what_a_group_cannot_obey_is_refused(client: WireClient, name: str, value: str, expected: E) -> None:
+def test_settings_that_a_group_cannot_have_are_refused(
+    client: WireClient, name: str, value: str, expected: E
+) -> None:
     assert change(client, (GROUP, "g", [(name, SET, value)])) == [expected]
 
 

@@ -54,7 +54,7 @@ def stored(produced: bytes, base_offset: int) -> bytes:
     return struct.pack(">q", base_offset) + produced[8:12] + struct.pack(">i", 0) + produced[16:]
 
 
-def test_what_was_produced_is_fetched_byte_for_byte_but_for_its_offsets(
+def test_produced_batches_are_fetched_byte_for_byte_except_their_offsets(
     client: WireClient, topic: str
 ) -> None:
     first, second = batch(b"a", b"b"), batch(b"c")
@@ -221,7 +221,7 @@ def test_topics_are_asked_for_by_id_only_where_an_answer_can_lack_a_name(
     assert [(each.error_code, each.name) for each in topics] == [(42, ""), (42, topic)]
 
 
-def test_what_is_said_of_a_long_name_does_not_grow_with_it(client: WireClient) -> None:
+def test_an_error_about_a_long_name_is_short(client: WireClient) -> None:
     name = "é" * 16_383
     wanted = CreatableTopic(name=name, num_partitions=1, replication_factor=1, assignments=[], configs=[])
 

@@ -133,14 +133,14 @@ def test_a_topic_of_the_brokers_number_of_partitions(client: WireClient, version
         (topic("t", -1, -1, assigned=[(0, [])]), E.INVALID_REPLICA_ASSIGNMENT),
     ],
 )
-def test_what_cannot_be_created_is_refused_by_kafkas_codes(
+def test_topics_that_cannot_be_created_are_refused_by_kafkas_codes(
     client: WireClient, served: sc.ServedLog, wanted: CreatableTopic, expected: E
 ) -> None:
     assert code(client, wanted) == expected
     assert wanted.name not in served.log.topics()
 
 
-def test_an_existing_topic_is_said_to_be_before_anything_else_is_looked_at(client: WireClient) -> None:
+def test_an_existing_topic_is_reported_before_every_other_error(client: WireClient) -> None:
     create(client, topic("t"))
 
     assert code(client, topic("t", 0, 5, config={"nope": "1"})) == E.TOPIC_ALREADY_EXISTS
@@ -229,7 +229,7 @@ def test_a_topic_gets_more_partitions(client: WireClient, served: sc.ServedLog) 
         (more("t", 10_003), E.POLICY_VIOLATION),
     ],
 )
-def test_what_cannot_grow_is_refused_by_kafkas_codes(
+def test_topics_that_cannot_get_partitions_are_refused_by_kafkas_codes(
     client: WireClient, wanted: CreatePartitionsTopic, expected: E
 ) -> None:
     create(client, topic("t", 2))
@@ -276,7 +276,9 @@ def test_topics_are_deleted_by_name_in_older_versions(client: WireClient, versio
     assert answer == {"a": E.NONE, "none": E.UNKNOWN_TOPIC_OR_PARTITION}
 
 
-def test_what_cannot_be_deleted_is_refused_by_kafkas_codes(client: WireClient, served: sc.ServedLog) -> None:
+def test_topics_that_cannot_be_deleted_are_refused_by_kafkas_codes(
+    client: WireClient, served: sc.ServedLog
+) -> None:
     ids = {each.name: each.topic_id for each in create(client, topic("a"), topic("b"), topic("c"))}
 
     assert delete(client, ("a", ids["a"])) == [("a", E.INVALID_REQUEST)]

@@ -339,7 +339,7 @@ def mark(
     return [each.error_code for each in answer.markers[0].topics[0].partitions]
 
 
-def test_what_hangs_is_found_and_ended_by_hand(
+def test_a_hanging_transaction_is_found_and_aborted_by_an_administrator(
     client: TransactionClient, wire: WireClient, topic: str
 ) -> None:
     identity = client.begin(topic)

@@ -16,7 +16,7 @@ PLACES = [TopicPartition("t", 0), TopicPartition("t", 1)]
 
 
 @pytest.mark.parametrize("address", ["http://h1:9092", "kafka://", "h1:0", ""])
-def test_what_is_neither_a_folder_nor_a_broker_is_refused(address: str) -> None:
+def test_an_address_that_is_neither_a_folder_nor_a_broker_is_refused(address: str) -> None:
     with pytest.raises(UsageError):
         connect(address)
 
@@ -65,7 +65,7 @@ def test_a_second_process_is_refused_with_the_pid_of_the_first(tmp_path: Path, p
         assert log.groups() == []
 
 
-def test_what_was_acknowledged_before_closing_is_there_after_opening(tmp_path: Path) -> None:
+def test_acknowledged_records_survive_closing_and_opening(tmp_path: Path) -> None:
     with connect(tmp_path) as log:
         log.create_topic("t", partitions=2, config={"retention.ms": "-1"})
         with log.producer(compression="zstd") as producer:
@@ -98,7 +98,7 @@ def test_a_group_is_described_with_its_lag(tmp_path: Path) -> None:
         assert log.groups() == []
 
 
-def test_what_a_transaction_has_not_decided_is_no_lag(tmp_path: Path) -> None:
+def test_records_of_an_open_transaction_are_no_lag(tmp_path: Path) -> None:
     with connect(tmp_path) as log, log.producer(transactional_id="open") as producer:
         log.create_topic("t")
         with producer.transaction():

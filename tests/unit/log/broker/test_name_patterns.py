@@ -56,7 +56,7 @@ def test_names_match_as_they_do_in_python(pattern: str, name: str) -> None:
         ("", "", "a"),
     ],
 )
-def test_what_is_of_res_own_syntax_is_understood(pattern: str, matching: str, other: str) -> None:
+def test_the_syntax_of_re_2_is_accepted(pattern: str, matching: str, other: str) -> None:
     compiled = compile_pattern(pattern)
 
     assert compiled.matches(matching)
@@ -71,7 +71,7 @@ def test_what_is_of_res_own_syntax_is_understood(pattern: str, matching: str, ot
         *("[[:nonsense:]]", r"\p{Klingon}", r"\x{110000}", "a" * (PATTERN_LENGTH_MAX + 1)),
     ],
 )
-def test_what_is_not_understood_is_refused(pattern: str) -> None:
+def test_an_expression_outside_the_syntax_is_refused(pattern: str) -> None:
     with pytest.raises(ApiError, match="INVALID_REGULAR_EXPRESSION"):
         compile_pattern(pattern)
 

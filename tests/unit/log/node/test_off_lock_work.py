@@ -108,7 +108,7 @@ def test_the_log_continues_while_recovery_points_are_written(
     assert read_checkpoint(disk, Path("/data/log", RECOVERY_POINTS))[PLACE] == 1
 
 
-def test_of_two_concurrent_creations_of_a_topic_one_fails(
+def test_one_of_two_concurrent_creations_of_a_topic_fails(
     disk: HeldDisk, log: EmbeddedLog, pool: ThreadPoolExecutor
 ) -> None:
     disk.held_name = "t-0"

@@ -96,7 +96,7 @@ def test_a_layout_has_tags_and_defaults() -> None:
     assert not any(field.has_default for field in layout_of(Everything, PLAIN))
 
 
-def test_numbers_that_stand_together_are_a_run() -> None:
+def test_adjacent_numbers_are_decoded_together() -> None:
     assert names(in_runs(layout_of(Everything, PLAIN)))[:3] == [
         ["truth", "small", "port", "number", "large", "share"],
         ["text"],

@@ -104,7 +104,7 @@ def test_requests_of_one_turn_are_one_write_and_are_answered_after_the_sync() ->
     assert asking.sent_count == 1
 
 
-def test_what_was_answered_is_there_after_a_power_cut() -> None:
+def test_answered_records_survive_a_power_cut() -> None:
     groups, asking = GroupsOnASimulatedDisk(), Asking()
     groups.add(asking, 1)
     groups.turns.turn()

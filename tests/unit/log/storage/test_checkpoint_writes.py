@@ -87,7 +87,7 @@ def test_a_sync_waits_for_the_write_of_another_thread(pool: ThreadPoolExecutor) 
     assert written(disk) == {FIRST: 5}
 
 
-def test_what_could_not_be_written_is_written_by_the_next_call() -> None:
+def test_the_next_call_writes_what_a_failed_call_did_not() -> None:
     disk = SimDisk()
     checkpoints = LogCheckpoints(disk, ROOT)
     checkpoints.put(RECOVERY_POINTS, FIRST, 5)

@@ -59,7 +59,7 @@ def test_an_address_that_tries_many_users_waits_for_all_of_them() -> None:
     assert failures.wait_s(HOST, "bob", OF_ADDRESS.wait_s_max) == 0
 
 
-def test_what_has_leaked_away_is_forgotten() -> None:
+def test_failures_that_are_long_ago_are_forgotten() -> None:
     failures = FailedLogins()
     fail(failures, "alice", 3)
 

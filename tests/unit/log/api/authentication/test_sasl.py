@@ -216,7 +216,7 @@ LEADS: dict[tuple[SaslState, str], SaslState] = {
 
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("state", list(SaslState), ids=lambda state: state.name)
-def test_what_is_allowed_leads_on_and_everything_else_is_refused(state: SaslState, action: str) -> None:
+def test_only_allowed_transitions_are_accepted(state: SaslState, action: str) -> None:
     session = session_in(state)
     expected = LEADS.get((state, action))
 

@@ -46,7 +46,7 @@ def test_defaults_are_those_of_the_objects_that_obey_them() -> None:
     assert len(obeying) > 15
 
 
-def test_what_topics_inherit_has_the_defaults_of_topics() -> None:
+def test_broker_settings_that_topics_inherit_have_the_defaults_of_topics() -> None:
     defaults = default_settings()
     inherited = {
         name: setting for name, setting in broker_settings().items() if setting.meaning is Meaning.TOPIC
@@ -114,7 +114,7 @@ def test_settings_of_a_broker_become_those_of_topics() -> None:
         ("ssl.keystore.location", "x", r"streamcore serve"),
     ],
 )
-def test_what_cannot_be_set_is_refused_with_a_hint(name: str, value: str, hint: str) -> None:
+def test_a_setting_that_cannot_be_set_is_refused_with_a_hint(name: str, value: str, hint: str) -> None:
     with pytest.raises(InvalidConfigError, match=hint):
         checked(name, value)
 

@@ -420,7 +420,7 @@ def test_a_rebalance_of_an_overfull_group_removes_its_newest_members() -> None:
     assert joined(other).generation == group.generation
 
 
-def test_what_members_say_in_all_is_bounded() -> None:
+def test_the_size_of_all_members_metadata_is_bounded() -> None:
     group = Group("g", JoinRules(bytes_max=100))
     join(group, "a", replace(REQUEST, protocols=(("range", b"x" * 60),)))
 

@@ -135,7 +135,7 @@ def test_a_first_join_may_be_answered_with_a_member_id_only(house: House) -> Non
     assert reply.member_id == cause.facts["member_id"]
 
 
-def test_what_makes_no_sense_is_refused(house: House) -> None:
+def test_requests_with_impossible_values_are_refused(house: House) -> None:
     with pytest.raises(UsageError, match="INVALID_GROUP_ID"):
         house.log.commit_offsets("", {FIRST: AT})
     with pytest.raises(UsageError, match="OFFSET_METADATA_TOO_LARGE"):

@@ -36,7 +36,7 @@ def test_a_new_member_gets_what_is_free_with_the_new_epoch() -> None:
     assert holding == Holding(3, 0, MemberState.STABLE, {P0: 3, P1: 3})
 
 
-def test_what_another_member_still_has_is_waited_for() -> None:
+def test_a_member_waits_for_partitions_that_another_member_still_has() -> None:
     waiting = reconciled(Holding(), goal(3, {P0, P1}, taken={P1}), set())
     still_waiting = reconciled(waiting, goal(3, {P0, P1}, taken={P0, P1}), {P0})
     done = reconciled(still_waiting, goal(3, {P0, P1}, taken={P0}), {P0})
@@ -68,7 +68,7 @@ def test_a_member_that_owns_nothing_has_given_up_everything() -> None:
     assert rejoined == Holding(3, 2, MemberState.STABLE, {P2: 3})
 
 
-def test_what_a_member_was_asked_to_give_up_can_come_back_to_it() -> None:
+def test_a_revoked_partition_can_be_assigned_to_its_former_member_again() -> None:
     asked = reconciled(stable(2, P0, P1), goal(3, {P0}), None)
 
     back = reconciled(asked, goal(4, {P0, P1}, taken={P0, P1}), {P0})

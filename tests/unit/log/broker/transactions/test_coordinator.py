@@ -152,7 +152,7 @@ def test_a_transaction_over_a_deleted_topic_still_commits_elsewhere(house: House
     assert house.state("t") == "CompleteCommit"
 
 
-def test_what_was_decided_before_a_crash_is_completed_at_the_next_start(house: House) -> None:
+def test_transactions_decided_before_a_crash_are_completed_at_the_next_start(house: House) -> None:
     # The power goes off once at every operation of a commit; the outcome is never in between.
     outcomes: set[tuple[int, int]] = set()
     for moment in range(1, 30):

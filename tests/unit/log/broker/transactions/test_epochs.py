@@ -49,7 +49,7 @@ def test_each_ending_moves_the_epoch(house: House) -> None:
     assert house.visible_count() == 1
 
 
-def test_what_comes_late_for_a_transaction_never_gets_into_the_next(house: House) -> None:
+def test_late_records_of_a_transaction_never_get_into_the_next(house: House) -> None:
     old = house.init()
     house.produce(old)
     new = house.end(old, commit=False)
@@ -99,7 +99,7 @@ def test_a_producer_continues_under_a_new_id_when_its_epochs_are_used_up(house: 
 
 
 @pytest.mark.parametrize("start", [House.init, at_the_last_epoch], ids=["next epoch", "next producer id"])
-def test_what_was_acknowledged_is_committed_although_the_power_goes_off(
+def test_acknowledged_commits_survive_a_power_cut(
     start: Callable[[House], ProducerIdentity],
 ) -> None:
     # Once at every file operation of the ending. The client asks again until it is answered.

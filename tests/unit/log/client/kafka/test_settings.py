@@ -32,13 +32,13 @@ def test_brokers_are_named_by_host_and_port(where: str, addresses: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["http://h:9092", "kafka://", "kafka://h", "h:0", "h:99999"])
-def test_what_is_no_address_is_refused(where: str) -> None:
+def test_a_text_that_is_no_address_is_refused(where: str) -> None:
     with pytest.raises(UsageError):
         broker_addresses(where)
 
 
 @pytest.mark.parametrize("where", ["data", "./a:b", "/data", "C", "", "data:9092x"])
-def test_what_is_no_address_is_a_folder(where: str) -> None:
+def test_a_text_that_is_no_address_is_a_folder(where: str) -> None:
     assert not is_broker(where)
 
 

@@ -263,7 +263,9 @@ def test_sending_nothing_is_done_at_once(port: MemoryPort) -> None:
 @pytest.mark.parametrize(
     "bad", [{"value": "text"}, {"key": 5}, {"headers": [("h", "text")]}, {"headers": [5]}]
 )
-def test_what_is_not_bytes_is_refused_at_once(port: MemoryPort, bad: dict[str, object]) -> None:
+def test_keys_and_values_that_are_not_bytes_are_refused_at_once(
+    port: MemoryPort, bad: dict[str, object]
+) -> None:
     with producer_on(port) as producer, pytest.raises(UsageError):
         producer.send("one", **bad)  # type: ignore[arg-type]
 

@@ -67,7 +67,7 @@ def test_a_failed_sync_fails_the_send_and_every_later_send() -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_what_was_acknowledged_survives_a_power_cut(seed: int) -> None:
+def test_acknowledged_records_survive_a_power_cut(seed: int) -> None:
     disk = SimDisk(seed)
     log = open_on(disk)
     log.create_topic("t")

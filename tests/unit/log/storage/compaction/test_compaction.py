@@ -171,7 +171,7 @@ def test_the_partition_is_used_while_a_round_runs(log: PartitionLog) -> None:
     assert rows(log)[-1][1:] == (b"key1", b"meanwhile")
 
 
-def test_what_was_deleted_while_a_round_ran_stays_deleted(log: PartitionLog) -> None:
+def test_records_deleted_during_a_round_stay_deleted(log: PartitionLog) -> None:
     fill(log, keys=5, rounds=40)
     round_ = Compaction.begin(log, now_ms=NOW_MS, bytes_max=ROOMY)
     assert round_ is not None

@@ -116,7 +116,7 @@ def test_a_record_without_a_key_goes() -> None:
     assert kept_offsets(round_of(newest_of(source)).data(*source)) == [1]
 
 
-def test_what_lies_past_the_known_keys_is_not_touched() -> None:
+def test_records_past_the_known_keys_are_kept() -> None:
     known, unknown = batch(0, (b"a", b"1")), batch(1, (b"a", b"2"), (None, b"x"))
 
     assert round_of(newest_of(known)).data(*unknown) == Keep()
@@ -218,7 +218,7 @@ def test_the_last_batch_of_each_new_segment_keeps_its_header() -> None:
     assert cleaning.data(*second) == Rewrite(())
 
 
-def test_a_marker_that_alone_tells_a_producers_epoch_keeps_its_header() -> None:
+def test_a_marker_with_the_only_trace_of_a_producers_epoch_keeps_its_header() -> None:
     spent = with_horizon(marker(5, 7, commit=True), NOW_MS)
     newest = newest_of(spent)
     producers = {7: ProducerEnd(None, 0)}

@@ -194,7 +194,7 @@ def test_on_a_real_disk_the_times_of_the_data_files_count_after_a_kill(tmp_path:
 # --- what is said about it ------------------------------------------------------------------------
 
 
-def test_what_retention_deletes_is_logged_with_how_much_and_why(caplog: pytest.LogCaptureFixture) -> None:
+def test_deletions_by_retention_are_logged_with_size_and_reason(caplog: pytest.LogCaptureFixture) -> None:
     one = loaded()
     one.clock.advance(HOUR_MS + 1)
     with caplog.at_level(logging.INFO):

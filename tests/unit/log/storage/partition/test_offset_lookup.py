@@ -91,7 +91,7 @@ def test_a_topic_that_stamps_records_is_looked_up_by_its_stamps() -> None:
     assert offset_of_largest_time(one.log) == FoundOffset(2, NOW_MS + 10, 0)
 
 
-def test_what_is_not_visible_is_not_found() -> None:
+def test_records_that_are_not_visible_are_not_found() -> None:
     one = OnePartition()
     one.append(b"plain", time_ms=NOW_MS)
     one.append(b"open", time_ms=NOW_MS + 5, producer_id=7, transactional=True)

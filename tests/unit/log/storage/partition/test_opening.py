@@ -33,7 +33,7 @@ def data_paths(one: OnePartition) -> list[Path]:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_what_is_read_after_a_failed_sync_and_a_restart_of_the_process_stays(seed: int) -> None:
+def test_records_read_after_a_failed_sync_and_a_restart_stay(seed: int) -> None:
     one = OnePartition(seed=seed)
     one.append(b"acknowledged")
     one.log.sync()

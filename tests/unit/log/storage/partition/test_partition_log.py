@@ -339,7 +339,7 @@ def test_a_marker_may_be_repeated() -> None:
         one.log.append_marker(5, -1, True, 0, NOW_MS)
 
 
-def test_what_a_client_may_not_append_is_refused() -> None:
+def test_batches_that_a_client_may_not_append_are_refused() -> None:
     one = OnePartition(max_message_bytes="200", cleanup_policy="compact")
 
     def refused(batch: bytes | bytearray, match: str) -> None:
@@ -383,7 +383,7 @@ def test_a_topic_may_ask_for_its_own_compression(codec: str) -> None:
     assert parse_header(data).compression == ["uncompressed", "gzip", "snappy", "lz4", "zstd"].index(codec)
 
 
-def test_what_is_found_for_a_reader_names_only_the_aborted_transactions_in_it() -> None:
+def test_a_read_names_only_the_aborted_transactions_in_its_range() -> None:
     one = OnePartition(index_interval_bytes="0")
     for producer_id in range(20):
         one.append(b"x", producer_id=producer_id, transactional=True)

@@ -58,7 +58,7 @@ def test_at_least_the_wanted_bytes_are_kept(retention_bytes: int, expected: int)
     assert count(RetentionPolicy(retention_ms=None, retention_bytes=retention_bytes)) == expected
 
 
-def test_what_is_not_yet_visible_stays() -> None:
+def test_a_segment_with_records_that_are_not_visible_yet_stays() -> None:
     assert count(RetentionPolicy(retention_ms=0, retention_bytes=0), high_watermark=19) == 1
 
 

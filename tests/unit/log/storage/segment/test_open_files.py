@@ -39,7 +39,7 @@ def test_the_files_that_were_read_last_stay_open() -> None:
     assert len(files) == 2
 
 
-def test_what_was_not_read_for_a_while_is_closed() -> None:
+def test_files_that_are_not_read_for_a_while_are_closed() -> None:
     disk = CountingDisk()
     files = OpenFiles(disk, files_max=9)
     for name in ("a", "b"):
