@@ -22,6 +22,9 @@ SIDE_TOPIC: Final = "nexmark-side"
 SIDE_ROWS: Final = 10_000
 """The side table of q13 has a row for each number below this."""
 
+SIDE_TIME_MS: Final = 1
+"""The time of these rows; clients of Kafka take 0 for the present time."""
+
 _CHUNK: Final = 10_000
 
 
@@ -78,7 +81,7 @@ def side_rows() -> Iterator[sc.Record[bytes, bytes]]:
     """Yield the rows of the side table: a number, and the number as a text."""
     for number in range(SIDE_ROWS):
         text = b"%d" % number
-        yield sc.Record(text, text, 0)
+        yield sc.Record(text, text, SIDE_TIME_MS)
 
 
 def _records(lines: list[bytes], lines_before: int) -> dict[str, list[sc.Record[bytes, bytes]]]:

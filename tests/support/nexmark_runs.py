@@ -56,7 +56,8 @@ def rows_on_an_embedded_log(
         with sc.connect(folder) as log:
             load_lines(log, (line.encode() for line in lines[first : first + size]))
         run_until_end(app, folder, close_windows=first + size >= len(lines))
-    return result_in(query, folder)
+    with sc.connect(folder) as log:
+        return rows_in(query, log)
 
 
 def run_until_end(app: sc.App, folder: Path, *, close_windows: bool) -> None:
@@ -74,11 +75,11 @@ def run_until_end(app: sc.App, folder: Path, *, close_windows: bool) -> None:
         runner.run(work())
 
 
-def result_in(query: str, folder: Path) -> Rows:
-    """Return the result of a query from the log in a folder."""
+def rows_in(query: str, log: sc.Log) -> Rows:
+    """Return the result of a query from its topic."""
     found: list[tuple[bytes | None, bytes | None]] = []
-    with sc.connect(folder) as log, log.consumer(f"nexmark-{query}", start="earliest") as consumer:
-        while records := consumer.poll(timeout="0ms"):
+    with log.consumer(f"nexmark-{query}", start="earliest") as consumer:
+        while records := consumer.poll(timeout="0ms" if log.is_embedded else "2s"):
             found += [(record.key, record.value) for record in records]
     return rows_of(query, found)
 
