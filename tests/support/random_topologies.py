@@ -288,6 +288,7 @@ def _draw_step(
     keyed = ["count", "sum", "aggregate", "reduce", "fold", "windows", "cogroup"] + (
         ["join", "join"] if joins else []
     )
+    keyed += ["regroup", "regroup"] if drawn.tables else []
     changes_key = ["group_by", "map_record", "flat_map_record", "repartition"]
     kind = draw(st.sampled_from(same_key + changes_key + keyed + limits))
     risky = fails_on_some if draw(st.booleans()) else lambda function: function
@@ -344,6 +345,14 @@ def _draw_step(
             drawn.streams.append(stream.sample(draw(st.sampled_from([0.3, 0.7])), name=drawn.name("sample")))
         case "windows":
             _draw_windows(draw, drawn, stream)
+        case "regroup":
+            grouped = draw(st.sampled_from(drawn.tables)).group_by(risky(new_key), key=str)
+            chosen = draw(st.lists(st.sampled_from(sorted(AGGREGATES.keys() - WITHOUT_REMOVE)), min_size=1))
+            of = draw(st.sampled_from([number, odd_or_none, fails_on_some(number)]))
+            named: dict[str, Any] = {found: AGGREGATES[found](of) for found in chosen}
+            drawn.tables.append(grouped.aggregate(drawn.name("regroup"), on_error=policy, **named))
+            if draw(st.booleans()):
+                drawn.streams.append(drawn.tables[-1].updates())
         case "cogroup":
             keys = stream.flow.shape.key_type
             other = draw(st.sampled_from([one for one in drawn.streams if one.flow.shape.key_type == keys]))
@@ -434,6 +443,7 @@ def _aggregated(
 
 
 WITHOUT_MERGE = {"joined"}
+WITHOUT_REMOVE = {"joined", "estimated", "median"}
 Of = Callable[[Any], Any]
 AGGREGATES: dict[str, Callable[[Of], Aggregator[Any, Any]]] = {
     "records": lambda of: aggregations.count(),

@@ -264,6 +264,11 @@ def _with_checked_values(
     return replace(aggregator, add=checked_add, add_many=checked_add_many)
 
 
+def ensure_storable(slot: Slot) -> Callable[[Any], None]:
+    """Return the check whether a value can be stored in a slot."""
+    return _ensure_plain if slot.declared in (None, Any, object) else _ensure_of_type(slot.declared)
+
+
 def _ensure_plain(found: Any) -> None:
     if type(found) not in _SCALARS:
         UNTYPED.encode(found)

@@ -23,7 +23,7 @@ from streamcore.processing.topology.aggregator import Aggregator, ensure_can_mer
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Aggregate, StoreSpec
 from streamcore.processing.topology.places import shown
-from streamcore.processing.topology.retraction import ensure_can_remove
+from streamcore.processing.topology.retraction import ensure_can_remove, of_changes
 from streamcore.processing.topology.windows import AnyWindows
 
 
@@ -40,18 +40,21 @@ def declare_aggregation(
     on_error: ErrorPolicy | None = None,
     merges: bool = False,
     removes: bool = False,
+    row_type: Any = None,
 ) -> tuple[Flow, StoreSpec]:
     """Declare an aggregation after a flow; return the flow of its updates, and its store.
 
     A repartition topic is inserted where equal keys may be in different partitions. The arguments are
-    those of ``aggregation_store``; ``late`` is the topic for late records.
+    those of ``aggregation_store``; ``late`` is the topic for late records. With ``removes`` the flow's values
+    are changes, pairs (whether the row is added, row), of rows of the type ``row_type``.
 
     Raises:
         TopologyError: the name is taken, or an argument is invalid.
     """
     legal_name(name, "table")
     check_policy(on_error, step=name)
-    check_aggregators(name, named, into, value_type=flow.shape.value_type)
+    value_type = row_type if removes else flow.shape.value_type
+    check_aggregators(name, named, into, value_type=value_type)
     flow.declaration.store_name(name)
     late_topic = None if late is None else flow.output_topic(late, step=name)
     keyed = flow.keyed(name)
@@ -59,7 +62,7 @@ def declare_aggregation(
         name,
         named,
         key_type=keyed.shape.key_type,
-        value_type=keyed.shape.value_type,
+        value_type=value_type,
         windows=windows,
         into=into,
         single=single,
@@ -245,7 +248,10 @@ def aggregation_store(
         key_type=key_type,
         value_serde=state_serde,
         windows=windows,
-        aggregators=tuple(("" if single else name, aggregator) for name, aggregator in named.items()),
+        aggregators=tuple(
+            ("" if single else attribute, of_changes(aggregator) if removes else aggregator)
+            for attribute, aggregator in named.items()
+        ),
         result=result,
     )
     return store, result_type

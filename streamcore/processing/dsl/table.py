@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from streamcore.model import Windowed
-from streamcore.processing.dsl.declaration import Declaration
+from streamcore.processing.dsl.checks import check_function
+from streamcore.processing.dsl.declaration import (
+    Declaration,
+    check_key_type,
+    ensure_hashable_keys,
+    return_type,
+)
 from streamcore.processing.dsl.flow import Flow
 from streamcore.processing.dsl.table_access import TableAccess
 from streamcore.processing.topology.nodes import Final, Node, StoreSpec
+from streamcore.processing.topology.places import declares
 
 if TYPE_CHECKING:
+    from streamcore.processing.dsl.grouped_table import GroupedTable
     from streamcore.processing.dsl.stream import Stream
 
 K = TypeVar("K")
+K2 = TypeVar("K2")
 V = TypeVar("V")
 
 
@@ -46,6 +56,28 @@ class Table(TableAccess[K, V], Generic[K, V]):
         from streamcore.processing.dsl.stream import Stream
 
         return Stream(self.flow)
+
+    @declares
+    def group_by(self, function: Callable[[V], K2 | None], *, key: Any = None) -> GroupedTable[K2, V]:
+        """Group the rows by the key that ``function`` makes of their values.
+
+        Aggregations of the result follow the rows: what a row added is taken back when it changes or goes.
+        Rows whose new key is ``None`` are left out.
+
+        Args:
+            key: the type of the new keys, where no annotation names it.
+
+        Raises:
+            TopologyError: the function does not take a value, or the keys cannot be keys.
+        """
+        from streamcore.processing.dsl.grouped_table import GroupedTable
+
+        step = f"{self.name}.group_by"
+        check_function(function, step=step)
+        check_key_type(key, step=step)
+        key_type = return_type(function) if key is None else key
+        ensure_hashable_keys(key_type, step=step)
+        return GroupedTable(self.flow, function, key_type)
 
     def to_stream(self) -> Stream[K, V]:
         """Return the same stream as ``updates``."""

@@ -12,6 +12,7 @@ from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.limits import KeyInHeaderOperator, RateLimitOperator, TakeOperator
 from streamcore.processing.operators.processors import ProcessorOperator
+from streamcore.processing.operators.regrouping import RegroupOperator
 from streamcore.processing.operators.sessions import SessionAggregateOperator, SessionFinalOperator
 from streamcore.processing.operators.sinks import SinkOperator
 from streamcore.processing.operators.stateless import (
@@ -154,6 +155,8 @@ class TaskBuilder:
                     sessions = _sessions(task, node.store)
                     return SessionFinalOperator(guard, sessions, node.store, _time(task, node))
                 return FinalOperator(guard, self._windows(task, node.store), node.store, _time(task, node))
+            case nodes.Regroup():
+                return RegroupOperator(guard, task.stores[node.store.name], node.function)
             case nodes.TableSource():
                 return TableSourceOperator(guard, task.stores[node.store.name], task.history_of(node.store))
             case nodes.TableJoin():

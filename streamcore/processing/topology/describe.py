@@ -29,6 +29,7 @@ from streamcore.processing.topology.nodes import (
     Peek,
     Process,
     RateLimit,
+    Regroup,
     Repartition,
     Sample,
     Sink,
@@ -65,6 +66,7 @@ _KINDS: dict[type[Node], str] = {
     To: "to",
     Final: "final",
     TableSource: "table",
+    Regroup: "group_by of a table",
     GlobalTable: "global table",
     AgentNode: "agent",
 }
@@ -171,7 +173,7 @@ def _what_it_does(node: Node, sub_topology: SubTopology) -> str:
 def _details(node: Node, sub_topology: SubTopology) -> list[str]:
     details = []
     match node:
-        case Aggregate() | TableSource() | RateLimit() | Take():
+        case Aggregate() | TableSource() | Regroup() | RateLimit() | Take():
             details.append(f"store {node.store.name}")
         case TableJoin():
             details.append(f"table {node.store.name}")
@@ -279,7 +281,7 @@ class _Flowchart:
             origin = self._topic(parent.topic) if isinstance(parent, Repartition) else self._node(parent)
             yield f"{origin} --> {here}"
         match node:
-            case Aggregate() | TableSource() | RateLimit() | Take():
+            case Aggregate() | TableSource() | Regroup() | RateLimit() | Take():
                 yield f"{here} -.- {self._store(node.store)}"
             case TableJoin():
                 yield f"{self._store(node.store)} -.-> {here}"

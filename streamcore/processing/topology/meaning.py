@@ -59,6 +59,7 @@ from streamcore.processing.topology.nodes import (
     Peek,
     Process,
     RateLimit,
+    Regroup,
     Repartition,
     Sample,
     Sink,
@@ -237,6 +238,8 @@ class Interpreter(MeaningOfOutputs):
                 return self._limited(task, node, event, stored, call)
             case Merge():
                 return [event]
+            case Regroup():
+                return self._regrouped(task, node, event, call)
             case TableSource():
                 return self._kept_in_table(task, node, event, call)
             case TableJoin():
@@ -317,6 +320,24 @@ class Interpreter(MeaningOfOutputs):
             _keep(task.stores[node.store.name], key, event.value)
             return [event]
         return []
+
+    def _regrouped(
+        self, task: TaskMeaning, node: Regroup, event: Event, call: Callable[..., Results[Any]]
+    ) -> list[Event]:
+        """Keep the row that a change of a table leaves; emit the old one as taken back, the new as added."""
+        if event.key is None:
+            return []
+        changes = []
+        for row in [None] if event.value is None else call(node.function, event.value):
+            for key in call(_key_bytes, node.store, event.key):
+                rows = task.stores[node.store.name]
+                changes = [(False, rows.get(key)), (True, row)]
+                _keep(rows, key, row)
+        return [
+            replace(event, key=row[0], value=(is_added, row[1]))
+            for is_added, row in changes
+            if row is not None and row[0] is not None
+        ]
 
     def _joined(
         self, task: TaskMeaning, node: TableJoin, event: Event, call: Callable[..., Results[Any]]

@@ -307,6 +307,23 @@ class TableSource(Node):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Regroup(Node):
+    """Emit the changes of a table under another key: the old row taken back, then the new one added.
+
+    ``function`` makes of a value the row (new key, value), which the store keeps by the table's key. Emitted
+    values are pairs (whether the row is added, value); a row whose new key is ``None`` is not emitted.
+    """
+
+    store: StoreSpec
+    function: Function
+
+    @property
+    def leaves_out_null_keys(self) -> bool:
+        """``True``: only rows with a key are in a table."""
+        return True
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class GlobalTable(Node):
     """A store that holds a whole topic on every worker. It has no parents and emits nothing."""
 

@@ -20,6 +20,7 @@ from streamcore.processing.topology.nodes import (
     Node,
     Process,
     RateLimit,
+    Regroup,
     Repartition,
     Source,
     StoreSpec,
@@ -31,7 +32,7 @@ from streamcore.processing.topology.nodes import (
 )
 from streamcore.processing.topology.windows import AnyWindows
 
-KEEPERS = Aggregate | TableSource | RateLimit | Take
+KEEPERS = Aggregate | TableSource | Regroup | RateLimit | Take
 """Steps that write a store of their own."""
 
 

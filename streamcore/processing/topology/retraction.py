@@ -70,6 +70,34 @@ def removable(aggregator: Aggregator[Any, Any]) -> Aggregator[Any, Any] | None:
     return None if make is None else make(aggregator)
 
 
+def of_changes(aggregator: Aggregator[Any, Any]) -> Aggregator[Any, Any]:
+    """Return the aggregation of pairs (whether the value is added, value): others are removed.
+
+    The aggregation has ``remove``.
+    """
+    add, add_many, remove, of = aggregator.add, aggregator.add_many, aggregator.remove, aggregator.of
+    assert remove is not None
+    take_back = remove
+
+    def of_change(change: tuple[bool, Any]) -> tuple[bool, Any] | None:
+        is_added, value = change
+        found = value if of is None else of(value)
+        return None if found is None and not aggregator.counts_none else (is_added, found)
+
+    def add_change(accumulator: Any, change: tuple[bool, Any]) -> Any:
+        is_added, value = change
+        return add(accumulator, value) if is_added else take_back(accumulator, value)
+
+    def add_changes(accumulator: Any, changes: Sequence[tuple[bool, Any]]) -> Any:
+        if all(is_added for is_added, _ in changes):
+            return add_many(accumulator, [value for _, value in changes])
+        return reduce(add_change, changes, accumulator)
+
+    return replace(
+        aggregator, of=of_change, functions=(), add=add_change, add_many=add_changes, counts_none=False
+    )
+
+
 def _summed(aggregator: Aggregator[Any, Any]) -> Aggregator[Any, Any]:
     nothing = aggregator.initial()
 

@@ -65,6 +65,8 @@ orders.dedupe(lambda order: order.amuont, within="1s")  # wrong
 
 orders.by(lambda total, order: order.amuont)  # wrong
 sc.cogroup(orders)  # wrong
+registry.group_by(lambda name: name.amount)  # wrong
+registry.group_by(len).aggregate("lengths", best=sc.max(lambda name: name.amount))  # wrong
 sc.cogroup(orders.by(add), by_number.by(add)).aggregate("keys", initial=0)  # wrong
 sc.cogroup(orders.by(add)).aggregate("initial")  # wrong
 orders.aggregate("typo", amount=sc.max(lambda order: order.amuont))  # wrong
