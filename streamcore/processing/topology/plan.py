@@ -22,6 +22,7 @@ from streamcore.processing.topology.nodes import (
     RateLimit,
     Regroup,
     Repartition,
+    Sink,
     Source,
     StoreSpec,
     TableJoin,
@@ -315,8 +316,8 @@ def _merges_inputs(members: Sequence[Node], used: Mapping[Node, tuple[StoreSpec,
     if any(len(found) > 1 for found in users.values()):
         return False
     joins = [node for node in members if isinstance(node, TableJoin) and id(node.store) in users]
-    # An agent may acknowledge a part of a round; a table must then not have changed for the rest of it.
-    return not (joins and any(isinstance(node, AgentNode) or used[node] for node in members))
+    # An agent or a sink may acknowledge a part of a round; a table must not have changed for the rest of it.
+    return not (joins and any(isinstance(node, AgentNode | Sink) or used[node] for node in members))
 
 
 def _meets_in_a_store(

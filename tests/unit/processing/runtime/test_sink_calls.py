@@ -140,6 +140,18 @@ def test_a_sink_behind_a_table_delivers_its_changes() -> None:
     assert calls == [1, 2, 4]
 
 
+def test_a_join_beside_a_sink_sees_the_table_as_of_each_record() -> None:
+    app = sc.App("sinks")
+    events = app.topic("events", key=str, value=int)
+    others = app.topic("others", key=str, value=int)
+    events.join(others.table("others-table"), lambda value, other: (value, other)).to("joined")
+    events.sink(print, name="deliver")
+    with TopologyDriver(app) as driver:
+        for topic, value, at in [(events, 1, 0), (others, 7, 5), (events, 2, 9), (others, 8, 12)]:
+            driver.send(topic, key="k", value=value, at=at)
+        assert [record.value for record in driver.read("joined")] == [(2, 7)]
+
+
 # -- commits and stops
 
 
