@@ -51,9 +51,9 @@ class ProcessorOperator:
         self._time = time
         self._clock_ms = now_ms
         self._key_bytes = key_codec(node.event_timers.key_type).encode
-        self._due: list[tuple[int, int, bytes, int, Any, bool]] = []
+        self._due: list[tuple[int, int, bytes, int, Any, Any, bool]] = []
         """Heap of the event timers that are due in this round: place, due time, bytes, number, (key, name),
-        and whether the watermark had passed the time when the timer was set.
+        identity in the store, and whether the watermark had passed the time when the timer was set.
         """
         self._numbers = count()
         self._scanned_before_ms = 0
@@ -95,8 +95,10 @@ class ProcessorOperator:
         made: list[_Made] = []
         self._place = 0
         for (key, name), time_ms in due:
-            timer = DueTimer(key, time_ms, name, by_clock=True)
-            self._call(made, source, timer, source.partition_times_ms[0])
+            identity = self._clock_timers.identity(((key, name), time_ms))
+            if identity in self._clock_timers.load((identity,)):
+                timer = DueTimer(key, time_ms, name, by_clock=True)
+                self._call(made, source, timer, identity, source.partition_times_ms[0])
         rest = self.run(arrived, source)
         return merged([batch for batch in (_batch_of(made, source), rest) if batch is not None])
 
@@ -114,25 +116,31 @@ class ProcessorOperator:
             due = list(self._event_timers.windows_between(self._scanned_before_ms, until_ms))
             self._scanned_before_ms = until_ms
             for (wanted, time_ms), _ in due:
-                self._push(wanted, time_ms, self._time.place_reaching(time_ms))
+                identity = self._event_timers.identity((wanted, time_ms))
+                self._push(wanted, time_ms, identity, self._time.place_reaching(time_ms))
 
-    def _push(self, wanted: Any, time_ms: int, place: int, *, is_overdue: bool = False) -> None:
+    def _push(
+        self, wanted: Any, time_ms: int, identity: Any, place: int, *, is_overdue: bool = False
+    ) -> None:
         data, number = self._key_bytes(wanted), next(self._numbers)
-        heappush(self._due, (place, time_ms, data, number, wanted, is_overdue))
+        heappush(self._due, (place, time_ms, data, number, wanted, identity, is_overdue))
 
     def _fire(self, made: list[_Made], source: BatchSource, *, before: int | None) -> None:
         """Call the due event timers of the places before a record, or all."""
         while self._due and (before is None or self._due[0][0] < before):
-            self._place, time_ms, _, _, (key, name), is_overdue = heappop(self._due)
-            if self._event_timers.get(((key, name), time_ms)) is not None:
+            self._place, time_ms, _, _, (key, name), identity, is_overdue = heappop(self._due)
+            if identity in self._event_timers.load((identity,)):
                 # What a timer forwards is in time for the next window, as the result of a window is.
                 held_ms = source.partition_times_ms[self._place] if is_overdue else time_ms
-                self._call(made, source, DueTimer(key, time_ms, name, by_clock=False), held_ms)
+                timer = DueTimer(key, time_ms, name, by_clock=False)
+                self._call(made, source, timer, identity, held_ms)
 
-    def _call(self, made: list[_Made], source: BatchSource, timer: DueTimer[Any], held_ms: int) -> None:
+    def _call(
+        self, made: list[_Made], source: BatchSource, timer: DueTimer[Any], identity: Any, held_ms: int
+    ) -> None:
         batch = Batch([timer.key], [None], [timer.time_ms], [self._place], None, source)
         # A timer whose call fails and is left out must not come again.
-        self._timers(timer.by_clock).delete(((timer.key, timer.name), timer.time_ms))
+        self._timers(timer.by_clock).delete_many((identity,))
         for results in self._guard.call(self._on_timer, timer, batch, 0):
             made += [(self._place, record, held_ms) for record in results]
 
@@ -196,14 +204,15 @@ class ProcessorOperator:
 
     def set_timer(self, key: Any, name: str, time_ms: int, *, by_clock: bool) -> None:
         """Set a timer. An event timer that is due already is called behind the current record."""
-        wanted = (key, name)
-        self._timers(by_clock).put((wanted, time_ms), TIMER)
+        wanted, timers = (key, name), self._timers(by_clock)
+        identity = timers.identity((wanted, time_ms))
+        timers.put_many({identity: TIMER})
         if by_clock and self._clock_due_ms is not _UNKNOWN:
             self._clock_due_ms = time_ms if self._clock_due_ms is None else min(self._clock_due_ms, time_ms)
         if not by_clock and time_ms < self._scanned_before_ms:
             reached = self._time.place_reaching(time_ms)
             is_overdue = time_ms <= self._time.floor_ms or reached < self._place
-            self._push(wanted, time_ms, max(self._place, reached), is_overdue=is_overdue)
+            self._push(wanted, time_ms, identity, max(self._place, reached), is_overdue=is_overdue)
 
     def cancel_timer(self, key: Any, name: str, time_ms: int, *, by_clock: bool) -> None:
         """Remove a timer; a missing one is ignored."""

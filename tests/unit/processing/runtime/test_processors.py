@@ -168,6 +168,25 @@ def test_timers_of_the_clock_come_with_the_clock_and_survive_a_crash() -> None:
         assert driver.table("counted").get("a").value == 2  # type: ignore[union-attr]
 
 
+def test_a_timer_of_the_clock_that_another_cancels_is_not_called() -> None:
+    class First(sc.Processor[str, int, str, str]):
+        def on_record(self, record: sc.Record[str, int]) -> None:
+            for name in ("a", "b"):
+                self.schedule(60 * S, by_clock=True, name=name)
+
+        def on_timer(self, timer: sc.DueTimer[str]) -> None:
+            self.forward(value=timer.name)
+            self.cancel(60 * S, by_clock=True, name="b")
+
+    app = sc.App("app")
+    events = app.topic("events", key=str, value=int)
+    events.process("first", First).to("out")
+    with TopologyDriver(app) as driver:
+        driver.send(events, key="k", value=1, at=0)
+        driver.advance("2m")
+        assert [record.value for record in driver.read("out")] == ["a"]
+
+
 def test_what_timers_forward_is_in_time_for_the_next_window() -> None:
     app = sc.App("app")
     events = app.topic("events", key=str, value=int)
