@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import streamcore as sc
 from apps.nexmark.events import Bid
@@ -24,18 +25,31 @@ class Session:
     last: int
 
 
-@site.bids.group_by
-def bidder(bid: Bid) -> int:
-    """Group bids by bidder."""
-    return bid.bidder
+class Made(NamedTuple):
+    """What a session has to know of a bid: the rest does not go through the repartition topic."""
+
+    bidder: int
+    time: int
 
 
-sessions = bidder.session("10s", grace=GRACE).aggregate(
+@site.bids.map
+def made(bid: Bid) -> Made:
+    """Keep bidder and time."""
+    return Made(bid.bidder, bid.dateTime)
+
+
+@made.group_by
+def by_bidder(made: Made) -> int:
+    """Group by bidder."""
+    return made.bidder
+
+
+sessions = by_bidder.session("10s", grace=GRACE).aggregate(
     "sessions-of-bidder",
     into=Session,
     bids=sc.count(),
-    first=sc.min(lambda bid: bid.dateTime),
-    last=sc.max(lambda bid: bid.dateTime),
+    first=sc.min(lambda made: made.time),
+    last=sc.max(lambda made: made.time),
 )
 
 

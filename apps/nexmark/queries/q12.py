@@ -13,13 +13,19 @@ Row = tuple[int, int, int]
 """bidder, count, window start"""
 
 
-@site.bids.group_by
+@site.bids.map
 def bidder(bid: Bid) -> int:
-    """Group bids by bidder."""
+    """Keep the bidder only: what follows goes through a repartition topic."""
     return bid.bidder
 
 
-counts = bidder.tumbling("10s", grace=GRACE).count("bids-of-bidder")
+@bidder.group_by
+def by_bidder(bidder: int) -> int:
+    """Group by bidder."""
+    return bidder
+
+
+counts = by_bidder.tumbling("10s", grace=GRACE).count("bids-of-bidder")
 
 
 @counts.final().map_record(key=sc.Windowed[int], value=Row)

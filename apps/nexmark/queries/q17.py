@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import streamcore as sc
 from apps.nexmark.events import Bid
@@ -32,22 +33,36 @@ class Prices:
     total: int
 
 
-@site.bids.group_by
-def auction_and_day(bid: Bid) -> Key:
-    """Group bids by auction and day."""
-    return bid.auction, day(bid.dateTime)
+class Made(NamedTuple):
+    """What the numbers need of a bid: the rest does not go through the repartition topic."""
+
+    auction: int
+    day: str
+    price: int
+
+
+@site.bids.map
+def made(bid: Bid) -> Made:
+    """Keep auction, day and price."""
+    return Made(bid.auction, day(bid.dateTime), bid.price)
+
+
+@made.group_by
+def auction_and_day(made: Made) -> Key:
+    """Group by auction and day."""
+    return made.auction, made.day
 
 
 prices = auction_and_day.aggregate(
     "prices-of-day",
     into=Prices,
     bids=sc.count(),
-    rank_1=sc.count(lambda bid: rank(bid.price) == 1 or None),
-    rank_2=sc.count(lambda bid: rank(bid.price) == 2 or None),
-    rank_3=sc.count(lambda bid: rank(bid.price) == 3 or None),
-    lowest=sc.min(lambda bid: bid.price),
-    highest=sc.max(lambda bid: bid.price),
-    total=sc.sum(lambda bid: bid.price),
+    rank_1=sc.count(lambda made: rank(made.price) == 1 or None),
+    rank_2=sc.count(lambda made: rank(made.price) == 2 or None),
+    rank_3=sc.count(lambda made: rank(made.price) == 3 or None),
+    lowest=sc.min(lambda made: made.price),
+    highest=sc.max(lambda made: made.price),
+    total=sc.sum(lambda made: made.price),
 )
 
 
