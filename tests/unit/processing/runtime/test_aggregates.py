@@ -134,6 +134,32 @@ def test_windows_give_the_same_aggregates_as_their_records_alone() -> None:
     assert closed.value.stddev == pytest.approx(math.sqrt(35 / 12))
 
 
+@pytest.mark.parametrize("batch_records", [1, 100])
+def test_of_sessions_that_unite_the_one_that_starts_first_counts_as_the_first(batch_records: int) -> None:
+    app = sc.App("app")
+    texts = app.topic("texts", key=str, value=str)
+    texts.session("5s", grace="1m").aggregate(
+        "sessions",
+        first=sc.first(),
+        last=sc.last(),
+        longest=sc.argmax(len),
+        top=sc.top(2, len),
+        all=sc.collect(),
+        different=sc.distinct(),
+        lengths=sc.stddev(len),
+    )
+    with TopologyDriver(app, slice_records_max=batch_records) as driver:
+        for text, at_s in (("later", 10), ("early", 1), ("c", 5)):
+            driver.send(texts, key="k", value=text, at=at_s * 1_000)
+        (answer,) = driver.table("sessions").windows("k")
+
+    found = answer.value
+    assert (answer.key.start_ms, answer.key.end_ms) == (1_000, 15_000)
+    assert (found.first, found.last, found.all) == ("early", "c", ["early", "later", "c"])
+    assert (found.longest, found.top, found.different) == ("early", ["early", "later"], 3)
+    assert found.lengths == pytest.approx(math.sqrt(16 / 3))
+
+
 def kept(of: Any, *numbers: int) -> Any:
     """The result of an aggregate over ints, of which those that fail are left out."""
     app = sc.App("app", on_error=sc.skip)
