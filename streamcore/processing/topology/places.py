@@ -77,7 +77,9 @@ def declares(function: F) -> F:
             # Raised by the call itself, not inside the function: its arguments do not fit.
             if error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise
-            message = f"the arguments do not fit: {fact_text(reason=error, at=user_place())}"
+            # Python names the class that defines the method, which is none that users write.
+            reason = str(error).replace(function.__qualname__, function.__name__)
+            message = f"the arguments do not fit: {fact_text(reason=reason, at=user_place())}"
             raise TopologyError(message) from None
 
     return call  # type: ignore[return-value]

@@ -165,7 +165,7 @@ def test_records_made_of_one_record_are_sampled_one_by_one() -> None:
         (lambda s: s.sample("0.5"), "fraction from 0 to 1"),
         (lambda s: s.take(0, within="1s"), "n is an integer from 1"),
         (lambda s: s.take(1, within="0s"), "within= is at least 1 ms"),
-        (lambda s: s.take(1), "within"),
+        (lambda s: s.take(1), r"reason=take\(\) missing .*within"),
         (lambda s: s.rate_limit(1, per="soon"), "per="),
         (lambda s: s.rate_limit(1.5, per="1s"), "n is an integer"),
         (lambda s: s.dedupe("id", within="1s"), r"give a function of \(value\)"),
