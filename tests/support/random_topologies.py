@@ -365,7 +365,7 @@ def _draw_step(
             table = _aggregated(draw, numbers, kind, drawn.name(kind), {})
             drawn.tables.append(table)
             if draw(st.booleans()):
-                drawn.streams.append(table.updates())
+                drawn.streams.append(table.updates(every=draw(INTERVALS)))
 
 
 def _same_keys(table: Table[Any, Any], stream: Stream[Any, Any]) -> bool:
@@ -410,7 +410,7 @@ def _draw_windows(draw: st.DrawFn, drawn: Drawn, stream: Stream[Any, Any]) -> No
     merges = isinstance(windowed._windows, SessionWindows)
     table = _aggregated(draw, windowed, kind, drawn.name("windows"), late, merges=merges)
     if draw(st.booleans()):
-        drawn.streams.append(table.updates())
+        drawn.streams.append(table.updates(every=draw(INTERVALS)))
     if draw(st.booleans()):
         drawn.streams.append(table.final())
 
@@ -442,6 +442,7 @@ def _aggregated(
             return stream.aggregate(name, **named, **late)
 
 
+INTERVALS = st.sampled_from([None, None, "1s", "3s", "7s"])
 WITHOUT_MERGE = {"joined"}
 WITHOUT_REMOVE = {"joined", "estimated", "median"}
 Of = Callable[[Any], Any]

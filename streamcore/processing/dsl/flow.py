@@ -175,7 +175,7 @@ class Flow:
             TopicSpec(
                 name=f"{self.declaration.app_id}-{name}-repartition",
                 key_serde=internal_key_serde(shape.key_type) if key_serde is None else key_serde,
-                value_serde=_writable(shape.value_serde),
+                value_serde=writable(shape.value_serde),
                 key_type=shape.key_type,
                 value_type=shape.value_type,
                 partition_count=partitions,
@@ -220,7 +220,7 @@ class Flow:
             TopicSpec(
                 name=topic,
                 key_serde=output_key_serde(shape.key_type),
-                value_serde=_writable(shape.value_serde),
+                value_serde=writable(shape.value_serde),
                 key_type=shape.key_type,
                 value_type=shape.value_type,
             )
@@ -233,7 +233,12 @@ def _policy_above(node: Node) -> ErrorPolicy | None:
     return policies.pop() if len(policies) == 1 else None
 
 
-def _writable(serde: Serde[Any]) -> Serde[Any]:
+def writable(serde: Serde[Any]) -> Serde[Any]:
+    """Return a serde by which values can be kept.
+
+    Raises:
+        TopologyError: values of the type cannot be written.
+    """
     if serde.name == UNWRITABLE:
         raise TopologyError(serde.type_name)
     return serde

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from streamcore.model import Windowed
-from streamcore.processing.dsl.checks import check_function
+from streamcore.processing.dsl.checks import Duration, check_function
 from streamcore.processing.dsl.declaration import (
     Declaration,
     check_key_type,
@@ -15,6 +15,7 @@ from streamcore.processing.dsl.declaration import (
     return_type,
 )
 from streamcore.processing.dsl.flow import Flow
+from streamcore.processing.dsl.periodic import periodic
 from streamcore.processing.dsl.table_access import TableAccess
 from streamcore.processing.topology.nodes import Final, Node, StoreSpec
 from streamcore.processing.topology.places import declares
@@ -51,11 +52,15 @@ class Table(TableAccess[K, V], Generic[K, V]):
         """The step that writes the table."""
         return self.flow.node
 
-    def updates(self) -> Stream[K, V]:
-        """Return the stream of changes, in order: the key and its new value (``None`` for a deleted key)."""
+    @declares
+    def updates(self, *, every: Duration | None = None) -> Stream[K, V]:
+        """Return the stream of changes, in order: the key and its new value (``None`` for a deleted key).
+
+        With ``every`` it has the newest change of each key at most once in each interval of event time.
+        """
         from streamcore.processing.dsl.stream import Stream
 
-        return Stream(self.flow)
+        return Stream(self.flow if every is None else periodic(self.flow, self.name, every))
 
     @declares
     def group_by(self, function: Callable[[V], K2 | None], *, key: Any = None) -> GroupedTable[K2, V]:
@@ -111,11 +116,15 @@ class WindowedTable(TableAccess[K, V], Generic[K, V]):
         """The step that writes the table."""
         return self.flow.node
 
-    def updates(self) -> Stream[Windowed[K], V]:
-        """Return the stream of changes of each window, as they happen."""
+    @declares
+    def updates(self, *, every: Duration | None = None) -> Stream[Windowed[K], V]:
+        """Return the stream of changes of each window, as they happen.
+
+        With ``every`` it has the newest change of each window at most once in each interval of event time.
+        """
         from streamcore.processing.dsl.stream import Stream
 
-        return Stream(self.flow)
+        return Stream(self.flow if every is None else periodic(self.flow, self.name, every))
 
     def final(self) -> Stream[Windowed[K], V]:
         """Return one result per key and window, when the window closes; a result never changes later."""

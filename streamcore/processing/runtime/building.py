@@ -10,6 +10,7 @@ from streamcore.clock import SystemClock
 from streamcore.processing.operators.aggregate import AggregateOperator
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
+from streamcore.processing.operators.intervals import EveryOperator
 from streamcore.processing.operators.limits import KeyInHeaderOperator, RateLimitOperator, TakeOperator
 from streamcore.processing.operators.processors import ProcessorOperator
 from streamcore.processing.operators.regrouping import RegroupOperator
@@ -101,7 +102,7 @@ class TaskBuilder:
 
     def _operator(
         self, task: Task, node: Node, *, has_children: bool
-    ) -> Operator | EventRunner | ClosingOperator | ProcessorOperator:
+    ) -> Operator | EventRunner | ClosingOperator | ProcessorOperator | EveryOperator:
         guard = Guard(node.name, self._policy(node.on_error), self._failures_of(task))
         match node:
             case nodes.Map():
@@ -157,6 +158,8 @@ class TaskBuilder:
                 return FinalOperator(guard, self._windows(task, node.store), node.store, _time(task, node))
             case nodes.Regroup():
                 return RegroupOperator(guard, task.stores[node.store.name], node.function)
+            case nodes.Every():
+                return EveryOperator(guard, task.stores[node.store.name], node, _time(task, node))
             case nodes.TableSource():
                 return TableSourceOperator(guard, task.stores[node.store.name], task.history_of(node.store))
             case nodes.TableJoin():

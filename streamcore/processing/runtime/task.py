@@ -21,6 +21,7 @@ from streamcore.errors import UsageError, UserCodeError, fact_text
 from streamcore.processing.context import Sender, TaskTable, user_context
 from streamcore.processing.operators.batch import Batch, BatchSource, merged
 from streamcore.processing.operators.guard import ENDS_WORKER, Guard
+from streamcore.processing.operators.intervals import EveryOperator
 from streamcore.processing.operators.outputs import BatchOutputs, Outputs
 from streamcore.processing.operators.processors import ProcessorOperator
 from streamcore.processing.operators.sessions import SessionFinalOperator
@@ -63,7 +64,7 @@ class Step:
     """A node with its running side; ``parents`` are the indexes of its inputs."""
 
     node: Node
-    operator: Operator | EventRunner | ClosingOperator | ProcessorOperator
+    operator: Operator | EventRunner | ClosingOperator | ProcessorOperator | EveryOperator
     parents: tuple[int, ...]
     place: int
 
@@ -171,7 +172,7 @@ class Task:
         self._held_ms = {
             node.store.name: sub_topology.held_ms.get(node, 0)
             for node in sub_topology.nodes
-            if isinstance(node, nodes.Aggregate | nodes.RateLimit | nodes.Take)
+            if isinstance(node, nodes.Aggregate | nodes.RateLimit | nodes.Take | nodes.Every)
         }
 
     def place_of(self, node: Node) -> int:
@@ -374,6 +375,8 @@ class Task:
         assert not isinstance(operator, EventRunner)
         if isinstance(operator, ClosingOperator):
             outputs[step.place] = operator.close(source)
+        elif isinstance(operator, EveryOperator):
+            outputs[step.place] = operator.take(_arrived(step, outputs), source)
         elif isinstance(operator, ProcessorOperator):
             if self._clock_now_ms is None:
                 outputs[step.place] = operator.run(_arrived(step, outputs), source)
@@ -417,6 +420,10 @@ class Task:
         """Return the watermark at which the last open window closes; ``None`` if none is open."""
         found: list[int] = []
         for store in self.sub_topology.stores:
+            if store.every_ms is not None and next(iter(self.stores[store.name].items()), None) is not None:
+                held_ms = self._held_ms.get(store.name, 0)
+                interval = max(-1, (self.time.watermark_ms - held_ms) // store.every_ms)
+                found.append((interval + 1) * store.every_ms + held_ms)
             if store.windows is None or store.is_step_state:
                 continue
             windows = self.stores[store.name]

@@ -14,6 +14,7 @@ from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
     Branch,
+    Every,
     Filter,
     Final,
     FlatMap,
@@ -122,6 +123,8 @@ def kind_of(node: Node) -> str:
             return "aggregate" if windows is None else f"aggregate {windows.kind}"
         case RateLimit():
             return "dedupe" if node.passes_unjudged else "rate_limit"
+        case Every():
+            return f"updates every {duration_text(node.every_ms)}"
         case TableJoin():
             return "left join" if node.left else "join"
         case _:
@@ -173,7 +176,7 @@ def _what_it_does(node: Node, sub_topology: SubTopology) -> str:
 def _details(node: Node, sub_topology: SubTopology) -> list[str]:
     details = []
     match node:
-        case Aggregate() | TableSource() | Regroup() | RateLimit() | Take():
+        case Aggregate() | TableSource() | Regroup() | RateLimit() | Take() | Every():
             details.append(f"store {node.store.name}")
         case TableJoin():
             details.append(f"table {node.store.name}")
@@ -281,7 +284,7 @@ class _Flowchart:
             origin = self._topic(parent.topic) if isinstance(parent, Repartition) else self._node(parent)
             yield f"{origin} --> {here}"
         match node:
-            case Aggregate() | TableSource() | Regroup() | RateLimit() | Take():
+            case Aggregate() | TableSource() | Regroup() | RateLimit() | Take() | Every():
                 yield f"{here} -.- {self._store(node.store)}"
             case TableJoin():
                 yield f"{self._store(node.store)} -.-> {here}"

@@ -25,18 +25,20 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from streamcore.errors import SerdeError
 from streamcore.model import Record
 from streamcore.processing.topology import meaning_of_limits, meaning_of_records
 from streamcore.processing.topology.error_policy import ErrorPolicy, stop
+from streamcore.processing.topology.meaning_of_intervals import in_intervals
 from streamcore.processing.topology.meaning_of_outputs import Event, MeaningOfOutputs, Results, Stored
 from streamcore.processing.topology.meaning_of_processors import MeaningOfProcessor
 from streamcore.processing.topology.meaning_of_sessions import joined_session, united
 from streamcore.processing.topology.meaning_of_time import (
     TaskMeaning,
+    decoded_event,
     ensure_time,
     held_ms,
     is_asked_for,
+    key_bytes,
     known_time_ms,
     move_watermark,
 )
@@ -44,6 +46,7 @@ from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
     Branch,
+    Every,
     Filter,
     Final,
     FlatMap,
@@ -76,9 +79,6 @@ from streamcore.processing.topology.plan import Plan
 from streamcore.processing.topology.source_times import without_source_time
 from streamcore.processing.topology.times import (
     NO_TIME,
-    NO_TIMESTAMP,
-    event_time_ms,
-    timestamps_seen,
 )
 from streamcore.processing.topology.windows import SessionWindows
 from streamcore.state.keys import key_codec
@@ -163,7 +163,7 @@ class Interpreter(MeaningOfOutputs):
         a value reaches tables; it reaches the stream only if the topic declares so.
         """
         policy = topic.on_error if topic.on_error is not None else self._on_error
-        events = self._guarded(topic.name, policy, stored, lambda: _decoded(topic, stored))
+        events = self._guarded(topic.name, policy, stored, lambda: decoded_event(topic, stored))
         task.topic = topic
         known_ms = known_time_ms(topic, stored, events)
         headers = stored.headers
@@ -188,6 +188,11 @@ class Interpreter(MeaningOfOutputs):
         if isinstance(node, Final):
             policy = node.on_error if node.on_error is not None else self._on_error
             return self._closed_windows(task, node, policy, stored)
+        if isinstance(node, Every):
+            policy = node.on_error if node.on_error is not None else self._on_error
+            return in_intervals(
+                task, node, arrived, stored, partial(self._guarded, node.name, policy, stored)
+            )
         if isinstance(node, Process):
             return self._processed(task, node, arrived, stored)
         if isinstance(node, Sample):
@@ -281,7 +286,7 @@ class Interpreter(MeaningOfOutputs):
             return []
         if not self._has_time(task, node, event, stored):
             return []
-        for key in [None] if event.key is None else call(_key_bytes, node.store, event.key):
+        for key in [None] if event.key is None else call(key_bytes, node.store, event.key):
             kept = task.stores[node.store.name]
             time_ms = max(event.source_time_ms, task.watermark_before_ms - held_ms(task, node))
             passes = meaning_of_limits.passes(node, kept, key, event.timestamp_ms, time_ms)
@@ -316,7 +321,7 @@ class Interpreter(MeaningOfOutputs):
     ) -> list[Event]:
         if event.key is None:
             return []
-        for key in call(_key_bytes, node.store, event.key):
+        for key in call(key_bytes, node.store, event.key):
             _keep(task.stores[node.store.name], key, event.value)
             return [event]
         return []
@@ -329,7 +334,7 @@ class Interpreter(MeaningOfOutputs):
             return []
         changes = []
         for row in [None] if event.value is None else call(node.function, event.value):
-            for key in call(_key_bytes, node.store, event.key):
+            for key in call(key_bytes, node.store, event.key):
                 rows = task.stores[node.store.name]
                 changes = [(False, rows.get(key)), (True, row)]
                 _keep(rows, key, row)
@@ -352,7 +357,7 @@ class Interpreter(MeaningOfOutputs):
         for key in [event.key] if node.on is None else call(node.on, event.value):
             if key is None and not node.left:
                 continue
-            for data in call(_key_bytes, node.store, key):
+            for data in call(key_bytes, node.store, key):
                 state = table.get(data)
                 for found in [None] if state is None else call(_result, node.store, state):
                     if found is not None or node.left:
@@ -404,7 +409,7 @@ class Interpreter(MeaningOfOutputs):
         """
         state = task.stores[node.store.name]
         changes: list[tuple[Any, Any]] = []
-        for key in call(_key_bytes, node.store, event.key):
+        for key in call(key_bytes, node.store, event.key):
             session = joined_session(windows, state, key, event.timestamp_ms, time_ms)
             if session.is_late:
                 self._take_late(node, event, call)
@@ -444,7 +449,7 @@ class Interpreter(MeaningOfOutputs):
 
         Returns the new result if a step reads it.
         """
-        encoded = call(_key_bytes, node.store, event.key)
+        encoded = call(key_bytes, node.store, event.key)
         if not encoded:
             return []
         key = encoded[0] if start_ms is None else (encoded[0], start_ms)
@@ -525,39 +530,19 @@ class Interpreter(MeaningOfOutputs):
 
     def _follow(self, table: GlobalTable, stored: Stored) -> None:
         policy = table.topic.on_error if table.topic.on_error is not None else self._on_error
-        for event in self._guarded(table.topic.name, policy, stored, lambda: _decoded(table.topic, stored)):
+        for event in self._guarded(
+            table.topic.name, policy, stored, lambda: decoded_event(table.topic, stored)
+        ):
             if event.key is not None:
-                key = _key_bytes(table.store, event.key)
+                key = key_bytes(table.store, event.key)
                 _keep(self._global_tables[table.store.name], key, event.value)
 
 
 # -- the meaning of functions
 
 
-def _decoded(topic: TopicSpec, stored: Stored) -> Event:
-    """Return a record as the application sees it; its time is computed from the value where the topic
-    declares so.
-    """
-    try:
-        key = None if stored.key is None else topic.key_serde.decode(stored.key)
-        value = None if stored.value is None else topic.value_serde.decode(stored.value)
-    except Exception as error:
-        raise SerdeError(f"{type(error).__name__}: {error}") from error
-    if topic.timestamp is None:
-        timestamp_ms = timestamps_seen([stored.timestamp_ms])[0]
-    else:
-        timestamp_ms = NO_TIMESTAMP if value is None else event_time_ms(topic.timestamp, value)
-    return Event(key, value, timestamp_ms, stored.headers, stored.topic, stored.partition, stored.offset)
-
-
 def _is_true(function: Callable[[Any], object], value: Any) -> bool:
     return bool(function(value))
-
-
-def _key_bytes(store: StoreSpec, key: Any) -> bytes | None:
-    """Return the bytes of a key in a store. Refuses a key of another type, and a number that is too large."""
-    hash(key)
-    return None if key is None else key_codec(store.key_type).encode(key)
 
 
 def _result(store: StoreSpec, accumulators: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The time of a task in the interpreter: partition times, the watermark, and how far steps are behind it."""
+"""Events and the time of a task in the interpreter: their bytes, partition times, and the watermark."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+from streamcore.errors import SerdeError
 from streamcore.processing.topology.meaning_of_outputs import Event, Stored
 from streamcore.processing.topology.meaning_of_processors import MeaningOfProcessor
-from streamcore.processing.topology.nodes import Aggregate, Final, Node, Process, TopicSpec
+from streamcore.processing.topology.nodes import Aggregate, Final, Node, Process, StoreSpec, TopicSpec
 from streamcore.processing.topology.plan import SubTopology
-from streamcore.processing.topology.times import NO_TIME, NO_TIMESTAMP, no_time_error, timestamps_seen
+from streamcore.processing.topology.times import (
+    NO_TIME,
+    NO_TIMESTAMP,
+    event_time_ms,
+    no_time_error,
+    timestamps_seen,
+)
+from streamcore.state.keys import key_codec
 
 
 @dataclass
@@ -71,3 +79,25 @@ def ensure_time(event: Event) -> None:
 def is_asked_for(task: TaskMeaning, node: Aggregate) -> bool:
     """Whether a step reads the changes of an aggregation; ``Final`` reads its store instead."""
     return any(node in child.parents and not isinstance(child, Final) for child in task.sub_topology.nodes)
+
+
+def key_bytes(store: StoreSpec, key: Any) -> bytes | None:
+    """Return the bytes of a key in a store. Refuses a key of another type, and a number that is too large."""
+    hash(key)
+    return None if key is None else key_codec(store.key_type).encode(key)
+
+
+def decoded_event(topic: TopicSpec, stored: Stored) -> Event:
+    """Return a record as the application sees it; its time is computed from the value where the topic
+    declares so.
+    """
+    try:
+        key = None if stored.key is None else topic.key_serde.decode(stored.key)
+        value = None if stored.value is None else topic.value_serde.decode(stored.value)
+    except Exception as error:
+        raise SerdeError(f"{type(error).__name__}: {error}") from error
+    if topic.timestamp is None:
+        timestamp_ms = timestamps_seen([stored.timestamp_ms])[0]
+    else:
+        timestamp_ms = NO_TIMESTAMP if value is None else event_time_ms(topic.timestamp, value)
+    return Event(key, value, timestamp_ms, stored.headers, stored.topic, stored.partition, stored.offset)

@@ -68,11 +68,23 @@ class StoreSpec:
     """Whether a step keeps in it what no window is: what ``rate_limit``, ``dedupe`` or ``take`` has passed,
     or timers.
     """
+    every_ms: int | None = None
+    """The interval of event time after which a step empties the store, where it holds changes back."""
+
+    @property
+    def holds_changes(self) -> bool:
+        """Whether a step keeps in it the changes that it has not emitted yet."""
+        return self.every_ms is not None
 
     @property
     def is_kept_by_step(self) -> bool:
         """Whether a step of the topology writes the store: then user code can only read it."""
-        return self.source_topic is not None or bool(self.aggregators) or self.is_step_state
+        return (
+            self.source_topic is not None
+            or bool(self.aggregators)
+            or self.is_step_state
+            or self.holds_changes
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -252,6 +264,27 @@ class Take(Node):
     def leaves_out_null_keys(self) -> bool:
         """``True``: a record without a key belongs to no key's first ones."""
         return True
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Every(Node):
+    """Emit the newest change of each key, at most once in each interval of event time.
+
+    The watermark of the task ends an interval. The store keeps the changes of the interval under way: for
+    each key the time of its newest change, and the value.
+    """
+
+    store: StoreSpec
+    every_ms: int
+
+    @property
+    def leaves_out_null_keys(self) -> bool:
+        """``True``: a change is that of a key."""
+        return True
+
+    def interval_of(self, time_ms: int) -> int:
+        """Return the number of the interval that holds a time; -1 before 1970."""
+        return max(-1, time_ms // self.every_ms)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

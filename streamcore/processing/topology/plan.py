@@ -15,6 +15,7 @@ from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
+    Every,
     Final,
     GlobalTable,
     Node,
@@ -31,9 +32,8 @@ from streamcore.processing.topology.nodes import (
     To,
     TopicSpec,
 )
-from streamcore.processing.topology.windows import AnyWindows
 
-KEEPERS = Aggregate | TableSource | Regroup | RateLimit | Take
+KEEPERS = Aggregate | TableSource | Regroup | RateLimit | Take | Every
 """Steps that write a store of their own."""
 
 
@@ -77,7 +77,7 @@ class SubTopology:
     @property
     def has_windows(self) -> bool:
         """Whether a step uses the watermark."""
-        return any(store.windows is not None for store in self.stores)
+        return any(store.windows is not None or store.holds_changes for store in self.stores)
 
     def store_of(self, name: str) -> StoreSpec | None:
         """Return the store of a name."""
@@ -292,18 +292,22 @@ def _held_ms(members: Sequence[Node]) -> dict[Node, int]:
     held: dict[Node, int] = {}
     for node in members:
         above = [
-            held.get(parent, 0) + (_windows_of(parent).held_ms if isinstance(parent, Final) else 0)
+            held.get(parent, 0) + _holds_back_ms(parent)
             for parent in node.parents
-            if isinstance(parent, Final) or parent in held
+            if isinstance(parent, Final | Every) or parent in held
         ]
         if any(above):
             held[node] = max(above)
     return held
 
 
-def _windows_of(node: Final) -> AnyWindows:
-    assert node.store.windows is not None
-    return node.store.windows
+def _holds_back_ms(node: Node) -> int:
+    """Return how far behind the watermark a step can emit what it held back."""
+    if isinstance(node, Every):
+        return node.every_ms
+    if isinstance(node, Final) and node.store.windows is not None:
+        return node.store.windows.held_ms
+    return 0
 
 
 def _merges_inputs(members: Sequence[Node], used: Mapping[Node, tuple[StoreSpec, ...]]) -> bool:

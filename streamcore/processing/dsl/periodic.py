@@ -1,0 +1,58 @@
+"""Declares periodic emission: ``updates(every=)`` of tables."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Final
+
+from streamcore.processing.dsl.checks import Duration, declared_ms
+from streamcore.processing.dsl.flow import Flow, writable
+from streamcore.processing.topology.nodes import Every, StoreSpec
+from streamcore.serde import Serde
+
+_TIME: Final = struct.Struct(">q?")
+
+
+def periodic(flow: Flow, table: str, every: Duration) -> Flow:
+    """Declare the step that emits a table's changes once in an interval; its store is ``<table>.updates``.
+
+    Raises:
+        TopologyError: the duration is invalid, or the table has such a step already.
+    """
+    every_ms = declared_ms(every, "every", table=table)
+    name = f"{table}.updates"
+    flow.declaration.store_name(name)
+    store = StoreSpec(
+        name=name,
+        key_type=flow.shape.key_type,
+        value_serde=_change_serde(writable(flow.shape.value_serde)),
+        result=_value_of,
+        every_ms=every_ms,
+    )
+    node = Every(
+        name=flow.declaration.node_name(None, None, name),
+        parents=(flow.node,),
+        store=store,
+        every_ms=every_ms,
+    )
+    return flow.then(node)
+
+
+def _value_of(change: tuple[int, Any]) -> Any:
+    return change[1]
+
+
+def _change_serde(values: Serde[Any]) -> Serde[Any]:
+    """Return the serde of a time and a value, which may be ``None``."""
+
+    def encode(change: tuple[int, Any]) -> bytes:
+        time_ms, value = change
+        if value is None:
+            return _TIME.pack(time_ms, False)
+        return _TIME.pack(time_ms, True) + values.encode(value)
+
+    def decode(data: bytes) -> tuple[int, Any]:
+        time_ms, has_value = _TIME.unpack_from(data)
+        return time_ms, values.decode(data[_TIME.size :]) if has_value else None
+
+    return Serde(encode, decode, f"change of {values.name}", values.type_name, None)

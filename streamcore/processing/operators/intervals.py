@@ -1,0 +1,83 @@
+"""Emits the newest change of each key once in an interval of event time (``Every``).
+
+The changes of the interval under way are in a store, so a crash loses none, and the cost of an interval is
+that of the keys that changed in it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Any
+
+from streamcore.processing.operators.batch import Batch, BatchSource, merged
+from streamcore.processing.operators.guard import Guard
+from streamcore.processing.operators.store_keys import loaded
+from streamcore.processing.operators.windowed_aggregate import Watermark
+from streamcore.processing.topology.nodes import Every
+from streamcore.state.write_back import WriteBack
+
+
+class EveryOperator:
+    """Holds changes back until the watermark is in a later interval."""
+
+    def __init__(self, guard: Guard, store: WriteBack[Any, Any], node: Every, time: Watermark) -> None:
+        self._guard = guard
+        self._store = store
+        self._node = node
+        self._time = time
+        self._reached = node.interval_of(time.watermark_ms)
+
+    def take(self, arrived: Batch | None, source: BatchSource) -> Batch | None:
+        """Take the changes of a round; return those of the intervals that ended within it.
+
+        A record that ends an interval finds the changes of the records before it; its own change belongs to
+        the next interval.
+        """
+        identities: Any = ()
+        if arrived is not None:
+            arrived = self._guard.with_keys(arrived)
+            arrived, identities, _ = loaded(self._guard, self._store, arrived.keys, arrived)
+        node, time = self._node, self._time
+        every_ms = node.every_ms
+        number, last = self._reached + 1, node.interval_of(time.watermark_ms)
+        self._reached = last
+        held_before = 0
+        ended: list[Batch] = []
+        while number <= last:
+            place = time.place_reaching(number * every_ms)
+            if arrived is not None:
+                count = bisect_left(arrived.origins, place)
+                self._hold(arrived, identities, held_before, count)
+                held_before = count
+            changes = self._held(place, source)
+            if changes is not None:
+                ended.append(changes)
+            number = self._last_at(place, number, last) + 1
+        if arrived is not None:
+            self._hold(arrived, identities, held_before, len(arrived))
+        return merged(ended) if ended else None
+
+    def _last_at(self, place: int, number: int, last: int) -> int:
+        """Return the last interval that the watermark reached with the same record."""
+        while number < last:
+            middle = (number + last + 1) // 2
+            if self._time.place_reaching(middle * self._node.every_ms) == place:
+                number = middle
+            else:
+                last = middle - 1
+        return number
+
+    def _hold(self, batch: Batch, identities: Any, start: int, end: int) -> None:
+        changes = zip(batch.timestamps_ms[start:end], batch.values[start:end], strict=True)
+        self._store.put_many(dict(zip(identities[start:end], changes, strict=True)))
+
+    def _held(self, place: int, source: BatchSource) -> Batch | None:
+        """Return the changes that are held, as the work of one record, and forget them."""
+        found = list(self._store.items())
+        if not found:
+            return None
+        keys = [key for key, _ in found]
+        self._store.delete_many(self._store.identify(keys))
+        times_ms = [time_ms for _, (time_ms, _) in found]
+        values = [value for _, (_, value) in found]
+        return Batch(keys, values, times_ms, [place] * len(keys), None, source, held_times_ms=list(times_ms))

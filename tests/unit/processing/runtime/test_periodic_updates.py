@@ -1,0 +1,93 @@
+"""``updates(every=)`` gives the newest change of each key once in an interval of event time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import streamcore as sc
+from streamcore.errors import TopologyError
+from streamcore.testing import TopologyDriver
+
+app = sc.App("periodic")
+payments = app.topic("payments", key=str, value=int, partitions=1)
+totals = payments.sum("totals", lambda cents: cents)
+periodic = app.topic("periodic", key=str, value=int, partitions=1)
+totals.updates(every="10s").to(periodic)
+hourly = app.topic("windows", key=sc.Windowed[str], value=int, partitions=1)
+payments.tumbling("5s", grace="1m").count("counts").updates(every="10s").to(hourly)
+
+
+@pytest.fixture
+def driver() -> Iterator[TopologyDriver]:
+    with TopologyDriver(app) as driver:
+        yield driver
+
+
+def send(driver: TopologyDriver, key: str, *times_s: float) -> None:
+    for time_s in times_s:
+        driver.send(payments, key=key, value=1, at=int(time_s * 1000))
+
+
+def given(driver: TopologyDriver) -> list[tuple[str, int, int]]:
+    return [(record.key, record.value, record.timestamp_ms) for record in driver.read(periodic)]
+
+
+def test_the_newest_change_of_each_key_comes_when_the_next_interval_begins(driver: TopologyDriver) -> None:
+    send(driver, "b", 1)
+    send(driver, "a", 2, 3, 9.999)
+    assert given(driver) == []
+
+    send(driver, "c", 10)
+
+    assert given(driver) == [("a", 3, 9_999), ("b", 1, 1_000)]
+    send(driver, "a", 55)
+    assert given(driver) == [("c", 1, 10_000)]
+
+
+def test_intervals_that_end_within_one_batch_are_told_apart(driver: TopologyDriver) -> None:
+    send(driver, "a", 1, 2, 11, 12, 13, 35, 36, 40)
+
+    assert given(driver) == [("a", 2, 2_000), ("a", 5, 13_000), ("a", 7, 36_000)]
+
+
+def test_a_crash_loses_no_change_that_is_held(driver: TopologyDriver) -> None:
+    send(driver, "a", 1, 2)
+    send(driver, "b", 3)
+    driver.process()
+    driver.crash()
+
+    send(driver, "b", 10)
+
+    assert given(driver) == [("a", 2, 2_000), ("b", 1, 3_000)]
+
+
+def test_the_end_of_the_input_gives_what_is_held(driver: TopologyDriver) -> None:
+    send(driver, "a", 1, 12)
+    assert given(driver) == [("a", 1, 1_000)]
+
+    driver.close_windows()
+
+    assert given(driver) == [("a", 2, 12_000)]
+    driver.close_windows()
+    assert given(driver) == []
+
+
+def test_windows_have_their_own_changes(driver: TopologyDriver) -> None:
+    send(driver, "a", 1, 2, 6, 7, 8, 20)
+
+    assert [(record.key, record.value) for record in driver.read(hourly)] == [
+        (sc.Windowed("a", 0, 5_000), 2),
+        (sc.Windowed("a", 5_000, 10_000), 3),
+    ]
+
+
+def test_a_second_interval_for_a_table_and_a_wrong_one_are_refused() -> None:
+    table = sc.App("refused").topic("payments", key=str, value=int).count("counts")
+    table.updates(every="10s")
+
+    with pytest.raises(TopologyError, match=r"counts\.updates"):
+        table.updates(every="20s")
+    with pytest.raises(TopologyError, match="every is at least 1 ms"):
+        table.updates(every="0s")
