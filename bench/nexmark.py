@@ -167,7 +167,7 @@ def _page(rows: Sequence[Sequence[str]], made: str, count: int, rounds: int, fol
             "* *CPU µs* is user and system time of the whole process with all its threads, at work, "
             "divided by the number of all events. *Whole process* is the same from the start of Python to "
             "its end. *Events/s* is by the clock.",
-            f"* {rounds} interleaved rounds, each measurement in a process of its own; medians. "
+            f"* {rounds} interleaved round(s), each measurement in a process of its own; medians. "
             f"{os.getloadavg()[2]:.1f} processes wanted the cores in the last 15 minutes.",
             "* No other framework was part of this run.",
             f"* Making the events: {made}.",

@@ -48,7 +48,9 @@ def test_a_few_events_with_late_ones_and_a_crash_in_the_middle_give_the_rows_of_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("recipe", "partitions"), zip(RECIPES, (4, 1, 4), strict=True), ids=("1", "2", "3"))
+@pytest.mark.parametrize(
+    ("recipe", "partitions"), list(zip(RECIPES, (4, 1, 4), strict=True)), ids=("1", "2", "3")
+)
 @pytest.mark.parametrize("query", QUERIES)
 def test_an_embedded_log_with_a_restart_in_the_middle_gives_the_rows_of_duckdb(
     query: str, recipe: Recipe, partitions: int, tmp_path: Path
