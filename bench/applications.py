@@ -33,6 +33,9 @@ class StructEvent(msgspec.Struct, frozen=True, gc=False):
     v: int
 
 
+SPAN_MS = 2_000
+"""Of 1,000 keys in turns, each event of one topic has about two events of the other within this time."""
+
 Events: TypeAlias = Stream[str, Any]
 
 VALUE_TYPES: dict[str, type[Any]] = {"dataclass": DataclassEvent, "msgspec": StructEvent}
@@ -181,6 +184,21 @@ def _join_table(app: sc.App, events: Events) -> Check:
     return lambda worker, count: None
 
 
+def _join_streams(app: sc.App, events: Events) -> Check:
+    matches = 0
+
+    @events.join(_others(app), before=SPAN_MS, after=SPAN_MS)
+    def pairs(event: Any, other: Any) -> int:
+        nonlocal matches
+        matches += 1
+        return int(event.v + other.v)
+
+    def check(worker: Worker, count: int) -> None:
+        assert 0.9 * count < matches < 1.1 * count
+
+    return check
+
+
 _WORK: dict[str, Callable[[sc.App, Events], Check]] = {
     "filter-map": _filter_map,
     "filter-map-to": _filter_map_to,
@@ -193,6 +211,7 @@ _WORK: dict[str, Callable[[sc.App, Events], Check]] = {
     "group-by": _group_by,
     "merge": _merge,
     "join-table": _join_table,
+    "join-streams": _join_streams,
 }
 
 WORK_NAMES = tuple(_WORK)

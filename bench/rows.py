@@ -131,12 +131,18 @@ ROWS: tuple[Row, ...] = (
             kind="process",
             work=work,
             prepared="two-topics",
-            target=3,
-            reference="Kafka Streams 12-18",
+            target=target,
+            reference=reference,
         )
-        for work, title in (
-            ("merge", "two inputs in turns: merge, keyed count"),
-            ("join-table", "two inputs in turns: stream joined with a table that changes"),
+        for work, title, target, reference in (
+            ("merge", "two inputs in turns: merge, keyed count", 3, "Kafka Streams 12-18"),
+            (
+                "join-table",
+                "two inputs in turns: stream joined with a table that changes",
+                3,
+                "Kafka Streams 12-18",
+            ),
+            ("join-streams", "two inputs in turns: joined with one another, one match an event", 8, ""),
         )
     ),
     Row(
