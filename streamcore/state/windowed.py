@@ -119,12 +119,16 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
         self._newest_start_ms = None
         super().abort()
 
+    def newest_committed_ms(self) -> TimestampMs:
+        """Return the start of the newest committed window; -1 if there is none."""
+        if self._newest_start_ms is None:
+            newest = next(self._engine.scan(self.store, None, None, reverse=True), None)
+            self._newest_start_ms = -1 if newest is None else decode_start(newest[0])
+        return self._newest_start_ms
+
     def _fetch(self, keys: list[Any]) -> None:
         """As in ``WriteBack``, but windows newer than all in the engine are not looked up there."""
-        newest_ms = self._newest_start_ms
-        if newest_ms is None:
-            newest = next(self._engine.scan(self.store, None, None, reverse=True), None)
-            newest_ms = self._newest_start_ms = -1 if newest is None else decode_start(newest[0])
+        newest_ms = self.newest_committed_ms()
         older = [key for key in keys if key[1] <= newest_ms]
         if older:
             super()._fetch(older)

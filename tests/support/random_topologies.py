@@ -146,6 +146,13 @@ def joined(value: Any, found: Any) -> int:
     return number(value) * 10 + number(found)
 
 
+def joined_or_failed(value: Any, found: Any) -> int:
+    result = joined(value, found)
+    if result % 5 == 3:
+        raise ValueError("3 of 5")
+    return result
+
+
 def seconds_ms(value: int) -> int:
     if value == 9:
         raise ValueError("no time")
@@ -288,6 +295,7 @@ def _draw_step(
         ["join", "join"] if joins else []
     )
     keyed += ["regroup", "regroup"] if drawn.tables else []
+    keyed += ["join-streams"]
     changes_key = ["group_by", "map_record", "flat_map_record", "repartition"]
     kind = draw(st.sampled_from(same_key + changes_key + keyed + limits))
     risky = fails_on_some if draw(st.booleans()) else lambda function: function
@@ -330,6 +338,8 @@ def _draw_step(
                 drawn.streams.append(
                     stream.join(table, joined, how=how, name=drawn.name("join"), on_error=policy)
                 )
+        case "join-streams":
+            _draw_join_of_streams(draw, drawn, stream, policy)
         case "take" | "rate_limit" | "dedupe":
             _draw_limit(draw, drawn, stream, kind, policy)
         case "process":
@@ -369,6 +379,27 @@ def _draw_step(
 
 def _same_keys(table: Table[Any, Any], stream: Stream[Any, Any]) -> bool:
     return bool(table.flow.shape.key_type == stream.flow.shape.key_type)
+
+
+def _draw_join_of_streams(
+    draw: st.DrawFn, drawn: Drawn, left: Stream[Any, Any], policy: ErrorPolicy | None
+) -> None:
+    """Join a stream with itself or with another one of equal keys; spans are in seconds, some in hours."""
+    keys = left.flow.shape.key_type
+    others = [stream for stream in drawn.streams if stream.flow.shape.key_type == keys]
+    unit_ms = draw(st.sampled_from([1_000, 1_000, 1_000, 3_600_000]))
+    before, after, grace = (draw(st.integers(0, 6)) * unit_ms for _ in range(3))
+    made = left.join(
+        draw(st.sampled_from(others)),
+        draw(st.sampled_from([joined, joined_or_failed])),
+        before=before,
+        after=after,
+        grace=grace,
+        how=draw(st.sampled_from(["inner", "left", "outer"])),
+        name=drawn.name("near"),
+        on_error=policy,
+    )
+    drawn.streams.append(made)
 
 
 def _draw_limit(

@@ -28,7 +28,7 @@ def check_join(flow: Flow, table: Any, *, how: Any, on: Any, step: str) -> None:
         )
     if not isinstance(table, Table | GlobalTable):
         raise TopologyError(
-            "streams join tables, topic.table(name) or topic.global_table(name), in this release: "
+            "a stream joins a stream, a table, topic.table(name), or topic.global_table(name): "
             + fact_text(step=step, given=shown(table))
         )
     flow.ensure_same_app(table.declaration, step=step, table=table.name)

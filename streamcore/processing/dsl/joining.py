@@ -1,12 +1,14 @@
-"""Joins of a stream with a table."""
+"""Joins of a stream with a table or with another stream."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-from streamcore.processing.dsl.checks import check_function
+from streamcore.errors import TopologyError, fact_text
+from streamcore.processing.dsl.checks import Duration, check_function
 from streamcore.processing.dsl.declared_join import check_join, declare_join
+from streamcore.processing.dsl.declared_stream_join import check_stream_join, declare_stream_join
 from streamcore.processing.dsl.steps import Policy, Steps
 from streamcore.processing.dsl.table import GlobalTable, Table
 from streamcore.processing.topology.nodes import Node
@@ -28,7 +30,7 @@ class Joining(Steps[K, V], Generic[K, V]):
     @overload
     def join(
         self,
-        table: Table[K, W] | GlobalTable[K2, W],
+        other: Table[K, W] | GlobalTable[K2, W],
         function: Callable[[V, W], T],
         *,
         how: Literal["inner"] = ...,
@@ -40,7 +42,7 @@ class Joining(Steps[K, V], Generic[K, V]):
     @overload
     def join(
         self,
-        table: Table[K, W] | GlobalTable[K2, W],
+        other: Table[K, W] | GlobalTable[K2, W],
         function: Callable[[V, W | None], T],
         *,
         how: Literal["left"],
@@ -52,7 +54,7 @@ class Joining(Steps[K, V], Generic[K, V]):
     @overload
     def join(
         self,
-        table: Table[K, W] | GlobalTable[K2, W],
+        other: Table[K, W] | GlobalTable[K2, W],
         *,
         how: Literal["inner"] = ...,
         on: Callable[[V], K2 | None] | None = ...,
@@ -63,7 +65,7 @@ class Joining(Steps[K, V], Generic[K, V]):
     @overload
     def join(
         self,
-        table: Table[K, W] | GlobalTable[K2, W],
+        other: Table[K, W] | GlobalTable[K2, W],
         *,
         how: Literal["left"],
         on: Callable[[V], K2 | None] | None = ...,
@@ -71,31 +73,158 @@ class Joining(Steps[K, V], Generic[K, V]):
         on_error: Policy = ...,
         value: Any = ...,
     ) -> Callable[[Callable[[V, W | None], T]], Stream[K, T]]: ...
+    @overload
+    def join(
+        self,
+        other: Stream[K, W],
+        function: Callable[[V, W], T],
+        *,
+        before: Duration,
+        after: Duration,
+        grace: Duration = ...,
+        how: Literal["inner"] = ...,
+        name: str | None = ...,
+        on_error: Policy = ...,
+        value: Any = ...,
+    ) -> Stream[K, T]: ...
+    @overload
+    def join(
+        self,
+        other: Stream[K, W],
+        *,
+        before: Duration,
+        after: Duration,
+        grace: Duration = ...,
+        how: Literal["inner"] = ...,
+        name: str | None = ...,
+        on_error: Policy = ...,
+        value: Any = ...,
+    ) -> Callable[[Callable[[V, W], T]], Stream[K, T]]: ...
+    @overload
+    def join(
+        self,
+        other: Stream[K, W],
+        function: Callable[[V, W | None], T],
+        *,
+        before: Duration,
+        after: Duration,
+        grace: Duration = ...,
+        how: Literal["left"],
+        name: str | None = ...,
+        on_error: Policy = ...,
+        value: Any = ...,
+    ) -> Stream[K, T]: ...
+    @overload
+    def join(
+        self,
+        other: Stream[K, W],
+        *,
+        before: Duration,
+        after: Duration,
+        grace: Duration = ...,
+        how: Literal["left"],
+        name: str | None = ...,
+        on_error: Policy = ...,
+        value: Any = ...,
+    ) -> Callable[[Callable[[V, W | None], T]], Stream[K, T]]: ...
+    @overload
+    def join(
+        self,
+        other: Stream[K, W],
+        function: Callable[[V | None, W | None], T],
+        *,
+        before: Duration,
+        after: Duration,
+        grace: Duration = ...,
+        how: Literal["outer"],
+        name: str | None = ...,
+        on_error: Policy = ...,
+        value: Any = ...,
+    ) -> Stream[K, T]: ...
+    @overload
+    def join(
+        self,
+        other: Stream[K, W],
+        *,
+        before: Duration,
+        after: Duration,
+        grace: Duration = ...,
+        how: Literal["outer"],
+        name: str | None = ...,
+        on_error: Policy = ...,
+        value: Any = ...,
+    ) -> Callable[[Callable[[V | None, W | None], T]], Stream[K, T]]: ...
     @declares
     def join(
         self,
-        table: Any,
+        other: Any,
         function: Any = ...,
         *,
         how: str = "inner",
         on: Callable[[V], Any] | None = None,
+        before: Duration | None = None,
+        after: Duration | None = None,
+        grace: Duration | None = None,
         name: str | None = None,
         on_error: Policy = None,
         value: Any = None,
     ) -> Any:
-        """Join each value with a table's value of the same key.
+        """Join each value with the value of the same key in a table, or with those near in time in a stream.
 
-        ``how="left"`` also emits records without a match, with ``None`` for the table's value. ``on=``
-        computes the key to look up; only global tables take it.
+        *With a table*: ``how="left"`` also emits records without a match, with ``None`` for the table's
+        value. ``on=`` computes the key to look up; only global tables take it.
+
+        *With a stream*: a record of this stream at time t and one of ``other`` at time u join if
+        ``t - before <= u <= t + after``, once, in whatever order they come. The result has the later of both
+        times. ``how="left"`` also emits records of this stream without a match, ``how="outer"`` those of
+        both, with ``None`` for the other value, when no match in time can come any more: once the watermark
+        is beyond their time, ``before``, ``after`` and ``grace``.
+
+        A record is late, left out and counted if its time, ``after`` (for ``other``: ``before``) and
+        ``grace`` are before the stream time of its source partition. Records without a value are left out.
+        Records without a key have no match. Where equal keys of the two streams may be in different
+        partitions, a repartition topic is inserted. The rows of both streams are kept in the stores
+        ``<name>.left`` and ``<name>.right``, where the name is ``name=`` or that of the function.
+
+        Args:
+            other: the table or stream.
+            function: makes the result of the two values; without one, the result is a decorator.
+            how: ``"inner"``, ``"left"`` or, for streams, ``"outer"``.
+            on: makes the key to look up in a global table.
+            before: how far before this stream's record the other record may be, such as ``"10s"``.
+            after: how far after it.
+            grace: how much longer records out of order are joined; by default 0.
+            name: the name of the step; by default that of the function.
+            on_error: the policy of records for which a function fails.
+            value: the type of the results, where no annotation says it.
         """
         step = self.flow.label(name, function, "join")
-        check_join(self.flow, table, how=how, on=on, step=step)
-        if on is not None:
-            check_function(on, step=step)
-
-        def build(function: Any, *, parents: tuple[Node, ...], **step: Any) -> Stream[K, Any]:
-            return self._stream(
-                declare_join(self.flow, table, function, left=how == "left", on=on, value_type=value, **step)
+        takes = ("left_value", "right_value") if isinstance(other, Joining) else ("value", "table_value")
+        build: Callable[..., Stream[K, Any]]
+        if isinstance(other, Joining):
+            span = check_stream_join(
+                self.flow, other.flow, how=how, on=on, before=before, after=after, grace=grace, step=step
             )
 
-        return self._declared("join", build, function, name, on_error, takes=("value", "table_value"))
+            def build(function: Any, *, parents: tuple[Node, ...], **step: Any) -> Stream[K, Any]:
+                flow = declare_stream_join(
+                    self.flow, other.flow, function, span=span, how=how, value_type=value, named=name, **step
+                )
+                return self._stream(flow)
+        else:
+            check_join(self.flow, other, how=how, on=on, step=step)
+            if (before, after, grace) != (None, None, None):
+                raise TopologyError(
+                    "a table has one row of a key, without before=, after=, grace=; these are for streams: "
+                    + fact_text(step=step, table=other.name)
+                )
+            if on is not None:
+                check_function(on, step=step)
+
+            def build(function: Any, *, parents: tuple[Node, ...], **step: Any) -> Stream[K, Any]:
+                left = how == "left"
+                return self._stream(
+                    declare_join(self.flow, other, function, left=left, on=on, value_type=value, **step)
+                )
+
+        return self._declared("join", build, function, name, on_error, takes=takes)

@@ -31,6 +31,7 @@ from streamcore.processing.operators.stateless import (
     SplitOperator,
 )
 from streamcore.processing.operators.store_keys import Lookup
+from streamcore.processing.operators.stream_joins import StreamJoinOperator
 from streamcore.processing.operators.tables import (
     TableJoinOperator,
     TableSourceOperator,
@@ -102,7 +103,7 @@ class TaskBuilder:
 
     def _operator(
         self, task: Task, node: Node, *, has_children: bool
-    ) -> Operator | EventRunner | ClosingOperator | ProcessorOperator | EveryOperator:
+    ) -> Operator | EventRunner | ClosingOperator | ProcessorOperator | StreamJoinOperator | EveryOperator:
         guard = Guard(node.name, self._policy(node.on_error), self._failures_of(task))
         match node:
             case nodes.Map():
@@ -183,6 +184,10 @@ class TaskBuilder:
                     _time(task, node),
                     self.now_ms,
                 )
+            case nodes.StreamJoin():
+                stores = self._windows(task, node.sides[0].store), self._windows(task, node.sides[1].store)
+                late = _LateRecords(task, None)
+                return StreamJoinOperator(guard, node, stores, _time(task, node), late)
             case nodes.Sink():
                 return SinkRunner(node, guard, task.turn, self.wait_ms)
             case nodes.AgentNode():

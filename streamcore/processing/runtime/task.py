@@ -26,6 +26,7 @@ from streamcore.processing.operators.outputs import BatchOutputs, Outputs
 from streamcore.processing.operators.processors import ProcessorOperator
 from streamcore.processing.operators.sessions import SessionFinalOperator
 from streamcore.processing.operators.stateless import Operator
+from streamcore.processing.operators.stream_joins import StreamJoinOperator
 from streamcore.processing.operators.tables import StoreHistory
 from streamcore.processing.operators.windowed_aggregate import FinalOperator
 from streamcore.processing.runtime.event_runner import EventRunner
@@ -64,7 +65,9 @@ class Step:
     """A node with its running side; ``parents`` are the indexes of its inputs."""
 
     node: Node
-    operator: Operator | EventRunner | ClosingOperator | ProcessorOperator | EveryOperator
+    operator: (
+        Operator | EventRunner | ClosingOperator | ProcessorOperator | StreamJoinOperator | EveryOperator
+    )
     parents: tuple[int, ...]
     place: int
 
@@ -170,9 +173,9 @@ class Task:
         """The inputs that hold the watermark."""
         self.time = TaskTime(watermark_ms, self.holding)
         self._held_ms = {
-            node.store.name: sub_topology.held_ms.get(node, 0)
+            store.name: sub_topology.held_ms.get(node, 0)
             for node in sub_topology.nodes
-            if isinstance(node, nodes.Aggregate | nodes.RateLimit | nodes.Take | nodes.Every)
+            for store in nodes.own_stores(node)
         }
 
     def place_of(self, node: Node) -> int:
@@ -382,6 +385,9 @@ class Task:
                 outputs[step.place] = operator.run(_arrived(step, outputs), source)
             else:
                 outputs[step.place] = operator.run_clock(self._clock_now_ms, _arrived(step, outputs), source)
+        elif isinstance(operator, StreamJoinOperator):
+            left, right = step.parents
+            outputs[step.place] = operator.process_sides(outputs[left], outputs[right], source)
         elif (arrived := _arrived(step, outputs)) is not None:
             passed_on = operator.process(arrived)
             # A repartition step can write a topic that the task reads: its output is what was read.
@@ -417,7 +423,8 @@ class Task:
             self._clock_now_ms = None
 
     def closing_time_ms(self) -> int | None:
-        """Return the watermark at which the last open window closes; ``None`` if none is open."""
+        """Return the watermark at which the last open window closes, and the last row of a join stays without
+        a match; ``None`` if none is open."""
         found: list[int] = []
         for store in self.sub_topology.stores:
             if store.every_ms is not None and next(iter(self.stores[store.name].items()), None) is not None:
@@ -439,6 +446,11 @@ class Task:
                 store.windows.closing_time_ms(start_ms) + held_ms
                 for (_, start_ms), _ in windows.windows_between(open_from, 2**62)
             ]
+        for step in self._steps:
+            if isinstance(step.operator, StreamJoinOperator):
+                ending_ms = step.operator.last_ending_ms()
+                if ending_ms is not None:
+                    found.append(ending_ms + self.sub_topology.held_ms.get(step.node, 0))
         return max(found, default=None)
 
     async def _run(self, outputs: list[Batch | None], source: BatchSource) -> bool:

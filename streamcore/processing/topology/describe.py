@@ -37,11 +37,13 @@ from streamcore.processing.topology.nodes import (
     Source,
     Split,
     StoreSpec,
+    StreamJoin,
     TableJoin,
     TableSource,
     Take,
     To,
     TopicSpec,
+    own_stores,
 )
 from streamcore.processing.topology.plan import Plan, SubTopology
 from streamcore.state.changelog import changelog_topic
@@ -127,6 +129,8 @@ def kind_of(node: Node) -> str:
             return f"updates every {duration_text(node.every_ms)}"
         case TableJoin():
             return "left join" if node.left else "join"
+        case StreamJoin():
+            return "join of streams" if node.how == "inner" else f"{node.how} join of streams"
         case _:
             return _KINDS[type(node)]
 
@@ -178,6 +182,12 @@ def _details(node: Node, sub_topology: SubTopology) -> list[str]:
     match node:
         case Aggregate() | TableSource() | Regroup() | RateLimit() | Take() | Every():
             details.append(f"store {node.store.name}")
+        case StreamJoin():
+            span = node.span
+            details.append(f"before {duration_text(span.before_ms)}")
+            details.append(f"after {duration_text(span.after_ms)}")
+            details.append(f"grace {duration_text(span.grace_ms)}")
+            details += [f"store {store.name}" for store in own_stores(node)]
         case TableJoin():
             details.append(f"table {node.store.name}")
         case AgentNode() if node.concurrency > 1:
@@ -203,7 +213,9 @@ def _topic_line(topic: TopicSpec) -> str:
 
 def _store_line(app_id: str, store: StoreSpec) -> str:
     windows = ""
-    if store.windows is not None:
+    if store.windows is not None and store.is_of_join:
+        windows = f"rows of a join, {store.windows.text}, "
+    elif store.windows is not None:
         windows = f"{store.windows.text}, grace {duration_text(store.windows.grace_ms)}, "
     folded = "".join(f"{text}, " for text in _aggregations_of(store))
     return f"{store.name} ({folded}{windows}changelog {_changelog_of(app_id, store)})"
@@ -284,8 +296,9 @@ class _Flowchart:
             origin = self._topic(parent.topic) if isinstance(parent, Repartition) else self._node(parent)
             yield f"{origin} --> {here}"
         match node:
-            case Aggregate() | TableSource() | Regroup() | RateLimit() | Take() | Every():
-                yield f"{here} -.- {self._store(node.store)}"
+            case Aggregate() | TableSource() | Regroup() | RateLimit() | Take() | Every() | StreamJoin():
+                for store in own_stores(node):
+                    yield f"{here} -.- {self._store(store)}"
             case TableJoin():
                 yield f"{self._store(node.store)} -.-> {here}"
             case _:

@@ -29,13 +29,13 @@ from streamcore.model import Record
 from streamcore.processing.topology import meaning_of_limits, meaning_of_records
 from streamcore.processing.topology.error_policy import ErrorPolicy, stop
 from streamcore.processing.topology.meaning_of_intervals import in_intervals
-from streamcore.processing.topology.meaning_of_outputs import Event, MeaningOfOutputs, Results, Stored
+from streamcore.processing.topology.meaning_of_joins import MeaningOfJoins
+from streamcore.processing.topology.meaning_of_outputs import Event, Results, Stored
 from streamcore.processing.topology.meaning_of_processors import MeaningOfProcessor
 from streamcore.processing.topology.meaning_of_sessions import joined_session, united
 from streamcore.processing.topology.meaning_of_time import (
     TaskMeaning,
     decoded_event,
-    ensure_time,
     held_ms,
     is_asked_for,
     key_bytes,
@@ -69,11 +69,13 @@ from streamcore.processing.topology.nodes import (
     Source,
     Split,
     StoreSpec,
+    StreamJoin,
     TableJoin,
     TableSource,
     Take,
     To,
     TopicSpec,
+    own_stores,
 )
 from streamcore.processing.topology.plan import Plan
 from streamcore.processing.topology.source_times import without_source_time
@@ -86,7 +88,7 @@ from streamcore.state.keys import key_codec
 R = TypeVar("R")
 
 
-class Interpreter(MeaningOfOutputs):
+class Interpreter(MeaningOfJoins):
     """Runs an application on records in memory, one by one."""
 
     def __init__(
@@ -103,10 +105,8 @@ class Interpreter(MeaningOfOutputs):
             on_error: the application's policy.
             code_of: makes an object the context of the code that runs inside, for processors with stores.
         """
-        super().__init__(partition_counts)
-        self.late_count = 0
+        super().__init__(partition_counts, on_error)
         self._plan = plan
-        self._on_error = on_error
         self._code_of = code_of
         self._tasks: dict[tuple[str, int], TaskMeaning] = {}
         self._global_tables: dict[str, dict[Any, Any]] = defaultdict(dict)
@@ -120,9 +120,8 @@ class Interpreter(MeaningOfOutputs):
                 kept = task.stores[store]
                 if spec.windows is None:
                     return [(decode(data), kept[data]) for data in sorted(kept)]
-                keepers = [node for node in task.sub_topology.nodes if isinstance(node, RateLimit | Take)]
-                behind_ms = max((held_ms(task, node) for node in keepers if node.store is spec), default=0)
-                time_ms = task.watermark_ms - behind_ms
+                keepers = [node for node in task.sub_topology.nodes if spec in own_stores(node)]
+                time_ms = task.watermark_ms - max((held_ms(task, node) for node in keepers), default=0)
                 expired_ms = spec.windows.expired_before(time_ms) if spec.is_step_state else None
                 places = sorted(
                     (place for place in kept if expired_ms is None or place[1] >= expired_ms),
@@ -178,7 +177,11 @@ class Interpreter(MeaningOfOutputs):
         given: dict[Node, list[Event]] = {root: in_stream}
         for node in task.sub_topology.nodes:
             if node is not root:
-                arrived = [event for parent in node.parents for event in given.get(parent, [])]
+                sides = [given.get(parent, []) for parent in node.parents]
+                if isinstance(node, StreamJoin):
+                    given[node] = self._streams_joined(task, node, sides, stored)
+                    continue
+                arrived = [event for side in sides for event in side]
                 if isinstance(node, TableSource):
                     arrived = events if root in node.parents else []
                 given[node] = self._step(task, node, arrived, stored)
@@ -201,11 +204,7 @@ class Interpreter(MeaningOfOutputs):
 
     def _made(self, task: TaskMeaning, node: Node, event: Event, stored: Stored) -> list[Event]:
         """Return the output of a step for one event."""
-
-        def call(function: Callable[..., R], *arguments: Any) -> Results[R]:
-            policy = node.on_error if node.on_error is not None else self._on_error
-            return self._guarded(node.name, policy, stored, lambda: function(*arguments))
-
+        call = self._call_of(node, stored)
         match node:
             case Map():
                 return [replace(event, value=value) for value in call(node.function, event.value)]
@@ -428,14 +427,6 @@ class Interpreter(MeaningOfOutputs):
         self.late_count += 1
         if node.late is not None:
             self._write(node.late, event, call)
-
-    def _has_time(self, task: TaskMeaning, node: Node, event: Event, stored: Stored) -> bool:
-        """Whether a step can use the time of an event; if not, the policy of the event's topic decides."""
-        assert task.topic is not None
-        policy = node.on_error if node.on_error is not None else self._on_error
-        if task.topic.on_error is not None:
-            policy = task.topic.on_error
-        return bool(self._guarded(node.name, policy, stored, lambda: ensure_time(event)))
 
     def _folded(
         self,

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.error_policy import ErrorPolicy, Retry
+from streamcore.processing.topology.joins import JoinSpan
 from streamcore.processing.topology.windows import AnyWindows
 from streamcore.serde import Serde
 
@@ -66,8 +67,10 @@ class StoreSpec:
     copies_on_read: bool = False
     is_step_state: bool = False
     """Whether a step keeps in it what no window is: what ``rate_limit``, ``dedupe`` or ``take`` has passed,
-    or timers.
+    the rows of a join of streams, or timers.
     """
+    is_of_join: bool = False
+    """Whether the step is a join of streams, and keeps the rows of one side in it."""
     every_ms: int | None = None
     """The interval of event time after which a step empties the store, where it holds changes back."""
 
@@ -384,6 +387,40 @@ class TableJoin(Node):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class JoinSide:
+    """One side of a stream-stream join: the store of its rows, and the serde of their values."""
+
+    store: StoreSpec
+    serde: Serde[Any]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StreamJoin(Node):
+    """Join the records of two streams of equal keys whose times are near; ``parents`` are left and right."""
+
+    function: Function
+    span: JoinSpan
+    sides: tuple[JoinSide, JoinSide]
+    """Left and right."""
+    how: str
+    """``inner``, ``left`` or ``outer``."""
+
+    def keeps(self, *, is_right: bool) -> bool:
+        """Whether rows of a side are emitted without a match."""
+        return self.how == "outer" or (self.how == "left" and not is_right)
+
+    @property
+    def held_ms(self) -> int:
+        """How far behind the watermark the records can be that the step emits because time has passed."""
+        return 0 if self.how == "inner" else self.span.held_ms
+
+    @property
+    def leaves_out_null_keys(self) -> bool:
+        """Whether the join is an inner one: other joins emit a record without a key as unmatched."""
+        return self.how == "inner"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class AgentNode(Node):
     """Run a user coroutine over the stream."""
 
@@ -397,3 +434,12 @@ class AgentNode(Node):
     def leaves_out_null_keys(self) -> bool:
         """The value of ``keyed_only``."""
         return self.keyed_only
+
+
+def own_stores(node: Node) -> tuple[StoreSpec, ...]:
+    """Return the stores that only this step writes."""
+    if isinstance(node, StreamJoin):
+        return tuple(side.store for side in node.sides)
+    if isinstance(node, Aggregate | TableSource | Regroup | RateLimit | Take | Every):
+        return (node.store,)
+    return ()

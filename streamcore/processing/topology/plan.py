@@ -21,20 +21,18 @@ from streamcore.processing.topology.nodes import (
     Node,
     Process,
     RateLimit,
-    Regroup,
     Repartition,
     Sink,
     Source,
     StoreSpec,
+    StreamJoin,
     TableJoin,
     TableSource,
     Take,
     To,
     TopicSpec,
+    own_stores,
 )
-
-KEEPERS = Aggregate | TableSource | Regroup | RateLimit | Take | Every
-"""Steps that write a store of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +152,7 @@ def _add_tables_read(
     keys of its partition number, which are other keys in the other sub-topology. Only ``tables=`` unites
     them.
     """
-    kept = [node.store for node in members if isinstance(node, KEEPERS)]
+    kept = [store for node in members for store in own_stores(node)]
     for node in members:
         read = [store for store in named[node] if any(store is known for known in kept)]
         known = used[node]
@@ -163,8 +161,9 @@ def _add_tables_read(
 
 def _refuse_equal_names(nodes: Iterable[Node], app_tables: Iterable[StoreSpec]) -> None:
     by_name: dict[str, StoreSpec] = {}
-    stores = [node.store for node in nodes if isinstance(node, KEEPERS | GlobalTable)]
-    for store in [*stores, *app_tables]:
+    stores = [store for node in nodes for store in own_stores(node)]
+    of_global_tables = [node.store for node in nodes if isinstance(node, GlobalTable)]
+    for store in [*stores, *of_global_tables, *app_tables]:
         if by_name.setdefault(store.name, store) is not store:
             raise TopologyError(
                 f"two tables have one name, rename one; their state would mix: {fact_text(table=store.name)}"
@@ -192,8 +191,7 @@ def _grouped(nodes: Sequence[Node], used: Mapping[Node, tuple[StoreSpec, ...]]) 
             unite(_reading_side(parent), node)
         if isinstance(node, TableJoin) and not isinstance(node.table, GlobalTable):
             unite(_reading_side(node.table), node)
-        own = [node.store] if isinstance(node, KEEPERS) else []
-        for store in [*own, *used[node]]:
+        for store in [*own_stores(node), *used[node]]:
             unite(store, node)
     members: dict[object, list[Node]] = {}
     for node in nodes:
@@ -228,8 +226,7 @@ def _sub_topology(
         return None
     stores: list[StoreSpec] = []
     for node in members:
-        own = [node.store] if isinstance(node, KEEPERS) else []
-        for store in [*own, *used[node]]:
+        for store in [*own_stores(node), *used[node]]:
             if not any(store is known for known in stores):
                 stores.append(store)
     agents = [node.name for node in members if isinstance(node, AgentNode)]
@@ -294,7 +291,7 @@ def _held_ms(members: Sequence[Node]) -> dict[Node, int]:
         above = [
             held.get(parent, 0) + _holds_back_ms(parent)
             for parent in node.parents
-            if isinstance(parent, Final | Every) or parent in held
+            if isinstance(parent, Final | Every | StreamJoin) or parent in held
         ]
         if any(above):
             held[node] = max(above)
@@ -305,6 +302,8 @@ def _holds_back_ms(node: Node) -> int:
     """Return how far behind the watermark a step can emit what it held back."""
     if isinstance(node, Every):
         return node.every_ms
+    if isinstance(node, StreamJoin):
+        return node.held_ms
     if isinstance(node, Final) and node.store.windows is not None:
         return node.store.windows.held_ms
     return 0
@@ -314,8 +313,7 @@ def _merges_inputs(members: Sequence[Node], used: Mapping[Node, tuple[StoreSpec,
     """Whether every store that a step writes is read by joins only, which see it as of each record."""
     users: dict[int, list[Node]] = {}
     for node in members:
-        own = [node.store] if isinstance(node, KEEPERS) else []
-        for store in [*own, *used[node]]:
+        for store in [*own_stores(node), *used[node]]:
             users.setdefault(id(store), []).append(node)
     if any(len(found) > 1 for found in users.values()):
         return False
@@ -335,8 +333,8 @@ def _meets_in_a_store(
         reached.add(node)
         if isinstance(node, Final):
             continue
-        own = [node.store] if isinstance(node, KEEPERS | TableJoin) else []
-        for store in [*own, *used[node]]:
+        read = [node.store] if isinstance(node, TableJoin) else []
+        for store in [*own_stores(node), *read, *used[node]]:
             if touched.setdefault(id(store), node) is not node:
                 return True
     return False
@@ -470,7 +468,7 @@ def _check_co_partitioned(sub_topology: SubTopology, counts: Mapping[str, int]) 
             )
     if counts[first.name] > 1:
         for node in sub_topology.nodes:
-            if isinstance(node, Aggregate | RateLimit | Take | TableJoin) or (
+            if isinstance(node, Aggregate | RateLimit | Take | TableJoin | StreamJoin) or (
                 isinstance(node, AgentNode | Process) and node.tables
             ):
                 _check_keys_are_written_alike(node, sub_topology.nodes)
@@ -488,11 +486,10 @@ def _check_keys_are_written_alike(node: Node, members: Sequence[Node]) -> None:
     if isinstance(node, AgentNode | Process):
         declared = [id(store) for store in node.tables]
         for keeper in members:
-            if isinstance(keeper, KEEPERS) and id(keeper.store) in declared:
+            if any(id(store) in declared for store in own_stores(keeper)):
                 topics += topics_above(keeper)
     for topic in topics[1:]:
-        written = {topics[0].key_serde.name, topic.key_serde.name}
-        if len(written) > 1 and written != {"str", "bytes"} and "custom" not in written:
+        if not written_alike(topics[0], topic):
             raise TopologyError(
                 "the keys of inputs that meet in a table are written in different ways, so equal keys would "
                 "lie in different partitions; change the key with group_by before this step, or declare both "
@@ -505,6 +502,12 @@ def _check_keys_are_written_alike(node: Node, members: Sequence[Node]) -> None:
                     second_keys=topic.key_serde.name,
                 )
             )
+
+
+def written_alike(first: TopicSpec, second: TopicSpec) -> bool:
+    """Whether equal keys have equal bytes in two topics, as far as the names of their serdes show it."""
+    written = {first.key_serde.name, second.key_serde.name}
+    return len(written) == 1 or written == {"str", "bytes"} or "custom" in written
 
 
 def topics_above(node: Node) -> Iterator[TopicSpec]:

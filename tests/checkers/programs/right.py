@@ -244,6 +244,7 @@ hourly.final().map(lambda result: result.amount).to("hourly-final")
 orders.hopping("1h", "1m").count("late", late=orders)
 
 registry = customers.table("registry")
+registry_changes = registry.updates()
 everywhere = customers.global_table("everywhere")
 
 
@@ -260,6 +261,29 @@ def perhaps_named(order: Order, customer: Customer | None) -> str:
 assert_type(named, sc.Stream[str, str])
 looked_up = orders.join(everywhere, lambda order, customer: customer.country, on=lambda order: order.customer)
 assert_type(looked_up, sc.Stream[str, str])
+
+
+@orders.join(registry_changes, before="1m", after="1h", grace="1m")
+def with_change(order: Order, customer: Customer) -> str:
+    return customer.name + order.customer
+
+
+@orders.join(registry_changes, before="0s", after="1h", how="left")
+def with_or_without(order: Order, customer: Customer | None) -> str:
+    return customer.name if customer else order.customer
+
+
+@orders.join(registry_changes, before="0s", after="1h", how="outer")
+def either(order: Order | None, customer: Customer | None) -> int:
+    return int(order is None) + int(customer is None)
+
+
+assert_type(with_change, sc.Stream[str, str])
+assert_type(either, sc.Stream[str, int])
+twice = orders.join(
+    orders, lambda one, other: one.amount + other.amount, before="1s", after="1s", name="twice"
+)
+assert_type(twice, sc.Stream[str, int])
 
 seen = app.table("seen", key=str, value=int, default=0)
 notes = app.table("notes", key=str, value=list[str], default=list)

@@ -101,6 +101,11 @@ orders.join(registry, lambda order, name: name.upper(), how="left")  # wrong
 by_number.join(registry, lambda order, name: name)  # wrong
 orders.join(numbers, lambda order, number: number)  # wrong
 orders.join(registry, lambda order, name: name, how="cross")  # wrong
+orders.join(orders, lambda order, other: order.amount)  # wrong
+orders.join(orders, lambda order, other: other.amuont, before="1s", after="1s")  # wrong
+orders.join(orders, lambda order, other: other.amount, before="1s", after="1s", how="left")  # wrong
+orders.join(orders, lambda order, other: order.amount, before="1s", after="1s", how="outer")  # wrong
+by_number.join(orders, lambda one, other: one, before="1s", after="1s")  # wrong
 
 
 @orders.map  # wrong

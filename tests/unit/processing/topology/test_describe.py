@@ -142,3 +142,16 @@ def test_the_flowchart_leads_through_a_repartition_topic_from_one_sub_topology_t
 )
 def test_durations_are_shown_in_the_largest_unit_that_divides_them(duration_ms: int, text: str) -> None:
     assert duration_text(duration_ms) == text
+
+
+def test_a_join_of_streams_shows_its_span_and_its_stores() -> None:
+    app = App("app")
+    left, right = app.topic("l", key=str, value=str), app.topic("r", key=str, value=str)
+    left.join(right, lambda a, b: "", before="1s", after="1h", how="outer", name="near")
+
+    text = app.describe()
+
+    assert "near  outer join of streams <- l, r (before 1s, after 1h, grace 0s, store near.left, " in text
+    assert "near.left (rows of a join" in text
+    assert "changelog app-near.right-changelog" in text
+    assert app.describe(mermaid=True).count("-.-") == 2
