@@ -153,6 +153,12 @@ def joined_or_failed(value: Any, found: Any) -> int:
     return result
 
 
+def joined_or_none(value: Any, found: Any) -> int | None:
+    if number(value) == 7:
+        raise ValueError("7")
+    return None if number(found) % 4 == 1 else joined(value, found)
+
+
 def seconds_ms(value: int) -> int:
     if value == 9:
         raise ValueError("no time")
@@ -297,7 +303,8 @@ def _draw_step(
     keyed += ["regroup", "regroup"] if drawn.tables else []
     keyed += ["join-streams"]
     changes_key = ["group_by", "map_record", "flat_map_record", "repartition"]
-    kind = draw(st.sampled_from(same_key + changes_key + keyed + limits))
+    derived = ["rows", "rows", "rows"] if drawn.tables else []
+    kind = draw(st.sampled_from(same_key + changes_key + keyed + limits + derived))
     risky = fails_on_some if draw(st.booleans()) else lambda function: function
     match kind:
         case "map":
@@ -369,6 +376,8 @@ def _draw_step(
             drawn.tables.append(united.aggregate(drawn.name("cogroup"), initial=0, on_error=policy))
             if draw(st.booleans()):
                 drawn.streams.append(drawn.tables[-1].updates())
+        case "rows":
+            _draw_table(draw, drawn, policy)
         case _:
             numbers = stream.map(number, name=drawn.name("numbers")) if kind == "reduce" else stream
             table = _aggregated(draw, numbers, kind, drawn.name(kind), {})
@@ -377,7 +386,30 @@ def _draw_step(
                 drawn.streams.append(table.updates(every=draw(INTERVALS)))
 
 
-def _same_keys(table: Table[Any, Any], stream: Stream[Any, Any]) -> bool:
+def _draw_table(draw: st.DrawFn, drawn: Drawn, policy: ErrorPolicy | None) -> None:
+    """Draw a table that is made of the tables so far."""
+    table = draw(st.sampled_from(drawn.tables))
+    risky = fails_on_some if draw(st.booleans()) else lambda function: function
+    options: dict[str, Any] = {"on_error": policy}
+    match draw(st.sampled_from(["map", "filter", "filter_not", "join", "join"])):
+        case "map":
+            options["name"] = drawn.name("mapped")
+            made = table.map(risky(draw(st.sampled_from(ON_VALUES))), **options)
+        case "filter" | "filter_not" as verb:
+            made = getattr(table, verb)(
+                risky(draw(st.sampled_from(TESTS))), name=drawn.name("passing"), **options
+            )
+        case _:
+            other = draw(st.sampled_from([found for found in drawn.tables if _same_keys(found, table)]))
+            how = draw(st.sampled_from(["inner", "left", "outer"]))
+            function = joined_or_none if draw(st.booleans()) else joined
+            made = table.join(other, function, how=how, name=drawn.name("both"), **options)
+    drawn.tables.append(made)
+    if draw(st.booleans()):
+        drawn.streams.append(made.to_stream())
+
+
+def _same_keys(table: Table[Any, Any], stream: Stream[Any, Any] | Table[Any, Any]) -> bool:
     return bool(table.flow.shape.key_type == stream.flow.shape.key_type)
 
 

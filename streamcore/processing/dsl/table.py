@@ -1,4 +1,4 @@
-"""Tables that steps of the topology write: aggregations, and topics as tables."""
+"""Tables that steps of the topology write: aggregations, topics as tables, and tables made of tables."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from streamcore.processing.dsl.declaration import (
 from streamcore.processing.dsl.flow import Flow
 from streamcore.processing.dsl.periodic import periodic
 from streamcore.processing.dsl.table_access import TableAccess
+from streamcore.processing.dsl.table_steps import TableSteps
 from streamcore.processing.topology.nodes import Final, Node, StoreSpec
 from streamcore.processing.topology.places import declares
 
@@ -29,28 +30,19 @@ K2 = TypeVar("K2")
 V = TypeVar("V")
 
 
-class Table(TableAccess[K, V], Generic[K, V]):
-    """A table that a step of the topology writes: an aggregation, or the newest values of a topic.
+class Table(TableSteps[K, V], Generic[K, V]):
+    """A table that a step of the topology writes: an aggregation, the newest values of a topic, or rows that
+    are made of those of other tables.
 
     Agents, timers and functions of steps may read it, see ``get``; only its step writes it.
     """
 
     def __init__(self, flow: Flow, store: StoreSpec) -> None:
-        self.flow = flow
+        super().__init__(flow)
         self.store = store
 
     def __repr__(self) -> str:
         return f"<Table {self.name!r} {self.flow.shape}>"
-
-    @property
-    def declaration(self) -> Declaration:
-        """The application that the table belongs to."""
-        return self.flow.declaration
-
-    @property
-    def node(self) -> Node:
-        """The step that writes the table."""
-        return self.flow.node
 
     @declares
     def updates(self, *, every: Duration | None = None) -> Stream[K, V]:

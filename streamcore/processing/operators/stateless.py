@@ -28,11 +28,11 @@ class Operator(Protocol):
 
 def guarded(guard: Guard, function: Callable[[Any], Any], batch: Batch) -> tuple[list[Any], Batch]:
     """Call a function on each value; return the results and the records that they belong to."""
-    results, kept = _called(guard, function, batch)
+    results, kept = called(guard, function, batch)
     return results, batch if kept is None else batch.take(kept)
 
 
-def _called(guard: Guard, function: Callable[[Any], Any], batch: Batch) -> tuple[list[Any], list[int] | None]:
+def called(guard: Guard, function: Callable[[Any], Any], batch: Batch) -> tuple[list[Any], list[int] | None]:
     """Call a function on each value; return as ``Guard.map`` does."""
     results, kept = guard.map(function, batch.values, batch)
     if results and isinstance(results[0], _UNFINISHED):
@@ -46,7 +46,7 @@ def _called(guard: Guard, function: Callable[[Any], Any], batch: Batch) -> tuple
 
 def _flags(guard: Guard, function: Callable[[Any], Any], batch: Batch) -> tuple[list[bool], list[int] | None]:
     """Return whether a function is true for each value; return as ``Guard.map`` does."""
-    results, kept = _called(guard, function, batch)
+    results, kept = called(guard, function, batch)
     try:
         return list(map(bool, results)), kept
     except Exception:  # noqa: BLE001 - what the function returned may refuse to be true or false

@@ -92,13 +92,31 @@ class TableSourceOperator:
         if self._history is not None and self._history.is_wanted:
             before = self._store.load(set(identities))
             self._history.set_all(identities, batch, before)
-        newest = dict(zip(identities, batch.values, strict=True))
-        present = {key: value for key, value in newest.items() if value is not None}
-        if present:
-            self._store.put_many(present)
-        gone = [key for key, value in newest.items() if value is None]
-        if gone:
-            self._store.delete_many(gone)
+        write_newest(self._store, identities, batch.values)
+
+
+def values_before(identities: Sequence[Any], values: Sequence[Any], table: Mapping[Any, Any]) -> list[Any]:
+    """Return for each change of a key the value that the key had before it; ``None`` for none.
+
+    ``table`` has the values before the first change.
+    """
+    newest: dict[Any, Any] = {}
+    before = []
+    for identity, value in zip(identities, values, strict=True):
+        before.append(newest[identity] if identity in newest else table.get(identity))
+        newest[identity] = value
+    return before
+
+
+def write_newest(store: WriteBack[Any, Any], identities: Sequence[Any], values: Sequence[Any]) -> None:
+    """Write the last of the values of each key; ``None`` deletes the key."""
+    newest = dict(zip(identities, values, strict=True))
+    present = {key: value for key, value in newest.items() if value is not None}
+    if present:
+        store.put_many(present)
+    gone = [key for key, value in newest.items() if value is None]
+    if gone:
+        store.delete_many(gone)
 
 
 class TableJoinOperator:

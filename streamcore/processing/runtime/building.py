@@ -9,6 +9,12 @@ from typing import Any
 from streamcore.clock import SystemClock
 from streamcore.processing.operators.aggregate import AggregateOperator
 from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.derived_tables import (
+    DerivedTableOperator,
+    RowFilterOperator,
+    RowJoinOperator,
+    RowMapOperator,
+)
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.intervals import EveryOperator
 from streamcore.processing.operators.limits import KeyInHeaderOperator, RateLimitOperator, TakeOperator
@@ -150,6 +156,20 @@ class TaskBuilder:
                 return self.sink(task, node.topic, guard)
             case nodes.Repartition():
                 return self.sink(task, node.topic, guard, keyed_only=node in task.sub_topology.keyed_only)
+            case nodes.RowMap():
+                return RowMapOperator(guard, node.function)
+            case nodes.RowFilter():
+                return RowFilterOperator(guard, node.function, negated=node.negated)
+            case nodes.RowJoin():
+                other = task.stores[node.store.name]
+                return RowJoinOperator(guard, node, other, task.history_of(node.store))
+            case nodes.DerivedTable():
+                return DerivedTableOperator(
+                    guard,
+                    task.stores[node.store.name],
+                    node.store,
+                    task.history_of(node.store),
+                )
             case nodes.Aggregate():
                 return self._aggregate(task, node, guard, emits=has_children)
             case nodes.Final():
@@ -162,7 +182,11 @@ class TaskBuilder:
             case nodes.Every():
                 return EveryOperator(guard, task.stores[node.store.name], node, _time(task, node))
             case nodes.TableSource():
-                return TableSourceOperator(guard, task.stores[node.store.name], task.history_of(node.store))
+                return TableSourceOperator(
+                    guard,
+                    task.stores[node.store.name],
+                    task.history_of(node.store),
+                )
             case nodes.TableJoin():
                 table = self._lookup(task, node)
                 return TableJoinOperator(
@@ -225,7 +249,11 @@ class TaskBuilder:
                 guard, _sessions(task, store), store, _time(task, node), late, emits=emits, closes=closes
             )
         fold = AggregateOperator(
-            guard, task.stores[store.name], store, emits=emits, history=task.history_of(store)
+            guard,
+            task.stores[store.name],
+            store,
+            emits=emits,
+            history=task.history_of(store),
         )
         if store.windows is None:
             return fold

@@ -37,7 +37,7 @@ from streamcore.processing.runtime.rounds import Round, TaskTime, TimeAdvance
 from streamcore.processing.runtime.turns import Turn
 from streamcore.processing.topology import nodes
 from streamcore.processing.topology.nodes import Node, StoreSpec
-from streamcore.processing.topology.plan import SubTopology
+from streamcore.processing.topology.plan import LOOKUPS, SubTopology
 from streamcore.processing.topology.times import NO_TIME
 from streamcore.processing.topology.windows import SessionWindows
 from streamcore.state.sessions import SessionStore
@@ -190,12 +190,10 @@ class Task:
         """Return the history of a store that a step writes and a join reads; ``None`` for another store."""
         if not self.sub_topology.merges_inputs:
             return None
-        kinds = {
-            type(node)
-            for node in self.sub_topology.nodes
-            if isinstance(node, nodes.TableJoin | nodes.Aggregate | nodes.TableSource) and node.store is store
-        }
-        if nodes.TableJoin not in kinds or len(kinds) < 2:
+        members = self.sub_topology.nodes
+        if not any(isinstance(node, LOOKUPS) and node.store is store for node in members):
+            return None
+        if not any(found is store for node in members for found in nodes.own_stores(node)):
             return None
         return self._histories.setdefault(store.name, StoreHistory())
 

@@ -14,6 +14,7 @@ from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
     Branch,
+    DerivedTable,
     Every,
     Filter,
     Final,
@@ -32,6 +33,9 @@ from streamcore.processing.topology.nodes import (
     RateLimit,
     Regroup,
     Repartition,
+    RowFilter,
+    RowJoin,
+    RowMap,
     Sample,
     Sink,
     Source,
@@ -70,6 +74,8 @@ _KINDS: dict[type[Node], str] = {
     Final: "final",
     TableSource: "table",
     Regroup: "group_by of a table",
+    RowMap: "map rows",
+    DerivedTable: "table",
     GlobalTable: "global table",
     AgentNode: "agent",
 }
@@ -120,6 +126,11 @@ def kind_of(node: Node) -> str:
     match node:
         case Filter():
             return "filter_not" if node.negated else "filter"
+        case RowFilter():
+            return "filter_not rows" if node.negated else "filter rows"
+        case RowJoin():
+            kept = [side for side, needs in _sides(node) if needs]
+            return "table join" if len(kept) == 2 else f"{kept[0] if kept else 'outer'} table join"
         case Aggregate():
             windows = node.store.windows
             return "aggregate" if windows is None else f"aggregate {windows.kind}"
@@ -133,6 +144,12 @@ def kind_of(node: Node) -> str:
             return "join of streams" if node.how == "inner" else f"{node.how} join of streams"
         case _:
             return _KINDS[type(node)]
+
+
+def _sides(node: RowJoin) -> list[tuple[str, bool]]:
+    """Return for each side of a join of tables whether a row needs it."""
+    own, other = ("right", "left") if node.is_right else ("left", "right")
+    return [(own, node.needs_own), (other, node.needs_other)]
 
 
 # -- plain text
@@ -180,7 +197,7 @@ def _what_it_does(node: Node, sub_topology: SubTopology) -> str:
 def _details(node: Node, sub_topology: SubTopology) -> list[str]:
     details = []
     match node:
-        case Aggregate() | TableSource() | Regroup() | RateLimit() | Take() | Every():
+        case Aggregate() | TableSource() | DerivedTable() | Regroup() | RateLimit() | Take() | Every():
             details.append(f"store {node.store.name}")
         case StreamJoin():
             span = node.span
@@ -188,7 +205,7 @@ def _details(node: Node, sub_topology: SubTopology) -> list[str]:
             details.append(f"after {duration_text(span.after_ms)}")
             details.append(f"grace {duration_text(span.grace_ms)}")
             details += [f"store {store.name}" for store in own_stores(node)]
-        case TableJoin():
+        case TableJoin() | RowJoin():
             details.append(f"table {node.store.name}")
         case AgentNode() if node.concurrency > 1:
             details.append(f"{node.concurrency} events at once")
@@ -296,10 +313,19 @@ class _Flowchart:
             origin = self._topic(parent.topic) if isinstance(parent, Repartition) else self._node(parent)
             yield f"{origin} --> {here}"
         match node:
-            case Aggregate() | TableSource() | Regroup() | RateLimit() | Take() | Every() | StreamJoin():
+            case (
+                Aggregate()
+                | TableSource()
+                | DerivedTable()
+                | Regroup()
+                | RateLimit()
+                | Take()
+                | Every()
+                | StreamJoin()
+            ):
                 for store in own_stores(node):
                     yield f"{here} -.- {self._store(store)}"
-            case TableJoin():
+            case TableJoin() | RowJoin():
                 yield f"{self._store(node.store)} -.-> {here}"
             case _:
                 pass

@@ -33,6 +33,7 @@ from streamcore.processing.topology.meaning_of_joins import MeaningOfJoins
 from streamcore.processing.topology.meaning_of_outputs import Event, Results, Stored
 from streamcore.processing.topology.meaning_of_processors import MeaningOfProcessor
 from streamcore.processing.topology.meaning_of_sessions import joined_session, united
+from streamcore.processing.topology.meaning_of_tables import ROW_STEPS, changed_rows, keep
 from streamcore.processing.topology.meaning_of_time import (
     TaskMeaning,
     decoded_event,
@@ -205,6 +206,8 @@ class Interpreter(MeaningOfJoins):
     def _made(self, task: TaskMeaning, node: Node, event: Event, stored: Stored) -> list[Event]:
         """Return the output of a step for one event."""
         call = self._call_of(node, stored)
+        if isinstance(node, ROW_STEPS):
+            return changed_rows(task, node, event, call)
         match node:
             case Map():
                 return [replace(event, value=value) for value in call(node.function, event.value)]
@@ -321,7 +324,7 @@ class Interpreter(MeaningOfJoins):
         if event.key is None:
             return []
         for key in call(key_bytes, node.store, event.key):
-            _keep(task.stores[node.store.name], key, event.value)
+            keep(task.stores[node.store.name], key, event.value)
             return [event]
         return []
 
@@ -336,7 +339,7 @@ class Interpreter(MeaningOfJoins):
             for key in call(key_bytes, node.store, event.key):
                 rows = task.stores[node.store.name]
                 changes = [(False, rows.get(key)), (True, row)]
-                _keep(rows, key, row)
+                keep(rows, key, row)
         return [
             replace(event, key=row[0], value=(is_added, row[1]))
             for is_added, row in changes
@@ -526,7 +529,7 @@ class Interpreter(MeaningOfJoins):
         ):
             if event.key is not None:
                 key = key_bytes(table.store, event.key)
-                _keep(self._global_tables[table.store.name], key, event.value)
+                keep(self._global_tables[table.store.name], key, event.value)
 
 
 # -- the meaning of functions
@@ -538,10 +541,3 @@ def _is_true(function: Callable[[Any], object], value: Any) -> bool:
 
 def _result(store: StoreSpec, accumulators: Any) -> Any:
     return accumulators if store.result is None else store.result(accumulators)
-
-
-def _keep(table: dict[Any, Any], key: Any, value: Any) -> None:
-    if value is None:
-        table.pop(key, None)
-    else:
-        table[key] = value

@@ -71,6 +71,8 @@ class StoreSpec:
     """
     is_of_join: bool = False
     """Whether the step is a join of streams, and keeps the rows of one side in it."""
+    is_derived: bool = False
+    """Whether it holds the rows of a table that is made of other tables."""
     every_ms: int | None = None
     """The interval of event time after which a step empties the store, where it holds changes back."""
 
@@ -87,6 +89,7 @@ class StoreSpec:
             or bool(self.aggregators)
             or self.is_step_state
             or self.holds_changes
+            or self.is_derived
         )
 
 
@@ -421,6 +424,54 @@ class StreamJoin(Node):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class RowMap(Node):
+    """Replace each value of a table; a deletion stays one. ``None`` is no row."""
+
+    function: Function
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RowFilter(Node):
+    """Keep the rows of a table for which ``function`` is true (or false, if ``negated``).
+
+    A change to a value that does not pass is a deletion for the steps behind.
+    """
+
+    function: Function
+    negated: bool = False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RowJoin(Node):
+    """One half of a join of two tables: for each change of its parent, the row of the result.
+
+    It reads the other table, which is not one of ``parents``. The ``DerivedTable`` behind the two halves
+    keeps the rows.
+    """
+
+    table: Node
+    store: StoreSpec
+    """The store of the other table."""
+    function: Function
+    is_right: bool
+    """Whether the parent is the right table, whose value is the second argument."""
+    needs_own: bool
+    """Whether there is a row only if the parent has one."""
+    needs_other: bool
+    """Whether there is a row only if the other table has one."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DerivedTable(Node):
+    """The store of a table that is made of other tables; emits each change. ``None`` deletes a row.
+
+    The deletion of a row that is not there is left out.
+    """
+
+    store: StoreSpec
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class AgentNode(Node):
     """Run a user coroutine over the stream."""
 
@@ -440,6 +491,6 @@ def own_stores(node: Node) -> tuple[StoreSpec, ...]:
     """Return the stores that only this step writes."""
     if isinstance(node, StreamJoin):
         return tuple(side.store for side in node.sides)
-    if isinstance(node, Aggregate | TableSource | Regroup | RateLimit | Take | Every):
+    if isinstance(node, Aggregate | TableSource | DerivedTable | Regroup | RateLimit | Take | Every):
         return (node.store,)
     return ()

@@ -15,6 +15,7 @@ from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
+    DerivedTable,
     Every,
     Final,
     GlobalTable,
@@ -22,6 +23,9 @@ from streamcore.processing.topology.nodes import (
     Process,
     RateLimit,
     Repartition,
+    RowFilter,
+    RowJoin,
+    RowMap,
     Sink,
     Source,
     StoreSpec,
@@ -33,6 +37,12 @@ from streamcore.processing.topology.nodes import (
     TopicSpec,
     own_stores,
 )
+
+LOOKUPS = TableJoin | RowJoin
+"""Steps that read the store of a table which is not one of their parents."""
+
+_TABLE_STEPS = TableSource | DerivedTable | RowMap | RowFilter | RowJoin
+"""Steps between a topic and a table that follows it: they do not read the topic as a stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +199,7 @@ def _grouped(nodes: Sequence[Node], used: Mapping[Node, tuple[StoreSpec, ...]]) 
         find(node)
         for parent in node.parents:
             unite(_reading_side(parent), node)
-        if isinstance(node, TableJoin) and not isinstance(node.table, GlobalTable):
+        if isinstance(node, LOOKUPS) and not isinstance(node.table, GlobalTable):
             unite(_reading_side(node.table), node)
         for store in [*own_stores(node), *used[node]]:
             unite(store, node)
@@ -279,7 +289,7 @@ def _is_read_as_stream(root: Node, members: Sequence[Node]) -> bool:
     reached = {root}
     for node in members:
         if node is not root and any(parent in reached for parent in node.parents):
-            if not isinstance(node, TableSource):
+            if not isinstance(node, _TABLE_STEPS):
                 return True
             reached.add(node)
     return False
@@ -317,7 +327,7 @@ def _merges_inputs(members: Sequence[Node], used: Mapping[Node, tuple[StoreSpec,
             users.setdefault(id(store), []).append(node)
     if any(len(found) > 1 for found in users.values()):
         return False
-    joins = [node for node in members if isinstance(node, TableJoin) and id(node.store) in users]
+    joins = [node for node in members if isinstance(node, LOOKUPS) and id(node.store) in users]
     # An agent or a sink may acknowledge a part of a round; a table must not have changed for the rest of it.
     return not (joins and any(isinstance(node, AgentNode | Sink) or used[node] for node in members))
 
@@ -333,7 +343,7 @@ def _meets_in_a_store(
         reached.add(node)
         if isinstance(node, Final):
             continue
-        read = [node.store] if isinstance(node, TableJoin) else []
+        read = [node.store] if isinstance(node, LOOKUPS) else []
         for store in [*own_stores(node), *read, *used[node]]:
             if touched.setdefault(id(store), node) is not node:
                 return True
@@ -468,7 +478,7 @@ def _check_co_partitioned(sub_topology: SubTopology, counts: Mapping[str, int]) 
             )
     if counts[first.name] > 1:
         for node in sub_topology.nodes:
-            if isinstance(node, Aggregate | RateLimit | Take | TableJoin | StreamJoin) or (
+            if isinstance(node, Aggregate | DerivedTable | RateLimit | Take | TableJoin | StreamJoin) or (
                 isinstance(node, AgentNode | Process) and node.tables
             ):
                 _check_keys_are_written_alike(node, sub_topology.nodes)

@@ -285,6 +285,37 @@ twice = orders.join(
 )
 assert_type(twice, sc.Stream[str, int])
 
+
+@registry.filter
+def at_home(customer: Customer) -> bool:
+    return customer.country == "NO"
+
+
+@registry.map
+def name_of(customer: Customer) -> str | None:
+    return customer.name or None
+
+
+@registry.join(total, how="outer")
+def account(customer: Customer | None, amount: int | None) -> str:
+    return f"{customer and customer.name} {amount}"
+
+
+@registry.join(total)
+def known_account(customer: Customer, amount: int) -> int:
+    return amount + len(customer.name)
+
+
+assert_type(at_home, sc.Table[str, Customer])
+assert_type(name_of, sc.Table[str, str])
+assert_type(account, sc.Table[str, str])
+assert_type(known_account, sc.Table[str, int])
+doubled = registry.join(total, lambda customer, amount: amount * 2, name="doubled")
+assert_type(doubled, sc.Table[str, int])
+assert_type(
+    at_home.filter_not(lambda customer: not customer.name, name="named-at-home"), sc.Table[str, Customer]
+)
+
 seen = app.table("seen", key=str, value=int, default=0)
 notes = app.table("notes", key=str, value=list[str], default=list)
 assert_type(seen, sc.AppTable[str, int])

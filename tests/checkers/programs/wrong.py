@@ -106,6 +106,11 @@ orders.join(orders, lambda order, other: other.amuont, before="1s", after="1s") 
 orders.join(orders, lambda order, other: other.amount, before="1s", after="1s", how="left")  # wrong
 orders.join(orders, lambda order, other: order.amount, before="1s", after="1s", how="outer")  # wrong
 by_number.join(orders, lambda one, other: one, before="1s", after="1s")  # wrong
+registry.map(lambda name: name + 1, name="longer")  # wrong
+registry.filter(lambda name: name.amount > 1, name="few")  # wrong
+registry.join(registry, lambda name, other: name.upper() + other.upper(), how="outer", name="o")  # wrong
+registry.join(orders, lambda name, order: name, name="stream")  # wrong
+registry.join(registry, lambda name, other: name, how="right", name="right")  # wrong
 
 
 @orders.map  # wrong
