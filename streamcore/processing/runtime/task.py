@@ -37,7 +37,7 @@ from streamcore.processing.runtime.rounds import Round, TaskTime, TimeAdvance
 from streamcore.processing.runtime.turns import Turn
 from streamcore.processing.topology import nodes
 from streamcore.processing.topology.nodes import Node, StoreSpec
-from streamcore.processing.topology.plan import LOOKUPS, SubTopology
+from streamcore.processing.topology.plan import SubTopology
 from streamcore.processing.topology.times import NO_TIME
 from streamcore.processing.topology.windows import SessionWindows
 from streamcore.state.sessions import SessionStore
@@ -191,7 +191,7 @@ class Task:
         if not self.sub_topology.merges_inputs:
             return None
         members = self.sub_topology.nodes
-        if not any(isinstance(node, LOOKUPS) and node.store is store for node in members):
+        if not any(isinstance(node, nodes.LOOKUPS) and node.store is store for node in members):
             return None
         if not any(found is store for node in members for found in nodes.own_stores(node)):
             return None

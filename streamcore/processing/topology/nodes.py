@@ -487,6 +487,13 @@ class AgentNode(Node):
         return self.keyed_only
 
 
+LOOKUPS = TableJoin | RowJoin
+"""Steps that read the store of a table which is not one of their parents."""
+
+TABLE_STEPS = TableSource | DerivedTable | RowMap | RowFilter | RowJoin
+"""Steps between a topic and a table that follows it: they do not read the topic as a stream."""
+
+
 def own_stores(node: Node) -> tuple[StoreSpec, ...]:
     """Return the stores that only this step writes."""
     if isinstance(node, StreamJoin):

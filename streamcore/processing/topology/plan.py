@@ -13,6 +13,8 @@ from typing import Any
 
 from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.topology.nodes import (
+    LOOKUPS,
+    TABLE_STEPS,
     AgentNode,
     Aggregate,
     DerivedTable,
@@ -23,9 +25,6 @@ from streamcore.processing.topology.nodes import (
     Process,
     RateLimit,
     Repartition,
-    RowFilter,
-    RowJoin,
-    RowMap,
     Sink,
     Source,
     StoreSpec,
@@ -37,12 +36,6 @@ from streamcore.processing.topology.nodes import (
     TopicSpec,
     own_stores,
 )
-
-LOOKUPS = TableJoin | RowJoin
-"""Steps that read the store of a table which is not one of their parents."""
-
-_TABLE_STEPS = TableSource | DerivedTable | RowMap | RowFilter | RowJoin
-"""Steps between a topic and a table that follows it: they do not read the topic as a stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +282,7 @@ def _is_read_as_stream(root: Node, members: Sequence[Node]) -> bool:
     reached = {root}
     for node in members:
         if node is not root and any(parent in reached for parent in node.parents):
-            if not isinstance(node, _TABLE_STEPS):
+            if not isinstance(node, TABLE_STEPS):
                 return True
             reached.add(node)
     return False
