@@ -37,6 +37,11 @@ class EveryOperator:
         if arrived is not None:
             arrived = self._guard.with_keys(arrived)
             arrived, identities, _ = loaded(self._guard, self._store, arrived.keys, arrived)
+            # A value that cannot be stored is an error of its record, and not of the commit.
+            timed = list(zip(arrived.timestamps_ms, arrived.values, strict=True))
+            _, kept = self._guard.map(self._node.store.value_serde.encode, timed, arrived)
+            if kept is not None:
+                arrived, identities = arrived.take(kept), [identities[index] for index in kept]
         node, time = self._node, self._time
         every_ms = node.every_ms
         number, last = self._reached + 1, node.interval_of(time.watermark_ms)

@@ -18,7 +18,7 @@ from typing import Any
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import UNFIT, fitting
-from streamcore.processing.operators.windowed_aggregate import LateSink, Watermark
+from streamcore.processing.operators.windowed_aggregate import LateSink, Watermark, late_times_ms
 from streamcore.processing.topology.limits import HEADER_OF_KEY, has_room, without_key_header
 from streamcore.processing.topology.nodes import RateLimit, StoreSpec, Take
 from streamcore.processing.topology.windows import TimeWindows
@@ -52,13 +52,10 @@ class _Limit:
     def _judgeable(self, batch: Batch, ends_ms: Sequence[int]) -> list[bool]:
         """Return whether each record is in time: its end, with grace, is after the time of its source."""
         grace_ms = self._spans.grace_ms
-        times_ms, floor_ms = batch.source_times_ms(), self._time.floor_ms
-        if not ends_ms or min(ends_ms) + grace_ms > max(floor_ms, max(times_ms)):
+        times_ms = late_times_ms(batch, self._time)
+        if not ends_ms or min(ends_ms) + grace_ms > max(times_ms):
             return [True] * len(ends_ms)
-        return [
-            end_ms + grace_ms > time_ms and end_ms + grace_ms > floor_ms
-            for end_ms, time_ms in zip(ends_ms, times_ms, strict=True)
-        ]
+        return [end_ms + grace_ms > time_ms for end_ms, time_ms in zip(ends_ms, times_ms, strict=True)]
 
     def _report_late(self, batch: Batch, in_time: Sequence[bool]) -> None:
         if not all(in_time):

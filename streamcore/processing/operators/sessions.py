@@ -20,7 +20,7 @@ from streamcore.processing.operators.aggregate import added, grouped
 from streamcore.processing.operators.batch import Batch, BatchSource
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import loaded
-from streamcore.processing.operators.windowed_aggregate import LateSink, Watermark
+from streamcore.processing.operators.windowed_aggregate import LateSink, Watermark, late_times_ms
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.windows import SessionWindows
 from streamcore.state.sessions import Session, SessionStore
@@ -84,20 +84,13 @@ class SessionAggregateOperator:
         if not len(batch):
             return None
         batch, identities, _ = loaded(self._guard, self._store, batch.keys, batch)
-        times_ms = self._source_times_ms(batch)
+        times_ms = late_times_ms(batch, self._time)
         updates = None
         if self._emits or not self._fold_grouped(batch, identities, times_ms):
             updates = self._fold_one_by_one(batch, identities, times_ms)
         if self._closes:
             self._store.close_before(self._windows.closed_before(self._time.watermark_ms))
         return updates
-
-    def _source_times_ms(self, batch: Batch) -> Sequence[int]:
-        """Return for each record the time of its source partition, by which it is late or in time."""
-        times_ms, floor_ms = batch.source_times_ms(), self._time.floor_ms
-        if min(times_ms) >= floor_ms:
-            return times_ms
-        return [max(time_ms, floor_ms) for time_ms in times_ms]
 
     # -- key by key
 

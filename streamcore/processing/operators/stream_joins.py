@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from streamcore.processing.operators.batch import Batch, BatchSource, holds_none, merged
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import fitting, loaded
-from streamcore.processing.operators.windowed_aggregate import LateSink, Watermark
+from streamcore.processing.operators.windowed_aggregate import LateSink, Watermark, late_times_ms
 from streamcore.processing.topology.joins import Row, add_row, time_of
 from streamcore.processing.topology.nodes import StreamJoin
 from streamcore.state.keys import KeyCodec, key_codec
@@ -110,11 +110,11 @@ class _Side:
         """Return the records whose window has not ended; report the others as late."""
         if not len(batch):
             return batch, places
-        times_ms, floor_ms, in_time_ms = batch.source_times_ms(), self._time.floor_ms, self._in_time_ms
-        if min(batch.timestamps_ms) + in_time_ms > max(floor_ms, max(times_ms)):
+        times_ms, in_time_ms = late_times_ms(batch, self._time), self._in_time_ms
+        if min(batch.timestamps_ms) + in_time_ms > max(times_ms):
             return batch, places
         flags = [
-            place is None or timestamp_ms + in_time_ms > max(time_ms, floor_ms)
+            place is None or timestamp_ms + in_time_ms > time_ms
             for place, timestamp_ms, time_ms in zip(places, batch.timestamps_ms, times_ms, strict=True)
         ]
         if all(flags):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import compress
 from typing import Any, Protocol
 
@@ -25,8 +26,27 @@ class Watermark(Protocol):
     def floor_ms(self) -> int:
         """The watermark before the current round: windows that were closed then take no more records."""
 
+    def watermarks_before(self, origins: Sequence[int]) -> Sequence[int]:
+        """Return the watermark before each of these records of the current round."""
+
     def place_reaching(self, time_ms: int) -> int:
         """Return the origin of the record with which the watermark reached a time within the round."""
+
+
+def late_times_ms(batch: Batch, time: Watermark) -> Sequence[int]:
+    """Return for each record the time by which it is late: that of its source, or the watermark before it.
+
+    The partition times of a round are at least the watermark within the round, so it is enough to compare
+    them with the watermark before the round. Records that were held back, or came through a repartition
+    topic, can be behind it.
+    """
+    times_ms = batch.source_times_ms()
+    if batch.held_times_ms is not None:
+        return list(map(max, times_ms, time.watermarks_before(batch.origins)))
+    floor_ms = time.floor_ms
+    if not times_ms or min(times_ms) >= floor_ms:
+        return times_ms
+    return [max(time_ms, floor_ms) for time_ms in times_ms]
 
 
 class LateSink(Protocol):
@@ -71,13 +91,12 @@ class WindowedAggregateOperator:
         if not self._windows.is_single:
             return self._in_several_windows(batch)
         starts_ms = self._windows.single_starts(batch.timestamps_ms)
-        times_ms, floor_ms = batch.source_times_ms(), self._time.floor_ms
-        if self._windows.is_closed(min(starts_ms), max(floor_ms, max(times_ms))):
+        times_ms = late_times_ms(batch, self._time)
+        if self._windows.is_closed(min(starts_ms), max(times_ms)):
             # ``Windows.is_closed``, without a call for each record.
             closing_ms = {start_ms: self._windows.closing_time_ms(start_ms) for start_ms in set(starts_ms)}
             flags = [
-                closing_ms[start_ms] > time_ms and closing_ms[start_ms] > floor_ms
-                for start_ms, time_ms in zip(starts_ms, times_ms, strict=True)
+                closing_ms[start_ms] > time_ms for start_ms, time_ms in zip(starts_ms, times_ms, strict=True)
             ]
             if not all(flags):
                 self._late.late(batch.where([not flag for flag in flags]))
@@ -97,11 +116,9 @@ class WindowedAggregateOperator:
         advance_ms = windows.advance_ms
         panes_ms = [timestamp_ms - timestamp_ms % advance_ms for timestamp_ms in batch.timestamps_ms]
         # The window that ends with the pane closes first.
-        open_ms, floor_ms = advance_ms + windows.grace_ms, self._time.floor_ms
-        flags = [
-            pane_ms + open_ms > time_ms and pane_ms + open_ms > floor_ms
-            for pane_ms, time_ms in zip(panes_ms, batch.source_times_ms(), strict=True)
-        ]
+        open_ms = advance_ms + windows.grace_ms
+        times_ms = late_times_ms(batch, self._time)
+        flags = [pane_ms + open_ms > time_ms for pane_ms, time_ms in zip(panes_ms, times_ms, strict=True)]
         all_open = all(flags)
         if not all_open and not self._fold.counts_only:
             return batch
@@ -116,14 +133,13 @@ class WindowedAggregateOperator:
         windows = self._windows
         assert isinstance(windows, TimeWindows)
         size_ms, advance_ms, grace_ms = windows.size_ms, windows.advance_ms, windows.grace_ms
-        floor_ms = self._time.floor_ms
         indexes: list[int] = []
         keys: list[tuple[Any, int]] = []
         late: list[int] = []
-        columns = zip(batch.keys, batch.timestamps_ms, batch.source_times_ms(), strict=True)
+        columns = zip(batch.keys, batch.timestamps_ms, late_times_ms(batch, self._time), strict=True)
         for index, (key, timestamp_ms, time_ms) in enumerate(columns):
             # ``TimeWindows.starts_of``, from the first window that is not closed.
-            after_ms = max(timestamp_ms, max(time_ms, floor_ms) - grace_ms) - size_ms
+            after_ms = max(timestamp_ms, time_ms - grace_ms) - size_ms
             starts_ms = range(max(0, (after_ms // advance_ms + 1) * advance_ms), timestamp_ms + 1, advance_ms)
             if not starts_ms:
                 late.append(index)

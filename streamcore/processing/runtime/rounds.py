@@ -166,6 +166,15 @@ class TaskTime:
         found = self._start + bisect_left(self._watermarks_ms, time_ms)
         return min(found, self._end - 1)
 
+    def watermarks_before(self, origins: Sequence[int]) -> list[int]:
+        """Return the watermark before each of these records of the round."""
+        if self._round is None:
+            return [self.floor_ms] * len(origins)
+        if self._watermarks_ms is None:
+            self._watermarks_ms = self._watermarks(self._round)
+        before_ms = [self.floor_ms, *(max(self.floor_ms, time_ms) for time_ms in self._watermarks_ms)]
+        return [before_ms[origin - self._start] for origin in origins]
+
     def _watermarks(self, taken: Round) -> Sequence[int]:
         """Return the watermark after each of the records that are being done."""
         if len(self._holding) == 1 and len(taken.queues) == 1:
@@ -213,3 +222,7 @@ class HeldTime:
     def place_reaching(self, time_ms: int) -> int:
         """Return the place of the record with which the watermark reached a time."""
         return self._time.place_reaching(time_ms + self._held_ms)
+
+    def watermarks_before(self, origins: Sequence[int]) -> list[int]:
+        """Return the watermark before each of these records of the round."""
+        return [time_ms - self._held_ms for time_ms in self._time.watermarks_before(origins)]

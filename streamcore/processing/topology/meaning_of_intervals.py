@@ -40,6 +40,8 @@ def in_intervals(
     found = emitted(node, held, task.watermark_before_ms - behind_ms, task.watermark_ms - behind_ms, stored)
     for event in arrived:
         if event.key is not None:
+            change = (event.timestamp_ms, event.value)
             for key in guarded(partial(key_bytes, node.store, event.key)):
-                held[key] = (event.timestamp_ms, event.value)
+                for _ in guarded(partial(node.store.value_serde.encode, change)):
+                    held[key] = change
     return found

@@ -120,3 +120,20 @@ def test_windows_of_final_results_wait_for_the_grace_above_them() -> None:
             for record in driver.read("finals")
         ]
         assert finals == [(0, 0, 1), (0, 60_000, 1), (120_000, 120_000, 2)]
+
+
+def test_behind_a_repartition_lateness_does_not_depend_on_how_batches_are_cut() -> None:
+    counts = []
+    for slice_records in (1, 2, 1_000):
+        app = sc.App("cuts")
+        words = minutes(app, by_value=True)
+        with TopologyDriver(app, slice_records_max=slice_records) as driver:
+            for partition, times in ((0, (0, 10_000, 130_000)), (1, (5_000,))):
+                for at in times:
+                    driver.send(words, key="a", value="x", at=at, partition=partition)
+            driver.process()
+            driver.send(words, key="a", value="x", at=20_000, partition=1)
+            driver.process()
+            counts.append(driver.late_count)
+
+    assert counts == [counts[0]] * 3
