@@ -165,7 +165,9 @@ class SessionStore(WriteBack[Any, V]):
     def last_end_ms(self, open_from_ms: TimestampMs) -> TimestampMs | None:
         """Return the latest end of the open sessions; ``None`` if there is none."""
         open_sessions = self.open_sessions(open_from_ms)
-        return max((found.end_ms for each in open_sessions.values() for found in each), default=None)
+        # Where no step reads final results, closed sessions stay in memory until the next record.
+        ends_ms = (found.end_ms for each in open_sessions.values() for found in each)
+        return max((end_ms for end_ms in ends_ms if end_ms >= open_from_ms), default=None)
 
     def keys_of(self, sessions: list[Session]) -> list[Any]:
         """Return the keys of sessions."""

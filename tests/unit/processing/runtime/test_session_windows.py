@@ -151,6 +151,15 @@ def test_a_table_without_readers_closes_its_sessions_too() -> None:
         ]
 
 
+def test_the_end_of_the_input_closes_the_sessions_of_a_table_without_readers() -> None:
+    with TopologyDriver(COUNTED) as driver:
+        driver.send(counted_visits, key="a", value=1, at=0)
+
+        driver.close_windows()
+
+        assert sessions(driver, "counts") == [("a", 0, 10, 1)]
+
+
 def test_old_sessions_are_dropped(driver: TopologyDriver) -> None:
     send(driver, 0, 7_300)
 
