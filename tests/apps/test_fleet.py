@@ -88,6 +88,7 @@ def test_the_whole_year_gives_the_tables_of_duckdb(
     assert found == answers_of_duckdb(year_of_flights, registry, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_load_that_fails_half_way_leaves_nothing_and_the_next_one_loads_all(
     year_of_flights: list[Flight], registry: list[Plane], tmp_path: Path
 ) -> None:

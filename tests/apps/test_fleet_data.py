@@ -23,6 +23,8 @@ HEADER = (
 )
 FIVE_O_CLOCK_MS = 1357034400000  # in New York, on New Year's Day of 2013
 
+pytestmark = pytest.mark.slow  # the year of flights takes ten seconds to read
+
 
 def test_the_year_has_664122_events(year_of_flights: list[Flight]) -> None:
     kinds = Counter(flight.event for flight in year_of_flights)
@@ -30,7 +32,6 @@ def test_the_year_has_664122_events(year_of_flights: list[Flight]) -> None:
     assert kinds == {"departed": 328_521, "landed": 327_346, "cancelled": 8_255}
 
 
-@pytest.mark.slow
 def test_every_field_of_every_event_and_their_order_are_as_published(year_of_flights: list[Flight]) -> None:
     checksum = hashlib.sha256()
     for flight in year_of_flights:

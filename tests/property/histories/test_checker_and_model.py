@@ -23,6 +23,7 @@ def test_nothing_is_wrong_with_a_history_of_a_sound_log(seed: int) -> None:
     assert anomalies_of(clients.history) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", Fault)
 @given(seed=SEEDS, faulty_from=st.integers(0, STEP_COUNT // 4))
 def test_a_fault_that_can_be_seen_is_found(fault: Fault, seed: int, faulty_from: int) -> None:

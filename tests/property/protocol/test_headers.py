@@ -50,6 +50,7 @@ def test_the_start_of_a_response_is_written(
     assert start == (len(header) + body_bytes).to_bytes(4, "big") + header
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("served", RESPONSES, ids=str)
 def test_every_response_begins_as_kio_lets_it_begin(served: ServedMessage) -> None:
     header = kio_peer.encode_header(served, 7, None)
@@ -57,6 +58,7 @@ def test_every_response_begins_as_kio_lets_it_begin(served: ServedMessage) -> No
     assert response_start(served.api, served.version, 7, 0)[4:] == header
 
 
+@pytest.mark.slow
 def test_hostile_headers_are_headers_or_malformed() -> None:
     random = Random(SEED)
     parsed_count = 0

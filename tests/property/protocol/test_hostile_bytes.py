@@ -70,6 +70,7 @@ def test_reading_hostile_bytes_takes_no_more_memory_than_their_size_allows() -> 
         assert held_bytes(served, data) < MEMORY_FACTOR * len(data) + MEMORY_OF_ITS_OWN, f"{served}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("served", [served for served in SERVED if served.is_request], ids=str)
 def test_a_request_made_to_be_large_in_memory_stays_within_the_same_bound(served: ServedMessage) -> None:
     for message in with_one_long_array(served.type, served.version, element_count=400):
