@@ -22,17 +22,19 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAM_AND_OUTPUT = re.compile(r"^```python\n.*?^```\n\s*^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def python_pages() -> list[Any]:
-    """Return the pages with programs; each takes seconds, so the fast tests run the first ones only."""
-    pages = [page for page in PAGES if "```python" in page.read_text("utf-8")]
-    fast = {"README.md", "first-application.md", "times-order-and-nulls.md"}
-    return [
-        pytest.param(page, id=page.name, marks=() if page.name in fast else pytest.mark.slow)
-        for page in pages
-    ]
+FAST = {"README.md", "first-application.md", "times-order-and-nulls.md"}
+"""The pages that the fast tests run, too: each takes seconds."""
 
 
-@pytest.mark.parametrize("page", python_pages())
+def python_pages() -> list[Path]:
+    return [page for page in PAGES if "```python" in page.read_text("utf-8")]
+
+
+def as_parameter(page: Path) -> Any:
+    return pytest.param(page, id=page.name, marks=() if page.name in FAST else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("page", map(as_parameter, python_pages()))
 def test_the_blocks_of_a_page_run_and_print_what_it_says(page: Path, tmp_path: Path) -> None:
     text = page.read_text("utf-8")
     program = tmp_path / "example.py"
