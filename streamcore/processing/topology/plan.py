@@ -472,12 +472,12 @@ def _check_co_partitioned(sub_topology: SubTopology, counts: Mapping[str, int]) 
     if counts[first.name] > 1:
         for node in sub_topology.nodes:
             if isinstance(node, Aggregate | DerivedTable | RateLimit | Take | TableJoin | StreamJoin) or (
-                isinstance(node, AgentNode | Process) and node.tables
+                isinstance(node, AgentNode | Process) and node in sub_topology.tables_by_node
             ):
-                _check_keys_are_written_alike(node, sub_topology.nodes)
+                _check_keys_are_written_alike(node, sub_topology)
 
 
-def _check_keys_are_written_alike(node: Node, members: Sequence[Node]) -> None:
+def _check_keys_are_written_alike(node: Node, sub_topology: SubTopology) -> None:
     """Refuse topics that meet in a table and encode keys differently.
 
     A key's partition follows from its bytes: the text ``7`` and eight bytes for 7 are in different
@@ -487,8 +487,8 @@ def _check_keys_are_written_alike(node: Node, members: Sequence[Node]) -> None:
     if isinstance(node, TableJoin) and not isinstance(node.table, GlobalTable):
         topics += topics_above(node.table)
     if isinstance(node, AgentNode | Process):
-        declared = [id(store) for store in node.tables]
-        for keeper in members:
+        declared = [id(store) for store in sub_topology.tables_by_node[node]]
+        for keeper in sub_topology.nodes:
             if any(id(store) in declared for store in own_stores(keeper)):
                 topics += topics_above(keeper)
     for topic in topics[1:]:

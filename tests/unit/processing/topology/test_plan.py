@@ -310,6 +310,21 @@ def test_streams_are_not_counted_together_whose_keys_are_written_differently() -
         resolve_partitions(app.plan(), {})
 
 
+def test_an_agent_on_streams_whose_keys_are_written_differently_owns_no_table() -> None:
+    app = App("app")
+    people = app.topic("people", key=int, value=int, partitions=4)
+    sales = app.topic("sales", key=str, value=int, partitions=4)
+    seen = app.table("seen", key=int, value=int, default=0)
+
+    @app.agent(people, sales.group_by(lambda seller: seller, key=int).repartition(name="by-seller"))
+    async def watch(events: Any) -> None:
+        async for event in events:
+            seen[event] += 1
+
+    with pytest.raises(TopologyError, match="written in different ways"):
+        resolve_partitions(app.plan(), {})
+
+
 def test_with_one_partition_keys_meet_however_they_are_written() -> None:
     app = App("app")
     table = app.topic("packed", key=int, value=str, codec="msgpack").table("packed")
