@@ -34,7 +34,7 @@ def as_parameter(page: Path) -> Any:
     return pytest.param(page, id=page.name, marks=() if page.name in FAST else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("page", map(as_parameter, python_pages()))
+@pytest.mark.parametrize("page", list(map(as_parameter, python_pages())))
 def test_the_blocks_of_a_page_run_and_print_what_it_says(page: Path, tmp_path: Path) -> None:
     text = page.read_text("utf-8")
     program = tmp_path / "example.py"
