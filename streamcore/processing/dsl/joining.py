@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
@@ -157,7 +158,7 @@ class Joining(Steps[K, V], Generic[K, V]):
     @declares
     def join(
         self,
-        other: Any,
+        other: Any = None,
         function: Any = ...,
         *,
         how: str = "inner",
@@ -168,6 +169,7 @@ class Joining(Steps[K, V], Generic[K, V]):
         name: str | None = None,
         on_error: Policy = None,
         value: Any = None,
+        table: Any = None,
     ) -> Any:
         """Join each value with the value of the same key in a table, or with those near in time in a stream.
 
@@ -197,7 +199,11 @@ class Joining(Steps[K, V], Generic[K, V]):
             name: the name of the step; by default that of the function.
             on_error: the policy of records for which a function fails.
             value: the type of the results, where no annotation says it.
+            table: the former name of ``other``, with a ``DeprecationWarning``.
         """
+        if other is None and table is not None:
+            warnings.warn("join(table=...) is now join(other=...)", DeprecationWarning, stacklevel=3)
+            other = table
         step = self.flow.label(name, function, "join")
         takes = ("left_value", "right_value") if isinstance(other, Joining) else ("value", "table_value")
         build: Callable[..., Stream[K, Any]]

@@ -177,7 +177,7 @@ class TaskTime:
 
     def _watermarks(self, taken: Round) -> Sequence[int]:
         """Return the watermark after each of the records that are being done."""
-        if len(self._holding) == 1 and len(taken.queues) == 1:
+        if len(taken.queues) == 1 and list(taken.queues) == list(self._holding):
             return taken.partition_times_ms[self._start : self._end]
         numbers = taken.input_numbers()
         ids = [id(queue) for queue in taken.queues]

@@ -144,3 +144,15 @@ def test_an_input_that_does_not_hold_time_does_not_move_it() -> None:
 
     assert time.watermark_ms == 5
     assert time.place_reaching(5) == 1
+
+
+def test_records_of_a_table_alone_leave_the_watermark_before_each_of_them() -> None:
+    stream, table = queue_of("a", 5), queue_of("b", 90, 100)
+    time = TaskTime(NO_TIME, [stream])
+    taken = round_of(stream)
+    time.advance(taken, 0, 1)
+    taken.done(1)
+
+    time.advance(round_of(table), 0, 2)
+
+    assert time.watermarks_before([0, 1]) == [5, 5]
