@@ -57,19 +57,25 @@ class EveryOperator:
             changes = self._held(place, source)
             if changes is not None:
                 ended.append(changes)
-            number = self._last_at(place, number, last) + 1
+            if arrived is None or held_before == len(arrived):
+                break
+            number = self._first_behind(arrived.origins[held_before], number + 1, last)
         if arrived is not None:
             self._hold(arrived, identities, held_before, len(arrived))
         return merged(ended) if ended else None
 
-    def _last_at(self, place: int, number: int, last: int) -> int:
-        """Return the last interval that the watermark reached with the same record."""
-        while number < last:
-            middle = (number + last + 1) // 2
-            if self._time.place_reaching(middle * self._node.every_ms) == place:
-                number = middle
+    def _first_behind(self, origin: int, number: int, last: int) -> int:
+        """Return the first interval, from a number on, that the watermark reached after a record.
+
+        Intervals between have no changes, however many there are.
+        """
+        end = last + 1
+        while number < end:
+            middle = (number + end) // 2
+            if self._time.place_reaching(middle * self._node.every_ms) > origin:
+                end = middle
             else:
-                last = middle - 1
+                number = middle + 1
         return number
 
     def _hold(self, batch: Batch, identities: Any, start: int, end: int) -> None:

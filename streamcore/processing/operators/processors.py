@@ -93,12 +93,12 @@ class ProcessorOperator:
         self._clock_due_ms = _UNKNOWN
         due = [place for place, _ in self._clock_timers.windows_between(0, now_ms + 1)]
         made: list[_Made] = []
-        self._place = 0
+        self._place = self._time.place_reaching(self._time.watermark_ms)
         for (key, name), time_ms in due:
             identity = self._clock_timers.identity(((key, name), time_ms))
             if identity in self._clock_timers.load((identity,)):
                 timer = DueTimer(key, time_ms, name, by_clock=True)
-                self._call(made, source, timer, identity, source.partition_times_ms[0])
+                self._call(made, source, timer, identity, source.partition_times_ms[self._place])
         rest = self.run(arrived, source)
         return merged([batch for batch in (_batch_of(made, source), rest) if batch is not None])
 

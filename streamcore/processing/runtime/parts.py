@@ -12,7 +12,7 @@ long is cut: it ends between two events, and the next round continues from there
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from streamcore.clock import Clock
@@ -22,8 +22,9 @@ from streamcore.processing.runtime.commit import TaskState
 from streamcore.processing.runtime.idle import IdleTime
 from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.runtime.settings import WorkerSettings
+from streamcore.processing.runtime.task import Task
 from streamcore.processing.topology.nodes import Repartition, To
-from streamcore.processing.topology.plan import Plan, SubTopology
+from streamcore.processing.topology.plan import Plan, SubTopology, topics_written_by
 
 
 def connected(plan: Plan) -> list[list[SubTopology]]:
@@ -43,6 +44,28 @@ def connected(plan: Plan) -> list[list[SubTopology]]:
 def _topics_of(sub_topology: SubTopology) -> set[str]:
     read = {entry.topic.name for entry in sub_topology.inputs}
     return read | {node.topic.name for node in sub_topology.nodes if isinstance(node, To | Repartition)}
+
+
+def upstream_first(
+    sub_topologies: Iterable[SubTopology], open_until: Sequence[tuple[Task, int]]
+) -> list[tuple[Task, int]]:
+    """Return the tasks with open windows that get no results of the windows of others among them.
+
+    ``sub_topologies`` are all that topics connect. Where all tasks get results of one another, in a ring, all
+    of them are returned.
+    """
+    written = {each.name: {topic.name for topic in topics_written_by(each)} for each in sub_topologies}
+    read = {each.name: {entry.topic.name for entry in each.inputs} for each in sub_topologies}
+    fed: set[str] = set()
+    for name in {task.sub_topology.name for task, _ in open_until}:
+        reached, waiting = {name}, [name]
+        while waiting:
+            topics = written[waiting.pop()]
+            below = [other for other in read if topics & read[other] and other not in reached]
+            reached.update(below)
+            waiting += below
+        fed |= reached - {name}
+    return [found for found in open_until if found[0].sub_topology.name not in fed] or list(open_until)
 
 
 class Part:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import overload
 
 from streamcore.model import Record
 from streamcore.processing.operators.batch import Batch
@@ -97,17 +98,33 @@ class Round:
         return number, index - self._starts[number]
 
 
+class _Times(Sequence[int]):
+    """Gives each origin of a time advance the time that it is."""
+
+    @overload
+    def __getitem__(self, origin: int) -> int: ...
+    @overload
+    def __getitem__(self, origin: slice) -> Sequence[int]: ...
+    def __getitem__(self, origin: int | slice) -> int | Sequence[int]:
+        if isinstance(origin, slice):
+            raise TypeError("a time advance has no records to cut")
+        return origin
+
+    def __len__(self) -> int:
+        return 0
+
+
 class TimeAdvance:
-    """The source of results that the passing of time causes: it stands for no record."""
+    """The source of results that the passing of time causes: it stands for no record.
 
-    __slots__ = ("partition_times_ms",)
+    An origin is a time that the watermark passes, so the results of several tasks are merged by time.
+    """
 
-    def __init__(self, watermark_ms: int) -> None:
-        self.partition_times_ms: Sequence[int] = [watermark_ms]
+    partition_times_ms: Sequence[int] = _Times()
 
     def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
-        """Return a record without key and value, at the watermark."""
-        return Record(None, None, self.partition_times_ms[0])
+        """Return a record without key and value, at a time that the watermark passed."""
+        return Record(None, None, origin)
 
     def policy_at(self, origin: int) -> ErrorPolicy | None:
         """Return ``None``: no topic has declared a policy for it."""
@@ -158,9 +175,9 @@ class TaskTime:
         return max((queue.partition_time_ms for queue in self._holding), default=NO_TIME)
 
     def place_reaching(self, time_ms: int) -> int:
-        """Return the place of the record with which the watermark reached a time."""
+        """Return the place of the record with which the watermark reached a time; in an advance, the time."""
         if self._round is None:
-            return 0
+            return min(max(time_ms, self.floor_ms), self.watermark_ms)
         if self._watermarks_ms is None:
             self._watermarks_ms = self._watermarks(self._round)
         found = self._start + bisect_left(self._watermarks_ms, time_ms)
@@ -169,7 +186,7 @@ class TaskTime:
     def watermarks_before(self, origins: Sequence[int]) -> list[int]:
         """Return the watermark before each of these records of the round."""
         if self._round is None:
-            return [self.floor_ms] * len(origins)
+            return [max(self.floor_ms, time_ms - 1) for time_ms in origins]
         if self._watermarks_ms is None:
             self._watermarks_ms = self._watermarks(self._round)
         before_ms = [self.floor_ms, *(max(self.floor_ms, time_ms) for time_ms in self._watermarks_ms)]

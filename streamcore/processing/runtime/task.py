@@ -398,7 +398,7 @@ class Task:
             return
         self.time.advance_to(watermark_ms)
         with user_context(self):
-            await self._run([None] * len(self.places), TimeAdvance(watermark_ms))
+            await self._run([None] * len(self.places), TimeAdvance())
 
     @property
     def has_processors(self) -> bool:
@@ -416,7 +416,7 @@ class Task:
         self.time.advance_to(self.time.watermark_ms)
         try:
             with user_context(self):
-                await self._run([None] * len(self.places), TimeAdvance(self.time.watermark_ms))
+                await self._run([None] * len(self.places), TimeAdvance())
         finally:
             self._clock_now_ms = None
 

@@ -31,7 +31,7 @@ from streamcore.processing.runtime.commit import Guarantee, commit
 from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.global_tables import Progress
 from streamcore.processing.runtime.input_fetcher import InputFetcher
-from streamcore.processing.runtime.parts import Part
+from streamcore.processing.runtime.parts import Part, upstream_first
 from streamcore.processing.runtime.purging import RepartitionPurge
 from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.settings import WorkerSettings
@@ -274,16 +274,22 @@ class TaskWorker:
                 raise
 
     async def close_windows(self) -> bool:
-        """Close the open windows, because the input has ended; return whether there were any."""
-        due = [
-            (part, state.task, closing_time_ms)
-            for part in self.parts
-            for state in part.states
-            if (closing_time_ms := state.task.closing_time_ms()) is not None
-        ]
-        for part, task, closing_time_ms in due:
-            await self._advance_time(part, [(task, closing_time_ms)])
-        return bool(due)
+        """Close open windows, because the input has ended; return whether there were any.
+
+        Windows that can still get results of others stay open: call it again once these are processed.
+        """
+        moved = False
+        for part in self.parts:
+            open_until = [
+                (state.task, closing_time_ms)
+                for state in part.states
+                if (closing_time_ms := state.task.closing_time_ms()) is not None
+            ]
+            due = upstream_first([state.task.sub_topology for state in part.states], open_until)
+            if due:
+                await self._advance_time(part, due)
+                moved = True
+        return moved
 
     async def leave_silent_inputs(self) -> bool:
         """Move the watermarks past the inputs that have nothing to read, because the input has ended.

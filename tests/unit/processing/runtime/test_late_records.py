@@ -137,3 +137,43 @@ def test_behind_a_repartition_lateness_does_not_depend_on_how_batches_are_cut() 
             counts.append(driver.late_count)
 
     assert counts == [counts[0]] * 3
+
+
+def test_closing_windows_gives_all_final_results_to_the_windows_behind_a_repartition() -> None:
+    app = sc.App("behind")
+    numbers = app.topic("numbers", key=int, value=int, partitions=4)
+
+    def by_start(record: sc.Record[sc.Windowed[int], int]) -> sc.Record[int, int]:
+        return sc.Record(record.key.start_ms, record.value, record.timestamp_ms)
+
+    counts = numbers.hopping("10s", "2s", grace="5s").count("each").final()
+    sums = counts.map_record(by_start, name="by-start").tumbling("2s").sum("all", lambda count: count)
+    sums.final().to("sums")
+    wanted: dict[int, int] = {}
+
+    with TopologyDriver(app) as driver:
+        for number in range(400):
+            at = 100_000 + number * 100
+            driver.send(numbers, key=number % 40, value=1, at=at)
+            for start_ms in range(at // 2_000 * 2_000 - 8_000, at + 1, 2_000):
+                wanted[start_ms] = wanted.get(start_ms, 0) + 1
+        driver.close_windows()
+        found: dict[int, int] = {}
+        for record in driver.read("sums"):
+            start_ms = record.key.key
+            found[start_ms] = found.get(start_ms, 0) + record.value
+
+        assert driver.late_count == 0
+        assert found == wanted
+
+
+def test_a_silence_of_years_costs_no_more_than_the_changes_that_it_ends() -> None:
+    app = sc.App("years")
+    numbers = app.topic("numbers", key=str, value=int)
+    numbers.count("counts").updates(every="1s").to("changes")
+
+    with TopologyDriver(app) as driver:
+        for at in (0, 1_700_000_000_000, 1_700_000_000_500, 1_700_000_100_000):
+            driver.send(numbers, key="a", value=1, at=at)
+
+        assert [record.value for record in driver.read("changes")] == [1, 3]
