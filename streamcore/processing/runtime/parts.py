@@ -46,7 +46,7 @@ def _topics_of(sub_topology: SubTopology) -> set[str]:
     return read | {node.topic.name for node in sub_topology.nodes if isinstance(node, To | Repartition)}
 
 
-def upstream_first(
+def _upstream_first(
     sub_topologies: Iterable[SubTopology], open_until: Sequence[tuple[Task, int]]
 ) -> list[tuple[Task, int]]:
     """Return the tasks with open windows that get no results of the windows of others among them.
@@ -153,6 +153,17 @@ class Part:
             )
         self.is_lost |= any(task.is_spoiled for task in self._with_agents)
         return ended.result()
+
+    def windows_to_close(self) -> list[tuple[Task, int]]:
+        """Return the tasks whose open windows get no more results of others, and the watermarks that close
+        them.
+        """
+        open_until = [
+            (state.task, closing_time_ms)
+            for state in self.states
+            if (closing_time_ms := state.task.closing_time_ms()) is not None
+        ]
+        return _upstream_first([state.task.sub_topology for state in self.states], open_until)
 
     async def advance_time(self, times_ms: Sequence[tuple[Any, int]]) -> int:
         """Move the watermarks of tasks without records; return how many tasks moved."""

@@ -31,7 +31,7 @@ from streamcore.processing.runtime.commit import Guarantee, commit
 from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.global_tables import Progress
 from streamcore.processing.runtime.input_fetcher import InputFetcher
-from streamcore.processing.runtime.parts import Part, upstream_first
+from streamcore.processing.runtime.parts import Part
 from streamcore.processing.runtime.purging import RepartitionPurge
 from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.settings import WorkerSettings
@@ -280,12 +280,7 @@ class TaskWorker:
         """
         moved = False
         for part in self.parts:
-            open_until = [
-                (state.task, closing_time_ms)
-                for state in part.states
-                if (closing_time_ms := state.task.closing_time_ms()) is not None
-            ]
-            due = upstream_first([state.task.sub_topology for state in part.states], open_until)
+            due = part.windows_to_close()
             if due:
                 await self._advance_time(part, due)
                 moved = True
