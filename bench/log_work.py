@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bench.usage import Cost, measured
 from streamcore.log.client.producer.producer import Producer
-from streamcore.log.connect import ConnectedLog, connect
+from streamcore.log.connect import connect
+from streamcore.log.connected_log import ConnectedLog
 from streamcore.model import Record, TopicPartition
 
 VALUE = b"v" * 100

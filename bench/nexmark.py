@@ -46,7 +46,7 @@ from bench.processes import Sample, sample_of
 from bench.results import cpu_us, process_cpu_us
 from bench.table import markdown_lines, terminal_lines
 from bench.usage import measured, peak_bytes
-from streamcore.log.connect import ConnectedLog
+from streamcore.log.connected_log import ConnectedLog
 from streamcore.processing.runtime.running import Worker, new_event_loop
 
 GENERATOR: Final = "generator"

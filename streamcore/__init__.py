@@ -72,8 +72,8 @@ if TYPE_CHECKING:
     from streamcore.errors import UsageError as UsageError
     from streamcore.errors import UserCodeError as UserCodeError
     from streamcore.log.async_log import connect_async as connect_async
-    from streamcore.log.connect import ConnectedLog as Log
     from streamcore.log.connect import connect as connect
+    from streamcore.log.connected_log import ConnectedLog as Log
     from streamcore.log.server.security import Security as Security
     from streamcore.log.server.security import Tls as Tls
     from streamcore.log.server.settings import ServerSettings as ServerSettings
@@ -222,7 +222,7 @@ _MODULES = {
     "Events": "processing.dsl.app",
     "GlobalTable": "processing.dsl.table",
     "Isolation": "model",
-    "Log": "log.connect",
+    "Log": "log.connected_log",
     "DueTimer": "processing.topology.processors",
     "Position": "state.position",
     "Processor": "processing.dsl.processor",

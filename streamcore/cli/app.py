@@ -163,7 +163,7 @@ def _add_command(
 
 def _as_command(app: App, name: str, function: Callable[..., Any], place: LogPlace) -> Callable[..., None]:
     """Return the function with the signature that Typer reads: without its logs, with ``--data``."""
-    from streamcore.log.connect import ConnectedLog
+    from streamcore.log.connected_log import ConnectedLog
 
     try:
         hints = typing.get_type_hints(function, include_extras=True)

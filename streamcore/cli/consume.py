@@ -27,7 +27,7 @@ from streamcore.model import Isolation, Offset, TopicPartition
 if TYPE_CHECKING:
     from streamcore.log.client.consumer.consumer import Consumer
     from streamcore.log.client.consumer.fetch_state import BytesRecord, Start
-    from streamcore.log.connect import ConnectedLog
+    from streamcore.log.connected_log import ConnectedLog
 
 
 _POLL_MAX = 10_000

@@ -10,7 +10,7 @@ from streamcore.model import Isolation, TopicPartition
 if TYPE_CHECKING:
     from streamcore.log.client.consumer.consumer import Consumer
     from streamcore.log.client.consumer.fetch_state import BytesRecord
-    from streamcore.log.connect import ConnectedLog
+    from streamcore.log.connected_log import ConnectedLog
 
 
 def last_records(

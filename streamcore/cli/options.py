@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 from streamcore.errors import UsageError, with_facts
 
 if TYPE_CHECKING:
-    from streamcore.log.connect import ConnectedLog
+    from streamcore.log.connected_log import ConnectedLog
 
 DEFAULT_DATA = Path("streamcore-data")
 

@@ -28,7 +28,7 @@ from streamcore.errors import StreamCoreError, UsageError, fact_text, with_facts
 if TYPE_CHECKING:
     from streamcore.log.client.producer.pending import SendFuture
     from streamcore.log.client.producer.producer import Producer
-    from streamcore.log.connect import ConnectedLog
+    from streamcore.log.connected_log import ConnectedLog
 
 _PROGRESS_LINES = 10_000
 

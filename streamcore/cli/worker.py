@@ -28,7 +28,7 @@ from streamcore.errors import SerdeError, UsageError, UserCodeError, fact_text, 
 if TYPE_CHECKING:
     from streamcore.cli.stop_signals import StopSignals
     from streamcore.cli.worker_display import RestoreDisplay
-    from streamcore.log.connect import ConnectedLog
+    from streamcore.log.connected_log import ConnectedLog
     from streamcore.processing.dsl.app import App
     from streamcore.processing.runtime.running import Worker
 

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from streamcore.log.client.consumer.consumer import Consumer
     from streamcore.log.client.producer.pending import SendFuture, SendManyFuture, Sent, SentMany
     from streamcore.log.client.producer.producer import Producer, Transaction
-    from streamcore.log.connect import ConnectedLog
+    from streamcore.log.connected_log import ConnectedLog
     from streamcore.log.groups import GroupSummary
 
 _MODULES = {
     "AsyncConsumer": "async_log",
     "AsyncLog": "async_log",
     "AsyncProducer": "async_log",
-    "ConnectedLog": "connect",
+    "ConnectedLog": "connected_log",
     "Consumer": "client.consumer.consumer",
     "GroupSummary": "groups",
     "Producer": "client.producer.producer",

@@ -25,7 +25,8 @@ from streamcore.log.client.consumer.fetch_state import BytesRecord
 from streamcore.log.client.consumer.settings import Duration, PartitionLike
 from streamcore.log.client.producer.pending import SendFuture, Sent
 from streamcore.log.client.producer.producer import Producer, Transaction
-from streamcore.log.connect import ConnectedLog, connect
+from streamcore.log.connect import connect
+from streamcore.log.connected_log import ConnectedLog
 from streamcore.log.node.node import Durability
 from streamcore.model import CommittedOffset, Offset, TopicName, TopicPartition
 

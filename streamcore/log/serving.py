@@ -15,7 +15,8 @@ from typing import Final, Self
 from streamcore.clock import Clock, SystemClock
 from streamcore.log.broker.config.broker_settings import Meaning, checked
 from streamcore.log.broker.config.texts import configured
-from streamcore.log.connect import ConnectedLog, connect
+from streamcore.log.connect import connect
+from streamcore.log.connected_log import ConnectedLog
 from streamcore.log.node.node import Durability
 from streamcore.log.server.advertised_config import advertised_config
 from streamcore.log.server.listeners import parse_listeners

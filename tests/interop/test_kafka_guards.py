@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import streamcore as sc
-from streamcore.log.connect import ConnectedLog
+from streamcore.log.connected_log import ConnectedLog
 from streamcore.model import CommittedOffset
 from streamcore.processing.runtime.background import Running
 from tests.interop.kafka_processes import kafka_running

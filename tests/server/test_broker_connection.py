@@ -29,7 +29,8 @@ from streamcore.log.client.consumer.consumer import Consumer
 from streamcore.log.client.consumer.fetch_state import BytesRecord
 from streamcore.log.client.kafka.log import KafkaLog
 from streamcore.log.client.kafka.settings import KafkaSettings
-from streamcore.log.connect import ConnectedLog, connect
+from streamcore.log.connect import connect
+from streamcore.log.connected_log import ConnectedLog
 from streamcore.log.serving import ServedLog
 from streamcore.model import CommittedOffset, Record, TopicPartition
 

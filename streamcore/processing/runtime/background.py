@@ -19,7 +19,7 @@ from streamcore.errors import (
     UserCodeError,
 )
 from streamcore.log.client.producer.pending import Sent, SentMany
-from streamcore.log.connect import ConnectedLog
+from streamcore.log.connected_log import ConnectedLog
 from streamcore.model import Headers, Record
 from streamcore.processing.runtime.commit import Guarantee
 from streamcore.processing.runtime.global_tables import Progress

@@ -18,7 +18,8 @@ from typing import Any, Literal, Self
 from streamcore.clock import SystemClock
 from streamcore.errors import UsageError, fact_text
 from streamcore.log.client.port import Producer
-from streamcore.log.connect import ConnectedLog, broker_place, connect
+from streamcore.log.connect import broker_place, connect
+from streamcore.log.connected_log import ConnectedLog
 from streamcore.processing.context import TaskTable, user_context
 from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.topics import ensure_topics, topics_read_before

@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from streamcore.errors import UsageError, with_facts
-from streamcore.log.connect import ConnectedLog, broker_place, connect
+from streamcore.log.connect import broker_place, connect
+from streamcore.log.connected_log import ConnectedLog
 from streamcore.model import (
     CommittedOffset,
     FetchedColumns,

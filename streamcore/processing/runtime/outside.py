@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 from streamcore.errors import ClosedError, SerdeError, UsageError, fact_text
 from streamcore.log.client.producer.pending import SendFuture, SendManyFuture
 from streamcore.log.client.producer.producer import Producer
-from streamcore.log.connect import ConnectedLog
+from streamcore.log.connected_log import ConnectedLog
 from streamcore.model import Headers, Record
 from streamcore.processing.topology.made_records import checked_headers, made_record
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec

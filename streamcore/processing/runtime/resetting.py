@@ -10,7 +10,8 @@ from typing import Self
 from streamcore.clock import SystemClock
 from streamcore.errors import UsageError, fact_text
 from streamcore.log.client.application_groups import descriptions_topic, worker_transactional_id
-from streamcore.log.connect import ConnectedLog, broker_place, connect
+from streamcore.log.connect import broker_place, connect
+from streamcore.log.connected_log import ConnectedLog
 from streamcore.log.groups import ResetTarget
 from streamcore.model import Offset, TopicPartition
 from streamcore.processing.runtime.reset import (

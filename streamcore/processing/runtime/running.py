@@ -27,7 +27,8 @@ from streamcore.errors import (
     fact_text,
 )
 from streamcore.log.client.producer.pending import Sent, SentMany
-from streamcore.log.connect import ConnectedLog, broker_place, connect, hold_folder
+from streamcore.log.connect import broker_place, connect, hold_folder
+from streamcore.log.connected_log import ConnectedLog
 from streamcore.model import Headers, Record
 from streamcore.processing.runtime.collecting import COLLECTOR_PACE
 from streamcore.processing.runtime.commit import Guarantee

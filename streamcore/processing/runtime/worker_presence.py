@@ -26,7 +26,7 @@ from streamcore.log.client.application_groups import descriptions_topic
 from streamcore.log.client.consumer.assignment import ConsumerAssignment
 from streamcore.log.client.consumer.settings import GroupSettings
 from streamcore.log.client.group_log import Member, MemberSummary
-from streamcore.log.connect import ConnectedLog
+from streamcore.log.connected_log import ConnectedLog
 from streamcore.model import Offset, TopicPartition
 from streamcore.processing.runtime.topics import ensure_descriptions
 from streamcore.state.directory import StateDirectory

@@ -13,7 +13,8 @@ import pytest
 from streamcore.errors import ClosedError, OffsetOutOfRangeError, UnknownTopicError, UsageError
 from streamcore.log.client.consumer.consumer import Consumer
 from streamcore.log.client.consumer.fetch_state import BytesRecord
-from streamcore.log.connect import ConnectedLog, connect
+from streamcore.log.connect import connect
+from streamcore.log.connected_log import ConnectedLog
 from streamcore.model import CommittedOffset, Record, TopicPartition
 
 ONE = TopicPartition("one", 0)

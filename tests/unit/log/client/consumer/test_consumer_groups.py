@@ -12,7 +12,8 @@ import pytest
 from streamcore.errors import StaleGenerationError, UsageError
 from streamcore.log.client.consumer.consumer import Consumer
 from streamcore.log.client.consumer.fetch_state import BytesRecord
-from streamcore.log.connect import ConnectedLog, connect
+from streamcore.log.connect import connect
+from streamcore.log.connected_log import ConnectedLog
 from streamcore.model import TopicPartition
 
 PARTITIONS = frozenset(TopicPartition("t", number) for number in range(4))
