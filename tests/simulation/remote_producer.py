@@ -93,7 +93,7 @@ class RemoteProducer:
         self._connection.ask(lambda broker: self._committed(broker, source, offset))
 
     def _committed(self, broker: Broker, source: TopicPartition, offset: int) -> Operation[None]:
-        yield from broker.commit_offsets_in_transaction(
+        yield from broker.batches.commit_offsets(
             self.name,
             self.identity,
             self.group,
@@ -133,9 +133,9 @@ def produced(
 ) -> Operation[AppendedBatch]:
     """What a broker does with a batch that came over the wire."""
     joins_as = 2 if version >= 2 else None
-    (appended,) = yield from broker.append_batches([(target, bytearray(batch))], name, joins_as=joins_as)
+    (appended,) = yield from broker.batches.append_each([(target, bytearray(batch))], name, joins_as=joins_as)
     if appended.error is not None:
         cause = appended.error.__cause__
         raise cause if isinstance(cause, ApiError) else appended.error
-    yield from broker.durable_batches([appended])
+    yield from broker.batches.durable([appended])
     return appended

@@ -22,11 +22,11 @@ class OperatedLog(EmbeddedLog):
         self, batches: Sequence[tuple[TopicPartition, bytearray]], *, transactional_id: str | None = None
     ) -> list[AppendedBatch]:
         """Write encoded batches in this order, not durably yet."""
-        return self._run(self._broker.append_batches(batches, transactional_id))
+        return self._run(self._broker.batches.append_each(batches, transactional_id))
 
     def wait_durable(self, appended: Sequence[AppendedBatch]) -> None:
         """Wait until batches are on disk."""
-        self._run(self._broker.durable_batches(appended))
+        self._run(self._broker.batches.durable(appended))
 
     def init_producer_id(
         self, transactional_id: str | None = None, *, timeout_ms: int | None = None
@@ -45,9 +45,7 @@ class OperatedLog(EmbeddedLog):
     ) -> None:
         """Make positions part of the transaction."""
         self._run(
-            self._broker.commit_offsets_in_transaction(
-                transactional_id, identity, group, positions, membership
-            )
+            self._broker.batches.commit_offsets(transactional_id, identity, group, positions, membership)
         )
 
     def end_transaction(self, transactional_id: str, identity: ProducerIdentity, *, commit: bool) -> None:

@@ -113,8 +113,8 @@ class House:
     ) -> AppendedBatch:
         """One batch, of a client of transactions 2; the answer waits for the disk."""
         batches = [(target, self.batch(identity, sequence))]
-        (appended,) = self.run(self.broker.append_batches(batches, name, joins_as=joins_as))
-        self.run(self.broker.durable_batches([appended]))
+        (appended,) = self.run(self.broker.batches.append_each(batches, name, joins_as=joins_as))
+        self.run(self.broker.batches.durable([appended]))
         return appended
 
     def end(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -19,18 +18,16 @@ from uuid import UUID
 
 from streamcore.clock import Clock
 from streamcore.errors import (
-    CorruptBatchError,
     InvalidConfigError,
     OffsetOutOfRangeError,
     StorageError,
     StreamCoreError,
-    UnknownTopicError,
     UsageError,
-    with_facts,
 )
 from streamcore.log.broker.access.rules import AccessRules
 from streamcore.log.broker.access.users import Users
 from streamcore.log.broker.api_errors import ApiError, ErrorName
+from streamcore.log.broker.batches import Batches
 from streamcore.log.broker.cluster_state import TOPIC as STATE_TOPIC
 from streamcore.log.broker.cluster_state import ClusterState
 from streamcore.log.broker.config.configuration import Configuration, Start
@@ -40,12 +37,8 @@ from streamcore.log.broker.internal_topic import InternalTopic
 from streamcore.log.broker.operations import DurableUntil, OffLockWork, Operation, Unsynced
 from streamcore.log.broker.partitions import Partitions
 from streamcore.log.broker.requests import (
-    AppendedBatch,
-    Membership,
-    ProducerIdentity,
     TransactionDescription,
 )
-from streamcore.log.broker.serial_queue import SerialQueue
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.broker.topics import Outcome, Topics, WantedTopic
 from streamcore.log.broker.transactions.coordinator import TOPIC as TRANSACTIONS_TOPIC
@@ -53,17 +46,14 @@ from streamcore.log.broker.transactions.coordinator import TransactionCoordinato
 from streamcore.log.broker.transactions.listing import TransactionFilter, described, listed
 from streamcore.log.broker.transactions.producer_ids import TOPIC as PRODUCER_IDS_TOPIC
 from streamcore.log.broker.transactions.producer_ids import ProducerIds
-from streamcore.log.broker.transactions.rules import EPOCH_PER_TRANSACTION
-from streamcore.log.records.batch import BatchHeader, WritableBytes, parse_header
 from streamcore.log.storage.compaction.compaction import Compaction
 from streamcore.log.storage.files import DiskSpace
 from streamcore.log.storage.identity import LogIdentity
 from streamcore.log.storage.log_manager import LogManager
 from streamcore.log.storage.partition.offset_lookup import offset_for_time
 from streamcore.log.storage.partition.partition_log import PartitionLog
-from streamcore.log.storage.partition.partition_replies import BatchAppended
 from streamcore.log.storage.topics.topic_registry import TopicState
-from streamcore.model import CommittedOffset, Offset, TimestampMs, TopicName, TopicPartition
+from streamcore.model import Offset, TimestampMs, TopicName, TopicPartition
 
 INTERNAL_TOPICS: Final = frozenset({OFFSETS_TOPIC, TRANSACTIONS_TOPIC, PRODUCER_IDS_TOPIC, STATE_TOPIC})
 
@@ -88,7 +78,6 @@ class Broker:
         self._logs = logs
         self._clock = clock
         self._partitions = partitions = Partitions(logs, clock)
-        self._queues = SerialQueue()
 
         def internal(name: TopicName, partition_count: int) -> InternalTopic:
             return InternalTopic(name, partition_count, settings.internal_topic_config, partitions)
@@ -119,6 +108,7 @@ class Broker:
             settings,
             self.groups.on_marker,
         )
+        self.batches = Batches(partitions, self.transactions, self.groups)
 
     @property
     def unsynced(self) -> Unsynced:
@@ -262,6 +252,10 @@ class Broker:
         """
         return self._partitions.get(partition)
 
+    def find_partition(self, partition: TopicPartition) -> PartitionLog | None:
+        """Return a partition; ``None`` if there is no such partition."""
+        return self._logs.catalog.find(partition)
+
     def has_partition(self, partition: TopicPartition) -> bool:
         """Whether there is such a partition."""
         return self._partitions.exists(partition)
@@ -319,143 +313,7 @@ class Broker:
                 outcomes[partition] = error
         return outcomes
 
-    # --- batches ------------------------------------------------------------------------------
-
-    def append_batches(
-        self,
-        batches: Sequence[tuple[TopicPartition, WritableBytes]],
-        transactional_id: str | None = None,
-        *,
-        joins_as: int | None = 0,
-    ) -> Operation[list[AppendedBatch]]:
-        """Write encoded batches; each succeeds or fails separately, and none is durable yet.
-
-        Args:
-            transactional_id: the transactional id of the transactional batches.
-            joins_as: the client's version of transactions, if their partitions are to be added to the
-                transaction first; ``None`` if they must be part of it already.
-        """
-        if transactional_id is None or joins_as is None:
-            return self._append_each(batches, transactional_id, {})
-        turn = yield from self._queues.take(transactional_id)
-        try:
-            unjoined = yield from self._join_partitions(batches, transactional_id, joins_as)
-            return self._append_each(batches, transactional_id, unjoined, joins_as=joins_as)
-        finally:
-            self._queues.end(transactional_id, turn)
-
-    def _append_each(
-        self,
-        batches: Sequence[tuple[TopicPartition, WritableBytes]],
-        transactional_id: str | None,
-        unjoined: Mapping[ProducerIdentity, ApiError | StreamCoreError],
-        *,
-        joins_as: int = 0,
-    ) -> list[AppendedBatch]:
-        appended: list[AppendedBatch] = []
-        for partition, batch in batches:
-            try:
-                header = parse_header(batch)
-                if header.is_transactional:
-                    self._ensure_covered(partition, header, transactional_id, unjoined)
-                    if joins_as >= EPOCH_PER_TRANSACTION:
-                        self._partitions.ensure_first_or_known(partition, header)
-                appended.append(self.append_batch(partition, batch, header))
-            except ApiError as refused:
-                appended.append(AppendedBatch(partition, error=refused.error()))
-            except StreamCoreError as error:
-                appended.append(AppendedBatch(partition, error=error))
-        return appended
-
-    def append_batch(
-        self,
-        partition: TopicPartition,
-        batch: WritableBytes,
-        header: BatchHeader | None = None,
-        *,
-        has_all_keys: bool = False,
-    ) -> AppendedBatch:
-        """Write one encoded batch, whose transaction is already checked.
-
-        ``has_all_keys`` is for a caller in this process that encoded the batch and knows that each record has
-        a key.
-        """
-        written = self._partitions.append(self.partition(partition), batch, has_all_keys=has_all_keys)
-        return AppendedBatch(
-            partition,
-            written.base_offset,
-            written.last_offset + 1,
-            written.log_append_time_ms,
-            written.is_duplicate,
-        )
-
-    def find_partition(self, partition: TopicPartition) -> PartitionLog | None:
-        """Return a partition; ``None`` if there is no such partition."""
-        return self._logs.catalog.find(partition)
-
-    def append_group(
-        self, log: PartitionLog, batches: Sequence[WritableBytes]
-    ) -> list[BatchAppended | StreamCoreError]:
-        """Write clients' batches without a transaction to one partition; none is durable yet.
-
-        Each succeeds or fails separately, also if the partition was deleted since the caller found it.
-        """
-        partition = log.topic_partition
-        if self.find_partition(partition) is not log:
-            error = UnknownTopicError(with_facts("the topic was deleted meanwhile", topic=partition.topic))
-            return [error] * len(batches)
-        return self._partitions.append_all(log, batches)
-
-    def _join_partitions(
-        self,
-        batches: Sequence[tuple[TopicPartition, WritableBytes]],
-        transactional_id: str,
-        client_version: int,
-    ) -> Operation[dict[ProducerIdentity, ApiError | StreamCoreError]]:
-        """Add the partitions of transactional batches to the transaction; return the refused ones with
-        their errors.
-        """
-        joining: dict[ProducerIdentity, list[TopicPartition]] = {}
-        for partition, batch in batches:
-            with suppress(CorruptBatchError):  # the check at its append refuses it
-                header = parse_header(batch)
-                if header.is_transactional and self.has_partition(partition):
-                    joining.setdefault(_identity(header), []).append(partition)
-        unjoined: dict[ProducerIdentity, ApiError | StreamCoreError] = {}
-        for identity, partitions in joining.items():
-            try:
-                yield from self.transactions.join(
-                    transactional_id, identity, partitions, version=client_version
-                )
-            except (ApiError, StreamCoreError) as error:
-                unjoined[identity] = error
-        return unjoined
-
-    def _ensure_covered(
-        self,
-        partition: TopicPartition,
-        header: BatchHeader,
-        transactional_id: str | None,
-        unjoined: Mapping[ProducerIdentity, ApiError | StreamCoreError],
-    ) -> None:
-        """Ensure that a coordinator will decide the batch (KIP-890); otherwise it would stay undecided."""
-        identity = _identity(header)
-        if identity in unjoined:
-            raise unjoined[identity]
-        if transactional_id is None:
-            owner = self.transactions.table.of_producer(header.producer_id)
-            if owner is None:
-                raise ApiError(ErrorName.INVALID_PRODUCER_ID_MAPPING, producer_id=header.producer_id)
-            transactional_id = owner.transactional_id
-        self.transactions.ensure_may_write(transactional_id, identity, partition)
-
-    def durable_batches(self, appended: Sequence[AppendedBatch]) -> Operation[None]:
-        """Wait until batches are durable; batches with an error are skipped."""
-        ends: dict[TopicPartition, Offset] = {}
-        for batch in appended:
-            if batch.error is None:
-                ends[batch.partition] = max(batch.end_offset, ends.get(batch.partition, 0))
-        yield DurableUntil(tuple((self.partition(partition), end) for partition, end in ends.items()))
+    # --- transactions ---------------------------------------------------------------------------
 
     def describe_transaction(self, transactional_id: str) -> TransactionDescription | None:
         """Return a transactional id, or ``None`` if it is unknown."""
@@ -469,23 +327,6 @@ class Broker:
     def written_to(self, partitions: Iterable[TopicPartition]) -> DurableUntil:
         """Return the wait for everything that was written to partitions so far."""
         return self._partitions.written(map(self.partition, partitions))
-
-    def commit_offsets_in_transaction(
-        self,
-        transactional_id: str,
-        identity: ProducerIdentity,
-        group: str,
-        positions: Mapping[TopicPartition, CommittedOffset],
-        membership: Membership | None = None,
-        *,
-        joins_as: int | None = 0,
-    ) -> Operation[None]:
-        """Add a group's committed offsets to the transaction, as ``append_batches`` does with records."""
-        partition = self.groups.partition_for(group)
-        if joins_as is not None:
-            yield from self.transactions.join(transactional_id, identity, (partition,), version=joins_as)
-        self.transactions.ensure_may_write(transactional_id, identity, partition)
-        self.groups.append_in_transaction(group, positions, identity, membership)
 
     # --- time ---------------------------------------------------------------------------------
 
@@ -528,10 +369,6 @@ def _ensure_not_hidden(topic: TopicName) -> None:
     """Refuse the topic with users and rules, which only the broker itself reads and writes."""
     if topic == STATE_TOPIC:
         raise UsageError(f"the log keeps its users and access rules in this topic: topic={topic}")
-
-
-def _identity(header: BatchHeader) -> ProducerIdentity:
-    return ProducerIdentity(header.producer_id, header.producer_epoch)
 
 
 def _with(changes: Mapping[str, str | None], config: Mapping[str, str]) -> dict[str, str]:

@@ -137,7 +137,7 @@ class GroupedProduce:
             self._ask_sync()
 
     def _append(self, groups: Mapping[PartitionLog, list[GroupedRequest]]) -> list[Results]:
-        append = self._broker.append_group
+        append = self._broker.batches.append_group
         return [append(log, [request.batch for request in group]) for log, group in groups.items()]
 
     def _await_sync(

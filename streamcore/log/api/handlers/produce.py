@@ -83,7 +83,7 @@ def produce(request: ProduceRequest, call: Call) -> Operation[ProduceResponse | 
         for partition in (each for topic in response.responses for each in topic.partition_responses):
             partition.error_code = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
     # From this version on a Produce adds its partition to the transaction (KIP-890).
-    appended = yield from call.broker.append_batches(
+    appended = yield from call.broker.batches.append_each(
         [(wanted.partition, wanted.batch) for wanted in requested],
         request.transactional_id,
         joins_as=_TRANSACTIONS_2 if call.version >= _IMPLICIT_JOIN_FROM else None,
@@ -265,7 +265,7 @@ def _durable(appended: list[AppendedBatch], call: Call) -> Operation[list[Append
     while True:
         appended = [_unknown_if_deleted(call, batch) for batch in appended]
         try:
-            yield from call.broker.durable_batches(appended)
+            yield from call.broker.batches.durable(appended)
         except StorageError:
             appended = [_failed_if_lost(call, batch) for batch in appended]
         else:

@@ -274,7 +274,7 @@ def _committed_in_transaction(
     identity = ProducerIdentity(request.producer_id, request.producer_epoch)
     membership = Membership(request.member_id, request.generation_id, request.group_instance_id)
     try:
-        yield from call.broker.commit_offsets_in_transaction(
+        yield from call.broker.batches.commit_offsets(
             request.transactional_id,
             identity,
             request.group_id,

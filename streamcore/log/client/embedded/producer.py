@@ -244,7 +244,7 @@ class EmbeddedProducer:
         end_offset = -1
         log_append_time_ms = -1
         for batch, count in batches:
-            appended = self._broker.append_batch(partition, batch, has_all_keys=has_all_keys)
+            appended = self._broker.batches.append(partition, batch, has_all_keys=has_all_keys)
             if base_offset < 0:
                 base_offset = appended.base_offset
             log_append_time_ms = appended.log_append_time_ms
@@ -264,7 +264,7 @@ class EmbeddedProducer:
         if positions:
             transaction.has_joined = True
             self._driver.run(
-                self._broker.commit_offsets_in_transaction(
+                self._broker.batches.commit_offsets(
                     self.transactional_id, self.identity, group, positions, membership
                 )
             )

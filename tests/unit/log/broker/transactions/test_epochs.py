@@ -134,7 +134,7 @@ def test_acknowledged_commits_survive_a_power_cut(
 def test_batches_are_appended_as_they_came_although_the_first_waits_for_the_disk(house: House) -> None:
     identity = house.init()
     operations = [
-        house.broker.append_batches([(TARGET, house.batch(identity, sequence))], "t", joins_as=2)
+        house.broker.batches.append_each([(TARGET, house.batch(identity, sequence))], "t", joins_as=2)
         for sequence in range(3)
     ]
 
@@ -148,7 +148,8 @@ def test_batches_are_appended_as_they_came_although_the_first_waits_for_the_disk
 def test_batches_of_a_closed_connection_do_not_delay_others(house: House) -> None:
     identity = house.init()
     operations = [
-        house.broker.append_batches([(TARGET, house.batch(identity, 0))], "t", joins_as=2) for _ in range(4)
+        house.broker.batches.append_each([(TARGET, house.batch(identity, 0))], "t", joins_as=2)
+        for _ in range(4)
     ]
     for operation in operations:
         next(operation)
@@ -199,7 +200,7 @@ def test_an_ending_under_way_is_not_waited_for_but_can_be(house: House) -> None:
 
 def test_a_transaction_that_ends_while_a_batch_waits_to_join_it_does_not_get_the_batch(house: House) -> None:
     identity = house.init()
-    joining = house.broker.append_batches([(TARGET, house.batch(identity))], "t", joins_as=2)
+    joining = house.broker.batches.append_each([(TARGET, house.batch(identity))], "t", joins_as=2)
     next(joining)
 
     house.end(identity, commit=False)
