@@ -31,10 +31,12 @@ from streamcore.processing.runtime.commit import Guarantee, commit
 from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.global_tables import Progress
 from streamcore.processing.runtime.input_fetcher import InputFetcher
+from streamcore.processing.runtime.open_engines import OpenEngines
 from streamcore.processing.runtime.parts import Part
 from streamcore.processing.runtime.purging import RepartitionPurge
 from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.settings import WorkerSettings
+from streamcore.processing.runtime.stopping import end_rounds
 from streamcore.processing.runtime.table_query import committed_table
 from streamcore.processing.runtime.task import Task
 from streamcore.processing.runtime.task_set import EngineSource, TaskSet, open_task_set
@@ -43,7 +45,6 @@ from streamcore.processing.runtime.topic_watch import TopicWatch
 from streamcore.processing.runtime.waking import Waking
 from streamcore.processing.topology.application import Application
 from streamcore.processing.topology.nodes import StoreSpec
-from streamcore.state.engine import KeyValueEngine
 
 _logger = logging.getLogger(__name__)
 
@@ -51,8 +52,6 @@ _IDLE_WAIT_S = 0.5
 _SETTLING_WAIT_S = 0.005
 """The interval between checks for the end: committed records may become readable slightly later."""
 _TURN_WAIT_S = 0.001
-_CANCELLING_S = 1.0
-"""How long application code may take to end once it is cancelled."""
 
 
 class TaskWorker:
@@ -84,7 +83,7 @@ class TaskWorker:
         self._reader = log.reader(isolation=Isolation.READ_COMMITTED)
         self._progress = progress
         self._wait_ms = wait_ms
-        self._engines = _OpenEngines(engines)
+        self._engines = OpenEngines(engines)
         self._failures = FailureLog(clock.monotonic_s)
         self.task_set: TaskSet
         self._open_task_set()
@@ -435,39 +434,10 @@ class TaskWorker:
         Raises:
             UserCodeError: an event under way failed, by its error policy.
         """
-        for part in self.parts:
-            part.stop(self._clock.now_ms())
-        if not await self._all_ended(self.settings.stop_timeout_ms / 1000):
-            _logger.warning(
-                "the events under way take longer than the worker may take to stop; they are cancelled, and "
-                "processed at the next start: %s",
-                fact_text(stop_timeout_ms=self.settings.stop_timeout_ms),
-            )
-            for part in self.parts:
-                if part.is_busy and not part.has_ended:
-                    part.cancel_events()
-            await self._all_ended(_CANCELLING_S)
-        failure: Exception | None = None
-        for part in self.parts:
-            if part.has_ended:
-                try:
-                    part.end_round(self._clock.now_ms())
-                except StreamCoreError as error:
-                    part.is_lost = True
-                    failure = failure or error
+        failure = await end_rounds(self.parts, self._waking, self._clock, self.settings.stop_timeout_ms)
         self.commit()
         if failure is not None:
             raise failure
-
-    async def _all_ended(self, seconds: float) -> bool:
-        """Wait until every round under way has ended; return ``False`` after ``seconds``."""
-        deadline_s = self._clock.monotonic_s() + seconds
-        while any(part.is_busy and not part.has_ended for part in self.parts):
-            left_s = deadline_s - self._clock.monotonic_s()
-            if left_s <= 0:
-                return False
-            await self._waking.wait(left_s)
-        return True
 
     def next_due_ms(self) -> int | None:
         """Return when there is work without new input; ``None`` if there is none."""
@@ -519,17 +489,3 @@ class TaskWorker:
         self.task_set.close()
         if failure is not None:
             raise failure
-
-
-class _OpenEngines:
-    """Opens the engine of each task once: tasks that are opened again keep theirs."""
-
-    def __init__(self, engines: EngineSource) -> None:
-        self._engines = engines
-        self._open: dict[str, KeyValueEngine] = {}
-
-    def open(self, app: str, task: str) -> KeyValueEngine:
-        """Return the engine of a task."""
-        if task not in self._open:
-            self._open[task] = self._engines.open(app, task)
-        return self._open[task]
