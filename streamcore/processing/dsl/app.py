@@ -24,6 +24,7 @@ from streamcore.processing.dsl.checks import (
     declared_ms,
     legal_name,
 )
+from streamcore.processing.dsl.copartitioning import brought_together
 from streamcore.processing.dsl.declaration import (
     Declaration,
     allows_none,
@@ -354,12 +355,12 @@ class App(CalledFunctions):
         def declare(function: F) -> F:
             label = source.flow.label(name, function, "agent")
             check_agent_function(function, label)
-            united = source.merge(*more) if more else source
             step = self.declaration.node_name(name, function, "agent")
+            united = self._united(sources, step, has_tables=bool(stores or tables_used_by(function)))
             self.declaration.add(
                 AgentNode(
                     name=step,
-                    parents=(united.flow.keyed(step).node,),
+                    parents=(united.node,),
                     on_error=on_error,
                     function=function,
                     concurrency=concurrency,
@@ -370,6 +371,22 @@ class App(CalledFunctions):
             return function
 
         return declare
+
+    def _united(
+        self, sources: Sequence[Stream[Any, Any]], agent: str, *, has_tables: bool
+    ) -> Stream[Any, Any]:
+        """Return the stream that an agent reads.
+
+        Where a step changed the keys, or an agent with tables reads topics that write equal keys in different
+        ways, repartition topics are inserted.
+        """
+        if len(sources) == 1:
+            flow = sources[0].flow
+            return Stream(flow.keyed(agent) if flow.shape.key_changed or has_tables else flow)
+        flows = [source.flow for source in sources]
+        if has_tables or any(flow.shape.key_changed for flow in flows):
+            sources = [Stream(flow) for flow in brought_together(flows, agent)]
+        return sources[0].merge(*sources[1:])
 
     def _stores_of(self, tables: Any, agent: str) -> tuple[StoreSpec, ...]:
         """Return the stores of the tables that an agent names; global tables need none in a task."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.dsl.checks import check_function, check_policy, legal_name
+from streamcore.processing.dsl.copartitioning import all_meet
 from streamcore.processing.dsl.declaration import value_serde_for
 from streamcore.processing.dsl.flow import Shape
 from streamcore.processing.dsl.steps import Policy, Steps
+from streamcore.processing.topology.error_policy import dead_letter, retry
 from streamcore.processing.topology.nodes import Branch, Merge, Split
 from streamcore.processing.topology.places import declares, shown
 
@@ -24,16 +27,21 @@ class Branching(Steps[K, V], Generic[K, V]):
     """The steps with several streams behind them or before them."""
 
     @declares
-    def branch(self, *, on_error: Policy = None, **arms: Callable[[V], object]) -> Branches[K, V]:
+    def branch(self, /, *, on_error: Policy = None, **arms: Callable[[V], object]) -> Branches[K, V]:
         """Split the stream: each value is in the first arm whose function is true, or in ``.rest``.
 
         The functions are called in the order of the arms, until one is true. A value for which one fails is
         in no arm; ``on_error`` decides about its record, once.
         """
-        if not arms or "rest" in arms:
+        given: Any = on_error
+        taken = [arm for arm in arms if arm == "rest" or arm.startswith("_")]
+        if isinstance(given, FunctionType) and given not in (dead_letter, retry):
+            taken.append("on_error")
+        if not arms or taken:
             raise TopologyError(
-                "name at least one arm, and none of them 'rest', stream.branch(big=is_big): "
-                + fact_text(step=f"{self.name}.branch", arms=",".join(arms))
+                "name at least one arm, stream.branch(big=is_big); no arm is called 'rest' or 'on_error', or "
+                "begins with '_': "
+                + fact_text(step=f"{self.name}.branch", arms=",".join(arms), taken=",".join(taken) or "none")
             )
         check_policy(on_error, step=f"{self.name}.branch")
         for arm, tested in arms.items():
@@ -80,12 +88,16 @@ class Branching(Steps[K, V], Generic[K, V]):
         node = Merge(name=self.flow.step_name(name, None, "merge"), parents=parents)
         first = self.flow.shape
         rest = [other.flow.shape for other in others]
-        same_values = all(shape.value_type == first.value_type for shape in rest)
+        same_values = all(shape.has_values_of(first) for shape in rest)
+        changed = any(shape.key_changed for shape in [first, *rest])
         shape = Shape(
             key_type=first.key_type if all(shape.key_type == first.key_type for shape in rest) else None,
             value_type=first.value_type if same_values else None,
             value_serde=first.value_serde if same_values else value_serde_for(None),
-            key_changed=any(shape.key_changed for shape in [first, *rest]),
+            key_changed=changed,
+            keys_unlike=same_values
+            and not changed
+            and not all_meet([self.flow, *(other.flow for other in others)]),
         )
         return self._stream(self.flow.then(node, shape))
 

@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.dsl.aggregating import Contribution
 from streamcore.processing.dsl.checks import Duration, check_policy, legal_name
+from streamcore.processing.dsl.copartitioning import brought_together
 from streamcore.processing.dsl.declaration import return_type
 from streamcore.processing.dsl.declared_aggregation import declare_aggregation
 from streamcore.processing.dsl.flow import Flow
@@ -89,8 +90,10 @@ class _United(Generic[K, A]):
         check_policy(on_error, step=name)
         adds = [contribution.add for contribution in self._contributions]
         flows = [
-            _marked(contribution.flow.keyed(f"{name}-{number}"), name, number)
-            for number, contribution in enumerate(self._contributions)
+            _marked(flow, name, number)
+            for number, flow in enumerate(
+                brought_together([contribution.flow for contribution in self._contributions], name)
+            )
         ]
         first = flows[0]
         node = Merge(

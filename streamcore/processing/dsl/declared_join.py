@@ -7,7 +7,8 @@ from typing import Any
 
 from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.dsl.checks import type_name
-from streamcore.processing.dsl.declaration import return_type
+from streamcore.processing.dsl.copartitioning import beside_table
+from streamcore.processing.dsl.declaration import named_after, return_type
 from streamcore.processing.dsl.flow import Flow
 from streamcore.processing.dsl.table import GlobalTable, Table
 from streamcore.processing.topology.error_policy import ErrorPolicy
@@ -52,13 +53,18 @@ def declare_join(
     left: bool,
     on: Callable[[Any], Any] | None,
     value_type: Any,
+    named: str | None,
 ) -> Flow:
     """Declare a join after a flow; return the flow of its results.
 
     A repartition topic is inserted where equal keys may be in different partitions.
+
+    Args:
+        named: the name that the user gave the step.
     """
     if isinstance(table, Table):
-        flow = flow.keyed(name, beside=table.store.source_topic)
+        is_named = named is not None or named_after(function) is not None
+        flow = beside_table(flow, table.flow, step=name, is_named=is_named)
     shape = flow.shape.with_values(
         return_type(function) if value_type is None else value_type, is_annotation=value_type is None
     )

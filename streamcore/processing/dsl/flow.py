@@ -48,6 +48,15 @@ class Shape:
     value_serde: Serde[Any]
     key_changed: bool = False
     """Whether equal keys may be in different partitions, because a step changed them."""
+    keys_unlike: bool = False
+    """Whether equal keys may be in different partitions, because streams were united whose topics write keys
+    in different ways, or have different numbers of partitions.
+    """
+
+    @property
+    def is_scattered(self) -> bool:
+        """Whether equal keys may be in different partitions."""
+        return self.key_changed or self.keys_unlike
 
     def __str__(self) -> str:
         return f"key={type_name(self.key_type)} value={type_name(self.value_type)}"
@@ -64,6 +73,17 @@ class Shape:
         """
         serde = lenient_serde_for(value_type) if is_annotation else value_serde_for(value_type)
         return replace(self, value_type=value_type, value_serde=serde)
+
+    def has_values_of(self, other: Shape) -> bool:
+        """Whether values of two shapes are of one type, and one serde can write both."""
+        if self.value_type != other.value_type:
+            return False
+        ours, theirs = self.value_serde, other.value_serde
+        return (
+            self.value_type is not None
+            or ours == theirs
+            or (ours.value_type is not None and ours.value_type == theirs.value_type)
+        )
 
     def with_keys(self, key_type: Any) -> Shape:
         """Return the shape with other keys, which a step changed."""
@@ -138,7 +158,7 @@ class Flow:
                 bytes, so a topic that does not write keys as stores do gets a repartition topic that writes
                 them in the same way.
         """
-        if not self.shape.key_changed:
+        if not self.shape.is_scattered:
             return self
         if beside is not None and beside.key_serde.name != internal_key_serde(self.shape.key_type).name:
             return self.repartitioned(for_step, None, key_serde=beside.key_serde)
@@ -190,7 +210,7 @@ class Flow:
             on_error=on_error,
             topic=topic,
         )
-        return self.then(node, replace(shape, key_changed=False))
+        return self.then(node, replace(shape, key_changed=False, keys_unlike=False))
 
     def output_topic(self, topic: Any, *, step: str) -> TopicSpec:
         """Return the topic to write to, declared or named; a new name is declared with this shape.

@@ -230,7 +230,9 @@ class Joining(Steps[K, V], Generic[K, V]):
             def build(function: Any, *, parents: tuple[Node, ...], **step: Any) -> Stream[K, Any]:
                 left = how == "left"
                 return self._stream(
-                    declare_join(self.flow, other, function, left=left, on=on, value_type=value, **step)
+                    declare_join(
+                        self.flow, other, function, left=left, on=on, value_type=value, named=name, **step
+                    )
                 )
 
         return self._declared("join", build, function, name, on_error, takes=takes)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.processing.dsl.checks import check_function, check_policy, type_name
+from streamcore.processing.dsl.copartitioning import tables_of_join
 from streamcore.processing.dsl.declaration import (
     named_after,
     return_type,
@@ -28,6 +29,7 @@ from streamcore.processing.topology.nodes import (
     RowJoin,
     RowMap,
     StoreSpec,
+    own_stores,
 )
 from streamcore.processing.topology.places import add_fact, declares, shown
 
@@ -196,6 +198,9 @@ class TableSteps(TableAccess[K, V], Steps[K, V], Generic[K, V]):
 
         ``how="left"`` also has the rows of this table without another, ``how="outer"`` those of both; the
         missing value is ``None``. ``value=`` is the type of the values where no annotation says it.
+
+        Where equal keys of the two tables may be in different partitions, one of them goes through a
+        repartition topic, and is kept once more in the store ``<name>.left`` or ``<name>.right``.
         """
         self._check_join(other, how, step=self.flow.label(name, function, "join"))
 
@@ -204,14 +209,15 @@ class TableSteps(TableAccess[K, V], Steps[K, V], Generic[K, V]):
             shape = replace(
                 self.flow.shape, key_type=other.flow.shape.key_type if key_type is None else key_type
             ).with_values(return_type(function) if value is None else value, is_annotation=value is None)
+            left, right = tables_of_join(self.flow, other.flow, table)
             halves: list[Node] = []
-            for own, read, is_right in ((self, other, False), (other, self, True)):
+            for own, read, is_right in ((left, right, False), (right, left, True)):
                 half = RowJoin(
                     name=self.declaration.node_name(None, None, f"{table}.{'right' if is_right else 'left'}"),
                     parents=(own.node,),
                     on_error=on_error,
                     table=read.node,
-                    store=read.store,
+                    store=_store_of(read.node),
                     function=function,
                     is_right=is_right,
                     needs_own=how == "inner" or (how == "left" and not is_right),
@@ -295,3 +301,9 @@ class TableSteps(TableAccess[K, V], Steps[K, V], Generic[K, V]):
         step = self.declaration.node_name(None, None, f"{name}.table")
         node = DerivedTable(name=step, parents=tuple(rows), on_error=on_error, store=store)
         return Table(Flow(self.declaration, self.declaration.add(node), shape), store)
+
+
+def _store_of(node: Node) -> StoreSpec:
+    """Return the store of the step that keeps a table."""
+    (store,) = own_stores(node)
+    return store

@@ -36,6 +36,7 @@ from streamcore.processing.topology.nodes import (
     TopicSpec,
     own_stores,
 )
+from streamcore.state.keys import key_codec
 
 
 @dataclass(frozen=True, slots=True)
@@ -481,7 +482,8 @@ def _check_keys_are_written_alike(node: Node, sub_topology: SubTopology) -> None
     """Refuse topics that meet in a table and encode keys differently.
 
     A key's partition follows from its bytes: the text ``7`` and eight bytes for 7 are in different
-    partitions. Two serdes of users cannot be compared; they may write the same bytes, so they pass.
+    partitions. Declarations insert repartition topics where they can; this is what is left, such as an agent
+    that writes the table of another step.
     """
     topics = list(topics_above(node))
     if isinstance(node, TableJoin) and not isinstance(node.table, GlobalTable):
@@ -495,8 +497,8 @@ def _check_keys_are_written_alike(node: Node, sub_topology: SubTopology) -> None
         if not written_alike(topics[0], topic):
             raise TopologyError(
                 "the keys of inputs that meet in a table are written in different ways, so equal keys would "
-                "lie in different partitions; change the key with group_by before this step, or declare both "
-                "topics with the same key= and codec=: "
+                "lie in different partitions; declare both topics with the same key= and codec=, or put "
+                ".repartition(name=…) behind both: "
                 + fact_text(
                     step=node.name,
                     first=topics[0].name,
@@ -508,9 +510,31 @@ def _check_keys_are_written_alike(node: Node, sub_topology: SubTopology) -> None
 
 
 def written_alike(first: TopicSpec, second: TopicSpec) -> bool:
-    """Whether equal keys have equal bytes in two topics, as far as the names of their serdes show it."""
-    written = {first.key_serde.name, second.key_serde.name}
-    return len(written) == 1 or written == {"str", "bytes"} or "custom" in written
+    """Whether equal keys have equal bytes in two topics.
+
+    What a serde of a user writes is not known, so two of them are alike only if they are equal.
+    """
+    ours, theirs = first.key_serde, second.key_serde
+    if ours == theirs:
+        return True
+    if _is_of_user(first) or _is_of_user(second):
+        return False
+    if ours.name != theirs.name:
+        return {ours.name, theirs.name} == {"str", "bytes"}
+    # A whole float is written as 1.0 where the type is declared, and as 1 where it is not, or as an int.
+    return first.key_type == second.key_type or not (_may_be_floats(first) or _may_be_floats(second))
+
+
+def _is_of_user(topic: TopicSpec) -> bool:
+    serde = topic.key_serde
+    return serde.name == "custom" or (serde.value_type is None and not topic.internal)
+
+
+def _may_be_floats(topic: TopicSpec) -> bool:
+    try:
+        return "float" in key_codec(topic.key_type).name
+    except TopologyError:  # no key of a store
+        return True
 
 
 def topics_above(node: Node) -> Iterator[TopicSpec]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import streamcore as sc
-from streamcore.errors import TopologyError, UsageError
+from streamcore.errors import UsageError
 from streamcore.testing import TopologyDriver
 
 
@@ -186,26 +186,6 @@ def test_a_join_that_returns_none_has_no_row() -> None:
             driver.send(side, key="k", value=value)
 
         assert rows_of(driver, "greater") == {}
-
-
-def test_tables_that_are_not_co_partitioned_are_refused_with_both_topics() -> None:
-    app = sc.App("counts")
-    left = app.topic("left", key=str, value=int, partitions=2).table("lefts")
-    right = app.topic("right", key=str, value=int, partitions=3).table("rights")
-    left.join(right, lambda value, other: value, name="both", value=int)
-
-    with pytest.raises(TopologyError, match="first=left first_partitions=2 second=right second_partitions=3"):
-        TopologyDriver(app)
-
-
-def test_tables_whose_topics_write_keys_differently_are_refused() -> None:
-    app = sc.App("codecs")
-    left = app.topic("left", key=int, value=int, partitions=2).table("lefts")
-    right = app.topic("right", key=int, value=int, partitions=2, codec="msgpack").table("rights")
-    left.join(right, lambda value, other: value, name="both", value=int)
-
-    with pytest.raises(TopologyError, match="written in different ways"):
-        TopologyDriver(app)
 
 
 @pytest.mark.parametrize(

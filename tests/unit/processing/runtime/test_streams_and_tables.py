@@ -192,16 +192,6 @@ def test_a_global_table_is_joined_by_any_key() -> None:
         assert values_of(driver, "named") == ["B:9"]
 
 
-def test_inputs_with_other_partitions_than_the_table_are_refused_with_both_named() -> None:
-    app = sc.App("misfit")
-    numbers = app.topic("numbers", key=str, value=int, partitions=3)
-    names = app.topic("names", key=str, value=str, partitions=2).table("names")
-    numbers.join(names, lambda value, name: value)
-
-    with pytest.raises(sc.TopologyError, match=r"numbers.*names|names.*numbers"):
-        TopologyDriver(app)
-
-
 def test_two_tables_of_one_name_are_refused() -> None:
     app = sc.App("twins")
     numbers = app.topic("numbers", key=str, value=int)
