@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from streamcore.processing.dsl.checks import Duration, check_function
 from streamcore.processing.dsl.declaration import return_type
-from streamcore.processing.dsl.declared_aggregation import declare_aggregation
+from streamcore.processing.dsl.declared_aggregation import declare_aggregation, named_aggregations
 from streamcore.processing.dsl.flow import Flow
 from streamcore.processing.dsl.steps import Policy, Steps
 from streamcore.processing.dsl.table import Table
@@ -60,15 +60,15 @@ class Aggregating(Steps[K, V], Generic[K, V]):
 
     @overload
     def aggregate(
-        self, name: str, *, into: type[T], on_error: Policy = ..., **named: Aggregator[V, object]
+        self, name: str, /, *, into: type[T], on_error: Policy = ..., **named: Aggregator[V, object]
     ) -> Table[K, T]: ...
     @overload
     def aggregate(
-        self, name: str, *, into: None = ..., on_error: Policy = ..., **named: Aggregator[V, object]
+        self, name: str, /, *, into: None = ..., on_error: Policy = ..., **named: Aggregator[V, object]
     ) -> Table[K, Any]: ...
     @declares
     def aggregate(
-        self, name: str, *, into: Any = None, on_error: Policy = None, **named: Aggregator[V, object]
+        self, name: Any = ..., /, *, into: Any = None, on_error: Policy = None, **named: Aggregator[V, object]
     ) -> Table[K, Any]:
         """Fold the values of each key into several aggregations at once.
 
@@ -76,6 +76,7 @@ class Aggregating(Steps[K, V], Generic[K, V]):
         must stay the same from one release to the next. The table's values have the given names as
         attributes; ``into=SomeClass`` makes them objects of that class.
         """
+        name, named = named_aggregations(name, named, into=into, on_error=on_error)
         return self._aggregate(name, named, on_error, into=into, single=False)
 
     @declares

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import types
 import typing
+import warnings
+from keyword import iskeyword
 from typing import Any
 
 import msgspec
@@ -80,6 +82,39 @@ def declare_aggregation(
     return keyed.then(node, keyed.shape.with_values(result_type)), store
 
 
+def named_aggregations(
+    name: Any, named: dict[str, Any], **settings: object
+) -> tuple[str, dict[str, Aggregator[Any, Any]]]:
+    """Return the name of the table and the aggregations of a call of ``aggregate``.
+
+    The name of the table is the first argument, so an aggregation may be called ``name``. The former form,
+    ``aggregate(name="table", ...)``, gives a ``DeprecationWarning``.
+
+    Args:
+        settings: the other arguments of the call by name; no aggregation can be called so.
+
+    Raises:
+        TopologyError: there is no name, or an aggregation has the name of another argument.
+    """
+    if name is ... and isinstance(named.get("name"), str):
+        warnings.warn(
+            "aggregate(name='table') is now aggregate('table'), so that an aggregation may be called name",
+            DeprecationWarning,
+            stacklevel=4,
+        )
+        name = named["name"]
+        named = {attribute: found for attribute, found in named.items() if attribute != "name"}
+    if name is ...:
+        raise TopologyError("name the table first, aggregate('table', number=sc.count())")
+    for setting, given in settings.items():
+        if isinstance(given, Aggregator):
+            raise TopologyError(
+                "an aggregation cannot have this name, which is an argument of aggregate; give it another: "
+                + fact_text(store=shown(name), aggregation=setting, arguments=",".join(settings))
+            )
+    return name, named
+
+
 def check_aggregators(
     name: str, named: dict[str, Aggregator[Any, Any]], into: Any, *, value_type: Any = None
 ) -> None:
@@ -95,6 +130,11 @@ def check_aggregators(
     if not named:
         raise TopologyError(f"name at least one aggregation: {fact_text(store=name)}")
     for attribute, aggregator in named.items():
+        if not attribute.isidentifier() or attribute.startswith("__") or iskeyword(attribute):
+            raise TopologyError(
+                "the names of aggregations are attribute names, without two '_' in front; give it another "
+                f"name: {fact_text(store=name, aggregation=shown(attribute))}"
+            )
         if not isinstance(aggregator, Aggregator):
             raise TopologyError(
                 "use sc.count(), sc.sum(...) and the like: "

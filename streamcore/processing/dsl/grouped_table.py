@@ -14,7 +14,11 @@ from typing import Any, Generic, TypeVar, overload
 from streamcore.processing.dsl.accumulators import Slot, ensure_storable, state_serde
 from streamcore.processing.dsl.checks import check_policy, legal_name
 from streamcore.processing.dsl.declaration import value_serde_for
-from streamcore.processing.dsl.declared_aggregation import check_aggregators, declare_aggregation
+from streamcore.processing.dsl.declared_aggregation import (
+    check_aggregators,
+    declare_aggregation,
+    named_aggregations,
+)
 from streamcore.processing.dsl.flow import Flow
 from streamcore.processing.dsl.table import Table
 from streamcore.processing.topology import aggregations
@@ -64,12 +68,19 @@ class GroupedTable(Generic[K, V]):
 
     @overload
     def aggregate(
-        self, name: str, *, into: type[T], on_error: ErrorPolicy | None = ..., **named: Aggregator[V, object]
+        self,
+        name: str,
+        /,
+        *,
+        into: type[T],
+        on_error: ErrorPolicy | None = ...,
+        **named: Aggregator[V, object],
     ) -> Table[K, T]: ...
     @overload
     def aggregate(
         self,
         name: str,
+        /,
         *,
         into: None = ...,
         on_error: ErrorPolicy | None = ...,
@@ -78,7 +89,8 @@ class GroupedTable(Generic[K, V]):
     @declares
     def aggregate(
         self,
-        name: str,
+        name: Any = ...,
+        /,
         *,
         into: Any = None,
         on_error: ErrorPolicy | None = None,
@@ -89,6 +101,7 @@ class GroupedTable(Generic[K, V]):
         Raises:
             TopologyError: an aggregation cannot take a value back.
         """
+        name, named = named_aggregations(name, named, into=into, on_error=on_error)
         return self._aggregate(name, named, on_error, into=into, single=False)
 
     def _aggregate(

@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar, overload
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.processing.dsl.checks import Duration, check_function, declared_ms
 from streamcore.processing.dsl.declaration import return_type
-from streamcore.processing.dsl.declared_aggregation import declare_aggregation
+from streamcore.processing.dsl.declared_aggregation import declare_aggregation, named_aggregations
 from streamcore.processing.dsl.flow import Destination, Flow
 from streamcore.processing.dsl.table import WindowedTable
 from streamcore.processing.topology import aggregations
@@ -127,6 +127,7 @@ class WindowedStream(Generic[K, V]):
     def aggregate(
         self,
         name: str,
+        /,
         *,
         into: type[T],
         late: Destination[K | None, V | None] | str | None = ...,
@@ -137,6 +138,7 @@ class WindowedStream(Generic[K, V]):
     def aggregate(
         self,
         name: str,
+        /,
         *,
         into: None = ...,
         late: Destination[K | None, V | None] | str | None = ...,
@@ -146,7 +148,8 @@ class WindowedStream(Generic[K, V]):
     @declares
     def aggregate(
         self,
-        name: str,
+        name: Any = ...,
+        /,
         *,
         into: Any = None,
         late: Destination[K | None, V | None] | str | None = None,
@@ -154,6 +157,7 @@ class WindowedStream(Generic[K, V]):
         **named: Aggregator[V, object],
     ) -> WindowedTable[K, Any]:
         """Fold the values of each key and window; see ``Stream.aggregate``."""
+        name, named = named_aggregations(name, named, into=into, on_error=on_error, late=late)
         return self._aggregate(name, named, late, on_error, into=into, single=False)
 
     @declares

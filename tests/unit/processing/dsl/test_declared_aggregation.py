@@ -109,3 +109,61 @@ def test_an_aggregation_has_something_to_aggregate_and_names_that_are_attributes
         prices().aggregate("named", **{"not a name": aggregations.count()})
     with pytest.raises(TopologyError, match=r"use sc.count\(\)"):
         prices().aggregate("wrong", total=sum)
+
+
+def ways_to_aggregate() -> list[Any]:
+    stream = prices()
+    return [
+        stream,
+        stream.tumbling("1h"),
+        stream.table("newest").group_by(lambda price: price.amount, key=float),
+    ]
+
+
+@pytest.mark.parametrize("way", range(3))
+def test_an_aggregation_can_have_the_name_of_a_parameter_of_the_method(way: int) -> None:
+    table = ways_to_aggregate()[way].aggregate(
+        "stats", name=aggregations.count(), self=aggregations.count(), store=aggregations.count()
+    )
+
+    result = table.store.result((2, 5, 3))
+
+    assert (result.name, result.self, result.store) == (2, 5, 3)
+
+
+@pytest.mark.parametrize("way", range(3))
+def test_the_name_of_the_table_can_be_given_in_the_former_way(way: int) -> None:
+    with pytest.warns(DeprecationWarning, match=r"aggregate\('table'\)") as warned:
+        table = ways_to_aggregate()[way].aggregate(name="stats", records=aggregations.count())
+
+    assert table.store.name == "stats"
+    assert warned[0].filename == __file__
+
+
+@pytest.mark.parametrize("name", ["into", "on_error", "late"])
+def test_an_aggregation_cannot_have_the_name_of_a_setting(name: str) -> None:
+    with pytest.raises(TopologyError, match=f"cannot have this name.*store='stats' aggregation={name}"):
+        prices().tumbling("1h").aggregate("stats", **{name: aggregations.count()})
+
+
+@pytest.mark.parametrize("name", ["class", "two words", "__class__", "1st", ""])
+def test_an_aggregation_has_the_name_of_an_attribute(name: str) -> None:
+    with pytest.raises(TopologyError, match=r"attribute names.*give it another name.*aggregation="):
+        prices().aggregate("stats", **{name: aggregations.count()})
+
+
+def test_an_aggregation_of_a_table_without_a_name_is_refused() -> None:
+    with pytest.raises(TopologyError, match="name the table first"):
+        prices().aggregate(records=aggregations.count())
+
+
+@pytest.mark.parametrize("arm", ["rest", "on_error", "_streams"])
+def test_an_arm_of_a_branch_has_a_name_of_its_own(arm: str) -> None:
+    with pytest.raises(TopologyError, match=f"no arm is called.*taken={arm}"):
+        prices().branch(**{arm: lambda price: price.amount > 1})
+
+
+def test_an_arm_of_a_branch_can_have_the_name_of_a_parameter() -> None:
+    arms = prices().branch(self=lambda price: price.amount > 1)
+
+    assert arms.self.name == "prices.self"
