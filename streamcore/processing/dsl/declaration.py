@@ -37,6 +37,8 @@ class Declaration:
     app_tables: list[StoreSpec] = field(default_factory=list)
     places: dict[tuple[str, str], str] = field(default_factory=dict)
     """(kind, name) of each named thing -> the place of its declaration, ``FILE:LINE``."""
+    numbered: dict[str, str] = field(default_factory=dict)
+    """Names with a number, because another step has the name without it -> the place of that one."""
 
     def add(self, node: N) -> N:
         """Append a node; its parents must be in the graph already.
@@ -53,10 +55,14 @@ class Declaration:
     def node_name(self, wanted: str | None, function: Callable[..., Any] | None, default: str) -> str:
         """Return the name of a node: the wanted name, that of its function, or the default.
 
+        A name that the user's text gives, or a function, does not depend on topics, tables and steps without
+        such a name: these may have the same one.
+
         Raises:
             TopologyError: the wanted name is taken or invalid.
         """
-        return self.name("step", wanted, named_after(function) or default)
+        text = named_after(function) if wanted is None else wanted
+        return self.name("part" if text is None else "step", wanted, text or default)
 
     def name(self, kind: str, wanted: str | None, default: str) -> str:
         """Take a name of a kind: the wanted one, else the default, with a number if the default is taken.
@@ -72,8 +78,24 @@ class Declaration:
         while (kind, name) in self.places:
             number += 1
             name = f"{default}-{number}"
+        if number > 1 and kind in ("step", "part"):
+            self.numbered[name] = self.places[kind, default]
         self.places[kind, name] = user_place()
         return name
+
+    def ensure_durable(self, name: str) -> None:
+        """Refuse a name of a topic that holds a number: the order of the declarations would decide it.
+
+        Raises:
+            TopologyError: another step had the name before.
+        """
+        for numbered, first in self.numbered.items():
+            if name == numbered or name.startswith(f"{numbered}."):
+                raise TopologyError(
+                    "a repartition topic keeps its name for ever, and this one is named after a step whose "
+                    "name another step has, too; give one of them name='…' (the name below continues with a "
+                    f"topic that exists): {fact_text(name=numbered, first=first)}"
+                )
 
     def store_name(self, name: str) -> str:
         """Take the name of a table: of its store, its files and its changelog topic.

@@ -189,7 +189,12 @@ class Flow:
         key_serde: Serde[Any] | None = None,
         on_error: ErrorPolicy | None = None,
     ) -> Flow:
-        """Return the flow behind a repartition topic of this name, with keys written as in stores."""
+        """Return the flow behind a repartition topic of this name, with keys written as in stores.
+
+        Raises:
+            TopologyError: the name has a number, because another step has it, too.
+        """
+        self.declaration.ensure_durable(name)
         shape = self.shape
         topic = self.declaration.topic(
             TopicSpec(

@@ -34,8 +34,7 @@ class _TopicFlow(Flow):
     def node(self) -> Node:
         """The source node; the first access declares it."""
         if self._node is None:
-            name = self.declaration.node_name(None, None, self._spec.name)
-            self._node = self.declaration.add(Source(name=name, topic=self._spec))
+            self._node = self.declaration.add(Source(name=self._spec.name, topic=self._spec))
         return self._node
 
     @property

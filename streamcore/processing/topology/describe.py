@@ -284,7 +284,7 @@ class _Flowchart:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._ids: dict[tuple[str, str], str] = {}
+        self._ids: dict[tuple[str, object], str] = {}
 
     def lines(self) -> Iterator[str]:
         yield "flowchart TD"
@@ -342,10 +342,10 @@ class _Flowchart:
         return self._id("store", store.name)
 
     def _node(self, node: Node) -> str:
-        return self._id("node", node.name)
+        return self._id("node", node)
 
-    def _id(self, kind: str, name: str) -> str:
-        return self._ids.setdefault((kind, name), f"{kind}{len(self._ids)}")
+    def _id(self, kind: str, item: object) -> str:
+        return self._ids.setdefault((kind, item), f"{kind}{len(self._ids)}")
 
 
 def _label(what: str, name: str) -> str:

@@ -36,3 +36,63 @@ def test_a_repartition_behind_a_lambda_needs_a_name() -> None:
         stream.repartition(3)
 
     assert stream.repartition(3, name="parity")
+
+
+@pytest.mark.parametrize("is_read_first", [True, False])
+def test_a_step_has_the_name_of_its_function_whatever_topics_and_tables_are_called(
+    is_read_first: bool,
+) -> None:
+    app = sc.App("shop")
+    orders = app.topic("parity", key=str, value=int)
+    if is_read_first:
+        orders.count("amount")
+
+    @orders.group_by
+    def parity(amount: int) -> int:
+        return amount % 2
+
+    @parity.group_by
+    def amount(amount: int) -> int:
+        return amount
+
+    assert (parity.name, amount.name) == ("parity", "amount")
+    amount.count("per-amount")
+    assert "shop-amount-repartition" in app.describe()
+
+
+def test_a_topic_keeps_its_name_for_steps_beside_a_table_of_the_same_name() -> None:
+    app = sc.App("shop")
+    orders = app.topic("orders", key=str, value=int)
+    orders.table("orders")
+
+    orders.repartition(3).count("per-key")
+
+    assert "shop-orders-repartition" in app.describe()
+
+
+def grouped(stream: sc.Stream[str, int]) -> sc.Stream[int, int]:
+    @stream.group_by
+    def parity(amount: int) -> int:
+        return amount % 2
+
+    return parity
+
+
+def test_a_repartition_topic_is_not_named_by_the_order_of_two_functions_of_one_name() -> None:
+    app = sc.App("shop")
+    orders = app.topic("orders", key=str, value=int)
+    grouped(orders).count("first")
+    second = grouped(orders)
+
+    with pytest.raises(sc.TopologyError, match=r"its name for ever.*name=parity-2 first=.*test_flow.* at="):
+        second.count("second")
+
+
+def test_a_step_of_a_function_whose_name_is_taken_goes_on_with_a_name_of_its_own() -> None:
+    app = sc.App("shop")
+    orders = app.topic("orders", key=str, value=int)
+    grouped(orders).count("first")
+
+    orders.group_by(lambda amount: amount % 3, name="parity-2", key=int).repartition(name="parity-2")
+
+    assert "shop-parity-2-repartition" in app.describe()
