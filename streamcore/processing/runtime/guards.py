@@ -84,6 +84,31 @@ def replaced_input_error(
     )
 
 
+def topics_left(
+    plan: Plan, records: ApplicationRecords, existing: Mapping[TopicName, TopicDescription]
+) -> list[TopicName]:
+    """Return the repartition topics that the application read before, and does not read any more."""
+    read = set(inputs_of(plan))
+    return [
+        name
+        for name in records.inputs
+        if name in existing
+        and name not in read
+        and name.startswith(f"{plan.app_id}-")
+        and name.endswith("-repartition")
+    ]
+
+
+def left_records_error(app_id: str, partition: TopicPartition, offset: Offset) -> UsageError:
+    """Return the error for records that wait in a repartition topic which no step reads any more."""
+    return UsageError(
+        "records wait in a repartition topic that no step reads any more, because a step has another name "
+        "than when they were written; run the version of the application that wrote them with "
+        "--until-end, or give the step its former name, or delete the topic and with it the records: "
+        + fact_text(app=app_id, partition=partition, offset=offset)
+    )
+
+
 def ensure_partitions(
     plan: Plan,
     records: ApplicationRecords,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from streamcore.clock import Clock
 from streamcore.errors import fact_text
-from streamcore.log.client.port import Log, Producer
-from streamcore.model import CommittedOffset, TopicName, TopicPartition
+from streamcore.log.client.port import Log, Producer, TopicDescription
+from streamcore.model import CommittedOffset, Isolation, TopicName, TopicPartition
 from streamcore.partitioning import KeyPartitions
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
@@ -23,11 +24,13 @@ from streamcore.processing.runtime.guards import (
     ensure_partitions,
     ensure_tables,
     ensure_within_log,
+    left_records_error,
     record_inputs,
     record_tables,
     replaced_ids,
     replaced_input_error,
     replaced_inputs,
+    topics_left,
 )
 from streamcore.processing.runtime.inputs import RecordQueue, warn_of_gap
 from streamcore.processing.runtime.parts import connected
@@ -59,6 +62,8 @@ from streamcore.state.write_back import WriteBack
 _logger = logging.getLogger(__name__)
 
 GLOBAL_TASK = "global"
+
+_FETCH_BYTES = 1 << 16
 
 
 class EngineSource(Protocol):
@@ -134,6 +139,7 @@ def _ground(application: Application, log: Log, clock: Clock, producer: Producer
             del records.inputs[name]
     elif replaced:
         raise replaced_input_error(app_id, replaced[0], existing)
+    _ensure_nothing_waits(log, plan, records, existing)
     counts = ensure_topics(log, application, records.inputs)
     existing = dict(log.topics())
     ensure_partitions(plan, records, counts, existing)
@@ -141,6 +147,36 @@ def _ground(application: Application, log: Log, clock: Clock, producer: Producer
     ensure_settings(log, plan)
     ensure_changelogs(log, plan, counts)
     return _Ground(counts, records, frozenset(replaced))
+
+
+def _ensure_nothing_waits(
+    log: Log, plan: Plan, records: ApplicationRecords, existing: Mapping[TopicName, TopicDescription]
+) -> None:
+    """Refuse to leave records in a repartition topic that no step reads any more.
+
+    Raises:
+        UsageError: there are such records.
+    """
+    left = topics_left(plan, records, existing)
+    partitions = [
+        TopicPartition(name, number) for name in left for number in range(existing[name].partition_count)
+    ]
+    if not partitions:
+        return
+    committed = log.committed(plan.app_id, partitions)
+    offsets = log.offsets(partitions)
+    with closing(log.reader(isolation=Isolation.READ_COMMITTED)) as reader:
+        for partition in partitions:
+            start = offsets[partition].log_start
+            if partition in committed:
+                start = max(start, committed[partition].offset)
+            if start >= offsets[partition].log_end:
+                continue
+            reader.assign({partition: start})
+            while (columns := reader.fetch(partition, bytes_max=_FETCH_BYTES)) is not None:
+                for key, value, offset in zip(columns.keys, columns.values, columns.offsets, strict=True):
+                    if key is not None or value is not None:
+                        raise left_records_error(plan.app_id, partition, offset)
 
 
 def _descriptions(plan: Plan) -> dict[str, StoreDescription]:

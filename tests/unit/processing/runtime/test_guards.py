@@ -394,3 +394,59 @@ def test_state_ahead_of_its_positions_is_of_another_log(house: House) -> None:
     with pytest.raises(sc.UsageError, match="the tables are ahead of the committed offsets"):
         house.run(counting())
     assert house.run(counting(), "counts", may_lose_end=True)["a"] >= 2
+
+
+# -- repartition topics that are not read any more
+
+
+def regrouped(function: Any, *, fails: bool = False) -> sc.App:
+    """An application with an agent behind the repartition topic of a function."""
+    app = sc.App("regrouped")
+
+    @app.agent(app.topic("numbers", key=str, value=int).group_by(function))
+    async def watch(events: Any) -> None:
+        async for _ in events:
+            if fails:
+                raise ValueError("on purpose")
+
+    return app
+
+
+def parity(number: int) -> int:
+    return number % 2
+
+
+def remainder(number: int) -> int:
+    return number % 2
+
+
+def test_records_in_a_repartition_topic_that_is_not_read_any_more_are_refused(house: House) -> None:
+    house.run(regrouped(parity))
+    house.produce("numbers", ("a", 1), ("b", 2))
+    with pytest.raises(sc.UserCodeError):
+        house.run(regrouped(parity, fails=True))
+
+    with pytest.raises(sc.UsageError, match=r"records wait .*partition=regrouped-parity-repartition-0 off"):
+        house.run(regrouped(remainder))
+
+
+def test_a_repartition_topic_without_records_that_wait_can_be_left(house: House) -> None:
+    house.run(regrouped(parity))
+    house.produce("numbers", ("a", 1), ("b", 2))
+    house.run(regrouped(parity))
+
+    house.run(regrouped(remainder))
+
+    assert "regrouped-remainder-repartition" in house.log.topics()
+
+
+def test_records_that_wait_are_given_up_by_deleting_their_topic(house: House) -> None:
+    house.run(regrouped(parity))
+    house.produce("numbers", ("a", 1), ("b", 2))
+    with pytest.raises(sc.UserCodeError):
+        house.run(regrouped(parity, fails=True))
+    house.log.delete_topic("regrouped-parity-repartition")
+
+    house.run(regrouped(remainder))
+
+    assert "regrouped-parity-repartition" not in house.log.topics()
