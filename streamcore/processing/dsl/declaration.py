@@ -6,9 +6,11 @@ made of their parent and kind, and a number is added to a name that is taken.
 
 from __future__ import annotations
 
+import functools
+import operator
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_origin
 
@@ -194,7 +196,7 @@ def return_type(function: Callable[..., Any]) -> Any:
 
 def without_none(found: Any) -> Any:
     """Return the type inside an optional one; ``None`` for types that say nothing about values."""
-    if found in (Any, None, type(None), object):
+    if found in (Any, None, type(None), object) or isinstance(found, TypeVar):
         return None
     if typing.get_origin(found) in (typing.Union, types.UnionType):
         rest = [argument for argument in typing.get_args(found) if argument is not type(None)]
@@ -215,9 +217,36 @@ def allows_none(declared: Any) -> bool:
 
 
 def item_type(found: Any) -> Any:
-    """Return the type of the items of an annotated iterable."""
-    arguments = typing.get_args(found)
-    return without_none(arguments[0]) if len(arguments) == 1 else None
+    """Return the type of the items of an annotated iterable, without ``None``; ``None`` if it is not known.
+
+    Of a mapping the keys are the items, of a generator what it yields. Where items have several types, such
+    as those of ``tuple[int, str]``, the result is their union.
+    """
+    origin, arguments = typing.get_origin(found), typing.get_args(found)
+    if hasattr(origin, "__value__"):  # ``type Rows[T] = list[T]`` of Python 3.12, with arguments
+        return item_type(origin.__value__[arguments])
+    if not isinstance(found, type) and hasattr(found, "__value__"):
+        return item_type(found.__value__)
+    if origin is typing.Annotated:
+        return item_type(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return _one_of([item_type(argument) for argument in arguments if argument is not types.NoneType])
+    if origin is tuple:
+        return _one_of([without_none(argument) for argument in arguments if argument is not Ellipsis])
+    if isinstance(origin, type) and issubclass(origin, Iterable) and arguments:
+        return without_none(arguments[0])
+    if found is str:
+        return str
+    if found in (bytes, bytearray):
+        return int
+    return next(filter(None, map(item_type, getattr(found, "__orig_bases__", ()))), None)
+
+
+def _one_of(found: Sequence[Any]) -> Any:
+    """Return the union of types; ``None`` if one of them is not known."""
+    if not found or any(each is None for each in found):
+        return None
+    return functools.reduce(operator.or_, found)
 
 
 def lenient_serde_for(value_type: Any) -> Serde[Any]:
