@@ -11,14 +11,13 @@ from streamcore.processing.context import table_in_task
 from streamcore.processing.dsl.checks import Duration, check_function, declared_ms, legal_name, type_name
 from streamcore.processing.dsl.declaration import Declaration, check_key_type, value_serde_for
 from streamcore.processing.dsl.table_access import TableAccess
+from streamcore.processing.topology.immutable_types import is_immutable
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.windows import TimeWindows
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-_IMMUTABLE = (int, float, str, bytes, bool)
 
 
 class AppTable(TableAccess[K, V], Generic[K, V]):
@@ -159,7 +158,7 @@ def declare_table(
         key_type=key,
         value_serde=value_serde,
         default=default,
-        copies_on_read=value not in _IMMUTABLE,
+        copies_on_read=value is not float and not is_immutable(value),
     )
     declaration.app_tables.append(store)
     return AppTable(declaration, store, value)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from types import NoneType
 from typing import Any, NoReturn
 
 from streamcore.errors import UsageError, fact_text
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper
+from streamcore.processing.topology.immutable_types import is_immutable
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.state.write_back import WriteBack
 
-_IMMUTABLE = (int, float, str, bytes, bool)
+_IMMUTABLE = frozenset({int, float, str, bytes, bool, NoneType})
 
 
 class ReadOnlyTable:
@@ -47,11 +49,16 @@ def part_of_task(store: StoreSpec, part: WriteBack[Any, Any]) -> ReadOnlyTable:
     """Return a task's part of a table that one of its steps writes, with all writes so far."""
     result = store.result
     encode, decode = store.value_serde.encode, store.value_serde.decode
+    never_changes = not store.aggregators and is_immutable(store.value_serde.value_type)
 
     def own(state: Any) -> Any:
-        # The store continues to use the object that it holds, so the reader gets a copy.
-        copied = state if type(state) in _IMMUTABLE else decode(encode(state))
-        return copied if result is None else result(copied)
+        # The store continues to use the object that it holds, so the reader gets a copy, if it can change.
+        kind = type(state)
+        is_shared = (
+            never_changes or kind in _IMMUTABLE or (kind is tuple and _IMMUTABLE.issuperset(map(type, state)))
+        )
+        own_state = state if is_shared else decode(encode(state))
+        return own_state if result is None else result(own_state)
 
     def get(key: Any) -> Any:
         state = part.get(key)
