@@ -86,6 +86,7 @@ class StoredTables:
                     "window_advance_ms": description.window_advance_ms,
                     "window_calendar": description.window_calendar,
                     "session_gap_ms": description.session_gap_ms,
+                    "sliding_size_ms": description.sliding_size_ms,
                     "tasks": len(parts),
                     "position": position_json(_position(parts)),
                 }

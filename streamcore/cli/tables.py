@@ -159,6 +159,8 @@ def _listed(row: Row) -> Row:
     windows = row.get("window_calendar")
     if row.get("session_gap_ms") is not None:
         windows = f"sessions, gap {duration_text(row['session_gap_ms'])}"
+    if row.get("sliding_size_ms") is not None:
+        windows = f"sliding, {duration_text(row['sliding_size_ms'])}"
     if size_ms is not None:
         windows = duration_text(size_ms)
     if size_ms is not None and advance_ms not in (None, size_ms):

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from streamcore.errors import InvalidTimestampError, UsageError, fact_text
 from streamcore.model import Record
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
-from streamcore.processing.topology.windows import SessionWindows
+from streamcore.processing.topology.windows import RecordWindows
 
 
 class Sender(Protocol):
@@ -85,7 +85,7 @@ def current_sender(topic: str) -> Sender:
 def window_start_now(store: StoreSpec) -> int:
     """Return the start of the window that holds the current event's time; of several, the last.
 
-    Sessions are found by the time itself.
+    Sessions and sliding windows are found by the time itself.
 
     Raises:
         UsageError: there is no current event.
@@ -104,7 +104,7 @@ def window_start_now(store: StoreSpec) -> int:
             "the event has no time, so it falls in no window; set the timestamp where the record is "
             f"produced, or declare timestamp= on its topic: {fact_text(table=store.name)}"
         )
-    if isinstance(store.windows, SessionWindows):
+    if isinstance(store.windows, RecordWindows):
         return event_time_ms
     return store.windows.starts_of(event_time_ms)[-1]
 

@@ -21,7 +21,7 @@ from streamcore.state.engine import KeyValueEngine
 from streamcore.state.value_forms import difference, merged
 
 DESCRIPTION_VERSION: Final = 3
-"""3 added calendar windows and sessions; every other description is still written as version 2."""
+"""3 added calendar windows, sessions and sliding windows; other descriptions are still of version 2."""
 
 _MEANING: Final = (
     "kind",
@@ -31,6 +31,7 @@ _MEANING: Final = (
     "window_advance_ms",
     "window_calendar",
     "session_gap_ms",
+    "sliding_size_ms",
     "aggregations",
 )
 """The fields that fix the meaning of stored bytes."""
@@ -40,7 +41,7 @@ class StoreDescription(msgspec.Struct, frozen=True, kw_only=True):
     """The facts by which tools read a store: versioned, kept in the engine."""
 
     name: str
-    kind: Literal["kv", "window", "session"]
+    kind: Literal["kv", "window", "session", "sliding"]
     key_codec: str
     """The name of the codec of the keys alone (``keys.key_codec_by_name``)."""
     value_codec: str
@@ -51,6 +52,8 @@ class StoreDescription(msgspec.Struct, frozen=True, kw_only=True):
     """The calendar of windows of unequal length (``calendar``), such as ``day Europe/Berlin``."""
     session_gap_ms: int | None = None
     """The gap that ends a session, in a store of sessions (``session_keys``)."""
+    sliding_size_ms: int | None = None
+    """The size of sliding windows, as declared (``sliding_windows``)."""
     aggregations: list[tuple[str, str]] = []
     """Name and kind of each aggregation, in the order in which the stored value holds them."""
     follows: str | None = None

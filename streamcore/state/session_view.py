@@ -1,7 +1,7 @@
-"""Queries of a session store: the session of a key at a time, the sessions of a key, all sessions.
+"""Queries of stores of sessions and of sliding windows: the window of a key at a time, those of a key, all.
 
-Answers with several sessions are in the order of their starts, and then of their keys. Sessions are stored by
-their end, so such a query sorts what it found.
+Answers with several windows are in the order of their starts, and then of their keys. The windows are stored
+by their end, so such a query sorts what it found.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _Pair = tuple[bytes, bytes]
 
 
 class SessionView(StoreView[K, V]):
-    """Read access to a session store, for any thread, while the task goes on. See ``StoreView``."""
+    """Read access to a store of sessions, for any thread, while the task goes on. See ``StoreView``."""
 
     def get(self, key: K, *, at: TimestampMs | None = None) -> Answer[V] | None:
         """Return the value of the session of a key that holds the time ``at``.
@@ -76,8 +76,8 @@ class SessionView(StoreView[K, V]):
         """
         position = self.position()
         low = None if since is None else period_key(self._period_ms, since)
-        found = self._started(self._engine.scan(self._store, low, None), since, until)
-        found.sort(key=lambda pair: (start_in(pair[1]), key_in(pair[0])))
+        found = self._started(self._engine.scan(self._store, low, self._bound(until)), since, until)
+        found.sort(key=lambda pair: (self._start(*pair), key_in(pair[0])))
         return (self._answer(data, stored, position) for data, stored in found)
 
     def windows(
@@ -89,7 +89,7 @@ class SessionView(StoreView[K, V]):
         """
         position = self.position()
         found = self._started(self._of_key(self._keys.encode(key), since or 0), since, until)
-        found.sort(key=lambda pair: start_in(pair[1]))
+        found.sort(key=lambda pair: self._start(*pair))
         return (self._answer(data, stored, position) for data, stored in found)
 
     @property
@@ -117,17 +117,68 @@ class SessionView(StoreView[K, V]):
             yield from (pair for pair in same if len(pair[0]) == size)
             low = following_period(period_ms, first[0])
 
-    @staticmethod
-    def _started(pairs: Iterator[_Pair], since: TimestampMs | None, until: TimestampMs | None) -> list[_Pair]:
+    def _bound(self, until: TimestampMs | None) -> bytes | None:
+        """Return the bound of the windows that can start before a time; ``None`` for no bound."""
+        return None
+
+    def _start(self, data: bytes, stored: bytes) -> TimestampMs:
+        """Return the start of a stored window."""
+        return start_in(stored)
+
+    def _started(
+        self, pairs: Iterator[_Pair], since: TimestampMs | None, until: TimestampMs | None
+    ) -> list[_Pair]:
         return [
-            pair
-            for pair in pairs
-            if (since is None or since <= start_in(pair[1])) and (until is None or start_in(pair[1]) < until)
+            (data, stored)
+            for data, stored in pairs
+            if (since is None or since <= self._start(data, stored))
+            and (until is None or self._start(data, stored) < until)
         ]
 
     def _answer(self, data: bytes, stored: bytes, position: Any) -> Answer[V]:
-        key = Windowed(self._keys.decode(key_in(data)), start_in(stored), end_in(data))
+        key = Windowed(self._keys.decode(key_in(data)), self._start(data, stored), end_in(data))
         return Answer(self._value(key, stored[START_BYTES:]), position, key)
+
+
+class SlidingView(SessionView[K, V]):
+    """Read access to a store of sliding windows. See ``StoreView``."""
+
+    def get(self, key: K, *, at: TimestampMs | None = None) -> Answer[V] | None:
+        """Return the value of the last window of a key that holds the time ``at``.
+
+        Reads the windows of the key that hold the time.
+
+        Raises:
+            UsageError: ``at`` is missing.
+            SerdeError: the key is not of the store's key type, or the stored value does not decode.
+        """
+        if at is None:
+            return super().get(key, at=at)
+        position = self.position()
+        found = None
+        for data, stored in self._of_key(self._keys.encode(key), at + 1):
+            if self._start(data, stored) > at:
+                break
+            found = data, stored
+        return None if found is None else self._answer(*found, position)
+
+    @property
+    def _size_ms(self) -> int:
+        size_ms = self.description.sliding_size_ms
+        assert size_ms is not None
+        return size_ms
+
+    @property
+    def _period_ms(self) -> int:
+        return period_of_gap(self._size_ms)
+
+    def _bound(self, until: TimestampMs | None) -> bytes | None:
+        if until is None:
+            return None
+        return period_key(self._period_ms, until + self._size_ms + self._period_ms)
+
+    def _start(self, data: bytes, stored: bytes) -> TimestampMs:
+        return end_in(data) - self._size_ms - 1
 
 
 def store_view(
@@ -139,5 +190,5 @@ def store_view(
     value_type: str = "",
 ) -> StoreView[Any, V]:
     """Return the view that fits the layout of a store."""
-    kind = SessionView if description.kind == "session" else StoreView
+    kind = {"session": SessionView, "sliding": SlidingView}.get(description.kind, StoreView)
     return kind(engine, description, decode, keys=keys, value_type=value_type)

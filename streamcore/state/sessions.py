@@ -154,7 +154,7 @@ class SessionStore(WriteBack[Any, V]):
                 continue
             heappop(closing)
             if session.is_open:
-                self._leave(session)
+                self._close(session)
                 found.append(session)
         if len(found) > 1:
             encoded = self._keys.encode_identities([session.identity for session in found])
@@ -198,10 +198,7 @@ class SessionStore(WriteBack[Any, V]):
 
     def items(self) -> Iterator[tuple[tuple[Any, TimestampMs, TimestampMs], V]]:
         """Return all sessions as (key, start, end) with their values, in the order of the store."""
-        overlay = {**self._draining_writes, **self._writes()}
-        start = period_key(self._period_ms, self._dropped_before_ms)
-        pairs = self._engine.scan(self.store, start, None)
-        for data, stored in laid_over(pairs, overlay) if overlay else pairs:
+        for data, stored in self._pairs(self._dropped_before_ms):
             found = self._keys.decode(key_in(data))
             yield (found, start_in(stored), end_in(data)), self._copy(found, stored[START_BYTES:])
 
@@ -276,6 +273,22 @@ class SessionStore(WriteBack[Any, V]):
         self._number += 1
         heappush(self._closing, (session.end_ms, self._number, session))
 
+    def _pairs(self, end_from_ms: TimestampMs) -> Iterator[tuple[bytes, bytes]]:
+        """Return what is stored for the sessions from the period of an end on, in the order of the store."""
+        start = period_key(self._period_ms, max(end_from_ms, self._dropped_before_ms))
+        overlay = {data: found for data, found in self._draining_writes.items() if data >= start}
+        overlay |= {data: found for data, found in self._writes().items() if data >= start}
+        pairs = self._engine.scan(self.store, start, None)
+        return laid_over(pairs, overlay) if overlay else pairs
+
+    def _close(self, session: Session) -> None:
+        """Forget a session that is closed."""
+        self._leave(session)
+
+    def _stored_value(self, session: Any) -> bytes:
+        """Return what is stored for a session."""
+        return session_value(session.start_ms, self._encoded_value(session))
+
     def _leave(self, session: Session) -> None:
         assert self._open is not None
         session.is_open = False
@@ -300,8 +313,7 @@ class SessionStore(WriteBack[Any, V]):
                 writes[session_key(period_ms, key, session.stored_end_ms)] = None
         # After all deletions: a session may end where one that it absorbed ended.
         for key, session in zip(keys, changed, strict=True):
-            value = session_value(session.start_ms, self._encoded_value(session))
-            writes[session_key(period_ms, key, session.end_ms)] = value
+            writes[session_key(period_ms, key, session.end_ms)] = self._stored_value(session)
         return writes
 
     def _encoded_value(self, session: Session) -> bytes:

@@ -163,6 +163,7 @@ def table_facts(view: TableQuery, *, is_global: bool) -> Json:
         "window_advance_ms": description.window_advance_ms,
         "window_calendar": description.window_calendar,
         "session_gap_ms": description.session_gap_ms,
+        "sliding_size_ms": description.sliding_size_ms,
         "position": position_json(view.position()),
     }
 

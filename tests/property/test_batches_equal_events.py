@@ -29,7 +29,7 @@ from streamcore.processing.topology.meaning import Interpreter
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
 from streamcore.processing.topology.times import NO_TIME
-from streamcore.processing.topology.windows import SessionWindows
+from streamcore.processing.topology.windows import RecordWindows
 from streamcore.state.memory import MemoryEngine
 from tests.support.random_topologies import applications, event_time_ms, stored_records
 
@@ -85,8 +85,8 @@ def by_events(
 
 
 def shown(store: StoreSpec, pairs: Iterable[tuple[Any, Any]]) -> list[tuple[str, Any]]:
-    """Keys as text: Python holds some keys equal that are two. Sessions are in the order of their store."""
-    if isinstance(store.windows, SessionWindows):
+    """Keys as text: Python holds some keys equal that are two. Some stores are in the order of ends."""
+    if isinstance(store.windows, RecordWindows):
         return sorted(((repr(key), value) for key, value in pairs), key=lambda pair: pair[0])
     return [(repr(key), value) for key, value in pairs]
 

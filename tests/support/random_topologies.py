@@ -458,10 +458,14 @@ def _draw_windows(draw: st.DrawFn, drawn: Drawn, stream: Stream[Any, Any]) -> No
         stream = stream.map(number, name=drawn.name("numbers"))
     size_s = draw(st.integers(1, 10))
     grace = f"{draw(st.integers(0, 5))}s"
-    kinds = ["tumbling", "hopping", "calendar"] + ([] if kind == "fold" else ["session"] * 2)
+    kinds = ["tumbling", "hopping", "calendar", "sliding", "sliding"]
+    kinds += [] if kind == "fold" else ["session"] * 2
     match draw(st.sampled_from(kinds)):
         case "session":
             windowed = stream.session(f"{size_s}s", grace=grace)
+        case "sliding":
+            # A window may start just after a record where another one ends with a record.
+            windowed = stream.sliding(size_s * 1_000 - draw(st.integers(0, 1)), grace=grace)
         case "tumbling":
             windowed = stream.tumbling(f"{size_s}s", grace=grace)
         case "hopping":

@@ -19,6 +19,7 @@ from streamcore.processing.dsl.windowed_stream import (
     WindowedStream,
     declared_calendar,
     declared_sessions,
+    declared_sliding,
     declared_windows,
 )
 from streamcore.processing.topology import aggregations
@@ -137,6 +138,18 @@ class Aggregating(Steps[K, V], Generic[K, V]):
         return WindowedStream(
             self.flow, declared_windows(size, advance, grace, retention, stream=self.flow.name)
         )
+
+    @declares
+    def sliding(
+        self, size: Duration, *, grace: Duration = 0, retention: Duration | None = None
+    ) -> WindowedStream[K, V]:
+        """Cut the stream into windows that slide over the records of each key.
+
+        Records that are at most ``size`` apart are in one window. Each record has a window that ends with it,
+        and one that starts 1 ms after it, if that holds records: every set of records within ``size`` that
+        the sliding window meets is one result. See ``hopping`` for ``grace`` and ``retention``.
+        """
+        return WindowedStream(self.flow, declared_sliding(size, grace, retention, stream=self.flow.name))
 
     @declares
     def session(

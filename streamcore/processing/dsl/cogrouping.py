@@ -146,6 +146,13 @@ class Cogroup(_United[K, A]):
         return self._cut(lambda stream: stream.hopping(size, advance, grace=grace, retention=retention))
 
     @declares
+    def sliding(
+        self, size: Duration, *, grace: Duration = 0, retention: Duration | None = None
+    ) -> WindowedCogroup[K, A]:
+        """Cut the streams into sliding windows; see ``Stream.sliding``."""
+        return self._cut(lambda stream: stream.sliding(size, grace=grace, retention=retention))
+
+    @declares
     def session(
         self, gap: Duration, *, grace: Duration = 0, retention: Duration | None = None
     ) -> WindowedCogroup[K, A]:

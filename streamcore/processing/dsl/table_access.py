@@ -19,7 +19,7 @@ from streamcore.durations import time_ms
 from streamcore.errors import UsageError, fact_text
 from streamcore.processing.context import table_in_task, window_start_now
 from streamcore.processing.topology.nodes import StoreSpec
-from streamcore.processing.topology.windows import SessionWindows
+from streamcore.processing.topology.windows import RecordWindows
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -98,7 +98,7 @@ class TableAccess(Generic[K, V]):
         """Return the key in the store for the window of a time; ``None`` if no window holds that time."""
         if self.store.windows is None:
             raise UsageError(f"at= is for windowed tables: {fact_text(table=self.name)}")
-        if isinstance(self.store.windows, SessionWindows):
+        if isinstance(self.store.windows, RecordWindows):
             return key, at_ms
         starts = self.store.windows.starts_of(at_ms)
         return (key, starts[-1]) if starts else None

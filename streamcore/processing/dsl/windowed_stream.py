@@ -15,7 +15,13 @@ from streamcore.processing.topology import aggregations
 from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.places import declares, shown
-from streamcore.processing.topology.windows import AnyWindows, CalendarWindows, SessionWindows, TimeWindows
+from streamcore.processing.topology.windows import (
+    AnyWindows,
+    CalendarWindows,
+    SessionWindows,
+    SlidingWindows,
+    TimeWindows,
+)
 from streamcore.state.calendar import Calendar, CalendarUnit
 
 K = TypeVar("K")
@@ -79,6 +85,20 @@ def declared_sessions(
     grace_ms = declared_ms(grace, "grace", least_ms=0, stream=stream)
     kept_ms = None if retention is None else declared_ms(retention, "retention", least_ms=0, stream=stream)
     return SessionWindows(gap_ms, grace_ms, kept_ms)
+
+
+def declared_sliding(
+    size: Duration, grace: Duration, retention: Duration | None, *, stream: str
+) -> SlidingWindows:
+    """Return the sliding windows that a user declared.
+
+    Raises:
+        TopologyError: a duration is invalid.
+    """
+    size_ms = declared_ms(size, "a window's size", stream=stream)
+    grace_ms = declared_ms(grace, "grace", least_ms=0, stream=stream)
+    kept_ms = None if retention is None else declared_ms(retention, "retention", least_ms=0, stream=stream)
+    return SlidingWindows(size_ms, grace_ms, kept_ms)
 
 
 class WindowedStream(Generic[K, V]):

@@ -22,7 +22,7 @@ from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import loaded
 from streamcore.processing.operators.windowed_aggregate import LateSink, Watermark, late_times_ms
 from streamcore.processing.topology.nodes import StoreSpec
-from streamcore.processing.topology.windows import SessionWindows
+from streamcore.processing.topology.windows import RecordWindows, SessionWindows
 from streamcore.state.sessions import Session, SessionStore
 
 
@@ -322,14 +322,14 @@ _START = attrgetter("start_ms")
 
 
 class SessionFinalOperator:
-    """Emits the result of each session when it closes.
+    """Emits the result of each session, or of each sliding window, when it closes.
 
-    A session closes with the record that moves the time past its end and grace. Results are in the order of
-    ends, then of keys. Their timestamp is the last of the session.
+    It closes with the record that moves the time past its end and grace. Results are in the order of ends,
+    then of keys. Their timestamp is the last of the window.
     """
 
     def __init__(self, guard: Guard, store: SessionStore[Any], spec: StoreSpec, time: Watermark) -> None:
-        assert isinstance(spec.windows, SessionWindows)
+        assert isinstance(spec.windows, RecordWindows)
         assert spec.result is not None
         self._guard = guard
         self._store = store
@@ -339,7 +339,7 @@ class SessionFinalOperator:
         store.open_sessions(spec.windows.closed_before(time.watermark_ms))
 
     def close(self, source: BatchSource) -> Batch | None:
-        """Return the results of the sessions that closed while the records of a source were processed."""
+        """Return the results of the windows that closed while the records of a source were processed."""
         closed = self._store.close_before(self._windows.closed_before(self._time.watermark_ms))
         if not closed:
             return None

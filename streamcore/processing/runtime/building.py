@@ -22,6 +22,7 @@ from streamcore.processing.operators.processors import ProcessorOperator
 from streamcore.processing.operators.regrouping import RegroupOperator
 from streamcore.processing.operators.sessions import SessionAggregateOperator, SessionFinalOperator
 from streamcore.processing.operators.sinks import SinkOperator
+from streamcore.processing.operators.sliding import SlidingAggregateOperator
 from streamcore.processing.operators.stateless import (
     BranchOperator,
     FilterOperator,
@@ -59,8 +60,9 @@ from streamcore.processing.topology import nodes
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.limits import SampleOf
 from streamcore.processing.topology.nodes import Node, TopicSpec
-from streamcore.processing.topology.windows import SessionWindows
+from streamcore.processing.topology.windows import RecordWindows, SessionWindows, SlidingWindows, Windows
 from streamcore.state.sessions import SessionStore
+from streamcore.state.sliding_windows import SlidingStore
 from streamcore.state.windowed import WindowStore
 
 
@@ -173,7 +175,7 @@ class TaskBuilder:
             case nodes.Aggregate():
                 return self._aggregate(task, node, guard, emits=has_children)
             case nodes.Final():
-                if isinstance(node.store.windows, SessionWindows):
+                if isinstance(node.store.windows, RecordWindows):
                     sessions = _sessions(task, node.store)
                     return SessionFinalOperator(guard, sessions, node.store, _time(task, node))
                 return FinalOperator(guard, self._windows(task, node.store), node.store, _time(task, node))
@@ -241,12 +243,18 @@ class TaskBuilder:
     def _aggregate(self, task: Task, node: nodes.Aggregate, guard: Guard, *, emits: bool) -> Operator:
         store = node.store
         late = _LateRecords(task, None if node.late is None else self.sink(task, node.late, guard))
+        closes = not any(
+            isinstance(other, nodes.Final) and other.store is store for other in task.sub_topology.nodes
+        )
         if isinstance(store.windows, SessionWindows):
-            closes = not any(
-                isinstance(other, nodes.Final) and other.store is store for other in task.sub_topology.nodes
-            )
             return SessionAggregateOperator(
                 guard, _sessions(task, store), store, _time(task, node), late, emits=emits, closes=closes
+            )
+        if isinstance(store.windows, SlidingWindows):
+            sliding = task.stores[store.name]
+            assert isinstance(sliding, SlidingStore)
+            return SlidingAggregateOperator(
+                guard, sliding, store, _time(task, node), late, emits=emits, closes=closes
             )
         fold = AggregateOperator(
             guard,
@@ -257,6 +265,7 @@ class TaskBuilder:
         )
         if store.windows is None:
             return fold
+        assert isinstance(store.windows, Windows)
         return WindowedAggregateOperator(guard, fold, store.windows, _time(task, node), late)
 
     def _lookup(self, task: Task, join: nodes.TableJoin) -> Lookup:

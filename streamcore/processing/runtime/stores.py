@@ -8,12 +8,18 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from streamcore.processing.topology.nodes import StoreSpec
-from streamcore.processing.topology.windows import CalendarWindows, SessionWindows, TimeWindows
+from streamcore.processing.topology.windows import (
+    CalendarWindows,
+    SessionWindows,
+    SlidingWindows,
+    TimeWindows,
+)
 from streamcore.state.descriptions import DESCRIPTION_VERSION, StoreDescription
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.keys import key_codec
 from streamcore.state.session_keys import period_of_gap
 from streamcore.state.sessions import SessionStore
+from streamcore.state.sliding_windows import SlidingStore
 from streamcore.state.value_forms import form_of
 from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
@@ -29,6 +35,16 @@ def write_back_of(engine: KeyValueEngine, store: StoreSpec) -> WriteBack[Any, An
             store.value_serde.encode,
             store.value_serde.decode,
             period_ms=period_of_gap(store.windows.gap_ms),
+            value_type=store.value_serde.type_name,
+        )
+    if isinstance(store.windows, SlidingWindows):
+        return SlidingStore(
+            engine,
+            store.name,
+            key_codec(store.key_type),
+            store.value_serde.encode,
+            store.value_serde.decode,
+            size_ms=store.windows.size_ms,
             value_type=store.value_serde.type_name,
         )
     kind = WriteBack if store.windows is None else WindowStore
@@ -52,14 +68,22 @@ def _window_facts(store: StoreSpec) -> dict[str, Any]:
             return {"window_calendar": calendar.text, "version": DESCRIPTION_VERSION}
         case SessionWindows(gap_ms):
             return {"session_gap_ms": gap_ms, "version": DESCRIPTION_VERSION}
+        case SlidingWindows(size_ms):
+            return {"sliding_size_ms": size_ms, "version": DESCRIPTION_VERSION}
         case _:
             return {}
 
 
-def _layout_of(store: StoreSpec) -> Literal["kv", "window", "session"]:
-    if store.windows is None:
-        return "kv"
-    return "session" if isinstance(store.windows, SessionWindows) else "window"
+def _layout_of(store: StoreSpec) -> Literal["kv", "window", "session", "sliding"]:
+    match store.windows:
+        case None:
+            return "kv"
+        case SessionWindows():
+            return "session"
+        case SlidingWindows():
+            return "sliding"
+        case _:
+            return "window"
 
 
 def description_of(store: StoreSpec, name: str, *, follows: str) -> StoreDescription:

@@ -15,7 +15,7 @@ from streamcore.processing.runtime.reading import ReadOnlyTable
 from streamcore.processing.runtime.stores import description_of
 from streamcore.processing.runtime.task_set import TaskSet
 from streamcore.processing.topology.nodes import StoreSpec
-from streamcore.processing.topology.windows import SessionWindows
+from streamcore.processing.topology.windows import RecordWindows
 from streamcore.state.descriptions import StoreDescription
 from streamcore.state.keys import KeyCodec, key_codec
 from streamcore.state.position import Position
@@ -202,7 +202,7 @@ def committed_table(task_set: TaskSet, store: StoreSpec) -> ReadOnlyTable:
     if not any(known is store for known in stores_of(task_set)):
         raise UsageError(f"the table is not one of this application's: {fact_text(table=store.name)}")
     view = table_query(task_set, store.name, lambda *_: None, lambda: True)
-    is_session = isinstance(store.windows, SessionWindows)
+    has_own_ends = isinstance(store.windows, RecordWindows)
 
     def get(place: Any) -> Any:
         key, at = place if view.is_windowed else (place, None)
@@ -213,7 +213,7 @@ def committed_table(task_set: TaskSet, store: StoreSpec) -> ReadOnlyTable:
         for answer in view.all():
             place = answer.key
             if isinstance(place, Windowed) and view.is_windowed:
-                place = (place.key, place.start_ms, *([place.end_ms] if is_session else []))
+                place = (place.key, place.start_ms, *([place.end_ms] if has_own_ends else []))
             yield place, answer.value
 
     return ReadOnlyTable(store.name, get, items)

@@ -39,7 +39,7 @@ from streamcore.processing.topology import nodes
 from streamcore.processing.topology.nodes import Node, StoreSpec
 from streamcore.processing.topology.plan import SubTopology
 from streamcore.processing.topology.times import NO_TIME
-from streamcore.processing.topology.windows import SessionWindows
+from streamcore.processing.topology.windows import RecordWindows
 from streamcore.state.sessions import SessionStore
 from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
@@ -434,7 +434,7 @@ class Task:
             windows = self.stores[store.name]
             held_ms = self._held_ms.get(store.name, 0)
             open_from = store.windows.closed_before(self.time.watermark_ms - held_ms)
-            if isinstance(store.windows, SessionWindows):
+            if isinstance(store.windows, RecordWindows):
                 assert isinstance(windows, SessionStore)
                 end_ms = windows.last_end_ms(open_from)
                 found += [] if end_ms is None else [store.windows.closing_time_ms(end_ms) + held_ms]

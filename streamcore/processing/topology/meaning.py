@@ -32,7 +32,8 @@ from streamcore.processing.topology.meaning_of_intervals import in_intervals
 from streamcore.processing.topology.meaning_of_joins import MeaningOfJoins
 from streamcore.processing.topology.meaning_of_outputs import Event, Results, Stored
 from streamcore.processing.topology.meaning_of_processors import MeaningOfProcessor
-from streamcore.processing.topology.meaning_of_sessions import joined_session, united
+from streamcore.processing.topology.meaning_of_sessions import joined_session, united, values_for
+from streamcore.processing.topology.meaning_of_sliding import SlidRecord, slid
 from streamcore.processing.topology.meaning_of_tables import ROW_STEPS, changed_rows, keep
 from streamcore.processing.topology.meaning_of_time import (
     TaskMeaning,
@@ -83,7 +84,7 @@ from streamcore.processing.topology.source_times import without_source_time
 from streamcore.processing.topology.times import (
     NO_TIME,
 )
-from streamcore.processing.topology.windows import SessionWindows
+from streamcore.processing.topology.windows import SessionWindows, SlidingWindows, Windows
 from streamcore.state.keys import key_codec
 
 R = TypeVar("R")
@@ -384,6 +385,9 @@ class Interpreter(MeaningOfJoins):
         time_ms = max(event.source_time_ms, task.watermark_before_ms - held_ms(task, node))
         if isinstance(windows, SessionWindows):
             return self._in_session(task, node, windows, event, time_ms, call)
+        if isinstance(windows, SlidingWindows):
+            return self._in_sliding(task, node, event, windows.first_start(event.timestamp_ms, time_ms), call)
+        assert isinstance(windows, Windows)
         open_starts_ms = [
             start_ms
             for start_ms in windows.starts_of(event.timestamp_ms)
@@ -426,6 +430,23 @@ class Interpreter(MeaningOfJoins):
             return []
         return [replace(event, key=windowed, value=value) for windowed, value in changes]
 
+    def _in_sliding(
+        self,
+        task: TaskMeaning,
+        node: Aggregate,
+        event: Event,
+        first_ms: int,
+        call: Callable[..., Results[Any]],
+    ) -> list[Event]:
+        """Fold an event into the windows of its key that hold it, the first of which starts then."""
+        for key in call(key_bytes, node.store, event.key):
+            if first_ms > event.timestamp_ms:
+                self._take_late(node, event, call)
+            elif (values := values_for(node.store, event.value, call)) is not None:
+                record = SlidRecord(event.timestamp_ms, first_ms, values)
+                return slid(task, node.store, key, event, record, is_asked_for(task, node), call)
+        return []
+
     def _take_late(self, node: Aggregate, event: Event, call: Callable[..., Results[Any]]) -> None:
         self.late_count += 1
         if node.late is not None:
@@ -467,12 +488,9 @@ class Interpreter(MeaningOfJoins):
         reads it.
         """
         aggregators = [aggregator for _, aggregator in node.store.aggregators]
-        values = []
-        for aggregator in aggregators:
-            found = [event.value] if aggregator.of is None else call(aggregator.of, event.value)
-            if not found:
-                return []
-            values += found
+        values = values_for(node.store, event.value, call)
+        if values is None:
+            return []
 
         def fold() -> tuple[tuple[Any, ...], Any]:
             added = tuple(

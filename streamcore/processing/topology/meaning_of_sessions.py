@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -44,6 +44,17 @@ def joined_session(
     start_ms = min([timestamp_ms, *(start_ms for _, start_ms, _ in joined)])
     end_ms = max([timestamp_ms + windows.gap_ms, *(end_ms for _, _, end_ms in joined)])
     return JoinedSession((key, start_ms, end_ms), joined, windows.is_late(end_ms, time_ms))
+
+
+def values_for(store: StoreSpec, value: Any, call: Callable[..., list[Any]]) -> list[Any] | None:
+    """Return what each aggregation takes of a value; ``None`` if a function failed and the policy goes on."""
+    values = []
+    for _, aggregator in store.aggregators:
+        found = [value] if aggregator.of is None else call(aggregator.of, value)
+        if not found:
+            return None
+        values += found
+    return values
 
 
 def united(store: StoreSpec, states: list[tuple[Any, ...]]) -> tuple[Any, ...]:

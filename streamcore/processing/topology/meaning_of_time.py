@@ -9,6 +9,7 @@ from typing import Any
 from streamcore.errors import SerdeError
 from streamcore.processing.topology.meaning_of_outputs import Event, Stored
 from streamcore.processing.topology.meaning_of_processors import MeaningOfProcessor
+from streamcore.processing.topology.meaning_of_sliding import SlidRecord
 from streamcore.processing.topology.nodes import Aggregate, Final, Node, Process, StoreSpec, TopicSpec
 from streamcore.processing.topology.plan import SubTopology
 from streamcore.processing.topology.times import (
@@ -38,6 +39,8 @@ class TaskMeaning:
     topic: TopicSpec | None = None
     """The topic of the current event."""
     processors: dict[Process, MeaningOfProcessor] = field(default_factory=dict)
+    slid: dict[Any, list[SlidRecord]] = field(default_factory=lambda: defaultdict(list))
+    """Store of sliding windows and bytes of a key -> the records of the key."""
 
 
 def move_watermark(task: TaskMeaning) -> None:

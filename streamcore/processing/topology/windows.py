@@ -1,8 +1,9 @@
 """The windows of a timestamp, and when a window closes. Integers only.
 
 Windows are ``[start, end)``. Those of one size are aligned to 1970, calendar windows to the midnights of a
-time zone. A record counts while ``window end + grace > stream time`` of its source partition. The window
-closes, and its result is final, once the watermark is at its end and grace.
+time zone. The bounds of sessions and of sliding windows depend on the records of their key. A record counts
+while ``window end + grace > stream time`` of its source partition. The window closes, and its result is
+final, once the watermark is at its end and grace.
 """
 
 from __future__ import annotations
@@ -169,7 +170,67 @@ class TimeWindows(Windows):
 
 
 @dataclass(frozen=True, slots=True)
-class SessionWindows:
+class RecordWindows(ABC):
+    """Windows whose bounds depend on the records of a key: a window is known by its start and its end.
+
+    A subclass has the fields ``grace_ms`` and ``retention_ms``, in milliseconds.
+    """
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """The name of the DSL for windows of this kind."""
+
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """The windows in a few words, without the grace."""
+
+    @property
+    @abstractmethod
+    def grace_ms(self) -> int:
+        """How long after its end a window accepts records."""
+
+    @property
+    @abstractmethod
+    def retention_ms(self) -> int | None:
+        """How long after its end a closed window can be queried; ``None`` keeps all windows."""
+
+    @property
+    @abstractmethod
+    def size_ms_max(self) -> int:
+        """The age that the records of a window have at most when the store writes it last."""
+
+    @abstractmethod
+    def closing_time_ms(self, end_ms: int) -> int:
+        """Return the watermark at which a window closes that ends at a time."""
+
+    def windowed(self, key: object, start_ms: int, end_ms: int) -> Windowed[object]:
+        """Return the key of a result."""
+        return Windowed(key, start_ms, end_ms)
+
+    @property
+    def held_ms(self) -> int:
+        """How far behind the watermark the final results can be that come next, in milliseconds."""
+        return self.closing_time_ms(0)
+
+    def is_closed(self, end_ms: int, time_ms: int) -> bool:
+        """Whether a window that ends then takes no more records at this stream time or watermark."""
+        return self.closing_time_ms(end_ms) <= time_ms
+
+    def closed_before(self, time_ms: int) -> int:
+        """Return the exclusive bound of closed ends: a window is closed if and only if it ends before."""
+        return time_ms - self.closing_time_ms(0) + 1
+
+    def expired_before(self, time_ms: int) -> int | None:
+        """Return the exclusive bound of ends whose retention is over; ``None`` if windows are kept."""
+        if self.retention_ms is None:
+            return None
+        return time_ms - max(self.grace_ms, self.retention_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionWindows(RecordWindows):
     """Sessions: records of a key that are at most ``gap_ms`` apart are in one.
 
     A session is ``[start_ms, end_ms)``: from its first record to the gap after its last. A record at exactly
@@ -195,25 +256,8 @@ class SessionWindows:
         """The gap: a session's record in the store is as old as its last change."""
         return self.gap_ms
 
-    @property
-    def held_ms(self) -> int:
-        """How far behind the watermark the final results can be that come next, in milliseconds."""
-        return self.grace_ms + 1
-
-    def windowed(self, key: object, start_ms: int, end_ms: int) -> Windowed[object]:
-        """Return the key of a result."""
-        return Windowed(key, start_ms, end_ms)
-
-    def is_closed(self, end_ms: int, time_ms: int) -> bool:
-        """Whether a session that ends then takes no more records at this time."""
-        return end_ms + self.grace_ms < time_ms
-
-    def closed_before(self, time_ms: int) -> int:
-        """Return the exclusive bound of closed ends: a session is closed if and only if it ends before."""
-        return time_ms - self.grace_ms
-
     def closing_time_ms(self, end_ms: int) -> int:
-        """Return the time at which a session closes."""
+        """Return the time at which a session closes: 1 ms after its end and grace."""
         return end_ms + self.grace_ms + 1
 
     def joins(self, start_ms: int, end_ms: int, timestamp_ms: int, time_ms: int) -> bool:
@@ -224,14 +268,67 @@ class SessionWindows:
         """Whether a record is late whose session, with the record, ends then."""
         return end_ms + self.grace_ms <= time_ms
 
+
+@dataclass(frozen=True, slots=True)
+class SlidingWindows(RecordWindows):
+    """Windows that slide over the records of a key: records that are at most ``size_ms`` apart are in one.
+
+    A window that starts at a time holds the records from this time to ``size_ms`` after it, so it ends
+    1 ms later: ``[start_ms, start_ms + size_ms + 1)``. Of all possible starts only those make windows from
+    which on the window holds other records than before: it takes a record in when it ends with it, and
+    leaves it 1 ms after it (KIP-450). A record that comes when that first window is closed is taken in by the
+    first open one. No window starts before 1970, and no window is empty.
+    """
+
+    size_ms: int
+    grace_ms: int = 0
+    retention_ms: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """``sliding``."""
+        return "sliding"
+
+    @property
+    def text(self) -> str:
+        """The size."""
+        return f"sliding windows of {duration_text(self.size_ms)}"
+
+    @property
+    def size_ms_max(self) -> int:
+        """The size, with the last millisecond."""
+        return self.size_ms + 1
+
+    def closing_time_ms(self, end_ms: int) -> int:
+        """Return the watermark at which a window closes that ends at a time."""
+        return end_ms + self.grace_ms
+
+    def end_of(self, start_ms: int) -> int:
+        """Return the exclusive end of the window that starts at a time."""
+        return start_ms + self.size_ms + 1
+
     def expired_before(self, time_ms: int) -> int | None:
-        """Return the exclusive bound of ends whose retention is over; ``None`` if sessions are kept."""
+        """Return the exclusive bound of ends whose retention is over; ``None`` if windows are kept.
+
+        New windows can begin with the value of one that closed, up to the size and the grace after its end.
+        """
         if self.retention_ms is None:
             return None
-        return time_ms - max(self.grace_ms, self.retention_ms)
+        return time_ms - max(self.grace_ms + self.size_ms + 1, self.retention_ms)
+
+    def first_open(self, time_ms: int) -> int:
+        """Return the first start of a window that is open at a stream time or watermark."""
+        return time_ms - self.grace_ms - self.size_ms
+
+    def first_start(self, timestamp_ms: int, time_ms: int) -> int:
+        """Return the first start of a window that takes a record, at a time of its source partition.
+
+        The record is late if this is after its timestamp.
+        """
+        return max(0, timestamp_ms - self.size_ms, self.first_open(time_ms))
 
 
-AnyWindows: TypeAlias = Windows | SessionWindows
+AnyWindows: TypeAlias = Windows | RecordWindows
 
 
 @dataclass(frozen=True, slots=True)
