@@ -48,7 +48,6 @@ def application(partitions: int) -> sc.App:
     app = sc.App("recomputed", on_error=sc.skip)
     events = app.topic("events", key=str, value=int, partitions=partitions)
     others = app.topic("others", key=str, value=int, partitions=partitions)
-    values = sc.collect(lambda value: value)
     kinds = {
         "tumbling": events.tumbling("5s", grace="3s"),
         "hopping": events.hopping("6s", "2s", grace="2s"),
@@ -58,7 +57,7 @@ def application(partitions: int) -> sc.App:
         "days": events.calendar("day", tz="Europe/Berlin", grace="1h"),
     }
     for name, windowed in kinds.items():
-        windowed.aggregate(name, values=values).final().to(f"{name}-finals")
+        windowed.aggregate(name, values=sc.collect()).final().to(f"{name}-finals")
         windowed.count(f"{name}-counts")
         windowed.sum(f"{name}-sums", lambda value: value).updates().to(f"{name}-changes")
         windowed.count(f"{name}-paced").updates(every="4s").to(f"{name}-paced-changes")
