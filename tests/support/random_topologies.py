@@ -391,13 +391,18 @@ def _draw_table(draw: st.DrawFn, drawn: Drawn, policy: ErrorPolicy | None) -> No
     table = draw(st.sampled_from(drawn.tables))
     risky = fails_on_some if draw(st.booleans()) else lambda function: function
     options: dict[str, Any] = {"on_error": policy}
-    match draw(st.sampled_from(["map", "filter", "filter_not", "join", "join"])):
+    match draw(st.sampled_from(["map", "filter", "filter_not", "join", "join", "suppress"])):
         case "map":
             options["name"] = drawn.name("mapped")
             made = table.map(risky(draw(st.sampled_from(ON_VALUES))), **options)
         case "filter" | "filter_not" as verb:
             made = getattr(table, verb)(
                 risky(draw(st.sampled_from(TESTS))), name=drawn.name("passing"), **options
+            )
+        case "suppress":
+            keys_max = draw(st.none() | st.integers(1, 3))
+            made = table.suppress(
+                draw(st.sampled_from(["1s", "3s", "1h"])), max_keys=keys_max, name=drawn.name("calm")
             )
         case _:
             other = draw(st.sampled_from([found for found in drawn.tables if _same_keys(found, table)]))

@@ -1,4 +1,4 @@
-"""Declares periodic emission: ``updates(every=)`` of tables."""
+"""Declares periodic emission: ``updates(every=)`` and ``suppress`` of tables."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from streamcore.serde import Serde
 _TIME: Final = struct.Struct(">q?")
 
 
-def periodic(flow: Flow, table: str, every: Duration) -> Flow:
-    """Declare the step that emits a table's changes once in an interval; its store is ``<table>.updates``.
+def periodic(flow: Flow, name: str, every_ms: int, *, keys_max: int | None = None) -> Flow:
+    """Declare the step that emits a table's changes once in an interval, and its store, of the same name.
 
     Raises:
-        TopologyError: the duration is invalid, or the table has such a step already.
+        TopologyError: another table has the name, or the values cannot be written.
     """
-    every_ms = declared_ms(every, "every", table=table)
-    name = f"{table}.updates"
     flow.declaration.store_name(name)
     store = StoreSpec(
         name=name,
@@ -34,8 +32,18 @@ def periodic(flow: Flow, table: str, every: Duration) -> Flow:
         parents=(flow.node,),
         store=store,
         every_ms=every_ms,
+        keys_max=keys_max,
     )
     return flow.then(node)
+
+
+def periodic_updates(flow: Flow, table: str, every: Duration) -> Flow:
+    """Declare the step of ``updates(every=)``; its store is ``<table>.updates``.
+
+    Raises:
+        TopologyError: the duration is invalid, or the table has such a step already.
+    """
+    return periodic(flow, f"{table}.updates", declared_ms(every, "every", table=table))
 
 
 def _value_of(change: tuple[int, Any]) -> Any:

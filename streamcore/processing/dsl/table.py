@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
+from streamcore.errors import TopologyError, fact_text
 from streamcore.model import Windowed
 from streamcore.processing.dsl.checks import Duration, check_function
 from streamcore.processing.dsl.declaration import (
@@ -15,7 +16,7 @@ from streamcore.processing.dsl.declaration import (
     return_type,
 )
 from streamcore.processing.dsl.flow import Flow
-from streamcore.processing.dsl.periodic import periodic
+from streamcore.processing.dsl.periodic import periodic_updates
 from streamcore.processing.dsl.table_access import TableAccess
 from streamcore.processing.dsl.table_steps import TableSteps
 from streamcore.processing.topology.nodes import Final, Node, StoreSpec
@@ -52,7 +53,7 @@ class Table(TableSteps[K, V], Generic[K, V]):
         """
         from streamcore.processing.dsl.stream import Stream
 
-        return Stream(self.flow if every is None else periodic(self.flow, self.name, every))
+        return Stream(self.flow if every is None else periodic_updates(self.flow, self.name, every))
 
     @declares
     def group_by(self, function: Callable[[V], K2 | None], *, key: Any = None) -> GroupedTable[K2, V]:
@@ -116,7 +117,19 @@ class WindowedTable(TableAccess[K, V], Generic[K, V]):
         """
         from streamcore.processing.dsl.stream import Stream
 
-        return Stream(self.flow if every is None else periodic(self.flow, self.name, every))
+        return Stream(self.flow if every is None else periodic_updates(self.flow, self.name, every))
+
+    @declares
+    def suppress(self, *_: object, **__: object) -> NoReturn:
+        """Refuse the step: a windowed table has ``final`` and ``updates(every=)``.
+
+        Raises:
+            TopologyError: always; the message says what to write instead.
+        """
+        raise TopologyError(
+            "a windowed table gives one result per window with final(), and the newest change of each window "
+            f"once in an interval with updates(every='10s'): {fact_text(table=self.name)}"
+        )
 
     def final(self) -> Stream[Windowed[K], V]:
         """Return one result per key and window, when the window closes; a result never changes later."""

@@ -12,13 +12,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from streamcore.errors import TopologyError, UsageError, fact_text
-from streamcore.processing.dsl.checks import check_function, check_policy, type_name
+from streamcore.processing.dsl.checks import (
+    Duration,
+    check_count,
+    check_function,
+    check_policy,
+    declared_ms,
+    type_name,
+)
 from streamcore.processing.dsl.copartitioning import tables_of_join
 from streamcore.processing.dsl.declaration import (
     named_after,
     return_type,
 )
 from streamcore.processing.dsl.flow import Flow, Shape, writable
+from streamcore.processing.dsl.periodic import periodic
 from streamcore.processing.dsl.steps import Policy, Steps
 from streamcore.processing.dsl.table_access import TableAccess
 from streamcore.processing.topology.error_policy import ErrorPolicy
@@ -40,6 +48,9 @@ K = TypeVar("K")
 V = TypeVar("V")
 W = TypeVar("W")
 T = TypeVar("T")
+
+KEYS_MAX = 10_000_000
+"""The largest limit of the keys that ``suppress`` holds changes of."""
 
 
 class TableSteps(TableAccess[K, V], Steps[K, V], Generic[K, V]):
@@ -227,6 +238,33 @@ class TableSteps(TableAccess[K, V], Steps[K, V], Generic[K, V]):
             return self._kept(table, halves, shape, on_error)
 
         return self._derived("join", build, function, name, on_error, takes=("value", "other_value"))
+
+    @declares
+    def suppress(
+        self, duration: Duration, *, max_keys: int | None = None, name: str | None = None
+    ) -> Table[K, V]:
+        """Return the table of the same rows whose changes come at most once per key in a span of event time.
+
+        Spans of this length are aligned to 1970. When one ends by the watermark, the newest change of each
+        key that changed in it comes, in the order of the bytes of the keys. What is held back is in the store
+        ``<name>.held``, with a changelog.
+
+        Args:
+            duration: the length of a span, such as ``"10s"``.
+            max_keys: how many keys a task holds changes of; the change of a further key emits all of them
+                before the end of the span. Without it their number has no limit.
+            name: the name of the table; by default ``<table>-suppressed``.
+
+        Raises:
+            TopologyError: the duration or the number is invalid, or another table has the name.
+        """
+        table = f"{self.name}-suppressed" if name is None else name
+        every_ms = declared_ms(duration, "the duration", table=table)
+        if max_keys is not None:
+            check_count(max_keys, "max_keys=", KEYS_MAX, table=table)
+        self.declaration.store_name(table)
+        held = periodic(self.flow, f"{table}.held", every_ms, keys_max=max_keys)
+        return self._kept(table, [held.node], self.flow.shape, None)
 
     def _check_join(self, other: Any, how: Any, *, step: str) -> None:
         if not isinstance(how, str) or how not in ("inner", "left", "outer"):

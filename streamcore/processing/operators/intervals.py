@@ -26,12 +26,14 @@ class EveryOperator:
         self._node = node
         self._time = time
         self._reached = node.interval_of(time.watermark_ms)
+        self._held_keys: set[Any] | None = None
+        """The identities of the keys in the store, where they have a limit; ``None``: not known yet."""
 
     def take(self, arrived: Batch | None, source: BatchSource) -> Batch | None:
         """Take the changes of a round; return those of the intervals that ended within it.
 
         A record that ends an interval finds the changes of the records before it; its own change belongs to
-        the next interval.
+        the next interval. A record that would exceed the limit of keys finds them, too.
         """
         identities: Any = ()
         if arrived is not None:
@@ -52,7 +54,7 @@ class EveryOperator:
             place = time.place_reaching(number * every_ms)
             if arrived is not None:
                 count = bisect_left(arrived.origins, place)
-                self._hold(arrived, identities, held_before, count)
+                ended += self._hold(arrived, identities, held_before, count)
                 held_before = count
             changes = self._held(place, source)
             if changes is not None:
@@ -61,7 +63,7 @@ class EveryOperator:
                 break
             number = self._first_behind(arrived.origins[held_before], number + 1, last)
         if arrived is not None:
-            self._hold(arrived, identities, held_before, len(arrived))
+            ended += self._hold(arrived, identities, held_before, len(arrived))
         return merged(ended) if ended else None
 
     def _first_behind(self, origin: int, number: int, last: int) -> int:
@@ -78,7 +80,25 @@ class EveryOperator:
                 number = middle + 1
         return number
 
-    def _hold(self, batch: Batch, identities: Any, start: int, end: int) -> None:
+    def _hold(self, batch: Batch, identities: Any, start: int, end: int) -> list[Batch]:
+        """Hold the changes of some records; return those that had to be emitted for lack of room."""
+        keys_max = self._node.keys_max
+        emitted: list[Batch] = []
+        if keys_max is not None:
+            if self._held_keys is None:
+                self._held_keys = set(self._store.identify([key for key, _ in self._store.items()]))
+            for index in range(start, end):
+                identity = identities[index]
+                if identity not in self._held_keys and len(self._held_keys) == keys_max:
+                    self._put(batch, identities, start, index)
+                    start = index
+                    changes = self._held(batch.origins[index], batch.source)
+                    emitted += [] if changes is None else [changes]
+                self._held_keys.add(identity)
+        self._put(batch, identities, start, end)
+        return emitted
+
+    def _put(self, batch: Batch, identities: Any, start: int, end: int) -> None:
         changes = zip(batch.timestamps_ms[start:end], batch.values[start:end], strict=True)
         self._store.put_many(dict(zip(identities[start:end], changes, strict=True)))
 
@@ -89,6 +109,8 @@ class EveryOperator:
             return None
         keys = [key for key, _ in found]
         self._store.delete_many(self._store.identify(keys))
+        if self._held_keys is not None:
+            self._held_keys.clear()
         times_ms = [time_ms for _, (time_ms, _) in found]
         values = [value for _, (_, value) in found]
         return Batch(keys, values, times_ms, [place] * len(keys), None, source, held_times_ms=list(times_ms))

@@ -197,6 +197,8 @@ def _what_it_does(node: Node, sub_topology: SubTopology) -> str:
 def _details(node: Node, sub_topology: SubTopology) -> list[str]:
     details = []
     match node:
+        case Every() if node.keys_max is not None:
+            details += [f"store {node.store.name}", f"at most {node.keys_max} keys"]
         case Aggregate() | TableSource() | DerivedTable() | Regroup() | RateLimit() | Take() | Every():
             details.append(f"store {node.store.name}")
         case StreamJoin():

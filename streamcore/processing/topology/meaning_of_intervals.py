@@ -15,9 +15,14 @@ from streamcore.state.keys import key_codec
 def emitted(
     node: Every, held: dict[Any, Any], before_ms: int, watermark_ms: int, stored: Stored
 ) -> list[Event]:
-    """Return the changes that are held, by the bytes of their keys, if an interval has ended; forget them."""
+    """Return the changes that are held, if an interval has ended; forget them."""
     if node.interval_of(watermark_ms) == node.interval_of(before_ms):
         return []
+    return all_held(node, held, stored)
+
+
+def all_held(node: Every, held: dict[Any, Any], stored: Stored) -> list[Event]:
+    """Return the changes that are held, by the bytes of their keys; forget them."""
     decode = key_codec(node.store.key_type).decode
     changes = [(decode(key), *held[key]) for key in sorted(held)]
     held.clear()
@@ -34,7 +39,10 @@ def in_intervals(
     stored: Stored,
     guarded: Callable[[Callable[[], Any]], Results[Any]],
 ) -> list[Event]:
-    """Return the held changes if this event ended an interval; hold the changes that it made itself."""
+    """Return the held changes if this event ended an interval; hold the changes that it made itself.
+
+    A change of a further key, where the limit of keys is reached, first emits what is held.
+    """
     held = task.stores[node.store.name]
     behind_ms = held_ms(task, node)
     found = emitted(node, held, task.watermark_before_ms - behind_ms, task.watermark_ms - behind_ms, stored)
@@ -43,5 +51,7 @@ def in_intervals(
             change = (event.timestamp_ms, event.value)
             for key in guarded(partial(key_bytes, node.store, event.key)):
                 for _ in guarded(partial(node.store.value_serde.encode, change)):
+                    if key not in held and len(held) == node.keys_max:
+                        found += all_held(node, held, stored)
                     held[key] = change
     return found

@@ -282,6 +282,8 @@ class Every(Node):
 
     store: StoreSpec
     every_ms: int
+    keys_max: int | None = None
+    """How many keys a task holds changes of; one more emits all of them before the interval has ended."""
 
     @property
     def leaves_out_null_keys(self) -> bool:
