@@ -19,6 +19,7 @@ keeps its own tag, because it must not come back as ``1``: the two are different
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Final
@@ -48,6 +49,7 @@ _END_OF_TUPLE = b"\x00"
 
 _WHOLE = b"\x01"
 _FRACTION = b"\x02"
+_WHOLE_FROM_0 = struct.Struct(">cdcQ")
 
 
 def encode_dynamic(value: Any) -> bytes:
@@ -62,10 +64,10 @@ def encode_dynamic(value: Any) -> bytes:
     if isinstance(value, bool):
         return _TRUE if value else _FALSE
     if isinstance(value, int):
-        return _encode_whole(value)
+        return encode_whole(value)
     if isinstance(value, float):
         if value.is_integer() and -INT_BIAS <= value < INT_BIAS:
-            return _encode_whole(int(value))
+            return encode_whole(int(value))
         return _NUMBER + encode_float(value) + _FRACTION
     if isinstance(value, bytes):
         return _BYTES + encode_bytes(value)
@@ -105,7 +107,15 @@ def decode_dynamic(data: bytes, position: int) -> tuple[Any, int]:
     raise ValueError(f"unknown tag {tag.hex()}")
 
 
-def _encode_whole(value: int) -> bytes:
+def encode_whole(value: int) -> bytes:
+    """Return the tagged bytes of an int.
+
+    Raises:
+        WrongKeyError: the number has more than 64 bits.
+    """
+    if 0 <= value < INT_BIAS:
+        # A double that is not negative is stored with its sign bit set: as the double below 0.
+        return _WHOLE_FROM_0.pack(_NUMBER, -float(value), _WHOLE, value + INT_BIAS)
     if not -INT_BIAS <= value < INT_BIAS:
         raise WrongKeyError("an int key has at most 64 bits")
     # Large ints share a double; the exact number behind it distinguishes them, in the right order.

@@ -61,6 +61,8 @@ class Slot:
     form: Form
     declared: Any
     """The type of the values, or of the accumulator of the form ``plain``; ``None`` for plain data."""
+    stored: Callable[[Any], Any] | None = None
+    """Makes plain data of an accumulator; ``None``: it is plain data."""
 
     @property
     def stored_type(self) -> Any:
@@ -309,8 +311,18 @@ def state_serde(slots: Sequence[Slot], *, only_counts: bool) -> Serde[Any]:
     pack, unpack = UNTYPED.encode, UNTYPED.decode
     if all(slot.declared is None for slot in slots):
         # Accumulators stand as a list; an outer tuple would cost an extension on each record.
+        makers = [slot.stored for slot in slots]
+
+        def pack_stored(state: Any) -> bytes:
+            return pack(
+                [
+                    accumulator if stored is None else stored(accumulator)
+                    for accumulator, stored in zip(state, makers, strict=True)
+                ]
+            )
+
         return Serde(
-            encode=lambda state: pack(list(state)),
+            encode=pack_stored if any(makers) else lambda state: pack(list(state)),
             decode=lambda data: tuple(unpack(data)),
             name="msgpack",
             type_name="plain accumulators",
@@ -335,7 +347,8 @@ def state_serde(slots: Sequence[Slot], *, only_counts: bool) -> Serde[Any]:
 
     def encoder_of(slot: Slot) -> Callable[[Any], bytes]:
         if slot.declared is None:
-            return pack
+            stored = slot.stored
+            return pack if stored is None else lambda accumulator: pack(stored(accumulator))
         return encode_ranked if slot.form in ("ranked", "counted") else encode_typed
 
     encoders = [encoder_of(slot) for slot in slots]
@@ -391,6 +404,6 @@ def declared_accumulators(
                 "values of this type cannot be kept in an aggregation; declare another with value=, or map "
                 f"the values first: {fact_text(table=name, type=type_name_of(declared), reason=error)}"
             ) from error
-        slots.append(Slot(aggregator.form, declared))
+        slots.append(Slot(aggregator.form, declared, aggregator.stored))
     only_counts = all(aggregator.kind == "count" for aggregator in named.values())
     return made, state_serde(slots, only_counts=only_counts)

@@ -1,9 +1,9 @@
 """What an aggregation is: functions on an accumulator, and the form in which the accumulator is stored.
 
 An ``Aggregator`` keeps an accumulator. ``add`` defines its result; ``add_many`` must give the same as
-a call of ``add`` for each value, and exists because it can be faster. Accumulators are stored, so they
-are plain data (``plain_data``) or made of values of the declared type. They are replaced, never changed in
-place.
+a call of ``add`` for each value, and exists because it can be faster. Accumulators are stored, so they are
+plain data (``plain_data``), or made of values of the declared type, or ``stored`` makes plain data of them.
+They are replaced, never changed in place.
 
 Two more functions exist where the aggregation has a meaning for them:
 
@@ -50,6 +50,11 @@ Form: TypeAlias = Literal["own", "plain", "value", "values", "ranked", "counted"
 """
 
 
+def as_it_is(accumulator: Any) -> Any:
+    """Return the accumulator: the result of most aggregations."""
+    return accumulator
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregator(Generic[V, R]):
     """One named aggregation: it takes values of ``V`` and its result is an ``R``.
@@ -63,7 +68,9 @@ class Aggregator(Generic[V, R]):
     add_many: Callable[[Any, Sequence[Any]], Any]
     merge: Callable[[Any, Any], Any] | None = None
     remove: Callable[[Any, Any], Any] | None = None
-    result: Callable[[Any], R] = lambda accumulator: accumulator
+    stored: Callable[[Any], Any] | None = None
+    """Makes plain data of an accumulator that is an object of its own in memory; ``add`` takes both."""
+    result: Callable[[Any], R] = as_it_is
     of: Of | None = None
     functions: tuple[Of, ...] = ()
     """The functions of the user that ``of`` calls, where ``of`` is not one of them."""

@@ -21,6 +21,8 @@ from typing import Any
 
 from streamcore.errors import SerdeError, TopologyError, UsageError, fact_text
 from streamcore.serde import UNTYPED
+from streamcore.state.dynamic_keys import encode_whole
+from streamcore.state.key_fields import INT_BIAS
 from streamcore.state.keys import KeyCodec, key_codec
 
 _ANY = key_codec(None)
@@ -37,6 +39,8 @@ def identity_of(value: Any) -> bytes:
     """
     kind = type(value)
     try:
+        if kind is int and 0 <= value < INT_BIAS:
+            return encode_whole(value)
         if kind in _DYNAMIC:
             return _ANY.encode(value)
         codec = _codec_of(kind)  # type: ignore[arg-type]  # a class can be hashed

@@ -15,7 +15,8 @@ from typing import Any, TypeVar, overload
 
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.processing.topology.aggregator import Aggregator, Of, Value
-from streamcore.processing.topology.identities import different_identities, identities
+from streamcore.processing.topology.identities import different_identities, identity_of
+from streamcore.processing.topology.identity_sets import IdentitySet
 from streamcore.processing.topology.places import declares, shown
 
 T = TypeVar("T")
@@ -286,34 +287,38 @@ def distinct(of: Of | None = None, *, limit: int = DISTINCT_MAX) -> Aggregator[A
     """
     most = _limit("limit=", limit, 1_000_000)
 
-    def add_identities(accumulator: dict[bytes, None], found: Any) -> dict[bytes, None]:
-        new = [identity for identity in found if identity not in accumulator]
-        if not new:
-            return accumulator
-        united = {**accumulator, **dict.fromkeys(new)}
-        ensure_few_distinct(united, most)
-        return united
+    def ensured(found: IdentitySet) -> IdentitySet:
+        ensure_few_distinct(len(found), most)
+        return found
 
     return Aggregator(
         kind="distinct",
         form="own",
-        initial=dict,
-        add=lambda accumulator, value: add_identities(accumulator, identities((value,))),
-        add_many=lambda accumulator, values: add_identities(accumulator, different_identities(values)),
-        merge=add_identities,
+        initial=IdentitySet,
+        add=lambda accumulator, value: ensured(_identity_set(accumulator).with_one(identity_of(value))),
+        add_many=lambda accumulator, values: ensured(
+            _identity_set(accumulator).united(different_identities(values))
+        ),
+        merge=lambda earlier, later: ensured(_identity_set(earlier).united(later)),
+        stored=lambda accumulator: _identity_set(accumulator).as_map(),
         result=len,
         of=of,
         result_type=int,
     )
 
 
-def ensure_few_distinct(found: dict[bytes, Any], most: int) -> None:
+def _identity_set(accumulator: IdentitySet | dict[bytes, None]) -> IdentitySet:
+    """Return an accumulator of ``distinct``, which is a dict after it was stored, as a set that can grow."""
+    return accumulator if isinstance(accumulator, IdentitySet) else IdentitySet(accumulator)
+
+
+def ensure_few_distinct(count: int, most: int) -> None:
     """Refuse a set of values that is too large to be one stored value.
 
     Raises:
-        UsageError: it has more than ``most`` values.
+        UsageError: ``count``, the number of values, is more than ``most``.
     """
-    if len(found) > most:
+    if count > most:
         raise UsageError(
             "a key has too many different values to keep them all; use sc.approx_distinct(), or "
             f"distinct(limit=n): {fact_text(limit=most)}"

@@ -222,7 +222,7 @@ def _count_identities(
             raise _not_there(identity)
         if not found[identity]:
             del found[identity]
-    ensure_few_distinct(found, most)
+    ensure_few_distinct(len(found), most)
     return found
 
 
@@ -238,6 +238,8 @@ def _counted_identities(aggregator: Aggregator[Any, Any]) -> Aggregator[Any, Any
     return replace(
         aggregator,
         kind=f"{aggregator.kind}+remove",
+        initial=dict,
+        stored=None,
         add=lambda accumulator, value: add_many(accumulator, (value,)),
         add_many=add_many,
         remove=lambda accumulator, value: _count_identities(accumulator, {identity_of(value): -1}, most),

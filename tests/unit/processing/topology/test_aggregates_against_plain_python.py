@@ -214,6 +214,12 @@ def counting(aggregator: Aggregator[Any, Any], values: Values) -> Values:
     return [value for value in values if value is not None or aggregator.counts_none]
 
 
+def loaded(aggregator: Aggregator[Any, Any], accumulator: Any) -> Any:
+    """The accumulator as a store gives it back."""
+    stored = accumulator if aggregator.stored is None else aggregator.stored(accumulator)
+    return UNTYPED.decode(UNTYPED.encode(stored))
+
+
 def folded(aggregator: Aggregator[Any, Any], accumulator: Any, values: Values, chance: random.Random) -> Any:
     """Values that are added in random cuts, one by one or many at a time, stored and loaded in between."""
     values = taken(aggregator, values)
@@ -226,7 +232,7 @@ def folded(aggregator: Aggregator[Any, Any], accumulator: Any, values: Values, c
             for value in part:
                 accumulator = aggregator.add(accumulator, value)
         if chance.random() < 0.5:
-            accumulator = UNTYPED.decode(UNTYPED.encode(accumulator))
+            accumulator = loaded(aggregator, accumulator)
     return accumulator
 
 
