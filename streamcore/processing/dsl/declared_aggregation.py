@@ -6,7 +6,9 @@ import inspect
 import types
 import typing
 import warnings
+from collections.abc import Callable
 from keyword import iskeyword
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -21,7 +23,7 @@ from streamcore.processing.dsl.accumulators import (
 from streamcore.processing.dsl.checks import check_function, check_policy, legal_name, type_name
 from streamcore.processing.dsl.declaration import without_none
 from streamcore.processing.dsl.flow import Destination, Flow
-from streamcore.processing.topology.aggregator import Aggregator, ensure_can_merge
+from streamcore.processing.topology.aggregator import Aggregator, as_it_is, ensure_can_merge
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Aggregate, StoreSpec
 from streamcore.processing.topology.places import shown
@@ -262,26 +264,11 @@ def aggregation_store(
     named, state_serde = declared_accumulators(name, named, value_type, kept_type)
     finishers = [aggregator.result for aggregator in named.values()]
     if single:
-        finish = finishers[0]
-
-        def one_result(state: Any) -> Any:
-            return finish(state[0])
-
-        result = one_result
+        result = _only_result(finishers[0])
         result_type = next(iter(named.values())).result_type or kept_type or _kept(named, value_type)
     else:
         shape = into if into is not None else _struct_of(name, named, value_type)
-        attributes = list(named)
-
-        def object_result(state: Any) -> Any:
-            return shape(
-                **{
-                    attribute: finish(accumulator)
-                    for attribute, finish, accumulator in zip(attributes, finishers, state, strict=True)
-                }
-            )
-
-        result = object_result
+        result = _result_of(shape, list(named), finishers)
         result_type = shape
     store = StoreSpec(
         name=name,
@@ -295,6 +282,45 @@ def aggregation_store(
         result=result,
     )
     return store, result_type
+
+
+def _only_result(finish: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return the function that makes the result of a tuple of one accumulator."""
+    return itemgetter(0) if finish is as_it_is else lambda state: finish(state[0])
+
+
+def _result_of(
+    shape: Any, attributes: list[str], finishers: list[Callable[[Any], Any]]
+) -> Callable[[Any], Any]:
+    """Return the function that makes an object with attributes of a tuple of accumulators."""
+    order = _order_of(shape, attributes)
+    if order == list(range(len(attributes))) and all(finish is as_it_is for finish in finishers):
+        return lambda state: shape(*state)
+    if order is not None:
+        work = [(number, None if finishers[number] is as_it_is else finishers[number]) for number in order]
+        return lambda state: shape(
+            *[state[number] if finish is None else finish(state[number]) for number, finish in work]
+        )
+
+    def object_result(state: Any) -> Any:
+        return shape(
+            **{
+                attribute: finish(accumulator)
+                for attribute, finish, accumulator in zip(attributes, finishers, state, strict=True)
+            }
+        )
+
+    return object_result
+
+
+def _order_of(shape: Any, attributes: list[str]) -> list[int] | None:
+    """Return the order in which a class takes these attributes by place; ``None`` if by name."""
+    try:
+        parameters = list(inspect.signature(shape).parameters.values())[: len(attributes)]
+    except (ValueError, TypeError):
+        return None
+    names = [one.name for one in parameters if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    return [attributes.index(name) for name in names] if sorted(names) == sorted(attributes) else None
 
 
 def _kept(named: dict[str, Aggregator[Any, Any]], value_type: Any) -> Any:

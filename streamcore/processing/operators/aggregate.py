@@ -3,18 +3,20 @@
 Stored value := tuple of accumulators, one for each aggregator of the store. Accumulators are replaced,
 never changed in place, so a failing record leaves no trace and earlier results do not change.
 
-Two ways lead to the same state. Where no step reads the updates, the records of a batch are grouped by
-key and each key's accumulators are written once. Where a step reads them, or where a function of the
-user fails, records are folded one by one.
+Three ways lead to the same state. Where no step reads the updates, the records of a batch are grouped by key
+and each key's accumulators are written once. Where a step reads them, the records are grouped as well, and
+each aggregation runs over the values of a key: ``itertools.accumulate`` keeps the accumulator after each.
+Where a function of the user fails, records are folded one by one, so that the record is known.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate, islice
 from typing import Any
 
-from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.batch import Batch, holds_none
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import UNFIT, fitting, loaded
 from streamcore.processing.operators.tables import StoreHistory
@@ -61,9 +63,13 @@ class AggregateOperator:
             return None
         batch, keys, states = loaded(self._guard, self._store, batch.keys, batch)
         batch, keys, columns = self._columns(batch, keys)
-        if not is_read_each and self._fold_groups(grouped(keys), columns, states):
-            self._store.mark_dirty(keys)
-            return None
+        groups = grouped(keys)
+        if not is_read_each:
+            if self._fold_groups(groups, columns, states):
+                self._store.mark_dirty(groups)
+                return None
+        elif (running := self._guard.attempt(self._running(groups, columns, states), groups)) is not None:
+            return self._take_running(batch, groups, running, states)
         return self._fold_one_by_one(batch, keys, columns, states)
 
     @property
@@ -179,6 +185,70 @@ class AggregateOperator:
         states.update(zip(groups, new_states, strict=True))
         return True
 
+    def _running(
+        self, groups: Mapping[Any, list[int]], columns: list[list[Any]], states: Mapping[Any, tuple[Any, ...]]
+    ) -> Callable[[Any], tuple[list[tuple[Any, ...]], list[Any]]]:
+        """Return a function that folds one key: it returns the accumulators after each record, and their
+        results if a step reads them.
+        """
+        work = []
+        for aggregator, column in zip(self._aggregators, columns, strict=True):
+            skips = not aggregator.counts_none and holds_none(column)
+            work.append((aggregator, column, _skipping_none(aggregator.add) if skips else aggregator.add))
+
+        def folded(key: Any) -> tuple[list[tuple[Any, ...]], list[Any]]:
+            state = states.get(key)
+            indexes = groups[key]
+            if state is None:
+                state = tuple([aggregator.initial() for aggregator, _, _ in work])
+            if len(indexes) == 1:
+                (index,) = indexes
+                found = [
+                    tuple(
+                        [
+                            add(start, column[index])
+                            for start, (_, column, add) in zip(state, work, strict=True)
+                        ]
+                    )
+                ]
+            else:
+                series = [
+                    islice(accumulate(map(column.__getitem__, indexes), add, initial=start), 1, None)
+                    for start, (_, column, add) in zip(state, work, strict=True)
+                ]
+                found = list(zip(*series, strict=True))
+            results = list(map(self._result, found)) if self._emits else []
+            if len(found) != len(indexes) or (self._emits and len(results) != len(found)):
+                raise RuntimeError("application code raised StopIteration")
+            return found, results
+
+        return folded
+
+    def _take_running(
+        self,
+        batch: Batch,
+        groups: Mapping[Any, list[int]],
+        running: Sequence[tuple[list[tuple[Any, ...]], list[Any]]],
+        states: dict[Any, tuple[Any, ...]],
+    ) -> Batch | None:
+        """Keep the last accumulators of each key; return each record's new result if a step reads it."""
+        if self._history is not None and self._history.is_wanted:
+            changes: list[Any] = [None] * len(batch)
+            for (key, indexes), (found, _) in zip(groups.items(), running, strict=True):
+                for index, before, after in zip(indexes, [states.get(key), *found], found, strict=False):
+                    changes[index] = (key, batch.origins[index], before, after)
+            for change in changes:
+                self._history.add(*change)
+        states.update(zip(groups, [found[-1] for found, _ in running], strict=True))
+        self._store.mark_dirty(groups)
+        if not self._emits:
+            return None
+        results: list[Any] = [None] * len(batch)
+        for indexes, (_, made) in zip(groups.values(), running, strict=True):
+            for index, result in zip(indexes, made, strict=True):
+                results[index] = result
+        return batch.with_values(results)
+
     def _fold_one_by_one(
         self,
         batch: Batch,
@@ -222,6 +292,10 @@ def grouped(keys: Sequence[Any]) -> dict[Any, list[int]]:
         else:
             group.append(index)
     return groups
+
+
+def _skipping_none(add: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda accumulator, value: accumulator if value is None else add(accumulator, value)
 
 
 def added(aggregator: Aggregator[Any, Any], accumulator: Any, value: Any) -> Any:
