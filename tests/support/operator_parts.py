@@ -26,6 +26,9 @@ class Fetched:
     def policy_at(self, origin: int) -> ErrorPolicy | None:
         return self.on_error
 
+    def places_at(self, origins: Sequence[int]) -> tuple[list[str], list[int], list[int]]:
+        return ["in"] * len(origins), [3] * len(origins), [100 + origin for origin in origins]
+
     def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
         return Record(b"k", repr(self.values[origin]).encode(), origin, (), "in", 3, 100 + origin)
 

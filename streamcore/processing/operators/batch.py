@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Any, Protocol
 
-from streamcore.model import Headers, Record
+from streamcore.model import Headers, Offset, Record, TopicName
 from streamcore.processing.topology.error_policy import ErrorPolicy
 
 
@@ -29,6 +29,13 @@ class BatchSource(Protocol):
 
     def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
         """Return the record as the log holds it."""
+
+    def places_at(
+        self, origins: Sequence[int]
+    ) -> tuple[Iterable[TopicName], Iterable[int], Iterable[Offset]]:
+        """Return topic, partition and offset of each of these records, as columns; the first two may go on
+        without end.
+        """
 
     def policy_at(self, origin: int) -> ErrorPolicy | None:
         """Return the policy of the topic that the record was read from, if the topic declares one."""
@@ -125,8 +132,10 @@ class Batch:
 
     def source_times_ms(self) -> Sequence[int]:
         """Return for each record the time by which it is late or in time for a window."""
-        if self.held_times_ms is not None:
-            return self.held_times_ms
+        return self.partition_times_ms() if self.held_times_ms is None else self.held_times_ms
+
+    def partition_times_ms(self) -> Sequence[int]:
+        """Return for each record the partition time of the fetched record."""
         times_ms = self.source.partition_times_ms
         if isinstance(self.origins, range) and len(self.origins) == len(times_ms):
             return times_ms

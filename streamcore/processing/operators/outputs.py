@@ -90,7 +90,7 @@ class Outputs:
     def add(self, output: _Output, part: _Part) -> None:
         """Add the records that a batch wrote to a partition."""
         self.record_count += len(part.columns)
-        self.value_bytes += sum(len(value) for value in part.columns.values if value is not None)
+        self.value_bytes += values_bytes(part.columns.values)
         self._round.setdefault(output, []).append(part)
 
     def end_round(self) -> None:
@@ -121,6 +121,14 @@ class Outputs:
         self.value_bytes = 0
         self._ready.clear()
         self._round.clear()
+
+
+def values_bytes(values: Sequence[bytes | None]) -> int:
+    """Return the length of all values together."""
+    try:
+        return sum(map(len, values))  # type: ignore[arg-type]
+    except TypeError:
+        return sum(len(value) for value in values if value is not None)
 
 
 def _merged(parts: Sequence[_Part], sort_keys: Sequence[int]) -> _Part:

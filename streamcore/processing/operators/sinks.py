@@ -76,8 +76,7 @@ class SinkOperator:
         if self._topic.internal:
             headers = headers_with_source_times(headers, batch.timestamps_ms, batch.source_times_ms())
         columns = RecordColumns(keys, values, batch.timestamps_ms, headers)
-        source_times_ms = batch.source.partition_times_ms
-        partition_times_ms = [source_times_ms[origin] for origin in batch.origins]
+        partition_times_ms = batch.partition_times_ms()
         if self._partition_count == 1:
             # The outputs grow their columns in place; the batch's columns must not grow with them.
             columns.timestamps_ms = list(columns.timestamps_ms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, compress
+from itertools import chain, compress, repeat
 from operator import not_
 from typing import Any, Final, Protocol
 
@@ -14,6 +14,7 @@ from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.topology.limits import SampleOf
 from streamcore.processing.topology.made_records import made_record
+from streamcore.processing.topology.times import NO_TIMESTAMP, TIME_MS_MAX
 
 _UNFINISHED: Final = (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)
 """Results of a call of ``async def``, or of a function with ``yield``, whose code has not run."""
@@ -234,50 +235,79 @@ class MapRecordOperator:
         self._function = function
         self._flat = flat
 
-    def _made_from(self, record: Record[Any, Any]) -> list[Record[Any, Any]]:
-        made = self._function(record) if self._flat else (self._function(record),)
-        return list(map(made_record, made))
-
     def process(self, batch: Batch) -> Batch:
         """Return the records that were made, in order."""
-        groups, kept = self._guard.map(self._made_from, rows_of(batch), batch)
-        rest = batch if kept is None else batch.take(kept)
-        spread = rest.take([index for index, group in enumerate(groups) for _ in group])
-        made = list(chain.from_iterable(groups))
+        rows = rows_of(batch)
+        function = _in_list(self._function) if self._flat else self._function
+        results, kept = self._guard.map(function, rows, batch)
+        rest = batch
+        if kept is not None:
+            rows, rest = [rows[index] for index in kept], batch.take(kept)
+        if not _need_no_check(chain.from_iterable(results) if self._flat else results):
+            results, kept = self._guard.map(self._checks(function, rows, results), range(len(rest)), rest)
+            rest = rest if kept is None else rest.take(kept)
+        made = results
+        if self._flat:
+            rest = rest.take([index for index, group in enumerate(results) for _ in group])
+            made = list(chain.from_iterable(results))
         headers: list[Headers] | None = None
         if any(record.headers for record in made):
             headers = [record.headers for record in made]
+        timestamps_ms = [record.timestamp_ms for record in made]
+        if timestamps_ms and min(timestamps_ms) < 0:
+            timestamps_ms = [
+                made_ms if made_ms >= 0 else own_ms
+                for made_ms, own_ms in zip(timestamps_ms, rest.timestamps_ms, strict=True)
+            ]
         return Batch(
             [record.key for record in made],
             [record.value for record in made],
-            [
-                record.timestamp_ms if record.timestamp_ms >= 0 else timestamp_ms
-                for record, timestamp_ms in zip(made, spread.timestamps_ms, strict=True)
-            ],
-            spread.origins,
+            timestamps_ms,
+            rest.origins,
             headers,
-            spread.source,
-            held_times_ms=spread.held_times_ms,
+            rest.source,
+            held_times_ms=rest.held_times_ms,
         )
+
+    def _checks(
+        self, function: Callable[[Any], Any], rows: Sequence[Any], results: Sequence[Any]
+    ) -> Callable[[int], Any]:
+        """Return a function that checks the result of the row at an index; called again, it calls the user's
+        function again.
+        """
+        first_results = dict(enumerate(results))
+
+        def checked(index: int) -> Any:
+            made = first_results.pop(index) if index in first_results else function(rows[index])
+            return list(map(made_record, made)) if self._flat else made_record(made)
+
+        return checked
+
+
+def _in_list(function: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
+    return lambda record: list(function(record))
+
+
+def _need_no_check(made: Iterable[Any]) -> bool:
+    """Whether ``made_record`` returns each of these objects as it is."""
+    made = list(made)
+    if not set(map(type, made)) <= {Record}:
+        return False
+    timestamps_ms = [record.timestamp_ms for record in made]
+    return (
+        set(map(type, timestamps_ms)) <= {int}
+        and min(timestamps_ms, default=0) >= NO_TIMESTAMP
+        and max(timestamps_ms, default=0) <= TIME_MS_MAX
+        and not any(record.headers != () for record in made)
+    )
 
 
 def rows_of(batch: Batch) -> list[Record[Any, Any]]:
     """Return the batch as records, each with the topic, partition and offset of the fetched record it was
     made from.
     """
-    source = batch.source
-    rows = []
-    for index, origin in enumerate(batch.origins):
-        stored = source.record_at(origin)
-        rows.append(
-            Record(
-                batch.keys[index],
-                batch.values[index],
-                batch.timestamps_ms[index],
-                batch.headers_at(index),
-                stored.topic,
-                stored.partition,
-                stored.offset,
-            )
-        )
-    return rows
+    headers = repeat(()) if batch.headers is None else batch.headers
+    topics, partitions, offsets = batch.source.places_at(batch.origins)
+    return list(
+        map(Record, batch.keys, batch.values, batch.timestamps_ms, headers, topics, partitions, offsets)
+    )

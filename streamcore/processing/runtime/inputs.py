@@ -126,6 +126,10 @@ class DecodedColumns:
         """Return the times computed from the values; a record without a value, or whose value has no time,
         has no time.
         """
+        if not self.failures and (self.has_no_nulls or all(value is not None for value in self.values)):
+            times_ms = _times_of(timestamp, self.values)
+            if times_ms is not None:
+                return times_ms
 
         def event_time(index: int) -> int:
             value = self.values[index]
@@ -152,6 +156,17 @@ class DecodedColumns:
             return timestamp_ms
 
         self.timestamps_ms = each(checked, self.timestamps_ms, failed)
+
+
+def _times_of(timestamp: Callable[[Any], Any], values: Sequence[Any]) -> list[int] | None:
+    """Return the times of values if all of them are ints in the range of times; ``None`` otherwise."""
+    try:
+        times_ms = list(map(timestamp, values))
+    except Exception:  # noqa: BLE001 - a function of the user; the values are taken one by one then
+        return None
+    if len(times_ms) != len(values) or not set(map(type, times_ms)) <= {int}:
+        return None
+    return times_ms if not times_ms or (min(times_ms) >= 0 and max(times_ms) <= TIME_MS_MAX) else None
 
 
 class QueueSlice:
@@ -181,6 +196,16 @@ class QueueSlice:
             fetched.partition.partition,
             fetched.offsets[index],
         )
+
+    @property
+    def partition(self) -> TopicPartition:
+        """The partition of the records."""
+        return self._decoded.fetched.partition
+
+    def offsets_at(self, indexes: Sequence[int]) -> list[Offset]:
+        """Return the offsets of some records."""
+        offsets, start = self._decoded.fetched.offsets, self._start
+        return [offsets[start + index] for index in indexes]
 
     def offset_behind(self, count: int) -> Offset:
         """Return the next offset to process once the first ``count`` records are done."""

@@ -13,11 +13,11 @@ does an idle one (``idle.py``).
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, repeat
 from typing import overload
 
-from streamcore.model import Record
+from streamcore.model import Offset, Record, TopicName
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.runtime.inputs import QueueSlice, RecordQueue
@@ -66,6 +66,20 @@ class Round:
         """Return the record as the log holds it."""
         number, index = self._found(origin)
         return self.slices[number].record_at(index)
+
+    def places_at(
+        self, origins: Sequence[int]
+    ) -> tuple[Iterable[TopicName], Iterable[int], Iterable[Offset]]:
+        """Return topic, partition and offset of each of these records, as columns."""
+        if self._order is None:
+            taken = self.slices[0]
+            return repeat(taken.partition.topic), repeat(taken.partition.partition), taken.offsets_at(origins)
+        records = [self.record_at(origin) for origin in origins]
+        return (
+            [record.topic for record in records],
+            [record.partition for record in records],
+            [record.offset for record in records],
+        )
 
     def policy_at(self, origin: int) -> ErrorPolicy | None:
         """Return the policy of the record's topic, if the topic declares one."""
@@ -125,6 +139,12 @@ class TimeAdvance:
     def record_at(self, origin: int) -> Record[bytes | None, bytes | None]:
         """Return a record without key and value, at a time that the watermark passed."""
         return Record(None, None, origin)
+
+    def places_at(
+        self, origins: Sequence[int]
+    ) -> tuple[Iterable[TopicName], Iterable[int], Iterable[Offset]]:
+        """Return no topic, and partition and offset -1."""
+        return repeat(""), repeat(-1), repeat(-1)
 
     def policy_at(self, origin: int) -> ErrorPolicy | None:
         """Return ``None``: no topic has declared a policy for it."""
