@@ -5,6 +5,10 @@ measurement is a new process on a new copy of this folder: it processes all even
 ``Worker`` (RocksDB, exactly-once, a commit every 100 ms) and closes the windows, JSON in and out. The CPU
 time is divided by the number of all events, also of those that a query does not read, as Nexmark does.
 
+``--memory`` measures how much memory q5, q9 and q11 take for so many events, in one process each::
+
+    python bench/nexmark.py --memory --events 10000000
+
 To see where the time of a query goes (the folder is changed)::
 
     python -m bench.nexmark --prepare --events 200000 --folder /tmp/events
@@ -59,6 +63,10 @@ TARGETS: Final[Mapping[str, float]] = {
 
 GENERATOR_TARGET: Final = 300_000
 """Events a second at least."""
+
+MEMORY_QUERIES: Final = ("q5", "q9", "q11")
+MEMORY_TARGET_MB: Final = 500
+"""The highest memory of a process for 10,000,000 events."""
 
 _QUICK_EVENTS: Final = 20_000
 
@@ -124,6 +132,29 @@ def run(queries: Sequence[str], count: int, rounds: int, folder: Path | None) ->
     rows = [_HEADS, *(_row(query, taken) for query, taken in samples.items() if query != GENERATOR)]
     print("\n".join(terminal_lines(rows)))
     return _page(rows, _generator_line(samples[GENERATOR]), count, rounds, folder)
+
+
+def run_memory(queries: Sequence[str], count: int, folder: Path | None) -> bool:
+    """Print the highest memory of each query, all on one folder of events; return whether all are small."""
+    work = Path(tempfile.mkdtemp(prefix="streamcore-nexmark-", dir=folder))
+    rows = [("query", "peak MB", "events/s", "target", "")]
+    is_met = True
+    try:
+        _say(f"making and loading {count:,} events")
+        prepare(work, count)
+        for query in queries:
+            command = [sys.executable, "-m", "bench.nexmark", f"--measure={query}", f"--events={count}"]
+            seen = sample_of([*command, f"--folder={work}"]).seen
+            megabytes = seen.peak_bytes / 1e6
+            verdict = "met" if megabytes <= MEMORY_TARGET_MB else "MISSED"
+            is_met = is_met and verdict == "met"
+            rate = f"{seen.count / seen.wall_s:,.0f}"
+            rows.append((query, f"{megabytes:.0f}", rate, f"≤ {MEMORY_TARGET_MB}", verdict))
+            _say(f"{query}: {megabytes:.0f} MB")
+    finally:
+        shutil.rmtree(work)
+    print("\n".join(terminal_lines(rows)))
+    return is_met
 
 
 _HEADS: Final = ("query", "CPU µs/event", "min - max", "whole process", "events/s", "peak MB", "target", "")
@@ -196,6 +227,9 @@ def main() -> None:
     parser.add_argument("--measure", metavar="QUERY", help="measure one query in this process")
     parser.add_argument("--prepare", action="store_true", help="only load the events into the folder")
     parser.add_argument(
+        "--memory", action="store_true", help="measure the memory of some queries for so many events"
+    )
+    parser.add_argument(
         "--profile", metavar="SORT", help="with --measure: show the functions, sorted by this"
     )
     options = parser.parse_args()
@@ -203,6 +237,10 @@ def main() -> None:
         prepare(options.folder, options.events)
     elif options.measure is not None:
         _measure(options)
+    elif options.memory:
+        chosen = MEMORY_QUERIES if options.only == apps.nexmark.__all__ else options.only
+        if not run_memory(chosen, options.events, options.folder):
+            raise SystemExit(1)
     else:
         whole = options.only == apps.nexmark.__all__ and not options.quick
         output = options.output or (ROOT / "bench" / "NEXMARK.md" if whole else None)
