@@ -12,13 +12,19 @@ from typing import Any, Final
 import msgspec
 
 import streamcore as sc
-from apps.nexmark.events import Bid
-from apps.nexmark.reading import rank
 
 DISTINCT_MAX: Final = 1_000_000
 
 
-class BidNumbers(msgspec.Struct, frozen=True):
+class Made(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What the numbers need of a bid: the rest does not go through the repartition topic."""
+
+    rank: int
+    bidder: int
+    auction: int
+
+
+class BidNumbers(msgspec.Struct, frozen=True, gc=False):
     """The twelve numbers, in the order of the columns."""
 
     bids: int
@@ -35,35 +41,32 @@ class BidNumbers(msgspec.Struct, frozen=True):
     auctions_3: int
 
 
-def of_rank(wanted: int, of: Callable[[Bid], int]) -> Callable[[Bid], int | None]:
-    """Return a function that leaves out the bids of other ranks."""
-    return lambda bid: of(bid) if rank(bid.price) == wanted else None
-
-
-def seq(bid: Bid) -> int:
-    """Return the bid's number."""
-    return bid.seq
-
-
-def bidder(bid: Bid) -> int:
+def bidder(made: Made) -> int:
     """Return who bids."""
-    return bid.bidder
+    return made.bidder
 
 
-def auction(bid: Bid) -> int:
+def auction(made: Made) -> int:
     """Return what the bid is for."""
-    return bid.auction
+    return made.auction
+
+
+def bidder_of(rank: int) -> Callable[[Made], int | None]:
+    """Return a function that returns who bids, of a bid of this rank."""
+    return lambda made: made.bidder if made.rank == rank else None
+
+
+def auction_of(rank: int) -> Callable[[Made], int | None]:
+    """Return a function that returns what the bid is for, of a bid of this rank."""
+    return lambda made: made.auction if made.rank == rank else None
 
 
 NUMBERS: Final[dict[str, Any]] = {
     "bids": sc.count(),
-    **{f"bids_{number}": sc.count(of_rank(number, seq)) for number in (1, 2, 3)},
+    **{f"bids_{rank}": sc.count(bidder_of(rank)) for rank in (1, 2, 3)},
     "bidders": sc.distinct(bidder, limit=DISTINCT_MAX),
-    **{f"bidders_{number}": sc.distinct(of_rank(number, bidder), limit=DISTINCT_MAX) for number in (1, 2, 3)},
+    **{f"bidders_{rank}": sc.distinct(bidder_of(rank), limit=DISTINCT_MAX) for rank in (1, 2, 3)},
     "auctions": sc.distinct(auction, limit=DISTINCT_MAX),
-    **{
-        f"auctions_{number}": sc.distinct(of_rank(number, auction), limit=DISTINCT_MAX)
-        for number in (1, 2, 3)
-    },
+    **{f"auctions_{rank}": sc.distinct(auction_of(rank), limit=DISTINCT_MAX) for rank in (1, 2, 3)},
 }
 """The aggregations, by the names of the fields."""

@@ -14,6 +14,9 @@ from apps.nexmark.events import Auction, Bid, Person
 GRACE = "5s"
 """How long after its end a window still counts events that arrive out of order."""
 
+EVERY = "1s"
+"""The span of event time in which a result that changes is written once."""
+
 
 class Site:
     """The application of one query, and its inputs."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import streamcore as sc
 from apps.nexmark.events import Bid
@@ -25,31 +24,20 @@ class Session:
     last: int
 
 
-class Made(NamedTuple):
-    """What a session has to know of a bid: the rest does not go through the repartition topic."""
-
-    bidder: int
-    time: int
-
-
-@site.bids.map
-def made(bid: Bid) -> Made:
-    """Keep bidder and time."""
-    return Made(bid.bidder, bid.dateTime)
+@site.bids.group_by
+def bidder(bid: Bid) -> int:
+    """Group bids by bidder."""
+    return bid.bidder
 
 
-@made.group_by
-def by_bidder(made: Made) -> int:
-    """Group by bidder."""
-    return made.bidder
+@bidder.map
+def time(bid: Bid) -> int:
+    """Keep the time: the rest does not go through the repartition topic."""
+    return bid.dateTime
 
 
-sessions = by_bidder.session("10s", grace=GRACE).aggregate(
-    "sessions-of-bidder",
-    into=Session,
-    bids=sc.count(),
-    first=sc.min(lambda made: made.time),
-    last=sc.max(lambda made: made.time),
+sessions = time.session("10s", grace=GRACE).aggregate(
+    "sessions-of-bidder", into=Session, bids=sc.count(), first=sc.min(), last=sc.max()
 )
 
 

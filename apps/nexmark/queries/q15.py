@@ -8,9 +8,9 @@ import msgspec
 
 import streamcore as sc
 from apps.nexmark.events import Bid
-from apps.nexmark.numbers import NUMBERS, BidNumbers
-from apps.nexmark.reading import day
-from apps.nexmark.site import Site
+from apps.nexmark.numbers import NUMBERS, BidNumbers, Made
+from apps.nexmark.reading import day, rank
+from apps.nexmark.site import EVERY, Site
 
 site = Site("q15")
 app = site.app
@@ -25,10 +25,16 @@ def day_of_bid(bid: Bid) -> str:
     return day(bid.dateTime)
 
 
-numbers = day_of_bid.aggregate("numbers-of-day", into=BidNumbers, **NUMBERS)
+@day_of_bid.map
+def made(bid: Bid) -> Made:
+    """Keep the rank of the price, bidder and auction."""
+    return Made(rank(bid.price), bid.bidder, bid.auction)
 
 
-@numbers.updates().map_record(key=str, value=Row)
+numbers = made.aggregate("numbers-of-day", into=BidNumbers, **NUMBERS)
+
+
+@numbers.updates(every=EVERY).map_record(key=str, value=Row)
 def row(update: sc.Record[str, BidNumbers]) -> sc.Record[str, Row]:
     """Return the columns of the result."""
     return sc.Record(update.key, (update.key, *msgspec.structs.astuple(update.value)), update.timestamp_ms)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import streamcore as sc
 from apps.nexmark.events import Bid
 from apps.nexmark.reading import day, rank
-from apps.nexmark.site import Site
+from apps.nexmark.site import EVERY, Site
 
 site = Site("q17")
 app = site.app
@@ -33,40 +32,32 @@ class Prices:
     total: int
 
 
-class Made(NamedTuple):
-    """What the numbers need of a bid: the rest does not go through the repartition topic."""
-
-    auction: int
-    day: str
-    price: int
+@site.bids.group_by
+def auction_and_day(bid: Bid) -> Key:
+    """Group bids by auction and day."""
+    return bid.auction, day(bid.dateTime)
 
 
-@site.bids.map
-def made(bid: Bid) -> Made:
-    """Keep auction, day and price."""
-    return Made(bid.auction, day(bid.dateTime), bid.price)
+@auction_and_day.map
+def price(bid: Bid) -> int:
+    """Keep the price: the rest does not go through the repartition topic."""
+    return bid.price
 
 
-@made.group_by
-def auction_and_day(made: Made) -> Key:
-    """Group by auction and day."""
-    return made.auction, made.day
-
-
-prices = auction_and_day.aggregate(
+prices = price.aggregate(
     "prices-of-day",
     into=Prices,
     bids=sc.count(),
-    rank_1=sc.count(lambda made: rank(made.price) == 1 or None),
-    rank_2=sc.count(lambda made: rank(made.price) == 2 or None),
-    rank_3=sc.count(lambda made: rank(made.price) == 3 or None),
-    lowest=sc.min(lambda made: made.price),
-    highest=sc.max(lambda made: made.price),
-    total=sc.sum(lambda made: made.price),
+    rank_1=sc.count(lambda price: rank(price) == 1 or None),
+    rank_2=sc.count(lambda price: rank(price) == 2 or None),
+    rank_3=sc.count(lambda price: rank(price) == 3 or None),
+    lowest=sc.min(),
+    highest=sc.max(),
+    total=sc.sum(),
 )
 
 
-@prices.updates().map_record(key=Key, value=Row)
+@prices.updates(every=EVERY).map_record(key=Key, value=Row)
 def row(update: sc.Record[Key, Prices]) -> sc.Record[Key, Row]:
     """Return the columns of the result."""
     auction, date = update.key

@@ -23,7 +23,7 @@ def bidder_and_auction(bid: Bid) -> Key:
 
 def later(first: Bid, second: Bid) -> Bid:
     """Return the later of two bids, of equal times the one that arrived later."""
-    return max(first, second, key=lambda bid: (bid.dateTime, bid.seq))
+    return first if (first.dateTime, first.seq) > (second.dateTime, second.seq) else second
 
 
 @bidder_and_auction.reduce("last-bids", later).updates().map

@@ -1,10 +1,12 @@
 """q5: the auctions with the most bids in the last ten seconds, every two seconds.
 
-The counts of a window are final when it closes; then they come together by window, and the agent keeps the
-highest. The aggregation ``top`` with ties, in a second window, will replace the agent.
+The counts of a window are final when it closes; then they come together by window, in a second window of two
+seconds, which holds the last time of one hopping window only.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import streamcore as sc
 from apps.nexmark.site import GRACE, Site
@@ -17,9 +19,6 @@ Key = tuple[int, int]
 
 Row = tuple[int, int, int]
 """window start, auction, count"""
-
-results = app.topic("nexmark-q5", key=Key, value=Row)
-hottest = app.table("hottest-auctions", key=int, value=list[Row])
 
 counts = site.bids.hopping("10s", "2s", grace=GRACE).count("bids-of-auction")
 
@@ -37,18 +36,21 @@ def window(row: Row) -> int:
     return row[0]
 
 
-@app.agent(window)
-async def keep_hottest(rows: sc.Events[Row]) -> None:
-    """Write the auctions with the highest count; delete those that a higher count has beaten."""
-    async for row in rows:
-        start_ms, auction, count = row
-        known = hottest.get(start_ms, [])
-        highest = known[0][2] if known else 0
-        if count < highest:
-            continue
-        if count > highest:
-            for beaten in known:
-                await results.send(key=beaten[:2], value=None)
-            known = []
-        hottest[start_ms] = [*known, row]
-        await results.send(key=(start_ms, auction), value=row)
+def with_highest(known: list[Row], row: Row) -> list[Row]:
+    """Return the rows with the highest count after one more."""
+    if not known or row[2] > known[0][2]:
+        return [row]
+    return [*known, row] if row[2] == known[0][2] else known
+
+
+hottest = window.tumbling("2s").fold("hottest-auctions", list, with_highest, value=list[Row])
+
+
+@hottest.final().flat_map_record(key=Key, value=Row)
+def rows(result: sc.Record[sc.Windowed[int], list[Row]]) -> Iterator[sc.Record[Key, Row]]:
+    """Return a row for each of the auctions."""
+    for row in result.value:
+        yield sc.Record(row[:2], row, result.timestamp_ms)
+
+
+rows.to("nexmark-q5")

@@ -1,10 +1,12 @@
 """q7: the bids at the highest price of each ten seconds.
 
-Each auction keeps its highest bids; when the window closes, they come together by window, and the agent keeps
-the highest of all. The aggregation ``top`` with ties, in a second window, will replace fold and agent.
+Each auction keeps its highest bids; when the window closes, they come together by window, and the highest of
+all are kept.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import streamcore as sc
 from apps.nexmark.events import Bid
@@ -19,21 +21,18 @@ Key = tuple[int, int]
 Row = tuple[int, int, int, int, str]
 """auction, price, bidder, dateTime, extra"""
 
-WINDOW_MS = 10_000
-
-results = app.topic("nexmark-q7", key=Key, value=Row)
-highest = app.table("highest-bids", key=int, value=list[Bid])
+SIZE_MS = 10_000
 
 
-def add_highest(known: list[Bid], bid: Bid) -> list[Bid]:
+def with_highest(known: list[Bid], bid: Bid) -> list[Bid]:
     """Return the bids at the highest price after one more."""
-    if known and bid.price < known[0].price:
-        return known
-    return [*known, bid] if known and bid.price == known[0].price else [bid]
+    if not known or bid.price > known[0].price:
+        return [bid]
+    return [*known, bid] if bid.price == known[0].price else known
 
 
-of_auctions = site.bids.tumbling(f"{WINDOW_MS}ms", grace=GRACE).fold(
-    "highest-bids-of-auction", list, add_highest, value=list[Bid]
+of_auctions = site.bids.tumbling(f"{SIZE_MS}ms", grace=GRACE).fold(
+    "highest-bids-of-auction", list, with_highest, value=list[Bid]
 )
 
 
@@ -46,21 +45,18 @@ def candidates(bids: list[Bid]) -> list[Bid]:
 @candidates.group_by
 def window(bid: Bid) -> int:
     """Group bids by the start of their window."""
-    return bid.dateTime // WINDOW_MS * WINDOW_MS
+    return bid.dateTime // SIZE_MS * SIZE_MS
 
 
-@app.agent(window)
-async def keep_highest(bids: sc.Events[Bid]) -> None:
-    """Write the bids at the highest price; delete those that a higher price has beaten."""
-    async for bid in bids:
-        start_ms = bid.dateTime // WINDOW_MS * WINDOW_MS
-        known = highest.get(start_ms, [])
-        now = add_highest(known, bid)
-        if now is known:
-            continue
-        if len(now) == 1:
-            for beaten in known:
-                await results.send(key=(start_ms, beaten.seq), value=None)
-        highest[start_ms] = now
+highest = window.tumbling(f"{SIZE_MS}ms").fold("highest-bids", list, with_highest, value=list[Bid])
+
+
+@highest.final().flat_map_record(key=Key, value=Row)
+def rows(result: sc.Record[sc.Windowed[int], list[Bid]]) -> Iterator[sc.Record[Key, Row]]:
+    """Return a row for each of the bids."""
+    for bid in result.value:
         row = (bid.auction, bid.price, bid.bidder, bid.dateTime, bid.extra)
-        await results.send(key=(start_ms, bid.seq), value=row)
+        yield sc.Record((result.key.key, bid.seq), row, result.timestamp_ms)
+
+
+rows.to("nexmark-q7")
