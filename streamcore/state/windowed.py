@@ -92,7 +92,7 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
         if dropped_ms > self._applied_drop_ms:
             # Ranges are deleted before keys are written: without this, a dropped window would exist again.
             self._dirty = {key: None for key in self._dirty if key[1] >= dropped_ms}
-        writes = super().drain()
+        writes = self._drained_windows()
         # The keys are sorted, by start first.
         self._draining_start_ms = decode_start(writes.keys[-1]) if writes is not None else None
         self._draining_drop_ms = dropped_ms
@@ -104,6 +104,10 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
         if writes is None:
             return StoreWrites(self.store, [], [], [dropped])
         return StoreWrites(self.store, writes.keys, writes.values, [dropped])
+
+    def _drained_windows(self) -> StoreWrites | None:
+        """Return the changes of windows since the last drain; ``None`` if there are none."""
+        return super().drain()
 
     def committed(self) -> None:
         """As in ``WriteBack``; the dropped windows are deleted from the engine."""

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any, TypeAlias
 
-from streamcore.processing.operators.batch import Batch, BatchSource, holds_none, merged
+from streamcore.processing.operators.batch import Batch, BatchSource, merged
 from streamcore.processing.operators.guard import Guard
-from streamcore.processing.operators.store_keys import fitting, loaded
+from streamcore.processing.operators.store_keys import loaded
 from streamcore.processing.operators.windowed_aggregate import LateSink, Watermark, late_times_ms
-from streamcore.processing.topology.joins import Row, add_row, time_of
+from streamcore.processing.topology.joins import Row
 from streamcore.processing.topology.nodes import StreamJoin
 from streamcore.state.keys import KeyCodec, key_codec
-from streamcore.state.windowed import WindowStore
+from streamcore.state.row_store import RowStore, time_of
 
 Place: TypeAlias = tuple[Any, int]
 """The identity of a key, and the start of a bucket."""
@@ -34,10 +34,12 @@ _FEW_ROWS = 16
 
 @dataclass(slots=True)
 class _Arrived:
-    """Records of one side that are in time, with their places and encoded values; ``None`` without a key."""
+    """Records of one side that are in time, with the identities of their keys and their encoded values;
+    ``None`` for both without a key.
+    """
 
     batch: Batch
-    places: Sequence[Place | None]
+    identities: Sequence[Any]
     data: list[bytes | None]
 
 
@@ -45,7 +47,7 @@ class _Side:
     """One side of a join: its store, and what the records of this side look for on the other."""
 
     def __init__(
-        self, guard: Guard, node: StreamJoin, store: WindowStore[Any, list[Row]], time: Watermark, right: bool
+        self, guard: Guard, node: StreamJoin, store: RowStore[Row], time: Watermark, right: bool
     ) -> None:
         self.store = store
         self.is_right = right
@@ -70,82 +72,41 @@ class _Side:
         batch = self._guard.with_times(batch)
         if not len(batch):
             return None
-        batch, places = self._placed(batch)
-        batch, places = self._in_time(batch, places, late)
+        batch, identities, _ = loaded(self._guard, self.store, batch.keys, batch)
+        batch, identities = self._in_time(batch, identities, late)
         if not len(batch):
             return None
         encode = self._encode
-        if None in places:
-            pairs = list(zip(places, batch.values, strict=True))
+        if self.keeps and any(identity is None for identity in identities):
+            pairs = list(zip(identities, batch.values, strict=True))
             data, kept = self._guard.map(
                 lambda pair: None if pair[0] is None else encode(pair[1]), pairs, batch
             )
         else:
             data, kept = self._guard.map(encode, batch.values, batch)
         if kept is not None:
-            batch, places = batch.take(kept), [places[index] for index in kept]
-        return _Arrived(batch, places, data) if len(batch) else None
-
-    def _placed(self, batch: Batch) -> tuple[Batch, Sequence[Place | None]]:
-        """Return the records whose keys fit the store, and their places."""
-        size_ms = self._bucket_ms
-        if not holds_none(batch.keys):
-            wanted = [
-                (key, time_ms - time_ms % size_ms)
-                for key, time_ms in zip(batch.keys, batch.timestamps_ms, strict=True)
-            ]
-            batch, places, _ = loaded(self._guard, self.store, wanted, batch)
-            return batch, places
-        some = [
-            None if key is None else (key, time_ms - time_ms % size_ms)
-            for key, time_ms in zip(batch.keys, batch.timestamps_ms, strict=True)
-        ]
-        batch, fit = fitting(self._guard, self.store, some, batch)
-        found = iter(self.store.identify([place for place in fit if place is not None]))
-        return batch, [None if place is None else next(found) for place in fit]
+            batch, identities = batch.take(kept), [identities[index] for index in kept]
+        return _Arrived(batch, identities, data) if len(batch) else None
 
     def _in_time(
-        self, batch: Batch, places: Sequence[Place | None], late: LateSink
-    ) -> tuple[Batch, Sequence[Place | None]]:
+        self, batch: Batch, identities: Sequence[Any], late: LateSink
+    ) -> tuple[Batch, Sequence[Any]]:
         """Return the records whose window has not ended; report the others as late."""
         if not len(batch):
-            return batch, places
+            return batch, identities
         times_ms, in_time_ms = late_times_ms(batch, self._time), self._in_time_ms
         if min(batch.timestamps_ms) + in_time_ms > max(times_ms):
-            return batch, places
+            return batch, identities
         flags = [
-            place is None or timestamp_ms + in_time_ms > time_ms
-            for place, timestamp_ms, time_ms in zip(places, batch.timestamps_ms, times_ms, strict=True)
+            identity is None or timestamp_ms + in_time_ms > time_ms
+            for identity, timestamp_ms, time_ms in zip(identities, batch.timestamps_ms, times_ms, strict=True)
         ]
         if all(flags):
-            return batch, places
+            return batch, identities
         late.late(batch.where([not flag for flag in flags]))
-        return batch.where(flags), [place for place, flag in zip(places, flags, strict=True) if flag]
-
-    def places_met(self, arrived: _Arrived | None, newest_ms: int) -> list[Sequence[Place]]:
-        """Return for each record the places on the other side that can hold what the record meets.
-
-        Args:
-            newest_ms: the start of the newest bucket of the other side.
-        """
-        if arrived is None:
-            return []
-        size_ms, back_ms, ahead_ms = self._bucket_ms, self.back_ms, self.ahead_ms
-        found: list[Sequence[Place]] = []
-        for place, time_ms in zip(arrived.places, arrived.batch.timestamps_ms, strict=True):
-            if place is None:
-                found.append(())
-                continue
-            key = place[0]
-            first_ms, last_ms = time_ms - back_ms, time_ms + ahead_ms
-            first_ms = first_ms - first_ms % size_ms if first_ms > 0 else 0
-            if last_ms >= newest_ms:
-                last_ms = newest_ms
-            if first_ms + size_ms > last_ms:
-                found.append(((key, first_ms),) if first_ms <= last_ms else ())
-            else:
-                found.append([(key, start_ms) for start_ms in range(first_ms, last_ms + 1, size_ms)])
-        return found
+        return batch.where(flags), [
+            identity for identity, flag in zip(identities, flags, strict=True) if flag
+        ]
 
     def note_newest(self, arrived: _Arrived | None) -> int:
         """Return the start of the newest bucket, with those of arrived records."""
@@ -153,6 +114,33 @@ class _Side:
             newest_ms = max(arrived.batch.timestamps_ms)
             self._newest_ms = max(self._newest_ms, newest_ms - newest_ms % self._bucket_ms)
         return self._newest_ms
+
+    def read_rows(self, own: _Arrived | None, other: _Arrived | None) -> None:
+        """Read the rows into memory to which records of this side are added, and those that records of the
+        other side can meet.
+        """
+        size_ms = self._bucket_ms
+        ranges: list[tuple[_Arrived, int, int]] = []
+        if own is not None:
+            ranges.append((own, 0, 0))
+        if other is not None:
+            # The other side reaches back as far as this one reaches ahead.
+            ranges.append((other, self.ahead_ms, self.back_ms))
+        lowest_ms = min(min(arrived.batch.timestamps_ms) - back_ms for arrived, back_ms, _ in ranges)
+        if self.store.is_whole_from(max(0, lowest_ms - lowest_ms % size_ms)):
+            return
+        wanted: dict[int, set[Any]] = {}
+        for arrived, back_ms, ahead_ms in ranges:
+            for identity, time_ms in zip(arrived.identities, arrived.batch.timestamps_ms, strict=True):
+                if identity is None:
+                    continue
+                first_ms, end_ms = max(0, time_ms - back_ms), time_ms + ahead_ms
+                if back_ms or ahead_ms:
+                    end_ms = min(end_ms, self._newest_ms)
+                for start_ms in range(first_ms - first_ms % size_ms, end_ms + 1, size_ms):
+                    wanted.setdefault(start_ms, set()).add(identity)
+        for start_ms, identities in wanted.items():
+            self.store.read(start_ms, identities)
 
 
 class _Unmatched:
@@ -184,12 +172,11 @@ class _Unmatched:
         while self._waiting and self._waiting[0][0] < bound_ms:
             places[heappop(self._waiting)[2]] = None
         first_ms, self._emitted_ms = self._emitted_ms, bound_ms
-        stored = self._side.store.load(places)
-        encoded = self._keys.encode_identities([key for key, _ in places])
+        encoded = self._keys.encode_identities([identity for identity, _ in places])
         return [
             (row.time_ms, self._side.is_right, key, row)
-            for place, key in zip(places, encoded, strict=True)
-            for row in stored.get(place, ())
+            for (identity, start_ms), key in zip(places, encoded, strict=True)
+            for row in self._side.store.rows_of(start_ms, identity)
             if first_ms <= row.time_ms < bound_ms and not row.is_matched
         ]
 
@@ -214,15 +201,15 @@ class _Unmatched:
             return
         end_ms = bound_ms + -bound_ms % self._bucket_ms
         found = [
-            (row.time_ms, pair)
-            for pair, rows in self._side.store.windows_between(self._read_ms, end_ms)
+            (row.time_ms, key, start_ms)
+            for (key, start_ms), rows in self._side.store.windows_between(self._read_ms, end_ms)
             for row in rows
             if row.time_ms >= self._emitted_ms and not row.is_matched
         ]
         self._read_ms = end_ms
-        places = self._side.store.identify([pair for _, pair in found])
-        for (time_ms, _), place in zip(found, places, strict=True):
-            self.add(time_ms, place)
+        identities = self._side.store.identify([key for _, key, _ in found])
+        for (time_ms, _, start_ms), identity in zip(found, identities, strict=True):
+            self.add(time_ms, (identity, start_ms))
 
 
 class StreamJoinOperator:
@@ -234,7 +221,7 @@ class StreamJoinOperator:
         self,
         guard: Guard,
         node: StreamJoin,
-        stores: tuple[WindowStore[Any, list[Row]], WindowStore[Any, list[Row]]],
+        stores: tuple[RowStore[Row], RowStore[Row]],
         time: Watermark,
         late: LateSink,
     ) -> None:
@@ -266,27 +253,21 @@ class StreamJoinOperator:
             return None
         counts = [0 if each is None else len(each.batch) for each in arrived]
         sides = [False] * counts[0] + [True] * counts[1]
-        places = [place for each in present for place in each.places]
+        identities = [identity for each in present for identity in each.identities]
         data = [found for each in present for found in each.data]
-        left_newest_ms = self._left.note_newest(arrived[0])
-        right_newest_ms = self._right.note_newest(arrived[1])
-        met_on_right = self._left.places_met(arrived[0], right_newest_ms)
-        met_on_left = self._right.places_met(arrived[1], left_newest_ms)
-        rows = (
-            self._left.store.load(_united(arrived[0], met_on_left)),
-            self._right.store.load(_united(arrived[1], met_on_right)),
-        )
-        places_met = met_on_right + met_on_left
+        newest_ms = self._left.note_newest(arrived[0]), self._right.note_newest(arrived[1])
+        self._left.read_rows(arrived[0], arrived[1])
+        self._right.read_rows(arrived[1], arrived[0])
         if len(present) == 2:
             # The same order as that of ``merged``.
             origins = [origin for each in present for origin in each.batch.origins]
             order = sorted(range(len(origins)), key=origins.__getitem__)
             sides = [sides[index] for index in order]
-            places = [places[index] for index in order]
+            identities = [identities[index] for index in order]
             data = [data[index] for index in order]
-            places_met = [places_met[index] for index in order]
-        records = zip(sides, batch.timestamps_ms, places, data, places_met, strict=True)
-        indexes, others, times_ms = self._met(records, rows)
+        indexes, others, times_ms = self._met(
+            zip(sides, batch.timestamps_ms, identities, data, strict=True), newest_ms
+        )
         if not indexes:
             return None
         met = batch.take(indexes)
@@ -305,39 +286,43 @@ class StreamJoinOperator:
         return (met if kept is None else met.take(kept)).with_values(values)
 
     def _met(
-        self,
-        records: Iterable[tuple[bool, int, Place | None, bytes | None, Sequence[Place]]],
-        kept: tuple[dict[Place, list[Row]], dict[Place, list[Row]]],
+        self, records: Iterable[tuple[bool, int, Any, bytes | None]], newest_ms: tuple[int, int]
     ) -> tuple[list[int], list[bytes | None], list[int]]:
-        """Keep each record as a row and find the rows that it meets.
+        """Keep each record as a row and find the rows that it meets; all of them are in memory.
 
         Args:
-            records: whether it is right, its time, its place, its encoded value, the places to look into.
-            kept: the rows of the left and of the right.
+            records: whether it is right, its time, the identity of its key, its encoded value.
+            newest_ms: the start of the newest bucket of the left and of the right.
 
         Returns:
             For each result the index of the record, the encoded value of the row it meets, ``None`` for none,
             and the later time.
         """
-        left, right = self._left, self._right
-        changed: tuple[list[Place], list[Place]] = ([], [])
+        left, right, size_ms = self._left, self._right, self._span.bucket_ms
+        facts = (
+            (left, left.store.buckets, right.store.buckets, newest_ms[1], right.keeps),
+            (right, right.store.buckets, left.store.buckets, newest_ms[0], left.keeps),
+        )
         indexes: list[int] = []
         others: list[bytes | None] = []
         times_ms: list[int] = []
-        for index, (is_right, time_ms, place, data, places_met) in enumerate(records):
-            if place is None or data is None:
+        for index, (is_right, time_ms, identity, data) in enumerate(records):
+            if identity is None or data is None:
                 indexes.append(index)
                 others.append(None)
                 times_ms.append(time_ms)
                 continue
-            own, marks = (right, left.keeps) if is_right else (left, right.keeps)
-            other_rows = kept[not is_right]
+            own, own_buckets, other_buckets, last_start_ms, marks = facts[is_right]
             is_matched = False
-            for met in places_met:
-                rows = other_rows.get(met)
-                if rows is None:
+            first_ms, last_ms = time_ms - own.back_ms, time_ms + own.ahead_ms
+            start_ms = first_ms - first_ms % size_ms if first_ms > 0 else 0
+            last_start_ms = min(last_start_ms, last_ms)
+            while start_ms <= last_start_ms:
+                bucket = other_buckets.get(start_ms)
+                rows = None if bucket is None else bucket.rows.get(identity)
+                start_ms += size_ms
+                if bucket is None or not rows:
                     continue
-                first_ms, last_ms = time_ms - own.back_ms, time_ms + own.ahead_ms
                 if len(rows) > _FEW_ROWS:
                     start = bisect_left(rows, first_ms, key=time_of)
                     rows = rows[start : bisect_right(rows, last_ms, lo=start, key=time_of)]
@@ -350,18 +335,14 @@ class StreamJoinOperator:
                         times_ms.append(row_ms if row_ms > time_ms else time_ms)
                         if marks and not row.is_matched:
                             row.is_matched = True
-                            changed[not is_right].append(met)
-            row = Row(time_ms, data, is_matched and own.keeps)
-            own_rows = kept[is_right].get(place)
-            if own_rows is None:
-                kept[is_right][place] = [row]
-            else:
-                add_row(own_rows, row)
-            changed[is_right].append(place)
+                            bucket.note_change(identity, row)
+            start_ms = time_ms - time_ms % size_ms
+            bucket = own_buckets.get(start_ms)
+            if bucket is None:
+                bucket = own.store.bucket(start_ms)
+            bucket.add(identity, Row(time_ms, data, is_matched and own.keeps))
             if own.keeps and not is_matched and (waiting := self._unmatched[is_right]) is not None:
-                waiting.add(time_ms, place)
-        left.store.mark_dirty(changed[0])
-        right.store.mark_dirty(changed[1])
+                waiting.add(time_ms, (identity, start_ms))
         return indexes, others, times_ms
 
     def _ended(self, source: BatchSource) -> Batch | None:
@@ -391,11 +372,3 @@ class StreamJoinOperator:
         last = [side.last_ms() for side in self._unmatched if side is not None]
         times_ms = [time_ms for time_ms in last if time_ms is not None]
         return self._span.unmatched_at(max(times_ms)) if times_ms else None
-
-
-def _united(arrived: _Arrived | None, met: list[Sequence[Place]]) -> set[Place]:
-    """Return the places of arrived records, and those that records of the other side look into."""
-    found = {place for places in met for place in places}
-    if arrived is not None:
-        found.update(place for place in arrived.places if place is not None)
-    return found

@@ -61,6 +61,7 @@ from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.limits import SampleOf
 from streamcore.processing.topology.nodes import Node, TopicSpec
 from streamcore.processing.topology.windows import RecordWindows, SessionWindows, SlidingWindows, Windows
+from streamcore.state.row_store import RowStore
 from streamcore.state.sessions import SessionStore
 from streamcore.state.sliding_windows import SlidingStore
 from streamcore.state.windowed import WindowStore
@@ -211,7 +212,7 @@ class TaskBuilder:
                     self.now_ms,
                 )
             case nodes.StreamJoin():
-                stores = self._windows(task, node.sides[0].store), self._windows(task, node.sides[1].store)
+                stores = _rows(task, node.sides[0].store), _rows(task, node.sides[1].store)
                 late = _LateRecords(task, None)
                 return StreamJoinOperator(guard, node, stores, _time(task, node), late)
             case nodes.Sink():
@@ -300,6 +301,12 @@ class _LateRecords:
         self._task.late_count += len(batch)
         if self._sink is not None:
             self._sink.process(batch)
+
+
+def _rows(task: Task, store: nodes.StoreSpec) -> RowStore[Any]:
+    found = task.stores[store.name]
+    assert isinstance(found, RowStore)
+    return found
 
 
 def _sessions(task: Task, store: nodes.StoreSpec) -> SessionStore[Any]:

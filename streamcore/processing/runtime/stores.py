@@ -16,7 +16,8 @@ from streamcore.processing.topology.windows import (
 )
 from streamcore.state.descriptions import DESCRIPTION_VERSION, StoreDescription
 from streamcore.state.engine import KeyValueEngine
-from streamcore.state.keys import key_codec
+from streamcore.state.keys import KeyCodec, key_codec
+from streamcore.state.row_store import RowStore, chunk_key_codec
 from streamcore.state.session_keys import period_of_gap
 from streamcore.state.sessions import SessionStore
 from streamcore.state.sliding_windows import SlidingStore
@@ -46,6 +47,10 @@ def write_back_of(engine: KeyValueEngine, store: StoreSpec) -> WriteBack[Any, An
             store.value_serde.decode,
             size_ms=store.windows.size_ms,
             value_type=store.value_serde.type_name,
+        )
+    if store.is_of_join:
+        return RowStore(
+            engine, store.name, store.key_type, store.value_serde.encode, store.value_serde.decode
         )
     kind = WriteBack if store.windows is None else WindowStore
     return kind(
@@ -86,12 +91,16 @@ def _layout_of(store: StoreSpec) -> Literal["kv", "window", "session", "sliding"
             return "window"
 
 
+def _key_codec_of(store: StoreSpec) -> KeyCodec[Any]:
+    return chunk_key_codec(store.key_type) if store.is_of_join else key_codec(store.key_type)
+
+
 def description_of(store: StoreSpec, name: str, *, follows: str) -> StoreDescription:
     """Return the description of a store, for tools."""
     return StoreDescription(
         name=name,
         kind=_layout_of(store),
-        key_codec=key_codec(store.key_type).name,
+        key_codec=_key_codec_of(store).name,
         value_codec=store.value_serde.name,
         **_window_facts(store),
         aggregations=[(attribute, aggregator.stored_kind) for attribute, aggregator in store.aggregators],

@@ -11,14 +11,14 @@ A join keeps the rows of each side in a windowed store of its own::
 
     (key, start of a bucket) -> the rows of the key whose times are in the bucket, by time, then as they came
 
+(``state/row_store`` describes how they are written.)
+
 Buckets are as long as half of the span or a little more, so that a record looks into three of them at most.
 """
 
 from __future__ import annotations
 
-from bisect import insort_right
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -87,15 +87,3 @@ class JoinSpan:
     def unmatched_at(self, time_ms: int) -> int:
         """Return the watermark at which a row of a time cannot meet a further record."""
         return time_ms + self.held_ms + 1
-
-
-time_of = attrgetter("time_ms")
-"""Returns the time of a row."""
-
-
-def add_row(rows: list[Row], row: Row) -> None:
-    """Insert a row into rows of one key: by time, behind rows of the same time."""
-    if not rows or rows[-1].time_ms <= row.time_ms:
-        rows.append(row)
-    else:
-        insort_right(rows, row, key=time_of)
