@@ -269,7 +269,7 @@ async def _work_until_end(worker: Worker, signals: StopSignals, *, close_windows
 def _say_plan(app: App, log: ConnectedLog) -> None:
     from streamcore.cli.worker_display import plan_lines, say
     from streamcore.processing.runtime.topics import topics_read_before
-    from streamcore.processing.topology.plan import resolve_partitions
+    from streamcore.processing.topology.partitions import resolve_partitions
 
     plan = app.plan()
     existing = {name: topic.partition_count for name, topic in log.topics().items()}

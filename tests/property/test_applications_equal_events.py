@@ -20,7 +20,8 @@ from streamcore.processing.dsl.app import App
 from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, skip
 from streamcore.processing.topology.meaning import Interpreter
 from streamcore.processing.topology.nodes import Aggregate, Repartition, StoreSpec, To, TopicSpec
-from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
+from streamcore.processing.topology.partitions import resolve_partitions
+from streamcore.processing.topology.plan import Plan, SubTopology, task_count
 from streamcore.processing.topology.times import NO_TIME
 from streamcore.testing.topology_driver import TopologyDriver
 from tests.support.random_topologies import KEYS, applications, event_time_ms, stored_times_ms, stored_values

@@ -27,7 +27,8 @@ from streamcore.processing.runtime.stores import write_back_of
 from streamcore.processing.runtime.task import Task, TaskId
 from streamcore.processing.topology.meaning import Interpreter
 from streamcore.processing.topology.nodes import StoreSpec
-from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
+from streamcore.processing.topology.partitions import resolve_partitions
+from streamcore.processing.topology.plan import Plan, SubTopology, task_count
 from streamcore.processing.topology.times import NO_TIME
 from streamcore.processing.topology.windows import RecordWindows
 from streamcore.state.memory import MemoryEngine

@@ -6,7 +6,7 @@ The partition of a key follows from its bytes and from the number of partitions.
 * where the topics above write equal keys as different bytes, such as ``7`` as JSON and as MessagePack,
 * where the topics above declare different numbers of partitions.
 
-Numbers that are not declared are known when the application starts; ``plan.resolve_partitions`` compares
+Numbers that are not declared are known when the application starts: ``partitions.resolve_partitions`` checks
 them, and refuses what is left.
 """
 
@@ -19,7 +19,7 @@ from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.dsl.flow import Flow, writable
 from streamcore.processing.dsl.topic_keys import internal_key_serde
 from streamcore.processing.topology.nodes import DerivedTable, Repartition, StoreSpec, TopicSpec
-from streamcore.processing.topology.plan import topics_above, written_alike
+from streamcore.processing.topology.partitions import topics_above, written_alike
 
 
 def all_meet(flows: Sequence[Flow]) -> bool:

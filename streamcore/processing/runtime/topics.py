@@ -19,7 +19,8 @@ from streamcore.log.client.port import Log, TopicDescription
 from streamcore.model import TopicName
 from streamcore.processing.topology.application import Application
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
-from streamcore.processing.topology.plan import Plan, resolve_partitions, task_count
+from streamcore.processing.topology.partitions import resolve_partitions
+from streamcore.processing.topology.plan import Plan, task_count
 from streamcore.serde import BYTES
 from streamcore.state import application_records, changelog
 

@@ -9,7 +9,7 @@ import pytest
 
 import streamcore as sc
 from streamcore.errors import TopologyError
-from streamcore.processing.topology.plan import resolve_partitions
+from streamcore.processing.topology.partitions import resolve_partitions
 from streamcore.testing import TopologyDriver
 
 KEYS = range(12)

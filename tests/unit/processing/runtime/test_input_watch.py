@@ -11,7 +11,7 @@ from streamcore.model import FetchedColumns, TopicPartition
 from streamcore.partitioning import partition_of_key
 from streamcore.processing.runtime.input_watch import SAMPLED_KEYS, InputWatch
 from streamcore.processing.runtime.inputs import RecordQueue
-from streamcore.processing.topology.plan import resolve_partitions
+from streamcore.processing.topology.partitions import resolve_partitions
 
 DAY_MS = 86_400_000
 

@@ -11,7 +11,8 @@ import pytest
 from streamcore.errors import TopologyError, UsageError
 from streamcore.model import Windowed
 from streamcore.processing.dsl.app import App
-from streamcore.processing.topology.plan import Plan, SubTopology, resolve_partitions, task_count
+from streamcore.processing.topology.partitions import resolve_partitions
+from streamcore.processing.topology.plan import Plan, SubTopology, task_count
 from streamcore.serde import Serde
 
 
