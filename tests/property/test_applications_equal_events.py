@@ -111,11 +111,19 @@ def by_time(plan: Plan, records: list[Stored], highest: dict[tuple[str, int], in
     return [record for _, record in sorted(keyed, key=lambda pair: pair[0])]
 
 
+DRAWN = applications(joins=False, policies=GOING_ON) | applications(policies=GOING_ON)
+
+
 @settings(phases=[Phase.generate])  # making a failure small takes minutes; reading it does not
-@given(applications(joins=False, policies=GOING_ON) | applications(policies=GOING_ON), st.data())
+@given(DRAWN, st.data())
 def test_an_application_gives_what_the_interpreter_gives_whatever_crashes(
     app: App, data: st.DataObject
 ) -> None:
+    ensure_equal_to_events(app, data)
+
+
+def ensure_equal_to_events(app: App, data: st.DataObject) -> None:
+    """Run an application with drawn records, cuts and crashes, and beside it the interpreter."""
     plan = app.plan()
     counts = resolve_partitions(plan, {}) | {"dead": 1}
     assume(has_one_order(plan, counts))
