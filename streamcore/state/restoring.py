@@ -81,7 +81,7 @@ class RestoreRules:
     replaced_ids: frozenset[UUID] = frozenset()
     """Ids of former topics that a reset deleted, or that the user allows to be replaced."""
     deletes_by_tombstones: bool = False
-    """Whether a windowed store writes tombstones, as that of sessions does; key-value stores always do."""
+    """Whether a windowed store writes tombstones, as one of sessions does; key-value stores always do."""
     may_lose_end: bool = False
     """Whether the log does not wait for the disk, so that a power cut may leave the store ahead of it."""
 
@@ -93,11 +93,10 @@ def plan_restore(
 
     A key-value store whose checkpoint is before the log start may have missed tombstones, and so may one
     whose checkpoint is older than the retention of tombstones: their tails cannot be used. Windowed stores
-    drop windows without tombstones; only an agent that deletes a window writes one, and retention deletes its
-    window in any case. The records that retention deleted from their changelogs meanwhile are at worst
-    missing, so their own data, although older, is better than none. A store of sessions drops old ones like a
-    windowed store, but deletes united sessions by tombstones, so its tail is used like that of a key-value
-    store.
+    drop windows without tombstones. The records that retention deleted from their changelogs meanwhile are at
+    worst missing, so their own data, although older, is better than none. Stores of sessions and tables that
+    are made of tables drop old windows like others, but also delete single ones by tombstones, so their tails
+    are used like those of key-value stores.
 
     The log start of a key-value changelog stays at 0: compaction does not move it. A later log start shows
     that retention or DeleteRecords deleted records that may be the newest of their keys, so a rebuild would

@@ -27,7 +27,7 @@ from streamcore.processing.dsl.windowed_stream import WindowedStream
 from streamcore.processing.topology import aggregations, kept_aggregations, sketches
 from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, retry, skip, stop
-from streamcore.processing.topology.nodes import TopicSpec
+from streamcore.processing.topology.nodes import TableSource, TopicSpec
 from streamcore.processing.topology.times import NO_TIME, TIME_MS_MAX
 from streamcore.processing.topology.windows import SessionWindows
 
@@ -274,7 +274,8 @@ def applications(
             on_null=draw(on_null),
             on_error=draw(policy),
         )
-        drawn.tables.append(others.table("others-table"))
+        history = draw(st.sampled_from([None, "1s", "5s", "40s", "1d"]))
+        drawn.tables.append(others.table("others-table", history=history))
         drawn.streams.append(draw(st.sampled_from([others, drawn.tables[0].to_stream()])))
     for _ in range(draw(st.integers(1, 8))):
         _draw_step(draw, drawn, policy, joins=joins)
@@ -342,8 +343,11 @@ def _draw_step(
             if tables:
                 table = draw(st.sampled_from(tables))
                 how = draw(st.sampled_from(["inner", "left"]))
+                has_history = isinstance(table.node, TableSource) and table.node.history is not None
+                function = draw(st.sampled_from([joined, joined_or_failed]))
+                options: dict[str, Any] = {"as_of": has_history and draw(st.booleans()), "how": how}
                 drawn.streams.append(
-                    stream.join(table, joined, how=how, name=drawn.name("join"), on_error=policy)
+                    stream.join(table, function, name=drawn.name("join"), on_error=policy, **options)
                 )
         case "join-streams":
             _draw_join_of_streams(draw, drawn, stream, policy)

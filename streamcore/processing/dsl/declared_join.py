@@ -12,16 +12,16 @@ from streamcore.processing.dsl.declaration import named_after, return_type
 from streamcore.processing.dsl.flow import Flow
 from streamcore.processing.dsl.table import GlobalTable, Table
 from streamcore.processing.topology.error_policy import ErrorPolicy
-from streamcore.processing.topology.nodes import TableJoin
+from streamcore.processing.topology.nodes import AsOfJoin, TableHistory, TableJoin, TableSource
 from streamcore.processing.topology.places import shown
 
 
-def check_join(flow: Flow, table: Any, *, how: Any, on: Any, step: str) -> None:
+def check_join(flow: Flow, table: Any, *, how: Any, on: Any, as_of: Any, step: str) -> None:
     """Refuse a join that cannot be declared.
 
     Raises:
-        TopologyError: it joins something other than a table of this application, in an unknown way, or by
-            keys that cannot be equal.
+        TopologyError: it joins something other than a table of this application, in an unknown way, by
+            keys that cannot be equal, or as of a time with a table that keeps no history.
     """
     if not isinstance(how, str) or how not in ("inner", "left"):
         raise TopologyError(
@@ -33,6 +33,13 @@ def check_join(flow: Flow, table: Any, *, how: Any, on: Any, step: str) -> None:
             + fact_text(step=step, given=shown(table))
         )
     flow.ensure_same_app(table.declaration, step=step, table=table.name)
+    if not isinstance(as_of, bool):
+        raise TopologyError(f"as_of= is True or False: {fact_text(step=step, as_of=shown(as_of))}")
+    if as_of and history_of(table) is None:
+        raise TopologyError(
+            "only a table of a topic that keeps a history has the values of earlier times; declare it with "
+            "one, topic.table(name, history='1d'), and join that: " + fact_text(step=step, table=table.name)
+        )
     if isinstance(table, GlobalTable):
         return
     if on is not None:
@@ -52,6 +59,7 @@ def declare_join(
     on_error: ErrorPolicy | None,
     left: bool,
     on: Callable[[Any], Any] | None,
+    as_of: bool,
     value_type: Any,
     named: str | None,
 ) -> Flow:
@@ -68,6 +76,22 @@ def declare_join(
     shape = flow.shape.with_values(
         return_type(function) if value_type is None else value_type, is_annotation=value_type is None
     )
+    history = history_of(table)
+    if as_of and history is not None and isinstance(table.node, TableSource):
+        return flow.then(
+            AsOfJoin(
+                name=name,
+                parents=(flow.node,),
+                on_error=on_error,
+                table=table.node,
+                store=history.keys,
+                history=history,
+                decode=table.store.value_serde.decode,
+                function=function,
+                left=left,
+            ),
+            shape,
+        )
     node = TableJoin(
         name=name,
         parents=(flow.node,),
@@ -79,6 +103,11 @@ def declare_join(
         on=on,
     )
     return flow.then(node, shape)
+
+
+def history_of(table: Table[Any, Any] | GlobalTable[Any, Any]) -> TableHistory | None:
+    """Return the history of a table, if it is declared with one."""
+    return table.node.history if isinstance(table.node, TableSource) else None
 
 
 def _refuse_other_keys(flow: Flow, table: Table[Any, Any]) -> None:

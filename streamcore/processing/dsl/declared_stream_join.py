@@ -18,13 +18,13 @@ from streamcore.processing.topology.places import shown
 
 
 def check_stream_join(
-    left: Flow, right: Flow, *, how: Any, on: Any, before: Any, after: Any, grace: Any, step: str
+    left: Flow, right: Flow, *, how: Any, on: Any, as_of: Any, before: Any, after: Any, grace: Any, step: str
 ) -> JoinSpan:
     """Return the span of a join, and refuse a join that cannot be declared.
 
     Raises:
-        TopologyError: it has no span, an unknown ``how``, ``on``, a stream of another application, or keys
-            that cannot be equal.
+        TopologyError: it has no span, an unknown ``how``, ``on``, ``as_of``, a stream of another
+            application, or keys that cannot be equal.
     """
     if not isinstance(how, str) or how not in ("inner", "left", "outer"):
         raise TopologyError(
@@ -34,6 +34,11 @@ def check_stream_join(
     if on is not None:
         raise TopologyError(
             f"streams are joined by their keys, without on=; use group_by before: {fact_text(step=step)}"
+        )
+    if as_of is not False:
+        raise TopologyError(
+            "as_of= is for tables: join the table of the topic, topic.table(name, history='1d'), for the "
+            f"value that held at the record's time: {fact_text(step=step, stream=right.name)}"
         )
     if before is None or after is None:
         raise TopologyError(

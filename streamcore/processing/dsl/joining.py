@@ -36,6 +36,7 @@ class Joining(Steps[K, V], Generic[K, V]):
         *,
         how: Literal["inner"] = ...,
         on: Callable[[V], K2 | None] | None = ...,
+        as_of: bool = ...,
         name: str | None = ...,
         on_error: Policy = ...,
         value: Any = ...,
@@ -48,6 +49,7 @@ class Joining(Steps[K, V], Generic[K, V]):
         *,
         how: Literal["left"],
         on: Callable[[V], K2 | None] | None = ...,
+        as_of: bool = ...,
         name: str | None = ...,
         on_error: Policy = ...,
         value: Any = ...,
@@ -59,6 +61,7 @@ class Joining(Steps[K, V], Generic[K, V]):
         *,
         how: Literal["inner"] = ...,
         on: Callable[[V], K2 | None] | None = ...,
+        as_of: bool = ...,
         name: str | None = ...,
         on_error: Policy = ...,
         value: Any = ...,
@@ -70,6 +73,7 @@ class Joining(Steps[K, V], Generic[K, V]):
         *,
         how: Literal["left"],
         on: Callable[[V], K2 | None] | None = ...,
+        as_of: bool = ...,
         name: str | None = ...,
         on_error: Policy = ...,
         value: Any = ...,
@@ -163,6 +167,7 @@ class Joining(Steps[K, V], Generic[K, V]):
         *,
         how: str = "inner",
         on: Callable[[V], Any] | None = None,
+        as_of: bool = False,
         before: Duration | None = None,
         after: Duration | None = None,
         grace: Duration | None = None,
@@ -174,7 +179,9 @@ class Joining(Steps[K, V], Generic[K, V]):
         """Join each value with the value of the same key in a table, or with those near in time in a stream.
 
         *With a table*: ``how="left"`` also emits records without a match, with ``None`` for the table's
-        value. ``on=`` computes the key to look up; only global tables take it.
+        value. ``on=`` computes the key to look up; only global tables take it. ``as_of=True`` joins the value
+        that the key had at the event time of the record, from the history of the table,
+        ``topic.table(name, history="1d")``; a record that is older than the history has no match.
 
         *With a stream*: a record of this stream at time t and one of ``other`` at time u join if
         ``t - before <= u <= t + after``, once, in whatever order they come. The result has the later of both
@@ -193,6 +200,7 @@ class Joining(Steps[K, V], Generic[K, V]):
             function: makes the result of the two values; without one, the result is a decorator.
             how: ``"inner"``, ``"left"`` or, for streams, ``"outer"``.
             on: makes the key to look up in a global table.
+            as_of: whether the value of the table is the one at the record's event time, not the newest.
             before: how far before this stream's record the other record may be, such as ``"10s"``.
             after: how far after it.
             grace: how much longer records out of order are joined; by default 0.
@@ -209,7 +217,15 @@ class Joining(Steps[K, V], Generic[K, V]):
         build: Callable[..., Stream[K, Any]]
         if isinstance(other, Joining):
             span = check_stream_join(
-                self.flow, other.flow, how=how, on=on, before=before, after=after, grace=grace, step=step
+                self.flow,
+                other.flow,
+                how=how,
+                on=on,
+                as_of=as_of,
+                before=before,
+                after=after,
+                grace=grace,
+                step=step,
             )
 
             def build(function: Any, *, parents: tuple[Node, ...], **step: Any) -> Stream[K, Any]:
@@ -218,7 +234,7 @@ class Joining(Steps[K, V], Generic[K, V]):
                 )
                 return self._stream(flow)
         else:
-            check_join(self.flow, other, how=how, on=on, step=step)
+            check_join(self.flow, other, how=how, on=on, as_of=as_of, step=step)
             if (before, after, grace) != (None, None, None):
                 raise TopologyError(
                     "a table has one row of a key, without before=, after=, grace=; these are for streams: "
@@ -231,7 +247,15 @@ class Joining(Steps[K, V], Generic[K, V]):
                 left = how == "left"
                 return self._stream(
                     declare_join(
-                        self.flow, other, function, left=left, on=on, value_type=value, named=name, **step
+                        self.flow,
+                        other,
+                        function,
+                        left=left,
+                        on=on,
+                        as_of=as_of,
+                        value_type=value,
+                        named=name,
+                        **step,
                     )
                 )
 

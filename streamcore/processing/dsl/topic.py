@@ -9,14 +9,23 @@ from typing import Any, Generic, TypeVar
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.model import Headers, Record
 from streamcore.processing.context import Sender, current_sender
+from streamcore.processing.dsl.checks import Duration, declared_ms
 from streamcore.processing.dsl.declaration import Declaration
 from streamcore.processing.dsl.flow import Destination, Flow, Shape
 from streamcore.processing.dsl.stream import Stream
 from streamcore.processing.dsl.table import GlobalTable, Table
 from streamcore.processing.topology import nodes
-from streamcore.processing.topology.nodes import Node, Source, StoreSpec, TableSource, TopicSpec
+from streamcore.processing.topology.nodes import (
+    Node,
+    Source,
+    StoreSpec,
+    TableHistory,
+    TableSource,
+    TopicSpec,
+)
 from streamcore.processing.topology.places import declares
 from streamcore.processing.topology.times import NO_TIMESTAMP, given_time_ms
+from streamcore.processing.topology.versions import KEY_HISTORIES, VERSIONS, HistorySpan
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -55,15 +64,25 @@ class Topic(Stream[K, V], Destination[K | None, V | None], Generic[K, V]):
         return f"<Topic {self.name!r} {self.flow.shape}{partitions}>"
 
     @declares
-    def table(self, name: str) -> Table[K, V]:
+    def table(self, name: str, *, history: Duration | None = None) -> Table[K, V]:
         """Return the topic as a table: the newest value of each key. The topic is the table's changelog.
 
+        With ``history``, such as ``"1d"``, the table also keeps the values that its keys had, with the event
+        times from which they hold, for joins with ``as_of=True``. They are kept as long as the watermark is
+        not further than that beyond the time at which another value followed; the store that holds them has
+        a changelog.
+
         Raises:
-            TopologyError: the name is taken or invalid.
+            TopologyError: the name is taken or invalid, or the history is no duration.
         """
         store = self._store(name)
+        kept = None
+        if history is not None:
+            span = HistorySpan(declared_ms(history, "history=", table=name))
+            kept = self._history(store, span)
         node_name = self.declaration.node_name(None, None, name)
-        return Table(self.flow.then(TableSource(name=node_name, parents=(self.node,), store=store)), store)
+        node = TableSource(name=node_name, parents=(self.node,), store=store, history=kept)
+        return Table(self.flow.then(node), store)
 
     @declares
     def global_table(self, name: str) -> GlobalTable[K, V]:
@@ -138,6 +157,25 @@ class Topic(Stream[K, V], Destination[K | None, V | None], Generic[K, V]):
             value_serde=self.spec.value_serde,
             source_topic=self.spec,
         )
+
+    def _history(self, table: StoreSpec, span: HistorySpan) -> TableHistory:
+        """Return the stores of the versions of a table."""
+        keys = StoreSpec(
+            name=self.declaration.store_name(f"{table.name}.history"),
+            key_type=table.key_type,
+            value_serde=KEY_HISTORIES,
+            is_step_state=True,
+            history=span,
+        )
+        versions = StoreSpec(
+            name=self.declaration.store_name(f"{table.name}.versions"),
+            key_type=table.key_type,
+            value_serde=VERSIONS,
+            windows=span.buckets(),
+            is_step_state=True,
+            history=span,
+        )
+        return TableHistory(span=span, keys=keys, versions=versions)
 
 
 def _sender(spec: TopicSpec) -> Sender:

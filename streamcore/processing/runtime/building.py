@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from streamcore.clock import SystemClock
+from streamcore.errors import fact_text
 from streamcore.processing.operators.aggregate import AggregateOperator
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.derived_tables import (
@@ -43,6 +45,7 @@ from streamcore.processing.operators.tables import (
     TableJoinOperator,
     TableSourceOperator,
 )
+from streamcore.processing.operators.versions import AsOfJoinOperator, TableVersions, VersionedTableOperator
 from streamcore.processing.operators.windowed_aggregate import (
     FinalOperator,
     Watermark,
@@ -65,6 +68,8 @@ from streamcore.state.row_store import RowStore
 from streamcore.state.sessions import SessionStore
 from streamcore.state.sliding_windows import SlidingStore
 from streamcore.state.windowed import WindowStore
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -185,11 +190,17 @@ class TaskBuilder:
             case nodes.Every():
                 return EveryOperator(guard, task.stores[node.store.name], node, _time(task, node))
             case nodes.TableSource():
-                return TableSourceOperator(
+                newest = TableSourceOperator(
                     guard,
                     task.stores[node.store.name],
                     task.history_of(node.store),
                 )
+                if node.history is None:
+                    return newest
+                versions = task.versions_of(node)
+                _warn_of_rows_without_versions(task, node.store, versions)
+                encode, late = node.store.value_serde.encode, _LateRecords(task, None)
+                return VersionedTableOperator(guard, newest, versions, encode, late)
             case nodes.TableJoin():
                 table = self._lookup(task, node)
                 return TableJoinOperator(
@@ -201,6 +212,8 @@ class TaskBuilder:
                     result=node.store.result,
                     history=task.history_of(node.store),
                 )
+            case nodes.AsOfJoin():
+                return AsOfJoinOperator(guard, node, task.versions_of(node.table), _time(task, node))
             case nodes.Process():
                 return ProcessorOperator(
                     guard,
@@ -287,6 +300,16 @@ def _time(task: Task, node: Node) -> Watermark:
     """Return the watermark as a node sees it."""
     held_ms = task.sub_topology.held_ms.get(node, 0)
     return HeldTime(task.time, held_ms) if held_ms else task.time
+
+
+def _warn_of_rows_without_versions(task: Task, store: nodes.StoreSpec, versions: TableVersions) -> None:
+    """Log that a table has rows from before its history was declared."""
+    if versions.is_empty and next(task.stores[store.name].items(), None) is not None:
+        _logger.warning(
+            "the table has rows from before it kept a history; a join as of a time finds a row after its "
+            "next change; use another table name to read the topic again: %s",
+            fact_text(table=store.name, task=task.task_id),
+        )
 
 
 class _LateRecords:

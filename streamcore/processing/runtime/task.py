@@ -28,12 +28,13 @@ from streamcore.processing.operators.sessions import SessionFinalOperator
 from streamcore.processing.operators.stateless import Operator
 from streamcore.processing.operators.stream_joins import StreamJoinOperator
 from streamcore.processing.operators.tables import StoreHistory
+from streamcore.processing.operators.versions import TableVersions
 from streamcore.processing.operators.windowed_aggregate import FinalOperator
 from streamcore.processing.runtime.event_runner import EventRunner
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper
 from streamcore.processing.runtime.inputs import RecordQueue, RoundEnd
 from streamcore.processing.runtime.reading import global_table, part_of_task
-from streamcore.processing.runtime.rounds import Round, TaskTime, TimeAdvance
+from streamcore.processing.runtime.rounds import HeldTime, Round, TaskTime, TimeAdvance
 from streamcore.processing.runtime.turns import Turn
 from streamcore.processing.topology import nodes
 from streamcore.processing.topology.nodes import Node, StoreSpec
@@ -169,6 +170,7 @@ class Task:
         self._numbers = {id(queue): number for number, queue in enumerate(inputs)}
         self._meets_in_a_store = [entry.meets_in_a_store for entry in self._entries]
         self._histories: dict[str, StoreHistory] = {}
+        self._versions: dict[str, TableVersions] = {}
         self.holding = [queue for queue, entry in zip(inputs, self._entries, strict=True) if entry.holds_time]
         """The inputs that hold the watermark."""
         self.time = TaskTime(watermark_ms, self.holding)
@@ -196,6 +198,29 @@ class Task:
         if not any(found is store for node in members for found in nodes.own_stores(node)):
             return None
         return self._histories.setdefault(store.name, StoreHistory())
+
+    def versions_of(self, table: nodes.TableSource) -> TableVersions:
+        """Return the versions of a table with a history, which joins read."""
+        history = table.history
+        assert history is not None
+        if table.store.name not in self._versions:
+            joins = [
+                node
+                for node in self.sub_topology.nodes
+                if isinstance(node, nodes.AsOfJoin) and node.table is table
+            ]
+            held_ms = max((self.sub_topology.held_ms.get(join, 0) for join in joins), default=0)
+            versions = self.stores[history.versions.name]
+            assert isinstance(versions, WindowStore)
+            self._versions[table.store.name] = TableVersions(
+                history.span, self.stores[history.keys.name], versions, HeldTime(self.time, held_ms)
+            )
+        return self._versions[table.store.name]
+
+    @property
+    def _changing_tables(self) -> list[StoreHistory | TableVersions]:
+        """The tables that joins may read in the round in which they change."""
+        return [*self._histories.values(), *self._versions.values()]
 
     def set_steps(self, steps: Sequence[Step], input_guards: Sequence[Guard]) -> None:
         """Set the steps; they are created with the task (its time, its stores).
@@ -318,9 +343,9 @@ class Task:
                     step.operator.begin(step.operator.wanted(events))
             return await self._go_on(work)
         self.time.advance(taken, 0, len(taken))
-        if self._histories:
+        if self._changing_tables:
             meets = any(self._meets_in_a_store[index] for index in counts)
-            for history in self._histories.values():
+            for history in self._changing_tables:
                 history.is_wanted = meets or len(counts) > 1
         if not await self._run(outputs, taken):
             return 0
@@ -465,7 +490,7 @@ class Task:
                     return False
                 agent.hand_on()
         self.outputs.end_batch()
-        for history in self._histories.values():
+        for history in self._changing_tables:
             history.clear()
         self._drop_expired_windows()
         return True
@@ -480,6 +505,8 @@ class Task:
                 store = self.stores[spec.name]
                 assert isinstance(store, WindowStore | SessionStore)
                 store.drop_before(expired_before)
+        for versions in self._versions.values():
+            versions.forget()
 
     def abort(self) -> None:
         """Drop all work since the last commit. The task cannot be used any more; a new one is created."""

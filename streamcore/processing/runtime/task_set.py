@@ -49,7 +49,6 @@ from streamcore.processing.topology.error_policy import Stop
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, task_count
 from streamcore.processing.topology.times import NO_TIME
-from streamcore.processing.topology.windows import SessionWindows
 from streamcore.state import changelog
 from streamcore.state.application_records import ApplicationRecords, RecordChanges, read_records
 from streamcore.state.descriptions import StoreDescription, describe_store
@@ -425,8 +424,8 @@ class _Opening:
             RestoreTarget(
                 store=store.name,
                 partition=source,
-                is_windowed=store.windows is not None,
-                deletes_by_tombstones=isinstance(store.windows, SessionWindows),
+                is_windowed=store.expires_by_retention,
+                deletes_by_tombstones=store.deletes_keys,
                 until=until,
                 transform=transform,
                 is_changelog=store.source_topic is None,

@@ -13,6 +13,7 @@ from streamcore.durations import duration_text
 from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
+    AsOfJoin,
     Branch,
     DerivedTable,
     Every,
@@ -140,6 +141,8 @@ def kind_of(node: Node) -> str:
             return f"updates every {duration_text(node.every_ms)}"
         case TableJoin():
             return "left join" if node.left else "join"
+        case AsOfJoin():
+            return "left as-of join" if node.left else "as-of join"
         case StreamJoin():
             return "join of streams" if node.how == "inner" else f"{node.how} join of streams"
         case _:
@@ -199,6 +202,9 @@ def _details(node: Node, sub_topology: SubTopology) -> list[str]:
     match node:
         case Every() if node.keys_max is not None:
             details += [f"store {node.store.name}", f"at most {node.keys_max} keys"]
+        case TableSource() if node.history is not None:
+            details.append(f"history {duration_text(node.history.span.history_ms)}")
+            details += [f"store {store.name}" for store in own_stores(node)]
         case Aggregate() | TableSource() | DerivedTable() | Regroup() | RateLimit() | Take() | Every():
             details.append(f"store {node.store.name}")
         case StreamJoin():
@@ -209,6 +215,8 @@ def _details(node: Node, sub_topology: SubTopology) -> list[str]:
             details += [f"store {store.name}" for store in own_stores(node)]
         case TableJoin() | RowJoin():
             details.append(f"table {node.store.name}")
+        case AsOfJoin():
+            details.append(f"table {node.table.store.name}")
         case AgentNode() if node.concurrency > 1:
             details.append(f"{node.concurrency} events at once")
         case _:
@@ -234,6 +242,8 @@ def _store_line(app_id: str, store: StoreSpec) -> str:
     windows = ""
     if store.windows is not None and store.is_of_join:
         windows = f"rows of a join, {store.windows.text}, "
+    elif store.history is not None:
+        windows = f"history of {duration_text(store.history.history_ms)}, "
     elif store.windows is not None:
         windows = f"{store.windows.text}, grace {duration_text(store.windows.grace_ms)}, "
     folded = "".join(f"{text}, " for text in _aggregations_of(store))
@@ -327,7 +337,7 @@ class _Flowchart:
             ):
                 for store in own_stores(node):
                     yield f"{here} -.- {self._store(store)}"
-            case TableJoin() | RowJoin():
+            case TableJoin() | AsOfJoin() | RowJoin():
                 yield f"{self._store(node.store)} -.-> {here}"
             case _:
                 pass

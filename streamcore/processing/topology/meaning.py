@@ -29,7 +29,6 @@ from streamcore.model import Record
 from streamcore.processing.topology import meaning_of_limits, meaning_of_records
 from streamcore.processing.topology.error_policy import ErrorPolicy, stop
 from streamcore.processing.topology.meaning_of_intervals import in_intervals
-from streamcore.processing.topology.meaning_of_joins import MeaningOfJoins
 from streamcore.processing.topology.meaning_of_outputs import Event, Results, Stored
 from streamcore.processing.topology.meaning_of_processors import MeaningOfProcessor
 from streamcore.processing.topology.meaning_of_sessions import joined_session, united, values_for
@@ -44,9 +43,11 @@ from streamcore.processing.topology.meaning_of_time import (
     known_time_ms,
     move_watermark,
 )
+from streamcore.processing.topology.meaning_of_versions import MeaningOfVersions, forget_versions
 from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
+    AsOfJoin,
     Branch,
     Every,
     Filter,
@@ -81,16 +82,14 @@ from streamcore.processing.topology.nodes import (
 )
 from streamcore.processing.topology.plan import Plan
 from streamcore.processing.topology.source_times import without_source_time
-from streamcore.processing.topology.times import (
-    NO_TIME,
-)
+from streamcore.processing.topology.times import NO_TIME
 from streamcore.processing.topology.windows import SessionWindows, SlidingWindows, Windows
 from streamcore.state.keys import key_codec
 
 R = TypeVar("R")
 
 
-class Interpreter(MeaningOfJoins):
+class Interpreter(MeaningOfVersions):
     """Runs an application on records in memory, one by one."""
 
     def __init__(
@@ -187,6 +186,9 @@ class Interpreter(MeaningOfJoins):
                 if isinstance(node, TableSource):
                     arrived = events if root in node.parents else []
                 given[node] = self._step(task, node, arrived, stored)
+        for node in task.sub_topology.nodes:
+            if isinstance(node, TableSource) and node.history is not None:
+                forget_versions(task, node)
 
     def _step(self, task: TaskMeaning, node: Node, arrived: list[Event], stored: Stored) -> list[Event]:
         """Return the output of a step for its input from one stored record."""
@@ -249,9 +251,11 @@ class Interpreter(MeaningOfJoins):
             case Regroup():
                 return self._regrouped(task, node, event, call)
             case TableSource():
-                return self._kept_in_table(task, node, event, call)
+                return self._kept_in_table(task, node, event, stored, call)
             case TableJoin():
                 return self._joined(task, node, event, call)
+            case AsOfJoin():
+                return self._joined_as_of(task, node, event, stored, call)
             case Aggregate():
                 return self._aggregated(task, node, event, stored, call)
             case To():
@@ -318,16 +322,6 @@ class Interpreter(MeaningOfJoins):
             for made in self._guarded(node.name, policy, stored, partial(processor.on_timer, timer)):
                 forwarded += meaning_of_records.forwarded(made, stored, time_ms)
         return forwarded
-
-    def _kept_in_table(
-        self, task: TaskMeaning, node: TableSource, event: Event, call: Callable[..., Results[Any]]
-    ) -> list[Event]:
-        if event.key is None:
-            return []
-        for key in call(key_bytes, node.store, event.key):
-            keep(task.stores[node.store.name], key, event.value)
-            return [event]
-        return []
 
     def _regrouped(
         self, task: TaskMeaning, node: Regroup, event: Event, call: Callable[..., Results[Any]]

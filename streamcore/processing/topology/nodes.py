@@ -10,87 +10,16 @@ order); a node with several parents takes the output of its first parent first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
-from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.error_policy import ErrorPolicy, Retry
 from streamcore.processing.topology.joins import JoinSpan
-from streamcore.processing.topology.windows import AnyWindows
+from streamcore.processing.topology.specs import Function as Function
+from streamcore.processing.topology.specs import StoreSpec as StoreSpec
+from streamcore.processing.topology.specs import TopicSpec as TopicSpec
+from streamcore.processing.topology.versions import HistorySpan
 from streamcore.serde import Serde
-
-Function: TypeAlias = Callable[..., Any]
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class TopicSpec:
-    """A topic that the application reads or writes.
-
-    ``partition_count`` is ``None`` where the application declares none: the topic as it exists,
-    or one partition when it has to be created.
-    """
-
-    name: str
-    key_serde: Serde[Any]
-    value_serde: Serde[Any]
-    key_type: Any = None
-    value_type: Any = None
-    partition_count: int | None = None
-    timestamp: Function | None = None
-    idle_after_ms: int | None = None
-    max_ahead_ms: int | None = None
-    """How far ahead of the clock an event time may be; ``None`` for any."""
-    skips_nulls: bool = False
-    """Whether records without a value are left out of the topic's stream; tables read them in any case."""
-    on_error: ErrorPolicy | None = None
-    config: dict[str, str] = field(default_factory=dict)
-    internal: bool = False
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class StoreSpec:
-    """A named store of each task: its name is the identity of its changelog and files.
-
-    ``source_topic`` is set when a topic is the store's changelog. ``aggregators`` tell tools how to
-    show the stored values; the one of a table of plain values has an empty name. ``value_serde`` encodes
-    one stored value.
-    """
-
-    name: str
-    key_type: Any
-    value_serde: Serde[Any]
-    windows: AnyWindows | None = None
-    aggregators: tuple[tuple[str, Aggregator[Any, Any]], ...] = ()
-    result: Function | None = None
-    source_topic: TopicSpec | None = None
-    default: Any = None
-    copies_on_read: bool = False
-    is_step_state: bool = False
-    """Whether a step keeps in it what no window is: what ``rate_limit``, ``dedupe`` or ``take`` has passed,
-    the rows of a join of streams, or timers.
-    """
-    is_of_join: bool = False
-    """Whether the step is a join of streams, and keeps the rows of one side in it."""
-    is_derived: bool = False
-    """Whether it holds the rows of a table that is made of other tables."""
-    every_ms: int | None = None
-    """The interval of event time after which a step empties the store, where it holds changes back."""
-
-    @property
-    def holds_changes(self) -> bool:
-        """Whether a step keeps in it the changes that it has not emitted yet."""
-        return self.every_ms is not None
-
-    @property
-    def is_kept_by_step(self) -> bool:
-        """Whether a step of the topology writes the store: then user code can only read it."""
-        return (
-            self.source_topic is not None
-            or bool(self.aggregators)
-            or self.is_step_state
-            or self.holds_changes
-            or self.is_derived
-        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -341,10 +270,23 @@ class Final(Node):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class TableHistory:
+    """The stores of the versions of a table, whose layout ``versions`` describes."""
+
+    span: HistorySpan
+    keys: StoreSpec
+    """For each key the base and the buckets."""
+    versions: StoreSpec
+    """The versions of a key in a bucket."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TableSource(Node):
     """A store that follows a topic: the newest value of each key; emits each change."""
 
     store: StoreSpec
+    history: TableHistory | None = None
+    """The versions of the rows, if the table keeps them."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -389,6 +331,28 @@ class TableJoin(Node):
     def leaves_out_null_keys(self) -> bool:
         """``False`` for a left join, which emits the record without a table value."""
         return self.on is None and not self.left
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AsOfJoin(Node):
+    """Join each value with the value that its key had in a table at the record's event time.
+
+    The table is not one of ``parents``: its history is read.
+    """
+
+    table: TableSource
+    store: StoreSpec
+    """The store of the table's history by key."""
+    history: TableHistory
+    decode: Callable[[bytes], Any]
+    """Returns a value of the table from its bytes in a version."""
+    function: Function
+    left: bool
+
+    @property
+    def leaves_out_null_keys(self) -> bool:
+        """``False`` for a left join, which emits the record without a table value."""
+        return not self.left
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -489,7 +453,7 @@ class AgentNode(Node):
         return self.keyed_only
 
 
-LOOKUPS = TableJoin | RowJoin
+LOOKUPS = TableJoin | AsOfJoin | RowJoin
 """Steps that read the store of a table which is not one of their parents."""
 
 TABLE_STEPS = TableSource | DerivedTable | RowMap | RowFilter | RowJoin
@@ -500,6 +464,8 @@ def own_stores(node: Node) -> tuple[StoreSpec, ...]:
     """Return the stores that only this step writes."""
     if isinstance(node, StreamJoin):
         return tuple(side.store for side in node.sides)
+    if isinstance(node, TableSource) and node.history is not None:
+        return (node.store, node.history.keys, node.history.versions)
     if isinstance(node, Aggregate | TableSource | DerivedTable | Regroup | RateLimit | Take | Every):
         return (node.store,)
     return ()

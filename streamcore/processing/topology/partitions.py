@@ -12,6 +12,7 @@ from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
+    AsOfJoin,
     DerivedTable,
     GlobalTable,
     Node,
@@ -144,10 +145,14 @@ def _check_co_partitioned(sub_topology: SubTopology, counts: Mapping[str, int]) 
             )
     if counts[first.name] > 1:
         for node in sub_topology.nodes:
-            if isinstance(node, Aggregate | DerivedTable | RateLimit | Take | TableJoin | StreamJoin) or (
+            if isinstance(node, _KEYED_STEPS) or (
                 isinstance(node, AgentNode | Process) and node in sub_topology.tables_by_node
             ):
                 _check_keys_are_written_alike(node, sub_topology)
+
+
+_KEYED_STEPS = Aggregate | DerivedTable | RateLimit | Take | TableJoin | AsOfJoin | StreamJoin
+"""Steps that need equal keys in one partition."""
 
 
 def _check_keys_are_written_alike(node: Node, sub_topology: SubTopology) -> None:
@@ -158,7 +163,7 @@ def _check_keys_are_written_alike(node: Node, sub_topology: SubTopology) -> None
     that writes the table of another step.
     """
     topics = list(topics_above(node))
-    if isinstance(node, TableJoin) and not isinstance(node.table, GlobalTable):
+    if isinstance(node, TableJoin | AsOfJoin) and not isinstance(node.table, GlobalTable):
         topics += topics_above(node.table)
     if isinstance(node, AgentNode | Process):
         declared = [id(store) for store in sub_topology.tables_by_node[node]]
