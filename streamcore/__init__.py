@@ -6,7 +6,7 @@ Declare an application::
 
     App                                  an application; everything is declared on it
     Topic, Stream, WindowedStream        objects with operators as methods
-    AppTable, Table, WindowedTable, GlobalTable
+    AppTable, HoppingTable, WindowValues, Table, WindowedTable, GlobalTable
     Events                               the argument of an agent: async def f(events: sc.Events[Order])
     count, sum, min, max, mean, variance, stddev, first, last, argmin, argmax, top, collect, distinct,
     approx_distinct, quantile, aggregation, Aggregator    for stream.aggregate(...)
@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from streamcore.processing.dsl.app import App as App
     from streamcore.processing.dsl.app import Events as Events
     from streamcore.processing.dsl.app_table import AppTable as AppTable
+    from streamcore.processing.dsl.app_table import HoppingTable as HoppingTable
     from streamcore.processing.dsl.cogrouping import cogroup as cogroup
     from streamcore.processing.dsl.processor import Processor as Processor
     from streamcore.processing.dsl.processor import Store as Store
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from streamcore.processing.dsl.table import Table as Table
     from streamcore.processing.dsl.table import WindowedTable as WindowedTable
     from streamcore.processing.dsl.topic import Topic as Topic
+    from streamcore.processing.dsl.window_values import WindowValues as WindowValues
     from streamcore.processing.dsl.windowed_stream import WindowedStream as WindowedStream
     from streamcore.processing.runtime.background import Running as Running
     from streamcore.processing.runtime.background import run as run
@@ -141,6 +143,7 @@ __all__ = [
     "Events",
     "FencedError",
     "GlobalTable",
+    "HoppingTable",
     "InvalidConfigError",
     "InvalidRecordError",
     "InvalidTimestampError",
@@ -179,6 +182,7 @@ __all__ = [
     "UnsupportedVersionError",
     "UsageError",
     "UserCodeError",
+    "WindowValues",
     "Windowed",
     "WindowedStream",
     "WindowedTable",
@@ -221,6 +225,7 @@ _MODULES = {
     "AppTable": "processing.dsl.app_table",
     "Events": "processing.dsl.app",
     "GlobalTable": "processing.dsl.table",
+    "HoppingTable": "processing.dsl.app_table",
     "Isolation": "model",
     "Log": "log.connected_log",
     "DueTimer": "processing.topology.processors",
@@ -238,6 +243,7 @@ _MODULES = {
     "Tls": "log.server.security",
     "Topic": "processing.dsl.topic",
     "TopicPartition": "model",
+    "WindowValues": "processing.dsl.window_values",
     "Windowed": "model",
     "WindowedStream": "processing.dsl.windowed_stream",
     "WindowedTable": "processing.dsl.table",

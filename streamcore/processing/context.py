@@ -82,8 +82,8 @@ def current_sender(topic: str) -> Sender:
     return context.sender
 
 
-def window_start_now(store: StoreSpec) -> int:
-    """Return the start of the window that holds the current event's time; of several, the last.
+def window_starts_now(store: StoreSpec) -> list[int]:
+    """Return the starts of the windows that hold the current event's time, earliest first.
 
     Sessions and sliding windows are found by the time itself.
 
@@ -105,8 +105,8 @@ def window_start_now(store: StoreSpec) -> int:
             f"produced, or declare timestamp= on its topic: {fact_text(table=store.name)}"
         )
     if isinstance(store.windows, RecordWindows):
-        return event_time_ms
-    return store.windows.starts_of(event_time_ms)[-1]
+        return [event_time_ms]
+    return store.windows.starts_of(event_time_ms)
 
 
 def table_in_task(store: StoreSpec) -> TaskTable:

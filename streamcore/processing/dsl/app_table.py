@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, NoReturn, TypeVar, overload
 
 from streamcore.errors import SerdeError, TopologyError, UsageError, fact_text
-from streamcore.processing.context import table_in_task
-from streamcore.processing.dsl.checks import Duration, check_function, declared_ms, legal_name, type_name
+from streamcore.processing.context import table_in_task, window_starts_now
+from streamcore.processing.dsl.checks import Duration, check_function, legal_name, type_name
 from streamcore.processing.dsl.declaration import Declaration, check_key_type, value_serde_for
 from streamcore.processing.dsl.table_access import TableAccess
+from streamcore.processing.dsl.window_values import WindowValues
+from streamcore.processing.dsl.windowed_stream import declared_calendar, declared_windows
 from streamcore.processing.topology.immutable_types import is_immutable
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.places import declares, shown
-from streamcore.processing.topology.windows import TimeWindows
+from streamcore.processing.topology.windows import Windows
+from streamcore.state.calendar import CalendarUnit
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -48,16 +51,71 @@ class AppTable(TableAccess[K, V], Generic[K, V]):
         Raises:
             TopologyError: a duration is invalid, or the table is windowed already.
         """
-        size_ms = declared_ms(size, "a window's size", table=self.name)
-        kept_ms = (
-            None if retention is None else declared_ms(retention, "retention", least_ms=0, table=self.name)
+        windows = declared_windows(size, size, 0, retention, table=self.name)
+        return AppTable(self.declaration, self._windowed(windows), self._value_type)
+
+    @declares
+    def hopping(
+        self, size: Duration, advance: Duration, *, retention: Duration | None = None
+    ) -> HoppingTable[K, V]:
+        """Return the table with windows of one size that start every ``advance``.
+
+        ``t[k]`` has the values of all windows that hold the current event, so ``t[k] += 1`` changes each of
+        them. See ``tumbling``.
+
+        Raises:
+            TopologyError: a duration is invalid, the table is windowed already, or it has no default.
+        """
+        windows = declared_windows(size, advance, 0, retention, table=self.name)
+        if self.store.default is None:
+            raise TopologyError(
+                "an event is in several windows, some of which have no value yet; give the table a default, "
+                f"app.table(..., default=): {fact_text(table=self.name)}"
+            )
+        return HoppingTable(self.declaration, self._windowed(windows), self._value_type)
+
+    @declares
+    def calendar(
+        self, unit: CalendarUnit, *, tz: str = "UTC", retention: Duration | None = None
+    ) -> AppTable[K, V]:
+        """Return the table with the days, weeks or months of a time zone as its windows.
+
+        See ``Stream.calendar`` and ``tumbling``.
+
+        Raises:
+            TopologyError: the unit or the zone is unknown, a duration is invalid, or the table is windowed
+                already.
+        """
+        windows = declared_calendar(unit, tz, 0, retention, table=self.name)
+        return AppTable(self.declaration, self._windowed(windows), self._value_type)
+
+    @declares
+    def session(self, gap: Duration, **_: object) -> NoReturn:
+        """Raise ``TopologyError``: an agent's table has no sessions."""
+        raise TopologyError(
+            "an agent's table has no sessions: an event between two of them would unite values that the "
+            "agent wrote; aggregate the stream, stream.session(gap).aggregate(...), and read that table in "
+            f"the agent: {fact_text(table=self.name, gap=shown(gap))}"
         )
+
+    @declares
+    def sliding(self, size: Duration, **_: object) -> NoReturn:
+        """Raise ``TopologyError``: an agent's table has no sliding windows."""
+        raise TopologyError(
+            "an agent's table has no sliding windows: each event makes windows that hold earlier events, "
+            "whose values only an aggregation can add; aggregate the stream, "
+            "stream.sliding(size).aggregate(...), and read that table in the agent: "
+            + fact_text(table=self.name, size=shown(size))
+        )
+
+    def _windowed(self, windows: Windows) -> StoreSpec:
+        """Declare the table's store with windows, in place of the store without."""
         tables = self.declaration.app_tables
         if not any(store is self.store for store in tables):
             raise TopologyError(f"the table is windowed already: {fact_text(table=self.name)}")
-        windowed = replace(self.store, windows=TimeWindows(size_ms, size_ms, retention_ms=kept_ms))
+        windowed = replace(self.store, windows=windows)
         tables[:] = [windowed if store is self.store else store for store in tables]
-        return AppTable(self.declaration, windowed, self._value_type)
+        return windowed
 
     def __getitem__(self, key: K) -> V:
         store = self.store
@@ -129,6 +187,76 @@ class AppTable(TableAccess[K, V], Generic[K, V]):
     def _default(self) -> V:
         default = self.store.default
         return default() if callable(default) else default  # type: ignore[no-any-return]
+
+
+class HoppingTable(AppTable[K, V], Generic[K, V]):
+    """A table that agents write, with windows that overlap: an event is in several of them.
+
+    ``t[k]`` has the value of each window that holds the event. ``t[k] = v`` sets ``v`` in all of them, or the
+    values that were made of ``t[k]``, each in its window. ``t.get(k)`` is the value of the newest window.
+    """
+
+    def __getitem__(self, key: K) -> WindowValues[V]:  # type: ignore[override]
+        stored = self._stored(key)
+        return self._values(key, [self._default() if value is None else value for value in stored.values()])
+
+    def __setitem__(self, key: K, value: V | WindowValues[V]) -> None:
+        if isinstance(value, WindowValues):
+            changes = {window.start_ms: found for window, found in value.items()}
+        else:
+            changes = dict.fromkeys(window_starts_now(self.store), value)
+        if any(found is None for found in changes.values()):
+            raise ValueError("None deletes a key: use del table[key]")
+        table = table_in_task(self.store)
+        for start_ms, found in changes.items():
+            table.put((key, start_ms), found)
+
+    def __contains__(self, key: K) -> bool:
+        """Whether a window that holds the event has a value of the key."""
+        return any(value is not None for value in self._stored(key).values())
+
+    def __delitem__(self, key: K) -> None:
+        """Remove the key from all windows that hold the event."""
+        if key not in self:
+            raise KeyError(key)
+        self._remove(key)
+
+    def pop(self, key: K, default: Any = None) -> Any:
+        """Remove a key from all windows that hold the event; return ``t[k]``, or ``default`` if there was
+        none.
+        """
+        if key not in self:
+            return default
+        found = self[key]
+        self._remove(key)
+        return found
+
+    def setdefault(self, key: K, default: V | None = None) -> WindowValues[V]:  # type: ignore[override]
+        """Set the windows that have no value of the key to ``default``, or to the table's default; return
+        ``t[k]``.
+        """
+        table = table_in_task(self.store)
+        for start_ms, value in self._stored(key).items():
+            if value is None:
+                table.put((key, start_ms), self._default() if default is None else default)
+        return self[key]
+
+    def _stored(self, key: K) -> dict[int, V | None]:
+        """Return what the windows that hold the event have of a key, by their starts."""
+        table = table_in_task(self.store)
+        return {start_ms: table.get((key, start_ms)) for start_ms in window_starts_now(self.store)}
+
+    def _values(self, key: K, values: list[V]) -> WindowValues[V]:
+        windows = self.store.windows
+        assert isinstance(windows, Windows)
+        starts_ms = window_starts_now(self.store)
+        return WindowValues(self.name, [windows.windowed(key, start_ms) for start_ms in starts_ms], values)
+
+    def _remove(self, key: K) -> None:
+        table = table_in_task(self.store)
+        for start_ms, value in self._stored(key).items():
+            if value is not None:
+                table.delete((key, start_ms))
 
 
 def declare_table(

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from streamcore.durations import time_ms
 from streamcore.errors import UsageError, fact_text
-from streamcore.processing.context import table_in_task, window_start_now
+from streamcore.processing.context import table_in_task, window_starts_now
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.windows import RecordWindows
 
@@ -92,7 +92,7 @@ class TableAccess(Generic[K, V]):
 
     def _place(self, key: K) -> Any:
         """Return the key in the store; for a windowed table with the start of the current event's window."""
-        return key if self.store.windows is None else (key, window_start_now(self.store))
+        return key if self.store.windows is None else (key, window_starts_now(self.store)[-1])
 
     def _place_at(self, key: K, at_ms: int) -> Any:
         """Return the key in the store for the window of a time; ``None`` if no window holds that time."""

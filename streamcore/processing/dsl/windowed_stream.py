@@ -33,71 +33,71 @@ WINDOWS_OF_A_RECORD_MAX: Final = 100_000
 
 
 def declared_windows(
-    size: Duration, advance: Duration, grace: Duration, retention: Duration | None, *, stream: str
+    size: Duration, advance: Duration, grace: Duration, retention: Duration | None, **place: Any
 ) -> TimeWindows:
-    """Return the windows that a user declared.
+    """Return the windows that a user declared; ``place`` names the stream or the table.
 
     Raises:
         TopologyError: a duration is invalid, or there are gaps between the windows.
     """
-    size_ms = declared_ms(size, "a window's size", stream=stream)
-    advance_ms = declared_ms(advance, "a window's advance", stream=stream)
-    grace_ms = declared_ms(grace, "grace", least_ms=0, stream=stream)
-    kept_ms = None if retention is None else declared_ms(retention, "retention", least_ms=0, stream=stream)
+    size_ms = declared_ms(size, "a window's size", **place)
+    advance_ms = declared_ms(advance, "a window's advance", **place)
+    grace_ms = declared_ms(grace, "grace", least_ms=0, **place)
+    kept_ms = None if retention is None else declared_ms(retention, "retention", least_ms=0, **place)
     if advance_ms > size_ms:
         raise TopologyError(
             "windows advance by at most their size, or events would fall between them: "
-            + fact_text(stream=stream, size=shown(size), advance=shown(advance))
+            + fact_text(**place, size=shown(size), advance=shown(advance))
         )
     if size_ms > advance_ms * WINDOWS_OF_A_RECORD_MAX:
         raise TopologyError(
             f"each record would fall in more than {WINDOWS_OF_A_RECORD_MAX:,} windows; advance by more: "
-            + fact_text(stream=stream, size=shown(size), advance=shown(advance))
+            + fact_text(**place, size=shown(size), advance=shown(advance))
         )
     return TimeWindows(size_ms, advance_ms, grace_ms, kept_ms)
 
 
 def declared_calendar(
-    unit: CalendarUnit, tz: str, grace: Duration, retention: Duration | None, *, stream: str
+    unit: CalendarUnit, tz: str, grace: Duration, retention: Duration | None, **place: Any
 ) -> CalendarWindows:
     """Return the calendar windows that a user declared.
 
     Raises:
         TopologyError: the unit or the time zone is unknown, or a duration is invalid.
     """
-    grace_ms = declared_ms(grace, "grace", least_ms=0, stream=stream)
-    kept_ms = None if retention is None else declared_ms(retention, "retention", least_ms=0, stream=stream)
+    grace_ms = declared_ms(grace, "grace", least_ms=0, **place)
+    kept_ms = None if retention is None else declared_ms(retention, "retention", least_ms=0, **place)
     try:
         return CalendarWindows(Calendar(unit, tz), grace_ms, kept_ms)
     except UsageError as error:
-        raise TopologyError(f"{error} {fact_text(stream=stream)}") from None
+        raise TopologyError(f"{error} {fact_text(**place)}") from None
 
 
 def declared_sessions(
-    gap: Duration, grace: Duration, retention: Duration | None, *, stream: str
+    gap: Duration, grace: Duration, retention: Duration | None, **place: Any
 ) -> SessionWindows:
     """Return the sessions that a user declared.
 
     Raises:
         TopologyError: a duration is invalid.
     """
-    gap_ms = declared_ms(gap, "a session's gap", stream=stream)
-    grace_ms = declared_ms(grace, "grace", least_ms=0, stream=stream)
-    kept_ms = None if retention is None else declared_ms(retention, "retention", least_ms=0, stream=stream)
+    gap_ms = declared_ms(gap, "a session's gap", **place)
+    grace_ms = declared_ms(grace, "grace", least_ms=0, **place)
+    kept_ms = None if retention is None else declared_ms(retention, "retention", least_ms=0, **place)
     return SessionWindows(gap_ms, grace_ms, kept_ms)
 
 
 def declared_sliding(
-    size: Duration, grace: Duration, retention: Duration | None, *, stream: str
+    size: Duration, grace: Duration, retention: Duration | None, **place: Any
 ) -> SlidingWindows:
     """Return the sliding windows that a user declared.
 
     Raises:
         TopologyError: a duration is invalid.
     """
-    size_ms = declared_ms(size, "a window's size", stream=stream)
-    grace_ms = declared_ms(grace, "grace", least_ms=0, stream=stream)
-    kept_ms = None if retention is None else declared_ms(retention, "retention", least_ms=0, stream=stream)
+    size_ms = declared_ms(size, "a window's size", **place)
+    grace_ms = declared_ms(grace, "grace", least_ms=0, **place)
+    kept_ms = None if retention is None else declared_ms(retention, "retention", least_ms=0, **place)
     return SlidingWindows(size_ms, grace_ms, kept_ms)
 
 

@@ -242,6 +242,8 @@ assert_type(hourly, sc.WindowedTable[str, Spent])
 assert_type(hourly.final(), sc.Stream[sc.Windowed[str], Spent])
 hourly.final().map(lambda result: result.amount).to("hourly-final")
 orders.hopping("1h", "1m").count("late", late=orders)
+assert_type(orders.sliding("10m", grace="1m").count("attempts"), sc.WindowedTable[str, int])
+sc.cogroup(orders.by(add_order)).sliding("10m").aggregate("sliding-totals", initial=Spent(0, 0))
 
 registry = customers.table("registry")
 registry_changes = registry.updates()
@@ -320,6 +322,21 @@ seen = app.table("seen", key=str, value=int, default=0)
 notes = app.table("notes", key=str, value=list[str], default=list)
 assert_type(seen, sc.AppTable[str, int])
 daily = app.table("daily", key=str, value=int, default=0).tumbling("1d", retention="30d")
+monthly = app.table("monthly", key=str, value=int, default=0).calendar("month", tz="Europe/Berlin")
+overlapping = app.table("overlapping", key=str, value=int, default=0).hopping("1h", "10m")
+assert_type(monthly, sc.AppTable[str, int])
+assert_type(overlapping, sc.HoppingTable[str, int])
+
+
+@app.agent(orders, name="in-windows")
+async def in_windows(events: sc.Events[Order]) -> None:
+    async for order in events:
+        overlapping[order.customer] += 1
+        overlapping[order.customer] = 7
+        overlapping[order.customer] = overlapping[order.customer].map(max, order.amount)
+        assert_type(overlapping[order.customer] + 1, sc.WindowValues[int])
+        assert_type(overlapping[order.customer].map(str), sc.WindowValues[str])
+        assert_type(overlapping.get(order.customer, 0), int)
 
 
 # -- agents, timers, commands
