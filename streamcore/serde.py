@@ -44,6 +44,10 @@ class Serde(Generic[V]):
     type_name: str = "custom"
     value_type: Any = None
     """The declared type; ``None`` if nothing is known about the values. It is kept beside stored values."""
+    encode_many: Callable[[Sequence[V]], list[bytes]] | None = None
+    """Encodes several values at once, where that is faster; raises if ``encode`` does for one of them."""
+    decode_many: Callable[[Sequence[bytes]], list[V]] | None = None
+    """Decodes several values at once, where that is faster; raises if ``decode`` does for one of them."""
 
 
 def serde_for(value_type: object | None, *, codec: str = "json") -> Serde[Any]:
@@ -273,19 +277,14 @@ def _typed_serde(value_type: Any, codec: str, *, is_checked: bool = True) -> Ser
             raise SerdeError(f"expected {name}: this would come back as something else: {shown}")
         return data
 
-    # Each is one call less for every value that is written.
     exact = check.exact_type
 
     def encode_exact(value: Any) -> bytes:
         return encode(value) if type(value) is exact else encode_uncommon(value)
 
-    def encode_passing(value: Any) -> bytes:
-        return encode(value) if passes(value) else encode_uncommon(value)
-
-    if needs_decoding:
-        checked_encode = encode_uncommon
-    else:
-        checked_encode = encode_passing if exact is None else encode_exact
+    checked_encode: Callable[[Any], bytes] = encode_uncommon
+    if not needs_decoding:
+        checked_encode = check.encoder(encode, encode_uncommon) if exact is None else encode_exact
     return Serde(encode=checked_encode, decode=decode, name=codec, type_name=name)
 
 

@@ -71,7 +71,7 @@ class ValueCheck:
         self._kind = kind
         self.needs_decoding = any(map(self._tells_only_by_decoding, kinds_in(kind)))
         """Whether decoding has to be tried as well: the type has restrictions, or keys with several forms."""
-        compiler = _Compiler(self.is_plain, is_finite_only=codec == "json")
+        compiler = self._compiler()
         self.passes = compiler.function(kind)
         exact = compiler.exact_types(kind) or set()
         self.exact_type = next(iter(exact)) if len(exact) == 1 else None
@@ -80,6 +80,17 @@ class ValueCheck:
     def fault(self, value: Any) -> str | None:
         """Return what is wrong with a value, where in it, and its type; ``None`` for nothing."""
         return self._fault(self._kind, value, "")
+
+    def _compiler(self) -> _Compiler:
+        return _Compiler(self.is_plain, is_finite_only=self._codec == "json")
+
+    def encoder(
+        self, encode: Callable[[Any], bytes], otherwise: Callable[[Any], bytes]
+    ) -> Callable[[Any], bytes]:
+        """Return a function that encodes the common values, as ``passes`` knows them, and calls ``otherwise``
+        for all others.
+        """
+        return self._compiler().encoder(self._kind, encode, otherwise)
 
     def is_plain(self, value: Any) -> bool:
         """Whether untyped content is decoded as it is."""
@@ -302,6 +313,12 @@ def _depth(fault: str) -> int:
 # -- the common values, compiled
 
 
+def _read(value: str, name: str) -> str:
+    """Return the expression of an attribute."""
+    is_plain_name = name.isidentifier() and not keyword.iskeyword(name)
+    return f"{value}.{name}" if is_plain_name else f"getattr({value}, {name!r})"
+
+
 class _Compiler:
     """Writes a type as one Python expression; classes become functions, because they may contain
     themselves.
@@ -324,6 +341,44 @@ class _Compiler:
         exec(compile(source, "<value check>", "exec"), self._names)
         passes: Callable[[Any], bool] = self._names["passes"]
         return passes
+
+    def encoder(
+        self, kind: inspect.Type, encode: Callable[[Any], bytes], otherwise: Callable[[Any], bytes]
+    ) -> Callable[[Any], bytes]:
+        """Return the check and the encoding as one function: a call less for each value."""
+        self._names |= {"encode": encode, "otherwise": otherwise}
+        match kind:
+            case inspect.TupleType(item_types=item_types):
+                lines = self._parts(tuple, "= v", item_types)
+            case inspect.NamedTupleType(cls=cls, fields=fields):
+                lines = self._parts(getattr(cls, "__origin__", cls), "= v", [one.type for one in fields])
+            case inspect.StructType(cls=cls, fields=fields) | inspect.DataclassType(cls=cls, fields=fields):
+                reads = ", ".join(_read("v", field.name) for field in fields)
+                types = [field.type for field in fields]
+                lines = self._parts(getattr(cls, "__origin__", cls), f"= {reads},", types)
+            case _:
+                lines = [f"    if {self._expression(kind, 'v')}:", "        return encode(v)"]
+        source = "\n".join([*self._source, "def checked(v):", *lines, "    return otherwise(v)", ""])
+        exec(compile(source, "<value check>", "exec"), self._names)
+        checked: Callable[[Any], bytes] = self._names["checked"]
+        return checked
+
+    def _parts(self, cls: type, read: str, types: Sequence[inspect.Type]) -> list[str]:
+        """Return the lines that encode a value of a class if each of its parts passes."""
+        if not types:
+            is_empty = " and not v" if cls is tuple else ""
+            return [f"    if type(v) is {self._named(cls)}{is_empty}:", "        return encode(v)"]
+        names = [f"v{index}" for index in range(len(types))]
+        passing = " and ".join(self._expression(part, name) for part, name in zip(types, names, strict=True))
+        return [
+            f"    if type(v) is {self._named(cls)}:",
+            "        try:",
+            f"            {', '.join(names)}, {read}",
+            "        except (AttributeError, ValueError):",
+            "            return otherwise(v)",
+            f"        if {passing}:",
+            "            return encode(v)",
+        ]
 
     def _named(self, found: object) -> str:
         name = f"n{len(self._names)}"
@@ -418,9 +473,7 @@ class _Compiler:
         parts = [f"type(v) is {exact}"]
         lines = []
         for index, field in enumerate(fields):
-            is_plain_name = field.name.isidentifier() and not keyword.iskeyword(field.name)
-            read = f"v.{field.name}" if is_plain_name else f"getattr(v, {field.name!r})"
-            lines.append(f"        v{index} = {read}\n")
+            lines.append(f"        v{index} = {_read('v', field.name)}\n")
             parts.append(self._expression(field.type, f"v{index}"))
         reads = "".join(lines) or "        pass\n"
         self._source.append(

@@ -396,3 +396,41 @@ def test_tuples_of_fixed_length_pass_the_compiled_check_exactly_if_they_have_no_
     for value in wrong:
         assert not check.passes(value)
         assert check.fault(value) is not None
+        assert check.encoder(lambda _: b"at once", lambda _: b"otherwise")(value) == b"otherwise"
+    assert check.encoder(lambda _: b"at once", lambda _: b"otherwise")(good) == b"at once"
+
+
+class OfNothing(msgspec.Struct):
+    """A class without fields."""
+
+
+class OfTwo(NamedTuple):
+    """A tuple with names."""
+
+    size: int
+    name: str
+
+
+class OfNames(msgspec.Struct):
+    """A class whose first field may be missing."""
+
+    size: int
+    name: str = "a"
+
+
+def test_the_compiled_encoder_leaves_all_values_to_the_check_that_it_does_not_know() -> None:
+    untyped: list[Any] = ["a", 1]
+    never_set = OfNames(1)
+    del never_set.name
+    cases: list[tuple[Any, Any, list[Any]]] = [
+        (OfTwo, OfTwo(1, "a"), [(1, "a"), OfTwo(*untyped), OfTwo(True, "a")]),
+        (OfNames, OfNames(1), [OfNames(untyped[0]), OfTwo(1, "a"), never_set]),
+        (OfNothing, OfNothing(), [OfNames(1), ()]),
+        (tuple[()], (), [(1,), []]),
+        (int | str, 1, [True, 1.5, None]),
+    ]
+    for declared, good, wrong in cases:
+        encode = value_check(declared, "json").encoder(lambda _: b"at once", lambda _: b"otherwise")
+
+        assert encode(good) == b"at once"
+        assert [encode(value) for value in wrong] == [b"otherwise"] * len(wrong)
