@@ -191,6 +191,22 @@ def tuple_field(
         parts = take_apart(value)
         return b"".join([encoder(part) for encoder, part in zip(encoders, parts, strict=True)])
 
+    if all(field is SCALAR_FIELDS[int] for field in fields):
+        pack, encode_parts = struct.Struct(f">{len(fields)}Q").pack, encode
+
+        def encode(value: Any) -> bytes:
+            try:
+                return pack(*[part + INT_BIAS for part in take_apart(value)])
+            except (TypeError, struct.error):
+                return encode_parts(value)  # raises the error of the part
+
+    elif len(fields) == 2:
+        encode_first, encode_second = encoders
+
+        def encode(value: Any) -> bytes:
+            first, second = take_apart(value)
+            return encode_first(first) + encode_second(second)
+
     def decode(data: bytes, position: int) -> tuple[Any, int]:
         parts = []
         for decoder in decoders:

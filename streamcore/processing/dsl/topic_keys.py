@@ -44,7 +44,7 @@ def key_serde_for(key_type: Any, codec: str = "json") -> Serde[Any]:
 
 def _in_one_form(serde: Serde[Any], keys: KeyCodec[Any]) -> Serde[Any]:
     """Return the same serde, for keys in the form in which a store returns them."""
-    encode, is_plain = serde.encode, keys.is_plain
+    encode, is_plain, plain_type = serde.encode, keys.is_plain, keys.plain_type
     has_one_form = not any(part in keys.name for part in _OF_SEVERAL_FORMS)
 
     def encode_canonical(key: Any) -> bytes:
@@ -52,7 +52,10 @@ def _in_one_form(serde: Serde[Any], keys: KeyCodec[Any]) -> Serde[Any]:
             return encode(key)
         return encode(keys.decode(keys.encode(key)))
 
-    return replace(serde, encode=encode_canonical)
+    def encode_plain(key: Any) -> bytes:
+        return encode(key) if type(key) is plain_type else encode_canonical(key)
+
+    return replace(serde, encode=encode_plain if has_one_form and plain_type else encode_canonical)
 
 
 def _whole_numbers(key: Any) -> Any:
@@ -90,7 +93,13 @@ _PLAIN_PARTS = (str, int, float, bool, bytes, types.NoneType, tuple, Any, Ellips
 def internal_key_serde(key_type: Any) -> Serde[Any]:
     """Return the serde of keys in the application's internal topics: the bytes that stores use."""
     codec = key_codec(key_type)
-    return Serde(encode=codec.encode, decode=codec.decode, name=codec.name)
+    return Serde(
+        encode=codec.encode,
+        decode=codec.decode,
+        name=codec.name,
+        encode_many=codec.encode_many,
+        decode_many=codec.decode_many,
+    )
 
 
 def output_key_serde(key_type: Any) -> Serde[Any]:

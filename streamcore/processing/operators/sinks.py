@@ -104,11 +104,22 @@ class SinkOperator:
         present = [key for key in keys if key is not None] if holds_none(keys) else keys
         if not is_plain(present):
             return None
-        distinct = list(set(keys))
-        encoded = self._guard.attempt(_or_none(self._topic.key_serde.encode), distinct)
+        distinct = list(set(present))
+        encoded = self._encoded_keys(distinct)
         if encoded is None:
             return None
-        return list(map(dict(zip(distinct, encoded, strict=True)).__getitem__, keys))
+        bytes_by_key: dict[Any, bytes | None] = dict(zip(distinct, encoded, strict=True))
+        if present is not keys:
+            bytes_by_key[None] = None
+        return list(map(bytes_by_key.__getitem__, keys))
+
+    def _encoded_keys(self, keys: list[Any]) -> list[bytes] | None:
+        """Return the bytes of keys; ``None`` if one of them does not encode."""
+        serde = self._topic.key_serde
+        if serde.encode_many is not None:
+            columns = self._guard.attempt(serde.encode_many, [keys])
+            return None if columns is None else columns[0]
+        return self._guard.attempt(serde.encode, keys)
 
     def _indexes(
         self, keys: list[bytes | None], batch: Batch, given: Sequence[int] | None

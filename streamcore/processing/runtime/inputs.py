@@ -33,6 +33,7 @@ from streamcore.processing.topology.times import (
     times_known,
     timestamps_seen,
 )
+from streamcore.serde import Serde
 
 _logger = logging.getLogger(__name__)
 
@@ -77,7 +78,8 @@ class DecodedColumns:
         self.headers = fetched.headers
         self.source_times_ms: list[int] | None = None
         """The times by which records of a repartition topic are late, if they are not the partition times."""
-        self.keys = self._decoded(topic.key_serde.decode, fetched.keys)
+        keys = _decoded_at_once(topic.key_serde, fetched.keys)
+        self.keys = self._decoded(topic.key_serde.decode, fetched.keys) if keys is None else keys
         self.values = self._decoded(topic.value_serde.decode, fetched.values)
         # An untyped value, or a user's serde, may decode to ``None``.
         is_typed = topic.internal or (topic.skips_nulls and topic.value_serde.type_name not in _MAY_BE_NONE)
@@ -156,6 +158,19 @@ class DecodedColumns:
             return timestamp_ms
 
         self.timestamps_ms = each(checked, self.timestamps_ms, failed)
+
+
+def _decoded_at_once(serde: Serde[Any], column: Sequence[bytes | None]) -> list[Any] | None:
+    """Return keys decoded by ``decode_many``, equal ones once; ``None`` if that is not possible."""
+    if serde.decode_many is None:
+        return None
+    known = [key for key in set(column) if key is not None]
+    try:
+        key_of: dict[Any, Any] = dict(zip(known, serde.decode_many(known), strict=True))
+    except Exception:  # noqa: BLE001 - of the classes of keys; the keys are taken one by one then
+        return None
+    key_of[None] = None
+    return list(map(key_of.__getitem__, column))
 
 
 def _times_of(timestamp: Callable[[Any], Any], values: Sequence[Any]) -> list[int] | None:

@@ -10,6 +10,7 @@ import pytest
 
 from streamcore.errors import SerdeError, UserCodeError
 from streamcore.model import FetchedColumns, TopicPartition
+from streamcore.processing.dsl.topic_keys import internal_key_serde
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.runtime.inputs import QueueSlice, RecordQueue
@@ -17,7 +18,7 @@ from streamcore.processing.runtime.rounds import Round
 from streamcore.processing.topology.error_policy import skip, stop
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.processing.topology.times import NO_TIME, TIME_MS_MAX
-from streamcore.serde import BYTES, serde_for
+from streamcore.serde import BYTES, Serde, serde_for
 from tests.support.operator_parts import Failures, guard
 
 SOURCE = TopicPartition("numbers", 1)
@@ -29,9 +30,13 @@ def queue_of(
     keys: list[bytes | None] | None = None,
     timestamp: Callable[[Any], Any] | None = None,
     partition_time_ms: int = NO_TIME,
+    key_serde: Serde[Any] | None = None,
 ) -> RecordQueue:
     topic = TopicSpec(
-        name="numbers", key_serde=serde_for(int), value_serde=serde_for(int), timestamp=timestamp
+        name="numbers",
+        key_serde=serde_for(int) if key_serde is None else key_serde,
+        value_serde=serde_for(int),
+        timestamp=timestamp,
     )
     queue = RecordQueue(SOURCE, topic, 10, partition_time_ms)
     count = len(values)
@@ -93,6 +98,25 @@ def test_where_the_value_tells_the_time_a_record_that_cannot_has_none() -> None:
 
     assert taken.timestamps_ms == [100, -1, -1, 700]
     assert list(taken.partition_times_ms) == [100, 100, 100, 700]
+
+
+def test_a_function_that_gives_a_time_for_no_value_is_not_asked_for_one() -> None:
+    taken = queue_of(b"1", None, b"7", timestamp=lambda value: 5).take(3)
+
+    assert taken.timestamps_ms == [5, -1, 5]
+
+
+def test_keys_that_are_decoded_together_come_back_in_their_order_and_a_bad_one_fails_alone() -> None:
+    serde = internal_key_serde(tuple[str, int])
+    one, two = serde.encode(("a", 1)), serde.encode(("b", 2))
+    failures = Failures()
+
+    good = queue_of(*[b"1"] * 4, keys=[one, None, two, one], key_serde=serde).take(4)
+    bad = queue_of(*[b"1"] * 4, keys=[one, b"?", two, one], key_serde=serde).take(4)
+
+    assert decoded(good, guard()).keys == [("a", 1), None, ("b", 2), ("a", 1)]
+    assert decoded(bad, guard(skip, failures)).keys == [("a", 1), ("b", 2), ("a", 1)]
+    assert len(failures.counted) == 1
 
 
 @pytest.mark.parametrize("stored_ms", [-1, -5, -(2**63), 253_402_300_800_000, 2**63 - 1])
