@@ -342,6 +342,5 @@ class TableSteps(TableAccess[K, V], Steps[K, V], Generic[K, V]):
 
 
 def _store_of(node: Node) -> StoreSpec:
-    """Return the store of the step that keeps a table."""
-    (store,) = own_stores(node)
-    return store
+    """Return the store of the step that keeps a table: its rows, before what else it may keep."""
+    return own_stores(node)[0]

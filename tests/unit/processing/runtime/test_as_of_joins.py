@@ -270,6 +270,20 @@ def test_an_as_of_join_needs_a_table_that_keeps_a_history() -> None:
             pay.join(table, both, as_of=True)
 
 
+def test_a_table_with_a_history_is_a_table_like_others() -> None:
+    app = sc.App("app")
+    rate, pay = (app.topic(name, key=str, value=str) for name in ("rate", "pay"))
+    rates, paid = rate.table("rates", history="1d"), pay.table("paid")
+    rates.join(paid, both, name="first").updates().to("out")
+    paid.join(rates, both, name="second").updates().to("out")
+    pay.join(rates, both).to("out")
+    with TopologyDriver(app) as driver:
+        driver.send(rate, key="a", value="1", at=10 * S)
+        driver.send(pay, key="a", value="p", at=15 * S)
+
+        assert sorted(record.value for record in driver.read("out")) == ["1@p", "p@1", "p@1"]
+
+
 def test_as_of_is_for_tables_only() -> None:
     app = sc.App("app")
     rate, pay = (app.topic(name, key=str, value=str) for name in ("rate", "pay"))
