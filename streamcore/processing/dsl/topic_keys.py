@@ -25,7 +25,7 @@ def key_serde_for(key_type: Any, codec: str = "json") -> Serde[Any]:
 
     A key is converted to its declared type first, as in stores: ``True`` is 1 for ``int``, 0.0 stands
     for both zeros, an instant is written in UTC, a decimal without zeros at its end. Without a declared
-    type, a whole float is written as an int.
+    type, or with several such as ``int | float``, a whole float is written as an int.
 
     Raises:
         UsageError: for an unknown codec or a type that the codec cannot hold.
@@ -38,8 +38,10 @@ def key_serde_for(key_type: Any, codec: str = "json") -> Serde[Any]:
         return replace(serde, encode=lambda key: encode(_whole_numbers(key)))
     try:
         return _in_one_form(serde, key_codec(key_type))
-    except TopologyError:  # no key of a store, but a topic can hold it
-        return serde
+    except TopologyError:  # no type of a store's keys
+        if store_key_type(key_type) is not None:
+            return serde
+        return replace(serde, encode=lambda key: encode(_whole_numbers(key)))  # one of several plain types
 
 
 def _in_one_form(serde: Serde[Any], keys: KeyCodec[Any]) -> Serde[Any]:

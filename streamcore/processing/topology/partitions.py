@@ -7,6 +7,8 @@ others are refused.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.topology.nodes import (
@@ -28,7 +30,6 @@ from streamcore.processing.topology.nodes import (
     own_stores,
 )
 from streamcore.processing.topology.plan import Plan, SubTopology, task_count
-from streamcore.state.keys import key_codec
 
 
 def _topics_of(node: Node) -> list[TopicSpec]:
@@ -198,8 +199,10 @@ def written_alike(first: TopicSpec, second: TopicSpec) -> bool:
         return False
     if ours.name != theirs.name:
         return {ours.name, theirs.name} == {"str", "bytes"}
-    # A whole float is written as 1.0 where the type is declared, and as 1 where it is not, or as an int.
-    return first.key_type == second.key_type or not (_may_be_floats(first) or _may_be_floats(second))
+    if ours.name not in ("json", "msgpack"):
+        return True  # the name of a key codec says what it writes
+    # Declared and untyped keys differ in whole floats, 1.0 and 1, and in tuples.
+    return ours.value_type == theirs.value_type or _are_scalars(ours.value_type, theirs.value_type)
 
 
 def _is_of_user(topic: TopicSpec) -> bool:
@@ -207,11 +210,13 @@ def _is_of_user(topic: TopicSpec) -> bool:
     return serde.name == "custom" or (serde.value_type is None and not topic.internal)
 
 
-def _may_be_floats(topic: TopicSpec) -> bool:
-    try:
-        return "float" in key_codec(topic.key_type).name
-    except TopologyError:  # no key of a store
-        return True
+def _are_scalars(*key_types: Any) -> bool:
+    """Whether types of keys are written in one way in each format, also where none is declared."""
+    found = set[Any]()
+    for key_type in key_types:
+        is_union = get_origin(key_type) in (Union, UnionType)
+        found.update(get_args(key_type) if is_union else (key_type,))
+    return found <= {Any, bool, int, str, NoneType}
 
 
 def topics_above(node: Node) -> Iterator[TopicSpec]:
