@@ -12,12 +12,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from streamcore.errors import UsageError, with_facts
-from streamcore.log.connect import broker_place, connect
-from streamcore.log.connected_log import ConnectedLog
 from streamcore.model import (
     CommittedOffset,
     FetchedColumns,
@@ -27,6 +24,7 @@ from streamcore.model import (
     TopicPartition,
 )
 from streamcore.partitioning import partition_of_key
+from streamcore.processing.runtime.application_log import ApplicationLog
 from streamcore.processing.topology.application import DeclaredApplication, ensure_application
 from streamcore.processing.topology.dead_letters import Letter, letter_of
 
@@ -53,7 +51,7 @@ class Replayed:
         return self.sent.total()
 
 
-class DeadLetterReplay:
+class DeadLetterReplay(ApplicationLog):
     """The dead letters of one application, on the log of a folder or of a broker."""
 
     def __init__(
@@ -64,20 +62,14 @@ class DeadLetterReplay:
         broker: str | None = None,
         security: Mapping[str, str] | None = None,
     ) -> None:
-        """Open the log.
-
-        Raises:
-            DirectoryInUseError: another process uses the folder.
-            RequestTimeoutError: the broker does not answer.
-            UsageError: ``app`` is not an application.
-        """
+        """Open the log; raises as ``ApplicationLog`` does."""
         ensure_application(app)
-        declared = app.declared()
+        declared = app.declared()  # may fail, so before the log is open
         self._group = dead_letter_group(declared.app_id)
         self._declared = declared.dead_letter_topics
         self._read = {entry.topic.name for part in declared.plan.sub_topologies for entry in part.inputs}
         self._read |= {table.topic.name for table in declared.plan.global_tables}
-        self._log: ConnectedLog = connect(data if broker is None else broker_place(broker), security=security)
+        super().__init__(app, data, broker=broker, security=security)
         self._ends: dict[TopicPartition, Offset] = {}
 
     def plan(self, *, topic: TopicName | None = None, count_max: int | None = None) -> Replayed:
@@ -210,18 +202,6 @@ class DeadLetterReplay:
         self._partition_counts({letter.topic for letter in letters.letters})
         found.sent.update((partition.topic, letter.topic) for letter in letters.letters)
         found.passed_over[partition.topic] += letters.passed_over
-
-    def close(self) -> None:
-        """Close the log."""
-        self._log.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @dataclass(slots=True)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from streamcore.clock import SystemClock
 from streamcore.errors import UsageError, fact_text
 from streamcore.log.client.application_groups import descriptions_topic, worker_transactional_id
-from streamcore.log.connect import broker_place, connect
-from streamcore.log.connected_log import ConnectedLog
 from streamcore.log.groups import ResetTarget
 from streamcore.model import Offset, TopicPartition
+from streamcore.processing.runtime.application_log import ApplicationLog
 from streamcore.processing.runtime.reset import (
     ResetPlan,
     carry_out,
@@ -23,12 +20,12 @@ from streamcore.processing.runtime.reset import (
 )
 from streamcore.processing.runtime.topics import ensure_descriptions
 from streamcore.processing.runtime.worker_presence import other_workers, presence_id, runs_here
-from streamcore.processing.topology.application import DeclaredApplication, ensure_application
+from streamcore.processing.topology.application import DeclaredApplication
 from streamcore.state.application_records import ApplicationRecords, read_records
 from streamcore.state.directory import StateDirectory, TaskFolder
 
 
-class ApplicationReset:
+class ApplicationReset(ApplicationLog):
     """A reset of one application: first planned, then carried out."""
 
     def __init__(
@@ -39,17 +36,10 @@ class ApplicationReset:
         broker: str | None = None,
         security: Mapping[str, str] | None = None,
     ) -> None:
-        """Open the log.
-
-        Raises:
-            DirectoryInUseError: another process uses the folder.
-            RequestTimeoutError: the broker does not answer.
-        """
-        ensure_application(app)
-        self._app = app
+        """Open the log; raises as ``ApplicationLog`` does."""
+        super().__init__(app, data, broker=broker, security=security)
         self._data = Path(data)
         self._clock = SystemClock()
-        self._log: ConnectedLog = connect(data if broker is None else broker_place(broker), security=security)
         self._state = StateDirectory(self._data / "state")
 
     def plan(
@@ -121,15 +111,3 @@ class ApplicationReset:
                 "as running until its session ends, some ten seconds later: "
                 + fact_text(app=app_id, host=others[0].host, member=others[0].member_id)
             )
-
-    def close(self) -> None:
-        """Close the log."""
-        self._log.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
