@@ -23,13 +23,14 @@ from streamcore.log.records.batch import (
     WritableBytes,
 )
 from streamcore.log.records.builder import encode_marker
-from streamcore.log.storage.checkpoints import CLEANED_TO, LOG_STARTS, RECOVERY_POINTS
+from streamcore.log.storage.checkpoints import CLEANED_TO, RECOVERY_POINTS
 from streamcore.log.storage.compaction.segment_replacement import CleanedSegment, replace_segments
 from streamcore.log.storage.partition.append_times import AppendTimes
 from streamcore.log.storage.partition.batch_writer import BatchWriter
 from streamcore.log.storage.partition.leader_epochs import EpochEnd
 from streamcore.log.storage.partition.leadership import PartitionEpochs
 from streamcore.log.storage.partition.log_parts import LogParts, OpenedLog
+from streamcore.log.storage.partition.log_start import LogStart
 from streamcore.log.storage.partition.marks import Marks
 from streamcore.log.storage.partition.partition_replies import (
     BatchAppended,
@@ -40,8 +41,6 @@ from streamcore.log.storage.partition.partition_replies import (
 from streamcore.log.storage.partition.retention import (
     FutureTimes,
     RetentionPolicy,
-    deletion_text,
-    expired,
     is_outlived,
 )
 from streamcore.log.storage.partition.sync_ticket import PartitionHealth, SyncTicket
@@ -86,6 +85,7 @@ class PartitionLog:
         self._snapshots = SnapshotFiles(parts.file_system, directory, opened.snapshots)
         self._marks = Marks(opened.log_start, self._segments.active.end_offset)
         self._marks.follow_transactions(self._states.first_open_offset())
+        self._start = LogStart(topic_partition, directory, parts, self._segments, self._marks, self._epochs)
         self._is_left = False
         self._is_settled = opened.is_settled
         self._syncing = Syncing(directory, parts.file_system, self._marks, self.health)
@@ -348,9 +348,7 @@ class PartitionLog:
             OffsetOutOfRangeError: ``offset`` is after the high watermark.
         """
         self.health.ensure()
-        self._marks.ensure_deletable(offset, self.topic_partition)
-        if offset > self._marks.offsets.log_start:
-            self._parts.checkpoints.note(LOG_STARTS, self.topic_partition, offset)
+        self._start.begin(offset)
 
     def delete_records_before(self, offset: Offset) -> None:
         """Move the log start forward, durably. An offset before the log start changes nothing.
@@ -359,7 +357,7 @@ class PartitionLog:
             OffsetOutOfRangeError: ``offset`` is after the high watermark.
         """
         self.begin_deletion(offset)
-        self._raise_log_start(offset)
+        self._start.move_to(offset)
         self._delete_expired(RetentionPolicy(retention_ms=None, retention_bytes=None), now_ms=0)
 
     def apply_retention(self, now_ms: TimestampMs) -> None:
@@ -380,37 +378,10 @@ class PartitionLog:
             self.sync()
         self._delete_expired(policy, now_ms=now_ms)
 
-    def _raise_log_start(self, offset: Offset) -> None:
-        if offset <= self._marks.offsets.log_start:
-            return
-        # Durable before anything is removed: a crash may bring removed files back, but they are
-        # before the log start then and are removed again.
-        self._parts.checkpoints.put(LOG_STARTS, self.topic_partition, offset)
-        self._marks.cut_start(offset)
-        self._epochs.cut_start(offset)
-
     def _delete_expired(self, policy: RetentionPolicy, *, now_ms: TimestampMs) -> None:
         # A segment that is still syncing stays: its files are in use.
         segments = [*self.closed_segments, self.active]
-        reasons = expired(
-            segments,
-            policy,
-            log_start=self._marks.offsets.log_start,
-            high_watermark=min(self._marks.offsets.high_watermark, self._marks.synced_end),
-            now_ms=now_ms,
-        )
-        if not reasons:
-            return
-        gone = segments[: len(reasons)]
-        text = deletion_text(self.topic_partition, gone, reasons, self.config)
-        self._raise_log_start(gone[-1].end_offset)
-        self._segments.delete_leading(
-            len(gone),
-            file_system=self._parts.file_system,
-            directory=self.directory,
-            delay_ms=self.config.file_delete_delay_ms,
-        )
-        _log.info(text)
+        self._start.delete_expired(segments, policy, self.config, now_ms=now_ms)
 
     # Compaction
 
