@@ -14,7 +14,6 @@ from typing import Any
 from streamcore.durations import duration_ms, time_ms
 from streamcore.errors import SerdeError, UsageError, fact_text, with_facts
 from streamcore.processing.runtime.table_query import TableQuery
-from streamcore.state.keys import key_codec
 from streamcore.state.position import Position
 from streamcore.state.queries import Answer
 from streamcore.state.text_forms import answer_row, key_text, parse_key, parse_prefix, position_json
@@ -91,7 +90,7 @@ def key_answer(view: TableQuery, text: str, words: Words) -> Json:
         SerdeError: the stored value does not decode.
         UsageError: the parameters do not fit the table.
     """
-    codec = key_codec(view.store.key_type)
+    codec = view.keys
     key = _key(view, text)
     if view.is_windowed and "at" not in words:
         ensure_known(words, "since", "until", "limit", "at_least", "timeout")
@@ -138,13 +137,13 @@ def span_answer(view: TableQuery, words: Words) -> Json:
 def _key(view: TableQuery, text: str) -> Any:
     """Parse a key of the table; another text is the client's error (400), unlike stored bytes (500)."""
     try:
-        return parse_key(key_codec(view.store.key_type), text)
+        return parse_key(view.keys, text)
     except SerdeError as error:
         raise HttpError(400, f"{error} {fact_text(table=view.name)}") from error
 
 
 def _prefix(view: TableQuery, text: str) -> Any:
-    codec = key_codec(view.store.key_type)
+    codec = view.keys
     try:
         return parse_prefix(codec, text)
     except SerdeError as error:
@@ -170,7 +169,7 @@ def table_facts(view: TableQuery, *, is_global: bool) -> Json:
 
 def _rows(view: TableQuery, ask: Callable[[], Iterator[Answer[Any]]], limit: int) -> Json:
     """Return the first rows, and where the next page begins: ``next`` is the first key that is left out."""
-    codec = key_codec(view.store.key_type)
+    codec = view.keys
     # Read the position before the rows: the rows are then at least as fresh.
     position = view.position()
     found = ask()

@@ -91,7 +91,8 @@ def _layout_of(store: StoreSpec) -> Literal["kv", "window", "session", "sliding"
             return "window"
 
 
-def _key_codec_of(store: StoreSpec) -> KeyCodec[Any]:
+def stored_keys(store: StoreSpec) -> KeyCodec[Any]:
+    """Return the codec of the keys in the engine: those of a join's store are pairs of key and number."""
     return chunk_key_codec(store.key_type) if store.is_of_join else key_codec(store.key_type)
 
 
@@ -100,7 +101,7 @@ def description_of(store: StoreSpec, name: str, *, follows: str) -> StoreDescrip
     return StoreDescription(
         name=name,
         kind=_layout_of(store),
-        key_codec=_key_codec_of(store).name,
+        key_codec=stored_keys(store).name,
         value_codec=store.value_serde.name,
         **_window_facts(store),
         aggregations=[(attribute, aggregator.stored_kind) for attribute, aggregator in store.aggregators],

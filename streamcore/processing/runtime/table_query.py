@@ -12,12 +12,12 @@ from streamcore.errors import ClosedError, UsageError, fact_text
 from streamcore.model import Offset, TopicPartition, Windowed
 from streamcore.processing.runtime.outside import AnyTable, table_name
 from streamcore.processing.runtime.reading import ReadOnlyTable
-from streamcore.processing.runtime.stores import description_of
+from streamcore.processing.runtime.stores import description_of, stored_keys
 from streamcore.processing.runtime.task_set import TaskSet
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.windows import RecordWindows
 from streamcore.state.descriptions import StoreDescription
-from streamcore.state.keys import KeyCodec, key_codec
+from streamcore.state.keys import KeyCodec
 from streamcore.state.position import Position
 from streamcore.state.queries import Answer, StoreView
 from streamcore.state.session_view import store_view
@@ -51,7 +51,8 @@ class TableQuery:
         self._views = views
         self._wait_for = wait_for
         self._is_open = is_open
-        self._codec: KeyCodec[Any] = key_codec(store.key_type)
+        self.keys: KeyCodec[Any] = stored_keys(store)
+        """The codec of the keys."""
 
     @property
     def name(self) -> str:
@@ -146,8 +147,8 @@ class TableQuery:
         key = answer.key
         if self.is_windowed:
             assert isinstance(key, Windowed)
-            return key.start_ms, self._codec.encode(key.key)
-        return 0, self._codec.encode(key)
+            return key.start_ms, self.keys.encode(key.key)
+        return 0, self.keys.encode(key)
 
     def _ensure_open(self) -> None:
         if not self._is_open():
@@ -185,7 +186,7 @@ def table_query(
             engine,
             description_of(store, part, follows=""),
             shown,
-            keys=key_codec(store.key_type),
+            keys=stored_keys(store),
             value_type=store.value_serde.type_name,
         )
         for engine, part in parts
