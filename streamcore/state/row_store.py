@@ -145,6 +145,8 @@ class Bucket(Generic[R]):
         found = self.rows.get(identity)
         if found is None:
             self.rows[identity] = [row]
+        elif found and found[-1].time_ms <= row.time_ms:
+            found.append(row)
         else:
             add_row(found, row)
         if self.chunks and (chunks := self.chunks.get(identity)) is not None:

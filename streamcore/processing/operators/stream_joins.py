@@ -300,8 +300,24 @@ class StreamJoinOperator:
         """
         left, right, size_ms = self._left, self._right, self._span.bucket_ms
         facts = (
-            (left, left.store.buckets, right.store.buckets, newest_ms[1], right.keeps),
-            (right, right.store.buckets, left.store.buckets, newest_ms[0], left.keeps),
+            (
+                left.back_ms,
+                left.ahead_ms,
+                left.store,
+                right.store.buckets,
+                newest_ms[1],
+                left.keeps,
+                right.keeps,
+            ),
+            (
+                right.back_ms,
+                right.ahead_ms,
+                right.store,
+                left.store.buckets,
+                newest_ms[0],
+                right.keeps,
+                left.keeps,
+            ),
         )
         indexes: list[int] = []
         others: list[bytes | None] = []
@@ -312,16 +328,14 @@ class StreamJoinOperator:
                 others.append(None)
                 times_ms.append(time_ms)
                 continue
-            own, own_buckets, other_buckets, last_start_ms, marks = facts[is_right]
+            back_ms, ahead_ms, own_store, other_buckets, newest_start_ms, keeps, marks = facts[is_right]
             is_matched = False
-            first_ms, last_ms = time_ms - own.back_ms, time_ms + own.ahead_ms
+            first_ms, last_ms = time_ms - back_ms, time_ms + ahead_ms
             start_ms = first_ms - first_ms % size_ms if first_ms > 0 else 0
-            last_start_ms = min(last_start_ms, last_ms)
-            while start_ms <= last_start_ms:
+            while start_ms <= last_ms and start_ms <= newest_start_ms:
                 bucket = other_buckets.get(start_ms)
-                rows = None if bucket is None else bucket.rows.get(identity)
                 start_ms += size_ms
-                if bucket is None or not rows:
+                if bucket is None or not (rows := bucket.rows.get(identity)):
                     continue
                 if len(rows) > _FEW_ROWS:
                     start = bisect_left(rows, first_ms, key=time_of)
@@ -337,11 +351,11 @@ class StreamJoinOperator:
                             row.is_matched = True
                             bucket.note_change(identity, row)
             start_ms = time_ms - time_ms % size_ms
-            bucket = own_buckets.get(start_ms)
+            bucket = own_store.buckets.get(start_ms)
             if bucket is None:
-                bucket = own.store.bucket(start_ms)
-            bucket.add(identity, Row(time_ms, data, is_matched and own.keeps))
-            if own.keeps and not is_matched and (waiting := self._unmatched[is_right]) is not None:
+                bucket = own_store.bucket(start_ms)
+            bucket.add(identity, Row(time_ms, data, is_matched and keeps))
+            if keeps and not is_matched and (waiting := self._unmatched[is_right]) is not None:
                 waiting.add(time_ms, (identity, start_ms))
         return indexes, others, times_ms
 

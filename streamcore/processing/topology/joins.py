@@ -13,7 +13,7 @@ A join keeps the rows of each side in a windowed store of its own::
 
 (``state/row_store`` describes how they are written.)
 
-Buckets are as long as half of the span or a little more, so that a record looks into three of them at most.
+Buckets are as long as the span, so that a record looks into two of them at most.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class JoinSpan:
     @property
     def bucket_ms(self) -> int:
         """The length of a bucket of rows."""
-        return max(BUCKET_MS_MIN, (self.before_ms + self.after_ms) // 2 + 1)
+        return max(BUCKET_MS_MIN, self.before_ms + self.after_ms + 1)
 
     def buckets(self) -> TimeWindows:
         """Return the windows of the stores; they expire with the last of their rows."""
