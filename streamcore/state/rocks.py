@@ -24,6 +24,7 @@ from __future__ import annotations
 import struct
 import threading
 import weakref
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -270,6 +271,10 @@ class RocksEngine:
                 batch.delete_range(start, end, handle)
         batch.set_default_column_family(handle)
         put, delete = batch.put, batch.delete
+        if None not in writes.values:
+            # Without a step of the interpreter for each key.
+            deque(map(put, writes.keys, writes.values), maxlen=0)
+            return
         for key, value in zip(writes.keys, writes.values, strict=True):
             if value is None:
                 delete(key)

@@ -7,7 +7,9 @@ package. A batch is built with base offset 0; the log assigns the real base offs
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Sequence
+from itertools import count, repeat
 
 from aiokafka.record._crecords.default_records import DefaultRecordBatchBuilder
 
@@ -124,8 +126,9 @@ def encode_batch(
         builder._timestamps_ms_max = latest_ms
     append = builder._append
     if headers is None:
-        for index, (key, value, timestamp_ms) in enumerate(zip(keys, values, timestamps_ms, strict=True)):
-            append(index, timestamp_ms, key, value, _NO_HEADERS)
+        assert len(keys) == len(values) == len(timestamps_ms)
+        # Without a step of the interpreter for each record.
+        deque(map(append, count(), timestamps_ms, keys, values, repeat(_NO_HEADERS)), maxlen=0)
     else:
         rows = zip(keys, values, timestamps_ms, headers, strict=True)
         for index, (key, value, timestamp_ms, row_headers) in enumerate(rows):
