@@ -302,7 +302,7 @@ def _draw_step(
         ["join", "join"] if joins else []
     )
     keyed += ["regroup", "regroup"] if drawn.tables else []
-    keyed += ["join-streams"]
+    keyed += ["join-streams", "join-windows"]
     changes_key = ["group_by", "map_record", "flat_map_record", "repartition"]
     derived = ["rows", "rows", "rows"] if drawn.tables else []
     kind = draw(st.sampled_from(same_key + changes_key + keyed + limits + derived))
@@ -351,6 +351,8 @@ def _draw_step(
                 )
         case "join-streams":
             _draw_join_of_streams(draw, drawn, stream, policy)
+        case "join-windows":
+            _draw_join_of_windows(draw, drawn, stream, policy)
         case "take" | "rate_limit" | "dedupe":
             _draw_limit(draw, drawn, stream, kind, policy)
         case "process":
@@ -441,6 +443,41 @@ def _draw_join_of_streams(
         on_error=policy,
     )
     drawn.streams.append(made)
+
+
+def _draw_join_of_windows(
+    draw: st.DrawFn, drawn: Drawn, left: Stream[Any, Any], policy: ErrorPolicy | None
+) -> None:
+    """Join the windows of a stream with those of another one, or its own."""
+    keys = left.flow.shape.key_type
+    right = draw(st.sampled_from([one for one in drawn.streams if one.flow.shape.key_type == keys]))
+    size_s, grace = draw(st.integers(1, 10)), f"{draw(st.integers(0, 5))}s"
+    advance_s = draw(st.integers(1, size_s))
+    cut = draw(
+        st.sampled_from(
+            [
+                lambda stream: stream.tumbling(f"{size_s}s", grace=grace),
+                lambda stream: stream.hopping(f"{size_s}s", f"{advance_s}s", grace=grace),
+                lambda stream: stream.calendar("day", grace=grace),
+            ]
+        )
+    )
+    tables = [
+        _aggregated(
+            draw, cut(stream), draw(st.sampled_from(["count", "sum", "fold"])), drawn.name("side"), {}
+        )
+        for stream in (left, right)
+    ]
+    made = tables[0].join(
+        tables[1],
+        draw(st.sampled_from([joined, joined_or_none, joined_or_failed])),
+        how=draw(st.sampled_from(["inner", "left", "outer"])),
+        name=drawn.name("both-windows"),
+        on_error=policy,
+    )
+    drawn.streams.append(made.updates(every=draw(INTERVALS)))
+    if draw(st.booleans()):
+        drawn.streams.append(made.final())
 
 
 def _draw_limit(

@@ -19,6 +19,7 @@ from streamcore.processing.dsl.flow import Flow
 from streamcore.processing.dsl.periodic import periodic_updates
 from streamcore.processing.dsl.table_access import TableAccess
 from streamcore.processing.dsl.table_steps import TableSteps
+from streamcore.processing.dsl.windowed_joins import WindowedJoins
 from streamcore.processing.topology.nodes import Final, Node, StoreSpec
 from streamcore.processing.topology.places import declares
 
@@ -82,8 +83,8 @@ class Table(TableSteps[K, V], Generic[K, V]):
         return self.updates()
 
 
-class WindowedTable(TableAccess[K, V], Generic[K, V]):
-    """An aggregation by key and window. Both its streams are keyed by ``sc.Windowed``.
+class WindowedTable(WindowedJoins[K, V], Generic[K, V]):
+    """An aggregation by key and window, or a join of two. Both its streams are keyed by ``sc.Windowed``.
 
     Agents, timers and functions of steps may read it, see ``get``; only its step writes it.
     """
@@ -98,11 +99,6 @@ class WindowedTable(TableAccess[K, V], Generic[K, V]):
 
     def __repr__(self) -> str:
         return f"<WindowedTable {self.name!r} {self.flow.shape}>"
-
-    @property
-    def declaration(self) -> Declaration:
-        """The application that the table belongs to."""
-        return self.flow.declaration
 
     @property
     def node(self) -> Node:

@@ -6,7 +6,7 @@ A batch holds changes of rows: the new values, ``None`` for a deletion. What the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from streamcore.processing.operators.batch import Batch
@@ -87,7 +87,7 @@ class RowJoinOperator:
     def process(self, batch: Batch) -> Batch:
         """Return the rows of the result, ``None`` where there is none."""
         node = self._node
-        batch, identities, table = loaded(self._guard, self._table, batch.keys, batch)
+        batch, identities, table = loaded(self._guard, self._table, places_of(node.store, batch.keys), batch)
         if self._history is None:
             others = [table.get(identity) for identity in identities]
         else:
@@ -104,6 +104,11 @@ class RowJoinOperator:
         pairs = list(zip(batch.values, others, strict=True))
         values, kept = called(self._guard, row, batch.with_values(pairs))
         return (batch if kept is None else batch.take(kept)).with_values(values)
+
+
+def places_of(store: StoreSpec, keys: Sequence[Any]) -> Sequence[Any]:
+    """Return the keys of a store: of a windowed one, pairs of the key and the start of the window."""
+    return keys if store.windows is None else [(windowed.key, windowed.start_ms) for windowed in keys]
 
 
 def results_of(guard: Guard, store: StoreSpec, states: list[Any], batch: Batch) -> tuple[Batch, list[Any]]:
@@ -127,6 +132,7 @@ class DerivedTableOperator:
     ) -> None:
         self._guard = guard
         self._store = store
+        self._spec = spec
         self._encode = spec.value_serde.encode
         self._history = history
 
@@ -137,7 +143,7 @@ class DerivedTableOperator:
         _, kept = self._guard.map(lambda value: None if value is None else encode(value), batch.values, batch)
         if kept is not None:
             batch = batch.take(kept)
-        batch, identities, table = loaded(self._guard, self._store, batch.keys, batch)
+        batch, identities, table = loaded(self._guard, self._store, places_of(self._spec, batch.keys), batch)
         if any(value is None for value in batch.values):
             before = values_before(identities, batch.values, table)
             flags = [

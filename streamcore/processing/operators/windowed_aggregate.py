@@ -174,7 +174,6 @@ class FinalOperator:
     def __init__(self, guard: Guard, store: WindowStore[Any, Any], spec: StoreSpec, time: Watermark) -> None:
         self._guard = guard
         assert isinstance(spec.windows, Windows)
-        assert spec.result is not None
         self._store = store
         self._windows = spec.windows
         self._result = spec.result
@@ -202,5 +201,7 @@ class FinalOperator:
             timestamps_ms.append(end_ms - 1)
             origins.append(self._time.place_reaching(end_ms + self._windows.grace_ms))
         closed = Batch(keys, states, timestamps_ms, origins, None, source, held_times_ms=list(timestamps_ms))
+        if self._result is None:
+            return closed
         results, kept = self._guard.map(self._result, states, closed)
         return (closed if kept is None else closed.take(kept)).with_values(results)

@@ -179,6 +179,11 @@ class Task:
             for node in sub_topology.nodes
             for store in nodes.own_stores(node)
         }
+        for node in sub_topology.nodes:
+            # What a join reads for records that were held back is kept as much longer.
+            if isinstance(node, nodes.LOOKUPS) and node.store.name in self._held_ms:
+                held_ms = max(self._held_ms[node.store.name], sub_topology.held_ms.get(node, 0))
+                self._held_ms[node.store.name] = held_ms
 
     def place_of(self, node: Node) -> int:
         """Return the index of a node's output while a batch is under way."""

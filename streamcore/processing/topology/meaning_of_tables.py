@@ -76,9 +76,11 @@ def _kept_rows(task: TaskMeaning, node: DerivedTable, event: Event, call: Call) 
     return []
 
 
-def _key_bytes(store: StoreSpec, key: Any) -> bytes:
+def _key_bytes(store: StoreSpec, key: Any) -> Any:
+    """Return the bytes of a key; of that of a window, the bytes of the key and the start of the window."""
     hash(key)
-    return key_codec(store.key_type).encode(key)
+    codec = key_codec(store.key_type)
+    return codec.encode(key) if store.windows is None else (codec.encode(key.key), key.start_ms)
 
 
 def _result(store: StoreSpec, state: Any) -> Any:

@@ -318,6 +318,29 @@ assert_type(
     at_home.filter_not(lambda customer: not customer.name, name="named-at-home"), sc.Table[str, Customer]
 )
 
+hourly_counts = orders.tumbling("1h").count("hourly-counts")
+hourly_sums = orders.tumbling("1h").sum("hourly-sums", lambda order: order.amount)
+
+
+@hourly_counts.join(hourly_sums, how="left")
+def mean_of_hour(count: int, amount: int | None) -> float:
+    return (amount or 0) / count
+
+
+assert_type(mean_of_hour, sc.WindowedTable[str, float])
+of_both = hourly_counts.join(hourly_sums, lambda count, amount: f"{count} {amount}", name="of-both")
+assert_type(of_both.final(), sc.Stream[sc.Windowed[str], str])
+
+with_history = customers.table("with-history", history="30d")
+
+
+@orders.join(with_history, as_of=True)
+def as_it_was(order: Order, customer: Customer) -> str:
+    return customer.country
+
+
+assert_type(as_it_was, sc.Stream[str, str])
+
 seen = app.table("seen", key=str, value=int, default=0)
 notes = app.table("notes", key=str, value=list[str], default=list)
 assert_type(seen, sc.AppTable[str, int])

@@ -111,6 +111,9 @@ registry.filter(lambda name: name.amount > 1, name="few")  # wrong
 registry.join(registry, lambda name, other: name.upper() + other.upper(), how="outer", name="o")  # wrong
 registry.join(orders, lambda name, order: name, name="stream")  # wrong
 registry.join(registry, lambda name, other: name, how="right", name="right")  # wrong
+hourly = orders.tumbling("1h").count("hourly-orders")
+hourly.join(registry, lambda count, name: count, name="with-a-table")  # wrong
+hourly.join(hourly, lambda count, other: count + other, how="outer", name="outer-hours")  # wrong
 
 
 @orders.map  # wrong
