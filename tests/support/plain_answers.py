@@ -70,6 +70,25 @@ def in_days(events: Iterable[Event], zone: str, grace_ms: int) -> dict[Window, l
     return dict(found)
 
 
+def in_sliding(events: Iterable[Event], size_ms: int, grace_ms: int) -> dict[Window, list[Any]]:
+    """The values of each sliding window. One holds what is at most ``size_ms`` behind its start.
+
+    A record is in all windows that were open when it came and hold its time. There is a window wherever, as
+    the start moves on, a record comes in or goes out, if that leaves a record in it.
+    """
+    of_keys: dict[str, list[tuple[int, Event]]] = defaultdict(list)
+    for event in events:
+        first_ms = max(0, event.at_ms - size_ms, event.source_ms - grace_ms - size_ms)
+        if first_ms <= event.at_ms:
+            of_keys[event.key].append((first_ms, event))
+    return {
+        (key, start_ms, start_ms + size_ms + 1): values
+        for key, found in of_keys.items()
+        for start_ms in {first_ms for first_ms, _ in found} | {event.at_ms + 1 for _, event in found}
+        if (values := [event.value for first_ms, event in found if first_ms <= start_ms <= event.at_ms])
+    }
+
+
 def in_sessions(events: Iterable[Event], gap_ms: int, grace_ms: int) -> dict[Window, list[Any]]:
     """The values of each session; those of an earlier session come first where two are united."""
     sessions: dict[str, list[tuple[int, int, list[Any]]]] = defaultdict(list)
