@@ -254,7 +254,7 @@ class SessionStore(WriteBack[Any, V]):
 
     def put(self, key: Any, value: V | None) -> None:
         """Raise ``UsageError``: only the step of a session table writes it."""
-        raise UsageError(with_facts("only its step writes a table of sessions", table=self.store))
+        raise UsageError(with_facts("only its step writes this table", table=self.store))
 
     def delete(self, key: Any) -> None:
         """Raise ``UsageError``: only the step of a session table writes it."""

@@ -47,6 +47,7 @@ def application() -> sc.App:
     names = app.topic("names", key=str, value=str, partitions=2, config={"cleanup.policy": "compact"})
     marked = app.topic("marked", key=str, value=str, partitions=2)
     seen = app.table("seen", key=str, value=int, default=0)
+    overlapping = app.table("overlapping", key=str, value=int, default=0).hopping("9s", "3s")
 
     @events.filter
     def odd_or_large(value: int) -> bool:
@@ -76,6 +77,10 @@ def application() -> sc.App:
     sessions.updates().to("session-changes")
     hopping = events.hopping("9s", "3s", grace="4s").sum("hopping", lambda value: value)
     hopping.updates(every="5s").to("hopping-paced")
+    sliding = events.sliding("8s", grace="3s").aggregate("sliding", n=sc.count(), all=sc.collect())
+    sliding.final().to("sliding-finals")
+    sliding.updates().to("sliding-changes")
+    odd_or_large.sliding("5s").fold("sliding-folded", 0, lambda total, value: total + value)
     events.calendar("day", tz="Asia/Tokyo").count("days", late="too-late")
     events.join(odd_or_large, pair, before="6s", after="9s", grace="3s", how="outer", name="near").to("near")
     events.take(2, within="10s", grace="5s", name="taken").to("taken")
@@ -92,6 +97,7 @@ def application() -> sc.App:
     async def follow(stream):  # type: ignore[no-untyped-def]
         async for key, value in stream.items():
             seen[key] += value
+            overlapping[key] += value
             if value % 7 == 0:
                 await marked.send(key=key, value=f"seven {value}")
             if value == 13:
@@ -102,11 +108,12 @@ def application() -> sc.App:
 
 OUTPUTS = (
     *("marked", "finals", "too-late", "session-finals", "session-changes", "hopping-paced", "near", "taken"),
-    *("limited", "once", "reminders", "x-changes", "names-changes"),
+    *("limited", "once", "reminders", "x-changes", "names-changes", "sliding-finals", "sliding-changes"),
 )
 TABLES = (
     *("by-tens", "windows", "seen", "names", "sessions", "hopping", "days", "reminders.sums"),
-    *("reminders.timers", "counts", "accounts", "x-only", "names-counted"),
+    *("reminders.timers", "counts", "accounts", "x-only", "names-counted", "sliding", "sliding-folded"),
+    "overlapping",
 )
 """Without the stores of joins and limits: a restore brings expired spans back until the next record comes."""
 
