@@ -24,7 +24,8 @@ from streamcore.processing.topology.partitions import resolve_partitions
 from streamcore.processing.topology.plan import Plan, SubTopology, task_count
 from streamcore.processing.topology.times import NO_TIME
 from streamcore.testing.topology_driver import TopologyDriver
-from tests.support.random_topologies import KEYS, applications, event_time_ms, stored_times_ms, stored_values
+from tests.support.random_functions import KEYS, event_time_ms
+from tests.support.random_topologies import applications, stored_times_ms, stored_values
 
 Stored = Record[bytes | None, bytes | None]
 GOING_ON: st.SearchStrategy[ErrorPolicy] = st.sampled_from([skip, dead_letter("dead")])

@@ -32,7 +32,8 @@ from streamcore.processing.topology.plan import Plan, SubTopology, task_count
 from streamcore.processing.topology.times import NO_TIME
 from streamcore.processing.topology.windows import RecordWindows
 from streamcore.state.memory import MemoryEngine
-from tests.support.random_topologies import applications, event_time_ms, stored_records
+from tests.support.random_functions import event_time_ms
+from tests.support.random_topologies import applications, stored_records
 
 Stored = Record[bytes | None, bytes | None]
 
