@@ -19,7 +19,15 @@ from streamcore.processing.context import user_context
 from streamcore.processing.dsl.app import App
 from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, skip
 from streamcore.processing.topology.meaning import Interpreter
-from streamcore.processing.topology.nodes import Aggregate, Repartition, StoreSpec, To, TopicSpec
+from streamcore.processing.topology.nodes import (
+    Aggregate,
+    Every,
+    Process,
+    Repartition,
+    StoreSpec,
+    To,
+    TopicSpec,
+)
 from streamcore.processing.topology.partitions import resolve_partitions
 from streamcore.processing.topology.plan import Plan, SubTopology, task_count
 from streamcore.processing.topology.times import NO_TIME
@@ -42,12 +50,16 @@ def has_one_order(plan: Plan, counts: dict[str, int]) -> bool:
     """Whether the order of events is the same however rounds are cut.
 
     Behind a repartition topic with several partitions, disorder of the input has become another one; a
-    second such topic merges by that. Two repartition topics meet as they were written.
+    second such topic merges by that. Two repartition topics meet as they were written. Behind marks, the
+    moments of commits decide what intervals and timers see.
     """
     writers = {topic: each for each in plan.sub_topologies for topic in written_by(each) - {"dead"}}
     for sub_topology in plan.sub_topologies:
         internal = [entry.topic for entry in sub_topology.inputs if entry.topic.internal]
         if len(internal) > 1 or (internal and len(sub_topology.inputs) > 1):
+            return False
+        by_watermark = any(isinstance(node, Every | Process) for node in sub_topology.nodes)
+        if by_watermark and any(entry.has_marks for entry in sub_topology.inputs):
             return False
         for topic in internal:
             above = writers[topic.name]
@@ -60,7 +72,8 @@ def has_one_writer(plan: Plan, counts: dict[str, int], topic: str) -> bool:
     """Whether one part writes the topic, and its tasks take what they read in an order that is certain."""
     writers = [each for each in plan.sub_topologies if topic in written_by(each)]
     return len(writers) == 1 and not any(
-        entry.topic.internal and counts[entry.topic.name] > 1 for entry in writers[0].inputs
+        entry.topic.internal and (entry.has_marks or counts[entry.topic.name] > 1)
+        for entry in writers[0].inputs
     )
 
 

@@ -137,8 +137,9 @@ class Batch:
     def partition_times_ms(self) -> Sequence[int]:
         """Return for each record the partition time of the fetched record."""
         times_ms = self.source.partition_times_ms
-        if isinstance(self.origins, range) and len(self.origins) == len(times_ms):
-            return times_ms
+        if isinstance(self.origins, range):
+            whole = len(self.origins) == len(times_ms)
+            return times_ms if whole else times_ms[self.origins.start : self.origins.stop]
         return [times_ms[origin] for origin in self.origins]
 
     def headers_at(self, index: int) -> Headers:

@@ -110,6 +110,12 @@ class ProcessorOperator:
         due_ms: int | None = self._clock_due_ms
         return due_ms
 
+    @property
+    def has_timers(self) -> bool:
+        """Whether any timer is set, so that the processor may still forward records without an input."""
+        waiting = self._event_timers.windows_between(self._scanned_before_ms, 2**62)
+        return self.clock_due_ms() is not None or next(iter(waiting), None) is not None
+
     def _find_due(self) -> None:
         until_ms = self._time.watermark_ms + 1
         if until_ms > self._scanned_before_ms:

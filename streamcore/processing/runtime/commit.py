@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 from uuid import UUID
@@ -15,6 +15,7 @@ from streamcore.model import CommittedOffset, Offset, RecordColumns, TopicPartit
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.runtime.task import Task
+from streamcore.processing.topology.marks import Mark, headers_of
 from streamcore.processing.topology.times import NO_TIME
 from streamcore.state import changelog
 from streamcore.state.engine import KeyValueEngine, StoreWrites
@@ -55,6 +56,19 @@ class TaskState:
     """Store -> the id of the topic in either of them."""
     committed: dict[TopicPartition, Offset]
     committed_time_ms: int
+    marked: Mapping[str, int] = field(default_factory=dict)
+    """Repartition topic that gets the task's marks -> the number of its partitions."""
+    written_mark: Mark | None = None
+    """The task's last mark, before the time that is held back for a topic."""
+
+    def mark_due(self) -> Mark | None:
+        """Return the mark to write with the next commit; ``None`` if the last one still holds."""
+        time = self.task.time
+        if not self.marked or not time.is_known:
+            return None
+        is_idle = time.is_idle and not self.task.holds_back
+        mark = Mark(str(self.task.task_id), time.watermark_ms, is_idle)
+        return None if mark == self.written_mark else mark
 
     def has_moved(self) -> bool:
         """Whether a record was processed since the last commit."""
@@ -66,7 +80,8 @@ class _TaskChanges:
     state: TaskState
     positions: dict[TopicPartition, Offset]
     drained: list[tuple[WriteBack[Any, Any], StoreWrites]]
-    appended: dict[str, Acknowledgement]
+    mark: Mark | None
+    appended: dict[str, Acknowledgement] = field(default_factory=dict)
     """Store -> the changelog columns of its writes."""
 
     def ends(self) -> dict[str, Offset]:
@@ -106,7 +121,8 @@ def commit(
 
     Exactly-once depends on this order only:
 
-    1. outputs, repartition and changelog records are written in one transaction;
+    1. outputs, repartition and changelog records are written in one transaction, and behind them the marks
+       that say how far the tasks are;
     2. the offsets of their inputs are added to it, with the stream time in their notes;
     3. the transaction commits; from here on the log defines the state;
     4. the stores apply the same writes, with the changelog offsets that they reach.
@@ -132,6 +148,7 @@ def commit(
             if not repeats:
                 appended += _append_outputs(transaction, outputs.taken(internal=False))
             appended += _append_outputs(transaction, outputs.taken(internal=True))
+        appended += _append_marks(transaction, changes, now_ms)
         for change in changes:
             _append_changelogs(transaction, change, now_ms)
         positions = {
@@ -166,9 +183,33 @@ def _changes_of(state: TaskState) -> _TaskChanges | None:
             ) from error
         if writes is not None:
             drained.append((store, writes))
-    if not moved and not drained:
+    mark = state.mark_due()
+    if not moved and not drained and mark is None:
         return None
-    return _TaskChanges(state, positions, drained, {})
+    return _TaskChanges(state, positions, drained, mark)
+
+
+def _append_marks(
+    transaction: Transaction, changes: Sequence[_TaskChanges], now_ms: int
+) -> list[tuple[TopicPartition, Acknowledgement]]:
+    """Append to each repartition topic the marks of the tasks that write it, one record a partition."""
+    counts: dict[str, int] = {}
+    marks: dict[str, list[Mark]] = {}
+    for change in changes:
+        if change.mark is None:
+            continue
+        for topic, held_ms in change.state.task.sub_topology.marked.items():
+            counts[topic] = change.state.marked[topic]
+            marks.setdefault(topic, []).append(change.mark.held_back(held_ms))
+    return [
+        (
+            partition,
+            transaction.append_columns(partition, RecordColumns([None], [None], [now_ms], [headers])),
+        )
+        for topic, found in marks.items()
+        for headers in [headers_of(found)]
+        for partition in [TopicPartition(topic, number) for number in range(counts[topic])]
+    ]
 
 
 def _append_outputs(
@@ -208,6 +249,8 @@ def _apply(change: _TaskChanges, now_ms: int) -> None:
         store.committed()
     state.committed = change.positions
     state.committed_time_ms = state.task.time.watermark_ms
+    if change.mark is not None:
+        state.written_mark = change.mark
 
 
 _NOTE_VERSION = "1"

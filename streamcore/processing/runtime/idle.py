@@ -4,6 +4,8 @@ An input that has nothing to read for ``idle_after`` of its topic, by default a 
 watermark until its next record. Once all inputs of a task are idle, the watermark is the highest time of any.
 If a topic declares ``idle_after``, the watermark then advances with the clock, by the time since the last
 record arrived: windows close when their end would have passed.
+
+A repartition topic with marks is not silent by itself: it is idle when the tasks that write it are.
 """
 
 from __future__ import annotations
@@ -52,12 +54,12 @@ class IdleTime:
         self._watched: list[_Watched] = []
         for state in states:
             task = state.task
-            if not task.sub_topology.has_windows:
+            if not (task.sub_topology.has_windows or task.sub_topology.marked):
                 continue
-            watched = _Watched(
-                task, [_Silence(queue, queue.fetch_position, now_ms) for queue in task.holding]
-            )
-            if len(watched.inputs) > 1 or watched.follows_clock:
+            silent = [queue for queue in task.holding if not queue.has_marks]
+            watched = _Watched(task, [_Silence(queue, queue.fetch_position, now_ms) for queue in silent])
+            has_marks = len(silent) < len(task.holding) or bool(task.sub_topology.marked)
+            if len(task.holding) > 1 or watched.follows_clock or has_marks:
                 self._watched.append(watched)
 
     def mark(self, now_ms: int, *, at_once: bool = False) -> None:
@@ -79,7 +81,7 @@ class IdleTime:
             watermark_ms = watched.task.time.without_idle()
             if watermark_ms == NO_TIME:
                 continue
-            is_silent = all(silence.queue.is_idle for silence in watched.inputs)
+            is_silent = all(queue.is_idle for queue in watched.task.holding)
             if watched.follows_clock and is_silent and now_ms is not None:
                 watermark_ms += now_ms - max(silence.last_record_ms for silence in watched.inputs)
             if watermark_ms > watched.task.time.watermark_ms:

@@ -12,32 +12,20 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
-from itertools import accumulate
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
-from streamcore.errors import SerdeError, fact_text
+from streamcore.errors import fact_text
 from streamcore.model import FetchedColumns, Headers, Offset, Record, TopicPartition
 from streamcore.processing.operators.batch import Batch, BatchSource
-from streamcore.processing.operators.guard import Guard, each
+from streamcore.processing.operators.guard import Guard
+from streamcore.processing.runtime.decoded_columns import DecodedColumns, InputTime
 from streamcore.processing.topology.error_policy import ErrorPolicy
+from streamcore.processing.topology.marks import NOT_KNOWN, WriterTimes
 from streamcore.processing.topology.nodes import TopicSpec
-from streamcore.processing.topology.source_times import without_source_time
-from streamcore.processing.topology.times import (
-    NO_TIME,
-    NO_TIMESTAMP,
-    TIME_MS_MAX,
-    ascend_between,
-    ensure_not_ahead,
-    event_time_ms,
-    times_known,
-    timestamps_seen,
-)
-from streamcore.serde import Serde
+from streamcore.processing.topology.times import NO_TIME
 
 _logger = logging.getLogger(__name__)
-
-_MAY_BE_NONE = ("any", "custom")
 
 
 def warn_of_gap(partition: TopicPartition, position: Offset, log_start: Offset) -> None:
@@ -53,139 +41,8 @@ RoundEnd: TypeAlias = tuple[int, int]
 """A partition time, and the rank of the last input whose records of that time are before the end."""
 
 
-class DecodedColumns:
-    """Fetched columns with keys, values and event times as the application sees them."""
-
-    __slots__ = (
-        "failures",
-        "fetched",
-        "has_no_nulls",
-        "headers",
-        "keys",
-        "partition_times_ms",
-        "source_times_ms",
-        "timestamps_ms",
-        "topic",
-        "values",
-    )
-
-    def __init__(
-        self, fetched: FetchedColumns, topic: TopicSpec, time_before_ms: int, now_ms: int | None = None
-    ) -> None:
-        self.fetched = fetched
-        self.topic = topic
-        self.failures: dict[int, BaseException] = {}
-        self.headers = fetched.headers
-        self.source_times_ms: list[int] | None = None
-        """The times by which records of a repartition topic are late, if they are not the partition times."""
-        keys = _decoded_at_once(topic.key_serde, fetched.keys)
-        self.keys = self._decoded(topic.key_serde.decode, fetched.keys) if keys is None else keys
-        self.values = self._decoded(topic.value_serde.decode, fetched.values)
-        # An untyped value, or a user's serde, may decode to ``None``.
-        is_typed = topic.internal or (topic.skips_nulls and topic.value_serde.type_name not in _MAY_BE_NONE)
-        self.has_no_nulls = is_typed and None not in fetched.values
-        if topic.timestamp is None:
-            self.timestamps_ms = fetched.timestamps_ms
-        else:
-            self.timestamps_ms = self._event_times(topic.timestamp)
-        highest_ms = TIME_MS_MAX
-        if topic.max_ahead_ms is not None and now_ms is not None:
-            highest_ms = min(highest_ms, now_ms + topic.max_ahead_ms)
-        has_headers = topic.internal and fetched.headers is not None
-        if not has_headers and ascend_between(self.timestamps_ms, max(0, time_before_ms), highest_ms):
-            # Most columns: every timestamp is known, and is the partition time as well.
-            self.partition_times_ms: Sequence[int] = self.timestamps_ms
-            return
-        self.timestamps_ms = timestamps_seen(self.timestamps_ms)
-        if topic.max_ahead_ms is not None and now_ms is not None:
-            self._refuse_ahead(now_ms, topic.max_ahead_ms)
-        known_times_ms = times_known(self.timestamps_ms)
-        if topic.internal:
-            known_times_ms = self.source_times_ms = self._source_times(known_times_ms)
-        partition_times_ms = list(accumulate(known_times_ms, max, initial=time_before_ms))
-        del partition_times_ms[0]
-        self.partition_times_ms = partition_times_ms
-
-    def _source_times(self, known_times_ms: Sequence[int]) -> list[int]:
-        """Return the source times of records of a repartition topic, and take them from the headers."""
-        if self.headers is None:
-            return list(known_times_ms)
-        found = list(map(without_source_time, self.headers, known_times_ms))
-        self.headers = [headers for _, headers in found]
-        if not any(self.headers):
-            self.headers = None
-        return [time_ms for time_ms, _ in found]
-
-    def _decoded(self, decode: Callable[[bytes], Any], column: list[bytes | None]) -> list[Any]:
-        if None in column:
-            return each(lambda data: None if data is None else decode(data), column, self._not_decoded)
-        return each(decode, column, self._not_decoded)
-
-    def _not_decoded(self, index: int, error: BaseException) -> None:
-        self.failures.setdefault(index, SerdeError(f"{type(error).__name__}: {error}"))
-
-    def _event_times(self, timestamp: Callable[[Any], Any]) -> list[int]:
-        """Return the times computed from the values; a record without a value, or whose value has no time,
-        has no time.
-        """
-        if not self.failures and (self.has_no_nulls or all(value is not None for value in self.values)):
-            times_ms = _times_of(timestamp, self.values)
-            if times_ms is not None:
-                return times_ms
-
-        def event_time(index: int) -> int:
-            value = self.values[index]
-            if value is None or index in self.failures:
-                return NO_TIMESTAMP
-            return event_time_ms(timestamp, value)
-
-        def failed(index: int, error: BaseException) -> int:
-            self.failures.setdefault(index, error)
-            return NO_TIMESTAMP
-
-        return each(event_time, range(len(self.values)), failed)
-
-    def _refuse_ahead(self, now_ms: int, ahead_ms_max: int) -> None:
-        if not self.timestamps_ms or max(self.timestamps_ms) - now_ms <= ahead_ms_max:
-            return
-
-        def failed(index: int, error: BaseException) -> int:
-            self.failures.setdefault(index, error)
-            return NO_TIMESTAMP
-
-        def checked(timestamp_ms: int) -> int:
-            ensure_not_ahead(timestamp_ms, now_ms, ahead_ms_max)
-            return timestamp_ms
-
-        self.timestamps_ms = each(checked, self.timestamps_ms, failed)
-
-
-def _decoded_at_once(serde: Serde[Any], column: Sequence[bytes | None]) -> list[Any] | None:
-    """Return keys decoded by ``decode_many``, equal ones once; ``None`` if that is not possible."""
-    if serde.decode_many is None:
-        return None
-    known = [key for key in set(column) if key is not None]
-    try:
-        key_of: dict[Any, Any] = dict(zip(known, serde.decode_many(known), strict=True))
-    except Exception:  # noqa: BLE001 - of the classes of keys; the keys are taken one by one then
-        return None
-    key_of[None] = None
-    return list(map(key_of.__getitem__, column))
-
-
-def _times_of(timestamp: Callable[[Any], Any], values: Sequence[Any]) -> list[int] | None:
-    """Return the times of values if all of them are ints in the range of times; ``None`` otherwise."""
-    try:
-        times_ms = list(map(timestamp, values))
-    except Exception:  # noqa: BLE001 - a function of the user; the values are taken one by one then
-        return None
-    if len(times_ms) != len(values) or not set(map(type, times_ms)) <= {int}:
-        return None
-    return times_ms if not times_ms or (min(times_ms) >= 0 and max(times_ms) <= TIME_MS_MAX) else None
-
-
 class QueueSlice:
-    """Consecutive records of a record queue."""
+    """Consecutive rows of a record queue: records, and marks of the tasks that wrote them."""
 
     __slots__ = ("_decoded", "_start", "end", "on_error", "partition_times_ms", "timestamps_ms")
 
@@ -234,27 +91,55 @@ class QueueSlice:
     def __len__(self) -> int:
         return self.end - self._start
 
+    @property
+    def mark_count(self) -> int:
+        """The number of rows that are marks."""
+        marks = self._decoded.marks
+        return sum(self._start <= row < self.end for row in marks) if marks else 0
+
+    @property
+    def times_ms(self) -> Sequence[int]:
+        """How far the input is after each row: its partition time, or what the writers' marks say.
+
+        ``NO_TIME`` where nothing waits for it, because all its writers are idle.
+        """
+        if self._decoded.progress is None:
+            return self.partition_times_ms
+        times = (self.time_after(count) for count in range(1, len(self) + 1))
+        return [NO_TIME if time.is_idle else time.time_ms for time in times]
+
+    def time_after(self, count: int) -> InputTime:
+        """Return how far the input is after the first ``count`` rows, at least one."""
+        progress, row = self._decoded.progress, self._start + count - 1
+        if progress is None:
+            return InputTime(row, self.partition_times_ms[count - 1], is_idle=False)
+        return progress[bisect_right(progress, row, key=lambda time: time.row) - 1]
+
     def batch(self, guard: Guard, source: BatchSource, origins: Sequence[int]) -> Batch:
         """Return the records as a batch, without those that do not decode; the guard decides about these."""
         decoded, start, end = self._decoded, self._start, self.end
+        marks = decoded.marks
+        while end > start and end - 1 in marks:
+            # The usual place of marks: behind the records of a commit.
+            end -= 1
         headers, source_times_ms = decoded.headers, decoded.source_times_ms
         whole = Batch(
             decoded.keys[start:end],
             decoded.values[start:end],
-            self.timestamps_ms,
-            origins,
+            self.timestamps_ms[: end - start],
+            origins[: end - start],
             None if headers is None else headers[start:end],
             source,
             decoded.has_no_nulls,
             None if source_times_ms is None else source_times_ms[start:end],
         )
         failures = decoded.failures
-        if not failures:
+        if not failures and not any(start <= row < end for row in marks):
             return whole
         failed = [index for index in sorted(failures) if start <= index < end]
         for index in failed:
             guard.failed(whole, index - start, failures[index])
-        gone = set(failed)
+        gone = {*failed, *marks}
         return whole.take([index for index in range(end - start) if start + index not in gone])
 
 
@@ -262,8 +147,20 @@ class RecordQueue:
     """The records of one partition that a task reads: at most one fetch, and the next offset to process."""
 
     def __init__(
-        self, partition: TopicPartition, topic: TopicSpec, position: Offset, partition_time_ms: int = NO_TIME
+        self,
+        partition: TopicPartition,
+        topic: TopicSpec,
+        position: Offset,
+        partition_time_ms: int = NO_TIME,
+        writers: Iterable[str] | None = None,
+        has_records: bool = False,
     ) -> None:
+        """Create an empty queue.
+
+        Args:
+            writers: the tasks that write marks into the partition.
+            has_records: there are records in the log behind ``position``, which a fetch will bring.
+        """
         self.partition = partition
         self.topic = topic
         self.position = position
@@ -275,7 +172,12 @@ class RecordQueue:
         self.caught_up = False
         """Whether the last fetch found nothing more."""
         self.is_idle = False
-        """Whether the partition has been silent for so long that it does not hold the watermark."""
+        """Whether the partition has been silent for so long that it does not hold the watermark, or the tasks
+        that write it are idle.
+        """
+        self._writers = None if writers is None else WriterTimes(writers)
+        self._marked_ms = NOT_KNOWN
+        self._is_awaited = has_records and partition_time_ms == NO_TIME
         self._decoded: DecodedColumns | None = None
         self._in_work: QueueSlice | None = None
         self._cursor = 0
@@ -290,7 +192,28 @@ class RecordQueue:
     @property
     def is_left_behind(self) -> bool:
         """Whether the watermark does not wait for the partition: it is idle, or has never had a record."""
-        return self.is_idle or self.partition_time_ms == NO_TIME
+        return self.is_idle or self.time_ms == NO_TIME
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether the tasks that write the partition say how far it is."""
+        return self._writers is not None
+
+    @property
+    def time_ms(self) -> int:
+        """How far the partition is: no record that is in time comes later with an earlier source time.
+
+        ``NOT_KNOWN`` while marks are missing, or before the first fetch of a partition that has records;
+        ``NO_TIME`` for a partition that has had no record.
+        """
+        if self._writers is not None:
+            return self._marked_ms
+        return NOT_KNOWN if self._is_awaited else self.partition_time_ms
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the partition has a time, or is known to be empty."""
+        return self.time_ms != NOT_KNOWN and (self.time_ms != NO_TIME or self.caught_up or self.has_marks)
 
     @property
     def fetch_position(self) -> Offset:
@@ -300,11 +223,12 @@ class RecordQueue:
     def fill(self, fetched: FetchedColumns, now_ms: int | None = None) -> None:
         """Add fetched records to an empty queue. ``max_ahead`` of the topic counts from ``now_ms``."""
         assert self.is_empty
+        self._is_awaited = False
         self._fetched_to = fetched.next_offset
         if not len(fetched):
             self.position = fetched.next_offset
             return
-        self._decoded = DecodedColumns(fetched, self.topic, self._last_time_ms, now_ms)
+        self._decoded = DecodedColumns(fetched, self.topic, self._last_time_ms, now_ms, self._writers)
         self._cursor = 0
         self._last_time_ms = self._decoded.partition_times_ms[-1]
 
@@ -349,7 +273,8 @@ class RecordQueue:
         decoded = self._decoded
         assert decoded is not None
         assert self._in_work is None
-        self.is_idle = False
+        if self._writers is None:
+            self.is_idle = False
         end = self._cursor + count
         self._in_work = taken = QueueSlice(decoded, self._cursor, end)
         if end == len(decoded.partition_times_ms):
@@ -363,5 +288,7 @@ class RecordQueue:
         if count:
             self.position = taken.offset_behind(count)
             self.partition_time_ms = taken.partition_times_ms[count - 1]
+            if self._writers is not None:
+                _, self._marked_ms, self.is_idle = taken.time_after(count)
         if count == len(taken):
             self._in_work = None

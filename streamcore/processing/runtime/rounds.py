@@ -5,9 +5,10 @@ lowest rank come first, and of one input the order of its partition. A record's 
 order, so origins of batches from different inputs can be compared: steps that meet records of several inputs
 restore the order of events by them.
 
-The watermark of a task is the least partition time of the inputs that hold it: no record that comes later can
-be in time for a window that ends before. An input that has had no record yet does not hold the watermark, nor
-does an idle one (``idle.py``).
+The watermark of a task is the least time of the inputs that hold it: no record that comes later can be in
+time for a window that ends before. The time of an input is its partition time; of a repartition topic it is
+what the tasks that write it say (``topology/marks.py``). An input that has had no record yet does not hold
+the watermark, nor does an idle one (``idle.py``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.runtime.inputs import QueueSlice, RecordQueue
 from streamcore.processing.topology.error_policy import ErrorPolicy
+from streamcore.processing.topology.marks import NOT_KNOWN
 from streamcore.processing.topology.times import NO_TIME
 
 
@@ -97,6 +99,11 @@ class Round:
         """Return for each input the number of its records before a place."""
         return [bisect_left(origins, end) for origins in self._origins]
 
+    @property
+    def mark_count(self) -> int:
+        """The number of places that are no records but marks."""
+        return sum(taken.mark_count for taken in self.slices)
+
     def done(self, end: int) -> None:
         """Move the positions of the inputs past the records before a place: these are done."""
         for queue, taken, count in zip(self.queues, self.slices, self.counts_before(end), strict=True):
@@ -170,15 +177,14 @@ class TaskTime:
         """Move over the records of a round from one place to another, which are being done."""
         self.floor_ms = self.watermark_ms
         self._round, self._start, self._end, self._watermarks_ms = taken, start, end, None
-        self._before = {
-            id(queue): queue.partition_time_ms for queue in self._holding if not queue.is_left_behind
-        }
+        self._before = {id(queue): queue.time_ms for queue in self._holding if not queue.is_left_behind}
         times_ms = dict(self._before)
         counts = taken.counts_before(end)
         first = taken.counts_before(start)
         for number, queue in enumerate(taken.queues):
             if counts[number] > first[number] and queue in self._holding:
-                times_ms[id(queue)] = taken.slices[number].partition_times_ms[counts[number] - 1]
+                time = taken.slices[number].time_after(counts[number])
+                times_ms[id(queue)] = NO_TIME if time.is_idle else time.time_ms
         self._move_to(_least(times_ms))
 
     def advance_to(self, watermark_ms: int) -> None:
@@ -189,10 +195,20 @@ class TaskTime:
 
     def without_idle(self) -> int:
         """Return the least time of the inputs that are not idle; if all are idle, the highest time."""
-        times_ms = {id(queue): queue.partition_time_ms for queue in self._holding if not queue.is_left_behind}
+        times_ms = {id(queue): queue.time_ms for queue in self._holding if not queue.is_left_behind}
         if times_ms:
             return _least(times_ms)
-        return max((queue.partition_time_ms for queue in self._holding), default=NO_TIME)
+        return max((queue.time_ms for queue in self._holding), default=NO_TIME)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no input holds the watermark."""
+        return all(queue.is_left_behind for queue in self._holding)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether each input that may hold the watermark has a time, or is known to be empty."""
+        return all(queue.is_known for queue in self._holding)
 
     def place_reaching(self, time_ms: int) -> int:
         """Return the place of the record with which the watermark reached a time; in an advance, the time."""
@@ -214,18 +230,22 @@ class TaskTime:
 
     def _watermarks(self, taken: Round) -> Sequence[int]:
         """Return the watermark after each of the records that are being done."""
-        if len(taken.queues) == 1 and list(taken.queues) == list(self._holding):
+        is_alone = len(taken.queues) == 1 and list(taken.queues) == list(self._holding)
+        if is_alone and not taken.queues[0].has_marks:
             return taken.partition_times_ms[self._start : self._end]
         numbers = taken.input_numbers()
+        first = taken.counts_before(self._start)
+        times_ms = [iter(each.times_ms[count:]) for each, count in zip(taken.slices, first, strict=True)]
         ids = [id(queue) for queue in taken.queues]
         holding = {id(queue) for queue in self._holding}
         latest = dict(self._before)
         found: list[int] = []
         watermark_ms = self.floor_ms
         for place in range(self._start, self._end):
-            queue = ids[numbers[place]]
+            number = numbers[place]
+            queue = ids[number]
             if queue in holding:
-                latest[queue] = taken.partition_times_ms[place]
+                latest[queue] = next(times_ms[number])
                 watermark_ms = max(watermark_ms, _least(latest))
             found.append(watermark_ms)
         return found
@@ -235,8 +255,11 @@ class TaskTime:
 
 
 def _least(times_ms: dict[int, int]) -> int:
-    """Return the least time of inputs that have had a record with a time; ``NO_TIME`` if there is none."""
-    return min((time_ms for time_ms in times_ms.values() if time_ms != NO_TIME), default=NO_TIME)
+    """Return the least time of inputs that have had a record with a time; ``NO_TIME`` if there is none, or if
+    the time of one is not known.
+    """
+    least_ms = min((time_ms for time_ms in times_ms.values() if time_ms != NO_TIME), default=NO_TIME)
+    return NO_TIME if least_ms == NOT_KNOWN else least_ms
 
 
 class HeldTime:

@@ -13,7 +13,7 @@ the records that the agent has acknowledged. Elsewhere a batch is small, and pro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ from streamcore.processing.runtime.rounds import HeldTime, Round, TaskTime, Time
 from streamcore.processing.runtime.turns import Turn
 from streamcore.processing.topology import nodes
 from streamcore.processing.topology.nodes import Node, StoreSpec
-from streamcore.processing.topology.plan import SubTopology
+from streamcore.processing.topology.plan import SubTopology, task_name
 from streamcore.processing.topology.times import NO_TIME
 from streamcore.processing.topology.windows import RecordWindows
 from streamcore.state.sessions import SessionStore
@@ -54,7 +54,7 @@ class TaskId:
     partition: int
 
     def __str__(self) -> str:
-        return f"{self.sub_topology}-{self.partition}"
+        return task_name(self.sub_topology, self.partition)
 
 
 ClosingOperator = FinalOperator | SessionFinalOperator
@@ -283,7 +283,8 @@ class Task:
     # -- processing
 
     async def process(self, end: RoundEnd | None) -> int:
-        """Process the waiting records up to the end of a round, or all; return their number.
+        """Process the waiting records up to the end of a round, or all; return their number, and that of the
+        marks between them.
 
         A cut of the task's turn ends it earlier.
 
@@ -355,6 +356,7 @@ class Task:
         if not await self._run(outputs, taken):
             return 0
         taken.done(len(taken))
+        self.processed_count -= taken.mark_count
         return len(taken)
 
     def _entered(self, taken: Round) -> list[Batch | None]:
@@ -396,6 +398,7 @@ class Task:
             self.outputs.end_batch(None if end == len(taken) else end)
             self._drop_expired_windows()
         taken.done(end)
+        self.processed_count -= taken.mark_count if end == len(taken) else 0
         work.done_count = end
         self._work = None if end == len(taken) else work
         return end - start
@@ -450,36 +453,46 @@ class Task:
         finally:
             self._clock_now_ms = None
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether a step has something left that it emits once the watermark has moved on."""
+        if any(processor.has_timers for processor in self._processors):
+            return True
+        emitted = [
+            node.store for node in self.sub_topology.nodes if isinstance(node, nodes.Final | nodes.Every)
+        ]
+        return next(self._closing_times_ms(emitted), None) is not None
+
     def closing_time_ms(self) -> int | None:
         """Return the watermark at which the last open window closes, and the last row of a join stays without
         a match; ``None`` if none is open."""
-        found: list[int] = []
-        for store in self.sub_topology.stores:
+        return max(self._closing_times_ms(self.sub_topology.stores), default=None)
+
+    def _closing_times_ms(self, stores: Iterable[StoreSpec]) -> Iterator[int]:
+        """Yield the watermarks at which windows, intervals and rows of joins end that are still open."""
+        for store in stores:
+            held_ms = self._held_ms.get(store.name, 0)
             if store.every_ms is not None and next(iter(self.stores[store.name].items()), None) is not None:
-                held_ms = self._held_ms.get(store.name, 0)
                 interval = max(-1, (self.time.watermark_ms - held_ms) // store.every_ms)
-                found.append((interval + 1) * store.every_ms + held_ms)
+                yield (interval + 1) * store.every_ms + held_ms
             if store.windows is None or store.is_step_state:
                 continue
             windows = self.stores[store.name]
-            held_ms = self._held_ms.get(store.name, 0)
             open_from = store.windows.closed_before(self.time.watermark_ms - held_ms)
             if isinstance(store.windows, RecordWindows):
                 assert isinstance(windows, SessionStore)
                 end_ms = windows.last_end_ms(open_from)
-                found += [] if end_ms is None else [store.windows.closing_time_ms(end_ms) + held_ms]
+                if end_ms is not None:
+                    yield store.windows.closing_time_ms(end_ms) + held_ms
                 continue
             assert isinstance(windows, WindowStore)
-            found += [
-                store.windows.closing_time_ms(start_ms) + held_ms
-                for (_, start_ms), _ in windows.windows_between(open_from, 2**62)
-            ]
+            for (_, start_ms), _ in windows.windows_between(open_from, 2**62):
+                yield store.windows.closing_time_ms(start_ms) + held_ms
         for step in self._steps:
             if isinstance(step.operator, StreamJoinOperator):
                 ending_ms = step.operator.last_ending_ms()
                 if ending_ms is not None:
-                    found.append(ending_ms + self.sub_topology.held_ms.get(step.node, 0))
-        return max(found, default=None)
+                    yield ending_ms + self.sub_topology.held_ms.get(step.node, 0)
 
     async def _run(self, outputs: list[Batch | None], source: BatchSource) -> bool:
         """Pass a whole round through the steps; return whether all of it is done."""

@@ -47,7 +47,7 @@ from streamcore.processing.runtime.turns import Turn
 from streamcore.processing.topology.application import Application
 from streamcore.processing.topology.error_policy import Stop
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
-from streamcore.processing.topology.plan import Plan, SubTopology, task_count
+from streamcore.processing.topology.plan import Plan, SubTopology, task_count, writers_of
 from streamcore.processing.topology.times import NO_TIME
 from streamcore.state import changelog
 from streamcore.state.application_records import ApplicationRecords, RecordChanges, read_records
@@ -323,6 +323,7 @@ class _Opening:
         }
         offsets = self._log.offsets(list(sources))
         ensure_within_log(committed, offsets)
+        marked = {entry.topic.name for entry in sub_topology.inputs if entry.has_marks}
         inputs = []
         watermark_ms = NO_TIME
         for source, topic in sources.items():
@@ -333,7 +334,19 @@ class _Opening:
                 position = max(position, committed[source].offset)
                 found_ms, time_ms = times_in(committed[source].metadata)
                 watermark_ms = max(watermark_ms, found_ms)
-            inputs.append(RecordQueue(source, topic, position, time_ms))
+            writers = None
+            if source.topic in marked:
+                writers = writers_of(self._application.plan, source.topic, self._builder.counts)
+            inputs.append(
+                RecordQueue(
+                    source,
+                    topic,
+                    position,
+                    time_ms,
+                    writers,
+                    has_records=position < offsets[source].last_stable,
+                )
+            )
         changelogs: dict[str, TopicPartition] = {}
         followed: dict[str, TopicPartition] = {}
         stores: dict[str, WriteBack[Any, Any]] = {}
@@ -368,6 +381,7 @@ class _Opening:
             },
             committed={queue.partition: queue.position for queue in inputs},
             committed_time_ms=watermark_ms,
+            marked={topic: self._builder.counts[topic] for topic in sub_topology.marked},
         )
 
     def _ensure_own_positions(

@@ -289,7 +289,7 @@ class TaskWorker:
         """Move the watermarks past the inputs that have nothing to read, because the input has ended.
 
         Returns:
-            Whether any watermark moved.
+            Whether any watermark moved, or the tasks behind a repartition topic are to know of it.
         """
         moved = False
         for part in self.parts:
@@ -297,7 +297,7 @@ class TaskWorker:
             due = list(part.idle_time.due(None))
             if due:
                 await self._advance_time(part, due)
-                moved = True
+            moved |= bool(due) or part.has_marks
         return moved
 
     async def _advance_time(self, part: Part, times_ms: Sequence[tuple[Task, int]]) -> None:

@@ -18,7 +18,7 @@ the removal of windows whose retention is over.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
@@ -28,22 +28,21 @@ from msgspec.structs import replace
 from streamcore.model import Record
 from streamcore.processing.topology import meaning_of_limits, meaning_of_records
 from streamcore.processing.topology.error_policy import ErrorPolicy, stop
+from streamcore.processing.topology.marks import Mark, WriterTimes, headers_of, marks_in
+from streamcore.processing.topology.meaning_of_aggregates import MeaningOfAggregates, result_of
 from streamcore.processing.topology.meaning_of_intervals import in_intervals
 from streamcore.processing.topology.meaning_of_outputs import Event, Results, Stored
 from streamcore.processing.topology.meaning_of_processors import MeaningOfProcessor
-from streamcore.processing.topology.meaning_of_sessions import joined_session, united, values_for
-from streamcore.processing.topology.meaning_of_sliding import SlidRecord, slid
 from streamcore.processing.topology.meaning_of_tables import ROW_STEPS, changed_rows, keep
 from streamcore.processing.topology.meaning_of_time import (
     TaskMeaning,
     decoded_event,
     held_ms,
-    is_asked_for,
     key_bytes,
     known_time_ms,
     move_watermark,
 )
-from streamcore.processing.topology.meaning_of_versions import MeaningOfVersions, forget_versions
+from streamcore.processing.topology.meaning_of_versions import forget_versions
 from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
@@ -71,7 +70,6 @@ from streamcore.processing.topology.nodes import (
     Sink,
     Source,
     Split,
-    StoreSpec,
     StreamJoin,
     TableJoin,
     TableSource,
@@ -80,16 +78,15 @@ from streamcore.processing.topology.nodes import (
     TopicSpec,
     own_stores,
 )
-from streamcore.processing.topology.plan import Plan
+from streamcore.processing.topology.plan import Input, Plan, SubTopology, task_count, writers_of
 from streamcore.processing.topology.source_times import without_source_time
-from streamcore.processing.topology.times import NO_TIME
-from streamcore.processing.topology.windows import SessionWindows, SlidingWindows, Windows
+from streamcore.processing.topology.times import NO_TIME, NO_TIMESTAMP
 from streamcore.state.keys import key_codec
 
 R = TypeVar("R")
 
 
-class Interpreter(MeaningOfVersions):
+class Interpreter(MeaningOfAggregates):
     """Runs an application on records in memory, one by one."""
 
     def __init__(
@@ -99,16 +96,20 @@ class Interpreter(MeaningOfVersions):
         *,
         on_error: ErrorPolicy = stop,
         code_of: Callable[[Any], AbstractContextManager[Any]] = nullcontext,
+        only: SubTopology | None = None,
     ) -> None:
         """Create the interpreter of an application with empty state.
 
         Args:
+            only: the part of the plan to run alone.
             on_error: the application's policy.
             code_of: makes an object the context of the code that runs inside, for processors with stores.
         """
         super().__init__(partition_counts, on_error)
         self._plan = plan
         self._code_of = code_of
+        self._sub_topologies = plan.sub_topologies if only is None else (only,)
+        self._has_begun = False
         self._tasks: dict[tuple[str, int], TaskMeaning] = {}
         self._global_tables: dict[str, dict[Any, Any]] = defaultdict(dict)
 
@@ -135,24 +136,66 @@ class Interpreter(MeaningOfVersions):
         """Process the next record of a topic, then all records that it causes in topics that are read
         here.
         """
+        if not self._has_begun:
+            self._has_begun = True
+            for sub_topology in self._sub_topologies:
+                for partition in range(task_count(sub_topology, self._partition_counts)):
+                    for mark in self._marks_of(self._task(sub_topology, partition)):
+                        self.feed(mark)
         for written in self.take(stored):
             self.feed(written)
 
     def take(self, stored: Stored) -> list[Stored]:
         """Process the next record of a topic; return the records written to topics, which are not
-        processed yet.
+        processed yet, and behind them the marks that say how far the tasks are.
         """
         self._written = []
         for table in self._plan.global_tables:
             if table.topic.name == stored.topic:
                 self._follow(table, stored)
-        for sub_topology in self._plan.sub_topologies:
+        marks: list[Stored] = []
+        for sub_topology in self._sub_topologies:
             for entry in sub_topology.inputs:
                 if entry.topic.name == stored.topic:
-                    place = (sub_topology.name, stored.partition)
-                    task = self._tasks.setdefault(place, TaskMeaning(sub_topology))
-                    self._enter(task, entry.topic, entry.root, stored)
-        return self._written
+                    task = self._task(sub_topology, stored.partition)
+                    is_null = stored.key is None and stored.value is None
+                    if entry.has_marks and is_null and (found := marks_in(stored.headers)):
+                        self._take_marks(task, entry, found, stored)
+                    else:
+                        self._enter(task, entry.topic, entry.root, stored)
+                    marks += self._marks_of(task)
+        return self._written + marks
+
+    def _task(self, sub_topology: SubTopology, partition: int) -> TaskMeaning:
+        place = (sub_topology.name, partition)
+        task = self._tasks.get(place)
+        if task is None:
+            task = self._tasks[place] = TaskMeaning(sub_topology, partition)
+            for entry in sub_topology.inputs:
+                if entry.has_marks:
+                    writers = writers_of(self._plan, entry.topic.name, self._partition_counts)
+                    task.writers[entry.topic.name] = WriterTimes(writers)
+        return task
+
+    def _take_marks(self, task: TaskMeaning, entry: Input, found: Sequence[Mark], stored: Stored) -> None:
+        """Move the watermark by the marks of the tasks that write an input; windows close by it."""
+        name = entry.topic.name
+        task.writers[name].take(found)
+        task.topic, task.event_time_ms = entry.topic, task.partition_times_ms.get(name, NO_TIME)
+        move_watermark(task)
+        self._pass(task, entry.root, [], [], stored)
+
+    def _marks_of(self, task: TaskMeaning) -> list[Stored]:
+        """Return the marks that a task writes because its time has moved, one for each partition."""
+        mark = task.mark_due() if task.sub_topology.marked else None
+        if mark is None:
+            return []
+        task.written_mark = mark
+        return [
+            Record(None, None, NO_TIMESTAMP, headers_of([mark.held_back(behind_ms)]), topic, partition)
+            for topic, behind_ms in task.sub_topology.marked.items()
+            for partition in range(self._partition_counts[topic])
+        ]
 
     # -- one event
 
@@ -175,6 +218,12 @@ class Interpreter(MeaningOfVersions):
         source_time_ms = known_ms if topic.internal else time_ms
         events = [replace(event, source_time_ms=source_time_ms, headers=headers) for event in events]
         in_stream = [event for event in events if event.value is not None or not topic.skips_nulls]
+        self._pass(task, root, events, in_stream, stored)
+
+    def _pass(
+        self, task: TaskMeaning, root: Node, events: list[Event], in_stream: list[Event], stored: Stored
+    ) -> None:
+        """Pass what a record was decoded to through the steps."""
         given: dict[Node, list[Event]] = {root: in_stream}
         for node in task.sub_topology.nodes:
             if node is not root:
@@ -356,183 +405,10 @@ class Interpreter(MeaningOfVersions):
                 continue
             for data in call(key_bytes, node.store, key):
                 state = table.get(data)
-                for found in [None] if state is None else call(_result, node.store, state):
+                for found in [None] if state is None else call(result_of, node.store, state):
                     if found is not None or node.left:
                         joined += call(node.function, event.value, found)
         return [replace(event, value=value) for value in joined]
-
-    def _aggregated(
-        self,
-        task: TaskMeaning,
-        node: Aggregate,
-        event: Event,
-        stored: Stored,
-        call: Callable[..., Results[Any]],
-    ) -> list[Event]:
-        if event.key is None or event.value is None:
-            return []
-        windows = node.store.windows
-        if windows is None:
-            return self._folded(task, node, event, None, call)
-        if not self._has_time(task, node, event, stored):
-            return []
-        time_ms = max(event.source_time_ms, task.watermark_before_ms - held_ms(task, node))
-        if isinstance(windows, SessionWindows):
-            return self._in_session(task, node, windows, event, time_ms, call)
-        if isinstance(windows, SlidingWindows):
-            return self._in_sliding(task, node, event, windows.first_start(event.timestamp_ms, time_ms), call)
-        assert isinstance(windows, Windows)
-        open_starts_ms = [
-            start_ms
-            for start_ms in windows.starts_of(event.timestamp_ms)
-            if not windows.is_closed(start_ms, time_ms)
-        ]
-        if not open_starts_ms:
-            self._take_late(node, event, call)
-        updates: list[Event] = []
-        for start_ms in open_starts_ms:
-            for update in self._folded(task, node, event, start_ms, call):
-                updates.append(replace(update, key=windows.windowed(event.key, start_ms)))
-        return updates
-
-    def _in_session(
-        self,
-        task: TaskMeaning,
-        node: Aggregate,
-        windows: SessionWindows,
-        event: Event,
-        time_ms: int,
-        call: Callable[..., Results[Any]],
-    ) -> list[Event]:
-        """Fold an event into the session of its key, which may unite several; return what changed, if a step
-        reads it.
-        """
-        state = task.stores[node.store.name]
-        changes: list[tuple[Any, Any]] = []
-        for key in call(key_bytes, node.store, event.key):
-            session = joined_session(windows, state, key, event.timestamp_ms, time_ms)
-            if session.is_late:
-                self._take_late(node, event, call)
-                continue
-            before = [state[place] for place in session.joined]
-            for added, result in self._added(task, node, event, before, call):
-                for place in session.joined:
-                    del state[place]
-                state[session.place] = added
-                changes += session.changes(event.key, result)
-        if not is_asked_for(task, node):
-            return []
-        return [replace(event, key=windowed, value=value) for windowed, value in changes]
-
-    def _in_sliding(
-        self,
-        task: TaskMeaning,
-        node: Aggregate,
-        event: Event,
-        first_ms: int,
-        call: Callable[..., Results[Any]],
-    ) -> list[Event]:
-        """Fold an event into the windows of its key that hold it, the first of which starts then."""
-        for key in call(key_bytes, node.store, event.key):
-            if first_ms > event.timestamp_ms:
-                self._take_late(node, event, call)
-            elif (values := values_for(node.store, event.value, call)) is not None:
-                record = SlidRecord(event.timestamp_ms, first_ms, values)
-                return slid(task, node.store, key, event, record, is_asked_for(task, node), call)
-        return []
-
-    def _take_late(self, node: Aggregate, event: Event, call: Callable[..., Results[Any]]) -> None:
-        self.late_count += 1
-        if node.late is not None:
-            self._write(node.late, event, call)
-
-    def _folded(
-        self,
-        task: TaskMeaning,
-        node: Aggregate,
-        event: Event,
-        start_ms: int | None,
-        call: Callable[..., Results[Any]],
-    ) -> list[Event]:
-        """Fold an event into the accumulators of its key and, for windows, of the one that starts then.
-
-        Returns the new result if a step reads it.
-        """
-        encoded = call(key_bytes, node.store, event.key)
-        if not encoded:
-            return []
-        key = encoded[0] if start_ms is None else (encoded[0], start_ms)
-        state = task.stores[node.store.name]
-        updates = []
-        for added, result in self._added(task, node, event, [state[key]] if key in state else [], call):
-            state[key] = added
-            if is_asked_for(task, node):
-                updates.append(replace(event, value=result))
-        return updates
-
-    def _added(
-        self,
-        task: TaskMeaning,
-        node: Aggregate,
-        event: Event,
-        states: list[tuple[Any, ...]],
-        call: Callable[..., Results[Any]],
-    ) -> Results[tuple[tuple[Any, ...], Any]]:
-        """Return accumulators, those of sessions united, with an event folded in, and their result if a step
-        reads it.
-        """
-        aggregators = [aggregator for _, aggregator in node.store.aggregators]
-        values = values_for(node.store, event.value, call)
-        if values is None:
-            return []
-
-        def fold() -> tuple[tuple[Any, ...], Any]:
-            added = tuple(
-                accumulator
-                if value is None and not aggregator.counts_none
-                else aggregator.add(accumulator, value)
-                for aggregator, accumulator, value in zip(
-                    aggregators, united(node.store, states), values, strict=True
-                )
-            )
-            return added, _result(node.store, added) if is_asked_for(task, node) else None
-
-        return call(fold)
-
-    def _closed_windows(
-        self, task: TaskMeaning, node: Final, policy: ErrorPolicy, stored: Stored
-    ) -> list[Event]:
-        """Return the results of the windows that this event closed, by start and then by the bytes of the
-        key; of sessions, by end and then by key.
-        """
-        windows = node.store.windows
-        assert windows is not None
-        decode = key_codec(node.store.key_type).decode
-        state = task.stores[node.store.name]
-        closed = [
-            place
-            for place in state
-            if windows.is_closed(place[-1], task.watermark_ms - held_ms(task, node))
-            and not windows.is_closed(place[-1], task.watermark_before_ms - held_ms(task, node))
-        ]
-        results: list[Event] = []
-        for place in sorted(closed, key=lambda place: (place[-1], place[0])):
-            windowed = windows.windowed(decode(place[0]), *place[1:])
-            found = self._guarded(node.name, policy, stored, partial(_result, node.store, state[place]))
-            results += [
-                Event(
-                    windowed,
-                    result,
-                    windowed.end_ms - 1,
-                    (),
-                    stored.topic,
-                    stored.partition,
-                    stored.offset,
-                    windowed.end_ms - 1,
-                )
-                for result in found
-            ]
-        return results
 
     def _follow(self, table: GlobalTable, stored: Stored) -> None:
         policy = table.topic.on_error if table.topic.on_error is not None else self._on_error
@@ -549,7 +425,3 @@ class Interpreter(MeaningOfVersions):
 
 def _is_true(function: Callable[[Any], object], value: Any) -> bool:
     return bool(function(value))
-
-
-def _result(store: StoreSpec, accumulators: Any) -> Any:
-    return accumulators if store.result is None else store.result(accumulators)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamcore.errors import SerdeError
+from streamcore.processing.topology.marks import NOT_KNOWN, Mark, WriterTimes
 from streamcore.processing.topology.meaning_of_outputs import Event, Stored
 from streamcore.processing.topology.meaning_of_processors import MeaningOfProcessor
 from streamcore.processing.topology.meaning_of_sliding import SlidRecord
 from streamcore.processing.topology.nodes import Aggregate, Final, Node, Process, StoreSpec, TopicSpec
-from streamcore.processing.topology.plan import SubTopology
+from streamcore.processing.topology.plan import Input, SubTopology, task_name
 from streamcore.processing.topology.times import (
     NO_TIME,
     NO_TIMESTAMP,
@@ -27,9 +28,12 @@ class TaskMeaning:
     """One sub-topology and one partition number: its stores, and its time."""
 
     sub_topology: SubTopology
+    partition: int
     stores: dict[str, dict[Any, Any]] = field(default_factory=lambda: defaultdict(dict))
     partition_times_ms: dict[str, int] = field(default_factory=dict)
     """Topic -> the highest time of a record of its partition so far."""
+    writers: dict[str, WriterTimes] = field(default_factory=dict)
+    """Repartition topic with marks -> how far the tasks are that write it."""
     watermark_ms: int = NO_TIME
     """The least partition time of the inputs that hold it and have had a record."""
     watermark_before_ms: int = NO_TIME
@@ -41,18 +45,33 @@ class TaskMeaning:
     processors: dict[Process, MeaningOfProcessor] = field(default_factory=dict)
     slid: dict[Any, list[SlidRecord]] = field(default_factory=lambda: defaultdict(list))
     """Store of sliding windows and bytes of a key -> the records of the key."""
+    written_mark: Mark | None = None
+    """The last mark that the task wrote."""
+
+    def time_of(self, entry: Input) -> int:
+        """Return how far an input is; ``NO_TIME`` if nothing waits for it."""
+        writers = self.writers.get(entry.topic.name)
+        if writers is None:
+            return self.partition_times_ms.get(entry.topic.name, NO_TIME)
+        return NO_TIME if writers.is_idle else writers.time_ms
+
+    def mark_due(self) -> Mark | None:
+        """Return the mark that the task writes now; ``None`` if the last one still holds."""
+        times_ms = [self.time_of(entry) for entry in self.sub_topology.inputs if entry.holds_time]
+        if NOT_KNOWN in times_ms:
+            return None
+        is_idle = all(time_ms == NO_TIME for time_ms in times_ms)
+        mark = Mark(task_name(self.sub_topology.name, self.partition), self.watermark_ms, is_idle)
+        return None if mark == self.written_mark else mark
 
 
 def move_watermark(task: TaskMeaning) -> None:
     """Move the watermark to the least time of the inputs that hold it; never back."""
-    times_ms = [
-        task.partition_times_ms[entry.topic.name]
-        for entry in task.sub_topology.inputs
-        if entry.holds_time and entry.topic.name in task.partition_times_ms
-    ]
+    times_ms = [task.time_of(entry) for entry in task.sub_topology.inputs if entry.holds_time]
     known_ms = [time_ms for time_ms in times_ms if time_ms != NO_TIME]
+    least_ms = min(known_ms, default=NO_TIME)
     task.watermark_before_ms = task.watermark_ms
-    task.watermark_ms = max(task.watermark_ms, min(known_ms, default=NO_TIME))
+    task.watermark_ms = max(task.watermark_ms, NO_TIME if least_ms == NOT_KNOWN else least_ms)
 
 
 def held_ms(task: TaskMeaning, node: Node) -> int:

@@ -6,8 +6,8 @@ connects nodes, too. A task is one sub-topology and one partition number (``part
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from streamcore.errors import TopologyError, fact_text
@@ -46,6 +46,8 @@ class Input:
     meets_in_a_store: bool
     holds_time: bool = True
     """Whether the watermark of a task waits for the input: not for a topic that is only read as a table."""
+    has_marks: bool = False
+    """Whether the input is a repartition topic whose writers write how far they are (``marks.py``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class SubTopology:
     """Nodes after final results -> how far behind the watermark the records can be that they still get."""
     keyed_only: frozenset[Node] = frozenset()
     """The repartition steps whose readers all leave out null keys: such records are not written at all."""
+    marked: Mapping[str, int] = field(default_factory=dict)
+    """Repartition topic that gets marks -> how far behind the watermark the records can be that it gets."""
 
     @property
     def has_windows(self) -> bool:
@@ -118,7 +122,7 @@ def make_plan(
             sub_topologies.append(sub_topology)
     return Plan(
         app_id=app_id,
-        sub_topologies=tuple(sub_topologies),
+        sub_topologies=_with_marks(sub_topologies),
         global_tables=tuple(node for node in nodes if isinstance(node, GlobalTable)),
         topics=tuple(topics),
     )
@@ -307,6 +311,65 @@ def _holds_back_ms(node: Node) -> int:
     return 0
 
 
+def _with_marks(sub_topologies: Sequence[SubTopology]) -> tuple[SubTopology, ...]:
+    """Decide which repartition topics get marks: those whose reader, or one behind it, uses the watermark.
+
+    A topic whose reader writes, maybe through others, what its writers read, gets none: the tasks would wait
+    for one another.
+    """
+    readers = {
+        entry.topic.name: each for each in sub_topologies for entry in each.inputs if entry.topic.internal
+    }
+    written = {
+        each.name: [node for node in each.nodes if isinstance(node, Repartition)] for each in sub_topologies
+    }
+
+    def behind(first: SubTopology) -> dict[str, SubTopology]:
+        """Return the sub-topologies that get records from one, by name; itself, too."""
+        found, waiting = {first.name: first}, [first]
+        while waiting:
+            for node in written[waiting.pop().name]:
+                reader = readers.get(node.topic.name)
+                if reader is not None and reader.name not in found:
+                    found[reader.name] = reader
+                    waiting.append(reader)
+        return found
+
+    fed_by = {each.name: behind(each) for each in sub_topologies}
+    marked = {
+        node.topic.name
+        for writer in sub_topologies
+        for node in written[writer.name]
+        if (reader := readers.get(node.topic.name)) is not None
+        and any(found.has_windows for found in fed_by[reader.name].values())
+    }
+    marked -= {
+        node.topic.name
+        for writer in sub_topologies
+        for node in written[writer.name]
+        if node.topic.name in marked and writer.name in fed_by[readers[node.topic.name].name]
+    }
+    return tuple(
+        replace(
+            each,
+            inputs=tuple(replace(entry, has_marks=entry.topic.name in marked) for entry in each.inputs),
+            marked=_held_by_topic(each, written[each.name], marked),
+        )
+        for each in sub_topologies
+    )
+
+
+def _held_by_topic(
+    sub_topology: SubTopology, written: Iterable[Repartition], marked: Container[str]
+) -> dict[str, int]:
+    held: dict[str, int] = {}
+    for node in written:
+        name = node.topic.name
+        if name in marked:
+            held[name] = max(held.get(name, 0), sub_topology.held_ms.get(node, 0))
+    return held
+
+
 def _merges_inputs(members: Sequence[Node], used: Mapping[Node, tuple[StoreSpec, ...]]) -> bool:
     """Whether every store that a step writes is read by joins only, which see it as of each record."""
     users: dict[int, list[Node]] = {}
@@ -350,3 +413,18 @@ def topics_written_by(sub_topology: SubTopology) -> list[TopicSpec]:
 def task_count(sub_topology: SubTopology, counts: Mapping[str, int]) -> int:
     """Return the number of tasks of a sub-topology: the largest number of partitions among its inputs."""
     return max(counts[entry.topic.name] for entry in sub_topology.inputs)
+
+
+def task_name(sub_topology: str, partition: int) -> str:
+    """Return the name of the task of a sub-topology and a partition number."""
+    return f"{sub_topology}-{partition}"
+
+
+def writers_of(plan: Plan, topic: str, counts: Mapping[str, int]) -> list[str]:
+    """Return the names of the tasks that write marks into a topic."""
+    return [
+        task_name(each.name, partition)
+        for each in plan.sub_topologies
+        if topic in each.marked
+        for partition in range(task_count(each, counts))
+    ]

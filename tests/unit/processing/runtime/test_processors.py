@@ -198,7 +198,7 @@ def test_what_timers_forward_is_in_time_for_the_next_window() -> None:
             (record.key.key, record.key.start_ms // S, record.value) for record in driver.read("finals")
         ]
 
-    assert finals == [("a", 10, 1), ("b", 10, 1), ("a", 70, 1)]
+    assert finals == [("a", 10, 1), ("b", 10, 1), ("a", 70, 1), ("a", 210, 1)]
 
 
 def test_keys_that_a_step_changed_meet_in_one_part_of_the_stores() -> None:
