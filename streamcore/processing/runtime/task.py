@@ -30,6 +30,7 @@ from streamcore.processing.operators.stream_joins import StreamJoinOperator
 from streamcore.processing.operators.tables import StoreHistory
 from streamcore.processing.operators.versions import TableVersions
 from streamcore.processing.operators.windowed_aggregate import FinalOperator
+from streamcore.processing.runtime.closing import closing_times_ms
 from streamcore.processing.runtime.event_runner import EventRunner
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper
 from streamcore.processing.runtime.inputs import RecordQueue, RoundEnd
@@ -40,7 +41,6 @@ from streamcore.processing.topology import nodes
 from streamcore.processing.topology.nodes import Node, StoreSpec
 from streamcore.processing.topology.plan import SubTopology, task_name
 from streamcore.processing.topology.times import NO_TIME
-from streamcore.processing.topology.windows import RecordWindows
 from streamcore.state.sessions import SessionStore
 from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
@@ -472,22 +472,8 @@ class Task:
         """Yield the watermarks at which windows, intervals and rows of joins end that are still open."""
         for store in stores:
             held_ms = self._held_ms.get(store.name, 0)
-            if store.every_ms is not None and next(iter(self.stores[store.name].items()), None) is not None:
-                interval = max(-1, (self.time.watermark_ms - held_ms) // store.every_ms)
-                yield (interval + 1) * store.every_ms + held_ms
-            if store.windows is None or store.is_step_state:
-                continue
-            windows = self.stores[store.name]
-            open_from = store.windows.closed_before(self.time.watermark_ms - held_ms)
-            if isinstance(store.windows, RecordWindows):
-                assert isinstance(windows, SessionStore)
-                end_ms = windows.last_end_ms(open_from)
-                if end_ms is not None:
-                    yield store.windows.closing_time_ms(end_ms) + held_ms
-                continue
-            assert isinstance(windows, WindowStore)
-            for (_, start_ms), _ in windows.windows_between(open_from, 2**62):
-                yield store.windows.closing_time_ms(start_ms) + held_ms
+            behind_ms = self.time.watermark_ms - held_ms
+            yield from (ms + held_ms for ms in closing_times_ms(store, self.stores[store.name], behind_ms))
         for step in self._steps:
             if isinstance(step.operator, StreamJoinOperator):
                 ending_ms = step.operator.last_ending_ms()
