@@ -19,7 +19,7 @@ import typer
 
 from streamcore.cli.app_dead_letters import COMMAND as REPLAY
 from streamcore.cli.app_dead_letters import add_replay
-from streamcore.cli.app_reset import LogPlace, add_reset
+from streamcore.cli.app_reset import LogAddress, add_reset
 from streamcore.cli.applications import ApplicationArgument, code_place, load_app
 from streamcore.cli.options import (
     DEFAULT_DATA,
@@ -71,7 +71,7 @@ def run_app_command(
     if "command_config" in given:
         command_config = Path(given["command_config"])
     show_logging(given.get("log_level", log_level))
-    place = LogPlace(data, broker or None, security_of(broker, command_config))
+    address = LogAddress(data, broker or None, security_of(broker, command_config))
     if not app.commands and context.args[:1] not in ([], ["reset"], [REPLAY], ["-h"], ["--help"]):
         raise TopologyError(
             with_facts(
@@ -79,9 +79,9 @@ def run_app_command(
                 app=app.app_id,
             )
         )
-    commands = command_line(app, place)
-    add_reset(commands, app, place)
-    add_replay(commands, app, place)
+    commands = command_line(app, address)
+    add_reset(commands, app, address)
+    add_replay(commands, app, address)
     code = commands(args=context.args, prog_name=f"streamcore app {application}", standalone_mode=False)
     raise typer.Exit(code if isinstance(code, int) else 0)
 
@@ -116,7 +116,7 @@ def without_shared(app: App, words: Sequence[str]) -> tuple[list[str], dict[str,
     return rest, given
 
 
-def command_line(app: App, place: LogPlace) -> typer.Typer:
+def command_line(app: App, address: LogAddress) -> typer.Typer:
     """Return the command line of the commands that an application declares.
 
     Raises:
@@ -136,18 +136,18 @@ def command_line(app: App, place: LogPlace) -> typer.Typer:
         pass
 
     for name, function in app.commands.items():
-        _add_command(found, app, name, function, place)
+        _add_command(found, app, name, function, address)
     return found
 
 
 def _add_command(
-    found: typer.Typer, app: App, name: str, function: Callable[..., Any], place: LogPlace
+    found: typer.Typer, app: App, name: str, function: Callable[..., Any], address: LogAddress
 ) -> None:
     """Add a command, and check that a command line can give its parameters."""
     help_text = inspect.cleandoc(function.__doc__) if function.__doc__ else None
     alone = typer.Typer(add_completion=False)
     for group in (alone, found):
-        group.command(name, help=help_text)(_as_command(app, name, function, place))
+        group.command(name, help=help_text)(_as_command(app, name, function, address))
     try:
         typer.main.get_command(alone)
     except (RuntimeError, TypeError, AssertionError) as error:
@@ -161,7 +161,9 @@ def _add_command(
         ) from error
 
 
-def _as_command(app: App, name: str, function: Callable[..., Any], place: LogPlace) -> Callable[..., None]:
+def _as_command(
+    app: App, name: str, function: Callable[..., Any], address: LogAddress
+) -> Callable[..., None]:
     """Return the function with the signature that Typer reads: without its logs, with ``--data``."""
     from streamcore.log.connected_log import ConnectedLog
 
@@ -181,15 +183,17 @@ def _as_command(app: App, name: str, function: Callable[..., Any], place: LogPla
     if "data" not in parameters:
         option = Annotated[Path, typer.Option("--data", help="The data folder of the log.")]
         given.append(
-            inspect.Parameter(_FOLDER, inspect.Parameter.KEYWORD_ONLY, default=place.data, annotation=option)
+            inspect.Parameter(
+                _FOLDER, inspect.Parameter.KEYWORD_ONLY, default=address.data, annotation=option
+            )
         )
 
     @functools.wraps(function)
     def command(**arguments: Any) -> None:
         from streamcore.processing.runtime.commands import CommandContext
 
-        folder = arguments.pop(_FOLDER, place.data)
-        with CommandContext(app, folder, broker=place.broker, security=place.security) as context:
+        folder = arguments.pop(_FOLDER, address.data)
+        with CommandContext(app, folder, broker=address.broker, security=address.security) as context:
             for log in logs:
                 arguments[log] = context.log
             try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamcore.cli.app_reset import LogPlace
+from streamcore.cli.app_reset import LogAddress
 from streamcore.cli.output import print_line, print_note
 from streamcore.errors import UsageError, with_facts
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 COMMAND = "replay-dead-letters"
 
 
-def add_replay(commands: typer.Typer, app: App, place: LogPlace) -> None:
+def add_replay(commands: typer.Typer, app: App, address: LogAddress) -> None:
     """Add the command, unless the application declares one of this name."""
     if COMMAND in app.commands:
         return
@@ -37,20 +37,22 @@ def add_replay(commands: typer.Typer, app: App, place: LogPlace) -> None:
             int | None, typer.Option("--max", metavar="N", min=0, help="Send at most N letters.")
         ] = None,
         yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
-        data: Annotated[Path, typer.Option("--data", help="The data folder of the log.")] = place.data,
+        data: Annotated[Path, typer.Option("--data", help="The data folder of the log.")] = address.data,
     ) -> None:
         """Send dead letters again to the topics that their records came from, each once."""
-        _replay(app, LogPlace(data, place.broker, place.security), topic, count_max, yes=yes)
+        _replay(app, LogAddress(data, address.broker, address.security), topic, count_max, yes=yes)
 
 
-def _replay(app: App, place: LogPlace, topic: str | None, count_max: int | None, *, yes: bool) -> None:
+def _replay(app: App, address: LogAddress, topic: str | None, count_max: int | None, *, yes: bool) -> None:
     from streamcore.processing.runtime.dead_letters import DeadLetterReplay
 
-    if place.broker is None and not (place.data / "log").is_dir():
+    if address.broker is None and not (address.data / "log").is_dir():
         raise UsageError(
-            with_facts("no log in this folder: name another with --data or STREAMCORE_DATA", data=place.data)
+            with_facts(
+                "no log in this folder: name another with --data or STREAMCORE_DATA", data=address.data
+            )
         )
-    with DeadLetterReplay(app, place.data, broker=place.broker, security=place.security) as replay:
+    with DeadLetterReplay(app, address.data, broker=address.broker, security=address.security) as replay:
         planned = replay.plan(topic=topic, count_max=count_max)
         for line in replay_lines(planned):
             print_line(line)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class LogPlace:
+class LogAddress:
     """The log that commands use: that of a folder, or that of a broker."""
 
     data: Path
@@ -32,7 +32,7 @@ class LogPlace:
     security: Mapping[str, str] | None = None
 
 
-def add_reset(commands: typer.Typer, app: App, place: LogPlace) -> None:
+def add_reset(commands: typer.Typer, app: App, address: LogAddress) -> None:
     """Add the command ``reset``, unless the application declares one of this name."""
     if "reset" in app.commands:
         return
@@ -53,12 +53,14 @@ def add_reset(commands: typer.Typer, app: App, place: LogPlace) -> None:
         ] = None,
         yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
-        data: Annotated[Path, typer.Option("--data", help="The data folder of log and state.")] = place.data,
+        data: Annotated[
+            Path, typer.Option("--data", help="The data folder of log and state.")
+        ] = address.data,
     ) -> None:
         """Start the application over: empty its tables and read its inputs again."""
         _reset(
             app,
-            LogPlace(data, place.broker, place.security),
+            LogAddress(data, address.broker, address.security),
             table=table,
             to=to,
             offsets=_offsets(offset or ()),
@@ -69,7 +71,7 @@ def add_reset(commands: typer.Typer, app: App, place: LogPlace) -> None:
 
 def _reset(
     app: App,
-    place: LogPlace,
+    address: LogAddress,
     *,
     table: str | None,
     to: str,
@@ -79,11 +81,13 @@ def _reset(
 ) -> None:
     from streamcore.processing.runtime.resetting import ApplicationReset
 
-    if place.broker is None and not (place.data / "log").is_dir():
+    if address.broker is None and not (address.data / "log").is_dir():
         raise UsageError(
-            with_facts("no log in this folder: name another with --data or STREAMCORE_DATA", data=place.data)
+            with_facts(
+                "no log in this folder: name another with --data or STREAMCORE_DATA", data=address.data
+            )
         )
-    with ApplicationReset(app, place.data, broker=place.broker, security=place.security) as reset:
+    with ApplicationReset(app, address.data, broker=address.broker, security=address.security) as reset:
         plan = reset.plan(table=table, to=to, offsets=offsets)
         for line in plan_lines(plan, reset.state_folders(plan)):
             print_line(line)
@@ -108,7 +112,7 @@ def plan_lines(plan: ResetPlan, folders: Sequence[Path]) -> list[str]:
     if plan.deleted_topics:
         lines.append(f"  deletes  {', '.join(plan.deleted_topics)}")
     lines += [f"  deletes  {folder}" for folder in folders]
-    lines += [f"  reads    {partition} from {offset}" for partition, offset in plan.positions.items()]
+    lines += [f"  reads    {partition} from {offset}" for partition, offset in plan.start_offsets.items()]
     if plan.read_from_end:
         lines.append(f"  reads what it writes itself from the end: {', '.join(plan.read_from_end)}")
     if plan.written_again:

@@ -83,7 +83,7 @@ def describe_group(
                 for position in summary.positions
             ),
             as_json,
-            empty="no committed positions",
+            empty="no committed offsets",
         )
 
 
@@ -109,16 +109,16 @@ def reset_group(
     """Move the committed offsets of a group that has no members now."""
     with open_log(data, broker, command_config) as log:
         before = log.committed(group)
-        positions = log.reset_group(group, to, topics=topic, dry_run=dry_run, of_application=yes)
+        offsets = log.reset_group(group, to, topics=topic, dry_run=dry_run, of_application=yes)
         print_rows(
             (
                 {
                     "topic": partition.topic,
                     "partition": partition.partition,
                     "before": before[partition].offset if partition in before else None,
-                    "after": position.offset,
+                    "after": committed.offset,
                 }
-                for partition, position in sorted(positions.items())
+                for partition, committed in sorted(offsets.items())
             ),
             as_json,
             empty="nothing to move",

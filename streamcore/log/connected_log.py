@@ -218,7 +218,7 @@ class ConnectedLog:
         """
         log = self._open()
         if not dry_run and not of_application:
-            ensure_not_an_application(group, log.topics(), "move the positions of the group")
+            ensure_not_an_application(group, log.topics(), "move the committed offsets of the group")
         committed = log.committed(group)
         if topics is not None:
             known = log.topics()
@@ -234,10 +234,10 @@ class ConnectedLog:
         if not partitions:
             facts = fact_text(group=group)
             raise UsageError(f"the group has no committed offsets: name the topics to reset: {facts}")
-        positions = reset_offsets(log, partitions, to, committed=committed, now_ms=self._clock.now_ms())
+        offsets = reset_offsets(log, partitions, to, committed=committed, now_ms=self._clock.now_ms())
         if not dry_run:
-            log.commit_offsets(group, positions)
-        return positions
+            log.commit_offsets(group, offsets)
+        return offsets
 
     def delete_group(self, group: str, *, of_application: bool = False) -> None:
         """Delete a group without members, with its committed offsets.
@@ -336,9 +336,9 @@ class ConnectedLog:
         """Return a group's committed offsets; partitions without one are left out."""
         return self._open().committed(group, partitions)
 
-    def commit_offsets(self, group: str, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
+    def commit_offsets(self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit offsets durably, outside any transaction and any membership."""
-        self._open().commit_offsets(group, positions)
+        self._open().commit_offsets(group, offsets)
 
     def commit_positions(self, group: str, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
         """The former name of ``commit_offsets``."""

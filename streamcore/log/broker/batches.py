@@ -181,7 +181,7 @@ class Batches:
         transactional_id: str,
         identity: ProducerIdentity,
         group: str,
-        positions: Mapping[TopicPartition, CommittedOffset],
+        offsets: Mapping[TopicPartition, CommittedOffset],
         membership: Membership | None = None,
         *,
         joins_as: int | None = 0,
@@ -191,7 +191,7 @@ class Batches:
         if joins_as is not None:
             yield from self._transactions.join(transactional_id, identity, (partition,), version=joins_as)
         self._transactions.ensure_may_write(transactional_id, identity, partition)
-        self._groups.append_in_transaction(group, positions, identity, membership)
+        self._groups.append_in_transaction(group, offsets, identity, membership)
 
 
 def _identity(header: BatchHeader) -> ProducerIdentity:

@@ -65,7 +65,7 @@ class Member(Protocol):
             StaleGenerationError: another member has taken over this one's static instance id.
         """
 
-    def commit(self, positions: Mapping[TopicPartition, CommittedOffset], owned: ConsumerAssignment) -> None:
+    def commit(self, offsets: Mapping[TopicPartition, CommittedOffset], owned: ConsumerAssignment) -> None:
         """Commit offsets as a member.
 
         Raises:

@@ -116,7 +116,7 @@ class Transaction(Protocol):
     def commit_offsets(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedOffset],
+        offsets: Mapping[TopicPartition, CommittedOffset],
         *,
         membership: Membership | None = None,
     ) -> None:
@@ -247,7 +247,7 @@ class Log(Protocol):
     ) -> dict[TopicPartition, CommittedOffset]:
         """Return a group's committed offsets; partitions without one are left out."""
 
-    def commit_offsets(self, group: str, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
+    def commit_offsets(self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit offsets durably, outside any transaction and any membership."""
 
     def producer_port(self, *, transactional_id: str | None = None, compression: str = "none") -> Producer:

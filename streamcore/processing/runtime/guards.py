@@ -255,7 +255,7 @@ def replaced_ids(records: ApplicationRecords, store: StoreSpec) -> frozenset[UUI
     return frozenset() if record is None else frozenset(map(UUID, record.replaced_ids))
 
 
-# --- positions ----------------------------------------------------------------------------------
+# --- committed offsets --------------------------------------------------------------------------
 
 
 def ensure_within_log(
@@ -266,14 +266,12 @@ def ensure_within_log(
     Raises:
         UsageError: a partition has fewer records than the application processed.
     """
-    for partition, position in committed.items():
-        if partition in offsets and position.offset > offsets[partition].log_end:
+    for partition, found in committed.items():
+        if partition in offsets and found.offset > offsets[partition].log_end:
             raise UsageError(
                 "the committed offset lies behind the end of the partition, so the topic is another one or "
                 f"the log lost its end; bring back the log from a backup, or start over with {RESET}: "
-                + fact_text(
-                    partition=partition, committed=position.offset, log_end=offsets[partition].log_end
-                )
+                + fact_text(partition=partition, committed=found.offset, log_end=offsets[partition].log_end)
             )
 
 
@@ -304,7 +302,7 @@ def ensure_own_offsets(
     known = {partition for partition in partitions if _was_read(records, partition)}
     moved = [partition for partition in committed if partition in known and not committed[partition].metadata]
     if not tables:
-        _warn_of_moved_positions(app_id, {partition: committed[partition].offset for partition in moved})
+        _warn_of_moved_offsets(app_id, {partition: committed[partition].offset for partition in moved})
         return
     facts = {"app": app_id, "tables": ",".join(tables)}
     start_over = f"start over with {RESET}"
@@ -312,7 +310,7 @@ def ensure_own_offsets(
     if gone and (not committed or any(partition in known for partition in gone)):
         raise UsageError(
             "the committed offsets of the application are gone while its tables hold data, so records "
-            f"would be counted twice; the group was deleted, or its positions expired; {start_over}: "
+            f"would be counted twice; the group was deleted, or its committed offsets expired; {start_over}: "
             + fact_text(**facts, partitions=",".join(map(str, gone)))
         )
     if not records.inputs:
@@ -329,13 +327,13 @@ def ensure_own_offsets(
             )
         )
     for partition, offset in reflected.items():
-        position_now = committed.get(partition)
-        if position_now is not None and position_now.offset < offset and not may_lose_end:
+        committed_now = committed.get(partition)
+        if committed_now is not None and committed_now.offset < offset and not may_lose_end:
             raise UsageError(
                 "the tables are ahead of the committed offsets, so the log lost its end or is an old copy; "
                 "bring back the log that belongs to the state, delete state/ to take what this log holds, or "
                 f"{start_over}: "
-                + fact_text(**facts, partition=partition, committed=position_now.offset, reflected=offset)
+                + fact_text(**facts, partition=partition, committed=committed_now.offset, reflected=offset)
             )
 
 
@@ -344,11 +342,11 @@ def _was_read(records: ApplicationRecords, partition: TopicPartition) -> bool:
     return record is not None and record.topic_id is not None and partition.partition < record.partitions
 
 
-def _warn_of_moved_positions(app_id: str, moved: Mapping[TopicPartition, Offset]) -> None:
+def _warn_of_moved_offsets(app_id: str, moved: Mapping[TopicPartition, Offset]) -> None:
     if moved:
         _logger.warning(
             "another program moved the committed offsets of the application; it continues from there: %s",
             fact_text(
-                app=app_id, positions=",".join(f"{partition}@{offset}" for partition, offset in moved.items())
+                app=app_id, committed=",".join(f"{partition}@{offset}" for partition, offset in moved.items())
             ),
         )

@@ -42,7 +42,7 @@ class ResetPlan:
     """The tables that become empty."""
     deleted_topics: tuple[TopicName, ...]
     """Changelogs and repartition topics."""
-    positions: Mapping[TopicPartition, Offset]
+    start_offsets: Mapping[TopicPartition, Offset]
     """The offsets at which reading starts."""
     read_from_end: tuple[TopicName, ...]
     """Topics that the reset parts write themselves; they are read from their end."""
@@ -143,9 +143,9 @@ def plan_reset(
         for name in read_again
     }
     from_end = [name for name in read_again if name in written_names]
-    positions: dict[TopicPartition, CommittedOffset] = {}
+    start_offsets: dict[TopicPartition, CommittedOffset] = {}
     for names, target in (([n for n in read_again if n not in from_end], to), (from_end, "latest")):
-        positions |= reset_offsets(
+        start_offsets |= reset_offsets(
             log,
             [partition for name in names for partition in partitions[name]],
             target,
@@ -153,19 +153,19 @@ def plan_reset(
             now_ms=now_ms,
         )
     given = dict(offsets or {})
-    if unknown := [partition for partition in given if partition not in positions]:
+    if unknown := [partition for partition in given if partition not in start_offsets]:
         raise UsageError(
             "this partition is not read by what is reset: "
             + fact_text(partition=unknown[0], topics=",".join(read_again))
         )
     if given:
-        positions |= reset_offsets(log, list(given), given, committed={}, now_ms=now_ms)
+        start_offsets |= reset_offsets(log, list(given), given, committed={}, now_ms=now_ms)
     return ResetPlan(
         app_id=plan.app_id,
         parts=tuple(part.name for part in members),
         tables=tuple(store.name for part in members for store in part.stores),
         deleted_topics=tuple(name for name in [*changelogs, *sorted(repartition)] if name in existing),
-        positions={partition: position.offset for partition, position in sorted(positions.items())},
+        start_offsets={partition: found.offset for partition, found in sorted(start_offsets.items())},
         read_from_end=tuple(from_end),
         written_again=tuple(
             dict.fromkeys(
@@ -203,7 +203,7 @@ def carry_out(log: Log, reset: ResetPlan, producer: Producer, clock: Clock) -> N
     ended = RecordChanges(records)
     for name in reset.deleted_topics:
         ended.forget_input(name)
-    for name in dict.fromkeys(partition.topic for partition in reset.positions):
+    for name in dict.fromkeys(partition.topic for partition in reset.start_offsets):
         before_count = reset.partitions_before.get(name)
         if before_count is None:
             ended.forget_input(name)
@@ -212,10 +212,10 @@ def carry_out(log: Log, reset: ResetPlan, producer: Producer, clock: Clock) -> N
     ended.reset(None)
     with producer.transaction() as transaction:
         ended.append_to(transaction, clock)
-        if reset.positions:
+        if reset.start_offsets:
             transaction.commit_offsets(
                 reset.app_id,
-                {partition: CommittedOffset(offset) for partition, offset in reset.positions.items()},
+                {partition: CommittedOffset(offset) for partition, offset in reset.start_offsets.items()},
             )
 
 

@@ -75,10 +75,10 @@ def offset_commit(request: OffsetCommitRequest, call: Call) -> Operation[OffsetC
             elif not call.broker.has_partition(partition):
                 outcome.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
             else:
-                position = CommittedOffset(
+                committed = CommittedOffset(
                     each.committed_offset, each.committed_metadata or "", each.committed_leader_epoch
                 )
-                wanted.append((partition, position, outcome))
+                wanted.append((partition, committed, outcome))
     if wanted or not request.topics:
         yield from _commit(request, call, wanted)
     return OffsetCommitResponse(topics=answers)
@@ -115,19 +115,21 @@ def _commit(
     wanted: Sequence[tuple[TopicPartition, CommittedOffset, OffsetCommitResponsePartition]],
 ) -> Operation[None]:
     groups = call.broker.groups
-    positions = {partition: position for partition, position, _ in wanted if not groups.is_too_long(position)}
+    accepted = {
+        partition: committed for partition, committed, _ in wanted if not groups.is_too_long(committed)
+    }
     membership = Membership(
         request.member_id, request.generation_id_or_member_epoch, request.group_instance_id
     )
     code = ErrorCode.NONE
     try:
         yield from groups.commit_offsets(
-            request.group_id, positions, membership, knows_epochs=call.version >= _COMMIT_EPOCHS_FROM
+            request.group_id, accepted, membership, knows_epochs=call.version >= _COMMIT_EPOCHS_FROM
         )
     except (ApiError, StreamCoreError) as error:
         code = _commit_code(error, call.version)
     for partition, _, outcome in wanted:
-        is_refused = code is not ErrorCode.NONE or partition in positions
+        is_refused = code is not ErrorCode.NONE or partition in accepted
         outcome.error_code = code if is_refused else ErrorCode.OFFSET_METADATA_TOO_LARGE
 
 
@@ -191,7 +193,9 @@ def _group_offsets(
             OffsetFetchResponseTopics(
                 name=topic.name or "",
                 topic_id=topic.topic_id,
-                partitions=[_position(topic, each, fetched, require_stable) for each in topic.partitions],
+                partitions=[
+                    _fetched_offset(topic, each, fetched, require_stable) for each in topic.partitions
+                ],
             )
             for topic in (_all_topics(fetched, call, has_ids) if asked is None else asked)
         ],
@@ -218,10 +222,10 @@ def _all_topics(fetched: FetchedOffsets, call: Call, has_ids: bool) -> list[_Ask
     ]
 
 
-def _position(
+def _fetched_offset(
     topic: _AskedTopic, number: int, fetched: FetchedOffsets, require_stable: bool
 ) -> OffsetFetchResponsePartitions:
-    code, position = ErrorCode.NONE, None
+    code, committed = ErrorCode.NONE, None
     if topic.name is None:
         code = ErrorCode.UNKNOWN_TOPIC_ID
     elif topic.is_denied:
@@ -231,12 +235,12 @@ def _position(
         if require_stable and partition in fetched.unstable:
             code = ErrorCode.UNSTABLE_OFFSET_COMMIT
         else:
-            position = fetched.found.get(partition)
+            committed = fetched.found.get(partition)
     return OffsetFetchResponsePartitions(
         partition_index=number,
-        committed_offset=_NO_OFFSET if position is None else position.offset,
-        committed_leader_epoch=-1 if position is None else position.leader_epoch,
-        metadata="" if position is None else position.metadata,
+        committed_offset=_NO_OFFSET if committed is None else committed.offset,
+        committed_leader_epoch=-1 if committed is None else committed.leader_epoch,
+        metadata="" if committed is None else committed.metadata,
         error_code=code,
     )
 
@@ -255,7 +259,7 @@ def _single_group(request: OffsetFetchRequest, call: Call) -> Operation[OffsetFe
     topics = _all_topics(fetched, call, has_ids=False) if asked is None else asked
     answers: list[OffsetFetchResponseTopic] = []
     for topic in topics if code is ErrorCode.NONE or call.version < _FETCH_GROUP_ERROR_FROM else ():
-        found = [_position(topic, each, fetched, request.require_stable) for each in topic.partitions]
+        found = [_fetched_offset(topic, each, fetched, request.require_stable) for each in topic.partitions]
         partitions = [
             OffsetFetchResponsePartition(
                 partition_index=each.partition_index,

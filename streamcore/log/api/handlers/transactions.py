@@ -188,7 +188,7 @@ def _results(topics: list[AddPartitionsToTxnTopic], codes: _Codes) -> list[AddPa
     ]
 
 
-# --- positions ------------------------------------------------------------------------------------
+# --- committed offsets ----------------------------------------------------------------------------
 
 
 def add_offsets_to_txn(request: AddOffsetsToTxnRequest, call: Call) -> Operation[AddOffsetsToTxnResponse]:
@@ -207,28 +207,28 @@ def add_offsets_to_txn(request: AddOffsetsToTxnRequest, call: Call) -> Operation
 
 def txn_offset_commit(request: TxnOffsetCommitRequest, call: Call) -> Operation[TxnOffsetCommitResponse]:
     """Add a group's committed offsets to a transaction."""
-    positions: dict[TopicPartition, CommittedOffset] = {}
+    offsets: dict[TopicPartition, CommittedOffset] = {}
     codes: dict[TopicPartition, ErrorCode] = {}
     too_long: list[TopicPartition] = []
-    for partition, each in _positions(request):
-        position = CommittedOffset(
+    for partition, each in _offsets_in(request):
+        committed = CommittedOffset(
             each.committed_offset, each.committed_metadata or "", each.committed_leader_epoch
         )
         if not call.may(AclOperation.READ, ResourceType.TOPIC, partition.topic):
             codes[partition] = ErrorCode.TOPIC_AUTHORIZATION_FAILED
         elif not call.broker.has_partition(partition):
             codes[partition] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-        elif call.broker.groups.is_too_long(position):
+        elif call.broker.groups.is_too_long(committed):
             too_long.append(partition)
         else:
-            positions[partition] = position
+            offsets[partition] = committed
     outcome = _group_code(request, call)
     if outcome is not ErrorCode.NONE:
         codes.clear()
     elif not request.group_id:
         outcome = ErrorCode.INVALID_GROUP_ID
-    elif positions or too_long:
-        outcome = yield from _committed_in_transaction(request, positions, call)
+    elif offsets or too_long:
+        outcome = yield from _committed_in_transaction(request, offsets, call)
     if outcome is ErrorCode.NONE:
         codes.update(dict.fromkeys(too_long, ErrorCode.OFFSET_METADATA_TOO_LARGE))
     return TxnOffsetCommitResponse(
@@ -259,7 +259,7 @@ def _group_code(request: TxnOffsetCommitRequest, call: Call) -> ErrorCode:
     return ErrorCode.NONE
 
 
-def _positions(
+def _offsets_in(
     request: TxnOffsetCommitRequest,
 ) -> Iterator[tuple[TopicPartition, TxnOffsetCommitRequestPartition]]:
     for topic in request.topics:
@@ -268,7 +268,7 @@ def _positions(
 
 
 def _committed_in_transaction(
-    request: TxnOffsetCommitRequest, positions: dict[TopicPartition, CommittedOffset], call: Call
+    request: TxnOffsetCommitRequest, offsets: dict[TopicPartition, CommittedOffset], call: Call
 ) -> Operation[ErrorCode]:
     """Write the offsets and wait for the disk: the client may commit after this process has ended."""
     identity = ProducerIdentity(request.producer_id, request.producer_epoch)
@@ -278,7 +278,7 @@ def _committed_in_transaction(
             request.transactional_id,
             identity,
             request.group_id,
-            positions,
+            offsets,
             membership,
             joins_as=_VERSION_2 if call.version >= _IMPLICIT_JOIN_FROM else None,
         )

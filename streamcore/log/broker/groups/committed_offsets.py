@@ -72,18 +72,18 @@ class CommittedOffsets:
             del self._pending_of[group]
 
     def _set(self, group: str, partition: TopicPartition, stored: StoredOffset | None, at: Offset) -> None:
-        positions = self._by_group.setdefault(group, {})
-        current = positions.get(partition)
+        offsets = self._by_group.setdefault(group, {})
+        current = offsets.get(partition)
         if current is not None and current[0] > at:
             return
         if stored is not None:
-            positions[partition] = (at, stored)
+            offsets[partition] = (at, stored)
         elif current is not None:
-            del positions[partition]
-        if not positions:
+            del offsets[partition]
+        if not offsets:
             del self._by_group[group]
 
-    def positions(self, group: str) -> Mapping[TopicPartition, StoredOffset]:
+    def of_group(self, group: str) -> Mapping[TopicPartition, StoredOffset]:
         """Return a group's committed offsets without pending ones."""
         return {partition: entry[1] for partition, entry in self._by_group.get(group, {}).items()}
 

@@ -235,7 +235,7 @@ class ConsumerGroup:
         """Count the members that subscribe by a regular expression."""
         return sum(each.profile.pattern == pattern for each in self.members.values())
 
-    # --- positions ----------------------------------------------------------------------------
+    # --- committed offsets --------------------------------------------------------------------
 
     def ensure_may_commit(
         self,

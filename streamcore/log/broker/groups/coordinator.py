@@ -76,12 +76,12 @@ class GroupCoordinator:
             settings.new_member_timeout_ms,
         )
         self._store = GroupStore(topic, clock, rules, settings.group_count_max)
-        self._positions = GroupOffsets(self._store, self.topics, settings)
+        self._offsets = GroupOffsets(self._store, self.topics, settings)
         self._classic = ClassicMemberships(self._store, settings)
         self._consumers = ConsumerMemberships(self._store, self.topics, settings, times)
         self._mixed = MixedMemberships(self._store, self.topics, self._consumers, settings)
 
-    # --- positions ----------------------------------------------------------------------------
+    # --- committed offsets --------------------------------------------------------------------
 
     def committed(
         self, group: str, partitions: Sequence[TopicPartition] | None
@@ -91,18 +91,18 @@ class GroupCoordinator:
         Raises:
             Refused: ``UNSTABLE_OFFSET_COMMIT`` if that takes too long.
         """
-        return self._positions.committed(group, partitions)
+        return self._offsets.committed(group, partitions)
 
     def fetch_offsets(
         self, group: str, *, member_id: str | None = None, epoch: int = -1
     ) -> Operation[FetchedOffsets]:
         """Return the group's committed offsets, and the partitions that an open transaction may change."""
-        return self._positions.fetch(group, member_id=member_id, epoch=epoch)
+        return self._offsets.fetch(group, member_id=member_id, epoch=epoch)
 
     def commit_offsets(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedOffset],
+        offsets: Mapping[TopicPartition, CommittedOffset],
         membership: Membership | None = None,
         *,
         knows_epochs: bool = False,
@@ -111,21 +111,21 @@ class GroupCoordinator:
         self._ensure_short(group)
         if membership is None:
             self._ensure_named(group)  # Kafka's own clients may commit for a group without a name
-        yield from self._positions.commit(group, positions, membership, knows_epochs=knows_epochs)
+        yield from self._offsets.commit(group, offsets, membership, knows_epochs=knows_epochs)
 
     def append_in_transaction(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedOffset],
+        offsets: Mapping[TopicPartition, CommittedOffset],
         identity: ProducerIdentity,
         membership: Membership | None,
     ) -> None:
         """Append offsets as part of a producer's open transaction; they are pending until its marker."""
-        self._positions.append_in_transaction(group, positions, identity, membership)
+        self._offsets.append_in_transaction(group, offsets, identity, membership)
 
-    def is_too_long(self, position: CommittedOffset) -> bool:
+    def is_too_long(self, committed: CommittedOffset) -> bool:
         """Whether an offset's metadata is longer than allowed."""
-        return self._positions.is_too_long(position)
+        return self._offsets.is_too_long(committed)
 
     def partition_for(self, group: str) -> TopicPartition:
         """Return the partition of the group's records; create the topic if needed."""
@@ -133,16 +133,16 @@ class GroupCoordinator:
 
     def on_marker(self, partition: TopicPartition, producer_id: ProducerId, is_commit: bool) -> None:
         """Decide the offsets of a producer's transaction in a partition."""
-        self._positions.on_marker(partition, producer_id, is_commit)
+        self._offsets.on_marker(partition, producer_id, is_commit)
 
     def delete_offsets(self, group: str, partitions: Sequence[TopicPartition]) -> Operation[None]:
         """Delete committed offsets of topics that no member subscribes to."""
         self._ensure_named(group)
-        yield from self._positions.delete(group, partitions)
+        yield from self._offsets.delete(group, partitions)
 
     def forget_topic(self, topic: TopicName) -> None:
         """Delete all groups' committed offsets of a deleted topic."""
-        self._positions.forget_topic(topic)
+        self._offsets.forget_topic(topic)
 
     # --- the classic protocol -----------------------------------------------------------------
 
@@ -226,7 +226,7 @@ class GroupCoordinator:
             raise ApiError(ErrorName.GROUP_ID_NOT_FOUND, group=name)
         if group is not None and group.members:
             raise ApiError(ErrorName.NON_EMPTY_GROUP, group=name)
-        self._positions.forget(name, sorted(self._store.offsets.partitions(name)))
+        self._offsets.forget(name, sorted(self._store.offsets.partitions(name)))
         if group is not None:
             self._store.forget(name, _tombstones(group))
         yield self._store.topic.written(name)
@@ -258,7 +258,7 @@ class GroupCoordinator:
 
     def expire_offsets(self) -> None:
         """Delete committed offsets that were not used for long, and then groups without any."""
-        self._positions.expire()
+        self._offsets.expire()
         old_ms = self._store.clock.now_ms() - self._settings.unused_group_ms
         for name, group in list(self._store.groups.items()):
             if _is_empty(group) and _empty_since_ms(group) < old_ms and not self._store.offsets.has(name):

@@ -17,7 +17,7 @@ from streamcore.log.broker.groups.classic_group import ClassicGroup
 from streamcore.log.broker.groups.classic_states import GroupState
 from streamcore.log.broker.groups.consumer_group import ConsumerGroup
 from streamcore.log.broker.groups.migration import partition_ids
-from streamcore.log.broker.groups.records import StoredOffset, encode_position, encode_position_key
+from streamcore.log.broker.groups.records import StoredOffset, encode_offset, encode_offset_key
 from streamcore.log.broker.groups.store import Group, GroupStore
 from streamcore.log.broker.groups.topics import GroupTopics
 from streamcore.log.broker.operations import Completed, Operation, OperationFuture
@@ -66,10 +66,10 @@ class GroupOffsets:
             yield Completed(waited_for, deadline_s)
             if not waited_for.is_done:
                 raise ApiError(ErrorName.UNSTABLE_OFFSET_COMMIT, group=group)
-        found = offsets.positions(group)
+        found = offsets.of_group(group)
         yield self._store.topic.written(group)
         return {
-            partition: found[partition].position
+            partition: found[partition].committed
             for partition in (found if partitions is None else partitions)
             if partition in found
         }
@@ -86,7 +86,7 @@ class GroupOffsets:
         if isinstance(known, ConsumerGroup):
             known.ensure_may_fetch(member_id, epoch)
         offsets = self._store.offsets
-        found = {partition: stored.position for partition, stored in offsets.positions(group).items()}
+        found = {partition: stored.committed for partition, stored in offsets.of_group(group).items()}
         unstable = frozenset(offsets.pending(group))
         yield self._store.topic.written(group)
         return FetchedOffsets(found, unstable)
@@ -96,7 +96,7 @@ class GroupOffsets:
     def commit(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedOffset],
+        offsets: Mapping[TopicPartition, CommittedOffset],
         membership: Membership | None,
         *,
         knows_epochs: bool = False,
@@ -108,7 +108,7 @@ class GroupOffsets:
                 known.ensure_may_commit(membership, self._store.clock.monotonic_s())
                 self._store.watch(known)
             case ConsumerGroup():
-                self._ensure_consumer_may_commit(known, membership, positions, knows_epochs)
+                self._ensure_consumer_may_commit(known, membership, offsets, knows_epochs)
             case None if membership is not None and membership.generation >= 0:
                 if self._store.offsets.has(group):
                     raise ApiError(ErrorName.UNKNOWN_MEMBER_ID, group=group, member_id=membership.member_id)
@@ -118,15 +118,15 @@ class GroupOffsets:
                 )
             case None:
                 self._store.ensure_room(group)
-        self._ensure_short(positions)
-        if positions:
-            self._append(group, positions)
+        self._ensure_short(offsets)
+        if offsets:
+            self._append(group, offsets)
             yield self._store.topic.written(group)
 
     def append_in_transaction(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedOffset],
+        offsets: Mapping[TopicPartition, CommittedOffset],
         identity: ProducerIdentity,
         membership: Membership | None,
     ) -> None:
@@ -137,19 +137,19 @@ class GroupOffsets:
                 known.ensure_may_commit(membership, self._store.clock.monotonic_s(), is_transactional=True)
                 self._store.watch(known)
             case ConsumerGroup() if membership is not None:
-                partitions = dict.fromkeys(partition_ids(positions, self._topics))
+                partitions = dict.fromkeys(partition_ids(offsets, self._topics))
                 known.ensure_may_commit(membership, partitions, is_transactional=True, knows_epochs=True)
             case None if membership is not None and membership.generation >= 0:
                 raise ApiError(ErrorName.ILLEGAL_GENERATION, group=group)
             case _:
                 self._store.ensure_room(group)
-        self._ensure_short(positions)
-        if positions:
-            self._append(group, positions, identity)
+        self._ensure_short(offsets)
+        if offsets:
+            self._append(group, offsets, identity)
 
-    def is_too_long(self, position: CommittedOffset) -> bool:
+    def is_too_long(self, committed: CommittedOffset) -> bool:
         """Whether an offset's metadata is longer than allowed."""
-        return len(position.metadata) > self._settings.position_metadata_length_max
+        return len(committed.metadata) > self._settings.position_metadata_length_max
 
     def on_marker(self, partition: TopicPartition, producer_id: ProducerId, is_commit: bool) -> None:
         """Decide the offsets of a producer's transaction in a partition."""
@@ -162,18 +162,18 @@ class GroupOffsets:
         self,
         group: ConsumerGroup,
         membership: Membership | None,
-        positions: Mapping[TopicPartition, CommittedOffset],
+        offsets: Mapping[TopicPartition, CommittedOffset],
         knows_epochs: bool,
     ) -> None:
         if membership is not None:
-            partitions = dict.fromkeys(partition_ids(positions, self._topics))
+            partitions = dict.fromkeys(partition_ids(offsets, self._topics))
             group.ensure_may_commit(membership, partitions, is_transactional=False, knows_epochs=knows_epochs)
         elif group.members:
             raise ApiError(ErrorName.NON_EMPTY_GROUP, group=group.name)
 
-    def _ensure_short(self, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
-        for partition, position in positions.items():
-            if self.is_too_long(position):
+    def _ensure_short(self, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
+        for partition, committed in offsets.items():
+            if self.is_too_long(committed):
                 raise ApiError(
                     ErrorName.OFFSET_METADATA_TOO_LARGE,
                     partition=partition,
@@ -183,16 +183,16 @@ class GroupOffsets:
     def _append(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedOffset],
+        offsets: Mapping[TopicPartition, CommittedOffset],
         identity: ProducerIdentity | None = None,
     ) -> None:
         now_ms = self._store.clock.now_ms()
-        stored = {partition: StoredOffset(position, now_ms) for partition, position in positions.items()}
+        stored = {partition: StoredOffset(committed, now_ms) for partition, committed in offsets.items()}
         producer_id = NO_PRODUCER_ID if identity is None else identity.producer_id
         at = self._store.topic.append(
             group,
             [
-                (encode_position_key(group, partition), encode_position(each))
+                (encode_offset_key(group, partition), encode_offset(each))
                 for partition, each in stored.items()
             ],
             producer_id=producer_id,
@@ -221,7 +221,7 @@ class GroupOffsets:
         if not partitions:
             return
         at = self._store.topic.append(
-            group, [(encode_position_key(group, partition), None) for partition in partitions]
+            group, [(encode_offset_key(group, partition), None) for partition in partitions]
         )
         for index, partition in enumerate(partitions):
             self._store.offsets.replay(group, partition, None, at=at + index)
@@ -242,9 +242,10 @@ class GroupOffsets:
             if self._store.offsets.is_unstable(name, None):
                 continue
             group = self._store.groups.get(name)
-            positions = self._store.offsets.positions(name)
+            stored_offsets = self._store.offsets.of_group(name)
             self.forget(
-                name, [each for each, stored in positions.items() if _is_old(group, each, stored, old_ms)]
+                name,
+                [each for each, stored in stored_offsets.items() if _is_old(group, each, stored, old_ms)],
             )
 
 

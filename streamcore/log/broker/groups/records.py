@@ -42,7 +42,7 @@ class GroupKey:
 class StoredOffset:
     """A committed offset, and when it was committed."""
 
-    position: CommittedOffset
+    committed: CommittedOffset
     committed_ms: TimestampMs
 
 
@@ -72,20 +72,20 @@ class StoredGroup:
     members: tuple[StoredMember, ...]
 
 
-def encode_position_key(group: str, partition: TopicPartition) -> bytes:
+def encode_offset_key(group: str, partition: TopicPartition) -> bytes:
     """Encode the key of a group's committed offset in a partition."""
     return OFFSET_KEY.encode(
         OffsetCommitKey(group=group, topic=partition.topic, partition=partition.partition)
     )
 
 
-def encode_position(stored: StoredOffset) -> bytes:
+def encode_offset(stored: StoredOffset) -> bytes:
     """Encode the value of a committed offset."""
     return OFFSET_VALUE.encode(
         OffsetCommitValue(
-            offset=stored.position.offset,
-            leader_epoch=stored.position.leader_epoch,
-            metadata=stored.position.metadata,
+            offset=stored.committed.offset,
+            leader_epoch=stored.committed.leader_epoch,
+            metadata=stored.committed.metadata,
             commit_timestamp=stored.committed_ms,
         )
     )
@@ -133,11 +133,11 @@ def decode_key(key: bytes) -> OffsetKey | GroupKey | None:
     return None
 
 
-def decode_position(value: bytes) -> StoredOffset:
+def decode_offset(value: bytes) -> StoredOffset:
     """Decode a committed offset. Raises ``UnsupportedVersionError``, ``CorruptDataError``."""
     stored = OFFSET_VALUE.decode(value)
-    position = CommittedOffset(stored.offset, stored.metadata, stored.leader_epoch)
-    return StoredOffset(position, stored.commit_timestamp)
+    committed = CommittedOffset(stored.offset, stored.metadata, stored.leader_epoch)
+    return StoredOffset(committed, stored.commit_timestamp)
 
 
 def decode_group(value: bytes) -> StoredGroup:

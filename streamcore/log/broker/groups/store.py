@@ -32,7 +32,7 @@ from streamcore.log.broker.groups.records import (
     StoredGroup,
     decode_group,
     decode_key,
-    decode_position,
+    decode_offset,
     encode_group,
     encode_group_key,
 )
@@ -126,10 +126,8 @@ class GroupStore:
             return
         match decode_key(entry.key):
             case OffsetKey(group, partition):
-                position = None if entry.value is None else decode_position(entry.value)
-                self.offsets.replay(
-                    group, partition, position, at=entry.offset, producer_id=entry.producer_id
-                )
+                stored = None if entry.value is None else decode_offset(entry.value)
+                self.offsets.replay(group, partition, stored, at=entry.offset, producer_id=entry.producer_id)
             case GroupKey() as key:
                 self._replay(key, None if entry.value is None else decode_group(entry.value))
             case None:

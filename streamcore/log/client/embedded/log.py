@@ -182,7 +182,7 @@ class EmbeddedLog:
     def commit_offsets(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedOffset],
+        offsets: Mapping[TopicPartition, CommittedOffset],
         *,
         membership: Membership | None = None,
     ) -> None:
@@ -192,7 +192,7 @@ class EmbeddedLog:
             StaleGenerationError: the group does not know this membership any more.
             UsageError: the group has members, and no membership was given.
         """
-        self._run(self._broker.groups.commit_offsets(group, positions, membership))
+        self._run(self._broker.groups.commit_offsets(group, offsets, membership))
 
     def producer_port(
         self, *, transactional_id: str | None = None, compression: str = "none"

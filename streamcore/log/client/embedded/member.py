@@ -105,7 +105,7 @@ class EmbeddedMember:
                 owned.revoke(owned.partitions())
             self._membership.order_join(owned.partitions())
 
-    def commit(self, positions: Mapping[TopicPartition, CommittedOffset], owned: ConsumerAssignment) -> None:
+    def commit(self, offsets: Mapping[TopicPartition, CommittedOffset], owned: ConsumerAssignment) -> None:
         """Commit as a member; if a rebalance is being completed, wait for its result first."""
         membership = self._membership
         deadline_s = self._monotonic_s() + _COMMIT_WAIT_S
@@ -119,7 +119,7 @@ class EmbeddedMember:
                     )
                 )
             try:
-                self._log.commit_offsets(self._group, positions, membership=credentials)
+                self._log.commit_offsets(self._group, offsets, membership=credentials)
                 return
             except (RebalanceInProgressError, StaleGenerationError):
                 # A cooperative member may be between two generations. After the next one is stable, the
@@ -128,7 +128,7 @@ class EmbeddedMember:
                 left_s = deadline_s - self._monotonic_s()
                 if left_s <= 0 or not membership.wait_joined(left_s) or membership.membership == credentials:
                     raise
-                if not membership.is_cooperative or not all(partition in owned for partition in positions):
+                if not membership.is_cooperative or not all(partition in owned for partition in offsets):
                     raise
 
     def stop(self) -> None:

@@ -255,17 +255,17 @@ class EmbeddedProducer:
     def _commit_offsets(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedOffset],
+        offsets: Mapping[TopicPartition, CommittedOffset],
         membership: Membership | None,
         transaction: _OpenTransaction,
     ) -> None:
         self._ensure_open()
         assert self.transactional_id is not None
-        if positions:
+        if offsets:
             transaction.has_joined = True
             self._driver.run(
                 self._broker.batches.commit_offsets(
-                    self.transactional_id, self.identity, group, positions, membership
+                    self.transactional_id, self.identity, group, offsets, membership
                 )
             )
 
@@ -313,13 +313,13 @@ class EmbeddedTransaction:
     def commit_offsets(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedOffset],
+        offsets: Mapping[TopicPartition, CommittedOffset],
         *,
         membership: Membership | None = None,
     ) -> None:
         """Add a group's committed offsets to the transaction; they change only if it commits."""
         self._ensure_not_over()
-        self._producer._commit_offsets(group, positions, membership, self._state)
+        self._producer._commit_offsets(group, offsets, membership, self._state)
 
     def _ensure_not_over(self) -> None:
         if self._state.is_over:

@@ -131,7 +131,10 @@ _REACTIONS: Final[Mapping[str, tuple[type[StreamCoreError], str]]] = {
     "NOT_ENOUGH_REPLICAS_AFTER_APPEND": (RetriableError, _LATER),
     "NOT_LEADER_FOR_PARTITION": (RetriableError, _LATER),
     "_NOENT": (RetriableError, "the partition has no leader at the moment, try again"),
-    "UNSTABLE_OFFSET_COMMIT": (RequestTimeoutError, "an open transaction holds the positions; try again"),
+    "UNSTABLE_OFFSET_COMMIT": (
+        RequestTimeoutError,
+        "an open transaction holds the committed offsets; try again",
+    ),
 }
 
 

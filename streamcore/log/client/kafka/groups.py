@@ -100,7 +100,7 @@ class KafkaGroups:
             )
         )
 
-    # --- positions ------------------------------------------------------------------------------
+    # --- committed offsets ----------------------------------------------------------------------
 
     def committed(
         self, group: str, partitions: Iterable[TopicPartition] | None
@@ -120,7 +120,7 @@ class KafkaGroups:
         deadline_s = connection.clock.monotonic_s() + connection.settings.stable_wait_s
         while True:
             answer = connection.retried(
-                lambda: self._asked(question), "ask for committed positions", group=group
+                lambda: self._asked(question), "ask for committed offsets", group=group
             )
             undecided = [partition for partition in answer if partition.error is not None]
             if not undecided:
@@ -132,7 +132,7 @@ class KafkaGroups:
             if undecided[0].error.code() != KafkaError.UNSTABLE_OFFSET_COMMIT:
                 raise translated(
                     undecided[0].error,
-                    "ask for committed positions",
+                    "ask for committed offsets",
                     group=group,
                     partition=_topic_partition(undecided[0]),
                 )
@@ -146,30 +146,30 @@ class KafkaGroups:
                 )
             connection.pause()
 
-    def commit(self, group: str, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
+    def commit(self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit offsets outside any transaction and any membership.
 
         Raises:
             UsageError: the group has members.
         """
-        if not positions:
+        if not offsets:
             return
         connection = self._connection
         timeout_s = connection.settings.request_timeout_s
-        request = ConsumerGroupTopicPartitions(group, kafka_positions(positions))
+        request = ConsumerGroupTopicPartitions(group, kafka_offsets(offsets))
         try:
             answer = connection.answer(
                 lambda: connection.admin.alter_consumer_group_offsets([request], request_timeout=timeout_s)[
                     group
                 ],
-                "commit positions",
+                "commit offsets",
                 group=group,
             )
             for partition in answer.topic_partitions:
                 if partition.error is not None:
                     raise translated(
                         partition.error,
-                        "commit positions",
+                        "commit offsets",
                         group=group,
                         partition=_topic_partition(partition),
                     )
@@ -187,11 +187,11 @@ class KafkaGroups:
         return found
 
 
-def kafka_positions(positions: Mapping[TopicPartition, CommittedOffset]) -> list[KafkaPartition]:
+def kafka_offsets(offsets: Mapping[TopicPartition, CommittedOffset]) -> list[KafkaPartition]:
     """Return offsets in librdkafka's form."""
     return [
-        KafkaPartition(partition.topic, partition.partition, position.offset, metadata=position.metadata)
-        for partition, position in positions.items()
+        KafkaPartition(partition.topic, partition.partition, committed.offset, metadata=committed.metadata)
+        for partition, committed in offsets.items()
     ]
 
 

@@ -116,9 +116,9 @@ class KafkaLog:
         """Return a group's committed offsets; waits for an open transaction that commits some."""
         return self._groups.committed(group, partitions)
 
-    def commit_offsets(self, group: str, positions: Mapping[TopicPartition, CommittedOffset]) -> None:
+    def commit_offsets(self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit offsets outside any transaction and any membership."""
-        self._groups.commit(group, positions)
+        self._groups.commit(group, offsets)
 
     # --- writing and reading --------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from streamcore.log.client.consumer.assignment import ConsumerAssignment
 from streamcore.log.client.consumer.settings import GroupSettings
 from streamcore.log.client.kafka.connection import KafkaConnection
 from streamcore.log.client.kafka.errors import translated
-from streamcore.log.client.kafka.groups import kafka_positions
+from streamcore.log.client.kafka.groups import kafka_offsets
 from streamcore.model import CommittedOffset, TopicName, TopicPartition
 
 _logger = logging.getLogger(__name__)
@@ -103,9 +103,9 @@ class KafkaMember:
             return self._connection.translated(raised, "take part in the group", group=self._group)
         return None
 
-    def commit(self, positions: Mapping[TopicPartition, CommittedOffset], owned: ConsumerAssignment) -> None:
+    def commit(self, offsets: Mapping[TopicPartition, CommittedOffset], owned: ConsumerAssignment) -> None:
         """Commit as a member. Raises ``StaleGenerationError`` if another generation has begun."""
-        if not self._is_joined or not all(partition in owned for partition in positions):
+        if not self._is_joined or not all(partition in owned for partition in offsets):
             raise StaleGenerationError(
                 with_facts(
                     "the group has assigned these partitions to other members; poll to join again",
@@ -113,16 +113,16 @@ class KafkaMember:
                 )
             )
         try:
-            committed = self._consumer.commit(offsets=kafka_positions(positions), asynchronous=False)
+            committed = self._consumer.commit(offsets=kafka_offsets(offsets), asynchronous=False)
         except KafkaException as raised:
             if raised.args[0].code() == KafkaError._FATAL:
                 raise self._replaced() from raised
-            raise self._connection.translated(raised, "commit positions", group=self._group) from raised
+            raise self._connection.translated(raised, "commit offsets", group=self._group) from raised
         for partition in committed or ():
             if partition.error is not None:
                 raise translated(
                     partition.error,
-                    "commit positions",
+                    "commit offsets",
                     group=self._group,
                     partition=f"{partition.topic}-{partition.partition}",
                 )

@@ -33,7 +33,7 @@ from streamcore.log.broker.requests import Membership
 from streamcore.log.client.kafka.connection import KafkaConnection, Properties
 from streamcore.log.client.kafka.delivery import Delivery, NothingAppended
 from streamcore.log.client.kafka.errors import TransactionGivenUpError, error_in
-from streamcore.log.client.kafka.groups import kafka_positions
+from streamcore.log.client.kafka.groups import kafka_offsets
 from streamcore.log.client.kafka.member import KafkaMembership, strangers_credentials
 from streamcore.log.client.kafka.offsets import KafkaOffsets
 from streamcore.log.client.kafka.topics import KafkaTopics
@@ -383,20 +383,20 @@ class KafkaProducer:
     def _commit_offsets(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedOffset],
+        offsets: Mapping[TopicPartition, CommittedOffset],
         membership: Membership | None,
     ) -> None:
-        if not positions:
+        if not offsets:
             return
         credentials = membership.credentials if isinstance(membership, KafkaMembership) else None
         if credentials is None:
             credentials = self._strangers.get(group)
         if credentials is None:
             credentials = self._strangers[group] = strangers_credentials(self._connection, group)
-        offsets = kafka_positions(positions)
+        given = kafka_offsets(offsets)
         self._call(
-            lambda handle, timeout_s: handle.send_offsets_to_transaction(offsets, credentials, timeout_s),
-            "commit positions in a transaction",
+            lambda handle, timeout_s: handle.send_offsets_to_transaction(given, credentials, timeout_s),
+            "commit offsets in a transaction",
             group=group,
         )
 
@@ -456,13 +456,13 @@ class KafkaTransaction:
     def commit_offsets(
         self,
         group: str,
-        positions: Mapping[TopicPartition, CommittedOffset],
+        offsets: Mapping[TopicPartition, CommittedOffset],
         *,
         membership: Membership | None = None,
     ) -> None:
         """Add a group's committed offsets to the transaction; they change only if it commits."""
         self._ensure_not_over()
-        self._producer._commit_offsets(group, positions, membership)
+        self._producer._commit_offsets(group, offsets, membership)
 
     def _ensure_not_over(self) -> None:
         if self._state.is_over:

@@ -341,7 +341,7 @@ class Transaction:
         return self._producer.send_many(topic, records, partition=partition)
 
     def commit_group_offsets(
-        self, group: str, positions: Mapping[TopicPartition, CommittedOffset | int]
+        self, group: str, offsets: Mapping[TopicPartition, CommittedOffset | int]
     ) -> None:
         """Add a group's committed offsets to the transaction; they change only if it commits.
 
@@ -351,8 +351,8 @@ class Transaction:
         self._open_inner().commit_offsets(
             group,
             {
-                partition: position if isinstance(position, CommittedOffset) else CommittedOffset(position)
-                for partition, position in positions.items()
+                partition: given if isinstance(given, CommittedOffset) else CommittedOffset(given)
+                for partition, given in offsets.items()
             },
         )
 

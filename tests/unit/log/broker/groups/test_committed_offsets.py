@@ -20,7 +20,7 @@ def test_the_last_record_of_a_partition_counts() -> None:
     offsets.replay("g", FIRST, at(5), at=0)
     offsets.replay("g", FIRST, at(3), at=1)
 
-    assert offsets.positions("g") == {FIRST: at(3)}
+    assert offsets.of_group("g") == {FIRST: at(3)}
 
 
 def test_a_pending_position_counts_only_after_its_commit_marker() -> None:
@@ -28,7 +28,7 @@ def test_a_pending_position_counts_only_after_its_commit_marker() -> None:
     offsets.replay("g", FIRST, at(1), at=0)
     offsets.replay("g", FIRST, at(9), at=1, producer_id=7)
 
-    before = offsets.positions("g")
+    before = offsets.of_group("g")
     unstable = (
         offsets.is_unstable("g", [FIRST]),
         offsets.is_unstable("g", [SECOND]),
@@ -38,7 +38,7 @@ def test_a_pending_position_counts_only_after_its_commit_marker() -> None:
 
     assert before == {FIRST: at(1)}
     assert unstable == (True, False, True)
-    assert offsets.positions("g") == {FIRST: at(9)}
+    assert offsets.of_group("g") == {FIRST: at(9)}
     assert not offsets.is_unstable("g", None)
 
 
@@ -50,7 +50,7 @@ def test_an_abort_marker_drops_pending_offsets_of_this_producer_only() -> None:
     offsets.replay_marker(7, False)
     offsets.replay_marker(6, True)
 
-    assert offsets.positions("g") == {SECOND: at(8)}
+    assert offsets.of_group("g") == {SECOND: at(8)}
 
 
 def test_a_later_plain_commit_outlives_the_end_of_an_earlier_transaction() -> None:
@@ -61,7 +61,7 @@ def test_a_later_plain_commit_outlives_the_end_of_an_earlier_transaction() -> No
 
     offsets.replay_marker(7, True)
 
-    assert offsets.positions("g") == {FIRST: at(6)}
+    assert offsets.of_group("g") == {FIRST: at(6)}
 
 
 def test_a_group_without_positions_is_forgotten() -> None:

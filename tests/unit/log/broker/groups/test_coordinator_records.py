@@ -49,7 +49,7 @@ GROUPS = st.builds(
 
 @given(NAMES, PARTITIONS)
 def test_a_position_key_is_read_back(group: str, partition: TopicPartition) -> None:
-    key = group_records.encode_position_key(group, partition)
+    key = group_records.encode_offset_key(group, partition)
 
     assert group_records.decode_key(key) == OffsetKey(group, partition)
 
@@ -58,7 +58,7 @@ def test_a_position_key_is_read_back(group: str, partition: TopicPartition) -> N
 def test_a_position_is_read_back(offset: int, note: str, committed_ms: int) -> None:
     stored = StoredOffset(CommittedOffset(offset, note), committed_ms)
 
-    assert group_records.decode_position(group_records.encode_position(stored)) == stored
+    assert group_records.decode_offset(group_records.encode_offset(stored)) == stored
 
 
 @given(NAMES, GROUPS)
@@ -92,8 +92,8 @@ def test_a_transaction_is_read_back(record: TransactionRecord) -> None:
 
 
 def test_the_bytes_are_those_of_kafka() -> None:
-    key = group_records.encode_position_key("g", TopicPartition("t", 3))
-    value = group_records.encode_position(StoredOffset(CommittedOffset(7, "m"), 9))
+    key = group_records.encode_offset_key("g", TopicPartition("t", 3))
+    value = group_records.encode_offset(StoredOffset(CommittedOffset(7, "m"), 9))
     transaction = TransactionRecord(
         "x",
         ProducerIdentity(3, 32767),
@@ -139,7 +139,7 @@ def test_a_transaction_in_the_version_before_is_read() -> None:
 
 def test_a_newer_version_is_refused_and_a_cut_value_is_damage() -> None:
     with pytest.raises(UnsupportedVersionError):
-        group_records.decode_position(b"\x00\x63")
+        group_records.decode_offset(b"\x00\x63")
     with pytest.raises(UnsupportedVersionError):
         transaction_records.decode_value("x", b"\x00\x63")
     with pytest.raises(CorruptDataError):
