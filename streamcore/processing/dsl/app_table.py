@@ -10,7 +10,7 @@ from streamcore.errors import SerdeError, TopologyError, UsageError, fact_text
 from streamcore.processing.context import table_in_task, window_starts_now
 from streamcore.processing.dsl.checks import Duration, check_function, legal_name, type_name
 from streamcore.processing.dsl.declaration import Declaration, check_key_type, value_serde_for
-from streamcore.processing.dsl.table_access import TableAccess
+from streamcore.processing.dsl.table_access import TableAccess, Time
 from streamcore.processing.dsl.window_values import WindowValues
 from streamcore.processing.dsl.windowed_stream import declared_calendar, declared_windows
 from streamcore.processing.topology.immutable_types import is_immutable
@@ -193,12 +193,37 @@ class HoppingTable(AppTable[K, V], Generic[K, V]):
     """A table that agents write, with windows that overlap: an event is in several of them.
 
     ``t[k]`` has the value of each window that holds the event. ``t[k] = v`` sets ``v`` in all of them, or the
-    values that were made of ``t[k]``, each in its window. ``t.get(k)`` is the value of the newest window.
+    values that were made of ``t[k]`` or ``t.get(k, default)``, each in its window.
     """
 
-    def __getitem__(self, key: K) -> WindowValues[V]:  # type: ignore[override]
+    @overload  # type: ignore[override]
+    def get(self, key: K, default: V, *, at: None = ...) -> WindowValues[V]: ...
+    @overload
+    def get(self, key: K, default: None = ..., *, at: None = ...) -> WindowValues[V] | None: ...
+    @overload
+    def get(self, key: K, default: V, *, at: Time) -> V: ...
+    @overload
+    def get(self, key: K, default: None = ..., *, at: Time) -> V | None: ...
+    def get(self, key: K, default: V | None = None, *, at: Time | None = None) -> WindowValues[V] | V | None:
+        """Return ``t[k]``, with ``default`` in the windows that have no value of the key.
+
+        Without a default, it is ``None`` if no window that holds the event has a value.
+
+        Args:
+            at: a time: return the value of the window that holds it; of several, the one that starts last.
+
+        Raises:
+            UsageError: the table cannot be read here, or ``at`` is left out where no event is at hand.
+        """
+        if at is not None:
+            return super().get(key, default, at=at)
         stored = self._stored(key)
-        return self._values(key, [self._default() if value is None else value for value in stored.values()])
+        if default is None and all(value is None for value in stored.values()):
+            return None
+        return self._with_default(key, stored, default)
+
+    def __getitem__(self, key: K) -> WindowValues[V]:  # type: ignore[override]
+        return self._with_default(key, self._stored(key), None)
 
     def __setitem__(self, key: K, value: V | WindowValues[V]) -> None:
         if isinstance(value, WindowValues):
@@ -246,11 +271,14 @@ class HoppingTable(AppTable[K, V], Generic[K, V]):
         table = table_in_task(self.store)
         return {start_ms: table.get((key, start_ms)) for start_ms in window_starts_now(self.store)}
 
-    def _values(self, key: K, values: list[V]) -> WindowValues[V]:
+    def _with_default(self, key: K, stored: dict[int, V | None], default: V | None) -> WindowValues[V]:
         windows = self.store.windows
         assert isinstance(windows, Windows)
-        starts_ms = window_starts_now(self.store)
-        return WindowValues(self.name, [windows.windowed(key, start_ms) for start_ms in starts_ms], values)
+        values = [
+            value if value is not None else self._default() if default is None else default
+            for value in stored.values()
+        ]
+        return WindowValues(self.name, [windows.windowed(key, start_ms) for start_ms in stored], values)
 
     def _remove(self, key: K) -> None:
         table = table_in_task(self.store)

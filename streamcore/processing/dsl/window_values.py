@@ -43,6 +43,10 @@ class WindowValues(Generic[V]):
         """Return the values, that of the earliest window first."""
         return list(self._values)
 
+    def newest(self) -> V:
+        """Return the value of the window that starts last."""
+        return self._values[-1]
+
     def map(self, function: Callable[..., T], *arguments: object) -> WindowValues[T]:
         """Return what ``function(value, *arguments)`` makes of each value."""
         made = [function(value, *arguments) for value in self._values]
@@ -81,7 +85,7 @@ class WindowValues(Generic[V]):
     def _refuse(self) -> NoReturn:
         raise UsageError(
             "an event is in several windows of a hopping table, and table[key] has the values of all; ask "
-            "for that of the newest window, table.get(key), or for each, table[key].values(): "
+            "for that of the newest window, table[key].newest(), or for each, table[key].values(): "
             + fact_text(table=self._table)
         )
 

@@ -359,7 +359,10 @@ async def in_windows(events: sc.Events[Order]) -> None:
         overlapping[order.customer] = overlapping[order.customer].map(max, order.amount)
         assert_type(overlapping[order.customer] + 1, sc.WindowValues[int])
         assert_type(overlapping[order.customer].map(str), sc.WindowValues[str])
-        assert_type(overlapping.get(order.customer, 0), int)
+        assert_type(overlapping[order.customer].newest(), int)
+        assert_type(overlapping.get(order.customer, at=0), int | None)
+        assert_type(overlapping.get(order.customer, 0, at=0), int)
+        overlapping[order.customer] = overlapping.get(order.customer, 0) + 1
 
 
 # -- agents, timers, commands

@@ -48,6 +48,19 @@ def add_one(table: Any, key: str, number: int) -> None:
     table[key] += 1
 
 
+def test_get_has_its_default_in_the_windows_without_a_value_and_is_none_without_both() -> None:
+    seen: list[Any] = []
+
+    def write(table: Any, key: str, number: int) -> None:
+        seen.append(table.get(key) is None)
+        seen.append(table.get(key, 7).values())
+        seen.append(table.get(key, 7).newest())
+        table[key] = table.get(key, 0) + 1
+
+    assert written(hopping, write, 12, 16, default=3) == [(5, 1), (10, 2), (15, 1)]
+    assert seen == [True, [7, 7], 7, False, [1, 7], 7]
+
+
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_adding_in_a_hopping_table_adds_in_each_window_that_holds_the_event(concurrency: int) -> None:
     found = written(hopping, add_one, 12, 14, 16, 3, 20, concurrency=concurrency)
@@ -82,7 +95,8 @@ def test_a_key_is_in_a_hopping_table_if_a_window_of_the_event_has_it_and_is_remo
     seen: list[Any] = []
 
     def write(table: Any, key: str, number: int) -> None:
-        seen.append((key in table, table.get(key), table.get(key, at=6_000)))
+        values = table.get(key)
+        seen.append((key in table, None if values is None else values.values(), table.get(key, at=6_000)))
         if number == 2:
             del table[key]
             with pytest.raises(KeyError):
@@ -97,10 +111,10 @@ def test_a_key_is_in_a_hopping_table_if_a_window_of_the_event_has_it_and_is_remo
 
     assert seen == [
         (False, None, None),
-        (True, None, 10),  # the window from 5 s has it, the newest does not
-        (True, 11, 10),
+        (True, [10, 0], 10),  # the window from 5 s has it, the newest does not
+        (True, [10, 11], 10),
         (False, None, None),
-        (True, 13, None),
+        (True, [13, 13], None),
         [13, 13],
         "gone",
     ]
@@ -120,7 +134,7 @@ def test_the_values_of_windows_are_not_taken_for_one_value() -> None:
             lambda: values > 3,
             lambda: values <= 3,
         ):
-            with pytest.raises(UsageError, match=r"table\.get\(key\).*table=table"):
+            with pytest.raises(UsageError, match=r"newest\(\).*table=table"):
                 use()
         with pytest.raises(TypeError):
             int(values)
