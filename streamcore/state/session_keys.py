@@ -24,6 +24,7 @@ END_BYTES: Final = 8
 START_BYTES: Final = 8
 
 _NUMBER = struct.Struct(">Q")
+_pack = _NUMBER.pack
 _PERIOD_MS_MIN: Final = 60_000
 _GAPS_IN_PERIOD: Final = 8
 
@@ -35,7 +36,7 @@ def period_of_gap(gap_ms: int) -> int:
 
 def session_key(period_ms: int, key: bytes, end_ms: TimestampMs) -> bytes:
     """Return the byte key of a session, from the bytes of its key."""
-    return _NUMBER.pack(end_ms - end_ms % period_ms) + key + _NUMBER.pack(end_ms)
+    return _pack(end_ms - end_ms % period_ms) + key + _pack(end_ms)
 
 
 def period_key(period_ms: int, end_ms: TimestampMs) -> bytes:
@@ -63,7 +64,7 @@ def following_period(period_ms: int, data: bytes) -> bytes:
 
 def session_value(start_ms: TimestampMs, value: bytes) -> bytes:
     """Return the stored value of a session."""
-    return _NUMBER.pack(start_ms) + value
+    return _pack(start_ms) + value
 
 
 def start_in(value: bytes) -> TimestampMs:

@@ -25,6 +25,9 @@ from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.windows import RecordWindows, SessionWindows
 from streamcore.state.sessions import Session, SessionStore
 
+_NO_END_MS = -1
+"""The end of no session: each record has a later time."""
+
 
 class _Draft:
     """A session as it will be: the stored sessions that it is made of, and the records to fold into it."""
@@ -109,16 +112,14 @@ class SessionAggregateOperator:
         late: list[int] = []
 
         def folded(identity: Any) -> list[_Draft]:
-            draft = self._plain_draft(identity, groups[identity], timestamps_ms, times_ms)
-            if draft is not None:
-                self._fold_waiting(draft, columns)
-                return [draft]
-            drafts = [
-                _Draft(found.start_ms, found.end_ms, found.value, [found])
-                for found in self._open.get(identity, ())
-            ]
-            for index in groups[identity]:
-                self._place(drafts, index, timestamps_ms[index], times_ms[index], columns, late)
+            drafts = self._plain_drafts(identity, groups[identity], timestamps_ms, times_ms)
+            if drafts is None:
+                drafts = [
+                    _Draft(found.start_ms, found.end_ms, found.value, [found])
+                    for found in self._open.get(identity, ())
+                ]
+                for index in groups[identity]:
+                    self._place(drafts, index, timestamps_ms[index], times_ms[index], columns, late)
             for draft in drafts:
                 self._fold_waiting(draft, columns)
             return drafts
@@ -133,45 +134,48 @@ class SessionAggregateOperator:
             self._late.late(batch.take(sorted(late)))
         return True
 
-    def _plain_draft(
+    def _plain_drafts(
         self,
         identity: Any,
         indexes: list[int],
         timestamps_ms: Sequence[int],
         times_ms: Sequence[int],
-    ) -> _Draft | None:
-        """Return the session of all these records, if they are of the one session of their key, or of a new
-        one; the same as ``_place`` for each of them gives.
+    ) -> list[_Draft] | None:
+        """Return the sessions of a key with these records, if each of them is of the newest session or begins
+        one behind it; the same as ``_place`` for each of them gives. ``None`` for other records.
         """
-        found = self._open.get(identity)
+        found = self._open.get(identity, ())
         gap_ms, grace_ms = self._windows.gap_ms, self._windows.grace_ms
-        if found is None:
-            start_ms = timestamps_ms[indexes[0]]
-            end_ms = start_ms + gap_ms
-        elif len(found) == 1:
-            start_ms, end_ms = found[0].start_ms, found[0].end_ms
-            if end_ms < times_ms[indexes[0]] - grace_ms:
-                return None
-        else:
+        if len(found) > 1:
             return None
-        for index in indexes:
-            timestamp_ms = timestamps_ms[index]
-            if timestamp_ms > end_ms or timestamp_ms < start_ms - gap_ms:
-                return None
+        drafts = [_Draft(each.start_ms, each.end_ms, each.value, [each]) for each in found]
+        start_ms, end_ms = (drafts[0].start_ms, drafts[0].end_ms) if drafts else (0, _NO_END_MS)
+        first = 0
+        for place, index in enumerate(indexes):
+            timestamp_ms, horizon_ms = timestamps_ms[index], times_ms[index] - grace_ms
+            if timestamp_ms > end_ms:
+                if timestamp_ms + gap_ms <= horizon_ms:
+                    return None
+                if drafts:
+                    draft = drafts[-1]
+                    draft.start_ms, draft.end_ms, draft.indexes = start_ms, end_ms, indexes[first:place]
+                first, start_ms, end_ms = place, timestamp_ms, timestamp_ms + gap_ms
+                drafts.append(_Draft(start_ms, end_ms, None, []))
+                continue
+            if timestamp_ms < start_ms:
+                # It may unite the newest session with the one before.
+                if len(drafts) > 1 or timestamp_ms < start_ms - gap_ms:
+                    return None
+                start_ms = timestamp_ms
             if timestamp_ms + gap_ms > end_ms:
-                if end_ms < times_ms[index] - grace_ms:
+                if end_ms < horizon_ms:
                     return None
                 end_ms = timestamp_ms + gap_ms
-            elif end_ms <= times_ms[index] - grace_ms:
+            elif end_ms <= horizon_ms:
                 return None
-            if timestamp_ms < start_ms:
-                start_ms = timestamp_ms
-        if found is None:
-            draft = _Draft(start_ms, end_ms, None, [])
-        else:
-            draft = _Draft(start_ms, end_ms, found[0].value, [found[0]])
-        draft.indexes = indexes
-        return draft
+        draft = drafts[-1]
+        draft.start_ms, draft.end_ms, draft.indexes = start_ms, end_ms, indexes[first:]
+        return drafts
 
     def _place(
         self,
