@@ -122,6 +122,21 @@ class WriteBack(Generic[K, V]):
             return {key: self._copy(key, hot[key]) for key in keys if key in hot}
         return hot
 
+    def load_column(self, keys: Collection[Any]) -> tuple[dict[Any, V], list[V | None]]:
+        """As ``load``, without ``copy_on_read``; return also the value of each identity, ``None`` for none.
+
+        Values that are false are looked up once more.
+        """
+        assert not self._copies
+        hot = self._cache.hot
+        found: list[V | None] = list(map(hot.get, keys))
+        if not all(found):
+            missing = [key for key, value in zip(keys, found, strict=True) if value is None]
+            if missing:
+                self._fetch(missing)
+                found = list(map(hot.get, keys))
+        return hot, found
+
     def ensure_key(self, key: K) -> None:
         """Refuse a key that this store cannot hold.
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate, islice
+from itertools import accumulate, chain, islice, repeat
 from typing import Any
 
 from streamcore.processing.operators.batch import Batch, holds_none
@@ -99,11 +99,8 @@ class AggregateOperator:
         try:
             places = self._store.identify(list(zip(batch.keys, panes_ms, strict=True)))
             if self._counts_only:
-                counts: dict[Any, int] = {}
-                for (key, pane_ms), count in Counter(places).items():
-                    for start_ms in starts_of[pane_ms]:
-                        counts[key, start_ms] = counts.get((key, start_ms), 0) + count
-                self._add_counts(counts, self._store.load(counts))
+                counts = _counts_of_windows(places, starts_of)
+                self._add_counts(counts)
                 return True
             groups: dict[Any, list[int]] = {}
             for (key, pane_ms), indexes in grouped(places).items():
@@ -128,21 +125,27 @@ class AggregateOperator:
 
     def _fold_counts(self, batch: Batch) -> None:
         try:
-            counts = dict(Counter(self._store.identify(batch.keys)))
-            states = self._store.load(counts)
+            self._add_counts(dict(Counter(self._store.identify(batch.keys))))
         except UNFIT:
             batch, keys = fitting(self._guard, self._store, batch.keys, batch)
-            counts = dict(Counter(self._store.identify(keys)))
-            states = self._store.load(counts)
-        self._add_counts(counts, states)
+            self._add_counts(dict(Counter(self._store.identify(keys))))
 
-    def _add_counts(self, counts: Mapping[Any, int], states: dict[Any, tuple[Any, ...]]) -> None:
+    def _add_counts(self, counts: dict[Any, int]) -> None:
+        """Add counts by identity. Raises ``UNFIT``, with nothing changed, if a key does not fit the store."""
         width = len(self._aggregators)
-        before = map(states.get, counts)
-        after = [
-            (added if state is None else state[0] + added,) * width
-            for state, added in zip(before, counts.values(), strict=True)
-        ]
+        states, before = self._store.load_column(counts)
+        after: list[tuple[Any, ...]]
+        added = counts.values()
+        if width == 1:
+            after = [
+                (count,) if state is None else (state[0] + count,)
+                for state, count in zip(before, added, strict=True)
+            ]
+        else:
+            after = [
+                (count if state is None else state[0] + count,) * width
+                for state, count in zip(before, added, strict=True)
+            ]
         states.update(zip(counts, after, strict=True))
         self._store.mark_dirty(counts)
 
@@ -280,6 +283,25 @@ class AggregateOperator:
         rest = batch if kept is None else batch.take(kept)
         self._store.mark_dirty(keys if kept is None else [keys[index] for index in kept])
         return rest.with_values(results) if self._emits else None
+
+
+def _counts_of_windows(
+    places: Sequence[tuple[Any, int]], starts_of: Mapping[int, Sequence[int]]
+) -> dict[tuple[Any, int], int]:
+    """Return how often each key and window is among records, of which the key and the pane are given."""
+    keys_of: dict[int, list[Any]] = {pane_ms: [] for pane_ms in starts_of}
+    for key, pane_ms in places:
+        keys_of[pane_ms].append(key)
+    panes_of: dict[int, list[int]] = {}
+    for pane_ms, starts_ms in starts_of.items():
+        for start_ms in starts_ms:
+            panes_of.setdefault(start_ms, []).append(pane_ms)
+    counts: dict[tuple[Any, int], int] = {}
+    for start_ms, panes_ms in panes_of.items():
+        # Counting the keys of a pane once for each of its windows is faster than adding up its counts.
+        found = Counter(chain.from_iterable(keys_of[pane_ms] for pane_ms in panes_ms))
+        counts.update(zip(zip(found, repeat(start_ms)), found.values(), strict=False))
+    return counts
 
 
 def grouped(keys: Sequence[Any]) -> dict[Any, list[int]]:
