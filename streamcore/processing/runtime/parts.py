@@ -222,7 +222,7 @@ class Part:
         target_s = self._settings.commit_interval_ms / 2000
         if seconds > target_s:
             self._slice_records = max(self._slice_records_min, self._slice_records // 2)
-        elif seconds * 4 < target_s and processed >= self._slice_records:
+        elif seconds * 2 < target_s and processed >= self._slice_records:
             self._slice_records = min(self._settings.slice_records_max, self._slice_records * 2)
 
     # -- commits
