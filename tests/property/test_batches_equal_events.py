@@ -32,6 +32,7 @@ from streamcore.processing.topology.meaning import Interpreter
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.partitions import resolve_partitions
 from streamcore.processing.topology.plan import Plan, SubTopology, task_count, writers_of
+from streamcore.processing.topology.references import Note, Reference
 from streamcore.processing.topology.times import NO_TIME, NO_TIMESTAMP
 from streamcore.processing.topology.windows import RecordWindows
 from streamcore.state.memory import MemoryEngine
@@ -39,6 +40,8 @@ from tests.support.random_functions import event_time_ms
 from tests.support.random_topologies import applications, stored_records
 
 Stored = Record[bytes | None, bytes | None]
+DRAWN_TYPES = (None, int, str, Note, Reference)
+"""The types of values of which ``stored_records`` draws some."""
 
 
 @dataclass
@@ -230,7 +233,7 @@ def test_a_task_gives_for_batches_what_the_interpreter_gives_for_events(
         partition = data.draw(st.integers(0, task_count(sub_topology, counts) - 1), label="partition")
         # Records are drawn as numbers, which are no values of a topic that an aggregation writes.
         types = [(entry.topic.key_type, entry.topic.value_type) for entry in sub_topology.inputs]
-        if any(found not in (None, int, str) for found in itertools.chain.from_iterable(types)):
+        if any(found not in DRAWN_TYPES for found in itertools.chain.from_iterable(types)):
             continue
         inputs = [
             data.draw(stored_records(entry.topic, partition), label=entry.topic.name)

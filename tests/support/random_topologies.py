@@ -20,6 +20,7 @@ from streamcore.processing.dsl.table import Table
 from streamcore.processing.dsl.windowed_stream import WindowedStream
 from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, retry, skip, stop
 from streamcore.processing.topology.nodes import TableSource, TopicSpec
+from streamcore.processing.topology.references import Note, Reference
 from streamcore.processing.topology.windows import SessionWindows
 from tests.support.random_functions import (
     AGGREGATES,
@@ -231,7 +232,8 @@ def _draw_table(draw: st.DrawFn, drawn: Drawn, policy: ErrorPolicy | None) -> No
     table = draw(st.sampled_from(drawn.tables))
     risky = fails_on_some if draw(st.booleans()) else lambda function: function
     options: dict[str, Any] = {"on_error": policy}
-    match draw(st.sampled_from(["map", "filter", "filter_not", "join", "join", "suppress"])):
+    kinds = ["map", "filter", "filter_not", "join", "join", "suppress", "foreign", "foreign"]
+    match draw(st.sampled_from(kinds)):
         case "map":
             options["name"] = drawn.name("mapped")
             made = table.map(risky(draw(st.sampled_from(ON_VALUES))), **options)
@@ -239,6 +241,18 @@ def _draw_table(draw: st.DrawFn, drawn: Drawn, policy: ErrorPolicy | None) -> No
             made = getattr(table, verb)(
                 risky(draw(st.sampled_from(TESTS))), name=drawn.name("passing"), **options
             )
+        case "foreign" if table.flow.shape.key_type is str:
+            ways = [
+                (found, function)
+                for found in drawn.tables
+                for function, key in KEY_FUNCTIONS
+                if found.flow.shape.key_type == key
+            ]
+            other, on = draw(st.sampled_from(ways))
+            how = draw(st.sampled_from(["inner", "left"]))
+            function = joined_or_none if draw(st.booleans()) else joined
+            options["name"] = drawn.name("referring")
+            made = table.join(other, function, on=risky(on), how=how, **options)
         case "suppress":
             keys_max = draw(st.none() | st.integers(1, 3))
             made = table.suppress(
@@ -391,6 +405,15 @@ def _aggregated(
 INTERVALS = st.sampled_from([None, None, "1s", "3s", "7s"])
 
 
+STAMPS = st.sampled_from([b"", b"s", b"t"])
+DATA = st.sampled_from([None, b"1", b"2", b"4", b"7", b"?"])
+MESSAGES: dict[Any, st.SearchStrategy[Any]] = {
+    Note: st.builds(Note, st.booleans(), STAMPS, DATA),
+    Reference: st.builds(Reference, st.sampled_from([key.encode() for key in KEYS]), STAMPS),
+}
+"""The messages of foreign-key joins; the data are numbers in JSON and in MessagePack."""
+
+
 @st.composite
 def stored_values(draw: st.DrawFn, topic: TopicSpec) -> bytes | None:
     """The bytes of a value: a number, mostly; a tombstone; or something that is none."""
@@ -399,6 +422,8 @@ def stored_values(draw: st.DrawFn, topic: TopicSpec) -> bytes | None:
         return None
     if choice == 1:
         return b"?"
+    if topic.value_type in (Note, Reference):
+        return topic.value_serde.encode(draw(MESSAGES[topic.value_type]))
     number = draw(st.integers(0, 12))
     return topic.value_serde.encode(str(number) if topic.value_type is str else number)
 

@@ -204,7 +204,7 @@ class Flow:
                 key_type=shape.key_type,
                 value_type=shape.value_type,
                 partition_count=partitions,
-                on_error=_policy_above(self.node),
+                on_error=policy_above(self.node),
                 internal=True,
                 config=REPARTITION_CONFIG,
             )
@@ -252,7 +252,7 @@ class Flow:
         )
 
 
-def _policy_above(node: Node) -> ErrorPolicy | None:
+def policy_above(node: Node) -> ErrorPolicy | None:
     """Return the policy that all topics above a step declare: it also applies behind a repartition topic."""
     policies = {topic.on_error for topic in topics_above(node)}
     return policies.pop() if len(policies) == 1 else None

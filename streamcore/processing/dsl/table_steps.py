@@ -25,6 +25,7 @@ from streamcore.processing.dsl.declaration import (
     named_after,
     return_type,
 )
+from streamcore.processing.dsl.declared_reference_join import check_foreign_key, declare_reference_join
 from streamcore.processing.dsl.flow import Flow, Shape, writable
 from streamcore.processing.dsl.periodic import periodic
 from streamcore.processing.dsl.steps import Policy, Steps
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from streamcore.processing.dsl.table import Table
 
 K = TypeVar("K")
+K2 = TypeVar("K2")
 V = TypeVar("V")
 W = TypeVar("W")
 T = TypeVar("T")
@@ -194,12 +196,59 @@ class TableSteps(TableAccess[K, V], Steps[K, V], Generic[K, V]):
         on_error: Policy = ...,
         value: Any = ...,
     ) -> Callable[[Callable[[V | None, W | None], T | None]], Table[K, T]]: ...
+    @overload
+    def join(
+        self,
+        other: Table[K2, W],
+        function: Callable[[V, W], T | None],
+        *,
+        on: Callable[[V], K2 | None],
+        how: Literal["inner"] = ...,
+        name: str | None = ...,
+        on_error: Policy = ...,
+        value: Any = ...,
+    ) -> Table[K, T]: ...
+    @overload
+    def join(
+        self,
+        other: Table[K2, W],
+        *,
+        on: Callable[[V], K2 | None],
+        how: Literal["inner"] = ...,
+        name: str | None = ...,
+        on_error: Policy = ...,
+        value: Any = ...,
+    ) -> Callable[[Callable[[V, W], T | None]], Table[K, T]]: ...
+    @overload
+    def join(
+        self,
+        other: Table[K2, W],
+        function: Callable[[V, W | None], T | None],
+        *,
+        on: Callable[[V], K2 | None],
+        how: Literal["left"],
+        name: str | None = ...,
+        on_error: Policy = ...,
+        value: Any = ...,
+    ) -> Table[K, T]: ...
+    @overload
+    def join(
+        self,
+        other: Table[K2, W],
+        *,
+        on: Callable[[V], K2 | None],
+        how: Literal["left"],
+        name: str | None = ...,
+        on_error: Policy = ...,
+        value: Any = ...,
+    ) -> Callable[[Callable[[V, W | None], T | None]], Table[K, T]]: ...
     @declares
     def join(
         self,
         other: Any,
         function: Any = ...,
         *,
+        on: Any = None,
         how: str = "inner",
         name: str | None = None,
         on_error: Policy = None,
@@ -208,12 +257,43 @@ class TableSteps(TableAccess[K, V], Steps[K, V], Generic[K, V]):
         """Return the table of the rows of both tables by key: ``function(value, other value)``.
 
         ``how="left"`` also has the rows of this table without another, ``how="outer"`` those of both; the
-        missing value is ``None``. ``value=`` is the type of the values where no annotation says it.
+        missing value is ``None``. Where equal keys of the two tables may be in different partitions, one of
+        them goes through a repartition topic, and is kept once more in the store ``<name>.left`` or
+        ``<name>.right``.
 
-        Where equal keys of the two tables may be in different partitions, one of them goes through a
-        repartition topic, and is kept once more in the store ``<name>.left`` or ``<name>.right``.
+        *By a foreign key*, with ``on=``: each row of this table is joined with the row of the other one whose
+        key is ``on(value)``; ``None`` is no key. The result has the keys of this table. A change of a row of
+        the other table changes all rows that refer to it.
+
+        Args:
+            other: the other table.
+            function: makes the result of the two values; without one, the result is a decorator.
+            on: makes of a value the key of the other table's row.
+            how: ``"inner"``, ``"left"`` or, without ``on=``, ``"outer"``.
+            name: the name of the table; by default that of the function.
+            on_error: the policy of changes for which a function fails.
+            value: the type of the results, where no annotation says it.
         """
-        self._check_join(other, how, step=self.flow.label(name, function, "join"))
+        step = self.flow.label(name, function, "join")
+        self._check_join(other, how, step=step, has_equal_keys=on is None)
+        if on is not None:
+            check_foreign_key(other.flow, on, how, step=step, other=other.name)
+
+        def build_by_foreign_key(function: Any, table: str, on_error: ErrorPolicy | None) -> Table[K, Any]:
+            shape = self.flow.shape.with_values(
+                return_type(function) if value is None else value, is_annotation=value is None
+            )
+            rows = declare_reference_join(
+                self.flow,
+                other.flow,
+                other.store,
+                function,
+                on=on,
+                name=table,
+                on_error=on_error,
+                is_left=how == "left",
+            )
+            return self._kept(table, [rows], shape, on_error)
 
         def build(function: Any, table: str, on_error: ErrorPolicy | None) -> Table[K, Any]:
             key_type = self.flow.shape.key_type
@@ -237,7 +317,14 @@ class TableSteps(TableAccess[K, V], Steps[K, V], Generic[K, V]):
                 halves.append(self.declaration.add(half))
             return self._kept(table, halves, shape, on_error)
 
-        return self._derived("join", build, function, name, on_error, takes=("value", "other_value"))
+        return self._derived(
+            "join",
+            build if on is None else build_by_foreign_key,
+            function,
+            name,
+            on_error,
+            takes=("value", "other_value"),
+        )
 
     @declares
     def suppress(
@@ -266,7 +353,7 @@ class TableSteps(TableAccess[K, V], Steps[K, V], Generic[K, V]):
         held = periodic(self.flow, f"{table}.held", every_ms, keys_max=max_keys)
         return self._kept(table, [held.node], self.flow.shape, None)
 
-    def _check_join(self, other: Any, how: Any, *, step: str) -> None:
+    def _check_join(self, other: Any, how: Any, *, step: str, has_equal_keys: bool) -> None:
         if not isinstance(how, str) or how not in ("inner", "left", "outer"):
             raise TopologyError(
                 "a table joins a table with how='inner', 'left' or 'outer': "
@@ -275,15 +362,15 @@ class TableSteps(TableAccess[K, V], Steps[K, V], Generic[K, V]):
         if not isinstance(other, TableSteps):
             raise TopologyError(
                 "a table joins a table of one value for each key: topic.table(name), an aggregation without "
-                "windows, or a table made of these; a stream joins a table, stream.join(table): "
-                + fact_text(step=step, given=shown(other))
+                "windows, or a table made of these; a stream joins a table, or a global table, "
+                "stream.join(table): " + fact_text(step=step, given=shown(other))
             )
         self.flow.ensure_same_app(other.declaration, step=step, table=other.name)
         ours, theirs = self.flow.shape.key_type, other.flow.shape.key_type
-        if ours is not None and theirs is not None and ours != theirs:
+        if has_equal_keys and ours is not None and theirs is not None and ours != theirs:
             raise TopologyError(
                 "two tables are joined by equal keys, and theirs are of different types; declare the topics "
-                "with one type of keys: "
+                "with one type of keys, or name the key of the other table with on=: "
                 + fact_text(
                     step=step,
                     table=self.name,

@@ -21,6 +21,11 @@ from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.intervals import EveryOperator
 from streamcore.processing.operators.limits import KeyInHeaderOperator, RateLimitOperator, TakeOperator
 from streamcore.processing.operators.processors import ProcessorOperator
+from streamcore.processing.operators.references import (
+    AnswerReferencesOperator,
+    JoinAnswersOperator,
+    ReferOperator,
+)
 from streamcore.processing.operators.regrouping import RegroupOperator
 from streamcore.processing.operators.sessions import SessionAggregateOperator, SessionFinalOperator
 from streamcore.processing.operators.sinks import SinkOperator
@@ -58,12 +63,13 @@ from streamcore.processing.runtime.global_tables import GlobalTableKeeper
 from streamcore.processing.runtime.rounds import HeldTime
 from streamcore.processing.runtime.sending import partitions_of
 from streamcore.processing.runtime.sink_runner import SinkRunner
-from streamcore.processing.runtime.task import ClosingOperator, Step, Task
+from streamcore.processing.runtime.task import ClosingOperator, Step, Task, TwoSidedOperator
 from streamcore.processing.topology import nodes
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.limits import SampleOf
 from streamcore.processing.topology.nodes import Node, TopicSpec
 from streamcore.processing.topology.windows import RecordWindows, SessionWindows, SlidingWindows, Windows
+from streamcore.state.pairs import PairStore
 from streamcore.state.row_store import RowStore
 from streamcore.state.sessions import SessionStore
 from streamcore.state.sliding_windows import SlidingStore
@@ -117,7 +123,7 @@ class TaskBuilder:
 
     def _operator(
         self, task: Task, node: Node, *, has_children: bool
-    ) -> Operator | EventRunner | ClosingOperator | ProcessorOperator | StreamJoinOperator | EveryOperator:
+    ) -> Operator | EventRunner | ClosingOperator | ProcessorOperator | TwoSidedOperator | EveryOperator:
         guard = Guard(node.name, self._policy(node.on_error), self._failures_of(task))
         match node:
             case nodes.Map():
@@ -187,6 +193,17 @@ class TaskBuilder:
                 return FinalOperator(guard, self._windows(task, node.store), node.store, _time(task, node))
             case nodes.Regroup():
                 return RegroupOperator(guard, task.stores[node.store.name], node.function)
+            case nodes.Refer():
+                return ReferOperator(guard, node, task.stores[node.store.name])
+            case nodes.AnswerReferences():
+                references = task.stores[node.references.name]
+                assert isinstance(references, PairStore)
+                history = task.history_of(node.store)
+                return AnswerReferencesOperator(
+                    guard, node, references, task.stores[node.store.name], history
+                )
+            case nodes.JoinAnswers():
+                return JoinAnswersOperator(guard, node, task.stores[node.store.name])
             case nodes.Every():
                 return EveryOperator(guard, task.stores[node.store.name], node, _time(task, node))
             case nodes.TableSource():

@@ -1,6 +1,6 @@
 """The running side of a declared store: its write-back, and its description for tools.
 
-Which layout a store has follows from its windows, here and nowhere else.
+Which layout a store has follows from its windows, or that it is an index, here and nowhere else.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from streamcore.processing.topology.windows import (
 from streamcore.state.descriptions import DESCRIPTION_VERSION, StoreDescription
 from streamcore.state.engine import KeyValueEngine
 from streamcore.state.keys import KeyCodec, key_codec
+from streamcore.state.pairs import PairStore
 from streamcore.state.row_store import RowStore, chunk_key_codec
 from streamcore.state.session_keys import period_of_gap
 from streamcore.state.sessions import SessionStore
@@ -51,6 +52,15 @@ def write_back_of(engine: KeyValueEngine, store: StoreSpec) -> WriteBack[Any, An
     if store.is_of_join:
         return RowStore(
             engine, store.name, store.key_type, store.value_serde.encode, store.value_serde.decode
+        )
+    if store.is_index:
+        return PairStore(
+            engine,
+            store.name,
+            key_codec(store.key_type),
+            store.value_serde.encode,
+            store.value_serde.decode,
+            value_type=store.value_serde.type_name,
         )
     kind = WriteBack if store.windows is None else WindowStore
     return kind(

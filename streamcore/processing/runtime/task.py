@@ -24,6 +24,7 @@ from streamcore.processing.operators.guard import ENDS_WORKER, Guard
 from streamcore.processing.operators.intervals import EveryOperator
 from streamcore.processing.operators.outputs import BatchOutputs, Outputs
 from streamcore.processing.operators.processors import ProcessorOperator
+from streamcore.processing.operators.references import AnswerReferencesOperator
 from streamcore.processing.operators.sessions import SessionFinalOperator
 from streamcore.processing.operators.stateless import Operator
 from streamcore.processing.operators.stream_joins import StreamJoinOperator
@@ -60,15 +61,16 @@ class TaskId:
 ClosingOperator = FinalOperator | SessionFinalOperator
 """Operators that read their store when windows close, instead of records."""
 
+TwoSidedOperator = StreamJoinOperator | AnswerReferencesOperator
+"""Operators that take the records of two parents apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """A node with its running side; ``parents`` are the indexes of its inputs."""
 
     node: Node
-    operator: (
-        Operator | EventRunner | ClosingOperator | ProcessorOperator | StreamJoinOperator | EveryOperator
-    )
+    operator: Operator | EventRunner | ClosingOperator | ProcessorOperator | TwoSidedOperator | EveryOperator
     parents: tuple[int, ...]
     place: int
 
@@ -416,7 +418,7 @@ class Task:
                 outputs[step.place] = operator.run(_arrived(step, outputs), source)
             else:
                 outputs[step.place] = operator.run_clock(self._clock_now_ms, _arrived(step, outputs), source)
-        elif isinstance(operator, StreamJoinOperator):
+        elif isinstance(operator, TwoSidedOperator):
             left, right = step.parents
             outputs[step.place] = operator.process_sides(outputs[left], outputs[right], source)
         elif (arrived := _arrived(step, outputs)) is not None:

@@ -13,6 +13,7 @@ from streamcore.durations import duration_text
 from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
+    AnswerReferences,
     AsOfJoin,
     Branch,
     DerivedTable,
@@ -24,6 +25,7 @@ from streamcore.processing.topology.nodes import (
     Foreach,
     GlobalTable,
     GroupBy,
+    JoinAnswers,
     KeyInHeader,
     Map,
     MapRecord,
@@ -32,6 +34,7 @@ from streamcore.processing.topology.nodes import (
     Peek,
     Process,
     RateLimit,
+    Refer,
     Regroup,
     Repartition,
     RowFilter,
@@ -75,6 +78,8 @@ _KINDS: dict[type[Node], str] = {
     Final: "final",
     TableSource: "table",
     Regroup: "group_by of a table",
+    Refer: "foreign key",
+    AnswerReferences: "answer to foreign keys",
     RowMap: "map rows",
     DerivedTable: "table",
     GlobalTable: "global table",
@@ -143,6 +148,8 @@ def kind_of(node: Node) -> str:
             return "left join" if node.left else "join"
         case AsOfJoin():
             return "left as-of join" if node.left else "as-of join"
+        case JoinAnswers():
+            return "left foreign-key join" if node.left else "foreign-key join"
         case StreamJoin():
             return "join of streams" if node.how == "inner" else f"{node.how} join of streams"
         case _:
@@ -205,7 +212,19 @@ def _details(node: Node, sub_topology: SubTopology) -> list[str]:
         case TableSource() if node.history is not None:
             details.append(f"history {duration_text(node.history.span.history_ms)}")
             details += [f"store {store.name}" for store in own_stores(node)]
-        case Aggregate() | TableSource() | DerivedTable() | Regroup() | RateLimit() | Take() | Every():
+        case AnswerReferences():
+            details += [f"table {node.store.name}", f"store {node.references.name}"]
+        case (
+            Aggregate()
+            | TableSource()
+            | DerivedTable()
+            | Regroup()
+            | Refer()
+            | JoinAnswers()
+            | RateLimit()
+            | Take()
+            | Every()
+        ):
             details.append(f"store {node.store.name}")
         case StreamJoin():
             span = node.span
@@ -330,6 +349,8 @@ class _Flowchart:
                 | TableSource()
                 | DerivedTable()
                 | Regroup()
+                | Refer()
+                | JoinAnswers()
                 | RateLimit()
                 | Take()
                 | Every()
@@ -338,6 +359,9 @@ class _Flowchart:
                 for store in own_stores(node):
                     yield f"{here} -.- {self._store(store)}"
             case TableJoin() | AsOfJoin() | RowJoin():
+                yield f"{self._store(node.store)} -.-> {here}"
+            case AnswerReferences():
+                yield f"{here} -.- {self._store(node.references)}"
                 yield f"{self._store(node.store)} -.-> {here}"
             case _:
                 pass

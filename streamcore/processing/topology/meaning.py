@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from streamcore.model import Record
-from streamcore.processing.topology import meaning_of_limits, meaning_of_records
+from streamcore.processing.topology import meaning_of_limits, meaning_of_records, meaning_of_references
 from streamcore.processing.topology.error_policy import ErrorPolicy, stop
 from streamcore.processing.topology.marks import Mark, WriterTimes, headers_of, marks_in
 from streamcore.processing.topology.meaning_of_aggregates import MeaningOfAggregates, result_of
@@ -46,6 +46,7 @@ from streamcore.processing.topology.meaning_of_versions import forget_versions
 from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
+    AnswerReferences,
     AsOfJoin,
     Branch,
     Every,
@@ -56,6 +57,7 @@ from streamcore.processing.topology.nodes import (
     Foreach,
     GlobalTable,
     GroupBy,
+    JoinAnswers,
     KeyInHeader,
     Map,
     MapRecord,
@@ -64,6 +66,7 @@ from streamcore.processing.topology.nodes import (
     Peek,
     Process,
     RateLimit,
+    Refer,
     Regroup,
     Repartition,
     Sample,
@@ -231,6 +234,11 @@ class Interpreter(MeaningOfAggregates):
                 if isinstance(node, StreamJoin):
                     given[node] = self._streams_joined(task, node, sides, stored)
                     continue
+                if isinstance(node, AnswerReferences):
+                    call = self._call_of(node, stored)
+                    referred, changed = sides
+                    given[node] = meaning_of_references.answered(task, node, referred, changed, call)
+                    continue
                 arrived = [event for side in sides for event in side]
                 if isinstance(node, TableSource):
                     arrived = events if root in node.parents else []
@@ -299,6 +307,10 @@ class Interpreter(MeaningOfAggregates):
                 return [event]
             case Regroup():
                 return self._regrouped(task, node, event, call)
+            case Refer():
+                return meaning_of_references.referring(task, node, event, call)
+            case JoinAnswers():
+                return meaning_of_references.joined_with_answer(task, node, event, call)
             case TableSource():
                 return self._kept_in_table(task, node, event, stored, call)
             case TableJoin():

@@ -49,7 +49,7 @@ def _joined_rows(task: TaskMeaning, node: RowJoin, event: Event, call: Call) -> 
     """Return the row of the result, made of the changed value and of the other table as it is now."""
     made = []
     for key in call(_key_bytes, node.store, event.key):
-        for other in call(_result, node.store, task.stores[node.store.name].get(key)):
+        for other in call(result_of, node.store, task.stores[node.store.name].get(key)):
             own = event.value
             if is_row(node, own, other):
                 pair = (other, own) if node.is_right else (own, other)
@@ -83,7 +83,8 @@ def _key_bytes(store: StoreSpec, key: Any) -> Any:
     return codec.encode(key) if store.windows is None else (codec.encode(key.key), key.start_ms)
 
 
-def _result(store: StoreSpec, state: Any) -> Any:
+def result_of(store: StoreSpec, state: Any) -> Any:
+    """Return the value of a stored state; ``None`` for none."""
     return state if store.result is None or state is None else store.result(state)
 
 

@@ -13,29 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from streamcore.processing.topology.error_policy import ErrorPolicy, Retry
+from streamcore.processing.topology.error_policy import Retry
 from streamcore.processing.topology.joins import JoinSpan
+from streamcore.processing.topology.node import Node as Node
+from streamcore.processing.topology.reference_nodes import AnswerReferences as AnswerReferences
+from streamcore.processing.topology.reference_nodes import JoinAnswers as JoinAnswers
+from streamcore.processing.topology.reference_nodes import Refer as Refer
 from streamcore.processing.topology.specs import Function as Function
 from streamcore.processing.topology.specs import StoreSpec as StoreSpec
 from streamcore.processing.topology.specs import TopicSpec as TopicSpec
 from streamcore.processing.topology.versions import HistorySpan
 from streamcore.serde import Serde
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Node:
-    """A declared step. ``on_error`` of ``None`` means the application's policy."""
-
-    name: str
-    parents: tuple[Node, ...] = ()
-    on_error: ErrorPolicy | None = None
-
-    @property
-    def leaves_out_null_keys(self) -> bool:
-        """Whether the step emits nothing for a record without a key, so that such records need not reach
-        it.
-        """
-        return False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -453,10 +441,10 @@ class AgentNode(Node):
         return self.keyed_only
 
 
-LOOKUPS = TableJoin | AsOfJoin | RowJoin
-"""Steps that read the store of a table which is not one of their parents."""
+LOOKUPS = TableJoin | AsOfJoin | RowJoin | AnswerReferences
+"""Steps that read the store of a table, for records that do not come from the table."""
 
-TABLE_STEPS = TableSource | DerivedTable | RowMap | RowFilter | RowJoin
+TABLE_STEPS = TableSource | DerivedTable | RowMap | RowFilter | RowJoin | JoinAnswers
 """Steps between a topic and a table that follows it: they do not read the topic as a stream."""
 
 
@@ -466,6 +454,11 @@ def own_stores(node: Node) -> tuple[StoreSpec, ...]:
         return tuple(side.store for side in node.sides)
     if isinstance(node, TableSource) and node.history is not None:
         return (node.store, node.history.keys, node.history.versions)
-    if isinstance(node, Aggregate | TableSource | DerivedTable | Regroup | RateLimit | Take | Every):
+    if isinstance(node, AnswerReferences):
+        return (node.references,)
+    if isinstance(
+        node,
+        Aggregate | TableSource | DerivedTable | Regroup | RateLimit | Take | Every | Refer | JoinAnswers,
+    ):
         return (node.store,)
     return ()

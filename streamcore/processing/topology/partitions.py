@@ -14,6 +14,7 @@ from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
+    AnswerReferences,
     AsOfJoin,
     DerivedTable,
     GlobalTable,
@@ -152,7 +153,9 @@ def _check_co_partitioned(sub_topology: SubTopology, counts: Mapping[str, int]) 
                 _check_keys_are_written_alike(node, sub_topology)
 
 
-_KEYED_STEPS = Aggregate | DerivedTable | RateLimit | Take | TableJoin | AsOfJoin | StreamJoin
+_KEYED_STEPS = (
+    Aggregate | AnswerReferences | DerivedTable | RateLimit | Take | TableJoin | AsOfJoin | StreamJoin
+)
 """Steps that need equal keys in one partition."""
 
 

@@ -16,6 +16,7 @@ from streamcore.processing.topology.nodes import (
     TABLE_STEPS,
     AgentNode,
     Aggregate,
+    AnswerReferences,
     Every,
     Final,
     GlobalTable,
@@ -314,8 +315,8 @@ def _holds_back_ms(node: Node) -> int:
 def _with_marks(sub_topologies: Sequence[SubTopology]) -> tuple[SubTopology, ...]:
     """Decide which repartition topics get marks: those whose reader, or one behind it, uses the watermark.
 
-    A topic whose reader writes, maybe through others, what its writers read, gets none: the tasks would wait
-    for one another.
+    A topic whose reader writes, maybe through others, what its writers read, gets none, and does not hold the
+    watermark: the tasks would wait for one another.
     """
     readers = {
         entry.topic.name: each for each in sub_topologies for entry in each.inputs if entry.topic.internal
@@ -343,20 +344,31 @@ def _with_marks(sub_topologies: Sequence[SubTopology]) -> tuple[SubTopology, ...
         if (reader := readers.get(node.topic.name)) is not None
         and any(found.has_windows for found in fed_by[reader.name].values())
     }
-    marked -= {
+    rings = {
         node.topic.name
         for writer in sub_topologies
         for node in written[writer.name]
-        if node.topic.name in marked and writer.name in fed_by[readers[node.topic.name].name]
+        if node.topic.name in readers and writer.name in fed_by[readers[node.topic.name].name]
     }
+    marked -= rings
     return tuple(
         replace(
             each,
-            inputs=tuple(replace(entry, has_marks=entry.topic.name in marked) for entry in each.inputs),
+            inputs=tuple(
+                replace(entry, has_marks=entry.topic.name in marked) for entry in _outside(each.inputs, rings)
+            ),
             marked=_held_by_topic(each, written[each.name], marked),
         )
         for each in sub_topologies
     )
+
+
+def _outside(inputs: Sequence[Input], rings: Container[str]) -> list[Input]:
+    """Return the inputs, of which none that is in a ring holds the watermark."""
+    held = [replace(entry, holds_time=False) if entry.topic.name in rings else entry for entry in inputs]
+    if any(entry.holds_time for entry in held):
+        return held
+    return [replace(entry, holds_time=entry.topic.name not in rings) for entry in inputs]
 
 
 def _held_by_topic(
@@ -395,6 +407,8 @@ def _meets_in_a_store(
         if isinstance(node, Final):
             continue
         read = [node.store] if isinstance(node, LOOKUPS) else []
+        if isinstance(node, AnswerReferences) and node.parents[0] not in reached:
+            read = []  # a change of the table brings the row with it
         for store in [*own_stores(node), *read, *used[node]]:
             if touched.setdefault(id(store), node) is not node:
                 return True

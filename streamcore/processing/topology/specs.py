@@ -70,7 +70,9 @@ class StoreSpec:
     history: HistorySpan | None = None
     """How long versions are kept, where the store is a part of the history of a table."""
     is_derived: bool = False
-    """Whether it holds the rows of a table that is made of other tables."""
+    """Whether it holds the rows of a table that is made of other tables, or what a join of tables needs."""
+    is_index: bool = False
+    """Whether its keys are pairs of bytes that are also read by their first part."""
     every_ms: int | None = None
     """The interval of event time after which a step empties the store, where it holds changes back."""
 

@@ -341,6 +341,29 @@ def as_it_was(order: Order, customer: Customer) -> str:
 
 assert_type(as_it_was, sc.Stream[str, str])
 
+all_orders = orders.table("all-orders")
+
+
+@all_orders.join(registry, on=lambda order: order.customer)
+def billed(order: Order, customer: Customer) -> str:
+    return f"{customer.name} {order.amount}"
+
+
+@all_orders.join(registry, on=lambda order: order.customer or None, how="left")
+def perhaps_billed(order: Order, customer: Customer | None) -> Order | None:
+    return order if customer else None
+
+
+assert_type(billed, sc.Table[str, str])
+assert_type(perhaps_billed, sc.Table[str, Order])
+by_amount_paid = all_orders.join(
+    counted, lambda order, count: count, on=lambda order: order.amount, name="by-amount-paid"
+)
+assert_type(by_amount_paid, sc.Table[str, int])
+billed_again = billed.join(registry, lambda text, customer: customer, on=lambda text: text[:1], name="again")
+assert_type(billed_again, sc.Table[str, Customer])
+assert_type(billed.suppress("10s", max_keys=10, name="calmly-billed"), sc.Table[str, str])
+
 seen = app.table("seen", key=str, value=int, default=0)
 notes = app.table("notes", key=str, value=list[str], default=list)
 assert_type(seen, sc.AppTable[str, int])

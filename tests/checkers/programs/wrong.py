@@ -114,6 +114,11 @@ registry.join(registry, lambda name, other: name, how="right", name="right")  # 
 hourly = orders.tumbling("1h").count("hourly-orders")
 hourly.join(registry, lambda count, name: count, name="with-a-table")  # wrong
 hourly.join(hourly, lambda count, other: count + other, how="outer", name="outer-hours")  # wrong
+registry.join(registry, lambda name, other: name, on=lambda name: len(name), name="length")  # wrong
+registry.join(registry, lambda name, other: name, on=lambda name: name.amount, name="amount")  # wrong
+registry.join(registry, lambda name, other: other.upper(), on=str, how="left", name="upper")  # wrong
+registry.join(registry, lambda name, other: name, on=lambda name: name, how="outer", name="all")  # wrong
+registry.suppress(1.5)  # wrong
 
 
 @orders.map  # wrong

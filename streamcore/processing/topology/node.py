@@ -1,0 +1,23 @@
+"""What all nodes of a topology have in common; ``nodes`` has the nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamcore.processing.topology.error_policy import ErrorPolicy
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Node:
+    """A declared step. ``on_error`` of ``None`` means the application's policy."""
+
+    name: str
+    parents: tuple[Node, ...] = ()
+    on_error: ErrorPolicy | None = None
+
+    @property
+    def leaves_out_null_keys(self) -> bool:
+        """Whether the step emits nothing for a record without a key, so that such records need not reach
+        it.
+        """
+        return False
