@@ -13,9 +13,10 @@ them, and refuses what is left.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from streamcore.errors import TopologyError, fact_text
+from streamcore.model import Windowed
 from streamcore.processing.dsl.flow import Flow, writable
 from streamcore.processing.dsl.topic_keys import internal_key_serde
 from streamcore.processing.topology.nodes import DerivedTable, Repartition, StoreSpec, TopicSpec
@@ -149,7 +150,15 @@ def _topics(flow: Flow) -> list[TopicSpec]:
 
 def _has_keys_of_topics(flow: Flow) -> bool:
     """Whether the keys of a flow are those of its topics: those of windows are in partitions by a part."""
-    return all(topic.key_type == flow.shape.key_type for topic in _topics(flow))
+    depth = _window_depth(flow.shape.key_type)
+    return all(_window_depth(topic.key_type) == depth for topic in _topics(flow))
+
+
+def _window_depth(key_type: Any) -> int:
+    """Return how many windows are around the keys of a type: 1 for ``Windowed[str]``."""
+    if key_type is Windowed:
+        return 1
+    return 1 + _window_depth(get_args(key_type)[0]) if get_origin(key_type) is Windowed else 0
 
 
 def _keys_are_alike(left: Flow, right: Flow) -> bool:

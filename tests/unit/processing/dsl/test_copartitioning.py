@@ -213,6 +213,22 @@ def test_a_table_whose_keys_are_those_of_windows_is_joined_by_them() -> None:
         assert [record.value for record in driver.read("out")] == [[1, 1]] * 8
 
 
+def test_a_table_of_streams_with_several_types_of_keys_is_joined_by_them() -> None:
+    app = sc.App("app")
+    typed = app.topic("typed", key=int, value=int, codec="msgpack", partitions=4)
+    untyped = app.topic("untyped", value=int, partitions=4)
+    counted = typed.merge(untyped).count("counted")
+    typed.join(counted, lambda value, other: value + other, name="found", value=int).to("out")
+
+    with TopologyDriver(app) as driver:
+        for key in KEYS:
+            driver.send(untyped, key=key, value=1, at="1970-01-01T00:00:01Z")
+            driver.send(typed, key=key, value=10, at="1970-01-01T00:00:02Z")
+
+        assert {record.key: record.value for record in driver.read("out")} == dict.fromkeys(KEYS, 12)
+    assert [topic.name for topic in app.plan().topics if topic.internal] == []
+
+
 def test_a_table_by_a_part_of_its_keys_is_not_joined_by_streams_of_whole_keys() -> None:
     app = sc.App("app")
     words = app.topic("words", key=str, value=int, partitions=4)
