@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.dsl.checks import check_function, check_policy, legal_name
-from streamcore.processing.dsl.copartitioning import all_meet
+from streamcore.processing.dsl.copartitioning import all_meet, are_split
 from streamcore.processing.dsl.declaration import value_serde_for
 from streamcore.processing.dsl.flow import Shape
 from streamcore.processing.dsl.steps import Policy, Steps
@@ -90,14 +90,13 @@ class Branching(Steps[K, V], Generic[K, V]):
         rest = [other.flow.shape for other in others]
         same_values = all(shape.has_values_of(first) for shape in rest)
         changed = any(shape.key_changed for shape in [first, *rest])
+        flows = [self.flow, *(other.flow for other in others)]
         shape = Shape(
             key_type=first.key_type if all(shape.key_type == first.key_type for shape in rest) else None,
             value_type=first.value_type if same_values else None,
             value_serde=first.value_serde if same_values else value_serde_for(None),
             key_changed=changed,
-            keys_unlike=same_values
-            and not changed
-            and not all_meet([self.flow, *(other.flow for other in others)]),
+            keys_unlike=same_values and not changed and not all_meet(flows) and are_split(flows),
         )
         return self._stream(self.flow.then(node, shape))
 

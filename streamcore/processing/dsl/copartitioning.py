@@ -7,25 +7,31 @@ The partition of a key follows from its bytes and from the number of partitions.
 * where the topics above declare different numbers of partitions.
 
 Numbers that are not declared are known when the application starts: ``partitions.resolve_partitions`` checks
-them, and refuses what is left.
+them, and refuses what is left. A join with a table, and ``merge``, insert nothing where no topic declares
+several partitions: with one partition all keys meet, and a stream beside a table is taken in order of time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args, get_origin
 
 from streamcore.errors import TopologyError, fact_text
 from streamcore.model import Windowed
 from streamcore.processing.dsl.flow import Flow, writable
 from streamcore.processing.dsl.topic_keys import internal_key_serde
-from streamcore.processing.topology.nodes import DerivedTable, Repartition, StoreSpec, TopicSpec
+from streamcore.processing.topology.nodes import DerivedTable, Node, Repartition, Source, StoreSpec, TopicSpec
 from streamcore.processing.topology.partitions import topics_above, written_alike
 
 
 def all_meet(flows: Sequence[Flow]) -> bool:
     """Whether equal keys of all flows are in one partition, as far as the declarations say it."""
     return not flows[0].shape.is_scattered and all(_meet(flows[0], flow) for flow in flows[1:])
+
+
+def are_split(flows: Iterable[Flow]) -> bool:
+    """Whether a topic declares several partitions, of those that flows come from through whatever topics."""
+    return any(count is not None and count > 1 for flow in flows for count in _counts_above(flow.node))
 
 
 def brought_together(flows: Sequence[Flow], name: str) -> list[Flow]:
@@ -84,10 +90,8 @@ def beside_table(flow: Flow, table: Flow, *, step: str, is_named: bool) -> Flow:
     Raises:
         TopologyError: the table's keys are in partitions by a part of them, as those of windows are.
     """
-    if not flow.shape.is_scattered and _keys_are_alike(flow, table):
-        count, wanted = _declared_count(flow), _declared_count(table)
-        if None in (count, wanted) or count == wanted:
-            return flow
+    if not flow.shape.is_scattered and (_meet(flow, table) or not are_split((flow, table))):
+        return flow
     if not _has_keys_of_topics(table):
         raise TopologyError(
             "the keys of the table lie in partitions by a part of them, as keys of windows do; make the "
@@ -193,6 +197,14 @@ def _by_internal_keys(flow: Flow, name: str, key_type: Any) -> Flow:
     if topics and _has_keys_of_topics(flow) and all(written_alike(topic, wanted) for topic in topics):
         return flow
     return flow.repartitioned(name, None, key_serde=serde)
+
+
+def _counts_above(node: Node) -> Iterator[int | None]:
+    """Return the declared numbers of partitions of all topics above a node."""
+    if isinstance(node, Source | Repartition):
+        yield node.topic.partition_count
+    for parent in node.parents:
+        yield from _counts_above(parent)
 
 
 def _of_one_count(left: Flow, right: Flow, base: str) -> tuple[Flow, Flow]:

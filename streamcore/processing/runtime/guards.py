@@ -307,6 +307,12 @@ def ensure_own_offsets(
     facts = {"app": app_id, "tables": ",".join(tables)}
     start_over = f"start over with {RESET}"
     gone = [partition for partition in partitions if partition not in committed]
+    if gone and records.inputs and not known and not committed:
+        raise UsageError(
+            "the tables hold what came from other inputs than the declared ones, such as before a "
+            "repartition topic was put in front of them, and equal keys may lie in other partitions now; "
+            f"{start_over}: " + fact_text(**facts, partitions=",".join(map(str, gone)))
+        )
     if gone and (not committed or any(partition in known for partition in gone)):
         raise UsageError(
             "the committed offsets of the application are gone while its tables hold data, so records "

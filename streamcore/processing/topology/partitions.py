@@ -136,7 +136,8 @@ def _check_co_partitioned(sub_topology: SubTopology, counts: Mapping[str, int]) 
     for entry in sub_topology.inputs[1:]:
         if counts[entry.topic.name] != counts[first.name]:
             raise TopologyError(
-                "inputs that meet in a table need the same number of partitions; repartition one of them: "
+                "inputs that meet in a table need the same number of partitions; declare partitions= of both "
+                "so that a repartition topic is inserted, or repartition one of them: "
                 + fact_text(
                     first=first.name,
                     first_partitions=counts[first.name],
@@ -178,8 +179,9 @@ def _check_keys_are_written_alike(node: Node, sub_topology: SubTopology) -> None
         if not written_alike(topics[0], topic):
             raise TopologyError(
                 "the keys of inputs that meet in a table are written in different ways, so equal keys would "
-                "lie in different partitions; declare both topics with the same key= and codec=, or put "
-                ".repartition(name=…) behind both: "
+                "lie in different partitions; declare both topics with the same key= and codec=, declare "
+                "partitions= of both so that a repartition topic is inserted, or put .repartition(name=…) "
+                "behind both: "
                 + fact_text(
                     step=node.name,
                     first=topics[0].name,

@@ -16,17 +16,17 @@ KEYS = range(12)
 HEX = sc.Serde(encode=lambda key: b"%x" % key, decode=lambda data: int(data, 16))
 
 JSON: dict[str, Any] = {"key": int, "partitions": 4}
+PACKED: dict[str, Any] = {"key": int, "codec": "msgpack", "partitions": 4}
 PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "json and msgpack": (JSON, {"key": int, "codec": "msgpack", "partitions": 4}),
-    "msgpack and json": ({"key": int, "codec": "msgpack", "partitions": 4}, JSON),
+    "json and msgpack": (JSON, PACKED),
+    "msgpack and json": (PACKED, JSON),
     "json and untyped": (JSON, {"partitions": 4}),
     "json and a serde": (JSON, {"key": HEX, "partitions": 4}),
     "four and three partitions": (JSON, {"key": int, "partitions": 3}),
     "three and four partitions": ({"key": int, "partitions": 3}, JSON),
-    "untyped, and msgpack of three partitions": (
-        {"partitions": 4},
-        {"key": int, "codec": "msgpack", "partitions": 3},
-    ),
+    "json of unknown partitions and msgpack": ({"key": int}, PACKED),
+    "msgpack and json of unknown partitions": (PACKED, {"key": int}),
+    "untyped, and msgpack of three partitions": ({"partitions": 4}, {**PACKED, "partitions": 3}),
 }
 Declare = Callable[[sc.App, Any, Any], None]
 
@@ -144,6 +144,19 @@ def test_topics_that_are_declared_alike_need_no_repartition_topic(declare: Decla
     declare(app, app.topic("left", value=int, **JSON), app.topic("right", value=int, **JSON))
 
     assert [topic.name for topic in app.plan().topics if topic.internal] == []
+
+
+@pytest.mark.parametrize("declare", [stream_and_table, counted_together, mapped_and_counted_together])
+def test_topics_of_unknown_partitions_get_no_repartition_topic_and_are_refused_if_they_are_several(
+    declare: Declare,
+) -> None:
+    app = sc.App("app")
+    packed = app.topic("right", key=int, value=int, codec="msgpack")
+    declare(app, app.topic("left", key=int, value=int), packed)
+
+    assert resolve_partitions(app.plan(), {}) == {"left": 1, "right": 1, "out": 1}
+    with pytest.raises(TopologyError, match=r"declare partitions= of both .*first=left .*second=right "):
+        resolve_partitions(app.plan(), {"left": 2, "right": 2})
 
 
 def test_a_union_that_no_step_keeps_by_key_needs_no_repartition_topic() -> None:

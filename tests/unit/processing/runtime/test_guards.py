@@ -450,3 +450,12 @@ def test_records_that_wait_are_given_up_by_deleting_their_topic(house: House) ->
     house.run(regrouped(remainder))
 
     assert "regrouped-parity-repartition" not in house.log.topics()
+
+
+def test_a_repartition_topic_that_is_put_in_front_of_a_table_is_refused_with_what_to_do(house: House) -> None:
+    house.run(counting())
+    app = sc.App("counting")
+    app.topic("numbers", key=str, value=int).repartition(name="moved").count("counts")
+
+    with pytest.raises(sc.UsageError, match=r"came from other inputs .*reset.*partitions=counting-moved-rep"):
+        house.run(app)
