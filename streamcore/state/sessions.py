@@ -162,11 +162,13 @@ class SessionStore(WriteBack[Any, V]):
             return [found[index] for index in order]
         return found
 
-    def last_end_ms(self, open_from_ms: TimestampMs) -> TimestampMs | None:
-        """Return the latest end of the open sessions; ``None`` if there is none."""
+    def last_end_ms(self, open_from_ms: TimestampMs, latest_ms: TimestampMs = 2**62) -> TimestampMs | None:
+        """Return the latest end of the open sessions that start by ``latest_ms``; ``None`` for none."""
         open_sessions = self.open_sessions(open_from_ms)
         # Where no step reads final results, closed sessions stay in memory until the next record.
-        ends_ms = (found.end_ms for each in open_sessions.values() for found in each)
+        ends_ms = (
+            found.end_ms for each in open_sessions.values() for found in each if found.start_ms <= latest_ms
+        )
         return max((end_ms for end_ms in ends_ms if end_ms >= open_from_ms), default=None)
 
     def keys_of(self, sessions: list[Session]) -> list[Any]:

@@ -28,7 +28,7 @@ from streamcore.processing.dsl.app import App
 from streamcore.processing.dsl.topic import Topic
 from streamcore.processing.runtime.commit import Guarantee
 from streamcore.processing.runtime.outside import AnyTable
-from streamcore.processing.runtime.settings import WorkerSettings
+from streamcore.processing.runtime.settings import AHEAD_MS, WorkerSettings
 from streamcore.processing.runtime.table_query import TableQuery, table_query
 from streamcore.processing.runtime.topics import topics_of
 from streamcore.processing.runtime.worker import TaskWorker
@@ -52,6 +52,9 @@ class TopologyDriver:
     ``seed`` decides what a crash leaves of what is not durable. ``slice_records_max`` limits the records of a
     batch: with 1, each event is a batch. ``fetch_bytes_max`` limits what one fetch reads of a partition; a
     batch that was sent as one is not cut. ``disk`` can be filled or made to fail.
+
+    The clock starts at ``now``, by default at 1970. With ``now``, an event time that is more than a day ahead
+    of the clock moves no stream time, as in a worker; without it any time does.
     """
 
     def __init__(
@@ -59,14 +62,15 @@ class TopologyDriver:
         app: App,
         *,
         seed: int = 0,
-        now: datetime | str | int = 0,
+        now: datetime | str | int | None = None,
         guarantee: str | Guarantee = "exactly-once",
         slice_records_max: int = 65_536,
         fetch_bytes_max: int = 1 << 20,
     ) -> None:
         ensure_application(app)
         self.app = app
-        self.clock = ManualClock(time_ms(now))
+        self.clock = ManualClock(0 if now is None else time_ms(now))
+        self._has_clock = now is not None
         self.disk = SimDisk(seed, clock=self.clock)
         self._engines = _Engines(Random(seed))
         self._guarantee = Guarantee.named(guarantee)
@@ -253,7 +257,7 @@ class TopologyDriver:
             slice_records_start=min(256, self._slice_records_max),
             slice_records_max=self._slice_records_max,
             fetch_bytes_max=self._fetch_bytes_max,
-            ahead_warning_ms=None,
+            ahead_ms=AHEAD_MS if self._has_clock else None,
         )
         application = self.app.declared()
         self._topics = topics_of(application)

@@ -7,6 +7,7 @@
     streamcore_failures_total{node,policy}           records that failed, by what was done about it
     streamcore_records_left_out_total{node,reason}   records that a step leaves out: null_key or null_value
     streamcore_foreign_keys_total{topic}             sampled keys in another partition than murmur2's
+    streamcore_times_ahead_total{topic}              records whose times do not move stream time
     streamcore_commits_total                         commits
     streamcore_input_lag_records{topic,partition}    readable offsets that are not processed and committed
     streamcore_stream_time_seconds{task}             the highest event time that a task has processed
@@ -133,4 +134,12 @@ def _counts(tasks: TaskWorker) -> Iterator[Metric]:
     for topic, count in sorted(tasks.fetcher.watch.foreign_keys.copy().items()):
         foreign_keys.add_metric([topic], count)
     yield foreign_keys
+    times_ahead = CounterMetricFamily(
+        "streamcore_times_ahead",
+        "Records whose times are too far ahead of the clock to move stream time.",
+        labels=["topic"],
+    )
+    for topic, count in sorted(tasks.fetcher.watch.times_ahead.copy().items()):
+        times_ahead.add_metric([topic], count)
+    yield times_ahead
     yield CounterMetricFamily("streamcore_commits", "Commits", value=tasks.commit_count)

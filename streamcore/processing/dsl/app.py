@@ -195,7 +195,7 @@ class App(CalledFunctions):
         partitions: int | None = None,
         timestamp: Callable[[Any], Any] | None = None,
         idle_after: Duration | None = None,
-        max_ahead: Duration | None = None,
+        max_ahead: Any = ...,
         on_null: str | None = None,
         on_error: ErrorPolicy | None = None,
         config: Mapping[str, str] | None = None,
@@ -210,8 +210,9 @@ class App(CalledFunctions):
             same.
             timestamp: returns the event time of a value: milliseconds since 1970, or a datetime with a zone.
             idle_after: after this time without input, event time advances with the clock.
-            max_ahead: how far ahead of the clock an event time may be; a record with a later time is an error
-                of that record. Without it, any time until the year 9999 is accepted.
+            max_ahead: how far ahead of the clock an event time may be; a later time is an error of its
+                record. Without it, a record whose time is more than a day ahead is processed, but closes no
+                windows; with ``None`` any time until the year 9999 closes the windows before it.
             on_null: what streams and agents do with records without a value: ``"skip"`` or ``"pass"``. By
                 default they are skipped if the type of the values is declared and does not allow ``None``.
                 Tables treat them as deletions in any case.
@@ -241,7 +242,10 @@ class App(CalledFunctions):
             partition_count=partitions,
             timestamp=timestamp,
             idle_after_ms=None if idle_after is None else declared_ms(idle_after, "idle_after=", topic=name),
-            max_ahead_ms=None if max_ahead is None else declared_ms(max_ahead, "max_ahead=", topic=name),
+            max_ahead_ms=None
+            if max_ahead is None or max_ahead is ...
+            else declared_ms(max_ahead, "max_ahead=", topic=name),
+            takes_any_time=max_ahead is None,
             skips_nulls=not allows_none(value) if on_null is None else on_null == "skip",
             on_error=on_error,
             config=check_config(config, topic=name),

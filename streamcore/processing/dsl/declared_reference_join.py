@@ -13,7 +13,14 @@ from typing import Any
 from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.dsl.checks import check_function, type_name
 from streamcore.processing.dsl.declaration import return_type
-from streamcore.processing.dsl.flow import REPARTITION_CONFIG, Flow, Shape, policy_above, writable
+from streamcore.processing.dsl.flow import (
+    REPARTITION_CONFIG,
+    Flow,
+    Shape,
+    policy_above,
+    takes_any_time_above,
+    writable,
+)
 from streamcore.processing.dsl.topic_keys import internal_key_serde
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import (
@@ -154,6 +161,7 @@ def _topic(flow: Flow, name: str, serde: Serde[Any], kind: type) -> TopicSpec:
             value_type=kind,
             skips_nulls=True,
             on_error=policy_above(flow.node),
+            takes_any_time=takes_any_time_above(flow.node),
             internal=True,
             config=REPARTITION_CONFIG,
         )

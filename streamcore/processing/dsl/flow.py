@@ -205,6 +205,7 @@ class Flow:
                 value_type=shape.value_type,
                 partition_count=partitions,
                 on_error=policy_above(self.node),
+                takes_any_time=takes_any_time_above(self.node),
                 internal=True,
                 config=REPARTITION_CONFIG,
             )
@@ -256,6 +257,11 @@ def policy_above(node: Node) -> ErrorPolicy | None:
     """Return the policy that all topics above a step declare: it also applies behind a repartition topic."""
     policies = {topic.on_error for topic in topics_above(node)}
     return policies.pop() if len(policies) == 1 else None
+
+
+def takes_any_time_above(node: Node) -> bool:
+    """Whether a repartition topic behind a step limits no event times, because a topic above does not."""
+    return any(topic.limits_no_time for topic in topics_above(node))
 
 
 def writable(serde: Serde[Any]) -> Serde[Any]:

@@ -180,8 +180,8 @@ class _Unmatched:
             if first_ms <= row.time_ms < bound_ms and not row.is_matched
         ]
 
-    def last_ms(self) -> int | None:
-        """Return the time of the last row that has no match yet."""
+    def last_ms(self, latest_ms: int) -> int | None:
+        """Return the time of the last row at or before a time that has no match yet."""
         unread = self._side.store.windows_between(
             self._emitted_ms - self._emitted_ms % self._bucket_ms, 2**62
         )
@@ -190,7 +190,7 @@ class _Unmatched:
                 row.time_ms
                 for _, rows in unread
                 for row in rows
-                if row.time_ms >= self._emitted_ms and not row.is_matched
+                if self._emitted_ms <= row.time_ms <= latest_ms and not row.is_matched
             ),
             default=None,
         )
@@ -381,8 +381,11 @@ class StreamJoinOperator:
         values, kept = self._guard.map(alone, rows, batch)
         return (batch if kept is None else batch.take(kept)).with_values(values)
 
-    def last_ending_ms(self) -> int | None:
-        """Return the watermark at which the last row without a match is emitted; ``None`` for no row."""
-        last = [side.last_ms() for side in self._unmatched if side is not None]
+    def last_ending_ms(self, latest_ms: int) -> int | None:
+        """Return the watermark at which the last row without a match is emitted; ``None`` for no row.
+
+        Rows after ``latest_ms`` are left out.
+        """
+        last = [side.last_ms(latest_ms) for side in self._unmatched if side is not None]
         times_ms = [time_ms for time_ms in last if time_ms is not None]
         return self._span.unmatched_at(max(times_ms)) if times_ms else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.windows import RecordWindows
@@ -11,11 +11,17 @@ from streamcore.state.sessions import SessionStore
 from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
 
-_END_OF_TIME_MS = 2**62
+END_OF_TIME_MS: Final = 2**62
+"""Later than every time."""
 
 
-def closing_times_ms(spec: StoreSpec, store: WriteBack[Any, Any], watermark_ms: int) -> Iterator[int]:
-    """Yield the watermarks at which what is open in a store closes; of sessions only the last."""
+def closing_times_ms(
+    spec: StoreSpec, store: WriteBack[Any, Any], watermark_ms: int, latest_ms: int = END_OF_TIME_MS
+) -> Iterator[int]:
+    """Yield the watermarks at which what is open in a store closes; of sessions only the last.
+
+    Windows that start after ``latest_ms`` are left out.
+    """
     if spec.every_ms is not None and next(iter(store.items()), None) is not None:
         yield (max(-1, watermark_ms // spec.every_ms) + 1) * spec.every_ms
     if spec.windows is None or spec.is_step_state:
@@ -23,10 +29,10 @@ def closing_times_ms(spec: StoreSpec, store: WriteBack[Any, Any], watermark_ms: 
     open_from = spec.windows.closed_before(watermark_ms)
     if isinstance(spec.windows, RecordWindows):
         assert isinstance(store, SessionStore)
-        end_ms = store.last_end_ms(open_from)
+        end_ms = store.last_end_ms(open_from, latest_ms)
         if end_ms is not None:
             yield spec.windows.closing_time_ms(end_ms)
         return
     assert isinstance(store, WindowStore)
-    for (_, start_ms), _ in store.windows_between(open_from, _END_OF_TIME_MS):
+    for (_, start_ms), _ in store.windows_between(open_from, min(latest_ms + 1, END_OF_TIME_MS)):
         yield spec.windows.closing_time_ms(start_ms)

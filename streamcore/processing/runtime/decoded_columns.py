@@ -17,6 +17,7 @@ from streamcore.processing.topology.marks import Mark, WriterTimes, rows_of_mark
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.processing.topology.source_times import without_source_time
 from streamcore.processing.topology.times import (
+    NO_TIME,
     NO_TIMESTAMP,
     TIME_MS_MAX,
     ascend_between,
@@ -42,6 +43,8 @@ class DecodedColumns:
     """Fetched columns with keys, values and event times as the application sees them."""
 
     __slots__ = (
+        "_highest_ms",
+        "ahead",
         "failures",
         "fetched",
         "has_no_nulls",
@@ -72,10 +75,23 @@ class DecodedColumns:
         time_before_ms: int,
         now_ms: int | None = None,
         writers: WriterTimes | None = None,
+        ahead_ms: int | None = None,
     ) -> None:
+        """Decode fetched columns.
+
+        ``max_ahead`` of the topic and ``ahead_ms`` count from ``now_ms``: times further ahead than the first
+        are errors of their records, and those further ahead than ``ahead_ms`` do not move partition times.
+        """
         self.fetched = fetched
         self.topic = topic
         self.failures = {}
+        self.ahead: list[int] = []
+        """The times that do not move partition times, because they are too far ahead of the clock."""
+        self._highest_ms = TIME_MS_MAX
+        if now_ms is not None and topic.max_ahead_ms is not None:
+            self._highest_ms = min(TIME_MS_MAX, now_ms + topic.max_ahead_ms)
+        elif now_ms is not None and ahead_ms is not None and not topic.takes_any_time:
+            self._highest_ms = min(TIME_MS_MAX, now_ms + ahead_ms)
         self.marks: dict[int, tuple[Mark, ...]] = {}
         """The rows that hold marks instead of a record. The other columns hold nothing there."""
         self.progress: list[InputTime] | None = None
@@ -128,9 +144,7 @@ class DecodedColumns:
             self.timestamps_ms = fetched.timestamps_ms
         else:
             self.timestamps_ms = self._event_times(topic.timestamp)
-        highest_ms = TIME_MS_MAX
-        if topic.max_ahead_ms is not None and now_ms is not None:
-            highest_ms = min(highest_ms, now_ms + topic.max_ahead_ms)
+        highest_ms = self._highest_ms
         has_headers = topic.internal and fetched.headers is not None
         if not has_headers and ascend_between(self.timestamps_ms, max(0, time_before_ms), highest_ms):
             # Most columns: every timestamp is known, and is the partition time as well.
@@ -142,6 +156,10 @@ class DecodedColumns:
         known_times_ms = times_known(self.timestamps_ms)
         if topic.internal:
             known_times_ms = self.source_times_ms = self._source_times(known_times_ms)
+        self.ahead = [time_ms for time_ms in known_times_ms if time_ms > highest_ms]
+        if self.ahead:
+            known_times_ms = [NO_TIME if time_ms > highest_ms else time_ms for time_ms in known_times_ms]
+            self.source_times_ms = known_times_ms if topic.internal else None
         partition_times_ms = list(accumulate(known_times_ms, max, initial=time_before_ms))
         del partition_times_ms[0]
         self.partition_times_ms = partition_times_ms

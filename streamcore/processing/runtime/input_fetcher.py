@@ -34,9 +34,8 @@ class InputFetcher:
         for rank, (_, queue) in enumerate(self._queues):
             queue.rank = rank
         reader.assign({queue.partition: queue.position for _, queue in self._queues})
-        self.watch = InputWatch(
-            task_set.plan.sub_topologies, task_set.counts, ahead_ms_max=settings.ahead_warning_ms
-        )
+        self.watch = InputWatch(task_set.plan.sub_topologies, task_set.counts)
+        self._ahead_ms = settings.ahead_ms
         share_bytes = settings.buffered_bytes_max // max(1, len(self._queues))
         self._fetch_bytes = min(settings.fetch_bytes_max, max(_FETCH_BYTES_MIN, share_bytes))
 
@@ -64,8 +63,8 @@ class InputFetcher:
             if fetched is None:
                 return
             now_ms = self._clock.now_ms()
-            queue.fill(fetched, now_ms)
-            self.watch.look(queue, fetched, now_ms)
+            ahead = queue.fill(fetched, now_ms, self._ahead_ms)
+            self.watch.look(queue.partition, fetched, ahead, now_ms)
 
     def is_caught_up(self, written: Mapping[TopicPartition, Offset]) -> bool:
         """Whether all records of every input, up to its present end, are committed.

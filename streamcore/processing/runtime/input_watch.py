@@ -1,10 +1,10 @@
-"""Detects fetched records that make results wrong without an error; counts them, and logs once.
+"""Detects fetched records that would make results wrong without an error; counts them, and logs once.
 
 * Keys in other partitions than murmur2 gives them. A producer with another partitioner (librdkafka's default
   is CRC32) writes them there, and a table or a join that reads two such topics does not find them together.
-* Event times far ahead of the clock, which close every window that is open.
+* Event times far ahead of the clock. They do not move stream time, or one of them would close every window.
 
-A few records of each fetch are checked, so that the cost does not grow with the size of a fetch.
+A few keys of each fetch are checked, so that the cost does not grow with the size of a fetch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from streamcore.durations import time_text
 from streamcore.errors import fact_text
 from streamcore.model import FetchedColumns, TopicPartition
 from streamcore.partitioning import partition_of_key
-from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.topology.plan import SubTopology
 
 _logger = logging.getLogger(__name__)
@@ -27,46 +26,38 @@ SAMPLED_KEYS: Final = 4
 
 
 class InputWatch:
-    """Checks the fetches of one worker. ``ahead_ms_max`` is ``None`` where the clock means nothing."""
+    """Checks the fetches of one worker."""
 
-    def __init__(
-        self, sub_topologies: Sequence[SubTopology], counts: Mapping[str, int], *, ahead_ms_max: int | None
-    ) -> None:
+    def __init__(self, sub_topologies: Sequence[SubTopology], counts: Mapping[str, int]) -> None:
         self.foreign_keys: dict[str, int] = {}
         """Topic -> how many of the checked keys were in another partition than murmur2 gives them."""
-        self._ahead_ms_max = ahead_ms_max
+        self.times_ahead: dict[str, int] = {}
+        """Topic -> how many records had times too far ahead of the clock to move stream time."""
         self._partition_counts: dict[str, int] = {}
-        self._windowed: set[str] = set()
         self._logged_ahead: set[TopicPartition] = set()
         for sub_topology in sub_topologies:
             for entry in sub_topology.inputs:
                 name = entry.topic.name
-                if entry.topic.internal:
-                    continue
-                if sub_topology.stores and counts[name] > 1:
+                if sub_topology.stores and counts[name] > 1 and not entry.topic.internal:
                     self._partition_counts[name] = counts[name]
-                if any(store.windows is not None for store in sub_topology.stores):
-                    self._windowed.add(name)
 
-    def look(self, queue: RecordQueue, columns: FetchedColumns, now_ms: int) -> None:
-        """Check the fetched records that a queue was filled with."""
-        topic = queue.partition.topic
-        partition_count = self._partition_counts.get(topic)
+    def look(
+        self, partition: TopicPartition, columns: FetchedColumns, ahead: Sequence[int], now_ms: int
+    ) -> None:
+        """Check the fetched records of a partition; ``ahead`` are the times that do not move stream time."""
+        partition_count = self._partition_counts.get(partition.topic)
         if partition_count is not None:
-            self._look_at_keys(queue.partition, columns.keys, partition_count)
-        if (
-            self._ahead_ms_max is not None
-            and topic in self._windowed
-            and queue.newest_ms - now_ms > self._ahead_ms_max
-            and queue.partition not in self._logged_ahead
-        ):
-            self._logged_ahead.add(queue.partition)
+            self._look_at_keys(partition, columns.keys, partition_count)
+        if not ahead:
+            return
+        self.times_ahead[partition.topic] = self.times_ahead.get(partition.topic, 0) + len(ahead)
+        if partition not in self._logged_ahead:
+            self._logged_ahead.add(partition)
             _logger.warning(
-                "an event time is far ahead of the clock and closes the windows before it; check the unit of "
-                "the times, or declare max_ahead= on the topic: %s",
-                fact_text(
-                    partition=queue.partition, time=time_text(queue.newest_ms), clock=time_text(now_ms)
-                ),
+                "an event time is far ahead of the clock; the record is processed, and closes no windows; "
+                "check the unit of the times; max_ahead= of the topic makes such a record an error, "
+                "max_ahead=None takes any time: %s",
+                fact_text(partition=partition, time=time_text(max(ahead)), clock=time_text(now_ms)),
             )
 
     def _look_at_keys(

@@ -220,17 +220,26 @@ class RecordQueue:
         """The next offset to fetch: after all fetched records, done or not."""
         return max(self.position, self._fetched_to)
 
-    def fill(self, fetched: FetchedColumns, now_ms: int | None = None) -> None:
-        """Add fetched records to an empty queue. ``max_ahead`` of the topic counts from ``now_ms``."""
+    def fill(
+        self, fetched: FetchedColumns, now_ms: int | None = None, ahead_ms: int | None = None
+    ) -> list[int]:
+        """Add fetched records to an empty queue. ``max_ahead`` of the topic counts from ``now_ms``.
+
+        Times that are further ahead of ``now_ms`` than ``ahead_ms`` do not move the partition time; they are
+        returned.
+        """
         assert self.is_empty
         self._is_awaited = False
         self._fetched_to = fetched.next_offset
         if not len(fetched):
             self.position = fetched.next_offset
-            return
-        self._decoded = DecodedColumns(fetched, self.topic, self._last_time_ms, now_ms, self._writers)
+            return []
+        self._decoded = DecodedColumns(
+            fetched, self.topic, self._last_time_ms, now_ms, self._writers, ahead_ms
+        )
         self._cursor = 0
         self._last_time_ms = self._decoded.partition_times_ms[-1]
+        return self._decoded.ahead
 
     @property
     def newest_ms(self) -> int:

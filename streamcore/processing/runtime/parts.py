@@ -123,7 +123,9 @@ class Part:
         ``end_round``.
         """
         self._round_started_s = monotonic_s
-        self.idle_time.mark(self._clock.now_ms())
+        now_ms = self._clock.now_ms()
+        self.idle_time.mark(now_ms)
+        self._limit_times(now_ms)
         if not self._with_agents:
             return await self._process()
         self.start(self._process(), ended)
@@ -158,12 +160,21 @@ class Part:
         """Return the tasks whose open windows get no more results of others, and the watermarks that close
         them.
         """
+        self._limit_times(self._clock.now_ms())
         open_until = [
             (state.task, closing_time_ms)
             for state in self.states
             if (closing_time_ms := state.task.closing_time_ms()) is not None
         ]
         return _upstream_first([state.task.sub_topology for state in self.states], open_until)
+
+    def _limit_times(self, now_ms: int) -> None:
+        """Set how far ahead of the clock the windows start that tasks wait for."""
+        if self._settings.ahead_ms is None:
+            return
+        for state in self.states:
+            if not any(entry.topic.limits_no_time for entry in state.task.sub_topology.inputs):
+                state.task.latest_ms = now_ms + self._settings.ahead_ms
 
     @property
     def has_marks(self) -> bool:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+AHEAD_MS: Final = 86_400_000
+"""A day: clocks and time zones are wrong by less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +30,8 @@ class WorkerSettings:
     pending_bytes_max: int = 64 << 20
     purge_interval_ms: int = 30_000
     """How often processed records are deleted from repartition topics."""
-    ahead_warning_ms: int | None = 86_400_000
-    """How far ahead of the clock an event time that closes windows must be for a warning in the log."""
+    ahead_ms: int | None = AHEAD_MS
+    """How far ahead of the clock an event time may be that moves stream time; ``None`` for any."""
     topics_interval_ms: int = 2_000
     """How often the topics are compared with their state at the start."""
     may_lose_end: bool = False

@@ -31,7 +31,7 @@ from streamcore.processing.operators.stream_joins import StreamJoinOperator
 from streamcore.processing.operators.tables import StoreHistory
 from streamcore.processing.operators.versions import TableVersions
 from streamcore.processing.operators.windowed_aggregate import FinalOperator
-from streamcore.processing.runtime.closing import closing_times_ms
+from streamcore.processing.runtime.closing import END_OF_TIME_MS, closing_times_ms
 from streamcore.processing.runtime.event_runner import EventRunner
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper
 from streamcore.processing.runtime.inputs import RecordQueue, RoundEnd
@@ -151,6 +151,8 @@ class Task:
         self.is_spoiled = False
         """Whether the worker's end interrupted a batch, whose effects must not be committed."""
         self.late_count = 0
+        self.latest_ms = END_OF_TIME_MS
+        """Windows that start later are too far ahead of the clock: nothing waits for them to close."""
         self.processed_count = 0
         self.global_tables: Mapping[str, GlobalTableKeeper] = {}
         self._tables: dict[int, TaskTable] = {}
@@ -211,12 +213,7 @@ class Task:
         history = table.history
         assert history is not None
         if table.store.name not in self._versions:
-            joins = [
-                node
-                for node in self.sub_topology.nodes
-                if isinstance(node, nodes.AsOfJoin) and node.table is table
-            ]
-            held_ms = max((self.sub_topology.held_ms.get(join, 0) for join in joins), default=0)
+            held_ms = self.sub_topology.held_ms_of_joins(table)
             versions = self.stores[history.versions.name]
             assert isinstance(versions, WindowStore)
             self._versions[table.store.name] = TableVersions(
@@ -475,10 +472,11 @@ class Task:
         for store in stores:
             held_ms = self._held_ms.get(store.name, 0)
             behind_ms = self.time.watermark_ms - held_ms
-            yield from (ms + held_ms for ms in closing_times_ms(store, self.stores[store.name], behind_ms))
+            found = closing_times_ms(store, self.stores[store.name], behind_ms, self.latest_ms)
+            yield from (time_ms + held_ms for time_ms in found)
         for step in self._steps:
             if isinstance(step.operator, StreamJoinOperator):
-                ending_ms = step.operator.last_ending_ms()
+                ending_ms = step.operator.last_ending_ms(self.latest_ms)
                 if ending_ms is not None:
                     yield ending_ms + self.sub_topology.held_ms.get(step.node, 0)
 

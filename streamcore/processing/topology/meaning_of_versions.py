@@ -21,9 +21,7 @@ from streamcore.processing.topology.versions import HistorySpan, KeyHistory, Ver
 
 def horizon_ms(task: TaskMeaning, node: TableSource, history: TableHistory, watermark_ms: int) -> int:
     """Return the horizon of a table. The joins that read it may get records which other steps held back."""
-    joins = [each for each in task.sub_topology.nodes if isinstance(each, AsOfJoin) and each.table is node]
-    behind_ms = max((held_ms(task, join) for join in joins), default=0)
-    return history.span.horizon_ms(watermark_ms, behind_ms)
+    return history.span.horizon_ms(watermark_ms, task.sub_topology.held_ms_of_joins(node))
 
 
 def keep_version(task: TaskMeaning, node: TableSource, key: bytes, version: Version) -> bool:

@@ -17,6 +17,7 @@ from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
     AnswerReferences,
+    AsOfJoin,
     Every,
     Final,
     GlobalTable,
@@ -79,6 +80,11 @@ class SubTopology:
     def has_windows(self) -> bool:
         """Whether a step uses the watermark."""
         return any(store.windows is not None or store.holds_changes for store in self.stores)
+
+    def held_ms_of_joins(self, table: Node) -> int:
+        """Return how far behind the watermark the records can be that look up versions of a table."""
+        joins = [node for node in self.nodes if isinstance(node, AsOfJoin) and node.table is table]
+        return max((self.held_ms.get(join, 0) for join in joins), default=0)
 
     def store_of(self, name: str) -> StoreSpec | None:
         """Return the store of a name."""

@@ -35,12 +35,19 @@ class TopicSpec:
     timestamp: Function | None = None
     idle_after_ms: int | None = None
     max_ahead_ms: int | None = None
-    """How far ahead of the clock an event time may be; ``None`` for any."""
+    """How far ahead of the clock an event time may be; a later one is an error of its record."""
+    takes_any_time: bool = False
+    """Whether an event time moves stream time, however far ahead of the clock it is."""
     skips_nulls: bool = False
     """Whether records without a value are left out of the topic's stream; tables read them in any case."""
     on_error: ErrorPolicy | None = None
     config: dict[str, str] = field(default_factory=dict)
     internal: bool = False
+
+    @property
+    def limits_no_time(self) -> bool:
+        """Whether every event time that is no error moves stream time."""
+        return self.takes_any_time or self.max_ahead_ms is not None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -10,15 +10,14 @@ import streamcore as sc
 from streamcore.model import FetchedColumns, TopicPartition
 from streamcore.partitioning import partition_of_key
 from streamcore.processing.runtime.input_watch import SAMPLED_KEYS, InputWatch
-from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.topology.partitions import resolve_partitions
 
 DAY_MS = 86_400_000
 
 
-def watch_of(app: sc.App, *, ahead_ms_max: int | None = DAY_MS) -> InputWatch:
+def watch_of(app: sc.App) -> InputWatch:
     plan = app.plan()
-    return InputWatch(plan.sub_topologies, resolve_partitions(plan, {}), ahead_ms_max=ahead_ms_max)
+    return InputWatch(plan.sub_topologies, resolve_partitions(plan, {}))
 
 
 def counting(*, partitions: int = 4) -> sc.App:
@@ -27,21 +26,17 @@ def counting(*, partitions: int = 4) -> sc.App:
     return app
 
 
-def filled(
-    app: sc.App, keys: list[bytes | None], *, partition: int = 0, time_ms: int = 0
-) -> tuple[RecordQueue, FetchedColumns]:
+def filled(keys: list[bytes | None], *, partition: int = 0) -> tuple[TopicPartition, FetchedColumns]:
     source = TopicPartition("events", partition)
-    run = FetchedColumns(
+    columns = FetchedColumns(
         keys=keys,
         values=[b"v"] * len(keys),
-        timestamps_ms=[time_ms] * len(keys),
+        timestamps_ms=[0] * len(keys),
         partition=source,
         offsets=list(range(len(keys))),
         next_offset=len(keys),
     )
-    queue = RecordQueue(source, app.declaration.topics["events"], 0)
-    queue.fill(run)
-    return queue, run
+    return source, columns
 
 
 def key_in(partition: int) -> bytes:
@@ -53,7 +48,7 @@ def test_keys_in_foreign_partitions_are_counted_and_logged_once(caplog: pytest.L
     watch = watch_of(app)
 
     for _ in range(2):
-        watch.look(*filled(app, [key_in(1)] * 1_000, partition=0), now_ms=0)
+        watch.look(*filled([key_in(1)] * 1_000, partition=0), ahead=[], now_ms=0)
 
     assert watch.foreign_keys == {"events": 2 * SAMPLED_KEYS}
     assert len(caplog.records) == 1
@@ -66,8 +61,8 @@ def test_keys_where_murmur2_puts_them_and_records_without_key_are_nothing_to_tel
     watch = watch_of(app)
 
     for partition in range(4):
-        watch.look(*filled(app, [key_in(partition), None], partition=partition), now_ms=0)
-    watch.look(*filled(app, []), now_ms=0)
+        watch.look(*filled([key_in(partition), None], partition=partition), ahead=[], now_ms=0)
+    watch.look(*filled([]), ahead=[], now_ms=0)
 
     assert watch.foreign_keys == {}
 
@@ -78,28 +73,17 @@ def test_keys_do_not_matter_without_a_table_or_with_one_partition() -> None:
 
     for app in (stateless, counting(partitions=1)):
         watch = watch_of(app)
-        watch.look(*filled(app, [key_in(1)], partition=0), now_ms=0)
+        watch.look(*filled([key_in(1)], partition=0), ahead=[], now_ms=0)
         assert watch.foreign_keys == {}
 
 
-def test_a_time_far_ahead_that_closes_windows_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    app = counting()
-    watch = watch_of(app)
+def test_times_far_ahead_are_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    watch = watch_of(counting())
 
     for _ in range(2):
-        watch.look(*filled(app, [None], time_ms=10 * DAY_MS), now_ms=8 * DAY_MS)
+        watch.look(*filled([None]), ahead=[10 * DAY_MS, 9 * DAY_MS], now_ms=7 * DAY_MS)
 
+    assert watch.times_ahead == {"events": 4}
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "max_ahead" in caplog.text
-    assert "time=1970-01-11T00:00:00Z clock=1970-01-09T00:00:00Z" in caplog.text
-
-
-@pytest.mark.parametrize(("ahead_ms_max", "now_ms"), [(DAY_MS, 9 * DAY_MS), (None, 0)])
-def test_a_time_that_is_near_or_beside_a_clock_of_a_test_is_not_logged(
-    ahead_ms_max: int | None, now_ms: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    app = counting()
-
-    watch_of(app, ahead_ms_max=ahead_ms_max).look(*filled(app, [None], time_ms=10 * DAY_MS), now_ms=now_ms)
-
-    assert caplog.records == []
+    assert "time=1970-01-11T00:00:00Z clock=1970-01-08T00:00:00Z" in caplog.text

@@ -312,6 +312,80 @@ def test_a_time_too_far_ahead_is_an_error_of_the_record_and_closes_no_window() -
         assert b"max_ahead" in (dict(letter.headers)["streamcore.error"] or b"")
 
 
+NEAR, AHEAD = "2025-03-01T00:00:{:02}Z", "2031-03-01T00:00Z"
+
+
+def cut(kind: str, events: Any) -> Any:
+    match kind:
+        case "tumbling":
+            return events.tumbling("10s")
+        case "hopping":
+            return events.hopping("10s", "5s")
+        case "session":
+            return events.session("10s")
+        case _:
+            return events.calendar("day")
+
+
+@pytest.mark.parametrize("kind", ["tumbling", "hopping", "session", "calendar"])
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_time_a_day_ahead_of_the_clock_closes_no_window(kind: str, grouped: bool, crashes: bool) -> None:
+    app = sc.App("ahead")
+    events = app.topic("events", key=str, value=int, partitions=2)
+    stream = events.group_by(lambda value: f"k{value}", key=str, name="again") if grouped else events
+    table = cut(kind, stream).count("per-window")
+    table.final().to("final")
+
+    with TopologyDriver(app, now=NEAR.format(0)) as driver:
+        for at in (NEAR.format(1), AHEAD, NEAR.format(2)):
+            driver.send(events, key="k1", value=1, at=at)
+            driver.process()
+            if crashes:
+                driver.crash()
+
+        assert driver.late_count == 0
+        rows = {row.key.start_ms: row.value for row in driver.table("per-window").all()}
+        assert set(rows.values()) == {1, 2}
+        driver.close_windows()
+        driver.send(events, key="k1", value=1, at="2025-03-03T00:00Z")
+        assert driver.late_count == 0
+        assert {record.value for record in driver.read("final")} <= {2}
+
+
+@pytest.mark.parametrize(
+    ("now", "max_ahead", "late"),
+    [(None, ..., 1), (NEAR.format(0), None, 1), (NEAR.format(0), ..., 0), ("2031-02-28T00:00Z", ..., 1)],
+)
+def test_which_times_close_windows_is_chosen_by_the_topic(now: Any, max_ahead: Any, late: int) -> None:
+    app = sc.App("ahead")
+    events = app.topic("events", key=str, value=int, max_ahead=max_ahead)
+    events.group_by(lambda value: f"k{value}", key=str, name="again").tumbling("10s").count("per-window")
+
+    with TopologyDriver(app, now=now) as driver:
+        for at in (NEAR.format(1), AHEAD, NEAR.format(2)):
+            driver.send(events, key="k", value=1, at=at)
+
+        driver.process()
+        assert driver.late_count == late
+
+
+def test_rows_of_joins_far_ahead_of_the_clock_do_not_end_the_others() -> None:
+    app = sc.App("ahead")
+    left, right = (app.topic(name, key=str, value=int) for name in ("left", "right"))
+    left.join(
+        right, lambda one, other: f"{one} {other}", before="10s", after="10s", how="outer", name="j"
+    ).to("o")
+
+    with TopologyDriver(app, now=NEAR.format(0)) as driver:
+        for topic, at in ((left, NEAR.format(1)), (left, AHEAD), (right, AHEAD), (right, NEAR.format(2))):
+            driver.send(topic, key="k", value=1, at=at)
+            driver.process()
+        driver.close_windows()
+
+        assert [record.value for record in driver.read("o")] == ["1 1", "1 1"]
+
+
 def test_a_table_cannot_follow_a_topic_whose_records_the_clock_decides_about() -> None:
     events = sc.App("ahead").topic("events", key=str, value=int, max_ahead="1d")
 
