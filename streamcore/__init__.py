@@ -6,7 +6,7 @@ Declare an application::
 
     App                                  an application; everything is declared on it
     Topic, Stream, WindowedStream        objects with operators as methods
-    AppTable, HoppingTable, WindowValues, Table, WindowedTable, GlobalTable
+    AppTable, HoppingTable, SessionTable, WindowValues, Table, WindowedTable, GlobalTable
     Events                               the argument of an agent: async def f(events: sc.Events[Order])
     count, sum, min, max, mean, variance, stddev, first, last, argmin, argmax, top, collect, distinct,
     approx_distinct, quantile, aggregation, Aggregator    for stream.aggregate(...)
@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from streamcore.processing.dsl.app import Events as Events
     from streamcore.processing.dsl.app_table import AppTable as AppTable
     from streamcore.processing.dsl.app_table import HoppingTable as HoppingTable
+    from streamcore.processing.dsl.app_table import SessionTable as SessionTable
     from streamcore.processing.dsl.cogrouping import cogroup as cogroup
     from streamcore.processing.dsl.processor import Processor as Processor
     from streamcore.processing.dsl.processor import Store as Store
@@ -167,6 +168,7 @@ __all__ = [
     "ServedLog",
     "ServerFailedError",
     "ServerSettings",
+    "SessionTable",
     "StaleGenerationError",
     "StorageError",
     "Store",
@@ -237,6 +239,7 @@ _MODULES = {
     "Serde": "serde",
     "ServedLog": "log.serving",
     "ServerSettings": "log.server.settings",
+    "SessionTable": "processing.dsl.app_table",
     "Store": "processing.dsl.processor",
     "Stream": "processing.dsl.stream",
     "Table": "processing.dsl.table",

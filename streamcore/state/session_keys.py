@@ -15,9 +15,12 @@ a record whose session would end where a closed one ended is late.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from itertools import takewhile
 from typing import Final
 
 from streamcore.model import TimestampMs
+from streamcore.state.engine import KeyValueEngine
 
 PERIOD_BYTES: Final = 8
 END_BYTES: Final = 8
@@ -71,3 +74,27 @@ def start_in(value: bytes) -> TimestampMs:
     """Return the start in a stored value."""
     start_ms: int = _NUMBER.unpack_from(value)[0]
     return start_ms
+
+
+def pairs_of_key(
+    engine: KeyValueEngine, store: str, period_ms: int, key: bytes, end_from_ms: TimestampMs
+) -> Iterator[tuple[bytes, bytes]]:
+    """Return what an engine has for the sessions of a key that end at a time or later, by end.
+
+    Costs one seek for each period from the time on.
+    """
+    low: bytes | None = session_key(period_ms, key, max(0, end_from_ms))
+    size = PERIOD_BYTES + len(key) + END_BYTES
+    while True:
+        first = next(engine.scan(store, low, None), None)
+        if first is None:
+            return
+        period = first[0][:PERIOD_BYTES]
+        begin = max(low or b"", period + key)
+        # Keys may begin with the bytes of this one, so its sessions need not be adjacent.
+        same = takewhile(
+            lambda pair, begins=period + key: pair[0].startswith(begins),  # type: ignore[misc]
+            engine.scan(store, begin, None),
+        )
+        yield from (pair for pair in same if len(pair[0]) == size)
+        low = following_period(period_ms, first[0])

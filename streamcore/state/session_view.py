@@ -7,7 +7,6 @@ by their end, so such a query sorts what it found.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import takewhile
 from typing import Any, TypeVar
 
 from streamcore.errors import UsageError, with_facts
@@ -17,15 +16,12 @@ from streamcore.state.engine import KeyValueEngine
 from streamcore.state.keys import KeyCodec
 from streamcore.state.queries import Answer, StoreView
 from streamcore.state.session_keys import (
-    END_BYTES,
-    PERIOD_BYTES,
     START_BYTES,
     end_in,
-    following_period,
     key_in,
+    pairs_of_key,
     period_key,
     period_of_gap,
-    session_key,
     start_in,
 )
 
@@ -100,22 +96,7 @@ class SessionView(StoreView[K, V]):
 
     def _of_key(self, key: bytes, end_from_ms: TimestampMs) -> Iterator[_Pair]:
         """Return the sessions of a key that end at a time or later, by end."""
-        period_ms = self._period_ms
-        low: bytes | None = session_key(period_ms, key, max(0, end_from_ms))
-        size = PERIOD_BYTES + len(key) + END_BYTES
-        while True:
-            first = next(self._engine.scan(self._store, low, None), None)
-            if first is None:
-                return
-            period = first[0][:PERIOD_BYTES]
-            begin = max(low or b"", period + key)
-            # Keys may begin with the bytes of this one, so its sessions need not be adjacent.
-            same = takewhile(
-                lambda pair, begins=period + key: pair[0].startswith(begins),  # type: ignore[misc]
-                self._engine.scan(self._store, begin, None),
-            )
-            yield from (pair for pair in same if len(pair[0]) == size)
-            low = following_period(period_ms, first[0])
+        return pairs_of_key(self._engine, self._store, self._period_ms, key, end_from_ms)
 
     def _bound(self, until: TimestampMs | None) -> bytes | None:
         """Return the bound of the windows that can start before a time; ``None`` for no bound."""

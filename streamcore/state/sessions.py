@@ -186,16 +186,18 @@ class SessionStore(WriteBack[Any, V]):
     def get(self, key: tuple[Any, TimestampMs], default: V | None = None) -> V | None:
         """Return the value of the session of a key that holds a time, or ``default``.
 
-        Reads all sessions of the store if no open one holds the time.
+        Reads the sessions that end after the time, of all keys, if no open one holds it.
         """
         wanted, at_ms = key
         identity = self.identity(wanted)
         for session in [] if self._open is None else self._open.get(identity, []):
             if session.start_ms <= at_ms < session.end_ms:
                 return self._copy(identity, self._encode(session.value))
-        for (found, start_ms, end_ms), value in self.items():
-            if start_ms <= at_ms < end_ms and self.identity(found) == identity:
-                return value
+        for data, stored in self._pairs(at_ms + 1):
+            if start_in(stored) <= at_ms < end_in(data):
+                found = self._keys.decode(key_in(data))
+                if self.identity(found) == identity:
+                    return self._copy(found, stored[START_BYTES:])
         return default
 
     def items(self) -> Iterator[tuple[tuple[Any, TimestampMs, TimestampMs], V]]:

@@ -41,12 +41,17 @@ def pair(left: object, right: object) -> str:
     return f"{left} {right}"
 
 
+def together(earlier: list[int], later: list[int]) -> list[int]:
+    return [*earlier, *later]
+
+
 def application() -> sc.App:
     app = sc.App("simulated", on_error=sc.skip)
     events = app.topic("events", key=str, value=int, partitions=2)
     names = app.topic("names", key=str, value=str, partitions=2, config={"cleanup.policy": "compact"})
     marked = app.topic("marked", key=str, value=str, partitions=2)
     seen = app.table("seen", key=str, value=int, default=0)
+    visits = app.table("visits", key=str, value=list[int], default=list).session("8s", merge=together)
     overlapping = app.table("overlapping", key=str, value=int, default=0).hopping("9s", "3s")
 
     @events.filter
@@ -98,6 +103,7 @@ def application() -> sc.App:
         async for key, value in stream.items():
             seen[key] += value
             overlapping[key] += value
+            visits[key] = [*visits[key], value]
             if value % 7 == 0:
                 await marked.send(key=key, value=f"seven {value}")
             if value == 13:
@@ -113,7 +119,7 @@ OUTPUTS = (
 TABLES = (
     *("by-tens", "windows", "seen", "names", "sessions", "hopping", "days", "reminders.sums"),
     *("reminders.timers", "counts", "accounts", "x-only", "names-counted", "sliding", "sliding-folded"),
-    "overlapping",
+    *("overlapping", "visits"),
 )
 """Without the stores of joins and limits: a restore brings expired spans back until the next record comes."""
 

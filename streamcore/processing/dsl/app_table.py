@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import reduce
 from typing import Any, Generic, NoReturn, TypeVar, overload
 
 from streamcore.errors import SerdeError, TopologyError, UsageError, fact_text
@@ -12,11 +13,15 @@ from streamcore.processing.dsl.checks import Duration, check_function, legal_nam
 from streamcore.processing.dsl.declaration import Declaration, check_key_type, value_serde_for
 from streamcore.processing.dsl.table_access import TableAccess, Time
 from streamcore.processing.dsl.window_values import WindowValues
-from streamcore.processing.dsl.windowed_stream import declared_calendar, declared_windows
+from streamcore.processing.dsl.windowed_stream import (
+    declared_calendar,
+    declared_sessions,
+    declared_windows,
+)
 from streamcore.processing.topology.immutable_types import is_immutable
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.places import declares, shown
-from streamcore.processing.topology.windows import Windows
+from streamcore.processing.topology.windows import AnyWindows, Windows
 from streamcore.state.calendar import CalendarUnit
 
 K = TypeVar("K")
@@ -90,13 +95,29 @@ class AppTable(TableAccess[K, V], Generic[K, V]):
         return AppTable(self.declaration, self._windowed(windows), self._value_type)
 
     @declares
-    def session(self, gap: Duration, **_: object) -> NoReturn:
-        """Raise ``TopologyError``: an agent's table has no sessions."""
-        raise TopologyError(
-            "an agent's table has no sessions: an event between two of them would unite values that the "
-            "agent wrote; aggregate the stream, stream.session(gap).aggregate(...), and read that table in "
-            f"the agent: {fact_text(table=self.name, gap=shown(gap))}"
-        )
+    def session(
+        self,
+        gap: Duration,
+        *,
+        merge: Callable[[V, V], V] | None = None,
+        retention: Duration | None = None,
+    ) -> SessionTable[K, V]:
+        """Return the table with sessions: ``t[k]`` is the value in the session that the event belongs to.
+
+        A write makes the event a part of the session. An event that is at most the gap away from two
+        sessions unites them: ``t[k]`` is then ``merge(earlier, later)`` of their values. See ``tumbling``.
+
+        Raises:
+            TopologyError: there is no ``merge``, a duration is invalid, or the table is windowed already.
+        """
+        windows = declared_sessions(gap, 0, retention, table=self.name)
+        if merge is None:
+            raise TopologyError(
+                "sessions unite when an event falls between them; say what the value is then, "
+                "session(gap, merge=lambda earlier, later: ...): " + fact_text(table=self.name)
+            )
+        check_function(merge, step=f"{self.name}:merge", takes=("earlier", "later"))
+        return SessionTable(self.declaration, self._windowed(windows), self._value_type, merge)
 
     @declares
     def sliding(self, size: Duration, **_: object) -> NoReturn:
@@ -108,7 +129,7 @@ class AppTable(TableAccess[K, V], Generic[K, V]):
             + fact_text(table=self.name, size=shown(size))
         )
 
-    def _windowed(self, windows: Windows) -> StoreSpec:
+    def _windowed(self, windows: AnyWindows) -> StoreSpec:
         """Declare the table's store with windows, in place of the store without."""
         tables = self.declaration.app_tables
         if not any(store is self.store for store in tables):
@@ -285,6 +306,75 @@ class HoppingTable(AppTable[K, V], Generic[K, V]):
         for start_ms, value in self._stored(key).items():
             if value is not None:
                 table.delete((key, start_ms))
+
+
+class SessionTable(AppTable[K, V], Generic[K, V]):
+    """A table that agents write, with a value for each session of a key.
+
+    ``t[k]`` is the value of the session that the event belongs to: of the sessions that are at most the gap
+    away from it, merged. ``t[k] = v`` makes them one session with the event.
+    """
+
+    def __init__(
+        self, declaration: Declaration, store: StoreSpec, value_type: Any, merge: Callable[[V, V], V]
+    ) -> None:
+        super().__init__(declaration, store, value_type)
+        self._merge = merge
+
+    @overload
+    def get(self, key: K, default: V, *, at: Time | None = ...) -> V: ...
+    @overload
+    def get(self, key: K, default: V | None = ..., *, at: Time | None = ...) -> V | None: ...
+    def get(self, key: K, default: V | None = None, *, at: Time | None = None) -> V | None:
+        """Return the value of the session that the event belongs to, or ``default``.
+
+        Args:
+            at: a time: return the value of the session that holds it.
+
+        Raises:
+            UsageError: the table cannot be read here, or ``at`` is left out where no event is at hand.
+        """
+        if at is not None:
+            return super().get(key, default, at=at)
+        found = self._touched(key)
+        return reduce(self._merge, found) if found else default
+
+    def __getitem__(self, key: K) -> V:
+        found = self._touched(key)
+        if found:
+            return reduce(self._merge, found)
+        if self.store.default is None:
+            raise KeyError(key)
+        return self._default()
+
+    def __contains__(self, key: K) -> bool:
+        return bool(self._touched(key))
+
+    def __delitem__(self, key: K) -> None:
+        """Remove the session that the event belongs to."""
+        if key not in self:
+            raise KeyError(key)
+        table_in_task(self.store).delete(self._place(key))
+
+    def pop(self, key: K, default: V | None = None) -> Any:
+        """Remove the session that the event belongs to; return its value, or ``default`` if there is none."""
+        found = self.get(key)
+        if found is None:
+            return default
+        del self[key]
+        return found
+
+    def clear(self) -> None:
+        """Remove all sessions of this task."""
+        table = table_in_task(self.store)
+        for key, start_ms, _ in [place for place, _ in table.items()]:
+            table.delete((key, start_ms))
+
+    def _touched(self, key: K) -> list[V]:
+        key, at_ms = self._place(key)
+        table: Any = table_in_task(self.store)
+        found: list[V] = table.touching(key, at_ms)
+        return found
 
 
 def declare_table(

@@ -10,6 +10,7 @@ from streamcore.processing.topology.windows import RecordWindows
 from streamcore.state.sessions import SessionStore
 from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
+from streamcore.state.written_sessions import WrittenSessions
 
 END_OF_TIME_MS: Final = 2**62
 """Later than every time."""
@@ -28,6 +29,8 @@ def closing_times_ms(
         return
     open_from = spec.windows.closed_before(watermark_ms)
     if isinstance(spec.windows, RecordWindows):
+        if isinstance(store, WrittenSessions):
+            return  # No result waits for the end of a session that an agent writes.
         assert isinstance(store, SessionStore)
         end_ms = store.last_end_ms(open_from, latest_ms)
         if end_ms is not None:

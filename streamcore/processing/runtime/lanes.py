@@ -22,6 +22,7 @@ from streamcore.processing.operators.stateless import rows_of
 from streamcore.processing.topology.made_records import encoded, made_record
 from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
 from streamcore.state.write_back import EventJournal, WriteBack
+from streamcore.state.written_sessions import WrittenSessions
 
 if TYPE_CHECKING:
     from streamcore.processing.runtime.agents import AgentRunner
@@ -319,6 +320,12 @@ class SharedTable:
         """Return the value, or ``None``."""
         self._lane.reads(self._table.store, self._table.identity(key))
         return self._table.get(key)
+
+    def touching(self, key: Any, at_ms: int) -> list[Any]:
+        """Return the values of the sessions near a time, of a table of sessions."""
+        assert isinstance(self._table, WrittenSessions)
+        self._lane.reads(self._table.store, self._table.identity((key, at_ms)))
+        return self._table.touching(key, at_ms)
 
     def put(self, key: Any, value: Any) -> None:
         """Set a value."""

@@ -25,10 +25,21 @@ from streamcore.state.sliding_windows import SlidingStore
 from streamcore.state.value_forms import form_of
 from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
+from streamcore.state.written_sessions import WrittenSessions
 
 
 def write_back_of(engine: KeyValueEngine, store: StoreSpec) -> WriteBack[Any, Any]:
     """Return the write-back of a store in a task's engine."""
+    if isinstance(store.windows, SessionWindows) and not store.is_kept_by_step:
+        return WrittenSessions(
+            engine,
+            store.name,
+            key_codec(store.key_type),
+            store.value_serde.encode,
+            store.value_serde.decode,
+            gap_ms=store.windows.gap_ms,
+            value_type=store.value_serde.type_name,
+        )
     if isinstance(store.windows, SessionWindows):
         return SessionStore(
             engine,

@@ -45,6 +45,7 @@ from streamcore.processing.topology.times import NO_TIME
 from streamcore.state.sessions import SessionStore
 from streamcore.state.windowed import WindowStore
 from streamcore.state.write_back import WriteBack
+from streamcore.state.written_sessions import WrittenSessions
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -507,7 +508,7 @@ class Task:
             expired_before = spec.windows.expired_before(self.time.watermark_ms - held_ms)
             if expired_before is not None and expired_before > 0:
                 store = self.stores[spec.name]
-                assert isinstance(store, WindowStore | SessionStore)
+                assert isinstance(store, WindowStore | SessionStore | WrittenSessions)
                 store.drop_before(expired_before)
         for versions in self._versions.values():
             versions.forget()

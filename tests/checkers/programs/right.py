@@ -372,12 +372,18 @@ monthly = app.table("monthly", key=str, value=int, default=0).calendar("month", 
 overlapping = app.table("overlapping", key=str, value=int, default=0).hopping("1h", "10m")
 assert_type(monthly, sc.AppTable[str, int])
 assert_type(overlapping, sc.HoppingTable[str, int])
+visits = app.table("visits", key=str, value=int, default=0).session(
+    "1h", merge=lambda one, other: one + other
+)
+assert_type(visits, sc.SessionTable[str, int])
 
 
 @app.agent(orders, name="in-windows")
 async def in_windows(events: sc.Events[Order]) -> None:
     async for order in events:
         overlapping[order.customer] += 1
+        visits[order.customer] += 1
+        assert_type(visits[order.customer], int)
         overlapping[order.customer] = 7
         overlapping[order.customer] = overlapping[order.customer].map(max, order.amount)
         assert_type(overlapping[order.customer] + 1, sc.WindowValues[int])

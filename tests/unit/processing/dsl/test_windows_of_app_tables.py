@@ -212,8 +212,6 @@ def test_old_windows_of_a_hopping_table_are_dropped() -> None:
 def test_what_an_agents_table_cannot_have_is_refused_where_it_is_declared() -> None:
     table = sc.App("app").table("table", key=str, value=int, default=0)
 
-    with pytest.raises(TopologyError, match=r"stream\.session\(gap\).*table=table gap='10s' at=.*\.py:\d+"):
-        table.session("10s")
     with pytest.raises(TopologyError, match=r"stream\.sliding\(size\).*table=table size='10s' at=.*\.py:\d+"):
         table.sliding("10s", grace="1s")
     with pytest.raises(TopologyError, match=r"advance by at most their size.*table=table"):
