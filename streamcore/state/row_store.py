@@ -303,7 +303,12 @@ class RowStore(WindowStore[Any, list[R]]):
     @property
     def is_dirty(self) -> bool:
         """Whether ``drain`` may return anything."""
-        return super().is_dirty or any(bucket.changed for bucket in self.buckets.values())
+        return self.has_writes or super().is_dirty
+
+    @property
+    def has_writes(self) -> bool:
+        """Whether a row has changed since the last drain."""
+        return any(bucket.changed for bucket in self.buckets.values())
 
     def _drained_windows(self) -> StoreWrites | None:
         keys: list[bytes] = []

@@ -211,9 +211,12 @@ class SessionStore(WriteBack[Any, V]):
     @property
     def is_dirty(self) -> bool:
         """Whether ``drain`` may return anything."""
-        return bool(
-            self._changed_sessions or self._absorbed or self._dropped_before_ms > self._applied_drop_ms
-        )
+        return self.has_writes or self._dropped_before_ms > self._applied_drop_ms
+
+    @property
+    def has_writes(self) -> bool:
+        """Whether a session has changed since the last drain."""
+        return bool(self._changed_sessions or self._absorbed)
 
     def drain(self) -> StoreWrites | None:
         """As in ``WriteBack``, with the deleted keys of sessions that went on or were united, and with the

@@ -266,6 +266,11 @@ class WriteBack(Generic[K, V]):
         """Whether ``drain`` would return anything."""
         return bool(self._dirty)
 
+    @property
+    def has_writes(self) -> bool:
+        """Whether a key has changed since the last drain."""
+        return bool(self._dirty)
+
     def drain(self) -> StoreWrites | None:
         """Return the changes since the last drain, encoded and sorted; ``None`` if there are none.
 

@@ -108,6 +108,10 @@ class Outputs:
                 ready.extend(part.columns)
         self._round.clear()
 
+    def partitions(self) -> list[TopicPartition]:
+        """Return the partitions of the records."""
+        return [partition for _, partition in self._ready]
+
     def taken(self, *, internal: bool) -> dict[TopicPartition, RecordColumns]:
         """Return the records for the internal topics of the application, or those for all other topics."""
         assert not self._round

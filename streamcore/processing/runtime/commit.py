@@ -74,6 +74,15 @@ class TaskState:
         """Whether a record was processed since the last commit."""
         return any(self.committed.get(queue.partition) != queue.position for queue in self.task.inputs)
 
+    def has_changes(self) -> bool:
+        """Whether a commit would write anything but the removal of old windows."""
+        return (
+            self.has_moved()
+            or self.task.time.watermark_ms != self.committed_time_ms
+            or any(store.has_writes for store in self.task.stores.values())
+            or self.mark_due() is not None
+        )
+
 
 @dataclass(slots=True)
 class _TaskChanges:

@@ -250,11 +250,20 @@ class Part:
             wait_ms = max(wait_ms, 2 * self._last_cut_took_ms)
         return self.last_commit_ms + wait_ms
 
-    def is_commit_due(self, now_ms: int) -> bool:
-        """Whether the work at rest should be committed now."""
+    @property
+    def has_changes(self) -> bool:
+        """Whether the part has work to commit. For a part at rest."""
+        return bool(self.outputs.record_count) or any(state.has_changes() for state in self.states)
+
+    def is_commit_due(self, now_ms: int, *, gets_more: bool = False) -> bool:
+        """Whether the work at rest should be committed now.
+
+        Args:
+            gets_more: another part at work writes records for this one, so this one is not at the end.
+        """
         outputs, settings = self.outputs, self._settings
         return (
-            self.is_idle
+            (self.is_idle and not gets_more and self.has_changes)
             or now_ms - self.last_commit_ms >= settings.commit_interval_ms
             or outputs.record_count >= settings.pending_records_max
             or outputs.value_bytes >= settings.pending_bytes_max

@@ -124,6 +124,8 @@ class TaskWorker:
             Part(states, outputs, settings, self._clock)
             for states, outputs in zip(self.task_set.groups, self.task_set.outputs, strict=True)
         ]
+        self._writers: dict[TopicPartition, list[Part]] = {}
+        """The parts that have written to a partition."""
         self.fetcher = InputFetcher(self.task_set, self._reader, self._log, self._clock, settings)
         self._sender = DirectSender(self._plain_producer, self.task_set.counts, self._clock)
 
@@ -314,9 +316,21 @@ class TaskWorker:
         now_ms = self._clock.now_ms()
         for part in self.parts:
             part.cut_if_due()
-        if any(not part.is_busy and part.is_commit_due(now_ms) for part in self.parts):
+        if any(
+            not part.is_busy and part.is_commit_due(now_ms, gets_more=self._gets_more(part))
+            for part in self.parts
+        ):
             return self.commit()
         return False
+
+    def _gets_more(self, part: Part) -> bool:
+        """Whether another part that is at work writes records for a part.
+
+        Each of its commits shows the part few records. Were these committed at once, a worker would do little
+        but commit.
+        """
+        writers = [writer for queue in part.queues for writer in self._writers.get(queue.partition, ())]
+        return any(not writer.is_idle for writer in writers if writer is not part)
 
     def commit(self) -> bool:
         """Commit the work of the parts at rest; return whether there was any.
@@ -326,6 +340,11 @@ class TaskWorker:
             UnknownTopicError: a topic that was read is deleted, or another one has its name.
         """
         resting = [part for part in self.parts if not part.is_busy and not part.is_lost]
+        for part in resting:
+            for partition in part.outputs.partitions():
+                writers = self._writers.setdefault(partition, [])
+                if part not in writers:
+                    writers.append(part)
         if any(state.has_moved() for part in resting for state in part.states):
             self._watch.ensure_read_topics()
         try:
@@ -448,6 +467,11 @@ class TaskWorker:
 
     def _wait_s(self) -> float:
         dues = [self.next_due_ms(), *(part.commit_due_ms() for part in self.parts)]
+        dues += [
+            part.last_commit_ms + self.settings.commit_interval_ms
+            for part in self.parts
+            if not part.is_busy and part.is_idle and part.has_changes
+        ]
         due_ms = min((due for due in dues if due is not None), default=None)
         if due_ms is None:
             return _IDLE_WAIT_S

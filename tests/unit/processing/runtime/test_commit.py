@@ -134,3 +134,54 @@ def test_a_guarantee_is_one_of_two_names() -> None:
     assert Guarantee.named(Guarantee.EXACTLY_ONCE) is Guarantee.EXACTLY_ONCE
     with pytest.raises(sc.UsageError, match="'exactly-once' or 'at-least-once': given='twice'"):
         Guarantee.named("twice")
+
+
+def produce_over_time(house: House, count: int) -> None:
+    """Append records of growing times, so that they are several rounds."""
+    for number in range(count):
+        house.clock.advance(1)
+        house.produce("numbers", ("a", number))
+
+
+def commits_of(house: House, app: sc.App) -> int:
+    """Process the records of the topic while the clock stands still; return the number of commits."""
+
+    async def work() -> int:
+        worker = house.worker(app)
+        try:
+            await worker.run_until_end()
+            return worker.commit_count
+        finally:
+            await worker.close()
+
+    return asyncio.run(work())
+
+
+def test_a_part_that_has_nothing_to_do_does_not_make_others_commit(house: House) -> None:
+    house.log.create_topic("silent")
+    produce_over_time(house, 60)
+    app = counting_and_doubling()
+    app.topic("silent", key=str, value=int).count("silent-counts")
+
+    assert commits_of(house, app) == 1
+
+
+def test_a_part_that_reads_what_an_agent_writes_commits_with_the_agent(house: House) -> None:
+    produce_over_time(house, 60)
+    app = sc.App("counting")
+    numbers = app.topic("numbers", key=str, value=int)
+    doubled = app.topic("doubled", key=str, value=int)
+
+    @app.agent(numbers)
+    async def double(values: sc.Events[int]) -> None:
+        async for value in values:
+            await doubled.send(key="a", value=2 * value)
+
+    @doubled.group_by
+    def parity(value: int) -> str:
+        return "even" if value % 2 == 0 else "odd"
+
+    parity.count("counts")
+
+    assert commits_of(house, app) <= 3
+    assert house.run(app, "counts") == {"even": 63}
