@@ -86,7 +86,7 @@ class Declaration:
         return name
 
     def ensure_durable(self, name: str) -> None:
-        """Refuse a name of a topic that holds a number: the order of the declarations would decide it.
+        """Refuse a name of a topic or store that holds a number: the order of declarations would decide it.
 
         Raises:
             TopologyError: another step had the name before.
@@ -94,10 +94,14 @@ class Declaration:
         for numbered, first in self.numbered.items():
             if name == numbered or name.startswith(f"{numbered}."):
                 raise TopologyError(
-                    "a repartition topic keeps its name for ever, and this one is named after a step whose "
-                    "name another step has, too; give one of them name='…' (the name below continues with a "
-                    f"topic that exists): {fact_text(name=numbered, first=first)}"
+                    "a repartition topic or store keeps its name for ever, and this one is named after a "
+                    "step whose name another step has, too; give one of them name='…' (the name below "
+                    f"continues with a topic that exists): {fact_text(name=numbered, first=first)}"
                 )
+
+    def is_named(self, step: str) -> bool:
+        """Whether the user's text gave a step its name: ``name=``, or a function that no other step has."""
+        return ("step", step) in self.places and step not in self.numbered
 
     def store_name(self, name: str) -> str:
         """Take the name of a table: of its store, its files and its changelog topic.

@@ -90,6 +90,7 @@ def declare_stream_join(
         TopologyError: the stores have no name for ever, or values of one side cannot be written.
     """
     base = name if named is not None or named_after(function) else f"{left.durable_name()}.join"
+    left.declaration.ensure_durable(base)
     key_type = right.shape.key_type if left.shape.key_type is None else left.shape.key_type
     left, right = sides_of_join(left, right, base, key_type)
     shape = replace(left.shape, key_type=key_type).with_values(

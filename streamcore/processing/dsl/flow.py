@@ -174,7 +174,7 @@ class Flow:
             TopologyError: the name comes from the step's kind or has a number, so another step may change it.
         """
         node = self.node
-        if isinstance(node, Source) or named_after(getattr(node, "function", None)) == node.name:
+        if isinstance(node, Source) or self.declaration.is_named(node.name):
             return node.name
         raise TopologyError(
             "a repartition topic or store keeps its name for ever: give it one, name='…', or name the step "

@@ -96,3 +96,30 @@ def test_a_step_of_a_function_whose_name_is_taken_goes_on_with_a_name_of_its_own
     orders.group_by(lambda amount: amount % 3, name="parity-2", key=int).repartition(name="parity-2")
 
     assert "shop-parity-2-repartition" in app.describe()
+
+
+def test_a_step_that_the_user_named_gives_its_name_to_what_lasts() -> None:
+    app = sc.App("shop")
+    large = app.topic("orders", key=str, value=int).filter(lambda amount: amount > 9, name="large")
+
+    large.repartition().take(1, within="1d", name="first")
+    large.take(1, within="1d")
+
+    assert {"shop-large-repartition", "shop-large.take-changelog"} < set(
+        app.describe().replace(")", " ").split()
+    )
+
+
+def test_the_stores_of_a_join_are_not_named_by_the_order_of_two_functions_of_one_name() -> None:
+    app = sc.App("shop")
+    orders, refunds = (app.topic(name, key=str, value=int) for name in ("orders", "refunds"))
+
+    def both(order: int, refund: int) -> int:
+        return order - refund
+
+    orders.join(refunds, both, before="1h", after="1h")
+
+    with pytest.raises(sc.TopologyError, match=r"or store keeps its name for ever.*name=both-2"):
+        refunds.join(orders, both, before="1h", after="1h")
+
+    assert refunds.join(orders, both, before="1h", after="1h", name="swapped").name == "swapped"
