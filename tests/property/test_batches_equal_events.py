@@ -40,7 +40,7 @@ from tests.support.random_functions import event_time_ms
 from tests.support.random_topologies import applications, stored_records
 
 Stored = Record[bytes | None, bytes | None]
-DRAWN_TYPES = (None, int, str, Note, Reference)
+DRAWN_TYPES = (None, int, str, Note, Reference, list[tuple[bool, int]])
 """The types of values of which ``stored_records`` draws some."""
 
 

@@ -410,8 +410,10 @@ DATA = st.sampled_from([None, b"1", b"2", b"4", b"7", b"?"])
 MESSAGES: dict[Any, st.SearchStrategy[Any]] = {
     Note: st.builds(Note, st.booleans(), STAMPS, DATA),
     Reference: st.builds(Reference, st.sampled_from([key.encode() for key in KEYS]), STAMPS),
+    list[tuple[bool, int]]: st.lists(st.tuples(st.booleans(), st.integers(0, 12)), max_size=2),
 }
-"""The messages of foreign-key joins; the data are numbers in JSON and in MessagePack."""
+"""The records of foreign-key joins, whose data are numbers in JSON and in MessagePack, and those of regrouped
+rows."""
 
 
 @st.composite
@@ -422,7 +424,7 @@ def stored_values(draw: st.DrawFn, topic: TopicSpec) -> bytes | None:
         return None
     if choice == 1:
         return b"?"
-    if topic.value_type in (Note, Reference):
+    if topic.value_type in MESSAGES:
         return topic.value_serde.encode(draw(MESSAGES[topic.value_type]))
     number = draw(st.integers(0, 12))
     return topic.value_serde.encode(str(number) if topic.value_type is str else number)

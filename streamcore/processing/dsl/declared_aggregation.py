@@ -80,6 +80,7 @@ def declare_aggregation(
         store=store,
         on_error=on_error,
         late=late_topic,
+        follows_rows=removes,
     )
     return keyed.then(node, keyed.shape.with_values(result_type)), store
 

@@ -1,7 +1,8 @@
 """A table grouped by another key: its aggregations follow the rows, which change and go.
 
 A step keeps each row as it was added, in a store ``<name>-rows``, and emits for each change the old row as
-taken back and the new one as added (``Regroup``). The aggregation removes the one and adds the other.
+taken back and the new one as added (``Regroup``). The aggregation removes the one and adds the other. A row
+that stays in its group is one record, and one change of the aggregation.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from streamcore.processing.dsl.table import Table
 from streamcore.processing.topology import aggregations
 from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.error_policy import ErrorPolicy
-from streamcore.processing.topology.nodes import Regroup, StoreSpec
+from streamcore.processing.topology.nodes import FlatMap, Regroup, StoreSpec
 from streamcore.processing.topology.places import declares
 from streamcore.processing.topology.retraction import ensure_can_remove
 
@@ -118,10 +119,12 @@ class GroupedTable(Generic[K, V]):
         row_type = self._flow.shape.value_type
         check_aggregators(name, named, into, value_type=row_type)
         ensure_can_remove(name, named)
-        changes = self._changes(name, on_error)
+        changes = self._changes(name, on_error).keyed(name)
+        step = changes.declaration.node_name(None, None, f"{name}.changes")
+        each = changes.then(FlatMap(name=step, parents=(changes.node,), function=_each))
         return Table(
             *declare_aggregation(
-                changes,
+                each,
                 name,
                 named,
                 into=into,
@@ -147,10 +150,11 @@ class GroupedTable(Generic[K, V]):
             parents=(self._flow.node,),
             store=rows,
             function=partial(_row, self._function, *map(ensure_storable, slots)),
+            new_key_type=self._key_type,
             on_error=on_error,
         )
         row_type = shape.value_type
-        change_type: Any = None if row_type is None else tuple[bool, row_type]  # type: ignore[valid-type]
+        change_type: Any = None if row_type is None else list[tuple[bool, row_type]]  # type: ignore[valid-type]
         changed = replace(
             shape,
             key_type=self._key_type,
@@ -159,6 +163,11 @@ class GroupedTable(Generic[K, V]):
             value_serde=value_serde_for(change_type, "msgpack"),
         )
         return self._flow.then(node, changed)
+
+
+def _each(changes: list[tuple[bool, Any]]) -> list[tuple[bool, Any]]:
+    """Return the changes that a record holds."""
+    return changes
 
 
 def _row(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate, chain, islice, repeat
+from itertools import accumulate, chain, islice, pairwise, repeat
 from typing import Any
 
 from streamcore.processing.operators.batch import Batch, holds_none
@@ -36,8 +36,15 @@ class AggregateOperator:
         *,
         emits: bool,
         history: StoreHistory | None = None,
+        follows_rows: bool = False,
     ) -> None:
-        """Create the operator; ``history`` gets the changes of rounds in which a join reads the table."""
+        """Create the operator.
+
+        Args:
+            history: gets the changes of rounds in which a join reads the table.
+            follows_rows: emit only the last change that a record makes.
+        """
+        self._follows_rows = follows_rows
         self._guard = guard
         self._history = history
         self._store = store
@@ -51,7 +58,12 @@ class AggregateOperator:
 
     def process(self, batch: Batch) -> Batch | None:
         """Fold the batch; return each record's new result if a step reads the updates."""
-        return self.fold(self._guard.with_values(self._guard.with_keys(batch)))
+        changes = self.fold(self._guard.with_values(self._guard.with_keys(batch)))
+        if changes is None or not self._follows_rows:
+            return changes
+        origins = changes.origins
+        last = [origin != following for origin, following in pairwise(origins)] + [True] * bool(origins)
+        return changes if all(last) else changes.where(last)
 
     def fold(self, batch: Batch) -> Batch | None:
         """Fold records whose keys are keys of the store and whose values are not ``None``."""

@@ -12,18 +12,23 @@ from typing import Any
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import loaded
+from streamcore.processing.topology.retraction import regrouped
 from streamcore.state.write_back import WriteBack
 
 Row = tuple[Any, Any]
 
 
 class RegroupOperator:
-    """Emits for each change the old row as taken back and the new one as added, (is it added, value)."""
+    """Emits for each change the old row as taken back and the new one as added, [(is it added, value)]."""
 
-    def __init__(self, guard: Guard, store: WriteBack[Any, Any], function: Callable[[Any], Row]) -> None:
+    def __init__(
+        self, guard: Guard, store: WriteBack[Any, Any], function: Callable[[Any], Row], key_type: Any
+    ) -> None:
+        """Create the operator; ``key_type`` is the type of the new keys."""
         self._guard = guard
         self._store = store
         self._function = function
+        self._key_type = key_type
 
     def process(self, batch: Batch) -> Batch | None:
         """Keep the rows of the batch, and return the changes in their order, the old row first."""
@@ -41,15 +46,15 @@ class RegroupOperator:
     def _changes(self, batch: Batch) -> Batch | None:
         batch, identities, stored = loaded(self._guard, self._store, batch.keys, batch)
         current = {identity: stored.get(identity) for identity in identities}
+        key_type = self._key_type
         indexes: list[int] = []
         keys: list[Any] = []
         values: list[Any] = []
         for index, (identity, row) in enumerate(zip(identities, batch.values, strict=True)):
-            for is_added, found in ((False, current[identity]), (True, row)):
-                if found is not None and found[0] is not None:
-                    indexes.append(index)
-                    keys.append(found[0])
-                    values.append((is_added, found[1]))
+            for key, change in regrouped(key_type, current[identity], row):
+                indexes.append(index)
+                keys.append(key)
+                values.append(change)
             current[identity] = row
         present = {identity: row for identity, row in current.items() if row is not None}
         if present:

@@ -192,7 +192,7 @@ class TaskBuilder:
                     return SessionFinalOperator(guard, sessions, node.store, _time(task, node))
                 return FinalOperator(guard, self._windows(task, node.store), node.store, _time(task, node))
             case nodes.Regroup():
-                return RegroupOperator(guard, task.stores[node.store.name], node.function)
+                return RegroupOperator(guard, task.stores[node.store.name], node.function, node.new_key_type)
             case nodes.Refer():
                 return ReferOperator(guard, node, task.stores[node.store.name])
             case nodes.AnswerReferences():
@@ -293,6 +293,7 @@ class TaskBuilder:
             store,
             emits=emits,
             history=task.history_of(store),
+            follows_rows=node.follows_rows,
         )
         if store.windows is None:
             return fold

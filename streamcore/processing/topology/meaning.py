@@ -82,6 +82,7 @@ from streamcore.processing.topology.nodes import (
     own_stores,
 )
 from streamcore.processing.topology.plan import Input, Plan, SubTopology, task_count, writers_of
+from streamcore.processing.topology.retraction import regrouped
 from streamcore.processing.topology.source_times import without_source_time
 from streamcore.processing.topology.times import NO_TIME, NO_TIMESTAMP
 from streamcore.state.keys import key_codec
@@ -261,7 +262,8 @@ class Interpreter(MeaningOfAggregates):
             return self._processed(task, node, arrived, stored)
         if isinstance(node, Sample):
             return meaning_of_limits.sampled(task.sub_topology, node, arrived, stored)
-        return [made for event in arrived for made in self._made(task, node, event, stored)]
+        made = [found for event in arrived for found in self._made(task, node, event, stored)]
+        return made[-1:] if isinstance(node, Aggregate) and node.follows_rows else made
 
     def _made(self, task: TaskMeaning, node: Node, event: Event, stored: Stored) -> list[Event]:
         """Return the output of a step for one event."""
@@ -390,17 +392,13 @@ class Interpreter(MeaningOfAggregates):
         """Keep the row that a change of a table leaves; emit the old one as taken back, the new as added."""
         if event.key is None:
             return []
-        changes = []
+        changes: list[tuple[Any, list[tuple[bool, Any]]]] = []
         for row in [None] if event.value is None else call(node.function, event.value):
             for key in call(key_bytes, node.store, event.key):
                 rows = task.stores[node.store.name]
-                changes = [(False, rows.get(key)), (True, row)]
+                changes = regrouped(node.new_key_type, rows.get(key), row)
                 keep(rows, key, row)
-        return [
-            replace(event, key=row[0], value=(is_added, row[1]))
-            for is_added, row in changes
-            if row is not None and row[0] is not None
-        ]
+        return [replace(event, key=key, value=change) for key, change in changes]
 
     def _joined(
         self, task: TaskMeaning, node: TableJoin, event: Event, call: Callable[..., Results[Any]]

@@ -243,6 +243,8 @@ class Aggregate(Node):
 
     store: StoreSpec
     late: TopicSpec | None = None
+    follows_rows: bool = False
+    """Whether the values are changes of a table's rows: of what one record changes, the last is emitted."""
 
     @property
     def leaves_out_null_keys(self) -> bool:
@@ -282,11 +284,13 @@ class Regroup(Node):
     """Emit the changes of a table under another key: the old row taken back, then the new one added.
 
     ``function`` makes of a value the row (new key, value), which the store keeps by the table's key. Emitted
-    values are pairs (whether the row is added, value); a row whose new key is ``None`` is not emitted.
+    values are lists of pairs (whether the row is added, value): of both rows if they have one key. A row
+    whose new key is ``None`` is not emitted.
     """
 
     store: StoreSpec
     function: Function
+    new_key_type: Any = None
 
     @property
     def leaves_out_null_keys(self) -> bool:

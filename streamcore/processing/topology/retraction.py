@@ -23,11 +23,12 @@ from dataclasses import replace
 from functools import partial, reduce
 from typing import Any
 
-from streamcore.errors import TopologyError, UsageError, fact_text
+from streamcore.errors import SerdeError, TopologyError, UsageError, fact_text
 from streamcore.processing.topology import exact_numbers
 from streamcore.processing.topology.aggregator import Aggregator, Of
 from streamcore.processing.topology.identities import identities, identity_of
 from streamcore.processing.topology.kept_aggregations import DISTINCT_MAX, ensure_few_distinct
+from streamcore.state.keys import key_codec
 
 ROWS_MAX = 100_000
 """How many rows, or different values, of a key are kept."""
@@ -68,6 +69,37 @@ def removable(aggregator: Aggregator[Any, Any]) -> Aggregator[Any, Any] | None:
         return aggregator
     make = _MAKERS.get(aggregator.kind)
     return None if make is None else make(aggregator)
+
+
+def regrouped(
+    key_type: Any, old: tuple[Any, Any] | None, new: tuple[Any, Any] | None
+) -> list[tuple[Any, list[tuple[bool, Any]]]]:
+    """Return the changes of the groups of a row, (group, [(whether the row is added, value), ...]).
+
+    A row is (group, value). ``None`` is no row, and a row whose group is ``None`` is in no group. A row that
+    stays in its group is one change, so that its aggregations change once.
+    """
+    removed = None if old is None or old[0] is None else (False, old[1])
+    added = None if new is None or new[0] is None else (True, new[1])
+    if removed is None or added is None:
+        found = [(old, removed), (new, added)]
+        return [(row[0], [change]) for row, change in found if row is not None and change is not None]
+    assert old is not None
+    assert new is not None
+    if is_one_key(key_type, old[0], new[0]):
+        return [(new[0], [removed, added])]
+    return [(old[0], [removed]), (new[0], [added])]
+
+
+def is_one_key(key_type: Any, first: Any, second: Any) -> bool:
+    """Whether two values are one key of a store; ``False`` where one of them cannot be a key."""
+    keys = key_codec(key_type)
+    if type(first) is type(second) is keys.plain_type:
+        return bool(first == second)
+    try:
+        return keys.encode(first) == keys.encode(second)
+    except (SerdeError, TypeError):
+        return False
 
 
 def of_changes(aggregator: Aggregator[Any, Any]) -> Aggregator[Any, Any]:

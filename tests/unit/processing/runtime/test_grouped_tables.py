@@ -111,6 +111,35 @@ def test_a_row_that_fails_leaves_the_old_one_where_it_was() -> None:
         assert {answer.key: answer.value for answer in driver.table("sums").all()} == {"odd": 0, "even": 5}
 
 
+@pytest.mark.parametrize("batch_records", [1, 100])
+def test_a_row_that_stays_in_its_group_changes_the_group_once(batch_records: int) -> None:
+    app = sc.App("app")
+    numbers = app.topic("numbers", key=str, value=int).table("numbers")
+    grouped = numbers.group_by(lambda number: "large" if number > 9 else "small", key=str)
+    grouped.sum("sums", lambda number: number).to_stream().to("changes")
+
+    with TopologyDriver(app, slice_records_max=batch_records) as driver:
+        for key, value in (("a", 1), ("b", 2), ("a", 3), ("a", 3), ("a", 10), ("b", None), ("a", 11)):
+            driver.send("numbers", key=key, value=value)
+
+        found = [(record.key, record.value) for record in driver.read("changes")]
+        assert [value for key, value in found if key == "small"] == [1, 3, 5, 5, 2, 0]
+        assert [value for key, value in found if key == "large"] == [10, 11]
+
+
+def test_rows_of_keys_that_python_holds_equal_are_in_two_groups() -> None:
+    app = sc.App("app")
+    numbers = app.topic("numbers", key=str, value=int).table("numbers")
+    numbers.group_by(lambda number: number if number else True).count("counts")
+
+    with TopologyDriver(app) as driver:
+        for value in (1, 0, 2):
+            driver.send("numbers", key="k", value=value)
+
+        found = {repr(answer.key): answer.value for answer in driver.table("counts").all()}
+        assert found == {"1": 0, "True": 0, "2": 1}
+
+
 def test_the_table_of_an_aggregation_is_grouped_too() -> None:
     app = sc.App("app")
     words = app.topic("words", key=str, value=str)
