@@ -58,6 +58,10 @@ class InputRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The id of the topic, in hexadecimal. ``None`` after a reset, until it is read again."""
     partitions: int
     """How many partitions the topic had when the application first read it."""
+    written: StoreDescription | None = None
+    """How the application writes keys and values of a repartition topic; ``None`` for other topics, after a
+    reset, and in version 0.2.0.
+    """
     version: int = RECORD_VERSION
 
 

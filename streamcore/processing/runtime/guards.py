@@ -15,7 +15,7 @@ from uuid import UUID
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.log.client.port import TopicDescription
 from streamcore.model import CommittedOffset, LogOffsets, Offset, TopicName, TopicPartition
-from streamcore.processing.topology.nodes import StoreSpec
+from streamcore.processing.topology.nodes import StoreSpec, TopicSpec
 from streamcore.processing.topology.plan import Plan, SubTopology, task_count
 from streamcore.state import changelog
 from streamcore.state.application_records import (
@@ -24,7 +24,8 @@ from streamcore.state.application_records import (
     RecordChanges,
     TableRecord,
 )
-from streamcore.state.descriptions import StoreDescription, updated
+from streamcore.state.descriptions import Change, StoreDescription, change_between, updated
+from streamcore.state.value_forms import form_of
 
 _logger = logging.getLogger(__name__)
 
@@ -97,6 +98,57 @@ def topics_left(
         and name.startswith(f"{plan.app_id}-")
         and name.endswith("-repartition")
     ]
+
+
+def topics_rewritten(plan: Plan, records: ApplicationRecords) -> dict[TopicName, Change]:
+    """Return the repartition topics whose records were written in another way than they are read now."""
+    found = {}
+    for topic in _repartition_topics(plan):
+        record = records.inputs.get(topic.name)
+        if record is not None and record.written is not None:
+            change = change_between(record.written, _written(topic))
+            if change is not None:
+                found[topic.name] = change
+    return found
+
+
+def _repartition_topics(plan: Plan) -> list[TopicSpec]:
+    return [
+        entry.topic
+        for sub_topology in plan.sub_topologies
+        for entry in sub_topology.inputs
+        if entry.topic.internal
+    ]
+
+
+def _written(topic: TopicSpec) -> StoreDescription:
+    return StoreDescription(
+        name=topic.name,
+        kind="kv",
+        key_codec=topic.key_serde.name,
+        value_codec=topic.value_serde.name,
+        value_form=form_of(topic.value_serde.value_type),
+    )
+
+
+def rewritten_records_error(
+    app_id: str, partition: TopicPartition, offset: Offset, change: Change
+) -> UsageError:
+    """Return the error for records that wait in a repartition topic and were written as other types."""
+    facts = fact_text(
+        app=app_id,
+        partition=partition,
+        offset=offset,
+        what=change.what,
+        stored=change.stored,
+        declared=change.declared,
+    )
+    reason = f"{change.reason}: " if change.reason else ""
+    return UsageError(
+        "records wait in a repartition topic that were written for other types of keys or values; run the "
+        "version of the application that wrote them with --until-end, or delete the topic and with it the "
+        f"records: {reason}{facts}"
+    )
 
 
 def left_records_error(app_id: str, partition: TopicPartition, offset: Offset) -> UsageError:
@@ -242,11 +294,24 @@ def record_tables(
         )
 
 
-def record_inputs(changes: RecordChanges, plan: Plan, topics: Mapping[TopicName, TopicDescription]) -> None:
-    """Write the topics that the application reads, and their numbers of partitions."""
+def record_inputs(
+    changes: RecordChanges,
+    plan: Plan,
+    records: ApplicationRecords,
+    topics: Mapping[TopicName, TopicDescription],
+) -> None:
+    """Write the topics that the application reads, their numbers of partitions, and the forms of records."""
+    written = {topic.name: _written(topic) for topic in _repartition_topics(plan)}
     for name in inputs_of(plan):
-        topic = topics[name]
-        changes.input(name, InputRecord(topic_id=topic.topic_id.hex, partitions=topic.partition_count))
+        topic, before = topics[name], records.inputs.get(name)
+        described = written.get(name)
+        stored = None if before is None else before.written
+        if described is not None and stored is not None and change_between(stored, described) is None:
+            described = updated(stored, described)
+        changes.input(
+            name,
+            InputRecord(topic_id=topic.topic_id.hex, partitions=topic.partition_count, written=described),
+        )
 
 
 def replaced_ids(records: ApplicationRecords, store: StoreSpec) -> frozenset[UUID]:

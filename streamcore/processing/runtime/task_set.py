@@ -30,7 +30,9 @@ from streamcore.processing.runtime.guards import (
     replaced_ids,
     replaced_input_error,
     replaced_inputs,
+    rewritten_records_error,
     topics_left,
+    topics_rewritten,
 )
 from streamcore.processing.runtime.inputs import RecordQueue, warn_of_gap
 from streamcore.processing.runtime.parts import connected
@@ -151,14 +153,17 @@ def _ground(application: Application, log: Log, clock: Clock, producer: Producer
 def _ensure_nothing_waits(
     log: Log, plan: Plan, records: ApplicationRecords, existing: Mapping[TopicName, TopicDescription]
 ) -> None:
-    """Refuse to leave records in a repartition topic that no step reads any more.
+    """Refuse records that wait in a repartition topic which no step reads any more, or reads as other types.
 
     Raises:
         UsageError: there are such records.
     """
-    left = topics_left(plan, records, existing)
+    changes = topics_rewritten(plan, records)
     partitions = [
-        TopicPartition(name, number) for name in left for number in range(existing[name].partition_count)
+        TopicPartition(name, number)
+        for name in (*topics_left(plan, records, existing), *changes)
+        if name in existing
+        for number in range(existing[name].partition_count)
     ]
     if not partitions:
         return
@@ -174,8 +179,12 @@ def _ensure_nothing_waits(
             reader.assign({partition: start})
             while (columns := reader.fetch(partition, bytes_max=_FETCH_BYTES)) is not None:
                 for key, value, offset in zip(columns.keys, columns.values, columns.offsets, strict=True):
-                    if key is not None or value is not None:
+                    if key is None and value is None:
+                        continue
+                    change = changes.get(partition.topic)
+                    if change is None:
                         raise left_records_error(plan.app_id, partition, offset)
+                    raise rewritten_records_error(plan.app_id, partition, offset, change)
 
 
 def _descriptions(plan: Plan) -> dict[str, StoreDescription]:
@@ -456,7 +465,7 @@ class _Opening:
         new.
         """
         changes = RecordChanges(self._ground.records)
-        record_inputs(changes, plan, self._topics)
+        record_inputs(changes, plan, self._ground.records, self._topics)
         descriptions = _descriptions(plan)
         ids = {
             name: self._topics[changelog.changelog_topic(plan.app_id, name)].topic_id for name in descriptions

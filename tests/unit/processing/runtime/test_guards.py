@@ -452,6 +452,39 @@ def test_records_that_wait_are_given_up_by_deleting_their_topic(house: House) ->
     assert "regrouped-parity-repartition" not in house.log.topics()
 
 
+def typed(value: Any, *, fails: bool = False) -> sc.App:
+    """An application with values of a type in the repartition topic before an agent."""
+    app = sc.App("typed")
+    numbers = app.topic("numbers", key=str, value=int).map(lambda number: number, value=value, name="same")
+
+    @app.agent(numbers.repartition())
+    async def watch(events: Any) -> None:
+        async for _ in events:
+            if fails:
+                raise ValueError("on purpose")
+
+    return app
+
+
+def test_records_in_a_repartition_topic_are_not_read_as_other_types(house: House) -> None:
+    with pytest.raises(sc.UserCodeError):
+        house.run(typed(int, fails=True))
+
+    with pytest.raises(sc.UsageError, match=r"written for other types.*stored=json declared=str"):
+        house.run(typed(str))
+
+    house.run(typed(int))
+    house.run(typed(str))
+    house.run(typed(str))
+
+
+def test_values_in_a_repartition_topic_may_gain_fields_with_defaults(house: House) -> None:
+    with pytest.raises(sc.UserCodeError):
+        house.run(typed(int, fails=True))
+
+    house.run(typed(float))
+
+
 def test_a_repartition_topic_that_is_put_in_front_of_a_table_is_refused_with_what_to_do(house: House) -> None:
     house.run(counting())
     app = sc.App("counting")
