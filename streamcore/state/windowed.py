@@ -89,8 +89,9 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
     def drain(self) -> StoreWrites | None:
         """As in ``WriteBack``, with the range of dropped windows."""
         dropped_ms = self._dropped_before_ms
-        if dropped_ms > self._applied_drop_ms:
-            # Ranges are deleted before keys are written: without this, a dropped window would exist again.
+        if dropped_ms > 0:
+            # Without this a dropped window would exist again: ranges are deleted before keys are written, and
+            # an agent writes windows of late events, too.
             self._dirty = {key: None for key in self._dirty if key[1] >= dropped_ms}
         writes = self._drained_windows()
         # The keys are sorted, by start first.

@@ -209,6 +209,34 @@ def test_old_windows_of_a_hopping_table_are_dropped() -> None:
     assert found == [(3_595, 1), (3_600, 1)]
 
 
+@pytest.mark.parametrize("kind", ["tumbling", "hopping", "calendar", "session"])
+def test_a_late_event_does_not_bring_a_dropped_window_back(kind: str) -> None:
+    app = sc.App("app")
+    events = app.topic("events", key=str, value=int, partitions=1)
+    plain = app.table("table", key=str, value=int, default=0)
+    match kind:
+        case "tumbling":
+            table = plain.tumbling("10s", retention="1m")
+        case "hopping":
+            table = plain.hopping("10s", "10s", retention="1m")
+        case "session":
+            table = plain.session("10s", merge=lambda earlier, later: earlier + later, retention="1m")
+        case _:
+            table = plain.calendar("day", retention="1m")
+
+    @app.agent(events, tables=[table])
+    async def follow(stream: Any) -> None:
+        async for key, number in stream.items():
+            table[key] += number
+
+    with TopologyDriver(app) as driver:
+        for number, time_s in ((1, 100), (2, 400_000), (3, 101), (4, 101), (5, 400_001)):
+            driver.send(events, key="k", value=number, at=time_s * 1_000)
+            driver.process()
+
+        assert [answer.value for answer in driver.table("table").windows("k")] == [7]
+
+
 def test_what_an_agents_table_cannot_have_is_refused_where_it_is_declared() -> None:
     table = sc.App("app").table("table", key=str, value=int, default=0)
 

@@ -230,6 +230,28 @@ def test_a_window_that_begins_after_closed_ones_has_the_records_that_it_took_whi
     ]
 
 
+def test_records_whose_own_windows_are_closed_are_taken_in_by_the_first_that_is_open() -> None:
+    own = sc.App("own")
+    topic = own.topic("clicks", key=str, value=str, partitions=1)
+    topic.sliding(10, grace=90).reduce("texts", lambda text, more: text + more)
+    with TopologyDriver(own) as driver:
+        driver.send(topic, key="k", value="z", at=200)
+        for number in range(-1, 5):
+            driver.send(topic, key="k", value=str(number)[-1], at=100 + number)
+        driver.process()
+
+        assert driver.late_count == 1  # the one at 99: the last window that would hold it is [99, 110)
+        # Kafka has all of these but the first.
+        assert [(row[1], row[3]) for row in windows(driver)] == [
+            (100, "01234"),
+            (101, "1234"),
+            (102, "234"),
+            (103, "34"),
+            (104, "4"),
+            (190, "z"),
+        ]
+
+
 def test_a_table_without_readers_closes_its_windows_too() -> None:
     with TopologyDriver(SILENT) as driver:
         for at in (100, 105, 200, 96, 95, 300):
