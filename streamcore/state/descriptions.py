@@ -56,6 +56,8 @@ class StoreDescription(msgspec.Struct, frozen=True, kw_only=True):
     """The size of sliding windows, as declared (``sliding_windows``)."""
     aggregations: list[tuple[str, str]] = []
     """Name and kind of each aggregation, in the order in which the stored value holds them."""
+    marks_matches: bool = False
+    """Whether the rows of a join of streams say which of them have met a record of the other side."""
     follows: str | None = None
     """The topic that restores the store: its changelog, or the topic whose table it is."""
     value_form: dict[str, Any] | None = None
@@ -115,6 +117,9 @@ def change_between(written: StoreDescription, declared: StoreDescription) -> Cha
         before, now = getattr(written, what), getattr(declared, what)
         if before != now:
             return Change(what, before, now)
+    if declared.marks_matches and not written.marks_matches:
+        unmarked = "the rows of the join do not say which have met a record, so how= needs new ones"
+        return Change("marks_matches", False, True, unmarked)
     if written.value_form is not None and declared.value_form is not None:
         reason = difference(written.value_form, declared.value_form)
         if reason is not None:

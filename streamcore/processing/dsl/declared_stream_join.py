@@ -97,7 +97,7 @@ def declare_stream_join(
         return_type(function) if value_type is None else value_type, is_annotation=value_type is None
     )
 
-    def side(flow: Flow, name: str) -> JoinSide:
+    def side(flow: Flow, name: str, *, marks_matches: bool) -> JoinSide:
         store = StoreSpec(
             name=flow.declaration.store_name(f"{base}.{name}"),
             key_type=key_type,
@@ -105,6 +105,7 @@ def declare_stream_join(
             windows=span.buckets(),
             is_step_state=True,
             is_of_join=True,
+            marks_matches=marks_matches,
         )
         return JoinSide(store=store, serde=writable(flow.shape.value_serde))
 
@@ -114,7 +115,10 @@ def declare_stream_join(
         on_error=on_error,
         function=function,
         span=span,
-        sides=(side(left, "left"), side(right, "right")),
+        sides=(
+            side(left, "left", marks_matches=how != "inner"),
+            side(right, "right", marks_matches=how == "outer"),
+        ),
         how=how,
     )
     return left.then(node, shape)

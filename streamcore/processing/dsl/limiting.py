@@ -8,6 +8,7 @@ or one made of the topic's or previous function's name.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 
 from streamcore.errors import TopologyError, fact_text
@@ -33,6 +34,12 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 RECORDS_OF_A_SPAN_MAX: Final = 1_000_000
+
+_COUNT: Final = replace(UNTYPED, type_name="int", value_type=int)
+"""The serde of what ``take`` keeps of a span. The type tells its store from that of another step."""
+
+_TIMES: Final = replace(UNTYPED, type_name="list", value_type=list[int])
+"""The serde of what ``rate_limit`` and ``dedupe`` keep of a span."""
 
 
 class Limiting(Steps[K, V], Generic[K, V]):
@@ -79,7 +86,7 @@ class Limiting(Steps[K, V], Generic[K, V]):
         spans = _spans(within, "within=", grace, retained_spans=0, step=step)
         store_name = self._store_name(name, "take")
         keyed = self.flow.keyed(store_name)
-        store = _store(keyed, store_name, spans, UNTYPED)
+        store = _store(keyed, store_name, spans, _COUNT)
         node = Take(
             name=self.declaration.node_name(None, None, store_name),
             parents=(keyed.node,),
@@ -116,7 +123,7 @@ class Limiting(Steps[K, V], Generic[K, V]):
             name=self.declaration.node_name(None, None, store_name),
             parents=(keyed.node,),
             on_error=on_error,
-            store=_store(keyed, store_name, spans, UNTYPED),
+            store=_store(keyed, store_name, spans, _TIMES),
             count=n,
         )
         return self._stream(keyed.then(node))
@@ -217,7 +224,7 @@ class Limiting(Steps[K, V], Generic[K, V]):
             name=self.declaration.node_name(None, None, store_name),
             parents=(keyed.node,),
             on_error=on_error,
-            store=_store(keyed, store_name, spans, UNTYPED),
+            store=_store(keyed, store_name, spans, _TIMES),
             count=1,
             passes_unjudged=True,
             key_serde=key_serde,

@@ -106,6 +106,19 @@ def internal_key_serde(key_type: Any) -> Serde[Any]:
 
 def output_key_serde(key_type: Any) -> Serde[Any]:
     """Return the serde of keys in a topic that was given by name only."""
-    if typing.get_origin(key_type) is Windowed or key_type is Windowed:
-        return _in_one_form(unchecked_serde_for(Windowed), key_codec(key_type))
+    if typing.get_origin(key_type) is Windowed:
+        return _in_one_form(unchecked_serde_for(key_type), key_codec(key_type))
+    if key_type is Windowed:
+        serde = _in_one_form(unchecked_serde_for(Windowed), key_codec(Windowed))
+        return replace(serde, decode=lambda data: _without_lists(serde.decode(data)))
     return key_serde_for(key_type)
+
+
+def _without_lists(windowed: Windowed[Any]) -> Windowed[Any]:
+    """Return the key of a window as it was before JSON made lists of its tuples."""
+    key = windowed.key
+    return Windowed(_tuples(key), windowed.start_ms, windowed.end_ms) if type(key) is list else windowed
+
+
+def _tuples(found: Any) -> Any:
+    return tuple(map(_tuples, found)) if type(found) is list else found

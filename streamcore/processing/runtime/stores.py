@@ -126,6 +126,7 @@ def description_of(store: StoreSpec, name: str, *, follows: str) -> StoreDescrip
         value_codec=store.value_serde.name,
         **_window_facts(store),
         aggregations=[(attribute, aggregator.stored_kind) for attribute, aggregator in store.aggregators],
+        marks_matches=store.marks_matches,
         follows=follows,
         value_form=form_of(store.value_serde.value_type),
     )

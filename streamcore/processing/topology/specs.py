@@ -74,6 +74,8 @@ class StoreSpec:
     """
     is_of_join: bool = False
     """Whether the step is a join of streams, and keeps the rows of one side in it."""
+    marks_matches: bool = False
+    """Whether the rows of a join say which of them have met a record, so that the others can be emitted."""
     history: HistorySpan | None = None
     """How long versions are kept, where the store is a part of the history of a table."""
     is_derived: bool = False
