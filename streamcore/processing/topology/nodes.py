@@ -1,7 +1,8 @@
 """The nodes of a topology: the frozen declarations of an application, with nothing running.
 
 A node names its parents; the graph is all nodes that can be reached from them. Nodes are compared by
-identity. Types are erased here (``Any``): the DSL in ``stream.py`` and ``table.py`` keeps them.
+identity. Types are erased here (``Any``): the DSL in ``stream.py`` and ``table.py`` keeps them. Nodes of
+tables, of joins and of references between tables are in modules of their own, and are named here, too.
 
 Order: an event passes the nodes in the order in which they were declared (which is a topological
 order); a node with several parents takes the output of its first parent first.
@@ -14,7 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamcore.processing.topology.error_policy import Retry
-from streamcore.processing.topology.joins import JoinSpan
+from streamcore.processing.topology.join_nodes import AsOfJoin as AsOfJoin
+from streamcore.processing.topology.join_nodes import JoinSide as JoinSide
+from streamcore.processing.topology.join_nodes import StreamJoin as StreamJoin
+from streamcore.processing.topology.join_nodes import TableJoin as TableJoin
 from streamcore.processing.topology.node import Node as Node
 from streamcore.processing.topology.reference_nodes import AnswerReferences as AnswerReferences
 from streamcore.processing.topology.reference_nodes import JoinAnswers as JoinAnswers
@@ -22,7 +26,14 @@ from streamcore.processing.topology.reference_nodes import Refer as Refer
 from streamcore.processing.topology.specs import Function as Function
 from streamcore.processing.topology.specs import StoreSpec as StoreSpec
 from streamcore.processing.topology.specs import TopicSpec as TopicSpec
-from streamcore.processing.topology.versions import HistorySpan
+from streamcore.processing.topology.table_nodes import DerivedTable as DerivedTable
+from streamcore.processing.topology.table_nodes import GlobalTable as GlobalTable
+from streamcore.processing.topology.table_nodes import Regroup as Regroup
+from streamcore.processing.topology.table_nodes import RowFilter as RowFilter
+from streamcore.processing.topology.table_nodes import RowJoin as RowJoin
+from streamcore.processing.topology.table_nodes import RowMap as RowMap
+from streamcore.processing.topology.table_nodes import TableHistory as TableHistory
+from streamcore.processing.topology.table_nodes import TableSource as TableSource
 from streamcore.serde import Serde
 
 
@@ -255,176 +266,6 @@ class Aggregate(Node):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Final(Node):
     """Emit one result per key and window, when the window closes."""
-
-    store: StoreSpec
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class TableHistory:
-    """The stores of the versions of a table, whose layout ``versions`` describes."""
-
-    span: HistorySpan
-    keys: StoreSpec
-    """For each key the base and the buckets."""
-    versions: StoreSpec
-    """The versions of a key in a bucket."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class TableSource(Node):
-    """A store that follows a topic: the newest value of each key; emits each change."""
-
-    store: StoreSpec
-    history: TableHistory | None = None
-    """The versions of the rows, if the table keeps them."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Regroup(Node):
-    """Emit the changes of a table under another key: the old row taken back, then the new one added.
-
-    ``function`` makes of a value the row (new key, value), which the store keeps by the table's key. Emitted
-    values are lists of pairs (whether the row is added, value): of both rows if they have one key. A row
-    whose new key is ``None`` is not emitted.
-    """
-
-    store: StoreSpec
-    function: Function
-    new_key_type: Any = None
-
-    @property
-    def leaves_out_null_keys(self) -> bool:
-        """``True``: only rows with a key are in a table."""
-        return True
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class GlobalTable(Node):
-    """A store that holds a whole topic on every worker. It has no parents and emits nothing."""
-
-    store: StoreSpec
-    topic: TopicSpec
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class TableJoin(Node):
-    """Join each value with the table's value of the same key (or of ``on(value)``, for global tables).
-
-    The table is not one of ``parents``: it is read, and emits no records to the join.
-    """
-
-    table: Node
-    store: StoreSpec
-    function: Function
-    left: bool
-    on: Function | None = None
-
-    @property
-    def leaves_out_null_keys(self) -> bool:
-        """``False`` for a left join, which emits the record without a table value."""
-        return self.on is None and not self.left
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class AsOfJoin(Node):
-    """Join each value with the value that its key had in a table at the record's event time.
-
-    The table is not one of ``parents``: its history is read.
-    """
-
-    table: TableSource
-    store: StoreSpec
-    """The store of the table's history by key."""
-    history: TableHistory
-    decode: Callable[[bytes], Any]
-    """Returns a value of the table from its bytes in a version."""
-    function: Function
-    left: bool
-
-    @property
-    def leaves_out_null_keys(self) -> bool:
-        """``False`` for a left join, which emits the record without a table value."""
-        return not self.left
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class JoinSide:
-    """One side of a stream-stream join: the store of its rows, and the serde of their values."""
-
-    store: StoreSpec
-    serde: Serde[Any]
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class StreamJoin(Node):
-    """Join the records of two streams of equal keys whose times are near; ``parents`` are left and right."""
-
-    function: Function
-    span: JoinSpan
-    sides: tuple[JoinSide, JoinSide]
-    """Left and right."""
-    how: str
-    """``inner``, ``left`` or ``outer``."""
-
-    def keeps(self, *, is_right: bool) -> bool:
-        """Whether rows of a side are emitted without a match."""
-        return self.how == "outer" or (self.how == "left" and not is_right)
-
-    @property
-    def held_ms(self) -> int:
-        """How far behind the watermark the records can be that the step emits because time has passed."""
-        return 0 if self.how == "inner" else self.span.held_ms
-
-    @property
-    def leaves_out_null_keys(self) -> bool:
-        """Whether the join is an inner one: other joins emit a record without a key as unmatched."""
-        return self.how == "inner"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RowMap(Node):
-    """Replace each value of a table; a deletion stays one. ``None`` is no row."""
-
-    function: Function
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RowFilter(Node):
-    """Keep the rows of a table for which ``function`` is true (or false, if ``negated``).
-
-    A change to a value that does not pass is a deletion for the steps behind.
-    """
-
-    function: Function
-    negated: bool = False
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RowJoin(Node):
-    """One half of a join of two tables: for each change of its parent, the row of the result.
-
-    It reads the other table, which is not one of ``parents``. The ``DerivedTable`` behind the two halves
-    keeps the rows.
-    """
-
-    table: Node
-    store: StoreSpec
-    """The store of the other table."""
-    function: Function
-    is_right: bool
-    """Whether the parent is the right table, whose value is the second argument."""
-    needs_own: bool
-    """Whether there is a row only if the parent has one."""
-    needs_other: bool
-    """Whether there is a row only if the other table has one."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class DerivedTable(Node):
-    """The store of a table that is made of other tables; emits each change. ``None`` deletes a row.
-
-    The deletion of a row that is not there is left out.
-    """
 
     store: StoreSpec
 
