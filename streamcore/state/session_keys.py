@@ -15,7 +15,7 @@ a record whose session would end where a closed one ended is late.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import Final
 
@@ -40,6 +40,14 @@ def period_of_gap(gap_ms: int) -> int:
 def session_key(period_ms: int, key: bytes, end_ms: TimestampMs) -> bytes:
     """Return the byte key of a session, from the bytes of its key."""
     return _pack(end_ms - end_ms % period_ms) + key + _pack(end_ms)
+
+
+def session_keys(period_ms: int, keys: Sequence[bytes], ends_ms: Sequence[TimestampMs]) -> list[bytes]:
+    """Return the byte keys of many sessions, which are in few periods."""
+    numbers = [end_ms // period_ms for end_ms in ends_ms]
+    periods = {number: _pack(number * period_ms) for number in set(numbers)}
+    ends = map(_pack, ends_ms)
+    return [periods[number] + key + end for number, key, end in zip(numbers, keys, ends, strict=True)]
 
 
 def period_key(period_ms: int, end_ms: TimestampMs) -> bytes:
@@ -68,6 +76,11 @@ def following_period(period_ms: int, data: bytes) -> bytes:
 def session_value(start_ms: TimestampMs, value: bytes) -> bytes:
     """Return the stored value of a session."""
     return _pack(start_ms) + value
+
+
+def session_values(starts_ms: Sequence[TimestampMs], values: Sequence[bytes]) -> list[bytes]:
+    """Return the stored values of many sessions."""
+    return [start + value for start, value in zip(map(_pack, starts_ms), values, strict=True)]
 
 
 def start_in(value: bytes) -> TimestampMs:

@@ -11,7 +11,7 @@ and in the changelog, which therefore holds tombstones that a restore must see (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from heapq import heappop, heappush, heapreplace
 from operator import attrgetter
 from typing import Any, Final, TypeVar
@@ -25,8 +25,8 @@ from streamcore.state.session_keys import (
     end_in,
     key_in,
     period_key,
-    session_key,
-    session_value,
+    session_keys,
+    session_values,
     start_in,
 )
 from streamcore.state.write_back import WriteBack, laid_over
@@ -292,9 +292,9 @@ class SessionStore(WriteBack[Any, V]):
         """Forget a session that is closed."""
         self._leave(session)
 
-    def _stored_value(self, session: Any) -> bytes:
-        """Return what is stored for a session."""
-        return session_value(session.start_ms, self._encoded_value(session))
+    def _stored_values(self, sessions: Sequence[Any]) -> list[bytes]:
+        """Return what is stored for sessions."""
+        return session_values([session.start_ms for session in sessions], self._encoded_values(sessions))
 
     def _leave(self, session: Session) -> None:
         assert self._open is not None
@@ -307,21 +307,27 @@ class SessionStore(WriteBack[Any, V]):
 
     def _writes(self) -> dict[bytes, bytes | None]:
         """Return the changes since the last drain, encoded."""
-        period_ms = self._period_ms
-        writes: dict[bytes, bytes | None] = {}
-        absorbed = self._keys.encode_identities([identity for identity, _ in self._absorbed])
-        for key, (_, stored_end_ms) in zip(absorbed, self._absorbed, strict=True):
-            writes[session_key(period_ms, key, stored_end_ms)] = None
         changed = list(self._changed_sessions)
         keys = self._keys.encode_identities([session.identity for session in changed])
-        for key, session in zip(keys, changed, strict=True):
-            if session.stored_end_ms not in (None, session.end_ms):
-                assert session.stored_end_ms is not None
-                writes[session_key(period_ms, key, session.stored_end_ms)] = None
+        moved = [
+            (key, session.stored_end_ms)
+            for key, session in zip(keys, changed, strict=True)
+            if session.stored_end_ms is not None and session.stored_end_ms != session.end_ms
+        ]
+        absorbed = self._keys.encode_identities([identity for identity, _ in self._absorbed])
+        moved += zip(absorbed, [stored_end_ms for _, stored_end_ms in self._absorbed], strict=True)
+        former = session_keys(self._period_ms, [key for key, _ in moved], [end_ms for _, end_ms in moved])
+        writes: dict[bytes, bytes | None] = dict.fromkeys(former)
         # After all deletions: a session may end where one that it absorbed ended.
-        for key, session in zip(keys, changed, strict=True):
-            writes[session_key(period_ms, key, session.end_ms)] = self._stored_value(session)
+        present = session_keys(self._period_ms, keys, [session.end_ms for session in changed])
+        writes.update(zip(present, self._stored_values(changed), strict=True))
         return writes
+
+    def _encoded_values(self, sessions: Sequence[Any]) -> list[bytes]:
+        try:
+            return list(map(self._encode, [session.value for session in sessions]))
+        except Exception:  # noqa: BLE001 - once more, one by one, to tell which it was
+            return list(map(self._encoded_value, sessions))
 
     def _encoded_value(self, session: Session) -> bytes:
         try:

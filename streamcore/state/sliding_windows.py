@@ -15,7 +15,7 @@ The last closed window of a key stays in memory while windows can begin with its
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -29,7 +29,7 @@ from streamcore.state.session_keys import (
     key_in,
     period_key,
     period_of_gap,
-    session_value,
+    session_values,
     start_in,
 )
 from streamcore.state.sessions import Session, SessionStore
@@ -209,8 +209,8 @@ class SlidingStore(SessionStore[V]):
         self._number += 1
         heappush(self._forgetting, (window.latest_ms, self._number, window))
 
-    def _stored_value(self, session: Any) -> bytes:
-        return session_value(session.latest_ms, self._encoded_value(session))
+    def _stored_values(self, sessions: Sequence[Any]) -> list[bytes]:
+        return session_values([session.latest_ms for session in sessions], self._encoded_values(sessions))
 
 
 def latest_in(stored: bytes) -> TimestampMs:

@@ -110,6 +110,8 @@ class SessionAggregateOperator:
         groups = grouped(identities)
         timestamps_ms = batch.timestamps_ms
         late: list[int] = []
+        if self._counts_only:
+            groups = self._counted(groups, timestamps_ms, times_ms)
 
         def folded(identity: Any) -> list[_Draft]:
             drafts = self._plain_drafts(identity, groups[identity], timestamps_ms, times_ms)
@@ -133,6 +135,58 @@ class SessionAggregateOperator:
         if late:
             self._late.late(batch.take(sorted(late)))
         return True
+
+    def _counted(
+        self, groups: dict[Any, list[int]], timestamps_ms: Sequence[int], times_ms: Sequence[int]
+    ) -> dict[Any, list[int]]:
+        """Count the records of keys that ``_plain_drafts`` would take; return the groups of other keys.
+
+        No function of the user is called, so each key can be kept at once.
+        """
+        gap_ms, grace_ms = self._windows.gap_ms, self._windows.grace_ms
+        width, store, open_sessions = len(self._aggregators), self._store, self._open
+        others: dict[Any, list[int]] = {}
+        for identity, indexes in groups.items():
+            found = open_sessions.get(identity)
+            session: Session | None = None
+            start_ms, end_ms, count = 0, _NO_END_MS, 0
+            if found is not None:
+                if len(found) > 1:
+                    others[identity] = indexes
+                    continue
+                session = found[0]
+                start_ms, end_ms, count = session.start_ms, session.end_ms, session.value[0]
+            before: list[tuple[Session | None, int, int, int]] = []
+            for index in indexes:
+                timestamp_ms, horizon_ms = timestamps_ms[index], times_ms[index] - grace_ms
+                if timestamp_ms > end_ms:
+                    if timestamp_ms + gap_ms <= horizon_ms:
+                        break
+                    if count:
+                        before.append((session, start_ms, end_ms, count))
+                    session, start_ms, end_ms, count = None, timestamp_ms, timestamp_ms + gap_ms, 1
+                    continue
+                if timestamp_ms < start_ms:
+                    if before or timestamp_ms < start_ms - gap_ms:
+                        break
+                    start_ms = timestamp_ms
+                if timestamp_ms + gap_ms > end_ms:
+                    if end_ms < horizon_ms:
+                        break
+                    end_ms = timestamp_ms + gap_ms
+                elif end_ms <= horizon_ms:
+                    break
+                count += 1
+            else:
+                before.append((session, start_ms, end_ms, count))
+                for session, start_ms, end_ms, count in before:
+                    if session is None:
+                        store.begin(identity, start_ms, end_ms, (count,) * width)
+                    elif count != session.value[0]:
+                        store.change(session, start_ms, end_ms, (count,) * width)
+                continue
+            others[identity] = indexes
+        return others
 
     def _plain_drafts(
         self,
