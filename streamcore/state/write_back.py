@@ -145,6 +145,10 @@ class WriteBack(Generic[K, V]):
         """
         self._keys.encode(key)
 
+    def encoded_keys(self, identities: Collection[Any]) -> list[bytes]:
+        """Return the bytes of the keys with these identities."""
+        return self._keys.encode_identities(identities)
+
     def mark_dirty(self, keys: Iterable[Any]) -> None:
         """Note that the values of these identities changed. To delete keys, use ``delete_many``."""
         changed = dict.fromkeys(keys)

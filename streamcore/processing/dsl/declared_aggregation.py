@@ -7,6 +7,7 @@ import types
 import typing
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from keyword import iskeyword
 from operator import itemgetter
 from typing import Any
@@ -23,12 +24,13 @@ from streamcore.processing.dsl.accumulators import (
 from streamcore.processing.dsl.checks import check_function, check_policy, legal_name, type_name
 from streamcore.processing.dsl.declaration import without_none
 from streamcore.processing.dsl.flow import Destination, Flow
-from streamcore.processing.topology.aggregator import Aggregator, as_it_is, ensure_can_merge
+from streamcore.processing.topology.aggregator import Aggregator, as_it_is, ensure_can_merge, keeps_set
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Aggregate, StoreSpec
 from streamcore.processing.topology.places import shown
 from streamcore.processing.topology.retraction import ensure_can_remove, of_changes
 from streamcore.processing.topology.windows import AnyWindows
+from streamcore.serde import serde_for
 
 
 def declare_aggregation(
@@ -74,6 +76,14 @@ def declare_aggregation(
         merges=merges,
         removes=removes,
     )
+    if windows is None and any(keeps_set(aggregator) for _, aggregator in store.aggregators):
+        sets = StoreSpec(
+            name=flow.declaration.store_name(f"{name}.sets"),
+            key_type=tuple[bytes, int, int],
+            value_serde=serde_for(list[bytes], codec="msgpack"),
+            is_step_state=True,
+        )
+        store = replace(store, sets=sets)
     node = Aggregate(
         name=flow.declaration.node_name(None, None, name),
         parents=(keyed.node,),

@@ -18,6 +18,7 @@ from typing import Any
 
 from streamcore.processing.operators.batch import Batch, holds_none
 from streamcore.processing.operators.guard import Guard
+from streamcore.processing.operators.kept_sets import KeptSets
 from streamcore.processing.operators.store_keys import UNFIT, fitting, loaded
 from streamcore.processing.operators.tables import StoreHistory
 from streamcore.processing.topology.aggregator import Aggregator
@@ -37,12 +38,15 @@ class AggregateOperator:
         emits: bool,
         history: StoreHistory | None = None,
         follows_rows: bool = False,
+        sets: KeptSets | None = None,
     ) -> None:
         """Create the operator.
 
         Args:
+            emits: a step reads the change that each record makes.
             history: gets the changes of rounds in which a join reads the table.
             follows_rows: emit only the last change that a record makes.
+            sets: the sets that leave the accumulators in parts.
         """
         self._follows_rows = follows_rows
         self._guard = guard
@@ -55,6 +59,7 @@ class AggregateOperator:
         assert spec.result is not None
         self._result = spec.result
         self._emits = emits
+        self._sets = sets
 
     def process(self, batch: Batch) -> Batch | None:
         """Fold the batch; return each record's new result if a step reads the updates."""
@@ -76,7 +81,22 @@ class AggregateOperator:
         batch, keys, states = loaded(self._guard, self._store, batch.keys, batch)
         batch, keys, columns = self._columns(batch, keys)
         groups = grouped(keys)
-        if not is_read_each:
+        if self._sets is None:
+            return self._fold_columns(batch, keys, groups, columns, states)
+        self._sets.make_whole(groups, states)
+        updates = self._fold_columns(batch, keys, groups, columns, states)
+        self._sets.close_parts(groups, states)
+        return updates
+
+    def _fold_columns(
+        self,
+        batch: Batch,
+        keys: Sequence[Any],
+        groups: dict[Any, list[int]],
+        columns: list[list[Any]],
+        states: dict[Any, tuple[Any, ...]],
+    ) -> Batch | None:
+        if not self._is_read_each:
             if self._fold_groups(groups, columns, states):
                 self._store.mark_dirty(groups)
                 return None

@@ -19,6 +19,7 @@ from streamcore.processing.operators.derived_tables import (
 )
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.intervals import EveryOperator
+from streamcore.processing.operators.kept_sets import KeptSets
 from streamcore.processing.operators.limits import KeyInHeaderOperator, RateLimitOperator, TakeOperator
 from streamcore.processing.operators.processors import ProcessorOperator
 from streamcore.processing.operators.references import (
@@ -294,6 +295,9 @@ class TaskBuilder:
             emits=emits,
             history=task.history_of(store),
             follows_rows=node.follows_rows,
+            sets=None
+            if store.sets is None
+            else KeptSets(task.stores[store.name], task.stores[store.sets.name], store),
         )
         if store.windows is None:
             return fold

@@ -102,6 +102,11 @@ class Aggregator(Generic[V, R]):
         return self.form not in ("own", "plain") and self.values_of is None
 
 
+def keeps_set(aggregator: Aggregator[Any, Any]) -> bool:
+    """Whether the accumulator is an ``IdentitySet``."""
+    return aggregator.kind == "distinct"
+
+
 def ensure_can_merge(step: str, named: Mapping[str, Aggregator[Any, Any]]) -> None:
     """Refuse aggregations that cannot be merged, in a step whose windows unite.
 

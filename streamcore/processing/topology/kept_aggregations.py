@@ -16,7 +16,7 @@ from typing import Any, TypeVar, overload
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.processing.topology.aggregator import Aggregator, Of, Value
 from streamcore.processing.topology.identities import different_identities, identity_of
-from streamcore.processing.topology.identity_sets import IdentitySet
+from streamcore.processing.topology.identity_sets import IdentitySet, size_of, whole_set
 from streamcore.processing.topology.places import declares, shown
 
 T = TypeVar("T")
@@ -277,7 +277,7 @@ def distinct(of: Of | None = None, *, limit: int = DISTINCT_MAX) -> Aggregator[A
     """Count the different values, as ``count(distinct ...)`` in SQL.
 
     Values are one where keys would be: ``1`` and ``1.0`` are, ``True`` and ``1`` are not. All values of a key
-    are kept, in one stored value; ``approx_distinct`` needs 2 KB.
+    are kept, and in memory while the key is used; ``approx_distinct`` needs 2 KB.
 
     Args:
         limit: a record fails if its key has more different values than this, 1 to 1,000,000.
@@ -295,21 +295,18 @@ def distinct(of: Of | None = None, *, limit: int = DISTINCT_MAX) -> Aggregator[A
         kind="distinct",
         form="own",
         initial=IdentitySet,
-        add=lambda accumulator, value: ensured(_identity_set(accumulator).with_one(identity_of(value))),
+        add=lambda accumulator, value: ensured(whole_set(accumulator).with_one(identity_of(value))),
         add_many=lambda accumulator, values: ensured(
-            _identity_set(accumulator).united(different_identities(values))
+            whole_set(accumulator).united(different_identities(values))
         ),
-        merge=lambda earlier, later: ensured(_identity_set(earlier).united(later)),
-        stored=lambda accumulator: _identity_set(accumulator).as_map(),
-        result=len,
+        merge=lambda earlier, later: ensured(whole_set(earlier).united(whole_set(later))),
+        stored=lambda accumulator: (
+            accumulator.stored() if isinstance(accumulator, IdentitySet) else accumulator
+        ),
+        result=size_of,
         of=of,
         result_type=int,
     )
-
-
-def _identity_set(accumulator: IdentitySet | dict[bytes, None]) -> IdentitySet:
-    """Return an accumulator of ``distinct``, which is a dict after it was stored, as a set that can grow."""
-    return accumulator if isinstance(accumulator, IdentitySet) else IdentitySet(accumulator)
 
 
 def ensure_few_distinct(count: int, most: int) -> None:

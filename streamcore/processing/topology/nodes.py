@@ -299,6 +299,8 @@ def own_stores(node: Node) -> tuple[StoreSpec, ...]:
         return tuple(side.store for side in node.sides)
     if isinstance(node, TableSource) and node.history is not None:
         return (node.store, node.history.keys, node.history.versions)
+    if isinstance(node, Aggregate) and node.store.sets is not None:
+        return (node.store, node.store.sets)
     if isinstance(node, AnswerReferences):
         return (node.references,)
     if isinstance(

@@ -272,6 +272,7 @@ def _counted_identities(aggregator: Aggregator[Any, Any]) -> Aggregator[Any, Any
         kind=f"{aggregator.kind}+remove",
         initial=dict,
         stored=None,
+        result=len,
         add=lambda accumulator, value: add_many(accumulator, (value,)),
         add_many=add_many,
         remove=lambda accumulator, value: _count_identities(accumulator, {identity_of(value): -1}, most),

@@ -70,7 +70,7 @@ class StoreSpec:
     copies_on_read: bool = False
     is_step_state: bool = False
     """Whether a step keeps in it what no window is: what ``rate_limit``, ``dedupe`` or ``take`` has passed,
-    the rows of a join of streams, the versions of a table, or timers.
+    the rows of a join of streams, the versions of a table, the parts of sets, or timers.
     """
     is_of_join: bool = False
     """Whether the step is a join of streams, and keeps the rows of one side in it."""
@@ -82,6 +82,8 @@ class StoreSpec:
     """Whether it holds the rows of a table that is made of other tables, or what a join of tables needs."""
     is_index: bool = False
     """Whether its keys are pairs of bytes that are also read by their first part."""
+    sets: StoreSpec | None = None
+    """The store of the parts of an aggregation's sets (``identity_sets``); ``None``: they have no parts."""
     every_ms: int | None = None
     """The interval of event time after which a step empties the store, where it holds changes back."""
 

@@ -15,6 +15,7 @@ from typing import Any
 from streamcore.processing.topology import aggregations, kept_aggregations, sketches
 from streamcore.processing.topology.aggregator import Aggregator, Of
 from streamcore.processing.topology.exact_numbers import mean_of, variance_of
+from streamcore.processing.topology.identity_sets import size_of
 from streamcore.processing.topology.retraction import removable
 
 _KIND = re.compile(r"([a-z_]+)(?:\(([^()]*)\))?(\+remove)?")
@@ -26,7 +27,7 @@ _RESULTS: dict[str, Callable[[Any], Any]] = {
     "argmin": kept_aggregations.kept_value,
     "argmax": kept_aggregations.kept_value,
     "top": kept_aggregations.kept_values,
-    "distinct": len,
+    "distinct": size_of,
     "approx_distinct": sketches.distinct_estimate,
 }
 

@@ -211,3 +211,28 @@ def test_too_many_values_of_a_key_are_an_error_that_says_what_to_write() -> None
             driver.send(numbers, key="k", value=number)
         with pytest.raises(sc.UserCodeError, match=r"sc.approx_distinct\(\), or distinct\(limit=n\)"):
             driver.process()
+
+
+def odd(number: int) -> int | None:
+    return number if number % 2 else None
+
+
+def test_the_parts_of_many_different_values_are_found_again_after_crashes() -> None:
+    app = sc.App("app")
+    numbers = app.topic("numbers", key=str, value=int)
+    table = numbers.aggregate("table", numbers=sc.distinct(), odd=sc.distinct(odd))
+    changes = app.topic("changes", key=str, value=list[int])
+    table.updates().map(lambda found: [found.numbers, found.odd]).to(changes)
+
+    with TopologyDriver(app) as driver:
+        for start in (0, 400, 1_000):
+            for number in range(start, start + 600):
+                driver.send(numbers, key="k", value=number)
+            driver.process()
+            driver.crash()
+        driver.send(numbers, key="k", value=1)
+        driver.send(numbers, key="k", value=-1)
+
+        assert [record.value for record in driver.read(changes)[-2:]] == [[1_600, 800], [1_601, 801]]
+        assert [answer.value.numbers for answer in driver.table(table).all()] == [1_601]
+        assert len(list(driver.table("table.sets").all())) == 6 + 3

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from streamcore.processing.topology.identity_sets import IdentitySet
+from streamcore.processing.topology.identity_sets import (
+    PART_IDENTITIES,
+    IdentitySet,
+    missing_parts,
+    size_of,
+    whole_set,
+)
 
 
 def test_a_set_that_grows_leaves_the_earlier_one_as_it_was() -> None:
@@ -12,7 +18,11 @@ def test_a_set_that_grows_leaves_the_earlier_one_as_it_was() -> None:
 
     assert [len(found) for found in (empty, one, three)] == [0, 1, 3]
     assert [list(found) for found in (empty, one, three)] == [[], [b"a"], [b"a", b"b", b"c"]]
-    assert [list(found.as_map()) for found in (empty, one, three)] == [[], [b"a"], [b"a", b"b", b"c"]]
+    assert [found.stored() for found in (empty, one, three)] == [
+        [0, []],
+        [1, [b"a"]],
+        [3, [b"a", b"b", b"c"]],
+    ]
 
 
 def test_two_sets_that_grow_out_of_one_do_not_meet() -> None:
@@ -45,10 +55,43 @@ def test_an_identity_that_only_a_later_set_has_is_not_in_an_earlier_one() -> Non
     assert again != one
 
 
-def test_growing_by_n_identities_makes_no_copies() -> None:
-    found = IdentitySet()
-    shared = found.as_map()
-    for number in range(1_000):
-        found = found.with_one(b"%d" % number)
+def numbered(start: int, end: int) -> list[bytes]:
+    return [b"%d" % number for number in range(start, end)]
 
-    assert found.as_map() is shared
+
+def test_a_full_part_leaves_what_is_stored_and_the_set_has_it_still() -> None:
+    most = 2 * PART_IDENTITIES + 3
+    whole = IdentitySet(numbered(0, most))
+
+    same, parts = whole.without_full_parts()
+
+    assert parts == {
+        0: numbered(0, PART_IDENTITIES),
+        1: numbered(PART_IDENTITIES, 2 * PART_IDENTITIES),
+    }
+    assert same is whole
+    assert same.stored() == [most, numbered(2 * PART_IDENTITIES, most)]
+    assert same.with_one(b"7") is same
+    assert same.without_full_parts()[1] == {}
+
+
+def test_a_stored_set_is_whole_again_with_its_parts() -> None:
+    grown, parts = IdentitySet(numbered(0, PART_IDENTITIES + 5)).without_full_parts()
+    stored = grown.with_one(b"new").stored()
+
+    found = whole_set(stored, [parts[number] for number in missing_parts(stored)])
+
+    assert list(found) == [*numbered(0, PART_IDENTITIES + 5), b"new"]
+    assert found.stored() == stored
+    assert size_of(stored) == size_of(found) == PART_IDENTITIES + 6
+
+
+def test_a_set_that_a_later_one_has_outgrown_gives_only_its_own_parts() -> None:
+    early = IdentitySet(numbered(0, PART_IDENTITIES - 1))
+    early.united(numbered(0, 2 * PART_IDENTITIES))
+
+    same, parts = early.without_full_parts()
+
+    assert parts == {}
+    assert same == early
+    assert same.stored() == [PART_IDENTITIES - 1, numbered(0, PART_IDENTITIES - 1)]
