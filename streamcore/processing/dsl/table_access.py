@@ -46,23 +46,22 @@ class TableAccess(Generic[K, V]):
 
         Args:
             at: for a windowed table, a time in the window to read; by default the time of the agent's event.
-                Of several windows that hold the time, the one that starts last is read.
+                Of several windows that hold the time, the last one that has a value is read.
 
         Raises:
             UsageError: the table cannot be read here, or ``at`` is left out where no event is at hand.
         """
-        place = self._place(key) if at is None else self._place_at(key, time_ms(at))
-        value = None if place is None else table_in_task(self.store).get(place)
+        value = self._read(self._places(key) if at is None else self._places_at(key, time_ms(at)))
         return default if value is None else value
 
     def __getitem__(self, key: K) -> V:
-        value = table_in_task(self.store).get(self._place(key))
+        value = self._read(self._places(key))
         if value is None:
             raise KeyError(key)
-        return value  # type: ignore[no-any-return]
+        return value
 
     def __contains__(self, key: K) -> bool:
-        return table_in_task(self.store).get(self._place(key)) is not None
+        return self._read(self._places(key)) is not None
 
     def items(self) -> Iterator[tuple[Any, V]]:
         """Return keys and values, in the order of the stored keys; keys of windows as ``sc.Windowed``."""
@@ -94,11 +93,27 @@ class TableAccess(Generic[K, V]):
         """Return the key in the store; for a windowed table with the start of the current event's window."""
         return key if self.store.windows is None else (key, window_starts_now(self.store)[-1])
 
-    def _place_at(self, key: K, at_ms: int) -> Any:
-        """Return the key in the store for the window of a time; ``None`` if no window holds that time."""
+    def _places(self, key: K) -> list[Any]:
+        """Return the key in the store; for a windowed table with each start of a window of the current event,
+        the last first.
+        """
+        if self.store.windows is None:
+            return [key]
+        return [(key, start_ms) for start_ms in reversed(window_starts_now(self.store))]
+
+    def _places_at(self, key: K, at_ms: int) -> list[Any]:
+        """Return the keys in the store for the windows of a time, that of the last window first."""
         if self.store.windows is None:
             raise UsageError(f"at= is for windowed tables: {fact_text(table=self.name)}")
         if isinstance(self.store.windows, RecordWindows):
-            return key, at_ms
-        starts = self.store.windows.starts_of(at_ms)
-        return (key, starts[-1]) if starts else None
+            return [(key, at_ms)]
+        return [(key, start_ms) for start_ms in reversed(self.store.windows.starts_of(at_ms))]
+
+    def _read(self, places: list[Any]) -> V | None:
+        """Return the value of the first of these keys in the store that has one."""
+        table = table_in_task(self.store)
+        for place in places:
+            value: V | None = table.get(place)
+            if value is not None:
+                return value
+        return None

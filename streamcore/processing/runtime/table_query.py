@@ -206,8 +206,12 @@ def committed_table(task_set: TaskSet, store: StoreSpec) -> ReadOnlyTable:
     has_own_ends = isinstance(store.windows, RecordWindows)
 
     def get(place: Any) -> Any:
-        key, at = place if view.is_windowed else (place, None)
-        answer = view.get(key, at=at)
+        if not view.is_windowed or has_own_ends:
+            key, at = place if has_own_ends else (place, None)
+            answer = view.get(key, at=at)
+        else:
+            key, start_ms = place
+            answer = next(view.windows(key, start_ms, start_ms + 1), None)
         return None if answer is None else answer.value
 
     def items() -> Iterator[tuple[Any, Any]]:

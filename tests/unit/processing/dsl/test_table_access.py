@@ -86,6 +86,48 @@ def test_a_windowed_aggregation_is_read_in_the_window_of_the_event_or_of_a_time(
     assert shop.run(A, A) == [(1, 1, None), (2, 2, None)]
 
 
+@pytest.mark.parametrize("kind", ["hopping", "sliding", "session", "calendar", "hopping of an agent"])
+def test_agents_timers_and_queries_read_the_same_window_at_a_time(kind: str) -> None:
+    app = sc.App("app")
+    events = app.topic("events", key=str, value=int, partitions=1)
+    table: Any
+    match kind:
+        case "hopping":
+            table = events.hopping("7s", "5s", grace="1h").count("table")
+        case "sliding":
+            table = events.sliding("7s", grace="1h").count("table")
+        case "session":
+            table = events.session("3s", grace="1h").count("table")
+        case "calendar":
+            table = events.calendar("day", grace="1h").count("table")
+        case _:
+            table = app.table("table", key=str, value=int, default=0).hopping("7s", "5s")
+    times_ms = range(0, 30_000, 500)
+    seen: list[list[int | None]] = []
+
+    @app.agent(events, tables=[table])
+    async def agent(stream: sc.Events[int]) -> None:
+        async for key, value in stream.items():
+            if value == 1 and isinstance(table, sc.HoppingTable):
+                table[key] += 1
+            if value == 2:
+                seen.append([table.get("k", at=time_ms) for time_ms in times_ms])
+
+    @app.timer("1s")
+    def timer() -> None:
+        seen.append([table.get("k", at=time_ms) for time_ms in times_ms])
+
+    with TopologyDriver(app) as driver:
+        for key, value, at in [("k", 1, 6_000), ("k", 1, 15_500), ("k", 1, 16_000), ("other", 2, 16_500)]:
+            driver.send(events, key=key, value=value, at=at)
+        driver.advance("1s")
+        answers = [driver.table("table").get("k", at=time_ms) for time_ms in times_ms]
+
+    asked = [None if answer is None else answer.value for answer in answers]
+    assert seen == [asked, asked]
+    assert len(set(asked)) >= 2 or kind == "calendar"
+
+
 def test_a_global_table_is_read_whole_in_every_task() -> None:
     shop = Shop(
         lambda shop, key, order: (shop.everywhere.get(order.customer), dict(shop.everywhere.items())),

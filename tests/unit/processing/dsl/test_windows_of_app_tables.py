@@ -113,8 +113,8 @@ def test_a_key_is_in_a_hopping_table_if_a_window_of_the_event_has_it_and_is_remo
         (False, None, None),
         (True, [10, 0], 10),  # the window from 5 s has it, the newest does not
         (True, [10, 11], 10),
-        (False, None, None),
-        (True, [13, 13], None),
+        (False, None, 10),  # the window from 0 is none of the event
+        (True, [13, 13], 10),
         [13, 13],
         "gone",
     ]
