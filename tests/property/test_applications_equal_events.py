@@ -20,7 +20,6 @@ from streamcore.processing.dsl.app import App
 from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, skip
 from streamcore.processing.topology.meaning import Interpreter
 from streamcore.processing.topology.nodes import (
-    Aggregate,
     Every,
     Process,
     Repartition,
@@ -42,7 +41,7 @@ GOING_ON: st.SearchStrategy[ErrorPolicy] = st.sampled_from([skip, dead_letter("d
 def written_by(sub_topology: SubTopology) -> set[str]:
     """The topics that a part writes; failing records can come from any."""
     found = {node.topic.name for node in sub_topology.nodes if isinstance(node, To | Repartition)}
-    late = {node.late.name for node in sub_topology.nodes if isinstance(node, Aggregate) and node.late}
+    late = {node.late.name for node in sub_topology.nodes if node.late is not None}
     return found | late | {"dead"}
 
 

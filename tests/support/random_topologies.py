@@ -214,6 +214,11 @@ def _draw_step(
             keys = stream.flow.shape.key_type
             other = draw(st.sampled_from([one for one in drawn.streams if one.flow.shape.key_type == keys]))
             united = cogroup(stream.by(fails_on_sum), other.by(lambda total, value: total - number(value)))
+            if draw(st.booleans()):
+                windowed = united.tumbling("3s", grace="1s")
+                table = windowed.aggregate(drawn.name("cogroup"), initial=0, on_error=policy, late=draw(LATE))
+                drawn.streams.append(table.updates())
+                return
             drawn.tables.append(united.aggregate(drawn.name("cogroup"), initial=0, on_error=policy))
             if draw(st.booleans()):
                 drawn.streams.append(drawn.tables[-1].updates())
@@ -287,6 +292,7 @@ def _draw_join_of_streams(
         after=after,
         grace=grace,
         how=draw(st.sampled_from(["inner", "left", "outer"])),
+        late=draw(LATE),
         name=drawn.name("near"),
         on_error=policy,
     )
@@ -335,9 +341,9 @@ def _draw_limit(
     options: dict[str, Any] = {"grace": grace, "name": drawn.name(kind.replace("_", "-")), "on_error": policy}
     match kind:
         case "take":
-            made = stream.take(draw(st.integers(1, 3)), within=span, **options)
+            made = stream.take(draw(st.integers(1, 3)), within=span, late=draw(LATE), **options)
         case "rate_limit":
-            made = stream.rate_limit(draw(st.integers(1, 3)), per=span, **options)
+            made = stream.rate_limit(draw(st.integers(1, 3)), per=span, late=draw(LATE), **options)
         case _ if draw(st.booleans()):
             made = stream.dedupe(None, within=span, **options)
         case _:
@@ -402,6 +408,7 @@ def _aggregated(
             return stream.aggregate(name, **named, **late)
 
 
+LATE = st.sampled_from([None, "late"])
 INTERVALS = st.sampled_from([None, None, "1s", "3s", "7s"])
 
 

@@ -22,7 +22,7 @@ from streamcore.processing.dsl.checks import Duration, check_policy, legal_name
 from streamcore.processing.dsl.copartitioning import brought_together
 from streamcore.processing.dsl.declaration import return_type
 from streamcore.processing.dsl.declared_aggregation import declare_aggregation
-from streamcore.processing.dsl.flow import Flow
+from streamcore.processing.dsl.flow import Destination, Flow, late_topic
 from streamcore.processing.dsl.stream import Stream
 from streamcore.processing.dsl.table import Table, WindowedTable
 from streamcore.processing.dsl.windowed_stream import WindowedStream
@@ -191,20 +191,25 @@ class WindowedCogroup(_United[K, A]):
         initial: A | Callable[[], A],
         merge: Callable[[A, A], A] | None = None,
         value: Any = None,
+        late: Destination[K | None, Any] | str | None = None,
         on_error: ErrorPolicy | None = None,
     ) -> WindowedTable[K, A]:
-        """Fold the values of all streams into the windowed table ``name``; late values are counted.
+        """Fold the values of all streams into the windowed table ``name``.
 
         Args:
             initial: the accumulator of a window without values, or a function that makes one.
             merge: ``merge(earlier, later)`` unites the accumulators of two sessions.
             value: the type of the accumulator, if it is not plain data and the functions have no annotation.
+            late: the topic that receives the records of all streams whose windows are closed; they are
+                counted in any case. Where the streams have values of several types, it is a declared topic.
 
         Raises:
             TopologyError: the name is taken, an argument is invalid, or sessions have no ``merge``.
         """
         flow, aggregator, kept = self._united(name, initial, merge, value, on_error)
-        return self._windows(Stream(flow)).cogrouped(name, aggregator, kept, on_error)
+        flows = [contribution.flow for contribution in self._contributions]
+        topic = None if late is None else late_topic(flows, late, step=name)
+        return self._windows(Stream(flow)).cogrouped(name, aggregator, kept, topic, on_error)
 
 
 def _marked(flow: Flow, name: str, number: int) -> Flow:

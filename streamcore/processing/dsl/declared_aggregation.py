@@ -26,7 +26,7 @@ from streamcore.processing.dsl.declaration import without_none
 from streamcore.processing.dsl.flow import Destination, Flow
 from streamcore.processing.topology.aggregator import Aggregator, as_it_is, ensure_can_merge, keeps_set
 from streamcore.processing.topology.error_policy import ErrorPolicy
-from streamcore.processing.topology.nodes import Aggregate, StoreSpec
+from streamcore.processing.topology.nodes import Aggregate, StoreSpec, TopicSpec
 from streamcore.processing.topology.places import shown
 from streamcore.processing.topology.retraction import ensure_can_remove, of_changes
 from streamcore.processing.topology.windows import AnyWindows
@@ -42,7 +42,8 @@ def declare_aggregation(
     single: bool,
     kept_type: Any,
     windows: AnyWindows | None = None,
-    late: Destination[Any, Any] | str | None = None,
+    late: Destination[Any, Any] | TopicSpec | str | None = None,
+    late_value: Callable[[Any], Any] | None = None,
     on_error: ErrorPolicy | None = None,
     merges: bool = False,
     removes: bool = False,
@@ -51,7 +52,8 @@ def declare_aggregation(
     """Declare an aggregation after a flow; return the flow of its updates, and its store.
 
     A repartition topic is inserted where equal keys may be in different partitions. The arguments are
-    those of ``aggregation_store``; ``late`` is the topic for late records. With ``removes`` the flow's values
+    those of ``aggregation_store``; ``late`` is the topic for late records, and ``late_value`` makes of a
+    value of the flow what is written there. With ``removes`` the flow's values
     are changes, pairs (whether the row is added, row), of rows of the type ``row_type``.
 
     Raises:
@@ -62,7 +64,8 @@ def declare_aggregation(
     value_type = row_type if removes else flow.shape.value_type
     check_aggregators(name, named, into, value_type=value_type)
     flow.declaration.store_name(name)
-    late_topic = None if late is None else flow.output_topic(late, step=name)
+    if late is not None and not isinstance(late, TopicSpec):
+        late = flow.output_topic(late, step=name)
     keyed = flow.keyed(name)
     store, result_type = aggregation_store(
         name,
@@ -89,7 +92,8 @@ def declare_aggregation(
         parents=(keyed.node,),
         store=store,
         on_error=on_error,
-        late=late_topic,
+        late=late,
+        late_value=late_value,
         follows_rows=removes,
     )
     return keyed.then(node, keyed.shape.with_values(result_type)), store

@@ -10,7 +10,7 @@ from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.dsl.checks import declared_ms, type_name
 from streamcore.processing.dsl.copartitioning import sides_of_join
 from streamcore.processing.dsl.declaration import named_after, return_type
-from streamcore.processing.dsl.flow import Flow, writable
+from streamcore.processing.dsl.flow import Flow, late_topic, writable
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.joins import ROWS, JoinSpan
 from streamcore.processing.topology.nodes import JoinSide, StoreSpec, StreamJoin
@@ -75,6 +75,7 @@ def declare_stream_join(
     on_error: ErrorPolicy | None,
     span: JoinSpan,
     how: str,
+    late: Any,
     value_type: Any,
     named: str | None,
 ) -> Flow:
@@ -84,6 +85,7 @@ def declare_stream_join(
 
     Args:
         name: the name of the step.
+        late: the topic for late records of both streams, if there is one.
         named: the name that the user gave it; its stores are named by that, or by its function.
 
     Raises:
@@ -113,6 +115,7 @@ def declare_stream_join(
         name=name,
         parents=(left.node, right.node),
         on_error=on_error,
+        late=None if late is None else late_topic([left, right], late, step=name),
         function=function,
         span=span,
         sides=(

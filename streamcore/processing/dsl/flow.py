@@ -8,7 +8,7 @@ partition after the key was changed. A ``Destination`` is a topic that records c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -257,6 +257,25 @@ def policy_above(node: Node) -> ErrorPolicy | None:
     """Return the policy that all topics above a step declare: it also applies behind a repartition topic."""
     policies = {topic.on_error for topic in topics_above(node)}
     return policies.pop() if len(policies) == 1 else None
+
+
+def late_topic(flows: Sequence[Flow], topic: Any, *, step: str) -> TopicSpec:
+    """Return the topic for the late records of several streams; a new name is declared with their shape.
+
+    Raises:
+        TopologyError: it is no topic to write to; or it is a new name, and the streams have values of several
+            types.
+    """
+    first: Flow = flows[0]
+    is_new = isinstance(topic, str) and topic not in first.declaration.topics
+    types = [flow.shape.value_type for flow in flows]
+    if is_new and any(found != types[0] for found in types):
+        raise TopologyError(
+            "the late records of streams with values of several types need a declared topic, such as "
+            "app.topic(name, value=A | B): "
+            + fact_text(step=step, topic=topic, values=" ".join(map(type_name, types)))
+        )
+    return first.output_topic(topic, step=step)
 
 
 def takes_any_time_above(node: Node) -> bool:

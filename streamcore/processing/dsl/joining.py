@@ -10,6 +10,7 @@ from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.dsl.checks import Duration, check_function
 from streamcore.processing.dsl.declared_join import check_join, declare_join
 from streamcore.processing.dsl.declared_stream_join import check_stream_join, declare_stream_join
+from streamcore.processing.dsl.flow import Destination
 from streamcore.processing.dsl.steps import Policy, Steps
 from streamcore.processing.dsl.table import GlobalTable, Table
 from streamcore.processing.topology.nodes import Node
@@ -87,6 +88,7 @@ class Joining(Steps[K, V], Generic[K, V]):
         before: Duration,
         after: Duration,
         grace: Duration = ...,
+        late: Destination[K | None, Any] | str | None = ...,
         how: Literal["inner"] = ...,
         name: str | None = ...,
         on_error: Policy = ...,
@@ -100,6 +102,7 @@ class Joining(Steps[K, V], Generic[K, V]):
         before: Duration,
         after: Duration,
         grace: Duration = ...,
+        late: Destination[K | None, Any] | str | None = ...,
         how: Literal["inner"] = ...,
         name: str | None = ...,
         on_error: Policy = ...,
@@ -114,6 +117,7 @@ class Joining(Steps[K, V], Generic[K, V]):
         before: Duration,
         after: Duration,
         grace: Duration = ...,
+        late: Destination[K | None, Any] | str | None = ...,
         how: Literal["left"],
         name: str | None = ...,
         on_error: Policy = ...,
@@ -127,6 +131,7 @@ class Joining(Steps[K, V], Generic[K, V]):
         before: Duration,
         after: Duration,
         grace: Duration = ...,
+        late: Destination[K | None, Any] | str | None = ...,
         how: Literal["left"],
         name: str | None = ...,
         on_error: Policy = ...,
@@ -141,6 +146,7 @@ class Joining(Steps[K, V], Generic[K, V]):
         before: Duration,
         after: Duration,
         grace: Duration = ...,
+        late: Destination[K | None, Any] | str | None = ...,
         how: Literal["outer"],
         name: str | None = ...,
         on_error: Policy = ...,
@@ -154,6 +160,7 @@ class Joining(Steps[K, V], Generic[K, V]):
         before: Duration,
         after: Duration,
         grace: Duration = ...,
+        late: Destination[K | None, Any] | str | None = ...,
         how: Literal["outer"],
         name: str | None = ...,
         on_error: Policy = ...,
@@ -171,6 +178,7 @@ class Joining(Steps[K, V], Generic[K, V]):
         before: Duration | None = None,
         after: Duration | None = None,
         grace: Duration | None = None,
+        late: Any = None,
         name: str | None = None,
         on_error: Policy = None,
         value: Any = None,
@@ -189,11 +197,11 @@ class Joining(Steps[K, V], Generic[K, V]):
         both, with ``None`` for the other value, when no match in time can come any more: once the watermark
         is beyond their time, ``before``, ``after`` and ``grace``.
 
-        A record is late, left out and counted if its time, ``after`` (for ``other``: ``before``) and
-        ``grace`` are before the stream time of its source partition. Records without a value are left out.
-        Records without a key have no match. Where equal keys of the two streams may be in different
-        partitions, a repartition topic is inserted. The rows of both streams are kept in the stores
-        ``<name>.left`` and ``<name>.right``, where the name is ``name=`` or that of the function.
+        A record is late, left out, counted and written to the topic ``late`` if its time, ``after`` (for
+        ``other``: ``before``) and ``grace`` are before the stream time of its source partition. Records
+        without a value are left out. Records without a key have no match. Where equal keys of the two streams
+        may be in different partitions, a repartition topic is inserted. The rows of both streams are kept in
+        the stores ``<name>.left`` and ``<name>.right``, where the name is ``name=`` or that of the function.
 
         Args:
             other: the table or stream.
@@ -204,6 +212,8 @@ class Joining(Steps[K, V], Generic[K, V]):
             before: how far before this stream's record the other record may be, such as ``"10s"``.
             after: how far after it.
             grace: how much longer records out of order are joined; by default 0.
+            late: the topic that receives late records of both streams; they are counted in any case. Where
+                the streams have values of different types, it is a declared topic.
             name: the name of the step; by default that of the function.
             on_error: the policy of records for which a function fails.
             value: the type of the results, where no annotation says it.
@@ -230,15 +240,23 @@ class Joining(Steps[K, V], Generic[K, V]):
 
             def build(function: Any, *, parents: tuple[Node, ...], **step: Any) -> Stream[K, Any]:
                 flow = declare_stream_join(
-                    self.flow, other.flow, function, span=span, how=how, value_type=value, named=name, **step
+                    self.flow,
+                    other.flow,
+                    function,
+                    span=span,
+                    how=how,
+                    late=late,
+                    value_type=value,
+                    named=name,
+                    **step,
                 )
                 return self._stream(flow)
         else:
             check_join(self.flow, other, how=how, on=on, as_of=as_of, step=step)
-            if (before, after, grace) != (None, None, None):
+            if (before, after, grace, late) != (None, None, None, None):
                 raise TopologyError(
-                    "a table has one row of a key, without before=, after=, grace=; these are for streams: "
-                    + fact_text(step=step, table=other.name)
+                    "a table has one row of a key, without before=, after=, grace=, late=; these are for "
+                    "streams: " + fact_text(step=step, table=other.name)
                 )
             if on is not None:
                 check_function(on, step=step)

@@ -19,7 +19,7 @@ from streamcore.processing.dsl.declaration import (
     named_after,
     return_type,
 )
-from streamcore.processing.dsl.flow import Flow
+from streamcore.processing.dsl.flow import Destination, Flow
 from streamcore.processing.dsl.steps import Policy, Steps
 from streamcore.processing.dsl.topic_keys import internal_key_serde
 from streamcore.processing.topology.nodes import KeyInHeader, RateLimit, Sample, StoreSpec, Take
@@ -71,6 +71,7 @@ class Limiting(Steps[K, V], Generic[K, V]):
         *,
         within: Duration,
         grace: Duration = 0,
+        late: Destination[K | None, V | None] | str | None = None,
         name: str | None = None,
         on_error: Policy = None,
     ) -> Stream[K, V]:
@@ -78,7 +79,8 @@ class Limiting(Steps[K, V], Generic[K, V]):
 
         Spans are aligned to 1970, as tumbling windows: with ``within="1d"`` they are the days in UTC. *First*
         is the order of processing. A record whose span has ended, with ``grace``, by the stream time of its
-        source partition is late: it is left out and counted. Records without a key are left out.
+        source partition is late: it is left out, counted, and written to the topic ``late``. Records
+        without a key are left out.
         """
         step = self.flow.label(name, None, "take")
         check_count(n, "n", RECORDS_OF_A_SPAN_MAX, step=step)
@@ -91,6 +93,7 @@ class Limiting(Steps[K, V], Generic[K, V]):
             name=self.declaration.node_name(None, None, store_name),
             parents=(keyed.node,),
             on_error=on_error,
+            late=None if late is None else self.flow.output_topic(late, step=step),
             store=store,
             count=n,
         )
@@ -103,6 +106,7 @@ class Limiting(Steps[K, V], Generic[K, V]):
         *,
         per: Duration,
         grace: Duration = 0,
+        late: Destination[K | None, V | None] | str | None = None,
         name: str | None = None,
         on_error: Policy = None,
     ) -> Stream[K, V]:
@@ -111,7 +115,7 @@ class Limiting(Steps[K, V], Generic[K, V]):
         A span may start at any millisecond: a record passes if no span ``[start, start + per)`` that holds
         its time would have more than ``n`` passed records of its key. The other records are left out. Late
         records, whose time plus ``per`` and ``grace`` is not after the stream time of their source partition,
-        and records without a key are left out; late ones are counted.
+        and records without a key are left out; late ones are counted, and written to the topic ``late``.
         """
         step = self.flow.label(name, None, "rate_limit")
         check_count(n, "n", RECORDS_OF_A_SPAN_MAX, step=step)
@@ -123,6 +127,7 @@ class Limiting(Steps[K, V], Generic[K, V]):
             name=self.declaration.node_name(None, None, store_name),
             parents=(keyed.node,),
             on_error=on_error,
+            late=None if late is None else self.flow.output_topic(late, step=step),
             store=_store(keyed, store_name, spans, _TIMES),
             count=n,
         )

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy
 from streamcore.processing.topology.nodes import (
-    Aggregate,
     GroupBy,
     Map,
     MapRecord,
@@ -86,7 +85,7 @@ def _ways(nodes: Sequence[Node], app_policy: ErrorPolicy) -> Iterator[_Way]:
         policy = _dead_letter_of(node, app_policy)
         for topic, always in found.items():
             for written in _writes(node):
-                on_the_way = always and not isinstance(node, Aggregate)
+                on_the_way = always and node.late is None
                 yield _Way(topic, written, node.name, fails=False, always=on_the_way)
             if policy is not None:
                 yield _Way(topic, policy.topic, node.name, fails=True, always=False)
@@ -95,9 +94,7 @@ def _ways(nodes: Sequence[Node], app_policy: ErrorPolicy) -> Iterator[_Way]:
 def _writes(node: Node) -> list[str]:
     if isinstance(node, To | Repartition):
         return [node.topic.name]
-    if isinstance(node, Aggregate) and node.late is not None:
-        return [node.late.name]
-    return []
+    return [] if node.late is None else [node.late.name]
 
 
 def _dead_letter_of(node: Node, app_policy: ErrorPolicy) -> DeadLetter | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar, overload
 
 from streamcore.errors import TopologyError, UsageError, fact_text
@@ -14,6 +15,7 @@ from streamcore.processing.dsl.table import WindowedTable
 from streamcore.processing.topology import aggregations
 from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.error_policy import ErrorPolicy
+from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.windows import (
     AnyWindows,
@@ -215,18 +217,25 @@ class WindowedStream(Generic[K, V]):
         )
 
     def cogrouped(
-        self, name: str, aggregator: Aggregator[Any, Any], kept_type: Any, on_error: ErrorPolicy | None
+        self,
+        name: str,
+        aggregator: Aggregator[Any, Any],
+        kept_type: Any,
+        late: TopicSpec | None,
+        on_error: ErrorPolicy | None,
     ) -> WindowedTable[K, Any]:
-        """Declare the aggregation of a cogroup, by key and window."""
-        return self._aggregate(name, {"cogroup": aggregator}, None, on_error, kept_type=kept_type)
+        """Declare the aggregation of a cogroup, whose values are pairs of a mark and a value."""
+        named = {"cogroup": aggregator}
+        return self._aggregate(name, named, late, on_error, kept_type=kept_type, late_value=itemgetter(1))
 
     def _aggregate(
         self,
         name: str,
         named: dict[str, Aggregator[Any, Any]],
-        late: Destination[Any, Any] | str | None,
+        late: Destination[Any, Any] | TopicSpec | str | None,
         on_error: ErrorPolicy | None,
         *,
+        late_value: Callable[[Any], Any] | None = None,
         into: Any = None,
         single: bool = True,
         kept_type: Any = None,
@@ -242,6 +251,7 @@ class WindowedStream(Generic[K, V]):
                 windows=self._windows,
                 merges=isinstance(self._windows, SessionWindows),
                 late=late,
+                late_value=late_value,
                 on_error=on_error,
             )
         )

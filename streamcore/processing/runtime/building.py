@@ -158,12 +158,12 @@ class TaskBuilder:
             case nodes.KeyInHeader():
                 return KeyInHeaderOperator(guard, node.function, node.key_serde)
             case nodes.RateLimit():
-                late = _LateRecords(task, None)
+                late = self._late(task, node, guard)
                 return RateLimitOperator(
                     guard, self._windows(task, node.store), node, _time(task, node), late
                 )
             case nodes.Take():
-                late = _LateRecords(task, None)
+                late = self._late(task, node, guard)
                 return TakeOperator(guard, self._windows(task, node.store), node, _time(task, node), late)
             case nodes.Merge():
                 return PassOperator()
@@ -217,7 +217,7 @@ class TaskBuilder:
                     return newest
                 versions = task.versions_of(node)
                 _warn_of_rows_without_versions(task, node.store, versions)
-                encode, late = node.store.value_serde.encode, _LateRecords(task, None)
+                encode, late = node.store.value_serde.encode, self._late(task, node, guard)
                 return VersionedTableOperator(guard, newest, versions, encode, late)
             case nodes.TableJoin():
                 table = self._lookup(task, node)
@@ -244,7 +244,7 @@ class TaskBuilder:
                 )
             case nodes.StreamJoin():
                 stores = _rows(task, node.sides[0].store), _rows(task, node.sides[1].store)
-                late = _LateRecords(task, None)
+                late = self._late(task, node, guard)
                 return StreamJoinOperator(guard, node, stores, _time(task, node), late)
             case nodes.Sink():
                 return SinkRunner(node, guard, task.turn, self.wait_ms)
@@ -272,9 +272,13 @@ class TaskBuilder:
             keyed_only=keyed_only,
         )
 
+    def _late(self, task: Task, node: Node, guard: Guard) -> _LateRecords:
+        sink = None if node.late is None else self.sink(task, node.late, guard)
+        return _LateRecords(task, sink, node.late_value if isinstance(node, nodes.Aggregate) else None)
+
     def _aggregate(self, task: Task, node: nodes.Aggregate, guard: Guard, *, emits: bool) -> Operator:
         store = node.store
-        late = _LateRecords(task, None if node.late is None else self.sink(task, node.late, guard))
+        late = self._late(task, node, guard)
         closes = not any(
             isinstance(other, nodes.Final) and other.store is store for other in task.sub_topology.nodes
         )
@@ -337,15 +341,22 @@ def _warn_of_rows_without_versions(task: Task, store: nodes.StoreSpec, versions:
 class _LateRecords:
     """Counts late records in the task, and writes them to a topic if one is declared."""
 
-    def __init__(self, task: Task, sink: SinkOperator | None) -> None:
+    def __init__(
+        self, task: Task, sink: SinkOperator | None, value_of: Callable[[Any], Any] | None = None
+    ) -> None:
+        """Create the destination; ``value_of`` makes of a value what is written."""
         self._task = task
         self._sink = sink
+        self._value_of = value_of
 
     def late(self, batch: Batch) -> None:
         """Count and write records whose windows are closed."""
         self._task.late_count += len(batch)
-        if self._sink is not None:
-            self._sink.process(batch)
+        if self._sink is None:
+            return
+        if self._value_of is not None:
+            batch = batch.with_values(list(map(self._value_of, batch.values)))
+        self._sink.process(batch)
 
 
 def _rows(task: Task, store: nodes.StoreSpec) -> RowStore[Any]:

@@ -241,7 +241,7 @@ def _details(node: Node, sub_topology: SubTopology) -> list[str]:
         case _:
             pass
     details += [f"uses table {store.name}" for store in sub_topology.tables_by_node.get(node, ())]
-    if isinstance(node, Aggregate) and node.late is not None:
+    if node.late is not None:
         details.append(f"late to topic {node.late.name}")
     return details
 
@@ -302,9 +302,7 @@ def _written_by(sub_topology: SubTopology) -> list[TopicSpec]:
 def _outputs_of(node: Node) -> list[TopicSpec]:
     if isinstance(node, To | Repartition):
         return [node.topic]
-    if isinstance(node, Aggregate) and node.late is not None:
-        return [node.late]
-    return []
+    return [] if node.late is None else [node.late]
 
 
 # -- Mermaid
@@ -367,7 +365,7 @@ class _Flowchart:
                 pass
         for store in sub_topology.tables_by_node.get(node, ()):
             yield f"{here} -.- {self._store(store)}"
-        late = isinstance(node, Aggregate)
+        late = node.late is not None
         for topic in _outputs_of(node):
             yield f"{here} {'-->|late|' if late else '-->'} {self._topic(topic)}"
 

@@ -360,7 +360,8 @@ class Interpreter(MeaningOfAggregates):
             kept = task.stores[node.store.name]
             time_ms = max(event.source_time_ms, task.watermark_before_ms - held_ms(task, node))
             passes = meaning_of_limits.passes(node, kept, key, event.timestamp_ms, time_ms)
-            self.late_count += passes is None and node.leaves_out_null_keys
+            if passes is None and node.leaves_out_null_keys:
+                self._take_late(node, event, call)
             if passes or (passes is None and not node.leaves_out_null_keys):
                 return [meaning_of_limits.under_own_key(node, event)]
         return []

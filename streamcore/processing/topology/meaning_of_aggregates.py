@@ -102,11 +102,6 @@ class MeaningOfAggregates(MeaningOfVersions):
                 return slid(task, node.store, key, event, record, is_asked_for(task, node), call)
         return []
 
-    def _take_late(self, node: Aggregate, event: Event, call: Callable[..., Results[Any]]) -> None:
-        self.late_count += 1
-        if node.late is not None:
-            self._write(node.late, event, call)
-
     def _folded(
         self,
         task: TaskMeaning,

@@ -16,7 +16,7 @@ from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.joins import Row
 from streamcore.processing.topology.meaning_of_outputs import Event, MeaningOfOutputs, Results, Stored
 from streamcore.processing.topology.meaning_of_time import TaskMeaning, ensure_time, held_ms, key_bytes
-from streamcore.processing.topology.nodes import Node, StreamJoin
+from streamcore.processing.topology.nodes import Aggregate, Node, StreamJoin
 from streamcore.state.keys import key_codec
 from streamcore.state.row_store import add_row
 
@@ -132,6 +132,15 @@ class MeaningOfJoins(MeaningOfOutputs):
 
         return call
 
+    def _take_late(self, node: Node, event: Event, call: Callable[..., Results[Any]]) -> None:
+        """Count a late event, and write it to the topic for late records if the step has one."""
+        self.late_count += 1
+        if node.late is None:
+            return
+        if isinstance(node, Aggregate) and node.late_value is not None:
+            event = replace(event, value=node.late_value(event.value))
+        self._write(node.late, event, call)
+
     def _has_time(self, task: TaskMeaning, node: Node, event: Event, stored: Stored) -> bool:
         """Whether a step can use the time of an event; if not, the policy of the event's topic decides."""
         assert task.topic is not None
@@ -159,7 +168,7 @@ class MeaningOfJoins(MeaningOfOutputs):
                 for key in call(key_bytes, node.sides[is_right].store, event.key):
                     time_ms = max(event.source_time_ms, before_ms)
                     if is_late(node, event, time_ms, is_right):
-                        self.late_count += 1
+                        self._take_late(node, event, call)
                     else:
                         results += joined(node, rows, event, key, call, is_right)
         decode = key_codec(node.sides[0].store.key_type).decode

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streamcore.processing.topology.error_policy import ErrorPolicy
+from streamcore.processing.topology.specs import TopicSpec
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -14,6 +15,8 @@ class Node:
     name: str
     parents: tuple[Node, ...] = ()
     on_error: ErrorPolicy | None = None
+    late: TopicSpec | None = None
+    """The topic that receives the records which come too late for the step."""
 
     @property
     def leaves_out_null_keys(self) -> bool:

@@ -253,7 +253,8 @@ class Aggregate(Node):
     """
 
     store: StoreSpec
-    late: TopicSpec | None = None
+    late_value: Function | None = None
+    """Makes of a late value what is written to the topic, where the values of the step are marked."""
     follows_rows: bool = False
     """Whether the values are changes of a table's rows: of what one record changes, the last is emitted."""
 

@@ -37,7 +37,7 @@ def _topics_of(node: Node) -> list[TopicSpec]:
     topics: list[TopicSpec] = []
     if isinstance(node, Source | To | Repartition | GlobalTable):
         topics.append(node.topic)
-    if isinstance(node, Aggregate) and node.late is not None:
+    if node.late is not None:
         topics.append(node.late)
     return topics
 

@@ -15,7 +15,6 @@ from streamcore.processing.topology.nodes import (
     LOOKUPS,
     TABLE_STEPS,
     AgentNode,
-    Aggregate,
     AnswerReferences,
     AsOfJoin,
     Every,
@@ -424,10 +423,7 @@ def _meets_in_a_store(
 def topics_written_by(sub_topology: SubTopology) -> list[TopicSpec]:
     """Return the topics that the steps of a sub-topology write. Topics that agents send to are not known."""
     written = [node.topic for node in sub_topology.nodes if isinstance(node, To | Repartition)]
-    written += [
-        node.late for node in sub_topology.nodes if isinstance(node, Aggregate) and node.late is not None
-    ]
-    return written
+    return written + [node.late for node in sub_topology.nodes if node.late is not None]
 
 
 def task_count(sub_topology: SubTopology, counts: Mapping[str, int]) -> int:

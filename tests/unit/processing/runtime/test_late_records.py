@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import streamcore as sc
+from streamcore.errors import TopologyError
 from streamcore.testing import TopologyDriver
 
 HOUR_MS = 3_600_000
@@ -177,3 +178,72 @@ def test_a_silence_of_years_costs_no_more_than_the_changes_that_it_ends() -> Non
             driver.send(numbers, key="a", value=1, at=at)
 
         assert [record.value for record in driver.read("changes")] == [1, 3]
+
+
+LATE_SENT = [("first", "a", 1), ("second", "b", 2), ("first", "c", 60), ("second", "d", 61)]
+"""Topic, value, and the time in seconds: of both topics, the next record at 3 s is late."""
+
+
+@pytest.mark.parametrize("step", ["join", "take", "rate_limit", "cogroup"])
+@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize("crash", [False, True])
+def test_late_records_go_to_the_topic_for_late_records_with_their_keys_and_times(
+    step: str, declared: bool, crash: bool
+) -> None:
+    app = sc.App("late-records")
+    first, second = (app.topic(name, key=str, value=str) for name in ("first", "second"))
+    late = app.topic("late", key=str, value=str) if declared else "late"
+    match step:
+        case "join":
+            first.join(second, lambda one, other: one + other, before="5s", after="5s", late=late, name="j")
+        case "take":
+            first.merge(second).take(5, within="10s", late=late, name="taken")
+        case "rate_limit":
+            first.merge(second).rate_limit(5, per="10s", late=late, name="limited")
+        case _:
+            adds = [stream.by(lambda total, value: total + value) for stream in (first, second)]
+            sc.cogroup(*adds).tumbling("10s").aggregate("all", initial="", value=str, late=late)
+
+    with TopologyDriver(app) as driver:
+        for topic, value, at_s in LATE_SENT:
+            driver.send(topic, key="k", value=value, at=at_s * 1_000)
+        driver.process()
+        if crash:
+            driver.crash()
+        for topic, value in (("first", "e"), ("second", "f")):
+            driver.send(topic, key="k", value=value, at=3_000)
+
+        found = driver.read("late")
+        assert sorted(record.value for record in found) == ["e", "f"]
+        assert {(record.key, record.timestamp_ms) for record in found} == {("k", 3_000)}
+        assert driver.late_count == 2
+
+
+def repeated(text: str, times: int) -> str:
+    return text * times
+
+
+def test_late_records_of_streams_with_several_types_need_a_declared_topic() -> None:
+    app = sc.App("late-records")
+    first, second = app.topic("first", key=str, value=str), app.topic("second", key=str, value=int)
+
+    with pytest.raises(TopologyError, match=r"declared topic.*step=j topic=late values=str int"):
+        first.join(second, repeated, before="5s", after="5s", late="late", name="j")
+    late = app.topic("late", key=str, value=str | int)
+    first.join(
+        second, lambda one, other: one * other, before="5s", after="5s", late=late, name="k", value=str
+    )
+    with TopologyDriver(app) as driver:
+        for topic, value, at in ((first, "a", 60_000), (second, 2, 60_000), (first, "b", 0), (second, 3, 0)):
+            driver.send(topic, key="k", value=value, at=at)
+
+        assert sorted(str(record.value) for record in driver.read(late)) == ["3", "b"]
+
+
+def test_a_description_shows_where_late_records_go() -> None:
+    app = sc.App("late-records")
+    words = app.topic("words", key=str, value=str)
+    words.take(1, within="1m", late="too-late", name="one").to("out")
+
+    assert "take <- words (store one, late to topic too-late)" in app.describe()
+    assert "too-late" in app.describe().split("writes")[1]
