@@ -11,7 +11,8 @@ Besides what MessagePack has itself (``None``, bool, int of 64 bits, float, str,
     extension 7   timedelta: an array of days, seconds, microseconds
     extension 8   UUID: its 16 bytes
 
-Anything else is refused. Extension 1 is known to version 0.1.0, the others are not.
+A ``bytearray`` or ``memoryview`` comes back as bytes; anything else is refused. Extension 1 is known to
+version 0.1.0, the others are not.
 """
 
 from __future__ import annotations
