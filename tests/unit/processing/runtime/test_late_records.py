@@ -117,8 +117,7 @@ def test_windows_of_final_results_wait_for_the_grace_above_them() -> None:
 
         assert driver.late_count == 0
         finals = [
-            (record.key.start_ms, record.key.key["start_ms"], record.value)
-            for record in driver.read("finals")
+            (record.key.start_ms, record.key.key.start_ms, record.value) for record in driver.read("finals")
         ]
         assert finals == [(0, 0, 1), (0, 60_000, 1), (120_000, 120_000, 2)]
 
