@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import TypeAlias
 
 from streamcore.errors import fact_text
@@ -105,8 +106,13 @@ class QueueSlice:
         """
         if self._decoded.progress is None:
             return self.partition_times_ms
-        times = (self.time_after(count) for count in range(1, len(self) + 1))
-        return [NO_TIME if time.is_idle else time.time_ms for time in times]
+        found: list[int] = []
+        for time, following in zip_longest(self._decoded.progress, self._decoded.progress[1:]):
+            end = self.end if following is None else min(following.row, self.end)
+            count = end - max(time.row, self._start)
+            if count > 0:
+                found += [NO_TIME if time.is_idle else time.time_ms] * count
+        return found
 
     def time_after(self, count: int) -> InputTime:
         """Return how far the input is after the first ``count`` rows, at least one."""

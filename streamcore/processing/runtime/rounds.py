@@ -233,8 +233,12 @@ class TaskTime:
         is_alone = len(taken.queues) == 1 and list(taken.queues) == list(self._holding)
         if is_alone and not taken.queues[0].has_marks:
             return taken.partition_times_ms[self._start : self._end]
-        numbers = taken.input_numbers()
         first = taken.counts_before(self._start)
+        if is_alone:
+            times = taken.slices[0].times_ms[self._start : self._end]
+            known = [NO_TIME if time_ms == NOT_KNOWN else time_ms for time_ms in times]
+            return list(accumulate(known, max, initial=self.floor_ms))[1:]
+        numbers = taken.input_numbers()
         times_ms = [iter(each.times_ms[count:]) for each, count in zip(taken.slices, first, strict=True)]
         ids = [id(queue) for queue in taken.queues]
         holding = {id(queue) for queue in self._holding}
