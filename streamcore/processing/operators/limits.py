@@ -15,7 +15,7 @@ from bisect import insort
 from collections.abc import Sequence
 from typing import Any
 
-from streamcore.processing.operators.batch import Batch
+from streamcore.processing.operators.batch import Batch, holds_none
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import UNFIT, fitting
 from streamcore.processing.operators.windowed_aggregate import LateSink, Watermark, late_times_ms
@@ -103,25 +103,29 @@ class RateLimitOperator(_Limit):
         size_ms, count, keys = self._spans.size_ms, self._count, batch.keys
         starts_ms = self._starts(batch)
         in_time = self._judgeable(batch, [timestamp_ms + size_ms for timestamp_ms in batch.timestamps_ms])
-        judged = [index for index, key in enumerate(keys) if key is not None]
-        before, here, behind = (
-            self._store.identify([(keys[index], max(0, starts_ms[index] + shift)) for index in judged])
-            for shift in (-size_ms, 0, size_ms)
-        )
-        passed_times = self._store.load({*before, *here, *behind})
+        judged: Sequence[int] = range(len(batch))
+        if holds_none(keys):
+            judged = [index for index in judged if keys[index] is not None]
+        places = self._store.identify([(keys[index], starts_ms[index]) for index in judged])
+        passed_times = self._loaded(places)
         flags = [self._passes_unjudged] * len(batch)
         changed: list[Any] = []
-        for number, index in enumerate(judged):
+        for place, index in zip(places, judged, strict=True):
             if not in_time[index]:
                 continue
-            timestamp_ms = batch.timestamps_ms[index]
-            place = here[number]
-            times_ms: list[int] = []
-            if starts_ms[index] > 0:
-                times_ms += passed_times.get(before[number], ())
-            times_ms += passed_times.get(place, ())
-            times_ms += passed_times.get(behind[number], ())
-            flags[index] = has_room(times_ms, timestamp_ms, count, size_ms)
+            timestamp_ms, (key, start_ms) = batch.timestamps_ms[index], place
+            here = passed_times.get(place, ())
+            before = passed_times.get((key, start_ms - size_ms), ()) if start_ms else ()
+            behind = passed_times.get((key, start_ms + size_ms), ())
+            if count == 1:
+                # All times of one span are nearer than the span to each other.
+                flags[index] = not (
+                    here
+                    or (before and timestamp_ms - before[-1] < size_ms)
+                    or (behind and behind[0] - timestamp_ms < size_ms)
+                )
+            else:
+                flags[index] = has_room([*before, *here, *behind], timestamp_ms, count, size_ms)
             if flags[index]:
                 # The list is this store's alone; its bytes are made at the commit.
                 insort(passed_times.setdefault(place, []), timestamp_ms)
@@ -130,6 +134,24 @@ class RateLimitOperator(_Limit):
         if not self._passes_unjudged:
             self._report_late(batch, in_time)
         return batch if all(flags) else batch.where(flags)
+
+    def _loaded(self, places: Sequence[Any]) -> dict[Any, list[int]]:
+        """Return the times of keys and spans, with those of the spans before and behind.
+
+        Spans that are newer than all stored ones are not looked up: they are in memory, if they exist.
+        """
+        size_ms, newest_ms = self._spans.size_ms, self._store.newest_committed_ms()
+        wanted = set(places)
+        for shift_ms in (-size_ms, size_ms):
+            lowest_ms, highest_ms = -shift_ms, newest_ms - shift_ms
+            wanted.update(
+                [
+                    (key, start_ms + shift_ms)
+                    for key, start_ms in places
+                    if lowest_ms <= start_ms <= highest_ms
+                ]
+            )
+        return self._store.load(wanted)
 
 
 class TakeOperator(_Limit):
@@ -173,6 +195,8 @@ class KeyInHeaderOperator:
 
     def __init__(self, guard: Guard, function: Any, key_serde: Serde[Any]) -> None:
         self._guard = guard
+        self._function = function
+        self._encode_many = key_serde.encode_many
 
         def keyed(pair: tuple[Any, Any]) -> tuple[Any, bytes | None]:
             key, value = pair
@@ -183,6 +207,17 @@ class KeyInHeaderOperator:
 
     def process(self, batch: Batch) -> Batch:
         """Return the records under their new keys."""
+        own = None
+        if self._encode_many is not None and not holds_none(batch.keys):
+            own = self._guard.attempt(self._encode_many, [batch.keys])
+        if own is not None:
+            keys, kept = self._guard.map(self._function, batch.values, batch)
+            data = own[0] if kept is None else [own[0][index] for index in kept]
+            rest = (batch if kept is None else batch.take(kept)).with_keys(keys)
+            rest.headers = [
+                (*rest.headers_at(index), (HEADER_OF_KEY, found)) for index, found in enumerate(data)
+            ]
+            return rest
         pairs = list(zip(batch.keys, batch.values, strict=True))
         made, kept = self._guard.map(self._keyed, pairs, batch)
         rest = (batch if kept is None else batch.take(kept)).with_keys([key for key, _ in made])
@@ -195,7 +230,12 @@ class KeyInHeaderOperator:
 def _under_own_keys(batch: Batch, key_serde: Serde[Any]) -> Batch:
     """Return the records under the keys in their headers, without these headers."""
     split = [without_key_header(batch.headers_at(index)) for index in range(len(batch))]
-    restored = batch.with_keys([None if data is None else key_serde.decode(data) for data, _ in split])
+    column = [data for data, _ in split]
+    known = [data for data in column if data is not None]
+    if key_serde.decode_many is not None and len(known) == len(column):
+        restored = batch.with_keys(key_serde.decode_many(known))
+    else:
+        restored = batch.with_keys([None if data is None else key_serde.decode(data) for data in column])
     headers = [others for _, others in split]
     restored.headers = headers if any(headers) else None
     return restored

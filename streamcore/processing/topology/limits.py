@@ -38,6 +38,8 @@ def has_room(times_ms: Sequence[int], timestamp_ms: int, count: int, size_ms: in
 
 def without_key_header(headers: Headers) -> tuple[bytes | None, Headers]:
     """Return the bytes in the last header of this name, and the other headers; ``None`` without one."""
+    if len(headers) == 1 and headers[0][0] == HEADER_OF_KEY:
+        return headers[0][1], ()
     at = max((index for index, (name, _) in enumerate(headers) if name == HEADER_OF_KEY), default=None)
     if at is None:
         return None, headers
