@@ -87,11 +87,13 @@ class WorkerMetrics(Collector):
             "streamcore_stream_time_seconds", "The highest event time processed", labels=["task"]
         )
         committed = {
-            source: offset for state in tasks.task_set.states for source, offset in state.committed.items()
+            partition: offset
+            for state in tasks.task_set.states
+            for partition, offset in state.committed.items()
         }
-        for source, marks in sorted(self._worker.log.offsets(committed).items()):
-            left = max(0, marks.last_stable - committed[source])
-            lag.add_metric([source.topic, str(source.partition)], left)
+        for partition, marks in sorted(self._worker.log.offsets(committed).items()):
+            left = max(0, marks.last_stable - committed[partition])
+            lag.add_metric([partition.topic, str(partition.partition)], left)
         for state in tasks.task_set.states:
             if state.committed_time_ms != NO_TIME:
                 stream_time.add_metric([str(state.task.task_id)], state.committed_time_ms / 1000)

@@ -99,8 +99,8 @@ class DeadLetterReplay(ApplicationLog):
         try:
             for partition, columns, letters in self._chunks(topic, count_max):
                 with producer.transaction() as transaction:
-                    for target, records in self._records(columns, letters).items():
-                        transaction.append_columns(target, records)
+                    for to_partition, records in self._records(columns, letters).items():
+                        transaction.append_columns(to_partition, records)
                     reached = CommittedOffset(letters.end)
                     transaction.commit_offsets(self._group, {partition: reached})
                 self._count(found, partition, letters)
@@ -175,18 +175,18 @@ class DeadLetterReplay(ApplicationLog):
         counts = self._partition_counts({letter.topic for letter in letters.letters})
         rows: dict[TopicPartition, list[tuple[int, Letter]]] = {}
         for row, letter in zip(letters.rows, letters.letters, strict=True):
-            target, key, count = letter.source, columns.keys[row], counts[letter.topic]
-            if target.partition >= count:  # the topic was made again, with fewer partitions
-                target = TopicPartition(letter.topic, 0 if key is None else partition_of_key(key, count))
-            rows.setdefault(target, []).append((row, letter))
+            partition, key, count = letter.source, columns.keys[row], counts[letter.topic]
+            if partition.partition >= count:  # the topic was made again, with fewer partitions
+                partition = TopicPartition(letter.topic, 0 if key is None else partition_of_key(key, count))
+            rows.setdefault(partition, []).append((row, letter))
         return {
-            target: RecordColumns(
+            partition: RecordColumns(
                 [columns.keys[row] for row, _ in found],
                 [columns.values[row] for row, _ in found],
                 [columns.timestamps_ms[row] for row, _ in found],
                 [letter.headers for _, letter in found],
             )
-            for target, found in rows.items()
+            for partition, found in rows.items()
         }
 
     def _partition_counts(self, topics: set[TopicName]) -> dict[TopicName, int]:

@@ -258,8 +258,8 @@ def open_task_set(
                     clock,
                     checks_values=_checks_values(table.topic, application),
                 )
-                for source in keeper.partitions:
-                    name = keeper.store_name(source.partition)
+                for partition in keeper.partitions:
+                    name = keeper.store_name(partition.partition)
                     describe_store(engine, description_of(table.store, name, follows=table.topic.name))
                 keeper.follow(progress)
                 task_set.global_tables[table.store.name] = keeper
@@ -268,8 +268,8 @@ def open_task_set(
             outputs = Outputs()
             states: list[TaskState] = []
             for sub_topology in group:
-                for partition in range(task_count(sub_topology, counts)):
-                    task_id = TaskId(sub_topology.name, partition)
+                for number in range(task_count(sub_topology, counts)):
+                    task_id = TaskId(sub_topology.name, number)
                     # Without stores there is nothing to keep but the offset, which the log has, too.
                     engine = (
                         engines.open(application.app_id, str(task_id))
@@ -319,41 +319,41 @@ class _Opening:
             TopologyError: a table is declared differently from when it was written.
             UsageError: state, changelog and committed offsets do not belong together.
         """
-        partition = task_id.partition
-        sources = {
-            TopicPartition(entry.topic.name, partition): entry.topic
+        number = task_id.partition
+        topics = {
+            TopicPartition(entry.topic.name, number): entry.topic
             for entry in sub_topology.inputs
-            if partition < self._builder.counts[entry.topic.name]
+            if number < self._builder.counts[entry.topic.name]
         }
         committed = {
-            source: position
-            for source, position in self._log.committed(self._application.app_id, list(sources)).items()
-            if source.topic not in self._ground.replaced_inputs
+            partition: position
+            for partition, position in self._log.committed(self._application.app_id, list(topics)).items()
+            if partition.topic not in self._ground.replaced_inputs
         }
-        offsets = self._log.offsets(list(sources))
+        offsets = self._log.offsets(list(topics))
         ensure_within_log(committed, offsets)
         marked = {entry.topic.name for entry in sub_topology.inputs if entry.has_marks}
         inputs = []
         watermark_ms = NO_TIME
-        for source, topic in sources.items():
-            position, time_ms = offsets[source].log_start, NO_TIME
-            if source in committed:
-                if committed[source].offset < position:
-                    warn_of_gap(source, committed[source].offset, position)
-                position = max(position, committed[source].offset)
-                found_ms, time_ms = times_in(committed[source].metadata)
+        for partition, topic in topics.items():
+            position, time_ms = offsets[partition].log_start, NO_TIME
+            if partition in committed:
+                if committed[partition].offset < position:
+                    warn_of_gap(partition, committed[partition].offset, position)
+                position = max(position, committed[partition].offset)
+                found_ms, time_ms = times_in(committed[partition].metadata)
                 watermark_ms = max(watermark_ms, found_ms)
             writers = None
-            if source.topic in marked:
-                writers = writers_of(self._application.plan, source.topic, self._builder.counts)
+            if partition.topic in marked:
+                writers = writers_of(self._application.plan, partition.topic, self._builder.counts)
             inputs.append(
                 RecordQueue(
-                    source,
+                    partition,
                     topic,
                     position,
                     time_ms,
                     writers,
-                    has_records=position < offsets[source].last_stable,
+                    has_records=position < offsets[partition].last_stable,
                 )
             )
         changelogs: dict[str, TopicPartition] = {}
@@ -361,14 +361,14 @@ class _Opening:
         stores: dict[str, WriteBack[Any, Any]] = {}
         for store in sub_topology.stores:
             if store.source_topic is not None:
-                followed[store.name] = TopicPartition(store.source_topic.name, partition)
+                followed[store.name] = TopicPartition(store.source_topic.name, number)
             else:
                 name = changelog.changelog_topic(self._application.app_id, store.name)
-                changelogs[store.name] = TopicPartition(name, partition)
-            source = {**changelogs, **followed}[store.name]
-            self._restore(engine, store, source, inputs)
+                changelogs[store.name] = TopicPartition(name, number)
+            partition = {**changelogs, **followed}[store.name]
+            self._restore(engine, store, partition, inputs)
             stores[store.name] = write_back_of(engine, store)
-        self._ensure_own_positions(engine, changelogs, committed, list(sources))
+        self._ensure_own_offsets(engine, changelogs, committed, list(topics))
         reached = Position({queue.partition: queue.position for queue in inputs})
         if task_position(engine) != reached:
             engine.apply([], {}, position_note(reached))
@@ -385,26 +385,26 @@ class _Opening:
             changelogs=changelogs,
             followed=followed,
             topic_ids={
-                name: self._topics[target.topic].topic_id
-                for name, target in {**changelogs, **followed}.items()
+                name: self._topics[partition.topic].topic_id
+                for name, partition in {**changelogs, **followed}.items()
             },
             committed={queue.partition: queue.position for queue in inputs},
             committed_time_ms=watermark_ms,
             marked={topic: self._builder.counts[topic] for topic in sub_topology.marked},
         )
 
-    def _ensure_own_positions(
+    def _ensure_own_offsets(
         self,
         engine: KeyValueEngine,
         changelogs: Mapping[str, TopicPartition],
         committed: Mapping[TopicPartition, CommittedOffset],
-        sources: list[TopicPartition],
+        partitions: list[TopicPartition],
     ) -> None:
-        if any(source.topic in self._ground.replaced_inputs for source in sources):
+        if any(partition.topic in self._ground.replaced_inputs for partition in partitions):
             return
         ensure_own_offsets(
             self._application.app_id,
-            sources,
+            partitions,
             committed,
             task_position(engine),
             self._ground.records,
@@ -416,13 +416,13 @@ class _Opening:
         self,
         engine: KeyValueEngine,
         store: StoreSpec,
-        source: TopicPartition,
+        partition: TopicPartition,
         inputs: list[RecordQueue],
     ) -> None:
         until = None
         transform = None
         if store.source_topic is not None:
-            until = next(queue.position for queue in inputs if queue.partition == source)
+            until = next(queue.position for queue in inputs if queue.partition == partition)
             transform = topic_transform(
                 store.source_topic,
                 store.key_type,
@@ -433,20 +433,20 @@ class _Opening:
             report = self._progress
 
             def named(done: int, total: int) -> None:
-                report(f"{store.name}-{source.partition}", done, total)
+                report(f"{store.name}-{partition.partition}", done, total)
 
         replaced = replaced_ids(self._ground.records, store)
         checkpoint = changelog.checkpoint(engine, store.name)
         describe_store(
             engine,
-            description_of(store, store.name, follows=source.topic),
+            description_of(store, store.name, follows=partition.topic),
             starts_over=checkpoint is not None and checkpoint.topic_id in replaced,
         )
         restore_store(
             engine,
             RestoreTarget(
                 store=store.name,
-                partition=source,
+                partition=partition,
                 is_windowed=store.expires_by_retention,
                 deletes_by_tombstones=store.deletes_keys,
                 until=until,
