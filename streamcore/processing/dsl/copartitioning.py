@@ -123,9 +123,9 @@ def tables_of_join(left: Flow, right: Flow, base: str) -> tuple[Flow, Flow]:
     if _has_keys_of_topics(right):
         return _moved_table(left, f"{base}.left", _topics(right)[0]), right
     raise TopologyError(
-        "the keys of the tables lie in partitions by a part of them, as keys of windows do; make one table "
-        "of a stream with .repartition(name=…) before it: "
-        + fact_text(step=base, table=left.name, other=right.name)
+        "the tables have equal keys in different partitions, by the ways in which their topics write keys or "
+        "by their numbers, and their keys are those of windows; make both of streams with "
+        ".repartition(n, name=…) before them: " + fact_text(step=base, table=left.name, other=right.name)
     )
 
 

@@ -40,6 +40,22 @@ def stream_and_aggregate(app: sc.App, left: Any, right: Any) -> None:
     left.join(newest, lambda value, other: [value, other.last], name="found", value=list).to("out")
 
 
+def stream_and_table_as_of(app: sc.App, left: Any, right: Any) -> None:
+    rights = right.table("rights", history="1d")
+    left.join(rights, lambda value, other: [value, other], as_of=True, name="found", value=list).to("out")
+
+
+def table_and_table_by_foreign_key(app: sc.App, left: Any, right: Any) -> None:
+    joined = left.table("lefts").join(
+        right.table("rights"),
+        lambda value, other: [value, other],
+        on=lambda value: (value * 5) % 12,
+        name="found",
+        value=list,
+    )
+    joined.updates().to("out")
+
+
 def table_and_table(app: sc.App, left: Any, right: Any) -> None:
     joined = left.table("lefts").join(
         right.table("rights"), lambda value, other: [value, other], name="found", value=list
@@ -102,7 +118,9 @@ def results_of(declare: Declare, left: dict[str, Any], right: dict[str, Any]) ->
     [
         stream_and_table,
         stream_and_aggregate,
+        stream_and_table_as_of,
         table_and_table,
+        table_and_table_by_foreign_key,
         stream_and_stream,
         counted_together,
         mapped_and_counted_together,
@@ -260,3 +278,25 @@ def test_the_repartition_topic_of_a_join_is_named_after_the_join() -> None:
     (topic,) = [topic for topic in app.plan().topics if topic.internal]
 
     assert (topic.name, topic.key_serde.encode(7)) == ("app-found-repartition", b"\x07")
+
+
+@pytest.mark.parametrize("pair", ["json and msgpack", "four and three partitions"])
+def test_windowed_tables_meet_behind_repartition_topics_of_both_and_are_refused_without(pair: str) -> None:
+    left, right = PAIRS[pair]
+    app = sc.App("app")
+    lefts, rights = app.topic("left", value=int, **left), app.topic("right", value=int, **right)
+
+    def both(value: int, other: int) -> list[int]:
+        return [value, other]
+
+    with pytest.raises(TopologyError, match=r"make both of streams with .repartition\(n, name=…\)"):
+        lefts.tumbling("1h").count("n").join(rights.tumbling("1h").count("m"), both, name="found")
+
+    moved = [topic.repartition(4, name=f"by-{topic.name}").tumbling("1h") for topic in (lefts, rights)]
+    moved[0].count("lefts").join(moved[1].count("rights"), both).updates().to("out")
+    with TopologyDriver(app) as driver:
+        for key in KEYS:
+            for topic in (lefts, rights):
+                driver.send(topic, key=key, value=1, at="1970-01-01T00:00:01Z")
+
+        assert [record.value for record in driver.read("out")] == [[1, 1]] * len(KEYS)
