@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from streamcore.processing.dsl.checks import Duration, declared_ms
 from streamcore.processing.dsl.flow import Flow, writable
-from streamcore.processing.topology.nodes import Every, StoreSpec
+from streamcore.processing.topology.nodes import Aggregate, Every, Node, StoreSpec
 from streamcore.serde import Serde
 
 _TIME: Final = struct.Struct(">q?")
@@ -33,8 +33,16 @@ def periodic(flow: Flow, name: str, every_ms: int, *, keys_max: int | None = Non
         store=store,
         every_ms=every_ms,
         keys_max=keys_max,
+        table=_table_of(flow.node) if keys_max is None else None,
     )
     return flow.then(node)
+
+
+def _table_of(parent: Node) -> StoreSpec | None:
+    """Return the store in which the results of changes are found when an interval ends."""
+    if not isinstance(parent, Aggregate) or parent.follows_rows or parent.store.windows is not None:
+        return None
+    return parent.store
 
 
 def periodic_updates(flow: Flow, table: str, every: Duration) -> Flow:

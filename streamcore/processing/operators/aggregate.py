@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, chain, islice, pairwise, repeat
-from typing import Any
+from typing import Any, Protocol
 
 from streamcore.processing.operators.batch import Batch, holds_none
 from streamcore.processing.operators.guard import Guard
@@ -24,6 +24,16 @@ from streamcore.processing.operators.tables import StoreHistory
 from streamcore.processing.topology.aggregator import Aggregator
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.state.write_back import WriteBack
+
+
+class Periodic(Protocol):
+    """Emits the results of a table once in an interval."""
+
+    def fold(self, batch: Batch, fold: Callable[[Batch], Batch | None]) -> Batch | None:
+        """Fold a batch in the parts that the ends of intervals cut it into."""
+
+    def changed(self, identities: Sequence[Any], timestamps_ms: Sequence[int]) -> None:
+        """Hold the changes of keys until the interval ends."""
 
 
 class AggregateOperator:
@@ -39,6 +49,7 @@ class AggregateOperator:
         history: StoreHistory | None = None,
         follows_rows: bool = False,
         sets: KeptSets | None = None,
+        periodic: Periodic | None = None,
     ) -> None:
         """Create the operator.
 
@@ -47,6 +58,7 @@ class AggregateOperator:
             history: gets the changes of rounds in which a join reads the table.
             follows_rows: emit only the last change that a record makes.
             sets: the sets that leave the accumulators in parts.
+            periodic: emits the results of the table once in an interval.
         """
         self._follows_rows = follows_rows
         self._guard = guard
@@ -60,10 +72,12 @@ class AggregateOperator:
         self._result = spec.result
         self._emits = emits
         self._sets = sets
+        self._periodic = periodic
 
     def process(self, batch: Batch) -> Batch | None:
         """Fold the batch; return each record's new result if a step reads the updates."""
-        changes = self.fold(self._guard.with_values(self._guard.with_keys(batch)))
+        batch = self._guard.with_values(self._guard.with_keys(batch))
+        changes = self.fold(batch) if self._periodic is None else self._periodic.fold(batch, self.fold)
         if changes is None or not self._follows_rows:
             return changes
         origins = changes.origins
@@ -99,10 +113,17 @@ class AggregateOperator:
         if not self._is_read_each:
             if self._fold_groups(groups, columns, states):
                 self._store.mark_dirty(groups)
+                self._note(keys, batch)
                 return None
         elif (running := self._guard.attempt(self._running(groups, columns, states), groups)) is not None:
+            self._note(keys, batch)
             return self._take_running(batch, groups, running, states)
         return self._fold_one_by_one(batch, keys, columns, states)
+
+    def _note(self, keys: Sequence[Any], batch: Batch) -> None:
+        """Note that records changed their keys, where the results are emitted later."""
+        if self._periodic is not None:
+            self._periodic.changed(keys, batch.timestamps_ms)
 
     @property
     def counts_only(self) -> bool:
@@ -157,10 +178,13 @@ class AggregateOperator:
 
     def _fold_counts(self, batch: Batch) -> None:
         try:
-            self._add_counts(dict(Counter(self._store.identify(batch.keys))))
+            identities = self._store.identify(batch.keys)
+            self._add_counts(dict(Counter(identities)))
         except UNFIT:
             batch, keys = fitting(self._guard, self._store, batch.keys, batch)
-            self._add_counts(dict(Counter(self._store.identify(keys))))
+            identities = self._store.identify(keys)
+            self._add_counts(dict(Counter(identities)))
+        self._note(identities, batch)
 
     def _add_counts(self, counts: dict[Any, int]) -> None:
         """Add counts by identity. Raises ``UNFIT``, with nothing changed, if a key does not fit the store."""
@@ -313,7 +337,9 @@ class AggregateOperator:
 
         results, kept = self._guard.map(step, range(len(batch)), batch)
         rest = batch if kept is None else batch.take(kept)
-        self._store.mark_dirty(keys if kept is None else [keys[index] for index in kept])
+        changed = keys if kept is None else [keys[index] for index in kept]
+        self._store.mark_dirty(changed)
+        self._note(changed, rest)
         return rest.with_values(results) if self._emits else None
 
 

@@ -1,12 +1,16 @@
 """Emits the newest change of each key once in an interval of event time (``Every``).
 
 The changes of the interval under way are in a store, so a crash loses none, and the cost of an interval is
-that of the keys that changed in it.
+that of the keys that changed in it. Where an aggregation without windows comes before, it folds the records
+of an interval at once, and only the keys and times of changes are held; the results are those of the table
+when the interval ends.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from streamcore.processing.operators.batch import Batch, BatchSource, merged
@@ -20,9 +24,20 @@ from streamcore.state.write_back import WriteBack
 class EveryOperator:
     """Holds changes back until the watermark is in a later interval."""
 
-    def __init__(self, guard: Guard, store: WriteBack[Any, Any], node: Every, time: Watermark) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        store: WriteBack[Any, Any],
+        node: Every,
+        time: Watermark,
+        table: WriteBack[Any, Any] | None = None,
+    ) -> None:
+        """Create the operator; ``table`` is that of the node: its aggregation uses ``fold``, ``changed``."""
         self._guard = guard
         self._store = store
+        self._table = table
+        self._ready: list[Batch] = []
+        """The results of intervals that ended in the round, until the step takes them."""
         self._node = node
         self._time = time
         self._reached = node.interval_of(time.watermark_ms)
@@ -35,8 +50,9 @@ class EveryOperator:
         A record that ends an interval finds the changes of the records before it; its own change belongs to
         the next interval. A record that would exceed the limit of keys finds them, too.
         """
-        identities: Any = ()
-        if arrived is not None:
+        if self._table is not None or arrived is None:
+            self._end_intervals(None, source, _nothing)
+        else:
             arrived = self._guard.with_keys(arrived)
             arrived, identities, _ = loaded(self._guard, self._store, arrived.keys, arrived)
             # A value that cannot be stored is an error of its record, and not of the commit.
@@ -44,27 +60,57 @@ class EveryOperator:
             _, kept = self._guard.map(self._node.store.value_serde.encode, timed, arrived)
             if kept is not None:
                 arrived, identities = arrived.take(kept), [identities[index] for index in kept]
-        node, time = self._node, self._time
-        every_ms = node.every_ms
-        number, last = self._reached + 1, node.interval_of(time.watermark_ms)
+            self._end_intervals(arrived, source, partial(self._hold, arrived, identities))
+        ended, self._ready = self._ready, []
+        return merged(ended) if ended else None
+
+    def fold(self, batch: Batch, fold: Callable[[Batch], Batch | None]) -> Batch | None:
+        """Fold a batch into the table in the parts that the ends of intervals cut it into.
+
+        ``fold`` calls ``changed`` for the keys that it changes.
+        """
+        updates: list[Batch] = []
+
+        def fold_part(start: int, end: int) -> None:
+            part = batch if end - start == len(batch) else batch.take(range(start, end))
+            changes = fold(part) if len(part) else None
+            if changes is not None:
+                updates.append(changes)
+
+        self._end_intervals(batch, batch.source, fold_part)
+        return merged(updates)
+
+    def changed(self, identities: Sequence[Any], timestamps_ms: Sequence[int]) -> None:
+        """Hold the changes of keys of the table."""
+        newest = dict(zip(identities, timestamps_ms, strict=True))
+        self._store.put_many({identity: (time_ms, None) for identity, time_ms in newest.items()})
+
+    def _end_intervals(
+        self, arrived: Batch | None, source: BatchSource, take: Callable[[int, int], None]
+    ) -> None:
+        """Collect the changes of the intervals that end within the round.
+
+        ``take`` holds the changes of the arrived records from one index to another: of those before the end
+        of an interval, and finally of the others.
+        """
+        every_ms = self._node.every_ms
+        number, last = self._reached + 1, self._node.interval_of(self._time.watermark_ms)
         self._reached = last
-        held_before = 0
-        ended: list[Batch] = []
+        taken = 0
         while number <= last:
-            place = time.place_reaching(number * every_ms)
+            place = self._time.place_reaching(number * every_ms)
             if arrived is not None:
                 count = bisect_left(arrived.origins, place)
-                ended += self._hold(arrived, identities, held_before, count)
-                held_before = count
+                take(taken, count)
+                taken = count
             changes = self._held(place, source)
             if changes is not None:
-                ended.append(changes)
-            if arrived is None or held_before == len(arrived):
+                self._ready.append(changes)
+            if arrived is None or taken == len(arrived):
                 break
-            number = self._first_behind(arrived.origins[held_before], number + 1, last)
+            number = self._first_behind(arrived.origins[taken], number + 1, last)
         if arrived is not None:
-            ended += self._hold(arrived, identities, held_before, len(arrived))
-        return merged(ended) if ended else None
+            take(taken, len(arrived))
 
     def _first_behind(self, origin: int, number: int, last: int) -> int:
         """Return the first interval, from a number on, that the watermark reached after a record.
@@ -80,10 +126,9 @@ class EveryOperator:
                 number = middle + 1
         return number
 
-    def _hold(self, batch: Batch, identities: Any, start: int, end: int) -> list[Batch]:
-        """Hold the changes of some records; return those that had to be emitted for lack of room."""
+    def _hold(self, batch: Batch, identities: Any, start: int, end: int) -> None:
+        """Hold the changes of some records; those that are held are emitted before, for lack of room."""
         keys_max = self._node.keys_max
-        emitted: list[Batch] = []
         if keys_max is not None:
             if self._held_keys is None:
                 self._held_keys = set(self._store.identify([key for key, _ in self._store.items()]))
@@ -93,10 +138,9 @@ class EveryOperator:
                     self._put(batch, identities, start, index)
                     start = index
                     changes = self._held(batch.origins[index], batch.source)
-                    emitted += [] if changes is None else [changes]
+                    self._ready += [] if changes is None else [changes]
                 self._held_keys.add(identity)
         self._put(batch, identities, start, end)
-        return emitted
 
     def _put(self, batch: Batch, identities: Any, start: int, end: int) -> None:
         changes = zip(batch.timestamps_ms[start:end], batch.values[start:end], strict=True)
@@ -108,9 +152,21 @@ class EveryOperator:
         if not found:
             return None
         keys = [key for key, _ in found]
-        self._store.delete_many(self._store.identify(keys))
+        identities = self._store.identify(keys)
+        self._store.delete_many(identities)
         if self._held_keys is not None:
             self._held_keys.clear()
         times_ms = [time_ms for _, (time_ms, _) in found]
         values = [value for _, (_, value) in found]
-        return Batch(keys, values, times_ms, [place] * len(keys), None, source, held_times_ms=list(times_ms))
+        if self._table is not None:
+            states = self._table.load(identities)
+            values = [states[identity] for identity in identities]
+        held = Batch(keys, values, times_ms, [place] * len(keys), None, source, held_times_ms=list(times_ms))
+        if self._node.table is None or self._node.table.result is None:
+            return held
+        results, kept = self._guard.map(self._node.table.result, values, held)
+        return (held if kept is None else held.take(kept)).with_values(results)
+
+
+def _nothing(start: int, end: int) -> None:
+    """Hold the changes of no records."""

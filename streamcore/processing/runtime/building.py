@@ -206,7 +206,7 @@ class TaskBuilder:
             case nodes.JoinAnswers():
                 return JoinAnswersOperator(guard, node, task.stores[node.store.name])
             case nodes.Every():
-                return EveryOperator(guard, task.stores[node.store.name], node, _time(task, node))
+                return self._periodic(task, node, guard)
             case nodes.TableSource():
                 newest = TableSourceOperator(
                     guard,
@@ -299,6 +299,7 @@ class TaskBuilder:
             emits=emits,
             history=task.history_of(store),
             follows_rows=node.follows_rows,
+            periodic=self._periodic_after(task, store),
             sets=None
             if store.sets is None
             else KeptSets(task.stores[store.name], task.stores[store.sets.name], store),
@@ -307,6 +308,23 @@ class TaskBuilder:
             return fold
         assert isinstance(store.windows, Windows)
         return WindowedAggregateOperator(guard, fold, store.windows, _time(task, node), late)
+
+    def _periodic(self, task: Task, node: nodes.Every, guard: Guard) -> EveryOperator:
+        """Return the operator of a periodic step: the aggregation before it uses the same."""
+        found = task.periodic.get(node)
+        if found is None:
+            table = None if node.table is None else task.stores[node.table.name]
+            found = EveryOperator(guard, task.stores[node.store.name], node, _time(task, node), table)
+            task.periodic[node] = found
+        return found
+
+    def _periodic_after(self, task: Task, store: nodes.StoreSpec) -> EveryOperator | None:
+        """Return the operator of the periodic step that emits results of a table."""
+        for node in task.sub_topology.nodes:
+            if isinstance(node, nodes.Every) and node.table is store:
+                guard = Guard(node.name, self._policy(node.on_error), self._failures_of(task))
+                return self._periodic(task, node, guard)
+        return None
 
     def _lookup(self, task: Task, join: nodes.TableJoin) -> Lookup:
         if isinstance(join.table, nodes.GlobalTable):
@@ -372,9 +390,7 @@ def _sessions(task: Task, store: nodes.StoreSpec) -> SessionStore[Any]:
 
 
 def _is_asked(node: Node, asked_for: set[Node], task: Task) -> bool:
-    """Whether a step reads the records that a node emits; ``Final`` reads its store instead."""
+    """Whether a step reads the records that a node emits; some read its store instead."""
     if node not in asked_for:
         return False
-    return any(
-        node in child.parents and not isinstance(child, nodes.Final) for child in task.sub_topology.nodes
-    )
+    return any(node in child.parents and not nodes.reads_store(child) for child in task.sub_topology.nodes)

@@ -162,6 +162,8 @@ class Task:
             self.place_of(entry.root)
         self._steps: list[Step] = []
         self.agents: list[EventRunner] = []
+        self.periodic: dict[Node, EveryOperator] = {}
+        """The operators of periodic steps, which the aggregations before them use."""
         self._processors: list[ProcessorOperator] = []
         self._clock_now_ms: int | None = None
         """The clock, while its timers are being called."""

@@ -12,7 +12,13 @@ from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.meaning_of_outputs import Event, Results, Stored
 from streamcore.processing.topology.meaning_of_sessions import joined_session, united, values_for
 from streamcore.processing.topology.meaning_of_sliding import SlidRecord, slid
-from streamcore.processing.topology.meaning_of_time import TaskMeaning, held_ms, is_asked_for, key_bytes
+from streamcore.processing.topology.meaning_of_time import (
+    TaskMeaning,
+    held_ms,
+    is_asked_for,
+    is_noted,
+    key_bytes,
+)
 from streamcore.processing.topology.meaning_of_versions import MeaningOfVersions
 from streamcore.processing.topology.nodes import Aggregate, Final, StoreSpec
 from streamcore.processing.topology.windows import SessionWindows, SlidingWindows, Windows
@@ -122,7 +128,7 @@ class MeaningOfAggregates(MeaningOfVersions):
         updates = []
         for added, result in self._added(task, node, event, [state[key]] if key in state else [], call):
             state[key] = added
-            if is_asked_for(task, node):
+            if is_noted(task, node):
                 updates.append(replace(event, value=result))
         return updates
 

@@ -7,25 +7,38 @@ from functools import partial
 from typing import Any
 
 from streamcore.processing.topology.meaning_of_outputs import Event, Results, Stored
+from streamcore.processing.topology.meaning_of_tables import result_of
 from streamcore.processing.topology.meaning_of_time import TaskMeaning, held_ms, key_bytes
 from streamcore.processing.topology.nodes import Every
 from streamcore.state.keys import key_codec
 
 
-def emitted(
-    node: Every, held: dict[Any, Any], before_ms: int, watermark_ms: int, stored: Stored
+def emitted(node: Every, before_ms: int, watermark_ms: int, held: Callable[[], list[Event]]) -> list[Event]:
+    """Return the changes that are held, if an interval has ended."""
+    return [] if node.interval_of(watermark_ms) == node.interval_of(before_ms) else held()
+
+
+def all_held(
+    task: TaskMeaning,
+    node: Every,
+    stored: Stored,
+    guarded: Callable[[Callable[[], Any]], Results[Any]],
 ) -> list[Event]:
-    """Return the changes that are held, if an interval has ended; forget them."""
-    if node.interval_of(watermark_ms) == node.interval_of(before_ms):
-        return []
-    return all_held(node, held, stored)
+    """Return the changes that are held, by the bytes of their keys; forget them.
 
-
-def all_held(node: Every, held: dict[Any, Any], stored: Stored) -> list[Event]:
-    """Return the changes that are held, by the bytes of their keys; forget them."""
+    Results of a table are made now, from what it had after the newest change.
+    """
     decode = key_codec(node.store.key_type).decode
-    changes = [(decode(key), *held[key]) for key in sorted(held)]
+    held, states = task.stores[node.store.name], task.changed[node]
+    changes = []
+    for key in sorted(held):
+        time_ms, value = held[key]
+        values: Results[Any] = [value]
+        if node.table is not None:
+            values = guarded(partial(result_of, node.table, states[key]))
+        changes += [(decode(key), time_ms, found) for found in values]
     held.clear()
+    states.clear()
     return [
         Event(key, value, time_ms, (), stored.topic, stored.partition, stored.offset, time_ms)
         for key, time_ms, value in changes
@@ -45,13 +58,19 @@ def in_intervals(
     """
     held = task.stores[node.store.name]
     behind_ms = held_ms(task, node)
-    found = emitted(node, held, task.watermark_before_ms - behind_ms, task.watermark_ms - behind_ms, stored)
+    emit = partial(all_held, task, node, stored, guarded)
+    found = emitted(node, task.watermark_before_ms - behind_ms, task.watermark_ms - behind_ms, emit)
     for event in arrived:
-        if event.key is not None:
+        if event.key is None:
+            continue
+        for key in guarded(partial(key_bytes, node.store, event.key)):
+            if node.table is not None:
+                held[key] = (event.timestamp_ms, None)
+                task.changed[node][key] = task.stores[node.table.name][key]
+                continue
             change = (event.timestamp_ms, event.value)
-            for key in guarded(partial(key_bytes, node.store, event.key)):
-                for _ in guarded(partial(node.store.value_serde.encode, change)):
-                    if key not in held and len(held) == node.keys_max:
-                        found += all_held(node, held, stored)
-                    held[key] = change
+            for _ in guarded(partial(node.store.value_serde.encode, change)):
+                if key not in held and len(held) == node.keys_max:
+                    found += emit()
+                held[key] = change
     return found

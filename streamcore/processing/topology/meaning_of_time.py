@@ -11,7 +11,16 @@ from streamcore.processing.topology.marks import NOT_KNOWN, Mark, WriterTimes
 from streamcore.processing.topology.meaning_of_outputs import Event, Stored
 from streamcore.processing.topology.meaning_of_processors import MeaningOfProcessor
 from streamcore.processing.topology.meaning_of_sliding import SlidRecord
-from streamcore.processing.topology.nodes import Aggregate, Final, Node, Process, StoreSpec, TopicSpec
+from streamcore.processing.topology.nodes import (
+    Aggregate,
+    Every,
+    Final,
+    Node,
+    Process,
+    StoreSpec,
+    TopicSpec,
+    reads_store,
+)
 from streamcore.processing.topology.plan import Input, SubTopology, task_name
 from streamcore.processing.topology.times import (
     NO_TIME,
@@ -42,6 +51,8 @@ class TaskMeaning:
     """The partition time of the current event."""
     topic: TopicSpec | None = None
     """The topic of the current event."""
+    changed: dict[Every, dict[Any, Any]] = field(default_factory=lambda: defaultdict(dict))
+    """For a periodic step that emits results of a table: key -> its accumulators after its newest change."""
     processors: dict[Process, MeaningOfProcessor] = field(default_factory=dict)
     slid: dict[Any, list[SlidRecord]] = field(default_factory=lambda: defaultdict(list))
     """Store of sliding windows and bytes of a key -> the records of the key."""
@@ -99,7 +110,12 @@ def ensure_time(event: Event) -> None:
 
 
 def is_asked_for(task: TaskMeaning, node: Aggregate) -> bool:
-    """Whether a step reads the changes of an aggregation; ``Final`` reads its store instead."""
+    """Whether a step reads the results of changes of an aggregation; others read its store instead."""
+    return any(node in child.parents and not reads_store(child) for child in task.sub_topology.nodes)
+
+
+def is_noted(task: TaskMeaning, node: Aggregate) -> bool:
+    """Whether a step has to know which keys of an aggregation changed."""
     return any(node in child.parents and not isinstance(child, Final) for child in task.sub_topology.nodes)
 
 

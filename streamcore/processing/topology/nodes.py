@@ -205,11 +205,14 @@ class Every(Node):
     """Emit the newest change of each key, at most once in each interval of event time.
 
     The watermark of the task ends an interval. The store keeps the changes of the interval under way: for
-    each key the time of its newest change, and the value.
+    each key the time of its newest change, and the value. The values of ``table`` are not kept: they are the
+    results that the table has when the interval ends.
     """
 
     store: StoreSpec
     every_ms: int
+    table: StoreSpec | None = None
+    """The store of an aggregation without windows, if that is the parent and every change of it counts."""
     keys_max: int | None = None
     """How many keys a task holds changes of; one more emits all of them before the interval has ended."""
 
@@ -292,6 +295,11 @@ LOOKUPS = TableJoin | AsOfJoin | RowJoin | AnswerReferences
 
 TABLE_STEPS = TableSource | DerivedTable | RowMap | RowFilter | RowJoin | JoinAnswers
 """Steps between a topic and a table that follows it: they do not read the topic as a stream."""
+
+
+def reads_store(node: Node) -> bool:
+    """Whether a step reads the results of its parent, an aggregation, in the store and not as records."""
+    return isinstance(node, Final) or (isinstance(node, Every) and node.table is not None)
 
 
 def own_stores(node: Node) -> tuple[StoreSpec, ...]:

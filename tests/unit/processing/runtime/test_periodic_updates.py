@@ -91,3 +91,61 @@ def test_a_second_interval_for_a_table_and_a_wrong_one_are_refused() -> None:
         table.updates(every="20s")
     with pytest.raises(TopologyError, match="every is at least 1 ms"):
         table.updates(every="0s")
+
+
+def test_a_result_is_made_when_the_interval_ends_and_its_failure_is_that_of_the_ending_record() -> None:
+    made: list[int] = []
+
+    def result(total: int) -> int:
+        made.append(total)
+        if total == 3:
+            raise ValueError("3 is refused")
+        return total
+
+    app = sc.App("results", on_error=sc.skip)
+    numbers = app.topic("numbers", key=str, value=int, partitions=1)
+    add = sc.aggregation(int, lambda total, number: total + number, result=result)
+    found = app.topic("found", key=str, value=int, partitions=1)
+    numbers.aggregate("sums", total=add).updates(every="10s").map(lambda sums: sums.total).to(found)
+
+    with TopologyDriver(app) as driver:
+        for key, number, time_s in [("a", 1, 1), ("a", 2, 2), ("b", 5, 3), ("a", 4, 12), ("b", 5, 30)]:
+            driver.send(numbers, key=key, value=number, at=time_s * 1000)
+        driver.process()
+
+        assert made == [3, 5, 7]
+        assert [(record.key, record.value) for record in driver.read(found)] == [("b", 5), ("a", 7)]
+
+
+def test_each_change_and_the_periodic_ones_can_be_read_of_one_table() -> None:
+    app = sc.App("both")
+    numbers = app.topic("numbers", key=str, value=int, partitions=1)
+    counts = numbers.count("counts")
+    each, some = (app.topic(name, key=str, value=int, partitions=1) for name in ("each", "some"))
+    counts.updates().to(each)
+    counts.updates(every="10s").to(some)
+
+    with TopologyDriver(app) as driver:
+        for time_s in (1, 2, 11, 21):
+            driver.send(numbers, key="a", value=0, at=time_s * 1000)
+        driver.process()
+
+        assert [record.value for record in driver.read(each)] == [1, 2, 3, 4]
+        assert [record.value for record in driver.read(some)] == [2, 3]
+
+
+def test_a_key_whose_records_all_fail_did_not_change() -> None:
+    app = sc.App("failing", on_error=sc.skip)
+    numbers = app.topic("numbers", key=str, value=int, partitions=1)
+    found = app.topic("found", key=str, value=int, partitions=1)
+    inverse = sc.sum(lambda number: 12 // number)
+    numbers.aggregate("sums", total=inverse).updates(every="10s").map(lambda sums: sums.total).to(found)
+
+    with TopologyDriver(app) as driver:
+        for key, number, time_s in [("a", 0, 1), ("b", 3, 2), ("b", 0, 3), ("c", 1, 20)]:
+            driver.send(numbers, key=key, value=number, at=time_s * 1000)
+        driver.process()
+
+        assert [(record.key, record.value, record.timestamp_ms) for record in driver.read(found)] == [
+            ("b", 4, 2_000)
+        ]
