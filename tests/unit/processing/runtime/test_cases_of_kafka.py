@@ -120,9 +120,9 @@ def test_bounds_of_the_span(
     left.join(right, pair, before=before, after=after, grace="1h", name="joined", value=str).to("out")
     sent = [(L, "A", left_ms), (R, "a", right_ms)]
 
-    found = results(app, sent if first == L else sent[::-1], together=True)
+    found = results(app, sent if first == L else sent[::-1], together=False)
 
-    assert found == [["A-a"] if meets else []]
+    assert found == [[], ["A-a"] if meets else []]
 
 
 Sequence_ = list[tuple[str, Any, int]]
@@ -223,6 +223,36 @@ def test_missing_sides(how: Any, grace_ms: int, sent: Sequence_, expected: list[
     assert [row for row in found if "end" not in row] == [row for row in expected if "end" not in row]
 
 
+def test_spans_of_unequal_reach_wait_for_the_longer_one_of_both() -> None:
+    """A left row waits for what is up to 100 ms later, although nothing before it can match."""
+    app = sc.App("app")
+    left, right = (app.topic(name, key=str, value=str) for name in (L, R))
+    joined = left.join(right, pair, before="0s", after="100ms", how="outer", name="joined", value=str)
+    joined.to("out")
+
+    found = results(
+        app,
+        [(L, "A", 0), (R, "x", 50), (L, "B", 90), (R, "b", 100), (L, "end", 400), (R, "end", 400)],
+        together=False,
+    )
+
+    assert list(chain(*found)) == ["A-x", "A-b", "B-b", "end-end"]
+
+
+@pytest.mark.parametrize("how", ["left", "outer"])
+def test_rows_without_a_match_come_left_and_right_in_the_order_of_their_times(how: str) -> None:
+    app = sc.App("app")
+    left, right = (app.topic(name, key=str, value=str) for name in (L, R))
+    options: dict[str, Any] = {"before": "0s", "after": "0s", "grace": "1s", "how": how}
+    left.join(right, pair, name="joined", value=str, **options).to("out")
+    sent = [(R, "a", 1), (L, "A", 2), (R, "b", 3), (L, "B", 4), (L, "end", 9_000), (R, "end", 9_000)]
+
+    (found,) = results(app, sent, together=True)
+
+    both = ["None-a", "A-None", "None-b", "B-None"] if how == "outer" else ["A-None", "B-None"]
+    assert [row for row in found if row != "end-end"] == both
+
+
 # -- windows: the changes of each record
 
 Windowed = tuple[str, int, int, Any]
@@ -283,6 +313,7 @@ def windows_in(driver: TopologyDriver) -> list[Windowed]:
         ),
         ("tumbling", [0, 9, 10, 10], {(0, 10): 2, (10, 20): 2}),
         ("hopping", [0, 4], {(0, 10): 2}),
+        ("hopping", [0, 5, 10], {(0, 10): 2, (5, 15): 2, (10, 20): 1}),
     ],
 )
 @pytest.mark.parametrize("together", [False, True])
@@ -331,6 +362,40 @@ def test_only_final_results_of_windows_come_each_once() -> None:
             assert windows_in(driver) == expected, at_ms
         driver.close_windows()
         assert windows_in(driver) == [("k", 30, 32, "1")]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_final_result_comes_with_the_record_that_ends_the_grace_of_its_window(together: bool) -> None:
+    app = sc.App("app")
+    values = app.topic("values", key=str, value=str, partitions=1)
+    out = app.topic("out", key=str, value=str, partitions=1)
+    counts = values.tumbling("1s", grace="2s").count("counts")
+    shown = counts.final().map_record(
+        lambda record: sc.Record(record.key.key, f"final {record.value}"), key=str, value=str, name="shown"
+    )
+    values.merge(shown).to(out)
+
+    found = results(app, [("values", f"at {at_s}", at_s * 1000) for at_s in range(5)], together=together)
+
+    assert list(chain(*found)) == ["at 0", "at 1", "at 2", "at 3", "final 1", "at 4", "final 1"]
+
+
+def test_final_results_go_into_the_windows_of_a_second_step_that_closes_later() -> None:
+    app = sc.App("app")
+    values = app.topic("values", key=str, value=str, partitions=1)
+    first = values.tumbling("5s", grace="3s").count("first").final()
+    by_key = first.map_record(
+        lambda record: sc.Record(record.key.key, record.value), key=str, value=int, name="by-key"
+    )
+    by_key.tumbling("10s").sum("second", lambda count: count).final().to("out")
+
+    with TopologyDriver(app) as driver:
+        for at_s in range(0, 23):
+            driver.send(values, key="k", value="v", at=at_s * 1000)
+            driver.process()
+        found = windows_in(driver)
+
+    assert found == [("k", 0, 10_000, 10)]
 
 
 SESSIONS: list[tuple[str, list[int], list[tuple[int, int, int]]]] = [

@@ -129,3 +129,20 @@ def test_a_cogroup_takes_streams_of_one_key_and_application_with_their_functions
     for call, message in calls:
         with pytest.raises(TopologyError, match=rf"(?s){message}.*at=.*test_cogroup.py"):
             call()
+
+
+def test_keys_share_no_initial_accumulator_that_functions_change_in_place() -> None:
+    def noted(found: list[str], word: str) -> list[str]:
+        found.append(word)
+        return found
+
+    app = sc.App("app")
+    words = app.topic("words", key=str, value=str)
+    sc.cogroup(words.by(noted)).aggregate("noted", initial=[], value=list[str])
+    with TopologyDriver(app) as driver:
+        for key in ("a", "b", "a"):
+            driver.send(words, key=key, value=f"of {key}")
+
+        found = {answer.key: answer.value for answer in driver.table("noted").all()}
+
+    assert found == {"a": ["of a", "of a"], "b": ["of b"]}

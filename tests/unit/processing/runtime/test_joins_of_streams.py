@@ -246,3 +246,19 @@ def test_the_policy_of_the_join_takes_the_record_that_completes_a_failing_pair()
         driver.send(right, key="a", value=3, at=S)
         assert [record.value for record in driver.read("out")] == [2]
         assert len(driver.read("dead")) == 1
+
+
+def test_rows_leave_the_stores_when_no_record_can_meet_them() -> None:
+    app = sc.App("app")
+    left, right = (app.topic(name, key=str, value=str) for name in ("l", "r"))
+    left.join(right, both, before="2s", after="3s", grace="1s", how="outer", name="near").to("out")
+
+    with TopologyDriver(app) as driver:
+        for number in range(10):
+            driver.send(left, key="a", value=str(number), at=number * S)
+        for topic in (left, right):
+            driver.send(topic, key="end", value="-", at=100 * S)
+        # The key of a stored row has the number of its chunk beside it.
+        kept = {answer.key.key[0] for answer in driver.table("near.left").all()}
+
+    assert kept == {"end"}

@@ -168,6 +168,27 @@ def test_timers_of_the_clock_come_with_the_clock_and_survive_a_crash() -> None:
         assert driver.table("counted").get("a").value == 2  # type: ignore[union-attr]
 
 
+def test_a_timer_of_the_clock_comes_before_one_that_was_set_earlier_for_later() -> None:
+    class Waits(sc.Processor[str, int, str, str]):
+        def on_record(self, record: sc.Record[str, int]) -> None:
+            self.schedule(after=f"{record.value}s", by_clock=True, name=f"after {record.value}")
+
+        def on_timer(self, timer: sc.DueTimer[str]) -> None:
+            self.forward(value=timer.name)
+
+    app = sc.App("app")
+    events = app.topic("events", key=str, value=int)
+    events.process("waits", Waits).to("out")
+    with TopologyDriver(app) as driver:
+        driver.send(events, key="a", value=60)
+        driver.advance("1s")
+        driver.send(events, key="a", value=5)
+        driver.advance("6s")
+        assert [record.value for record in driver.read("out")] == ["after 5"]
+        driver.advance("1m")
+        assert [record.value for record in driver.read("out")] == ["after 60"]
+
+
 def test_a_timer_of_the_clock_that_another_cancels_is_not_called() -> None:
     class First(sc.Processor[str, int, str, str]):
         def on_record(self, record: sc.Record[str, int]) -> None:

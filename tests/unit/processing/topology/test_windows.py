@@ -94,3 +94,16 @@ def test_a_column_of_times_has_the_starts_of_each(found: CalendarWindows, timest
         start_ms <= timestamp_ms < found.end_of(start_ms)
         for start_ms, timestamp_ms in zip(starts, timestamps_ms, strict=True)
     )
+
+
+@pytest.mark.parametrize(("grace_ms", "retention_ms", "kept_ms"), [(0, 50, 50), (70, 50, 70), (10, 50, 50)])
+def test_windows_expire_when_retention_and_grace_are_over(
+    grace_ms: int, retention_ms: int, kept_ms: int
+) -> None:
+    windows = TimeWindows(10, 10, grace_ms, retention_ms)
+
+    before, at_end = windows.expired_before(109 + kept_ms), windows.expired_before(110 + kept_ms)
+
+    assert before is not None
+    assert before <= 100
+    assert at_end == 101
