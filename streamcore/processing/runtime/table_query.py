@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from streamcore.durations import duration_ms, time_ms
 from streamcore.errors import ClosedError, UsageError, fact_text
@@ -14,13 +15,17 @@ from streamcore.processing.runtime.outside import AnyTable, table_name
 from streamcore.processing.runtime.reading import ReadOnlyTable
 from streamcore.processing.runtime.stores import description_of, stored_keys
 from streamcore.processing.runtime.task_set import TaskSet
-from streamcore.processing.topology.nodes import StoreSpec
+from streamcore.processing.topology.nodes import StoreSpec, TableHistory, TableSource
+from streamcore.processing.topology.versions import KeyHistory, Version, time_of
 from streamcore.processing.topology.windows import RecordWindows
 from streamcore.state.descriptions import StoreDescription
 from streamcore.state.keys import KeyCodec
 from streamcore.state.position import Position
 from streamcore.state.queries import Answer, StoreView
 from streamcore.state.session_view import store_view
+
+_READS_MAX: Final = 5
+"""How often a history is read again, because a commit has come between two reads."""
 
 Time = datetime | str | int
 WaitForPosition = Callable[[StoreSpec, Position, int], None]
@@ -39,14 +44,17 @@ class TableQuery:
         wait_for: WaitForPosition,
         is_open: Callable[[], bool],
         reached: Callable[[], Position] | None = None,
+        history: HistoryQuery | None = None,
     ) -> None:
         """Unite the views of the partitions.
 
         Args:
             wait_for: waits until the table reflects a position.
             reached: returns the position of the table, where the engines do not know it (global tables).
+            history: the versions of the rows, if the table keeps them.
         """
         self._reached = reached
+        self._history = history
         self.store = store
         self._views = views
         self._wait_for = wait_for
@@ -89,8 +97,11 @@ class TableQuery:
     ) -> Answer[Any] | None:
         """Return the value of a key; of a windowed table, the value in the key's window at a time.
 
+        Of a table with a history, the value that the key had at a time, as a join as of that time finds it;
+        ``None`` if it had none, or if the history does not reach back so far.
+
         Args:
-            at: the time, for windowed tables.
+            at: the time, for windowed tables and tables with a history.
             at_least: wait until the table reflects this position, as an acknowledged send returns it.
             timeout: the longest wait for that.
 
@@ -104,6 +115,9 @@ class TableQuery:
             self._wait_for(self.store, Position(at_least), duration_ms(timeout))
         at_ms = None if at is None else time_ms(at)
         position = self.position()
+        if at_ms is not None and self._history is not None:
+            value = self._history.value_as_of(key, at_ms)
+            return None if value is None else Answer(value, position, key)
         found = [answer for view in self._views if (answer := view.get(key, at=at_ms)) is not None]
         if len(found) > 1:
             raise UsageError(
@@ -155,6 +169,43 @@ class TableQuery:
             raise ClosedError(f"the application has stopped; run it again: {fact_text(table=self.name)}")
 
 
+class HistoryQuery:
+    """The versions of the rows of a table, as of the last commit."""
+
+    def __init__(self, keys: TableQuery, versions: TableQuery, decode: Callable[[bytes], Any]) -> None:
+        """Read the two stores of a history; ``decode`` returns a value from its bytes in a version."""
+        self._keys = keys
+        self._versions = versions
+        self._decode = decode
+
+    def value_as_of(self, key: Any, time_ms: int) -> Any:
+        """Return the value that a key had at a time; ``None`` if it had none, or it is not known any more."""
+        held: Version | None = None
+        for _ in range(_READS_MAX):
+            answer = self._keys.get(key)
+            if answer is None:
+                return None
+            held, is_whole = self._held(key, answer.value, time_ms)
+            if is_whole:
+                break
+        return None if held is None or held.data is None else self._decode(held.data)
+
+    def _held(self, key: Any, history: KeyHistory, time_ms: int) -> tuple[Version | None, bool]:
+        """Return the newest version at or before a time, and whether all buckets were there: a commit between
+        two reads can delete one.
+        """
+        for start_ms in reversed(history.starts_ms[: bisect_right(history.starts_ms, time_ms)]):
+            bucket = self._versions.get(key, at=start_ms)
+            if bucket is None:
+                return None, False
+            versions: list[Version] = bucket.value
+            index = bisect_right(versions, time_ms, key=time_of)
+            if index:
+                return versions[index - 1], True
+        base = history.base
+        return (base if base is not None and base.time_ms <= time_ms else None), True
+
+
 def stores_of(task_set: TaskSet) -> list[StoreSpec]:
     """Return all tables of an application on a log: global ones, then those of tasks."""
     found = [keeper.store for keeper in task_set.global_tables.values()]
@@ -191,7 +242,23 @@ def table_query(
         )
         for engine, part in parts
     ]
-    return TableQuery(store, views, wait_for, is_open, None if keeper is None else keeper.position)
+    kept = _history_of(task_set, store)
+    history = None
+    if kept is not None:
+        keys, versions = (
+            table_query(task_set, each.name, wait_for, is_open) for each in (kept.keys, kept.versions)
+        )
+        history = HistoryQuery(keys, versions, decode)
+    return TableQuery(store, views, wait_for, is_open, None if keeper is None else keeper.position, history)
+
+
+def _history_of(task_set: TaskSet, store: StoreSpec) -> TableHistory | None:
+    """Return the history of a table, if it keeps one."""
+    for sub_topology in task_set.plan.sub_topologies:
+        for node in sub_topology.nodes:
+            if isinstance(node, TableSource) and node.store is store:
+                return node.history
+    return None
 
 
 def committed_table(task_set: TaskSet, store: StoreSpec) -> ReadOnlyTable:

@@ -259,6 +259,32 @@ def test_the_table_may_be_of_the_topic_that_is_joined() -> None:
         assert [record.value for record in driver.read("out")] == ["1@1", "2@2", "3@3"]
 
 
+def test_a_query_at_a_time_finds_the_value_that_held_then() -> None:
+    app, topics = application(history="100s", partitions=2)
+    with TopologyDriver(app) as driver:
+        for key, value, at_s in [
+            ("a", "1", 10),
+            ("a", None, 20),
+            ("b", "2", 20),
+            ("a", "3", 900),
+            ("a", "4", 950),
+        ]:
+            driver.send(topics["rate"], key=key, value=value, at=at_s * S)
+        table = driver.table("rates")
+
+        found = [table.get("a", at=at_s * S) for at_s in (9, 10, 19, 20, 899, 900, 949, 950, 2_000)]
+        values = [None if answer is None else answer.value for answer in found]
+        assert values == [None, "1", "1", None, None, "3", "3", "4", "4"]
+
+        for partition in range(2):
+            driver.send_bytes(topics["pay"], key=b"x", value=b"p", at=1_000 * S, partition=partition)
+        table = driver.table("rates")
+        assert table.get("a", at=15 * S) is None
+        assert table.get("b", at=1_000 * S).value == "2"  # type: ignore[union-attr]
+        assert table.get("a").value == "4"  # type: ignore[union-attr]
+        assert table.get("c", at=15 * S) is None
+
+
 def test_an_as_of_join_needs_a_table_that_keeps_a_history() -> None:
     app = sc.App("app")
     rate, pay = (app.topic(name, key=str, value=str) for name in ("rate", "pay"))
