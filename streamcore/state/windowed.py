@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from streamcore.model import TimestampMs
 from streamcore.state.engine import KeyValueEngine, StoreWrites
-from streamcore.state.keys import KeyCodec
-from streamcore.state.window_keys import decode_start, window_key_codec, window_range
+from streamcore.state.keys import KeyBytes, KeyCodec
+from streamcore.state.window_keys import decode_start, encode_start, window_key_codec, window_range
 from streamcore.state.write_back import CACHE_ENTRIES_MAX, WriteBack
 
 K = TypeVar("K")
@@ -47,6 +47,7 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
             copy_on_read=copy_on_read,
             value_type=value_type,
         )
+        self._parts = keys
         self._dropped_before_ms = 0
         self._draining_drop_ms = 0
         self._applied_drop_ms = 0
@@ -130,6 +131,12 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
             newest = next(self._engine.scan(self.store, None, None, reverse=True), None)
             self._newest_start_ms = -1 if newest is None else decode_start(newest[0])
         return self._newest_start_ms
+
+    def _refuse(self, key: Any) -> None:
+        identity, start_ms = key
+        encode_start(start_ms)
+        if type(identity) is not KeyBytes:
+            self._parts.encode_many((identity,))
 
     def _fetch(self, keys: list[Any]) -> None:
         """As in ``WriteBack``, but windows newer than all in the engine are not looked up there."""

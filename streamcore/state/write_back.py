@@ -380,12 +380,16 @@ class WriteBack(Generic[K, V]):
         self._cache.set(key, stored)
         self._dirty[key] = None
 
+    def _refuse(self, key: Any) -> None:
+        """Refuse an identity that does not encode."""
+        self._keys.encode_identities((key,))
+
     def _before_write(self, key: Any) -> None:
         """Refuse a wrong key before it is cached; record the key's present value in the journal."""
         journal = self.journal
         if journal is None:
             if key not in self._cache.hot:
-                self._keys.encode_identities((key,))
+                self._refuse(key)
         elif key not in journal.before:
             journal.before[key] = (self._stored(key), key in self._dirty)
 

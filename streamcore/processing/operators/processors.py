@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 from streamcore.model import Headers, Record
 from streamcore.processing.operators.batch import Batch, BatchSource, merged
@@ -50,7 +50,11 @@ class ProcessorOperator:
         self._clock_timers = clock_timers
         self._time = time
         self._clock_ms = now_ms
-        self._key_bytes = key_codec(node.event_timers.key_type).encode
+        self._keys = key_codec(node.event_timers.key_type)
+        """The codec of pairs of key and name."""
+        types = get_args(node.event_timers.key_type)
+        self._plain_type = types[0] if types and types[0] in (str, int, bytes) else None
+        """The type of keys that are their own identities."""
         self._due: list[tuple[int, int, bytes, int, Any, Any, bool]] = []
         """Heap of the event timers that are due in this round: place, due time, bytes, number, (key, name),
         identity in the store, and whether the watermark had passed the time when the timer was set.
@@ -119,17 +123,14 @@ class ProcessorOperator:
     def _find_due(self) -> None:
         until_ms = self._time.watermark_ms + 1
         if until_ms > self._scanned_before_ms:
-            due = list(self._event_timers.windows_between(self._scanned_before_ms, until_ms))
+            found = self._event_timers.windows_between(self._scanned_before_ms, until_ms)
+            due = [timer for timer, _ in found]
             self._scanned_before_ms = until_ms
-            for (wanted, time_ms), _ in due:
-                identity = self._event_timers.identity((wanted, time_ms))
-                self._push(wanted, time_ms, identity, self._time.place_reaching(time_ms))
-
-    def _push(
-        self, wanted: Any, time_ms: int, identity: Any, place: int, *, is_overdue: bool = False
-    ) -> None:
-        data, number = self._key_bytes(wanted), next(self._numbers)
-        heappush(self._due, (place, time_ms, data, number, wanted, identity, is_overdue))
+            data = self._keys.encode_many([wanted for wanted, _ in due])
+            columns = zip(due, data, self._event_timers.identify(due), strict=True)
+            for (wanted, time_ms), key, identity in columns:
+                place = self._time.place_reaching(time_ms)
+                heappush(self._due, (place, time_ms, key, next(self._numbers), wanted, identity, False))
 
     def _fire(self, made: list[_Made], source: BatchSource, *, before: int | None) -> None:
         """Call the due event timers of the places before a record, or all."""
@@ -211,14 +212,18 @@ class ProcessorOperator:
     def set_timer(self, key: Any, name: str, time_ms: int, *, by_clock: bool) -> None:
         """Set a timer. An event timer that is due already is called behind the current record."""
         wanted, timers = (key, name), self._timers(by_clock)
-        identity = timers.identity((wanted, time_ms))
+        if type(key) is self._plain_type and type(name) is str:
+            identity: Any = (wanted, time_ms)
+        else:
+            identity = timers.identity((wanted, time_ms))
         timers.put_many({identity: TIMER})
         if by_clock and self._clock_due_ms is not _UNKNOWN:
             self._clock_due_ms = time_ms if self._clock_due_ms is None else min(self._clock_due_ms, time_ms)
         if not by_clock and time_ms < self._scanned_before_ms:
             reached = self._time.place_reaching(time_ms)
             is_overdue = time_ms <= self._time.floor_ms or reached < self._place
-            self._push(wanted, time_ms, identity, max(self._place, reached), is_overdue=is_overdue)
+            place, data = max(self._place, reached), self._keys.encode(wanted)
+            heappush(self._due, (place, time_ms, data, next(self._numbers), wanted, identity, is_overdue))
 
     def cancel_timer(self, key: Any, name: str, time_ms: int, *, by_clock: bool) -> None:
         """Remove a timer; a missing one is ignored."""
