@@ -23,6 +23,9 @@ IDLE_AFTER_MS: Final = 1_000
 """How long an input is silent before it is idle, if its topic does not say."""
 
 
+_CLOCK_STEP_MS_MAX: Final = 1_000
+
+
 @dataclass(slots=True)
 class _Silence:
     """An input, and when it had its last record."""
@@ -45,6 +48,11 @@ class _Watched:
     @property
     def follows_clock(self) -> bool:
         return any(silence.queue.topic.idle_after_ms is not None for silence in self.inputs)
+
+    @property
+    def clock_step_ms(self) -> int:
+        """By how much the watermark moves at least if it follows the clock."""
+        return min(_CLOCK_STEP_MS_MAX, *(silence.idle_after_ms for silence in self.inputs))
 
 
 class IdleTime:
@@ -83,7 +91,10 @@ class IdleTime:
                 continue
             is_silent = all(queue.is_idle for queue in watched.task.holding)
             if watched.follows_clock and is_silent and now_ms is not None:
-                watermark_ms += now_ms - max(silence.last_record_ms for silence in watched.inputs)
+                by_clock_ms = watermark_ms + now_ms - max(each.last_record_ms for each in watched.inputs)
+                # Each move is a commit, with marks that wake other tasks.
+                if by_clock_ms >= watched.task.time.watermark_ms + watched.clock_step_ms:
+                    watermark_ms = by_clock_ms
             if watermark_ms > watched.task.time.watermark_ms:
                 yield watched.task, watermark_ms
 

@@ -100,6 +100,8 @@ class TaskWorker:
         )
         self._purge = RepartitionPurge(log, settings.purge_interval_ms, now_ms)
         self._has_started = False
+        self._input_has_ended = False
+        """Whether no more records come, so that no watermark follows the clock."""
         self._is_stopping: Callable[[], bool] = lambda: False
         self.commit_count = 0
         self._written: dict[TopicPartition, Offset] = {}
@@ -257,7 +259,7 @@ class TaskWorker:
         part.is_idle = True
         now_ms = self._clock.now_ms()
         part.idle_time.mark(now_ms)
-        due = list(part.idle_time.due(now_ms))
+        due = list(part.idle_time.due(None if self._input_has_ended else now_ms))
         if not due:
             return False
         if any(task.agents for task, _ in due):
@@ -400,6 +402,7 @@ class TaskWorker:
         """
         self._waking.attach()
         self._is_stopping = is_stopped or self._is_stopping
+        self._input_has_ended = input_ends
         self._reader.on_progress(self._waking.set_from_any_thread)
         try:
             await self.start()
@@ -414,6 +417,7 @@ class TaskWorker:
                 if not (close_windows and await self.close_windows()):
                     return
         finally:
+            self._input_has_ended = False
             self._reader.on_progress(None)
 
     async def run(self, stopping: asyncio.Event) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
 
 import streamcore as sc
+from streamcore.clock import ManualClock
 from streamcore.processing.runtime.idle import IDLE_AFTER_MS, IdleTime
 from streamcore.processing.runtime.worker import TaskWorker
 from tests.support.application_house import START_MS, House
@@ -155,5 +157,49 @@ def test_the_watermark_follows_the_clock_only_from_the_last_record_of_any_input(
 
         assert while_one_is_not_silent == []
         assert from_its_record == [START_MS + 2_000]
+
+    asyncio.run(work())
+
+
+class RunningClock(ManualClock):
+    """A clock that moves on whenever it is read."""
+
+    def now_ms(self) -> int:
+        self.advance(50)
+        return super().now_ms()
+
+
+def test_the_clock_moves_no_watermark_once_the_input_has_ended(house: House) -> None:
+    app = sc.App("ends")
+    words = app.topic("words", key=str, value=int, partitions=2, idle_after="1h")
+    words.group_by(lambda number: str(number), name="by-number").tumbling("1m").count("counts")
+    house.clock = RunningClock(START_MS)
+
+    async def work() -> int:
+        worker = house.worker(app)
+        house.produce("words", ("a", 1))
+        rounds = itertools.count()
+        await worker.run_until_end(is_stopped=lambda: next(rounds) == 200)
+        watermarks_ms = [state.task.time.watermark_ms for state in worker.task_set.states]
+        await worker.close()
+        return max(watermarks_ms)
+
+    assert asyncio.run(work()) < START_MS + 1_000
+
+
+def test_a_silent_application_follows_the_clock_by_a_second_at_least(house: House) -> None:
+    async def work() -> None:
+        worker = house.worker(merged("5s"))
+        house.produce("left", ("a", 1))
+        await worker.run_until_end()
+        (state,) = worker.task_set.states
+        idle = IdleTime(worker.task_set.states, START_MS)
+        idle.mark(START_MS + 5_000)
+        before_ms = state.task.time.watermark_ms
+
+        for elapsed_ms, moved_ms in ((999, 0), (5_999, 5_999)):
+            due = [watermark_ms for _, watermark_ms in idle.due(START_MS + elapsed_ms)]
+            assert max([before_ms, *due]) == before_ms + moved_ms
+        await worker.close()
 
     asyncio.run(work())
