@@ -17,6 +17,8 @@ from tests.support import plain_answers as plain
 
 PARTITIONS = 2
 S = 1_000
+FRIENDS = {"Ann": "c1", "Bo": "c2", "Cy": None}
+"""Name -> the key of another row."""
 
 app = sc.App("shop")
 orders = app.topic("orders", key=str, value=int, partitions=PARTITIONS)
@@ -40,6 +42,11 @@ def named(order: int, name: str | None) -> str:
 
 @registry.join(allowed, how="outer")
 def account(name: str | None, limit: int | None) -> str:
+    return f"{name} {limit}"
+
+
+@registry.join(allowed, on=lambda name: FRIENDS[name], how="left")
+def friends_limit(name: str, limit: int | None) -> str:
     return f"{name} {limit}"
 
 
@@ -114,6 +121,9 @@ def expected(sent: Sequence[Sent]) -> Mapping[str, Any]:
             for window, values in plain.in_windows(by_group, 60 * S, 60 * S, 10 * S).items()
         ),
         "account": {key: f"{names_now.get(key)} {limits_now.get(key)}" for key in {*names_now, *limits_now}},
+        "friends_limit": {
+            key: f"{name} {limits_now.get(FRIENDS[name] or '')}" for key, name in names_now.items()
+        },
     }
 
 

@@ -94,7 +94,8 @@ def results_in(folder: Path) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     with sc.run(app, data=folder) as running:
         running.wait_until_caught_up("1m")
-        found["account"] = {answer.key: answer.value for answer in running.table("account").all()}
+        for table in ("account", "friends_limit"):
+            found[table] = {answer.key: answer.value for answer in running.table(table).all()}
     specs = app.declaration.topics
     with sc.connect(folder) as log:
         for topic in ("paid", "named", "visits-final", "groups-final"):

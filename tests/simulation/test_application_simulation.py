@@ -93,7 +93,10 @@ def application() -> sc.App:
     events.dedupe(lambda value: value % 4, within="10s", grace="5s", name="once").to("once")
     events.process("reminders", Reminders).to("reminders")
 
-    registry.join(events.count("counts"), pair, how="outer", name="accounts", value=str)
+    counts = events.count("counts")
+    registry.join(counts, pair, how="outer", name="accounts", value=str)
+    counts.join(registry, pair, on=lambda count: "abcdefg"[count % 7], how="left", name="called", value=str)
+    registry.join(registry, pair, on=lambda name: "a" if name == "x" else None, name="followers", value=str)
     registry.filter(lambda name: name == "x", name="x-only").to_stream().to("x-changes")
     by_name = registry.group_by(lambda name: name, key=str)
     by_name.count("names-counted").updates().to("names-changes")
@@ -119,7 +122,7 @@ OUTPUTS = (
 TABLES = (
     *("by-tens", "windows", "seen", "names", "sessions", "hopping", "days", "reminders.sums"),
     *("reminders.timers", "counts", "accounts", "x-only", "names-counted", "sliding", "sliding-folded"),
-    *("overlapping", "visits"),
+    *("overlapping", "visits", "called", "called-references", "called-rows", "followers"),
 )
 """Without the stores of joins and limits: a restore brings expired spans back until the next record comes."""
 
