@@ -62,6 +62,7 @@ def test_a_row_that_comes_and_goes_within_a_span_is_never_there(driver: Topology
 
 def test_a_further_key_than_the_limit_emits_what_is_held(driver: TopologyDriver) -> None:
     send(driver, ("b", 1, 1), ("a", 1, 2), ("b", 2, 3), ("c", 1, 4), ("a", 2, 5), ("d", 1, 6), ("d", 2, 10))
+    send(driver, ("e", 1, 11), ("d", 3, 12), ("f", 1, 13))
 
     assert given(driver, "few-changes") == [
         ("a", 1, 2_000),
@@ -69,6 +70,8 @@ def test_a_further_key_than_the_limit_emits_what_is_held(driver: TopologyDriver)
         ("a", 2, 5_000),
         ("c", 1, 4_000),
         ("d", 1, 6_000),
+        ("d", 3, 12_000),
+        ("e", 1, 11_000),
     ]
 
 
