@@ -77,6 +77,7 @@ CASES: dict[str, tuple[list[tuple[str, int]], list[tuple[int, str]]]] = {
         [("a", 100), ("b", 100), ("c", 104)],
         [(90, "ab"), (94, "abc"), (101, "c")],
     ),
+    "equal times alone have nothing after them": ([("a", 100), ("b", 100)], [(90, "ab")]),
     "out of order: a record between two others makes both its windows": (
         [("a", 100), ("c", 108), ("b", 104)],
         [(90, "a"), (94, "ab"), (98, "acb"), (101, "cb"), (105, "c")],

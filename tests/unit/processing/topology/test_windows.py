@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamcore.errors import UsageError
-from streamcore.processing.topology.windows import CalendarWindows, TimeWindows, Windows
+from streamcore.processing.topology.windows import CalendarWindows, SlidingWindows, TimeWindows, Windows
 from streamcore.state.calendar import Calendar, CalendarUnit
 
 times = st.integers(0, 10**13)
@@ -35,6 +35,23 @@ def test_windows_begin_with_1970_and_their_end_is_outside() -> None:
     assert hour.starts_of(0) == [0]
     assert hour.starts_of(3_599_999) == [0]
     assert hour.starts_of(3_600_000) == [3_600_000]
+
+
+@given(st.integers(1, 500), st.integers(0, 900), st.integers(0, 2_000), times)
+def test_no_sliding_window_is_dropped_that_a_new_one_can_begin_with(
+    size_ms: int, grace_ms: int, retention_ms: int, watermark_ms: int
+) -> None:
+    found = SlidingWindows(size_ms, grace_ms, retention_ms)
+    first_open_ms = found.first_open(watermark_ms)
+
+    expired_before_ms = found.expired_before(watermark_ms)
+
+    # The latest record of the window is not before the first start that is open, and before its end.
+    assert expired_before_ms is not None
+    assert expired_before_ms <= first_open_ms
+    assert expired_before_ms <= watermark_ms - retention_ms
+    assert found.is_closed(found.end_of(first_open_ms - 1), watermark_ms)
+    assert not found.is_closed(found.end_of(first_open_ms), watermark_ms)
 
 
 def test_tumbling_windows_are_those_that_advance_by_their_size() -> None:
