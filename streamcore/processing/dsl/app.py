@@ -389,7 +389,10 @@ class App(CalledFunctions):
             return Stream(flow.keyed(agent) if flow.shape.key_changed or has_tables else flow)
         flows = [source.flow for source in sources]
         if has_tables or any(flow.shape.key_changed for flow in flows):
-            sources = [Stream(flow) for flow in brought_together(flows, agent)]
+            together = brought_together(flows, agent)
+            if any(flow is not found for flow, found in zip(flows, together, strict=True)):
+                self.declaration.ensure_durable(agent)
+            sources = [Stream(flow) for flow in together]
         return sources[0].merge(*sources[1:])
 
     def _stores_of(self, tables: Any, agent: str) -> tuple[StoreSpec, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import streamcore as sc
@@ -123,3 +125,23 @@ def test_the_stores_of_a_join_are_not_named_by_the_order_of_two_functions_of_one
         refunds.join(orders, both, before="1h", after="1h")
 
     assert refunds.join(orders, both, before="1h", after="1h", name="swapped").name == "swapped"
+
+
+def test_the_topics_of_an_agent_are_not_named_by_the_order_of_two_functions_of_one_name() -> None:
+    app = sc.App("shop")
+    orders = app.topic("orders", key=int, value=int, partitions=2)
+    refunds = app.topic("refunds", key=int, value=int, codec="msgpack", partitions=2)
+    seen = app.table("seen", key=int, value=int)
+
+    def agent() -> Any:
+        async def watch(events: Any) -> None:
+            async for amount in events:
+                seen[amount] = amount
+
+        return watch
+
+    app.agent(orders, refunds)(agent())
+
+    assert "shop-watch-1-repartition" in app.describe()
+    with pytest.raises(sc.TopologyError, match="name=watch-2"):
+        app.agent(orders, refunds)(agent())
