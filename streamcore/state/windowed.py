@@ -146,4 +146,6 @@ class WindowStore(WriteBack[tuple[K, TimestampMs], V]):
             super()._fetch(older)
         if len(older) < len(keys):
             # Refuses a key of a wrong type before it is cached, as the look-up would.
-            self._keys.encode_identities([key for key in keys if key[1] > newest_ms])
+            newer = [key for key in keys if key[1] > newest_ms]
+            encode_start(min(start_ms for _, start_ms in newer))
+            self._parts.encode_identities({identity for identity, _ in newer})

@@ -123,18 +123,17 @@ class WriteBack(Generic[K, V]):
         return hot
 
     def load_column(self, keys: Collection[Any]) -> tuple[dict[Any, V], list[V | None]]:
-        """As ``load``, without ``copy_on_read``; return also the value of each identity, ``None`` for none.
-
-        Values that are false are looked up once more.
-        """
+        """As ``load``, without ``copy_on_read``; also return the value of each identity, or ``None``."""
         assert not self._copies
         hot = self._cache.hot
         found: list[V | None] = list(map(hot.get, keys))
         if not all(found):
             missing = [key for key, value in zip(keys, found, strict=True) if value is None]
-            if missing:
-                self._fetch(missing)
-                found = list(map(hot.get, keys))
+            self._fetch(missing)
+            fetched = list(map(hot.get, missing))
+            if any(value is not None for value in fetched):
+                rest = iter(fetched)
+                found = [next(rest) if value is None else value for value in found]
         return hot, found
 
     def ensure_key(self, key: K) -> None:
