@@ -21,7 +21,7 @@ PYTHON ?= $(shell for python in $(CANDIDATES); do \
 	&& { echo "$$python"; exit; }; done; \
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo python3)
 
-.PHONY: help venv demo test lint format types imports check crash simulate interop differential bench bench-nexmark bench-broker bench-against docs lock clean
+.PHONY: help venv demo test lint format types imports check crash simulate faults interop differential bench bench-nexmark bench-broker bench-against docs lock clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,6 +72,9 @@ crash: $(STAMP)  ## kill a job and a served log with -9 at random times; CRASH_K
 
 simulate: $(STAMP)  ## crash the simulated disk under SEEDS random histories
 	@SIMULATION_SEEDS=$(SEEDS) $(PYTEST) -n 2 tests/simulation
+
+faults: $(STAMP)  ## put each listed fault into a copy of its module: the test beside it must fail
+	@$(PYTEST) -n 2 -m faults tests/faults
 
 interop: $(STAMP)  ## test the broker with clients of all languages; writes docs/clients.md (BROKER=HOST:PORT: another one)
 ifdef BROKER

@@ -19,6 +19,7 @@ from streamcore.log.protocol.apis import APIS, PRODUCE, PRODUCE_ADVERTISED_MIN, 
 from streamcore.log.storage.topics.topic_config import default_settings
 from streamcore.log.storage.topics.topic_settings import TOPIC_SETTINGS
 from tests.differential.differences import BEYOND, KNOWN
+from tests.faults.listed import AREAS
 
 FOLDER: Final = Path(__file__).resolve().parent
 
@@ -192,11 +193,30 @@ def differences_page() -> str:
     return "\n".join([_DIFFERENCES_INTRODUCTION, *head, *rows, "", _BEYOND_INTRODUCTION, *beyond, ""])
 
 
+_FAULTS_BEGIN: Final = "<!-- made by `make docs` from tests/faults -->\n"
+
+
+def testing_page() -> str:
+    """Return the page about tests, with the list of faults at its end."""
+    written = (FOLDER / "testing.md").read_text("utf-8").partition(_FAULTS_BEGIN)[0]
+    lines = []
+    for area, faults in AREAS.items():
+        lines += [f"### Faults in {area}\n"]
+        lines += ["| fault | the rule that it breaks | found by |", "|---|---|---|"]
+        for fault in faults:
+            file, _, test = fault.found_by.partition("::")
+            found_by = f"`{test}` of `{file}`"
+            lines.append(f"| {fault.name} | {fault.breaks} | {found_by} |")
+        lines.append("")
+    return written + _FAULTS_BEGIN + "\n" + "\n".join(lines)
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
         "wire.md": wire_page,
         "broker-settings.md": lambda: settings_page() + "\n",
         "differences.md": differences_page,
+        "testing.md": testing_page,
     }
 )
 """What makes each page, by its name in the folder."""

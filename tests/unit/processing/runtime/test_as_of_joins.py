@@ -110,6 +110,17 @@ def test_a_record_that_is_older_than_the_history_has_no_match(at_s: float, rate:
     assert joined(sent)[-1] == f"p@{rate}"
 
 
+def test_records_of_one_batch_are_older_than_the_history_each_by_its_own_time() -> None:
+    sent: list[Sent] = [
+        ("rate", "a", "1", 10),
+        ("pay", "b", "x", 1_000),
+        ("pay", "a", "p", 900),
+        ("pay", "a", "q", 899.999),
+    ]
+
+    assert joined(sent, one_by_one=False)[-2:] == ["p@1", "q@None"]
+
+
 @pytest.mark.parametrize("crash_after", [None, 2, 3])
 def test_a_value_holds_until_the_next_one_however_old_it_is(crash_after: int | None) -> None:
     sent: list[Sent] = [

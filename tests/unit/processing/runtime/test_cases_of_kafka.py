@@ -255,7 +255,7 @@ def test_rows_without_a_match_come_left_and_right_in_the_order_of_their_times(ho
 
 # -- windows: the changes of each record
 
-Windowed = tuple[str, int, int, Any]
+Windowed = tuple[Any, int, int, Any]
 HOPPING: list[tuple[str, str, int, list[Windowed]]] = [
     # key, value, time: changes of windows of 10 ms every 5 ms, as (key, start, end, value)
     ("A", "1", 0, [("A", 0, 10, "0+1")]),
@@ -396,6 +396,25 @@ def test_final_results_go_into_the_windows_of_a_second_step_that_closes_later() 
         found = windows_in(driver)
 
     assert found == [("k", 0, 10_000, 10)]
+
+
+def test_windows_of_final_results_close_when_no_such_result_can_come() -> None:
+    app = sc.App("app")
+    values = app.topic("values", key=str, value=str, partitions=1)
+    first = values.tumbling("5s", grace="3s").count("first").final()
+    first.tumbling("10s").sum("second", lambda count: count).final().to("out")
+
+    with TopologyDriver(app) as driver:
+        for at_s in range(0, 23):
+            driver.send(values, key="k", value="v", at=at_s * 1000)
+            driver.process()
+        found = windows_in(driver)
+
+    # The results of [0, 5) and [5, 10), each under its own window.
+    assert [(key.start_ms, *window) for key, *window in found] == [
+        (0, 0, 10_000, 5),
+        (5_000, 0, 10_000, 5),
+    ]
 
 
 SESSIONS: list[tuple[str, list[int], list[tuple[int, int, int]]]] = [

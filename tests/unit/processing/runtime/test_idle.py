@@ -143,14 +143,14 @@ def test_the_watermark_follows_the_clock_only_from_the_last_record_of_any_input(
         worker = house.worker(merged("5s"))
         house.produce("left", ("a", 1))
         house.produce("right", ("a", 1))
-        await worker.run_until_end()
+        await worker.run_until_end(input_ends=False)
         idle = IdleTime(worker.task_set.states, START_MS)
 
         idle.mark(START_MS + 5_000)
         house.produce("right", ("a", 2))
-        await worker.run_until_end()
+        await worker.run_until_end(input_ends=False)
         idle.mark(START_MS + 6_000)
-        while_one_is_not_silent = [watermark_ms for _, watermark_ms in idle.due(START_MS + 6_000)]
+        while_one_is_not_silent = [watermark_ms for _, watermark_ms in idle.due(START_MS + 7_000)]
         idle.mark(START_MS + 8_000)
         from_its_record = [watermark_ms for _, watermark_ms in idle.due(START_MS + 8_000)]
         await worker.close()

@@ -246,3 +246,23 @@ def test_a_description_shows_where_late_records_go() -> None:
 
     assert "take <- words (store one, late to topic too-late)" in app.describe()
     assert "too-late" in app.describe().split("writes")[1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_restart_knows_which_windows_have_closed_and_which_records_are_late(seed: int) -> None:
+    app = sc.App("restarted")
+    words = app.topic("words", key=str, value=str, partitions=1)
+    words.tumbling("5s").count("counts").final().to("finals")
+
+    with TopologyDriver(app, seed=seed) as driver:
+        for at_s in (0, 1, 10):
+            driver.send(words, key="a", value="x", at=at_s * 1_000)
+        before = [(record.key.start_ms, record.value) for record in driver.read("finals")]
+        driver.crash()
+        driver.send(words, key="a", value="late", at=4_999)
+        driver.send(words, key="a", value="x", at=20_000)
+        after = [(record.key.start_ms, record.value) for record in driver.read("finals")]
+
+        assert before == [(0, 2)]
+        assert after == [(10_000, 1)]
+        assert driver.late_count == 1
