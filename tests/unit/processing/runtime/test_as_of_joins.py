@@ -104,10 +104,19 @@ def test_of_two_versions_of_one_time_the_later_one_counts() -> None:
 
 
 @pytest.mark.parametrize(("at_s", "rate"), [(900, "1"), (899.999, None)])
-def test_a_record_that_is_older_than_the_history_has_no_match(at_s: float, rate: str | None) -> None:
-    sent: list[Sent] = [("rate", "a", "1", 10), ("pay", "b", "x", 1_000), ("pay", "a", "p", at_s)]
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_record_that_is_older_than_the_history_has_no_match(
+    at_s: float, rate: str | None, one_by_one: bool
+) -> None:
+    # The last record is older than any history, so that the times of the batch are compared one by one.
+    sent: list[Sent] = [
+        ("rate", "a", "1", 10),
+        ("pay", "b", "x", 1_000),
+        ("pay", "a", "p", at_s),
+        ("pay", "b", "y", 10),
+    ]
 
-    assert joined(sent)[-1] == f"p@{rate}"
+    assert joined(sent, one_by_one=one_by_one)[1] == f"p@{rate}"
 
 
 def test_records_of_one_batch_are_older_than_the_history_each_by_its_own_time() -> None:
@@ -137,6 +146,54 @@ def test_a_value_holds_until_the_next_one_however_old_it_is(crash_after: int | N
     found = joined(sent, crash_after=crash_after)
 
     assert found == ["x@None", "p@2", "x@None", "q@2", "r@3"]
+
+
+def test_of_the_versions_of_one_bucket_the_last_holds_at_the_beginning_of_the_history() -> None:
+    sent: list[Sent] = [("rate", "a", "1", 10), ("rate", "a", "2", 10.1), ("pay", "a", "p", 1_000)]
+
+    assert joined([*sent, ("pay", "a", "q", 1_001)]) == ["p@2", "q@2"]
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_version_that_comes_after_a_record_does_not_change_what_the_record_met(one_by_one: bool) -> None:
+    sent: list[Sent] = [
+        ("rate", "a", "1", 10),
+        ("pay", "a", "p", 25),
+        ("rate", "z", "z", 30),
+        ("rate", "a", "2", 20),
+        ("pay", "z", "q", 31),
+        ("pay", "a", "r", 25),
+    ]
+
+    assert joined(sent, one_by_one=one_by_one) == ["p@1", "q@z", "r@2"]
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_deletion_before_the_history_is_forgotten_in_whatever_round_the_next_version_comes(
+    one_by_one: bool,
+) -> None:
+    sent: list[Sent] = [
+        ("rate", "a", "1", 10),
+        ("rate", "a", None, 20),
+        ("pay", "b", "x", 1_000),
+        ("rate", "z", "z", 1_001),
+        ("rate", "a", "2", 15),
+        ("pay", "a", "p", 1_002),
+    ]
+
+    assert joined(sent, one_by_one=one_by_one)[-1] == "p@2"
+
+
+def test_of_two_versions_of_one_time_before_the_history_the_later_one_counts() -> None:
+    sent: list[Sent] = [
+        ("rate", "a", "1", 10),
+        ("pay", "b", "x", 1_000),
+        ("rate", "z", "z", 1_001),
+        ("rate", "a", "2", 10),
+        ("pay", "a", "p", 1_002),
+    ]
+
+    assert joined(sent)[-1] == "p@2"
 
 
 def test_a_version_older_than_the_history_counts_if_none_is_newer() -> None:

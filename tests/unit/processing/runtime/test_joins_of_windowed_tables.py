@@ -184,15 +184,20 @@ def test_only_windowed_tables_of_equal_keys_are_joined() -> None:
         left.join(left, both, how="right", name="both")
 
 
-def test_windows_are_kept_as_long_as_both_tables_keep_them() -> None:
+@pytest.mark.parametrize(
+    ("retention", "kept"), [("40s", [50, 60, 70, 80, 90]), (None, list(range(0, 100, 10)))]
+)
+def test_windows_are_kept_as_long_as_one_of_the_tables_keeps_them(
+    retention: str | None, kept: list[int]
+) -> None:
     app = sc.App("app")
     topic = app.topic("l", key=str, value=int)
     left = topic.tumbling("10s", retention="20s").count("left")
-    right = topic.tumbling("10s", retention="40s").count("right")
+    right = topic.tumbling("10s", retention=retention).count("right")
     left.join(right, both, name="both")
     with TopologyDriver(app) as driver:
         for at_s in range(0, 100, 5):
             driver.send(topic, key="a", value=1, at=at_s * S)
 
         assert [row.key.start_ms // S for row in driver.table("left").all()] == [70, 80, 90]
-        assert [row.key.start_ms // S for row in driver.table("both").all()] == [50, 60, 70, 80, 90]
+        assert [row.key.start_ms // S for row in driver.table("both").all()] == kept
