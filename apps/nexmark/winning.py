@@ -4,8 +4,7 @@ The winning bid of an auction is the highest of those made while the auction was
 ``expires``, both included; of equal prices the earliest, of equal times the one that arrived first. Auctions
 and bids may arrive in either order. Events are in one partition with all others of their auction.
 
-The fold keeps both sides of the join. An inner join of the two streams without bounds in time, an aggregation
-``argmax`` of each auction's bids, and its changes with old and new values will replace it.
+The fold keeps both sides of a join without bounds in time: the auction, and its bids while it is missing.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import msgspec
 import apps.nexmark
 import streamcore as sc
 from apps.nexmark.events import AUCTION, BID, PERSON
-from apps.nexmark.loading import TOPICS, create_topics, load_lines
+from apps.nexmark.loading import SIDE_TOPIC, TOPICS, create_topics, load_lines
 from streamcore.processing.runtime.running import new_event_loop
 
 EVERY_ROW = frozenset({"q0", "q1", "q2", "q3", "q10", "q13", "q14", "q20", "q21", "q22", "q23"})
@@ -47,10 +47,7 @@ def rows_on_an_embedded_log(
     """Load and process the events in several parts, with a new worker for each; return the result."""
     app = app_of(query)
     with sc.connect(folder) as log:
-        create_topics(log, app, partitions)
-        for topic in app.plan().topics:
-            if topic.name not in log.topics() and not topic.internal:
-                log.create_topic(topic.name, partitions=1, config={"retention.ms": "-1"})
+        create_all_topics(log, [app], partitions)
     size = -(-len(lines) // parts)
     for first in range(0, len(lines), size):
         with sc.connect(folder) as log:
@@ -60,11 +57,11 @@ def rows_on_an_embedded_log(
         return rows_in(query, log)
 
 
-def run_until_end(app: sc.App, folder: Path, *, close_windows: bool) -> None:
-    """Process what is in the log with a new worker."""
+def run_until_end(app: sc.App, folder: Path, *, close_windows: bool, broker: str | None = None) -> None:
+    """Process what is in the log with a new worker; with a broker, the folder has the state only."""
 
     async def work() -> None:
-        worker = sc.Worker(app, data=folder)
+        worker = sc.Worker(app, data=folder, broker=broker)
         await worker.open()
         try:
             await worker.run_until_end(close_windows=close_windows)
@@ -73,6 +70,27 @@ def run_until_end(app: sc.App, folder: Path, *, close_windows: bool) -> None:
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(work())
+
+
+def create_all_topics(log: sc.Log, apps: Sequence[sc.App], partitions: int) -> None:
+    """Create the topics of the events with so many partitions, all others with one."""
+    create_topics(log, apps[0], partitions)
+    names = {topic.name for app in apps for topic in app.plan().topics if not topic.internal}
+    for name in sorted({*names, SIDE_TOPIC} - set(log.topics())):
+        log.create_topic(name, partitions=1, config={"retention.ms": "-1"})
+
+
+def rows_on_a_broker(
+    queries: Sequence[str], lines: Sequence[str], address: str, state: Path, *, partitions: int
+) -> dict[str, Rows]:
+    """Load the events into a broker that has none, process them with each query, return the results."""
+    with sc.connect(address) as log:
+        create_all_topics(log, [app_of(query) for query in queries], partitions)
+        load_lines(log, (line.encode() for line in lines))
+    for query in queries:
+        run_until_end(app_of(query), state, close_windows=True, broker=address)
+    with sc.connect(address) as log:
+        return {query: rows_in(query, log) for query in queries}
 
 
 def rows_in(query: str, log: sc.Log) -> Rows:

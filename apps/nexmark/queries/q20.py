@@ -1,7 +1,6 @@
 """q20: each bid with its auction, for auctions of category 10: an unbounded inner join.
 
-Whichever side comes first, the agent keeps it in a table. A join of the two streams without bounds in time,
-or of bids with a table of auctions that waits for the auction, will replace the agent.
+Whichever side comes first, the agent keeps it in a table.
 """
 
 from __future__ import annotations

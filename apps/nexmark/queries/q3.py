@@ -1,7 +1,6 @@
 """q3: who in three states sells in category 10? An unbounded inner join of persons and auctions.
 
-Whichever side comes first, the agent keeps it in a table. A foreign-key join of tables, auctions with
-persons on the seller, will replace the agent.
+Whichever side comes first, the agent keeps it in a table.
 """
 
 from __future__ import annotations

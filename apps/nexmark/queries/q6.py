@@ -1,7 +1,7 @@
 """q6: the mean of the last ten winning prices of each seller, in the order of the winning bids' times.
 
 A winning bid may be replaced, and a price that had left the last ten may come back, so the fold keeps all
-prices of a seller. The aggregation ``top`` with retraction will replace it.
+prices of a seller.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """q8: the persons who registered and opened an auction in the same ten seconds.
 
-Both streams become one, by person, and an aggregation sees both sides of a person's window. A join of two
-windowed tables will replace it.
+Both streams become one, by person, and an aggregation sees both sides of a person's window.
 """
 
 from __future__ import annotations
