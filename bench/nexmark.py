@@ -43,6 +43,7 @@ import apps.nexmark
 import streamcore as sc
 from apps.nexmark.generator import Recipe, event_lines
 from apps.nexmark.loading import SIDE_TOPIC, TOPICS, load_lines
+from bench.chart import Bar, bars_svg
 from bench.environments import ROOT
 from bench.machine import command_text, machine_text
 from bench.measure import Measured
@@ -112,8 +113,8 @@ def rows_in(log: ConnectedLog, topic: str) -> int:
         return len(consumer.poll(timeout="5s"))
 
 
-def run(queries: Sequence[str], count: int, rounds: int, folder: Path | None) -> str:
-    """Measure, print the table, and return the text of NEXMARK.md."""
+def run(queries: Sequence[str], count: int, rounds: int, folder: Path | None) -> tuple[str, str]:
+    """Measure, print the table, and return the text of NEXMARK.md and its chart."""
     work = Path(tempfile.mkdtemp(prefix="streamcore-nexmark-", dir=folder))
     samples: dict[str, list[Sample]] = {query: [] for query in (GENERATOR, *queries)}
     try:
@@ -131,7 +132,15 @@ def run(queries: Sequence[str], count: int, rounds: int, folder: Path | None) ->
         shutil.rmtree(work)
     rows = [_HEADS, *(_row(query, taken) for query, taken in samples.items() if query != GENERATOR)]
     print("\n".join(terminal_lines(rows)))
-    return _page(rows, _generator_line(samples[GENERATOR]), count, rounds, folder)
+    page = _page(rows, _generator_line(samples[GENERATOR]), count, rounds, folder)
+    return page, bars_svg(
+        f"Nexmark: CPU µs an event, {count:,} events; the lines are targets",
+        [
+            Bar(query, statistics.median(map(cpu_us, taken)), TARGETS.get(query))
+            for query, taken in samples.items()
+            if query != GENERATOR
+        ],
+    )
 
 
 def run_memory(queries: Sequence[str], count: int, folder: Path | None) -> bool:
@@ -246,10 +255,12 @@ def main() -> None:
         output = options.output or (ROOT / "bench" / "NEXMARK.md" if whole else None)
         count, rounds = (_QUICK_EVENTS, 1) if options.quick else (options.events, options.rounds)
         started_s = time.monotonic()
-        text = run(options.only, count, rounds, options.folder)
+        text, chart = run(options.only, count, rounds, options.folder)
         _say(f"{time.monotonic() - started_s:.0f} s in all")
         if output is not None:
-            output.write_text(text, "utf-8")
+            drawn = output.with_suffix(".svg")
+            drawn.write_text(chart, "utf-8")
+            output.write_text(f"{text}\n![CPU time of each query]({drawn.name})\n", "utf-8")
             _say(f"written to {os.path.relpath(output)}")
 
 
