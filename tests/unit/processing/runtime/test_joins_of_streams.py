@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import streamcore as sc
+from streamcore.state.row_store import RowStore
 from streamcore.testing import TopologyDriver
 
 S = 1_000
@@ -262,3 +263,23 @@ def test_rows_leave_the_stores_when_no_record_can_meet_them() -> None:
         kept = {answer.key.key[0] for answer in driver.table("near.left").all()}
 
     assert kept == {"end"}
+
+
+@pytest.mark.parametrize("how", ["inner", "outer"])
+def test_rows_that_do_not_fit_into_memory_are_met_all_the_same(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Sent] = [
+        ("lr"[number % 2], "abc"[number % 3], str(number), number * 1.7 % 40 + number / 4)
+        for number in range(60)
+    ]
+    options: dict[str, Any] = {"before": "4s", "after": "6s", "grace": "1m"}
+    expected = joined([*sent, *end(200)], how, **options)
+
+    defaults = RowStore.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "rows_bytes_max", 1)
+    found = joined([*sent, *end(200)], how, **options, crash_after=40)
+
+    assert len(found) > 60
+    assert found == expected
