@@ -165,6 +165,48 @@ def _group_by(app: sc.App, events: Events) -> Check:
     return check
 
 
+def _dedupe(app: sc.App, events: Events) -> Check:
+    @events.dedupe(within=SPAN_MS)
+    def firsts(event: Any) -> str:
+        return str(event.k)
+
+    passed = 0
+
+    @firsts.foreach
+    def passing(event: Any) -> None:
+        nonlocal passed
+        passed += 1
+
+    def check(worker: Worker, count: int) -> None:
+        assert 0.2 * count < passed < 0.5 * count
+
+    return check
+
+
+class _Timed(sc.Processor[str, Any, str, int]):
+    """Sets a timer for each record."""
+
+    def on_record(self, record: sc.Record[str, Any]) -> None:
+        self.schedule(after=1_000)
+
+    def on_timer(self, timer: sc.DueTimer[str]) -> None:
+        self.forward(value=1)
+
+
+def _timers(app: sc.App, events: Events) -> Check:
+    due = 0
+
+    @events.process("timed", _Timed).foreach
+    def count_due(value: int) -> None:
+        nonlocal due
+        due += value
+
+    def check(worker: Worker, count: int) -> None:
+        assert count - 2_000 < due <= count
+
+    return check
+
+
 def _merge(app: sc.App, events: Events) -> Check:
     events.merge(_others(app)).count("counts")
 
@@ -209,6 +251,8 @@ _WORK: dict[str, Callable[[sc.App, Events], Check]] = {
     "session-long": _session_long,
     "agent": _agent,
     "group-by": _group_by,
+    "dedupe": _dedupe,
+    "timers": _timers,
     "merge": _merge,
     "join-table": _join_table,
     "join-streams": _join_streams,

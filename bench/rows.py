@@ -123,6 +123,8 @@ ROWS: tuple[Row, ...] = (
     *_processing("hopping", "hopping 10 s by 2 s, count", "hopping", target=5),
     *_processing("agent", "agent, table[k] += 1", "agent", target=8, reference="Faust 178-386"),
     *_processing("group-by", "group_by, repartition topic, 3 aggregations", "group-by", target=None),
+    *_processing("dedupe", "dedupe by a function: repartition topic, store", "dedupe", target=None),
+    *_processing("timers", "processor: a timer for each record", "timers", target=None),
     *(
         Row(
             name=work,
