@@ -224,17 +224,30 @@ class AggregateOperator:
         self, groups: dict[Any, list[int]], columns: list[list[Any]], states: dict[Any, tuple[Any, ...]]
     ) -> bool:
         """Fold key by key; return ``False``, with nothing changed, if a function failed."""
-        work = list(zip(self._aggregators, columns, strict=True))
+        # Aggregations of one column share the values of a key.
+        numbers: dict[tuple[int, bool], int] = {}
+        kept_columns: list[tuple[list[Any], bool]] = []
+        work = []
+        for aggregator, column in zip(self._aggregators, columns, strict=True):
+            skips = not aggregator.counts_none and holds_none(column)
+            if (id(column), skips) not in numbers:
+                numbers[id(column), skips] = len(kept_columns)
+                kept_columns.append((column, skips))
+            work.append((aggregator, numbers[id(column), skips]))
 
         def folded(key: Any) -> tuple[Any, ...]:
             state = states.get(key)
             indexes = groups[key]
+            values_of = [
+                [value for index in indexes if (value := column[index]) is not None]
+                if skips
+                else [column[index] for index in indexes]
+                for column, skips in kept_columns
+            ]
             accumulators = []
-            for number, (aggregator, column) in enumerate(work):
+            for number, (aggregator, place) in enumerate(work):
                 accumulator = aggregator.initial() if state is None else state[number]
-                values = [column[index] for index in indexes]
-                if not aggregator.counts_none and None in values:
-                    values = [value for value in values if value is not None]
+                values = values_of[place]
                 accumulators.append(aggregator.add_many(accumulator, values) if values else accumulator)
             return tuple(accumulators)
 
