@@ -254,7 +254,8 @@ def _apply(change: _TaskChanges, now_ms: int) -> None:
             **position_note(Position(change.positions)),
         },
     )
-    for store, _ in change.drained:
+    # Also of those without a write: what they have read is to leave memory, too.
+    for store in state.task.stores.values():
         store.committed()
     state.committed = change.positions
     state.committed_time_ms = state.task.time.watermark_ms

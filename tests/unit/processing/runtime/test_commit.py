@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import pytest
 
@@ -15,6 +15,7 @@ from streamcore.processing.runtime.commit import Guarantee, commit, position_met
 from streamcore.processing.runtime.worker import TaskWorker
 from streamcore.processing.topology.times import NO_TIME
 from streamcore.state.position import task_position
+from streamcore.state.write_back import WriteBack
 from tests.support.application_house import START_MS, House
 
 NUMBERS = TopicPartition("numbers", 0)
@@ -185,3 +186,40 @@ def test_a_part_that_reads_what_an_agent_writes_commits_with_the_agent(house: Ho
 
     assert commits_of(house, app) <= 3
     assert house.run(app, "counts") == {"even": 63}
+
+
+def test_a_commit_lets_go_of_what_a_table_has_read_although_nothing_was_written(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defaults = WriteBack.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "cache_entries_max", 1)
+    house.log.create_topic("names")
+    app = sc.App("counting")
+    names = app.topic("names", key=str, value=int).table("names-table")
+    app.topic("numbers", key=str, value=int).join(names, lambda number, name: number + name, name="sum")
+    keys = ("a", "b", "c", "d", "e")
+    house.produce("names", *((key, 1) for key in keys))
+    read: list[bytes] = []
+
+    async def work() -> None:
+        worker = house.worker(app)
+        try:
+            await worker.run_until_end()
+            (state,) = worker.task_set.states
+            get_many = state.engine.get_many
+
+            def counted(store: str, wanted: Sequence[bytes]) -> list[bytes | None]:
+                read.extend(wanted)
+                return get_many(store, wanted)
+
+            monkeypatch.setattr(state.engine, "get_many", counted)
+            for key in (*keys, *keys):
+                house.produce("numbers", (key, 1))
+                await worker.run_until_end()
+        finally:
+            await worker.close()
+
+    asyncio.run(work())
+
+    assert read.count(b"c") == 2
