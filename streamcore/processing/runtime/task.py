@@ -352,7 +352,8 @@ class Task:
             return await self._go_on(work)
         self.time.advance(taken, 0, len(taken))
         if self._changing_tables:
-            meets = any(self._meets_in_a_store[index] for index in counts)
+            # A table can change in a round without a record of its own, because time passes.
+            meets = self.sub_topology.emits_by_time or any(self._meets_in_a_store[index] for index in counts)
             for history in self._changing_tables:
                 history.is_wanted = meets or len(counts) > 1
         if not await self._run(outputs, taken):

@@ -293,6 +293,9 @@ class AgentNode(Node):
 LOOKUPS = TableJoin | AsOfJoin | RowJoin | AnswerReferences
 """Steps that read the store of a table, for records that do not come from the table."""
 
+EMIT_BY_TIME = Every | Final | StreamJoin | Process
+"""Steps that can emit records because the watermark moves."""
+
 TABLE_STEPS = TableSource | DerivedTable | RowMap | RowFilter | RowJoin | JoinAnswers
 """Steps between a topic and a table that follows it: they do not read the topic as a stream."""
 

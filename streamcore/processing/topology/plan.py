@@ -12,6 +12,7 @@ from typing import Any
 
 from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.topology.nodes import (
+    EMIT_BY_TIME,
     LOOKUPS,
     TABLE_STEPS,
     AgentNode,
@@ -84,6 +85,11 @@ class SubTopology:
         """Return how far behind the watermark the records can be that look up versions of a table."""
         joins = [node for node in self.nodes if isinstance(node, AsOfJoin) and node.table is table]
         return max((self.held_ms.get(join, 0) for join in joins), default=0)
+
+    @property
+    def emits_by_time(self) -> bool:
+        """Whether a step can emit records because the watermark moves."""
+        return any(isinstance(node, EMIT_BY_TIME) for node in self.nodes)
 
     def store_of(self, name: str) -> StoreSpec | None:
         """Return the store of a name."""
