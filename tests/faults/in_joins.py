@@ -263,4 +263,12 @@ FAULTS: Final = (
         "        if True:\n            others",
         "unit/processing/runtime/test_derived_tables.py::test_a_join_of_tables_emits_the_change_of_its_row",
     ),
+    Fault(
+        "a deletion of what is not there",
+        "a derived table emits no deletion of a row that is not there",
+        "processing/operators/derived_tables.py",
+        "value is not None or old is not None for value, old",
+        "True for value, old",
+        "unit/processing/runtime/test_derived_tables.py::test_a_join_of_tables_emits_the_change_of_its_row",
+    ),
 )

@@ -135,4 +135,23 @@ FAULTS: Final = (
         "unit/processing/runtime/test_streams_and_tables.py::"
         "test_branches_take_each_value_once_and_merge_restores_the_order_of_events",
     ),
+    Fault(
+        "columns that a failing function shifts",
+        "a record that fails leaves the others with their own keys",
+        "processing/operators/aggregate.py",
+        "                keys = [keys[index] for index in kept]\n",
+        "",
+        "unit/processing/runtime/test_aggregates.py::"
+        "test_a_record_whose_function_fails_leaves_the_others_their_own_keys",
+    ),
+    Fault(
+        "a failing result that is counted",
+        "a record whose result fails leaves no trace in the table",
+        "processing/operators/aggregate.py",
+        "            result = self._result(new_state) if self._emits else None\n"
+        "            states[key] = new_state\n",
+        "            states[key] = new_state\n"
+        "            result = self._result(new_state) if self._emits else None\n",
+        "unit/processing/runtime/test_aggregates.py::test_a_record_whose_result_fails_is_not_in_the_table",
+    ),
 )

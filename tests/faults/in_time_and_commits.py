@@ -181,4 +181,22 @@ FAULTS: Final = (
         "            yield columns",
         "unit/state/test_restore.py::test_a_table_that_follows_a_topic_stops_where_the_task_reads_on",
     ),
+    Fault(
+        "a time without records that is not committed",
+        "a window that closed with the clock is closed after a restart too",
+        "processing/runtime/commit.py",
+        "moved = positions != state.committed or task.time.watermark_ms != state.committed_time_ms",
+        "moved = positions != state.committed",
+        "unit/processing/runtime/test_late_records.py::"
+        "test_a_window_that_closed_with_the_clock_stays_closed_after_a_restart",
+    ),
+    Fault(
+        "a restart that forgets the stream time",
+        "a record that is late is late after a restart too",
+        "processing/runtime/commit.py",
+        "return position_metadata(task.time.watermark_ms, queue.partition_time_ms)",
+        "return position_metadata(task.time.watermark_ms, NO_TIME)",
+        "unit/processing/runtime/test_late_records.py::"
+        "test_a_restart_knows_the_time_of_a_partition_that_is_ahead_of_another",
+    ),
 )

@@ -236,3 +236,38 @@ def test_the_parts_of_many_different_values_are_found_again_after_crashes() -> N
         assert [record.value for record in driver.read(changes)[-2:]] == [[1_600, 800], [1_601, 801]]
         assert [answer.value.numbers for answer in driver.table(table).all()] == [1_601]
         assert len(list(driver.table("table.sets").all())) == 6 + 3
+
+
+def test_a_record_whose_function_fails_leaves_the_others_their_own_keys() -> None:
+    app = sc.App("app", on_error=sc.skip)
+    numbers = app.topic("numbers", key=str, value=int, partitions=1)
+    numbers.aggregate("totals", records=sc.count(), inverse=sc.sum(lambda number: 12 // number))
+
+    with TopologyDriver(app) as driver:
+        for key, number in (("a", 0), ("b", 4), ("a", 3)):
+            driver.send(numbers, key=key, value=number)
+        found = {
+            answer.key: (answer.value.records, answer.value.inverse)
+            for answer in driver.table("totals").all()
+        }
+
+    assert found == {"b": (1, 3), "a": (1, 4)}
+
+
+def test_a_record_whose_result_fails_is_not_in_the_table() -> None:
+    def shown(total: int) -> str:
+        if total == 2:
+            raise ValueError("two")
+        return f"{total}"
+
+    app = sc.App("app", on_error=sc.skip)
+    numbers = app.topic("numbers", key=str, value=int, partitions=1)
+    total = sc.aggregation(int, lambda found, number: found + number, result=shown)
+    numbers.aggregate("totals", shown=total).updates().map(lambda value: value.shown, value=str).to("out")
+
+    with TopologyDriver(app) as driver:
+        for number in (1, 1, 2):
+            driver.send(numbers, key="a", value=number)
+        found = [record.value for record in driver.read("out")]
+
+    assert found == ["1", "3"]

@@ -266,3 +266,41 @@ def test_a_restart_knows_which_windows_have_closed_and_which_records_are_late(se
         assert before == [(0, 2)]
         assert after == [(10_000, 1)]
         assert driver.late_count == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_window_that_closed_with_the_clock_stays_closed_after_a_restart(seed: int) -> None:
+    app = sc.App("by-clock")
+    words = app.topic("words", key=str, value=str, partitions=1, idle_after="2s")
+    words.tumbling("5s").count("counts").final().to("finals")
+
+    with TopologyDriver(app, seed=seed) as driver:
+        driver.send(words, key="a", value="x", at=1_000)
+        driver.advance("20s")
+        before = [record.value for record in driver.read("finals")]
+        driver.crash()
+        driver.send(words, key="a", value="x", at=2_000)
+        driver.close_windows()
+
+        assert before == [1]
+        assert driver.read("finals") == []
+        assert driver.late_count == 1
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_restart_knows_the_time_of_a_partition_that_is_ahead_of_another(seed: int) -> None:
+    app = sc.App("ahead-of-another")
+    first, second = (app.topic(name, key=str, value=int) for name in ("first", "second"))
+    first.merge(second).tumbling("5s").count("counts")
+
+    with TopologyDriver(app, seed=seed) as driver:
+        driver.send(second, key="a", value=1, at=1_000)
+        driver.send(first, key="a", value=1, at=100_000)
+        driver.process()
+        driver.crash()
+        driver.send(first, key="a", value=1, at=2_000)
+        driver.send(second, key="a", value=1, at=2_000)
+        counts = {answer.key.start_ms: answer.value for answer in driver.table("counts").all()}
+
+        assert counts == {0: 2, 100_000: 1}
+        assert driver.late_count == 1
