@@ -79,7 +79,7 @@ def test_what_is_no_number_stays_none() -> None:
     assert unpack(packer().pack(Decimal("NaN"))).is_nan()
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, 1j, [frozenset()], {"a": range(3)}], ids=repr)
+@pytest.mark.parametrize("value", [object(), {1, 2}, 1j, [frozenset()], {"a": range(3)}])
 def test_other_values_are_refused(value: Any) -> None:
     with pytest.raises(SerdeError, match=r"declare its type.*given="):
         packer().pack(value)
