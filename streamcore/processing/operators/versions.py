@@ -11,7 +11,7 @@ the bucket is deleted. So forgetting costs what is forgotten.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -53,7 +53,7 @@ class _Histories:
         """The changed histories; ``None`` for one that is over."""
         self.buckets: dict[Place, list[Version] | None] = {}
         """The changed buckets."""
-        self._span = span
+        self._bucket_ms = span.bucket_ms
         self._history_of = history_of
         self._bucket_at = bucket_at
 
@@ -82,7 +82,7 @@ class _Histories:
                 return False
             self._set_base(identity, version, horizon_ms)
             return True
-        start_ms = self._span.start_of(version.time_ms)
+        start_ms = version.time_ms - version.time_ms % self._bucket_ms
         place = identity, start_ms
         own = self.buckets.get(place)
         if own is None:
@@ -154,14 +154,14 @@ class TableVersions:
         versions = list(map(Version, batch.timestamps_ms, data))
         changes = _Changes(batch.origins, identities, versions, horizons_ms)
         histories = self.keys.load(set(identities))
-        places = []
+        bucket_ms = self._span.bucket_ms
+        places = set()
         for identity, version in zip(identities, versions, strict=True):
             history = histories.get(identity)
-            start_ms = self._span.start_of(version.time_ms)
+            start_ms = version.time_ms - version.time_ms % bucket_ms
             if history is not None and start_ms in history.starts_ms:
-                places.append((identity, start_ms))
-        self._versions.load(set(places))
-        made = _Histories(self._span, histories.get, self._stored_bucket)
+                places.add((identity, start_ms))
+        made = _Histories(self._span, histories.get, self._buckets_of(places))
         dropped = [
             index
             for index, (identity, version, horizon_ms) in enumerate(
@@ -172,7 +172,16 @@ class TableVersions:
         if self.is_wanted:
             self._changes = changes
             self._histories_before = {identity: histories.get(identity) for identity in made.histories}
-            self._buckets_before = {place: self._stored_bucket(place) for place in made.buckets}
+            # A bucket that is new has no value before: its history does not name it.
+            existed = {
+                place
+                for place in made.buckets
+                if (history := histories.get(place[0])) is not None and place[1] in history.starts_ms
+            }
+            stored = self._versions.load(existed)
+            self._buckets_before = {
+                place: stored.get(place) if place in existed else None for place in made.buckets
+            }
         _write(self.keys, made.histories)
         _write(self._versions, made.buckets)
         return dropped
@@ -194,11 +203,10 @@ class TableVersions:
                 index = bisect_right(history.starts_ms, time_ms)
                 if index:
                     places.add((identity, history.starts_ms[index - 1]))
-        self._versions.load(places)
+        bucket_at = self._buckets_of(places)
         if self._changes is None:
-            seen = _Histories(self._span, histories.get, self._stored_bucket)
-            return _held(seen, identities, times_ms)
-        return self._as_of_each(identities, origins, times_ms, histories, self._changes)
+            return _held(_Histories(self._span, histories.get, bucket_at), identities, times_ms)
+        return self._as_of_each(identities, origins, times_ms, histories, bucket_at, self._changes)
 
     def _as_of_each(
         self,
@@ -206,6 +214,7 @@ class TableVersions:
         origins: Sequence[int],
         times_ms: Sequence[int | None],
         histories: Mapping[Any, KeyHistory],
+        bucket_now: Callable[[Place], list[Version] | None],
         changes: _Changes,
     ) -> list[bytes | None]:
         """As ``as_of``, where the table has changed in the round."""
@@ -217,7 +226,7 @@ class TableVersions:
             return histories.get(identity)
 
         def bucket_at(place: Place) -> list[Version] | None:
-            return buckets_before[place] if place in buckets_before else self._stored_bucket(place)
+            return buckets_before[place] if place in buckets_before else bucket_now(place)
 
         seen = _Histories(self._span, history_of, bucket_at)
         found: list[bytes | None] = []
@@ -265,8 +274,16 @@ class TableVersions:
         horizon_ms = self._span.horizon_ms
         return [horizon_ms(watermark_ms) for watermark_ms in self._time.watermarks_before(origins)]
 
-    def _stored_bucket(self, place: Place) -> list[Version] | None:
-        return self._versions.load((place,)).get(place)
+    def _buckets_of(self, places: Collection[Place]) -> Callable[[Place], list[Version] | None]:
+        """Load buckets; return a function that returns a stored bucket, one of these or another."""
+        versions = self._versions
+        loaded = versions.load(places)
+
+        def bucket_at(place: Place) -> list[Version] | None:
+            found = loaded.get(place)
+            return versions.load((place,)).get(place) if found is None else found
+
+        return bucket_at
 
 
 def _held(seen: _Histories, identities: Sequence[Any], times_ms: Sequence[int | None]) -> list[bytes | None]:
@@ -283,10 +300,10 @@ def _write(store: WriteBack[Any, Any], changed: Mapping[Any, Any]) -> None:
     present = {key: value for key, value in changed.items() if value is not None}
     if present:
         store.put_many(present)
-    stored = store.load(changed)
-    gone = [key for key, value in changed.items() if value is None and key in stored]
+    gone = [key for key, value in changed.items() if value is None]
     if gone:
-        store.delete_many(gone)
+        stored = store.load(gone)
+        store.delete_many([key for key in gone if key in stored])
 
 
 class VersionedTableOperator:
