@@ -82,11 +82,8 @@ FAULTS: Final = (
         "None that is aggregated",
         "None values of an aggregation are left out",
         "processing/operators/aggregate.py",
-        "                if not aggregator.counts_none and None in values:\n"
-        "                    values = [value for value in values if value is not None]\n"
-        "                accumulators"
-        ".append(aggregator.add_many(accumulator, values) if values else accumulator)\n            return",
-        "                accumulators.append(aggregator.add_many(accumulator, values))\n            return",
+        "[value for index in indexes if (value := column[index]) is not None]",
+        "[column[index] for index in indexes]",
         "unit/processing/runtime/test_aggregates.py::"
         "test_values_that_are_none_are_left_out_and_nothing_has_a_result",
     ),
