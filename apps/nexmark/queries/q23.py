@@ -1,12 +1,13 @@
 """q23: the bids of persons who also sell, with each of their auctions: an unbounded inner join of all three.
 
 Whichever of the three comes last completes the rows. The three streams become one, by person, and the agent
-keeps all sides in tables. A person may have thousands of bids, so each has an entry of its own.
+keeps all sides in tables. A person may have thousands of bids, so these are kept in pages.
 """
 
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 import streamcore as sc
 from apps.nexmark.events import Auction, Bid, Person
@@ -27,11 +28,23 @@ class Step(msgspec.Struct, frozen=True, gc=False, array_like=True):
     auction: int | None = None
 
 
+class Known(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What is known of a person."""
+
+    is_registered: bool = False
+    auctions: tuple[int, ...] = ()
+    full_pages: int = 0
+    """How many pages of bids are full; they are in a table of their own."""
+    bids: tuple[int, ...] = ()
+    """The bids of the newest page."""
+
+
+NOBODY = Known()
+PAGE = 64
+
 results = app.topic("nexmark-q23", key=int, value=Row)
-is_registered = app.table("is-registered", key=int, value=bool, default=False)
-auctions = app.table("auctions-of-person", key=int, value=list[int], default=list)
-bid_counts = app.table("number-of-bids", key=int, value=int, default=0)
-bids = app.table("bids-of-person", key=tuple[int, int], value=int)
+known_of = app.table("known-of-person", key=int, value=Known)
+pages = app.table("pages-of-bids", key=tuple[int, int], value=list[int])
 
 
 @site.persons.map
@@ -63,23 +76,31 @@ async def join(steps: sc.Events[Step]) -> None:
     """Keep the step, and write the rows that it completes."""
     async for step in steps:
         person = step.person
+        known = known_of.get(person, NOBODY)
         if step.bid is not None:
-            number = bid_counts[person]
-            bids[person, number] = step.bid
-            bid_counts[person] = number + 1
-            new_bids, new_auctions = [step.bid], auctions[person]
+            new_bids, new_auctions = [step.bid], known.auctions
+            known_of[person] = with_bid(person, known, step.bid)
         elif step.auction is not None:
-            auctions[person] = [*auctions[person], step.auction]
-            new_bids, new_auctions = bids_of(person), [step.auction]
+            new_bids, new_auctions = bids_of(person, known), (step.auction,)
+            known_of[person] = replace(known, auctions=(*known.auctions, step.auction))
         else:
-            is_registered[person] = True
-            new_bids, new_auctions = bids_of(person), auctions[person]
-        if new_bids and new_auctions and is_registered[person]:
+            new_bids, new_auctions = bids_of(person, known), known.auctions
+            known_of[person] = known = replace(known, is_registered=True)
+        if known.is_registered:
             for bid in new_bids:
                 for auction in new_auctions:
                     await results.send(key=person, value=(bid, person, auction))
 
 
-def bids_of(person: int) -> list[int]:
+def with_bid(person: int, known: Known, bid: int) -> Known:
+    """Add a bid to the newest page; a full page goes to the table of pages."""
+    if len(known.bids) < PAGE:
+        return replace(known, bids=(*known.bids, bid))
+    pages[person, known.full_pages] = list(known.bids)
+    return replace(known, full_pages=known.full_pages + 1, bids=(bid,))
+
+
+def bids_of(person: int, known: Known) -> list[int]:
     """Return the bids of a person in the order of arrival."""
-    return [bids[person, number] for number in range(bid_counts[person])]
+    full = [bid for number in range(known.full_pages) for bid in pages[person, number]]
+    return [*full, *known.bids]
