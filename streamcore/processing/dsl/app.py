@@ -49,6 +49,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 V_co = TypeVar("V_co", covariant=True)
 W = TypeVar("W")
+X = TypeVar("X")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -305,6 +306,22 @@ class App(CalledFunctions):
         tables: Sequence[AnyTable] = ...,
     ) -> Callable[
         [Callable[[Events[V]], Coroutine[Any, Any, T]]], Callable[[Events[V]], Coroutine[Any, Any, T]]
+    ]: ...
+    @overload
+    def agent(
+        self,
+        source: Stream[Any, V],
+        second: Stream[Any, W],
+        third: Stream[Any, X],
+        /,
+        *,
+        name: str | None = ...,
+        concurrency: int = ...,
+        on_error: ErrorPolicy | None = ...,
+        tables: Sequence[AnyTable] = ...,
+    ) -> Callable[
+        [Callable[[Events[V | W | X]], Coroutine[Any, Any, T]]],
+        Callable[[Events[V | W | X]], Coroutine[Any, Any, T]],
     ]: ...
     @overload
     def agent(

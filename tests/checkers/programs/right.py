@@ -421,6 +421,12 @@ async def both(events: sc.Events[Order | Customer]) -> None:
         print(event.amount if isinstance(event, Order) else event.name)
 
 
+@app.agent(orders, customers, total.updates())
+async def all_three(events: sc.Events[Order | Customer | int]) -> None:
+    async for event in events:
+        print(event + 1 if isinstance(event, int) else event)
+
+
 @app.timer("30s")
 async def tick() -> None: ...
 
