@@ -27,7 +27,7 @@ from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.runtime.stores import write_back_of
 from streamcore.processing.runtime.task import Task, TaskId
-from streamcore.processing.topology.marks import Mark, headers_of, marks_in
+from streamcore.processing.topology.marks import Mark, WriterTimes, headers_of, marks_in
 from streamcore.processing.topology.meaning import Interpreter
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.partitions import resolve_partitions
@@ -80,12 +80,21 @@ def with_marks(
 # -- event by event
 
 
-def order_of_events(inputs: list[list[Stored]], plan: Plan, sub_topology: SubTopology) -> list[Stored]:
-    """The records of a task's inputs, lowest partition time first; of equal ones those of the first input."""
+def order_of_events(
+    inputs: list[list[Stored]], plan: Plan, counts: dict[str, int], sub_topology: SubTopology
+) -> list[Stored]:
+    """The records of a task's inputs, lowest partition time first; of equal ones those of the first input.
+
+    A mark has the time that it brings.
+    """
     keyed: list[tuple[int, int, Stored]] = []
     for index, (entry, records) in enumerate(zip(sub_topology.inputs, inputs, strict=True)):
         order = NO_TIME
+        writers = WriterTimes(writers_of(plan, entry.topic.name, counts))
         for record in records:
+            if entry.has_marks and (marks := marks_in(record.headers)):
+                writers.take(marks)
+                order = max(order, writers.placing_ms)
             order = max(order, event_time_ms(entry.topic, record))
             keyed.append((order, index, record))
     return [record for _, _, record in sorted(keyed, key=lambda item: item[:2])]
@@ -244,7 +253,7 @@ def test_a_task_gives_for_batches_what_the_interpreter_gives_for_events(
                 event("an input has marks")
                 writers = writers_of(plan, entry.topic.name, counts)
                 inputs[index] = data.draw(with_marks(inputs[index], entry.topic.name, partition, writers))
-        records = order_of_events(inputs, plan, sub_topology)
+        records = order_of_events(inputs, plan, counts, sub_topology)
 
         expected = given_or_stopped(by_events, app, plan, counts, sub_topology, records)
         found = given_or_stopped(by_batches, app, plan, counts, sub_topology, partition, inputs, data)

@@ -99,7 +99,7 @@ def test_the_parts_of_a_foreign_key_join_give_what_the_interpreter_gives(
             if entry.has_marks:
                 writers = writers_of(plan, entry.topic.name, counts)
                 inputs[index] = data.draw(with_marks(inputs[index], entry.topic.name, 0, writers))
-        records = order_of_events(inputs, plan, sub_topology)
+        records = order_of_events(inputs, plan, counts, sub_topology)
 
         expected = given_or_stopped(by_events, app, plan, counts, sub_topology, records)
         found = given_or_stopped(by_batches, app, plan, counts, sub_topology, 0, inputs, data)

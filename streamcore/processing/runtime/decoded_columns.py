@@ -104,23 +104,30 @@ class DecodedColumns:
             return
         assert writers is not None
         assert self.progress is not None
+        placing_ms = []
         for row, marks in self.marks.items():
             writers.take(marks)
+            placing_ms.append(writers.placing_ms)
             self.progress.append(InputTime(row, writers.time_ms, writers.is_idle))
         kept = [row for row in range(len(fetched)) if row not in self.marks]
         self._decode(_rows_of(fetched, kept), time_before_ms, now_ms)
-        self._make_place_for_marks(kept, time_before_ms)
+        self._make_place_for_marks(kept, placing_ms, time_before_ms)
 
-    def _make_place_for_marks(self, kept: Sequence[int], time_before_ms: int) -> None:
-        """Put the records, which were decoded without the marks, into their rows."""
+    def _make_place_for_marks(
+        self, kept: Sequence[int], placing_ms: Sequence[int], time_before_ms: int
+    ) -> None:
+        """Put the records, which were decoded without the marks, into their rows.
+
+        In the order of all inputs, the place of a mark is that of a record of the time that it brings.
+        """
         self.failures = {kept[row]: error for row, error in self.failures.items()}
         if self.source_times_ms is None and kept and next(iter(self.marks)) < kept[-1]:
             # A record behind a mark can be earlier than the mark says: its task was idle.
             self.source_times_ms = list(self.partition_times_ms)
         partition_times_ms = list(self.partition_times_ms)
-        for row in self.marks:
+        for row, time_ms in zip(self.marks, placing_ms, strict=True):
             before_ms = partition_times_ms[row - 1] if row else time_before_ms
-            partition_times_ms.insert(row, before_ms)
+            partition_times_ms.insert(row, max(before_ms, time_ms))
             self.keys.insert(row, None)
             self.values.insert(row, None)
             self.timestamps_ms.insert(row, NO_TIMESTAMP)
@@ -128,7 +135,7 @@ class DecodedColumns:
                 self.headers.insert(row, ())
             if self.source_times_ms is not None:
                 self.source_times_ms.insert(row, before_ms)
-        self.partition_times_ms = partition_times_ms
+        self.partition_times_ms = list(accumulate(partition_times_ms, max))
 
     def _decode(self, fetched: FetchedColumns, time_before_ms: int, now_ms: int | None) -> None:
         topic = self.topic

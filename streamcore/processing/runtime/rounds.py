@@ -178,13 +178,17 @@ class TaskTime:
         self.floor_ms = self.watermark_ms
         self._round, self._start, self._end, self._watermarks_ms = taken, start, end, None
         self._before = {id(queue): queue.time_ms for queue in self._holding if not queue.is_left_behind}
+        if any(queue.has_marks for queue in taken.queues):
+            # With marks the time of an input can fall: a task that was idle goes on.
+            self._watermarks_ms = self._watermarks(taken)
+            self._move_to(self._watermarks_ms[-1])
+            return
         times_ms = dict(self._before)
         counts = taken.counts_before(end)
         first = taken.counts_before(start)
         for number, queue in enumerate(taken.queues):
             if counts[number] > first[number] and queue in self._holding:
-                time = taken.slices[number].time_after(counts[number])
-                times_ms[id(queue)] = NO_TIME if time.is_idle else time.time_ms
+                times_ms[id(queue)] = taken.slices[number].partition_times_ms[counts[number] - 1]
         self._move_to(_least(times_ms))
 
     def advance_to(self, watermark_ms: int) -> None:

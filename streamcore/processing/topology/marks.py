@@ -95,6 +95,11 @@ class WriterTimes:
         self.is_idle = False
         """Whether all writers are idle."""
 
+    @property
+    def placing_ms(self) -> int:
+        """The time of a mark in the order of all inputs: that of a record of the time that it brings."""
+        return NO_TIME if self.is_idle or self.time_ms == NOT_KNOWN else self.time_ms
+
     def take(self, marks: Iterable[Mark]) -> None:
         """Note marks, which follow those that were taken before."""
         for mark in marks:

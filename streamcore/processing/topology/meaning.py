@@ -184,8 +184,10 @@ class Interpreter(MeaningOfAggregates):
     def _take_marks(self, task: TaskMeaning, entry: Input, found: Sequence[Mark], stored: Stored) -> None:
         """Move the watermark by the marks of the tasks that write an input; windows close by it."""
         name = entry.topic.name
-        task.writers[name].take(found)
-        task.topic, task.event_time_ms = entry.topic, task.partition_times_ms.get(name, NO_TIME)
+        writers = task.writers[name]
+        writers.take(found)
+        time_ms = max(task.partition_times_ms.get(name, NO_TIME), writers.placing_ms)
+        task.topic, task.event_time_ms, task.partition_times_ms[name] = entry.topic, time_ms, time_ms
         move_watermark(task)
         self._pass(task, entry.root, [], [], stored)
 
