@@ -18,7 +18,7 @@ from streamcore.model import Record, Windowed
 from streamcore.processing.context import user_context
 from streamcore.processing.dsl.app import App
 from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, skip
-from streamcore.processing.topology.meaning import Interpreter
+from streamcore.processing.topology.meaning.interpreter import Interpreter
 from streamcore.processing.topology.nodes import (
     Every,
     Process,

@@ -28,7 +28,7 @@ from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.runtime.stores import write_back_of
 from streamcore.processing.runtime.task import Task, TaskId
 from streamcore.processing.topology.marks import Mark, WriterTimes, headers_of, marks_in
-from streamcore.processing.topology.meaning import Interpreter
+from streamcore.processing.topology.meaning.interpreter import Interpreter
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.partitions import resolve_partitions
 from streamcore.processing.topology.plan import Plan, SubTopology, task_count, writers_of

@@ -1,7 +1,7 @@
 """Operators on the changes of tables: they map, filter and join rows, and keep the result.
 
 A batch holds changes of rows: the new values, ``None`` for a deletion. What the steps mean is in
-``topology/meaning_of_tables``.
+``topology/meaning/tables``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.stateless import called
 from streamcore.processing.operators.store_keys import loaded
 from streamcore.processing.operators.tables import StoreHistory, values_before, write_newest
-from streamcore.processing.topology.meaning_of_tables import is_row
+from streamcore.processing.topology.meaning.tables import is_row
 from streamcore.processing.topology.nodes import RowJoin, StoreSpec
 from streamcore.state.write_back import WriteBack
 

@@ -1,4 +1,4 @@
-"""The operators of a foreign-key join of tables. What they mean is in ``topology/meaning_of_references``.
+"""The operators of a foreign-key join of tables. What they mean is in ``topology/meaning/references``.
 
 A change of a right row finds the references to it in the round by their origins, and those of earlier rounds
 in one range of the store, which is read once for each key that changes in the round.
@@ -14,7 +14,7 @@ from streamcore.processing.operators.derived_tables import results_of
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import loaded
 from streamcore.processing.operators.tables import StoreHistory
-from streamcore.processing.topology.meaning_of_references import encoded, foreign_key_of, joined_row
+from streamcore.processing.topology.meaning.references import encoded, foreign_key_of, joined_row
 from streamcore.processing.topology.nodes import AnswerReferences, JoinAnswers, Refer
 from streamcore.processing.topology.references import Note, Reference, ReferringRow, stamp_of
 from streamcore.state.keys import key_codec

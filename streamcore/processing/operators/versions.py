@@ -1,6 +1,6 @@
 """Operators of tables with a history: they keep versions of rows, and join the value as of a time.
 
-What they mean is in ``topology/versions`` and ``topology/meaning_of_versions``. A table can change in the
+What they mean is in ``topology/versions`` and ``topology/meaning/versions``. A table can change in the
 round in which a join reads it. The versions of the round are then taken one after the other beside the
 records of the join, over the stores as they were before: changed parts are copied, once in a round.
 

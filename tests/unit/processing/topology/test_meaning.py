@@ -10,7 +10,7 @@ from streamcore.errors import UserCodeError
 from streamcore.model import Record
 from streamcore.processing.dsl.app import App
 from streamcore.processing.topology.error_policy import dead_letter, retry, skip
-from streamcore.processing.topology.meaning import Interpreter
+from streamcore.processing.topology.meaning.interpreter import Interpreter
 from streamcore.processing.topology.partitions import resolve_partitions
 from streamcore.serde import UNTYPED
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from streamcore.processing.topology.meaning_of_outputs import Event, Results
-from streamcore.processing.topology.meaning_of_time import TaskMeaning
+from streamcore.processing.topology.meaning.outputs import Event, Results
+from streamcore.processing.topology.meaning.time import TaskMeaning
 from streamcore.processing.topology.nodes import (
     DerivedTable,
     RowFilter,

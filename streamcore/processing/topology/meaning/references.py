@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from streamcore.processing.topology.meaning_of_outputs import Event, Results
-from streamcore.processing.topology.meaning_of_tables import keep, result_of
-from streamcore.processing.topology.meaning_of_time import TaskMeaning, key_bytes
+from streamcore.processing.topology.meaning.outputs import Event, Results
+from streamcore.processing.topology.meaning.tables import keep, result_of
+from streamcore.processing.topology.meaning.time import TaskMeaning, key_bytes
 from streamcore.processing.topology.nodes import AnswerReferences, JoinAnswers, Refer
 from streamcore.processing.topology.references import PAIRS, Note, Reference, ReferringRow, stamp_of
 from streamcore.state.keys import key_codec

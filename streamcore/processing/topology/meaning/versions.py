@@ -10,10 +10,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from streamcore.processing.topology.meaning_of_joins import MeaningOfJoins
-from streamcore.processing.topology.meaning_of_outputs import Event, Results, Stored
-from streamcore.processing.topology.meaning_of_tables import keep
-from streamcore.processing.topology.meaning_of_time import TaskMeaning, held_ms, key_bytes
+from streamcore.processing.topology.meaning.joins import MeaningOfJoins
+from streamcore.processing.topology.meaning.outputs import Event, Results, Stored
+from streamcore.processing.topology.meaning.tables import keep
+from streamcore.processing.topology.meaning.time import TaskMeaning, held_ms, key_bytes
 from streamcore.processing.topology.nodes import AsOfJoin, TableHistory, TableSource
 from streamcore.processing.topology.times import NO_TIME, NO_TIMESTAMP
 from streamcore.processing.topology.versions import HistorySpan, KeyHistory, Version, time_of

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.joins import Row
-from streamcore.processing.topology.meaning_of_outputs import Event, MeaningOfOutputs, Results, Stored
-from streamcore.processing.topology.meaning_of_time import TaskMeaning, ensure_time, held_ms, key_bytes
+from streamcore.processing.topology.meaning.outputs import Event, MeaningOfOutputs, Results, Stored
+from streamcore.processing.topology.meaning.time import TaskMeaning, ensure_time, held_ms, key_bytes
 from streamcore.processing.topology.nodes import Aggregate, Node, StreamJoin
 from streamcore.state.keys import key_codec
 from streamcore.state.row_store import add_row

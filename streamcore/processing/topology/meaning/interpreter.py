@@ -26,15 +26,15 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from streamcore.model import Record
-from streamcore.processing.topology import meaning_of_limits, meaning_of_records, meaning_of_references
 from streamcore.processing.topology.error_policy import ErrorPolicy, stop
 from streamcore.processing.topology.marks import Mark, WriterTimes, headers_of, marks_in
-from streamcore.processing.topology.meaning_of_aggregates import MeaningOfAggregates, result_of
-from streamcore.processing.topology.meaning_of_intervals import in_intervals
-from streamcore.processing.topology.meaning_of_outputs import Event, Results, Stored
-from streamcore.processing.topology.meaning_of_processors import MeaningOfProcessor
-from streamcore.processing.topology.meaning_of_tables import ROW_STEPS, changed_rows, keep
-from streamcore.processing.topology.meaning_of_time import (
+from streamcore.processing.topology.meaning import limits, records, references
+from streamcore.processing.topology.meaning.aggregates import MeaningOfAggregates, result_of
+from streamcore.processing.topology.meaning.intervals import in_intervals
+from streamcore.processing.topology.meaning.outputs import Event, Results, Stored
+from streamcore.processing.topology.meaning.processors import MeaningOfProcessor
+from streamcore.processing.topology.meaning.tables import ROW_STEPS, changed_rows, keep
+from streamcore.processing.topology.meaning.time import (
     TaskMeaning,
     decoded_event,
     held_ms,
@@ -42,7 +42,7 @@ from streamcore.processing.topology.meaning_of_time import (
     known_time_ms,
     move_watermark,
 )
-from streamcore.processing.topology.meaning_of_versions import forget_versions
+from streamcore.processing.topology.meaning.versions import forget_versions
 from streamcore.processing.topology.nodes import (
     AgentNode,
     Aggregate,
@@ -240,7 +240,7 @@ class Interpreter(MeaningOfAggregates):
                 if isinstance(node, AnswerReferences):
                     call = self._call_of(node, stored)
                     referred, changed = sides
-                    given[node] = meaning_of_references.answered(task, node, referred, changed, call)
+                    given[node] = references.answered(task, node, referred, changed, call)
                     continue
                 arrived = [event for side in sides for event in side]
                 if isinstance(node, TableSource):
@@ -263,7 +263,7 @@ class Interpreter(MeaningOfAggregates):
         if isinstance(node, Process):
             return self._processed(task, node, arrived, stored)
         if isinstance(node, Sample):
-            return meaning_of_limits.sampled(task.sub_topology, node, arrived, stored)
+            return limits.sampled(task.sub_topology, node, arrived, stored)
         made = [found for event in arrived for found in self._made(task, node, event, stored)]
         return made[-1:] if isinstance(node, Aggregate) and node.follows_rows else made
 
@@ -279,10 +279,10 @@ class Interpreter(MeaningOfAggregates):
                 groups = call(lambda value: list(node.function(value)), event.value)
                 return [replace(event, value=value) for group in groups for value in group]
             case MapRecord():
-                groups = call(meaning_of_records.records, lambda record: [node.function(record)], event)
+                groups = call(records.records, lambda record: [node.function(record)], event)
                 return [made for group in groups for made in group]
             case FlatMapRecord():
-                groups = call(meaning_of_records.records, node.function, event)
+                groups = call(records.records, node.function, event)
                 return [made for group in groups for made in group]
             case Filter():
                 flags = call(lambda value: bool(node.function(value)), event.value)
@@ -304,7 +304,7 @@ class Interpreter(MeaningOfAggregates):
             case GroupBy():
                 return [replace(event, key=key) for key in call(node.function, event.value)]
             case KeyInHeader():
-                return call(meaning_of_limits.with_key_in_header, node, event)
+                return call(limits.with_key_in_header, node, event)
             case RateLimit() | Take():
                 return self._limited(task, node, event, stored, call)
             case Merge():
@@ -312,9 +312,9 @@ class Interpreter(MeaningOfAggregates):
             case Regroup():
                 return self._regrouped(task, node, event, call)
             case Refer():
-                return meaning_of_references.referring(task, node, event, call)
+                return references.referring(task, node, event, call)
             case JoinAnswers():
-                return meaning_of_references.joined_with_answer(task, node, event, call)
+                return references.joined_with_answer(task, node, event, call)
             case TableSource():
                 return self._kept_in_table(task, node, event, stored, call)
             case TableJoin():
@@ -361,11 +361,11 @@ class Interpreter(MeaningOfAggregates):
         for key in [None] if event.key is None else call(key_bytes, node.store, event.key):
             kept = task.stores[node.store.name]
             time_ms = max(event.source_time_ms, task.watermark_before_ms - held_ms(task, node))
-            passes = meaning_of_limits.passes(node, kept, key, event.timestamp_ms, time_ms)
+            passes = limits.passes(node, kept, key, event.timestamp_ms, time_ms)
             if passes is None and node.leaves_out_null_keys:
                 self._take_late(node, event, call)
             if passes or (passes is None and not node.leaves_out_null_keys):
-                return [meaning_of_limits.under_own_key(node, event)]
+                return [limits.under_own_key(node, event)]
         return []
 
     def _processed(
@@ -380,13 +380,13 @@ class Interpreter(MeaningOfAggregates):
         for event in arrived:
             record = Record(*(getattr(event, name) for name in Record.__struct_fields__))
             for made in self._guarded(node.name, policy, stored, partial(processor.on_record, record)):
-                forwarded += meaning_of_records.forwarded(made, stored, event.source_time_ms)
+                forwarded += records.forwarded(made, stored, event.source_time_ms)
         behind_ms = held_ms(task, node)
         while (timer := processor.next_due(task.watermark_ms - behind_ms)) is not None:
             is_overdue = timer.time_ms <= task.watermark_before_ms - behind_ms
             time_ms = task.event_time_ms if is_overdue else timer.time_ms
             for made in self._guarded(node.name, policy, stored, partial(processor.on_timer, timer)):
-                forwarded += meaning_of_records.forwarded(made, stored, time_ms)
+                forwarded += records.forwarded(made, stored, time_ms)
         return forwarded
 
     def _regrouped(

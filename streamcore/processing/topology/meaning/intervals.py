@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from streamcore.processing.topology.meaning_of_outputs import Event, Results, Stored
-from streamcore.processing.topology.meaning_of_tables import result_of
-from streamcore.processing.topology.meaning_of_time import TaskMeaning, held_ms, key_bytes
+from streamcore.processing.topology.meaning.outputs import Event, Results, Stored
+from streamcore.processing.topology.meaning.tables import result_of
+from streamcore.processing.topology.meaning.time import TaskMeaning, held_ms, key_bytes
 from streamcore.processing.topology.nodes import Every
 from streamcore.state.keys import key_codec
 

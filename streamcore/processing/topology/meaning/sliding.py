@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from streamcore.processing.topology.aggregator import Aggregator
-from streamcore.processing.topology.meaning_of_outputs import Event, Results
+from streamcore.processing.topology.meaning.outputs import Event, Results
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.windows import SlidingWindows
 
 if TYPE_CHECKING:
-    from streamcore.processing.topology.meaning_of_time import TaskMeaning
+    from streamcore.processing.topology.meaning.time import TaskMeaning
 
 
 @dataclass(frozen=True)

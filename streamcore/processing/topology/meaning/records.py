@@ -7,7 +7,7 @@ from typing import Any
 
 from streamcore.model import Record
 from streamcore.processing.topology.made_records import made_record
-from streamcore.processing.topology.meaning_of_outputs import Event, Stored
+from streamcore.processing.topology.meaning.outputs import Event, Stored
 
 
 def records(function: Callable[[Event], Iterable[Event]], event: Event) -> list[Event]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from streamcore.errors import SerdeError
 from streamcore.processing.topology.marks import NOT_KNOWN, Mark, WriterTimes
-from streamcore.processing.topology.meaning_of_outputs import Event, Stored
-from streamcore.processing.topology.meaning_of_processors import MeaningOfProcessor
-from streamcore.processing.topology.meaning_of_sliding import SlidRecord
+from streamcore.processing.topology.meaning.outputs import Event, Stored
+from streamcore.processing.topology.meaning.processors import MeaningOfProcessor
+from streamcore.processing.topology.meaning.sliding import SlidRecord
 from streamcore.processing.topology.nodes import (
     Aggregate,
     Every,

@@ -9,17 +9,17 @@ from typing import Any
 from msgspec.structs import replace
 
 from streamcore.processing.topology.error_policy import ErrorPolicy
-from streamcore.processing.topology.meaning_of_outputs import Event, Results, Stored
-from streamcore.processing.topology.meaning_of_sessions import joined_session, united, values_for
-from streamcore.processing.topology.meaning_of_sliding import SlidRecord, slid
-from streamcore.processing.topology.meaning_of_time import (
+from streamcore.processing.topology.meaning.outputs import Event, Results, Stored
+from streamcore.processing.topology.meaning.sessions import joined_session, united, values_for
+from streamcore.processing.topology.meaning.sliding import SlidRecord, slid
+from streamcore.processing.topology.meaning.time import (
     TaskMeaning,
     held_ms,
     is_asked_for,
     is_noted,
     key_bytes,
 )
-from streamcore.processing.topology.meaning_of_versions import MeaningOfVersions
+from streamcore.processing.topology.meaning.versions import MeaningOfVersions
 from streamcore.processing.topology.nodes import Aggregate, Final, StoreSpec
 from streamcore.processing.topology.windows import SessionWindows, SlidingWindows, Windows
 from streamcore.state.keys import key_codec

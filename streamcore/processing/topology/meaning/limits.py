@@ -17,7 +17,7 @@ from streamcore.processing.topology.limits import (
     has_room,
     without_key_header,
 )
-from streamcore.processing.topology.meaning_of_outputs import Event, Stored
+from streamcore.processing.topology.meaning.outputs import Event, Stored
 from streamcore.processing.topology.nodes import KeyInHeader, RateLimit, Sample, Take
 from streamcore.processing.topology.plan import SubTopology
 from streamcore.processing.topology.windows import TimeWindows
