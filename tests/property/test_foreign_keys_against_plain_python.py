@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -74,6 +75,7 @@ def expected(rows: dict[str, dict[str, int]]) -> dict[str, dict[Any, Any]]:
     }
 
 
+@pytest.mark.slow
 @settings(phases=[Phase.generate, Phase.explicit], max_examples=25)
 @given(CHANGES, st.data())
 def test_foreign_key_joins_are_those_of_the_newest_rows(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -90,6 +91,7 @@ def found_in(driver: TopologyDriver, table: str) -> dict[Any, Any]:
     return {answer.key: answer.value for answer in driver.table(table).all()}
 
 
+@pytest.mark.slow
 @settings(phases=[Phase.generate, Phase.explicit])
 @given(CHANGES, st.data())
 def test_derived_tables_are_those_of_the_newest_rows(

@@ -212,6 +212,7 @@ def expected(events: list[tuple[str, int]]) -> dict[str, list[tuple[int, int, li
     return found
 
 
+@pytest.mark.slow
 @settings(phases=[Phase.generate, Phase.explicit])
 @given(EVENTS, st.sampled_from([1, 3]), st.data())
 def test_sessions_are_those_of_an_agent_on_lists_whatever_crashes(

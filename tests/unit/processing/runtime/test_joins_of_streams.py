@@ -265,6 +265,7 @@ def test_rows_leave_the_stores_when_no_record_can_meet_them() -> None:
     assert kept == {"end"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["inner", "outer"])
 def test_rows_that_do_not_fit_into_memory_are_met_all_the_same(
     how: str, monkeypatch: pytest.MonkeyPatch

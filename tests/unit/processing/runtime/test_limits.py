@@ -136,6 +136,7 @@ def test_old_spans_are_removed_as_time_moves_on() -> None:
     assert len(kept) <= 8
 
 
+@pytest.mark.slow
 def test_a_sample_keeps_its_fraction_and_the_same_records_again() -> None:
     events = [("a", number, 0) for number in range(2_000)]
 

@@ -274,6 +274,7 @@ def plainly_allowed(
         max_size=20,
     ),
 )
+@pytest.mark.slow
 def test_every_decision_is_that_of_the_rules_read_one_by_one(
     rules: list[AccessRule],
     deleted: AccessRule,

@@ -274,6 +274,7 @@ def test_closing_the_log_ends_a_poll_that_waits(tmp_path: Path) -> None:
         consumer.poll("20s")
 
 
+@pytest.mark.slow
 def test_consumers_leave_nothing_behind(log: ConnectedLog) -> None:
     before = threading.active_count()
     for _ in range(5):
