@@ -214,7 +214,8 @@ class RecordQueue:
         """
         if self._writers is not None:
             return self._marked_ms
-        return NOT_KNOWN if self._is_awaited else self.partition_time_ms
+        is_awaited = self._is_awaited and not self.caught_up
+        return NOT_KNOWN if is_awaited else self.partition_time_ms
 
     @property
     def is_known(self) -> bool:

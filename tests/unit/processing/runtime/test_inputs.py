@@ -16,6 +16,7 @@ from streamcore.processing.operators.guard import Guard
 from streamcore.processing.runtime.inputs import QueueSlice, RecordQueue
 from streamcore.processing.runtime.rounds import Round
 from streamcore.processing.topology.error_policy import skip, stop
+from streamcore.processing.topology.marks import NOT_KNOWN
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.processing.topology.times import NO_TIME, TIME_MS_MAX
 from streamcore.serde import BYTES, Serde, serde_for
@@ -258,3 +259,24 @@ def test_a_round_takes_the_records_of_its_last_order_key_up_to_one_input() -> No
     assert queue.count_until((6, 2)) == 3
     assert queue.count_until((6, 3)) == 3
     assert queue.count_until((4, 9)) == 0
+
+
+def test_a_partition_that_holds_records_has_no_known_time_before_its_first_fetch() -> None:
+    topic = queue_of().topic
+    queue = RecordQueue(SOURCE, topic, 0, has_records=True)
+    assert (queue.time_ms, queue.is_left_behind, queue.is_known) == (NOT_KNOWN, False, False)
+
+    queue.fill(
+        FetchedColumns([b"1"], [b"1"], [7], None, partition=SOURCE, offsets=[0], next_offset=1),
+    )
+    queue.done(queue.take(1), 1)
+    assert (queue.time_ms, queue.is_left_behind, queue.is_known) == (7, False, True)
+
+
+def test_a_partition_whose_records_were_all_aborted_is_not_waited_for() -> None:
+    topic = queue_of().topic
+    queue = RecordQueue(SOURCE, topic, 0, has_records=True)
+
+    queue.caught_up = True
+
+    assert (queue.time_ms, queue.is_left_behind, queue.is_known) == (NO_TIME, True, True)
