@@ -20,8 +20,8 @@ from streamcore.state.calendar import Calendar
 
 
 @dataclass(frozen=True, slots=True)
-class Windows(ABC):
-    """Windows whose bounds depend on times alone: a window is known by its start.
+class _DeclaredWindows(ABC):
+    """What all kinds of windows are declared with.
 
     A subclass has the fields ``grace_ms`` and ``retention_ms``, in milliseconds.
     """
@@ -45,6 +45,11 @@ class Windows(ABC):
     @abstractmethod
     def retention_ms(self) -> int | None:
         """How long after its end a closed window can be queried; ``None`` keeps all windows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Windows(_DeclaredWindows):
+    """Windows whose bounds depend on times alone: a window is known by its start."""
 
     @property
     @abstractmethod
@@ -170,31 +175,8 @@ class TimeWindows(Windows):
 
 
 @dataclass(frozen=True, slots=True)
-class RecordWindows(ABC):
-    """Windows whose bounds depend on the records of a key: a window is known by its start and its end.
-
-    A subclass has the fields ``grace_ms`` and ``retention_ms``, in milliseconds.
-    """
-
-    @property
-    @abstractmethod
-    def kind(self) -> str:
-        """The name of the DSL for windows of this kind."""
-
-    @property
-    @abstractmethod
-    def text(self) -> str:
-        """The windows in a few words, without the grace."""
-
-    @property
-    @abstractmethod
-    def grace_ms(self) -> int:
-        """How long after its end a window accepts records."""
-
-    @property
-    @abstractmethod
-    def retention_ms(self) -> int | None:
-        """How long after its end a closed window can be queried; ``None`` keeps all windows."""
+class RecordWindows(_DeclaredWindows):
+    """Windows whose bounds depend on the records of a key: a window is known by its start and its end."""
 
     @property
     @abstractmethod
