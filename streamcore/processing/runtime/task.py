@@ -31,6 +31,7 @@ from streamcore.processing.operators.stream_joins import StreamJoinOperator
 from streamcore.processing.operators.tables import StoreHistory
 from streamcore.processing.operators.versions import TableVersions
 from streamcore.processing.operators.windowed_aggregate import FinalOperator
+from streamcore.processing.runtime.before_agents import steps_before_agent
 from streamcore.processing.runtime.closing import END_OF_TIME_MS, closing_times_ms
 from streamcore.processing.runtime.event_runner import EventRunner
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper
@@ -74,45 +75,6 @@ class Step:
     operator: Operator | EventRunner | ClosingOperator | ProcessorOperator | TwoSidedOperator | EveryOperator
     parents: tuple[int, ...]
     place: int
-
-
-_WITHOUT_STATE = (
-    nodes.Source,
-    nodes.Map,
-    nodes.FlatMap,
-    nodes.MapRecord,
-    nodes.FlatMapRecord,
-    nodes.Filter,
-    nodes.Peek,
-    nodes.GroupBy,
-    nodes.Sample,
-    nodes.KeyInHeader,
-    nodes.Split,
-    nodes.Branch,
-    nodes.Merge,
-    nodes.TableJoin,
-)
-"""Steps that may run for records which are committed later: they write nothing."""
-
-
-def steps_before_agent(sub_topology: SubTopology) -> frozenset[Node] | None:
-    """Return the steps that lead to the agent, if there is one agent and no state on the way to it."""
-    agents = [node for node in sub_topology.nodes if isinstance(node, nodes.AgentNode | nodes.Sink)]
-    # Where two steps use one store, their order counts; batches are of one record then.
-    if len(agents) != 1 or any(entry.meets_in_a_store for entry in sub_topology.inputs):
-        return None
-    roots = {entry.root for entry in sub_topology.inputs}
-    found: set[Node] = set()
-    waiting = list(agents[0].parents)
-    while waiting:
-        node = waiting.pop()
-        if node in found or node in roots:
-            continue
-        if not isinstance(node, _WITHOUT_STATE):
-            return None
-        found.add(node)
-        waiting += node.parents
-    return frozenset(found)
 
 
 @dataclass(slots=True)
