@@ -58,17 +58,21 @@ class TaskState:
     committed_time_ms: int
     marked: Mapping[str, int] = field(default_factory=dict)
     """Repartition topic that gets the task's marks -> the number of its partitions."""
-    written_mark: Mark | None = None
-    """The task's last mark, before the time that is held back for a topic."""
+    written_marks: dict[str, Mark] = field(default_factory=dict)
+    """Repartition topic -> the task's last mark in it."""
 
-    def mark_due(self) -> Mark | None:
-        """Return the mark to write with the next commit; ``None`` if the last one still holds."""
-        time = self.task.time
-        if not self.marked or not time.is_known:
-            return None
-        is_idle = time.is_idle and not self.task.holds_back
-        mark = Mark(str(self.task.task_id), time.watermark_ms, is_idle)
-        return None if mark == self.written_mark else mark
+    def marks_due(self) -> dict[str, Mark]:
+        """Return for each topic the mark to write with the next commit; none where the last one holds."""
+        found: dict[str, Mark] = {}
+        for topic, marked in self.task.sub_topology.marked.items():
+            progress = self.task.time.progress(marked.fed_by)
+            if progress is not None:
+                time_ms, is_idle = progress
+                is_idle = is_idle and (marked.fed_by is not None or not self.task.holds_back)
+                mark = Mark(str(self.task.task_id), time_ms, is_idle).held_back(marked.held_ms)
+                if mark != self.written_marks.get(topic):
+                    found[topic] = mark
+        return found
 
     def has_moved(self) -> bool:
         """Whether a record was processed since the last commit."""
@@ -80,7 +84,7 @@ class TaskState:
             self.has_moved()
             or self.task.time.watermark_ms != self.committed_time_ms
             or any(store.has_writes for store in self.task.stores.values())
-            or self.mark_due() is not None
+            or bool(self.marks_due())
         )
 
 
@@ -89,7 +93,7 @@ class _TaskChanges:
     state: TaskState
     positions: dict[TopicPartition, Offset]
     drained: list[tuple[WriteBack[Any, Any], StoreWrites]]
-    mark: Mark | None
+    marks: dict[str, Mark]
     appended: dict[str, Acknowledgement] = field(default_factory=dict)
     """Store -> the changelog columns of its writes."""
 
@@ -192,10 +196,10 @@ def _changes_of(state: TaskState) -> _TaskChanges | None:
             ) from error
         if writes is not None:
             drained.append((store, writes))
-    mark = state.mark_due()
-    if not moved and not drained and mark is None:
+    marks = state.marks_due()
+    if not moved and not drained and not marks:
         return None
-    return _TaskChanges(state, positions, drained, mark)
+    return _TaskChanges(state, positions, drained, marks)
 
 
 def _append_marks(
@@ -205,11 +209,9 @@ def _append_marks(
     counts: dict[str, int] = {}
     marks: dict[str, list[Mark]] = {}
     for change in changes:
-        if change.mark is None:
-            continue
-        for topic, held_ms in change.state.task.sub_topology.marked.items():
+        for topic, mark in change.marks.items():
             counts[topic] = change.state.marked[topic]
-            marks.setdefault(topic, []).append(change.mark.held_back(held_ms))
+            marks.setdefault(topic, []).append(mark)
     return [
         (
             partition,
@@ -259,8 +261,7 @@ def _apply(change: _TaskChanges, now_ms: int) -> None:
         store.committed()
     state.committed = change.positions
     state.committed_time_ms = state.task.time.watermark_ms
-    if change.mark is not None:
-        state.written_mark = change.mark
+    state.written_marks.update(change.marks)
 
 
 _NOTE_VERSION = "1"

@@ -179,7 +179,7 @@ class Part:
     @property
     def has_marks(self) -> bool:
         """Whether a task is to write how far it is with the next commit."""
-        return any(state.mark_due() is not None for state in self.states)
+        return any(state.marks_due() for state in self.states)
 
     async def advance_time(self, times_ms: Sequence[tuple[Any, int]]) -> int:
         """Move the watermarks of tasks without records; return how many tasks moved."""

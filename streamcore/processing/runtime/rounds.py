@@ -14,7 +14,7 @@ the watermark, nor does an idle one (``idle.py``).
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import accumulate, repeat
 from typing import overload
 
@@ -204,15 +204,20 @@ class TaskTime:
             return _least(times_ms)
         return max((queue.time_ms for queue in self._holding), default=NO_TIME)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether no input holds the watermark."""
-        return all(queue.is_left_behind for queue in self._holding)
+    def progress(self, topics: Container[str] | None) -> tuple[int, bool] | None:
+        """Return how far some inputs are, and whether none of them is waited for; ``None``: not known yet.
 
-    @property
-    def is_known(self) -> bool:
-        """Whether each input that may hold the watermark has a time, or is known to be empty."""
-        return all(queue.is_known for queue in self._holding)
+        Args:
+            topics: the names of the inputs; ``None`` for all, whose time is the watermark.
+        """
+        inputs = [queue for queue in self._holding if topics is None or queue.partition.topic in topics]
+        if not all(queue.is_known for queue in inputs):
+            return None
+        waited_for = [queue.time_ms for queue in inputs if not queue.is_left_behind]
+        if topics is None:
+            return self.watermark_ms, not waited_for
+        time_ms = min(waited_for) if waited_for else max(queue.time_ms for queue in inputs)
+        return time_ms, not waited_for
 
     def place_reaching(self, time_ms: int) -> int:
         """Return the place of the record with which the watermark reached a time; in an advance, the time."""

@@ -53,6 +53,20 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkedTopic:
+    """What the tasks of a sub-topology write into a repartition topic to say how far they are."""
+
+    held_ms: int = 0
+    """How far behind the time of the mark the records can be that the topic gets, in milliseconds."""
+    fed_by: frozenset[str] | None = None
+    """The input topics whose least time the mark says; ``None`` for the watermark of the task.
+
+    They are named where the sub-topology reads, maybe through others, what it writes: its watermark waits for
+    the topic, and must not be waited for.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class SubTopology:
     """A part of the topology with no repartition inside. Its name is that of its first store, agent or topic.
 
@@ -73,8 +87,8 @@ class SubTopology:
     """Nodes after final results -> how far behind the watermark the records can be that they still get."""
     keyed_only: frozenset[Node] = frozenset()
     """The repartition steps whose readers all leave out null keys: such records are not written at all."""
-    marked: Mapping[str, int] = field(default_factory=dict)
-    """Repartition topic that gets marks -> how far behind the watermark the records can be that it gets."""
+    marked: Mapping[str, MarkedTopic] = field(default_factory=dict)
+    """Repartition topic that gets marks -> what its marks say."""
 
     @property
     def has_windows(self) -> bool:
@@ -326,8 +340,9 @@ def _holds_back_ms(node: Node) -> int:
 def _with_marks(sub_topologies: Sequence[SubTopology]) -> tuple[SubTopology, ...]:
     """Decide which repartition topics get marks: those whose reader, or one behind it, uses the watermark.
 
-    A topic whose reader writes, maybe through others, what its writers read, gets none, and does not hold the
-    watermark: the tasks would wait for one another.
+    In a ring, where a topic's reader writes, maybe through others, what its writers read, a mark says how far
+    the inputs are that feed the topic. Where steps in front of the topic emit by time, that is not known:
+    such a topic gets no marks, and does not hold the watermark, because the tasks would wait for one another.
     """
     readers = {
         entry.topic.name: each for each in sub_topologies for entry in each.inputs if entry.topic.internal
@@ -348,30 +363,64 @@ def _with_marks(sub_topologies: Sequence[SubTopology]) -> tuple[SubTopology, ...
         return found
 
     fed_by = {each.name: behind(each) for each in sub_topologies}
-    marked = {
-        node.topic.name
-        for writer in sub_topologies
-        for node in written[writer.name]
-        if (reader := readers.get(node.topic.name)) is not None
-        and any(found.has_windows for found in fed_by[reader.name].values())
-    }
-    rings = {
-        node.topic.name
-        for writer in sub_topologies
-        for node in written[writer.name]
-        if node.topic.name in readers and writer.name in fed_by[readers[node.topic.name].name]
-    }
-    marked -= rings
+    marked: dict[str, dict[str, MarkedTopic]] = {each.name: {} for each in sub_topologies}
+    unmarked: set[str] = set()
+    rings: set[str] = set()
+    for writer in sub_topologies:
+        for node in written[writer.name]:
+            name = node.topic.name
+            if name not in readers:
+                continue
+            found: MarkedTopic | None = MarkedTopic(writer.held_ms.get(node, 0))
+            if writer.name in fed_by[readers[name].name]:
+                rings.add(name)
+                found = _marked_in_ring(node, writer)
+            uses_time = any(each.has_windows for each in fed_by[readers[name].name].values())
+            if found is None or not uses_time:
+                unmarked.add(name)
+            else:
+                marked[writer.name][name] = _united(marked[writer.name].get(name), found)
+    with_marks = {name for found in marked.values() for name in found} - unmarked
     return tuple(
         replace(
             each,
             inputs=tuple(
-                replace(entry, has_marks=entry.topic.name in marked) for entry in _outside(each.inputs, rings)
+                replace(entry, has_marks=entry.topic.name in with_marks)
+                for entry in _outside(each.inputs, rings & unmarked)
             ),
-            marked=_held_by_topic(each, written[each.name], marked),
+            marked={name: found for name, found in marked[each.name].items() if name in with_marks},
         )
         for each in sub_topologies
     )
+
+
+def _marked_in_ring(step: Repartition, writer: SubTopology) -> MarkedTopic | None:
+    """Return what the marks say of a topic that the writer's own records come back from; ``None`` if they
+    cannot say it.
+    """
+    above: list[Node] = []
+    waiting = list(step.parents)
+    while waiting:
+        node = waiting.pop()
+        if node not in above:
+            above.append(node)
+            waiting += [] if isinstance(node, Repartition) else node.parents
+    feeding = [entry for entry in writer.inputs if entry.root in above]
+    emits_by_time = any(isinstance(node, EMIT_BY_TIME) for node in above)
+    if emits_by_time or not all(entry.holds_time for entry in feeding):
+        return None
+    return MarkedTopic(fed_by=frozenset(entry.topic.name for entry in feeding))
+
+
+def _united(first: MarkedTopic | None, second: MarkedTopic) -> MarkedTopic:
+    """Return what marks say of a topic that two steps of a sub-topology write."""
+    if first is None:
+        return second
+    if first.fed_by is None or second.fed_by is None:
+        fed_by = None
+    else:
+        fed_by = first.fed_by | second.fed_by
+    return MarkedTopic(max(first.held_ms, second.held_ms), fed_by)
 
 
 def _outside(inputs: Sequence[Input], rings: Container[str]) -> list[Input]:
@@ -380,17 +429,6 @@ def _outside(inputs: Sequence[Input], rings: Container[str]) -> list[Input]:
     if any(entry.holds_time for entry in held):
         return held
     return [replace(entry, holds_time=entry.topic.name not in rings) for entry in inputs]
-
-
-def _held_by_topic(
-    sub_topology: SubTopology, written: Iterable[Repartition], marked: Container[str]
-) -> dict[str, int]:
-    held: dict[str, int] = {}
-    for node in written:
-        name = node.topic.name
-        if name in marked:
-            held[name] = max(held.get(name, 0), sub_topology.held_ms.get(node, 0))
-    return held
 
 
 def _merges_inputs(members: Sequence[Node], used: Mapping[Node, tuple[StoreSpec, ...]]) -> bool:

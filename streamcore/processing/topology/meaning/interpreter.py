@@ -193,13 +193,11 @@ class Interpreter(MeaningOfAggregates):
 
     def _marks_of(self, task: TaskMeaning) -> list[Stored]:
         """Return the marks that a task writes because its time has moved, one for each partition."""
-        mark = task.mark_due() if task.sub_topology.marked else None
-        if mark is None:
-            return []
-        task.written_mark = mark
+        due = task.marks_due()
+        task.written_marks.update(due)
         return [
-            Record(None, None, NO_TIMESTAMP, headers_of([mark.held_back(behind_ms)]), topic, partition)
-            for topic, behind_ms in task.sub_topology.marked.items()
+            Record(None, None, NO_TIMESTAMP, headers_of([mark]), topic, partition)
+            for topic, mark in due.items()
             for partition in range(self._partition_counts[topic])
         ]
 

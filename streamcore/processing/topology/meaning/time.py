@@ -56,8 +56,8 @@ class TaskMeaning:
     processors: dict[Process, MeaningOfProcessor] = field(default_factory=dict)
     slid: dict[Any, list[SlidRecord]] = field(default_factory=lambda: defaultdict(list))
     """Store of sliding windows and bytes of a key -> the records of the key."""
-    written_mark: Mark | None = None
-    """The last mark that the task wrote."""
+    written_marks: dict[str, Mark] = field(default_factory=dict)
+    """Repartition topic -> the last mark that the task wrote into it."""
 
     def time_of(self, entry: Input) -> int:
         """Return how far an input is; ``NO_TIME`` if nothing waits for it."""
@@ -66,14 +66,23 @@ class TaskMeaning:
             return self.partition_times_ms.get(entry.topic.name, NO_TIME)
         return NO_TIME if writers.is_idle else writers.time_ms
 
-    def mark_due(self) -> Mark | None:
-        """Return the mark that the task writes now; ``None`` if the last one still holds."""
-        times_ms = [self.time_of(entry) for entry in self.sub_topology.inputs if entry.holds_time]
-        if NOT_KNOWN in times_ms:
-            return None
-        is_idle = all(time_ms == NO_TIME for time_ms in times_ms)
-        mark = Mark(task_name(self.sub_topology.name, self.partition), self.watermark_ms, is_idle)
-        return None if mark == self.written_mark else mark
+    def marks_due(self) -> dict[str, Mark]:
+        """Return for each topic the mark that the task writes now; none where the last one holds."""
+        found: dict[str, Mark] = {}
+        for topic, marked in self.sub_topology.marked.items():
+            times_ms = [
+                self.time_of(entry)
+                for entry in self.sub_topology.inputs
+                if entry.holds_time and (marked.fed_by is None or entry.topic.name in marked.fed_by)
+            ]
+            if NOT_KNOWN in times_ms:
+                continue
+            known_ms = [time_ms for time_ms in times_ms if time_ms != NO_TIME]
+            time_ms = self.watermark_ms if marked.fed_by is None else min(known_ms, default=NO_TIME)
+            mark = Mark(task_name(self.sub_topology.name, self.partition), time_ms, not known_ms)
+            if (held := mark.held_back(marked.held_ms)) != self.written_marks.get(topic):
+                found[topic] = held
+        return found
 
 
 def move_watermark(task: TaskMeaning) -> None:

@@ -168,3 +168,31 @@ def test_no_topic_gets_marks_where_no_step_uses_the_time() -> None:
     words.group_by(lambda word: word, name="by-word").count("counts")
 
     assert [each.marked for each in app.plan().sub_topologies] == [{}, {}]
+
+
+@pytest.mark.parametrize("slice_records", [1, 3, 1_000])
+def test_a_stream_meets_its_own_records_under_another_key(slice_records: int) -> None:
+    app = sc.App("ring")
+    visits = app.topic("visits", key=str, value=str)
+    by_next = visits.group_by(lambda next_page: next_page, name="by-next", key=str)
+
+    @visits.join(by_next, before="1s", after="1s", how="left", name="pairs")
+    def pairs(left: str, right: str | None) -> str:
+        return f"{left} {right}"
+
+    pairs.to("out")
+    wanted = sorted(
+        f"p{(left + 1) % 3} p{(right + 1) % 3}"
+        for left in range(30)
+        for right in range(30)
+        if left % 3 == (right + 1) % 3 and abs(left - right) <= 2
+    )
+
+    with TopologyDriver(app, slice_records_max=slice_records) as driver:
+        for number in range(30):
+            driver.send(visits, key=f"p{number % 3}", value=f"p{(number + 1) % 3}", at=number * 500)
+        driver.process()
+        driver.close_windows()
+
+        assert driver.late_count == 0
+        assert sorted(record.value for record in driver.read("out")) == wanted
