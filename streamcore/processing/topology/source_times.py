@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamcore.model import Headers
+from streamcore.processing.topology.marks import HEADER_OF_MARK
 from streamcore.processing.topology.times import NO_TIME
 
 HEADER_OF_SOURCE_TIME: Final = "streamcore.source-time"
@@ -19,8 +20,10 @@ HEADER_OF_SOURCE_TIME: Final = "streamcore.source-time"
 
 def with_source_time(headers: Headers, timestamp_ms: int, source_time_ms: int) -> Headers:
     """Return the headers of a record in a repartition topic."""
-    is_needed = source_time_ms != timestamp_ms or (headers and headers[-1][0] == HEADER_OF_SOURCE_TIME)
-    if not is_needed or source_time_ms == NO_TIME:
+    is_like_ours = bool(headers) and headers[-1][0] in (HEADER_OF_SOURCE_TIME, HEADER_OF_MARK)
+    if source_time_ms == NO_TIME:
+        return (*headers, (HEADER_OF_SOURCE_TIME, None)) if is_like_ours else headers
+    if source_time_ms == timestamp_ms and not is_like_ours:
         return headers
     return (*headers, (HEADER_OF_SOURCE_TIME, b"%d" % source_time_ms))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamcore.model import Headers
+from streamcore.processing.topology.marks import Mark, headers_of, marks_in
 from streamcore.processing.topology.source_times import (
     HEADER_OF_SOURCE_TIME,
     headers_with_source_times,
@@ -30,6 +31,17 @@ def test_a_record_out_of_order_carries_its_source_time_as_its_last_header(header
 
 def test_a_header_of_the_user_with_that_name_is_not_taken_for_a_source_time() -> None:
     assert without_source_time(with_source_time(FORGED, 5, 5), 5) == (5, FORGED)
+
+
+@pytest.mark.parametrize("source_time_ms", [5, 9, NO_TIME])
+@pytest.mark.parametrize("forged", [FORGED, headers_of([Mark("task-0", 99, is_idle=False)])])
+def test_a_record_of_the_user_is_never_taken_for_a_mark_or_a_source_time(
+    forged: Headers, source_time_ms: int
+) -> None:
+    written = with_source_time(forged, 5, source_time_ms)
+
+    assert marks_in(written) == ()
+    assert without_source_time(written, 5) == (5 if source_time_ms == NO_TIME else source_time_ms, forged)
 
 
 def test_a_record_whose_source_has_no_time_carries_none() -> None:
