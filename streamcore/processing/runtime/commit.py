@@ -14,9 +14,9 @@ from streamcore.log.client.port import Acknowledgement, Producer, Transaction
 from streamcore.model import CommittedOffset, Offset, RecordColumns, TopicPartition
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.inputs import RecordQueue
+from streamcore.processing.runtime.notes import InputNote
 from streamcore.processing.runtime.task import Task
 from streamcore.processing.topology.marks import Mark, headers_of
-from streamcore.processing.topology.times import NO_TIME
 from streamcore.state import changelog
 from streamcore.state.engine import KeyValueEngine, StoreWrites
 from streamcore.state.position import Position, position_note
@@ -264,34 +264,5 @@ def _apply(change: _TaskChanges, now_ms: int) -> None:
     state.written_marks.update(change.marks)
 
 
-_NOTE_VERSION = "1"
-
-
 def _note(task: Task, queue: RecordQueue) -> str:
-    return position_metadata(task.time.watermark_ms, queue.partition_time_ms)
-
-
-def position_metadata(watermark_ms: int, partition_time_ms: int) -> str:
-    """Return the note beside a committed offset, from which a restart continues exactly.
-
-    Note := "1" | watermark of the task | partition time of the last record done, separated by blanks;
-    both in milliseconds, decimal.
-    """
-    return f"{_NOTE_VERSION} {watermark_ms} {partition_time_ms}"
-
-
-def times_in(note: str) -> tuple[int, int]:
-    """Return watermark and partition time of the note of a committed offset; before all times without one.
-
-    Raises:
-        UsageError: the note was written by a newer version, or by another program.
-    """
-    if not note:
-        return NO_TIME, NO_TIME
-    parts = note.split(" ")
-    if len(parts) != 3 or parts[0] != _NOTE_VERSION:
-        raise UsageError(
-            "the group's positions were committed by another program or a newer version; use that, or "
-            f"another application id: {fact_text(note=repr(note))}"
-        )
-    return int(parts[1]), int(parts[2])
+    return InputNote(task.time.watermark_ms, queue.partition_time_ms, queue.marks).text()

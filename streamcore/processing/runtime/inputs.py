@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import TypeAlias
 
@@ -20,9 +20,9 @@ from streamcore.errors import fact_text
 from streamcore.model import FetchedColumns, Headers, Offset, Record, TopicPartition
 from streamcore.processing.operators.batch import Batch, BatchSource
 from streamcore.processing.operators.guard import Guard
-from streamcore.processing.runtime.decoded_columns import DecodedColumns, InputTime
+from streamcore.processing.runtime.decoded_columns import DecodedColumns
 from streamcore.processing.topology.error_policy import ErrorPolicy
-from streamcore.processing.topology.marks import NOT_KNOWN, WriterTimes
+from streamcore.processing.topology.marks import NOT_KNOWN, Mark, WriterTimes
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.processing.topology.times import NO_TIME
 
@@ -98,6 +98,12 @@ class QueueSlice:
         marks = self._decoded.marks
         return sum(self._start <= row < self.end for row in marks) if marks else 0
 
+    def marks_until(self, count: int) -> Iterator[Mark]:
+        """Yield the marks among the first ``count`` rows, in order."""
+        for row, marks in self._decoded.marks.items():
+            if self._start <= row < self._start + count:
+                yield from marks
+
     @property
     def times_ms(self) -> Sequence[int]:
         """How far the input is after each row: its partition time, or what the writers' marks say.
@@ -113,13 +119,6 @@ class QueueSlice:
             if count > 0:
                 found += [NO_TIME if time.is_idle else time.time_ms] * count
         return found
-
-    def time_after(self, count: int) -> InputTime:
-        """Return how far the input is after the first ``count`` rows, at least one."""
-        progress, row = self._decoded.progress, self._start + count - 1
-        if progress is None:
-            return InputTime(row, self.partition_times_ms[count - 1], is_idle=False)
-        return progress[bisect_right(progress, row, key=lambda time: time.row) - 1]
 
     def batch(self, guard: Guard, source: BatchSource, origins: Sequence[int]) -> Batch:
         """Return the records as a batch, without those that do not decode; the guard decides about these."""
@@ -159,12 +158,14 @@ class RecordQueue:
         position: Offset,
         partition_time_ms: int = NO_TIME,
         writers: Iterable[str] | None = None,
+        marks: Sequence[Mark] = (),
         has_records: bool = False,
     ) -> None:
         """Create an empty queue.
 
         Args:
             writers: the tasks that write marks into the partition.
+            marks: the last marks before ``position``, as far as they are known.
             has_records: there are records in the log behind ``position``, which a fetch will bring.
         """
         self.partition = partition
@@ -181,8 +182,11 @@ class RecordQueue:
         """Whether the partition has been silent for so long that it does not hold the watermark, or the tasks
         that write it are idle.
         """
-        self._writers = None if writers is None else WriterTimes(writers)
-        self._marked_ms = NOT_KNOWN
+        self._fetched_marks = self._done_marks = None
+        if writers is not None:
+            names = tuple(writers)
+            self._fetched_marks, self._done_marks = WriterTimes(names, marks), WriterTimes(names, marks)
+            self.is_idle = self._done_marks.is_idle
         self._is_awaited = has_records and partition_time_ms == NO_TIME
         self._decoded: DecodedColumns | None = None
         self._in_work: QueueSlice | None = None
@@ -203,7 +207,7 @@ class RecordQueue:
     @property
     def has_marks(self) -> bool:
         """Whether the tasks that write the partition say how far it is."""
-        return self._writers is not None
+        return self._done_marks is not None
 
     @property
     def time_ms(self) -> int:
@@ -212,10 +216,15 @@ class RecordQueue:
         ``NOT_KNOWN`` while marks are missing, or before the first fetch of a partition that has records;
         ``NO_TIME`` for a partition that has had no record.
         """
-        if self._writers is not None:
-            return self._marked_ms
+        if self._done_marks is not None:
+            return self._done_marks.time_ms
         is_awaited = self._is_awaited and not self.caught_up
         return NOT_KNOWN if is_awaited else self.partition_time_ms
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """The last mark of each task that writes the partition, before the position."""
+        return () if self._done_marks is None else self._done_marks.marks
 
     @property
     def is_known(self) -> bool:
@@ -242,7 +251,7 @@ class RecordQueue:
             self.position = fetched.next_offset
             return []
         self._decoded = DecodedColumns(
-            fetched, self.topic, self._last_time_ms, now_ms, self._writers, ahead_ms
+            fetched, self.topic, self._last_time_ms, now_ms, self._fetched_marks, ahead_ms
         )
         self._cursor = 0
         self._last_time_ms = self._decoded.partition_times_ms[-1]
@@ -289,7 +298,7 @@ class RecordQueue:
         decoded = self._decoded
         assert decoded is not None
         assert self._in_work is None
-        if self._writers is None:
+        if self._done_marks is None:
             self.is_idle = False
         end = self._cursor + count
         self._in_work = taken = QueueSlice(decoded, self._cursor, end)
@@ -304,7 +313,8 @@ class RecordQueue:
         if count:
             self.position = taken.offset_behind(count)
             self.partition_time_ms = taken.partition_times_ms[count - 1]
-            if self._writers is not None:
-                _, self._marked_ms, self.is_idle = taken.time_after(count)
+            if self._done_marks is not None:
+                self._done_marks.take(taken.marks_until(count))
+                self.is_idle = self._done_marks.is_idle
         if count == len(taken):
             self._in_work = None

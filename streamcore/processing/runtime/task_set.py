@@ -15,7 +15,7 @@ from streamcore.model import CommittedOffset, Isolation, TopicName, TopicPartiti
 from streamcore.partitioning import KeyPartitions
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
-from streamcore.processing.runtime.commit import TaskState, position_metadata, times_in
+from streamcore.processing.runtime.commit import TaskState
 from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper, Progress, topic_transform
 from streamcore.processing.runtime.guards import (
@@ -35,6 +35,7 @@ from streamcore.processing.runtime.guards import (
     topics_rewritten,
 )
 from streamcore.processing.runtime.inputs import RecordQueue, warn_of_gap
+from streamcore.processing.runtime.notes import InputNote, note_in
 from streamcore.processing.runtime.parts import connected
 from streamcore.processing.runtime.reset import carry_out, connected_parts, plan_reset, readers_of
 from streamcore.processing.runtime.stores import description_of, write_back_of
@@ -336,13 +337,13 @@ class _Opening:
         inputs = []
         watermark_ms = NO_TIME
         for partition, topic in topics.items():
-            position, time_ms = offsets[partition].log_start, NO_TIME
+            position, note = offsets[partition].log_start, InputNote()
             if partition in committed:
                 if committed[partition].offset < position:
                     warn_of_gap(partition, committed[partition].offset, position)
                 position = max(position, committed[partition].offset)
-                found_ms, time_ms = times_in(committed[partition].metadata)
-                watermark_ms = max(watermark_ms, found_ms)
+                note = note_in(committed[partition].metadata)
+                watermark_ms = max(watermark_ms, note.watermark_ms)
             writers = None
             if partition.topic in marked:
                 writers = writers_of(self._application.plan, partition.topic, self._builder.counts)
@@ -351,8 +352,9 @@ class _Opening:
                     partition,
                     topic,
                     position,
-                    time_ms,
+                    note.partition_time_ms,
                     writers,
+                    note.marks,
                     has_records=position < offsets[partition].last_stable,
                 )
             )
@@ -377,8 +379,8 @@ class _Opening:
         self._builder.build(task)
         for queue in inputs:
             if queue.partition not in committed or not committed[queue.partition].metadata:
-                note = position_metadata(watermark_ms, queue.partition_time_ms)
-                self._first_positions[queue.partition] = CommittedOffset(queue.position, note)
+                text = InputNote(watermark_ms, queue.partition_time_ms).text()
+                self._first_positions[queue.partition] = CommittedOffset(queue.position, text)
         return TaskState(
             task=task,
             engine=engine,

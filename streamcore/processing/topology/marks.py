@@ -84,8 +84,8 @@ class WriterTimes:
     Marks of other tasks are ignored: an earlier version of the application may have had them.
     """
 
-    def __init__(self, writers: Iterable[str]) -> None:
-        """Start without a mark of any of the writers."""
+    def __init__(self, writers: Iterable[str], marks: Iterable[Mark] = ()) -> None:
+        """Start with the marks that are known."""
         self._marks: dict[str, Mark | None] = dict.fromkeys(writers)
         self.time_ms = NOT_KNOWN
         """The least watermark of the active writers; of idle ones the highest, if no writer is active.
@@ -94,6 +94,12 @@ class WriterTimes:
         """
         self.is_idle = False
         """Whether all writers are idle."""
+        self.take(marks)
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """The last mark of each writer that has written one."""
+        return tuple(mark for mark in self._marks.values() if mark is not None)
 
     @property
     def placing_ms(self) -> int:
@@ -105,8 +111,8 @@ class WriterTimes:
         for mark in marks:
             if mark.writer in self._marks:
                 self._marks[mark.writer] = mark
-        known = [mark for mark in self._marks.values() if mark is not None]
-        if len(known) < len(self._marks):
+        known = self.marks
+        if not known or len(known) < len(self._marks):
             return
         active = [mark.watermark_ms for mark in known if not mark.is_idle]
         self.is_idle = not active

@@ -11,9 +11,9 @@ import streamcore as sc
 from streamcore.errors import FencedError
 from streamcore.log.client.port import Producer
 from streamcore.model import Offset, TopicPartition
-from streamcore.processing.runtime.commit import Guarantee, commit, position_metadata, times_in
+from streamcore.processing.runtime.commit import Guarantee, commit
+from streamcore.processing.runtime.notes import InputNote, note_in
 from streamcore.processing.runtime.worker import TaskWorker
-from streamcore.processing.topology.times import NO_TIME
 from streamcore.state.position import task_position
 from streamcore.state.write_back import WriteBack
 from tests.support.application_house import START_MS, House
@@ -80,7 +80,7 @@ def test_a_commit_writes_everything_and_a_second_one_has_no_work(house: House) -
         assert again is None
         offset = house.log.committed("counting")[NUMBERS]
         assert offset.offset == 3
-        assert times_in(offset.metadata) == (START_MS, START_MS)
+        assert note_in(offset.metadata) == InputNote(START_MS, START_MS)
         (state,) = worker.task_set.states
         assert task_position(state.engine).get(NUMBERS) == 3
 
@@ -117,17 +117,6 @@ def test_at_least_once_writes_outputs_before_the_transaction(house: House) -> No
         assert end_of(house, CHANGELOG) == 0
 
     with_pending_work(house, check)
-
-
-def test_times_are_read_back_from_the_note_of_an_offset() -> None:
-    assert times_in(position_metadata(-5, 1_700_000_000_000)) == (-5, 1_700_000_000_000)
-    assert times_in("") == (NO_TIME, NO_TIME)
-
-
-@pytest.mark.parametrize("note", ["2 5 6", "1 5", "1 5 6 7", "moved by hand"])
-def test_a_note_of_another_program_is_refused(note: str) -> None:
-    with pytest.raises(sc.UsageError, match="committed by another program or a newer version"):
-        times_in(note)
 
 
 def test_a_guarantee_is_one_of_two_names() -> None:
