@@ -27,6 +27,12 @@ def resident_bytes(pid: int | None = None) -> int:
     return int(_proc(pid, "statm").split()[1]) * resource.getpagesize()
 
 
+def peak_bytes_of(pid: int) -> int:
+    """Return the highest memory of another process so far."""
+    lines = _proc(pid, "status").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+
+
 def cpu_s_of(pid: int) -> float:
     """Return user and system time of another process so far, with all its threads, also ended ones."""
     fields = _proc(pid, "stat").rpartition(")")[2].split()
