@@ -285,7 +285,8 @@ class AggregateOperator:
                 ]
             else:
                 series = [
-                    islice(accumulate(map(column.__getitem__, indexes), add, initial=start), 1, None)
+                    # Not ``initial=start``: a start of None would count as no start.
+                    islice(accumulate(chain((start,), map(column.__getitem__, indexes)), add), 1, None)
                     for start, (_, column, add) in zip(state, work, strict=True)
                 ]
                 found = list(zip(*series, strict=True))
