@@ -10,6 +10,7 @@ from uuid import UUID
 
 from streamcore.clock import Clock
 from streamcore.errors import SerdeError, UsageError, fact_text
+from streamcore.log.broker.requests import Membership
 from streamcore.log.client.port import Acknowledgement, Producer, Transaction
 from streamcore.model import CommittedOffset, Offset, RecordColumns, TopicPartition
 from streamcore.processing.operators.outputs import Outputs
@@ -128,15 +129,17 @@ def commit(
     group: str,
     guarantee: Guarantee,
     clock: Clock,
+    membership: Membership | None = None,
 ) -> dict[TopicPartition, Offset] | None:
     """Commit the pending work of parts at rest; return the end offsets of the outputs, or ``None`` without
     work.
 
     Exactly-once depends on this order only:
 
-    1. outputs, repartition and changelog records are written in one transaction, and behind them the marks
-       that say how far the tasks are;
-    2. the offsets of their inputs are added to it, with the stream time in their notes;
+    1. the offsets of the inputs are added to a transaction, with the stream time in their notes: a worker
+       that has lost its tasks to another one, or is to wait for a rebalance, ends here, and nothing is lost;
+    2. outputs, repartition and changelog records are written in the same transaction, and behind them the
+       marks that say how far the tasks are;
     3. the transaction commits; from here on the log defines the state;
     4. the stores apply the same writes, with the changelog offsets that they reach.
 
@@ -145,9 +148,9 @@ def commit(
     the application are made durable before 1 and are not in the transaction: a crash may repeat them.
     State and repartition topics are in the transaction in both cases, so no table ever counts twice.
     """
-    changes = [found for part in parts for state in part.states if (found := _changes_of(state)) is not None]
+    moved = [state for part in parts for state in part.states if state.has_changes()]
     written = [part.outputs for part in parts if part.outputs.record_count]
-    if not changes and not written:
+    if not moved and not written:
         return None
     repeats = guarantee is Guarantee.AT_LEAST_ONCE
     if repeats:
@@ -157,6 +160,14 @@ def commit(
     now_ms = clock.now_ms()
     appended: list[tuple[TopicPartition, Acknowledgement]] = []
     with producer.transaction() as transaction:
+        positions = {
+            queue.partition: CommittedOffset(queue.position, _note(state.task, queue))
+            for state in moved
+            for queue in state.task.inputs
+        }
+        if positions:
+            transaction.commit_offsets(group, positions, membership=membership)
+        changes = [_changes_of(state) for state in moved]
         for outputs in written:
             if not repeats:
                 appended += _append_outputs(transaction, outputs.taken(internal=False))
@@ -164,13 +175,6 @@ def commit(
         appended += _append_marks(transaction, changes, now_ms)
         for change in changes:
             _append_changelogs(transaction, change, now_ms)
-        positions = {
-            queue.partition: CommittedOffset(queue.position, _note(change.state.task, queue))
-            for change in changes
-            for queue in change.state.task.inputs
-        }
-        if positions:
-            transaction.commit_offsets(group, positions)
     for outputs in written:
         outputs.clear()
     for change in changes:
@@ -181,10 +185,9 @@ def commit(
     return ends
 
 
-def _changes_of(state: TaskState) -> _TaskChanges | None:
+def _changes_of(state: TaskState) -> _TaskChanges:
     task = state.task
     positions = {queue.partition: queue.position for queue in task.inputs}
-    moved = positions != state.committed or task.time.watermark_ms != state.committed_time_ms
     drained = []
     for store in task.stores.values():
         try:
@@ -196,10 +199,7 @@ def _changes_of(state: TaskState) -> _TaskChanges | None:
             ) from error
         if writes is not None:
             drained.append((store, writes))
-    marks = state.marks_due()
-    if not moved and not drained and not marks:
-        return None
-    return _TaskChanges(state, positions, drained, marks)
+    return _TaskChanges(state, positions, drained, state.marks_due())
 
 
 def _append_marks(

@@ -85,6 +85,7 @@ class KafkaProducer:
         *,
         transactional_id: str | None,
         compression: str,
+        transaction_timeout_ms: int | None = None,
     ) -> None:
         codec_number(compression)
         self._connection = connection
@@ -108,6 +109,8 @@ class KafkaProducer:
             properties["delivery.timeout.ms"] = int(self._settings.acknowledge_timeout_s * 1000)
         else:
             properties["transactional.id"] = transactional_id
+            if transaction_timeout_ms is not None:
+                properties["transaction.timeout.ms"] = transaction_timeout_ms
             # After a reconnection to the first addresses, as when a broker was away, librdkafka
             # (seen with 2.16)
             # forgets the coordinator of a group, and then waits for it in a transaction without end.
