@@ -18,12 +18,12 @@ from typing import NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from streamcore.errors import StreamCoreError
-from streamcore.log.broker.requests import Membership
 from streamcore.model import (
     CommittedOffset,
     FetchedColumns,
     Isolation,
     LogOffsets,
+    Membership,
     Offset,
     RecordColumns,
     TimestampMs,

@@ -10,9 +10,8 @@ from uuid import UUID
 
 from streamcore.clock import Clock
 from streamcore.errors import SerdeError, UsageError, fact_text
-from streamcore.log.broker.requests import Membership
 from streamcore.log.client.port import Acknowledgement, Producer, Transaction
-from streamcore.model import CommittedOffset, Offset, RecordColumns, TopicPartition
+from streamcore.model import CommittedOffset, Membership, Offset, RecordColumns, TopicPartition
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.runtime.notes import InputNote

@@ -8,9 +8,8 @@ from typing import Any, Final
 
 from streamcore.clock import Clock
 from streamcore.errors import ClosedError, RequestTimeoutError, fact_text
-from streamcore.log.broker.requests import Membership
 from streamcore.log.client.port import Log, Producer
-from streamcore.model import CommittedOffset, TopicPartition
+from streamcore.model import CommittedOffset, Membership, TopicPartition
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder
 from streamcore.processing.runtime.commit import TaskState

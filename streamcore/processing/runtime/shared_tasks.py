@@ -12,9 +12,8 @@ from typing import Protocol
 
 from streamcore.clock import Clock
 from streamcore.errors import RebalanceInProgressError, StaleGenerationError, StreamCoreError, fact_text
-from streamcore.log.broker.requests import Membership
 from streamcore.log.client.port import Log
-from streamcore.model import TopicPartition
+from streamcore.model import Membership, TopicPartition
 from streamcore.processing.runtime.commit import TaskState
 from streamcore.processing.runtime.opening_tasks import OpeningTasks
 from streamcore.processing.runtime.parts import Part

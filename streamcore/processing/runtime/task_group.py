@@ -19,12 +19,11 @@ from typing import Final
 
 from streamcore.clock import Clock
 from streamcore.errors import StreamCoreError, UsageError, fact_text
-from streamcore.log.broker.requests import Membership
 from streamcore.log.client.consumer.assignment import ConsumerAssignment
 from streamcore.log.client.consumer.settings import GroupSettings
 from streamcore.log.client.group_log import Member
 from streamcore.log.connected_log import ConnectedLog
-from streamcore.model import Offset, TopicName, TopicPartition
+from streamcore.model import Membership, Offset, TopicName, TopicPartition
 from streamcore.processing.runtime.task import TaskId
 from streamcore.processing.topology.plan import Plan, task_count
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from streamcore.clock import Clock
-from streamcore.log.broker.requests import Membership
 from streamcore.log.client.port import Log, Producer
+from streamcore.model import Membership
 from streamcore.partitioning import KeyPartitions
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.building import TaskBuilder

@@ -19,14 +19,7 @@ from streamcore.errors import CorruptDataError
 from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.requests import (
-    JoinReply,
-    JoinRequest,
-    Membership,
-    ProducerIdentity,
-    SyncReply,
-    SyncRequest,
-)
+from streamcore.log.broker.requests import JoinReply, JoinRequest, ProducerIdentity, SyncReply, SyncRequest
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.client.access import AccessControl, EmbeddedAccess
 from streamcore.log.client.consumer.settings import GroupSettings
@@ -45,6 +38,7 @@ from streamcore.model import (
     CommittedOffset,
     Isolation,
     LogOffsets,
+    Membership,
     Offset,
     TimestampMs,
     TopicName,

@@ -19,13 +19,12 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamcore.durations import duration_ms
 from streamcore.errors import StaleGenerationError, StreamCoreError, UsageError, fact_text, with_facts
-from streamcore.log.broker.requests import Membership
 from streamcore.log.client.consumer.assignment import ConsumerAssignment
 from streamcore.log.client.consumer.settings import GroupSettings
 from streamcore.log.client.kafka.connection import KafkaConnection
 from streamcore.log.client.kafka.errors import translated
 from streamcore.log.client.kafka.groups import kafka_offsets
-from streamcore.model import CommittedOffset, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, Membership, TopicName, TopicPartition
 
 _logger = logging.getLogger(__name__)
 

@@ -29,7 +29,6 @@ from streamcore.errors import (
     UnknownTopicError,
     with_facts,
 )
-from streamcore.log.broker.requests import Membership
 from streamcore.log.client.kafka.connection import KafkaConnection, Properties
 from streamcore.log.client.kafka.delivery import Delivery, NothingAppended
 from streamcore.log.client.kafka.errors import TransactionGivenUpError, error_in
@@ -41,7 +40,7 @@ from streamcore.log.client.port import Acknowledgement
 from streamcore.log.client.producer.batch_cuts import BATCH_BYTES, columns_bytes, cut_to_fit
 from streamcore.log.client.producer.record_times import ensure_writable
 from streamcore.log.records.compression import codec_number
-from streamcore.model import CommittedOffset, Isolation, RecordColumns, TopicPartition
+from streamcore.model import CommittedOffset, Isolation, Membership, RecordColumns, TopicPartition
 
 _POLL_S: Final = 0.1
 _CONNECT_S: Final = 0.02
