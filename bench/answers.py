@@ -59,20 +59,29 @@ def answer_of_rows(rows: Iterable[Sequence[Any]]) -> Answer:
 def answer_of_lines(lines: Iterable[bytes | str]) -> Answer:
     """Return the answer that JSON lines hold: arrays or objects that are rows, or changes of rows.
 
-    Changes are in Debezium's format: ``op`` is ``d`` if the row ``before`` is withdrawn; otherwise the row
-    ``after`` is added.
+    A change is in Debezium's format: ``op`` is ``d`` if the row ``before`` is withdrawn; otherwise the row
+    ``after`` is added. Or it has ``key`` and ``row``, and the row replaces the earlier one of the key; if the
+    key is null, the row is added.
     """
     total = Rows()
+    last: dict[str, Sequence[Any]] = {}
     for line in lines:
         value = json.loads(line)
         if isinstance(value, list):
             total.add(value)
+        elif value.keys() == {"key", "row"}:
+            if value["key"] is None:
+                total.add(value["row"])
+            else:
+                last[json.dumps(value["key"])] = value["row"]
         elif "op" not in value:
             total.add(list(value.values()))
         elif value["op"] == "d":
             total.withdraw(list(value["before"].values()))
         else:
             total.add(list(value["after"].values()))
+    for row in last.values():
+        total.add(row)
     return total.answer()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BYTEWAX = "bytewax==0.21.1"
 FLINK = "apache-flink==2.3.0"
+QUIX = "quixstreams==3.28.1"
 CONFLUENT = "confluent-kafka==2.16.1"
 KAFKA = "4.3.0"
 _POM = ROOT / "tests" / "interop" / "kafka-pom.xml"
@@ -25,6 +26,11 @@ def bytewax_python() -> Path | str:
 def confluent_python() -> Path | str:
     """Return the interpreter that has confluent-kafka, or a text that says why it cannot be installed."""
     return _python_with(CONFLUENT, "confluent_kafka")
+
+
+def quix_python() -> Path | str:
+    """Return the interpreter that has Quix Streams, or a text that says why it cannot be installed."""
+    return _python_with(QUIX, "quixstreams")
 
 
 def flink_python() -> Path | str:

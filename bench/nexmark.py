@@ -136,7 +136,7 @@ def run(
     found: dict[str, dict[str, PeerResult]] = {}
     with Children() as children:
         try:
-            peers = Peers(peer_names, children, work / "peers", count)
+            peers = Peers(peer_names, children, work / "peers", work / "events", count)
             _say(f"making and loading {count:,} events")
             prepare(work / "events", count)
             if peers.used:

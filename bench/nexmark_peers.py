@@ -2,7 +2,8 @@
 
 Each peer is a program of ``bench/peers`` with the queries that it can express, run by the interpreter of an
 environment of its own. It reads the events from files of JSON lines, one for each kind of event (the values
-of our topics, in the same order), writes the result as JSON lines, and prints what that cost.
+of our topics, in the same order), or from a broker on a copy of our topics, writes the result as JSON lines,
+and prints what that cost.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import msgspec
 
 from apps.nexmark.loading import SIDE_ROWS, SIDE_TIME_MS, TOPICS
 from bench.answers import Answer, answer_in_folder
+from bench.broker import brokers
 from bench.broker.children import Children
-from bench.environments import FLINK, flink_python
+from bench.environments import BYTEWAX, FLINK, QUIX, bytewax_python, flink_python, quix_python
 from bench.measure import Measured
 from bench.peers import flink_sql
+from bench.peers.nexmark_rows import FOLDS, ROWS
 
 FEW_EVENTS: Final = 1_000
 """So many events cost little more than the start of a query."""
@@ -36,22 +39,34 @@ class Peer:
     """A framework, and the program that runs queries with it."""
 
     name: str
+    title_name: str
     package: str
     """The name and the version, as pip has them."""
     python: Callable[[], Path | str]
     """Makes the environment; a text says why it cannot be made."""
-    module: str
     queries: Sequence[str]
+    reads_broker: bool = False
+
+    @property
+    def module(self) -> str:
+        """Return the module of the program."""
+        return f"bench.peers.{self.name}_nexmark"
 
     @property
     def title(self) -> str:
         """Return the name and the version."""
-        return f"{self.name.capitalize()} {self.package.partition('==')[2]}"
+        return f"{self.title_name} {self.package.partition('==')[2]}"
 
+
+_PYTHON_QUERIES: Final = (*ROWS, *FOLDS, "q11", "q12")
 
 PEERS: Final = {
     peer.name: peer
-    for peer in (Peer("flink", FLINK, flink_python, "bench.peers.flink_nexmark", list(flink_sql.QUERIES)),)
+    for peer in (
+        Peer("flink", "Flink", FLINK, flink_python, tuple(flink_sql.QUERIES)),
+        Peer("bytewax", "Bytewax", BYTEWAX, bytewax_python, (*_PYTHON_QUERIES, "q7")),
+        Peer("quix", "Quix Streams", QUIX, quix_python, _PYTHON_QUERIES, reads_broker=True),
+    )
 }
 
 
@@ -66,15 +81,19 @@ class PeerSample:
 class Peers:
     """The peers of one run, the files that they read, and what went wrong."""
 
-    def __init__(self, names: Iterable[str], children: Children, folder: Path, count: int) -> None:
+    def __init__(
+        self, names: Iterable[str], children: Children, folder: Path, loaded: Path, count: int
+    ) -> None:
         """Make the environments; a peer that has none is skipped.
 
         Args:
             names: keys of ``PEERS``.
             children: the processes of this run.
             folder: a folder for files.
+            loaded: a folder of a log with the events.
             count: how many events there are.
         """
+        self._loaded = loaded
         self._children = children
         self._folder = folder
         self._count = count
@@ -99,18 +118,40 @@ class Peers:
         """Run a query; return ``None``, and note the reason, if that failed or took too long."""
         work = self._folder / "work"
         work.mkdir()
-        command = [str(self._pythons[peer.name]), "-m", peer.module, query, f"--count={self._count}"]
-        command += [f"--events={self._folder / 'all'}", f"--few={self._folder / 'few'}", f"--work={work}"]
-        limit_s = _START_LIMIT_S + _EVENT_LIMIT_S * self._count
         try:
-            with self._children.start(command, log=self._folder / "said.txt", limit_s=limit_s) as child:
-                seen = measured_from(child.numbers())
+            seen = (
+                self._measure_from_broker(peer, query, work)
+                if peer.reads_broker
+                else self._measure_from_files(peer, query, work)
+            )
             return PeerSample(seen, answer_in_folder(work / "rows") if with_answer else Answer(0, ""))
         except SystemExit as failure:
+            if isinstance(failure.code, int):
+                raise  # a signal ends the run
             self.notes.append(f"{peer.title} failed at {query}: {_last_line(failure)}")
             return None
         finally:
             shutil.rmtree(work)
+
+    def _measure_from_files(self, peer: Peer, query: str, work: Path) -> Measured:
+        inputs = [f"--events={self._folder / 'all'}"]
+        if peer.name == "flink":
+            inputs.append(f"--few={self._folder / 'few'}")
+        return self._run(peer, query, work, inputs)
+
+    def _measure_from_broker(self, peer: Peer, query: str, work: Path) -> Measured:
+        served = work / "served"
+        shutil.copytree(self._loaded, served)
+        broker = brokers.start(self._children, brokers.Kind.DURABLE, served, None)
+        with broker.child:
+            return self._run(peer, query, work, [f"--broker={broker.address}"])
+
+    def _run(self, peer: Peer, query: str, work: Path, inputs: Sequence[str]) -> Measured:
+        command = [str(self._pythons[peer.name]), "-m", peer.module, query, f"--count={self._count}"]
+        limit_s = _START_LIMIT_S + _EVENT_LIMIT_S * self._count
+        said = self._folder / "said.txt"
+        with self._children.start([*command, f"--work={work}", *inputs], log=said, limit_s=limit_s) as child:
+            return measured_from(child.numbers())
 
 
 def measured_from(numbers: Mapping[str, float]) -> Measured:

@@ -57,6 +57,18 @@ def test_a_row_that_was_withdrawn_before_it_was_added_again_counts_once() -> Non
     assert answer_of_lines(lines) == answer_of_rows([row])
 
 
+def test_a_row_with_a_key_replaces_the_earlier_one_and_one_without_is_added() -> None:
+    keyed = [
+        '{"key": ["a", 1], "row": [1]}',
+        '{"key": ["b", 1], "row": [2]}',
+        '{"row": [3], "key": ["a", 1]}',
+    ]
+    without = ['{"key": null, "row": [4]}'] * 2
+
+    assert answer_of_lines(keyed) == answer_of_rows([[2], [3]])
+    assert answer_of_lines(without) == answer_of_rows([[4], [4]])
+
+
 def test_of_rows_with_a_key_the_last_one_counts_and_a_tombstone_leaves_none() -> None:
     records = [(b"a", b"[1]"), (b"b", b"[2]"), (b"a", b"[3]"), (b"b", None)]
 
