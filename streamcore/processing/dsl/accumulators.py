@@ -324,18 +324,16 @@ def state_serde(slots: Sequence[Slot], *, only_counts: bool) -> Serde[Any]:
     pack, unpack = UNTYPED.encode, UNTYPED.decode
     if all(slot.declared is None for slot in slots):
         # Accumulators stand as a list; an outer tuple would cost an extension on each record.
-        makers = [slot.stored for slot in slots]
+        makers = [(number, slot.stored) for number, slot in enumerate(slots) if slot.stored is not None]
 
         def pack_stored(state: Any) -> bytes:
-            return pack(
-                [
-                    accumulator if stored is None else stored(accumulator)
-                    for accumulator, stored in zip(state, makers, strict=True)
-                ]
-            )
+            accumulators = list(state)
+            for number, stored in makers:
+                accumulators[number] = stored(accumulators[number])
+            return pack(accumulators)
 
         return Serde(
-            encode=pack_stored if any(makers) else lambda state: pack(list(state)),
+            encode=pack_stored if makers else lambda state: pack(list(state)),
             decode=lambda data: tuple(unpack(data)),
             name="msgpack",
             type_name="plain accumulators",

@@ -51,15 +51,15 @@ class KeptSets:
 
     def close_parts(self, keys: Iterable[Any], states: States) -> None:
         """Write the parts of these keys that are full."""
-        for key in keys:
-            state = states.get(key)
-            if state is None:  # all records of the key failed
+        # A key is missing if all of its records failed.
+        present = [key for key in keys if key in states]
+        columns = list(zip(*[states[key] for key in present], strict=True))
+        for number in self._numbers if columns else ():
+            if IdentitySet not in set(map(type, columns[number])):
                 continue
-            if IdentitySet in map(type, state):
-                for number in self._numbers:
-                    found = state[number]
-                    if isinstance(found, IdentitySet) and found.has_full_part:
-                        states[key] = state = self._without_full_parts(key, state, number)
+            for key, found in zip(present, columns[number], strict=True):
+                if isinstance(found, IdentitySet) and found.has_full_part:
+                    states[key] = self._without_full_parts(key, states[key], number)
 
     def _without_full_parts(self, key: Any, state: tuple[Any, ...], number: int) -> tuple[Any, ...]:
         found, parts = state[number].without_full_parts()
