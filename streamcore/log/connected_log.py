@@ -346,18 +346,10 @@ class ConnectedLog:
         self.commit_offsets(group, positions)
 
     def producer_port(
-        self,
-        *,
-        transactional_id: str | None = None,
-        compression: str = "none",
-        transaction_timeout_ms: int | None = None,
+        self, *, transactional_id: str | None = None, compression: str = "none"
     ) -> port.Producer:
         """Return a producer of columns; see the port."""
-        return self._open().producer_port(
-            transactional_id=transactional_id,
-            compression=compression,
-            transaction_timeout_ms=transaction_timeout_ms,
-        )
+        return self._open().producer_port(transactional_id=transactional_id, compression=compression)
 
     def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> port.Reader:
         """Return a reader of columns; see the port."""

@@ -262,6 +262,26 @@ def test_a_record_larger_than_the_topic_allows_is_refused_naming_the_setting(hou
     assert read_all(house.log, FIRST) == [b"small"]
 
 
+def test_a_topic_takes_and_gives_records_up_to_the_limit_that_its_description_says(house: LogHouse) -> None:
+    large = TopicPartition("large", 0)
+    house.log.create_topic("large", config={"max.message.bytes": "3000000"})
+    assert house.log.topics()["large"].message_bytes_max == 3_000_000
+    assert house.log.topics()[FIRST.topic].message_bytes_max == 1_048_588
+    values: list[bytes | None] = [b"x", b"y" * 2_900_000, b"z"]
+
+    append(producer := house.log.producer_port(), large, values)
+    producer.flush()
+
+    assert read_all(house.log, large, bytes_max=1000) == values
+
+
+def test_a_description_says_the_limit_of_a_topic_that_was_altered(house: LogHouse) -> None:
+    altered = house.log.alter_topic(FIRST.topic, config={"max.message.bytes": "2000000"})
+
+    assert altered.message_bytes_max == 2_000_000
+    assert house.log.described([FIRST.topic])[FIRST.topic].message_bytes_max == 2_000_000
+
+
 def test_a_compacted_topic_refuses_a_record_without_a_key(house: LogHouse) -> None:
     house.log.create_topic("table", config={"cleanup.policy": "compact"})
 

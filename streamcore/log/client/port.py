@@ -14,22 +14,25 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from streamcore.errors import StreamCoreError
+from streamcore.log.broker.requests import Membership
 from streamcore.model import (
     CommittedOffset,
     FetchedColumns,
     Isolation,
     LogOffsets,
-    Membership,
     Offset,
     RecordColumns,
     TimestampMs,
     TopicName,
     TopicPartition,
 )
+
+MESSAGE_BYTES_MAX: Final = 1_048_588
+"""Kafka's default of ``max.message.bytes``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class TopicDescription:
     """
     has_settings: bool = True
     """Whether the log returned the settings; a broker may hide them from this user."""
+    message_bytes_max: int = MESSAGE_BYTES_MAX
+    """The largest batch that the topic accepts: its ``max.message.bytes``, or the broker's."""
 
 
 class TopicIdentity(NamedTuple):
@@ -250,18 +255,9 @@ class Log(Protocol):
     def commit_offsets(self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit offsets durably, outside any transaction and any membership."""
 
-    def producer_port(
-        self,
-        *,
-        transactional_id: str | None = None,
-        compression: str = "none",
-        transaction_timeout_ms: int | None = None,
-    ) -> Producer:
+    def producer_port(self, *, transactional_id: str | None = None, compression: str = "none") -> Producer:
         """Return a producer of columns. With a transactional id, older producers of that id are fenced and
         their open transaction is aborted before this returns.
-
-        ``transaction_timeout_ms`` is after which time without an end the log aborts a transaction; 60 s by
-        default.
         """
 
     def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> Reader:

@@ -29,10 +29,11 @@ from streamcore.log.broker.requests import (
     JoinReply,
     JoinRequest,
     Leaving,
+    Membership,
     SyncReply,
     SyncRequest,
 )
-from streamcore.model import Membership, TimestampMs
+from streamcore.model import TimestampMs
 
 _S = GroupState
 

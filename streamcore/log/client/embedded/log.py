@@ -19,7 +19,14 @@ from streamcore.errors import CorruptDataError
 from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.requests import JoinReply, JoinRequest, ProducerIdentity, SyncReply, SyncRequest
+from streamcore.log.broker.requests import (
+    JoinReply,
+    JoinRequest,
+    Membership,
+    ProducerIdentity,
+    SyncReply,
+    SyncRequest,
+)
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.client.access import AccessControl, EmbeddedAccess
 from streamcore.log.client.consumer.settings import GroupSettings
@@ -28,7 +35,7 @@ from streamcore.log.client.embedded.producer import EmbeddedProducer
 from streamcore.log.client.embedded.reader import EmbeddedReader
 from streamcore.log.client.group_log import DescribedGroup, MemberSummary
 from streamcore.log.client.own_topics import own_topic_config
-from streamcore.log.client.port import TopicDescription, TopicIdentity
+from streamcore.log.client.port import MESSAGE_BYTES_MAX, TopicDescription, TopicIdentity
 from streamcore.log.node.node import Durability, Node
 from streamcore.log.node.operation_driver import OperationDriver
 from streamcore.log.protocol.consumer_protocol import decode_assignment
@@ -38,7 +45,6 @@ from streamcore.model import (
     CommittedOffset,
     Isolation,
     LogOffsets,
-    Membership,
     Offset,
     TimestampMs,
     TopicName,
@@ -93,7 +99,8 @@ class EmbeddedLog:
     def topics(self) -> Mapping[TopicName, TopicDescription]:
         """All topics, internal ones included."""
         with self._entered():
-            return {state.name: _description(state) for state in self._broker.topics.values()}
+            defaults = self._broker.topic_defaults
+            return {state.name: _description(state, defaults) for state in self._broker.topics.values()}
 
     def described(self, names: Iterable[TopicName]) -> Mapping[TopicName, TopicDescription]:
         """Return the descriptions of the topics that exist, in one request."""
@@ -121,7 +128,8 @@ class EmbeddedLog:
         with self._entered():
             has_default = "retention.ms" in self._broker.topic_defaults
         wanted = dict(config or {}) if has_default else own_topic_config(config)
-        return _description(self._run(self._broker.create_topic(name, partitions, wanted)))
+        created = self._run(self._broker.create_topic(name, partitions, wanted))
+        return _description(created, self._broker.topic_defaults)
 
     def alter_topic(
         self,
@@ -131,7 +139,8 @@ class EmbeddedLog:
         config: Mapping[str, str | None] | None = None,
     ) -> TopicDescription:
         """Add partitions or change settings; the value ``None`` removes a setting."""
-        return _description(self._run(self._broker.alter_topic(name, partitions, dict(config or {}))))
+        altered = self._run(self._broker.alter_topic(name, partitions, dict(config or {})))
+        return _description(altered, self._broker.topic_defaults)
 
     def delete_topic(self, name: TopicName) -> None:
         """Delete a topic with its data and the offsets committed for it."""
@@ -189,18 +198,12 @@ class EmbeddedLog:
         self._run(self._broker.groups.commit_offsets(group, offsets, membership))
 
     def producer_port(
-        self,
-        *,
-        transactional_id: str | None = None,
-        compression: str = "none",
-        transaction_timeout_ms: int | None = None,
+        self, *, transactional_id: str | None = None, compression: str = "none"
     ) -> EmbeddedProducer:
         """Return a producer of columns. With a transactional id, older producers of that id are fenced and
         their open transaction is aborted before this returns.
         """
-        identity = self._run(
-            _initialized(self._broker, transactional_id, transaction_timeout_ms, self._clock)
-        )
+        identity = self._run(_initialized(self._broker, transactional_id, self._clock))
         return EmbeddedProducer(self._driver, self._broker, identity, transactional_id, compression)
 
     def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> EmbeddedReader:
@@ -315,14 +318,12 @@ class EmbeddedLog:
         return self._driver.run(operation)
 
 
-def _initialized(
-    broker: Broker, transactional_id: str | None, timeout_ms: int | None, clock: Clock
-) -> Operation[ProducerIdentity]:
+def _initialized(broker: Broker, transactional_id: str | None, clock: Clock) -> Operation[ProducerIdentity]:
     """Initialize a producer; repeat while another operation ends the id's transaction, as clients do."""
     deadline_s = clock.monotonic_s() + _ENDING_WAIT_S
     while True:
         try:
-            return (yield from broker.transactions.init_producer_id(transactional_id, timeout_ms))
+            return (yield from broker.transactions.init_producer_id(transactional_id, None))
         except ApiError as refused:
             if refused.refusal is not ErrorName.CONCURRENT_TRANSACTIONS or transactional_id is None:
                 raise
@@ -337,5 +338,9 @@ def _assignment(data: bytes) -> tuple[TopicPartition, ...]:
         return ()  # another client's format
 
 
-def _description(state: TopicState) -> TopicDescription:
-    return TopicDescription(state.name, state.topic_id, state.partition_count, dict(state.config))
+def _description(state: TopicState, defaults: Mapping[str, str]) -> TopicDescription:
+    config = dict(state.config)
+    message_bytes_max = int({**defaults, **config}.get("max.message.bytes", MESSAGE_BYTES_MAX))
+    return TopicDescription(
+        state.name, state.topic_id, state.partition_count, config, message_bytes_max=message_bytes_max
+    )

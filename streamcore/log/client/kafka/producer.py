@@ -29,6 +29,7 @@ from streamcore.errors import (
     UnknownTopicError,
     with_facts,
 )
+from streamcore.log.broker.requests import Membership
 from streamcore.log.client.kafka.connection import KafkaConnection, Properties
 from streamcore.log.client.kafka.delivery import Delivery, NothingAppended
 from streamcore.log.client.kafka.errors import TransactionGivenUpError, error_in
@@ -40,15 +41,13 @@ from streamcore.log.client.port import Acknowledgement
 from streamcore.log.client.producer.batch_cuts import BATCH_BYTES, columns_bytes, cut_to_fit
 from streamcore.log.client.producer.record_times import ensure_writable
 from streamcore.log.records.compression import codec_number
-from streamcore.model import CommittedOffset, Isolation, Membership, RecordColumns, TopicPartition
+from streamcore.model import CommittedOffset, Isolation, RecordColumns, TopicPartition
 
 _POLL_S: Final = 0.1
 _CONNECT_S: Final = 0.02
 _DELETED_CHECK_S: Final = 2.0
 """librdkafka repeats requests for a deleted topic until the delivery timeout."""
 _FAILED_DELIVERIES_MAX: Final = 64
-_MESSAGE_BYTES_MAX: Final = 1_048_588
-"""Kafka's default of ``max.message.bytes``."""
 _BATCH_HEADER_BYTES: Final = 61
 
 _PROPERTIES: Final[Properties] = {
@@ -84,7 +83,6 @@ class KafkaProducer:
         *,
         transactional_id: str | None,
         compression: str,
-        transaction_timeout_ms: int | None = None,
     ) -> None:
         codec_number(compression)
         self._connection = connection
@@ -108,8 +106,6 @@ class KafkaProducer:
             properties["delivery.timeout.ms"] = int(self._settings.acknowledge_timeout_s * 1000)
         else:
             properties["transactional.id"] = transactional_id
-            if transaction_timeout_ms is not None:
-                properties["transaction.timeout.ms"] = transaction_timeout_ms
             # After a reconnection to the first addresses, as when a broker was away, librdkafka
             # (seen with 2.16)
             # forgets the coordinator of a group, and then waits for it in a transaction without end.
@@ -204,7 +200,7 @@ class KafkaProducer:
         delivery = Delivery(
             partition, count, columns_bytes(columns), wait=self._wait_for, reported_all=self._finish
         )
-        bytes_max = int(topic.config.get("max.message.bytes", _MESSAGE_BYTES_MAX)) - _BATCH_HEADER_BYTES
+        bytes_max = topic.message_bytes_max - _BATCH_HEADER_BYTES
         with self._order:
             self._take_room(delivery)
             if bytes_max >= BATCH_BYTES:

@@ -33,7 +33,7 @@ from streamcore.errors import (
 )
 from streamcore.log.client.kafka.connection import KafkaConnection
 from streamcore.log.client.kafka.errors import error_in
-from streamcore.log.client.port import TopicDescription, TopicIdentity
+from streamcore.log.client.port import MESSAGE_BYTES_MAX, TopicDescription, TopicIdentity
 from streamcore.model import Offset, TopicName, TopicPartition
 
 _KNOWN_S: Final = 1.0
@@ -243,6 +243,7 @@ class KafkaTopics:
                 len(topic.partitions),
                 _settings_of_its_own(entries or {}),
                 has_settings=entries is not None,
+                message_bytes_max=_message_bytes_max(entries or {}),
             )
         return found
 
@@ -318,6 +319,11 @@ def _settings_of_its_own(entries: Mapping[str, ConfigEntry]) -> dict[str, str]:
         for entry in entries.values()
         if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value and entry.value is not None
     }
+
+
+def _message_bytes_max(entries: Mapping[str, ConfigEntry]) -> int:
+    found = entries.get("max.message.bytes")
+    return MESSAGE_BYTES_MAX if found is None or found.value is None else int(found.value)
 
 
 def _unless(codes: frozenset[int], answer: Future[R], timeout_s: float) -> R | None:

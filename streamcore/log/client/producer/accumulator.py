@@ -230,8 +230,8 @@ class Accumulator:
                 del self._routes[topic]
             raise UnknownTopicError(with_facts("create the topic before sending to it", topic=topic))
         expires_s = self._monotonic_s() + _ROUTE_LIFETIME_S
-        message_bytes_max = int(described.config.get("max.message.bytes", self._batch_bytes_max))
-        batch_bytes_max = max(min(self._batch_bytes_max, message_bytes_max - _BATCH_HEADER_BYTES), 1)
+        bytes_max = described.message_bytes_max - _BATCH_HEADER_BYTES
+        batch_bytes_max = max(min(self._batch_bytes_max, bytes_max), 1)
         if old is not None and old.partition_count == described.partition_count:
             old.expires_s, old.batch_bytes_max = expires_s, batch_bytes_max
             return old
