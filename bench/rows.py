@@ -182,7 +182,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         name="start",
-        title="streamcore worker: start to first result, modules compiled as by pip",
+        title="streamcore worker: start to first result",
         unit=Unit.SECONDS,
         kind="start",
         target=1,

@@ -6,16 +6,22 @@ import importlib
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-import click
+import typer
 
 from streamcore.errors import StreamCoreError, TopologyError, UsageError, with_facts
 
 if TYPE_CHECKING:
     from streamcore.processing.dsl.app import App
 
-application_argument = click.argument("application", metavar="MODULE:APP")
+ApplicationArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE:APP",
+        help="The module and the name of the application in it, such as apps.flights:app.",
+    ),
+]
 
 
 def load_app(where: str) -> App:

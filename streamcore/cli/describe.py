@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import click
+from typing import Annotated
 
-from streamcore.cli.applications import application_argument, load_app
-from streamcore.cli.options import json_option
+import typer
+
+from streamcore.cli.applications import ApplicationArgument, load_app
+from streamcore.cli.options import JsonOption
 from streamcore.cli.output import print_json, print_line
 from streamcore.errors import UsageError
 
 
-def register(group: click.Group) -> None:
+def register(app: typer.Typer) -> None:
     """Add the command."""
-    group.add_command(describe)
+    app.command("describe")(describe)
 
 
-@click.command("describe")
-@application_argument
-@click.option("--mermaid", is_flag=True, help="As a Mermaid flowchart.")
-@json_option
-def describe(application: str, mermaid: bool, as_json: bool) -> None:
-    """Show an application's topics, steps and tables.
-
-    MODULE:APP is the module and the name of the application in it, such as apps.flights:app.
-    """
+def describe(
+    application: ApplicationArgument,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="As a Mermaid flowchart.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show an application's topics, steps and tables."""
     if mermaid and as_json:
         raise UsageError("choose one of --mermaid and --json")
     app = load_app(application)

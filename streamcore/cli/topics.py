@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Annotated
 
-import click
+import typer
 
 from streamcore.cli.options import (
-    json_option,
-    log_options,
+    DEFAULT_DATA,
+    BrokerOption,
+    CommandConfigOption,
+    DataOption,
+    JsonOption,
     open_log,
     settings_in,
 )
 from streamcore.cli.output import print_note, print_rows
 from streamcore.errors import UsageError, with_facts
 
+topics = typer.Typer(help="Topics: list, create, describe, alter, delete.", no_args_is_help=True)
 
-@click.group("topics")
-def topics() -> None:
-    """Topics: list, create, describe, alter, delete."""
-
-
-name_argument = click.argument("name")
-config_option = click.option(
-    "--config", "-c", multiple=True, metavar="NAME=VALUE", help="A setting by Kafka's name, repeatable."
-)
+NameArgument = Annotated[str, typer.Argument(help="The topic.")]
+ConfigOption = Annotated[
+    list[str] | None,
+    typer.Option("--config", "-c", metavar="NAME=VALUE", help="A setting by Kafka's name, repeatable."),
+]
 
 
-def register(group: click.Group) -> None:
+def register(app: typer.Typer) -> None:
     """Add the group."""
-    group.add_command(topics)
+    app.add_typer(topics, name="topics")
 
 
 @topics.command("list")
-@click.option("--internal", is_flag=True, help="The log's own topics too.")
-@log_options
-@json_option
 def list_topics(
-    internal: bool, data: Path, broker: str | None, command_config: Path | None, as_json: bool
+    internal: Annotated[bool, typer.Option("--internal", help="The log's own topics too.")] = False,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List topics with their partitions, records and settings."""
     from streamcore.model import TopicPartition
@@ -60,23 +61,18 @@ def list_topics(
 
 
 @topics.command("create")
-@name_argument
-@click.option("--partitions", "-p", type=click.IntRange(min=1), default=1)
-@config_option
-@log_options
-@json_option
 def create_topic(
-    name: str,
-    partitions: int,
-    config: tuple[str, ...],
-    data: Path,
-    broker: str | None,
-    command_config: Path | None,
-    as_json: bool,
+    name: NameArgument,
+    partitions: Annotated[int, typer.Option("--partitions", "-p", min=1)] = 1,
+    config: ConfigOption = None,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Create a topic. It keeps its records for ever, unless --config retention.ms=... is given."""
     with open_log(data, broker, command_config, create=True) as log:
-        topic = log.create_topic(name, partitions=partitions, config=settings_in(config, "--config"))
+        topic = log.create_topic(name, partitions=partitions, config=settings_in(config or (), "--config"))
         if as_json:
             print_rows(
                 [{"topic": name, "partitions": topic.partition_count, "config": dict(topic.config)}], True
@@ -86,11 +82,12 @@ def create_topic(
 
 
 @topics.command("describe")
-@name_argument
-@log_options
-@json_option
 def describe_topic(
-    name: str, data: Path, broker: str | None, command_config: Path | None, as_json: bool
+    name: NameArgument,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show a topic's settings and the offsets of each partition."""
     from streamcore.errors import UnknownTopicError
@@ -128,25 +125,23 @@ def describe_topic(
 
 
 @topics.command("alter")
-@name_argument
-@click.option("--partitions", "-p", type=click.IntRange(min=1), help="The new number.")
-@config_option
-@click.option("--reset", multiple=True, help="Back to the default, repeatable.")
-@log_options
-@json_option
 def alter_topic(
-    name: str,
-    partitions: int | None,
-    config: tuple[str, ...],
-    reset: tuple[str, ...],
-    data: Path,
-    broker: str | None,
-    command_config: Path | None,
-    as_json: bool,
+    name: NameArgument,
+    partitions: Annotated[
+        int | None, typer.Option("--partitions", "-p", min=1, help="The new number.")
+    ] = None,
+    config: ConfigOption = None,
+    reset: Annotated[
+        list[str] | None, typer.Option("--reset", help="Back to the default, repeatable.")
+    ] = None,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Add partitions or change settings."""
-    changes: dict[str, str | None] = dict(settings_in(config, "--config"))
-    both = [name for name in reset if name in changes]
+    changes: dict[str, str | None] = dict(settings_in(config or (), "--config"))
+    both = [name for name in reset or () if name in changes]
     if both:
         raise UsageError(
             with_facts(
@@ -154,7 +149,7 @@ def alter_topic(
                 settings=",".join(both),
             )
         )
-    changes.update(dict.fromkeys(reset))
+    changes.update(dict.fromkeys(reset or ()))
     if partitions is None and not changes:
         raise UsageError("nothing to change: give --partitions, --config or --reset")
     with open_log(data, broker, command_config) as log:
@@ -168,11 +163,12 @@ def alter_topic(
 
 
 @topics.command("delete")
-@name_argument
-@log_options
-@json_option
 def delete_topic(
-    name: str, data: Path, broker: str | None, command_config: Path | None, as_json: bool
+    name: NameArgument,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Delete a topic with all its records."""
     with open_log(data, broker, command_config) as log:

@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import Annotated
 
-import click
+import typer
 
 from streamcore.cli.options import (
-    json_option,
-    log_options,
+    DEFAULT_DATA,
+    BrokerOption,
+    CommandConfigOption,
+    DataOption,
+    JsonOption,
     open_log,
 )
 from streamcore.cli.output import print_note, print_rows
 from streamcore.errors import UsageError
 
+users = typer.Typer(help="Users who log in with a password: list, add, delete.", no_args_is_help=True)
 
-@click.group("users")
-def users() -> None:
-    """Users who log in with a password: list, add, delete."""
-
-
-name_argument = click.argument("name")
+NameArgument = Annotated[str, typer.Argument(help="The user.")]
 
 
-def register(group: click.Group) -> None:
+def register(app: typer.Typer) -> None:
     """Add the group of commands."""
-    group.add_command(users)
+    app.add_typer(users, name="users")
 
 
 @users.command("list")
-@log_options
-@json_option
-def list_users(data: Path, broker: str | None, command_config: Path | None, as_json: bool) -> None:
+def list_users(
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """List users, and their login mechanisms. Passwords cannot be read."""
     with open_log(data, broker, command_config) as log:
         print_rows(
@@ -46,11 +48,14 @@ def list_users(data: Path, broker: str | None, command_config: Path | None, as_j
 
 
 @users.command("add")
-@name_argument
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input, one line.")
-@log_options
 def add_user(
-    name: str, password_stdin: bool, data: Path, broker: str | None, command_config: Path | None
+    name: NameArgument,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input, one line.")
+    ] = False,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
 ) -> None:
     """Add a user, or change the password of one. The password is asked for, not taken from the command
     line.
@@ -63,9 +68,12 @@ def add_user(
 
 
 @users.command("delete")
-@name_argument
-@log_options
-def delete_user(name: str, data: Path, broker: str | None, command_config: Path | None) -> None:
+def delete_user(
+    name: NameArgument,
+    data: DataOption = DEFAULT_DATA,
+    broker: BrokerOption = None,
+    command_config: CommandConfigOption = None,
+) -> None:
     """Delete a user. Open connections stay until they have to authenticate again."""
     with open_log(data, broker, command_config) as log:
         log.access.delete_user(name)
@@ -82,5 +90,5 @@ def _read_password() -> str:
 def _ask_password(name: str) -> str:
     if not sys.stdin.isatty():
         raise UsageError("standard input is no terminal: use --password-stdin")
-    password: str = click.prompt(f"password of {name}", hide_input=True, confirmation_prompt=True)
+    password: str = typer.prompt(f"password of {name}", hide_input=True, confirmation_prompt=True)
     return password

@@ -37,6 +37,9 @@ REBUILDING: Final = -1
 SEGMENT_BYTES: Final = 64 << 20
 """Only closed segments are compacted. Smaller ones than the log's default keep restores short."""
 
+MESSAGE_BYTES: Final = 8 << 20
+"""The largest record of a changelog: one stored value with its key. Hosted brokers permit no more."""
+
 RETENTION_SLACK_MS: Final = 7 * 86_400_000
 """How much longer than its windows a windowed changelog keeps records: the application may be stopped
 meanwhile.
@@ -58,6 +61,7 @@ def changelog_config(*, window_retention_ms: int | None = None) -> dict[str, str
         "message.timestamp.type": "LogAppendTime",
         "segment.bytes": str(SEGMENT_BYTES),
         "delete.retention.ms": str(DELETE_RETENTION_MS),
+        "max.message.bytes": str(MESSAGE_BYTES),
     }
     if window_retention_ms is not None:
         config["cleanup.policy"] = "compact,delete"

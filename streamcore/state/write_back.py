@@ -28,6 +28,7 @@ from streamcore.errors import SerdeError, fact_text
 from streamcore.state.cache import TwoGenerationCache
 from streamcore.state.engine import KeyValueEngine, StoreWrites
 from streamcore.state.keys import KeyBytes, KeyCodec
+from streamcore.state.record_sizes import NO_LIMIT, too_large
 from streamcore.state.stored_values import undecodable
 
 K = TypeVar("K")
@@ -37,6 +38,8 @@ CACHE_ENTRIES_MAX: Final = 131_072
 
 _MISSING: Final = object()
 _CHUNK: Final = 256
+_KEY_ROOM_BYTES: Final = 1 << 16
+"""Values that are smaller than the limit by this are not measured together with their keys."""
 
 
 @dataclass(slots=True)
@@ -80,6 +83,8 @@ class WriteBack(Generic[K, V]):
         """
         self.store = store
         self.journal: EventJournal[K] | None = None
+        self.record_bytes_max = NO_LIMIT
+        """The most bytes of a key and its value together that the changelog takes."""
         self._engine = engine
         self._keys = keys
         self._plain_type = keys.plain_type
@@ -144,6 +149,13 @@ class WriteBack(Generic[K, V]):
         """
         self._keys.encode(key)
 
+    def shown_key(self, data: bytes) -> object:
+        """Return a key of the engine for a message: decoded, or the bytes where they have another form."""
+        try:
+            return self._keys.decode(data)
+        except Exception:  # noqa: BLE001 - a store with another layout, or an error of the user's class
+            return data
+
     def encoded_keys(self, identities: Collection[Any]) -> list[bytes]:
         """Return the bytes of the keys with these identities."""
         return self._keys.encode_identities(identities)
@@ -189,6 +201,7 @@ class WriteBack(Generic[K, V]):
 
         Raises:
             SerdeError: the key is not of the store's key type, or the value does not encode.
+            RecordTooLargeError: the changelog does not take a value of this size.
         """
         if value is None:
             self.delete(key)
@@ -197,6 +210,8 @@ class WriteBack(Generic[K, V]):
             encoded = self._encode(value)
         except Exception as error:  # an error of the user's serde or class
             raise self._unencodable(key, value, error) from error
+        if len(encoded) + _KEY_ROOM_BYTES > self.record_bytes_max:
+            self._ensure_fits(key, encoded)
         identity = key if type(key) is self._plain_type else self.identity(key)
         hot = self._cache.hot
         if self.journal is None and identity in hot:
@@ -364,6 +379,12 @@ class WriteBack(Generic[K, V]):
     def _unencodable(self, key: object, value: object, error: Exception) -> SerdeError:
         facts = fact_text(store=self.store, key=repr(key)[:100], value=repr(value)[:100])
         return SerdeError(f"a value does not fit its store: {error}: {facts}")
+
+    def _ensure_fits(self, key: Any, encoded: bytes, more_bytes: int = 0) -> None:
+        """Refuse a value that the changelog does not take, with ``more_bytes`` that are stored beside it."""
+        size_bytes = len(self._keys.encode(key)) + len(encoded) + more_bytes
+        if size_bytes > self.record_bytes_max:
+            raise too_large(table=self.store, key=key, size_bytes=size_bytes, bytes_max=self.record_bytes_max)
 
     def _undecodable(self, identity: Any, data: bytes, error: Exception) -> SerdeError:
         key = self._keys.decode(identity.data) if isinstance(identity, KeyBytes) else identity

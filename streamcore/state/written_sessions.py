@@ -19,6 +19,8 @@ from streamcore.model import TimestampMs
 from streamcore.state.engine import KeyValueEngine, StoreWrites
 from streamcore.state.keys import KeyCodec
 from streamcore.state.session_keys import (
+    END_BYTES,
+    PERIOD_BYTES,
     START_BYTES,
     end_in,
     key_in,
@@ -37,6 +39,7 @@ Span: TypeAlias = tuple[TimestampMs, TimestampMs, bytes]
 """Start and end of a session, and its value."""
 
 _NOTHING: Final[tuple[int, tuple[Span, ...]]] = (2**63, ())
+_BESIDE_BYTES: Final = PERIOD_BYTES + END_BYTES + START_BYTES
 _SESSIONS_KEPT: Final = 4
 """How many sessions of a key stay in memory after a commit."""
 
@@ -86,6 +89,7 @@ class WrittenSessions(WriteBack[Any, V]):
 
         Raises:
             SerdeError: the key is not of the store's key type, or the value does not encode.
+            RecordTooLargeError: the changelog does not take a value of this size.
         """
         if value is None:
             self.delete(key)
@@ -95,6 +99,7 @@ class WrittenSessions(WriteBack[Any, V]):
             data = self._encode(value)
         except Exception as error:  # an error of the user's serde or class
             raise self._unencodable(wanted, value, error) from error
+        self._ensure_fits(wanted, data, _BESIDE_BYTES)
         identity = super().identity(wanted)
         near = self._near(identity, at_ms)
         start_ms = min([at_ms, *(start_ms for start_ms, _, _ in near)])

@@ -32,6 +32,7 @@ from streamcore.processing.topology.meaning.interpreter import Interpreter
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.processing.topology.partitions import resolve_partitions
 from streamcore.processing.topology.plan import Plan, SubTopology, task_count, writers_of
+from streamcore.processing.topology.record_sizes import NO_LIMIT
 from streamcore.processing.topology.references import Note, Reference
 from streamcore.processing.topology.times import NO_TIME, NO_TIMESTAMP
 from streamcore.processing.topology.windows import RecordWindows
@@ -162,6 +163,7 @@ def by_batches(
     builder = TaskBuilder(
         on_error=app.declaration.on_error,
         counts=counts,
+        record_bytes_max=dict.fromkeys(counts, NO_LIMIT),
         partition_of=partition_of_key,
         failures=FailureLog(lambda: 0.0),
         wait_ms=lambda duration_ms: None,

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from streamcore.errors import (
     InvalidTimestampError,
+    RecordTooLargeError,
     SerdeError,
     StreamCoreError,
     UserCodeError,
@@ -196,7 +197,10 @@ class Guard:
                 return _DROPPED
             case DeadLetter(topic):
                 self._sink.count_failure(self.node, "dead_letter", source, error)
-                self._sink.dead_letter(topic, batch, index, self.node, error)
+                try:
+                    self._sink.dead_letter(topic, batch, index, self.node, error)
+                except RecordTooLargeError as refused:
+                    raise self.error_for(source, refused) from error
                 return _DROPPED
             case Retry():
                 if function is None:
@@ -241,6 +245,8 @@ class Guard:
             what = "the record has no time that can be used"
         elif self.node.endswith(":decode") and not isinstance(error, UserCodeError):
             kind, what = SerdeError, "bytes do not decode"
+        elif isinstance(error, RecordTooLargeError):
+            kind, what = RecordTooLargeError, "a record or a stored value is too large"
         elif isinstance(error, SerdeError):
             kind = SerdeError
         return kind(

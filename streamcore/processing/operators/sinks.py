@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from streamcore.model import Record, RecordColumns
+from streamcore.errors import RecordTooLargeError
+from streamcore.model import Headers, Record, RecordColumns
 from streamcore.processing.operators.batch import Batch, holds_none
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.outputs import BatchOutputs
 from streamcore.processing.topology.made_records import partition_without_key, wanted_partition
 from streamcore.processing.topology.nodes import TopicSpec
+from streamcore.processing.topology.record_sizes import (
+    NO_LIMIT,
+    ensure_fits,
+    longest,
+    longest_headers,
+)
 from streamcore.processing.topology.source_times import headers_with_source_times
 from streamcore.state.dynamic_keys import is_plain
 
@@ -26,15 +33,20 @@ class SinkOperator:
         partition_of: Callable[[bytes, int], int],
         outputs: BatchOutputs,
         *,
+        record_bytes_max: int = NO_LIMIT,
         keyed_only: bool = False,
     ) -> None:
+        """Create the operator; the topic takes no record above ``record_bytes_max``."""
         self._guard = guard
         self._topic = topic
         self._partition_count = partition_count
         self._partition_of = partition_of
         self._outputs = outputs
+        self._record_bytes_max = record_bytes_max
         self._keyed_only = keyed_only
         self._next_without_key = 0
+        self._longest_key = 0
+        """The most bytes that a key has had so far."""
 
     def process(self, batch: Batch) -> None:
         """Encode the batch and add it to the outputs."""
@@ -51,6 +63,7 @@ class SinkOperator:
             if kept is not None:
                 batch = batch.take(kept)
                 values = [values[index] for index in kept]
+            self._longest_key = max(self._longest_key, longest(keys))
         self._write(batch, keys, values)
 
     def write_encoded(self, batch: Batch, partitions: Sequence[int] | None = None) -> None:
@@ -59,11 +72,16 @@ class SinkOperator:
         Args:
             partitions: the partition of each record, -1 where its key decides; ``None`` for all.
         """
+        self._longest_key = max(self._longest_key, longest(batch.keys))
         self._write(batch, batch.keys, batch.values, partitions)
 
     def ensure_partition(self, record: Record[Any, Any]) -> None:
         """Raise ``UsageError`` if a record names a partition that the topic does not have."""
         wanted_partition(self._topic.name, record, self._partition_count)
+
+    def ensure_fits(self, record: Record[bytes | None, bytes | None]) -> None:
+        """Raise ``RecordTooLargeError`` if the topic does not take a record."""
+        ensure_fits(self._topic.name, record.key, record.value, record.headers, self._record_bytes_max)
 
     def _write(
         self,
@@ -75,6 +93,15 @@ class SinkOperator:
         headers = batch.headers
         if self._topic.internal:
             headers = headers_with_source_times(headers, batch.timestamps_ms, batch.source_times_ms())
+        if longest(values) + self._longest_key + longest_headers(headers) > self._record_bytes_max:
+            kept = self._fitting(batch, keys, values, headers)
+            if len(kept) < len(keys):
+                keys, values = [keys[index] for index in kept], [values[index] for index in kept]
+                headers = None if headers is None else [headers[index] for index in kept]
+                given = None if given is None else [given[index] for index in kept]
+                batch = batch.take(kept)
+            if not kept:
+                return
         columns = RecordColumns(keys, values, batch.timestamps_ms, headers)
         partition_times_ms = batch.partition_times_ms()
         if self._partition_count == 1:
@@ -94,6 +121,25 @@ class SinkOperator:
                 partition_times_ms=[partition_times_ms[index] for index in indexes],
             )
 
+    def _fitting(
+        self,
+        batch: Batch,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        headers: Sequence[Headers] | None,
+    ) -> list[int]:
+        """Return the indexes of the records that the topic takes; the policy decides about the others."""
+        kept = []
+        for index, (key, value) in enumerate(zip(keys, values, strict=True)):
+            row = () if headers is None else headers[index]
+            try:
+                ensure_fits(self._topic.name, key, value, row, self._record_bytes_max)
+            except RecordTooLargeError as error:
+                self._guard.failed(batch, index, error)
+            else:
+                kept.append(index)
+        return kept
+
     def _encoded_once(self, keys: list[Any]) -> list[bytes | None] | None:
         """Return the bytes of keys, each distinct one encoded once; ``None`` if they must be encoded one by
         one.
@@ -108,6 +154,7 @@ class SinkOperator:
         encoded = self._encoded_keys(distinct)
         if encoded is None:
             return None
+        self._longest_key = max(self._longest_key, longest(encoded))
         bytes_by_key: dict[Any, bytes | None] = dict(zip(distinct, encoded, strict=True))
         if present is not keys:
             bytes_by_key[None] = None

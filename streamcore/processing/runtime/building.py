@@ -85,6 +85,8 @@ class TaskBuilder:
 
     on_error: ErrorPolicy
     counts: Mapping[str, int]
+    record_bytes_max: Mapping[str, int]
+    """Topic -> how many bytes a record may have in it."""
     partition_of: Callable[[bytes, int], int]
     failures: FailureLog
     wait_ms: Callable[[int], None] | None = None
@@ -119,13 +121,17 @@ class TaskBuilder:
         ]
         task.set_steps(steps, guards)
 
+    def guard_of(self, task: Task, node: Node) -> Guard:
+        """Return a node's error policy in a task."""
+        return Guard(node.name, self._policy(node.on_error), self._failures_of(task))
+
     def _policy(self, declared: ErrorPolicy | None) -> ErrorPolicy:
         return self.on_error if declared is None else declared
 
     def _operator(
         self, task: Task, node: Node, *, has_children: bool
     ) -> Operator | EventRunner | ClosingOperator | ProcessorOperator | TwoSidedOperator | EveryOperator:
-        guard = Guard(node.name, self._policy(node.on_error), self._failures_of(task))
+        guard = self.guard_of(task, node)
         match node:
             case nodes.Map():
                 return MapOperator(guard, node.function)
@@ -269,6 +275,7 @@ class TaskBuilder:
             partitions_of(topic, self.counts),
             self.partition_of,
             task.outputs,
+            record_bytes_max=self.record_bytes_max[topic.name],
             keyed_only=keyed_only,
         )
 
@@ -322,8 +329,7 @@ class TaskBuilder:
         """Return the operator of the periodic step that emits results of a table."""
         for node in task.sub_topology.nodes:
             if isinstance(node, nodes.Every) and node.table is store:
-                guard = Guard(node.name, self._policy(node.on_error), self._failures_of(task))
-                return self._periodic(task, node, guard)
+                return self._periodic(task, node, self.guard_of(task, node))
         return None
 
     def _lookup(self, task: Task, join: nodes.TableJoin) -> Lookup:
@@ -337,7 +343,9 @@ class TaskBuilder:
         return found
 
     def _failures_of(self, task: Task) -> TaskFailures:
-        return TaskFailures(self.failures, task.outputs, self.counts, self.partition_of, self.wait_ms)
+        return TaskFailures(
+            self.failures, task.outputs, self.counts, self.record_bytes_max, self.partition_of, self.wait_ms
+        )
 
 
 def _time(task: Task, node: Node) -> Watermark:

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from streamcore.clock import Clock
-from streamcore.errors import SerdeError, UsageError, fact_text
+from streamcore.errors import SerdeError, StreamCoreError, UsageError, fact_text
 from streamcore.log.client.port import Acknowledgement, Producer, Transaction
-from streamcore.model import CommittedOffset, Membership, Offset, RecordColumns, TopicPartition
+from streamcore.model import CommittedOffset, Offset, RecordColumns, TopicPartition
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.runtime.notes import InputNote
@@ -20,6 +20,7 @@ from streamcore.processing.topology.marks import Mark, headers_of
 from streamcore.state import changelog
 from streamcore.state.engine import KeyValueEngine, StoreWrites
 from streamcore.state.position import Position, position_note
+from streamcore.state.record_sizes import first_too_large, too_large
 from streamcore.state.write_back import WriteBack
 
 
@@ -40,6 +41,21 @@ class Guarantee(Enum):
             raise UsageError(
                 f"the guarantee is 'exactly-once' or 'at-least-once': {fact_text(given=repr(name))}"
             ) from None
+
+
+class UnstorableError(SerdeError):
+    """A changed value cannot be stored, so nothing is committed; the record that made it is not known."""
+
+    def __init__(self, reason: StreamCoreError, *, task: str, store: str, key: bytes | None = None) -> None:
+        super().__init__(
+            f"a table's value cannot be stored, nothing is committed: {reason} "
+            + fact_text(table=store, task=task)
+        )
+        self.reason = reason
+        self.task = task
+        self.store = store
+        self.key = key
+        """The bytes of the value's key, if they are known."""
 
 
 @dataclass(slots=True)
@@ -128,28 +144,32 @@ def commit(
     group: str,
     guarantee: Guarantee,
     clock: Clock,
-    membership: Membership | None = None,
 ) -> dict[TopicPartition, Offset] | None:
     """Commit the pending work of parts at rest; return the end offsets of the outputs, or ``None`` without
     work.
 
     Exactly-once depends on this order only:
 
-    1. the offsets of the inputs are added to a transaction, with the stream time in their notes: a worker
-       that has lost its tasks to another one, or is to wait for a rebalance, ends here, and nothing is lost;
-    2. outputs, repartition and changelog records are written in the same transaction, and behind them the
-       marks that say how far the tasks are;
+    1. outputs, repartition and changelog records are written in one transaction, and behind them the marks
+       that say how far the tasks are;
+    2. the offsets of their inputs are added to it, with the stream time in their notes;
     3. the transaction commits; from here on the log defines the state;
     4. the stores apply the same writes, with the changelog offsets that they reach.
+
+    Before all of them, values that cannot be stored are refused (``narrowing``).
 
     A crash before 3 leaves no trace. A crash between 3 and 4 leaves a store behind its changelog, which
     the restore at every start repairs. Under at-least-once, records for topics outside
     the application are made durable before 1 and are not in the transaction: a crash may repeat them.
     State and repartition topics are in the transaction in both cases, so no table ever counts twice.
+
+    Raises:
+        UnstorableError: a value does not encode, or its changelog takes no record of its size. Nothing is
+            committed, and the tasks cannot be used any more.
     """
-    moved = [state for part in parts for state in part.states if state.has_changes()]
+    changes = [found for part in parts for state in part.states if (found := _changes_of(state)) is not None]
     written = [part.outputs for part in parts if part.outputs.record_count]
-    if not moved and not written:
+    if not changes and not written:
         return None
     repeats = guarantee is Guarantee.AT_LEAST_ONCE
     if repeats:
@@ -159,14 +179,6 @@ def commit(
     now_ms = clock.now_ms()
     appended: list[tuple[TopicPartition, Acknowledgement]] = []
     with producer.transaction() as transaction:
-        positions = {
-            queue.partition: CommittedOffset(queue.position, _note(state.task, queue))
-            for state in moved
-            for queue in state.task.inputs
-        }
-        if positions:
-            transaction.commit_offsets(group, positions, membership=membership)
-        changes = [_changes_of(state) for state in moved]
         for outputs in written:
             if not repeats:
                 appended += _append_outputs(transaction, outputs.taken(internal=False))
@@ -174,6 +186,13 @@ def commit(
         appended += _append_marks(transaction, changes, now_ms)
         for change in changes:
             _append_changelogs(transaction, change, now_ms)
+        positions = {
+            queue.partition: CommittedOffset(queue.position, _note(change.state.task, queue))
+            for change in changes
+            for queue in change.state.task.inputs
+        }
+        if positions:
+            transaction.commit_offsets(group, positions)
     for outputs in written:
         outputs.clear()
     for change in changes:
@@ -184,21 +203,38 @@ def commit(
     return ends
 
 
-def _changes_of(state: TaskState) -> _TaskChanges:
+def _changes_of(state: TaskState) -> _TaskChanges | None:
     task = state.task
     positions = {queue.partition: queue.position for queue in task.inputs}
+    moved = positions != state.committed or task.time.watermark_ms != state.committed_time_ms
     drained = []
     for store in task.stores.values():
         try:
             writes = store.drain()
         except SerdeError as error:
-            raise SerdeError(
-                f"a table's value cannot be stored, nothing is committed: {error} "
-                + fact_text(table=store.store, task=task.task_id)
-            ) from error
+            raise UnstorableError(error, task=str(task.task_id), store=store.store) from error
         if writes is not None:
+            _ensure_fit(writes, store, task)
             drained.append((store, writes))
-    return _TaskChanges(state, positions, drained, state.marks_due())
+    marks = state.marks_due()
+    if not moved and not drained and not marks:
+        return None
+    return _TaskChanges(state, positions, drained, marks)
+
+
+def _ensure_fit(writes: StoreWrites, store: WriteBack[Any, Any], task: Task) -> None:
+    """Refuse values that the changelog of a store does not take."""
+    index = first_too_large(writes, store.record_bytes_max)
+    if index is None:
+        return
+    key, value = writes.keys[index], writes.values[index]
+    error = too_large(
+        table=store.store,
+        key=store.shown_key(key),
+        size_bytes=len(key) + len(value or b""),
+        bytes_max=store.record_bytes_max,
+    )
+    raise UnstorableError(error, task=str(task.task_id), store=store.store, key=key)
 
 
 def _append_marks(

@@ -20,6 +20,7 @@ from streamcore.processing.operators.outputs import BatchOutputs
 from streamcore.processing.topology.dead_letters import dead_letter_headers
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.processing.topology.places import place_raised
+from streamcore.processing.topology.record_sizes import ensure_fits
 from streamcore.serde import BYTES
 
 _logger = logging.getLogger(__name__)
@@ -107,12 +108,14 @@ class TaskFailures:
         log: FailureLog,
         outputs: BatchOutputs,
         counts: Mapping[str, int],
+        record_bytes_max: Mapping[str, int],
         partition_of: Callable[[bytes, int], int],
         wait_ms: Callable[[int], None] | None,
     ) -> None:
         self._log = log
         self._outputs = outputs
         self._counts = counts
+        self._record_bytes_max = record_bytes_max
         self._partition_of = partition_of
         self._wait_ms = wait_ms
 
@@ -134,10 +137,16 @@ class TaskFailures:
             time.sleep(duration_ms / 1000)
 
     def dead_letter(self, topic: str, batch: Batch, position: int, node: str, error: BaseException) -> None:
-        """Write the record as it was read, with its place, the reason and a traceback in its headers."""
+        """Write the record as it was read, with its place, the reason and a traceback in its headers.
+
+        Raises:
+            RecordTooLargeError: the topic does not take the letter, which is larger than the record.
+        """
         origin = batch.origins[position]
         source = batch.source.record_at(origin)
-        headers = dead_letter_headers(source, node, error)
+        bytes_max = self._record_bytes_max[topic]
+        headers = dead_letter_headers(source, node, error, bytes_max)
+        ensure_fits(topic, source.key, source.value, headers, bytes_max)
         count = self._counts[topic]
         partition = 0 if source.key is None else self._partition_of(source.key, count)
         self._outputs.add(

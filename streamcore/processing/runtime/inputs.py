@@ -267,6 +267,11 @@ class RecordQueue:
         assert self._decoded is not None
         return self._decoded.partition_times_ms[self._cursor]
 
+    def head_offset(self) -> Offset:
+        """Return the offset of the next record. Only when not empty."""
+        assert self._decoded is not None
+        return self._decoded.fetched.offsets[self._cursor]
+
     def offered_time_ms(self, records_max: int) -> int | None:
         """Return the partition time up to which all records are known; ``None`` for all times.
 

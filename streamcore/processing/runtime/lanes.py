@@ -230,6 +230,7 @@ class Lane:
             UsageError: the code has outlived its event, the application does not have the topic, or the topic
                 does not have the partition.
             InvalidRecordError: a time or headers that no record can have.
+            RecordTooLargeError: a record is larger than the topic allows.
             SerdeError: a key or value that is not of the topic's type.
         """
         self._ensure_under_way(topic=topic.name)
@@ -238,7 +239,9 @@ class Lane:
         for record in records:
             if record.partition != -1:
                 sink.ensure_partition(record)
-            sent.append((index, topic, encoded(topic, made_record(record))))
+            made = encoded(topic, made_record(record))
+            sink.ensure_fits(made)
+            sent.append((index, topic, made))
         self.sent += sent
         return len(sent)
 

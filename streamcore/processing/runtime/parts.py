@@ -17,13 +17,16 @@ from typing import Any
 
 from streamcore.clock import Clock
 from streamcore.errors import UserCodeError
+from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.commit import TaskState
 from streamcore.processing.runtime.idle import IdleTime
-from streamcore.processing.runtime.inputs import RecordQueue
+from streamcore.processing.runtime.inputs import RecordQueue, RoundEnd
+from streamcore.processing.runtime.narrowing import Narrowing, refused_in
+from streamcore.processing.runtime.refused_rows import OneByOne, Place
 from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.task import Task
-from streamcore.processing.topology.nodes import Repartition, To
+from streamcore.processing.topology.nodes import Node, Repartition, To
 from streamcore.processing.topology.plan import Plan, SubTopology, topics_written_by
 
 
@@ -94,10 +97,19 @@ class Part:
         self._cut_makes_wait = lanes > 1
         self._slice_records_min = max((state.task.slice_records_min for state in states), default=1)
         self._slice_records = max(self._slice_records_min, settings.slice_records_start)
+        self.narrowing: Narrowing | None = None
+        """How records are processed again whose commit failed."""
+        self.alone: Place | None = None
+        """The record that was processed alone since the last commit."""
         self._round: asyncio.Task[int] | None = None
         self._round_started_s = 0.0
         self._cut_ms: int | None = None
         self._last_cut_took_ms = 0
+
+    @property
+    def name(self) -> str:
+        """The name of the part's first sub-topology."""
+        return self.states[0].task.task_id.sub_topology
 
     # -- rounds
 
@@ -211,12 +223,15 @@ class Part:
         return fired
 
     async def _process(self) -> int:
+        records_max = self._slice_records if self.narrowing is None else self.narrowing.records_max
         offered = [
             (time_ms, queue.rank)
             for queue in self.queues
-            if (time_ms := queue.offered_time_ms(self._slice_records)) is not None
+            if (time_ms := queue.offered_time_ms(records_max)) is not None
         ]
         until = min(offered, default=None)
+        if self.narrowing is not None and self.narrowing.is_of_one:
+            self._take_one(until)
         if len(self._with_agents) > 1:
             counts = await asyncio.gather(*(state.task.process(until) for state in self.states))
             processed = sum(counts)
@@ -226,6 +241,29 @@ class Part:
                 processed += await state.task.process(until)
         self.outputs.end_round()
         return processed
+
+    def narrow(self, narrowing: Narrowing, guard_of: Callable[[Task, Node], Guard]) -> None:
+        """Process records in smaller rounds, up to those whose commit failed."""
+        self.narrowing = narrowing
+        if narrowing.is_of_one:
+            for state in self.states:
+                state.task.one_by_one = OneByOne(refused_in(narrowing, state.task, guard_of))
+
+    def _take_one(self, until: RoundEnd | None) -> None:
+        """Let the task whose next record is the first of all process it, unless a record is under way."""
+        if any(state.task.is_under_way for state in self.states):
+            return
+        heads = [
+            (queue.head_time_ms(), queue.rank, state.task, queue)
+            for state in self.states
+            for queue in state.task.inputs
+            if queue.count_until(until)
+        ]
+        if heads:
+            _, _, task, queue = min(heads, key=lambda head: head[:2])
+            self.alone = (queue.partition, queue.head_offset())
+            assert task.one_by_one is not None
+            task.one_by_one.give(queue)
 
     def adapt(self, processed: int, monotonic_s: float) -> None:
         """Set the size of a round to half a commit interval, so that slow steps commit in time."""
@@ -261,6 +299,8 @@ class Part:
         Args:
             gets_more: another part at work writes records for this one, so this one is not at the end.
         """
+        if self.narrowing is not None:
+            return self.has_changes
         outputs, settings = self.outputs, self._settings
         return (
             (self.is_idle and not gets_more and self.has_changes)
@@ -268,6 +308,18 @@ class Part:
             or outputs.record_count >= settings.pending_records_max
             or outputs.value_bytes >= settings.pending_bytes_max
         )
+
+    def committed(self, now_ms: int) -> None:
+        """Note that the work of the part is committed, or that there was none."""
+        self.last_commit_ms = now_ms
+        self.alone = None
+        if self.narrowing is None:
+            return
+        until = self.narrowing.until
+        if all(queue.position >= until.get(queue.partition, 0) for queue in self.queues):
+            self.narrowing = None
+            for state in self.states:
+                state.task.one_by_one = None
 
     def cut_if_due(self) -> None:
         """Ask the round under way to end between two events, if it is time for a commit."""
@@ -308,3 +360,12 @@ class Part:
             self._round.exception()
         for state in self.states:
             await state.task.close()
+
+
+def cut_rounds(parts: Iterable[Part], now_ms: int) -> bool:
+    """Ask the rounds under way to end; return whether there are any."""
+    under_way = [part for part in parts if part.is_busy]
+    for part in under_way:
+        if not part.has_ended:
+            part.cut(now_ms)
+    return bool(under_way)

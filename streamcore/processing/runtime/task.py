@@ -37,6 +37,7 @@ from streamcore.processing.runtime.event_runner import EventRunner
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper
 from streamcore.processing.runtime.inputs import RecordQueue, RoundEnd
 from streamcore.processing.runtime.reading import global_table, part_of_task
+from streamcore.processing.runtime.refused_rows import OneByOne
 from streamcore.processing.runtime.rounds import HeldTime, Round, TaskTime, TimeAdvance
 from streamcore.processing.runtime.turns import Turn
 from streamcore.processing.topology import nodes
@@ -130,6 +131,8 @@ class Task:
         self._clock_now_ms: int | None = None
         """The clock, while its timers are being called."""
         self._guards: list[Guard] = []
+        self.one_by_one: OneByOne | None = None
+        """Set while the task takes only the records that it is given one by one."""
         self._before_agent = steps_before_agent(sub_topology)
         self._work: _Work | None = None
         # A topic with fewer partitions than the sub-topology has tasks is no input of the last ones.
@@ -281,8 +284,16 @@ class Task:
         self.processed_count += processed
         return processed
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether an agent has not acknowledged all records of the round yet."""
+        return self._work is not None
+
     def _next_counts(self, end: RoundEnd | None) -> dict[int, int]:
         """Return which inputs the next round takes records from, and how many; nothing if none waits."""
+        if self.one_by_one is not None:
+            only = self.one_by_one.taken()
+            return {} if only is None else {self._numbers[id(only)]: 1}
         counts = {
             index: count for index, queue in enumerate(self.inputs) if (count := queue.count_until(end))
         }
@@ -372,19 +383,22 @@ class Task:
         """Run a step that is not an agent on the outputs of its parents."""
         operator = step.operator
         assert not isinstance(operator, EventRunner)
+        inputs = outputs
+        if self.one_by_one is not None:
+            inputs = self.one_by_one.inputs_of(step.node, step.parents, outputs)
         if isinstance(operator, ClosingOperator):
             outputs[step.place] = operator.close(source)
         elif isinstance(operator, EveryOperator):
-            outputs[step.place] = operator.take(_arrived(step, outputs), source)
+            outputs[step.place] = operator.take(_arrived(step, inputs), source)
         elif isinstance(operator, ProcessorOperator):
             if self._clock_now_ms is None:
-                outputs[step.place] = operator.run(_arrived(step, outputs), source)
+                outputs[step.place] = operator.run(_arrived(step, inputs), source)
             else:
-                outputs[step.place] = operator.run_clock(self._clock_now_ms, _arrived(step, outputs), source)
+                outputs[step.place] = operator.run_clock(self._clock_now_ms, _arrived(step, inputs), source)
         elif isinstance(operator, TwoSidedOperator):
             left, right = step.parents
-            outputs[step.place] = operator.process_sides(outputs[left], outputs[right], source)
-        elif (arrived := _arrived(step, outputs)) is not None:
+            outputs[step.place] = operator.process_sides(inputs[left], inputs[right], source)
+        elif (arrived := _arrived(step, inputs)) is not None:
             passed_on = operator.process(arrived)
             # A repartition step can write a topic that the task reads: its output is what was read.
             if not isinstance(step.node, nodes.Repartition):

@@ -10,7 +10,7 @@ warning.
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
 from streamcore.errors import StreamCoreError, TopologyError, fact_text
@@ -28,12 +28,16 @@ _logger = logging.getLogger(__name__)
 
 FOR_EVER: Final = "-1"
 
+LETTER_BYTES: Final = 1 << 16
+"""How much larger a dead letter may be than its record."""
+
 CREATED_TOPIC_CONFIG = {"retention.ms": FOR_EVER, "message.timestamp.after.max.ms": str(2**63 - 1)}
 """Settings of the topics that an application creates, where it declares no others.
 
 Records carry event time. Kafka's defaults would delete a replayed history within minutes, because its
 events are older than seven days, and refuse the result of a window that ends tomorrow.
 """
+
 
 _DEFAULTS: Final[Mapping[str, str]] = {
     "cleanup.policy": "delete",
@@ -47,6 +51,16 @@ _DEFAULTS: Final[Mapping[str, str]] = {
 
 
 # --- creating -----------------------------------------------------------------------------------
+
+
+def _repartition_config() -> dict[str, str]:
+    return {**CREATED_TOPIC_CONFIG, "max.message.bytes": str(changelog.MESSAGE_BYTES)}
+
+
+def _dead_letter_config(topics: Iterable[TopicDescription]) -> dict[str, str]:
+    """Return the settings of a dead letter topic: a letter has more headers than a record of ``topics``."""
+    largest = max((topic.message_bytes_max for topic in topics), default=0) + LETTER_BYTES
+    return {**CREATED_TOPIC_CONFIG, "max.message.bytes": str(max(changelog.MESSAGE_BYTES, largest))}
 
 
 def _dead_letter_spec(name: str) -> TopicSpec:
@@ -80,14 +94,15 @@ def ensure_topics(log: Log, application: Application, may_grow: Container[TopicN
     counts = resolve_partitions(application.plan, found_counts, may_grow=may_grow)
     for topic in application.plan.topics:
         if topic.name not in existing:
-            config = {**CREATED_TOPIC_CONFIG, **topic.config}
+            config = {**(_repartition_config() if topic.internal else CREATED_TOPIC_CONFIG), **topic.config}
             log.create_topic(topic.name, partitions=counts[topic.name], config=config)
     for name in application.dead_letter_topics:
         found = existing.get(name)
         if name not in counts:
             counts[name] = found.partition_count if found is not None else 1
             if found is None:
-                log.create_topic(name, partitions=1, config=CREATED_TOPIC_CONFIG)
+                read = log.described([topic.name for topic in application.plan.topics])
+                log.create_topic(name, partitions=1, config=_dead_letter_config(read.values()))
     return counts
 
 
@@ -142,6 +157,7 @@ def ensure_settings(log: Log, plan: Plan) -> None:
     for topic in plan.topics:
         if topic.internal and topic.name in existing:
             _mend(log, existing[topic.name], _repartition_changes(existing[topic.name]))
+            _accept_large_records(log, existing[topic.name])
     for sub_topology in plan.sub_topologies:
         for store in sub_topology.stores:
             name = changelog.changelog_topic(plan.app_id, store.name)
@@ -149,6 +165,7 @@ def ensure_settings(log: Log, plan: Plan) -> None:
                 _warn_of_expiry(existing.get(store.source_topic.name), store)
             elif name in existing:
                 _mend(log, existing[name], _changelog_changes(existing[name], changelog_config_of(store)))
+                _accept_large_records(log, existing[name])
     for table in plan.global_tables:
         _warn_of_expiry(existing.get(table.topic.name), table.store)
 
@@ -197,6 +214,26 @@ def _mend(log: Log, found: TopicDescription, changes: Mapping[str, str]) -> None
     _logger.warning(
         "a topic of the application had settings under which it loses records; they are corrected: %s", facts
     )
+
+
+def _accept_large_records(log: Log, found: TopicDescription) -> None:
+    """Raise the limit of a topic that was created with a lower one, as by earlier versions.
+
+    Where the log does not permit that, the application keeps to the limit of the topic.
+    """
+    if found.message_bytes_max >= changelog.MESSAGE_BYTES or not found.has_settings:
+        return
+    facts = fact_text(topic=found.name, before=found.message_bytes_max, after=changelog.MESSAGE_BYTES)
+    try:
+        log.alter_topic(found.name, config={"max.message.bytes": str(changelog.MESSAGE_BYTES)})
+    except StreamCoreError as error:
+        _logger.warning(
+            "max.message.bytes of a topic of the application cannot be raised, larger values fail: %s %s",
+            error,
+            facts,
+        )
+    else:
+        _logger.info("max.message.bytes of a topic of the application was raised: %s", facts)
 
 
 def _warn_of_expiry(found: TopicDescription | None, store: StoreSpec) -> None:

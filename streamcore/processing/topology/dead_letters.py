@@ -7,7 +7,7 @@
     streamcore.partition
     streamcore.offset
     streamcore.error       type and text of the error
-    streamcore.traceback   as Python prints it, the last ``TRACEBACK_BYTES_MAX`` bytes
+    streamcore.traceback   as Python prints it: the last ``TRACEBACK_BYTES_MAX`` bytes, fewer if it is large
 
 All are UTF-8. The record's own headers stand before ``streamcore.node``.
 """
@@ -19,25 +19,35 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamcore.model import Headers, Offset, Record, TopicName, TopicPartition
+from streamcore.processing.topology.record_sizes import NO_LIMIT, record_bytes
 
 TRACEBACK_BYTES_MAX: Final = 16_384
 
 _NODE: Final = "streamcore.node"
+_ERROR: Final = "streamcore.error"
+_TRACEBACK: Final = "streamcore.traceback"
 
 
 def dead_letter_headers(
-    record: Record[bytes | None, bytes | None], node: str, error: BaseException
+    record: Record[bytes | None, bytes | None], node: str, error: BaseException, bytes_max: int = NO_LIMIT
 ) -> Headers:
-    """Return the headers of the dead letter of a record, its own first."""
-    return (
+    """Return the headers of the dead letter of a record, its own first.
+
+    Error and traceback are cut if the letter has more than ``bytes_max`` with them.
+    """
+    facts = (
         *record.headers,
         (_NODE, node.removesuffix(":decode").encode()),
         ("streamcore.topic", record.topic.encode()),
         ("streamcore.partition", str(record.partition).encode()),
         ("streamcore.offset", str(record.offset).encode()),
-        ("streamcore.error", _text(f"{type(error).__name__}: {error}")),
-        ("streamcore.traceback", _text("".join(traceback.format_exception(error)))[-TRACEBACK_BYTES_MAX:]),
     )
+    text = _text(f"{type(error).__name__}: {error}")
+    printed = _text("".join(traceback.format_exception(error)))[-TRACEBACK_BYTES_MAX:]
+    room = bytes_max - record_bytes(record.key, record.value, (*facts, (_ERROR, b""), (_TRACEBACK, b"")))
+    text = text[: max(0, room)]
+    printed = printed[len(printed) - max(0, min(len(printed), room - len(text))) :]
+    return (*facts, (_ERROR, text), (_TRACEBACK, printed))
 
 
 def _text(text: str) -> bytes:

@@ -104,3 +104,25 @@ def test_the_batch_stays_as_it_was_while_outputs_grow() -> None:
     assert len(outputs.taken(internal=False)[TopicPartition("out", 0)]) == 4
     assert (batch.keys, batch.values, batch.timestamps_ms) == (["a", "b"], [1, 2], [0, 1])
     assert batch.headers == [(("h", b"x"),), ()]
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_a_record_that_the_topic_does_not_take_is_left_out_and_the_others_keep_their_own_fields(
+    partitions: int,
+) -> None:
+    outputs = Outputs()
+    batch_outputs = BatchOutputs(outputs)
+    sink = SinkOperator(
+        guard(skip), topic(str, str), partitions, partition_of_key, batch_outputs, record_bytes_max=10
+    )
+    values = ["1", "1234567890", "2", "12345678", "3"]
+    sink.process(batch_of(values, keys=["a", "b", "c", "key", "e"], headers=[(("h", None),), (), (), (), ()]))
+    batch_outputs.end_batch()
+    outputs.end_round()
+
+    found = [
+        (key, value, timestamp_ms)
+        for columns in outputs.taken(internal=False).values()
+        for key, value, timestamp_ms in zip(columns.keys, columns.values, columns.timestamps_ms, strict=True)
+    ]
+    assert sorted(found) == [(b"c", b"2", 2), (b"e", b"3", 4)]
