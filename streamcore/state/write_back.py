@@ -310,6 +310,7 @@ class WriteBack(Generic[K, V]):
                 values = list(map(self._encode, kept))
         except Exception:  # noqa: BLE001 - once more, key by key, to tell which it was
             values = list(map(self._encoded, self._dirty))
+        self._cache.weigh(values)
         value_of = dict(zip(self._keys.encode_identities(self._dirty), values, strict=True))
         encoded = sorted(value_of)
         self._draining, self._dirty = self._dirty, {}
@@ -348,6 +349,7 @@ class WriteBack(Generic[K, V]):
         if not unknown:
             return
         found = self._engine.get_many(self.store, self._keys.encode_identities(unknown))
+        cache.weigh(found)
         hot, absent, decode, copies = cache.hot, cache.absent, self._decode, self._copies
         for key, data in zip(unknown, found, strict=True):
             if data is None:

@@ -157,6 +157,7 @@ class WrittenSessions(WriteBack[Any, V]):
         for identity in self._dirty:
             writes |= self._writes_of(identity)
         writes = {data: stored for data, stored in writes.items() if data >= dropped[1]}
+        self._cache.weigh(writes.values())
         self._draining, self._dirty = self._dirty, {}
         self._drain_count += 1
         self._draining_drop_ms = self._dropped_before_ms

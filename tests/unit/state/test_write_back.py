@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -36,7 +37,7 @@ def int_store(engine: MemoryEngine, *, cache_entries_max: int = 1000) -> WriteBa
     )
 
 
-def commit(store: WriteBack[str, int], engine: MemoryEngine) -> None:
+def commit(store: WriteBack[str, Any], engine: MemoryEngine) -> None:
     if (writes := store.drain()) is not None:
         engine.apply([writes])
     store.committed()
@@ -94,6 +95,24 @@ def test_the_cache_is_bounded_and_keeps_what_is_used() -> None:
     store.load({"favourite", "k0"})
 
     assert engine.asked == [b"k0"]
+
+
+def test_the_cache_of_large_values_holds_fewer_keys_whether_they_are_written_or_read() -> None:
+    engine = MemoryEngine()
+    written = WriteBack(engine, "s", key_codec(str), bytes, bytes)
+    read = WriteBack(engine, "s", key_codec(str), bytes, bytes)
+    for store in (written, read):
+        store._cache.bytes_max = 8_000
+
+    for number in range(20):
+        written.put(f"k{number}", bytes(1_000))
+        commit(written, engine)
+    for number in range(20):
+        assert read.load({f"k{number}"})[f"k{number}"] == bytes(1_000)
+        read.committed()
+
+    for store in (written, read):
+        assert len(store._cache.hot) + len(store._cache.cold) == 8
 
 
 def test_more_changed_keys_than_the_cache_holds_are_all_kept() -> None:
