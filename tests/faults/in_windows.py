@@ -46,8 +46,8 @@ FAULTS: Final = (
         "processing/operators/aggregate.py",
         "indexes if known is None else sorted(known + indexes)",
         "indexes",
-        "property/test_windows_and_joins_against_plain_python.py::"
-        "test_windows_joins_and_limits_are_those_of_all_records_at_once",
+        "unit/processing/runtime/test_aggregates.py::"
+        "test_a_hopping_window_has_the_records_of_all_its_panes_in_the_order_of_arrival",
     ),
     Fault(
         "counts of panes that replace each other",

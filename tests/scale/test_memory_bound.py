@@ -1,6 +1,6 @@
-"""Memory stays bounded, however much is loaded and processed: 10 million events, in processes of their own.
+"""Memory stays bounded, however much is loaded and processed: 4 million events, in processes of their own.
 
-``SCALE_EVENTS`` says how many.
+``SCALE_EVENTS`` says how many. The bounds are close to what is needed: 10 bytes kept of each event pass them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import pytest
 pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-EVENTS = int(os.environ.get("SCALE_EVENTS", "10000000"))
+EVENTS = int(os.environ.get("SCALE_EVENTS", "4000000"))
 KEYS = 1_000
-PEAK_MB_MAX = 250
-"""Measured: 56 to load, 137 to process. What is in memory between two commits has its own bounds."""
+LOADING_MB_MAX = 90
+"""Measured: 47 with 1 million events, 48 with 4 million."""
+PROCESSING_MB_MAX = 200
+"""Measured: 159 with 1 million events, 163 with 4 million. Most is what is in memory between two commits."""
 
 APPLICATION = """
 import resource
@@ -82,11 +84,11 @@ def peak_mb_of(step: str, folder: Path, program: Path) -> int:
     return int(done.stdout)
 
 
-def test_loading_and_processing_ten_million_events_takes_bounded_memory(tmp_path: Path) -> None:
+def test_loading_and_processing_more_events_takes_no_more_memory(tmp_path: Path) -> None:
     folder = tmp_path / "data"
 
     load_mb = peak_mb_of(LOAD, folder, tmp_path / "load.py")
     process_mb = peak_mb_of(PROCESS, folder, tmp_path / "process.py")
 
-    assert load_mb <= PEAK_MB_MAX
-    assert process_mb <= PEAK_MB_MAX
+    assert load_mb <= LOADING_MB_MAX
+    assert process_mb <= PROCESSING_MB_MAX

@@ -271,3 +271,17 @@ def test_a_record_whose_result_fails_is_not_in_the_table() -> None:
         found = [record.value for record in driver.read("out")]
 
     assert found == ["1", "3"]
+
+
+def test_a_hopping_window_has_the_records_of_all_its_panes_in_the_order_of_arrival() -> None:
+    app = sc.App("panes")
+    events = app.topic("events", key=str, value=int, partitions=1)
+    events.hopping("10ms", "5ms", grace="1m").aggregate("all", values=sc.collect())
+
+    with TopologyDriver(app) as driver:
+        for value, at_ms in enumerate([10, 15, 11, 16, 12]):
+            driver.send(events, key="k", value=value, at=at_ms)
+        driver.process()
+        rows = {answer.key.start_ms: answer.value.values for answer in driver.table("all").all()}
+
+    assert rows == {5: [0, 2, 4], 10: [0, 1, 2, 3, 4], 15: [1, 3]}
