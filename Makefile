@@ -93,7 +93,7 @@ bench: $(STAMP)  ## measure CPU time per event; writes bench/RESULTS.md
 	@$(BIN)/python bench/run.py
 
 bench-nexmark: $(STAMP)  ## measure CPU time per event of each Nexmark query; writes bench/NEXMARK.md
-	@$(BIN)/python bench/nexmark.py
+	@$(BIN)/python bench/nexmark.py --peers flink bytewax quix
 
 bench-broker: $(STAMP)  ## measure the broker beside Apache Kafka; writes bench/BROKER*.md (Java and Maven for Kafka)
 	@$(BIN)/python bench/broker/run.py

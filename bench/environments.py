@@ -9,6 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BYTEWAX = "bytewax==0.21.1"
+FLINK = "apache-flink==2.3.0"
+QUIX = "quixstreams==3.28.1"
 CONFLUENT = "confluent-kafka==2.16.1"
 KAFKA = "4.3.0"
 _POM = ROOT / "tests" / "interop" / "kafka-pom.xml"
@@ -24,6 +26,21 @@ def bytewax_python() -> Path | str:
 def confluent_python() -> Path | str:
     """Return the interpreter that has confluent-kafka, or a text that says why it cannot be installed."""
     return _python_with(CONFLUENT, "confluent_kafka")
+
+
+def quix_python() -> Path | str:
+    """Return the interpreter that has Quix Streams, or a text that says why it cannot be installed."""
+    return _python_with(QUIX, "quixstreams")
+
+
+def flink_python() -> Path | str:
+    """Return the interpreter that has Apache Flink, or a text that says why Flink cannot run here.
+
+    Some packages that Flink depends on are built here, since they have no wheels.
+    """
+    if shutil.which("java") is None:
+        return "java is not installed"
+    return _python_with(FLINK, "pyflink.version", binary=False)
 
 
 def kafka_jars() -> Path | str:
@@ -42,17 +59,21 @@ def kafka_jars() -> Path | str:
     return _JARS if (_JARS / tools).exists() else f"what was fetched has no {tools}"
 
 
-def _python_with(requirement: str, module: str) -> Path | str:
-    """Return the interpreter of an environment that has one package and its dependencies."""
+def _python_with(requirement: str, module: str, *, binary: bool = True) -> Path | str:
+    """Return the interpreter of an environment that has one package and its dependencies.
+
+    Without ``binary`` packages that have no wheels are built.
+    """
     name = requirement.partition("==")[0]
     folder = ROOT / f".venv-{name}"
     python = folder / "bin" / "python"
     if _has(python, requirement, module):
         return python
     print(f"making {folder.name} with {requirement}", file=sys.stderr)
+    wheels = ["--only-binary", ":all:"] if binary else ["--prefer-binary"]
     for command in (
         [sys.executable, "-m", "venv", str(folder)],
-        [str(python), "-m", "pip", "install", "--quiet", "--only-binary", ":all:", requirement],
+        [str(python), "-m", "pip", "install", "--quiet", *wheels, requirement],
     ):
         failure = _failure(command)
         if failure is not None:

@@ -5,6 +5,9 @@ measurement is a new process on a new copy of this folder: it processes all even
 ``Worker`` (RocksDB, exactly-once, a commit every 100 ms) and closes the windows, JSON in and out. The CPU
 time is divided by the number of all events, also of those that a query does not read, as Nexmark does.
 
+With ``--peers`` other frameworks process the same events in the same run, and the results are compared. Each
+gets an environment of its own in the root of the repository; a peer that cannot be installed is skipped.
+
 ``--memory`` measures how much memory q5, q9 and q11 take for so many events, in one process each::
 
     python bench/nexmark.py --memory --events 10000000
@@ -22,17 +25,14 @@ import asyncio
 import cProfile
 import json
 import os
-import platform
 import pstats
 import shutil
-import statistics
 import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -43,27 +43,22 @@ import apps.nexmark
 import streamcore as sc
 from apps.nexmark.generator import Recipe, event_lines
 from apps.nexmark.loading import SIDE_TOPIC, TOPICS, load_lines
-from bench.chart import Bar, bars_svg
+from bench.answers import Answer, answer_of_last_rows, answer_of_lines
+from bench.broker.children import Children
 from bench.environments import ROOT
-from bench.machine import command_text, machine_text
 from bench.measure import Measured
+from bench.nexmark_page import PeerResult, Results, chart, our_rows, page, peer_rows
+from bench.nexmark_peers import PEERS, Peers
 from bench.processes import Sample, sample_of
-from bench.results import cpu_us, process_cpu_us
-from bench.table import markdown_lines, terminal_lines
+from bench.results import cpu_us
+from bench.table import terminal_lines
 from bench.usage import measured, peak_bytes
 from streamcore.log.connected_log import ConnectedLog
 from streamcore.processing.runtime.running import Worker, new_event_loop
 
 GENERATOR: Final = "generator"
-TARGETS: Final[Mapping[str, float]] = {
-    **dict.fromkeys(("q0", "q1", "q2", "q14", "q21", "q22"), 3),
-    **dict.fromkeys(("q3", "q8", "q11", "q12", "q15", "q17"), 6),
-    **dict.fromkeys(("q4", "q5", "q7", "q9", "q16", "q18", "q19", "q20", "q23"), 15),
-}
-"""CPU µs an event at most."""
-
-GENERATOR_TARGET: Final = 300_000
-"""Events a second at least."""
+EVERY_ROW: Final = frozenset({"q0", "q1", "q2", "q3", "q10", "q13", "q14", "q20", "q21", "q22", "q23"})
+"""Queries whose results are all rows of the topic; of the others the last row of each key counts."""
 
 MEMORY_QUERIES: Final = ("q5", "q9", "q11")
 MEMORY_TARGET_MB: Final = 500
@@ -107,40 +102,86 @@ def measure_generator(count: int) -> Measured:
     return Measured(count=count, cpu_s=cost.cpu_s, wall_s=cost.wall_s, peak_bytes=peak_bytes())
 
 
+def our_answer(query: str, folder: Path) -> Answer:
+    """Return the result of a query that was measured in this folder."""
+    records: list[tuple[bytes | None, bytes | None]] = []
+    topic: str = getattr(apps.nexmark, query).app_id
+    with sc.connect(folder) as log, log.consumer(topic, start="earliest") as consumer:
+        while polled := consumer.poll(timeout="0ms"):
+            records += [(record.key, record.value) for record in polled]
+    if query in EVERY_ROW:
+        return answer_of_lines(value for _, value in records if value is not None)
+    return answer_of_last_rows(records)
+
+
 def rows_in(log: ConnectedLog, topic: str) -> int:
     """Return the number of records of a topic."""
     with log.consumer(topic, start="earliest") as consumer:
         return len(consumer.poll(timeout="5s"))
 
 
-def run(queries: Sequence[str], count: int, rounds: int, folder: Path | None) -> tuple[str, str]:
-    """Measure, print the table, and return the text of NEXMARK.md and its chart."""
+def run(
+    queries: Sequence[str],
+    count: int,
+    rounds: int,
+    folder: Path | None,
+    *,
+    peer_names: Sequence[str] = (),
+    peer_rounds: int = 1,
+) -> tuple[str, str]:
+    """Measure, print the tables, and return the text of NEXMARK.md and its chart."""
     work = Path(tempfile.mkdtemp(prefix="streamcore-nexmark-", dir=folder))
     samples: dict[str, list[Sample]] = {query: [] for query in (GENERATOR, *queries)}
-    try:
-        _say(f"making and loading {count:,} events")
-        prepare(work / "events", count)
-        for number in range(rounds):
-            for query, taken in samples.items():
-                copy = work / "measured"
-                shutil.copytree(work / "events", copy)
-                command = [sys.executable, "-m", "bench.nexmark", f"--measure={query}", f"--events={count}"]
-                taken.append(sample_of([*command, f"--folder={copy}"]))
-                shutil.rmtree(copy)
-                _say(f"round {number + 1} of {rounds}: {query:<10} {cpu_us(taken[-1]):.2f} CPU µs/event")
-    finally:
-        shutil.rmtree(work)
-    rows = [_HEADS, *(_row(query, taken) for query, taken in samples.items() if query != GENERATOR)]
-    print("\n".join(terminal_lines(rows)))
-    page = _page(rows, _generator_line(samples[GENERATOR]), count, rounds, folder)
-    return page, bars_svg(
-        f"Nexmark: CPU µs an event, {count:,} events; the lines are targets",
-        [
-            Bar(query, statistics.median(map(cpu_us, taken)), TARGETS.get(query))
-            for query, taken in samples.items()
-            if query != GENERATOR
-        ],
+    answers: dict[str, Answer] = {}
+    found: dict[str, dict[str, PeerResult]] = {}
+    with Children() as children:
+        try:
+            peers = Peers(peer_names, children, work / "peers", work / "events", count)
+            _say(f"making and loading {count:,} events")
+            prepare(work / "events", count)
+            if peers.used:
+                peers.write_events(lambda first: event_lines(Recipe(), first))
+            for number in range(rounds):
+                for query, taken in samples.items():
+                    copy = work / "measured"
+                    shutil.copytree(work / "events", copy)
+                    command = [
+                        sys.executable,
+                        "-m",
+                        "bench.nexmark",
+                        f"--measure={query}",
+                        f"--events={count}",
+                    ]
+                    taken.append(sample_of([*command, f"--folder={copy}"]))
+                    _say(f"round {number + 1} of {rounds}: {query:<10} {cpu_us(taken[-1]):.2f} CPU µs/event")
+                    wanted = [peer for peer in peers.used if query in peer.queries and number < peer_rounds]
+                    if wanted and query not in answers:
+                        answers[query] = our_answer(query, copy)
+                    shutil.rmtree(copy)
+                    for peer in wanted:
+                        sample = peers.measure(peer, query, with_answer=number == 0)
+                        if sample is not None:
+                            result = found.setdefault(peer.title, {}).setdefault(
+                                query, PeerResult([], sample.answer)
+                            )
+                            result.seen.append(sample.seen)
+                            _say(f"{peer.title}: {query:<10} {result.cpu_us:.2f} CPU µs/event")
+        finally:
+            shutil.rmtree(work)
+    results = Results(
+        count=count,
+        rounds=rounds,
+        peer_rounds=peer_rounds,
+        generator=samples.pop(GENERATOR),
+        samples=samples,
+        answers=answers,
+        peers=found,
+        notes=peers.notes,
     )
+    print("\n".join(terminal_lines(our_rows(results))))
+    if found:
+        print("\n".join(["", *terminal_lines(peer_rows(results)), *peers.notes]))
+    return page(results, folder), chart(results)
 
 
 def run_memory(queries: Sequence[str], count: int, folder: Path | None) -> bool:
@@ -166,58 +207,6 @@ def run_memory(queries: Sequence[str], count: int, folder: Path | None) -> bool:
     return is_met
 
 
-_HEADS: Final = ("query", "CPU µs/event", "min - max", "whole process", "events/s", "peak MB", "target", "")
-
-
-def _row(query: str, taken: Sequence[Sample]) -> tuple[str, ...]:
-    costs = [cpu_us(sample) for sample in taken]
-    median = statistics.median(costs)
-    rate = statistics.median(sample.seen.count / sample.seen.wall_s for sample in taken)
-    target = TARGETS.get(query)
-    return (
-        query,
-        f"{median:.2f}",
-        f"{min(costs):.2f} - {max(costs):.2f}",
-        f"{statistics.median(map(process_cpu_us, taken)):.2f}",
-        f"{rate:,.0f}",
-        f"{statistics.median(sample.seen.peak_bytes for sample in taken) / 1e6:.0f}",
-        "" if target is None else f"≤ {target:g}",
-        "" if target is None else "met" if median <= target else "MISSED",
-    )
-
-
-def _generator_line(taken: Sequence[Sample]) -> str:
-    rate = 1e6 / statistics.median(map(cpu_us, taken))
-    verdict = "met" if rate >= GENERATOR_TARGET else "MISSED"
-    return f"{rate:,.0f} a second of CPU time of one core (target: {GENERATOR_TARGET:,}, {verdict})"
-
-
-def _page(rows: Sequence[Sequence[str]], made: str, count: int, rounds: int, folder: Path | None) -> str:
-    command = command_text("bench-nexmark", "bench/nexmark.py")
-    return "\n".join(
-        [
-            "# Nexmark",
-            "",
-            f"Written by {command} on {date.today().isoformat()}; do not edit.",
-            "",
-            f"* Machine: {machine_text(folder)}. Python {platform.python_version()}.",
-            f"* {count:,} events of `apps/nexmark` (of 50 events 46 are bids), in topics of "
-            "one partition on the embedded, durable log; JSON in, JSON out; exactly-once, a commit "
-            "every 100 ms, RocksDB and changelogs where a query has state.",
-            "* *CPU µs* is user and system time of the whole process with all its threads, at work, "
-            "divided by the number of all events. *Whole process* is the same from the start of Python to "
-            "its end. *Events/s* is by the clock.",
-            f"* {rounds} interleaved round(s), each measurement in a process of its own; medians. "
-            f"{os.getloadavg()[2]:.1f} processes wanted the cores in the last 15 minutes.",
-            "* No other framework was part of this run.",
-            f"* Making the events: {made}.",
-            "",
-            *markdown_lines(rows),
-            "",
-        ]
-    )
-
-
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -233,6 +222,10 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, help="the file of the results; bench/NEXMARK.md for a whole run"
     )
+    parser.add_argument(
+        "--peers", nargs="*", default=(), choices=list(PEERS), help="measure these frameworks as well"
+    )
+    parser.add_argument("--peer-rounds", type=int, default=1, help="in how many of the rounds (default 1)")
     parser.add_argument("--measure", metavar="QUERY", help="measure one query in this process")
     parser.add_argument("--prepare", action="store_true", help="only load the events into the folder")
     parser.add_argument(
@@ -255,11 +248,18 @@ def main() -> None:
         output = options.output or (ROOT / "bench" / "NEXMARK.md" if whole else None)
         count, rounds = (_QUICK_EVENTS, 1) if options.quick else (options.events, options.rounds)
         started_s = time.monotonic()
-        text, chart = run(options.only, count, rounds, options.folder)
+        text, drawing = run(
+            options.only,
+            count,
+            rounds,
+            options.folder,
+            peer_names=options.peers,
+            peer_rounds=min(options.peer_rounds, rounds),
+        )
         _say(f"{time.monotonic() - started_s:.0f} s in all")
         if output is not None:
             drawn = output.with_suffix(".svg")
-            drawn.write_text(chart, "utf-8")
+            drawn.write_text(drawing, "utf-8")
             output.write_text(f"{text}\n![CPU time of each query]({drawn.name})\n", "utf-8")
             _say(f"written to {os.path.relpath(output)}")
 

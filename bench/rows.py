@@ -182,7 +182,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         name="start",
-        title="streamcore worker: start to first result",
+        title="streamcore worker: start to first result, modules compiled as by pip",
         unit=Unit.SECONDS,
         kind="start",
         target=1,

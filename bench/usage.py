@@ -17,9 +17,13 @@ def cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def peak_bytes() -> int:
-    """Return the highest memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def peak_bytes(pid: int | None = None) -> int:
+    """Return the highest memory of a process so far; without a pid, of this one.
+
+    Unlike ``ru_maxrss`` it does not count what the process had in memory before it became another program.
+    """
+    lines = _proc(pid, "status").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
 
 
 def resident_bytes(pid: int | None = None) -> int:

@@ -185,6 +185,15 @@ class CommittedOffset:
     """The leader epoch of the last record read, if the client sends it; -1 for none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A group member's credentials: its member id and generation."""
+
+    member_id: str
+    generation: int
+    instance_id: str | None = None
+
+
 def __getattr__(name: str) -> object:
     """Return the class that an old name stood for, with a warning; the old name goes in version 0.3."""
     if name == "CommittedPosition":

@@ -61,11 +61,14 @@ def auction_of(rank: int) -> Callable[[Made], int | None]:
     return lambda made: made.auction if made.rank == rank else None
 
 
+_bidders = {rank: bidder_of(rank) for rank in (1, 2, 3)}
+"""One function for the bids and the bidders of a rank: it is called once for each bid."""
+
 NUMBERS: Final[dict[str, Any]] = {
     "bids": sc.count(),
-    **{f"bids_{rank}": sc.count(bidder_of(rank)) for rank in (1, 2, 3)},
+    **{f"bids_{rank}": sc.count(of) for rank, of in _bidders.items()},
     "bidders": sc.distinct(bidder, limit=DISTINCT_MAX),
-    **{f"bidders_{rank}": sc.distinct(bidder_of(rank), limit=DISTINCT_MAX) for rank in (1, 2, 3)},
+    **{f"bidders_{rank}": sc.distinct(of, limit=DISTINCT_MAX) for rank, of in _bidders.items()},
     "auctions": sc.distinct(auction, limit=DISTINCT_MAX),
     **{f"auctions_{rank}": sc.distinct(auction_of(rank), limit=DISTINCT_MAX) for rank in (1, 2, 3)},
 }

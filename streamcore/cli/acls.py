@@ -9,16 +9,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from streamcore.cli.options import (
-    DEFAULT_DATA,
-    BrokerOption,
-    CommandConfigOption,
-    DataOption,
-    JsonOption,
+    json_option,
+    log_options,
     open_log,
 )
 from streamcore.cli.output import print_note, print_rows
@@ -34,57 +32,60 @@ if TYPE_CHECKING:
         ResourceType,
     )
 
-acls = typer.Typer(
-    help="Access rules: who may do what, once streamcore serve --authorize.", no_args_is_help=True
+
+@click.group("acls")
+def acls() -> None:
+    """Access rules: who may do what, once streamcore serve --authorize."""
+
+
+principal_argument = click.argument("principals", metavar="PRINCIPAL…", nargs=-1, required=True)
+principal_option = click.option("--principal", metavar="User:NAME", help="Only rules about this one.")
+operation_option = click.option(
+    "--operation",
+    multiple=True,
+    metavar="NAME,NAME",
+    help="all, read, write, create, delete, alter, describe, alter_configs, describe_configs, …",
+)
+topic_option = click.option("--topic", multiple=True, help="A topic, repeatable; * is all.")
+group_option = click.option("--group", multiple=True, help="A group, repeatable; * is all.")
+transactional_id_option = click.option(
+    "--transactional-id", multiple=True, help="A transactional id, repeatable."
+)
+cluster_option = click.option("--cluster", is_flag=True, help="The cluster itself.")
+prefixed_option = click.option("--prefixed", is_flag=True, help="Names stand for all that begin with them.")
+host_option = click.option("--host", multiple=True, help="From this address alone, repeatable.")
+deny_option = click.option("--deny", is_flag=True, help="Deny it; this wins over what is allowed.")
+producer_option = click.option(
+    "--producer", is_flag=True, help="What producers to the topics, by the transactional ids, need."
+)
+consumer_option = click.option(
+    "--consumer", is_flag=True, help="What consumers of the topics, in the groups, need."
 )
 
-PrincipalArgument = Annotated[
-    list[str], typer.Argument(metavar="PRINCIPAL…", help="User:NAME, or NAME alone; User:* is every user.")
-]
-PrincipalOption = Annotated[
-    str | None, typer.Option("--principal", metavar="User:NAME", help="Only rules about this one.")
-]
-OperationOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--operation",
-        metavar="NAME,NAME",
-        help="all, read, write, create, delete, alter, describe, alter_configs, describe_configs, …",
-    ),
-]
-TopicOption = Annotated[list[str] | None, typer.Option("--topic", help="A topic, repeatable; * is all.")]
-GroupOption = Annotated[list[str] | None, typer.Option("--group", help="A group, repeatable; * is all.")]
-TransactionalIdOption = Annotated[
-    list[str] | None, typer.Option("--transactional-id", help="A transactional id, repeatable.")
-]
-ClusterOption = Annotated[bool, typer.Option("--cluster", help="The cluster itself.")]
-PrefixedOption = Annotated[bool, typer.Option("--prefixed", help="Names stand for all that begin with them.")]
-HostOption = Annotated[list[str] | None, typer.Option("--host", help="From this address alone, repeatable.")]
-DenyOption = Annotated[bool, typer.Option("--deny", help="Deny it; this wins over what is allowed.")]
-ProducerOption = Annotated[
-    bool, typer.Option("--producer", help="What producers to the topics, by the transactional ids, need.")
-]
-ConsumerOption = Annotated[
-    bool, typer.Option("--consumer", help="What consumers of the topics, in the groups, need.")
-]
 
-
-def register(app: typer.Typer) -> None:
+def register(group: click.Group) -> None:
     """Add the group of commands."""
-    app.add_typer(acls, name="acls")
+    group.add_command(acls)
 
 
 @acls.command("list")
+@principal_option
+@topic_option
+@group_option
+@transactional_id_option
+@cluster_option
+@log_options
+@json_option
 def list_rules(
-    principal: PrincipalOption = None,
-    topic: TopicOption = None,
-    group: GroupOption = None,
-    transactional_id: TransactionalIdOption = None,
-    cluster: ClusterOption = False,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-    as_json: JsonOption = False,
+    principal: str | None,
+    topic: tuple[str, ...],
+    group: tuple[str, ...],
+    transactional_id: tuple[str, ...],
+    cluster: bool,
+    data: Path,
+    broker: str | None,
+    command_config: Path | None,
+    as_json: bool,
 ) -> None:
     """List rules: all, or those that apply to the given resources, with those for all names and for
     prefixes.
@@ -103,31 +104,47 @@ def list_rules(
 
 
 @acls.command("add")
+@principal_argument
+@operation_option
+@topic_option
+@group_option
+@transactional_id_option
+@cluster_option
+@prefixed_option
+@host_option
+@deny_option
+@producer_option
+@consumer_option
+@log_options
+@json_option
 def add_rules(
-    principals: PrincipalArgument,
-    operation: OperationOption = None,
-    topic: TopicOption = None,
-    group: GroupOption = None,
-    transactional_id: TransactionalIdOption = None,
-    cluster: ClusterOption = False,
-    prefixed: PrefixedOption = False,
-    host: HostOption = None,
-    deny: DenyOption = False,
-    producer: ProducerOption = False,
-    consumer: ConsumerOption = False,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-    as_json: JsonOption = False,
+    principals: tuple[str, ...],
+    operation: tuple[str, ...],
+    topic: tuple[str, ...],
+    group: tuple[str, ...],
+    transactional_id: tuple[str, ...],
+    cluster: bool,
+    prefixed: bool,
+    host: tuple[str, ...],
+    deny: bool,
+    producer: bool,
+    consumer: bool,
+    data: Path,
+    broker: str | None,
+    command_config: Path | None,
+    as_json: bool,
 ) -> None:
-    """Allow principals something, or deny it to them."""
+    """Allow operations to principals, or deny them.
+
+    A PRINCIPAL is User:NAME, or NAME alone; User:* is every user.
+    """
     from streamcore.log.broker.access.acl import ANYWHERE, AccessRule, PatternType, Permission
 
     pattern = PatternType.PREFIXED if prefixed else PatternType.LITERAL
     resources = list(_resources(topic, group, transactional_id, cluster, pattern))
     rules = [
         AccessRule(resource, _principal(who), address, what, Permission.DENY if deny else Permission.ALLOW)
-        for resource, what in _wanted(resources, operation or [], producer=producer, consumer=consumer)
+        for resource, what in _wanted(resources, operation, producer=producer, consumer=consumer)
         for who in principals
         for address in map(_host, host or [ANYWHERE])
     ]
@@ -137,19 +154,29 @@ def add_rules(
 
 
 @acls.command("delete")
+@principal_option
+@operation_option
+@topic_option
+@group_option
+@transactional_id_option
+@cluster_option
+@prefixed_option
+@click.option("--all", "every", is_flag=True, help="Every rule there is.")
+@log_options
+@json_option
 def delete_rules(
-    principal: PrincipalOption = None,
-    operation: OperationOption = None,
-    topic: TopicOption = None,
-    group: GroupOption = None,
-    transactional_id: TransactionalIdOption = None,
-    cluster: ClusterOption = False,
-    prefixed: PrefixedOption = False,
-    every: Annotated[bool, typer.Option("--all", help="Every rule there is.")] = False,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-    as_json: JsonOption = False,
+    principal: str | None,
+    operation: tuple[str, ...],
+    topic: tuple[str, ...],
+    group: tuple[str, ...],
+    transactional_id: tuple[str, ...],
+    cluster: bool,
+    prefixed: bool,
+    every: bool,
+    data: Path,
+    broker: str | None,
+    command_config: Path | None,
+    as_json: bool,
 ) -> None:
     """Delete the rules that match everything that is given, and print them."""
     from streamcore.log.broker.access.acl import PatternType
@@ -159,14 +186,14 @@ def delete_rules(
     if every == bool(principal or operation or resources):
         raise UsageError("say which rules: by --principal, --operation or a resource; or --all of them")
     with open_log(data, broker, command_config) as log:
-        deleted = log.access.delete_rules(_filters(principal, operation or [], resources))
+        deleted = log.access.delete_rules(_filters(principal, operation, resources))
     _print_rules(deleted, as_json, empty="no such rules")
     if not as_json:
         print_note(f"deleted {len(deleted)}")
 
 
 def _filters(
-    principal: str | None, operations: list[str], resources: Sequence[ResourcePattern]
+    principal: str | None, operations: Sequence[str], resources: Sequence[ResourcePattern]
 ) -> list[AccessRuleFilter]:
     from streamcore.log.broker.access.acl import AccessRuleFilter, AclOperation
 
@@ -183,7 +210,7 @@ def _filters(
 
 
 def _wanted(
-    resources: Sequence[ResourcePattern], operations: list[str], *, producer: bool, consumer: bool
+    resources: Sequence[ResourcePattern], operations: Sequence[str], *, producer: bool, consumer: bool
 ) -> Iterator[tuple[ResourcePattern, AclOperation]]:
     """Return the resources that the options name, with the operations of their rules."""
     from streamcore.log.broker.access.acl import AclOperation, ResourceType
@@ -221,9 +248,9 @@ def _wanted(
 
 
 def _resources(
-    topics: list[str] | None,
-    groups: list[str] | None,
-    transactional_ids: list[str] | None,
+    topics: Sequence[str],
+    groups: Sequence[str],
+    transactional_ids: Sequence[str],
     cluster: bool,
     pattern: PatternType,
 ) -> Iterator[ResourcePattern]:
@@ -234,13 +261,13 @@ def _resources(
         (ResourceType.GROUP, groups),
         (ResourceType.TRANSACTIONAL_ID, transactional_ids),
     ):
-        yield from (ResourcePattern(kind, name, pattern) for name in names or ())
+        yield from (ResourcePattern(kind, name, pattern) for name in names)
     if cluster:
         literal = PatternType.LITERAL if pattern is PatternType.PREFIXED else pattern
         yield ResourcePattern(ResourceType.CLUSTER, CLUSTER_NAME, literal)
 
 
-def _operations(given: list[str]) -> list[AclOperation]:
+def _operations(given: Sequence[str]) -> list[AclOperation]:
     from streamcore.log.broker.access.acl import AclOperation
 
     names = [name.strip() for text in given for name in text.split(",")]

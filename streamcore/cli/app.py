@@ -15,20 +15,14 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import click
 import typer
 
 from streamcore.cli.app_dead_letters import COMMAND as REPLAY
 from streamcore.cli.app_dead_letters import add_replay
 from streamcore.cli.app_reset import LogAddress, add_reset
-from streamcore.cli.applications import ApplicationArgument, code_place, load_app
-from streamcore.cli.options import (
-    DEFAULT_DATA,
-    BrokerOption,
-    CommandConfigOption,
-    DataOption,
-    LogLevelOption,
-    security_of,
-)
+from streamcore.cli.applications import application_argument, code_place, load_app
+from streamcore.cli.options import log_level_option, log_options, security_of
 from streamcore.cli.program_log import show_logging
 from streamcore.errors import StreamCoreError, TopologyError, UserCodeError, with_facts
 
@@ -42,28 +36,40 @@ _FOLDER = "streamcore_data_folder"
 """The name of the parameter of ``--data`` behind a command; long, so that no user's function has it."""
 
 
-def register(app: typer.Typer) -> None:
+_TYPER_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+"""``ClickException`` of the click that the installed Typer uses: its own copy, since Typer 0.26."""
+
+
+def register(group: click.Group) -> None:
     """Add the command."""
-    app.command(
-        "app",
-        # The words behind MODULE:APP belong to the application's own commands, --help included.
-        context_settings={
-            "allow_extra_args": True,
-            "ignore_unknown_options": True,
-            "allow_interspersed_args": False,
-        },
-    )(run_app_command)
+    group.add_command(run_app_command)
 
 
+@click.command(
+    "app",
+    # The words behind MODULE:APP belong to the application's own commands, --help included.
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+    },
+)
+@click.pass_context
+@application_argument
+@log_options
+@log_level_option
 def run_app_command(
-    context: typer.Context,
-    application: ApplicationArgument,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-    log_level: LogLevelOption = None,
+    context: click.Context,
+    application: str,
+    data: Path,
+    broker: str | None,
+    command_config: Path | None,
+    log_level: str | None,
 ) -> None:
-    """Run a command of an application, reset it, send its dead letters again. --help behind it lists all."""
+    """Run a command of an application, reset it, or send its dead letters again.
+
+    streamcore app MODULE:APP --help lists the commands of the application, such as apps.flights:app.
+    """
     app = load_app(application)
     context.args, given = without_shared(app, context.args)
     data = Path(given.get("data", data))
@@ -82,8 +88,27 @@ def run_app_command(
     commands = command_line(app, address)
     add_reset(commands, app, address)
     add_replay(commands, app, address)
-    code = commands(args=context.args, prog_name=f"streamcore app {application}", standalone_mode=False)
-    raise typer.Exit(code if isinstance(code, int) else 0)
+    context.exit(_run(commands, context.args, f"streamcore app {application}"))
+
+
+def _run(commands: typer.Typer, words: Sequence[str], program: str) -> int:
+    """Run Typer's command line and return its exit code; raise its errors as those of click."""
+    try:
+        code = commands(args=words, prog_name=program, standalone_mode=False)
+    except typer.Abort as error:
+        raise click.Abort from error.__cause__
+    except _TYPER_ERROR as error:
+        raise _error_of_click(error, program) from error
+    return code if isinstance(code, int) else 0
+
+
+def _error_of_click(error: Any, program: str) -> Exception:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return click.exceptions.Exit(2)
+    context = getattr(error, "ctx", None)
+    path = program if context is None else context.command_path
+    return click.UsageError(error.format_message(), click.Context(click.Command(None), info_name=path))
 
 
 def without_shared(app: App, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:

@@ -6,22 +6,16 @@ import importlib
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from streamcore.errors import StreamCoreError, TopologyError, UsageError, with_facts
 
 if TYPE_CHECKING:
     from streamcore.processing.dsl.app import App
 
-ApplicationArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODULE:APP",
-        help="The module and the name of the application in it, such as apps.flights:app.",
-    ),
-]
+application_argument = click.argument("application", metavar="MODULE:APP")
 
 
 def load_app(where: str) -> App:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from streamcore.cli.last_records import last_records
 from streamcore.cli.options import (
-    DEFAULT_DATA,
-    BrokerOption,
-    CommandConfigOption,
-    DataOption,
-    JsonOption,
+    json_option,
+    log_options,
     open_log,
 )
 from streamcore.cli.output import print_json, print_line
@@ -35,43 +33,42 @@ _DIGITS_MAX = 100
 _OFFSET_MAX = 2**63 - 1
 
 
-def register(app: typer.Typer) -> None:
+def register(group: click.Group) -> None:
     """Add the command."""
-    app.command("consume")(consume)
+    group.add_command(consume)
 
 
+@click.command("consume")
+@click.argument("topic")
+@click.option(
+    "--from",
+    "start",
+    help="earliest, latest, an offset, or a time such as 2013-01-01T05:00Z.",
+    show_default="earliest",
+)
+@click.option("--last", type=click.IntRange(min=1), help="Begin with this many of the newest records.")
+@click.option("--max", "records_max", type=click.IntRange(min=1), help="Stop after this many records.")
+@click.option("--follow", "-f", is_flag=True, help="Wait for more records at the end, until Ctrl-C.")
+@click.option("--partition", type=click.IntRange(min=0), help="Only this one.")
+@click.option("--group", help="Begin at this group's offsets; commit what is printed.")
+@click.option("--uncommitted", is_flag=True, help="Records of open and aborted transactions too.")
+@log_options
+@json_option
 def consume(
-    topic: Annotated[str, typer.Argument(help="The topic to read.")],
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            help="earliest, latest, an offset, or a time such as 2013-01-01T05:00Z.",
-            show_default="earliest",
-        ),
-    ] = None,
-    last: Annotated[
-        int | None, typer.Option("--last", min=1, help="Begin with this many of the newest records.")
-    ] = None,
-    records_max: Annotated[
-        int | None, typer.Option("--max", min=1, help="Stop after this many records.")
-    ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Wait for more records at the end, until Ctrl-C.")
-    ] = False,
-    partition: Annotated[int | None, typer.Option("--partition", min=0, help="Only this one.")] = None,
-    group: Annotated[
-        str | None, typer.Option("--group", help="Begin at this group's offsets; commit what is printed.")
-    ] = None,
-    uncommitted: Annotated[
-        bool, typer.Option("--uncommitted", help="Records of open and aborted transactions too.")
-    ] = False,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-    as_json: JsonOption = False,
+    topic: str,
+    start: str | None,
+    last: int | None,
+    records_max: int | None,
+    follow: bool,
+    partition: int | None,
+    group: str | None,
+    uncommitted: bool,
+    data: Path,
+    broker: str | None,
+    command_config: Path | None,
+    as_json: bool,
 ) -> None:
-    """Print the records that are in a topic, then stop."""
+    """Print the records that are in TOPIC, then stop."""
     if last is not None and (start is not None or group is not None):
         raise UsageError(
             "--last says where to begin: leave out " + ("--from" if start is not None else "--group")

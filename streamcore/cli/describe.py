@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import click
 
-import typer
-
-from streamcore.cli.applications import ApplicationArgument, load_app
-from streamcore.cli.options import JsonOption
+from streamcore.cli.applications import application_argument, load_app
+from streamcore.cli.options import json_option
 from streamcore.cli.output import print_json, print_line
 from streamcore.errors import UsageError
 
 
-def register(app: typer.Typer) -> None:
+def register(group: click.Group) -> None:
     """Add the command."""
-    app.command("describe")(describe)
+    group.add_command(describe)
 
 
-def describe(
-    application: ApplicationArgument,
-    mermaid: Annotated[bool, typer.Option("--mermaid", help="As a Mermaid flowchart.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Show an application's topics, steps and tables."""
+@click.command("describe")
+@application_argument
+@click.option("--mermaid", is_flag=True, help="As a Mermaid flowchart.")
+@json_option
+def describe(application: str, mermaid: bool, as_json: bool) -> None:
+    """Show an application's topics, steps and tables.
+
+    MODULE:APP is the module and the name of the application in it, such as apps.flights:app.
+    """
     if mermaid and as_json:
         raise UsageError("choose one of --mermaid and --json")
     app = load_app(application)

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
 
-import typer
+import click
 
 from streamcore.cli.options import (
-    DEFAULT_DATA,
-    BrokerOption,
-    CommandConfigOption,
-    DataOption,
-    JsonOption,
+    json_option,
+    log_options,
     open_log,
 )
 from streamcore.cli.output import print_note, print_rows
 
-groups = typer.Typer(help="Consumer groups: list, describe, reset, delete.", no_args_is_help=True)
 
-YesOption = Annotated[
-    bool,
-    typer.Option("--yes", help="Also if the group is an application's; its tables then do not fit."),
-]
-GroupArgument = Annotated[str, typer.Argument(help="The group.")]
+@click.group("groups")
+def groups() -> None:
+    """Consumer groups: list, describe, reset, delete."""
 
 
-def register(app: typer.Typer) -> None:
+yes_option = click.option(
+    "--yes", is_flag=True, help="Also if the group is an application's; its tables then do not fit."
+)
+group_argument = click.argument("group")
+
+
+def register(group: click.Group) -> None:
     """Add the group of commands."""
-    app.add_typer(groups, name="groups")
+    group.add_command(groups)
 
 
 @groups.command("list")
-def list_groups(
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@log_options
+@json_option
+def list_groups(data: Path, broker: str | None, command_config: Path | None, as_json: bool) -> None:
     """List groups with their state and their lag."""
     with open_log(data, broker, command_config) as log:
         summaries = [log.describe_group(name) for name in log.groups()]
@@ -57,12 +54,11 @@ def list_groups(
 
 
 @groups.command("describe")
+@group_argument
+@log_options
+@json_option
 def describe_group(
-    group: GroupArgument,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-    as_json: JsonOption = False,
+    group: str, data: Path, broker: str | None, command_config: Path | None, as_json: bool
 ) -> None:
     """Show a group's committed offset and lag in each partition, and the member that reads it."""
     with open_log(data, broker, command_config) as log:
@@ -88,28 +84,28 @@ def describe_group(
 
 
 @groups.command("reset")
+@group_argument
+@click.option("--to", help="earliest, latest, an offset, +n or -n, a time, or a duration back such as 2h.")
+@click.option("--topic", multiple=True, help="Only this topic, repeatable; also for a new group.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be.")
+@yes_option
+@log_options
+@json_option
 def reset_group(
-    group: GroupArgument,
-    to: Annotated[
-        str,
-        typer.Option(
-            "--to", help="earliest, latest, an offset, +n or -n, a time, or a duration back such as 2h."
-        ),
-    ],
-    topic: Annotated[
-        list[str] | None, typer.Option("--topic", help="Only this topic, repeatable; also for a new group.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be.")] = False,
-    yes: YesOption = False,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-    as_json: JsonOption = False,
+    group: str,
+    to: str,
+    topic: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    data: Path,
+    broker: str | None,
+    command_config: Path | None,
+    as_json: bool,
 ) -> None:
     """Move the committed offsets of a group that has no members now."""
     with open_log(data, broker, command_config) as log:
         before = log.committed(group)
-        offsets = log.reset_group(group, to, topics=topic, dry_run=dry_run, of_application=yes)
+        offsets = log.reset_group(group, to, topics=topic or None, dry_run=dry_run, of_application=yes)
         print_rows(
             (
                 {
@@ -128,13 +124,12 @@ def reset_group(
 
 
 @groups.command("delete")
+@group_argument
+@yes_option
+@log_options
+@json_option
 def delete_group(
-    group: GroupArgument,
-    yes: YesOption = False,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-    as_json: JsonOption = False,
+    group: str, yes: bool, data: Path, broker: str | None, command_config: Path | None, as_json: bool
 ) -> None:
     """Delete a group with its committed offsets."""
     with open_log(data, broker, command_config) as log:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from streamcore.cli.options import DEFAULT_DATA, BrokerOption, DataOption, JsonOption, refuse_broker
+from streamcore.cli.options import broker_option, data_option, json_option, refuse_broker
 from streamcore.cli.output import bytes_json, bytes_text, print_json, print_line, print_note, print_rows
 from streamcore.durations import time_text
 from streamcore.errors import UsageError, with_facts
@@ -15,30 +15,31 @@ from streamcore.errors import UsageError, with_facts
 if TYPE_CHECKING:
     from streamcore.log.tools.dump import DumpedBatch, DumpedRecord
 
-log = typer.Typer(help="The log's files: dump, verify. Read only.", no_args_is_help=True)
 
-WhatArgument = Annotated[
-    str | None,
-    typer.Argument(
-        help="A topic, a partition such as orders-0, or a path; the whole log by default.", metavar="WHAT"
-    ),
-]
+@click.group("log")
+def log() -> None:
+    """The log's files: dump, verify. Read only."""
 
 
-def register(app: typer.Typer) -> None:
+what_argument = click.argument("what", metavar="[WHAT]", required=False)
+
+
+def register(group: click.Group) -> None:
     """Add the group of commands."""
-    app.add_typer(log, name="log")
+    group.add_command(log)
 
 
 @log.command("dump")
-def dump_log(
-    what: WhatArgument = None,
-    only_batches: Annotated[bool, typer.Option("--batches", help="Leave the records out.")] = False,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Print the stored record batches, as they are on disk."""
+@what_argument
+@click.option("--batches", "only_batches", is_flag=True, help="Leave the records out.")
+@data_option
+@broker_option
+@json_option
+def dump_log(what: str | None, only_batches: bool, data: Path, broker: str | None, as_json: bool) -> None:
+    """Print the stored record batches, as they are on disk.
+
+    WHAT is a topic, a partition such as orders-0, or a path; without it, the whole log.
+    """
     from streamcore.log.tools.dump import dump
 
     refuse_broker(broker)
@@ -53,13 +54,15 @@ def dump_log(
 
 
 @log.command("verify")
-def verify_log(
-    what: WhatArgument = None,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Check every batch and index; exit with 1 if stored bytes have changed."""
+@what_argument
+@data_option
+@broker_option
+@json_option
+def verify_log(what: str | None, data: Path, broker: str | None, as_json: bool) -> None:
+    """Check every batch and index; exit with 1 if stored bytes have changed.
+
+    WHAT is a topic, a partition such as orders-0, or a path; without it, the whole log.
+    """
     from streamcore.log.tools.verification import verify
 
     refuse_broker(broker)
@@ -81,7 +84,7 @@ def verify_log(
     bad_count = sum(not problem.is_mended_at_start for problem in problems)
     if bad_count:
         print_note(f"{bad_count} problem{'s'[: bad_count != 1]} that no restart mends")
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _paths(data: Path, what: str | None) -> list[Path]:

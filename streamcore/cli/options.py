@@ -3,59 +3,85 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import typer
-from typer.core import TyperCommand
+import click
 
 from streamcore.errors import UsageError, with_facts
 
 if TYPE_CHECKING:
     from streamcore.log.connected_log import ConnectedLog
 
+Function = TypeVar("Function", bound=Callable[..., None])
+"""The function of a command, to which options are added."""
+
 DEFAULT_DATA = Path("streamcore-data")
 
 _NEGATIVE = re.compile(r"-(\.?\d.*|Infinity)")
 
-DataOption = Annotated[
-    Path,
-    typer.Option(
-        "--data", envvar="STREAMCORE_DATA", help="The data folder of the embedded log.", show_default=True
-    ),
-]
-BrokerOption = Annotated[
-    str | None,
-    typer.Option(
-        "--broker",
-        envvar="STREAMCORE_BROKER",
-        metavar="HOST:PORT",
-        help="A broker instead of a folder; several addresses as kafka://HOST:PORT,HOST:PORT.",
-    ),
-]
-CommandConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--command-config",
-        envvar="STREAMCORE_COMMAND_CONFIG",
-        metavar="FILE",
-        help="Login and certificates for the broker, in a properties file as Kafka's tools have it.",
-    ),
-]
-LogLevelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--log-level",
-        metavar="debug|info|warning|error",
-        help="The lowest level that is logged, to stderr, by the application's code and by StreamCore.",
-        show_default="info",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_DATA,
+    envvar="STREAMCORE_DATA",
+    help="The data folder of the embedded log.",
+    show_envvar=True,
+)
+broker_option = click.option(
+    "--broker",
+    envvar="STREAMCORE_BROKER",
+    metavar="HOST:PORT",
+    help="A broker instead of a folder; several addresses as kafka://HOST:PORT,HOST:PORT.",
+    show_envvar=True,
+)
+command_config_option = click.option(
+    "--command-config",
+    type=click.Path(path_type=Path),
+    envvar="STREAMCORE_COMMAND_CONFIG",
+    metavar="FILE",
+    help="Login and certificates for the broker, in a properties file as Kafka's tools have it.",
+    show_envvar=True,
+)
+log_level_option = click.option(
+    "--log-level",
+    metavar="debug|info|warning|error",
+    help="The lowest level that is logged, to stderr, by the application's code and by StreamCore.",
+    show_default="info",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
 
 
-class NegativeNumbers(TyperCommand):
+def log_options(function: Function) -> Function:
+    """Add the options that name a log: ``--data``, ``--broker``, ``--command-config``."""
+    return data_option(broker_option(command_config_option(function)))
+
+
+class SectionOption(click.Option):
+    """An option that the help page shows in a section of its own."""
+
+    def __init__(self, *arguments: Any, section: str, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.section = section
+
+
+class SectionedCommand(click.Command):
+    """A command whose help page has its options in sections."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options without a section first."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            line = parameter.get_help_record(ctx)
+            if line is not None:
+                sections.setdefault(getattr(parameter, "section", "Options"), []).append(line)
+        for section, lines in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(lines)
+
+
+class NegativeNumbers(click.Command):
     """A command whose last argument may be a negative number: ``tables get t -5``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

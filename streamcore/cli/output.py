@@ -10,9 +10,9 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from streamcore.durations import time_text
 
@@ -23,9 +23,6 @@ Row = Mapping[str, object]
 
 _OTHER_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 """Unicode's line ends, which JSON does not escape within a string."""
-
-_COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
-"""``ClickException`` of the click version that the installed Typer uses."""
 
 
 def print_rows(rows: Iterable[Row], as_json: bool, *, empty: str = "nothing to show") -> None:
@@ -182,7 +179,7 @@ def run_and_report(run: Callable[[], object]) -> int:
         return _exit_code(stop)
     except KeyboardInterrupt:
         return 130
-    except typer.Abort as error:
+    except click.Abort as error:
         return 130 if isinstance(error.__cause__, KeyboardInterrupt) else 1
     except BrokenPipeError:
         _discard_stdout()
@@ -190,7 +187,7 @@ def run_and_report(run: Callable[[], object]) -> int:
     except (StreamCoreError, OSError) as error:
         print_error(error)
         return 1
-    except _COMMAND_LINE_ERROR as error:
+    except click.ClickException as error:
         _print_usage_error(error)
         return 2
     except SystemError as error:
@@ -201,15 +198,16 @@ def run_and_report(run: Callable[[], object]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _print_usage_error(error: Any) -> None:
+def _print_usage_error(error: click.ClickException) -> None:
     """Print what is wrong with a command line, and the command that prints the help."""
-    if type(error).__name__ == "NoArgsIsHelpError":
+    if type(error).__name__ == "NoArgsIsHelpError":  # click 8.1 does not have it: it prints the help itself.
         error.show()
         return
     message = " ".join(error.format_message().split()).removesuffix(".")
     if message[1:2].islower():
         message = message[0].lower() + message[1:]
-    command = error.ctx.command_path if getattr(error, "ctx", None) is not None else "streamcore"
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    command = "streamcore" if context is None else context.command_path
     print_error(ValueError(f"{message}; see {command} --help"))
 
 

@@ -9,15 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import typer
+import click
 
 from streamcore.cli.options import (
-    DEFAULT_DATA,
-    BrokerOption,
-    CommandConfigOption,
-    DataOption,
+    log_options,
     open_log,
 )
 from streamcore.cli.output import print_note, print_rows, progress_bar
@@ -33,47 +30,46 @@ if TYPE_CHECKING:
 _PROGRESS_LINES = 10_000
 
 
-def register(app: typer.Typer) -> None:
+def register(group: click.Group) -> None:
     """Add the command."""
-    app.command("produce")(produce)
+    group.add_command(produce)
 
 
+@click.command("produce")
+@click.argument("topic")
+@click.option("--key-separator", help="The text between key and value of a line.")
+@click.option("--null", help="A value that equals this text is null: a tombstone.")
+@click.option(
+    "--file",
+    "-f",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Read this file instead of standard input.",
+)
+@click.option("--partition", type=click.IntRange(min=0), help="Write to this partition, not the key's.")
+@click.option("--compression", default="none", help="none, gzip, snappy, lz4 or zstd.")
+@log_options
+@click.option("--keep-partitions", is_flag=True, help="With --json: the partition that each record names.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Read records as consume --json prints them (text with --key-separator or --null); print the "
+    "result as JSON.",
+)
 def produce(
-    topic: Annotated[str, typer.Argument(help="The topic to write to; it must exist.")],
-    key_separator: Annotated[
-        str | None, typer.Option("--key-separator", help="The text between key and value of a line.")
-    ] = None,
-    null: Annotated[
-        str | None, typer.Option("--null", help="A value that equals this text is null: a tombstone.")
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            "--file", "-f", help="Read this file instead of standard input.", exists=True, dir_okay=False
-        ),
-    ] = None,
-    partition: Annotated[
-        int | None, typer.Option("--partition", min=0, help="Write to this partition, not the key's.")
-    ] = None,
-    compression: Annotated[
-        str, typer.Option("--compression", help="none, gzip, snappy, lz4 or zstd.")
-    ] = "none",
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-    keep_partitions: Annotated[
-        bool, typer.Option("--keep-partitions", help="With --json: the partition that each record names.")
-    ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            help="Read records as consume --json prints them (text with --key-separator or --null); "
-            "print the result as JSON.",
-        ),
-    ] = False,
+    topic: str,
+    key_separator: str | None,
+    null: str | None,
+    file: Path | None,
+    partition: int | None,
+    compression: str,
+    data: Path,
+    broker: str | None,
+    command_config: Path | None,
+    keep_partitions: bool,
+    as_json: bool,
 ) -> None:
-    """Append each line of standard input, or of a file, as a record."""
+    """Append each line of standard input, or of a file, as a record of TOPIC."""
     separator = None if key_separator is None else key_separator.encode(errors="surrogateescape")
     if separator == b"":
         raise UsageError("a key separator has at least one character: give --key-separator : for example")

@@ -8,13 +8,14 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
-import typer
+import click
 
-from streamcore.cli.options import DEFAULT_DATA, DataOption, LogLevelOption, settings_in
+from streamcore.cli.options import SectionedCommand, SectionOption, data_option, log_level_option, settings_in
 from streamcore.cli.program_log import show_logging
 from streamcore.errors import StreamCoreError, UsageError, fact_text, with_facts
 
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
 
 DEFAULT_LISTEN = "127.0.0.1:9092"
 
-_ENCRYPTION = "Encryption"
-_ACCESS = "Access"
+_encryption = partial(click.option, cls=SectionOption, section="Encryption")
+_access = partial(click.option, cls=SectionOption, section="Access")
 
 
-def register(app: typer.Typer) -> None:
+def register(group: click.Group) -> None:
     """Add the command."""
-    app.command("serve")(serve)
+    group.add_command(serve)
 
 
 _PROMISES = {
@@ -51,139 +52,116 @@ class _Options:
     paces_fetches: bool
 
 
+@click.command("serve", cls=SectionedCommand)
+@data_option
+@click.option(
+    "--listen",
+    multiple=True,
+    metavar="[SCHEME://]HOST:PORT",
+    help="Where to listen, repeatable: plaintext, ssl, sasl_plaintext or sasl_ssl.",
+    show_default=DEFAULT_LISTEN,
+)
+@click.option(
+    "--advertise",
+    multiple=True,
+    metavar="[SCHEME://]HOST:PORT",
+    help="The address that clients get, if it differs; one for each --listen, or with its scheme.",
+)
+@click.option(
+    "--durability",
+    default="durable",
+    metavar="durable|relaxed",
+    help="relaxed does not wait for the disk: a power cut may take the last second.",
+)
+@click.option(
+    "--set",
+    "set_",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the broker by Kafka's name, repeatable: log.retention.hours=24.",
+)
+@click.option(
+    "--fetch-pace/--no-fetch-pace",
+    default=True,
+    help="Pace answers to librdkafka's clients, so that they are full, and pause, less often.",
+)
+@log_level_option
+@_encryption(
+    "--tls-certificate",
+    type=click.Path(path_type=Path),
+    metavar="PEM",
+    help="The server's certificate and those that lead to its CA; read again on SIGHUP.",
+)
+@_encryption(
+    "--tls-key",
+    type=click.Path(path_type=Path),
+    metavar="PEM",
+    help="The certificate's key, if it is in another file.",
+)
+@_encryption(
+    "--tls-key-password-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The key's password is the first line of this file.",
+)
+@_encryption(
+    "--tls-client-ca",
+    type=click.Path(path_type=Path),
+    metavar="PEM",
+    help="Clients of ssl show a certificate that one of these CAs has signed.",
+)
+@_encryption(
+    "--tls-client-certificates",
+    metavar="required|requested|none",
+    help="With requested, clients may also connect without one.",
+    show_default="required with --tls-client-ca",
+)
+@_access(
+    "--sasl-mechanisms",
+    multiple=True,
+    metavar="[SCHEME=]NAME,NAME",
+    help="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512.",
+    show_default="SCRAM, and PLAIN where it is encrypted",
+)
+@_access(
+    "--session-lifetime",
+    metavar="DURATION",
+    help="Clients of SASL authenticate again before this is over, such as 1h.",
+)
+@_access(
+    "--authorize",
+    is_flag=True,
+    help="Allow only what a rule allows; see streamcore acls.",
+)
+@_access(
+    "--super-user",
+    multiple=True,
+    metavar="User:NAME",
+    help="A principal that needs no rule for anything, repeatable.",
+)
+@_access(
+    "--allow-if-no-rule",
+    is_flag=True,
+    help="Allow everything that no rule is about.",
+)
 def serve(
-    data: DataOption = DEFAULT_DATA,
-    listen: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--listen",
-            metavar="[SCHEME://]HOST:PORT",
-            help="Where to listen, repeatable: plaintext, ssl, sasl_plaintext or sasl_ssl.",
-            show_default=DEFAULT_LISTEN,
-        ),
-    ] = None,
-    advertise: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--advertise",
-            metavar="[SCHEME://]HOST:PORT",
-            help="The address that clients get, if it differs; one for each --listen, or with its scheme.",
-        ),
-    ] = None,
-    durability: Annotated[
-        str,
-        typer.Option(
-            "--durability",
-            metavar="durable|relaxed",
-            help="relaxed does not wait for the disk: a power cut may take the last second.",
-        ),
-    ] = "durable",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="A setting of the broker by Kafka's name, repeatable: log.retention.hours=24.",
-        ),
-    ] = None,
-    fetch_pace: Annotated[
-        bool,
-        typer.Option(
-            "--fetch-pace/--no-fetch-pace",
-            help="Pace answers to librdkafka's clients, so that they are full, and pause, less often.",
-        ),
-    ] = True,
-    log_level: LogLevelOption = None,
-    tls_certificate: Annotated[
-        Path | None,
-        typer.Option(
-            "--tls-certificate",
-            metavar="PEM",
-            help="The server's certificate and those that lead to its CA; read again on SIGHUP.",
-            rich_help_panel=_ENCRYPTION,
-        ),
-    ] = None,
-    tls_key: Annotated[
-        Path | None,
-        typer.Option(
-            "--tls-key",
-            metavar="PEM",
-            help="The certificate's key, if it is in another file.",
-            rich_help_panel=_ENCRYPTION,
-        ),
-    ] = None,
-    tls_key_password_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--tls-key-password-file",
-            metavar="FILE",
-            help="The key's password is the first line of this file.",
-            rich_help_panel=_ENCRYPTION,
-        ),
-    ] = None,
-    tls_client_ca: Annotated[
-        Path | None,
-        typer.Option(
-            "--tls-client-ca",
-            metavar="PEM",
-            help="Clients of ssl show a certificate that one of these CAs has signed.",
-            rich_help_panel=_ENCRYPTION,
-        ),
-    ] = None,
-    tls_client_certificates: Annotated[
-        str | None,
-        typer.Option(
-            "--tls-client-certificates",
-            metavar="required|requested|none",
-            help="With requested, clients may also connect without one.",
-            show_default="required with --tls-client-ca",
-            rich_help_panel=_ENCRYPTION,
-        ),
-    ] = None,
-    sasl_mechanisms: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--sasl-mechanisms",
-            metavar="[SCHEME=]NAME,NAME",
-            help="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512.",
-            show_default="SCRAM, and PLAIN where it is encrypted",
-            rich_help_panel=_ACCESS,
-        ),
-    ] = None,
-    session_lifetime: Annotated[
-        str | None,
-        typer.Option(
-            "--session-lifetime",
-            metavar="DURATION",
-            help="Clients of SASL authenticate again before this is over, such as 1h.",
-            rich_help_panel=_ACCESS,
-        ),
-    ] = None,
-    authorize: Annotated[
-        bool,
-        typer.Option(
-            "--authorize",
-            help="Allow only what a rule allows; see streamcore acls.",
-            rich_help_panel=_ACCESS,
-        ),
-    ] = False,
-    super_user: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--super-user",
-            metavar="User:NAME",
-            help="A principal that needs no rule for anything, repeatable.",
-            rich_help_panel=_ACCESS,
-        ),
-    ] = None,
-    allow_if_no_rule: Annotated[
-        bool,
-        typer.Option(
-            "--allow-if-no-rule",
-            help="Allow everything that no rule is about.",
-            rich_help_panel=_ACCESS,
-        ),
-    ] = False,
+    data: Path,
+    listen: tuple[str, ...],
+    advertise: tuple[str, ...],
+    durability: str,
+    set_: tuple[str, ...],
+    fetch_pace: bool,
+    log_level: str | None,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    tls_key_password_file: Path | None,
+    tls_client_ca: Path | None,
+    tls_client_certificates: str | None,
+    sasl_mechanisms: tuple[str, ...],
+    session_lifetime: str | None,
+    authorize: bool,
+    super_user: tuple[str, ...],
+    allow_if_no_rule: bool,
 ) -> None:
     """Serve a log to Kafka's clients until SIGTERM or Ctrl-C."""
     from streamcore.log.server.security import Security
@@ -197,10 +175,10 @@ def serve(
         raise UsageError("these options are for encryption: name the server's --tls-certificate, too")
     security = Security(
         tls=tls,
-        sasl_mechanisms=_mechanisms(sasl_mechanisms or []),
+        sasl_mechanisms=_mechanisms(sasl_mechanisms),
         session_s=None if session_lifetime is None else _seconds(session_lifetime),
         authorize=authorize,
-        super_users=super_user or (),
+        super_users=super_user,
         allow_if_no_rule=allow_if_no_rule,
     )
     show_logging(log_level)
@@ -208,10 +186,10 @@ def serve(
         _Options(
             data=data,
             listen=listen or [DEFAULT_LISTEN],
-            advertise=advertise or (),
+            advertise=advertise,
             durability="relaxed" if durability == "relaxed" else "durable",
             security=security,
-            config=settings_in(set_ or [], "--set"),
+            config=settings_in(set_, "--set"),
             paces_fetches=fetch_pace,
         )
     )
@@ -244,7 +222,7 @@ def _tls(
     )
 
 
-def _mechanisms(given: list[str]) -> list[str] | dict[str, list[str]]:
+def _mechanisms(given: Sequence[str]) -> list[str] | dict[str, list[str]]:
     """Parse ``A,B`` for all listeners, or ``SCHEME=A,B`` for each scheme."""
     by_scheme: dict[str, list[str]] = {}
     for text in given:

@@ -5,35 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
-import typer
+import click
 
-from streamcore.cli.options import DEFAULT_DATA, DataOption, JsonOption, NegativeNumbers
+from streamcore.cli.options import NegativeNumbers, data_option, json_option
 from streamcore.cli.output import print_note, print_rows
 from streamcore.durations import duration_text
 from streamcore.errors import UsageError, with_facts
 
-tables = typer.Typer(help="Tables: list, get a key, scan.", no_args_is_help=True)
+
+@click.group("tables")
+def tables() -> None:
+    """Tables: list, get a key, scan."""
+
 
 Row = dict[str, Any]
 
-NameArgument = Annotated[str, typer.Argument(help="The table.")]
-HttpOption = Annotated[
-    str | None, typer.Option("--http", metavar="HOST:PORT", help="Ask the worker that answers here.")
-]
-WorkersBrokerOption = Annotated[
-    str | None,
-    typer.Option(
-        "--broker",
-        envvar="STREAMCORE_BROKER",
-        metavar="HOST:PORT",
-        help="No effect: tables lie in the worker's folder, whatever log it works on.",
-    ),
-]
-AppOption = Annotated[
-    str | None, typer.Option("--app", help="The application's id, where a folder has several.")
-]
+name_argument = click.argument("name")
+http_option = click.option("--http", metavar="HOST:PORT", help="Ask the worker that answers here.")
+workers_broker_option = click.option(
+    "--broker",
+    envvar="STREAMCORE_BROKER",
+    metavar="HOST:PORT",
+    help="No effect: tables lie in the worker's folder, whatever log it works on.",
+    show_envvar=True,
+    expose_value=False,
+)
+app_option = click.option("--app", help="The application's id, where a folder has several.")
 
 
 class TableReader(Protocol):
@@ -51,19 +50,18 @@ class TableReader(Protocol):
         """Return the rows of a range, or of the keys with a prefix."""
 
 
-def register(app: typer.Typer) -> None:
+def register(group: click.Group) -> None:
     """Add the group."""
-    app.add_typer(tables, name="tables")
+    group.add_command(tables)
 
 
 @tables.command("list")
-def list_tables(
-    data: DataOption = DEFAULT_DATA,
-    http: HttpOption = None,
-    app: AppOption = None,
-    broker: WorkersBrokerOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@data_option
+@http_option
+@app_option
+@workers_broker_option
+@json_option
+def list_tables(data: Path, http: str | None, app: str | None, as_json: bool) -> None:
     """List tables, with the position in their inputs that they reflect."""
     with _reader(data, http, app) as reader:
         rows = reader.tables()
@@ -71,19 +69,27 @@ def list_tables(
 
 
 @tables.command("get", cls=NegativeNumbers)
+@name_argument
+@click.argument("key")
+@click.option("--at", help="The window that holds this time; without it, all windows.")
+@data_option
+@http_option
+@app_option
+@workers_broker_option
+@json_option
 def get_key(
-    name: NameArgument,
-    key: Annotated[str, typer.Argument(help="As text; fields of a class as a JSON array.")],
-    at: Annotated[
-        str | None, typer.Option("--at", help="The window that holds this time; without it, all windows.")
-    ] = None,
-    data: DataOption = DEFAULT_DATA,
-    http: HttpOption = None,
-    app: AppOption = None,
-    broker: WorkersBrokerOption = None,
-    as_json: JsonOption = False,
+    name: str,
+    key: str,
+    at: str | None,
+    data: Path,
+    http: str | None,
+    app: str | None,
+    as_json: bool,
 ) -> None:
-    """Print the value of a key; exit with 1 if it has none."""
+    """Print the value of KEY in the table NAME; exit with 1 if it has none.
+
+    KEY is text; fields of a class are a JSON array.
+    """
     with _reader(data, http, app) as reader:
         rows = reader.get(name, key, at)
     if not rows:
@@ -94,23 +100,28 @@ def get_key(
 
 
 @tables.command("scan")
+@name_argument
+@click.option("--from", "start", help="The first key; of a windowed table, the first time.")
+@click.option("--to", "end", help="Where to stop, exclusive.")
+@click.option("--prefix", help="Only keys with this prefix; for str and bytes keys.")
+@click.option("--limit", type=click.IntRange(min=1), help="Stop after this many rows.")
+@data_option
+@http_option
+@app_option
+@workers_broker_option
+@json_option
 def scan_table(
-    name: NameArgument,
-    start: Annotated[
-        str | None, typer.Option("--from", help="The first key; of a windowed table, the first time.")
-    ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Where to stop, exclusive.")] = None,
-    prefix: Annotated[
-        str | None, typer.Option("--prefix", help="Only keys with this prefix; for str and bytes keys.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many rows.")] = None,
-    data: DataOption = DEFAULT_DATA,
-    http: HttpOption = None,
-    app: AppOption = None,
-    broker: WorkersBrokerOption = None,
-    as_json: JsonOption = False,
+    name: str,
+    start: str | None,
+    end: str | None,
+    prefix: str | None,
+    limit: int | None,
+    data: Path,
+    http: str | None,
+    app: str | None,
+    as_json: bool,
 ) -> None:
-    """Print rows in the order of their keys; windows by their start, then by key."""
+    """Print the rows of the table NAME in the order of their keys; windows by their start, then by key."""
     if prefix is not None and (start is not None or end is not None):
         raise UsageError("give --prefix, or --from and --to")
     with _reader(data, http, app) as reader:

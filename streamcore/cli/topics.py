@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
 
-import typer
+import click
 
 from streamcore.cli.options import (
-    DEFAULT_DATA,
-    BrokerOption,
-    CommandConfigOption,
-    DataOption,
-    JsonOption,
+    json_option,
+    log_options,
     open_log,
     settings_in,
 )
 from streamcore.cli.output import print_note, print_rows
 from streamcore.errors import UsageError, with_facts
 
-topics = typer.Typer(help="Topics: list, create, describe, alter, delete.", no_args_is_help=True)
 
-NameArgument = Annotated[str, typer.Argument(help="The topic.")]
-ConfigOption = Annotated[
-    list[str] | None,
-    typer.Option("--config", "-c", metavar="NAME=VALUE", help="A setting by Kafka's name, repeatable."),
-]
+@click.group("topics")
+def topics() -> None:
+    """Topics: list, create, describe, alter, delete."""
 
 
-def register(app: typer.Typer) -> None:
+name_argument = click.argument("name")
+config_option = click.option(
+    "--config", "-c", multiple=True, metavar="NAME=VALUE", help="A setting by Kafka's name, repeatable."
+)
+
+
+def register(group: click.Group) -> None:
     """Add the group."""
-    app.add_typer(topics, name="topics")
+    group.add_command(topics)
 
 
 @topics.command("list")
+@click.option("--internal", is_flag=True, help="The log's own topics too.")
+@log_options
+@json_option
 def list_topics(
-    internal: Annotated[bool, typer.Option("--internal", help="The log's own topics too.")] = False,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-    as_json: JsonOption = False,
+    internal: bool, data: Path, broker: str | None, command_config: Path | None, as_json: bool
 ) -> None:
     """List topics with their partitions, records and settings."""
     from streamcore.model import TopicPartition
@@ -61,18 +60,23 @@ def list_topics(
 
 
 @topics.command("create")
+@name_argument
+@click.option("--partitions", "-p", type=click.IntRange(min=1), default=1)
+@config_option
+@log_options
+@json_option
 def create_topic(
-    name: NameArgument,
-    partitions: Annotated[int, typer.Option("--partitions", "-p", min=1)] = 1,
-    config: ConfigOption = None,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-    as_json: JsonOption = False,
+    name: str,
+    partitions: int,
+    config: tuple[str, ...],
+    data: Path,
+    broker: str | None,
+    command_config: Path | None,
+    as_json: bool,
 ) -> None:
     """Create a topic. It keeps its records for ever, unless --config retention.ms=... is given."""
     with open_log(data, broker, command_config, create=True) as log:
-        topic = log.create_topic(name, partitions=partitions, config=settings_in(config or (), "--config"))
+        topic = log.create_topic(name, partitions=partitions, config=settings_in(config, "--config"))
         if as_json:
             print_rows(
                 [{"topic": name, "partitions": topic.partition_count, "config": dict(topic.config)}], True
@@ -82,12 +86,11 @@ def create_topic(
 
 
 @topics.command("describe")
+@name_argument
+@log_options
+@json_option
 def describe_topic(
-    name: NameArgument,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-    as_json: JsonOption = False,
+    name: str, data: Path, broker: str | None, command_config: Path | None, as_json: bool
 ) -> None:
     """Show a topic's settings and the offsets of each partition."""
     from streamcore.errors import UnknownTopicError
@@ -125,23 +128,25 @@ def describe_topic(
 
 
 @topics.command("alter")
+@name_argument
+@click.option("--partitions", "-p", type=click.IntRange(min=1), help="The new number.")
+@config_option
+@click.option("--reset", multiple=True, help="Back to the default, repeatable.")
+@log_options
+@json_option
 def alter_topic(
-    name: NameArgument,
-    partitions: Annotated[
-        int | None, typer.Option("--partitions", "-p", min=1, help="The new number.")
-    ] = None,
-    config: ConfigOption = None,
-    reset: Annotated[
-        list[str] | None, typer.Option("--reset", help="Back to the default, repeatable.")
-    ] = None,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-    as_json: JsonOption = False,
+    name: str,
+    partitions: int | None,
+    config: tuple[str, ...],
+    reset: tuple[str, ...],
+    data: Path,
+    broker: str | None,
+    command_config: Path | None,
+    as_json: bool,
 ) -> None:
     """Add partitions or change settings."""
-    changes: dict[str, str | None] = dict(settings_in(config or (), "--config"))
-    both = [name for name in reset or () if name in changes]
+    changes: dict[str, str | None] = dict(settings_in(config, "--config"))
+    both = [name for name in reset if name in changes]
     if both:
         raise UsageError(
             with_facts(
@@ -149,7 +154,7 @@ def alter_topic(
                 settings=",".join(both),
             )
         )
-    changes.update(dict.fromkeys(reset or ()))
+    changes.update(dict.fromkeys(reset))
     if partitions is None and not changes:
         raise UsageError("nothing to change: give --partitions, --config or --reset")
     with open_log(data, broker, command_config) as log:
@@ -163,12 +168,11 @@ def alter_topic(
 
 
 @topics.command("delete")
+@name_argument
+@log_options
+@json_option
 def delete_topic(
-    name: NameArgument,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-    as_json: JsonOption = False,
+    name: str, data: Path, broker: str | None, command_config: Path | None, as_json: bool
 ) -> None:
     """Delete a topic with all its records."""
     with open_log(data, broker, command_config) as log:

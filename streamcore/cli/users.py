@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from pathlib import Path
 
-import typer
+import click
 
 from streamcore.cli.options import (
-    DEFAULT_DATA,
-    BrokerOption,
-    CommandConfigOption,
-    DataOption,
-    JsonOption,
+    json_option,
+    log_options,
     open_log,
 )
 from streamcore.cli.output import print_note, print_rows
 from streamcore.errors import UsageError
 
-users = typer.Typer(help="Users who log in with a password: list, add, delete.", no_args_is_help=True)
 
-NameArgument = Annotated[str, typer.Argument(help="The user.")]
+@click.group("users")
+def users() -> None:
+    """Users who log in with a password: list, add, delete."""
 
 
-def register(app: typer.Typer) -> None:
+name_argument = click.argument("name")
+
+
+def register(group: click.Group) -> None:
     """Add the group of commands."""
-    app.add_typer(users, name="users")
+    group.add_command(users)
 
 
 @users.command("list")
-def list_users(
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
+@log_options
+@json_option
+def list_users(data: Path, broker: str | None, command_config: Path | None, as_json: bool) -> None:
     """List users, and their login mechanisms. Passwords cannot be read."""
     with open_log(data, broker, command_config) as log:
         print_rows(
@@ -48,14 +46,11 @@ def list_users(
 
 
 @users.command("add")
+@name_argument
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input, one line.")
+@log_options
 def add_user(
-    name: NameArgument,
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from standard input, one line.")
-    ] = False,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
+    name: str, password_stdin: bool, data: Path, broker: str | None, command_config: Path | None
 ) -> None:
     """Add a user, or change the password of one. The password is asked for, not taken from the command
     line.
@@ -68,12 +63,9 @@ def add_user(
 
 
 @users.command("delete")
-def delete_user(
-    name: NameArgument,
-    data: DataOption = DEFAULT_DATA,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
-) -> None:
+@name_argument
+@log_options
+def delete_user(name: str, data: Path, broker: str | None, command_config: Path | None) -> None:
     """Delete a user. Open connections stay until they have to authenticate again."""
     with open_log(data, broker, command_config) as log:
         log.access.delete_user(name)
@@ -90,5 +82,5 @@ def _read_password() -> str:
 def _ask_password(name: str) -> str:
     if not sys.stdin.isatty():
         raise UsageError("standard input is no terminal: use --password-stdin")
-    password: str = typer.prompt(f"password of {name}", hide_input=True, confirmation_prompt=True)
+    password: str = click.prompt(f"password of {name}", hide_input=True, confirmation_prompt=True)
     return password

@@ -8,17 +8,16 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-import typer
+import click
 
-from streamcore.cli.applications import ApplicationArgument, load_app
+from streamcore.cli.applications import application_argument, load_app
 from streamcore.cli.options import (
-    DEFAULT_DATA,
-    BrokerOption,
-    CommandConfigOption,
-    DataOption,
-    LogLevelOption,
+    broker_option,
+    command_config_option,
+    data_option,
+    log_level_option,
     security_of,
 )
 from streamcore.cli.program_log import show_logging
@@ -37,9 +36,9 @@ _STOP_MARGIN_S = 20.0
 """How much longer than its events the worker may take to stop: time for the last commit to a slow broker."""
 
 
-def register(app: typer.Typer) -> None:
+def register(group: click.Group) -> None:
     """Add the command."""
-    app.command("worker")(worker)
+    group.add_command(worker)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,62 +57,71 @@ class _Options:
     shows_traceback: bool
 
 
+@click.command("worker")
+@application_argument
+@data_option
+@click.option("--until-end", is_flag=True, help="Process what is there, commit, and stop.")
+@click.option(
+    "--close-windows", is_flag=True, help="With --until-end: the input has ended, close the open windows."
+)
+@click.option(
+    "--guarantee",
+    default="exactly-once",
+    metavar="exactly-once|at-least-once",
+    help="What a crash may leave.",
+)
+@click.option("--http", metavar="HOST:PORT", help="Answer queries, health and metrics over HTTP here.")
+@click.option(
+    "--listen",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Serve the log to Kafka's clients here meanwhile, repeatable.",
+)
+@click.option(
+    "--commit-interval", default="100ms", help="How long results may wait until they are committed."
+)
+@click.option(
+    "--durability",
+    default="durable",
+    metavar="durable|relaxed",
+    help="relaxed does not wait for the disk: a power cut may take the last second.",
+)
+@click.option(
+    "--stop-timeout",
+    default="10s",
+    help="How long events under way may take after SIGTERM; then they are cancelled, uncommitted.",
+)
+@log_level_option
+@click.option(
+    "--traceback",
+    "show_traceback",
+    is_flag=True,
+    help="Show the whole traceback of an error that ends the worker.",
+)
+@click.option("--workers", type=click.IntRange(min=1), default=1, help="One, in this release.")
+@broker_option
+@command_config_option
 def worker(
-    application: ApplicationArgument,
-    data: DataOption = DEFAULT_DATA,
-    until_end: Annotated[
-        bool, typer.Option("--until-end", help="Process what is there, commit, and stop.")
-    ] = False,
-    close_windows: Annotated[
-        bool,
-        typer.Option(
-            "--close-windows", help="With --until-end: the input has ended, close the open windows."
-        ),
-    ] = False,
-    guarantee: Annotated[
-        str, typer.Option("--guarantee", metavar="exactly-once|at-least-once", help="What a crash may leave.")
-    ] = "exactly-once",
-    http: Annotated[
-        str | None,
-        typer.Option(
-            "--http", metavar="HOST:PORT", help="Answer queries, health and metrics over HTTP here."
-        ),
-    ] = None,
-    listen: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--listen",
-            metavar="HOST:PORT",
-            help="Serve the log to Kafka's clients here meanwhile, repeatable.",
-        ),
-    ] = None,
-    commit_interval: Annotated[
-        str, typer.Option("--commit-interval", help="How long results may wait until they are committed.")
-    ] = "100ms",
-    durability: Annotated[
-        str,
-        typer.Option(
-            "--durability",
-            metavar="durable|relaxed",
-            help="relaxed does not wait for the disk: a power cut may take the last second.",
-        ),
-    ] = "durable",
-    stop_timeout: Annotated[
-        str,
-        typer.Option(
-            "--stop-timeout",
-            help="How long events under way may take after SIGTERM; then they are cancelled, uncommitted.",
-        ),
-    ] = "10s",
-    log_level: LogLevelOption = None,
-    show_traceback: Annotated[
-        bool, typer.Option("--traceback", help="Show the whole traceback of an error that ends the worker.")
-    ] = False,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="One, in this release.")] = 1,
-    broker: BrokerOption = None,
-    command_config: CommandConfigOption = None,
+    application: str,
+    data: Path,
+    until_end: bool,
+    close_windows: bool,
+    guarantee: str,
+    http: str | None,
+    listen: tuple[str, ...],
+    commit_interval: str,
+    durability: str,
+    stop_timeout: str,
+    log_level: str | None,
+    show_traceback: bool,
+    workers: int,
+    broker: str | None,
+    command_config: Path | None,
 ) -> None:
-    """Run an application: process its topics, keep its tables, until SIGTERM or Ctrl-C."""
+    """Run an application: process its topics, keep its tables, until SIGTERM or Ctrl-C.
+
+    MODULE:APP is the module and the name of the application in it, such as apps.flights:app.
+    """
     if workers > 1:
         raise UsageError(
             with_facts(
@@ -139,7 +147,7 @@ def worker(
         guarantee=guarantee,
         commit_interval=commit_interval,
         http=http,
-        listen=tuple(listen or ()),
+        listen=listen,
         until_end=until_end,
         close_windows=close_windows,
         stop_timeout=stop_timeout,

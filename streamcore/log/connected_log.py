@@ -346,10 +346,18 @@ class ConnectedLog:
         self.commit_offsets(group, positions)
 
     def producer_port(
-        self, *, transactional_id: str | None = None, compression: str = "none"
+        self,
+        *,
+        transactional_id: str | None = None,
+        compression: str = "none",
+        transaction_timeout_ms: int | None = None,
     ) -> port.Producer:
         """Return a producer of columns; see the port."""
-        return self._open().producer_port(transactional_id=transactional_id, compression=compression)
+        return self._open().producer_port(
+            transactional_id=transactional_id,
+            compression=compression,
+            transaction_timeout_ms=transaction_timeout_ms,
+        )
 
     def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> port.Reader:
         """Return a reader of columns; see the port."""

@@ -36,6 +36,7 @@ from streamcore.state.key_fields import (
     encode_float,
     encode_int,
     encode_str,
+    encode_strs,
 )
 
 _NONE = b"\x10"
@@ -78,6 +79,17 @@ def encode_dynamic(value: Any) -> bytes:
     raise WrongKeyError(
         "without a declared type, key=..., keys are None, bool, int, float, str, bytes, tuples"
     )
+
+
+def encode_column(column: Sequence[Any]) -> list[bytes]:
+    """Return the tagged bytes of each value of a column. Raises what ``encode_dynamic`` raises."""
+    kinds = set(map(type, column))
+    if kinds == {int} and min(column) >= 0 and max(column) < INT_BIAS:
+        pack = _WHOLE_FROM_0.pack
+        return [pack(_NUMBER, -float(value), _WHOLE, value + INT_BIAS) for value in column]
+    if kinds == {str}:
+        return [_STR + text for text in encode_strs(column)]
+    return list(map(encode_dynamic, column))
 
 
 def decode_dynamic(data: bytes, position: int) -> tuple[Any, int]:
@@ -147,4 +159,4 @@ def is_plain(column: Sequence[Any]) -> bool:
     return set(map(type, chain.from_iterable(tuples))) <= PLAIN_TYPES
 
 
-DYNAMIC_FIELD: Final = Field("any", encode_dynamic, decode_dynamic, is_plain)
+DYNAMIC_FIELD: Final = Field("any", encode_dynamic, decode_dynamic, is_plain, encode_column)

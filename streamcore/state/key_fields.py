@@ -15,6 +15,7 @@ a ``WrongKeyError`` is shown to users.
 from __future__ import annotations
 
 import math
+import operator
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,16 @@ class Field:
     decode: Callable[[bytes, int], tuple[Any, int]]
     is_plain: Callable[[Sequence[Any]], bool]
     """Whether every value of a column is plain."""
+    encode_column: Callable[[Sequence[Any]], list[bytes]] | None = None
+    """Returns the bytes of each value of a column, faster than ``encode``; where ``encode`` fails for one of
+    them, or knows it alone, it raises any error of Python.
+    """
+
+    def encoded(self, column: Sequence[Any]) -> list[bytes]:
+        """Return the bytes of each value of a column."""
+        if self.encode_column is not None:
+            return self.encode_column(column)
+        return list(map(self.encode, column))
 
 
 def of_types(*exact: type) -> Callable[[Sequence[Any]], bool]:
@@ -63,6 +74,11 @@ def encode_int(value: int) -> bytes:
     if isinstance(value, int) and not 0 <= biased <= _ALL_BITS:
         raise WrongKeyError("an int key has at most 64 bits")
     return _UINT64.pack(biased)
+
+
+def encode_ints(column: Sequence[int]) -> list[bytes]:
+    """Return the bytes of each int of a column."""
+    return list(map(_UINT64.pack, [value + INT_BIAS for value in column]))
 
 
 def decode_int(data: bytes, position: int) -> tuple[int, int]:
@@ -110,6 +126,14 @@ def encode_str(value: str) -> bytes:
     return encode_bytes(value.encode())
 
 
+def encode_strs(column: Sequence[str]) -> list[bytes]:
+    """Return the UTF-8 bytes of each text of a column, with a mark of their end."""
+    texts = list(map(str.encode, column))
+    if b"\x00" in b"".join(texts):
+        return list(map(encode_bytes, texts))
+    return [text + _END_OF_TEXT for text in texts]
+
+
 def decode_str(data: bytes, position: int) -> tuple[str, int]:
     """The inverse of ``encode_str``."""
     text, position = decode_bytes(data, position)
@@ -130,9 +154,9 @@ def decode_bool(data: bytes, position: int) -> tuple[bool, int]:
 
 SCALAR_FIELDS: Final = {
     bool: Field("bool", encode_bool, decode_bool, of_types(bool)),
-    int: Field("int", encode_int, decode_int, of_types(int)),
+    int: Field("int", encode_int, decode_int, of_types(int), encode_ints),
     float: Field("float", encode_float, decode_float, of_types(float)),
-    str: Field("str", encode_str, decode_str, of_types(str)),
+    str: Field("str", encode_str, decode_str, of_types(str), encode_strs),
     bytes: Field("bytes", encode_bytes, decode_bytes, of_types(bytes)),
 }
 
@@ -191,12 +215,14 @@ def tuple_field(
         parts = take_apart(value)
         return b"".join([encoder(part) for encoder, part in zip(encoders, parts, strict=True)])
 
-    if all(field is SCALAR_FIELDS[int] for field in fields):
-        pack, encode_parts = struct.Struct(f">{len(fields)}Q").pack, encode
+    pack_ints = struct.Struct(f">{len(fields)}Q").pack
+    are_ints = all(field is SCALAR_FIELDS[int] for field in fields)
+    if are_ints:
+        encode_parts = encode
 
         def encode(value: Any) -> bytes:
             try:
-                return pack(*[part + INT_BIAS for part in take_apart(value)])
+                return pack_ints(*[part + INT_BIAS for part in take_apart(value)])
             except (TypeError, struct.error):
                 return encode_parts(value)  # raises the error of the part
 
@@ -206,6 +232,22 @@ def tuple_field(
         def encode(value: Any) -> bytes:
             first, second = take_apart(value)
             return encode_first(first) + encode_second(second)
+
+    def encode_column(column: Sequence[Any]) -> list[bytes]:
+        rows = (
+            column if exact is tuple and set(map(type, column)) == {tuple} else list(map(take_apart, column))
+        )
+        parts = list(zip(*rows, strict=True))
+        if len(parts) != len(fields):
+            raise ValueError("a key has another number of parts")
+        if are_ints:
+            return list(map(pack_ints, *[[part + INT_BIAS for part in column] for column in parts]))
+        columns = [field.encoded(part) for field, part in zip(fields, parts, strict=True)]
+        return (
+            list(map(operator.add, *columns))
+            if len(columns) == 2
+            else list(map(b"".join, zip(*columns, strict=True)))
+        )
 
     def decode(data: bytes, position: int) -> tuple[Any, int]:
         parts = []
@@ -222,4 +264,6 @@ def tuple_field(
             return False
         return all(field.is_plain(part) for field, part in zip(fields, zip(*rows, strict=True), strict=False))
 
-    return Field("(" + ",".join(field.name for field in fields) + ")", encode, decode, is_plain)
+    return Field(
+        "(" + ",".join(field.name for field in fields) + ")", encode, decode, is_plain, encode_column
+    )

@@ -68,6 +68,8 @@ K = TypeVar("K")
 
 _UINT64 = struct.Struct(">Q")
 _WRONG_KEY = (AttributeError, KeyError, OverflowError, TypeError, ValueError, struct.error)
+_FEW_KEYS = 8
+"""From here on keys of several fields are encoded field by field."""
 _WRONG_BYTES = (IndexError, TypeError, ValueError, struct.error)
 
 
@@ -243,6 +245,11 @@ def _field_codec(field: Field) -> KeyCodec[Any]:
 
     def encode_many(keys: Iterable[Any]) -> list[bytes]:
         keys = keys if isinstance(keys, Sequence) else list(keys)
+        if len(keys) >= _FEW_KEYS:
+            try:
+                return field.encoded(keys)
+            except _WRONG_KEY:
+                pass  # once more, key by key: to name the key, or because it has another form
         try:
             return [encode_field(key) for key in keys]
         except _WRONG_KEY:

@@ -81,9 +81,9 @@ FAULTS: Final = (
     Fault(
         "None that is aggregated",
         "None values of an aggregation are left out",
-        "processing/operators/aggregate.py",
-        "[value for index in indexes if (value := column[index]) is not None]",
-        "[column[index] for index in indexes]",
+        "processing/operators/groups.py",
+        "is_there = [value is not None for value in ordered]",
+        "is_there = [True] * len(ordered)",
         "unit/processing/runtime/test_aggregates.py::"
         "test_values_that_are_none_are_left_out_and_nothing_has_a_result",
     ),

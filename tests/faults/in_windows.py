@@ -263,8 +263,7 @@ FAULTS: Final = (
         "processing/operators/intervals.py",
         "        self._store.delete_many(identities)\n",
         "",
-        "unit/processing/runtime/test_periodic_updates.py::"
-        "test_the_newest_change_of_each_key_comes_when_the_next_interval_begins",
+        "unit/processing/runtime/test_periodic_updates.py::test_a_crash_repeats_no_change_that_was_given",
     ),
     Fault(
         "periodic results with the change of the next interval",

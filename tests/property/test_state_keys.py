@@ -58,6 +58,12 @@ class Colour(StrEnum):
     BLUE = "blue"
 
 
+ALIKE = st.sampled_from(
+    [True, 1, 1.0, False, 0, 0.0, -0.0, Colour.RED, "red", None, b"red", 2.5, 2**53, 2.0**53]
+)
+KEYS_ALIKE = ALIKE | st.tuples(ALIKE) | st.tuples(ALIKE, ALIKE) | st.tuples(st.tuples(ALIKE), ALIKE)
+
+
 SEATS = st.builds(Seat, TEXT, INTS)
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False) | st.integers(-1_000, 1_000).map(Decimal)
 ZONES = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-8))])
@@ -124,6 +130,18 @@ def test_typed_keys_sort_like_their_bytes_and_come_back(
     assert by_name.encode(strip_classes(first)) == encoded[0]
 
 
+@pytest.mark.parametrize(("key_type", "keys"), [*TYPED, (None, KEYS_ALIKE | INTS | TEXT)], ids=str)
+@given(data=st.data())
+def test_a_column_of_keys_has_the_bytes_of_each_key(
+    key_type: Any, keys: st.SearchStrategy[Any], data: st.DataObject
+) -> None:
+    codec = key_codec(key_type)
+    one = data.draw(st.lists(keys, min_size=1, max_size=12))
+    column = [*one, *one, *one, *one, *one, *one, *one, *one]
+
+    assert codec.encode_many(column) == [codec.encode(key) for key in column]
+
+
 NUMBERS = INTS | FLOATS | INTS.map(float)
 SCALARS = st.none() | NUMBERS | TEXT | BYTES
 ANYTHING = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3).map(tuple), max_leaves=6)
@@ -155,12 +173,6 @@ def test_untyped_keys_sort_by_kind_and_then_by_value(first: Any, second: Any) ->
     assert (encoded[0] < encoded[1]) == (compare(first, second) < 0)
     assert (encoded[0] == encoded[1]) == (first == second)
     assert codec.decode_many(encoded) == [first, second]
-
-
-ALIKE = st.sampled_from(
-    [True, 1, 1.0, False, 0, 0.0, -0.0, Colour.RED, "red", None, b"red", 2.5, 2**53, 2.0**53]
-)
-KEYS_ALIKE = ALIKE | st.tuples(ALIKE) | st.tuples(ALIKE, ALIKE) | st.tuples(st.tuples(ALIKE), ALIKE)
 
 
 @given(st.lists(KEYS_ALIKE, min_size=1, max_size=6), st.integers(0, 6))

@@ -9,13 +9,7 @@ from typing import Any
 from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.broker.operations import Completed, DurableUntil, Operation
 from streamcore.log.broker.partition_id import PartitionId
-from streamcore.log.broker.requests import (
-    ConsumerHeartbeat,
-    JoinReply,
-    JoinRequest,
-    Membership,
-    SyncRequest,
-)
+from streamcore.log.broker.requests import ConsumerHeartbeat, JoinReply, JoinRequest, SyncRequest
 from streamcore.log.client.embedded.log import EmbeddedLog
 from streamcore.log.node.operation_driver import Ended
 from streamcore.log.protocol.consumer_protocol import (
@@ -24,7 +18,7 @@ from streamcore.log.protocol.consumer_protocol import (
     encode_assignment,
     encode_subscription,
 )
-from streamcore.model import TopicPartition
+from streamcore.model import Membership, TopicPartition
 
 HOST = "/10.0.0.1"
 SESSION_MS = 30_000

@@ -22,10 +22,9 @@ import pytest
 from streamcore.clock import ManualClock
 from streamcore.log.broker.groups.classic_group import ClassicGroup
 from streamcore.log.broker.groups.consumer_group import ConsumerGroup
-from streamcore.log.broker.requests import Membership
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.client.embedded.log import EmbeddedLog
-from streamcore.model import CommittedOffset, TopicPartition
+from streamcore.model import CommittedOffset, Membership, TopicPartition
 from streamcore.testing.sim_disk import PowerCut, SimDisk
 from tests.simulation.group_clients import SESSION_MS, ClassicClient, Client, NewClient, Waiting
 

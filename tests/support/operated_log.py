@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from streamcore.log.broker.requests import (
-    AppendedBatch,
-    Membership,
-    ProducerIdentity,
-    TransactionDescription,
-)
+from streamcore.log.broker.requests import AppendedBatch, ProducerIdentity, TransactionDescription
 from streamcore.log.broker.transactions.listing import TransactionFilter
 from streamcore.log.client.embedded.log import EmbeddedLog
-from streamcore.model import CommittedOffset, TopicPartition
+from streamcore.model import CommittedOffset, Membership, TopicPartition
 
 
 class OperatedLog(EmbeddedLog):

@@ -19,18 +19,14 @@ from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.coordinator import GroupCoordinator
 from streamcore.log.broker.operations import DurableUntil, Operation
 from streamcore.log.broker.partitions import Partitions
-from streamcore.log.broker.requests import (
-    AppendedBatch,
-    Membership,
-    ProducerIdentity,
-)
+from streamcore.log.broker.requests import AppendedBatch, ProducerIdentity
 from streamcore.log.broker.serial_queue import SerialQueue
 from streamcore.log.broker.transactions.coordinator import TransactionCoordinator
 from streamcore.log.broker.transactions.rules import EPOCH_PER_TRANSACTION
 from streamcore.log.records.batch import BatchHeader, WritableBytes, parse_header
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.log.storage.partition.partition_replies import BatchAppended
-from streamcore.model import CommittedOffset, Offset, TopicPartition
+from streamcore.model import CommittedOffset, Membership, Offset, TopicPartition
 
 
 class Batches:

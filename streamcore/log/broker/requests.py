@@ -12,7 +12,7 @@ from typing import Final
 
 from streamcore.errors import StreamCoreError
 from streamcore.log.broker.partition_id import PartitionId
-from streamcore.model import Offset, ProducerId, TimestampMs, TopicName, TopicPartition
+from streamcore.model import Membership, Offset, ProducerId, TimestampMs, TopicName, TopicPartition
 
 IN_PROCESS_HOST: Final = "in-process"
 """The client host of members in the broker's own process, which end with the process."""
@@ -45,15 +45,6 @@ class AppendedBatch:
     log_append_time_ms: TimestampMs = -1
     is_duplicate: bool = False
     error: StreamCoreError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Membership:
-    """A group member's credentials: its member id and generation."""
-
-    member_id: str
-    generation: int
-    instance_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

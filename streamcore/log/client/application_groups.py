@@ -18,9 +18,13 @@ def descriptions_topic(app_id: str) -> TopicName:
     return f"{app_id}-descriptions"
 
 
-def worker_transactional_id(app_id: str) -> str:
-    """Return the transactional id of an application's worker; a new user of the id fences the last."""
-    return f"{app_id}-worker"
+def worker_transactional_id(app_id: str, worker: str = "") -> str:
+    """Return the transactional id of an application's worker; a new user of the id fences the last.
+
+    Args:
+        worker: the name of the worker, if it shares the application's tasks with others.
+    """
+    return f"{app_id}-worker-{worker}" if worker else f"{app_id}-worker"
 
 
 def ensure_not_an_application(group: str, topics: Container[TopicName], doing: str) -> None:

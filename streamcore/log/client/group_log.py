@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streamcore.clock import Clock
-from streamcore.log.broker.requests import Membership
 from streamcore.log.client import port
 from streamcore.log.client.consumer.assignment import ConsumerAssignment
 from streamcore.log.client.consumer.settings import GroupSettings
-from streamcore.model import CommittedOffset, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, Membership, TopicName, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)

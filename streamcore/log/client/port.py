@@ -18,12 +18,12 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from streamcore.errors import StreamCoreError
-from streamcore.log.broker.requests import Membership
 from streamcore.model import (
     CommittedOffset,
     FetchedColumns,
     Isolation,
     LogOffsets,
+    Membership,
     Offset,
     RecordColumns,
     TimestampMs,
@@ -255,9 +255,18 @@ class Log(Protocol):
     def commit_offsets(self, group: str, offsets: Mapping[TopicPartition, CommittedOffset]) -> None:
         """Commit offsets durably, outside any transaction and any membership."""
 
-    def producer_port(self, *, transactional_id: str | None = None, compression: str = "none") -> Producer:
+    def producer_port(
+        self,
+        *,
+        transactional_id: str | None = None,
+        compression: str = "none",
+        transaction_timeout_ms: int | None = None,
+    ) -> Producer:
         """Return a producer of columns. With a transactional id, older producers of that id are fenced and
         their open transaction is aborted before this returns.
+
+        ``transaction_timeout_ms`` is after which time without an end the log aborts a transaction; 60 s by
+        default.
         """
 
     def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> Reader:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time, timedelta
 from decimal import Decimal
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, Optional, get_args, get_origin, is_typeddict
 from uuid import UUID
 
@@ -184,6 +184,7 @@ def checked(aggregator: Aggregator[Any, Any], declared: Any) -> Aggregator[Any, 
     if aggregator.form in ("values", "ranked", "counted"):
         return _with_checked_values(aggregator, ensure)
     add, add_many = aggregator.add, aggregator.add_many
+    always_fit = _SCALARS if declared is None else {declared} & _SCALARS
 
     def checked_add(accumulator: Any, value: Any) -> Any:
         found = add(accumulator, value)
@@ -215,11 +216,23 @@ def checked(aggregator: Aggregator[Any, Any], declared: Any) -> Aggregator[Any, 
         ensure(results[-1])
         return results[-1]
 
+    def add_groups_of_values(accumulators: Sequence[Any], groups: Sequence[Sequence[Any]]) -> list[Any]:
+        if not set(map(type, chain.from_iterable(groups))) <= _SCALARS:
+            return [
+                add_many_values(found, values) for found, values in zip(accumulators, groups, strict=True)
+            ]
+        results = aggregator.added_groups(accumulators, groups)
+        if not set(map(type, results)) <= always_fit:
+            for found in results:
+                ensure(found)
+        return results
+
     calls_users = aggregator.kind in _KINDS_OF_USERS
     return replace(
         aggregator,
         add=checked_add,
         add_many=add_many_results if calls_users else add_many_values,
+        add_groups=None if calls_users or aggregator.add_groups is None else add_groups_of_values,
         merge=_checked_call(aggregator.merge, ensure),
         remove=_checked_call(aggregator.remove, ensure),
     )
@@ -263,7 +276,7 @@ def _with_checked_values(
         check(values)
         return add_many(accumulator, values)
 
-    return replace(aggregator, add=checked_add, add_many=checked_add_many)
+    return replace(aggregator, add=checked_add, add_many=checked_add_many, add_groups=None)
 
 
 def ensure_storable(slot: Slot) -> Callable[[Any], None]:
@@ -311,18 +324,16 @@ def state_serde(slots: Sequence[Slot], *, only_counts: bool) -> Serde[Any]:
     pack, unpack = UNTYPED.encode, UNTYPED.decode
     if all(slot.declared is None for slot in slots):
         # Accumulators stand as a list; an outer tuple would cost an extension on each record.
-        makers = [slot.stored for slot in slots]
+        makers = [(number, slot.stored) for number, slot in enumerate(slots) if slot.stored is not None]
 
         def pack_stored(state: Any) -> bytes:
-            return pack(
-                [
-                    accumulator if stored is None else stored(accumulator)
-                    for accumulator, stored in zip(state, makers, strict=True)
-                ]
-            )
+            accumulators = list(state)
+            for number, stored in makers:
+                accumulators[number] = stored(accumulators[number])
+            return pack(accumulators)
 
         return Serde(
-            encode=pack_stored if any(makers) else lambda state: pack(list(state)),
+            encode=pack_stored if makers else lambda state: pack(list(state)),
             decode=lambda data: tuple(unpack(data)),
             name="msgpack",
             type_name="plain accumulators",

@@ -7,8 +7,6 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
-
 from streamcore.errors import TopologyError, fact_text
 from streamcore.processing.dsl.checks import (
     Duration,
@@ -18,6 +16,7 @@ from streamcore.processing.dsl.checks import (
     legal_name,
 )
 from streamcore.processing.dsl.declaration import Declaration, named_after
+from streamcore.processing.topology.crontab import is_crontab, next_time
 from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.timers import Hook, Timer
 
@@ -65,12 +64,12 @@ class CalledFunctions:
         """
         if callable(expression):
             raise TopologyError(f"write @app.crontab('*/5 * * * *'): {fact_text(given=shown(expression))}")
-        if not isinstance(expression, str) or not croniter.is_valid(expression):
+        if not isinstance(expression, str) or not is_crontab(expression):
             raise TopologyError(
                 f"write a cron expression such as '*/5 * * * *': {fact_text(given=shown(expression))}"
             )
         try:
-            croniter(expression, datetime(2000, 1, 1, tzinfo=UTC)).get_next(datetime)
+            next_time(expression, datetime(2000, 1, 1, tzinfo=UTC))
         except ValueError as error:
             raise TopologyError(
                 f"the time of the cron expression never comes: {fact_text(given=shown(expression))}"

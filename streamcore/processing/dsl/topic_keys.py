@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, get_origin
 
@@ -57,7 +58,14 @@ def _in_one_form(serde: Serde[Any], keys: KeyCodec[Any]) -> Serde[Any]:
     def encode_plain(key: Any) -> bytes:
         return encode(key) if type(key) is plain_type else encode_canonical(key)
 
-    return replace(serde, encode=encode_plain if has_one_form and plain_type else encode_canonical)
+    def encode_many(keys: Sequence[Any]) -> list[bytes]:
+        return list(map(encode if has_one_form and is_plain(keys) else encode_canonical, keys))
+
+    return replace(
+        serde,
+        encode=encode_plain if has_one_form and plain_type else encode_canonical,
+        encode_many=encode_many,
+    )
 
 
 def _whole_numbers(key: Any) -> Any:

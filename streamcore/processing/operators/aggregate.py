@@ -17,6 +17,7 @@ from itertools import accumulate, chain, islice, pairwise, repeat
 from typing import Any, Protocol
 
 from streamcore.processing.operators.batch import Batch, holds_none
+from streamcore.processing.operators.groups import GroupedColumns, grouped
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.kept_sets import KeptSets
 from streamcore.processing.operators.store_keys import UNFIT, fitting, loaded
@@ -206,56 +207,55 @@ class AggregateOperator:
         self._store.mark_dirty(counts)
 
     def _columns(self, batch: Batch, keys: Sequence[Any]) -> tuple[Batch, Sequence[Any], list[list[Any]]]:
-        """Return for each aggregator the values to fold: the results of the user's ``of``."""
-        columns: list[list[Any]] = []
-        for aggregator in self._aggregators:
-            if aggregator.of is None:
-                columns.append(batch.values)
+        """Return for each aggregator the values to fold: the results of the user's ``of``.
+
+        A function of several aggregators is called once for each record.
+        """
+        columns: dict[int, list[Any]] = {id(None): batch.values}
+        for function in [aggregator.of for aggregator in self._aggregators]:
+            if function is None or id(function) in columns:
                 continue
-            column, kept = self._guard.map(aggregator.of, batch.values, batch)
+            column, kept = self._guard.map(function, batch.values, batch)
             if kept is not None:
                 batch = batch.take(kept)
                 keys = [keys[index] for index in kept]
-                columns = [[earlier[index] for index in kept] for earlier in columns]
-            columns.append(column)
-        return batch, keys, columns
+                columns = {known: [earlier[index] for index in kept] for known, earlier in columns.items()}
+            columns[id(function)] = column
+        return batch, keys, [columns[id(aggregator.of)] for aggregator in self._aggregators]
 
     def _fold_groups(
         self, groups: dict[Any, list[int]], columns: list[list[Any]], states: dict[Any, tuple[Any, ...]]
     ) -> bool:
         """Fold key by key; return ``False``, with nothing changed, if a function failed."""
-        # Aggregations of one column share the values of a key.
-        numbers: dict[tuple[int, bool], int] = {}
-        kept_columns: list[tuple[list[Any], bool]] = []
-        work = []
-        for aggregator, column in zip(self._aggregators, columns, strict=True):
-            skips = not aggregator.counts_none and holds_none(column)
-            if (id(column), skips) not in numbers:
-                numbers[id(column), skips] = len(kept_columns)
-                kept_columns.append((column, skips))
-            work.append((aggregator, numbers[id(column), skips]))
+        grouped_columns = GroupedColumns(groups)
+        before = self._accumulators(list(map(states.get, groups)))
 
-        def folded(key: Any) -> tuple[Any, ...]:
-            state = states.get(key)
-            indexes = groups[key]
-            values_of = [
-                [value for index in indexes if (value := column[index]) is not None]
-                if skips
-                else [column[index] for index in indexes]
-                for column, skips in kept_columns
-            ]
-            accumulators = []
-            for number, (aggregator, place) in enumerate(work):
-                accumulator = aggregator.initial() if state is None else state[number]
-                values = values_of[place]
-                accumulators.append(aggregator.add_many(accumulator, values) if values else accumulator)
-            return tuple(accumulators)
+        def folded(number: int) -> Sequence[Any]:
+            aggregator, accumulators = self._aggregators[number], before[number]
+            numbers, values = grouped_columns.values(columns[number], skips_none=not aggregator.counts_none)
+            if numbers is None:
+                return aggregator.added_groups(accumulators, values)
+            after = list(accumulators)
+            changed = aggregator.added_groups([after[number] for number in numbers], values)
+            for number, accumulator in zip(numbers, changed, strict=True):
+                after[number] = accumulator
+            return after
 
-        new_states = self._guard.attempt(folded, groups)
-        if new_states is None:
+        after = self._guard.attempt(folded, range(len(before)))
+        if after is None:
             return False
-        states.update(zip(groups, new_states, strict=True))
+        states.update(zip(groups, zip(*after, strict=True), strict=True))
         return True
+
+    def _accumulators(self, states: Sequence[tuple[Any, ...] | None]) -> list[Sequence[Any]]:
+        """Return the columns of states, with new accumulators for ``None``."""
+        makers = [aggregator.initial for aggregator in self._aggregators]
+        return list(
+            zip(
+                *[tuple([make() for make in makers]) if state is None else state for state in states],
+                strict=True,
+            )
+        )
 
     def _running(
         self, groups: Mapping[Any, list[int]], columns: list[list[Any]], states: Mapping[Any, tuple[Any, ...]]
@@ -285,7 +285,8 @@ class AggregateOperator:
                 ]
             else:
                 series = [
-                    islice(accumulate(map(column.__getitem__, indexes), add, initial=start), 1, None)
+                    # Not ``initial=start``: a start of None would count as no start.
+                    islice(accumulate(chain((start,), map(column.__getitem__, indexes)), add), 1, None)
                     for start, (_, column, add) in zip(state, work, strict=True)
                 ]
                 found = list(zip(*series, strict=True))
@@ -373,18 +374,6 @@ def _counts_of_windows(
         found = Counter(chain.from_iterable(keys_of[pane_ms] for pane_ms in panes_ms))
         counts.update(zip(zip(found, repeat(start_ms)), found.values(), strict=False))
     return counts
-
-
-def grouped(keys: Sequence[Any]) -> dict[Any, list[int]]:
-    """Return for each key the indexes at which it is."""
-    groups: dict[Any, list[int]] = {}
-    for index, key in enumerate(keys):
-        group = groups.get(key)
-        if group is None:
-            groups[key] = [index]
-        else:
-            group.append(index)
-    return groups
 
 
 def _skipping_none(add: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

@@ -9,16 +9,21 @@ when the interval ends.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from itertools import repeat
+from typing import Any, Final
 
 from streamcore.processing.operators.batch import Batch, BatchSource, merged
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import loaded
 from streamcore.processing.operators.windowed_aggregate import Watermark
 from streamcore.processing.topology.nodes import Every
-from streamcore.state.write_back import WriteBack
+from streamcore.state.dynamic_keys import is_plain
+from streamcore.state.write_back import CACHE_ENTRIES_MAX, WriteBack
+
+KNOWN_MAX: Final = CACHE_ENTRIES_MAX
+"""Above so many changes in an interval they are read from the store when it ends."""
 
 
 class EveryOperator:
@@ -41,8 +46,8 @@ class EveryOperator:
         self._node = node
         self._time = time
         self._reached = node.interval_of(time.watermark_ms)
-        self._held_keys: set[Any] | None = None
-        """The identities of the keys in the store, where they have a limit; ``None``: not known yet."""
+        self._known: dict[Any, tuple[int, Any]] | None = None
+        """All changes in the store, by the identities of their keys; ``None``: it has to be read."""
 
     def take(self, arrived: Batch | None, source: BatchSource) -> Batch | None:
         """Take the changes of a round; return those of the intervals that ended within it.
@@ -82,8 +87,7 @@ class EveryOperator:
 
     def changed(self, identities: Sequence[Any], timestamps_ms: Sequence[int]) -> None:
         """Hold the changes of keys of the table."""
-        newest = dict(zip(identities, timestamps_ms, strict=True))
-        self._store.put_many({identity: (time_ms, None) for identity, time_ms in newest.items()})
+        self._put(identities, timestamps_ms, repeat(None, len(identities)))
 
     def _end_intervals(
         self, arrived: Batch | None, source: BatchSource, take: Callable[[int, int], None]
@@ -128,36 +132,59 @@ class EveryOperator:
 
     def _hold(self, batch: Batch, identities: Any, start: int, end: int) -> None:
         """Hold the changes of some records; those that are held are emitted before, for lack of room."""
+        times_ms, values = batch.timestamps_ms, batch.values
         keys_max = self._node.keys_max
         if keys_max is not None:
-            if self._held_keys is None:
-                self._held_keys = set(self._store.identify([key for key, _ in self._store.items()]))
+            if self._known is None:
+                found = list(self._store.items())
+                names = self._store.identify([key for key, _ in found])
+                self._known = dict(zip(names, [change for _, change in found], strict=True))
+            new: set[Any] = set()
             for index in range(start, end):
                 identity = identities[index]
-                if identity not in self._held_keys and len(self._held_keys) == keys_max:
-                    self._put(batch, identities, start, index)
-                    start = index
+                if identity in self._known or identity in new:
+                    continue
+                if len(self._known) + len(new) == keys_max:
+                    self._put(identities[start:index], times_ms[start:index], values[start:index])
                     changes = self._held(batch.origins[index], batch.source)
                     self._ready += [] if changes is None else [changes]
-                self._held_keys.add(identity)
-        self._put(batch, identities, start, end)
+                    new.clear()
+                    start = index
+                new.add(identity)
+        self._put(identities[start:end], times_ms[start:end], values[start:end])
 
-    def _put(self, batch: Batch, identities: Any, start: int, end: int) -> None:
-        changes = zip(batch.timestamps_ms[start:end], batch.values[start:end], strict=True)
-        self._store.put_many(dict(zip(identities[start:end], changes, strict=True)))
+    def _put(self, identities: Sequence[Any], times_ms: Sequence[int], values: Iterable[Any]) -> None:
+        changes = dict(zip(identities, zip(times_ms, values, strict=True), strict=True))
+        self._store.put_many(changes)
+        if self._known is not None:
+            self._known.update(changes)
+            if len(self._known) > KNOWN_MAX and self._node.keys_max is None:
+                self._known = None
+
+    def _taken(self) -> tuple[list[Any], list[Any], list[tuple[int, Any]]]:
+        """Remove the changes that are held; return their keys in the order of the bytes, the identities of
+        the keys, and the changes.
+        """
+        known, self._known = self._known, {}
+        if known is None or not is_plain(list(known)):
+            # Keys of other types may equal others that have another form, such as the time in another zone.
+            found = list(self._store.items())
+            keys = [key for key, _ in found]
+            identities, changes = list(self._store.identify(keys)), [change for _, change in found]
+        else:
+            data = self._store.encoded_keys(known)
+            identities = keys = [key for _, key in sorted(zip(data, known, strict=True))]
+            changes = [known[key] for key in keys]
+        self._store.delete_many(identities)
+        return keys, identities, changes
 
     def _held(self, place: int, source: BatchSource) -> Batch | None:
         """Return the changes that are held, as the work of one record, and forget them."""
-        found = list(self._store.items())
-        if not found:
+        keys, identities, changes = self._taken()
+        if not keys:
             return None
-        keys = [key for key, _ in found]
-        identities = self._store.identify(keys)
-        self._store.delete_many(identities)
-        if self._held_keys is not None:
-            self._held_keys.clear()
-        times_ms = [time_ms for _, (time_ms, _) in found]
-        values = [value for _, (_, value) in found]
+        times_ms = [time_ms for time_ms, _ in changes]
+        values = [value for _, value in changes]
         if self._table is not None:
             states = self._table.load(identities)
             values = [states[identity] for identity in identities]

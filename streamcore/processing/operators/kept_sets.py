@@ -39,9 +39,7 @@ class KeptSets:
         """Complete the sets of keys that were read from the store."""
         first = self._numbers[0]
         stored = [
-            key
-            for key in keys
-            if (state := states.get(key)) is not None and not isinstance(state[first], IdentitySet)
+            key for key in keys if (state := states.get(key)) is not None and type(state[first]) is list
         ]
         for key, data in zip(stored, self._table.encoded_keys(stored), strict=True):
             whole = list(states[key])
@@ -53,14 +51,15 @@ class KeptSets:
 
     def close_parts(self, keys: Iterable[Any], states: States) -> None:
         """Write the parts of these keys that are full."""
-        numbers = self._numbers
-        for key in keys:
-            state = states.get(key)
-            if state is None:  # all records of the key failed
+        # A key is missing if all of its records failed.
+        present = [key for key in keys if key in states]
+        columns = list(zip(*[states[key] for key in present], strict=True))
+        for number in self._numbers if columns else ():
+            if IdentitySet not in set(map(type, columns[number])):
                 continue
-            for number in numbers:
-                if state[number].has_full_part:
-                    states[key] = state = self._without_full_parts(key, state, number)
+            for key, found in zip(present, columns[number], strict=True):
+                if isinstance(found, IdentitySet) and found.has_full_part:
+                    states[key] = self._without_full_parts(key, states[key], number)
 
     def _without_full_parts(self, key: Any, state: tuple[Any, ...], number: int) -> tuple[Any, ...]:
         found, parts = state[number].without_full_parts()

@@ -16,8 +16,9 @@ from operator import attrgetter
 from typing import Any
 
 from streamcore.model import Windowed
-from streamcore.processing.operators.aggregate import added, grouped
+from streamcore.processing.operators.aggregate import added
 from streamcore.processing.operators.batch import Batch, BatchSource
+from streamcore.processing.operators.groups import grouped
 from streamcore.processing.operators.guard import Guard
 from streamcore.processing.operators.store_keys import loaded
 from streamcore.processing.operators.windowed_aggregate import LateSink, Watermark, late_times_ms

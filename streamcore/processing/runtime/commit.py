@@ -11,7 +11,7 @@ from uuid import UUID
 from streamcore.clock import Clock
 from streamcore.errors import SerdeError, StreamCoreError, UsageError, fact_text
 from streamcore.log.client.port import Acknowledgement, Producer, Transaction
-from streamcore.model import CommittedOffset, Offset, RecordColumns, TopicPartition
+from streamcore.model import CommittedOffset, Membership, Offset, RecordColumns, TopicPartition
 from streamcore.processing.operators.outputs import Outputs
 from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.runtime.notes import InputNote
@@ -144,15 +144,17 @@ def commit(
     group: str,
     guarantee: Guarantee,
     clock: Clock,
+    membership: Membership | None = None,
 ) -> dict[TopicPartition, Offset] | None:
     """Commit the pending work of parts at rest; return the end offsets of the outputs, or ``None`` without
     work.
 
     Exactly-once depends on this order only:
 
-    1. outputs, repartition and changelog records are written in one transaction, and behind them the marks
-       that say how far the tasks are;
-    2. the offsets of their inputs are added to it, with the stream time in their notes;
+    1. the offsets of the inputs are added to a transaction, with the stream time in their notes: a worker
+       that has lost its tasks to another one, or is to wait for a rebalance, ends here, and nothing is lost;
+    2. outputs, repartition and changelog records are written in the same transaction, and behind them the
+       marks that say how far the tasks are;
     3. the transaction commits; from here on the log defines the state;
     4. the stores apply the same writes, with the changelog offsets that they reach.
 
@@ -167,9 +169,9 @@ def commit(
         UnstorableError: a value does not encode, or its changelog takes no record of its size. Nothing is
             committed, and the tasks cannot be used any more.
     """
-    changes = [found for part in parts for state in part.states if (found := _changes_of(state)) is not None]
+    moved = [state for part in parts for state in part.states if state.has_changes()]
     written = [part.outputs for part in parts if part.outputs.record_count]
-    if not changes and not written:
+    if not moved and not written:
         return None
     repeats = guarantee is Guarantee.AT_LEAST_ONCE
     if repeats:
@@ -179,6 +181,14 @@ def commit(
     now_ms = clock.now_ms()
     appended: list[tuple[TopicPartition, Acknowledgement]] = []
     with producer.transaction() as transaction:
+        positions = {
+            queue.partition: CommittedOffset(queue.position, _note(state.task, queue))
+            for state in moved
+            for queue in state.task.inputs
+        }
+        if positions:
+            transaction.commit_offsets(group, positions, membership=membership)
+        changes = [_changes_of(state) for state in moved]
         for outputs in written:
             if not repeats:
                 appended += _append_outputs(transaction, outputs.taken(internal=False))
@@ -186,13 +196,6 @@ def commit(
         appended += _append_marks(transaction, changes, now_ms)
         for change in changes:
             _append_changelogs(transaction, change, now_ms)
-        positions = {
-            queue.partition: CommittedOffset(queue.position, _note(change.state.task, queue))
-            for change in changes
-            for queue in change.state.task.inputs
-        }
-        if positions:
-            transaction.commit_offsets(group, positions)
     for outputs in written:
         outputs.clear()
     for change in changes:
@@ -203,10 +206,9 @@ def commit(
     return ends
 
 
-def _changes_of(state: TaskState) -> _TaskChanges | None:
+def _changes_of(state: TaskState) -> _TaskChanges:
     task = state.task
     positions = {queue.partition: queue.position for queue in task.inputs}
-    moved = positions != state.committed or task.time.watermark_ms != state.committed_time_ms
     drained = []
     for store in task.stores.values():
         try:
@@ -216,10 +218,7 @@ def _changes_of(state: TaskState) -> _TaskChanges | None:
         if writes is not None:
             _ensure_fit(writes, store, task)
             drained.append((store, writes))
-    marks = state.marks_due()
-    if not moved and not drained and not marks:
-        return None
-    return _TaskChanges(state, positions, drained, marks)
+    return _TaskChanges(state, positions, drained, state.marks_due())
 
 
 def _ensure_fit(writes: StoreWrites, store: WriteBack[Any, Any], task: Task) -> None:

@@ -9,6 +9,7 @@ from streamcore.clock import Clock
 from streamcore.errors import OffsetOutOfRangeError
 from streamcore.log.client.port import Log, Reader
 from streamcore.model import Offset, TopicPartition
+from streamcore.processing.runtime.commit import TaskState
 from streamcore.processing.runtime.input_watch import InputWatch
 from streamcore.processing.runtime.inputs import RecordQueue, warn_of_gap
 from streamcore.processing.runtime.settings import WorkerSettings
@@ -26,18 +27,24 @@ class InputFetcher:
     def __init__(
         self, task_set: TaskSet, reader: Reader, log: Log, clock: Clock, settings: WorkerSettings
     ) -> None:
-        """Assign the inputs to the reader, from the offsets of their queues."""
+        """Read nothing yet; ``assign`` begins."""
         self._reader = reader
         self._log = log
         self._clock = clock
+        self._settings = settings
+        self._queues: list[tuple[TaskState, RecordQueue]] = []
+        self.watch = InputWatch(task_set.plan.sub_topologies, task_set.counts)
+        self._ahead_ms = settings.ahead_ms
+        self._fetch_bytes = settings.fetch_bytes_max
+
+    def assign(self, task_set: TaskSet) -> None:
+        """Read the inputs of the open tasks, each from where its queue has read it."""
         self._queues = [(state, queue) for state in task_set.states for queue in state.task.inputs]
         for rank, (_, queue) in enumerate(self._queues):
             queue.rank = rank
-        reader.assign({queue.partition: queue.position for _, queue in self._queues})
-        self.watch = InputWatch(task_set.plan.sub_topologies, task_set.counts)
-        self._ahead_ms = settings.ahead_ms
-        share_bytes = settings.buffered_bytes_max // max(1, len(self._queues))
-        self._fetch_bytes = min(settings.fetch_bytes_max, max(_FETCH_BYTES_MIN, share_bytes))
+        self._reader.assign({queue.partition: queue.fetch_position for _, queue in self._queues})
+        share_bytes = self._settings.buffered_bytes_max // max(1, len(self._queues))
+        self._fetch_bytes = min(self._settings.fetch_bytes_max, max(_FETCH_BYTES_MIN, share_bytes))
 
     def fill(self, queue: RecordQueue) -> None:
         """Fill an empty queue with the next records of its partition, if there are any.

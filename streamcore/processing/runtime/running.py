@@ -25,7 +25,9 @@ from streamcore.errors import (
     UsageError,
     UserCodeError,
     fact_text,
+    with_facts,
 )
+from streamcore.log.client.application_groups import worker_transactional_id
 from streamcore.log.client.producer.pending import Sent, SentMany
 from streamcore.log.connect import broker_place, connect, hold_folder
 from streamcore.log.connected_log import ConnectedLog
@@ -34,13 +36,20 @@ from streamcore.processing.runtime.collecting import COLLECTOR_PACE
 from streamcore.processing.runtime.commit import Guarantee
 from streamcore.processing.runtime.freshness import Freshness
 from streamcore.processing.runtime.global_tables import Progress
+from streamcore.processing.runtime.open_engines import EngineSource
 from streamcore.processing.runtime.outside import AnyTable, AnyTopic, OutsideSender
 from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.table_query import TableQuery, stores_of, table_query
-from streamcore.processing.runtime.task_set import EngineSource
+from streamcore.processing.runtime.task_group import TaskGroup
+from streamcore.processing.runtime.task_set import GLOBAL_TASK
 from streamcore.processing.runtime.topics import topics_of
 from streamcore.processing.runtime.worker import TaskWorker
-from streamcore.processing.runtime.worker_presence import alone_in_process, worker_presence
+from streamcore.processing.runtime.worker_presence import (
+    CLIENT_PREFIX,
+    alone_in_process,
+    worker_name,
+    worker_presence,
+)
 from streamcore.processing.topology.application import DeclaredApplication, ensure_application
 from streamcore.processing.topology.nodes import StoreSpec
 from streamcore.state.directory import StateDirectory
@@ -59,6 +68,22 @@ class MemoryEngines:
     def open(self, app: str, task: str) -> KeyValueEngine:
         """Return an empty engine."""
         return MemoryEngine()
+
+
+class _FolderOfSeveral:
+    """The states in a folder that several workers share: each has its own copy of the global tables."""
+
+    def __init__(self, directory: StateDirectory, worker: str) -> None:
+        self._directory = directory
+        self._worker = worker
+
+    def open(self, app: str, task: str) -> KeyValueEngine:
+        """Open the state of a task.
+
+        Raises:
+            DirectoryInUseError: another worker has it open.
+        """
+        return self._directory.open(app, f"{task}-{self._worker}" if task == GLOBAL_TASK else task)
 
 
 class Worker:
@@ -82,6 +107,8 @@ class Worker:
         durability: Literal["durable", "relaxed"] = "durable",
         stop_timeout: str | timedelta | int = "10s",
         progress: Progress | None = None,
+        instance_id: str | None = None,
+        shares_folder: str | None = None,
     ) -> None:
         """Prepare the worker; nothing is opened yet.
 
@@ -96,6 +123,11 @@ class Worker:
             stop_timeout: how long events under way may take at a stop; then they are cancelled and left
                 uncommitted.
             progress: called during a restore, with its subject, the amount done and the total.
+            instance_id: of a worker of a broker: its name as a static member of the application's group. A
+                worker that starts again with the same name within 10 s gets its tasks back, and no other
+                worker's tasks move; the tasks of one that does not come back wait so long.
+            shares_folder: the name of this worker among those that ``streamcore worker --workers`` runs on
+                one folder; the process that runs them holds the folder.
 
         Raises:
             UsageError: ``app`` is not an application, or another argument is invalid.
@@ -114,6 +146,14 @@ class Worker:
             may_lose_end=durability == "relaxed",
             stop_timeout_ms=duration_ms(stop_timeout),
         )
+        if instance_id is not None and self.broker is None:
+            raise UsageError(
+                with_facts(
+                    "a worker on its own folder shares no tasks: leave instance_id out", given=instance_id
+                )
+            )
+        self._instance_id = instance_id
+        self._shares_folder = shares_folder
         self._state = state
         self._durability: Literal["durable", "relaxed"] = durability
         self._progress = progress
@@ -139,27 +179,55 @@ class Worker:
         self._log = self.connect()
         self._resources.callback(self._log.close)
         try:
-            if self.broker is not None and self._state == "rocksdb":
+            has_state = self._state == "rocksdb"
+            if self.broker is not None and has_state and self._shares_folder is None:
                 self._resources.enter_context(hold_folder(self.data))
-            self._resources.enter_context(alone_in_process(self.data, self.app.app_id))
+            self._resources.enter_context(
+                alone_in_process(self.data, self.app.app_id, self._shares_folder or "")
+            )
             self._resources.enter_context(COLLECTOR_PACE.held())
-            presence = worker_presence(
-                self._log, self.app.app_id, self.data, self._clock, has_state=self._state == "rocksdb"
-            )
-            self._resources.callback(presence.close)
-            await presence.claim()
-            engines: EngineSource = (
-                MemoryEngines() if self._state == "memory" else StateDirectory(self.data / "state")
-            )
+            group, transactional_id = None, None
+            if self.broker is None:
+                presence = worker_presence(self._log, self.app.app_id, self._clock)
+                self._resources.callback(presence.close)
+                await presence.claim()
+            else:
+                name = worker_name(self.data, self.app.app_id, has_state=has_state)
+                if self._shares_folder is not None:
+                    name = f"{name}-{self._shares_folder}"
+                transactional_id = worker_transactional_id(self.app.app_id, name)
+                group = TaskGroup(
+                    self._log,
+                    self.app.app_id,
+                    self._clock,
+                    client_id=f"{CLIENT_PREFIX}{name}",
+                    instance_id=self._instance_id,
+                )
             application = self.app.declared()
-            self._tasks = TaskWorker(
-                application, self._log, engines, self._clock, self._settings, progress=self._progress
+            tasks = TaskWorker(
+                application,
+                self._log,
+                self._engines(),
+                self._clock,
+                self._settings,
+                progress=self._progress,
+                group=group,
+                transactional_id=transactional_id,
             )
+            self._resources.callback(tasks.release)
+            await tasks.open_tasks()
+            self._tasks = tasks
             self._outside = OutsideSender(self._log, topics_of(application))
             self._resources.callback(self._outside.close)
         except BaseException:
             self._resources.close()
             raise
+
+    def _engines(self) -> EngineSource:
+        if self._state == "memory":
+            return MemoryEngines()
+        directory = StateDirectory(self.data / "state")
+        return directory if self._shares_folder is None else _FolderOfSeveral(directory, self._shares_folder)
 
     def connect(self) -> ConnectedLog:
         """Open a second connection to the worker's log, for tools; the caller closes it."""

@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from croniter import croniter
-
 from streamcore.errors import UserCodeError, fact_text
 from streamcore.processing.context import UserContext, user_context
 from streamcore.processing.operators.guard import ENDS_WORKER
 from streamcore.processing.runtime.failures import FailureLog
+from streamcore.processing.topology.crontab import next_time
 from streamcore.processing.topology.error_policy import ErrorPolicy, Retry, Skip, Stop
 from streamcore.processing.topology.timers import Hook, Timer
 
@@ -28,8 +27,8 @@ def next_due_ms(timer: Timer, after_ms: int) -> int:
         return after_ms + timer.interval_ms
     zone: tzinfo = UTC if timer.timezone is None else timer.timezone
     start = datetime.fromtimestamp(after_ms / 1000, zone)
-    due: datetime = croniter(timer.crontab, start).get_next(datetime)
-    return int(due.timestamp() * 1000)
+    assert timer.crontab is not None, "a timer has an interval or a cron expression"
+    return int(next_time(timer.crontab, start).timestamp() * 1000)
 
 
 class Timers:

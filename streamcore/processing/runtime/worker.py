@@ -17,7 +17,9 @@ from streamcore.errors import (
     FencedError,
     OffsetOutOfRangeError,
     ProducerFencedError,
+    RebalanceInProgressError,
     RetriableError,
+    StaleGenerationError,
     StreamCoreError,
     UnknownTopicError,
     UserCodeError,
@@ -31,16 +33,18 @@ from streamcore.processing.runtime.commit import Guarantee, UnstorableError, com
 from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.global_tables import Progress
 from streamcore.processing.runtime.input_fetcher import InputFetcher
-from streamcore.processing.runtime.open_engines import OpenEngines
+from streamcore.processing.runtime.open_engines import EngineSource, OpenEngines
 from streamcore.processing.runtime.parts import Part, cut_rounds
 from streamcore.processing.runtime.purging import RepartitionPurge
 from streamcore.processing.runtime.redoing import Redoing
 from streamcore.processing.runtime.sending import DirectSender
 from streamcore.processing.runtime.settings import WorkerSettings
+from streamcore.processing.runtime.shared_tasks import SharedTasks
 from streamcore.processing.runtime.stopping import end_rounds
 from streamcore.processing.runtime.table_query import committed_table
 from streamcore.processing.runtime.task import Task
-from streamcore.processing.runtime.task_set import EngineSource, TaskSet, open_task_set
+from streamcore.processing.runtime.task_group import TaskGroup
+from streamcore.processing.runtime.task_set import TaskSet, open_task_set
 from streamcore.processing.runtime.timers import Timers, call_hook
 from streamcore.processing.runtime.topic_watch import TopicWatch
 from streamcore.processing.runtime.waking import Waking
@@ -53,6 +57,8 @@ _IDLE_WAIT_S = 0.5
 _SETTLING_WAIT_S = 0.005
 """The interval between checks for the end: committed records may become readable slightly later."""
 _TURN_WAIT_S = 0.001
+_LAST_COMMIT_WAIT_S = 2.0
+"""How long a worker that stops waits for the end of a rebalance, so that no work is done again."""
 
 
 class TaskWorker:
@@ -72,25 +78,38 @@ class TaskWorker:
         *,
         wait_ms: Callable[[int], None] | None = None,
         progress: Progress | None = None,
+        group: TaskGroup | None = None,
+        transactional_id: str | None = None,
     ) -> None:
-        """Open the tasks; ``wait_ms`` waits before a retry, by default by the machine's clock."""
+        """Open the tasks.
+
+        Args:
+            wait_ms: waits before a retry, by default by the machine's clock.
+            progress: called during a restore, with its subject, the amount done and the total.
+            group: shares the tasks with other workers: ``step`` opens those that the group assigns. Without
+                one the worker runs all tasks.
+            transactional_id: the id of this worker's transactions, if there are several workers.
+        """
         self.application = application
         self.settings = settings
         self.guarantee = Guarantee.named(settings.guarantee)
         self._log = log
         self._clock = clock
-        self._producer = log.producer_port(transactional_id=worker_transactional_id(application.app_id))
+        self._producer = log.producer_port(
+            transactional_id=transactional_id or worker_transactional_id(application.app_id)
+        )
         self._plain_producer = log.producer_port()
         self._reader = log.reader(isolation=Isolation.READ_COMMITTED)
         self._progress = progress
         self._wait_ms = wait_ms
         self._engines = OpenEngines(engines)
         self._failures = FailureLog(clock.monotonic_s)
+        self._waking = Waking()
+        self._shared = None if group is None else SharedTasks(group, clock, self._waking.set_from_any_thread)
         self._redoing = Redoing()
         self.task_set: TaskSet
         self._open_task_set()
         now_ms = clock.now_ms()
-        self._waking = Waking()
         self.timers = Timers(
             application.timers,
             self,
@@ -122,17 +141,30 @@ class TaskWorker:
             wait_ms=self._wait_ms,
             progress=self._progress,
             may_lose_end=settings.may_lose_end,
+            is_shared=self._shared is not None,
         )
         self._watch = TopicWatch(self._log, self.task_set.plan, self._clock, settings.topics_interval_ms)
+        self.parts: list[Part] = []
+        self.fetcher = InputFetcher(self.task_set, self._reader, self._log, self._clock, settings)
+        self.renew_parts()
+        self._sender = DirectSender(self._plain_producer, self.task_set.counts, self._clock)
+        if self._shared is not None:
+            self._shared.begin(self.task_set)
+
+    def renew_parts(self) -> None:
+        """Make the parts of the open tasks, except those whose tasks are the same, and read their inputs."""
+        task_set = self.task_set
+        former: list[Part | None] = [*self.parts] or [None for _ in task_set.groups]
         self.parts = [
-            Part(states, outputs, settings, self._clock)
-            for states, outputs in zip(self.task_set.groups, self.task_set.outputs, strict=True)
+            part
+            if part is not None and [*map(id, part.states)] == [*map(id, states)]
+            else Part(list(states), outputs, self.settings, self._clock)
+            for part, states, outputs in zip(former, task_set.groups, task_set.outputs, strict=True)
         ]
         self._redoing.begin(self.parts, self.task_set.builder.guard_of)
         self._writers: dict[TopicPartition, list[Part]] = {}
         """The parts that have written to a partition."""
-        self.fetcher = InputFetcher(self.task_set, self._reader, self._log, self._clock, settings)
-        self._sender = DirectSender(self._plain_producer, self.task_set.counts, self._clock)
+        self.fetcher.assign(task_set)
 
     async def _follow_topics(self) -> bool:
         """Use added partitions: commit, and open the tasks for the topics as they are now.
@@ -157,6 +189,7 @@ class TaskWorker:
         before = self.task_set
         for part in self.parts:
             await part.abandon()
+        self.parts = []
         self._open_task_set()
         self.task_set.count_from(before)
 
@@ -180,6 +213,18 @@ class TaskWorker:
         return committed_table(self.task_set, store)
 
     # -- start and stop
+
+    async def open_tasks(self) -> None:
+        """Open the tasks that the group assigns first; a worker that is alone has opened all already.
+
+        Raises:
+            StreamCoreError: a task cannot be opened, or the worker cannot join the group.
+        """
+        if self._shared is None:
+            return
+        self._waking.attach()
+        while await self._shared.follow(self) or not self._shared.is_settled():
+            await self._waking.wait(_IDLE_WAIT_S)
 
     async def start(self) -> None:
         """Call the functions that the application declared for the start; once.
@@ -212,7 +257,7 @@ class TaskWorker:
             return await self._follow_topics()
 
     async def _step(self) -> bool:
-        moved = False
+        moved = self._shared is not None and await self._shared.follow(self)
         for keeper in self.task_set.global_tables.values():
             with self._unless_stopping():
                 moved |= keeper.follow()
@@ -365,9 +410,15 @@ class TaskWorker:
                 group=self.application.app_id,
                 guarantee=self.guarantee,
                 clock=self._clock,
+                membership=None if self._shared is None else self._shared.membership,
             )
         except UnstorableError as error:
             self._redoing.commit_failed(error, self.parts)
+            return False
+        except (RebalanceInProgressError, StaleGenerationError):
+            # The group is assigning tasks, or has removed this worker, which then hears of it.
+            if self._shared is None:
+                raise
             return False
         except FencedError as error:
             raise ProducerFencedError(
@@ -395,7 +446,11 @@ class TaskWorker:
         if any(part.is_busy or part.is_lost or part.outputs.record_count for part in self.parts):
             return False
         try:
-            return self.fetcher.is_caught_up(self._written) and not self._watch.sees_change(now=True)
+            return (
+                self.fetcher.is_caught_up(self._written)
+                and not self._watch.sees_change(now=True)
+                and (self._shared is None or self._shared.is_done(self._log))
+            )
         except UnknownTopicError:  # a topic was deleted; the next step decides the consequence
             return False
 
@@ -471,10 +526,17 @@ class TaskWorker:
             UserCodeError: an event under way failed, by its error policy.
         """
         failure = await end_rounds(self.parts, self._waking, self._clock, self.settings.stop_timeout_ms)
+        deadline_s = self._clock.monotonic_s() + _LAST_COMMIT_WAIT_S
         self.commit()
+        while self._shared is not None and self._has_uncommitted() and self._clock.monotonic_s() < deadline_s:
+            await self._waking.wait(_SETTLING_WAIT_S)
+            self.commit()
         self._redoing.warn_if_due()
         if failure is not None:
             raise failure
+
+    def _has_uncommitted(self) -> bool:
+        return any(part.has_changes for part in self.parts if not part.is_busy and not part.is_lost)
 
     def next_due_ms(self) -> int | None:
         """Return when there is work without new input; ``None`` if there is none."""
@@ -499,6 +561,14 @@ class TaskWorker:
     def late_counts(self) -> dict[str, int]:
         """Records that came too late, by task."""
         return {str(state.task.task_id): state.task.late_count for state in self.task_set.states}
+
+    def release(self) -> None:
+        """Close the stores, then leave the group, so that others can take over."""
+        if self._shared is not None:
+            self._shared.stop_opening()
+        self._engines.close_all()
+        if self._shared is not None:
+            self._shared.close()
 
     async def abandon(self) -> None:
         """Stop agents and timers and touch nothing else, as if the process had been killed."""
@@ -528,6 +598,6 @@ class TaskWorker:
                 continue
             except StreamCoreError as error:
                 _logger.warning("the log did not answer while the worker closed, nothing is lost: %s", error)
-        self.task_set.close()
+        self.release()
         if failure is not None:
             raise failure

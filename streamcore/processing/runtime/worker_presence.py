@@ -1,18 +1,21 @@
-"""One worker of an application at a time: a worker is a member of the group of the application's name.
+"""The presence of a worker that runs all tasks on the log of its folder, and the names of workers.
 
-Kafka's tools read the group to see what runs, so they refuse to move or delete its offsets meanwhile.
-A worker that finds another member waits for the session timeout without a sign of life, then ends with
-an error. A member that an earlier worker of this folder left behind by a crash is known by its client id
-and is not waited for: the lock on the folder proves that it is dead.
+The worker is a member of the group of the application's name, so Kafka's tools, which read the group to see
+what runs, refuse to move or delete its offsets meanwhile, and a worker of the same log behind a broker is
+refused. A worker that finds another member waits for the session timeout without a sign of life, then
+ends with an error. A member that an earlier worker of this folder left behind by a crash is known by its
+client id and is not waited for: the lock on the folder proves that it is dead.
 
-The commits do not depend on the membership. If two workers start at the same time, the transactional id
-decides: the later one fences the other, which ends at its next commit.
+The commits do not depend on this membership: the transactional id fences a worker that came before. Workers
+that share the tasks of an application are members that own tasks (``task_group``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,34 +31,36 @@ from streamcore.log.client.consumer.settings import GroupSettings
 from streamcore.log.client.group_log import Member, MemberSummary
 from streamcore.log.connected_log import ConnectedLog
 from streamcore.model import Offset, TopicPartition
+from streamcore.processing.runtime.task_group import SESSION_S
 from streamcore.processing.runtime.topics import ensure_descriptions
 from streamcore.state.directory import StateDirectory
 
 _logger = logging.getLogger(__name__)
 
-SESSION_S: Final = 10
-"""How long a worker without a sign of life counts as running."""
-
 _MARGIN_S: Final = 2
 _ASK_EVERY_S: Final = 0.5
 _FOLLOW_EVERY_S: Final = 1.0
 _LEAVE_WAIT_S: Final = 5.0
-_CLIENT_PREFIX: Final = "streamcore-worker-"
+_EMBEDDED: Final = "embedded"
+CLIENT_PREFIX: Final = "streamcore-worker-"
 
 
-_at_work: set[tuple[Path, str]] = set()
+_at_work: set[tuple[Path, str, str]] = set()
 
 
 @contextmanager
-def alone_in_process(data: Path, app_id: str) -> Iterator[None]:
+def alone_in_process(data: Path, app_id: str, worker: str = "") -> Iterator[None]:
     """Refuse a second worker for an application on a folder in this process.
 
     The lock on the folder keeps other processes out.
 
+    Args:
+        worker: the name of the worker among those that share the folder.
+
     Raises:
         DirectoryInUseError: this process runs the application there.
     """
-    folder_and_app = (data.resolve(), app_id)
+    folder_and_app = (data.resolve(), app_id, worker)
     if folder_and_app in _at_work:
         raise DirectoryInUseError(
             "this process runs the application on this folder already; stop it first, or use another folder: "
@@ -70,53 +75,58 @@ def alone_in_process(data: Path, app_id: str) -> Iterator[None]:
 
 def runs_here(data: Path, app_id: str) -> bool:
     """Whether this process runs an application on a folder."""
-    return (data.resolve(), app_id) in _at_work
+    return any(found[:2] == (data.resolve(), app_id) for found in _at_work)
 
 
-def worker_presence(
-    log: ConnectedLog, app_id: str, data: Path, clock: Clock, *, has_state: bool
-) -> WorkerPresence:
-    """Return the presence of the worker of a folder.
-
-    Args:
-        has_state: the folder holds the application's state, and its lock keeps others out.
-    """
+def worker_presence(log: ConnectedLog, app_id: str, clock: Clock) -> WorkerPresence:
+    """Return the presence of the worker of a folder with its log."""
     ensure_descriptions(log, app_id)
-    if log.is_embedded or has_state:
-        own_id = presence_id(log, data, app_id, create=True)
-    else:
-        own_id = temporary_presence_id()
-    return WorkerPresence(log, app_id, own_id, clock)
+    return WorkerPresence(log, app_id, f"{CLIENT_PREFIX}{_EMBEDDED}", clock)
 
 
-def presence_id(log: ConnectedLog, data: Path, app_id: str, *, create: bool = False) -> str:
-    """Return the client id of the worker of a folder: the same after a restart, another in every other
-    folder.
-
-    The lock on the folder of an embedded log keeps all others out, so that such a worker needs no id.
+def worker_name(data: Path, app_id: str, *, has_state: bool) -> str:
+    """Return the name of the worker of a broker: the same after a restart, another in every other folder.
 
     Args:
-        create: create the id of a folder that has none; without it such a folder has an empty id.
+        has_state: the folder holds the application's state. A worker without one has a new name at each
+            start.
+    """
+    if not has_state:
+        return secrets.token_hex(8)
+    path = _name_path(data, app_id)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written = path.with_name(f"{path.name}.{os.getpid()}")
+        written.write_text(secrets.token_hex(8))
+        # Workers that share the folder and start at the same time get the same name.
+        with contextlib.suppress(FileExistsError):
+            os.link(written, path)
+        written.unlink()
+    return path.read_text().strip()
+
+
+def presence_id(log: ConnectedLog, data: Path, app_id: str) -> str:
+    """Return how the client ids of the workers of a folder begin; nothing for a folder that had none.
+
+    The lock on the folder of an embedded log keeps all others out, so that its worker needs no name.
     """
     if log.is_embedded:
-        return f"{_CLIENT_PREFIX}embedded"
-    path = StateDirectory(data / "state").folder(app_id, "worker-id").path
-    if not path.exists():
-        if not create:
-            return ""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(secrets.token_hex(8))
-    return f"{_CLIENT_PREFIX}{path.read_text().strip()}"
+        return f"{CLIENT_PREFIX}{_EMBEDDED}"
+    path = _name_path(data, app_id)
+    return f"{CLIENT_PREFIX}{path.read_text().strip()}" if path.exists() else ""
 
 
-def temporary_presence_id() -> str:
-    """Return a client id for a worker without a folder: after a crash its session has to expire first."""
-    return f"{_CLIENT_PREFIX}{secrets.token_hex(8)}"
+def _name_path(data: Path, app_id: str) -> Path:
+    return StateDirectory(data / "state").folder(app_id, "worker-id").path
 
 
 def other_workers(log: ConnectedLog, app_id: str, own_id: str) -> list[MemberSummary]:
     """Return the members of an application's group that do not belong to this folder."""
-    return [member for member in log.group_members(app_id) if member.client_id != own_id]
+    return [
+        member
+        for member in log.group_members(app_id)
+        if not own_id or (member.client_id != own_id and not member.client_id.startswith(f"{own_id}-"))
+    ]
 
 
 class WorkerPresence:

@@ -8,18 +8,24 @@ NaN is greater than every number, as in DuckDB and PostgreSQL.
 
 from __future__ import annotations
 
+import builtins
 import copy
+import operator
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from functools import reduce
-from typing import Any, TypeVar, overload
+from itertools import chain
+from typing import Any, Final, TypeVar, overload
 
 from streamcore.processing.topology import exact_numbers
 from streamcore.processing.topology.aggregator import Aggregator, Of, Value
 
 T = TypeVar("T")
 A = TypeVar("A")
+
+_ORDERED: Final = frozenset({int, str, bytes})
+"""Classes without a value like NaN, of which equal values are one."""
 
 
 def _none() -> None:
@@ -42,6 +48,7 @@ def count(of: Of | None = None) -> Aggregator[Any, int]:
         initial=_zero,
         add=lambda accumulator, _: accumulator + 1,
         add_many=lambda accumulator, values: accumulator + len(values),
+        add_groups=lambda accumulators, groups: list(map(operator.add, accumulators, map(len, groups))),
         merge=lambda earlier, later: earlier + later,
         remove=lambda accumulator, _: accumulator - 1,
         of=of,
@@ -67,6 +74,7 @@ def sum(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
         initial=value if value in (Decimal, timedelta) else _zero,
         add=exact_numbers.add,
         add_many=exact_numbers.add_all,
+        add_groups=exact_numbers.add_groups,
         merge=exact_numbers.add,
         of=of,
         declared_type=value,
@@ -91,6 +99,20 @@ def _add_max(accumulator: Any, value: Any) -> Any:
     return value + 0.0 if type(value) is float else value
 
 
+def _by_extremes(
+    add: Callable[[Any, Any], Any], extreme: Callable[[Sequence[Any]], Any]
+) -> Callable[[Sequence[Any], Sequence[Sequence[Any]]], list[Any]]:
+    """Return the ``add_groups`` of ``min`` or ``max``."""
+
+    def add_groups(accumulators: Sequence[Any], groups: Sequence[Sequence[Any]]) -> list[Any]:
+        kinds = set(map(type, chain.from_iterable(groups)))
+        if len(kinds) == 1 and kinds <= _ORDERED:
+            return list(map(add, accumulators, map(extreme, groups)))
+        return [reduce(add, values, found) for found, values in zip(accumulators, groups, strict=True)]
+
+    return add_groups
+
+
 def _later(add: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Return the merge of accumulators that are one of the values, or ``None``."""
     return lambda earlier, later: earlier if later is None else add(earlier, later)
@@ -111,6 +133,7 @@ def min(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
         initial=_none,
         add=_add_min,
         add_many=lambda accumulator, values: reduce(_add_min, values, accumulator),
+        add_groups=_by_extremes(_add_min, builtins.min),
         merge=_later(_add_min),
         of=of,
         declared_type=value,
@@ -133,6 +156,7 @@ def max(of: Of | None = None, *, value: Any = None) -> Aggregator[Any, Any]:
         initial=_none,
         add=_add_max,
         add_many=lambda accumulator, values: reduce(_add_max, values, accumulator),
+        add_groups=_by_extremes(_add_max, builtins.max),
         merge=_later(_add_max),
         of=of,
         declared_type=value,

@@ -66,6 +66,8 @@ class Aggregator(Generic[V, R]):
     initial: Callable[[], Any]
     add: Callable[[Any, Any], Any]
     add_many: Callable[[Any, Sequence[Any]], Any]
+    add_groups: Callable[[Sequence[Any], Sequence[Sequence[Any]]], list[Any]] | None = None
+    """Gives the same as a call of ``add_many`` for each accumulator and its values, at least one."""
     merge: Callable[[Any, Any], Any] | None = None
     remove: Callable[[Any, Any], Any] | None = None
     stored: Callable[[Any], Any] | None = None
@@ -82,6 +84,15 @@ class Aggregator(Generic[V, R]):
     declared_type: Any = None
     """The type of the accumulator, or of the values that it is made of, as the user declared it."""
     result_type: Any = None
+
+    def added_groups(self, accumulators: Sequence[Any], groups: Sequence[Sequence[Any]]) -> list[Any]:
+        """Return the accumulators with their values added, at least one value each."""
+        if self.add_groups is not None:
+            return self.add_groups(accumulators, groups)
+        add_many = self.add_many
+        return [
+            add_many(accumulator, values) for accumulator, values in zip(accumulators, groups, strict=True)
+        ]
 
     @property
     def stored_kind(self) -> str:

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from functools import reduce
+from itertools import chain
 from typing import Any, TypeAlias
 
 from streamcore.errors import fact_text
@@ -69,6 +70,13 @@ def add_all(accumulator: Any, values: Sequence[Any]) -> Any:
     except (TypeError, ArithmeticError):
         return reduce(add, values, accumulator)
     return reduce(add, values, accumulator) if type(total) is Decimal else total
+
+
+def add_groups(accumulators: Sequence[Any], groups: Sequence[Sequence[Any]]) -> list[Any]:
+    """Return the same as ``add_all`` for each accumulator and its values."""
+    if set(map(type, chain(accumulators, chain.from_iterable(groups)))) <= {int}:
+        return list(map(operator.add, accumulators, map(sum, groups)))
+    return [add_all(found, values) for found, values in zip(accumulators, groups, strict=True)]
 
 
 def mean_of(accumulator: Sequence[Any]) -> Any:

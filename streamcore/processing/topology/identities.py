@@ -72,12 +72,22 @@ def identities(values: Iterable[Any]) -> list[bytes]:
     return list(map(identity_of, values))
 
 
-def different_identities(values: Sequence[Any]) -> Iterable[bytes]:
+def different_identities(values: Sequence[Any]) -> list[bytes]:
     """Return the identities of values, some of those that repeat only once."""
+    return identities(dict.fromkeys(values) if _equal_is_same(values) else values)
+
+
+def identities_by_value(values: Sequence[Any]) -> dict[Any, bytes] | None:
+    """Return the identity of each different value; ``None`` if equal values may have several identities."""
+    if not _equal_is_same(values):
+        return None
+    different = list(dict.fromkeys(values))
+    return dict(zip(different, identities(different), strict=True))
+
+
+def _equal_is_same(values: Sequence[Any]) -> bool:
     kinds = set(map(type, values))
-    if len(kinds) == 1 and kinds <= _EQUAL_IS_SAME:
-        return identities(dict.fromkeys(values))
-    return identities(values)
+    return len(kinds) == 1 and kinds <= _EQUAL_IS_SAME
 
 
 def _is_exact_float(value: int) -> bool:

@@ -10,18 +10,24 @@ identities leave it in *parts*, in the order of addition, which never change aga
 accumulator is the rest::
 
     stored := [count of all identities, [identity, ...]]      the identities that are in no part
+
+Most keys have few values. A set of up to ``FEW`` identities is a tuple, which is replaced when it grows. The
+garbage collector of Python does not traverse such tuples again, however many keys there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, Final, TypeAlias
 
 PART_IDENTITIES: Final = 256
 """The number of identities in a part."""
 
-Stored: TypeAlias = Sequence[Any]
+FEW: Final = 16
+"""Up to so many identities a set is a tuple."""
+
+Stored: TypeAlias = list[Any]
 
 
 class _Shared:
@@ -119,9 +125,49 @@ class IdentitySet:
         return found
 
 
-def size_of(accumulator: IdentitySet | Stored) -> int:
-    """Return the number of identities of a set, in memory or as it is stored."""
-    return len(accumulator) if isinstance(accumulator, IdentitySet) else accumulator[0]
+Few: TypeAlias = tuple[bytes, ...]
+Accumulator: TypeAlias = IdentitySet | Few | Stored
+"""A set in memory, in one of two forms, or as it is stored."""
+
+NO_IDENTITIES: Final[Few] = ()
+"""The set that an aggregation begins with."""
+
+
+def with_identity(accumulator: Accumulator, identity: bytes) -> Accumulator:
+    """Return a set with one more identity; the same object if it has it."""
+    found = whole_set(accumulator) if type(accumulator) is list else accumulator
+    if type(found) is tuple:
+        if identity in found:
+            return found
+        if len(found) < FEW:
+            return (*found, identity)
+    return _growing(found).with_one(identity)
+
+
+def with_identities(accumulator: Accumulator, identities: Collection[bytes]) -> Accumulator:
+    """Return a set with more identities; the same object if it has them all."""
+    found = whole_set(accumulator) if type(accumulator) is list else accumulator
+    if type(found) is tuple and len(found) + len(identities) <= FEW:
+        grown = dict.fromkeys((*found, *identities))
+        return found if len(grown) == len(found) else tuple(grown)
+    return _growing(found).united(identities)
+
+
+def _growing(found: Accumulator) -> IdentitySet:
+    return found if isinstance(found, IdentitySet) else IdentitySet(found)
+
+
+def size_of(accumulator: Accumulator) -> int:
+    """Return the number of identities of a set."""
+    size: int = accumulator[0] if type(accumulator) is list else len(accumulator)
+    return size
+
+
+def stored_set(accumulator: Accumulator) -> Stored:
+    """Return the stored form of a set."""
+    if isinstance(accumulator, tuple):
+        return [len(accumulator), list(accumulator)]
+    return accumulator.stored() if isinstance(accumulator, IdentitySet) else accumulator
 
 
 def missing_parts(stored: Stored) -> range:
@@ -130,10 +176,11 @@ def missing_parts(stored: Stored) -> range:
     return range((count - len(rest)) // PART_IDENTITIES)
 
 
-def whole_set(accumulator: IdentitySet | Stored, parts: Iterable[Sequence[bytes]] = ()) -> IdentitySet:
-    """Return an accumulator as a set that can grow, with the parts that are missing in its stored form."""
-    if isinstance(accumulator, IdentitySet):
+def whole_set(accumulator: Accumulator, parts: Iterable[Sequence[bytes]] = ()) -> IdentitySet | Few:
+    """Return a set in memory, made of its stored form and the parts that are missing in it."""
+    if not isinstance(accumulator, list):
         return accumulator
-    found = IdentitySet(accumulator[1], chain.from_iterable(parts))
-    assert len(found) == accumulator[0], "a part of a set is missing"
+    count, rest = accumulator
+    found = tuple(rest) if count <= FEW else IdentitySet(rest, chain.from_iterable(parts))
+    assert len(found) == count, "a part of a set is missing"
     return found

@@ -10,13 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
+from itertools import chain
 from operator import itemgetter
 from typing import Any, TypeVar, overload
 
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.processing.topology.aggregator import Aggregator, Of, Value
-from streamcore.processing.topology.identities import different_identities, identity_of
-from streamcore.processing.topology.identity_sets import IdentitySet, size_of, whole_set
+from streamcore.processing.topology.identities import different_identities, identities_by_value, identity_of
+from streamcore.processing.topology.identity_sets import (
+    FEW,
+    NO_IDENTITIES,
+    Accumulator,
+    size_of,
+    stored_set,
+    whole_set,
+    with_identities,
+    with_identity,
+)
 from streamcore.processing.topology.places import declares, shown
 
 T = TypeVar("T")
@@ -287,22 +297,38 @@ def distinct(of: Of | None = None, *, limit: int = DISTINCT_MAX) -> Aggregator[A
     """
     most = _limit("limit=", limit, 1_000_000)
 
-    def ensured(found: IdentitySet) -> IdentitySet:
-        ensure_few_distinct(len(found), most)
+    def ensured(found: Accumulator) -> Accumulator:
+        ensure_few_distinct(size_of(found), most)
+        return found
+
+    few = min(FEW, most)
+
+    def add_many(accumulator: Accumulator, values: Sequence[Any]) -> Accumulator:
+        return ensured(with_identities(accumulator, different_identities(values)))
+
+    def add_groups(accumulators: Sequence[Accumulator], groups: Sequence[Sequence[Any]]) -> list[Accumulator]:
+        identity_by_value = identities_by_value(list(chain.from_iterable(groups)))
+        if identity_by_value is None:
+            return [add_many(found, values) for found, values in zip(accumulators, groups, strict=True)]
+        found: list[Accumulator] = []
+        for accumulator, values in zip(accumulators, groups, strict=True):
+            if len(values) == 1 and type(accumulator) is tuple and len(accumulator) < few:
+                identity = identity_by_value[values[0]]
+                found.append(accumulator if identity in accumulator else (*accumulator, identity))
+            else:
+                identities = [identity_by_value[value] for value in dict.fromkeys(values)]
+                found.append(ensured(with_identities(accumulator, identities)))
         return found
 
     return Aggregator(
         kind="distinct",
         form="own",
-        initial=IdentitySet,
-        add=lambda accumulator, value: ensured(whole_set(accumulator).with_one(identity_of(value))),
-        add_many=lambda accumulator, values: ensured(
-            whole_set(accumulator).united(different_identities(values))
-        ),
-        merge=lambda earlier, later: ensured(whole_set(earlier).united(whole_set(later))),
-        stored=lambda accumulator: (
-            accumulator.stored() if isinstance(accumulator, IdentitySet) else accumulator
-        ),
+        initial=lambda: NO_IDENTITIES,
+        add=lambda accumulator, value: ensured(with_identity(accumulator, identity_of(value))),
+        add_many=add_many,
+        add_groups=add_groups,
+        merge=lambda earlier, later: ensured(with_identities(earlier, list(whole_set(later)))),
+        stored=stored_set,
         result=size_of,
         of=of,
         result_type=int,

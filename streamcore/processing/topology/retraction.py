@@ -126,7 +126,13 @@ def of_changes(aggregator: Aggregator[Any, Any]) -> Aggregator[Any, Any]:
         return reduce(add_change, changes, accumulator)
 
     return replace(
-        aggregator, of=of_change, functions=(), add=add_change, add_many=add_changes, counts_none=False
+        aggregator,
+        of=of_change,
+        functions=(),
+        add=add_change,
+        add_many=add_changes,
+        add_groups=None,
+        counts_none=False,
     )
 
 
@@ -198,6 +204,7 @@ def _with_removal(
         initial=initial,
         add=partial(step, 1),
         add_many=lambda accumulator, values: reduce(partial(step, 1), values, accumulator),
+        add_groups=None,
         remove=partial(step, -1),
         merge=merge,
         result=result,
@@ -218,6 +225,7 @@ def _counted(aggregator: Aggregator[Any, Any]) -> Aggregator[Any, Any]:
         initial=lambda: [[], []],
         add=lambda accumulator, value: _count_values(accumulator, (value,), [1]),
         add_many=lambda accumulator, values: _count_values(accumulator, values, [1] * len(values)),
+        add_groups=None,
         remove=lambda accumulator, value: _count_values(accumulator, (value,), [-1]),
         merge=lambda earlier, later: _count_values(earlier, later[1], later[0]),
         result=result,
@@ -275,6 +283,7 @@ def _counted_identities(aggregator: Aggregator[Any, Any]) -> Aggregator[Any, Any
         result=len,
         add=lambda accumulator, value: add_many(accumulator, (value,)),
         add_many=add_many,
+        add_groups=None,
         remove=lambda accumulator, value: _count_identities(accumulator, {identity_of(value): -1}, most),
         merge=lambda earlier, later: _count_identities(earlier, later, most),
     )
@@ -304,6 +313,7 @@ def _kept(aggregator: Aggregator[Any, Any]) -> Aggregator[Any, Any]:
         initial=list,
         add=lambda accumulator, value: add_many(accumulator, (value,)),
         add_many=add_many,
+        add_groups=None,
         remove=remove,
         merge=add_many,
         result=result,
@@ -328,6 +338,7 @@ def _kept_ranked(aggregator: Aggregator[Any, Any]) -> Aggregator[Any, Any]:
         initial=lambda: [[], []],
         add=lambda accumulator, pair: ranked(kept.add(pairs_of(accumulator), pair)),
         add_many=lambda accumulator, pairs: ranked(kept.add_many(pairs_of(accumulator), pairs)),
+        add_groups=None,
         remove=lambda accumulator, pair: ranked(remove_pair(pairs_of(accumulator), pair)),
         merge=lambda earlier, later: ranked(kept.add_many(pairs_of(earlier), pairs_of(later))),
         result=lambda accumulator: kept.result(pairs_of(accumulator)),

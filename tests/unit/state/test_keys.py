@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -98,6 +99,26 @@ def test_tools_take_the_text_of_a_date_or_a_decimal_for_the_key() -> None:
 def test_the_wrong_key_among_many_is_the_one_named() -> None:
     with pytest.raises(SerdeError, match="key=17"):
         key_codec(str).encode_many(["a", "b", 17, "c"])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("key_type", "right", "wrong", "reason"),
+    [
+        (tuple[str, int], ("a", 1), ("a", "b"), "key=('a', 'b')"),
+        (tuple[str, int], ("a", 1), ("a", 2**63), "at most 64 bits"),
+        (tuple[str, int], ("a", 1), ("a", 1, 2), "key=('a', 1, 2)"),
+        (tuple[int, int], (1, 2), (1, None), "key=(1, None)"),
+        (tuple[int, int], (1, 2), "ab", "key='ab'"),
+        (Seat, Seat("a", 1), ("a", 1), "key=('a', 1)"),
+        (None, 1, 2**64, "at most 64 bits"),
+        (None, "a", "\ud800", "key='\\ud800'"),
+    ],
+)
+def test_the_wrong_key_in_a_column_is_the_one_named(
+    key_type: Any, right: Any, wrong: Any, reason: str
+) -> None:
+    with pytest.raises(SerdeError, match=re.escape(reason)):
+        key_codec(key_type).encode_many([right] * 20 + [wrong] + [right] * 20)
 
 
 @pytest.mark.parametrize(

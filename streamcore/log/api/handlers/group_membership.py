@@ -10,7 +10,7 @@ from streamcore.log.api.error_codes import ErrorCode, code_of
 from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.requests import JoinReply, JoinRequest, Leaving, Membership, SyncRequest
+from streamcore.log.broker.requests import JoinReply, JoinRequest, Leaving, SyncRequest
 from streamcore.log.protocol.messages.heartbeat import HeartbeatRequest, HeartbeatResponse
 from streamcore.log.protocol.messages.join_group import (
     JoinGroupRequest,
@@ -19,6 +19,7 @@ from streamcore.log.protocol.messages.join_group import (
 )
 from streamcore.log.protocol.messages.leave_group import LeaveGroupRequest, LeaveGroupResponse, MemberResponse
 from streamcore.log.protocol.messages.sync_group import SyncGroupRequest, SyncGroupResponse
+from streamcore.model import Membership
 
 _MEMBER_ID_REQUIRED_FROM: Final = 4
 _LEAVE_BATCHED_FROM: Final = 3

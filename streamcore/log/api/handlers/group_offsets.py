@@ -13,7 +13,6 @@ from streamcore.log.broker.access.acl import AclOperation, ResourceType
 from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.offsets import FetchedOffsets
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.requests import Membership
 from streamcore.log.protocol.fields import ZERO_UUID
 from streamcore.log.protocol.messages.offset_commit import (
     OffsetCommitRequest,
@@ -38,7 +37,7 @@ from streamcore.log.protocol.messages.offset_fetch import (
     OffsetFetchResponseTopic,
     OffsetFetchResponseTopics,
 )
-from streamcore.model import CommittedOffset, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, Membership, TopicName, TopicPartition
 
 _COMMIT_TOPIC_IDS_FROM: Final = 10
 _COMMIT_EPOCHS_FROM: Final = 9

@@ -18,7 +18,7 @@ from streamcore.log.api.error_codes import ErrorCode, code_of
 from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
 from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.requests import Membership, ProducerIdentity
+from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.protocol.messages.add_offsets_to_txn import (
     AddOffsetsToTxnRequest,
     AddOffsetsToTxnResponse,
@@ -40,7 +40,7 @@ from streamcore.log.protocol.messages.txn_offset_commit import (
     TxnOffsetCommitResponsePartition,
     TxnOffsetCommitResponseTopic,
 )
-from streamcore.model import CommittedOffset, TopicPartition
+from streamcore.model import CommittedOffset, Membership, TopicPartition
 
 _NONE: Final = -1
 _BATCHED_FROM: Final = 4

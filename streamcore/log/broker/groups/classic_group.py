@@ -29,11 +29,10 @@ from streamcore.log.broker.requests import (
     JoinReply,
     JoinRequest,
     Leaving,
-    Membership,
     SyncReply,
     SyncRequest,
 )
-from streamcore.model import TimestampMs
+from streamcore.model import Membership, TimestampMs
 
 _S = GroupState
 

@@ -18,11 +18,11 @@ from streamcore.log.broker.requests import (
     JoinReply,
     JoinRequest,
     Leaving,
-    Membership,
     SyncReply,
     SyncRequest,
 )
 from streamcore.log.broker.settings import BrokerSettings
+from streamcore.model import Membership
 
 _NO_NAME: Final = "member"
 

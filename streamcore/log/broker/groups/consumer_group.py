@@ -35,8 +35,7 @@ from streamcore.log.broker.groups.consumer_group_records import (
 )
 from streamcore.log.broker.groups.target_assignment import ASSIGNORS, DEFAULT_ASSIGNOR
 from streamcore.log.broker.partition_id import PartitionId
-from streamcore.log.broker.requests import Membership
-from streamcore.model import TimestampMs, TopicName
+from streamcore.model import Membership, TimestampMs, TopicName
 
 NEVER_S: Final = float("inf")
 _FIRST_EPOCH: Final = 1

@@ -40,13 +40,12 @@ from streamcore.log.broker.requests import (
     JoinReply,
     JoinRequest,
     Leaving,
-    Membership,
     ProducerIdentity,
     SyncReply,
     SyncRequest,
 )
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.model import CommittedOffset, ProducerId, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, Membership, ProducerId, TopicName, TopicPartition
 
 __all__ = ["TOPIC", "GroupCoordinator"]
 

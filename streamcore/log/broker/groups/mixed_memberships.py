@@ -24,16 +24,10 @@ from streamcore.log.broker.groups.migration import classic_assignment, partition
 from streamcore.log.broker.groups.store import GroupStore
 from streamcore.log.broker.groups.topics import GroupTopics
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.requests import (
-    JoinReply,
-    JoinRequest,
-    Leaving,
-    Membership,
-    SyncReply,
-    SyncRequest,
-)
+from streamcore.log.broker.requests import JoinReply, JoinRequest, Leaving, SyncReply, SyncRequest
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.protocol.consumer_protocol import Subscription, decode_subscription
+from streamcore.model import Membership
 
 _PROTOCOL_TYPE: Final = "consumer"
 

@@ -21,11 +21,11 @@ from streamcore.log.broker.groups.records import StoredOffset, encode_offset, en
 from streamcore.log.broker.groups.store import Group, GroupStore
 from streamcore.log.broker.groups.topics import GroupTopics
 from streamcore.log.broker.operations import Completed, Operation, OperationFuture
-from streamcore.log.broker.requests import Membership, ProducerIdentity
+from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.protocol.consumer_protocol import decode_subscription
 from streamcore.log.records.batch import NO_PRODUCER_ID
-from streamcore.model import CommittedOffset, ProducerId, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, Membership, ProducerId, TopicName, TopicPartition
 
 TOPIC: Final = "__consumer_offsets"
 

@@ -30,7 +30,7 @@ from streamcore.errors import (
     with_facts,
 )
 from streamcore.log.broker.api_errors import ApiError, ErrorName
-from streamcore.log.broker.requests import JoinReply, JoinRequest, Membership, SyncReply, SyncRequest
+from streamcore.log.broker.requests import JoinReply, JoinRequest, SyncReply, SyncRequest
 from streamcore.log.client import port
 from streamcore.log.client.consumer.assignors import Assignor, GroupMember, choose_assignors
 from streamcore.log.client.consumer.settings import GroupSettings
@@ -41,7 +41,7 @@ from streamcore.log.protocol.consumer_protocol import (
     encode_assignment,
     encode_subscription,
 )
-from streamcore.model import CommittedOffset, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, Membership, TopicName, TopicPartition
 
 
 class CoordinatedLog(port.Log, Protocol):

@@ -19,14 +19,7 @@ from streamcore.errors import CorruptDataError
 from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import Operation
-from streamcore.log.broker.requests import (
-    JoinReply,
-    JoinRequest,
-    Membership,
-    ProducerIdentity,
-    SyncReply,
-    SyncRequest,
-)
+from streamcore.log.broker.requests import JoinReply, JoinRequest, ProducerIdentity, SyncReply, SyncRequest
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.client.access import AccessControl, EmbeddedAccess
 from streamcore.log.client.consumer.settings import GroupSettings
@@ -45,6 +38,7 @@ from streamcore.model import (
     CommittedOffset,
     Isolation,
     LogOffsets,
+    Membership,
     Offset,
     TimestampMs,
     TopicName,
@@ -198,12 +192,18 @@ class EmbeddedLog:
         self._run(self._broker.groups.commit_offsets(group, offsets, membership))
 
     def producer_port(
-        self, *, transactional_id: str | None = None, compression: str = "none"
+        self,
+        *,
+        transactional_id: str | None = None,
+        compression: str = "none",
+        transaction_timeout_ms: int | None = None,
     ) -> EmbeddedProducer:
         """Return a producer of columns. With a transactional id, older producers of that id are fenced and
         their open transaction is aborted before this returns.
         """
-        identity = self._run(_initialized(self._broker, transactional_id, self._clock))
+        identity = self._run(
+            _initialized(self._broker, transactional_id, transaction_timeout_ms, self._clock)
+        )
         return EmbeddedProducer(self._driver, self._broker, identity, transactional_id, compression)
 
     def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> EmbeddedReader:
@@ -318,12 +318,14 @@ class EmbeddedLog:
         return self._driver.run(operation)
 
 
-def _initialized(broker: Broker, transactional_id: str | None, clock: Clock) -> Operation[ProducerIdentity]:
+def _initialized(
+    broker: Broker, transactional_id: str | None, timeout_ms: int | None, clock: Clock
+) -> Operation[ProducerIdentity]:
     """Initialize a producer; repeat while another operation ends the id's transaction, as clients do."""
     deadline_s = clock.monotonic_s() + _ENDING_WAIT_S
     while True:
         try:
-            return (yield from broker.transactions.init_producer_id(transactional_id, None))
+            return (yield from broker.transactions.init_producer_id(transactional_id, timeout_ms))
         except ApiError as refused:
             if refused.refusal is not ErrorName.CONCURRENT_TRANSACTIONS or transactional_id is None:
                 raise

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from streamcore.clock import Clock
 from streamcore.errors import RebalanceInProgressError, StaleGenerationError, fact_text, with_facts
-from streamcore.log.broker.requests import Membership
 from streamcore.log.client.consumer.assignment import ConsumerAssignment
 from streamcore.log.client.consumer.membership import (
     CoordinatedLog,
@@ -24,7 +23,7 @@ from streamcore.log.client.consumer.membership import (
     partition_counts,
 )
 from streamcore.log.client.consumer.settings import GroupSettings
-from streamcore.model import CommittedOffset, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, Membership, TopicName, TopicPartition
 
 _logger = logging.getLogger(__name__)
 

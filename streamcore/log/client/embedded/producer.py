@@ -21,7 +21,7 @@ from streamcore.errors import (
 )
 from streamcore.log.broker.broker import Broker
 from streamcore.log.broker.operations import DurableUntil, Operation
-from streamcore.log.broker.requests import Membership, ProducerIdentity
+from streamcore.log.broker.requests import ProducerIdentity
 from streamcore.log.client.port import Appended, Outcome
 from streamcore.log.client.producer.batch_cuts import BATCH_BYTES, cut_into_parts
 from streamcore.log.client.producer.record_times import ensure_writable
@@ -29,7 +29,7 @@ from streamcore.log.node.operation_driver import OperationDriver
 from streamcore.log.records.builder import encode_batch
 from streamcore.log.records.compression import codec_number
 from streamcore.log.storage.partition.partition_log import PartitionLog
-from streamcore.model import CommittedOffset, RecordColumns, TopicPartition
+from streamcore.model import CommittedOffset, Membership, RecordColumns, TopicPartition
 
 
 class EmbeddedAcknowledgement:

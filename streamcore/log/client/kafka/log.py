@@ -123,7 +123,11 @@ class KafkaLog:
     # --- writing and reading --------------------------------------------------------------------
 
     def producer_port(
-        self, *, transactional_id: str | None = None, compression: str = "none"
+        self,
+        *,
+        transactional_id: str | None = None,
+        compression: str = "none",
+        transaction_timeout_ms: int | None = None,
     ) -> KafkaProducer:
         """Return a producer of columns. With a transactional id, older producers of that id are fenced and
         their open transaction is aborted before this returns.
@@ -134,6 +138,7 @@ class KafkaLog:
             self._offsets,
             transactional_id=transactional_id,
             compression=compression,
+            transaction_timeout_ms=transaction_timeout_ms,
         )
 
     def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> KafkaReader:

@@ -19,13 +19,12 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from streamcore.durations import duration_ms
 from streamcore.errors import StaleGenerationError, StreamCoreError, UsageError, fact_text, with_facts
-from streamcore.log.broker.requests import Membership
 from streamcore.log.client.consumer.assignment import ConsumerAssignment
 from streamcore.log.client.consumer.settings import GroupSettings
 from streamcore.log.client.kafka.connection import KafkaConnection
 from streamcore.log.client.kafka.errors import translated
 from streamcore.log.client.kafka.groups import kafka_offsets
-from streamcore.model import CommittedOffset, TopicName, TopicPartition
+from streamcore.model import CommittedOffset, Membership, TopicName, TopicPartition
 
 _logger = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ class KafkaMember:
         self._group = group
         self._is_cooperative = _COOPERATIVE in settings.assignors
         self._owned: ConsumerAssignment | None = None
-        self._is_joined = False
+        self._membership: KafkaMembership | None = None
         self._consumer: Consumer = connection.consumer(_properties(group, settings))
         self._consumer.subscribe(
             list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
@@ -72,11 +71,8 @@ class KafkaMember:
 
     @property
     def membership(self) -> KafkaMembership | None:
-        """The credentials of the last generation joined."""
-        if not self._is_joined:
-            return None
-        credentials: bytes = self._consumer.consumer_group_metadata()
-        return KafkaMembership(self._consumer.memberid() or "", -1, None, credentials)
+        """The credentials of the last generation joined, as of the last ``follow``. For any thread."""
+        return self._membership
 
     def follow(self, owned: ConsumerAssignment) -> None:
         """Run librdkafka's callbacks; raise an error that librdkafka cannot recover from."""
@@ -91,6 +87,8 @@ class KafkaMember:
 
     def _failure(self) -> StreamCoreError | None:
         """Serve librdkafka's events; return the first error that ends the membership."""
+        if self._membership is not None:
+            self._note_membership()
         try:
             while (message := self._consumer.poll(0)) is not None:
                 error = message.error()
@@ -105,7 +103,7 @@ class KafkaMember:
 
     def commit(self, offsets: Mapping[TopicPartition, CommittedOffset], owned: ConsumerAssignment) -> None:
         """Commit as a member. Raises ``StaleGenerationError`` if another generation has begun."""
-        if not self._is_joined or not all(partition in owned for partition in offsets):
+        if self._membership is None or not all(partition in owned for partition in offsets):
             raise StaleGenerationError(
                 with_facts(
                     "the group has assigned these partitions to other members; poll to join again",
@@ -136,13 +134,13 @@ class KafkaMember:
     def stop(self) -> None:
         """Leave the group; the group keeps a static member until its session ends."""
         self._owned = None
-        self._is_joined = False
+        self._membership = None
         self._consumer.close()
 
     # --- what librdkafka calls, within ``follow`` -----------------------------------------------
 
     def _assigned(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
-        self._is_joined = True
+        self._note_membership()
         try:
             if self._owned is not None and (partitions or not self._is_cooperative):
                 self._owned.accept(_topic_partitions(partitions))
@@ -151,6 +149,7 @@ class KafkaMember:
             (consumer.incremental_assign if self._is_cooperative else consumer.assign)([])
 
     def _revoked(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
+        self._note_membership()
         try:
             if self._owned is not None:
                 self._owned.revoke(_topic_partitions(partitions))
@@ -158,7 +157,7 @@ class KafkaMember:
             self._let_go(consumer)
 
     def _lost(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
-        self._is_joined = False
+        self._membership = None
         if self._owned is not None and self._owned.partitions():
             _logger.warning(
                 "the group has removed this member, joining again %s", fact_text(group=self._group)
@@ -168,6 +167,11 @@ class KafkaMember:
                 self._owned.lose(self._owned.partitions())
         finally:
             self._let_go(consumer)
+
+    def _note_membership(self) -> None:
+        """Keep the credentials: while a callback runs, librdkafka gives them to no other thread."""
+        credentials: bytes = self._consumer.consumer_group_metadata()
+        self._membership = KafkaMembership(self._consumer.memberid() or "", -1, None, credentials)
 
     def _let_go(self, consumer: Consumer) -> None:
         if self._is_cooperative:

@@ -29,7 +29,6 @@ from streamcore.errors import (
     UnknownTopicError,
     with_facts,
 )
-from streamcore.log.broker.requests import Membership
 from streamcore.log.client.kafka.connection import KafkaConnection, Properties
 from streamcore.log.client.kafka.delivery import Delivery, NothingAppended
 from streamcore.log.client.kafka.errors import TransactionGivenUpError, error_in
@@ -41,7 +40,7 @@ from streamcore.log.client.port import Acknowledgement
 from streamcore.log.client.producer.batch_cuts import BATCH_BYTES, columns_bytes, cut_to_fit
 from streamcore.log.client.producer.record_times import ensure_writable
 from streamcore.log.records.compression import codec_number
-from streamcore.model import CommittedOffset, Isolation, RecordColumns, TopicPartition
+from streamcore.model import CommittedOffset, Isolation, Membership, RecordColumns, TopicPartition
 
 _POLL_S: Final = 0.1
 _CONNECT_S: Final = 0.02
@@ -83,6 +82,7 @@ class KafkaProducer:
         *,
         transactional_id: str | None,
         compression: str,
+        transaction_timeout_ms: int | None = None,
     ) -> None:
         codec_number(compression)
         self._connection = connection
@@ -106,6 +106,8 @@ class KafkaProducer:
             properties["delivery.timeout.ms"] = int(self._settings.acknowledge_timeout_s * 1000)
         else:
             properties["transactional.id"] = transactional_id
+            if transaction_timeout_ms is not None:
+                properties["transaction.timeout.ms"] = transaction_timeout_ms
             # After a reconnection to the first addresses, as when a broker was away, librdkafka
             # (seen with 2.16)
             # forgets the coordinator of a group, and then waits for it in a transaction without end.

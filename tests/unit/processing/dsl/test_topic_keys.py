@@ -64,6 +64,15 @@ def test_keys_that_are_one_in_stores_are_written_alike(
     assert kept.encode(serde.decode(serde.encode(key))) == kept.encode(key)
 
 
+@pytest.mark.parametrize(("key_type", "key", "other"), SAME, ids=str)
+def test_a_column_of_keys_is_written_as_each_of_them(key_type: Any, key: Any, other: Any) -> None:
+    serde = key_serde_for(key_type)
+
+    if serde.encode_many is not None:
+        assert serde.encode_many([key, other, key]) == [serde.encode(key)] * 3
+        assert serde.encode_many([key, key]) == [serde.encode(key)] * 2
+
+
 @pytest.mark.parametrize(
     ("key_type", "kept"),
     [

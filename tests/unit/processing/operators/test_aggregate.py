@@ -110,6 +110,44 @@ def test_a_function_that_raises_stop_iteration_is_an_error_of_its_record() -> No
     assert table.failures.counted == [("step", "skip")]
 
 
+def test_a_function_of_the_user_is_called_once_for_each_record_of_a_new_key() -> None:
+    calls: list[tuple[int, int]] = []
+
+    def larger(first: int, second: int) -> int:
+        calls.append((first, second))
+        return max(first, second)
+
+    table = Aggregation({"largest": aggregations.reducer(larger)})
+
+    assert table.updates("aab", 1, 3, 5) == [("a", (1,)), ("a", (3,)), ("b", (5,))]
+    assert calls == [(1, 3)]
+
+
+@pytest.mark.parametrize("emits", [False, True])
+def test_a_function_of_several_aggregations_is_called_once_for_each_record(emits: bool) -> None:
+    calls: list[int] = []
+
+    def odd_value(value: int) -> int | None:
+        calls.append(value)
+        return odd(value)
+
+    named = {
+        "odd": aggregations.count(odd_value),
+        "largest": aggregations.max(odd_value),
+        "different": kept_aggregations.distinct(odd_value),
+    }
+    table = Aggregation(named, emits=emits)
+
+    table.updates("abaa", 1, 2, 3, 1)
+
+    assert calls == [1, 2, 3, 1]
+    assert table.operator.process(batch_of([], keys=[])) is None
+    found = table.store.get("a")
+    assert found is not None
+    assert (*found[:2], len(found[2])) == (3, 3, 2)
+    assert table.store.get("b") == (0, None, ())
+
+
 def test_the_history_of_a_round_has_each_change_in_the_order_of_records() -> None:
     history = StoreHistory()
     history.is_wanted = True

@@ -8,6 +8,7 @@ import pytest
 
 import streamcore as sc
 from streamcore.errors import TopologyError
+from streamcore.processing.operators import intervals
 from streamcore.testing import TopologyDriver
 
 app = sc.App("periodic")
@@ -61,6 +62,17 @@ def test_a_crash_loses_no_change_that_is_held(driver: TopologyDriver) -> None:
     send(driver, "b", 10)
 
     assert given(driver) == [("a", 2, 2_000), ("b", 1, 3_000)]
+
+
+def test_a_crash_repeats_no_change_that_was_given(driver: TopologyDriver) -> None:
+    send(driver, "a", 1)
+    send(driver, "b", 10)
+    assert given(driver) == [("a", 1, 1_000)]
+    driver.crash()
+
+    send(driver, "c", 20)
+
+    assert given(driver) == [("b", 1, 10_000)]
 
 
 def test_the_end_of_the_input_gives_what_is_held(driver: TopologyDriver) -> None:
@@ -149,3 +161,33 @@ def test_a_key_whose_records_all_fail_did_not_change() -> None:
         assert [(record.key, record.value, record.timestamp_ms) for record in driver.read(found)] == [
             ("b", 4, 2_000)
         ]
+
+
+def test_a_key_has_the_form_of_the_store_in_every_interval() -> None:
+    app = sc.App("forms")
+    floats = sc.Serde(encode=lambda key: repr(key).encode(), decode=lambda data: float(data))
+    numbers = app.topic("numbers", key=floats, value=int, partitions=1)
+    updates = numbers.count("counts").updates(every="10s")
+    updates.map_record(
+        lambda update: sc.Record(0, repr(update.key), update.timestamp_ms), key=int, value=str
+    ).to("found")
+
+    with TopologyDriver(app) as driver:
+        for second in (1, 11, 21, 31):
+            for key in (2.5, 1.0):
+                driver.send(numbers, key=key, value=1, at=second * 1000)
+        assert [record.value for record in driver.read("found")] == ["1", "2.5"] * 3
+
+
+def test_an_interval_may_have_more_changes_than_are_kept_in_memory(
+    driver: TopologyDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intervals, "KNOWN_MAX", 2)
+    keys = ["b", "d", "a", "c"]
+    for second in (1, 11, 21):
+        for key in keys:
+            send(driver, key, second)
+        driver.process()
+    driver.close_windows()
+
+    assert [key for key, _, _ in given(driver)] == sorted(keys) * 3

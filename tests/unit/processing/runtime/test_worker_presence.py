@@ -15,7 +15,7 @@ from streamcore.processing.runtime.worker_presence import (
     WorkerPresence,
     other_workers,
     presence_id,
-    temporary_presence_id,
+    worker_name,
 )
 
 
@@ -93,4 +93,18 @@ def test_a_worker_on_a_folder_is_a_member_of_the_applications_group(tmp_path: Pa
         left = log.group_members("present")
 
     assert (own, others, left) == ("streamcore-worker-embedded", [], ())
-    assert temporary_presence_id() != temporary_presence_id()
+
+
+def test_a_worker_of_a_broker_has_the_name_of_its_folder(tmp_path: Path) -> None:
+    name = worker_name(tmp_path, "app", has_state=True)
+
+    assert worker_name(tmp_path, "app", has_state=True) == name
+    assert worker_name(tmp_path / "other", "app", has_state=True) != name
+    assert worker_name(tmp_path, "app", has_state=False) != name
+
+
+def test_what_workers_left_behind_that_shared_the_folder_belongs_to_it() -> None:
+    log = GroupOf(ManualClock(), [member("mine-1"), member("mine-12"), member("mine2"), member("theirs")])
+
+    assert [each.client_id for each in other_workers(log, "app", "mine")] == ["mine2", "theirs"]  # type: ignore[arg-type]
+    assert len(other_workers(log, "app", "")) == 4  # type: ignore[arg-type]

@@ -221,16 +221,24 @@ def loaded(aggregator: Aggregator[Any, Any], accumulator: Any) -> Any:
 
 
 def folded(aggregator: Aggregator[Any, Any], accumulator: Any, values: Values, chance: random.Random) -> Any:
-    """Values that are added in random cuts, one by one or many at a time, stored and loaded in between."""
+    """Values that are added in random cuts, one by one or many at a time or as one of several groups, stored
+    and loaded in between.
+    """
     values = taken(aggregator, values)
     while values:
         count = chance.randrange(1, len(values) + 1)
         part, values = values[:count], values[count:]
-        if chance.random() < 0.5:
-            accumulator = aggregator.add_many(accumulator, part)
-        else:
-            for value in part:
-                accumulator = aggregator.add(accumulator, value)
+        match chance.randrange(3):
+            case 0:
+                accumulator = aggregator.add_many(accumulator, part)
+            case 1:
+                others = [aggregator.initial(), accumulator]
+                _, accumulator, _ = aggregator.added_groups(
+                    [*others, accumulator], [part[:1], part, part[-1:]]
+                )
+            case _:
+                for value in part:
+                    accumulator = aggregator.add(accumulator, value)
         if chance.random() < 0.5:
             accumulator = loaded(aggregator, accumulator)
     return accumulator
@@ -315,6 +323,25 @@ def test_the_kinds_without_merge_or_remove_are_the_documented_ones() -> None:
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("of_table", [False, True])
+def test_groups_of_values_at_a_time_give_what_each_group_gives_alone(name: str, of_table: bool) -> None:
+    case, chance = CASES[name], random.Random(name)
+    for _ in range(40):
+        made = case.make()
+        aggregator = (removable(made) or made) if of_table else made
+        groups = [taken(aggregator, drawn(case, chance, 20)) for _ in range(4)]
+        groups = [group for group in groups if group]
+        starts = [folded(aggregator, aggregator.initial(), drawn(case, chance, 20), chance) for _ in groups]
+
+        found = aggregator.added_groups(starts, groups)
+
+        alone = [aggregator.add_many(start, group) for start, group in zip(starts, groups, strict=True)]
+        assert list(map(repr, map(aggregator.result, found))) == list(
+            map(repr, map(aggregator.result, alone))
+        )
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("of_table", [False, True])
 def test_no_function_changes_the_accumulator_that_it_is_given(name: str, of_table: bool) -> None:
     case, chance = CASES[name], random.Random(name)
     made = case.make()
@@ -326,6 +353,7 @@ def test_no_function_changes_the_accumulator_that_it_is_given(name: str, of_tabl
 
     aggregator.add(one, values[0])
     aggregator.add_many(one, values)
+    aggregator.added_groups([one, two], [values, values[:1]])
     aggregator.result(one)
     if aggregator.merge is not None:
         aggregator.merge(one, two)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
+
 from streamcore.processing.topology.identity_sets import (
+    FEW,
+    NO_IDENTITIES,
     PART_IDENTITIES,
+    Accumulator,
     IdentitySet,
     missing_parts,
     size_of,
+    stored_set,
     whole_set,
+    with_identities,
+    with_identity,
 )
 
 
@@ -81,6 +89,7 @@ def test_a_stored_set_is_whole_again_with_its_parts() -> None:
 
     found = whole_set(stored, [parts[number] for number in missing_parts(stored)])
 
+    assert isinstance(found, IdentitySet)
     assert list(found) == [*numbered(0, PART_IDENTITIES + 5), b"new"]
     assert found.stored() == stored
     assert size_of(stored) == size_of(found) == PART_IDENTITIES + 6
@@ -95,3 +104,25 @@ def test_a_set_that_a_later_one_has_outgrown_gives_only_its_own_parts() -> None:
     assert parts == {}
     assert same == early
     assert same.stored() == [PART_IDENTITIES - 1, numbered(0, PART_IDENTITIES - 1)]
+
+
+@pytest.mark.parametrize("count", [0, 1, FEW - 1, FEW, FEW + 1, 3 * FEW])
+def test_a_set_is_the_same_whether_it_grows_by_one_or_by_many_and_is_stored_in_between(count: int) -> None:
+    identities = numbered(0, count)
+    by_one: Accumulator = NO_IDENTITIES
+    by_many, reloaded = with_identities(NO_IDENTITIES, identities), by_one
+    for identity in identities:
+        by_one = with_identity(by_one, identity)
+        reloaded = with_identity(stored_set(reloaded), identity)
+
+    for found in (by_one, by_many, reloaded, whole_set(stored_set(by_one))):
+        assert size_of(found) == count
+        assert stored_set(found) == [count, identities]
+
+
+@pytest.mark.parametrize("count", [1, FEW, 3 * FEW])
+def test_identities_that_a_set_has_do_not_change_it(count: int) -> None:
+    found = with_identities(NO_IDENTITIES, numbered(0, count))
+
+    assert with_identity(found, b"0") is found
+    assert stored_set(with_identities(found, numbered(0, count))) == [count, numbered(0, count)]

@@ -12,7 +12,8 @@ from streamcore.log.broker.groups.classic_group import ClassicGroup as Group
 from streamcore.log.broker.groups.classic_joining import join as join_group
 from streamcore.log.broker.groups.classic_states import GroupState, JoinRules
 from streamcore.log.broker.operations import OperationFuture
-from streamcore.log.broker.requests import JoinReply, JoinRequest, Leaving, Membership, SyncReply, SyncRequest
+from streamcore.log.broker.requests import JoinReply, JoinRequest, Leaving, SyncReply, SyncRequest
+from streamcore.model import Membership
 
 REQUEST = JoinRequest(
     group="g", protocols=(("range", b"topics"),), session_timeout_ms=10_000, rebalance_timeout_ms=60_000

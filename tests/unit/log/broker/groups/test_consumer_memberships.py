@@ -7,9 +7,8 @@ import pytest
 from streamcore.errors import StreamCoreError
 from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.broker.groups.consumer_group import ConsumerGroupState
-from streamcore.log.broker.requests import Membership
 from streamcore.log.broker.settings import BrokerSettings
-from streamcore.model import CommittedOffset, TopicPartition
+from streamcore.model import CommittedOffset, Membership, TopicPartition
 from tests.support.group_house import GROUP, GroupHouse, NewMember
 
 SESSION_MS = 45_000

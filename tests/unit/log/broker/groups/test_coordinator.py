@@ -15,10 +15,10 @@ from streamcore.errors import (
     UsageError,
 )
 from streamcore.log.broker.api_errors import ApiError, ErrorName
-from streamcore.log.broker.requests import JoinRequest, Membership, SyncRequest
+from streamcore.log.broker.requests import JoinRequest, SyncRequest
 from streamcore.log.broker.settings import BrokerSettings
 from streamcore.log.protocol.consumer_protocol import Subscription, encode_subscription
-from streamcore.model import CommittedOffset, TopicPartition
+from streamcore.model import CommittedOffset, Membership, TopicPartition
 from streamcore.testing.sim_disk import SimDisk
 from tests.support.operated_log import OperatedLog
 

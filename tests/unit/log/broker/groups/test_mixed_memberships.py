@@ -9,14 +9,14 @@ import pytest
 from streamcore.errors import RebalanceInProgressError, StaleGenerationError, StreamCoreError
 from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.broker.groups.classic_group import ClassicGroup
-from streamcore.log.broker.requests import JoinReply, JoinRequest, Membership, SyncRequest
+from streamcore.log.broker.requests import JoinReply, JoinRequest, SyncRequest
 from streamcore.log.protocol.consumer_protocol import (
     Subscription,
     decode_assignment,
     encode_assignment,
     encode_subscription,
 )
-from streamcore.model import TopicPartition
+from streamcore.model import Membership, TopicPartition
 from tests.support.group_house import GROUP, HOST, GroupHouse, NewMember
 
 ALL = [TopicPartition("t", number) for number in range(4)]

@@ -22,12 +22,11 @@ from streamcore.errors import (
     UnknownTopicError,
     UsageError,
 )
-from streamcore.log.broker.requests import Membership
 from streamcore.log.client.port import Appended, Outcome, TopicDescription
 from streamcore.log.client.producer.pending import SendFuture, SendManyFuture
 from streamcore.log.client.producer.producer import Producer, ProducerSettings
 from streamcore.log.client.producer.record_columns import Sendable
-from streamcore.model import CommittedOffset, Headers, Record, RecordColumns, TopicPartition
+from streamcore.model import CommittedOffset, Headers, Membership, Record, RecordColumns, TopicPartition
 from streamcore.partitioning import partition_of_key
 
 Row = tuple[bytes | None, bytes | None, int, Headers]
