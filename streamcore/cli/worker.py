@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from streamcore.processing.runtime.running import Worker
 
 _REFRESH_S = 0.2
+_WORKERS_MAX = 256
 _STOP_MARGIN_S = 20.0
 """How much longer than its events the worker may take to stop: time for the last commit to a slow broker."""
 
@@ -55,6 +57,9 @@ class _Options:
     close_windows: bool
     stop_timeout: str
     shows_traceback: bool
+    instance_id: str | None
+    slot: int | None
+    """The number of this process among those of ``--workers``."""
 
 
 @click.command("worker")
@@ -98,7 +103,18 @@ class _Options:
     is_flag=True,
     help="Show the whole traceback of an error that ends the worker.",
 )
-@click.option("--workers", type=click.IntRange(min=1), default=1, help="One, in this release.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1, max=_WORKERS_MAX),
+    default=1,
+    help="How many processes share the tasks of the application on this machine.",
+)
+@click.option(
+    "--instance-id",
+    metavar="NAME",
+    help="With --broker: a worker that starts again with this name within 10 s gets its tasks back.",
+)
+@click.option("--slot", type=int, hidden=True)
 @broker_option
 @command_config_option
 def worker(
@@ -115,6 +131,8 @@ def worker(
     log_level: str | None,
     show_traceback: bool,
     workers: int,
+    instance_id: str | None,
+    slot: int | None,
     broker: str | None,
     command_config: Path | None,
 ) -> None:
@@ -122,19 +140,18 @@ def worker(
 
     MODULE:APP is the module and the name of the application in it, such as apps.flights:app.
     """
-    if workers > 1:
-        raise UsageError(
-            with_facts(
-                "this release runs one worker in a folder, and it takes all partitions: leave --workers out",
-                workers=workers,
-            )
-        )
     if close_windows and not until_end:
         raise UsageError("--close-windows says that the input has ended: give --until-end, too")
     if broker and listen:
         raise UsageError(
             with_facts(
                 "the log is behind a broker, which serves it: leave --listen or --broker out", broker=broker
+            )
+        )
+    if instance_id is not None and not broker and workers == 1:
+        raise UsageError(
+            with_facts(
+                "a worker on its own folder shares no tasks: leave --instance-id out", given=instance_id
             )
         )
     if durability not in ("durable", "relaxed"):
@@ -152,10 +169,44 @@ def worker(
         close_windows=close_windows,
         stop_timeout=stop_timeout,
         shows_traceback=show_traceback,
+        instance_id=instance_id,
+        slot=slot,
     )
+    if slot is not None:
+        from streamcore.cli.supervisor import give_signs_of_life
+
+        give_signs_of_life()
     app = load_app(application)
     show_logging(log_level)
-    _run(app, options)
+    if workers == 1:
+        _run(app, options)
+        return
+    from streamcore.cli.workers import run_workers
+
+    def command_of(address: str, number: int) -> list[str]:
+        given = ["--broker", address, "--slot", str(number), "--data", str(data)]
+        given += ["--guarantee", guarantee, "--commit-interval", commit_interval]
+        given += ["--stop-timeout", stop_timeout]
+        given += ["--instance-id", f"{instance_id}-{number}"] if instance_id is not None else []
+        given += ["--log-level", log_level] if log_level is not None else []
+        given += ["--command-config", str(command_config)] if command_config is not None else []
+        given += ["--until-end"] if until_end else []
+        given += ["--close-windows"] if close_windows else []
+        given += ["--traceback"] if show_traceback else []
+        return [sys.executable, "-m", "streamcore", "worker", application, *given]
+
+    run_workers(
+        app,
+        workers,
+        command_of,
+        data=data,
+        broker=options.broker,
+        security=options.security,
+        durability=options.durability,
+        listen=listen,
+        stop_timeout_s=duration_ms(stop_timeout) / 1000 + _STOP_MARGIN_S,
+        show_plan=lambda log: _say_plan(app, log),
+    )
 
 
 def _run(app: App, options: _Options) -> None:
@@ -178,15 +229,18 @@ def _run(app: App, options: _Options) -> None:
             durability=options.durability,
             stop_timeout=options.stop_timeout,
             progress=restore,
+            instance_id=options.instance_id,
+            shares_folder=None if options.slot is None else str(options.slot),
         )
-        # Opened before the worker opens it, because the first lines show the plan on this log.
-        log = undo.enter_context(worker.connect())
-        if worker.broker is None:
-            place = f"embedded log in {options.data} ({options.durability})"
-        else:
-            place = f"log at {worker.broker}, state in {options.data}"
-        say(f"{app.app_id}: {place}, {worker.guarantee.value}, commits every {options.commit_interval}")
-        _say_plan(app, log)
+        if options.slot is None:
+            # Opened before the worker opens it, because the first lines show the plan on this log.
+            log = undo.enter_context(worker.connect())
+            if worker.broker is None:
+                place = f"embedded log in {options.data} ({options.durability})"
+            else:
+                place = f"log at {worker.broker}, state in {options.data}"
+            say(f"{app.app_id}: {place}, {worker.guarantee.value}, commits every {options.commit_interval}")
+            _say_plan(app, log)
         if options.listen:
             from streamcore.log.serving import serve
 

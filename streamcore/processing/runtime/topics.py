@@ -9,11 +9,12 @@ warning.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
-from streamcore.errors import StreamCoreError, TopologyError, fact_text
+from streamcore.errors import StreamCoreError, TopicExistsError, TopologyError, fact_text
 from streamcore.log.client.application_groups import descriptions_topic
 from streamcore.log.client.port import Log, TopicDescription
 from streamcore.model import TopicName
@@ -95,15 +96,21 @@ def ensure_topics(log: Log, application: Application, may_grow: Container[TopicN
     for topic in application.plan.topics:
         if topic.name not in existing:
             config = {**(_repartition_config() if topic.internal else CREATED_TOPIC_CONFIG), **topic.config}
-            log.create_topic(topic.name, partitions=counts[topic.name], config=config)
+            _create(log, topic.name, counts[topic.name], config)
     for name in application.dead_letter_topics:
         found = existing.get(name)
         if name not in counts:
             counts[name] = found.partition_count if found is not None else 1
             if found is None:
                 read = log.described([topic.name for topic in application.plan.topics])
-                log.create_topic(name, partitions=1, config=_dead_letter_config(read.values()))
+                _create(log, name, 1, _dead_letter_config(read.values()))
     return counts
+
+
+def _create(log: Log, name: TopicName, partitions: int, config: Mapping[str, str]) -> None:
+    """Create a topic, unless another worker of the application, which starts too, has created it."""
+    with contextlib.suppress(TopicExistsError):
+        log.create_topic(name, partitions=partitions, config=config)
 
 
 def topics_read_before(log: Log, app_id: str) -> frozenset[TopicName]:
@@ -118,7 +125,7 @@ def ensure_descriptions(log: Log, app_id: str) -> None:
     name = descriptions_topic(app_id)
     found = log.topics().get(name)
     if found is None:
-        log.create_topic(name, partitions=1, config=application_records.TOPIC_CONFIG)
+        _create(log, name, 1, application_records.TOPIC_CONFIG)
     else:
         _mend(log, found, {"cleanup.policy": "compact"} if _policies(found) != {"compact"} else {})
 
@@ -130,9 +137,7 @@ def ensure_changelogs(log: Log, plan: Plan, counts: Mapping[str, int]) -> None:
         for store in sub_topology.stores:
             name = changelog.changelog_topic(plan.app_id, store.name)
             if store.source_topic is None and name not in existing:
-                log.create_topic(
-                    name, partitions=task_count(sub_topology, counts), config=changelog_config_of(store)
-                )
+                _create(log, name, task_count(sub_topology, counts), changelog_config_of(store))
 
 
 def changelog_config_of(store: StoreSpec) -> dict[str, str]:
