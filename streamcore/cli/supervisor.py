@@ -1,9 +1,10 @@
 """Runs several processes of one program: starts them again after a crash, stops them together.
 
 A process that ends with an error is started again, later each time; one that ends soon after each of several
-starts ends all, with its last line as the reason. Each process writes a sign of life into a pipe: one that
-gives none, because it is suspended or hangs, is killed, so that it holds no files that its successor needs.
-A process whose supervisor has died notices that at the same pipe, and stops.
+starts ends all, with its last line as the reason. One that was killed or stopped from outside is started
+again at once. Each process writes signs of life into a pipe: one that gives none, because it is suspended
+or hangs, is killed, so that it holds no files that its successor needs. A process whose supervisor has died
+notices that at the same pipe, and stops.
 
 The output of the processes is printed line by line, with their names.
 """
@@ -24,6 +25,9 @@ from streamcore.errors import StreamCoreError, with_facts
 
 SIGN_OF_LIFE_FD: Final = "STREAMCORE_SIGN_OF_LIFE_FD"
 """The environment variable with the descriptor of the pipe for signs of life."""
+
+STOPPED: Final = 143
+"""The exit code of a process that stopped in order after SIGTERM: it is started again at once."""
 
 SIGN_EVERY_S: Final = 1.0
 SILENCE_S_MAX: Final = 10.0
@@ -96,13 +100,16 @@ class SupervisedProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
 
-    def is_silent(self) -> bool:
-        """Whether the process gave no sign of life for too long."""
+    def is_silent(self, silence_s_max: float) -> bool:
+        """Whether the process gave no sign of life for so long; its first one may take longer."""
         now_s = time.monotonic()
         with contextlib.suppress(BlockingIOError):
             if os.read(self._signs_fd, 4096):
                 self._signed_s, self._has_signed = now_s, True
-        return now_s - self._signed_s > (SILENCE_S_MAX if self._has_signed else _START_S_MAX)
+        is_silent = now_s - self._signed_s > (silence_s_max if self._has_signed else _START_S_MAX)
+        if is_silent:
+            self._signed_s = float("inf")  # said once
+        return is_silent
 
     def ended(self) -> int | None:
         """Return the exit code once the process has ended, negative after a signal; ``None`` before."""
@@ -135,6 +142,7 @@ class Supervisor:
         *,
         say: Callable[[str], None],
         died: Callable[[str], None] = lambda name: None,
+        silence_s_max: float = SILENCE_S_MAX,
     ) -> None:
         """Prepare the processes.
 
@@ -142,8 +150,10 @@ class Supervisor:
             commands: the name and the command line of each.
             say: prints a line.
             died: called with the name of a process that has ended with an error, before its next start.
+            silence_s_max: how long a process may give no sign of life.
         """
         self.processes = [SupervisedProcess(name, command, say) for name, command in commands]
+        self._silence_s_max = silence_s_max
         self._say = say
         self._died = died
 
@@ -177,14 +187,20 @@ class Supervisor:
             if now_s >= each.start_at_s:
                 each.start()
             return
-        if each.is_silent():
-            self._say(f"{each.name} gave no sign of life for {SILENCE_S_MAX:.0f} s: it is killed")
+        if each.is_silent(self._silence_s_max):
+            self._say(f"{each.name} gave no sign of life for {self._silence_s_max:g} s: it is killed")
             each.send(signal.SIGKILL)
         code = each.ended()
         if code is None:
             return
-        if code == 0:
-            each.is_done = True
+        if code in (0, STOPPED):
+            each.is_done = code == 0
+            each.start_at_s = now_s
+            return
+        self._died(each.name)
+        if code == -signal.SIGKILL:
+            each.start_at_s = now_s + _DELAY_S
+            self._say(f"{each.name} was killed; it is started again in {_DELAY_S:g} s")
             return
         each.failed_starts += 1
         reason = each.last_lines[-1] if each.last_lines else "it printed nothing"
@@ -199,7 +215,6 @@ class Supervisor:
         delay_s = min(_DELAY_S_MAX, _DELAY_S * 2 ** (each.failed_starts - 1))
         each.start_at_s = now_s + delay_s
         self._say(f"{each.name} has ended with status {code}; it is started again in {delay_s:g} s")
-        self._died(each.name)
 
     def _stop(self, timeout_s: float) -> None:
         running = [each for each in self.processes if each.is_running]

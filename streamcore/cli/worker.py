@@ -22,6 +22,7 @@ from streamcore.cli.options import (
     security_of,
 )
 from streamcore.cli.program_log import show_logging
+from streamcore.cli.supervisor import STOPPED, give_signs_of_life
 from streamcore.durations import duration_ms
 from streamcore.errors import SerdeError, UsageError, UserCodeError, fact_text, with_facts
 
@@ -173,8 +174,6 @@ def worker(
         slot=slot,
     )
     if slot is not None:
-        from streamcore.cli.supervisor import give_signs_of_life
-
         give_signs_of_life()
     app = load_app(application)
     show_logging(log_level)
@@ -256,6 +255,8 @@ def _run(app: App, options: _Options) -> None:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             try:
                 runner.run(_work(worker, signals, restore, options))
+                if options.slot is not None and signals.is_stopped:
+                    raise SystemExit(STOPPED)
             except KeyboardInterrupt:
                 if not signals.is_stopped:
                     raise

@@ -72,17 +72,19 @@ class Sent:
         return partition_of_key(self.key.encode(), PARTITIONS)
 
 
-def made_records(seed: int, count: int) -> list[Sent]:
+def made_records(seed: int, count: int, start_ms: int = 0) -> list[Sent]:
     """Records of all topics, mostly in the order of their times; some are late, some delete."""
     random = Random(seed)
     # Each partition of each topic begins at the same time, so that all of them hold the watermark.
     first_keys = {partition_of_key(f"first-{number}".encode(), PARTITIONS): number for number in range(99)}
     topics = ("names", "limits", "orders", "payments")
-    found = [Sent(topic, f"first-{number}", None, 0) for topic in topics for number in first_keys.values()]
-    now_ms = 0
+    found = [
+        Sent(topic, f"first-{number}", None, start_ms) for topic in topics for number in first_keys.values()
+    ]
+    now_ms = start_ms
     for _ in range(count):
         now_ms += random.choice((0, 1, 40, 200))
-        at_ms = max(0, now_ms - random.choice((0, 0, 0, 0, 3 * S, 8 * S, 60 * S)))
+        at_ms = max(start_ms, now_ms - random.choice((0, 0, 0, 0, 3 * S, 8 * S, 60 * S)))
         key = f"c{random.randrange(200)}"
         kind = random.random()
         if kind < 0.05:

@@ -10,6 +10,7 @@ encoded batches, producer identities, and the group protocol.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -174,7 +175,12 @@ class EmbeddedLog:
             RequestTimeoutError: the transaction was not decided in time (``unstable_wait_ms``).
         """
         wanted = None if partitions is None else list(partitions)
-        return self._run(self._broker.groups.committed(group, wanted))
+        found = self._run(self._broker.groups.committed(group, wanted))
+        # The Python binding of librdkafka sends notes with the zero byte that ends C's strings.
+        return {
+            partition: replace(committed, metadata=committed.metadata.rstrip("\0"))
+            for partition, committed in found.items()
+        }
 
     def commit_offsets(
         self,
