@@ -72,6 +72,8 @@ class TaskState:
     """Store -> the id of the topic in either of them."""
     committed: dict[TopicPartition, Offset]
     committed_time_ms: int
+    first_positions: Mapping[TopicPartition, CommittedOffset] = field(default_factory=dict)
+    """The offsets of inputs that had none, which are committed before the task processes anything."""
     marked: Mapping[str, int] = field(default_factory=dict)
     """Repartition topic that gets the task's marks -> the number of its partitions."""
     written_marks: dict[str, Mark] = field(default_factory=dict)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from streamcore.clock import Clock
@@ -66,11 +67,11 @@ class TaskOpener:
         self._clock = clock
         self._builder = builder
         self._ground = ground
+        self._records = ground.records
         self._progress = progress
         self._may_lose_end = may_lose_end
         self._awaits_others = awaits_others
         self._topics = dict(log.topics())
-        self._first_positions: dict[TopicPartition, CommittedOffset] = {}
 
     def task_state(
         self,
@@ -148,10 +149,13 @@ class TaskOpener:
         turn = Turn(self._clock.monotonic_s)
         task = Task(task_id, sub_topology, inputs, stores, watermark_ms, outputs, turn)
         self._builder.build(task)
-        for queue in inputs:
-            if queue.partition not in committed or not committed[queue.partition].metadata:
-                text = InputNote(watermark_ms, queue.partition_time_ms).text()
-                self._first_positions[queue.partition] = CommittedOffset(queue.position, text)
+        first_positions = {
+            queue.partition: CommittedOffset(
+                queue.position, InputNote(watermark_ms, queue.partition_time_ms).text()
+            )
+            for queue in inputs
+            if queue.partition not in committed or not committed[queue.partition].metadata
+        }
         return TaskState(
             task=task,
             engine=engine,
@@ -163,6 +167,7 @@ class TaskOpener:
             },
             committed={queue.partition: queue.position for queue in inputs},
             committed_time_ms=watermark_ms,
+            first_positions=first_positions,
             marked={topic: self._builder.counts[topic] for topic in sub_topology.marked},
         )
 
@@ -199,7 +204,7 @@ class TaskOpener:
             partitions,
             committed,
             task_position(engine),
-            self._ground.records,
+            self._records,
             [name for name in changelogs if next(engine.scan(name), None) is not None],
             may_lose_end=self._may_lose_end,
         )
@@ -228,7 +233,7 @@ class TaskOpener:
             if self._progress is not None:
                 self._progress(f"{store.name}-{partition.partition}", done, total)
 
-        replaced = replaced_ids(self._ground.records, store)
+        replaced = replaced_ids(self._records, store)
         checkpoint = changelog.checkpoint(engine, store.name)
         describe_store(
             engine,
@@ -253,24 +258,36 @@ class TaskOpener:
             progress=restored,
         )
 
-    def record(self, plan: Plan, producer: Producer, membership: Membership | None) -> None:
-        """Write the application's records about itself, and first offsets, in one transaction, if any are
-        new.
+    def record(
+        self,
+        plan: Plan,
+        states: Iterable[TaskState],
+        producer: Producer,
+        membership: Membership | None,
+    ) -> None:
+        """Write the application's records about itself, and first offsets of tasks, in one transaction.
+
+        Without anything new nothing is written.
         """
-        changes = RecordChanges(self._ground.records)
-        record_inputs(changes, plan, self._ground.records, self._topics)
+        # A copy, because the transaction may be refused.
+        records = replace(self._records, tables=dict(self._records.tables), inputs=dict(self._records.inputs))
+        changes = RecordChanges(records)
+        record_inputs(changes, plan, records, self._topics)
         descriptions = descriptions_of(plan)
         ids = {
             name: self._topics[changelog.changelog_topic(plan.app_id, name)].topic_id for name in descriptions
         }
-        record_tables(changes, self._ground.records, descriptions, ids)
-        if not changes and not self._first_positions:
+        record_tables(changes, records, descriptions, ids)
+        first_positions = {
+            partition: position for state in states for partition, position in state.first_positions.items()
+        }
+        if not changes and not first_positions:
             return
         with producer.transaction() as transaction:
             changes.append_to(transaction, self._clock)
-            if self._first_positions:
-                transaction.commit_offsets(plan.app_id, self._first_positions, membership=membership)
-        self._first_positions = {}
+            if first_positions:
+                transaction.commit_offsets(plan.app_id, first_positions, membership=membership)
+        self._records = records
 
 
 def checks_values(topic: TopicSpec, application: Application) -> bool:

@@ -105,7 +105,7 @@ class TaskSet:
         Raises:
             FencedError: another worker has taken over.
         """
-        self._opener.record(self.plan, self._producer, membership)
+        self._opener.record(self.plan, states, self._producer, membership)
         order = {task_id: number for number, task_id in enumerate(self.all_ids())}
         for state in states:
             self.groups[self.group_of(state.task.task_id)].append(state)

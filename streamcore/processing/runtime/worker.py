@@ -422,7 +422,7 @@ class TaskWorker:
             return False
         except FencedError as error:
             raise ProducerFencedError(
-                "another worker of the application has taken over; one worker runs an application at a time, "
+                "another worker has taken over the name of this one, "
                 f"so this one ends and what it had not committed is left to the other: "
                 f"{fact_text(app=self.application.app_id)}. {error}"
             ) from error

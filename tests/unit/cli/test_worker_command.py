@@ -114,7 +114,7 @@ def test_a_failing_agent_stops_the_worker_and_names_the_record(command: RunComma
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--workers", "4"), "leave --workers out"),
+        (("--instance-id", "a"), "leave --instance-id out"),
         (("--broker", "nowhere"), "HOST:PORT"),
         (("--broker", "h:9092", "--listen", "127.0.0.1:0"), "leave --listen or --broker out"),
         (("--broker", "h:9092", "--durability", "relaxed"), "leave durability out"),

@@ -11,6 +11,7 @@ import pytest
 import streamcore as sc
 from streamcore.log.serving import ServedLog
 from streamcore.processing.runtime.background import Running
+from streamcore.processing.runtime.worker_presence import worker_name
 from tests.unit.processing.runtime.test_running import (
     Restores,
     counting,
@@ -48,12 +49,13 @@ def test_a_lost_store_is_restored_over_the_network_and_nothing_counts_twice(
 def test_a_worker_whose_place_was_taken_ends_with_what_happened(served: ServedLog, tmp_path: Path) -> None:
     app, _ = counting()
     with (
-        pytest.raises(sc.ProducerFencedError, match="another worker of the application has taken over"),
+        pytest.raises(sc.ProducerFencedError, match="another worker has taken over the name of this one"),
         sc.run(app, data=tmp_path / "first", broker=served.address) as first,
     ):
         send(first, range(50))
         tables_of(first)
-        first.log.producer(transactional_id="counting-worker").close()
+        name = worker_name(tmp_path / "first", "counting", has_state=True)
+        first.log.producer(transactional_id=f"counting-worker-{name}").close()
         send(first, range(50, 100))
         first.wait_until_caught_up("30s")
 
