@@ -17,6 +17,9 @@ GRACE = "5s"
 EVERY = "1s"
 """The span of event time in which a result that changes is written once."""
 
+EVER = "36500d"
+"""A span longer than any two events are apart: a join by it has no bounds in time and keeps all records."""
+
 
 class Site:
     """The application of one query, and its inputs."""

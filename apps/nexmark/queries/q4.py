@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import streamcore as sc
 from apps.nexmark.site import Site
-from apps.nexmark.winning import Win, wins_of
+from apps.nexmark.winning import Sold, winners_of
 
 site = Site("q4")
 app = site.app
 
 Row = tuple[int, int]
 """category, average"""
+
+
+class Price(NamedTuple):
+    """The category of an auction, and its winning price."""
+
+    category: int
+    price: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +31,23 @@ class Prices:
     total: int
 
 
-@wins_of(site).group_by
-def category(win: Win) -> int:
-    """Group the changes of winning bids by category."""
-    return win.auction.category
+@winners_of(site).map
+def price(sold: Sold) -> Price:
+    """Keep the category and the price."""
+    return Price(sold.auction.category, sold.bid.price)
+
+
+winning_prices = price.reduce("winning-prices", lambda _, newest: newest)
+
+
+@winning_prices.group_by
+def category(price: Price) -> int:
+    """Group the winning prices of all auctions by category."""
+    return price.category
 
 
 prices = category.aggregate(
-    "prices-of-category",
-    into=Prices,
-    auctions=sc.sum(lambda win: int(win.replaced is None)),
-    total=sc.sum(lambda win: win.bid.price - (win.replaced.price if win.replaced else 0)),
+    "prices-of-category", into=Prices, auctions=sc.count(), total=sc.sum(lambda price: price.price)
 )
 
 

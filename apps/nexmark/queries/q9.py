@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apps.nexmark.site import Site
-from apps.nexmark.winning import Win, wins_of
+from apps.nexmark.winning import Sold, winners_of
 
 site = Site("q9")
 app = site.app
@@ -13,10 +13,10 @@ Row = tuple[int, str, str, int, int, int, int, int, int, str, int, int, int, int
 the bid's auction, bidder, price, dateTime, extra"""
 
 
-@wins_of(site).map
-def row(win: Win) -> Row:
+@winners_of(site).map
+def row(sold: Sold) -> Row:
     """Return the columns of the result."""
-    auction, bid = win.auction, win.bid
+    auction, bid = sold.auction, sold.bid
     return (
         auction.id,
         auction.itemName,
