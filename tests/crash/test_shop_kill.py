@@ -42,9 +42,9 @@ JOB_S_MAX = 120.0
 """An undisturbed job takes a fraction of this; one that takes longer hangs."""
 
 
-def load(folder: Path, sent: Sequence[Sent]) -> None:
-    """Write the records, and create all topics, before the application starts."""
-    with sc.connect(folder) as log:
+def load(where: Path | str, sent: Sequence[Sent]) -> None:
+    """Write the records, and create all topics, in a folder or behind a broker."""
+    with sc.connect(where) as log:
         for topic in (orders, payments, names, limits):
             config = {"retention.ms": "-1"}
             log.create_topic(topic.name, partitions=PARTITIONS, config=config)
@@ -89,19 +89,19 @@ def killed_after(folder: Path, seconds: float) -> bool:
     return False
 
 
-def results_in(folder: Path) -> Mapping[str, Any]:
-    """The same as ``expected``, from the topics and tables of a folder."""
+def results_in(folder: Path, broker: str | None = None) -> Mapping[str, Any]:
+    """The same as ``expected``, from the topics and tables of a folder, or of a broker."""
     found: dict[str, Any] = {}
-    with sc.run(app, data=folder) as running:
+    with sc.run(app, data=folder, broker=broker) as running:
         running.wait_until_caught_up("1m")
         for table in ("account", "friends_limit"):
             found[table] = {answer.key: answer.value for answer in running.table(table).all()}
     specs = app.declaration.topics
-    with sc.connect(folder) as log:
+    with sc.connect(folder if broker is None else broker) as log:
         for topic in ("paid", "named", "visits-final", "groups-final"):
             rows: Counter[Any] = Counter()
             with log.consumer(topic, start="earliest") as consumer:
-                while records := consumer.poll(timeout="0ms"):
+                while records := consumer.poll(timeout="0ms" if broker is None else "3s"):
                     for record in records:
                         assert record.key is not None
                         assert record.value is not None

@@ -106,11 +106,6 @@ class Part:
         self._cut_ms: int | None = None
         self._last_cut_took_ms = 0
 
-    @property
-    def name(self) -> str:
-        """The name of the part's first sub-topology."""
-        return self.states[0].task.task_id.sub_topology
-
     # -- rounds
 
     @property

@@ -19,13 +19,10 @@ class Redoing:
     """Keeps how the records of parts are to be processed again."""
 
     def __init__(self) -> None:
-        self._narrowings: dict[str, Narrowing] = {}
-        """Part -> the smaller rounds that it gets."""
-
-    @property
-    def is_due(self) -> bool:
+        self._narrowings: dict[int, Narrowing] = {}
+        """The number of a part -> the smaller rounds that it gets."""
+        self.is_due = False
         """Whether a commit has failed, so that the tasks must be opened again."""
-        return bool(self._narrowings)
 
     def commit_failed(self, error: UnstorableError, parts: Sequence[Part]) -> None:
         """Note that a commit has failed.
@@ -33,10 +30,13 @@ class Redoing:
         Raises:
             UnstorableError: the error itself, if no step can be given a record as a failed one.
         """
-        part = next(
-            part for part in parts if any(str(state.task.task_id) == error.task for state in part.states)
+        number, part = next(
+            (number, part)
+            for number, part in enumerate(parts)
+            if any(str(state.task.task_id) == error.task for state in part.states)
         )
-        self._narrowings[part.name] = narrowed(error, part.states, part.narrowing, part.alone)
+        self._narrowings[number] = narrowed(error, part.states, part.narrowing, part.alone)
+        self.is_due = True
 
     def warn_if_due(self) -> None:
         """Log, at the end of the worker, that the work since the last commit is left for the next start."""
@@ -48,7 +48,7 @@ class Redoing:
 
     def begin(self, parts: Sequence[Part], guard_of: Callable[[Task, Node], Guard]) -> None:
         """Begin to process records again: the tasks of the parts are opened at their last commit."""
-        for part in parts:
-            narrowing = self._narrowings.pop(part.name, None)
-            if narrowing is not None:
-                part.narrow(narrowing, guard_of)
+        self.is_due = False
+        for number, part in enumerate(parts):
+            if part.states and number in self._narrowings:
+                part.narrow(self._narrowings.pop(number), guard_of)
