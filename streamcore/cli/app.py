@@ -21,7 +21,7 @@ import typer
 from streamcore.cli.app_dead_letters import COMMAND as REPLAY
 from streamcore.cli.app_dead_letters import add_replay
 from streamcore.cli.app_reset import LogAddress, add_reset
-from streamcore.cli.applications import application_argument, code_place, load_app
+from streamcore.cli.applications import application_argument, load_app, raised_at
 from streamcore.cli.options import log_level_option, log_options, security_of
 from streamcore.cli.program_log import show_logging
 from streamcore.errors import StreamCoreError, TopologyError, UserCodeError, with_facts
@@ -231,7 +231,7 @@ def _as_command(
                         "the command failed",
                         command=name,
                         error=f"{type(error).__name__}: {error}",
-                        at=code_place(error),
+                        at=raised_at(error),
                     )
                 ) from error
 

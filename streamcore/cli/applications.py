@@ -60,8 +60,8 @@ def load_app(where: str) -> App:
     return found
 
 
-def code_place(error: BaseException) -> str:
-    """Return the place in the code where an error was raised, as ``file:line``."""
+def raised_at(error: BaseException) -> str:
+    """Return the location in the code where an error was raised: ``FILE:LINE``."""
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
@@ -95,7 +95,7 @@ def _import_failed(module: str, error: Exception) -> StreamCoreError:
             "the module fails while it is imported",
             module=module,
             error=f"{type(error).__name__}: {error}",
-            at=code_place(error),
+            at=raised_at(error),
         )
     )
 

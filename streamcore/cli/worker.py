@@ -212,7 +212,7 @@ def _run(app: App, options: _Options) -> None:
     from streamcore.cli.stop_signals import StopSignals
     from streamcore.cli.worker_display import RestoreDisplay, say
     from streamcore.processing.runtime.running import Worker, new_event_loop
-    from streamcore.processing.topology.places import place_raised
+    from streamcore.processing.topology.code_locations import error_location
 
     with contextlib.ExitStack() as undo:
         limit_s = duration_ms(options.stop_timeout) / 1000 + _STOP_MARGIN_S
@@ -271,7 +271,7 @@ def _run(app: App, options: _Options) -> None:
                     raise
                 if options.shows_traceback:
                     traceback.print_exception(cause)
-                raise type(error)(f"{error} {fact_text(at=place_raised(cause))}") from cause
+                raise type(error)(f"{error} {fact_text(at=error_location(cause))}") from cause
             except Exception as error:
                 if options.shows_traceback:
                     traceback.print_exception(error)

@@ -116,7 +116,7 @@ FAULTS: Final = (
         "offsets outside of the transaction",
         "each record counts once, whatever crashes",
         "processing/runtime/commit.py",
-        "            transaction.commit_offsets(group, positions)\n",
+        "            transaction.commit_offsets(group, positions, membership=membership)\n",
         "            pass\n",
         "unit/processing/runtime/test_commit.py::"
         "test_a_commit_writes_everything_and_a_second_one_has_no_work",
@@ -185,8 +185,8 @@ FAULTS: Final = (
         "a time without records that is not committed",
         "a window that closed with the clock is closed after a restart too",
         "processing/runtime/commit.py",
-        "moved = positions != state.committed or task.time.watermark_ms != state.committed_time_ms",
-        "moved = positions != state.committed",
+        "            or self.task.time.watermark_ms != self.committed_time_ms\n",
+        "",
         "unit/processing/runtime/test_late_records.py::"
         "test_a_window_that_closed_with_the_clock_stays_closed_after_a_restart",
     ),

@@ -24,7 +24,7 @@ from streamcore.processing.dsl.windowed_stream import (
 )
 from streamcore.processing.topology import aggregations
 from streamcore.processing.topology.aggregator import Aggregator
-from streamcore.processing.topology.places import declares, shown
+from streamcore.processing.topology.code_locations import declares, shown
 from streamcore.state.calendar import CalendarUnit
 
 K = TypeVar("K")

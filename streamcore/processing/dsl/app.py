@@ -36,9 +36,9 @@ from streamcore.processing.dsl.table import GlobalTable, Table, WindowedTable
 from streamcore.processing.dsl.topic import Topic
 from streamcore.processing.dsl.topic_keys import key_serde_for, store_key_type
 from streamcore.processing.topology.application import Application, OnRecreatedTopic, dead_letter_topics
+from streamcore.processing.topology.code_locations import declares, shown
 from streamcore.processing.topology.error_policy import ErrorPolicy, stop
 from streamcore.processing.topology.nodes import AgentNode, Node, StoreSpec, TopicSpec
-from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.plan import Plan, make_plan
 from streamcore.serde import Serde, serde_for
 
@@ -115,7 +115,7 @@ class App(CalledFunctions):
     def __repr__(self) -> str:
         declaration = self.declaration
         topics = sum(not topic.internal for topic in declaration.topics.values())
-        tables = sum(kind == "table" for kind, _ in declaration.places)
+        tables = sum(kind == "table" for kind, _ in declaration.locations)
         agents = sum(isinstance(node, AgentNode) for node in declaration.nodes)
         return (
             f"<App {self.app_id!r} topics={topics} tables={tables} agents={agents} timers={len(self.timers)}>"

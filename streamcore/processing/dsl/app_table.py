@@ -18,9 +18,9 @@ from streamcore.processing.dsl.windowed_stream import (
     declared_sessions,
     declared_windows,
 )
+from streamcore.processing.topology.code_locations import declares, shown
 from streamcore.processing.topology.immutable_types import is_immutable
 from streamcore.processing.topology.nodes import StoreSpec
-from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.windows import AnyWindows, Windows
 from streamcore.state.calendar import CalendarUnit
 
@@ -140,8 +140,8 @@ class AppTable(TableAccess[K, V], Generic[K, V]):
 
     def __getitem__(self, key: K) -> V:
         store = self.store
-        place = key if store.windows is None else self._place(key)
-        value = table_in_task(store).get(place)
+        store_key = key if store.windows is None else self._store_key(key)
+        value = table_in_task(store).get(store_key)
         if value is not None:
             return value  # type: ignore[no-any-return]
         if store.default is None:
@@ -152,14 +152,14 @@ class AppTable(TableAccess[K, V], Generic[K, V]):
         if value is None:
             raise ValueError("None deletes a key: use del table[key]")
         store = self.store
-        table_in_task(store).put(key if store.windows is None else self._place(key), value)
+        table_in_task(store).put(key if store.windows is None else self._store_key(key), value)
 
     def __delitem__(self, key: K) -> None:
         store = table_in_task(self.store)
-        place = self._place(key)
-        if store.get(place) is None:
+        store_key = self._store_key(key)
+        if store.get(store_key) is None:
             raise KeyError(key)
-        store.delete(place)
+        store.delete(store_key)
 
     @overload
     def pop(self, key: K, default: V) -> V: ...
@@ -168,11 +168,11 @@ class AppTable(TableAccess[K, V], Generic[K, V]):
     def pop(self, key: K, default: V | None = None) -> V | None:
         """Remove a key; return its value, or ``default`` if there was none."""
         store = table_in_task(self.store)
-        place = self._place(key)
-        value = store.get(place)
+        store_key = self._store_key(key)
+        value = store.get(store_key)
         if value is None:
             return default
-        store.delete(place)
+        store.delete(store_key)
         return value  # type: ignore[no-any-return]
 
     def setdefault(self, key: K, default: V | None = None) -> V:
@@ -354,7 +354,7 @@ class SessionTable(AppTable[K, V], Generic[K, V]):
         """Remove the session that the event belongs to."""
         if key not in self:
             raise KeyError(key)
-        table_in_task(self.store).delete(self._place(key))
+        table_in_task(self.store).delete(self._store_key(key))
 
     def pop(self, key: K, default: V | None = None) -> Any:
         """Remove the session that the event belongs to; return its value, or ``default`` if there is none."""
@@ -371,7 +371,7 @@ class SessionTable(AppTable[K, V], Generic[K, V]):
             table.delete((key, start_ms))
 
     def _touched(self, key: K) -> list[V]:
-        key, at_ms = self._place(key)
+        key, at_ms = self._store_key(key)
         table: Any = table_in_task(self.store)
         found: list[V] = table.touching(key, at_ms)
         return found

@@ -12,9 +12,9 @@ from streamcore.processing.dsl.copartitioning import all_meet, are_split
 from streamcore.processing.dsl.declaration import value_serde_for
 from streamcore.processing.dsl.flow import Shape
 from streamcore.processing.dsl.steps import Policy, Steps
+from streamcore.processing.topology.code_locations import declares, shown
 from streamcore.processing.topology.error_policy import dead_letter, retry
 from streamcore.processing.topology.nodes import Branch, Merge, Split
-from streamcore.processing.topology.places import declares, shown
 
 if TYPE_CHECKING:
     from streamcore.processing.dsl.stream import Stream

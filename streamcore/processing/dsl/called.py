@@ -16,8 +16,8 @@ from streamcore.processing.dsl.checks import (
     legal_name,
 )
 from streamcore.processing.dsl.declaration import Declaration, named_after
+from streamcore.processing.topology.code_locations import declares, shown
 from streamcore.processing.topology.crontab import is_crontab, next_time
-from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.timers import Hook, Timer
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -1,7 +1,7 @@
 """Checks of the arguments of declarations: functions, policies, names, numbers, durations.
 
-Each check raises ``TopologyError`` with the step and what to write instead; ``topology.places`` adds the
-user's file and line.
+Each check raises ``TopologyError`` with the step and what to write instead; ``topology.code_locations``
+adds the user's file and line.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final, get_args
 
 from streamcore.durations import duration_ms
 from streamcore.errors import TopologyError, UsageError, fact_text
+from streamcore.processing.topology.code_locations import shown
 from streamcore.processing.topology.error_policy import (
     DeadLetter,
     ErrorPolicy,
@@ -24,7 +25,6 @@ from streamcore.processing.topology.error_policy import (
     dead_letter,
     retry,
 )
-from streamcore.processing.topology.places import shown
 
 PARTITION_COUNT_MAX: Final = 10_000
 CONCURRENCY_MAX: Final = 10_000

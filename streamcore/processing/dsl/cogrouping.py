@@ -27,9 +27,9 @@ from streamcore.processing.dsl.stream import Stream
 from streamcore.processing.dsl.table import Table, WindowedTable
 from streamcore.processing.dsl.windowed_stream import WindowedStream
 from streamcore.processing.topology.aggregator import Aggregator
+from streamcore.processing.topology.code_locations import declares, shown
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Map, Merge
-from streamcore.processing.topology.places import declares, shown
 from streamcore.state.calendar import CalendarUnit
 
 K = TypeVar("K")

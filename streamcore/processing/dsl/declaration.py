@@ -17,9 +17,9 @@ from typing import Any, TypeVar, get_origin
 from streamcore.errors import SerdeError, TopologyError, UsageError, fact_text
 from streamcore.processing.dsl.checks import legal_name
 from streamcore.processing.dsl.loops import refuse_endless_loop
+from streamcore.processing.topology.code_locations import caller_location
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy
 from streamcore.processing.topology.nodes import Node, StoreSpec, TopicSpec
-from streamcore.processing.topology.places import user_place
 from streamcore.serde import UNTYPED, Serde, serde_for
 from streamcore.state.changelog import changelog_topic
 
@@ -37,8 +37,8 @@ class Declaration:
     nodes: list[Node] = field(default_factory=list)
     topics: dict[str, TopicSpec] = field(default_factory=dict)
     app_tables: list[StoreSpec] = field(default_factory=list)
-    places: dict[tuple[str, str], str] = field(default_factory=dict)
-    """(kind, name) of each named thing -> the place of its declaration, ``FILE:LINE``."""
+    locations: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(kind, name) of each named thing -> the line of its declaration, ``FILE:LINE``."""
     numbered: dict[str, str] = field(default_factory=dict)
     """Names with a number, because another step has the name without it -> the place of that one."""
 
@@ -77,12 +77,12 @@ class Declaration:
             self._take(kind, wanted)
             return wanted
         name, number = default, 1
-        while (kind, name) in self.places:
+        while (kind, name) in self.locations:
             number += 1
             name = f"{default}-{number}"
         if number > 1 and kind in ("step", "part"):
-            self.numbered[name] = self.places[kind, default]
-        self.places[kind, name] = user_place()
+            self.numbered[name] = self.locations[kind, default]
+        self.locations[kind, name] = caller_location()
         return name
 
     def ensure_durable(self, name: str) -> None:
@@ -101,7 +101,7 @@ class Declaration:
 
     def is_named(self, step: str) -> bool:
         """Whether the user's text gave a step its name: ``name=``, or a function that no other step has."""
-        return ("step", step) in self.places and step not in self.numbered
+        return ("step", step) in self.locations and step not in self.numbered
 
     def store_name(self, name: str) -> str:
         """Take the name of a table: of its store, its files and its changelog topic.
@@ -125,10 +125,10 @@ class Declaration:
         if spec.name in self.topics:
             raise TopologyError(
                 "the topic is declared twice, use the first declaration: "
-                + fact_text(topic=spec.name, first=self.places.get(("topic", spec.name), "unknown"))
+                + fact_text(topic=spec.name, first=self.locations.get(("topic", spec.name), "unknown"))
             )
         self.topics[spec.name] = spec
-        self.places["topic", spec.name] = user_place()
+        self.locations["topic", spec.name] = caller_location()
         return spec
 
     def check_dead_letter(self, policy: ErrorPolicy | None, **place: object) -> None:
@@ -148,13 +148,13 @@ class Declaration:
         return topic.startswith(f"{self.app_id}-") and topic.endswith(("-changelog", "-repartition"))
 
     def _take(self, kind: str, name: str) -> None:
-        if (kind, name) in self.places:
+        if (kind, name) in self.locations:
             what = "their state would mix; " if kind == "table" else ""
             raise TopologyError(
                 f"two {kind}s have one name, {what}rename one: "
-                + fact_text(name=name, first=self.places[kind, name])
+                + fact_text(name=name, first=self.locations[kind, name])
             )
-        self.places[kind, name] = user_place()
+        self.locations[kind, name] = caller_location()
 
 
 def ensure_hashable_keys(key: Any, **place: object) -> None:

@@ -25,9 +25,9 @@ from streamcore.processing.dsl.checks import check_function, check_policy, legal
 from streamcore.processing.dsl.declaration import without_none
 from streamcore.processing.dsl.flow import Destination, Flow
 from streamcore.processing.topology.aggregator import Aggregator, as_it_is, ensure_can_merge, keeps_set
+from streamcore.processing.topology.code_locations import shown
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Aggregate, StoreSpec, TopicSpec
-from streamcore.processing.topology.places import shown
 from streamcore.processing.topology.retraction import ensure_can_remove, of_changes
 from streamcore.processing.topology.windows import AnyWindows
 from streamcore.serde import serde_for

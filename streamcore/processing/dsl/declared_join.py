@@ -11,9 +11,9 @@ from streamcore.processing.dsl.copartitioning import beside_table
 from streamcore.processing.dsl.declaration import named_after, return_type
 from streamcore.processing.dsl.flow import Flow
 from streamcore.processing.dsl.table import GlobalTable, Table
+from streamcore.processing.topology.code_locations import shown
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import AsOfJoin, TableHistory, TableJoin, TableSource
-from streamcore.processing.topology.places import shown
 
 
 def check_join(flow: Flow, table: Any, *, how: Any, on: Any, as_of: Any, step: str) -> None:

@@ -22,6 +22,7 @@ from streamcore.processing.dsl.flow import (
     writable,
 )
 from streamcore.processing.dsl.topic_keys import internal_key_serde
+from streamcore.processing.topology.code_locations import shown
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import (
     AnswerReferences,
@@ -34,7 +35,6 @@ from streamcore.processing.topology.nodes import (
     TopicSpec,
 )
 from streamcore.processing.topology.partitions import topics_above
-from streamcore.processing.topology.places import shown
 from streamcore.processing.topology.references import NOTES, REFERENCES, REFERRING_ROWS, Note, Reference
 from streamcore.serde import Serde, serde_for
 

@@ -11,10 +11,10 @@ from streamcore.processing.dsl.checks import declared_ms, type_name
 from streamcore.processing.dsl.copartitioning import sides_of_join
 from streamcore.processing.dsl.declaration import named_after, return_type
 from streamcore.processing.dsl.flow import Flow, late_topic, writable
+from streamcore.processing.topology.code_locations import shown
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.joins import ROWS, JoinSpan
 from streamcore.processing.topology.nodes import JoinSide, StoreSpec, StreamJoin
-from streamcore.processing.topology.places import shown
 
 
 def check_stream_join(

@@ -23,10 +23,10 @@ from streamcore.processing.dsl.declaration import (
     value_serde_for,
 )
 from streamcore.processing.dsl.topic_keys import internal_key_serde, output_key_serde
+from streamcore.processing.topology.code_locations import shown
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Node, Repartition, Source, TopicSpec
 from streamcore.processing.topology.partitions import topics_above
-from streamcore.processing.topology.places import shown
 from streamcore.serde import Serde
 
 K_contra = TypeVar("K_contra", contravariant=True)

@@ -24,9 +24,9 @@ from streamcore.processing.dsl.flow import Flow
 from streamcore.processing.dsl.table import Table
 from streamcore.processing.topology import aggregations
 from streamcore.processing.topology.aggregator import Aggregator
+from streamcore.processing.topology.code_locations import declares
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import FlatMap, Regroup, StoreSpec
-from streamcore.processing.topology.places import declares
 from streamcore.processing.topology.retraction import ensure_can_remove
 
 K = TypeVar("K")

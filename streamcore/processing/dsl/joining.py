@@ -13,8 +13,8 @@ from streamcore.processing.dsl.declared_stream_join import check_stream_join, de
 from streamcore.processing.dsl.flow import Destination
 from streamcore.processing.dsl.steps import Policy, Steps
 from streamcore.processing.dsl.table import GlobalTable, Table
+from streamcore.processing.topology.code_locations import declares
 from streamcore.processing.topology.nodes import Node
-from streamcore.processing.topology.places import declares
 
 if TYPE_CHECKING:
     from streamcore.processing.dsl.stream import Stream

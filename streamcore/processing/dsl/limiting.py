@@ -22,8 +22,8 @@ from streamcore.processing.dsl.declaration import (
 from streamcore.processing.dsl.flow import Destination, Flow
 from streamcore.processing.dsl.steps import Policy, Steps
 from streamcore.processing.dsl.topic_keys import internal_key_serde
+from streamcore.processing.topology.code_locations import declares, shown
 from streamcore.processing.topology.nodes import KeyInHeader, RateLimit, Sample, StoreSpec, Take
-from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.windows import TimeWindows
 from streamcore.serde import UNTYPED, Serde
 

@@ -16,10 +16,10 @@ from streamcore.processing.dsl.checks import (
 )
 from streamcore.processing.dsl.flow import Destination
 from streamcore.processing.dsl.steps import Policy, Steps
+from streamcore.processing.topology.code_locations import declares, shown
 from streamcore.processing.topology.error_policy import Retry
 from streamcore.processing.topology.error_policy import retry as repeat
 from streamcore.processing.topology.nodes import Sink, To
-from streamcore.processing.topology.places import declares, shown
 
 if TYPE_CHECKING:
     from streamcore.processing.dsl.stream import Stream

@@ -39,8 +39,8 @@ from streamcore.processing.dsl.checks import (
 )
 from streamcore.processing.dsl.declaration import check_key_type, without_none
 from streamcore.processing.dsl.steps import Policy, Steps
+from streamcore.processing.topology.code_locations import declares, shown
 from streamcore.processing.topology.nodes import Process, StoreSpec
-from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.processors import DueTimer, ProcessorContext, timer_time_ms
 from streamcore.processing.topology.windows import TimeWindows
 from streamcore.serde import UNTYPED, Serde

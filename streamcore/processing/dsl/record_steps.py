@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from streamcore.model import Record
 from streamcore.processing.dsl.declaration import check_key_type, ensure_hashable_keys, return_type
 from streamcore.processing.dsl.steps import Policy, Steps
+from streamcore.processing.topology.code_locations import declares
 from streamcore.processing.topology.nodes import FlatMapRecord, GroupBy, MapRecord
-from streamcore.processing.topology.places import declares
 
 if TYPE_CHECKING:
     from streamcore.processing.dsl.stream import Stream

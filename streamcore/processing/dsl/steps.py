@@ -12,9 +12,9 @@ from streamcore.errors import UsageError
 from streamcore.processing.dsl.checks import check_function, check_policy
 from streamcore.processing.dsl.declaration import Declaration, check_key_type
 from streamcore.processing.dsl.flow import Flow
+from streamcore.processing.topology.code_locations import add_fact, declares
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import Node
-from streamcore.processing.topology.places import add_fact, declares
 
 if TYPE_CHECKING:
     from streamcore.processing.dsl.stream import Stream

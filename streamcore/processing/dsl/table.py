@@ -20,8 +20,8 @@ from streamcore.processing.dsl.periodic import periodic_updates
 from streamcore.processing.dsl.table_access import TableAccess
 from streamcore.processing.dsl.table_steps import TableSteps
 from streamcore.processing.dsl.windowed_joins import WindowedJoins
+from streamcore.processing.topology.code_locations import declares
 from streamcore.processing.topology.nodes import Final, Node, StoreSpec
-from streamcore.processing.topology.places import declares
 
 if TYPE_CHECKING:
     from streamcore.processing.dsl.grouped_table import GroupedTable

@@ -51,17 +51,17 @@ class TableAccess(Generic[K, V]):
         Raises:
             UsageError: the table cannot be read here, or ``at`` is left out where no event is at hand.
         """
-        value = self._read(self._places(key) if at is None else self._places_at(key, time_ms(at)))
+        value = self._read(self._store_keys(key) if at is None else self._store_keys_at(key, time_ms(at)))
         return default if value is None else value
 
     def __getitem__(self, key: K) -> V:
-        value = self._read(self._places(key))
+        value = self._read(self._store_keys(key))
         if value is None:
             raise KeyError(key)
         return value
 
     def __contains__(self, key: K) -> bool:
-        return self._read(self._places(key)) is not None
+        return self._read(self._store_keys(key)) is not None
 
     def items(self) -> Iterator[tuple[Any, V]]:
         """Return keys and values, in the order of the stored keys; keys of windows as ``sc.Windowed``."""
@@ -69,7 +69,7 @@ class TableAccess(Generic[K, V]):
         windows = self.store.windows
         if windows is None:
             return iter(pairs)
-        return ((windows.windowed(*place), value) for place, value in pairs)
+        return ((windows.windowed(*window), value) for window, value in pairs)
 
     def keys(self) -> Iterator[Any]:
         """Return the keys, in the order of ``items``."""
@@ -89,11 +89,11 @@ class TableAccess(Generic[K, V]):
     def __bool__(self) -> bool:
         return next(self.items(), None) is not None
 
-    def _place(self, key: K) -> Any:
+    def _store_key(self, key: K) -> Any:
         """Return the key in the store; for a windowed table with the start of the current event's window."""
         return key if self.store.windows is None else (key, window_starts_now(self.store)[-1])
 
-    def _places(self, key: K) -> list[Any]:
+    def _store_keys(self, key: K) -> list[Any]:
         """Return the key in the store; for a windowed table with each start of a window of the current event,
         the last first.
         """
@@ -101,7 +101,7 @@ class TableAccess(Generic[K, V]):
             return [key]
         return [(key, start_ms) for start_ms in reversed(window_starts_now(self.store))]
 
-    def _places_at(self, key: K, at_ms: int) -> list[Any]:
+    def _store_keys_at(self, key: K, at_ms: int) -> list[Any]:
         """Return the keys in the store for the windows of a time, that of the last window first."""
         if self.store.windows is None:
             raise UsageError(f"at= is for windowed tables: {fact_text(table=self.name)}")
@@ -109,11 +109,11 @@ class TableAccess(Generic[K, V]):
             return [(key, at_ms)]
         return [(key, start_ms) for start_ms in reversed(self.store.windows.starts_of(at_ms))]
 
-    def _read(self, places: list[Any]) -> V | None:
+    def _read(self, store_keys: list[Any]) -> V | None:
         """Return the value of the first of these keys in the store that has one."""
         table = table_in_task(self.store)
-        for place in places:
-            value: V | None = table.get(place)
+        for store_key in store_keys:
+            value: V | None = table.get(store_key)
             if value is not None:
                 return value
         return None

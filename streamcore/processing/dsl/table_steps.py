@@ -30,6 +30,7 @@ from streamcore.processing.dsl.flow import Flow, Shape, writable
 from streamcore.processing.dsl.periodic import periodic
 from streamcore.processing.dsl.steps import Policy, Steps
 from streamcore.processing.dsl.table_access import TableAccess
+from streamcore.processing.topology.code_locations import add_fact, declares, shown
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import (
     DerivedTable,
@@ -40,7 +41,6 @@ from streamcore.processing.topology.nodes import (
     StoreSpec,
     own_stores,
 )
-from streamcore.processing.topology.places import add_fact, declares, shown
 
 if TYPE_CHECKING:
     from streamcore.processing.dsl.table import Table

@@ -15,6 +15,7 @@ from streamcore.processing.dsl.flow import Destination, Flow, Shape
 from streamcore.processing.dsl.stream import Stream
 from streamcore.processing.dsl.table import GlobalTable, Table
 from streamcore.processing.topology import nodes
+from streamcore.processing.topology.code_locations import declares
 from streamcore.processing.topology.nodes import (
     Node,
     Source,
@@ -23,7 +24,6 @@ from streamcore.processing.topology.nodes import (
     TableSource,
     TopicSpec,
 )
-from streamcore.processing.topology.places import declares
 from streamcore.processing.topology.times import NO_TIMESTAMP, given_time_ms
 from streamcore.processing.topology.versions import KEY_HISTORIES, VERSIONS, HistorySpan
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from streamcore.processing.dsl.declaration import item_type, return_type
 from streamcore.processing.dsl.steps import Policy, Steps
+from streamcore.processing.topology.code_locations import declares
 from streamcore.processing.topology.nodes import Filter, FlatMap, Foreach, Map, Peek
-from streamcore.processing.topology.places import declares
 
 if TYPE_CHECKING:
     from streamcore.processing.dsl.stream import Stream

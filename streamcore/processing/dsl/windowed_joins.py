@@ -16,9 +16,9 @@ from streamcore.processing.dsl.declaration import Declaration, named_after, retu
 from streamcore.processing.dsl.flow import Flow, Shape, writable
 from streamcore.processing.dsl.steps import Policy
 from streamcore.processing.dsl.table_access import TableAccess
+from streamcore.processing.topology.code_locations import add_fact, declares, shown
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import DerivedTable, Node, RowJoin, StoreSpec
-from streamcore.processing.topology.places import add_fact, declares, shown
 from streamcore.processing.topology.windows import AnyWindows, CalendarWindows, TimeWindows
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from streamcore.processing.dsl.flow import Destination, Flow
 from streamcore.processing.dsl.table import WindowedTable
 from streamcore.processing.topology import aggregations
 from streamcore.processing.topology.aggregator import Aggregator
+from streamcore.processing.topology.code_locations import declares, shown
 from streamcore.processing.topology.error_policy import ErrorPolicy
 from streamcore.processing.topology.nodes import TopicSpec
-from streamcore.processing.topology.places import declares, shown
 from streamcore.processing.topology.windows import (
     AnyWindows,
     CalendarWindows,

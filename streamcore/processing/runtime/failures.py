@@ -17,9 +17,9 @@ from streamcore.model import Record, RecordColumns
 from streamcore.processing.operators.batch import Batch
 from streamcore.processing.operators.guard import shown
 from streamcore.processing.operators.outputs import BatchOutputs
+from streamcore.processing.topology.code_locations import error_location
 from streamcore.processing.topology.dead_letters import dead_letter_headers
 from streamcore.processing.topology.nodes import TopicSpec
-from streamcore.processing.topology.places import place_raised
 from streamcore.processing.topology.record_sizes import ensure_fits
 from streamcore.serde import BYTES
 
@@ -96,7 +96,9 @@ class FailureLog:
             span.left_out += 1
             return
         span.logged += 1
-        text = fact_text(node=node, **facts, error=f"{type(error).__name__}: {error}", at=place_raised(error))
+        text = fact_text(
+            node=node, **facts, error=f"{type(error).__name__}: {error}", at=error_location(error)
+        )
         _logger.warning("%s: %s", what, text, exc_info=error if _logger.isEnabledFor(logging.DEBUG) else None)
 
 

@@ -22,9 +22,9 @@ from streamcore.processing.operators.stateless import rows_of
 from streamcore.processing.runtime.event_runner import EventRunner
 from streamcore.processing.runtime.lanes import RaisedByCode
 from streamcore.processing.runtime.turns import Turn
+from streamcore.processing.topology.code_locations import add_fact
 from streamcore.processing.topology.error_policy import Retry, Stop
 from streamcore.processing.topology.nodes import Sink
-from streamcore.processing.topology.places import add_fact
 
 
 class SinkRunner(EventRunner):

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from streamcore.errors import UsageError, fact_text
+from streamcore.processing.topology.code_locations import shown
 from streamcore.processing.topology.error_policy import DeadLetter, ErrorPolicy
-from streamcore.processing.topology.places import shown
 from streamcore.processing.topology.plan import Plan
 from streamcore.processing.topology.timers import Hook, Timer
 

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from streamcore.durations import duration_ms
 from streamcore.errors import UsageError, fact_text
-from streamcore.processing.topology.places import declares, shown
+from streamcore.processing.topology.code_locations import declares, shown
 
 _BACKOFF_MS_MAX = 60_000
 _TIMES_MAX: Final = 1_000_000

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, overload
 
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.processing.topology.aggregator import Aggregator, Of, Value
+from streamcore.processing.topology.code_locations import declares, shown
 from streamcore.processing.topology.identities import different_identities, identities_by_value, identity_of
 from streamcore.processing.topology.identity_sets import (
     FEW,
@@ -27,7 +28,6 @@ from streamcore.processing.topology.identity_sets import (
     with_identities,
     with_identity,
 )
-from streamcore.processing.topology.places import declares, shown
 
 T = TypeVar("T")
 

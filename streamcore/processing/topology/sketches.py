@@ -24,9 +24,9 @@ from typing import Any, Final, overload
 
 from streamcore.errors import TopologyError, UsageError, fact_text
 from streamcore.processing.topology.aggregator import Aggregator, Of, Value
+from streamcore.processing.topology.code_locations import declares, shown
 from streamcore.processing.topology.exact_numbers import as_number
 from streamcore.processing.topology.identities import different_identities
-from streamcore.processing.topology.places import declares, shown
 
 BUFFER_VALUES: Final = 512
 """Quantiles of fewer values than this are exact."""

@@ -206,8 +206,8 @@ def test_every_place_for_a_policy_refuses_what_is_none(policy: Any, written: str
     ]
 
     for declare in declarations:
-        app.declaration.places.pop(("table", "t"), None)
-        app.declaration.places.pop(("topic", "way"), None)
+        app.declaration.locations.pop(("table", "t"), None)
+        app.declaration.locations.pop(("topic", "way"), None)
         app.declaration.topics.pop("way", None)
         with pytest.raises(TopologyError, match=f"on_error is {re.escape(written)}.*{HERE}"):
             declare()

@@ -1,4 +1,4 @@
-"""The place in the user's program of a declaration or a failure, for errors.
+"""The lines of the user's program that errors name: where something was declared, where an error was raised.
 
 A public call that declares something is marked with ``declares``: its errors end with ``at=FILE:LINE``,
 the line outside of this package that made the call.
@@ -26,7 +26,7 @@ _HAS_FACTS = re.compile(r": [a-z_]+=")
 _LETTERS_MAX: Final = 80
 
 
-def user_place() -> str:
+def caller_location() -> str:
     """Return the file and line that called this package: ``FILE:LINE``."""
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
@@ -38,8 +38,8 @@ def user_place() -> str:
     return f"{file.removeprefix(here)}:{frame.f_lineno}"
 
 
-def place_raised(error: BaseException) -> str:
-    """Return the place in the user's code where an error was raised: ``FILE:LINE``.
+def error_location(error: BaseException) -> str:
+    """Return the location in the user's code where an error was raised: ``FILE:LINE``.
 
     It is the innermost frame that is neither this package's, nor the standard library's, nor an installed
     library's; the innermost of all if there is no such frame.
@@ -71,7 +71,7 @@ def declares(function: F) -> F:
         try:
             return function(*arguments, **named)
         except UsageError as error:
-            add_fact(error, "at", user_place())
+            add_fact(error, "at", caller_location())
             raise
         except TypeError as error:
             # Raised by the call itself, not inside the function: its arguments do not fit.
@@ -79,7 +79,7 @@ def declares(function: F) -> F:
                 raise
             # Python names the class that defines the method, which is none that users write.
             reason = str(error).replace(function.__qualname__, function.__name__)
-            message = f"the arguments do not fit: {fact_text(reason=reason, at=user_place())}"
+            message = f"the arguments do not fit: {fact_text(reason=reason, at=caller_location())}"
             raise TopologyError(message) from None
 
     return call  # type: ignore[return-value]

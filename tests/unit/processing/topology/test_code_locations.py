@@ -8,15 +8,21 @@ from typing import Any
 import pytest
 
 from streamcore.errors import TopologyError, UsageError
-from streamcore.processing.topology.places import add_fact, declares, place_raised, shown, user_place
+from streamcore.processing.topology.code_locations import (
+    add_fact,
+    caller_location,
+    declares,
+    error_location,
+    shown,
+)
 
 
 def line_of(function: Callable[..., Any], offset: int) -> str:
-    return f"test_places.py:{function.__code__.co_firstlineno + offset}"
+    return f"test_code_locations.py:{function.__code__.co_firstlineno + offset}"
 
 
 def test_the_place_of_a_declaration_is_the_line_that_made_the_call() -> None:
-    found = user_place()
+    found = caller_location()
 
     assert found.endswith(line_of(test_the_place_of_a_declaration_is_the_line_that_made_the_call, 1))
 
@@ -29,7 +35,7 @@ def test_the_place_of_a_failure_is_the_innermost_line_of_the_user() -> None:
     with pytest.raises(ValueError, match="on purpose") as caught:
         list(map(fails, [1]))
 
-    assert place_raised(caught.value).endswith(line_of(fails, 1))
+    assert error_location(caught.value).endswith(line_of(fails, 1))
 
 
 def test_a_failure_within_the_standard_library_is_placed_where_the_user_called_it() -> None:
@@ -41,7 +47,7 @@ def test_a_failure_within_the_standard_library_is_placed_where_the_user_called_i
     with pytest.raises(ValueError, match="Expecting") as caught:
         parse()
 
-    assert place_raised(caught.value).endswith(line_of(parse, 1))
+    assert error_location(caught.value).endswith(line_of(parse, 1))
 
 
 @declares
