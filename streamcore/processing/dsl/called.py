@@ -34,8 +34,14 @@ class CalledFunctions:
         self.commands: dict[str, Callable[..., Any]] = {}
 
     @declares
-    def timer(self, interval: Duration, *, name: str | None = None) -> Callable[[F], F]:
+    def timer(self, interval: Duration, *, name: str | None = None, leader: bool = False) -> Callable[[F], F]:
         """Call a function every ``interval``, on each worker, one call at a time.
+
+        Args:
+            interval: the time between calls.
+            name: the name of the timer; that of the function by default.
+            leader: one of the workers calls the function, the one that runs the application's first task.
+                When that task moves, a call of the former worker can still be under way.
 
         Raises:
             TopologyError: the interval is not a duration of at least 1 ms, or the name is taken.
@@ -43,11 +49,16 @@ class CalledFunctions:
         if callable(interval):
             raise TopologyError(f"write @app.timer('30s'): {fact_text(given=shown(interval))}")
         interval_ms = declared_ms(interval, "a timer's interval")
-        return self._timer_decorator(name, interval_ms=interval_ms)
+        return self._timer_decorator(name, leader=leader, interval_ms=interval_ms)
 
     @declares
     def crontab(
-        self, expression: str, *, timezone: str | tzinfo | None = None, name: str | None = None
+        self,
+        expression: str,
+        *,
+        timezone: str | tzinfo | None = None,
+        name: str | None = None,
+        leader: bool = False,
     ) -> Callable[[F], F]:
         """Call a function at the times of a cron expression, on each worker.
 
@@ -57,6 +68,7 @@ class CalledFunctions:
                 a change to summer time skips fires at the change; a time that a change back repeats fires
                 twice.
             name: the name of the timer; that of the function by default.
+            leader: one of the workers calls the function, as with ``timer``.
 
         Raises:
             TopologyError: the expression is invalid or never matches, the time zone is unknown, or the
@@ -74,7 +86,7 @@ class CalledFunctions:
             raise TopologyError(
                 f"the time of the cron expression never comes: {fact_text(given=shown(expression))}"
             ) from error
-        return self._timer_decorator(name, crontab=expression, timezone=_time_zone(timezone))
+        return self._timer_decorator(name, leader=leader, crontab=expression, timezone=_time_zone(timezone))
 
     @declares
     def on_start(self, function: F) -> F:
@@ -138,6 +150,7 @@ class CalledFunctions:
         self,
         name: str | None,
         *,
+        leader: bool,
         interval_ms: int | None = None,
         crontab: str | None = None,
         timezone: tzinfo | None = None,
@@ -149,7 +162,14 @@ class CalledFunctions:
             check_parameters(function, step=label, takes=())
             timer_name = self.declaration.name("timer", name, label)
             self.timers.append(
-                Timer(timer_name, function, interval_ms=interval_ms, crontab=crontab, timezone=timezone)
+                Timer(
+                    timer_name,
+                    function,
+                    interval_ms=interval_ms,
+                    crontab=crontab,
+                    timezone=timezone,
+                    leader=leader,
+                )
             )
             return function
 

@@ -44,6 +44,7 @@ class Timers:
         failures: FailureLog,
         ended: Callable[[], None],
         wait_ms: Callable[[int], None] | None = None,
+        is_leader: Callable[[], bool] = lambda: True,
     ) -> None:
         """Create the timers of an application.
 
@@ -51,7 +52,9 @@ class Timers:
             context: the context in which the functions run.
             ended: called when a call has ended, with or without an error.
             wait_ms: waits before a retry; ``None`` is the event loop's sleep.
+            is_leader: whether this worker calls the functions that one worker alone calls.
         """
+        self._is_leader = is_leader
         self._context = context
         self._on_error = on_error
         self._failures = failures
@@ -76,7 +79,7 @@ class Timers:
             if due_ms > now_ms:
                 continue
             self._due[index] = (timer, next_due_ms(timer, max(due_ms, now_ms - (timer.interval_ms or 0))))
-            if index not in self._running:
+            if index not in self._running and (not timer.leader or self._is_leader()):
                 with user_context(self._context):
                     call = asyncio.get_running_loop().create_task(self._call(timer), name=timer.name)
                 call.add_done_callback(lambda _: self._ended())

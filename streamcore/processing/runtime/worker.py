@@ -118,6 +118,7 @@ class TaskWorker:
             failures=self._failures,
             ended=self._waking.set,
             wait_ms=wait_ms,
+            is_leader=self._runs_first_task,
         )
         self._purge = RepartitionPurge(log, settings.purge_interval_ms, now_ms)
         self._has_started = False
@@ -194,6 +195,11 @@ class TaskWorker:
         self.task_set.count_from(before)
 
     # -- what timers may use
+
+    def _runs_first_task(self) -> bool:
+        """Whether this worker, of all that share the tasks, calls the timers that one worker alone calls."""
+        first = self.task_set.all_ids()[:1]
+        return not first or any(state.task.task_id == first[0] for state in self.task_set.states)
 
     @property
     def sender(self) -> DirectSender:

@@ -18,6 +18,8 @@ class Timer:
     crontab: str | None = None
     timezone: tzinfo | None = None
     """The time zone of the cron expression; ``None`` is UTC."""
+    leader: bool = False
+    """Whether one worker alone calls the function: the one that runs the first task of the application."""
 
 
 @dataclass(frozen=True, slots=True)

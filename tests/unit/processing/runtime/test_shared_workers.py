@@ -110,3 +110,37 @@ def test_a_worker_that_runs_alone_on_the_served_folder_is_not_joined(
         sc.run(counting(), data=tmp_path / "second", broker=served.address) as second,
     ):
         second.wait_until_caught_up("10s")
+
+
+def test_one_worker_calls_the_timers_of_the_leader_and_each_calls_the_others(
+    served: ServedLog, tmp_path: Path
+) -> None:
+    calls: Counter[str] = Counter()
+
+    def counting_calls(worker: str) -> sc.App:
+        app = counting()
+
+        @app.timer("10ms", leader=True)
+        def led() -> None:
+            calls[f"{worker} led"] += 1
+
+        @app.timer("10ms")
+        def each() -> None:
+            calls[f"{worker} each"] += 1
+
+        return app
+
+    with (
+        sc.run(counting_calls("first"), data=tmp_path / "first", broker=served.address) as first,
+        sc.run(counting_calls("second"), data=tmp_path / "second", broker=served.address) as second,
+    ):
+        await_true(
+            lambda: len(tasks_of(first)) == len(tasks_of(second)) == PARTITIONS, "the tasks are shared"
+        )
+        calls.clear()
+        await_true(
+            lambda: calls["first each"] > 5 and calls["second each"] > 5, "each worker calls its timers"
+        )
+        await_true(lambda: calls.total() - calls["first each"] - calls["second each"] > 5, "the leader does")
+
+    assert 0 in (calls["first led"], calls["second led"])
