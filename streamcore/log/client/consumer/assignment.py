@@ -18,10 +18,10 @@ class ConsumerAssignment:
     """The partitions that one consumer reads; its group or the program changes them."""
 
     def __init__(
-        self, log: port.Log, readings: FetchStates, group: str | None, settings: ConsumerSettings
+        self, log: port.Log, fetch_states: FetchStates, group: str | None, settings: ConsumerSettings
     ) -> None:
         self._log = log
-        self._fetch_states = readings
+        self._fetch_states = fetch_states
         self._group = group
         self._settings = settings
 

@@ -83,27 +83,27 @@ class FetchStates:
         self._isolation = isolation
         self._fetch_bytes_max = fetch_bytes_max
         self._reader = log.reader(isolation=isolation)
-        self._by_place: dict[TopicPartition, FetchState] = {}
+        self._by_partition: dict[TopicPartition, FetchState] = {}
         self._order: list[TopicPartition] = []
         self._is_reader_stale = False
 
     def __contains__(self, partition: TopicPartition) -> bool:
-        return partition in self._by_place
+        return partition in self._by_partition
 
     def __len__(self) -> int:
-        return len(self._by_place)
+        return len(self._by_partition)
 
     def partitions(self) -> tuple[TopicPartition, ...]:
         """Return the partitions, in the order in which they were added."""
-        return tuple(self._by_place)
+        return tuple(self._by_partition)
 
     def items(self) -> Iterable[tuple[TopicPartition, FetchState]]:
         """Return the partitions and their fetch states."""
-        return self._by_place.items()
+        return self._by_partition.items()
 
     def get(self, partition: TopicPartition) -> FetchState | None:
         """Return the fetch state of a partition, or ``None`` if the consumer does not read it."""
-        return self._by_place.get(partition)
+        return self._by_partition.get(partition)
 
     def on_progress(self, callback: Callable[[], None]) -> None:
         """Call ``callback``, from any thread, when records may have become readable."""
@@ -112,42 +112,42 @@ class FetchStates:
     def add(self, positions: Mapping[TopicPartition, Offset], committed: Iterable[TopicPartition]) -> None:
         """Read more partitions from these positions, some of which are the group's committed offsets."""
         for partition, position in positions.items():
-            self._by_place[partition] = FetchState(position)
+            self._by_partition[partition] = FetchState(position)
         for partition in committed:
-            self._by_place[partition].committed = positions[partition]
-        self._order = list(self._by_place)
+            self._by_partition[partition].committed = positions[partition]
+        self._order = list(self._by_partition)
         self._is_reader_stale = True
 
     def remove(self, partitions: Iterable[TopicPartition]) -> None:
         """Stop reading these partitions, and drop what was fetched of them."""
         for partition in partitions:
-            self._by_place.pop(partition, None)
-        self._order = list(self._by_place)
+            self._by_partition.pop(partition, None)
+        self._order = list(self._by_partition)
         self._is_reader_stale = True
 
     def move(self, partition: TopicPartition, offset: Offset) -> None:
         """Set the position of a partition and drop what was fetched of it."""
-        self._by_place[partition].move(offset)
+        self._by_partition[partition].move(offset)
         self._is_reader_stale = True
 
     def pause(self, partitions: Iterable[TopicPartition], is_paused: bool) -> None:
         """Pause or resume the return of records of these partitions."""
         for partition in partitions:
-            self._by_place[partition].is_paused = is_paused
+            self._by_partition[partition].is_paused = is_paused
         self._is_reader_stale = True
 
     def lag(self) -> dict[TopicPartition, int]:
         """Return how many offsets of each partition were not returned yet."""
         marks = self._log.offsets(self.partitions())
         return {
-            partition: max(0, marks[partition].visible_end(self._isolation) - reading.position)
-            for partition, reading in self._by_place.items()
+            partition: max(0, marks[partition].visible_end(self._isolation) - state.position)
+            for partition, state in self._by_partition.items()
         }
 
     def close(self) -> None:
         """Stop reading."""
         self._reader.close()
-        self._by_place.clear()
+        self._by_partition.clear()
         self._order.clear()
 
     def collect(self, limit: int) -> list[BytesRecord]:
@@ -158,11 +158,11 @@ class FetchStates:
         collected_bytes = 0
         for _ in range(len(self._order)):
             partition = self._order[0]
-            reading = self._by_place[partition]
-            if not reading.is_paused:
-                if not reading.records:
-                    self._fetch(partition, reading)
-                handed = reading.hand_out(limit - len(collected))
+            state = self._by_partition[partition]
+            if not state.is_paused:
+                if not state.records:
+                    self._fetch(partition, state)
+                handed = state.hand_out(limit - len(collected))
                 collected = collected + handed if collected else handed
                 if len(collected) >= limit:
                     break
@@ -175,18 +175,18 @@ class FetchStates:
                 break
         return collected
 
-    def _fetch(self, partition: TopicPartition, reading: FetchState) -> None:
-        while not reading.records:
+    def _fetch(self, partition: TopicPartition, state: FetchState) -> None:
+        while not state.records:
             try:
                 columns = self._reader.fetch(partition, bytes_max=self._fetch_bytes_max)
             except OffsetOutOfRangeError as error:
-                self._reset(partition, reading, error)
+                self._reset(partition, state, error)
                 continue
             if columns is None:
                 return
-            reading.keep(columns)
+            state.keep(columns)
 
-    def _reset(self, partition: TopicPartition, reading: FetchState, error: OffsetOutOfRangeError) -> None:
+    def _reset(self, partition: TopicPartition, state: FetchState, error: OffsetOutOfRangeError) -> None:
         """Move a partition to its start or end, as ``start`` says. Raises ``error`` for another ``start``."""
         marks = self._log.offsets([partition])[partition]
         match self._start:
@@ -196,17 +196,17 @@ class FetchStates:
                 offset = marks.visible_end(self._isolation)
             case _:
                 raise error
-        facts = fact_text(partition=partition, position=reading.position, reset_to=offset)
+        facts = fact_text(partition=partition, position=state.position, reset_to=offset)
         _logger.warning("the position is out of range, continuing at another offset %s", facts)
-        reading.move(offset)
+        state.move(offset)
         self._assign_reader()
 
     def _assign_reader(self) -> None:
         self._reader.assign(
             {
-                partition: reading.fetched_to
-                for partition, reading in self._by_place.items()
-                if not reading.is_paused
+                partition: state.fetched_to
+                for partition, state in self._by_partition.items()
+                if not state.is_paused
             }
         )
         self._is_reader_stale = False

@@ -1,4 +1,4 @@
-"""The public producer over a log that cuts runs: others write in between, and refusals are of batches."""
+"""Sending to a log that cuts columns into batches: others write in between, and refusals are of batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streamcore.log.client.port import Appended, Outcome, TopicDescription, Tran
 from streamcore.log.client.producer.producer import Producer, ProducerSettings
 from streamcore.model import RecordColumns, TopicPartition
 
-TARGET = TopicPartition("t", 0)
+PARTITION = TopicPartition("t", 0)
 REFUSAL = InvalidRecordError("the log does not take this batch")
 
 
@@ -37,7 +37,7 @@ class Answered:
 
 
 class CuttingPort:
-    """A port producer that writes batches of ``batch_count``, each followed by a stranger's record."""
+    """A port producer that writes batches of ``batch_count``, each followed by another program's record."""
 
     time_min_ms = 0
 
@@ -60,12 +60,12 @@ class CuttingPort:
             base = len(self.stored)
             self.stored += batch
             outcomes.append((start + len(batch), Appended(partition, base, base + len(batch))))
-            self.stored.append(b"stranger")
+            self.stored.append(b"other")
         return Answered(outcomes)
 
     def own(self) -> list[bytes]:
         """What the producer wrote, sorted."""
-        return sorted(value or b"" for value in self.stored if value != b"stranger")
+        return sorted(value or b"" for value in self.stored if value != b"other")
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         raise AssertionError("no transactions here")
@@ -109,8 +109,8 @@ def test_the_ranges_of_a_send_many_leave_out_what_others_wrote() -> None:
     with producer_on(port) as producer:
         sent = producer.send_many("t", [(None, b"%d" % number) for number in range(5)]).result()
 
-    assert sent.ranges == (Appended(TARGET, 0, 2), Appended(TARGET, 3, 5), Appended(TARGET, 6, 7))
-    assert sent.position == {TARGET: 7}
+    assert sent.ranges == (Appended(PARTITION, 0, 2), Appended(PARTITION, 3, 5), Appended(PARTITION, 6, 7))
+    assert sent.position == {PARTITION: 7}
 
 
 def test_a_send_many_with_a_record_that_is_refused_says_so_and_writes_the_others_once() -> None:
