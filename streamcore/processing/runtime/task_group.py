@@ -32,7 +32,7 @@ _logger = logging.getLogger(__name__)
 SESSION_S: Final = 10
 """How long a worker without a sign of life keeps its tasks."""
 
-_FOLLOW_EVERY_S: Final = 0.05
+_FOLLOW_EVERY_S: Final = 0.1
 _RELEASE_WAIT_S: Final = 60.0
 """How long the worker may take to commit and close tasks that it gives up; then it has lost them."""
 _LEAVE_WAIT_S: Final = 5.0
