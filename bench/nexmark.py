@@ -65,6 +65,8 @@ MEMORY_TARGET_MB: Final = 500
 """The highest memory of a process for 10,000,000 events."""
 
 _QUICK_EVENTS: Final = 20_000
+_LOADED_EVENTS: Final = 500_000
+"""A transaction has so many events: the log aborts one that is open for a minute."""
 
 
 def prepare(folder: Path, count: int) -> None:
@@ -72,7 +74,9 @@ def prepare(folder: Path, count: int) -> None:
     with sc.connect(folder, durability="relaxed") as log:
         for topic in (*TOPICS.values(), SIDE_TOPIC):
             log.create_topic(topic, partitions=1, config={"retention.ms": "-1"})
-        load_lines(log, (line.encode() for line in event_lines(Recipe(), count)))
+        for first in range(0, count, _LOADED_EVENTS):
+            lines = event_lines(Recipe(), min(_LOADED_EVENTS, count - first), first=first)
+            load_lines(log, (line.encode() for line in lines))
 
 
 def measure_query(query: str, folder: Path, count: int) -> Measured:
