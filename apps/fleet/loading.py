@@ -41,7 +41,8 @@ def load(log: sc.Log, events: Iterable[Flight], registry: Iterable[Plane], progr
             log.create_topic(topic.name, partitions=topic.spec.partition_count or 1, config=topic.spec.config)
     encode_plane = planes.spec.value_serde.encode
     encode_flight = flights.spec.value_serde.encode
-    with log.producer(transactional_id="fleet-load") as producer, producer.transaction():
+    loading = log.producer(transactional_id="fleet-load", transaction_timeout="15m")
+    with loading as producer, producer.transaction():
         producer.send_many(
             planes.name,
             (

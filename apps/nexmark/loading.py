@@ -1,6 +1,7 @@
 """Write events to the topics ``person``, ``auction`` and ``bid``: all of them, or none.
 
-One transaction holds all events, so that after a crash in the middle no event is visible. A line becomes
+One transaction holds all events, so that after a crash in the middle no event is visible. A load may take 15
+minutes: the log aborts a transaction that is open for longer. A line becomes
 the value of a record as it is. Persons and auctions are keyed by their id, bids by their auction, and the
 time of the record is that of the event.
 """
@@ -66,7 +67,8 @@ def load_lines(log: sc.Log, lines: Iterable[bytes]) -> int:
         UsageError: a line is not an event; the message has its number, and nothing is written.
     """
     count = 0
-    with log.producer(transactional_id="nexmark-load") as producer, producer.transaction():
+    loading = log.producer(transactional_id="nexmark-load", transaction_timeout="15m")
+    with loading as producer, producer.transaction():
         if SIDE_TOPIC not in log.topics() or not _holds_records(log, SIDE_TOPIC):
             producer.send_many(SIDE_TOPIC, side_rows())
         rest = (line for line in lines if not line.isspace())

@@ -9,10 +9,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Literal, Protocol, Self, TypeAlias
+from typing import Final, Literal, Protocol, Self, TypeAlias
 
 from streamcore.clock import Clock
-from streamcore.errors import ClosedError, UsageError, fact_text, with_facts
+from streamcore.durations import duration_ms
+from streamcore.errors import ClosedError, InvalidConfigError, UsageError, fact_text, with_facts
 from streamcore.log.client import port
 from streamcore.log.client.access import AccessControl
 from streamcore.log.client.application_groups import ensure_not_an_application
@@ -40,6 +41,9 @@ from streamcore.model import (
 )
 
 IsolationName: TypeAlias = Literal["read_committed", "read_uncommitted"]
+
+_TRANSACTION_TIMEOUT_MS_MIN: Final = 1_000
+"""librdkafka takes no shorter one."""
 
 
 class ProgramLog(GroupLog, Protocol):
@@ -70,6 +74,7 @@ class ConnectedLog:
         linger: Duration = "5ms",
         batch_bytes_max: int = 512 * 1024,
         buffer_bytes_max: int = 32 * 1024 * 1024,
+        transaction_timeout: Duration | None = None,
     ) -> Producer:
         """Return a producer: idempotent, every acknowledged record durable.
 
@@ -80,13 +85,27 @@ class ConnectedLog:
             linger: how long a record may wait for others; a wait for its future ends that at once.
             batch_bytes_max: the most bytes of a batch.
             buffer_bytes_max: the bytes that may be in flight; ``send`` waits at this limit.
+            transaction_timeout: the log aborts a transaction that is open for longer; 60 s by default, at
+                least 1 s, at most the ``transaction.max.timeout.ms`` of the log, 15 minutes by default.
+
+        Raises:
+            InvalidConfigError: the log does not allow this ``transaction_timeout``.
         """
         settings = ProducerSettings(
             linger=linger, batch_bytes_max=batch_bytes_max, buffer_bytes_max=buffer_bytes_max
         )
+        timeout_ms = None if transaction_timeout is None else duration_ms(transaction_timeout)
+        if timeout_ms is not None and timeout_ms < _TRANSACTION_TIMEOUT_MS_MIN:
+            raise InvalidConfigError(
+                with_facts("the transaction timeout is less than a second", timeout_ms=timeout_ms)
+            )
         log = self._open()
         return Producer(
-            log.producer_port(transactional_id=transactional_id, compression=compression),
+            log.producer_port(
+                transactional_id=transactional_id,
+                compression=compression,
+                transaction_timeout_ms=timeout_ms,
+            ),
             log.topics,
             self._clock,
             is_transactional=transactional_id is not None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,22 @@ def test_a_line_becomes_a_value_in_the_topic_and_partition_of_its_key(tmp_path: 
         assert record.key == b"%d" % event["auction"]
         assert record.partition == partition_of_key(record.key, 2)
         assert record.timestamp_ms == event["dateTime"]
+
+
+def test_a_load_may_take_as_long_as_a_transaction_may_be_open(tmp_path: Path) -> None:
+    timeouts_ms: list[int] = []
+
+    def lines() -> Iterator[bytes]:
+        found = log.embedded.node.broker.describe_transaction("nexmark-load")
+        assert found is not None
+        timeouts_ms.append(found.timeout_ms)
+        yield from (line.encode() for line in event_lines(Recipe(), 50))
+
+    with sc.connect(tmp_path, durability="relaxed") as log:
+        create(log)
+        load_lines(log, lines())
+
+    assert timeouts_ms == [15 * 60_000]
 
 
 def test_a_second_load_adds_events_and_no_second_side_table(tmp_path: Path) -> None:

@@ -526,11 +526,15 @@ def test_closing_a_producer_aborts_its_open_transaction(house: LogHouse) -> None
     assert read_all(house.log, FIRST) == []
 
 
-def test_transactions_need_a_transactional_producer_and_the_other_way_round(house: LogHouse) -> None:
+def test_transactions_need_a_transactional_producer_and_a_timeout_that_the_log_allows(
+    house: LogHouse,
+) -> None:
     with pytest.raises(InvalidTransactionStateError), house.log.producer_port().transaction():
         pass
     with pytest.raises(InvalidTransactionStateError):
         append(house.log.producer_port(transactional_id="t"), FIRST, [b"v"]).result()
+    with pytest.raises(InvalidConfigError):
+        house.log.producer_port(transactional_id="t", transaction_timeout_ms=900_001)
 
 
 def test_a_finished_transaction_takes_nothing_more(house: LogHouse) -> None:

@@ -263,10 +263,11 @@ class Log(Protocol):
         transaction_timeout_ms: int | None = None,
     ) -> Producer:
         """Return a producer of columns. With a transactional id, older producers of that id are fenced and
-        their open transaction is aborted before this returns.
+        their open transaction is aborted before this returns. The log aborts a transaction that is open for
+        longer than the timeout, 60 s by default.
 
-        ``transaction_timeout_ms`` is after which time without an end the log aborts a transaction; 60 s by
-        default.
+        Raises:
+            InvalidConfigError: the log does not allow this timeout.
         """
 
     def reader(self, *, isolation: Isolation = Isolation.READ_COMMITTED) -> Reader:

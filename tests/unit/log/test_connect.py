@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamcore.errors import ClosedError, DirectoryInUseError, UsageError
+from streamcore.errors import ClosedError, DirectoryInUseError, InvalidConfigError, UsageError
 from streamcore.log.connect import connect
 from streamcore.model import CommittedOffset, TopicPartition
 
@@ -96,6 +96,23 @@ def test_a_group_is_described_with_its_lag(tmp_path: Path) -> None:
             log.describe_group("unknown")
         log.delete_group("g")
         assert log.groups() == []
+
+
+@pytest.mark.parametrize("timeout", ["999ms", "0s", "15m1s"])
+def test_a_transaction_timeout_that_the_log_does_not_allow_is_refused(tmp_path: Path, timeout: str) -> None:
+    with connect(tmp_path) as log, pytest.raises(InvalidConfigError, match="timeout"):
+        log.producer(transactional_id="t", transaction_timeout=timeout)
+
+
+@pytest.mark.parametrize(("timeout", "timeout_ms"), [(None, 60_000), ("1s", 1_000), ("15m", 900_000)])
+def test_a_transaction_has_the_timeout_that_the_producer_requests(
+    tmp_path: Path, timeout: str | None, timeout_ms: int
+) -> None:
+    with connect(tmp_path) as log, log.producer(transactional_id="t", transaction_timeout=timeout):
+        found = log.embedded.node.broker.describe_transaction("t")
+
+    assert found is not None
+    assert found.timeout_ms == timeout_ms
 
 
 def test_records_of_an_open_transaction_are_no_lag(tmp_path: Path) -> None:

@@ -206,6 +206,9 @@ class EmbeddedLog:
     ) -> EmbeddedProducer:
         """Return a producer of columns. With a transactional id, older producers of that id are fenced and
         their open transaction is aborted before this returns.
+
+        Raises:
+            InvalidConfigError: the log does not allow this timeout.
         """
         identity = self._run(
             _initialized(self._broker, transactional_id, transaction_timeout_ms, self._clock)

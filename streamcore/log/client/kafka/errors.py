@@ -59,6 +59,7 @@ _REACTIONS: Final[Mapping[str, tuple[type[StreamCoreError], str]]] = {
     "INVALID_PARTITIONS": (InvalidConfigError, _CHANGE),
     "INVALID_REPLICATION_FACTOR": (InvalidConfigError, _CHANGE),
     "INVALID_REQUEST": (InvalidConfigError, _CHANGE),
+    "INVALID_TRANSACTION_TIMEOUT": (InvalidConfigError, "choose a shorter transaction timeout"),
     "POLICY_VIOLATION": (InvalidConfigError, _CHANGE),
     "TOPIC_EXCEPTION": (InvalidConfigError, _CHANGE),
     "_INVALID_ARG": (InvalidConfigError, _CHANGE),

@@ -131,6 +131,9 @@ class KafkaLog:
     ) -> KafkaProducer:
         """Return a producer of columns. With a transactional id, older producers of that id are fenced and
         their open transaction is aborted before this returns.
+
+        Raises:
+            InvalidConfigError: the broker does not allow this timeout.
         """
         return KafkaProducer(
             self._connection,
