@@ -78,7 +78,9 @@ class Timers:
         for index, (timer, due_ms) in enumerate(self._due):
             if due_ms > now_ms:
                 continue
-            self._due[index] = (timer, next_due_ms(timer, max(due_ms, now_ms - (timer.interval_ms or 0))))
+            # Times that a late worker has missed are passed over; an interval keeps its rhythm.
+            late_ms = 0 if timer.interval_ms is None else (now_ms - due_ms) % timer.interval_ms
+            self._due[index] = (timer, next_due_ms(timer, now_ms - late_ms))
             if index not in self._running and (not timer.leader or self._is_leader()):
                 with user_context(self._context):
                     call = asyncio.get_running_loop().create_task(self._call(timer), name=timer.name)

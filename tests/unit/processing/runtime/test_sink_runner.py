@@ -299,5 +299,5 @@ async def unfinished(values: list[int]) -> Any:
 def test_wrong_arguments_are_refused_with_the_place(options: dict[str, Any], told: str) -> None:
     topic = sc.App("sinks").topic("events", key=str, value=int)
 
-    with pytest.raises(sc.TopologyError, match=rf"{told}.*at=.*test_sink_calls.py"):
+    with pytest.raises(sc.TopologyError, match=rf"{told}.*at=.*test_sink_runner.py"):
         topic.sink(**options)
