@@ -526,9 +526,7 @@ def test_closing_a_producer_aborts_its_open_transaction(house: LogHouse) -> None
     assert read_all(house.log, FIRST) == []
 
 
-def test_transactions_need_a_transactional_producer_and_a_timeout_that_the_log_allows(
-    house: LogHouse,
-) -> None:
+def test_transactions_need_a_transactional_producer_and_an_allowed_timeout(house: LogHouse) -> None:
     with pytest.raises(InvalidTransactionStateError), house.log.producer_port().transaction():
         pass
     with pytest.raises(InvalidTransactionStateError):
