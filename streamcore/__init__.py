@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from streamcore.errors import InvalidRecordError as InvalidRecordError
     from streamcore.errors import InvalidTimestampError as InvalidTimestampError
     from streamcore.errors import InvalidTransactionStateError as InvalidTransactionStateError
+    from streamcore.errors import NotOwnerError as NotOwnerError
     from streamcore.errors import OffsetOutOfRangeError as OffsetOutOfRangeError
     from streamcore.errors import OutOfOrderSequenceError as OutOfOrderSequenceError
     from streamcore.errors import ProducerFencedError as ProducerFencedError
@@ -151,6 +152,7 @@ __all__ = [
     "InvalidTransactionStateError",
     "Isolation",
     "Log",
+    "NotOwnerError",
     "OffsetOutOfRangeError",
     "OutOfOrderSequenceError",
     "Position",

@@ -99,6 +99,10 @@ class RebalanceInProgressError(RetriableError):
     """The consumer group is rebalancing: it agrees on a new assignment."""
 
 
+class NotOwnerError(RetriableError):
+    """Another worker has the task, or is about to open it: ask that worker, or make the same call again."""
+
+
 class ConcurrentTransactionsError(RetriableError):
     """The transactional id still has a transaction that is being completed."""
 

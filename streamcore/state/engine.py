@@ -1,8 +1,9 @@
 """The port to the database of one task's state: named stores of sorted byte keys and values.
 
-An engine belongs to one task. Only the task's owner calls ``apply``; any thread may read. The content of an
-``apply`` becomes visible at once and as a whole: data of all stores, the positions that the data reaches, and
-the notes. A crash may undo a suffix of the applies, never a part of one.
+An engine belongs to one task. Only the task's owner calls ``apply`` and ``close``; any thread may read. A
+read that meets ``close`` is answered as before it, or raises ``ClosedError``. The content of an ``apply``
+becomes visible at once and as a whole: data of all stores, the positions that the data reaches, and the
+notes. A crash may undo a suffix of the applies, never a part of one.
 
 Positions are numbers under a name, notes are bytes under a name. ``changelog`` (checkpoints),
 ``queries`` (store descriptions) and the task define the names.

@@ -26,14 +26,15 @@ class MemoryEngine:
 
     def get(self, store: str, key: bytes) -> bytes | None:
         """Return the value of a key, or ``None``."""
-        self._ensure_open()
         found = self._stores.get(store)
+        # In this order: ``close``, of another thread, makes every store look as if it did not exist.
+        self._ensure_open()
         return None if found is None else found.values.get(key)
 
     def get_many(self, store: str, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the values of keys, in their order."""
-        self._ensure_open()
         found = self._stores.get(store)
+        self._ensure_open()
         if found is None:
             return [None] * len(keys)
         return list(map(found.values.get, keys))
@@ -42,9 +43,9 @@ class MemoryEngine:
         self, store: str, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         """Return the pairs with ``start <= key < end``, as of this call."""
-        self._ensure_open()
         with self._lock:
             found = self._stores.get(store)
+            self._ensure_open()
             pairs = [] if found is None else found.pairs(start, end)
         return reversed(pairs) if reverse else iter(pairs)
 
@@ -74,8 +75,9 @@ class MemoryEngine:
 
     def stores(self) -> list[str]:
         """Return the names of the existing stores, sorted."""
+        names = sorted(self._stores)
         self._ensure_open()
-        return sorted(self._stores)
+        return names
 
     def drop_store(self, store: str) -> None:
         """Delete a store with all its data; positions and notes stay."""

@@ -29,11 +29,15 @@ V = TypeVar("V")
 
 
 class Answer(msgspec.Struct, Generic[V], frozen=True):
-    """A value, and the position that it reflects. ``key`` is set for queries with several answers."""
+    """A value, and the position that it reflects. ``key`` is set for queries with several answers.
+
+    ``partition`` is the partition of the table that holds the value.
+    """
 
     value: V
     position: Position
     key: Any = None
+    partition: int | None = None
 
 
 class StoreView(Generic[K, V]):
@@ -51,6 +55,7 @@ class StoreView(Generic[K, V]):
         *,
         keys: KeyCodec[K] | None = None,
         value_type: str = "",
+        partition: int | None = None,
     ) -> None:
         """Read the store that ``description`` describes.
 
@@ -58,7 +63,9 @@ class StoreView(Generic[K, V]):
             decode: converts stored bytes to the value of the answer.
             keys: the codec of the keys alone; by default the one that the description names.
             value_type: the type of the values, for errors.
+            partition: the partition of the table that the store is, for answers.
         """
+        self._partition = partition
         self.description = description
         self._engine = engine
         self._store = description.name
@@ -86,7 +93,7 @@ class StoreView(Generic[K, V]):
         self._ensure_kind("kv", "say which window: at=")
         position = self.position()
         value = self._engine.get(self._store, self._keys.encode(key))
-        return None if value is None else Answer(self._value(key, value), position)
+        return None if value is None else Answer(self._value(key, value), position, None, self._partition)
 
     def range(self, start: K | None = None, end: K | None = None) -> Iterator[Answer[V]]:
         """Return the keys in ``[start, end)``, in order; a side that is ``None`` is open."""
@@ -136,7 +143,7 @@ class StoreView(Generic[K, V]):
             value = self._engine.get(self._store, first[0][:START_BYTES] + encoded)
             if value is not None:
                 window = self._windowed(key, start_ms)
-                yield Answer(self._value(window, value), position, window)
+                yield Answer(self._value(window, value), position, window, self._partition)
             low = encode_start(start_ms + 1)
 
     def _window_at(self, key: K, at: TimestampMs) -> Answer[V] | None:
@@ -147,7 +154,7 @@ class StoreView(Generic[K, V]):
             value = self._engine.get(self._store, encode_start(start_ms) + encoded)
             if value is not None:
                 window = self._windowed(key, start_ms)
-                return Answer(self._value(window, value), position, window)
+                return Answer(self._value(window, value), position, window, self._partition)
         return None
 
     def _starts_at(self, at: TimestampMs) -> Iterable[TimestampMs]:
@@ -168,7 +175,7 @@ class StoreView(Generic[K, V]):
     def _decoded(self, pairs: Iterator[tuple[bytes, bytes]], position: Position) -> Iterator[Answer[V]]:
         for data, stored in pairs:
             key = self._decode_key(data)
-            yield Answer(self._value(key, stored), position, key)
+            yield Answer(self._value(key, stored), position, key, self._partition)
 
     def _value(self, key: object, data: bytes) -> V:
         try:

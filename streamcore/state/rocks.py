@@ -148,8 +148,8 @@ class RocksEngine:
         self, store: str, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         """Return the pairs with ``start <= key < end``, as of this call."""
-        self._ensure_open()
         found = self._stores.get(store)
+        self._ensure_open()
         if found is None or (start is not None and end is not None and start >= end):
             return iter(())
         # The lower bound is a seek forwards and a check backwards: rocksdict's own setter for a
@@ -165,6 +165,8 @@ class RocksEngine:
             pairs = takewhile(lambda pair: start <= pair[0], pairs)
         scan = _Scan(self, pairs, bounds)
         with self._scans_lock:
+            if self._database is None:  # Closed by its owner since: no iterator may keep the folder locked.
+                scan.end()
             self._scans.add(scan)
         return scan
 
@@ -237,7 +239,7 @@ class RocksEngine:
         except Exception as error:  # noqa: BLE001
             failure = failure or error
         if failure is not None:
-            raise self._error(failure) from failure
+            raise error_while_open(self._directory, failure) from failure
 
     def _adopt_store(self, database: Rdict, store: str) -> None:
         self._handles[store] = database.get_column_family_handle(_STORE_PREFIX + store)
@@ -345,6 +347,8 @@ class RocksEngine:
             raise failure
 
     def _error(self, error: Exception) -> StreamCoreError:
+        if self._database is None and not isinstance(error, StreamCoreError):
+            return ClosedError("the state of this task was closed during the call")
         return error_while_open(self._directory, error)
 
 
@@ -375,6 +379,7 @@ class _Scan:
             self._pairs = iter(())
             raise
         except Exception as error:
+            del pairs  # A caller may keep the error, and the folder stays locked while the iterator exists.
             raise self._engine._error(error) from error
 
     def end(self) -> None:

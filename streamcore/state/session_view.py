@@ -118,7 +118,7 @@ class SessionView(StoreView[K, V]):
 
     def _answer(self, data: bytes, stored: bytes, position: Any) -> Answer[V]:
         key = Windowed(self._keys.decode(key_in(data)), self._start(data, stored), end_in(data))
-        return Answer(self._value(key, stored[START_BYTES:]), position, key)
+        return Answer(self._value(key, stored[START_BYTES:]), position, key, self._partition)
 
 
 class SlidingView(SessionView[K, V]):
@@ -169,7 +169,8 @@ def store_view(
     *,
     keys: KeyCodec[Any] | None = None,
     value_type: str = "",
+    partition: int | None = None,
 ) -> StoreView[Any, V]:
     """Return the view that fits the layout of a store."""
     kind = {"session": SessionView, "sliding": SlidingView}.get(description.kind, StoreView)
-    return kind(engine, description, decode, keys=keys, value_type=value_type)
+    return kind(engine, description, decode, keys=keys, value_type=value_type, partition=partition)

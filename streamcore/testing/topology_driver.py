@@ -191,7 +191,7 @@ class TopologyDriver:
             UsageError: the application has no such table.
         """
         self._process_or_recover()
-        return table_query(self._worker.task_set, table, self._processed, lambda: True)
+        return table_query(lambda: self._worker.task_set, table, self._processed, lambda: True)
 
     @property
     def late_count(self) -> int:

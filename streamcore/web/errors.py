@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from streamcore.errors import (
     ClosedError,
+    NotOwnerError,
     RequestTimeoutError,
     StreamCoreError,
     UsageError,
@@ -25,7 +26,7 @@ def status_of(error: Exception) -> int:
     match error:
         case HttpError():
             return error.status
-        case ClosedError():
+        case ClosedError() | NotOwnerError():
             return 503
         case RequestTimeoutError():
             return 504

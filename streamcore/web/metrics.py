@@ -88,13 +88,13 @@ class WorkerMetrics(Collector):
         )
         committed = {
             partition: offset
-            for state in tasks.task_set.states
+            for state in tasks.task_set.open_states
             for partition, offset in state.committed.items()
         }
         for partition, marks in sorted(self._worker.log.offsets(committed).items()):
             left = max(0, marks.last_stable - committed[partition])
             lag.add_metric([partition.topic, str(partition.partition)], left)
-        for state in tasks.task_set.states:
+        for state in tasks.task_set.open_states:
             if state.committed_time_ms != NO_TIME:
                 stream_time.add_metric([str(state.task.task_id)], state.committed_time_ms / 1000)
         yield lag
@@ -116,7 +116,7 @@ def _counts(tasks: TaskWorker) -> Iterator[Metric]:
         "Records that a step leaves out, because their key or their value is null",
         labels=["node", "reason"],
     )
-    for state in tasks.task_set.states:
+    for state in tasks.task_set.open_states:
         processed.add_metric([str(state.task.task_id)], state.task.processed_count)
         late.add_metric([str(state.task.task_id)], state.task.late_count)
     # Copied in one step, because the worker counts in another thread.

@@ -13,6 +13,8 @@ from streamcore.state.engine import KeyValueEngine, StoreWrites
 from streamcore.state.memory import MemoryEngine
 from streamcore.state.rocks import RocksEngine
 
+_KEYS = [b"%03d" % number for number in range(200)]
+
 
 @pytest.fixture(params=["memory", "rocks"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KeyValueEngine]:
@@ -234,3 +236,39 @@ def test_other_threads_read_while_the_owner_applies(engine: KeyValueEngine) -> N
     reader.join()
 
     assert set(seen) == {1}
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda engine: engine.get("counts", b"007") == b"v",
+        lambda engine: engine.get_many("counts", _KEYS) == [b"v"] * 200,
+        lambda engine: len(list(engine.scan("counts"))) == 200,
+        lambda engine: len(list(engine.scan("counts", b"050", b"060", reverse=True))) == 10,
+        lambda engine: engine.note("inputs") == b"{}",
+        lambda engine: engine.stores() == ["counts"],
+    ],
+)
+def test_a_read_of_another_thread_that_meets_the_close_is_answered_or_refused(
+    engine: KeyValueEngine, read: Callable[[KeyValueEngine], object]
+) -> None:
+    """Nothing else happens: no other error, no missing key, no half of a scan."""
+    engine.apply([StoreWrites("counts", _KEYS, [b"v"] * 200)], {}, {"inputs": b"{}"})
+    outcomes: list[object] = []
+    has_read = threading.Event()
+
+    def read_until_refused() -> None:
+        try:
+            while True:
+                outcomes.append(read(engine))
+                has_read.set()
+        except Exception as error:  # noqa: BLE001 - which error it is, is the test
+            outcomes.append(type(error))
+
+    reader = threading.Thread(target=read_until_refused)
+    reader.start()
+    has_read.wait()
+    engine.close()
+    reader.join()
+
+    assert set(outcomes) == {True, ClosedError}

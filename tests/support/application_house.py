@@ -83,7 +83,7 @@ class House:
 
 def table_of(worker: TaskWorker, table: str) -> Mapping[Any, Any]:
     """What a table holds."""
-    view = table_query(worker.task_set, table, lambda *_: None, lambda: True)
+    view = table_query(lambda: worker.task_set, table, lambda *_: None, lambda: True)
     return {answer.key: answer.value for answer in view.all()}
 
 

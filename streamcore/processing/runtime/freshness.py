@@ -69,7 +69,7 @@ class Freshness:
 
     def _covers(self, sub_topology: SubTopology, wanted: Mapping[TopicPartition, int]) -> bool:
         reached = Position()
-        for state in self._task_set.states:
+        for state in self._task_set.open_states:
             if state.task.sub_topology is sub_topology:
                 reached = reached.merge(task_position(state.engine))
         return reached.covers(wanted)

@@ -372,7 +372,7 @@ class Worker:
         Raises:
             UsageError: the application has no such table.
         """
-        return table_query(self.tasks.task_set, table, self._wait_for, lambda: self.is_open)
+        return table_query(lambda: self.tasks.task_set, table, self._wait_for, lambda: self.is_open)
 
     # -- sending to it
 

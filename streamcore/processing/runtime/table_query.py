@@ -1,16 +1,18 @@
-"""Queries of the tables of a running application: all partitions of this worker as one table."""
+"""Queries of the tables of a running application: the partitions of this worker as one table."""
 
 from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from streamcore.durations import duration_ms, time_ms
-from streamcore.errors import ClosedError, UsageError, fact_text
+from streamcore.errors import ClosedError, NotOwnerError, UsageError, fact_text
 from streamcore.model import Offset, TopicPartition, Windowed
+from streamcore.processing.runtime.key_partitions import KeyPartition, TableKeyPartitions
+from streamcore.processing.runtime.open_partitions import OpenPartitions, PartitionSource, not_here
 from streamcore.processing.runtime.outside import AnyTable, table_name
 from streamcore.processing.runtime.reading import ReadOnlyTable
 from streamcore.processing.runtime.stores import description_of, stored_keys
@@ -22,10 +24,11 @@ from streamcore.state.descriptions import StoreDescription
 from streamcore.state.keys import KeyCodec
 from streamcore.state.position import Position
 from streamcore.state.queries import Answer, StoreView
-from streamcore.state.session_view import store_view
 
 _READS_MAX: Final = 5
-"""How often a history is read again, because a commit has come between two reads."""
+"""How often a query reads again, because a commit has come between two reads, or tasks have come or gone."""
+
+R = TypeVar("R")
 
 Time = datetime | str | int
 WaitForPosition = Callable[[StoreSpec, Position, int], None]
@@ -34,29 +37,32 @@ WaitForPosition = Callable[[StoreSpec, Position, int], None]
 class TableQuery:
     """The query object of one table of a running application, for any thread.
 
-    Queries see committed writes. ``position`` in an answer is the position of the inputs that it reflects.
+    Queries see committed writes. ``position`` in an answer is the position of the inputs that it reflects. Of
+    several workers that share an application, a query reads the partitions of this one, those that it has at
+    the time of the query.
     """
 
     def __init__(
         self,
         store: StoreSpec,
-        views: Sequence[StoreView[Any, Any]],
+        partitions: Callable[[], OpenPartitions],
         wait_for: WaitForPosition,
         is_open: Callable[[], bool],
-        reached: Callable[[], Position] | None = None,
+        places: TableKeyPartitions,
         history: HistoryQuery | None = None,
     ) -> None:
         """Unite the views of the partitions.
 
         Args:
+            partitions: returns the partitions that are open now.
             wait_for: waits until the table reflects a position.
-            reached: returns the position of the table, where the engines do not know it (global tables).
+            places: the partitions that keys lead to.
             history: the versions of the rows, if the table keeps them.
         """
-        self._reached = reached
+        self._partitions = partitions
+        self._places = places
         self._history = history
         self.store = store
-        self._views = views
         self._wait_for = wait_for
         self._is_open = is_open
         self.keys: KeyCodec[Any] = stored_keys(store)
@@ -79,13 +85,38 @@ class TableQuery:
 
     def position(self) -> Position:
         """Return the position of the inputs that the table reflects."""
-        self._ensure_open()
-        if self._reached is not None:
-            return self._reached()
-        found = Position()
-        for view in self._views:
-            found = found.merge(view.position())
-        return found
+        return self._read(OpenPartitions.position)
+
+    def partitions(self) -> list[int]:
+        """Return the partitions of the table that this worker has open now."""
+        return self._read(lambda partitions: list(partitions.views))
+
+    def partition_count(self) -> int:
+        """Return how many partitions the table has, on all workers."""
+        return self._read(lambda partitions: partitions.count)
+
+    def partition_of(self, key: Any) -> KeyPartition | None:
+        """Return the partition that a key leads to; ``None`` if it may be in any."""
+        return self._places.of(key)
+
+    def only(self, partitions: Collection[int]) -> TableQuery:
+        """Return a query of some partitions alone.
+
+        Its queries raise ``NotOwnerError`` while one of them is not open on this worker.
+        """
+        return self._of(lambda: self._partitions().only(partitions), lambda history: history.only(partitions))
+
+    def here(self) -> TableQuery:
+        """Return a query of the partitions that this worker has, as if they were the whole table."""
+        return self._of(lambda: self._partitions().as_all(), HistoryQuery.here)
+
+    def _of(
+        self,
+        partitions: Callable[[], OpenPartitions],
+        history_of: Callable[[HistoryQuery], HistoryQuery],
+    ) -> TableQuery:
+        history = None if self._history is None else history_of(self._history)
+        return TableQuery(self.store, partitions, self._wait_for, self._is_open, self._places, history)
 
     def get(
         self,
@@ -106,6 +137,7 @@ class TableQuery:
             timeout: the longest wait for that.
 
         Raises:
+            NotOwnerError: the key may be in a partition that this worker does not have.
             RequestTimeoutError: the table does not reflect ``at_least`` in time.
             SerdeError: the key is not of the table's key type.
             UsageError: an agent wrote the key in several partitions.
@@ -114,55 +146,103 @@ class TableQuery:
         if at_least is not None:
             self._wait_for(self.store, Position(at_least), duration_ms(timeout))
         at_ms = None if at is None else time_ms(at)
-        position = self.position()
+        return self._read(lambda partitions: self._get(partitions, key, at_ms))
+
+    def _get(self, partitions: OpenPartitions, key: Any, at_ms: int | None) -> Answer[Any] | None:
+        position = partitions.position()
         if at_ms is not None and self._history is not None:
-            value = self._history.value_as_of(key, at_ms)
-            return None if value is None else Answer(value, position, key)
-        found = [answer for view in self._views if (answer := view.get(key, at=at_ms)) is not None]
-        if len(found) > 1:
+            found = self._history.value_as_of(key, at_ms)
+            return None if found is None else Answer(found.value, position, key, found.partition)
+        answers = [
+            answer for view in partitions.views.values() if (answer := view.get(key, at=at_ms)) is not None
+        ]
+        if len(answers) > 1:
             raise UsageError(
                 "the key has values in several partitions: the agent's topic has another key than the "
                 "table; let the agent follow topic.group_by(...), or look at all(): "
                 + fact_text(table=self.name, key=repr(key))
             )
-        if not found:
-            return None
-        return Answer(found[0].value, position, key if found[0].key is None else found[0].key)
+        if answers:
+            (answer,) = answers
+            found_key = key if answer.key is None else answer.key
+            return Answer(answer.value, position, found_key, answer.partition)
+        self._ensure_none_elsewhere(partitions, key)
+        return None
+
+    def _ensure_none_elsewhere(self, partitions: OpenPartitions, key: Any) -> None:
+        """Raise ``NotOwnerError`` if a partition that is not open here may hold the key."""
+        if partitions.is_complete:
+            return
+        place = self._places.of(key)
+        if place is not None and place.is_certain:
+            if place.partition not in partitions.views:
+                raise not_here(self.name, [place.partition])
+            return
+        raise not_here(self.name, {*range(partitions.count)} - {*partitions.views})
 
     def range(self, start: Any = None, end: Any = None) -> Iterator[Answer[Any]]:
-        """Return the keys in ``[start, end)`` in order; a bound that is ``None`` is open."""
-        return self._united([view.range(start, end) for view in self._views])
+        """Return the keys in ``[start, end)`` in order; a bound that is ``None`` is open.
+
+        Here and in the other queries with several answers, the iterator raises ``NotOwnerError`` if the
+        worker gives a partition away meanwhile.
+        """
+        return self._united(lambda view: view.range(start, end))
 
     def prefix(self, prefix: Any) -> Iterator[Answer[Any]]:
         """Return the keys that begin with a text or bytes, in order."""
-        return self._united([view.prefix(prefix) for view in self._views])
+        return self._united(lambda view: view.prefix(prefix))
 
     def all(self) -> Iterator[Answer[Any]]:
         """Return all keys, in order; of a windowed table by window start and then key."""
-        return self._united([view.all() for view in self._views])
+        return self._united(lambda view: view.all())
 
     def windows(
         self, key: Any, since: Time | None = None, until: Time | None = None
     ) -> Iterator[Answer[Any]]:
         """Return the windows of a key that start in ``[since, until)``, earliest first."""
         since_ms, until_ms = _bound(since), _bound(until)
-        return self._united([view.windows(key, since_ms, until_ms) for view in self._views])
+        return self._united(lambda view: view.windows(key, since_ms, until_ms))
 
     def windows_between(self, since: Time | None = None, until: Time | None = None) -> Iterator[Answer[Any]]:
         """Return the windows of all keys that start in ``[since, until)``, by start and then key."""
         since_ms, until_ms = _bound(since), _bound(until)
-        return self._united([view.windows_between(since_ms, until_ms) for view in self._views])
+        return self._united(lambda view: view.windows_between(since_ms, until_ms))
 
-    def _united(self, parts: Sequence[Iterator[Answer[Any]]]) -> Iterator[Answer[Any]]:
-        self._ensure_open()
-        return heapq.merge(*parts, key=self._sort_key)
-
-    def _sort_key(self, answer: Answer[Any]) -> tuple[int, bytes]:
-        key = answer.key
+    def place_in_order(self, key: Any) -> tuple[int, bytes]:
+        """Return the place of the key of an answer in the order of the queries with several answers."""
         if self.is_windowed:
             assert isinstance(key, Windowed)
             return key.start_ms, self.keys.encode(key.key)
         return 0, self.keys.encode(key)
+
+    def _united(self, ask: Callable[[StoreView[Any, Any]], Iterator[Answer[Any]]]) -> Iterator[Answer[Any]]:
+        parts = self._read(lambda partitions: [ask(view) for view in partitions.views.values()])
+        return self._while_open(heapq.merge(*parts, key=lambda answer: self.place_in_order(answer.key)))
+
+    def _while_open(self, answers: Iterator[Answer[Any]]) -> Iterator[Answer[Any]]:
+        try:
+            yield from answers
+        except ClosedError as error:
+            raise self._gone() from error
+
+    def _read(self, read: Callable[[OpenPartitions], R]) -> R:
+        """Read from the open partitions, and again if the worker's thread closes one of them meanwhile."""
+        closed: ClosedError | None = None
+        for _ in range(_READS_MAX):
+            self._ensure_open()
+            try:
+                return read(self._partitions())
+            except ClosedError as error:
+                closed = error
+        raise self._gone() from closed
+
+    def _gone(self) -> NotOwnerError:
+        """Return the error of a query whose partition is closed meanwhile, unless the worker has stopped."""
+        self._ensure_open()
+        return NotOwnerError(
+            "the worker gave a part of the table to another one during the query; make it again: "
+            + fact_text(table=self.name)
+        )
 
     def _ensure_open(self) -> None:
         if not self._is_open():
@@ -178,17 +258,29 @@ class HistoryQuery:
         self._versions = versions
         self._decode = decode
 
-    def value_as_of(self, key: Any, time_ms: int) -> Any:
+    def only(self, partitions: Collection[int]) -> HistoryQuery:
+        """Return a query of some partitions alone."""
+        return HistoryQuery(self._keys.only(partitions), self._versions.only(partitions), self._decode)
+
+    def here(self) -> HistoryQuery:
+        """Return a query of the partitions that this worker has, as if they were the whole table."""
+        return HistoryQuery(self._keys.here(), self._versions.here(), self._decode)
+
+    def value_as_of(self, key: Any, time_ms: int) -> Answer[Any] | None:
         """Return the value that a key had at a time; ``None`` if it had none, or it is not known any more."""
         held: Version | None = None
+        partition: int | None = None
         for _ in range(_READS_MAX):
             answer = self._keys.get(key)
             if answer is None:
                 return None
+            partition = answer.partition
             held, is_whole = self._held(key, answer.value, time_ms)
             if is_whole:
                 break
-        return None if held is None or held.data is None else self._decode(held.data)
+        if held is None or held.data is None:
+            return None
+        return Answer(self._decode(held.data), Position(), key, partition)
 
     def _held(self, key: Any, history: KeyHistory, time_ms: int) -> tuple[Version | None, bool]:
         """Return the newest version at or before a time, and whether all buckets were there: a commit between
@@ -215,41 +307,27 @@ def stores_of(task_set: TaskSet) -> list[StoreSpec]:
 
 
 def table_query(
-    task_set: TaskSet, table: AnyTable, wait_for: WaitForPosition, is_open: Callable[[], bool]
+    task_set: Callable[[], TaskSet], table: AnyTable, wait_for: WaitForPosition, is_open: Callable[[], bool]
 ) -> TableQuery:
     """Return the query object of a table, given by its name or as declared, over the engines that hold it.
+
+    ``task_set`` returns the tasks as they are now: the query object follows them.
 
     Raises:
         UsageError: the application has no table of this name.
     """
-    stores = {store.name: store for store in stores_of(task_set)}
-    name = table_name(table, stores)
-    store = stores[name]
-    keeper = task_set.global_tables.get(name)
-    if keeper is not None:
-        parts = [(keeper.engine, keeper.store_name(each.partition)) for each in keeper.partitions]
-    else:
-        parts = [(state.engine, name) for state in task_set.states if name in state.task.stores]
-    decode, result = store.value_serde.decode, store.result
-    shown = decode if result is None else (lambda data: result(decode(data)))
-    views = [
-        store_view(
-            engine,
-            description_of(store, part, follows=""),
-            shown,
-            keys=stored_keys(store),
-            value_type=store.value_serde.type_name,
-        )
-        for engine, part in parts
-    ]
-    kept = _history_of(task_set, store)
+    present = task_set()
+    stores = {store.name: store for store in stores_of(present)}
+    store = stores[table_name(table, stores)]
+    kept = _history_of(present, store)
     history = None
     if kept is not None:
         keys, versions = (
             table_query(task_set, each.name, wait_for, is_open) for each in (kept.keys, kept.versions)
         )
-        history = HistoryQuery(keys, versions, decode)
-    return TableQuery(store, views, wait_for, is_open, None if keeper is None else keeper.position, history)
+        history = HistoryQuery(keys, versions, store.value_serde.decode)
+    places = TableKeyPartitions(present.plan, present.counts, store)
+    return TableQuery(store, PartitionSource(task_set, store), wait_for, is_open, places, history)
 
 
 def _history_of(task_set: TaskSet, store: StoreSpec) -> TableHistory | None:
@@ -261,15 +339,15 @@ def _history_of(task_set: TaskSet, store: StoreSpec) -> TableHistory | None:
     return None
 
 
-def committed_table(task_set: TaskSet, store: StoreSpec) -> ReadOnlyTable:
+def committed_table(task_set: Callable[[], TaskSet], store: StoreSpec) -> ReadOnlyTable:
     """Return a table for timers: the parts of all tasks of this worker, as of the last commit.
 
     Raises:
         UsageError: the application has no such table.
     """
-    if not any(known is store for known in stores_of(task_set)):
+    if not any(known is store for known in stores_of(task_set())):
         raise UsageError(f"the table is not one of this application's: {fact_text(table=store.name)}")
-    view = table_query(task_set, store.name, lambda *_: None, lambda: True)
+    view = table_query(task_set, store.name, lambda *_: None, lambda: True).here()
     has_own_ends = isinstance(store.windows, RecordWindows)
 
     def get(place: Any) -> Any:

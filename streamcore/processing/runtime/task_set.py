@@ -54,6 +54,8 @@ class TaskSet:
     """The outputs of each group."""
     global_tables: dict[str, GlobalTableKeeper]
     builder: TaskBuilder
+    open_states: tuple[TaskState, ...] = ()
+    """All open tasks, for any thread: another tuple once a task is added or, before it is closed, removed."""
     _app_id: str = field(kw_only=True)
     _engines: OpenEngines = field(kw_only=True)
     _opener: TaskOpener = field(kw_only=True)
@@ -111,11 +113,15 @@ class TaskSet:
             self.groups[self.group_of(state.task.task_id)].append(state)
         for group in self.groups:
             group.sort(key=lambda state: order[state.task.task_id])
+        self.open_states = tuple(self.states)
 
     def remove(self, ids: Collection[TaskId]) -> None:
-        """Remove tasks from the set and close their engines."""
-        for group in self.groups:
-            group[:] = [state for state in group if state.task.task_id not in ids]
+        """Remove tasks from the set and close their engines. For any thread, for tasks that are not in it."""
+        if any(state.task.task_id in ids for state in self.states):
+            for group in self.groups:
+                group[:] = [state for state in group if state.task.task_id not in ids]
+            # Before the engines are closed, so that a query which finds one closed finds it gone, too.
+            self.open_states = tuple(self.states)
         for task_id in ids:
             self._engines.close(str(task_id))
 

@@ -216,7 +216,7 @@ class TaskWorker:
         Raises:
             UsageError: the application has no such table.
         """
-        return committed_table(self.task_set, store)
+        return committed_table(lambda: self.task_set, store)
 
     # -- start and stop
 
