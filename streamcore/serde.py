@@ -50,6 +50,17 @@ class Serde(Generic[V]):
     """Decodes several values at once, where that is faster; raises if ``decode`` does for one of them."""
 
 
+def packed_serde(value_type: Any, type_name: str) -> Serde[Any]:
+    """Return the serde of an internal type: MessagePack, as msgspec has it; ``type_name`` is for errors."""
+    return Serde(
+        encode=msgspec.msgpack.Encoder().encode,
+        decode=msgspec.msgpack.Decoder(value_type).decode,
+        name="msgpack",
+        type_name=type_name,
+        value_type=value_type,
+    )
+
+
 def serde_for(value_type: object | None, *, codec: str = "json") -> Serde[Any]:
     """Return the serde of a declared type; ``None`` means that no type is declared.
 

@@ -30,7 +30,7 @@ from streamcore.state.keys import KeyCodec, key_codec_by_name
 from streamcore.state.position import Position
 from streamcore.state.queries import Answer, StoreView
 from streamcore.state.session_view import store_view
-from streamcore.state.text_forms import answer_row, parse_key, parse_prefix, position_json
+from streamcore.state.text_forms import answer_row, parse_key, parse_prefix, position_json, table_json
 
 GLOBAL_TASK = "global"
 
@@ -74,19 +74,11 @@ class StoredTables:
         rows = []
         for app, name in sorted({(part.app, part.table) for part in self._parts}):
             parts = [part for part in self._parts if (part.app, part.table) == (app, name)]
-            description = parts[0].description
-            kind = "keys" if description.kind == "kv" else "windows"
             rows.append(
                 {
                     "app": app,
                     "table": name,
-                    "kind": "global" if parts[0].is_global else kind,
-                    "key_type": description.key_codec,
-                    "window_size_ms": description.window_size_ms,
-                    "window_advance_ms": description.window_advance_ms,
-                    "window_calendar": description.window_calendar,
-                    "session_gap_ms": description.session_gap_ms,
-                    "sliding_size_ms": description.sliding_size_ms,
+                    **table_json(parts[0].description, is_global=parts[0].is_global),
                     "tasks": len(parts),
                     "position": position_json(_position(parts)),
                 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,9 @@ from streamcore.cli.options import (
 )
 from streamcore.cli.output import print_note, print_rows
 from streamcore.errors import UsageError, with_facts
+
+if TYPE_CHECKING:
+    from streamcore.log.client.port import TopicDescription
 
 
 @click.group("topics")
@@ -78,9 +82,7 @@ def create_topic(
     with open_log(data, broker, command_config, create=True) as log:
         topic = log.create_topic(name, partitions=partitions, config=settings_in(config, "--config"))
         if as_json:
-            print_rows(
-                [{"topic": name, "partitions": topic.partition_count, "config": dict(topic.config)}], True
-            )
+            _print_topic(name, topic)
         else:
             print_note(f"created {name} with {topic.partition_count} partition{'s'[: partitions != 1]}")
 
@@ -160,9 +162,7 @@ def alter_topic(
     with open_log(data, broker, command_config) as log:
         topic = log.alter_topic(name, partitions=partitions, config=changes or None)
         if as_json:
-            print_rows(
-                [{"topic": name, "partitions": topic.partition_count, "config": dict(topic.config)}], True
-            )
+            _print_topic(name, topic)
         else:
             print_note(f"changed {name}")
 
@@ -181,3 +181,7 @@ def delete_topic(
             print_rows([{"topic": name, "deleted": True}], True)
         else:
             print_note(f"deleted {name}")
+
+
+def _print_topic(name: str, topic: TopicDescription) -> None:
+    print_rows([{"topic": name, "partitions": topic.partition_count, "config": dict(topic.config)}], True)

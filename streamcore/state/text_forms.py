@@ -29,6 +29,7 @@ import msgspec
 
 from streamcore.errors import SerdeError, with_facts
 from streamcore.model import Windowed
+from streamcore.state.descriptions import StoreDescription
 from streamcore.state.keys import KeyCodec, key_codec_by_name
 from streamcore.state.position import Position
 from streamcore.state.queries import Answer
@@ -119,6 +120,20 @@ def answer_row(
     if with_position:
         row["position"] = position_json(answer.position)
     return row
+
+
+def table_json(description: StoreDescription, *, is_global: bool) -> dict[str, object]:
+    """Return what a table is as JSON: its kind, the type of its keys, its windows."""
+    kind = "keys" if description.kind == "kv" else "windows"
+    return {
+        "kind": "global" if is_global else kind,
+        "key_type": description.key_codec,
+        "window_size_ms": description.window_size_ms,
+        "window_advance_ms": description.window_advance_ms,
+        "window_calendar": description.window_calendar,
+        "session_gap_ms": description.session_gap_ms,
+        "sliding_size_ms": description.sliding_size_ms,
+    }
 
 
 def position_json(position: Position) -> dict[str, dict[str, int]]:

@@ -16,7 +16,14 @@ from streamcore.errors import SerdeError, UsageError, fact_text, with_facts
 from streamcore.processing.runtime.table_query import TableQuery
 from streamcore.state.position import Position
 from streamcore.state.queries import Answer
-from streamcore.state.text_forms import answer_row, key_text, parse_key, parse_prefix, position_json
+from streamcore.state.text_forms import (
+    answer_row,
+    key_text,
+    parse_key,
+    parse_prefix,
+    position_json,
+    table_json,
+)
 from streamcore.web.errors import HttpError
 
 LIMIT_DEFAULT = 1_000
@@ -152,17 +159,9 @@ def _prefix(view: TableQuery, text: str) -> Any:
 
 def table_facts(view: TableQuery, *, is_global: bool) -> Json:
     """Return the description of a table."""
-    description = view.description
-    kind = "windows" if view.is_windowed else "keys"
     return {
         "table": view.name,
-        "kind": "global" if is_global else kind,
-        "key_type": description.key_codec,
-        "window_size_ms": description.window_size_ms,
-        "window_advance_ms": description.window_advance_ms,
-        "window_calendar": description.window_calendar,
-        "session_gap_ms": description.session_gap_ms,
-        "sliding_size_ms": description.sliding_size_ms,
+        **table_json(view.description, is_global=is_global),
         "position": position_json(view.position()),
     }
 

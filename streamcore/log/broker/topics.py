@@ -31,6 +31,16 @@ from streamcore.model import TopicName
 _FOR_EVER_S: Final = float("inf")
 
 
+def ensure_topic_name(name: str) -> None:
+    """Raise ``ApiError`` if the name is not valid for a topic."""
+    try:
+        check_topic_name(name)
+    except InvalidConfigError as error:
+        raise ApiError(
+            ErrorName.INVALID_TOPIC_EXCEPTION, kafka_text=error.kafka_text, topic=repr(name)
+        ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class WantedTopic:
     """A topic to create, or the new partition count of a topic."""
@@ -182,12 +192,7 @@ class Topics:
                 with_facts("the topic exists already", topic=name),
                 kafka_text=f"Topic '{name}' already exists.",
             )
-        try:
-            check_topic_name(name)
-        except InvalidConfigError as error:
-            raise ApiError(
-                ErrorName.INVALID_TOPIC_EXCEPTION, kafka_text=error.kafka_text, topic=repr(name)
-            ) from error
+        ensure_topic_name(name)
         if "." in name or "_" in name:
             self._ensure_no_collision(name)
         if wanted.unset is not None:

@@ -30,7 +30,15 @@ from streamcore.plain_data import EXTENSIONS, from_extension
 from streamcore.processing.dsl.attribute_types import returned_type
 from streamcore.processing.dsl.declaration import without_none
 from streamcore.processing.topology.aggregator import Aggregator, Form
-from streamcore.serde import UNTYPED, Serde, decode_foreign, encode_foreign, type_name_of, value_check
+from streamcore.serde import (
+    UNTYPED,
+    Serde,
+    decode_foreign,
+    encode_foreign,
+    packed_serde,
+    type_name_of,
+    value_check,
+)
 
 _SCALARS = {type(None), bool, int, float, str, bytes, *EXTENSIONS} - {tuple}
 _PLAIN = (None, Any, object, *_SCALARS, list, dict, tuple)
@@ -314,13 +322,7 @@ def state_serde(slots: Sequence[Slot], *, only_counts: bool) -> Serde[Any]:
     """Return the serde of tuples of accumulators."""
     if only_counts:
         counts: Any = tuple[tuple(int for _ in slots)]  # type: ignore[misc]
-        return Serde(
-            encode=msgspec.msgpack.Encoder().encode,
-            decode=msgspec.msgpack.Decoder(counts).decode,
-            name="msgpack",
-            type_name="counts",
-            value_type=counts,
-        )
+        return packed_serde(counts, "counts")
     pack, unpack = UNTYPED.encode, UNTYPED.decode
     if all(slot.declared is None for slot in slots):
         # Accumulators stand as a list; an outer tuple would cost an extension on each record.

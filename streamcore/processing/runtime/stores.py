@@ -30,59 +30,24 @@ from streamcore.state.written_sessions import WrittenSessions
 
 def write_back_of(engine: KeyValueEngine, store: StoreSpec) -> WriteBack[Any, Any]:
     """Return the write-back of a store in a task's engine."""
-    if isinstance(store.windows, SessionWindows) and not store.is_kept_by_step:
-        return WrittenSessions(
-            engine,
-            store.name,
-            key_codec(store.key_type),
-            store.value_serde.encode,
-            store.value_serde.decode,
-            gap_ms=store.windows.gap_ms,
-            value_type=store.value_serde.type_name,
-        )
-    if isinstance(store.windows, SessionWindows):
-        return SessionStore(
-            engine,
-            store.name,
-            key_codec(store.key_type),
-            store.value_serde.encode,
-            store.value_serde.decode,
-            period_ms=period_of_gap(store.windows.gap_ms),
-            value_type=store.value_serde.type_name,
-        )
-    if isinstance(store.windows, SlidingWindows):
-        return SlidingStore(
-            engine,
-            store.name,
-            key_codec(store.key_type),
-            store.value_serde.encode,
-            store.value_serde.decode,
-            size_ms=store.windows.size_ms,
-            value_type=store.value_serde.type_name,
-        )
+    serde = store.value_serde
     if store.is_of_join:
-        return RowStore(
-            engine, store.name, store.key_type, store.value_serde.encode, store.value_serde.decode
-        )
+        return RowStore(engine, store.name, store.key_type, serde.encode, serde.decode)
+    parts = (engine, store.name, key_codec(store.key_type), serde.encode, serde.decode)
+    value_type = serde.type_name
     if store.is_index:
-        return PairStore(
-            engine,
-            store.name,
-            key_codec(store.key_type),
-            store.value_serde.encode,
-            store.value_serde.decode,
-            value_type=store.value_serde.type_name,
-        )
-    kind = WriteBack if store.windows is None else WindowStore
-    return kind(
-        engine,
-        store.name,
-        key_codec(store.key_type),
-        store.value_serde.encode,
-        store.value_serde.decode,
-        copy_on_read=store.copies_on_read,
-        value_type=store.value_serde.type_name,
-    )
+        return PairStore(*parts, value_type=value_type)
+    match store.windows:
+        case SessionWindows(gap_ms) if not store.is_kept_by_step:
+            return WrittenSessions(*parts, gap_ms=gap_ms, value_type=value_type)
+        case SessionWindows(gap_ms):
+            return SessionStore(*parts, period_ms=period_of_gap(gap_ms), value_type=value_type)
+        case SlidingWindows(size_ms):
+            return SlidingStore(*parts, size_ms=size_ms, value_type=value_type)
+        case None:
+            return WriteBack(*parts, copy_on_read=store.copies_on_read, value_type=value_type)
+        case _:
+            return WindowStore(*parts, copy_on_read=store.copies_on_read, value_type=value_type)
 
 
 def _window_facts(store: StoreSpec) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from typing import Final
 import msgspec
 
 from streamcore.processing.topology.windows import TimeWindows
-from streamcore.serde import Serde
+from streamcore.serde import Serde, packed_serde
 
 BUCKET_MS_MIN: Final = 1_000
 """The shortest bucket: a join of equal times needs no bucket for each millisecond."""
@@ -40,13 +40,7 @@ class Row(msgspec.Struct, array_like=True, gc=False):
     """Whether it has met a record; only kept for a side whose unmatched rows are emitted."""
 
 
-ROWS: Final[Serde[list[Row]]] = Serde(
-    encode=msgspec.msgpack.Encoder().encode,
-    decode=msgspec.msgpack.Decoder(list[Row]).decode,
-    name="msgpack",
-    type_name="rows of a join",
-    value_type=list[Row],
-)
+ROWS: Final[Serde[list[Row]]] = packed_serde(list[Row], "rows of a join")
 """The serde of the values of a join's stores."""
 
 

@@ -22,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-from streamcore.serde import Serde
+from streamcore.serde import Serde, packed_serde
 from streamcore.state.keys import key_codec
 
 STAMP_BYTES: Final = 16
@@ -57,27 +57,9 @@ class ReferringRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The encoded value."""
 
 
-REFERENCES: Final[Serde[Reference]] = Serde(
-    encode=msgspec.msgpack.Encoder().encode,
-    decode=msgspec.msgpack.Decoder(Reference).decode,
-    name="msgpack",
-    type_name="references of a join",
-    value_type=Reference,
-)
-NOTES: Final[Serde[Note]] = Serde(
-    encode=msgspec.msgpack.Encoder().encode,
-    decode=msgspec.msgpack.Decoder(Note).decode,
-    name="msgpack",
-    type_name="rows and answers of a join",
-    value_type=Note,
-)
-REFERRING_ROWS: Final[Serde[ReferringRow]] = Serde(
-    encode=msgspec.msgpack.Encoder().encode,
-    decode=msgspec.msgpack.Decoder(ReferringRow).decode,
-    name="msgpack",
-    type_name="rows of a join",
-    value_type=ReferringRow,
-)
+REFERENCES: Final[Serde[Reference]] = packed_serde(Reference, "references of a join")
+NOTES: Final[Serde[Note]] = packed_serde(Note, "rows and answers of a join")
+REFERRING_ROWS: Final[Serde[ReferringRow]] = packed_serde(ReferringRow, "rows of a join")
 
 
 def stamp_of(foreign_key: bytes, data: bytes) -> bytes:

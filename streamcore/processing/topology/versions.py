@@ -25,7 +25,7 @@ from typing import Final
 import msgspec
 
 from streamcore.processing.topology.windows import TimeWindows
-from streamcore.serde import Serde
+from streamcore.serde import Serde, packed_serde
 
 
 class Version(msgspec.Struct, array_like=True, gc=False):
@@ -45,22 +45,10 @@ class KeyHistory(msgspec.Struct, array_like=True):
     """The starts of the buckets that hold versions of the key, ascending."""
 
 
-VERSIONS: Final[Serde[list[Version]]] = Serde(
-    encode=msgspec.msgpack.Encoder().encode,
-    decode=msgspec.msgpack.Decoder(list[Version]).decode,
-    name="msgpack",
-    type_name="versions of a key",
-    value_type=list[Version],
-)
+VERSIONS: Final[Serde[list[Version]]] = packed_serde(list[Version], "versions of a key")
 """The serde of the values of ``<table>.versions``."""
 
-KEY_HISTORIES: Final[Serde[KeyHistory]] = Serde(
-    encode=msgspec.msgpack.Encoder().encode,
-    decode=msgspec.msgpack.Decoder(KeyHistory).decode,
-    name="msgpack",
-    type_name="history of a key",
-    value_type=KeyHistory,
-)
+KEY_HISTORIES: Final[Serde[KeyHistory]] = packed_serde(KeyHistory, "history of a key")
 """The serde of the values of ``<table>.history``."""
 
 time_of = attrgetter("time_ms")

@@ -14,13 +14,14 @@ from typing import Final, TypeVar
 from streamcore.errors import StreamCoreError
 from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of, text_of
-from streamcore.log.api.handlers.configs import ConfigType, ensure_may, ensure_topic_name, unknown_type
+from streamcore.log.api.handlers.configs import ConfigType, ensure_may, unknown_type
 from streamcore.log.api.handlers.loggers import change_loggers, ensure_this_node
 from streamcore.log.broker.access.acl import AclOperation
 from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.config.changes import ChangeKind, SettingChange, changed
 from streamcore.log.broker.config.configuration import known_topic_setting
 from streamcore.log.broker.operations import Operation
+from streamcore.log.broker.topics import ensure_topic_name
 from streamcore.log.protocol.messages import alter_configs, incremental_alter_configs
 from streamcore.log.storage.topics.topic_registry import TopicState
 

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Final
 
-from streamcore.errors import InvalidConfigError, StreamCoreError
+from streamcore.errors import StreamCoreError
 from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of, text_of
 from streamcore.log.api.handlers.loggers import described_loggers, ensure_this_node
 from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
 from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.config.described import Described, Source
+from streamcore.log.broker.topics import ensure_topic_name
 from streamcore.log.protocol.messages.describe_configs import (
     DescribeConfigsRequest,
     DescribeConfigsResource,
@@ -27,7 +28,6 @@ from streamcore.log.protocol.messages.list_config_resources import (
     ListConfigResourcesResponse,
 )
 from streamcore.log.storage.topics.setting_kinds import SettingType
-from streamcore.log.storage.topics.topic_folders import check_topic_name
 
 
 class ConfigType(IntEnum):
@@ -194,16 +194,6 @@ def ensure_may(operation: AclOperation, resource_type: int, name: str, call: Cal
             call.ensure(operation, ResourceType.GROUP, name)
         case _:
             call.ensure(operation, ResourceType.CLUSTER, CLUSTER_NAME)
-
-
-def ensure_topic_name(name: str) -> None:
-    """Raise ``ApiError`` if the name is not valid for a topic."""
-    try:
-        check_topic_name(name)
-    except InvalidConfigError as error:
-        raise ApiError(
-            ErrorName.INVALID_TOPIC_EXCEPTION, kafka_text=error.kafka_text, topic=repr(name)
-        ) from error
 
 
 def unknown_type(resource_type: int) -> ApiError:

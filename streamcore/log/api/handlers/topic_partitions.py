@@ -7,9 +7,9 @@ from typing import Final
 
 from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of
-from streamcore.log.api.handlers.configs import ensure_topic_name
 from streamcore.log.broker.access.acl import ResourceType
 from streamcore.log.broker.api_errors import ApiError
+from streamcore.log.broker.topics import ensure_topic_name
 from streamcore.log.protocol.messages.describe_topic_partitions import (
     Cursor,
     DescribeTopicPartitionsRequest,

@@ -7,12 +7,12 @@ from typing import Final
 from streamcore.errors import StreamCoreError
 from streamcore.log.api.calls import Call
 from streamcore.log.api.error_codes import ErrorCode, code_of, text_of
-from streamcore.log.api.handlers.configs import ensure_topic_name
 from streamcore.log.broker.access.acl import CLUSTER_NAME, AclOperation, ResourceType
 from streamcore.log.broker.api_errors import ApiError
 from streamcore.log.broker.name_patterns import compile_pattern
 from streamcore.log.broker.operations import Operation
 from streamcore.log.broker.requests import ProducerIdentity, TransactionDescription
+from streamcore.log.broker.topics import ensure_topic_name
 from streamcore.log.broker.transactions.listing import STATES_BY_NAME, TransactionFilter
 from streamcore.log.protocol.messages import describe_producers as producers
 from streamcore.log.protocol.messages import describe_transactions as descriptions

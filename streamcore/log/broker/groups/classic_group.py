@@ -95,17 +95,8 @@ class ClassicGroup:
         self.promised_ids.pop(member_id, None)
         if not self.members:
             self.protocol_type = request.protocol_type
-        member = Member(
-            member_id=member_id,
-            instance_id=request.instance_id,
-            client_id=request.client_id,
-            client_host=request.client_host,
-            session_timeout_ms=request.session_timeout_ms,
-            rebalance_timeout_ms=request.rebalance_timeout_ms,
-            protocols=request.protocols,
-            session_deadline_s=NEVER_S,
-            is_new=True,
-        )
+        member = Member.of_request(request, member_id)
+        member.is_new = True
         self.members[member_id] = member
         self.leader_id = self.leader_id or member_id
         if request.instance_id is not None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from streamcore.log.broker.api_errors import ApiError, ErrorName
+from streamcore.log.broker.deadlines import NEVER_S
 from streamcore.log.broker.operations import OperationFuture
 from streamcore.log.broker.requests import JoinReply, JoinRequest, SyncReply
 
@@ -35,6 +36,20 @@ class Member:
     """Whether the member has been in no generation yet."""
     joining: OperationFuture[JoinReply | ErrorName] | None = None
     syncing: OperationFuture[SyncReply | ErrorName] | None = None
+
+    @classmethod
+    def of_request(cls, request: JoinRequest, member_id: str) -> Self:
+        """Return the member that a request describes; its session does not end yet."""
+        return cls(
+            member_id=member_id,
+            instance_id=request.instance_id,
+            client_id=request.client_id,
+            client_host=request.client_host,
+            session_timeout_ms=request.session_timeout_ms,
+            rebalance_timeout_ms=request.rebalance_timeout_ms,
+            protocols=request.protocols,
+            session_deadline_s=NEVER_S,
+        )
 
     def subscription(self, protocol: str) -> bytes:
         """Return the member's subscription in a protocol."""

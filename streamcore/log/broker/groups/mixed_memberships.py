@@ -57,7 +57,7 @@ class MixedMemberships:
         draft = GroupDraft(group)
         returning = group.instance(request.instance_id) if request.instance_id is not None else None
         member = self._joining(draft, member_id, request, returning)
-        profile = profile_of(subscription, member.profile, _as_member(request, member_id))
+        profile = profile_of(subscription, member.profile, Member.of_request(request, member_id))
         self._consumers.ensure_small(draft.group, member_id, profile)
         now_ms = self._store.clock.now_ms()
         is_new_subscription = subscribe(draft, member, profile, self._topics, now_ms, request.may_see)
@@ -184,19 +184,6 @@ def _subscription(request: JoinRequest) -> Subscription:
         return decode_subscription(request.protocols[0][1])
     except CorruptDataError as error:
         raise ApiError(ErrorName.INCONSISTENT_GROUP_PROTOCOL, group=request.group) from error
-
-
-def _as_member(request: JoinRequest, member_id: str) -> Member:
-    return Member(
-        member_id=member_id,
-        instance_id=request.instance_id,
-        client_id=request.client_id,
-        client_host=request.client_host,
-        session_timeout_ms=request.session_timeout_ms,
-        rebalance_timeout_ms=request.rebalance_timeout_ms,
-        protocols=request.protocols,
-        session_deadline_s=NEVER_S,
-    )
 
 
 def _current(group: ConsumerGroup, membership: Membership) -> ConsumerMember:
