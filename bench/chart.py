@@ -58,22 +58,26 @@ def groups_svg(title: str, series: Sequence[str], groups: Sequence[Group]) -> st
     costs = [cost for group in groups for cost in (*group.costs, group.target) if cost is not None]
     most = max(costs, default=0)
     scale = _BARS_PX / most if most else 0.0
-    group_px = len(series) * _THIN_BAR_PX + _GAP_PX
     top = _TOP_PX + _LEGEND_PX
-    lines = _head(title, top + len(groups) * group_px + 8)
+    lines = _head(title, top + sum(map(_group_px, groups)) + 8)
     for number, name in enumerate(series):
         left = _NAMES_PX + number * _LEGEND_WIDTH_PX
         lines.append(f'<circle cx="{left}" cy="{_TOP_PX + 2}" r="5" fill="{_colour(number)}"/>')
         lines.append(f'<text x="{left + 10}" y="{_TOP_PX + 6}">{escape(name)}</text>')
     for group in groups:
         lines.append(_name(group.name, top))
-        for number, cost in enumerate(group.costs):
-            if cost is not None:
-                lines += _bar(cost, scale, top + number * _THIN_BAR_PX, _THIN_BAR_PX, _colour(number))
+        bars = [(number, cost) for number, cost in enumerate(group.costs) if cost is not None]
+        for place, (number, cost) in enumerate(bars):
+            lines += _bar(cost, scale, top + place * _THIN_BAR_PX, _THIN_BAR_PX, _colour(number))
         if group.target is not None:
             lines.append(_mark(group.target * scale, top, _THIN_BAR_PX))
-        top += group_px
+        top += _group_px(group)
     return "\n".join([*lines, "</svg>", ""])
+
+
+def _group_px(group: Group) -> int:
+    """Return the height of a group: at least two bars, so that its name has room."""
+    return max(2, sum(cost is not None for cost in group.costs)) * _THIN_BAR_PX + _GAP_PX
 
 
 def _colour(number: int) -> str:
