@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from streamcore.clock import Clock
 from streamcore.errors import RebalanceInProgressError, StaleGenerationError, StreamCoreError, fact_text
@@ -20,8 +20,13 @@ from streamcore.processing.runtime.parts import Part
 from streamcore.processing.runtime.task import TaskId
 from streamcore.processing.runtime.task_group import TaskGroup, leading_topics
 from streamcore.processing.runtime.task_set import TaskSet
+from streamcore.processing.runtime.waking import Waking
 
 _logger = logging.getLogger(__name__)
+
+_LAST_COMMIT_WAIT_S: Final = 2.0
+"""How long a worker that stops waits for the end of a rebalance, so that no work is done again."""
+_LAST_COMMIT_EVERY_S: Final = 0.01
 
 
 class TaskHolder(Protocol):
@@ -133,6 +138,15 @@ class SharedTasks:
             holder.renew_parts()
         self._group.keep_only(self._open(holder) | self._opening.held())
         return has_changed
+
+    async def commit_rest(self, holder: TaskHolder, waking: Waking) -> None:
+        """Commit, before the worker stops, what the group did not take because of a rebalance."""
+        deadline_s = self._clock.monotonic_s() + _LAST_COMMIT_WAIT_S
+        while self._clock.monotonic_s() < deadline_s and any(
+            part.has_changes for part in holder.parts if not part.is_busy and not part.is_lost
+        ):
+            await waking.wait(_LAST_COMMIT_EVERY_S)
+            holder.commit()
 
     async def _drop_all(self, holder: TaskHolder) -> None:
         """Close all tasks without a commit: what they did since the last one is done by their new owners."""

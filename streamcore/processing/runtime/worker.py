@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from streamcore.clock import Clock
@@ -30,7 +30,10 @@ from streamcore.log.client.port import Log
 from streamcore.model import Isolation, Offset, TopicPartition
 from streamcore.processing.context import TaskTable
 from streamcore.processing.runtime.commit import Guarantee, UnstorableError, commit
+from streamcore.processing.runtime.due_times import IDLE_WAIT_S, next_due_ms, wait_s
+from streamcore.processing.runtime.end_of_input import close_open_windows, leave_silent_inputs
 from streamcore.processing.runtime.failures import FailureLog
+from streamcore.processing.runtime.feeding import Feeding
 from streamcore.processing.runtime.global_tables import Progress
 from streamcore.processing.runtime.input_fetcher import InputFetcher
 from streamcore.processing.runtime.open_engines import EngineSource, OpenEngines
@@ -42,7 +45,6 @@ from streamcore.processing.runtime.settings import WorkerSettings
 from streamcore.processing.runtime.shared_tasks import SharedTasks
 from streamcore.processing.runtime.stopping import end_rounds
 from streamcore.processing.runtime.table_query import committed_table
-from streamcore.processing.runtime.task import Task
 from streamcore.processing.runtime.task_group import TaskGroup
 from streamcore.processing.runtime.task_set import TaskSet, open_task_set
 from streamcore.processing.runtime.timers import Timers, call_hook
@@ -53,12 +55,8 @@ from streamcore.processing.topology.nodes import StoreSpec
 
 _logger = logging.getLogger(__name__)
 
-_IDLE_WAIT_S = 0.5
 _SETTLING_WAIT_S = 0.005
 """The interval between checks for the end: committed records may become readable slightly later."""
-_TURN_WAIT_S = 0.001
-_LAST_COMMIT_WAIT_S = 2.0
-"""How long a worker that stops waits for the end of a rebalance, so that no work is done again."""
 
 
 class TaskWorker:
@@ -163,8 +161,7 @@ class TaskWorker:
             for part, states, outputs in zip(former, task_set.groups, task_set.outputs, strict=True)
         ]
         self._redoing.begin(self.parts, self.task_set.builder.guard_of)
-        self._writers: dict[TopicPartition, list[Part]] = {}
-        """The parts that have written to a partition."""
+        self._feeding = Feeding()
         self.fetcher.assign(task_set)
 
     async def _follow_topics(self) -> bool:
@@ -230,7 +227,7 @@ class TaskWorker:
             return
         self._waking.attach()
         while await self._shared.follow(self) or not self._shared.is_settled():
-            await self._waking.wait(_IDLE_WAIT_S)
+            await self._waking.wait(IDLE_WAIT_S)
 
     async def start(self) -> None:
         """Call the functions that the application declared for the start; once.
@@ -331,41 +328,6 @@ class TaskWorker:
             if not self._is_stopping():
                 raise
 
-    async def close_windows(self) -> bool:
-        """Close open windows, because the input has ended; return whether there were any.
-
-        Windows that can still get results of others stay open: call it again once these are processed.
-        """
-        moved = False
-        for part in self.parts:
-            due = part.windows_to_close()
-            if due:
-                await self._advance_time(part, due)
-                moved = True
-        return moved
-
-    async def leave_silent_inputs(self) -> bool:
-        """Move the watermarks past the inputs that have nothing to read, because the input has ended.
-
-        Returns:
-            Whether any watermark moved, or the tasks behind a repartition topic are to know of it.
-        """
-        moved = False
-        for part in self.parts:
-            part.idle_time.mark(self._clock.now_ms(), at_once=True)
-            due = list(part.idle_time.due(None))
-            if due:
-                await self._advance_time(part, due)
-            moved |= bool(due) or part.has_marks
-        return moved
-
-    async def _advance_time(self, part: Part, times_ms: Sequence[tuple[Task, int]]) -> None:
-        """Move the watermarks of tasks of a part at rest."""
-        part.start(part.advance_time(times_ms), self._waking.set)
-        while not part.has_ended:
-            await self._waking.wait(_IDLE_WAIT_S)
-        part.end_round(self._clock.now_ms())
-
     # -- committing
 
     def _commit_if_due(self) -> bool:
@@ -374,20 +336,11 @@ class TaskWorker:
         for part in self.parts:
             part.cut_if_due()
         if any(
-            not part.is_busy and part.is_commit_due(now_ms, gets_more=self._gets_more(part))
+            not part.is_busy and part.is_commit_due(now_ms, gets_more=self._feeding.gets_more(part))
             for part in self.parts
         ):
             return self.commit()
         return False
-
-    def _gets_more(self, part: Part) -> bool:
-        """Whether another part that is at work writes records for a part.
-
-        Each of its commits shows the part few records. Were these committed at once, a worker would do little
-        but commit.
-        """
-        writers = [writer for queue in part.queues for writer in self._writers.get(queue.partition, ())]
-        return any(not writer.is_idle for writer in writers if writer is not part)
 
     def commit(self) -> bool:
         """Commit the work of the parts at rest; return whether there was any.
@@ -401,11 +354,7 @@ class TaskWorker:
         if self._redoing.is_due:
             return False
         resting = [part for part in self.parts if not part.is_busy and not part.is_lost]
-        for part in resting:
-            for partition in part.outputs.partitions():
-                writers = self._writers.setdefault(partition, [])
-                if part not in writers:
-                    writers.append(part)
+        self._feeding.note(resting)
         if any(state.has_moved() for part in resting for state in part.states):
             self._watch.ensure_read_topics()
         try:
@@ -486,9 +435,9 @@ class TaskWorker:
                         await self.stop()
                         return
                     await self._rest(0 if moved else min(self._wait_s(), _SETTLING_WAIT_S))
-                if input_ends and await self.leave_silent_inputs():
+                if input_ends and await leave_silent_inputs(self.parts, self._waking, self._clock):
                     continue
-                if not (close_windows and await self.close_windows()):
+                if not (close_windows and await close_open_windows(self.parts, self._waking, self._clock)):
                     return
         finally:
             self._input_has_ended = False
@@ -532,36 +481,19 @@ class TaskWorker:
             UserCodeError: an event under way failed, by its error policy.
         """
         failure = await end_rounds(self.parts, self._waking, self._clock, self.settings.stop_timeout_ms)
-        deadline_s = self._clock.monotonic_s() + _LAST_COMMIT_WAIT_S
         self.commit()
-        while self._shared is not None and self._has_uncommitted() and self._clock.monotonic_s() < deadline_s:
-            await self._waking.wait(_SETTLING_WAIT_S)
-            self.commit()
+        if self._shared is not None:
+            await self._shared.commit_rest(self, self._waking)
         self._redoing.warn_if_due()
         if failure is not None:
             raise failure
 
-    def _has_uncommitted(self) -> bool:
-        return any(part.has_changes for part in self.parts if not part.is_busy and not part.is_lost)
-
     def next_due_ms(self) -> int | None:
         """Return when there is work without new input; ``None`` if there is none."""
-        now_ms = self._clock.now_ms()
-        dues = [self.timers.next_due_ms(), *(part.idle_time.next_due_ms(now_ms) for part in self.parts)]
-        dues += [part.clock_due_ms() for part in self.parts if not part.is_busy]
-        return min((due for due in dues if due is not None), default=None)
+        return next_due_ms(self.timers, self.parts, self._clock.now_ms())
 
     def _wait_s(self) -> float:
-        dues = [self.next_due_ms(), *(part.commit_due_ms() for part in self.parts)]
-        dues += [
-            part.last_commit_ms + self.settings.commit_interval_ms
-            for part in self.parts
-            if not part.is_busy and part.is_idle and part.has_changes
-        ]
-        due_ms = min((due for due in dues if due is not None), default=None)
-        if due_ms is None:
-            return _IDLE_WAIT_S
-        return max(_TURN_WAIT_S, min(_IDLE_WAIT_S, (due_ms - self._clock.now_ms()) / 1000))
+        return wait_s(self.timers, self.parts, self._clock.now_ms(), self.settings.commit_interval_ms)
 
     @property
     def late_counts(self) -> dict[str, int]:
