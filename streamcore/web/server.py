@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import threading
@@ -90,9 +91,18 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the protocol named, asyncio sets TCP_NODELAY for each connection: else the end of every answer,
+    # which uvicorn writes apart from its head, would wait for the client's delayed acknowledgement (40 ms).
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((host, port), family=family, backlog=_CONNECTIONS_MAX)
+        if os.name == "posix":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind((host, port))
+        listening.listen(_CONNECTIONS_MAX)
     except OSError as error:
+        listening.close()
         raise UsageError(
             with_facts(
                 "cannot listen here for HTTP, choose another --http HOST:PORT",
@@ -101,3 +111,4 @@ def _listen(host: str, port: int) -> socket.socket:
                 reason=error.strerror or error,
             )
         ) from error
+    return listening

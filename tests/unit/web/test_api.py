@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -297,6 +298,12 @@ def test_an_address_that_is_taken_is_a_clear_error(tmp_path: Path) -> None:
         taken = server.url.removeprefix("http://")
         with pytest.raises(UsageError, match="cannot listen here for HTTP, choose another"):
             WebServer(worker, taken, {})
+
+
+def test_an_answer_is_sent_without_waiting_for_the_acknowledgement_of_its_head(tmp_path: Path) -> None:
+    """asyncio sets TCP_NODELAY for the connections of a listening socket that names its protocol."""
+    with WebServer(Worker(make_app(), data=tmp_path / "data"), "127.0.0.1:0", {}) as server:
+        assert server._socket.proto == socket.IPPROTO_TCP
 
 
 @pytest.mark.parametrize(
