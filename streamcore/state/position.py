@@ -62,16 +62,20 @@ class Position(Mapping[TopicPartition, Offset]):
             SerdeError: the text is not a position.
         """
         try:
-            topics = _DECODER.decode(text)
-            return cls(
-                {
-                    TopicPartition(topic, int(partition)): offset
-                    for topic, offsets in topics.items()
-                    for partition, offset in offsets.items()
-                }
-            )
+            return cls.from_json(_DECODER.decode(text))
         except (msgspec.MsgspecError, ValueError) as error:
             raise SerdeError(with_facts(f"not a position: {error}", text=repr(text)[:100])) from error
+
+    @classmethod
+    def from_json(cls, topics: Mapping[str, Mapping[str, int]]) -> Position:
+        """Return the position that decoded JSON stands for: topic -> partition -> next offset."""
+        return cls(
+            {
+                TopicPartition(topic, int(partition)): offset
+                for topic, offsets in topics.items()
+                for partition, offset in offsets.items()
+            }
+        )
 
     def __getitem__(self, partition: TopicPartition) -> Offset:
         return self._offsets[partition]

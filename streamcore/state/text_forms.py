@@ -76,6 +76,20 @@ def plain_key(codec: KeyCodec[Any], key: Any) -> Any:
     return _key_as_json(codec.name, key_codec_by_name(codec.name).decode(codec.encode(key)))
 
 
+def encoded_key(codec: KeyCodec[Any], plain: Any) -> bytes:
+    """Return the bytes of a key in its JSON form: they sort as the keys do.
+
+    Raises:
+        SerdeError: it is not the JSON form of a key of this codec.
+    """
+    try:
+        return key_codec_by_name(codec.name).encode(_key_from_json(codec.name, plain))
+    except _NO_KEY as error:
+        raise SerdeError(
+            with_facts("this is no key of the table", key=repr(plain)[:100], key_type=codec.name)
+        ) from error
+
+
 def key_text(codec: KeyCodec[Any], key: Any) -> str:
     """Return a key as the text that ``parse_key`` reads."""
     plain = plain_key(codec, key)
@@ -102,7 +116,7 @@ def plain_value(value: Any) -> Any:
 def answer_row(
     answer: Answer[Any], codec: KeyCodec[Any], key: Any = None, *, with_position: bool = True
 ) -> dict[str, Any]:
-    """Return an answer as a row: key, value, ``start_ms`` and ``end_ms`` of a window, position.
+    """Return an answer as a row: key, value, ``start_ms`` and ``end_ms`` of a window, partition, position.
 
     ``key`` is the requested key, if the answer has none.
     """
@@ -117,6 +131,8 @@ def answer_row(
         }
     else:
         row = {"key": plain_key(codec, found), "value": plain_value(answer.value)}
+    if answer.partition is not None:
+        row["partition"] = answer.partition
     if with_position:
         row["position"] = position_json(answer.position)
     return row

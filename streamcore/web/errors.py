@@ -14,11 +14,19 @@ from streamcore.errors import (
 class HttpError(Exception):
     """An error with its HTTP status and a text that says what to do."""
 
-    def __init__(self, status: int, message: str, *, reason: str | None = None) -> None:
-        """Set status and text; ``reason`` is a word for programs, if the status is not specific enough."""
+    def __init__(
+        self, status: int, message: str, *, reason: str | None = None, retry_after_s: int | None = None
+    ) -> None:
+        """Set status and text.
+
+        Args:
+            reason: a word for programs, if the status is not specific enough.
+            retry_after_s: when the same request may have an answer.
+        """
         super().__init__(message)
         self.status = status
         self.reason = reason
+        self.retry_after_s = retry_after_s
 
 
 def status_of(error: Exception) -> int:

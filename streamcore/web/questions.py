@@ -34,6 +34,8 @@ TIMEOUT_MAX_MS = 60_000
 _LIMIT = re.compile(r"[0-9]{1,5}")
 _TIME_MAX_MS = 2**63 - 1
 
+NO_VALUE = "no value"
+
 Words = Mapping[str, str]
 Json = dict[str, Any]
 
@@ -98,7 +100,7 @@ def key_answer(view: TableQuery, text: str, words: Words) -> Json:
         UsageError: the parameters do not fit the table.
     """
     codec = view.keys
-    key = _key(view, text)
+    key = parsed_key(view, text)
     if view.is_windowed and "at" not in words:
         ensure_known(words, "since", "until", "limit", "at_least", "timeout")
         since, until = _time(words, "since"), _time(words, "until")
@@ -106,9 +108,7 @@ def key_answer(view: TableQuery, text: str, words: Words) -> Json:
     ensure_known(words, "at", "at_least", "timeout")
     answer = view.get(key, at=_time(words, "at"))
     if answer is None:
-        raise HttpError(
-            404, with_facts("the key has no value", table=view.name, key=text[:100]), reason="no value"
-        )
+        raise no_value(view, text)
     return {"table": view.name, **answer_row(answer, codec, key)}
 
 
@@ -132,17 +132,21 @@ def span_answer(view: TableQuery, words: Words) -> Json:
             raise UsageError(with_facts("give a prefix, or from and to", table=view.name))
         prefix = _prefix(view, words["prefix"])
         # The next page begins at ``from``.
-        begin = max(prefix, _key(view, words["from"])) if "from" in words else prefix
+        begin = max(prefix, parsed_key(view, words["from"])) if "from" in words else prefix
         return _rows(
             view, lambda: takewhile(lambda row: row.key.startswith(prefix), view.range(begin, None)), limit
         )
-    start = _key(view, words["from"]) if "from" in words else None
-    end = _key(view, words["to"]) if "to" in words else None
+    start = parsed_key(view, words["from"]) if "from" in words else None
+    end = parsed_key(view, words["to"]) if "to" in words else None
     return _rows(view, lambda: view.range(start, end), limit)
 
 
-def _key(view: TableQuery, text: str) -> Any:
-    """Parse a key of the table; another text is the client's error (400), unlike stored bytes (500)."""
+def parsed_key(view: TableQuery, text: str) -> Any:
+    """Parse a key of the table; another text is the client's error, unlike stored bytes.
+
+    Raises:
+        HttpError: 400, the text is no key of the table.
+    """
     try:
         return parse_key(view.keys, text)
     except SerdeError as error:
@@ -155,6 +159,13 @@ def _prefix(view: TableQuery, text: str) -> Any:
         return parse_prefix(codec, text)
     except SerdeError as error:
         raise HttpError(400, f"{error} {fact_text(table=view.name)}") from error
+
+
+def no_value(view: TableQuery, text: str) -> HttpError:
+    """Return the error for a key without a value."""
+    return HttpError(
+        404, with_facts("the key has no value", table=view.name, key=text[:100]), reason=NO_VALUE
+    )
 
 
 def table_facts(view: TableQuery, *, is_global: bool) -> Json:

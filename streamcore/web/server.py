@@ -16,6 +16,7 @@ import uvicorn
 from streamcore.errors import UsageError, with_facts
 from streamcore.processing.runtime.running import Worker
 from streamcore.web.api import make_api
+from streamcore.web.peers import Peers
 
 _ADDRESS = re.compile(r"(?:\[(?P<bracketed>[0-9a-fA-F:.%]+)\]|(?P<host>[^:\[\]/]*)):(?P<port>\d{1,5})")
 _CONNECTIONS_MAX = 256
@@ -35,8 +36,11 @@ class WebServer:
         """
         host, port = host_and_port(address)
         self._socket = _listen(host, port)
+        if worker.broker is not None:
+            worker.announce(self._reachable_address(worker.broker))
+        self._peers = Peers()
         config = uvicorn.Config(
-            make_api(worker, restores),
+            make_api(worker, restores, self._peers),
             http="h11",
             h11_max_incomplete_event_size=_REQUEST_LINE_BYTES_MAX,
             ws="none",
@@ -55,7 +59,16 @@ class WebServer:
     def url(self) -> str:
         """The URL of the server."""
         host, port = self._socket.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"http://{_address_text(host, port)}"
+
+    def _reachable_address(self, broker: str) -> str:
+        """Return the address for other workers. A server that listens at all addresses of the machine is
+        reached at the one that the broker is reached from.
+        """
+        host, port = self._socket.getsockname()[:2]
+        if host in ("0.0.0.0", "::"):
+            host = own_address(broker)
+        return _address_text(host, port)
 
     def close(self) -> None:
         """Finish the running requests, for at most two seconds, and stop."""
@@ -64,7 +77,13 @@ class WebServer:
         self._socket.close()
 
     def _run(self) -> None:
-        asyncio.run(self._server.serve(sockets=[self._socket]))
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        try:
+            await self._server.serve(sockets=[self._socket])
+        finally:
+            self._peers.close()
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +106,26 @@ def host_and_port(address: str) -> tuple[str, int]:
             with_facts("write the address as HOST:PORT, for example 127.0.0.1:8080", given=repr(address))
         )
     return found["bracketed"] or found["host"] or "127.0.0.1", int(found["port"])
+
+
+def own_address(broker: str) -> str:
+    """Return the address of this machine from which it reaches a broker; its name if that is not known.
+
+    Nothing is sent: the system chooses the address when a datagram socket is connected.
+    """
+    host, _, port = broker.rpartition("//")[2].split(",")[0].rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)[0]
+        with socket.socket(found[0], found[1]) as probe:
+            probe.connect(found[4])
+            address: str = probe.getsockname()[0]
+            return address
+    except OSError:
+        return socket.gethostname()
+
+
+def _address_text(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from streamcore.errors import RetriableError
 from streamcore.log.client.port import Log
 from streamcore.model import TopicPartition
 from streamcore.processing.runtime.task_set import TaskSet
 from streamcore.processing.topology.nodes import Repartition, StoreSpec, To
-from streamcore.processing.topology.plan import SubTopology
+from streamcore.processing.topology.plan import SubTopology, task_count
 from streamcore.state.position import Position, task_position
 
 
@@ -18,7 +19,7 @@ class Freshness:
     A store reflects a position when its sub-topology has processed the partitions of the position that it
     reads, and the records that sub-topologies before it made of them: once an earlier sub-topology reflects
     the position, the end of the topic between the two is the position to wait for here. Records that agents
-    send are not followed.
+    send are not followed. A task of another worker has processed what it has committed.
     """
 
     def __init__(self, task_set: TaskSet, log: Log, store: StoreSpec, wanted: Position) -> None:
@@ -68,11 +69,33 @@ class Freshness:
         return True
 
     def _covers(self, sub_topology: SubTopology, wanted: Mapping[TopicPartition, int]) -> bool:
-        reached = Position()
+        reached, open_here = Position(), set()
         for state in self._task_set.open_states:
             if state.task.sub_topology is sub_topology:
                 reached = reached.merge(task_position(state.engine))
-        return reached.covers(wanted)
+                open_here.add(state.task.task_id.partition)
+        elsewhere = {
+            partition: offset for partition, offset in wanted.items() if partition.partition not in open_here
+        }
+        here = {partition: offset for partition, offset in wanted.items() if partition not in elsewhere}
+        return reached.covers(here) and self._is_committed(sub_topology, elsewhere)
+
+    def _is_committed(self, sub_topology: SubTopology, wanted: Mapping[TopicPartition, int]) -> bool:
+        """Whether tasks of other workers have committed offsets behind a position."""
+        wanted = {partition: offset for partition, offset in wanted.items() if offset > 0}
+        if not wanted:
+            return True
+        tasks = task_count(sub_topology, self._task_set.counts)
+        if any(partition.partition >= tasks for partition in wanted):
+            return False
+        try:
+            committed = self._log.committed(self._task_set.plan.app_id, list(wanted))
+        except RetriableError:  # A transaction that commits some of them is under way.
+            return False
+        return all(
+            partition in committed and committed[partition].offset >= offset
+            for partition, offset in wanted.items()
+        )
 
     def _writers(self, topic: str) -> Iterator[SubTopology]:
         plans: Sequence[SubTopology] = self._task_set.plan.sub_topologies

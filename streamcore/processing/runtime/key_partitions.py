@@ -32,12 +32,15 @@ class TableKeyPartitions:
 
     def __init__(self, plan: Plan, counts: Mapping[str, int], store: StoreSpec) -> None:
         """Find the topics that bring the keys; ``counts`` has the number of partitions of each topic."""
+        self.sub_topology: str | None = None
+        """The name of the sub-topology whose tasks have the table; ``None`` for a global table."""
         self._topic: TopicSpec | None = None
         self._is_certain = False
         self._count = 0
         for sub_topology in plan.sub_topologies:
             if sub_topology.store_of(store.name) is not store:
                 continue
+            self.sub_topology = sub_topology.name
             self._count = task_count(sub_topology, counts)
             writers = list(_writers(sub_topology, store))
             topics = [topic for node in writers for topic in topics_above(node)]

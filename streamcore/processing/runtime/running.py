@@ -47,6 +47,7 @@ from streamcore.processing.runtime.worker import TaskWorker
 from streamcore.processing.runtime.worker_presence import (
     CLIENT_PREFIX,
     alone_in_process,
+    client_id_of,
     worker_name,
     worker_presence,
 )
@@ -153,6 +154,9 @@ class Worker:
                 )
             )
         self._instance_id = instance_id
+        self._address: str | None = None
+        self.shared_name: str | None = None
+        """The name of this worker among those that share the application's tasks; ``None`` if it runs all."""
         self._shares_folder = shares_folder
         self._state = state
         self._durability: Literal["durable", "relaxed"] = durability
@@ -166,6 +170,13 @@ class Worker:
         self._running: asyncio.Task[None] | None = None
 
     # -- running
+
+    def announce(self, address: str) -> None:
+        """Name the address at which other workers of the application reach this one's HTTP server.
+
+        It has an effect before ``open`` only: the worker joins its group with the address.
+        """
+        self._address = address
 
     async def open(self) -> None:
         """Open the log and restore the state; process nothing yet.
@@ -196,11 +207,12 @@ class Worker:
                 if self._shares_folder is not None:
                     name = f"{name}-{self._shares_folder}"
                 transactional_id = worker_transactional_id(self.app.app_id, name)
+                self.shared_name = f"{CLIENT_PREFIX}{name}"
                 group = TaskGroup(
                     self._log,
                     self.app.app_id,
                     self._clock,
-                    client_id=f"{CLIENT_PREFIX}{name}",
+                    client_id=client_id_of(self.shared_name, self._address),
                     instance_id=self._instance_id,
                 )
             application = self.app.declared()

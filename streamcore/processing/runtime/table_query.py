@@ -83,6 +83,11 @@ class TableQuery:
         """Whether the table's keys are windows."""
         return self.store.windows is not None
 
+    @property
+    def sub_topology(self) -> str | None:
+        """The name of the sub-topology whose tasks have the table; ``None`` for a global table."""
+        return self._places.sub_topology
+
     def position(self) -> Position:
         """Return the position of the inputs that the table reflects."""
         return self._read(OpenPartitions.position)

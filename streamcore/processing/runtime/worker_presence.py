@@ -43,6 +43,8 @@ _FOLLOW_EVERY_S: Final = 1.0
 _LEAVE_WAIT_S: Final = 5.0
 _EMBEDDED: Final = "embedded"
 CLIENT_PREFIX: Final = "streamcore-worker-"
+_AT: Final = "@"
+"""Between the name of a worker and the address of its HTTP server."""
 
 
 _at_work: set[tuple[Path, str, str]] = set()
@@ -105,6 +107,21 @@ def worker_name(data: Path, app_id: str, *, has_state: bool) -> str:
     return path.read_text().strip()
 
 
+def client_id_of(worker: str, address: str | None) -> str:
+    """Return the client id of a worker in its group: its name, and the address of its HTTP server, if any."""
+    return worker if address is None else f"{worker}{_AT}{address}"
+
+
+def worker_in(client_id: str) -> str:
+    """Return the name of the worker with this client id."""
+    return client_id.partition(_AT)[0]
+
+
+def address_in(client_id: str) -> str | None:
+    """Return the address of the HTTP server of the worker with this client id; ``None`` without one."""
+    return client_id.partition(_AT)[2] or None
+
+
 def presence_id(log: ConnectedLog, data: Path, app_id: str) -> str:
     """Return how the client ids of the workers of a folder begin; nothing for a folder that had none.
 
@@ -125,7 +142,7 @@ def other_workers(log: ConnectedLog, app_id: str, own_id: str) -> list[MemberSum
     return [
         member
         for member in log.group_members(app_id)
-        if not own_id or (member.client_id != own_id and not member.client_id.startswith(f"{own_id}-"))
+        if not own_id or not f"{worker_in(member.client_id)}-".startswith(f"{own_id}-")
     ]
 
 

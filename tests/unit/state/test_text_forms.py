@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,14 @@ from streamcore.model import TopicPartition, Windowed
 from streamcore.state.keys import key_codec
 from streamcore.state.position import Position
 from streamcore.state.queries import Answer
-from streamcore.state.text_forms import answer_row, key_text, parse_key, plain_value
+from streamcore.state.text_forms import (
+    answer_row,
+    encoded_key,
+    key_text,
+    parse_key,
+    plain_key,
+    plain_value,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +118,7 @@ def test_a_text_that_is_no_key_is_refused(key_type: Any, text: str) -> None:
         parse_key(key_codec(key_type), text)
 
 
-@pytest.mark.parametrize(
+_KEYS = pytest.mark.parametrize(
     ("key_type", "keys"),
     [
         (str, TEXTS),
@@ -123,6 +131,9 @@ def test_a_text_that_is_no_key_is_refused(key_type: Any, text: str) -> None:
         (Leg, st.builds(Leg, st.text(), INT64)),
     ],
 )
+
+
+@_KEYS
 @given(data=st.data())
 def test_the_text_of_a_key_is_read_as_the_key(
     key_type: Any, keys: st.SearchStrategy[Any], data: st.DataObject
@@ -131,6 +142,23 @@ def test_the_text_of_a_key_is_read_as_the_key(
     key = data.draw(keys)
 
     assert parse_key(codec, key_text(codec, key)) == key
+
+
+@_KEYS
+@given(data=st.data())
+def test_a_key_as_json_gives_the_bytes_of_the_key(
+    key_type: Any, keys: st.SearchStrategy[Any], data: st.DataObject
+) -> None:
+    codec = key_codec(key_type)
+    key = data.draw(keys)
+
+    assert encoded_key(codec, json.loads(json.dumps(plain_key(codec, key)))) == codec.encode(key)
+
+
+@pytest.mark.parametrize(("key_type", "plain"), [(int, "7"), (str, 7), (tuple[str, int], ["a"])])
+def test_json_that_is_no_key_of_the_table_is_refused(key_type: Any, plain: object) -> None:
+    with pytest.raises(SerdeError, match="no key of the table"):
+        encoded_key(key_codec(key_type), plain)
 
 
 def test_values_become_plain_data() -> None:

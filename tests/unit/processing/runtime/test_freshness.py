@@ -111,3 +111,23 @@ def test_a_global_table_reaches_the_positions_of_its_topic(house: House) -> None
         assert not Freshness(worker.task_set, house.log, store, Position({NUMBERS: 2})).is_reached()
 
     with_worker(house, app, check, processed=True)
+
+
+@pytest.mark.parametrize("sub_topology", ["numbers", "counts"])
+def test_a_task_of_another_worker_reaches_what_it_has_committed(house: House, sub_topology: str) -> None:
+    """In front of the repartition topic, and behind it."""
+    house.produce("numbers", ("a", 1), ("b", 2))
+
+    def check(worker: TaskWorker) -> None:
+        store = store_of(worker, "counts")
+        gone = [task for task in worker.task_set.all_ids() if task.sub_topology == sub_topology]
+        assert gone
+        worker.task_set.remove(gone)
+
+        assert Freshness(worker.task_set, house.log, store, Position({NUMBERS: 2})).is_reached()
+        house.produce("numbers", ("a", 3))
+        assert not Freshness(worker.task_set, house.log, store, Position({NUMBERS: 3})).is_reached()
+        no_such = TopicPartition("numbers", 7)
+        assert not Freshness(worker.task_set, house.log, store, Position({no_such: 1})).is_reached()
+
+    with_worker(house, spread(), check, processed=True)

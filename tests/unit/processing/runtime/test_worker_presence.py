@@ -13,8 +13,11 @@ from streamcore.clock import ManualClock
 from streamcore.log.client.group_log import MemberSummary
 from streamcore.processing.runtime.worker_presence import (
     WorkerPresence,
+    address_in,
+    client_id_of,
     other_workers,
     presence_id,
+    worker_in,
     worker_name,
 )
 
@@ -108,3 +111,21 @@ def test_what_workers_left_behind_that_shared_the_folder_belongs_to_it() -> None
 
     assert [each.client_id for each in other_workers(log, "app", "mine")] == ["mine2", "theirs"]  # type: ignore[arg-type]
     assert len(other_workers(log, "app", "")) == 4  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("address", [None, "10.0.0.7:8080", "[fe80::1]:8080", "host-2.example:80"])
+def test_a_client_id_names_the_worker_and_the_address_of_its_server(address: str | None) -> None:
+    client_id = client_id_of("streamcore-worker-ab12-3", address)
+
+    assert (worker_in(client_id), address_in(client_id)) == ("streamcore-worker-ab12-3", address)
+
+
+def test_the_workers_of_a_folder_are_known_by_their_names_wherever_they_answer() -> None:
+    class Members:
+        def group_members(self, group: str) -> Sequence[MemberSummary]:
+            names = ["own", "own@h:1", "own-2", "own-2@h:2", "owner", "owner@h:3", "other@own", "other"]
+            return [member(name) for name in names]
+
+    others = other_workers(Members(), "app", "own")  # type: ignore[arg-type]
+
+    assert [each.client_id for each in others] == ["owner", "owner@h:3", "other@own", "other"]
