@@ -116,9 +116,9 @@ class AggregateOperator:
                 self._store.mark_dirty(groups)
                 self._note(keys, batch)
                 return None
-        elif (running := self._guard.attempt(self._running(groups, columns, states), groups)) is not None:
+        elif (running := self._running(len(batch), groups, columns, states)) is not None:
             self._note(keys, batch)
-            return self._take_running(batch, groups, running, states)
+            return self._take_running(batch, keys, groups, running, states)
         return self._fold_one_by_one(batch, keys, columns, states)
 
     def _note(self, keys: Sequence[Any], batch: Batch) -> None:
@@ -258,69 +258,72 @@ class AggregateOperator:
         )
 
     def _running(
-        self, groups: Mapping[Any, list[int]], columns: list[list[Any]], states: Mapping[Any, tuple[Any, ...]]
-    ) -> Callable[[Any], tuple[list[tuple[Any, ...]], list[Any]]]:
-        """Return a function that folds one key: it returns the accumulators after each record, and their
-        results if a step reads them.
+        self,
+        count: int,
+        groups: Mapping[Any, list[int]],
+        columns: list[list[Any]],
+        states: Mapping[Any, tuple[Any, ...]],
+    ) -> tuple[list[tuple[Any, ...]], list[Any]] | None:
+        """Return the accumulators of its key after each record, and their results if a step reads them;
+        ``None``, with nothing changed, if a function failed.
         """
-        work = []
+        adds = []
         for aggregator, column in zip(self._aggregators, columns, strict=True):
             skips = not aggregator.counts_none and holds_none(column)
-            work.append((aggregator, column, _skipping_none(aggregator.add) if skips else aggregator.add))
+            adds.append(_skipping_none(aggregator.add) if skips else aggregator.add)
+        single = [key for key, indexes in groups.items() if len(indexes) == 1]
+        places = [groups[key][0] for key in single]
+        before = self._accumulators(list(map(states.get, single)))
 
-        def folded(key: Any) -> tuple[list[tuple[Any, ...]], list[Any]]:
-            state = states.get(key)
+        def of_single(number: int) -> list[Any]:
+            add, column = adds[number], columns[number]
+            return [add(found, column[place]) for found, place in zip(before[number], places, strict=True)]
+
+        def of_key(key: Any) -> list[tuple[Any, ...]]:
+            (start,) = zip(*self._accumulators([states.get(key)]), strict=True)
             indexes = groups[key]
-            if state is None:
-                state = tuple([aggregator.initial() for aggregator, _, _ in work])
-            if len(indexes) == 1:
-                (index,) = indexes
-                found = [
-                    tuple(
-                        [
-                            add(start, column[index])
-                            for start, (_, column, add) in zip(state, work, strict=True)
-                        ]
-                    )
-                ]
-            else:
-                series = [
-                    # Not ``initial=start``: a start of None would count as no start.
-                    islice(accumulate(chain((start,), map(column.__getitem__, indexes)), add), 1, None)
-                    for start, (_, column, add) in zip(state, work, strict=True)
-                ]
-                found = list(zip(*series, strict=True))
-            results = list(map(self._result, found)) if self._emits else []
-            if len(found) != len(indexes) or (self._emits and len(results) != len(found)):
+            series = [
+                # Not ``initial=found``: one that is None would count as no start.
+                islice(accumulate(chain((found,), map(column.__getitem__, indexes)), add), 1, None)
+                for found, column, add in zip(start, columns, adds, strict=True)
+            ]
+            found = list(zip(*series, strict=True))
+            if len(found) != len(indexes):
                 raise RuntimeError("application code raised StopIteration")
-            return found, results
+            return found
 
-        return folded
+        several = [key for key, indexes in groups.items() if len(indexes) > 1]
+        of_singles = self._guard.attempt(of_single, range(len(before)))
+        of_keys = None if of_singles is None else self._guard.attempt(of_key, several)
+        if of_singles is None or of_keys is None:
+            return None
+        after: list[Any] = [None] * count
+        for place, state in zip(places, zip(*of_singles, strict=True), strict=True):
+            after[place] = state
+        for key, found in zip(several, of_keys, strict=True):
+            for place, state in zip(groups[key], found, strict=True):
+                after[place] = state
+        results = self._guard.attempt(self._result, after) if self._emits else []
+        return None if results is None else (after, results)
 
     def _take_running(
         self,
         batch: Batch,
+        keys: Sequence[Any],
         groups: Mapping[Any, list[int]],
-        running: Sequence[tuple[list[tuple[Any, ...]], list[Any]]],
+        running: tuple[list[tuple[Any, ...]], list[Any]],
         states: dict[Any, tuple[Any, ...]],
     ) -> Batch | None:
         """Keep the last accumulators of each key; return each record's new result if a step reads it."""
+        after, results = running
         if self._history is not None and self._history.is_wanted:
-            changes: list[Any] = [None] * len(batch)
-            for (key, indexes), (found, _) in zip(groups.items(), running, strict=True):
-                for index, before, after in zip(indexes, [states.get(key), *found], found, strict=False):
-                    changes[index] = (key, batch.origins[index], before, after)
-            for change in changes:
-                self._history.add(*change)
-        states.update(zip(groups, [found[-1] for found, _ in running], strict=True))
+            before = {key: states.get(key) for key in groups}
+            for key, origin, state in zip(keys, batch.origins, after, strict=True):
+                self._history.add(key, origin, before[key], state)
+                before[key] = state
+        states.update(zip(groups, [after[indexes[-1]] for indexes in groups.values()], strict=True))
         self._store.mark_dirty(groups)
-        if not self._emits:
-            return None
-        results: list[Any] = [None] * len(batch)
-        for indexes, (_, made) in zip(groups.values(), running, strict=True):
-            for index, result in zip(indexes, made, strict=True):
-                results[index] = result
-        return batch.with_values(results)
+        return batch.with_values(results) if self._emits else None
 
     def _fold_one_by_one(
         self,

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate, chain, compress, repeat
-from typing import Any
+from typing import Any, Final
 
 from streamcore.processing.operators.batch import holds_none
+
+_LARGE: Final = 8
+"""From this mean number of records on, each group is looked through by itself."""
 
 
 def grouped(keys: Sequence[Any]) -> dict[Any, list[int]]:
@@ -47,12 +50,16 @@ class GroupedColumns:
         skips_none = skips_none and holds_none(column)
         found = self._known.get((id(column), skips_none))
         if found is None:
-            ordered = list(map(column.__getitem__, self._order))
+            is_in_order = len(self._sizes) == 1 and len(self._order) == len(column)
+            ordered = list(column if is_in_order else map(column.__getitem__, self._order))
             found = self._some(ordered) if skips_none else (None, _cut(ordered, self._sizes))
             self._known[id(column), skips_none] = found
         return found
 
     def _some(self, ordered: list[Any]) -> tuple[Sequence[int], list[list[Any]]]:
+        if len(ordered) >= _LARGE * len(self._sizes):
+            groups = [[value for value in group if value is not None] for group in _cut(ordered, self._sizes)]
+            return [number for number, group in enumerate(groups) if group], list(filter(None, groups))
         if self._numbers is None:
             self._numbers = list(chain.from_iterable(map(repeat, range(len(self._sizes)), self._sizes)))
         is_there = [value is not None for value in ordered]

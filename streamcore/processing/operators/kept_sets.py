@@ -55,11 +55,11 @@ class KeptSets:
         present = [key for key in keys if key in states]
         columns = list(zip(*[states[key] for key in present], strict=True))
         for number in self._numbers if columns else ():
-            if IdentitySet not in set(map(type, columns[number])):
-                continue
-            for key, found in zip(present, columns[number], strict=True):
-                if isinstance(found, IdentitySet) and found.has_full_part:
-                    states[key] = self._without_full_parts(key, states[key], number)
+            kinds = list(map(type, columns[number]))
+            if IdentitySet in kinds:
+                for key in [key for key, kind in zip(present, kinds, strict=True) if kind is IdentitySet]:
+                    if states[key][number].has_full_part:
+                        states[key] = self._without_full_parts(key, states[key], number)
 
     def _without_full_parts(self, key: Any, state: tuple[Any, ...], number: int) -> tuple[Any, ...]:
         found, parts = state[number].without_full_parts()
