@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import zip_longest
+from itertools import repeat, zip_longest
 from typing import TypeAlias
 
 from streamcore.errors import fact_text
@@ -112,12 +112,18 @@ class QueueSlice:
         """
         if self._decoded.progress is None:
             return self.partition_times_ms
-        found: list[int] = []
+        return [time_ms for time_ms, count in self.steps(0, len(self)) for _ in range(count)]
+
+    def steps(self, first: int, end: int) -> Iterable[tuple[int, int]]:
+        """Return ``times_ms`` of the rows from one to another as pairs: a time, and how many rows have it."""
+        if self._decoded.progress is None:
+            return zip(self.partition_times_ms[first:end], repeat(1), strict=False)
+        first, end = self._start + first, self._start + end
+        found: list[tuple[int, int]] = []
         for time, following in zip_longest(self._decoded.progress, self._decoded.progress[1:]):
-            end = self.end if following is None else min(following.row, self.end)
-            count = end - max(time.row, self._start)
+            count = (end if following is None else min(following.row, end)) - max(time.row, first)
             if count > 0:
-                found += [NO_TIME if time.is_idle else time.time_ms] * count
+                found.append((NO_TIME if time.is_idle else time.time_ms, count))
         return found
 
     def batch(self, guard: Guard, source: BatchSource, origins: Sequence[int]) -> Batch:

@@ -87,6 +87,10 @@ class Round:
         """Return the policy of the record's topic, if the topic declares one."""
         return self.slices[self._found(origin)[0]].on_error
 
+    def origins_of(self, number: int) -> Sequence[int]:
+        """Return the places of the records of one input."""
+        return self._origins[number]
+
     def input_numbers(self) -> list[int]:
         """Return for each place the number of the input in this round that its record came from."""
         found = [0] * len(self)
@@ -242,26 +246,32 @@ class TaskTime:
         is_alone = len(taken.queues) == 1 and list(taken.queues) == list(self._holding)
         if is_alone and not taken.queues[0].has_marks:
             return taken.partition_times_ms[self._start : self._end]
-        first = taken.counts_before(self._start)
-        if is_alone:
-            times = taken.slices[0].times_ms[self._start : self._end]
-            known = [NO_TIME if time_ms == NOT_KNOWN else time_ms for time_ms in times]
-            return list(accumulate(known, max, initial=self.floor_ms))[1:]
-        numbers = taken.input_numbers()
-        times_ms = [iter(each.times_ms[count:]) for each, count in zip(taken.slices, first, strict=True)]
-        ids = [id(queue) for queue in taken.queues]
-        holding = {id(queue) for queue in self._holding}
-        latest = dict(self._before)
         found: list[int] = []
         watermark_ms = self.floor_ms
-        for place in range(self._start, self._end):
-            number = numbers[place]
-            queue = ids[number]
-            if queue in holding:
-                latest[queue] = next(times_ms[number])
-                watermark_ms = max(watermark_ms, _least(latest))
-            found.append(watermark_ms)
-        return found
+        if is_alone:
+            for time_ms, count in taken.slices[0].steps(self._start, self._end):
+                if time_ms != NOT_KNOWN:
+                    watermark_ms = max(watermark_ms, time_ms)
+                found += [watermark_ms] * count
+            return found
+        latest = dict(self._before)
+        for place, queue, time_ms in self._steps(taken):
+            found += [watermark_ms] * (place - self._start - len(found))
+            latest[queue] = time_ms
+            watermark_ms = max(watermark_ms, _least(latest))
+        return found + [watermark_ms] * (self._end - self._start - len(found))
+
+    def _steps(self, taken: Round) -> list[tuple[int, int, int]]:
+        """Return where the time of an input changes: place, id of the input, time; in the order of places."""
+        counts = zip(taken.counts_before(self._start), taken.counts_before(self._end), strict=True)
+        steps: list[tuple[int, int, int]] = []
+        for number, (first, end) in enumerate(counts):
+            queue, index = taken.queues[number], first
+            if queue in self._holding:
+                for time_ms, count in taken.slices[number].steps(first, end):
+                    steps.append((taken.origins_of(number)[index], id(queue), time_ms))
+                    index += count
+        return sorted(steps)
 
     def _move_to(self, watermark_ms: int) -> None:
         self.watermark_ms = max(self.watermark_ms, watermark_ms)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from streamcore.model import FetchedColumns, TopicPartition
+from streamcore.model import FetchedColumns, Headers, TopicPartition
 from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.runtime.rounds import HeldTime, Round, TaskTime
 from streamcore.processing.topology.error_policy import skip, stop
+from streamcore.processing.topology.marks import Mark, headers_of
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.processing.topology.times import NO_TIME
 from streamcore.serde import serde_for
@@ -156,3 +159,60 @@ def test_records_of_a_table_alone_leave_the_watermark_before_each_of_them() -> N
     time.advance(round_of(table), 0, 2)
 
     assert time.watermarks_before([0, 1]) == [5, 5]
+
+
+def queue_with_marks(chance: random.Random, topic: str, count: int) -> tuple[RecordQueue, list[int]]:
+    """A partition of a repartition topic with records and marks, and how far it is after each of its rows."""
+    partition = TopicPartition(topic, 0)
+    spec = TopicSpec(name=topic, key_serde=serde_for(int), value_serde=serde_for(int), internal=True)
+    start = Mark("w", chance.randrange(5), False)
+    queue = RecordQueue(partition, spec, 0, writers=["w"], marks=[start])
+    rows: list[tuple[bytes | None, bytes | None, Headers]] = []
+    reached, time_ms = list[int](), start.watermark_ms
+    for _ in range(count):
+        if chance.random() < 0.3:
+            mark = Mark("w", chance.randrange(40), chance.random() < 0.3)
+            time_ms = NO_TIME if mark.is_idle else mark.watermark_ms
+            rows.append((None, None, headers_of([mark])))
+        else:
+            rows.append((b"1", b"1", ()))
+        reached.append(time_ms)
+    keys, values, headers = map(list, zip(*rows, strict=True))
+    times_ms = sorted(chance.randrange(40) for _ in rows)
+    offsets = list(range(count))
+    queue.fill(
+        FetchedColumns(
+            keys, values, times_ms, headers, partition=partition, offsets=offsets, next_offset=count
+        )
+    )
+    return queue, reached
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_watermark_before_each_record_follows_the_marks_of_all_inputs(seed: int) -> None:
+    chance = random.Random(seed)
+    found = [queue_with_marks(chance, topic, chance.randrange(1, 12)) for topic in "abc"[: 1 + seed % 3]]
+    queues, reached = [queue for queue, _ in found], {id(queue): times_ms for queue, times_ms in found}
+    if seed % 2:
+        times_ms = sorted(chance.randrange(40) for _ in range(5))
+        queues.append(queue_of("d", *times_ms))
+        reached[id(queues[-1])] = times_ms
+    time = TaskTime(NO_TIME, queues)
+    taken = round_of(*queues)
+    latest = {id(queue): queue.time_ms for queue in queues}
+    rows = {id(queue): iter(reached[id(queue)]) for queue in queues}
+    before, watermark_ms = [], NO_TIME
+    for number in taken.input_numbers():
+        before.append(watermark_ms)
+        queue = id(taken.queues[number])
+        latest[queue] = next(rows[queue])
+        held = [time_ms for time_ms in latest.values() if time_ms != NO_TIME]
+        watermark_ms = max([watermark_ms, *([min(held)] if held else [])])
+
+    cut = chance.randrange(len(taken) + 1)
+    for start, end in ((0, cut), (cut, len(taken))):
+        if start < end:
+            time.advance(taken, start, end)
+            assert time.watermarks_before(range(start, end)) == before[start:end]
+            taken.done(end)
+    assert time.watermark_ms == watermark_ms
