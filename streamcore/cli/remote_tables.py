@@ -1,18 +1,27 @@
-"""Read the tables of a running worker over HTTP."""
+"""Read the tables of a running worker over HTTP.
+
+Of several workers, the one at the address asks the others. While a task moves between them, an answer says
+when to ask again (503 with ``Retry-After``); the request is then repeated for as long as a worker that died
+keeps its tasks.
+"""
 
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterator
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from streamcore.errors import UsageError, with_facts
 
-PAGE_ROWS = 10_000
-_TIMEOUT_S = 60.0
+PAGE_ROWS: Final = 10_000
+_TIMEOUT_S: Final = 60.0
+_PATIENCE_S: Final = 20
+"""How long to ask again: a worker that died keeps its tasks for 10 s, and the next one opens them."""
+_PAUSE_S_MAX: Final = 5
 
 Row = dict[str, Any]
 
@@ -20,9 +29,10 @@ Row = dict[str, Any]
 class RemoteTables:
     """The tables of the worker at an address."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
         """Set the address: ``HOST:PORT``, with or without ``http://``. Nothing is sent yet."""
         self._address = address.removeprefix("http://").rstrip("/")
+        self._sleep = sleep
 
     def tables(self) -> list[Row]:
         """Return one row per table."""
@@ -78,11 +88,31 @@ class RemoteTables:
 
     def _ask(self, path: str, words: dict[str, str], missing: Row | None = None) -> Row:
         target = f"{path}?{urlencode(words, errors='surrogateescape')}" if words else path
+        waited_s = 0
+        while True:
+            status, retry_after, body = self._get(target)
+            pause_s = min(_PAUSE_S_MAX, int(retry_after)) if retry_after.isdecimal() else 0
+            if status != 503 or not pause_s or waited_s >= _PATIENCE_S:
+                break
+            waited_s += pause_s
+            self._sleep(pause_s)
+        try:
+            reply = msgspec.json.decode(body, type=dict[str, Any])
+        except msgspec.MsgspecError:
+            reply = {"error": with_facts("this is no worker of ours", http=self._address)}
+        if status == 404 and missing is not None and reply.get("reason") == "no value":
+            return missing
+        if status != 200:
+            raise UsageError(str(reply.get("error", body[:200])))
+        return reply
+
+    def _get(self, target: str) -> tuple[int, str, bytes]:
+        """Return the status, ``Retry-After`` and the content of an answer."""
         connection = http.client.HTTPConnection(self._address, timeout=_TIMEOUT_S)
         try:
             connection.request("GET", target)
             response = connection.getresponse()
-            body = response.read()
+            return response.status, response.headers.get("Retry-After", ""), response.read()
         except (OSError, http.client.HTTPException) as error:
             raise UsageError(
                 with_facts(
@@ -93,15 +123,6 @@ class RemoteTables:
             ) from error
         finally:
             connection.close()
-        try:
-            reply = msgspec.json.decode(body, type=dict[str, Any])
-        except msgspec.MsgspecError:
-            reply = {"error": with_facts("this is no worker of ours", http=self._address)}
-        if response.status == 404 and missing is not None and reply.get("reason") == "no value":
-            return missing
-        if response.status != 200:
-            raise UsageError(str(reply.get("error", body[:200])))
-        return reply
 
 
 def _path(name: str) -> str:

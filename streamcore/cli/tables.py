@@ -22,8 +22,13 @@ def tables() -> None:
 
 Row = dict[str, Any]
 
+_FOR_PROGRAMS = ("partition", "position")
+"""What ``--json`` prints of each row, and a table for people does not."""
+
 name_argument = click.argument("name")
-http_option = click.option("--http", metavar="HOST:PORT", help="Ask the worker that answers here.")
+http_option = click.option(
+    "--http", metavar="HOST:PORT", help="Ask the worker that answers here; of several, any."
+)
 workers_broker_option = click.option(
     "--broker",
     envvar="STREAMCORE_BROKER",
@@ -158,9 +163,12 @@ def _columns(rows: list[Row]) -> list[Row]:
         isinstance(row["value"], dict) and list(row["value"]) == fields for row in rows
     )
     if not spread or not {"key", "start_ms", "end_ms"}.isdisjoint(fields):
-        return [{name: item for name, item in row.items() if name != "position"} for row in rows]
+        return [{name: item for name, item in row.items() if name not in _FOR_PROGRAMS} for row in rows]
     return [
-        {**{name: item for name, item in row.items() if name not in ("value", "position")}, **row["value"]}
+        {
+            **{name: item for name, item in row.items() if name != "value" and name not in _FOR_PROGRAMS},
+            **row["value"],
+        }
         for row in rows
     ]
 
