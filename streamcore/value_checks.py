@@ -82,7 +82,7 @@ class ValueCheck:
         return self._fault(self._kind, value, "")
 
     def _compiler(self) -> _Compiler:
-        return _Compiler(self.is_plain, is_finite_only=self._codec == "json")
+        return _Compiler(self.is_plain, self._scalars, is_finite_only=self._codec == "json")
 
     def encoder(
         self, encode: Callable[[Any], bytes], otherwise: Callable[[Any], bytes]
@@ -324,8 +324,10 @@ class _Compiler:
     themselves.
     """
 
-    def __init__(self, is_plain: Callable[[Any], bool], *, is_finite_only: bool) -> None:
-        self._names: dict[str, Any] = {"is_plain": is_plain, "isfinite": math.isfinite}
+    def __init__(
+        self, is_plain: Callable[[Any], bool], scalars: frozenset[type], *, is_finite_only: bool
+    ) -> None:
+        self._names: dict[str, Any] = {"is_plain": is_plain, "scalars": scalars, "isfinite": math.isfinite}
         self._is_finite_only = is_finite_only
         self._classes: list[tuple[object, str]] = []
         self._source: list[str] = []
@@ -454,7 +456,7 @@ class _Compiler:
         if exact is not None:
             return f"(set(map(type, {values})) <= {self._named(exact)})"
         if isinstance(item, inspect.AnyType):
-            return f"all(map(is_plain, {values}))"
+            return f"(set(map(type, {values})) <= scalars or all(map(is_plain, {values})))"
         if isinstance(item, inspect.FloatType):
             return f"(set(map(type, {values})) <= {self._named({float})} and all(map(isfinite, {values})))"
         name = f"f{len(self._source)}"
