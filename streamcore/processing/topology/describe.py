@@ -341,28 +341,10 @@ class _Flowchart:
         for parent in node.parents:
             origin = self._topic(parent.topic) if isinstance(parent, Repartition) else self._node(parent)
             yield f"{origin} --> {here}"
-        match node:
-            case (
-                Aggregate()
-                | TableSource()
-                | DerivedTable()
-                | Regroup()
-                | Refer()
-                | JoinAnswers()
-                | RateLimit()
-                | Take()
-                | Every()
-                | StreamJoin()
-            ):
-                for store in own_stores(node):
-                    yield f"{here} -.- {self._store(store)}"
-            case TableJoin() | AsOfJoin() | RowJoin():
-                yield f"{self._store(node.store)} -.-> {here}"
-            case AnswerReferences():
-                yield f"{here} -.- {self._store(node.references)}"
-                yield f"{self._store(node.store)} -.-> {here}"
-            case _:
-                pass
+        for store in own_stores(node):
+            yield f"{here} -.- {self._store(store)}"
+        if isinstance(node, TableJoin | AsOfJoin | RowJoin | AnswerReferences):
+            yield f"{self._store(node.store)} -.-> {here}"
         for store in sub_topology.tables_by_node.get(node, ()):
             yield f"{here} -.- {self._store(store)}"
         late = node.late is not None
