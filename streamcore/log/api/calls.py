@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
+from msgspec import Struct
+
 from streamcore.clock import Clock
 from streamcore.log.api.authentication.failed_logins import FailedLogins
 from streamcore.log.api.authentication.sasl import SaslSession
@@ -27,8 +29,7 @@ from streamcore.log.broker.operations import Operation, OperationFuture
 from streamcore.log.protocol.fields import Message
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """The address at which clients reach the broker."""
 
     host: str
@@ -45,8 +46,7 @@ class PasswordChecker(Protocol):
         """Drop a check whose result is not needed any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(Struct, frozen=True):
     """What the authentication of a client by SASL needs."""
 
     session: SaslSession
@@ -77,8 +77,7 @@ _REFUSALS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One request being handled."""
 
     version: int

@@ -19,11 +19,11 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from streamcore.errors import CorruptDataError, UnsupportedVersionError, fact_text
 from streamcore.log.broker.internal_topic import InternalTopic, ReplayedRecord
@@ -36,8 +36,7 @@ V = TypeVar("V")
 Listener: TypeAlias = Callable[[str, V | None], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One record to write; created by a ``StateTable``."""
 
     kind: str

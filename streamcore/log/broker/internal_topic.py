@@ -11,7 +11,8 @@ has none.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from streamcore.log.broker.operations import DurableUntil
 from streamcore.log.broker.partitions import Partitions
@@ -23,8 +24,7 @@ from streamcore.model import Isolation, Offset, ProducerId, TopicName, TopicPart
 _READ_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayedRecord:
+class ReplayedRecord(Struct, frozen=True):
     """A stored record; ``producer_id`` is the producer id of its transaction, if it has one."""
 
     offset: Offset
@@ -33,8 +33,7 @@ class ReplayedRecord:
     producer_id: ProducerId
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayedMarker:
+class ReplayedMarker(Struct, frozen=True):
     """The end of a producer's transaction."""
 
     producer_id: ProducerId

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeAlias, TypeVar
 from weakref import WeakSet
 
+from msgspec import Struct
+
 from streamcore.errors import StorageError
 from streamcore.log.storage.partition.partition_log import PartitionLog
 from streamcore.model import Offset
@@ -21,8 +23,7 @@ from streamcore.model import Offset
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class DurableUntil:
+class DurableUntil(Struct, frozen=True):
     """Wait until partitions are on disk up to these (exclusive) offsets."""
 
     marks: tuple[tuple[PartitionLog, Offset], ...]
@@ -64,8 +65,7 @@ class AnyFuture(Protocol):
         """Whether the reply is set."""
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(Struct, frozen=True):
     """Wait until a future has its reply, or until a time of the monotonic clock.
 
     During the wait the broker's ``expire_members`` must be called as time passes: it completes a rebalance
@@ -76,16 +76,14 @@ class Completed:
     deadline_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class MoreVisible:
+class MoreVisible(Struct, frozen=True):
     """Wait until one of these partitions shows more records to readers, or until a time."""
 
     logs: tuple[PartitionLog, ...]
     deadline_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class OffLockWork:
+class OffLockWork(Struct, frozen=True):
     """Run blocking work outside the broker lock, in any thread, then resume the operation.
 
     Other operations run meanwhile, so the work must use only what no other operation changes. An error of the

@@ -7,8 +7,9 @@ versions and encodings.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from streamcore.errors import StreamCoreError
 from streamcore.log.broker.partition_id import PartitionId
@@ -24,16 +25,14 @@ def all_topics(name: TopicName) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class ProducerIdentity:
+class ProducerIdentity(Struct, frozen=True):
     """The id and the epoch of a producer."""
 
     producer_id: ProducerId
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class AppendedBatch:
+class AppendedBatch(Struct, frozen=True):
     """The result of one batch: offsets ``[base_offset, end_offset)`` of ``partition``, or ``error``.
 
     Written is not yet durable: the caller waits for that separately, so that many batches share one fsync.
@@ -47,8 +46,7 @@ class AppendedBatch:
     error: StreamCoreError | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JoinRequest:
+class JoinRequest(Struct, frozen=True, kw_only=True):
     """A consumer's request to join its group's next generation.
 
     ``member_id`` is empty at first; the reply gives one. ``protocols`` are the assignors that the
@@ -73,8 +71,7 @@ class JoinRequest:
     """Whether the member may see a topic that matches a pattern of other members."""
 
 
-@dataclass(frozen=True, slots=True)
-class JoinedMember:
+class JoinedMember(Struct, frozen=True):
     """One member as the group's leader sees it."""
 
     member_id: str
@@ -82,8 +79,7 @@ class JoinedMember:
     subscription: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class JoinReply:
+class JoinReply(Struct, frozen=True):
     """The member's generation; the leader also gets the members, to assign for them."""
 
     member_id: str
@@ -101,8 +97,7 @@ class JoinReply:
         return self.member_id == self.leader_id
 
 
-@dataclass(frozen=True, slots=True)
-class SyncRequest:
+class SyncRequest(Struct, frozen=True):
     """A member's request for its assignment; the leader's request has the assignments of all members."""
 
     group: str
@@ -113,16 +108,14 @@ class SyncRequest:
     """If given, they must be the group's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leaving:
+class Leaving(Struct, frozen=True):
     """A member that leaves; a static member may be named by its instance id alone."""
 
     member_id: str
     instance_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SyncReply:
+class SyncReply(Struct, frozen=True):
     """A member's assignment, in the protocol's own bytes."""
 
     assignment: bytes
@@ -130,8 +123,7 @@ class SyncReply:
     protocol: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsumerHeartbeat:
+class ConsumerHeartbeat(Struct, frozen=True, kw_only=True):
     """A member of the newer protocol (KIP-848) joins (epoch 0), stays, or leaves (-1; -2 for a while).
 
     ``None`` means unchanged.
@@ -160,8 +152,7 @@ class ConsumerHeartbeat:
         return self.rebalance_timeout_ms != -1 and has_subscription and self.owned is not None
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerHeartbeatReply:
+class ConsumerHeartbeatReply(Struct, frozen=True):
     """The state of a member of the newer protocol; ``assigned`` is ``None`` if the member has it already."""
 
     member_id: str
@@ -170,8 +161,7 @@ class ConsumerHeartbeatReply:
     assigned: Set[PartitionId] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MemberDescription:
+class MemberDescription(Struct, frozen=True):
     """The description of a member."""
 
     member_id: str
@@ -182,8 +172,7 @@ class MemberDescription:
     assignment: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class GroupDescription:
+class GroupDescription(Struct, frozen=True):
     """The description of a group: ``state`` is one of Kafka's names, ``Dead`` for an unknown group."""
 
     group: str
@@ -197,8 +186,7 @@ class GroupDescription:
     """Kafka's name for the group's protocol: ``classic`` or ``consumer``."""
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionDescription:
+class TransactionDescription(Struct, frozen=True):
     """The description of a transactional id."""
 
     transactional_id: str

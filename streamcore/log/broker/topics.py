@@ -8,9 +8,10 @@ requests at the same time, one creates the topic and the other gets the error th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 from uuid import UUID
+
+from msgspec import Struct, field
 
 from streamcore.errors import (
     InvalidConfigError,
@@ -41,8 +42,7 @@ def ensure_topic_name(name: str) -> None:
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class WantedTopic:
+class WantedTopic(Struct, frozen=True):
     """A topic to create, or the new partition count of a topic."""
 
     name: TopicName

@@ -16,9 +16,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from streamcore.clock import Clock
 from streamcore.errors import ClosedError, RequestTimeoutError, StorageError
@@ -44,8 +45,7 @@ _WAIT_S_MAX = 3600.0
 ProgressListener: TypeAlias = Callable[[Sequence[PartitionLog]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Ended(Generic[R]):
+class Ended(Struct, Generic[R], frozen=True):
     """An operation has returned its reply."""
 
     reply: R

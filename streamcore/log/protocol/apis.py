@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
 
 from streamcore.log.protocol.codec import Codec, codec_of
 from streamcore.log.protocol.fields import VERSION_MAX, Message
@@ -20,8 +21,7 @@ from streamcore.log.protocol.fields import VERSION_MAX, Message
 _NEVER: Final = VERSION_MAX + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Api:
+class Api(Struct, frozen=True):
     """One API. Versions ``[version_min, version_max]`` are served, both included."""
 
     key: int

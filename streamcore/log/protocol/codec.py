@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sized
-from dataclasses import dataclass
 from functools import cache
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from streamcore.log.protocol.decoding import DecoderSource
 from streamcore.log.protocol.encoding import Apart, EncoderSource
@@ -31,8 +32,7 @@ class MalformedMessageError(Exception):
     """The peer's bytes are not the expected message; the connection must be closed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Codec(Generic[M]):
+class Codec(Struct, Generic[M], frozen=True):
     """Encodes and decodes one version of a message."""
 
     decode_at: Callable[[Bytes, int], tuple[M, int]]

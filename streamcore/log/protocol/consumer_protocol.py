@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Annotated as A
 from typing import Final, TypeVar
+
+from msgspec import Struct
 
 from streamcore.errors import CorruptDataError, with_facts
 from streamcore.log.protocol.codec import Codec, MalformedMessageError, codec_of
@@ -66,8 +67,7 @@ class CooperativeStickyUserData(Message):
     generation: Int32
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(Struct, frozen=True):
     """The subscription of a joining member, and the partitions that it owns from the generation before."""
 
     topics: tuple[TopicName, ...]

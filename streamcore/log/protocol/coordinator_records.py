@@ -12,11 +12,11 @@ Kinds of keys of ``__consumer_offsets``: 0 and 1 committed offset, 2 generation 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Annotated as A
 from typing import Final, Generic, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from streamcore.errors import CorruptDataError, UnsupportedVersionError, with_facts
 from streamcore.log.protocol.codec import Codec, MalformedMessageError, codec_of
@@ -27,8 +27,7 @@ M = TypeVar("M", bound=Message)
 _VERSION: Final = struct.Struct(">h")
 
 
-@dataclass(frozen=True, slots=True)
-class RecordFormat(Generic[M]):
+class RecordFormat(Struct, Generic[M], frozen=True):
     """The versions of the keys or values of one kind: the written version, and the versions that are read."""
 
     message: type[M]

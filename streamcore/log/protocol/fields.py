@@ -21,11 +21,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sized
-from dataclasses import dataclass
 from typing import Annotated as A
 from typing import Final, TypeAlias, dataclass_transform
 
 import msgspec
+from msgspec import Struct
 
 VERSION_MAX: Final = 32_767
 TEXT_BYTES_MAX: Final = 32_767
@@ -36,8 +36,7 @@ a longer one.
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(Struct, frozen=True):
     """A number of fixed size, by its letter in ``struct``."""
 
     layout: str

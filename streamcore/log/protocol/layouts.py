@@ -9,17 +9,16 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
 
 import msgspec
+from msgspec import Struct
 
 from streamcore.log.protocol.fields import RECORDS_MARK, UUID_MARK, Fixed, Message, Null, Tag, V
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """How a value is encoded: as a named type, as a structure, or as an array of either."""
 
     name: str
@@ -37,8 +36,7 @@ class Kind:
         return len(self.name) == 1 and not self.is_array
 
 
-@dataclass(frozen=True, slots=True)
-class FieldLayout:
+class FieldLayout(Struct, frozen=True):
     """A field in one version."""
 
     name: str

@@ -14,9 +14,11 @@ which this client has connected: the client can reach it, whichever network it i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from streamcore.errors import UsageError, with_facts
 
@@ -43,8 +45,7 @@ class Scheme(Enum):
         return self in (Scheme.SASL_PLAINTEXT, Scheme.SASL_SSL)
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(Struct, frozen=True):
     """One listening address. Port 0 is any free port; an advertised port of 0 is the one listened to.
 
     Without an advertised host, clients get the address that they have connected to.

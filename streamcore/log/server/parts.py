@@ -7,6 +7,8 @@ import secrets
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from streamcore.clock import Clock
 from streamcore.log.api.authentication.failed_logins import FailedLogins
 from streamcore.log.api.authentication.sasl import SaslSession, SaslSettings
@@ -46,8 +48,7 @@ class ServerParts:
     scratch: bytearray = field(default_factory=lambda: bytearray(_SCRATCH_BYTES))
 
 
-@dataclass(frozen=True, slots=True)
-class ListenerParts:
+class ListenerParts(Struct, frozen=True):
     """The shared objects of one listener, for its connections."""
 
     server: ServerParts

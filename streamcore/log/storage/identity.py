@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import base64
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from streamcore.errors import CorruptDataError, UnsupportedVersionError, with_facts
 from streamcore.log.storage.files import FileSystem, read_whole, write_whole
@@ -23,8 +24,7 @@ _VERSION: Final = "1"
 _NODE_ID: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class LogIdentity:
+class LogIdentity(Struct, frozen=True):
     """The ids of a log."""
 
     cluster_id: str

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from streamcore.errors import CorruptDataError, UnsupportedVersionError, UsageError, with_facts
 from streamcore.log.records.batch import (
@@ -39,8 +40,7 @@ class ReadOnlyFileSystem(PosixFileSystem):
             return PosixFile(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
 
-@dataclass(frozen=True, slots=True)
-class DumpedRecord:
+class DumpedRecord(Struct, frozen=True):
     """One stored record."""
 
     offset: Offset
@@ -50,8 +50,7 @@ class DumpedRecord:
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class DumpedBatch:
+class DumpedBatch(Struct, frozen=True):
     """One stored batch; ``problem`` says why the batch could not be read completely."""
 
     file: Path
@@ -67,8 +66,7 @@ class DumpedBatch:
         return _CODEC_NAMES.get(self.header.compression, f"codec {self.header.compression}")
 
 
-@dataclass(frozen=True, slots=True)
-class BrokenTail:
+class BrokenTail(Struct, frozen=True):
     """The end of a file from byte ``position`` on, which holds no complete batch."""
 
     position: int

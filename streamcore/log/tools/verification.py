@@ -18,6 +18,8 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
+
 from streamcore.errors import CorruptDataError, UnsupportedVersionError
 from streamcore.log.records.batch import BatchHeader, check_batch
 from streamcore.log.storage.checkpoints import RECOVERY_POINTS, read_checkpoint
@@ -42,8 +44,7 @@ _OFFSET_ENTRY: Final = struct.Struct(">II")
 _TIME_ENTRY: Final = struct.Struct(">qI")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """A deviation, and the file and byte position where it is."""
 
     file: Path

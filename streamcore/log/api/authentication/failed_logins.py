@@ -9,14 +9,14 @@ again each second delays its own user, and no other user of the same address.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 _KEYS_MAX: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True):
     """How many failures are free, how many more each second, and the longest delay."""
 
     free: float

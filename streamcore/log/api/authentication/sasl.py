@@ -12,9 +12,10 @@ which has no transitions: the owner sends the answer, if there is one, and close
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from streamcore.log.api.authentication.sasl_steps import (
     Accepted,
@@ -68,8 +69,7 @@ class CredentialSource(Protocol):
         """Return a credential that fits no password."""
 
 
-@dataclass(frozen=True, slots=True)
-class SaslSettings:
+class SaslSettings(Struct, frozen=True):
     """How clients of one listener authenticate."""
 
     mechanisms: Sequence[str]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
+
+from msgspec import Struct
 
 from streamcore.errors import StreamCoreError
 from streamcore.log.api.calls import Call
@@ -34,8 +35,7 @@ R = TypeVar(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     """What a client asks for one resource."""
 
     resource_type: int

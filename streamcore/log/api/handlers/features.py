@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Feature:
+
+class Feature(Struct, frozen=True):
     """A feature, supported from ``version_min`` up to the level that is in force."""
 
     name: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from streamcore.errors import StreamCoreError
 from streamcore.log.api.calls import Call
@@ -143,8 +144,7 @@ def _commit_code(error: Exception, version: int) -> ErrorCode:
 # --- telling ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _AskedTopic:
+class _AskedTopic(Struct, frozen=True):
     """A topic whose committed offsets are asked for; the name is missing if no topic has the id."""
 
     name: TopicName | None

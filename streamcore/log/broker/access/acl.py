@@ -8,9 +8,10 @@ a pattern. Filters select rules, to list or to delete them.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+from msgspec import Struct
 
 ANYBODY: Final = "User:*"
 ANYWHERE: Final = "*"
@@ -108,8 +109,7 @@ OPERATIONS: Final[dict[ResourceType, tuple[AclOperation, ...]]] = {
 """The operations on each type of resource."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ResourcePattern:
+class ResourcePattern(Struct, frozen=True, order=True):
     """The resources of a rule: one by name, all (``*``), or those whose names have a prefix."""
 
     type: ResourceType
@@ -123,8 +123,7 @@ class ResourcePattern:
         return self.name in (name, ANYTHING)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class AccessRule:
+class AccessRule(Struct, frozen=True, order=True):
     """One rule."""
 
     resource: ResourcePattern
@@ -146,8 +145,7 @@ class AccessRule:
         return self.permission is Permission.ALLOW and self.operation in IMPLYING.get(operation, ())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessRuleFilter:
+class AccessRuleFilter(Struct, frozen=True, kw_only=True):
     """Selects the rules that match in every given field."""
 
     type: ResourceType = ResourceType.ANY

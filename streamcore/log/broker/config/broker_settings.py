@@ -8,13 +8,14 @@ settings.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
 
 from streamcore.errors import InvalidConfigError, with_facts
 from streamcore.log.storage.topics.setting_kinds import (
@@ -44,8 +45,7 @@ class Meaning(Enum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerSetting:
+class BrokerSetting(Struct, frozen=True):
     """One setting of a broker."""
 
     name: str
@@ -64,8 +64,7 @@ class BrokerSetting:
         return self.meaning in (Meaning.TOPIC, Meaning.BROKER, Meaning.LOG, Meaning.SERVER)
 
 
-@dataclass(frozen=True, slots=True)
-class Inherited:
+class Inherited(Struct, frozen=True):
     """A topic's setting that takes its default from a broker's setting, times ``factor``."""
 
     topic_setting: str

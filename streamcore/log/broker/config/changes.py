@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.storage.topics.setting_kinds import SettingType
@@ -19,8 +20,7 @@ class ChangeKind(Enum):
     SUBTRACT = 3
 
 
-@dataclass(frozen=True, slots=True)
-class SettingChange:
+class SettingChange(Struct, frozen=True):
     """One change of one setting."""
 
     name: str
@@ -28,8 +28,7 @@ class SettingChange:
     value: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """The facts about a setting that a change needs: its type, and its value where nothing is set."""
 
     type: SettingType

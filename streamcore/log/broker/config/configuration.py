@@ -12,8 +12,9 @@ values, as text.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from streamcore.errors import InvalidConfigError, with_facts
 from streamcore.log.broker.api_errors import ApiError, ErrorName
@@ -41,8 +42,7 @@ ALL_NODES: Final = ""
 _DESCRIBED_MAX: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """The settings with which a broker is started."""
 
     settings: BrokerSettings

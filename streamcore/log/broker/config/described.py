@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from streamcore.log.storage.topics.setting_kinds import SettingType
 
@@ -20,8 +21,7 @@ class Source(Enum):
     GROUP = "what is set for the group"
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(Struct, frozen=True):
     """The value of a setting on one level, and its name there."""
 
     name: str
@@ -29,8 +29,7 @@ class Level:
     source: Source
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
+class Described(Struct, frozen=True, kw_only=True):
     """The description of a setting for clients; ``levels`` are all that have a value, the effective one
     first.
     """

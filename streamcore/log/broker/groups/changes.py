@@ -7,7 +7,8 @@ member that leaves runs ``remove``. No function waits, and none reads a clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Set
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from streamcore.log.broker.groups.consumer_group import ConsumerGroup
 from streamcore.log.broker.groups.consumer_group_member import (

@@ -7,7 +7,7 @@ back; if no other member is affected, the generation continues.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.classic_group import ClassicGroup

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+from msgspec import Struct
 
 
 class GroupState(Enum):
@@ -26,8 +27,7 @@ TRANSITIONS: Final[dict[GroupState, frozenset[GroupState]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class JoinRules:
+class JoinRules(Struct, frozen=True):
     """The broker's settings for joining."""
 
     size_max: int = 1_000

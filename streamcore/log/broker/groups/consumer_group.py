@@ -16,10 +16,13 @@ at a restart.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
+
+from msgspec.structs import replace
 
 from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.consumer_group_member import ConsumerMember, Holding, MemberProfile
@@ -97,7 +100,7 @@ class ConsumerGroup:
 
     def copy(self) -> ConsumerGroup:
         """Copy what replays may change; share what begins anew at a restart."""
-        return replace(
+        return dataclasses.replace(
             self,
             members=self.members.copy(),
             targets=self.targets.copy(),

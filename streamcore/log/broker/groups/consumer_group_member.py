@@ -15,10 +15,11 @@ it is in neither. ``reconciled`` (module ``reconciliation``) moves a holding tow
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Final, TypeAlias
+
+from msgspec import Struct, field
 
 from streamcore.log.broker.partition_id import PartitionId
 from streamcore.model import TopicName
@@ -41,16 +42,14 @@ class MemberState(Enum):
     UNKNOWN = 127
 
 
-@dataclass(frozen=True, slots=True)
-class ClassicTraits:
+class ClassicTraits(Struct, frozen=True):
     """What a member of the classic protocol sent when it joined."""
 
     session_timeout_ms: int
     protocols: tuple[tuple[str, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberProfile:
+class MemberProfile(Struct, frozen=True, kw_only=True):
     """What a member says about itself."""
 
     instance_id: str | None = None
@@ -73,8 +72,7 @@ class MemberProfile:
         return sum(len(text) for text in texts if text is not None) + sum(len(data) for _, data in protocols)
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(Struct, frozen=True):
     """The partitions and the epoch of a member."""
 
     epoch: int = 0
@@ -99,8 +97,7 @@ class Holding:
         return self.state is MemberState.STABLE and self.epoch == epoch
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerMember:
+class ConsumerMember(Struct, frozen=True):
     """A member: its profile and its holding."""
 
     member_id: str

@@ -8,11 +8,12 @@ such records are skipped.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
 
 from streamcore.log.broker.groups.consumer_group_member import (
     ClassicTraits,
@@ -56,8 +57,7 @@ class Kind(Enum):
 _OF_THE_GROUP: Final = frozenset({Kind.EPOCH, Kind.TARGET})
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerGroupKey:
+class ConsumerGroupKey(Struct, frozen=True):
     """The key of a record; ``part`` is a member id, or for ``PATTERN`` a regular expression."""
 
     kind: Kind
@@ -65,8 +65,7 @@ class ConsumerGroupKey:
     part: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupEpoch:
+class GroupEpoch(Struct, frozen=True):
     """The epoch of a group: it grows with every change that needs a new target."""
 
     epoch: int
@@ -74,23 +73,20 @@ class GroupEpoch:
     """The hash of the subscribed topics at this epoch."""
 
 
-@dataclass(frozen=True, slots=True)
-class TargetEpoch:
+class TargetEpoch(Struct, frozen=True):
     """The group epoch that the target assignment is for."""
 
     epoch: int
     computed_ms: TimestampMs = 0
 
 
-@dataclass(frozen=True, slots=True)
-class MemberTarget:
+class MemberTarget(Struct, frozen=True):
     """The partitions that a member is to have."""
 
     partitions: frozenset[PartitionId] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedPattern:
+class ResolvedPattern(Struct, frozen=True):
     """The topics that match a regular expression."""
 
     topics: tuple[TopicName, ...]

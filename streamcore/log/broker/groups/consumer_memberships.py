@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.changes import (

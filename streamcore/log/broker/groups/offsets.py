@@ -8,8 +8,9 @@ transaction coordinator writes into this topic.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from streamcore.errors import CorruptDataError
 from streamcore.log.broker.api_errors import ApiError, ErrorName
@@ -30,8 +31,7 @@ from streamcore.model import CommittedOffset, Membership, ProducerId, TopicName,
 TOPIC: Final = "__consumer_offsets"
 
 
-@dataclass(frozen=True, slots=True)
-class FetchedOffsets:
+class FetchedOffsets(Struct, frozen=True):
     """A group's committed offsets, and those that an open transaction may still change."""
 
     found: Mapping[TopicPartition, CommittedOffset]

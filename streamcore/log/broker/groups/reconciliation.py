@@ -15,7 +15,8 @@ that only its own next reply brings.
 from __future__ import annotations
 
 from collections.abc import Callable, Set
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.consumer_group_member import Epochs, Holding, MemberState
@@ -24,8 +25,7 @@ from streamcore.log.broker.partition_id import PartitionId
 _S = MemberState
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
+class Goal(Struct, frozen=True):
     """The target that a member should reach."""
 
     epoch: int

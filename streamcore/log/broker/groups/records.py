@@ -6,7 +6,7 @@ groups work with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from streamcore.log.protocol.coordinator_records import (
     GROUP_KEY,
@@ -23,31 +23,27 @@ from streamcore.log.protocol.coordinator_records import (
 from streamcore.model import CommittedOffset, TimestampMs, TopicPartition
 
 
-@dataclass(frozen=True, slots=True)
-class OffsetKey:
+class OffsetKey(Struct, frozen=True):
     """The key of a committed offset."""
 
     group: str
     partition: TopicPartition
 
 
-@dataclass(frozen=True, slots=True)
-class GroupKey:
+class GroupKey(Struct, frozen=True):
     """The key of a group's generations."""
 
     group: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoredOffset:
+class StoredOffset(Struct, frozen=True):
     """A committed offset, and when it was committed."""
 
     committed: CommittedOffset
     committed_ms: TimestampMs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredMember:
+class StoredMember(Struct, frozen=True, kw_only=True):
     """One member of a stored generation."""
 
     member_id: str
@@ -60,8 +56,7 @@ class StoredMember:
     assignment: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StoredGroup:
+class StoredGroup(Struct, frozen=True):
     """A group's generation, as its leader's assignment made it; without members it is empty."""
 
     protocol_type: str

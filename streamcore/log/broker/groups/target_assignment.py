@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from streamcore.log.broker.partition_id import PartitionId
 
@@ -26,8 +27,7 @@ TopicCounts: TypeAlias = Mapping[bytes, int]
 """The number of partitions of each topic, by its id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subscriber:
+class Subscriber(Struct, frozen=True):
     """A member as an assignor sees it."""
 
     member_id: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from streamcore.log.broker.requests import TransactionDescription
 from streamcore.log.broker.transactions.records import TransactionRecord, TransactionState
@@ -14,8 +15,7 @@ STATES_BY_NAME = {state.kafka_name: state for state in TransactionState}
 """The states by the names that Kafka's tools use."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransactionFilter:
+class TransactionFilter(Struct, frozen=True, kw_only=True):
     """A filter of transactional ids; a criterion that is ``None`` or empty accepts all ids."""
 
     states: Collection[TransactionState] | None = None

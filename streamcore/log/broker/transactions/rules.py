@@ -11,9 +11,9 @@ more epoch is kept for the markers of that last transaction, and for fencing; no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from streamcore.log.broker.api_errors import ApiError, ErrorName
@@ -167,20 +167,17 @@ def joined(
 # --- endings ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Prepare:
+class Prepare(Struct, frozen=True):
     """End the transaction: write this state first."""
 
     state: TransactionState
 
 
-@dataclass(frozen=True, slots=True)
-class GoOn:
+class GoOn(Struct, frozen=True):
     """The ending was decided and interrupted: run its next steps."""
 
 
-@dataclass(frozen=True, slots=True)
-class AlreadyEnded:
+class AlreadyEnded(Struct, frozen=True):
     """The transaction has ended in the requested way already; the answer was lost."""
 
 

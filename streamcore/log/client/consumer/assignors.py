@@ -15,8 +15,9 @@ and the result depends only on the arguments.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from streamcore.errors import CorruptDataError, UsageError, with_facts
 from streamcore.log.protocol.consumer_protocol import (
@@ -34,8 +35,7 @@ MemberId: TypeAlias = str
 Assignment: TypeAlias = dict[MemberId, tuple[TopicPartition, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class GroupMember:
+class GroupMember(Struct, frozen=True):
     """A member, as the leader knows it."""
 
     member_id: MemberId

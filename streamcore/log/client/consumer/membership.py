@@ -20,6 +20,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from msgspec import Struct
+
 from streamcore.clock import Clock
 from streamcore.durations import duration_ms
 from streamcore.errors import (
@@ -69,8 +71,7 @@ class CoordinatedLog(port.Log, Protocol):
         """Commit offsets, as a member or without a membership."""
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(Struct, frozen=True):
     """A generation has begun."""
 
     membership: Membership
@@ -80,20 +81,17 @@ class Joined:
     partition_counts: Mapping[TopicName, int]
 
 
-@dataclass(frozen=True, slots=True)
-class MustJoin:
+class MustJoin(Struct, frozen=True):
     """A rebalance has begun."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """The membership has ended."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """The membership has failed and cannot continue."""
 
     error: StreamCoreError

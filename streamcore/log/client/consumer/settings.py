@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from streamcore.log.client.consumer.fetch_state import Start
 from streamcore.model import Isolation, TopicName, TopicPartition
@@ -15,8 +16,7 @@ RebalanceCallback: TypeAlias = Callable[[Sequence[TopicPartition]], None]
 Duration: TypeAlias = str | timedelta | int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsumerSettings:
+class ConsumerSettings(Struct, frozen=True, kw_only=True):
     """How a consumer reads."""
 
     start: Start = "earliest"
@@ -38,8 +38,7 @@ class ConsumerSettings:
     """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupSettings:
+class GroupSettings(Struct, frozen=True, kw_only=True):
     """How a consumer takes part in its group."""
 
     assignors: Sequence[str] = ("range",)

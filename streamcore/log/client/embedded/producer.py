@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from streamcore.errors import (
     ClosedError,
     InvalidTransactionStateError,
@@ -63,8 +65,7 @@ class EmbeddedAcknowledgement:
                 return True
 
 
-@dataclass(frozen=True, slots=True)
-class AppendedColumns:
+class AppendedColumns(Struct, frozen=True):
     """Columns appended in a transaction: their offsets are known at once; the commit makes them durable."""
 
     appended: Appended

@@ -10,11 +10,12 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 from types import TracebackType
 from typing import Protocol, Self
+
+from msgspec import Struct
 
 from streamcore.clock import Clock
 from streamcore.durations import duration_ms
@@ -49,8 +50,7 @@ from streamcore.log.client.producer.sender import Sender
 from streamcore.model import CommittedOffset, TopicName, TopicPartition
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProducerSettings:
+class ProducerSettings(Struct, frozen=True, kw_only=True):
     """How a producer batches, and how many bytes it may hold."""
 
     linger: str | timedelta | int = "5ms"

@@ -15,7 +15,8 @@ ends at the first key that does not, and the next round continues from there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from streamcore.errors import CorruptDataError, StorageError
 from streamcore.log.records.batch import BatchHeader, parse_header
@@ -61,8 +62,7 @@ def compact(log: PartitionLog, *, now_ms: TimestampMs, bytes_max: int) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Replacement:
+class _Replacement(Struct, frozen=True):
     """Some closed segments and the cleaned segment that replaces them."""
 
     old: tuple[Segment, ...]

@@ -25,9 +25,10 @@ Everything here is pure; ``compaction`` reads and writes the segments.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from streamcore.model import Offset, TimestampMs
 
@@ -93,8 +94,7 @@ class SegmentSize(Protocol):
         """The largest timestamp in the segment, -1 if it has no record."""
 
 
-@dataclass(frozen=True, slots=True)
-class CleanablePart:
+class CleanablePart(Struct, frozen=True):
     """The part of a log that a round may clean; no round has cleaned ``[first_dirty, end)`` yet."""
 
     first_dirty: Offset

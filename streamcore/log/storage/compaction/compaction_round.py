@@ -8,8 +8,9 @@ writes the outcomes.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct
 
 from streamcore.log.records.batch import BatchHeader
 from streamcore.log.records.decode import BatchRecord
@@ -43,8 +44,7 @@ class Drop(NamedTuple):
     """Leave the batch out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rewrite:
+class Rewrite(Struct, frozen=True):
     """Write the batch with these of its records; set a delete horizon if one is given."""
 
     records: Sequence[BatchRecord]

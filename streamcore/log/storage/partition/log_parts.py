@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from streamcore.log.storage.checkpoints import LogCheckpoints
 from streamcore.log.storage.files import FileSystem
 from streamcore.log.storage.partition.leader_epochs import LeaderEpochs
@@ -17,8 +19,7 @@ from streamcore.log.storage.sync_batch import SyncBatch
 from streamcore.model import Offset
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogParts:
+class LogParts(Struct, frozen=True, kw_only=True):
     """The components that a partition uses; the ``LogManager`` owns them."""
 
     file_system: FileSystem

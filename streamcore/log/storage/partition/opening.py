@@ -19,10 +19,11 @@ then the bytes may be readable, count as written, and yet not be on the disk.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from uuid import UUID
+
+from msgspec import Struct
 
 from streamcore.errors import CorruptBatchError, CorruptDataError, CorruptIndexError, with_facts
 from streamcore.log.records.batch import NO_TIMESTAMP
@@ -58,8 +59,7 @@ _NEW_NAMES: Final = frozenset({PARTITION_METADATA, file_path(Path(), 0, FileKind
 """The parts of a partition to which nothing was ever written."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class Opening(Struct, frozen=True, kw_only=True):
     """The facts about a partition that are known before its directory is read."""
 
     topic_partition: TopicPartition

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from streamcore.errors import StorageError
 from streamcore.log.records.decode import AbortedTransaction
@@ -59,8 +60,7 @@ class StoredRecords:
         self._file.close()
 
 
-@dataclass(frozen=True, slots=True)
-class LocateResult:
+class LocateResult(Struct, frozen=True):
     """The byte ranges of stored batches, and the aborted transactions in them."""
 
     records: StoredRecords | None
@@ -68,8 +68,7 @@ class LocateResult:
     offsets: LogOffsets
 
 
-@dataclass(frozen=True, slots=True)
-class ReadResult:
+class ReadResult(Struct, frozen=True):
     """Complete stored batches, and the aborted transactions in them."""
 
     data: bytes

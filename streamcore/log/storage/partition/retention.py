@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+from msgspec import Struct
 
 from streamcore.errors import fact_text
 from streamcore.log.storage.topics.topic_config import TopicConfig
@@ -52,8 +53,7 @@ class Reason(Enum):
     TOO_BIG = "beyond retention.bytes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetentionPolicy:
+class RetentionPolicy(Struct, frozen=True, kw_only=True):
     """The limits of age and size; ``None`` is no limit."""
 
     retention_ms: int | None

@@ -7,9 +7,10 @@ the text. An impossible value raises a ``ValueError`` that says which values are
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 INT_MAX: Final = 2**31 - 1
 LONG_MAX: Final = 2**63 - 1
@@ -31,8 +32,7 @@ class SettingType(Enum):
     PASSWORD = "password"
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """A type, restricted to the possible values."""
 
     type: SettingType

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from streamcore.errors import StorageError
 from streamcore.log.storage.checkpoints import CHECKPOINT_NAMES
@@ -32,8 +33,7 @@ from streamcore.model import TopicName, TopicPartition
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
+class Shelf(Struct, frozen=True):
     """What all changes use: the root folder, its registry, and the components that partitions share."""
 
     root: Path
@@ -41,8 +41,7 @@ class Shelf:
     parts: LogParts
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(Struct, frozen=True):
     """A topic as it will be after the change, and its new partitions."""
 
     topic: TopicState

@@ -18,6 +18,7 @@ from pathlib import Path
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 
 from streamcore.errors import CorruptDataError, StorageError, UnsupportedVersionError, with_facts
 from streamcore.log.storage.files import FileSystem, read_whole, write_whole
@@ -27,8 +28,7 @@ REGISTRY_NAME = "topics.json"
 VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class TopicState:
+class TopicState(Struct, frozen=True):
     """A topic; ``topic_id`` distinguishes topics that had the same name one after the other."""
 
     name: TopicName

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
 
 from streamcore.log.records.compression import CODECS
 from streamcore.log.storage.topics.setting_kinds import (
@@ -41,8 +42,7 @@ def _check_replicas(replicas: tuple[str, ...]) -> None:
         raise ValueError("must be * or partition:broker, with commas between")
 
 
-@dataclass(frozen=True, slots=True)
-class TopicSetting:
+class TopicSetting(Struct, frozen=True):
     """One setting.
 
     ``inherited`` names the broker settings that give the default of topics without this setting, each with

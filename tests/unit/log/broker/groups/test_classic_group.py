@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from streamcore.log.broker.api_errors import ApiError, ErrorName
 from streamcore.log.broker.groups.classic_generation import stored_generation

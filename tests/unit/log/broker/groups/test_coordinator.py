@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 
 import pytest
+from msgspec.structs import replace
 
 from streamcore.clock import ManualClock
 from streamcore.errors import (
@@ -73,7 +74,7 @@ def test_a_member_commits_and_leaves_and_the_positions_stay(house: House) -> Non
 
 def test_a_former_member_cannot_commit(house: House) -> None:
     membership = house.member()
-    stale = replace(membership, generation=membership.generation - 1)
+    stale = dataclasses.replace(membership, generation=membership.generation - 1)
 
     with pytest.raises(UsageError, match="NON_EMPTY_GROUP"):
         house.log.commit_offsets("g", {FIRST: AT})

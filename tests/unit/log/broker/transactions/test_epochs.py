@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from streamcore.errors import OutOfOrderSequenceError
 from streamcore.log.broker.api_errors import ApiError, ErrorName
