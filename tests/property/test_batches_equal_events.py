@@ -27,6 +27,8 @@ from streamcore.processing.runtime.failures import FailureLog
 from streamcore.processing.runtime.inputs import RecordQueue
 from streamcore.processing.runtime.stores import write_back_of
 from streamcore.processing.runtime.task import Task, TaskId
+from streamcore.processing.topology.aggregations import count
+from streamcore.processing.topology.kept_aggregations import distinct
 from streamcore.processing.topology.marks import Mark, WriterTimes, headers_of, marks_in
 from streamcore.processing.topology.meaning.interpreter import Interpreter
 from streamcore.processing.topology.nodes import StoreSpec
@@ -124,7 +126,13 @@ def by_events(
 
 
 def shown(store: StoreSpec, pairs: Iterable[tuple[Any, Any]]) -> list[tuple[str, Any]]:
-    """Keys as text: Python holds some keys equal that are two. Some stores are in the order of ends."""
+    """Keys as text: Python holds some keys equal that are two. Some stores are in the order of ends.
+
+    Accumulators are shown as they are read from the store: a set that grows has another form in memory.
+    """
+    if store.aggregators:
+        encode, decode = store.value_serde.encode, store.value_serde.decode
+        pairs = [(key, decode(encode(value))) for key, value in pairs]
     if isinstance(store.windows, RecordWindows):
         return sorted(((repr(key), value) for key, value in pairs), key=lambda pair: pair[0])
     return [(repr(key), value) for key, value in pairs]
@@ -261,6 +269,29 @@ def test_a_task_gives_for_batches_what_the_interpreter_gives_for_events(
         found = given_or_stopped(by_batches, app, plan, counts, sub_topology, partition, inputs, data)
 
         assert found == expected
+
+
+def test_sets_of_both_engines_are_compared_as_they_are_stored() -> None:
+    app = App("app")
+    numbers = app.topic("numbers", key=str, value=int, partitions=1)
+    numbers.aggregate("kept", different=distinct(), records=count())
+    numbers.session("1h").aggregate("sessions", different=distinct())
+    plan, counts = app.plan(), {"numbers": 1}
+    records: list[Stored] = [
+        Record(b"k", b"%d" % number, number, (), "numbers", 0, number) for number in (1, 2, 3)
+    ]
+
+    class Whole:
+        """Cuts nothing and commits at the end."""
+
+        def draw(self, strategy: object, label: str) -> int:
+            return 3 if label == "records in a batch" else 1
+
+    expected = by_events(app, plan, counts, plan.sub_topologies[0], records)
+    found = by_batches(app, plan, counts, plan.sub_topologies[0], 0, [records], Whole())  # type: ignore[arg-type]
+
+    assert found == expected
+    assert found.state["kept"][0][1][1] == 3
 
 
 def given_or_stopped(run: Callable[..., Given], *arguments: Any) -> Given | str:
