@@ -107,8 +107,8 @@ FAULTS: Final = (
         "a restart that forgets the watermark",
         "a window that has closed stays closed after a restart",
         "processing/runtime/commit.py",
-        "return InputNote(task.time.watermark_ms, queue.partition_time_ms, queue.marks)",
-        "return InputNote(NO_TIME, queue.partition_time_ms, queue.marks)",
+        "return InputNote(task.time.watermark_ms, queue.partition_time_ms, record_time_ms, queue.marks)",
+        "return InputNote(NO_TIME, queue.partition_time_ms, record_time_ms, queue.marks)",
         "unit/processing/runtime/test_late_records.py::"
         "test_a_restart_knows_which_windows_have_closed_and_which_records_are_late",
     ),
@@ -194,8 +194,8 @@ FAULTS: Final = (
         "a restart that forgets the stream time",
         "a record that is late is late after a restart too",
         "processing/runtime/commit.py",
-        "return InputNote(task.time.watermark_ms, queue.partition_time_ms, queue.marks)",
-        "return InputNote(task.time.watermark_ms, NO_TIME, queue.marks)",
+        "return InputNote(task.time.watermark_ms, queue.partition_time_ms, record_time_ms, queue.marks)",
+        "return InputNote(task.time.watermark_ms, NO_TIME, record_time_ms, queue.marks)",
         "unit/processing/runtime/test_late_records.py::"
         "test_a_restart_knows_the_time_of_a_partition_that_is_ahead_of_another",
     ),

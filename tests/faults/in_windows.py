@@ -269,8 +269,8 @@ FAULTS: Final = (
         "periodic results with the change of the next interval",
         "the record that ends an interval belongs to the next one",
         "processing/operators/intervals.py",
-        "count = bisect_left(arrived.origins, place)",
-        "count = bisect_left(arrived.origins, place + 1)",
+        "count = bisect_left(origins, place)",
+        "count = bisect_left(origins, place + 1)",
         "unit/processing/runtime/test_periodic_updates.py::"
         "test_the_newest_change_of_each_key_comes_when_the_next_interval_begins",
     ),

@@ -20,10 +20,17 @@ from streamcore.processing.dsl.app import App
 from streamcore.processing.topology.error_policy import ErrorPolicy, dead_letter, skip
 from streamcore.processing.topology.meaning.interpreter import Interpreter
 from streamcore.processing.topology.nodes import (
+    Aggregate,
+    AsOfJoin,
     Every,
+    Final,
+    Node,
     Process,
+    RateLimit,
     Repartition,
     StoreSpec,
+    StreamJoin,
+    Take,
     To,
     TopicSpec,
 )
@@ -50,20 +57,43 @@ def has_one_order(plan: Plan, counts: dict[str, int]) -> bool:
 
     Behind a repartition topic with several partitions, disorder of the input has become another one; a
     second such topic merges by that. Two repartition topics meet as they were written. Behind marks, the
-    moments of commits decide what intervals and timers see.
+    moments of commits decide what timers see.
     """
     writers = {topic: each for each in plan.sub_topologies for topic in written_by(each) - {"dead"}}
     for sub_topology in plan.sub_topologies:
         internal = [entry.topic for entry in sub_topology.inputs if entry.topic.internal]
         if len(internal) > 1 or (internal and len(sub_topology.inputs) > 1):
             return False
-        by_watermark = any(isinstance(node, Every | Process) for node in sub_topology.nodes)
-        if by_watermark and any(entry.has_marks for entry in sub_topology.inputs):
+        if any(entry.has_marks for entry in sub_topology.inputs) and not _has_own_order(sub_topology):
             return False
         for topic in internal:
             above = writers[topic.name]
             if any(entry.topic.internal for entry in above.inputs) and counts[above.inputs[0].topic.name] > 1:
                 return False
+    return True
+
+
+def _has_own_order(sub_topology: SubTopology) -> bool:
+    """Whether no step depends on the place of a mark among the records.
+
+    A timer does. So do intervals of what comes when a mark moves the watermark, and steps that compare what
+    an interval gives with the watermark.
+    """
+    behind_interval: set[Node] = set()
+    by_watermark: set[Node] = set()
+    for node in sub_topology.nodes:
+        if isinstance(node, Process):
+            return False
+        parents = set(node.parents)
+        uses_time = isinstance(node, Every | Final | StreamJoin | Take | RateLimit | AsOfJoin) or (
+            isinstance(node, Aggregate) and node.store.windows is not None
+        )
+        if (uses_time and parents & behind_interval) or (isinstance(node, Every) and parents & by_watermark):
+            return False
+        if isinstance(node, Every) or parents & behind_interval:
+            behind_interval.add(node)
+        if isinstance(node, Final | StreamJoin) or parents & by_watermark:
+            by_watermark.add(node)
     return True
 
 

@@ -33,8 +33,8 @@ class Periodic(Protocol):
     def fold(self, batch: Batch, fold: Callable[[Batch], Batch | None]) -> Batch | None:
         """Fold a batch in the parts that the ends of intervals cut it into."""
 
-    def changed(self, identities: Sequence[Any], timestamps_ms: Sequence[int]) -> None:
-        """Hold the changes of keys until the interval ends."""
+    def changed(self, identities: Sequence[Any], batch: Batch) -> None:
+        """Hold the changes of keys, which records have made, until the interval ends."""
 
 
 class AggregateOperator:
@@ -124,7 +124,7 @@ class AggregateOperator:
     def _note(self, keys: Sequence[Any], batch: Batch) -> None:
         """Note that records changed their keys, where the results are emitted later."""
         if self._periodic is not None:
-            self._periodic.changed(keys, batch.timestamps_ms)
+            self._periodic.changed(keys, batch)
 
     @property
     def counts_only(self) -> bool:

@@ -61,7 +61,7 @@ from streamcore.processing.runtime.agents import AgentRunner
 from streamcore.processing.runtime.event_runner import EventRunner
 from streamcore.processing.runtime.failures import FailureLog, TaskFailures
 from streamcore.processing.runtime.global_tables import GlobalTableKeeper
-from streamcore.processing.runtime.rounds import HeldTime
+from streamcore.processing.runtime.rounds import HeldTime, OrderTime
 from streamcore.processing.runtime.sending import partitions_of
 from streamcore.processing.runtime.sink_runner import SinkRunner
 from streamcore.processing.runtime.task import ClosingOperator, Step, Task, TwoSidedOperator
@@ -321,7 +321,8 @@ class TaskBuilder:
         found = task.periodic.get(node)
         if found is None:
             table = None if node.table is None else task.stores[node.table.name]
-            found = EveryOperator(guard, task.stores[node.store.name], node, _time(task, node), table)
+            time = OrderTime(task.time, task.sub_topology.held_ms.get(node, 0))
+            found = EveryOperator(guard, task.stores[node.store.name], node, time, _time(task, node), table)
             task.periodic[node] = found
         return found
 

@@ -17,14 +17,18 @@ END_OF_TIME_MS: Final = 2**62
 
 
 def closing_times_ms(
-    spec: StoreSpec, store: WriteBack[Any, Any], watermark_ms: int, latest_ms: int = END_OF_TIME_MS
+    spec: StoreSpec,
+    store: WriteBack[Any, Any],
+    watermark_ms: int,
+    order_ms: int,
+    latest_ms: int = END_OF_TIME_MS,
 ) -> Iterator[int]:
     """Yield the watermarks at which what is open in a store closes; of sessions only the last.
 
-    Windows that start after ``latest_ms`` are left out.
+    Intervals end by ``order_ms`` (``TaskTime``). Windows that start after ``latest_ms`` are left out.
     """
     if spec.every_ms is not None and next(iter(store.items()), None) is not None:
-        yield (max(-1, watermark_ms // spec.every_ms) + 1) * spec.every_ms
+        yield (max(-1, order_ms // spec.every_ms) + 1) * spec.every_ms
     if spec.windows is None or spec.is_step_state:
         return
     open_from = spec.windows.closed_before(watermark_ms)

@@ -301,4 +301,5 @@ def _apply(change: _TaskChanges, now_ms: int) -> None:
 
 
 def _note(task: Task, queue: RecordQueue) -> str:
-    return InputNote(task.time.watermark_ms, queue.partition_time_ms, queue.marks).text()
+    record_time_ms = queue.record_time_ms if queue.has_marks else None
+    return InputNote(task.time.watermark_ms, queue.partition_time_ms, record_time_ms, queue.marks).text()

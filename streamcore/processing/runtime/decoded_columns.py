@@ -53,6 +53,7 @@ class DecodedColumns:
         "marks",
         "partition_times_ms",
         "progress",
+        "record_times_ms",
         "source_times_ms",
         "timestamps_ms",
         "topic",
@@ -63,6 +64,8 @@ class DecodedColumns:
     headers: list[Headers] | None
     keys: list[Any]
     partition_times_ms: Sequence[int]
+    record_times_ms: Sequence[int]
+    """As ``partition_times_ms``, of records alone: marks do not move these times."""
     source_times_ms: list[int] | None
     """The times by which records of a repartition topic are late, if they are not the partition times."""
     timestamps_ms: list[int]
@@ -76,6 +79,7 @@ class DecodedColumns:
         now_ms: int | None = None,
         writers: WriterTimes | None = None,
         ahead_ms: int | None = None,
+        record_time_before_ms: int = NO_TIME,
     ) -> None:
         """Decode fetched columns.
 
@@ -101,6 +105,9 @@ class DecodedColumns:
             self.progress = [InputTime(0, writers.time_ms, writers.is_idle)]
         if not self.marks:
             self._decode(fetched, time_before_ms, now_ms)
+            self.record_times_ms = self.partition_times_ms
+            if writers is not None:
+                self.record_times_ms = self._times_of_records(record_time_before_ms)
             return
         assert writers is not None
         assert self.progress is not None
@@ -111,7 +118,16 @@ class DecodedColumns:
             self.progress.append(InputTime(row, writers.time_ms, writers.is_idle))
         kept = [row for row in range(len(fetched)) if row not in self.marks]
         self._decode(_rows_of(fetched, kept), time_before_ms, now_ms)
+        times_ms = list(self._times_of_records(record_time_before_ms))
+        for row in self.marks:
+            times_ms.insert(row, times_ms[row - 1] if row else record_time_before_ms)
+        self.record_times_ms = times_ms
         self._make_place_for_marks(kept, placing_ms, time_before_ms)
+
+    def _times_of_records(self, time_before_ms: int) -> Sequence[int]:
+        """Return the highest time up to each record that was decoded."""
+        known_ms = self.partition_times_ms if self.source_times_ms is None else self.source_times_ms
+        return list(accumulate(known_ms, max, initial=time_before_ms))[1:]
 
     def _make_place_for_marks(
         self, kept: Sequence[int], placing_ms: Sequence[int], time_before_ms: int

@@ -105,6 +105,28 @@ class QueueSlice:
                 yield from marks
 
     @property
+    def record_times_ms(self) -> Sequence[int]:
+        """The highest time of a record up to each row; marks do not move it."""
+        return self._decoded.record_times_ms[self._start : self.end]
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether the source times of the records are their partition times."""
+        return self._decoded.source_times_ms is None
+
+    @property
+    def sources_ms(self) -> Sequence[int | None]:
+        """The source time of each record; ``None`` for a mark."""
+        decoded = self._decoded
+        times_ms = decoded.partition_times_ms if decoded.source_times_ms is None else decoded.source_times_ms
+        rows = range(self._start, self.end)
+        return [None if row in decoded.marks else times_ms[row] for row in rows]
+
+    def record_time_ms(self, index: int) -> int:
+        """Return the highest time of a record up to a row."""
+        return self._decoded.record_times_ms[self._start + index]
+
+    @property
     def times_ms(self) -> Sequence[int]:
         """How far the input is after each row: its partition time, or what the writers' marks say.
 
@@ -166,10 +188,12 @@ class RecordQueue:
         writers: Iterable[str] | None = None,
         marks: Sequence[Mark] = (),
         has_records: bool = False,
+        record_time_ms: int | None = None,
     ) -> None:
         """Create an empty queue.
 
         Args:
+            record_time_ms: the highest time of a record before ``position``, if it is not the partition time.
             writers: the tasks that write marks into the partition.
             marks: the last marks before ``position``, as far as they are known.
             has_records: there are records in the log behind ``position``, which a fetch will bring.
@@ -182,6 +206,8 @@ class RecordQueue:
         """The rank among all inputs of the worker: of equal partition times the lowest rank goes first."""
         self.partition_time_ms = partition_time_ms
         """The partition time of the last record done, from which a restart continues."""
+        self.record_time_ms = partition_time_ms if record_time_ms is None else record_time_ms
+        """The highest time of a record done. Marks move the partition time, but not this one."""
         self.caught_up = False
         """Whether the last fetch found nothing more."""
         self.is_idle = False
@@ -199,6 +225,7 @@ class RecordQueue:
         self._cursor = 0
         self._fetched_to = position
         self._last_time_ms = partition_time_ms
+        self._last_record_time_ms = self.record_time_ms
 
     @property
     def is_empty(self) -> bool:
@@ -257,10 +284,17 @@ class RecordQueue:
             self.position = fetched.next_offset
             return []
         self._decoded = DecodedColumns(
-            fetched, self.topic, self._last_time_ms, now_ms, self._fetched_marks, ahead_ms
+            fetched,
+            self.topic,
+            self._last_time_ms,
+            now_ms,
+            self._fetched_marks,
+            ahead_ms,
+            self._last_record_time_ms,
         )
         self._cursor = 0
         self._last_time_ms = self._decoded.partition_times_ms[-1]
+        self._last_record_time_ms = self._decoded.record_times_ms[-1]
         return self._decoded.ahead
 
     @property
@@ -324,6 +358,7 @@ class RecordQueue:
         if count:
             self.position = taken.offset_behind(count)
             self.partition_time_ms = taken.partition_times_ms[count - 1]
+            self.record_time_ms = taken.record_time_ms(count - 1)
             if self._done_marks is not None:
                 self._done_marks.take(taken.marks_until(count))
                 self.is_idle = self._done_marks.is_idle

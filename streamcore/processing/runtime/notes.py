@@ -1,9 +1,10 @@
 """The note beside a committed offset of an input: the times from which a restart continues exactly.
 
-Note := version | watermark of the task | partition time of the last record done [| marks], separated by
-blanks; times are in milliseconds since 1970, decimal. Version 1 has no marks. Version 2 has the last mark of
-each task that writes the input, a repartition topic: so a task that another worker takes over, or that
-starts alone, waits for no other worker to write its mark again.
+Note := version | watermark of the task | partition time of the last record done [| record time [| marks]],
+separated by blanks; times are in milliseconds since 1970, decimal. Version 1 ends with the partition time.
+Version 2 is of a repartition topic with marks: the record time is the highest of a record, which marks do not
+move. Behind it is the last mark of each task that writes the topic: so a task that another worker takes over,
+or that starts alone, waits for no other worker to write its mark again.
 
 Marks := group {";" group}; group := sub-topology "=" mark {"," mark}, the marks of its tasks by partition
 number from 0; mark := [time relative to the partition time, or "-" for none] ["i" if the task is idle], or
@@ -32,17 +33,22 @@ class InputNote(NamedTuple):
 
     watermark_ms: int = NO_TIME
     partition_time_ms: int = NO_TIME
+    record_time_ms: int | None = None
+    """The highest time of a record done, of an input with marks; others have the partition time."""
     marks: tuple[Mark, ...] = ()
     """The last marks of the tasks that write the input."""
 
     def text(self) -> str:
         """Return the note. Marks that make it too long are left out: the writers write them again."""
         times = f"{self.watermark_ms} {self.partition_time_ms}"
+        if self.record_time_ms is None:
+            return f"{_TIMES_ONLY} {times}"
+        start = f"{_WITH_MARKS} {times} {self.record_time_ms}"
         if self.marks:
-            note = f"{_WITH_MARKS} {times} {_text_of(self.marks, self.partition_time_ms)}"
+            note = f"{start} {_text_of(self.marks, self.partition_time_ms)}"
             if len(note) <= NOTE_LENGTH_MAX:
                 return note
-        return f"{_TIMES_ONLY} {times}"
+        return start
 
 
 def note_in(text: str) -> InputNote:
@@ -54,14 +60,15 @@ def note_in(text: str) -> InputNote:
     if not text:
         return InputNote()
     words = text.split(" ")
-    if (words[0], len(words)) not in ((_TIMES_ONLY, 3), (_WITH_MARKS, 4)):
+    if (words[0], len(words)) not in ((_TIMES_ONLY, 3), (_WITH_MARKS, 4), (_WITH_MARKS, 5)):
         raise UsageError(
             "the group's positions were committed by another program or a newer version; use that, or "
             f"another application id: {fact_text(note=repr(text))}"
         )
     watermark_ms, partition_time_ms = int(words[1]), int(words[2])
-    marks = tuple(_marks_in(words[3], partition_time_ms)) if len(words) == 4 else ()
-    return InputNote(watermark_ms, partition_time_ms, marks)
+    record_time_ms = int(words[3]) if len(words) > 3 else None
+    marks = tuple(_marks_in(words[4], partition_time_ms)) if len(words) == 5 else ()
+    return InputNote(watermark_ms, partition_time_ms, record_time_ms, marks)
 
 
 def _text_of(marks: Iterable[Mark], base_ms: int) -> str:

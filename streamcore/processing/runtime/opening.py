@@ -123,6 +123,7 @@ class TaskOpener:
                     writers,
                     note.marks,
                     has_records=position < offsets[partition].last_stable,
+                    record_time_ms=note.record_time_ms,
                 )
             )
         changelogs: dict[str, TopicPartition] = {}

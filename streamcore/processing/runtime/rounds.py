@@ -14,7 +14,7 @@ the watermark, nor does an idle one (``idle.py``).
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import accumulate, repeat
 from typing import overload
 
@@ -171,6 +171,14 @@ class TaskTime:
         """The watermark after the current round, or after its records that are done."""
         self.floor_ms = watermark_ms
         """The watermark before them: a window that was closed then takes no more records."""
+        self.order_ms = max([watermark_ms, *(queue.record_time_ms for queue in holding)])
+        """The highest time of a record of the inputs that hold the watermark; the watermark if it is later.
+
+        In contrast to the watermark behind marks, it is reached at a definite place among the records.
+        """
+        self.order_floor_ms = self.order_ms
+        """The same before the current round."""
+        self._orders_ms: Sequence[int] | None = None
         self._holding = holding
         self._round: Round | None = None
         self._start = self._end = 0
@@ -179,13 +187,15 @@ class TaskTime:
 
     def advance(self, taken: Round, start: int, end: int) -> None:
         """Move over the records of a round from one place to another, which are being done."""
-        self.floor_ms = self.watermark_ms
+        self.floor_ms, self.order_floor_ms = self.watermark_ms, self.order_ms
         self._round, self._start, self._end, self._watermarks_ms = taken, start, end, None
+        self._orders_ms = None
         self._before = {id(queue): queue.time_ms for queue in self._holding if not queue.is_left_behind}
         if any(queue.has_marks for queue in taken.queues):
             # With marks the time of an input can fall: a task that was idle goes on.
             self._watermarks_ms = self._watermarks(taken)
             self._move_to(self._watermarks_ms[-1])
+            self._move_order(taken)
             return
         times_ms = dict(self._before)
         counts = taken.counts_before(end)
@@ -194,12 +204,14 @@ class TaskTime:
             if counts[number] > first[number] and queue in self._holding:
                 times_ms[id(queue)] = taken.slices[number].partition_times_ms[counts[number] - 1]
         self._move_to(_least(times_ms))
+        self._move_order(taken)
 
     def advance_to(self, watermark_ms: int) -> None:
         """Move without records; never back."""
-        self.floor_ms = self.watermark_ms
+        self.floor_ms, self.order_floor_ms = self.watermark_ms, self.order_ms
         self._round = None
         self._move_to(watermark_ms)
+        self.order_ms = max(self.order_ms, self.watermark_ms)
 
     def without_idle(self) -> int:
         """Return the least time of the inputs that are not idle; if all are idle, the highest time."""
@@ -240,6 +252,66 @@ class TaskTime:
             self._watermarks_ms = self._watermarks(self._round)
         before_ms = [self.floor_ms, *(max(self.floor_ms, time_ms) for time_ms in self._watermarks_ms)]
         return [before_ms[origin - self._start] for origin in origins]
+
+    def order_place_reaching(self, time_ms: int) -> int:
+        """Return the place of the record with which ``order_ms`` reached a time; in an advance, the time."""
+        if self._round is None:
+            return min(max(time_ms, self.order_floor_ms), self.order_ms)
+        if self._orders_ms is None:
+            self._orders_ms = self._orders(self._round)
+        found = self._start + bisect_left(self._orders_ms, time_ms)
+        return min(found, self._end - 1)
+
+    def places_behind(self, interval_of: Callable[[int], int]) -> Container[int]:
+        """Return the places of the round without a record, and of records in an interval that had ended.
+
+        Args:
+            interval_of: returns the number of the interval that has begun at a time.
+        """
+        taken = self._round
+        if taken is None:
+            return range(2**63)
+        is_alone = len(taken.queues) == 1 and list(taken.queues) == list(self._holding)
+        if is_alone and not taken.mark_count and taken.slices[0].is_in_order:
+            return ()
+        if self._orders_ms is None:
+            self._orders_ms = self._orders(taken)
+        found = set()
+        counts, numbers = taken.counts_before(self._start), taken.input_numbers()
+        sources = [iter(each.sources_ms[count:]) for each, count in zip(taken.slices, counts, strict=True)]
+        for place, order_ms in enumerate(self._orders_ms, self._start):
+            source_ms = next(sources[numbers[place]])
+            if source_ms is None or interval_of(source_ms) < interval_of(order_ms):
+                found.add(place)
+        return found or ()
+
+    def _move_order(self, taken: Round) -> None:
+        counts = taken.counts_before(self._end)
+        first = taken.counts_before(self._start)
+        reached_ms = [
+            each.record_time_ms(count - 1)
+            for queue, each, count, before in zip(taken.queues, taken.slices, counts, first, strict=True)
+            if count > before and queue in self._holding
+        ]
+        self.order_ms = max([self.order_ms, self.watermark_ms, *reached_ms])
+
+    def _orders(self, taken: Round) -> Sequence[int]:
+        """Return ``order_ms`` after each of the records that are being done."""
+        if self._watermarks_ms is None:
+            self._watermarks_ms = self._watermarks(taken)
+        if len(taken.queues) == 1 and not taken.queues[0].has_marks:
+            records_ms: Sequence[int] = self._watermarks_ms
+            if taken.queues[0] in self._holding:
+                records_ms = taken.partition_times_ms[self._start : self._end]
+        else:
+            first, numbers = taken.counts_before(self._start), taken.input_numbers()
+            times_ms = [
+                iter(each.record_times_ms[count:]) if queue in self._holding else repeat(NO_TIME)
+                for queue, each, count in zip(taken.queues, taken.slices, first, strict=True)
+            ]
+            records_ms = [next(times_ms[number]) for number in numbers[self._start : self._end]]
+        times = map(max, records_ms, self._watermarks_ms)
+        return list(accumulate(times, max, initial=self.order_floor_ms))[1:]
 
     def _watermarks(self, taken: Round) -> Sequence[int]:
         """Return the watermark after each of the records that are being done."""
@@ -309,3 +381,29 @@ class HeldTime:
     def watermarks_before(self, origins: Sequence[int]) -> list[int]:
         """Return the watermark before each of these records of the round."""
         return [time_ms - self._held_ms for time_ms in self._time.watermarks_before(origins)]
+
+
+class OrderTime:
+    """The time by which intervals end, as ``HeldTime`` the watermark: ``TaskTime.order_ms``."""
+
+    def __init__(self, time: TaskTime, held_ms: int) -> None:
+        self._time = time
+        self._held_ms = held_ms
+
+    @property
+    def watermark_ms(self) -> int:
+        """The time after the current round."""
+        return self._time.order_ms - self._held_ms
+
+    @property
+    def floor_ms(self) -> int:
+        """The time before the current round."""
+        return self._time.order_floor_ms - self._held_ms
+
+    def place_reaching(self, time_ms: int) -> int:
+        """Return the place of the record with which the time was reached."""
+        return self._time.order_place_reaching(time_ms + self._held_ms)
+
+    def places_behind(self, interval_of: Callable[[int], int]) -> Container[int]:
+        """Return the places of the round without a record, and of records in an interval that had ended."""
+        return self._time.places_behind(lambda time_ms: interval_of(time_ms - self._held_ms))

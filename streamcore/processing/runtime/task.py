@@ -452,7 +452,8 @@ class Task:
         for store in stores:
             held_ms = self._held_ms.get(store.name, 0)
             behind_ms = self.time.watermark_ms - held_ms
-            found = closing_times_ms(store, self.stores[store.name], behind_ms, self.latest_ms)
+            order_ms = self.time.order_ms - held_ms
+            found = closing_times_ms(store, self.stores[store.name], behind_ms, order_ms, self.latest_ms)
             yield from (time_ms + held_ms for time_ms in found)
         for step in self._steps:
             if isinstance(step.operator, StreamJoinOperator):

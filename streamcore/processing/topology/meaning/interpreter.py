@@ -40,6 +40,7 @@ from streamcore.processing.topology.meaning.time import (
     held_ms,
     key_bytes,
     known_time_ms,
+    move_order_time,
     move_watermark,
 )
 from streamcore.processing.topology.meaning.versions import forget_versions
@@ -78,7 +79,6 @@ from streamcore.processing.topology.nodes import (
     TableSource,
     Take,
     To,
-    TopicSpec,
     own_stores,
 )
 from streamcore.processing.topology.plan import Input, Plan, SubTopology, task_count, writers_of
@@ -166,7 +166,7 @@ class Interpreter(MeaningOfAggregates):
                     if entry.has_marks and is_null and (found := marks_in(stored.headers)):
                         self._take_marks(task, entry, found, stored)
                     else:
-                        self._enter(task, entry.topic, entry.root, stored)
+                        self._enter(task, entry, stored)
                     marks += self._marks_of(task)
         return self._written + marks
 
@@ -189,6 +189,8 @@ class Interpreter(MeaningOfAggregates):
         time_ms = max(task.partition_times_ms.get(name, NO_TIME), writers.placing_ms)
         task.topic, task.event_time_ms, task.partition_times_ms[name] = entry.topic, time_ms, time_ms
         move_watermark(task)
+        move_order_time(task, NO_TIME)
+        task.source_time_ms = None
         self._pass(task, entry.root, [], [], stored)
 
     def _marks_of(self, task: TaskMeaning) -> list[Stored]:
@@ -203,12 +205,13 @@ class Interpreter(MeaningOfAggregates):
 
     # -- one event
 
-    def _enter(self, task: TaskMeaning, topic: TopicSpec, root: Node, stored: Stored) -> None:
+    def _enter(self, task: TaskMeaning, entry: Input, stored: Stored) -> None:
         """Decode a record and pass it to the steps.
 
         A record that has a time moves the time of its partition, even if it does not decode. A record without
         a value reaches tables; it reaches the stream only if the topic declares so.
         """
+        topic = entry.topic
         policy = topic.on_error if topic.on_error is not None else self._on_error
         events = self._guarded(topic.name, policy, stored, lambda: decoded_event(topic, stored))
         task.topic = topic
@@ -219,10 +222,11 @@ class Interpreter(MeaningOfAggregates):
         time_ms = max(task.partition_times_ms.get(topic.name, NO_TIME), known_ms)
         task.partition_times_ms[topic.name] = task.event_time_ms = time_ms
         move_watermark(task)
-        source_time_ms = known_ms if topic.internal else time_ms
+        move_order_time(task, known_ms if entry.holds_time else NO_TIME)
+        task.source_time_ms = source_time_ms = known_ms if topic.internal else time_ms
         events = [replace(event, source_time_ms=source_time_ms, headers=headers) for event in events]
         in_stream = [event for event in events if event.value is not None or not topic.skips_nulls]
-        self._pass(task, root, events, in_stream, stored)
+        self._pass(task, entry.root, events, in_stream, stored)
 
     def _pass(
         self, task: TaskMeaning, root: Node, events: list[Event], in_stream: list[Event], stored: Stored

@@ -1,8 +1,14 @@
-"""The meaning of periodic emission: the newest change of each key, once in an interval of the watermark."""
+"""The meaning of periodic emission: the newest change of each key, once in an interval of event time.
+
+An interval ends with the first record of a later one, in the order in which the task takes its records: so
+its end has a definite place among them, whenever the watermark passes it. Where no record comes, it ends when
+the watermark is in a later one. A change that is made where no record is, or by a record of an interval which
+has ended, waits for the watermark to pass an end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -13,32 +19,27 @@ from streamcore.processing.topology.nodes import Every
 from streamcore.state.keys import key_codec
 
 
-def emitted(node: Every, before_ms: int, watermark_ms: int, held: Callable[[], list[Event]]) -> list[Event]:
-    """Return the changes that are held, if an interval has ended."""
-    return [] if node.interval_of(watermark_ms) == node.interval_of(before_ms) else held()
-
-
 def all_held(
     task: TaskMeaning,
     node: Every,
     stored: Stored,
     guarded: Callable[[Callable[[], Any]], Results[Any]],
+    only: Collection[Any] | None = None,
 ) -> list[Event]:
-    """Return the changes that are held, by the bytes of their keys; forget them.
+    """Return the changes that are held, or only those of some keys, by the bytes of their keys; forget them.
 
     Results of a table are made now, from what it had after the newest change.
     """
     decode = key_codec(node.store.key_type).decode
     held, states = task.stores[node.store.name], task.changed[node]
     changes = []
-    for key in sorted(held):
-        time_ms, value = held[key]
+    for key in sorted(held if only is None else only):
+        time_ms, value = held.pop(key)
         values: Results[Any] = [value]
         if node.table is not None:
-            values = guarded(partial(result_of, node.table, states[key]))
+            values = guarded(partial(result_of, node.table, states.pop(key)))
         changes += [(decode(key), time_ms, found) for found in values]
-    held.clear()
-    states.clear()
+    task.behind[node].clear()
     return [
         Event(key, value, time_ms, (), stored.topic, stored.partition, stored.offset, time_ms)
         for key, time_ms, value in changes
@@ -59,12 +60,23 @@ def in_intervals(
     held = task.stores[node.store.name]
     behind_ms = held_ms(task, node)
     emit = partial(all_held, task, node, stored, guarded)
-    found = emitted(node, task.watermark_before_ms - behind_ms, task.watermark_ms - behind_ms, emit)
+    behind = task.behind[node]
+    interval = node.interval_of(task.order_time_ms - behind_ms)
+    found = []
+    if interval != node.interval_of(task.order_time_before_ms - behind_ms):
+        found = emit()
+    elif node.interval_of(task.watermark_ms - behind_ms) != node.interval_of(
+        task.watermark_before_ms - behind_ms
+    ):
+        found = emit(behind)
+    source_ms = task.source_time_ms
+    is_behind = source_ms is None or node.interval_of(source_ms - behind_ms) < interval
     for event in arrived:
         if event.key is None:
             continue
         for key in guarded(partial(key_bytes, node.store, event.key)):
             if node.table is not None:
+                (behind.add if is_behind else behind.discard)(key)
                 held[key] = (event.timestamp_ms, None)
                 task.changed[node][key] = task.stores[node.table.name][key]
                 continue
@@ -72,5 +84,6 @@ def in_intervals(
             for _ in guarded(partial(node.store.value_serde.encode, change)):
                 if key not in held and len(held) == node.keys_max:
                     found += emit()
+                (behind.add if is_behind else behind.discard)(key)
                 held[key] = change
     return found

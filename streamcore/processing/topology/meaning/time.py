@@ -49,10 +49,18 @@ class TaskMeaning:
     """The watermark before the current event."""
     event_time_ms: int = NO_TIME
     """The partition time of the current event."""
+    order_time_ms: int = NO_TIME
+    """The highest time that a record of an input which holds the watermark, or the watermark, has had."""
+    order_time_before_ms: int = NO_TIME
+    """The same before the current event."""
+    source_time_ms: int | None = None
+    """The source time of the current record; ``None`` while there is none."""
     topic: TopicSpec | None = None
     """The topic of the current event."""
     changed: dict[Every, dict[Any, Any]] = field(default_factory=lambda: defaultdict(dict))
     """For a periodic step that emits results of a table: key -> its accumulators after its newest change."""
+    behind: dict[Every, set[Any]] = field(default_factory=lambda: defaultdict(set))
+    """For a periodic step: the keys whose newest change was in an interval that had ended."""
     processors: dict[Process, MeaningOfProcessor] = field(default_factory=dict)
     slid: dict[Any, list[SlidRecord]] = field(default_factory=lambda: defaultdict(list))
     """Store of sliding windows and bytes of a key -> the records of the key."""
@@ -92,6 +100,12 @@ def move_watermark(task: TaskMeaning) -> None:
     least_ms = min(known_ms, default=NO_TIME)
     task.watermark_before_ms = task.watermark_ms
     task.watermark_ms = max(task.watermark_ms, NO_TIME if least_ms == NOT_KNOWN else least_ms)
+
+
+def move_order_time(task: TaskMeaning, time_ms: int) -> None:
+    """Move the time by which intervals end with an event of this time, or without one: ``NO_TIME``."""
+    task.order_time_before_ms = task.order_time_ms
+    task.order_time_ms = max(task.order_time_ms, time_ms, task.watermark_ms)
 
 
 def held_ms(task: TaskMeaning, node: Node) -> int:

@@ -191,3 +191,62 @@ def test_an_interval_may_have_more_changes_than_are_kept_in_memory(
     driver.close_windows()
 
     assert [key for key, _, _ in given(driver)] == sorted(keys) * 3
+
+
+def behind_a_repartition_topic(
+    events: list[tuple[int, str, int]], *, slice_records: int, crash_after: int | None = None
+) -> list[tuple[str, int, int]]:
+    """Return what is given of sums under another key, for (partition, key, seconds)."""
+    app = sc.App("behind")
+    visits = app.topic("visits", key=str, value=str, partitions=2)
+    pages = visits.group_by(lambda page: page)
+    pages.count("counts").updates(every="10s").to(app.topic("out", key=str, value=int, partitions=1))
+    with TopologyDriver(app, slice_records_max=slice_records) as driver:
+        for number, (partition, key, time_s) in enumerate(events):
+            driver.send(visits, key=key, value=key, partition=partition, at=time_s * 1000)
+            if number == crash_after:
+                driver.process()
+                driver.crash()
+        return [(record.key, record.value, record.timestamp_ms // 1000) for record in driver.read("out")]
+
+
+IN_TWO_PARTITIONS = [
+    *((number % 2, "ab"[number % 3 == 0], number) for number in range(0, 60, 2)),
+    *((0, "a", second) for second in (61, 75, 76, 98)),
+    (1, "b", 99),
+]
+
+
+@pytest.mark.parametrize("slice_records", [1, 2, 7, 1000])
+def test_behind_a_repartition_topic_intervals_end_at_their_records_whenever_commits_are_made(
+    slice_records: int,
+) -> None:
+    expected = behind_a_repartition_topic(IN_TWO_PARTITIONS, slice_records=1000)
+    assert [row for row in expected if row[0] == "a"] == [
+        *[
+            ("a", count, second)
+            for count, second in ((3, 8), (6, 16), (10, 28), (13, 38), (16, 46), (20, 58))
+        ],
+        *[("a", 21, 61), ("a", 23, 76)],
+    ]
+
+    found = behind_a_repartition_topic(IN_TWO_PARTITIONS, slice_records=slice_records)
+
+    assert found == expected
+
+
+def test_what_comes_late_from_a_slow_partition_is_given_while_that_partition_goes_on() -> None:
+    app = sc.App("slow")
+    visits = app.topic("visits", key=str, value=str, partitions=2)
+    visits.group_by(lambda page: page).count("counts").updates(every="10s").to("out")
+    with TopologyDriver(app) as driver:
+        driver.send(visits, key="k", value="page", partition=1, at=5_000)
+        driver.process()
+        driver.send(visits, key="k", value="page", partition=0, at=100_000)
+        found = [[record.value for record in driver.read("out")]]
+        for second in (10, 15, 25, 45):
+            driver.send(visits, key="k", value="page", partition=1, at=second * 1000)
+            found.append([record.value for record in driver.read("out")])
+
+    # The record at 100 s ends the interval of the first; what comes then is behind it.
+    assert found == [[1], [3], [], [5], [6]]
