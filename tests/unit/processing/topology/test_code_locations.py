@@ -60,12 +60,14 @@ def declared(name: str, *, size: int = 0) -> str:
 
 
 def test_an_error_of_a_declaration_ends_with_its_place() -> None:
-    with pytest.raises(UsageError, match=r"not negative: at=.*test_places\.py:\d+$"):
+    with pytest.raises(UsageError, match=r"not negative: at=.*test_code_locations\.py:\d+$"):
         declared("a", size=-1)
 
 
 def test_arguments_that_do_not_fit_are_an_error_of_the_declaration() -> None:
-    with pytest.raises(TopologyError, match=r"do not fit: reason=.*declared\(\).*'other'.* at=.*test_places"):
+    with pytest.raises(
+        TopologyError, match=r"do not fit: reason=.*declared\(\).*'other'.* at=.*test_code_locations"
+    ):
         declared("a", other=1)  # type: ignore[call-arg]
 
 
