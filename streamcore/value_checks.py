@@ -1,9 +1,9 @@
-"""Check, before a value is written, whether it would be decoded as it is.
+"""Checks, before a value is written, that its bytes will be decoded to the same value.
 
-Encoders write any value; a wrong type inside is only found when the bytes are read, and then for ever.
-``ValueCheck`` checks the value itself. ``fault`` defines the meaning: it walks through value and type
-together and names the first place that does not fit. ``passes`` is compiled from the type, knows only the
-common values, and leaves all others to ``fault``.
+Encoders write values of any type. A wrong type inside a value would be found when the bytes are read, and at
+each read again. ``ValueCheck`` checks the value itself. ``fault`` defines the meaning: it walks through value
+and type together and names the first part that does not fit. ``passes`` is compiled from the type, knows only
+the common values, and leaves all others to ``fault``.
 
 These values pass: values of exactly the declared classes (of subclasses only texts, numbers, dates, paths and
 the like, which are decoded as the declared type), an int for a float that equals it, and under ``Any``,
@@ -62,7 +62,7 @@ class ValueCheck:
         """Compile the check.
 
         Args:
-            model_fault: returns what is wrong with an instance of a pydantic model; ``None`` for nothing.
+            model_fault: returns the fault of an instance of a pydantic model; ``None`` if it has none.
         """
         self._scalars = _JSON_SCALARS if codec == "json" else _PACKED_SCALARS
         self._keys = frozenset({str}) if codec == "json" else _PACKED_KEYS
@@ -75,10 +75,12 @@ class ValueCheck:
         self.passes = compiler.function(kind)
         exact = compiler.exact_types(kind) or set()
         self.exact_type = next(iter(exact)) if len(exact) == 1 else None
-        """The one class whose values pass, whatever they hold; ``None`` if more has to be looked at."""
+        """The one class whose values pass, whatever they contain; ``None`` if the contents matter."""
 
     def fault(self, value: Any) -> str | None:
-        """Return what is wrong with a value, where in it, and its type; ``None`` for nothing."""
+        """Return the first fault of a value: what is wrong, in which part, and the type of that part;
+        ``None`` if the value has none.
+        """
         return self._fault(self._kind, value, "")
 
     def _compiler(self) -> _Compiler:
@@ -93,7 +95,7 @@ class ValueCheck:
         return self._compiler().encoder(self._kind, encode, otherwise)
 
     def is_plain(self, value: Any) -> bool:
-        """Whether untyped content is decoded as it is."""
+        """Whether the codec returns this untyped content unchanged."""
         kind = type(value)
         if kind in self._scalars:
             return True
@@ -347,7 +349,7 @@ class _Compiler:
     def encoder(
         self, kind: inspect.Type, encode: Callable[[Any], bytes], otherwise: Callable[[Any], bytes]
     ) -> Callable[[Any], bytes]:
-        """Return the check and the encoding as one function: a call less for each value."""
+        """Return the check and the encoding as one function, which saves a call for each value."""
         self._names |= {"encode": encode, "otherwise": otherwise}
         match kind:
             case inspect.TupleType(item_types=item_types):
@@ -388,7 +390,7 @@ class _Compiler:
         return name
 
     def exact_types(self, kind: inspect.Type) -> set[type] | None:
-        """Return the classes whose values pass, whatever they hold; ``None`` if more has to be looked at."""
+        """Return the classes whose values pass, whatever they contain; ``None`` if the contents matter."""
         if isinstance(kind, inspect.UnionType):
             parts = [self.exact_types(part) for part in kind.types]
             if any(part is None for part in parts):

@@ -1,18 +1,18 @@
-"""A store of rows by key and time, in buckets of time: what a join of streams keeps of one side.
+"""A store of rows by key and time, in buckets of time: the rows that a join of streams keeps of one side.
 
-A key gets rows with each commit. They are written in chunks, so that a commit costs what it adds, however
-many rows the key has::
+A key gets rows with each commit. They are written in chunks, so the cost of a commit grows with the rows that
+it adds, not with those that the key has::
 
     chunk key   := start of the bucket as uint64, big-endian | key inside a tuple | number of the chunk as int
-    chunk value := the rows, by time; rows of one time as they came
+    chunk value := the rows, by time; rows of equal times in the order of arrival
 
 A chunk of ``CHUNK_BYTES`` or more is closed: further rows of its key and bucket are in the next one. So the
-length of a chunk says whether there can be another. Rows of a later chunk came later.
+length of a chunk says whether there can be another. Rows of a later chunk arrived later.
 
-In memory, the rows of a key and bucket are one list, by time, then as they came. A bucket is *whole* if no
-row of it is in the engine alone. A new bucket is whole from its start, so that a join reads nothing from the
-engine as long as the rows within its reach fit into memory. The rows in memory are at most ``ROWS_BYTES_MAX``
-after a commit, by an estimate; the oldest buckets leave memory first, and are read again key by key.
+In memory, the rows of a key and bucket are one list, by time, then by arrival. A bucket is *whole* if all its
+rows are in memory. A new bucket is whole from its start, so a join reads nothing from the engine as long as
+the rows within its reach fit into memory. The rows in memory are at most ``ROWS_BYTES_MAX`` after a commit,
+by an estimate; the oldest buckets leave memory first, and are read again key by key.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class _Chunks(Generic[R]):
                     return
 
     def drained(self, encode: Callable[[list[R]], bytes]) -> Iterator[tuple[int, bytes]]:
-        """Close what has become long enough; return the number and value of each changed chunk."""
+        """Close the chunks that are long enough; return the number and value of each changed chunk."""
         changed, self.changed = self.changed, set()
         for number in sorted(changed):
             yield number, encode(self.closed[number])
@@ -126,7 +126,7 @@ def _cut(rows: list[R]) -> list[list[R]]:
 class Bucket(Generic[R]):
     """The rows of a span of time: by the identity of their key, those that are in memory.
 
-    ``rows`` may be read by everybody; an empty list means that the key has no row.
+    Other classes may read ``rows``; an empty list means that the key has no row.
     """
 
     __slots__ = ("bytes", "changed", "chunks", "is_whole", "rows")
@@ -191,7 +191,7 @@ class RowStore(WindowStore[Any, list[R]]):
     # -- for the step
 
     def identify(self, keys: Sequence[Any]) -> Sequence[Any]:
-        """Return the identity of each key; ``keys`` itself if they are their own."""
+        """Return the identity of each key; ``keys`` itself if each key is its own identity."""
         return self._row_keys.identify_many(keys)
 
     def load(self, keys: Collection[Any]) -> dict[Any, Any]:

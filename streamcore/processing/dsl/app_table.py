@@ -213,8 +213,8 @@ class AppTable(TableAccess[K, V], Generic[K, V]):
 class HoppingTable(AppTable[K, V], Generic[K, V]):
     """A table that agents write, with windows that overlap: an event is in several of them.
 
-    ``t[k]`` has the value of each window that holds the event. ``t[k] = v`` sets ``v`` in all of them, or the
-    values that were made of ``t[k]`` or ``t.get(k, default)``, each in its window.
+    ``t[k]`` has the value of each window that holds the event. ``t[k] = v`` sets ``v`` in all of them; a
+    ``v`` that was computed from ``t[k]`` or ``t.get(k, default)`` has a value for each window.
     """
 
     @overload  # type: ignore[override]

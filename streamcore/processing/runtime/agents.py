@@ -1,12 +1,12 @@
 """Runs agents: user coroutines that iterate over events.
 
 An agent is called once and then stays active across batches. A request for the next event acknowledges the
-one before; an event whose code raises is never acknowledged, its policy decides. Under a policy that
+one before. An event whose code raises is never acknowledged; its error policy decides. Under a policy that
 continues (skip, retry, dead letter) the writes of the failed event to tables and topics are undone first.
 
-Events are handed out in the order of the batch, so those handed out are always the first of it. After a
-*cut* no more are handed out; once those under way are acknowledged, the acknowledged events are a prefix of
-the batch, and can be committed. The rest is handed out later.
+Events are handed out in the order of the batch, so the events that were handed out are always a prefix of it.
+After a *cut* no more are handed out; once those under way are acknowledged, the acknowledged events are a
+prefix of the batch, and can be committed. The rest is handed out later.
 
 With ``concurrency=n`` there are n lanes, each with a separate call of the function, and up to n events under
 way. Events of one key are never under way together, so they keep their order.
@@ -202,7 +202,7 @@ class AgentRunner(EventRunner):
         return sink
 
     def take(self, lane: Lane) -> int | None:
-        """Hand the next event to a lane, if it may be under way beside the others."""
+        """Hand the next event to a lane, if it may be under way beside the other events."""
         index = self.next_index
         if (
             index >= len(self._origins)
@@ -219,7 +219,7 @@ class AgentRunner(EventRunner):
         return index
 
     def acknowledged(self, lane: Lane) -> None:
-        """Record that the event of a lane is done, or left out: the next may be under way."""
+        """Record that the event of a lane is done or left out, so that the next may be under way."""
         self._under_way.pop(lane, None)
         lane.end_event()
         lane.attempts = 0
@@ -234,7 +234,7 @@ class AgentRunner(EventRunner):
                 other.resume()
 
     def may_acknowledge(self, lane: Lane) -> bool:
-        """Whether all events whose writes the event has read have ended, too."""
+        """Whether all events whose writes the event has read have ended."""
         reached = [lane]
         for each in reached:
             if not each.is_asking:
@@ -271,7 +271,7 @@ class AgentRunner(EventRunner):
             self.wake()
 
     def call_ended(self, lane: Lane) -> None:
-        """Record that the function of a lane has ended, which is an error."""
+        """Record that the function of a lane has ended. This is an error: a stream does not end."""
         self._ended.append(lane)
         self.wake()
 
@@ -366,7 +366,10 @@ class AgentRunner(EventRunner):
         self.wake()
 
     def _leave_unacknowledged(self, lane: Lane) -> None:
-        """The worker has cancelled an event: what is done before it can be committed, if it can be told."""
+        """End an event that the worker has cancelled, without acknowledging it.
+
+        The events before it can be committed if the agent has one lane and the event's writes can be undone.
+        """
         can_be_told = len(self.lanes) == 1 and lane.can_be_taken_back and self.is_boundary(lane.index)
         lane.take_back()
         if can_be_told:

@@ -1,7 +1,7 @@
-"""One call of an agent's function: its events, and what its code can use.
+"""One call of an agent's function: its events, and the tables and topics that its code can use.
 
-A lane is the context that the function's code runs in. Records that the code sends are kept here until the
-event is part of a commit; writes to tables are journalled where they may have to be undone.
+A lane is the context that the function's code runs in. The lane keeps the records that the code sends until
+the event is part of a commit; writes to tables are journalled where they may have to be undone.
 
 Every event has a number, which the context variables of its code carry. Code that outlives its event, such as
 a task that was never awaited, carries an old number and is refused.
@@ -135,7 +135,7 @@ class Lane:
         return self._alone(rows) if len(self._runner.lanes) == 1 else self._among_others(rows)
 
     async def _alone(self, rows: Rows) -> AsyncIterator[Any]:
-        """Yield the events of an agent with one lane: the loop of most agents."""
+        """Yield the events of an agent with one lane, as most agents have."""
         runner = self._runner
         turn, monotonic_s, sent = runner.turn, runner.turn.monotonic_s, self.sent
         while True:
@@ -159,7 +159,7 @@ class Lane:
             await self._next()
 
     async def _among_others(self, rows: Rows) -> AsyncIterator[Any]:
-        """Yield the events of one lane of several, which take them in their order."""
+        """Yield the events of one lane of several. Each lane takes the next event of the batch."""
         runner = self._runner
         while True:
             if runner.turn.monotonic_s() >= runner.turn.yield_at_s:
@@ -193,7 +193,7 @@ class Lane:
         _event_number.set(self._number)
 
     async def _acknowledged(self) -> bool:
-        """Whether the event under way is done; it has to wait for events whose writes it has read."""
+        """Whether the event under way is done: it waits for the events whose writes it has read."""
         self.is_asking = True
         while not self.is_doomed:
             if self._runner.may_acknowledge(self):

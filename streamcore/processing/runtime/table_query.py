@@ -26,7 +26,7 @@ from streamcore.state.position import Position
 from streamcore.state.queries import Answer, StoreView
 
 _READS_MAX: Final = 5
-"""How often a query reads again, because a commit has come between two reads, or tasks have come or gone."""
+"""How often a query is repeated if a commit, or a task that was opened or closed, came between two reads."""
 
 R = TypeVar("R")
 
@@ -37,9 +37,9 @@ WaitForPosition = Callable[[StoreSpec, Position, int], None]
 class TableQuery:
     """The query object of one table of a running application, for any thread.
 
-    Queries see committed writes. ``position`` in an answer is the position of the inputs that it reflects. Of
-    several workers that share an application, a query reads the partitions of this one, those that it has at
-    the time of the query.
+    Queries see committed writes. ``position`` in an answer is the position of the inputs that it reflects. If
+    several workers share an application, a query reads the partitions that this worker has at the time of the
+    query.
     """
 
     def __init__(

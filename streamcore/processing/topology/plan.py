@@ -54,7 +54,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class MarkedTopic:
-    """What the tasks of a sub-topology write into a repartition topic to say how far they are."""
+    """The marks that the tasks of a sub-topology write into a repartition topic: how far each task is."""
 
     held_ms: int = 0
     """How far behind the time of the mark the records can be that the topic gets, in milliseconds."""
@@ -80,13 +80,13 @@ class SubTopology:
     stores: tuple[StoreSpec, ...]
     tables_by_node: Mapping[Node, tuple[StoreSpec, ...]]
     merges_inputs: bool = True
-    """Whether a round can hold records of several inputs. Otherwise functions of the application would read
-    tables that change within the round.
+    """Whether a round can hold records of several inputs. It cannot where functions of the application would
+    then read tables that change within the round.
     """
     held_ms: Mapping[Node, int] = field(default_factory=dict)
     """Nodes after final results -> how far behind the watermark the records can be that they still get."""
     keyed_only: frozenset[Node] = frozenset()
-    """The repartition steps whose readers all leave out null keys: such records are not written at all."""
+    """The repartition steps whose readers all leave out records without a key: these are not written."""
     marked: Mapping[str, MarkedTopic] = field(default_factory=dict)
     """Repartition topic that gets marks -> what its marks say."""
 
@@ -96,7 +96,7 @@ class SubTopology:
         return any(store.windows is not None or store.holds_changes for store in self.stores)
 
     def held_ms_of_joins(self, table: Node) -> int:
-        """Return how far behind the watermark the records can be that look up versions of a table."""
+        """Return how many milliseconds behind the watermark a record can look up a version of a table."""
         joins = [node for node in self.nodes if isinstance(node, AsOfJoin) and node.table is table]
         return max((self.held_ms.get(join, 0) for join in joins), default=0)
 
@@ -340,9 +340,10 @@ def _holds_back_ms(node: Node) -> int:
 def _with_marks(sub_topologies: Sequence[SubTopology]) -> tuple[SubTopology, ...]:
     """Decide which repartition topics get marks: those whose reader, or one behind it, uses the watermark.
 
-    In a ring, where a topic's reader writes, maybe through others, what its writers read, a mark says how far
-    the inputs are that feed the topic. Where steps in front of the topic emit by time, that is not known:
-    such a topic gets no marks, and does not hold the watermark, because the tasks would wait for one another.
+    In a ring, the reader of a topic writes, maybe through other steps, a topic that the writers of the first
+    one read. There a mark says how far the inputs are that feed the topic. If a step in front of the topic
+    emits by time, nobody knows how far the topic is. Then it gets no marks and does not hold the watermark,
+    because the tasks would wait for one another.
     """
     readers = {
         entry.topic.name: each for each in sub_topologies for entry in each.inputs if entry.topic.internal
@@ -352,7 +353,7 @@ def _with_marks(sub_topologies: Sequence[SubTopology]) -> tuple[SubTopology, ...
     }
 
     def behind(first: SubTopology) -> dict[str, SubTopology]:
-        """Return the sub-topologies that get records from one, by name; itself, too."""
+        """Return the names of the sub-topologies that get records from one, with its own name."""
         found, waiting = {first.name: first}, [first]
         while waiting:
             for node in written[waiting.pop().name]:
@@ -395,8 +396,8 @@ def _with_marks(sub_topologies: Sequence[SubTopology]) -> tuple[SubTopology, ...
 
 
 def _marked_in_ring(step: Repartition, writer: SubTopology) -> MarkedTopic | None:
-    """Return what the marks say of a topic that the writer's own records come back from; ``None`` if they
-    cannot say it.
+    """Return the marks of a topic through which records of the writer come back to it; ``None`` if the writer
+    does not know how far that topic is.
     """
     above: list[Node] = []
     waiting = list(step.parents)
@@ -413,7 +414,7 @@ def _marked_in_ring(step: Repartition, writer: SubTopology) -> MarkedTopic | Non
 
 
 def _united(first: MarkedTopic | None, second: MarkedTopic) -> MarkedTopic:
-    """Return what marks say of a topic that two steps of a sub-topology write."""
+    """Return the marks of a topic that two steps of a sub-topology write."""
     if first is None:
         return second
     if first.fed_by is None or second.fed_by is None:
@@ -424,7 +425,7 @@ def _united(first: MarkedTopic | None, second: MarkedTopic) -> MarkedTopic:
 
 
 def _outside(inputs: Sequence[Input], rings: Container[str]) -> list[Input]:
-    """Return the inputs, of which none that is in a ring holds the watermark."""
+    """Return the inputs; those that are part of a ring do not hold the watermark."""
     held = [replace(entry, holds_time=False) if entry.topic.name in rings else entry for entry in inputs]
     if any(entry.holds_time for entry in held):
         return held

@@ -2,8 +2,8 @@
 
 ``removable`` returns, for an aggregation, one with the same results that has ``remove``. The results are
 exact: after any additions and removals they are those of the rows that are left, in the order in which these
-were added. What has to be kept for this differs from what the aggregation keeps of a stream, so the stored
-kind has the suffix ``+remove``::
+were added. This needs another accumulator than the aggregation of a stream, so the stored kind has the suffix
+``+remove``::
 
     count, custom                             as on a stream
     sum, mean, variance, stddev               exact sums (``exact_numbers``)
@@ -12,8 +12,8 @@ kind has the suffix ``+remove``::
     first, last, argmin, argmax, top,         all values of the rows, in the order of their addition
     collect
 
-The others are refused: a sketch does not know whether a value is there a second time, and nothing undoes a
-function of the user's but another one.
+Others are refused: a sketch does not know whether a value was added twice, and only the user can write the
+inverse of a user's function.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def _with_removal(
     merge: Callable[[Any, Any], Any],
     result: Callable[[Any], Any],
 ) -> Aggregator[Any, Any]:
-    """Return the aggregation that is made of a function of a sign, an accumulator and a value."""
+    """Return an aggregation from a function of a sign, an accumulator and a value."""
     return replace(
         aggregator,
         kind=f"{aggregator.kind}+remove",

@@ -1,9 +1,9 @@
 """The windows of a timestamp, and when a window closes. Integers only.
 
-Windows are ``[start, end)``. Those of one size are aligned to 1970, calendar windows to the midnights of a
+Windows are ``[start, end)``. Windows of one size are aligned to 1970, calendar windows to the midnights of a
 time zone. The bounds of sessions and of sliding windows depend on the records of their key. A record counts
 while ``window end + grace > stream time`` of its source partition. The window closes, and its result is
-final, once the watermark is at its end and grace.
+final, once the watermark reaches its end and grace.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from streamcore.state.calendar import Calendar
 
 @dataclass(frozen=True, slots=True)
 class _DeclaredWindows(ABC):
-    """What all kinds of windows are declared with.
+    """The declared properties that all kinds of windows have.
 
     A subclass has the fields ``grace_ms`` and ``retention_ms``, in milliseconds.
     """
@@ -29,7 +29,7 @@ class _DeclaredWindows(ABC):
     @property
     @abstractmethod
     def kind(self) -> str:
-        """The name of the DSL for windows of this kind."""
+        """The name of the method that declares windows of this kind."""
 
     @property
     @abstractmethod
@@ -255,11 +255,11 @@ class SessionWindows(RecordWindows):
 class SlidingWindows(RecordWindows):
     """Windows that slide over the records of a key: records that are at most ``size_ms`` apart are in one.
 
-    A window that starts at a time holds the records from this time to ``size_ms`` after it, so it ends
-    1 ms later: ``[start_ms, start_ms + size_ms + 1)``. Of all possible starts only those make windows from
-    which on the window holds other records than before: it takes a record in when it ends with it, and
-    leaves it 1 ms after it (KIP-450). A record that comes when that first window is closed is taken in by the
-    first open one. No window starts before 1970, and no window is empty.
+    A window that starts at a time holds the records from this time to ``size_ms`` after it, so it ends 1 ms
+    later: ``[start_ms, start_ms + size_ms + 1)``. Of all possible starts only those make windows at which the
+    contents change: a window that ends with a record takes this record in, and a window that starts 1 ms
+    after a record leaves it out (KIP-450). If the first window of a record is closed, the first open one
+    takes it in. No window starts before 1970, and no window is empty.
     """
 
     size_ms: int
