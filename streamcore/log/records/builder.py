@@ -20,7 +20,6 @@ from streamcore.log.records.batch import (
     HEADER_BYTES,
     NO_SEQUENCE,
     NO_TIMESTAMP,
-    TRANSACTIONAL_FLAG,
     BatchHeader,
     pack_batch,
     parse_header,
@@ -44,8 +43,9 @@ class BatchBuilder:
 
     __slots__ = ("_append", "_builder", "_skipped_bytes", "_timestamps_ms_max", "record_count")
 
-    def __init__(self) -> None:
-        self._builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, _NO_LIMIT)
+    def __init__(self, *, transactional: bool = False) -> None:
+        """Create an empty builder; ``transactional`` marks the batch as part of a transaction."""
+        self._builder = DefaultRecordBatchBuilder(2, 0, transactional, -1, -1, -1, _NO_LIMIT)
         self._append = self._builder.append
         self._skipped_bytes = 0
         self._timestamps_ms_max = NO_TIMESTAMP
@@ -79,22 +79,20 @@ class BatchBuilder:
         producer_id: ProducerId = -1,
         producer_epoch: int = -1,
         base_sequence: int = NO_SEQUENCE,
-        transactional: bool = False,
     ) -> bytearray:
         """Return the batch, with base offset 0. The builder cannot be used afterwards."""
         assert self.record_count > 0, "a batch has at least one record"
         codec = codec_number(compression)
         self._builder.set_producer_state(producer_id, producer_epoch, base_sequence)
         batch: bytearray = self._builder.build()
-        if codec == NONE and not transactional and not self._skipped_bytes:
+        if codec == NONE and not self._skipped_bytes:
             return batch
         header = parse_header(batch)
         body = memoryview(batch)[HEADER_BYTES + self._skipped_bytes :]
         if self._skipped_bytes:
             header = header._replace(record_count=self.record_count, max_timestamp_ms=self._timestamps_ms_max)
-        attributes = header.attributes | codec | (TRANSACTIONAL_FLAG if transactional else 0)
         records = body if codec == NONE else compress(codec, bytes(body))
-        return pack_batch(header._replace(attributes=attributes), records)
+        return pack_batch(header._replace(attributes=header.attributes | codec), records)
 
     def _begin_at_zero(self) -> None:
         """Add a record with timestamp 0 as the base of the timestamp deltas; ``build`` cuts this record off.
@@ -120,7 +118,7 @@ def encode_batch(
     transactional: bool = False,
 ) -> bytearray:
     """Return one batch of the records in the columns, with base offset 0."""
-    builder = BatchBuilder()
+    builder = BatchBuilder(transactional=transactional)
     if timestamps_ms and timestamps_ms[0] < 0 and (latest_ms := max(timestamps_ms)) != NO_TIMESTAMP:
         builder._begin_at_zero()
         builder._timestamps_ms_max = latest_ms
@@ -139,7 +137,6 @@ def encode_batch(
         producer_id=producer_id,
         producer_epoch=producer_epoch,
         base_sequence=base_sequence,
-        transactional=transactional,
     )
 
 
@@ -151,7 +148,7 @@ def encode_marker(
     timestamp_ms: TimestampMs,
 ) -> bytearray:
     """Return the control batch that ends a producer's transaction in one partition."""
-    builder = BatchBuilder()
+    builder = BatchBuilder(transactional=True)
     builder.append(
         timestamp_ms,
         _MARKER_KEY.pack(_MARKER_VERSION, _COMMIT if commit else _ABORT),
@@ -159,7 +156,7 @@ def encode_marker(
     )
     batch = builder.build(producer_id=producer_id, producer_epoch=producer_epoch)
     header = parse_header(batch)
-    attributes = header.attributes | TRANSACTIONAL_FLAG | CONTROL_FLAG
+    attributes = header.attributes | CONTROL_FLAG
     return pack_batch(header._replace(attributes=attributes), memoryview(batch)[HEADER_BYTES:])
 
 
