@@ -54,6 +54,7 @@ _MAX_TIMESTAMP = struct.Struct(">q")
 
 _CRC_AT = 17
 _CRC_FROM = 21
+_CRC_PIECE_BYTES = 1 << 16
 
 
 class BatchHeader(NamedTuple):
@@ -174,14 +175,21 @@ def check_batch(data: Bytes, position: int, header: BatchHeader) -> None:
         raise CorruptBatchError(
             "a batch is cut off, " + _facts(header, position) + f" missing_bytes={end - len(data)}"
         )
-    if google_crc32c.value(bytes(memoryview(data)[position + _CRC_FROM : end])) != header.crc:
+    if checksum(data, position, end) != header.crc:
         raise CorruptBatchError("a batch fails its checksum, " + _facts(header, position))
 
 
 def checksum(data: Bytes, start: int, end: int) -> int:
     """Return the CRC-32C of the batch at ``[start, end)``, computed from its bytes."""
-    # The checksum function takes only ``bytes``, so the part is copied; that costs 3 us per 100 KB.
-    return int(google_crc32c.value(bytes(memoryview(data)[start + _CRC_FROM : end])))
+    # The checksum function takes only ``bytes``, so the batch is copied: in pieces that stay in the cache,
+    # because the system would have to find memory for each large copy.
+    view = memoryview(data)[start + _CRC_FROM : end]
+    if len(view) <= _CRC_PIECE_BYTES:
+        return int(google_crc32c.value(bytes(view)))
+    found = 0
+    for piece in range(0, len(view), _CRC_PIECE_BYTES):
+        found = google_crc32c.extend(found, bytes(view[piece : piece + _CRC_PIECE_BYTES]))
+    return found
 
 
 def iter_batches(data: Bytes, *, check: bool = False) -> Iterator[BatchAt]:

@@ -75,12 +75,11 @@ def batch_records(data: Bytes, position: int, header: BatchHeader) -> list[Batch
     if header.record_count == 0:
         return []
     attributes = header.attributes
+    batch: Bytes = memoryview(data)[position:end]
     if attributes & COMPRESSION_MASK:
-        body = bytes(memoryview(data)[position + HEADER_BYTES : end])
         plain = header._replace(attributes=attributes & ~COMPRESSION_MASK)
-        batch = bytes(pack_batch(plain, decompress(attributes & COMPRESSION_MASK, body)))
-    else:
-        batch = bytes(memoryview(data)[position:end])
+        body = bytes(batch[HEADER_BYTES:])
+        batch = pack_batch(plain, decompress(attributes & COMPRESSION_MASK, body))
     try:
         return list(DefaultRecordBatch(batch))
     except (CorruptRecordException, UnicodeDecodeError) as error:
@@ -111,7 +110,7 @@ def batch_marker(data: Bytes, position: int, header: BatchHeader) -> Marker:
 
 def decode_columns(
     partition: TopicPartition,
-    data: bytes,
+    data: Bytes,
     start: Offset,
     aborted: Sequence[AbortedTransaction] = (),
 ) -> FetchedColumns:

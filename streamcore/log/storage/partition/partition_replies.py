@@ -71,7 +71,7 @@ class LocateResult(Struct, frozen=True):
 class ReadResult(Struct, frozen=True):
     """Complete stored batches, and the aborted transactions in them."""
 
-    data: bytes
+    data: Bytes
     aborted: tuple[AbortedTransaction, ...]
     offsets: LogOffsets
     next_offset: Offset

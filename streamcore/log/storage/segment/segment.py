@@ -221,7 +221,7 @@ class Segment:
             self._first_timestamp_ms = header.max_timestamp_ms
         return self._first_timestamp_ms
 
-    def read(self, start: Offset, *, end: Offset, bytes_max: int) -> tuple[bytes, Offset]:
+    def read(self, start: Offset, *, end: Offset, bytes_max: int) -> tuple[Bytes, Offset]:
         """Read complete batches that begin before ``end``, from the one that holds or follows ``start``.
 
         Returns:
@@ -244,7 +244,8 @@ class Segment:
                 raise self._damaged(position)
         next_offset = self._parse(data, position, found.last_position).end_offset
         self._read_on = (next_offset, position + found.end)
-        return (data if found.end == len(data) else data[: found.end]), next_offset
+        # A view: the bytes that were read are not copied once more to leave out a batch cut off at their end.
+        return (data if found.end == len(data) else memoryview(data)[: found.end]), next_offset
 
     def locate(self, start: Offset, *, end: Offset, bytes_max: int) -> StoredRange:
         """Return the range of the complete batches that begin before ``end``, from the one with or after

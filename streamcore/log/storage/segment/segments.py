@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from streamcore.log.records.decode import AbortedTransaction
-from streamcore.log.storage.files import FileSystem
+from streamcore.log.storage.files import Bytes, FileSystem
 from streamcore.log.storage.segment.segment import Segment, StoredRange
 from streamcore.log.storage.segment.transaction_index import AbortedEntry, overlapping
 from streamcore.model import Isolation, Offset
@@ -21,7 +21,7 @@ from streamcore.model import Isolation, Offset
 class Found(NamedTuple):
     """Complete batches, the aborted transactions in them, and the offset at which to read next."""
 
-    data: bytes
+    data: Bytes
     aborted: tuple[AbortedTransaction, ...]
     next_offset: Offset
 

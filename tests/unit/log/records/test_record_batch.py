@@ -57,6 +57,17 @@ def test_the_append_time_holds_and_the_checksum_is_right() -> None:
     check_batch(batch, 0, header)
 
 
+@pytest.mark.parametrize("size", [65_536 - 60, 65_536, 65_537, 131_072 + 21, 200_000])
+def test_the_checksum_of_a_large_batch_is_that_of_the_codec(size: int) -> None:
+    batch = bytes(encode_batch([None], [bytes(range(256)) * (size // 256) + b"." * (size % 256)], [5]))
+    check_batch(b"before" + batch, 6, parse_header(batch))
+
+    changed = bytearray(batch)
+    changed[-2] ^= 1
+    with pytest.raises(CorruptBatchError, match="checksum"):
+        check_batch(changed, 0, parse_header(changed))
+
+
 @pytest.mark.parametrize("position", [21, 30, 60, 61, 70])
 def test_a_changed_byte_fails_the_checksum(position: int) -> None:
     batch = bytearray(batch_at(0))
