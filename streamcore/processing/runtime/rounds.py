@@ -213,6 +213,10 @@ class TaskTime:
         self._move_to(watermark_ms)
         self.order_ms = max(self.order_ms, self.watermark_ms)
 
+    def end_round(self) -> None:
+        """Release the round, which is done: the next fetch can use the memory of its records."""
+        self._round = self._watermarks_ms = None
+
     def without_idle(self) -> int:
         """Return the least time of the inputs that are not idle; if all are idle, the highest time."""
         times_ms = {id(queue): queue.time_ms for queue in self._holding if not queue.is_left_behind}

@@ -333,6 +333,7 @@ class Task:
             return 0
         taken.done(len(taken))
         self.processed_count -= taken.mark_count
+        self.time.end_round()
         return len(taken)
 
     def _entered(self, taken: Round) -> list[Batch | None]:
