@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from streamcore.errors import CorruptBatchError
-from streamcore.log.records.batch import check_batch, parse_header, patch_append_time, patch_offsets
+from streamcore.log.records.batch import (
+    HEADER_BYTES,
+    check_batch,
+    pack_batch,
+    parse_header,
+    patch_append_time,
+    patch_offsets,
+)
 from streamcore.log.records.builder import BatchBuilder, encode_batch, encode_marker, rewrite_batch
 from streamcore.log.records.decode import AbortedTransaction, batch_marker, batch_records, decode_columns
 from streamcore.model import TopicPartition
@@ -148,6 +155,17 @@ def test_a_damaged_batch_is_never_returned() -> None:
 
     with pytest.raises(CorruptBatchError):
         decode_columns(SOURCE, bytes(data), 0)
+
+
+@pytest.mark.parametrize("record_count", [1, 3])
+def test_records_that_do_not_fill_their_batch_are_refused(record_count: int) -> None:
+    batch = encode_batch([None] * 2, [b"a", b"b"], [5, 5])
+    wrong = pack_batch(parse_header(batch)._replace(record_count=record_count), batch[HEADER_BYTES:])
+
+    with pytest.raises(CorruptBatchError, match="do not decode"):
+        decode_columns(SOURCE, bytes(wrong), 0)
+    with pytest.raises(CorruptBatchError, match="do not decode"):
+        batch_records(bytes(wrong), 0, parse_header(wrong))
 
 
 def test_a_refused_record_leaves_the_builder_usable() -> None:
