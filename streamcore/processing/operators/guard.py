@@ -34,14 +34,20 @@ def each(
     function: Callable[[Any], Any],
     arguments: Sequence[Any],
     failed: Callable[[int, BaseException], Any],
+    then: Callable[[Any], Any] | None = None,
 ) -> list[Any]:
-    """Call ``function`` on each argument; where it raises, the result is that of ``failed(index, error)``."""
+    """Call ``function`` on each argument; where it raises, the result is that of ``failed(index, error)``.
+
+    Args:
+        then: called on each result before the function is called again; the result is then its own.
+    """
     results: list[Any] = []
     error: BaseException
     while True:
         index = len(results)
         try:
-            results.extend(map(function, islice(arguments, index, None) if index else arguments))
+            found = map(function, islice(arguments, index, None) if index else arguments)
+            results.extend(found if then is None else map(then, found))
         except ENDS_WORKER:
             raise
         except BaseException as raised:  # noqa: BLE001 - user code may raise anything
@@ -81,9 +87,16 @@ class Guard:
         self._sink = sink
 
     def map(
-        self, function: Callable[[Any], Any], arguments: Sequence[Any], batch: Batch
+        self,
+        function: Callable[[Any], Any],
+        arguments: Sequence[Any],
+        batch: Batch,
+        then: Callable[[Any], Any] | None = None,
     ) -> tuple[list[Any], list[int] | None]:
         """Call ``function`` on each argument; the arguments are parallel to the batch's records.
+
+        Args:
+            then: called on each result, under the same policy; see ``each``.
 
         Returns:
             The results, and their indexes in the batch: ``None`` if no record was left out.
@@ -93,13 +106,16 @@ class Guard:
         """
         dropped: set[int] = set()
 
+        def again(argument: Any) -> Any:
+            return function(argument) if then is None else then(function(argument))
+
         def failed(index: int, error: BaseException) -> Any:
-            result = self._failed(function, arguments[index], batch, index, error)
+            result = self._failed(again, arguments[index], batch, index, error)
             if result is _DROPPED:
                 dropped.add(index)
             return result
 
-        results = each(function, arguments, failed)
+        results = each(function, arguments, failed, then)
         if not dropped:
             return results, None
         kept = [index for index in range(len(arguments)) if index not in dropped]

@@ -157,14 +157,22 @@ class FlatMapOperator:
 
     def __init__(self, guard: Guard, function: Callable[[Any], Iterable[Any]]) -> None:
         self._guard = guard
-        # The iterable is consumed under the guard: a generator fails where it is consumed.
-        self._function = lambda value: list(function(value))
+        self._function = function
 
     def process(self, batch: Batch) -> Batch:
         """Return all values that were made, in order."""
-        groups, rest = guarded(self._guard, self._function, batch)
-        spread = rest.take([index for index, group in enumerate(groups) for _ in group])
-        return spread.with_values(list(chain.from_iterable(groups)))
+        # The iterable is consumed under the guard: a generator fails where it is consumed.
+        groups, kept = self._guard.map(self._function, batch.values, batch, list)
+        rest = batch if kept is None else batch.take(kept)
+        return _spread(rest, groups).with_values(list(chain.from_iterable(groups)))
+
+
+def _spread(batch: Batch, groups: Sequence[Sequence[Any]]) -> Batch:
+    """Return each record as many times as its group has items."""
+    counts = list(map(len, groups))
+    if max(counts, default=1) > 1:
+        return batch.take([index for index, count in enumerate(counts) for _ in range(count)])
+    return batch if all(counts) else batch.where(counts)
 
 
 class PeekOperator:
@@ -238,17 +246,16 @@ class MapRecordOperator:
     def process(self, batch: Batch) -> Batch:
         """Return the records that were made, in order."""
         rows = rows_of(batch)
-        function = _in_list(self._function) if self._flat else self._function
-        results, kept = self._guard.map(function, rows, batch)
+        results, kept = self._guard.map(self._function, rows, batch, list if self._flat else None)
         rest = batch
         if kept is not None:
             rows, rest = [rows[index] for index in kept], batch.take(kept)
         if not _need_no_check(chain.from_iterable(results) if self._flat else results):
-            results, kept = self._guard.map(self._checks(function, rows, results), range(len(rest)), rest)
+            results, kept = self._guard.map(self._checks(rows, results), range(len(rest)), rest)
             rest = rest if kept is None else rest.take(kept)
         made = results
         if self._flat:
-            rest = rest.take([index for index, group in enumerate(results) for _ in group])
+            rest = _spread(rest, results)
             made = list(chain.from_iterable(results))
         headers: list[Headers] | None = None
         if any(record.headers for record in made):
@@ -269,23 +276,17 @@ class MapRecordOperator:
             held_times_ms=rest.held_times_ms,
         )
 
-    def _checks(
-        self, function: Callable[[Any], Any], rows: Sequence[Any], results: Sequence[Any]
-    ) -> Callable[[int], Any]:
+    def _checks(self, rows: Sequence[Any], results: Sequence[Any]) -> Callable[[int], Any]:
         """Return a function that checks the result of the row at an index; called again, it calls the user's
         function again.
         """
         first_results = dict(enumerate(results))
 
         def checked(index: int) -> Any:
-            made = first_results.pop(index) if index in first_results else function(rows[index])
+            made = first_results.pop(index) if index in first_results else self._function(rows[index])
             return list(map(made_record, made)) if self._flat else made_record(made)
 
         return checked
-
-
-def _in_list(function: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
-    return lambda record: list(function(record))
 
 
 def _need_no_check(made: Iterable[Any]) -> bool:

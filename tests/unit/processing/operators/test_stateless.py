@@ -19,7 +19,7 @@ from streamcore.processing.operators.stateless import (
     PeekOperator,
     SplitOperator,
 )
-from streamcore.processing.topology.error_policy import dead_letter, skip
+from streamcore.processing.topology.error_policy import dead_letter, retry, skip
 from tests.support.operator_parts import Failures, batch_of, guard
 
 
@@ -116,6 +116,46 @@ def test_a_generator_that_fails_half_way_gives_nothing_for_its_record() -> None:
         fails_on_two(value)
 
     assert FlatMapOperator(guard(skip), half).process(batch_of([1, 2, 3])).values == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("counts", "keys"), [([1, 1, 1], "abc"), ([1, 0, 1], "ac"), ([0, 0, 0], ""), ([0, 2, 1], "bbc")]
+)
+def test_flat_map_repeats_a_record_for_each_of_its_values(counts: list[int], keys: str) -> None:
+    batch = batch_of(counts, keys=list("abc"), headers=[((name, b""),) for name in "abc"])
+
+    found = FlatMapOperator(guard(), lambda count: ("v",) * count).process(batch)
+
+    assert found.keys == list(keys)
+    assert found.values == ["v"] * len(keys)
+    assert found.headers == [((name, b""),) for name in keys]
+    assert list(found.origins) == found.timestamps_ms == ["abc".index(name) for name in keys]
+
+
+def test_flat_map_takes_a_result_before_the_function_is_called_again() -> None:
+    shared: list[int] = []
+
+    def so_far(value: int) -> list[int]:
+        shared.append(value)
+        return shared
+
+    found = FlatMapOperator(guard(), so_far).process(batch_of([1, 2, 3]))
+
+    assert found.values == [1, 1, 2, 1, 2, 3]
+
+
+def test_a_retry_of_flat_map_calls_the_function_and_takes_its_result_again() -> None:
+    calls: list[int] = []
+
+    def fails_at_first(value: int) -> Iterator[int]:
+        calls.append(value)
+        yield value
+        if calls.count(value) == 1 and value == 2:
+            raise ValueError("not yet")
+
+    found = FlatMapOperator(guard(retry(1)), fails_at_first).process(batch_of([1, 2, 3]))
+
+    assert (found.values, calls) == ([1, 2, 3], [1, 2, 2, 3])
 
 
 def test_peek_passes_values_on_and_foreach_ends_the_stream() -> None:
