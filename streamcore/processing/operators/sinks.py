@@ -147,9 +147,11 @@ class SinkOperator:
         Only keys whose equality in Python is that of their bytes are encoded once: ``True`` and ``1`` are
         not.
         """
-        present = [key for key in keys if key is not None] if holds_none(keys) else keys
-        if not is_plain(present):
-            return None
+        present = keys
+        if not is_plain(keys):
+            present = [key for key in keys if key is not None]
+            if len(present) == len(keys) or not is_plain(present):
+                return None
         distinct = list(set(present))
         encoded = self._encoded_keys(distinct)
         if encoded is None:

@@ -188,7 +188,8 @@ class EmbeddedProducer:
         ensure_writable(columns.timestamps_ms, self.time_min_ms)
         with self._order:
             batches = self._encoded(partition, columns, log.config.max_message_bytes, transaction is not None)
-            has_all_keys = None not in columns.keys
+            # Only compacted topics need keys; where this is not known, the log looks at each record.
+            has_all_keys = log.config.is_compacted and None not in columns.keys
             return self._driver.run(self._append_batches(partition, batches, transaction, has_all_keys)), log
 
     def _encoded(
