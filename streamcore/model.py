@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -24,6 +24,12 @@ Offset: TypeAlias = int
 TimestampMs: TypeAlias = int
 ProducerId: TypeAlias = int
 Headers: TypeAlias = tuple[tuple[str, bytes | None], ...]
+
+RECORD_OVERHEAD_BYTES: Final = 21
+"""The most bytes around a record of less than 2 GiB without headers: lengths, deltas, attributes."""
+
+HEADER_OVERHEAD_BYTES: Final = 10
+"""The most bytes around a header's name and value."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -108,9 +114,25 @@ class RecordColumns:
     values: list[bytes | None] = field(default_factory=list)
     timestamps_ms: list[TimestampMs] = field(default_factory=list)
     headers: list[Headers] | None = None
+    size_bytes: int | None = field(default=None, compare=False, repr=False)
+    """The most bytes that the records take in a batch, uncompressed; ``None`` before they are added up."""
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def measure(self) -> int:
+        """Return the most bytes that the records take in a batch, uncompressed; they are added up once."""
+        if self.size_bytes is None:
+            size_bytes = _total_bytes(self.keys) + _total_bytes(self.values)
+            size_bytes += len(self.values) * RECORD_OVERHEAD_BYTES
+            if self.headers is not None:
+                size_bytes += sum(
+                    len(name) + len(value or b"") + HEADER_OVERHEAD_BYTES
+                    for row in self.headers
+                    for name, value in row
+                )
+            self.size_bytes = size_bytes
+        return self.size_bytes
 
     def slice(self, start: int, end: int) -> RecordColumns:
         """Return the rows ``[start, end)``."""
@@ -132,6 +154,8 @@ class RecordColumns:
 
     def extend(self, other: RecordColumns) -> None:
         """Append the rows of other columns."""
+        if self.size_bytes is not None:
+            self.size_bytes += other.measure()
         if other.headers is not None or self.headers is not None:
             self.headers = self._full_headers() + other._full_headers()
         self.keys += other.keys
@@ -140,6 +164,13 @@ class RecordColumns:
 
     def _full_headers(self) -> list[Headers]:
         return self.headers if self.headers is not None else [()] * len(self.values)
+
+
+def _total_bytes(column: Sequence[bytes | None]) -> int:
+    try:
+        return sum(map(len, column))  # type: ignore[arg-type]
+    except TypeError:
+        return sum(len(field) for field in column if field is not None)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -83,14 +83,14 @@ class Outputs:
 
     def __init__(self) -> None:
         self.record_count = 0
-        self.value_bytes = 0
+        self.size_bytes = 0
         self._ready: dict[_Output, RecordColumns] = {}
         self._round: dict[_Output, list[_Part]] = {}
 
     def add(self, output: _Output, part: _Part) -> None:
         """Add the records that a batch wrote to a partition."""
         self.record_count += len(part.columns)
-        self.value_bytes += values_bytes(part.columns.values)
+        self.size_bytes += part.columns.measure()
         self._round.setdefault(output, []).append(part)
 
     def end_round(self) -> None:
@@ -122,17 +122,9 @@ class Outputs:
     def clear(self) -> None:
         """Drop all records: they are committed, or must not be."""
         self.record_count = 0
-        self.value_bytes = 0
+        self.size_bytes = 0
         self._ready.clear()
         self._round.clear()
-
-
-def values_bytes(values: Sequence[bytes | None]) -> int:
-    """Return the length of all values together."""
-    try:
-        return sum(map(len, values))  # type: ignore[arg-type]
-    except TypeError:
-        return sum(len(value) for value in values if value is not None)
 
 
 def _merged(parts: Sequence[_Part], sort_keys: Sequence[int]) -> _Part:

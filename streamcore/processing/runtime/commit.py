@@ -262,15 +262,7 @@ def _append_marks(
 def _append_outputs(
     log: Transaction | Producer, outputs: Mapping[TopicPartition, RecordColumns]
 ) -> list[tuple[TopicPartition, Acknowledgement]]:
-    return [
-        (
-            partition,
-            log.append_columns(
-                partition, RecordColumns(columns.keys, columns.values, columns.timestamps_ms, columns.headers)
-            ),
-        )
-        for partition, columns in outputs.items()
-    ]
+    return [(partition, log.append_columns(partition, columns)) for partition, columns in outputs.items()]
 
 
 def _append_changelogs(transaction: Transaction, change: _TaskChanges, now_ms: int) -> None:

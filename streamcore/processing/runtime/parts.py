@@ -301,7 +301,7 @@ class Part:
             (self.is_idle and not gets_more and self.has_changes)
             or now_ms - self.last_commit_ms >= settings.commit_interval_ms
             or outputs.record_count >= settings.pending_records_max
-            or outputs.value_bytes >= settings.pending_bytes_max
+            or outputs.size_bytes >= settings.pending_bytes_max
         )
 
     def committed(self, now_ms: int) -> None:

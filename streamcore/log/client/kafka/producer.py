@@ -37,7 +37,7 @@ from streamcore.log.client.kafka.member import KafkaMembership, strangers_creden
 from streamcore.log.client.kafka.offsets import KafkaOffsets
 from streamcore.log.client.kafka.topics import KafkaTopics
 from streamcore.log.client.port import Acknowledgement
-from streamcore.log.client.producer.batch_cuts import BATCH_BYTES, columns_bytes, cut_to_fit
+from streamcore.log.client.producer.batch_cuts import BATCH_BYTES, cut_to_fit
 from streamcore.log.client.producer.record_times import ensure_writable
 from streamcore.log.records.compression import codec_number
 from streamcore.model import CommittedOffset, Isolation, Membership, RecordColumns, TopicPartition
@@ -200,7 +200,7 @@ class KafkaProducer:
             return NothingAppended(partition, ends[partition])
         ensure_writable(columns.timestamps_ms, self.time_min_ms)
         delivery = Delivery(
-            partition, count, columns_bytes(columns), wait=self._wait_for, reported_all=self._finish
+            partition, count, columns.measure(), wait=self._wait_for, reported_all=self._finish
         )
         bytes_max = topic.message_bytes_max - _BATCH_HEADER_BYTES
         with self._order:

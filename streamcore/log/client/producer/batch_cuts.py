@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import Final
 
-from streamcore.model import RecordColumns
+from streamcore.model import HEADER_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES, RecordColumns
 
 BATCH_BYTES: Final = 512 * 1024
 """The intended size of a batch, if the topic accepts batches of this size."""
-
-RECORD_OVERHEAD_BYTES: Final = 21
-"""The most bytes around a record of less than 2 GiB without headers: lengths, deltas, attributes."""
-
-HEADER_OVERHEAD_BYTES: Final = 10
-"""The most bytes around a header's name and value."""
-
-
-def columns_bytes(columns: RecordColumns) -> int:
-    """Estimate the bytes of the records in a batch, uncompressed; the estimate is an upper bound."""
-    size = _total_bytes(columns.keys) + _total_bytes(columns.values) + len(columns) * RECORD_OVERHEAD_BYTES
-    if columns.headers is not None:
-        size += sum(
-            len(name) + len(value or b"") + HEADER_OVERHEAD_BYTES
-            for row in columns.headers
-            for name, value in row
-        )
-    return size
 
 
 def cut_into_parts(columns: RecordColumns, bytes_wanted: int) -> list[RecordColumns]:
     """Cut columns into parts of equal record counts, for batches of about ``bytes_wanted``."""
     count = len(columns)
-    part_count = min(count, -(-columns_bytes(columns) // bytes_wanted))
+    part_count = min(count, -(-columns.measure() // bytes_wanted))
     if part_count == 1:
         return [columns]
     step = -(-count // part_count)
@@ -65,10 +47,3 @@ def record_sizes(columns: RecordColumns) -> list[int]:
                     len(name) + len(value or b"") + HEADER_OVERHEAD_BYTES for name, value in row
                 )
     return sizes
-
-
-def _total_bytes(column: Sequence[bytes | None]) -> int:
-    try:
-        return sum(map(len, column))  # type: ignore[arg-type]
-    except TypeError:
-        return sum(len(field) for field in column if field is not None)

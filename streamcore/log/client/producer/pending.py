@@ -103,9 +103,10 @@ class PendingBatch(RecordColumns):
         "outcomes",
         "partition",
         "settler",
-        "size_bytes",
         "starts",
     )
+
+    size_bytes: int
 
     def __init__(self, partition: TopicPartition, settler: Settler, deadline_s: float) -> None:
         super().__init__()

@@ -30,7 +30,6 @@ from streamcore.errors import (
 )
 from streamcore.log.client import port
 from streamcore.log.client.producer.accumulator import Accumulator
-from streamcore.log.client.producer.batch_cuts import RECORD_OVERHEAD_BYTES
 from streamcore.log.client.producer.pending import (
     PendingBatch,
     SendFuture,
@@ -47,7 +46,7 @@ from streamcore.log.client.producer.record_columns import (
 )
 from streamcore.log.client.producer.record_times import TIME_MS_MAX, sendable_time_ms
 from streamcore.log.client.producer.sender import Sender
-from streamcore.model import CommittedOffset, TopicName, TopicPartition
+from streamcore.model import RECORD_OVERHEAD_BYTES, CommittedOffset, TopicName, TopicPartition
 
 
 class ProducerSettings(Struct, frozen=True, kw_only=True):

@@ -12,10 +12,16 @@ from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from streamcore.errors import UsageError, fact_text, with_facts
-from streamcore.log.client.producer.batch_cuts import HEADER_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES
 from streamcore.log.client.producer.record_times import ensure_sendable
 from streamcore.log.records.batch import NO_TIMESTAMP
-from streamcore.model import Headers, Record, RecordColumns, TimestampMs
+from streamcore.model import (
+    HEADER_OVERHEAD_BYTES,
+    RECORD_OVERHEAD_BYTES,
+    Headers,
+    Record,
+    RecordColumns,
+    TimestampMs,
+)
 
 Sendable: TypeAlias = "tuple[bytes | None, bytes | None] | Record[Any, Any]"
 """What ``send_many`` takes: a pair of key and value, or a record of bytes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamcore.model import Headers, RecordColumns, TopicPartition
+from streamcore.model import RECORD_OVERHEAD_BYTES, Headers, RecordColumns, TopicPartition
 from streamcore.processing.operators.outputs import BatchOutputs, Outputs
 from streamcore.processing.topology.nodes import TopicSpec
 from streamcore.serde import BYTES
@@ -86,11 +86,11 @@ def test_records_and_bytes_are_counted_until_cleared() -> None:
     batch.add(OUT, 0, columns(b"abc", None), origins=[0, 1], partition_times_ms=[0, 0])
     batch.end_batch()
 
-    assert (outputs.record_count, outputs.value_bytes) == (2, 3)
+    assert (outputs.record_count, outputs.size_bytes) == (2, 3 + 2 * RECORD_OVERHEAD_BYTES)
 
     outputs.clear()
 
-    assert (outputs.record_count, outputs.value_bytes) == (0, 0)
+    assert (outputs.record_count, outputs.size_bytes) == (0, 0)
     assert outputs.taken(internal=False) == {}
 
 

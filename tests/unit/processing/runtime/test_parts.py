@@ -19,9 +19,9 @@ def part_with(outputs: Outputs | None = None, **settings: int) -> tuple[Part, Ma
 class Written(Outputs):
     """Outputs that hold so many records and bytes."""
 
-    def __init__(self, record_count: int, value_bytes: int = 0) -> None:
+    def __init__(self, record_count: int, size_bytes: int = 0) -> None:
         super().__init__()
-        self.record_count, self.value_bytes = record_count, value_bytes
+        self.record_count, self.size_bytes = record_count, size_bytes
 
 
 def groups_of(app: sc.App) -> list[set[str]]:
@@ -77,7 +77,7 @@ def test_rounds_grow_while_they_are_quick_and_full_and_shrink_when_they_take_lon
         (Written(1), True, 0, True),
         (Written(0), True, 0, False),
         (Written(20), False, 0, True),
-        (Written(1, value_bytes=500), False, 0, True),
+        (Written(1, size_bytes=500), False, 0, True),
     ],
 )
 def test_work_is_committed_at_the_end_of_the_records_by_the_interval_or_by_its_size(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamcore.log.client.producer.batch_cuts import columns_bytes, cut_into_parts, cut_to_fit
+from streamcore.log.client.producer.batch_cuts import cut_into_parts, cut_to_fit
 from streamcore.model import Headers, RecordColumns
 
 ROWS = st.lists(
@@ -33,7 +33,7 @@ def test_parts_fit_or_are_one_record_and_give_the_columns_back(
 
     parts = list(cut_to_fit(columns, bytes_max))
 
-    assert all(columns_bytes(part) <= bytes_max or len(part) == 1 for part in parts)
+    assert all(part.measure() <= bytes_max or len(part) == 1 for part in parts)
     assert joined(parts) == columns
 
 
@@ -54,3 +54,15 @@ def joined(parts: list[RecordColumns]) -> RecordColumns:
     for part in parts:
         whole.extend(part)
     return whole
+
+
+def test_the_size_of_columns_grows_with_them_and_is_not_that_of_their_parts() -> None:
+    grown = RecordColumns([b"k"], [b"value"], [1])
+    before = grown.measure()
+    more = RecordColumns([None, b"key"], [b"v", None], [2, 3], [(("h", b"1"),), ()])
+
+    grown.extend(more)
+
+    assert grown.measure() == RecordColumns(grown.keys, grown.values, [1, 2, 3], grown.headers).measure()
+    assert grown.slice(0, 1).measure() == before
+    assert grown.take([1, 2]).measure() == more.measure()

@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 
 from streamcore.errors import InvalidTimestampError, UsageError
-from streamcore.log.client.producer.batch_cuts import HEADER_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES
 from streamcore.log.client.producer.record_columns import (
     SizedColumns,
     as_bytes,
     checked_headers,
     column_chunks,
 )
-from streamcore.model import Record
+from streamcore.model import HEADER_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES, Record
 
 NOW_MS = 5_000
 
