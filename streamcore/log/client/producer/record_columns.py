@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import add
 from typing import Any, Final, TypeAlias
 
 from streamcore.errors import UsageError, fact_text, with_facts
@@ -117,13 +118,14 @@ def _chunk(rows: list[Sendable], now_ms: TimestampMs, time_min_ms: TimestampMs) 
     kinds = set(map(type, rows))
     if kinds == _PAIRS:
         try:
-            keys, values = zip(*rows, strict=True)
+            keys = [key for key, _ in rows]  # type: ignore[misc]
+            values = [value for _, value in rows]  # type: ignore[misc]
         except ValueError as error:
             raise UsageError("send_many takes pairs of key and value, or sc.Record") from error
         timestamps_ms = [now_ms] * len(rows)
     elif kinds == _RECORDS:
-        keys = tuple([row.key for row in rows])  # type: ignore[union-attr]
-        values = tuple([row.value for row in rows])  # type: ignore[union-attr]
+        keys = [row.key for row in rows]  # type: ignore[union-attr]
+        values = [row.value for row in rows]  # type: ignore[union-attr]
         timestamps_ms = [
             now_ms if (time_ms := row.timestamp_ms) == NO_TIMESTAMP else time_ms  # type: ignore[union-attr]
             for row in rows
@@ -135,15 +137,15 @@ def _chunk(rows: list[Sendable], now_ms: TimestampMs, time_min_ms: TimestampMs) 
             headers_sizes = [size for _, size in checked]
     else:
         return _chunk([_as_record(row) for row in rows], now_ms, time_min_ms)
-    keys, key_sizes = _checked_column("key", keys)
+    keys, key_sizes = _checked_keys(keys)
     values, value_sizes = _checked_column("value", values)
     sizes_bytes = [size + RECORD_OVERHEAD_BYTES for size in value_sizes]
     for more in (key_sizes, headers_sizes):
         if more is not None:
-            sizes_bytes = [size + extra for size, extra in zip(sizes_bytes, more, strict=True)]
+            sizes_bytes = list(map(add, sizes_bytes, more))
     return SizedColumns(
-        list(keys),
-        list(values),
+        keys,
+        values,
         timestamps_ms,
         headers,
         sizes_bytes=sizes_bytes,
@@ -151,12 +153,15 @@ def _chunk(rows: list[Sendable], now_ms: TimestampMs, time_min_ms: TimestampMs) 
     )
 
 
-def _checked_column(name: str, column: Sequence[Any]) -> tuple[Sequence[bytes | None], Sequence[int]]:
-    kinds = set(map(type, column))
-    if kinds == _BYTES:
+def _checked_keys(column: list[Any]) -> tuple[list[bytes | None], list[int] | None]:
+    """Return keys as bytes with their sizes; ``None`` for the sizes if no record has a key."""
+    return (column, None) if set(map(type, column)) == _NOTHING else _checked_column("key", column)
+
+
+def _checked_column(name: str, column: list[Any]) -> tuple[list[bytes | None], list[int]]:
+    """Return keys or values as bytes, with their sizes."""
+    if set(map(type, column)) == _BYTES:
         return column, list(map(len, column))
-    if kinds == _NOTHING:
-        return column, [0] * len(column)
     converted = [item if item is None or type(item) is bytes else as_bytes(name, item) for item in column]
     return converted, [0 if item is None else len(item) for item in converted]
 
