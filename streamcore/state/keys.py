@@ -92,7 +92,7 @@ class KeyCodec(Generic[K]):
     bytes do.
     """
     plain_type: type | None = dataclasses.field(default=None, kw_only=True)
-    """A type of which every value, not of a subclass, is plain; saves the check of a column for one key."""
+    """A type of which every value, not of a subclass, is plain, and whose values sort like their bytes."""
 
     def identify_many(self, keys: Sequence[K]) -> Sequence[Any]:
         """Return the identity of each key for a dict or a set: equal exactly if the bytes are.
@@ -116,6 +116,21 @@ class KeyCodec(Generic[K]):
         return [
             found.data if type(found) is KeyBytes else self.encode_many((found,))[0] for found in identities
         ]
+
+    def in_order(self, identities: Collection[Any]) -> tuple[list[Any], list[bytes]]:
+        """Return distinct identities in the order of their keys' bytes, and these bytes.
+
+        Raises:
+            SerdeError: an identity is not of the declared type.
+        """
+        if self.plain_type is not None and set(map(type, identities)) == {self.plain_type}:
+            # Values of these types sort like their bytes, and faster; what is encoded in order lies in
+            # memory in order, too.
+            ordered = sorted(identities)
+            return ordered, self.encode_many(ordered)
+        identity_of = dict(zip(self.encode_identities(identities), identities, strict=True))
+        encoded = sorted(identity_of)
+        return list(map(identity_of.__getitem__, encoded)), encoded
 
     def _identity(self, key: Any) -> Any:
         if key is None or type(key) is KeyBytes or self.is_plain((key,)):

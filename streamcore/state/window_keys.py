@@ -15,6 +15,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, TypeVar
 
 from streamcore.errors import SerdeError, with_facts
@@ -91,6 +92,19 @@ class _WindowKeyCodec(KeyCodec[Any]):
             return []
         parts, starts_ms = zip(*identities, strict=True)
         return _behind_starts(starts_ms, self.keys.encode_identities(parts))
+
+    def in_order(self, identities: Collection[Any]) -> tuple[list[Any], list[bytes]]:
+        keys_of: dict[TimestampMs, list[Any]] = {}
+        for key, start_ms in identities:
+            keys_of.setdefault(start_ms, []).append(key)
+        ordered: list[Any] = []
+        encoded: list[bytes] = []
+        for start_ms in sorted(keys_of):
+            keys, parts = self.keys.in_order(keys_of[start_ms])
+            start = encode_start(start_ms)
+            ordered += zip(keys, repeat(start_ms))
+            encoded += [start + part for part in parts]
+        return ordered, encoded
 
 
 def _behind_starts(starts_ms: Collection[TimestampMs], encoded: Collection[bytes]) -> list[bytes]:

@@ -298,7 +298,8 @@ class WriteBack(Generic[K, V]):
         assert not self._draining, "the drain before this one was neither committed nor aborted"
         if not self._dirty:
             return None
-        kept: list[Any] = list(map(self._cache.hot.get, self._dirty))
+        identities, encoded = self._keys.in_order(self._dirty)
+        kept: list[Any] = list(map(self._cache.hot.get, identities))
         values: list[bytes | None]
         try:
             if self._copies:
@@ -309,13 +310,11 @@ class WriteBack(Generic[K, V]):
             else:
                 values = list(map(self._encode, kept))
         except Exception:  # noqa: BLE001 - once more, key by key, to tell which it was
-            values = list(map(self._encoded, self._dirty))
+            values = list(map(self._encoded, identities))
         self._cache.weigh(values)
-        value_of = dict(zip(self._keys.encode_identities(self._dirty), values, strict=True))
-        encoded = sorted(value_of)
         self._draining, self._dirty = self._dirty, {}
         self._drain_count += 1
-        return StoreWrites(self.store, encoded, list(map(value_of.__getitem__, encoded)))
+        return StoreWrites(self.store, encoded, values)
 
     def committed(self) -> None:
         """Mark the drained keys clean, because the engine has them; they may be evicted."""

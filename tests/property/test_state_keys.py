@@ -142,6 +142,23 @@ def test_a_column_of_keys_has_the_bytes_of_each_key(
     assert codec.encode_many(column) == [codec.encode(key) for key in column]
 
 
+@pytest.mark.parametrize(("key_type", "keys"), [*TYPED, (None, TYPED[1][1] | TYPED[2][1] | FLOATS)], ids=str)
+@given(data=st.data())
+def test_identities_in_order_are_in_the_order_of_their_bytes(
+    key_type: Any, keys: st.SearchStrategy[Any], data: st.DataObject
+) -> None:
+    codec = key_codec(key_type)
+    drawn = data.draw(st.lists(keys, max_size=6))
+    starts_ms = data.draw(st.lists(st.integers(0, 2), min_size=len(drawn), max_size=len(drawn)))
+    windowed = window_key_codec(codec)
+    pairs = list(zip(drawn, starts_ms, strict=True))
+
+    for each, given_keys in ((codec, drawn), (windowed, pairs)):
+        identities, encoded = each.in_order(dict.fromkeys(each.identify_many(given_keys)))
+        assert encoded == sorted(set(each.encode_many(given_keys)))
+        assert each.encode_identities(identities) == encoded
+
+
 NUMBERS = INTS | FLOATS | INTS.map(float)
 SCALARS = st.none() | NUMBERS | TEXT | BYTES
 ANYTHING = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3).map(tuple), max_leaves=6)
