@@ -3,7 +3,8 @@
 The cache has two generations: ``hot`` holds the keys used since the last change of generation, ``cold`` those
 that were hot before. Using a cold key makes it hot. When both together are too many, the oldest cold keys are
 evicted; when no cold key is left, the hot keys become the cold ones. No entry is moved to keep an order, and
-trimming costs as much as it evicts. Keys that the store is known not to hold are cached, too.
+trimming costs as much as it evicts. Keys that the store is known not to hold are cached, too; none has to be
+while the cache holds all keys of the store.
 
 Too many are more than ``entries_max`` keys, or more than take ``bytes_max`` with values of the mean encoded
 size. The sizes are those of the values that were written or read lately: ``weigh`` notes them. An object in
@@ -27,7 +28,16 @@ _WEIGHED_MAX: Final = 1 << 16
 class TwoGenerationCache(Generic[K, V]):
     """Keys with values, and keys known to have none. One ``WriteBack`` owns it and uses ``hot`` directly."""
 
-    __slots__ = ("_weighed_bytes", "_weighed_count", "absent", "bytes_max", "cold", "entries_max", "hot")
+    __slots__ = (
+        "_weighed_bytes",
+        "_weighed_count",
+        "absent",
+        "bytes_max",
+        "cold",
+        "entries_max",
+        "holds_all",
+        "hot",
+    )
 
     def __init__(self, entries_max: int, bytes_max: int = BYTES_MAX) -> None:
         assert entries_max >= 1
@@ -38,6 +48,8 @@ class TwoGenerationCache(Generic[K, V]):
         self.hot: dict[K, V] = {}
         self.cold: dict[K, V] = {}
         self.absent: set[K] = set()
+        self.holds_all: bool | None = None
+        """Whether every key of the store is cached, so that no other is looked up; ``None``: not known."""
 
     def unknown(self, keys: Iterable[K]) -> list[K]:
         """Make the cold ones of these keys hot; return the keys that are not cached.
@@ -85,6 +97,7 @@ class TwoGenerationCache(Generic[K, V]):
         entries_max = self.entries_wanted()
         excess = len(self.hot) + len(self.cold) - entries_max
         if excess > 0:
+            self.holds_all = False
             if excess >= len(self.cold):
                 self.cold = self.hot
                 self.hot = {key: self.cold.pop(key) for key in pinned if key in self.cold}
@@ -99,3 +112,4 @@ class TwoGenerationCache(Generic[K, V]):
         self.hot = {}
         self.cold = {}
         self.absent = set()
+        self.holds_all = None

@@ -347,7 +347,13 @@ class WriteBack(Generic[K, V]):
         unknown = cache.unknown(keys)
         if not unknown:
             return
-        found = self._engine.get_many(self.store, self._keys.encode_identities(unknown))
+        encoded = self._keys.encode_identities(unknown)
+        if cache.holds_all is None:
+            # What was written since is in the cache until the engine has it.
+            cache.holds_all = next(self._engine.scan(self.store), None) is None
+        if cache.holds_all:
+            return
+        found = self._engine.get_many(self.store, encoded)
         cache.weigh(found)
         hot, absent, decode, copies = cache.hot, cache.absent, self._decode, self._copies
         for key, data in zip(unknown, found, strict=True):

@@ -79,6 +79,36 @@ def test_a_key_is_looked_up_once_whether_it_is_there_or_not() -> None:
     assert sorted(engine.asked) == [b"absent", b"there"]
 
 
+def test_nothing_is_looked_up_while_the_cache_holds_all_keys_of_the_store() -> None:
+    engine = CountingEngine()
+    store = int_store(engine, cache_entries_max=10)
+    for number in range(10):
+        store.load({f"k{number}", "absent"})
+        store.put(f"k{number}", number)
+        commit(store, engine)
+    assert engine.asked == []
+
+    store.put("k10", 10)
+    commit(store, engine)
+    store.load({"k0", "absent"})
+
+    assert sorted(engine.asked) == [b"absent", b"k0"]
+
+
+def test_what_was_committed_before_an_abort_is_looked_up() -> None:
+    engine = CountingEngine()
+    store = int_store(engine)
+    store.load({"a"})
+    store.put("a", 1)
+    commit(store, engine)
+    store.put("a", 2)
+
+    store.abort()
+
+    assert store.get("a") == 1
+    assert engine.asked == [b"a"]
+
+
 def test_the_cache_is_bounded_and_keeps_what_is_used() -> None:
     engine = CountingEngine()
     store = int_store(engine, cache_entries_max=100)
