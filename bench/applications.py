@@ -13,7 +13,16 @@ from typing import Any, TypeAlias
 import msgspec
 
 import streamcore as sc
-from bench.events import OTHER_TOPIC, PASSED_V_MIN, TOPIC, passed_count
+from bench.events import (
+    EVENT_STEP_MS,
+    OTHER_TOPIC,
+    PASSED_V_MIN,
+    START_MS,
+    TOPIC,
+    WINDOW_MS,
+    event_keys,
+    passed_count,
+)
 from streamcore.processing.dsl.stream import Stream
 from streamcore.processing.runtime.running import Worker
 
@@ -33,6 +42,8 @@ class StructEvent(msgspec.Struct, frozen=True, gc=False):
     v: int
 
 
+KEYS = 1_000
+"""The number of keys in the rows whose answers are checked key by key."""
 SPAN_MS = 2_000
 """Of 1,000 keys in turns, each event of one topic has about two events of the other within this time."""
 
@@ -241,6 +252,121 @@ def _join_streams(app: sc.App, events: Events) -> Check:
     return check
 
 
+def _join_foreign_key(app: sc.App, events: Events) -> Check:
+    newest = _others(app).table("newest")
+
+    @events.table("orders").join(newest, on=lambda event: event.k)
+    def sums(event: Any, other: Any) -> int:
+        return int(event.v + other.v)
+
+    def check(worker: Worker, count: int) -> None:
+        numbers = {b"k%d" % number: number for number in range(KEYS)}
+        referred = sum(numbers[key] % 10 for key in event_keys(count, KEYS))
+        assert total(worker, "sums") == referred + sum(number % 10 for number in range(count))
+
+    return check
+
+
+def _newest_in_turns(count: int) -> tuple[dict[bytes, int], dict[bytes, int]]:
+    """Return the newest ``v`` of each key in either of two topics that get the events in turns."""
+    newest: tuple[dict[bytes, int], dict[bytes, int]] = ({}, {})
+    for number, key in enumerate(event_keys(count, KEYS)):
+        newest[number % 2][key] = number % 10
+    return newest
+
+
+def _join_tables(app: sc.App, events: Events) -> Check:
+    @events.table("left").join(_others(app).table("right"))
+    def sums(event: Any, other: Any) -> int:
+        return int(event.v + other.v)
+
+    def check(worker: Worker, count: int) -> None:
+        left, right = _newest_in_turns(count)
+        assert total(worker, "sums") == sum(left[key] + right[key] for key in left.keys() & right.keys())
+
+    return check
+
+
+def _join_as_of(app: sc.App, events: Events) -> Check:
+    matches = 0
+    versions = _others(app).table("versions", history="1m")
+
+    @events.join(versions, as_of=True)
+    def sums(event: Any, other: Any) -> int:
+        nonlocal matches
+        matches += 1
+        return int(event.v + other.v)
+
+    def check(worker: Worker, count: int) -> None:
+        known: set[bytes] = set()
+        expected = 0
+        for number, key in enumerate(event_keys(count, KEYS)):
+            if number % 2:
+                known.add(key)
+            else:
+                expected += key in known
+        assert matches == expected
+
+    return check
+
+
+def _join_windows(app: sc.App, events: Events) -> Check:
+    counts = events.tumbling(WINDOW_MS).count("left")
+
+    @counts.join(_others(app).tumbling(WINDOW_MS).count("right"), how="outer")
+    def sums(count: int | None, other: int | None) -> int:
+        return (count or 0) + (other or 0)
+
+    def check(worker: Worker, count: int) -> None:
+        assert total(worker, "sums") == count
+
+    return check
+
+
+def _sliding(app: sc.App, events: Events) -> Check:
+    events.sliding(WINDOW_MS).count("counts-10s")
+
+    def check(worker: Worker, count: int) -> None:
+        times_ms: dict[str, list[int]] = {}
+        for number, key in enumerate(event_keys(count, KEYS)):
+            times_ms.setdefault(key.decode(), []).append(START_MS + number * EVENT_STEP_MS)
+        # Each key's window that ends with its last record.
+        newest = {
+            answer.key.key: answer.value
+            for answer in worker.table("counts-10s").all()
+            if answer.key.end_ms == times_ms[answer.key.key][-1] + 1
+        }
+        assert newest == {
+            key: sum(time_ms >= found_ms[-1] - WINDOW_MS for time_ms in found_ms)
+            for key, found_ms in times_ms.items()
+        }
+
+    return check
+
+
+def _tumbling_final(app: sc.App, events: Events) -> Check:
+    results = 0
+
+    @events.tumbling(WINDOW_MS).count("counts-10s").final().foreach
+    def add(count: int) -> None:
+        nonlocal results
+        results += count
+
+    def check(worker: Worker, count: int) -> None:
+        assert count - WINDOW_MS <= results <= count
+
+    return check
+
+
+def _suppress(app: sc.App, events: Events) -> Check:
+    events.count("counts").suppress(WINDOW_MS)
+
+    def check(worker: Worker, count: int) -> None:
+        assert count - WINDOW_MS <= total(worker, "counts-suppressed") <= count
+
+    return check
+
+
 _WORK: dict[str, Callable[[sc.App, Events], Check]] = {
     "filter-map": _filter_map,
     "filter-map-to": _filter_map_to,
@@ -256,6 +382,13 @@ _WORK: dict[str, Callable[[sc.App, Events], Check]] = {
     "merge": _merge,
     "join-table": _join_table,
     "join-streams": _join_streams,
+    "join-foreign-key": _join_foreign_key,
+    "join-tables": _join_tables,
+    "join-as-of": _join_as_of,
+    "join-windows": _join_windows,
+    "sliding": _sliding,
+    "tumbling-final": _tumbling_final,
+    "suppress": _suppress,
 }
 
 WORK_NAMES = tuple(_WORK)

@@ -1,4 +1,4 @@
-"""Write the events to one topic, or to two in turns.
+"""Write the events to one topic, to two in turns, or as rows that refer to rows of a second topic.
 
 Loaded folders are made once and copied for each measurement.
 """
@@ -42,4 +42,23 @@ def load_events_in_turns(folder: Path, count: int, key_count: int) -> None:
             for number, topic in enumerate((TOPIC, OTHER_TOPIC)):
                 columns = RecordColumns([*run[number::2]], values[number::2], times_ms[number::2])
                 producer.append_columns(TopicPartition(topic, 0), columns)
+        producer.close()
+
+
+def load_orders(folder: Path, count: int, key_count: int) -> None:
+    """Write each event under a key of its own, and before them one row for each ``k`` to the other topic."""
+    keys = event_keys(count, key_count)
+    with connect(folder) as log:
+        for topic in (TOPIC, OTHER_TOPIC):
+            log.create_topic(topic, partitions=1, config={"retention.ms": "-1"})
+        producer = log.producer_port()
+        names = [b"k%d" % number for number in range(key_count)]
+        rows = RecordColumns([*names], [*event_values(names, 0)], [START_MS] * key_count)
+        producer.append_columns(TopicPartition(OTHER_TOPIC, 0), rows)
+        for first in range(0, count, _RUN_EVENTS):
+            run = [next(keys) for _ in range(min(_RUN_EVENTS, count - first))]
+            orders: list[bytes | None] = [b"order-%d" % (first + index) for index in range(len(run))]
+            times_ms = [START_MS + (first + index) * EVENT_STEP_MS for index in range(len(run))]
+            columns = RecordColumns(orders, [*event_values(run, first)], times_ms)
+            producer.append_columns(TopicPartition(TOPIC, 0), columns)
         producer.close()

@@ -56,10 +56,14 @@ class Measured:
 def measure(job: Job) -> Measured:
     """Do the work of a job and return its cost; modules that it does not need are not imported."""
     match job.kind:
-        case "load" | "load-two":
+        case "load" | "load-two" | "load-orders":
             from bench import loading
 
-            load = loading.load_events if job.kind == "load" else loading.load_events_in_turns
+            load = {
+                "load": loading.load_events,
+                "load-two": loading.load_events_in_turns,
+                "load-orders": loading.load_orders,
+            }[job.kind]
             load(job.folder, job.events, job.keys)
             return _measured(job.events, Cost())
         case "process":

@@ -14,7 +14,7 @@ from bench.environments import BYTEWAX
 from bench.events import EVENT_STEP_MS
 from bench.machine import command_text, machine_text
 from bench.processes import Sample
-from bench.rows import RATIOS, Row, Unit
+from bench.rows import FEW_EVENTS_SHARE, RATIOS, Row, Unit
 from bench.table import markdown_lines, terminal_lines
 
 _LIBRARIES = ("streamcore", "msgspec", "rocksdict", "aiokafka", "msgpack", "uvloop", "google-crc32c")
@@ -182,6 +182,7 @@ def markdown(
 ) -> str:
     """Return the text of RESULTS.md; ``folder`` is the folder of the run."""
     table = markdown_lines([_texts(line) for line in (_HEADS, *lines_of(rows, samples))])
+    few = [row.title for row in rows if row.prepared is not None and row.events_share < 1]
     skips = [f"* {name} was skipped: {reason}" for name, reason in skipped.items()]
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     return "\n".join(
@@ -196,6 +197,7 @@ def markdown(
             f"log, 1,000 keys drawn evenly unless a row says otherwise, {EVENT_STEP_MS} ms of event "
             "time apart; exactly-once, a commit every 100 ms, values typed by a dataclass unless a row says "
             "otherwise.",
+            *([f"* {FEW_EVENTS_SHARE:g} of the events only: {'; '.join(few)}."] if few else []),
             f"* {rounds} interleaved rounds; each measurement in a process of its own; medians.",
             "* *CPU µs* is user and system time of the whole process with all its threads, while it "
             "processes, per event. *Whole process* is the same from the start of Python to its end: imports, "

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 MANY_KEYS = 100_000
+FEW_EVENTS_SHARE = 0.1
+"""The part of the events that rows get which cost ten times as much as others."""
 
 
 class Unit(Enum):
@@ -37,7 +39,7 @@ class Row:
     prepared: str | None = None
     """The folder that is copied for it: the name of an entry of ``PREPARED``."""
     events_share: float = 1.0
-    """The part of the events that a slow row gets."""
+    """The part of the events that a slow row gets: of its prepared folder, if it has one."""
     target: float | None = None
     reference: str = ""
     is_peer: bool = False
@@ -51,12 +53,17 @@ class Prepared:
     kinds: tuple[str, ...]
     keys: int = 1_000
     work: str = "count"
+    events_share: float = 1.0
+    """The part of the events that is loaded."""
 
 
 PREPARED = (
     Prepared(name="events-1k", kinds=("load",)),
     Prepared(name="events-100k", kinds=("load",), keys=MANY_KEYS),
     Prepared(name="two-topics", kinds=("load-two",)),
+    Prepared(name="few-events-1k", kinds=("load",), events_share=FEW_EVENTS_SHARE),
+    Prepared(name="few-in-two-topics", kinds=("load-two",), events_share=FEW_EVENTS_SHARE),
+    Prepared(name="few-orders", kinds=("load-orders",), events_share=FEW_EVENTS_SHARE),
     Prepared(name="records", kinds=("load-records",)),
     Prepared(name="changelog", kinds=("load", "process"), keys=MANY_KEYS, work="tumbling"),
 )
@@ -145,6 +152,26 @@ ROWS: tuple[Row, ...] = (
                 "Kafka Streams 12-18",
             ),
             ("join-streams", "two inputs in turns: joined with one another, one match an event", 8, ""),
+        )
+    ),
+    *(
+        Row(
+            name=work,
+            title=title,
+            unit=Unit.CPU_US,
+            kind="process",
+            work=work,
+            prepared=prepared,
+            events_share=FEW_EVENTS_SHARE,
+        )
+        for work, title, prepared in (
+            ("join-foreign-key", "tables joined by a foreign key, a left row an event", "few-orders"),
+            ("join-tables", "two inputs in turns: tables joined with one another", "few-in-two-topics"),
+            ("join-as-of", "two inputs in turns: stream joined as of its times", "few-in-two-topics"),
+            ("join-windows", "two inputs in turns: tumbling 10 s counts joined", "few-in-two-topics"),
+            ("sliding", "sliding 10 s count: 10 records a window", "few-events-1k"),
+            ("tumbling-final", "tumbling 10 s count, final results", "few-events-1k"),
+            ("suppress", "keyed count, its changes once in 10 s (suppress)", "few-events-1k"),
         )
     ),
     Row(

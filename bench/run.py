@@ -60,7 +60,7 @@ class Bench:
 
     def measure(self, row: Row) -> Sample | None:
         """Measure a row once; ``None`` if it cannot be measured here."""
-        count = max(1, int(self._options.events * row.events_share))
+        count = self._event_count(row.events_share)
         if row.kind == "bytewax":
             return self._bytewax_sample(row, count)
         folder = self._folder / "measured"
@@ -80,10 +80,13 @@ class Bench:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _event_count(self, share: float) -> int:
+        return max(1, int(self._options.events * share))
+
     def _job_to_prepare(self, prepared: Prepared, kind: str) -> Job:
         return Job(
             kind=kind,
-            events=self._options.events,
+            events=self._event_count(prepared.events_share),
             keys=prepared.keys,
             work=prepared.work,
             folder=self._folder / prepared.name,

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[3]
 def test_the_benchmark_measures_and_writes_its_results(tmp_path: Path) -> None:
     results = tmp_path / "results.md"
     command = [sys.executable, "bench/run.py", "--quick", "--events", "2000", "--output", str(results)]
-    rows = ["count", "tumbling-100k", "send", "consume", "bare-loop"]
+    joins = ["join-foreign-key", "join-tables", "join-as-of", "join-windows"]
+    rows = ["count", "tumbling-100k", *joins, "sliding", "send", "consume", "bare-loop"]
 
     done = subprocess.run(
         [*command, "--folder", str(tmp_path), "--only", *rows],
@@ -27,7 +28,9 @@ def test_the_benchmark_measures_and_writes_its_results(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "keyed count, RocksDB, changelog" in done.stdout
-    assert "| tumbling 10 s count, 100,000 keys |" in results.read_text("utf-8")
+    text = results.read_text("utf-8")
+    assert "| tumbling 10 s count, 100,000 keys |" in text
+    assert "* 0.1 of the events only: tables joined by a foreign key, a left row an event; " in text
 
 
 def test_a_row_that_does_not_exist_is_refused_with_those_that_do() -> None:
